@@ -1,1 +1,12 @@
-//! placeholder
+//! Names that come from people and scripts: hosts, origins and models.
+//!
+//! Everything here is pure text work. `OLLAMA_HOST` and model names are read as stock Ollama reads them, so that a
+//! value which works there means the same thing here.
+
+mod base_url;
+mod model;
+mod origin;
+
+pub use base_url::{BaseUrl, HostError, Parsed};
+pub use model::{ModelName, ModelNameError, ModelSource};
+pub use origin::{Origin, OriginError, Scheme};

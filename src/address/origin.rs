@@ -1,0 +1,251 @@
+//! The origin (scheme, host, port) that a credential belongs to.
+//!
+//! Two addresses share a credential only when their origins are equal, so an origin is always held in one canonical
+//! form: lower-case host, punycode, IPv6 in brackets, explicit port.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+use super::base_url::{BaseUrl, HostError};
+
+/// How a host is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The scheme as it stands in a URL, without `://`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port that a URL of this scheme means when it names none: 80 or 443.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Scheme, host and port of a server, in canonical form.
+///
+/// `Display` leaves out the port that the scheme implies (`https://ollama.com`), and [`FromStr`] reads that form back.
+/// In serde an origin is that same string.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// `host` must already be canonical, as the `url` crate writes it.
+    pub(super) fn from_parts(scheme: Scheme, host: String, port: u16) -> Self {
+        Self { scheme, host, port }
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host as it stands in a URL: lower case, punycode, an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, 1 to 65535.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether this is `https://ollama.com` on port 443, and nothing like it.
+    pub fn is_ollama_com(&self) -> bool {
+        self.scheme == Scheme::Https && self.host == "ollama.com" && self.port == 443
+    }
+
+    /// Whether the host can only be this machine: 127.0.0.0/8, `::1`, `localhost` or a name below `.localhost`.
+    pub fn is_loopback(&self) -> bool {
+        if let Some(address) = self.ipv6() {
+            return address.is_loopback();
+        }
+        if let Ok(address) = self.host.parse::<Ipv4Addr>() {
+            return address.is_loopback();
+        }
+        let name = self.host.strip_suffix('.').unwrap_or(&self.host);
+        name == "localhost" || name.ends_with(".localhost")
+    }
+
+    /// The host, followed by `:port` where the port is not the scheme's default.
+    pub(super) fn authority(&self) -> String {
+        if self.port == self.scheme.default_port() {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    fn ipv6(&self) -> Option<Ipv6Addr> {
+        self.host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority())
+    }
+}
+
+/// Why a text is not an origin.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OriginError {
+    /// There is no `http://` or `https://` in front.
+    #[error("an origin starts with http:// or https://")]
+    NoScheme,
+    /// A path follows the host.
+    #[error("an origin has no path, but this one has {0:?}")]
+    HasPath(String),
+    /// The port is not a number from 1 to 65535.
+    #[error("{0}")]
+    Port(String),
+    /// The host is not one.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        if !value.contains("://") {
+            return Err(OriginError::NoScheme);
+        }
+        let parsed = BaseUrl::parse(value)?;
+        if let Some(warning) = parsed.warning {
+            return Err(OriginError::Port(warning));
+        }
+        if !parsed.url.path().is_empty() {
+            return Err(OriginError::HasPath(parsed.url.path().to_owned()));
+        }
+        Ok(parsed.url.origin())
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Origin {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn is_written_without_the_port_its_scheme_implies() {
+        for (text, shown) in [
+            ("https://ollama.com", "https://ollama.com"),
+            ("https://OLLAMA.com:443/", "https://ollama.com"),
+            ("http://h:80", "http://h"),
+            ("http://h:443", "http://h:443"),
+            ("https://[::1]:8443", "https://[::1]:8443"),
+        ] {
+            assert_eq!(origin(text).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn knows_ollama_com_from_its_neighbours() {
+        assert!(origin("https://ollama.com").is_ollama_com());
+        for other in [
+            "http://ollama.com",
+            "https://ollama.com:444",
+            "https://www.ollama.com",
+            "https://ollama.com.",
+            "https://ollama.com.evil.example",
+        ] {
+            assert!(!origin(other).is_ollama_com(), "{other}");
+        }
+    }
+
+    #[test]
+    fn knows_loopback() {
+        for yes in [
+            "http://127.0.0.1",
+            "http://127.9.9.9:1",
+            "http://[::1]:2",
+            "http://[::ffff:127.0.0.1]",
+            "http://localhost",
+            "http://a.localhost.",
+        ] {
+            assert!(origin(yes).is_loopback(), "{yes}");
+        }
+        for no in [
+            "http://128.0.0.1",
+            "http://[::2]",
+            "http://notlocalhost",
+            "http://localhost.example",
+            "http://127.0.0.1.nip.io",
+        ] {
+            assert!(!origin(no).is_loopback(), "{no}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_more_or_less_than_an_origin() {
+        assert_eq!("ollama.com".parse::<Origin>(), Err(OriginError::NoScheme));
+        assert_eq!(
+            "https://h/p".parse::<Origin>(),
+            Err(OriginError::HasPath("/p".into()))
+        );
+        assert!(matches!(
+            "https://h:99999".parse::<Origin>(),
+            Err(OriginError::Port(_))
+        ));
+        assert!(matches!(
+            "https://u:p@h".parse::<Origin>(),
+            Err(OriginError::Host(_))
+        ));
+    }
+
+    #[test]
+    fn is_a_string_in_json() {
+        let json = serde_json::to_string(&origin("https://h:8443")).unwrap();
+        assert_eq!(json, r#""https://h:8443""#);
+        assert_eq!(
+            serde_json::from_str::<Origin>(&json).unwrap(),
+            origin("https://h:8443")
+        );
+        assert!(serde_json::from_str::<Origin>(r#""h""#).is_err());
+    }
+}
