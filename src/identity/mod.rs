@@ -1,1 +1,20 @@
-//! placeholder
+//! Who this device is: its Ed25519 key, how that key is written down, and how it signs a request.
+//!
+//! Everything here is pure: no files, no network, no clock. A key comes in and goes out as OpenSSH text, and a
+//! signature names the time it is told.
+
+mod challenge;
+mod connect;
+mod key;
+mod openssh;
+mod public;
+mod verify;
+
+pub use challenge::{Authorization, Challenge};
+pub use connect::{ConnectUrl, ConnectUrlError};
+pub use key::{DeviceKey, IdentityError};
+pub use public::{PublicKey, PublicKeyError};
+pub use verify::{VerifyError, verify};
+
+#[cfg(test)]
+mod tests;
