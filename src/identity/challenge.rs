@@ -1,7 +1,7 @@
 //! What a signed request signs, and the header that carries the signature.
 //!
-//! The challenge is `METHOD,PATH?ts=UNIX_SECONDS` (PROTOCOL.md of the Ollama protocol notes; seen on the wire in
-//! `signing.json` of the tests). It names neither host nor body, so whoever holds the header can use it: it is a secret.
+//! The challenge is `METHOD,PATH?ts=UNIX_SECONDS`, as stock Ollama was seen to sign it (`signing.json` of the tests). It
+//! names neither host nor body, so whoever holds the header can use it: it is a secret.
 
 use std::fmt;
 

@@ -211,6 +211,19 @@ fn keys_that_anybody_can_sign_for_are_refused() {
 }
 
 #[test]
+fn a_key_is_encoded_in_one_way_only() {
+    // y from the prime to 2^255 - 1 spells 0 to 18 a second time, with either sign of x.
+    for low in 0xed..=0xff {
+        for high in [0x7f, 0xff] {
+            let mut key = [0xff; 32];
+            (key[0], key[31]) = (low, high);
+            let err = PublicKeyError::Unusable("it is not canonically encoded");
+            assert_eq!(refused(&blob_of(key), &genuine().1), VerifyError::Key(err));
+        }
+    }
+}
+
+#[test]
 fn other_credentials_are_told_apart() {
     for header in ["", "Bearer ", "Bearer 0123456789abcdef.key", "Basic"] {
         assert_eq!(
