@@ -1,1 +1,16 @@
-//! placeholder
+//! State on disk: whole-file replacement, locks between processes, and versioned JSON documents.
+//!
+//! Everything here is synchronous and small. Files are private (0600 in 0700 folders on Unix), a symbolic link
+//! is never followed, and a file that cannot be understood is moved aside instead of being overwritten.
+
+mod atomic;
+mod document;
+mod error;
+mod lock;
+mod read;
+
+pub use atomic::{ensure_private_dir, probe_writable, set_aside, write_atomic};
+pub use document::Document;
+pub use error::DiskError;
+pub use lock::Lock;
+pub use read::{Exposure, read_input, read_private};

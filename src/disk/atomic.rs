@@ -1,0 +1,223 @@
+//! Replacing a whole file: the old content or the new one is on disk at every moment, never a mixture, and no
+//! planted symbolic link decides where the bytes go.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::error::DiskError;
+
+/// Replaces the content of `path` with `bytes`, readable by the owner alone.
+///
+/// The bytes go to a new file of random name beside it, which is synced and renamed over `path`; the folder is
+/// created (0700) when absent. When anything fails, a full disk for instance, the old file is whole and the
+/// new one is removed.
+///
+/// # Errors
+/// [`DiskError::Symlink`] or [`DiskError::NotAFile`] when `path` is taken by something else than a regular
+/// file, [`DiskError::Io`] for everything the system refuses.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    refuse_irregular(path)?;
+    let folder = folder_of(path);
+    ensure_private_dir(folder)?;
+    let failed = |source| DiskError::io("write", path, source);
+    let mut temporary = temporary_beside(path).map_err(failed)?;
+    temporary.write_all(bytes).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary
+        .persist(path)
+        .map_err(|error| failed(error.error))?;
+    sync_folder(folder).map_err(failed)
+}
+
+/// Creates a folder and its missing parents, 0700 on Unix. An existing folder is left as it is.
+///
+/// # Errors
+/// [`DiskError::Io`] naming the folder.
+pub fn ensure_private_dir(folder: &Path) -> Result<(), DiskError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(folder)
+        .map_err(|source| DiskError::io("create", folder, source))
+}
+
+/// Finds out whether [`write_atomic`] could write `path` now, by writing a small file beside it and removing it.
+///
+/// # Errors
+/// Those of [`write_atomic`].
+pub fn probe_writable(path: &Path) -> Result<(), DiskError> {
+    refuse_irregular(path)?;
+    ensure_private_dir(folder_of(path))?;
+    let failed = |source| DiskError::io("write", path, source);
+    let mut temporary = temporary_beside(path).map_err(failed)?;
+    temporary.write_all(b"probe").map_err(failed)?;
+    temporary.close().map_err(failed)
+}
+
+/// Moves a file that makes no sense out of the way, to `path.broken-1`, `-2`, …, and returns its new place.
+/// Nothing is overwritten.
+///
+/// # Errors
+/// [`DiskError::Io`] when the file cannot be moved; it is then where it was.
+pub fn set_aside(path: &Path) -> Result<PathBuf, DiskError> {
+    let failed = |source| DiskError::io("move aside", path, source);
+    for number in 1..=10_000_u32 {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".broken-{number}"));
+        let aside = PathBuf::from(name);
+        // Creating the name first claims it: another process that tries the same number gets an error.
+        match fs::File::create_new(&aside) {
+            Ok(_) => {
+                return match fs::rename(path, &aside) {
+                    Ok(()) => Ok(aside),
+                    Err(source) => {
+                        let _ = fs::remove_file(&aside);
+                        Err(failed(source))
+                    }
+                };
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(failed(source)),
+        }
+    }
+    Err(failed(io::ErrorKind::AlreadyExists.into()))
+}
+
+fn refuse_irregular(path: &Path) -> Result<(), DiskError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => Err(DiskError::Symlink {
+            path: path.to_owned(),
+        }),
+        Ok(found) if !found.is_file() => Err(DiskError::NotAFile {
+            path: path.to_owned(),
+        }),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(DiskError::io("write", path, source)),
+    }
+}
+
+/// A new file with a random name, created exclusively, 0600 on Unix, removed on drop unless persisted.
+fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(".tmp")
+        .tempfile_in(folder_of(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match fs::File::open(folder)?.sync_all() {
+        // Some network and FUSE file systems cannot sync a folder; the rename itself has happened.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn content_is_replaced_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/er/state.json");
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(names(path.parent().unwrap()), ["state.json"]);
+    }
+
+    #[test]
+    fn a_folder_in_the_way_is_refused_and_leaves_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(
+            write_atomic(&path, b"x"),
+            Err(DiskError::NotAFile { .. })
+        ));
+        assert_eq!(names(folder.path()), ["state.json"]);
+    }
+
+    #[test]
+    fn setting_aside_never_overwrites() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        for content in ["first", "second"] {
+            fs::write(&path, content).unwrap();
+            set_aside(&path).unwrap();
+        }
+        assert_eq!(
+            names(folder.path()),
+            ["state.json.broken-1", "state.json.broken-2"]
+        );
+        assert_eq!(
+            fs::read(folder.path().join("state.json.broken-1")).unwrap(),
+            b"first"
+        );
+        assert!(set_aside(&path).is_err());
+        assert_eq!(names(folder.path()).len(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_and_folders_are_for_the_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/state.json");
+        write_atomic(&path, b"x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symbolic_link_is_refused_and_its_target_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        fs::write(&target, "before").unwrap();
+        let path = folder.path().join("state.json");
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert!(matches!(
+            write_atomic(&path, b"secret"),
+            Err(DiskError::Symlink { .. })
+        ));
+        assert_eq!(fs::read(&target).unwrap(), b"before");
+    }
+}
