@@ -9,6 +9,9 @@ use tempfile::NamedTempFile;
 
 use super::error::DiskError;
 
+/// More than any file of ours usually takes.
+const PROBE_LENGTH: usize = 64 << 10;
+
 /// Replaces the content of `path` with `bytes`, readable by the owner alone.
 ///
 /// The bytes go to a new file of random name beside it, which is synced and renamed over `path`; the folder is
@@ -46,7 +49,8 @@ pub fn ensure_private_dir(folder: &Path) -> Result<(), DiskError> {
         .map_err(|source| DiskError::io("create", folder, source))
 }
 
-/// Finds out whether [`write_atomic`] could write `path` now, by writing a small file beside it and removing it.
+/// Finds out whether [`write_atomic`] could write `path` now, by writing 64 KiB beside it and removing
+/// them.
 ///
 /// # Errors
 /// Those of [`write_atomic`].
@@ -55,7 +59,7 @@ pub fn probe_writable(path: &Path) -> Result<(), DiskError> {
     ensure_private_dir(folder_of(path))?;
     let failed = |source| DiskError::io("write", path, source);
     let mut temporary = temporary_beside(path).map_err(failed)?;
-    temporary.write_all(b"probe").map_err(failed)?;
+    temporary.write_all(&[0; PROBE_LENGTH]).map_err(failed)?;
     temporary.close().map_err(failed)
 }
 

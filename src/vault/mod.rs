@@ -1,1 +1,154 @@
-//! placeholder
+//! Where secrets rest: the operating system's keyring, a file encrypted with a passphrase, or, only on an
+//! explicit wish, a plaintext file.
+//!
+//! The vault keeps no index: which entries exist is written in the profiles, without a secret. It reads no
+//! environment of its own; the session bus that the keyring library looks up is the one exception.
+
+mod deadline;
+mod encrypted;
+mod entries;
+mod entry;
+mod error;
+mod file;
+mod keyring;
+#[cfg(test)]
+mod memory;
+mod passphrase;
+mod plaintext;
+mod seal;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+pub use entry::{EntryId, EntryKind, StoreKind, UnknownStore};
+pub use error::VaultError;
+pub use passphrase::{
+    PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource, Passphrases,
+};
+
+/// What a place for secrets can do. The calls block; [`Vault`] takes them off the async thread.
+trait Store: Send + Sync {
+    fn probe(&self) -> Result<(), VaultError>;
+    fn get(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError>;
+    fn put(&self, id: &EntryId, secret: &SecretString) -> Result<(), VaultError>;
+    fn delete(&self, id: &EntryId) -> Result<bool, VaultError>;
+}
+
+/// What a [`Vault`] is built from.
+pub struct VaultOptions {
+    /// The folder of the file stores; created (0700) when something is first written.
+    pub data_dir: PathBuf,
+    /// How long one keyring call may take: 5 s, or 60 s where a person can answer its prompt.
+    pub keyring_deadline: Duration,
+    /// Where the passphrase of the encrypted file comes from.
+    pub passphrase: Box<dyn PassphraseSource>,
+}
+
+/// The three stores. Nothing is opened before the first call that needs it.
+pub struct Vault {
+    keyring: keyring::Keyring,
+    encrypted: Arc<dyn Store>,
+    plaintext: Arc<dyn Store>,
+}
+
+impl Vault {
+    /// Describes the stores; touches neither the disk nor the keyring.
+    pub fn new(options: VaultOptions) -> Self {
+        let VaultOptions {
+            data_dir,
+            keyring_deadline,
+            passphrase,
+        } = options;
+        Self {
+            keyring: keyring::Keyring::new(
+                Arc::new(keyring::SystemKeyring),
+                Some(keyring_deadline),
+            ),
+            encrypted: Arc::new(encrypted::EncryptedFile::new(&data_dir, passphrase)),
+            plaintext: Arc::new(plaintext::PlaintextFile::new(&data_dir)),
+        }
+    }
+
+    /// Three stores in memory, for tests of what lies above.
+    #[cfg(test)]
+    #[allow(dead_code)]
+    pub(crate) fn in_memory() -> Self {
+        let keyring = Arc::new(memory::MemoryStore::default());
+        Self {
+            keyring: keyring::Keyring::new(keyring, None),
+            encrypted: Arc::new(memory::MemoryStore::default()),
+            plaintext: Arc::new(memory::MemoryStore::default()),
+        }
+    }
+
+    /// Finds out whether the store can really be written to now: the keyring by writing, reading and deleting
+    /// an entry, the encrypted file by unlocking or creating it, the plaintext file by a look at its folder.
+    ///
+    /// # Errors
+    /// What the first real use would have met.
+    pub async fn probe(&self, kind: StoreKind) -> Result<(), VaultError> {
+        self.on_store(kind, |store| store.probe()).await
+    }
+
+    /// Reads a secret; `None` when the store holds none of that name.
+    ///
+    /// # Errors
+    /// See [`VaultError`].
+    pub async fn get(
+        &self,
+        kind: StoreKind,
+        id: &EntryId,
+    ) -> Result<Option<SecretString>, VaultError> {
+        let id = id.clone();
+        self.on_store(kind, move |store| store.get(&id)).await
+    }
+
+    /// Stores a secret, replacing one of the same name.
+    ///
+    /// # Errors
+    /// See [`VaultError`]. After [`VaultError::KeyringTimeout`] the keyring may still take the entry later.
+    pub async fn put(
+        &self,
+        kind: StoreKind,
+        id: &EntryId,
+        secret: &SecretString,
+    ) -> Result<(), VaultError> {
+        let (id, secret) = (id.clone(), secret.clone());
+        self.on_store(kind, move |store| store.put(&id, &secret))
+            .await
+    }
+
+    /// Removes a secret and says whether there was one.
+    ///
+    /// # Errors
+    /// See [`VaultError`].
+    pub async fn delete(&self, kind: StoreKind, id: &EntryId) -> Result<bool, VaultError> {
+        let id = id.clone();
+        self.on_store(kind, move |store| store.delete(&id)).await
+    }
+
+    async fn on_store<T: Send + 'static>(
+        &self,
+        kind: StoreKind,
+        work: impl FnOnce(&dyn Store) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let store = match kind {
+            StoreKind::Keyring => return self.keyring.run(work).await,
+            StoreKind::File => &self.encrypted,
+            StoreKind::Plaintext => &self.plaintext,
+        };
+        let store = Arc::clone(store);
+        deadline::on_thread(None, move || work(store.as_ref()))
+            .await
+            .unwrap_or_else(|failure| Err(VaultError::Internal(failure.to_string())))
+    }
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").finish_non_exhaustive()
+    }
+}

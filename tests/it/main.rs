@@ -1,3 +1,6 @@
 //! it
 
 mod ssh_keygen;
+//! The integration tests.
+mod harness;
+mod vault;

@@ -1,0 +1,176 @@
+//! `secrets.enc.json`: secrets encrypted with a passphrase, for machines without a keyring. The file shows
+//! neither the names nor the number of its entries.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::entries::{Entries, Secret, json_bound};
+use super::file::{Unreadable, check_version, lock_beside, no_json};
+use super::passphrase::{PassphrasePurpose, PassphraseSource};
+use super::seal::{Kdf, Key, SealError, Sealed, VERSION};
+use super::{EntryId, Store, VaultError};
+use crate::disk;
+
+const FILE: &str = "secrets.enc.json";
+
+/// The encrypted file of a data folder.
+pub(super) struct EncryptedFile {
+    path: PathBuf,
+    passphrase: Box<dyn PassphraseSource>,
+    /// Derived once per process: it takes a noticeable time, and a person types the passphrase once.
+    key: Mutex<Option<Key>>,
+}
+
+impl EncryptedFile {
+    pub(super) fn new(data_dir: &Path, passphrase: Box<dyn PassphraseSource>) -> Self {
+        Self {
+            path: data_dir.join(FILE),
+            passphrase,
+            key: Mutex::new(None),
+        }
+    }
+
+    fn cached(&self) -> MutexGuard<'_, Option<Key>> {
+        // Each change of the cache is one assignment: a panic elsewhere cannot leave it half done.
+        self.key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, purpose: PassphrasePurpose) -> Result<SecretString, VaultError> {
+        self.passphrase
+            .passphrase(purpose)?
+            .ok_or_else(|| VaultError::NoPassphrase {
+                path: self.path.clone(),
+            })
+    }
+
+    /// The file as it is written; `None` when there is none.
+    fn read(&self) -> Result<Option<Sealed>, Unreadable> {
+        let Some(bytes) = disk::read_private(&self.path)? else {
+            return Ok(None);
+        };
+        check_version(&self.path, &bytes, VERSION)?;
+        Ok(Some(serde_json::from_slice(&bytes).map_err(no_json)?))
+    }
+
+    /// The key of a file with these parameters. Asks for the passphrase when the key is not in the cache.
+    fn unlock<'a>(&self, cache: &'a mut Option<Key>, kdf: &Kdf) -> Result<&'a Key, Unreadable> {
+        let key = match cache.take() {
+            Some(key) if key.kdf == *kdf => key,
+            _ => {
+                let passphrase = self.ask(PassphrasePurpose::Unlock)?;
+                Key::unlock(kdf, &passphrase).map_err(|error| self.explain(error))?
+            }
+        };
+        Ok(cache.insert(key))
+    }
+
+    fn load(&self) -> Result<Option<Entries>, Unreadable> {
+        let Some(sealed) = self.read()? else {
+            return Ok(None);
+        };
+        let mut cache = self.cached();
+        let key = self.unlock(&mut cache, sealed.kdf())?;
+        let content = key.open(&sealed).map_err(|error| self.explain(error))?;
+        Ok(Some(serde_json::from_slice(&content).map_err(no_json)?))
+    }
+
+    /// To be called under the lock: what is moved aside must be what was found broken.
+    fn load_or_set_aside(&self) -> Result<Option<Entries>, VaultError> {
+        self.load().map_err(|error| error.set_aside(&self.path))
+    }
+
+    /// Reads without the lock, so that a reader never waits for a person who types a passphrase elsewhere.
+    fn load_for_reading(&self) -> Result<Option<Entries>, VaultError> {
+        match self.load() {
+            Err(Unreadable::Broken(_)) => {
+                let _lock = lock_beside(&self.path)?;
+                self.load_or_set_aside()
+            }
+            Err(Unreadable::Other(error)) => Err(error),
+            Ok(entries) => Ok(entries),
+        }
+    }
+
+    /// Gets a passphrase into the cache before the lock is taken: a person may take long to type it.
+    fn prepare(&self) -> Result<(), VaultError> {
+        if self.load_for_reading()?.is_some() {
+            return Ok(());
+        }
+        let mut cache = self.cached();
+        if cache.is_none() {
+            let passphrase = self.ask(PassphrasePurpose::Create)?;
+            let key = Key::create(&passphrase);
+            *cache = Some(key.map_err(|error| VaultError::Internal(error.to_string()))?);
+        }
+        Ok(())
+    }
+
+    /// Lets `change` alter the entries under the lock, and writes them when it says that it did.
+    fn update(&self, change: impl FnOnce(&mut Entries) -> bool) -> Result<bool, VaultError> {
+        self.prepare()?;
+        let _lock = lock_beside(&self.path)?;
+        let mut entries = self.load_or_set_aside()?.unwrap_or_default();
+        let changed = change(&mut entries);
+        if changed {
+            self.save(&entries)?;
+        }
+        Ok(changed)
+    }
+
+    fn save(&self, entries: &Entries) -> Result<(), VaultError> {
+        let internal = |error: &dyn std::fmt::Display| VaultError::Internal(error.to_string());
+        let mut content = Zeroizing::new(Vec::with_capacity(json_bound(entries)));
+        serde_json::to_writer(&mut *content, entries).map_err(|error| internal(&error))?;
+        let cache = self.cached();
+        let key = cache.as_ref().ok_or_else(|| VaultError::NoPassphrase {
+            path: self.path.clone(),
+        })?;
+        let sealed = key.seal(content).map_err(|error| internal(&error))?;
+        let mut bytes = serde_json::to_vec_pretty(&sealed).map_err(|error| internal(&error))?;
+        bytes.push(b'\n');
+        Ok(disk::write_atomic(&self.path, &bytes)?)
+    }
+
+    fn explain(&self, error: SealError) -> Unreadable {
+        match error {
+            SealError::Damaged(reason) => Unreadable::Broken(reason),
+            SealError::WrongPassphrase => Unreadable::Other(VaultError::WrongPassphrase {
+                path: self.path.clone(),
+            }),
+            SealError::Internal(reason) => Unreadable::Other(VaultError::Internal(reason)),
+        }
+    }
+}
+
+impl Store for EncryptedFile {
+    fn probe(&self) -> Result<(), VaultError> {
+        // Writing an empty file where there is none keeps the passphrase that was just chosen.
+        self.update(|_| !self.path.exists())?;
+        Ok(disk::probe_writable(&self.path)?)
+    }
+
+    fn get(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
+        let entries = self.load_for_reading()?.unwrap_or_default();
+        Ok(entries
+            .get(&id.to_string())
+            .map(|secret| SecretString::from(secret.expose())))
+    }
+
+    fn put(&self, id: &EntryId, secret: &SecretString) -> Result<(), VaultError> {
+        self.update(|entries| {
+            entries.insert(id.to_string(), Secret::new(secret.expose_secret()));
+            true
+        })?;
+        Ok(())
+    }
+
+    fn delete(&self, id: &EntryId) -> Result<bool, VaultError> {
+        if !self.path.exists() {
+            return Ok(false);
+        }
+        self.update(|entries| entries.remove(&id.to_string()).is_some())
+    }
+}

@@ -1,0 +1,218 @@
+//! The cipher of the encrypted file: a passphrase becomes a key (Argon2id), the key seals the content
+//! (XChaCha20-Poly1305) together with the header that says how.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+pub(super) const VERSION: u64 = 1;
+const ALGORITHM: &str = "argon2id";
+const CIPHER: &str = "xchacha20poly1305";
+const SALT_LENGTH: usize = 16;
+const KEY_LENGTH: usize = 32;
+const CHECK_LENGTH: usize = 16;
+const TAG_LENGTH: usize = 16;
+/// The content is padded to a multiple of this many bytes, so that its length does not tell the number of entries.
+const PAD: usize = 4096;
+
+/// Argon2id's cost: RFC 9106, section 4, second recommended option (64 MiB, 3 passes, 4 lanes).
+const MEMORY_KIB: u32 = 64 * 1024;
+const PASSES: u32 = 3;
+const LANES: u32 = 4;
+/// What a file may ask for. Less would be a weakened file, more a way to exhaust the machine.
+const MEMORY_KIB_RANGE: std::ops::RangeInclusive<u32> = 8 * 1024..=1024 * 1024;
+const PASSES_RANGE: std::ops::RangeInclusive<u32> = 1..=16;
+const LANES_RANGE: std::ops::RangeInclusive<u32> = 1..=16;
+
+/// How the key follows from the passphrase. Salt and check are base64.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kdf {
+    algorithm: String,
+    m_kib: u32,
+    t: u32,
+    p: u32,
+    salt: String,
+    /// Follows from the passphrase beside the key: tells a wrong passphrase from damaged content.
+    check: String,
+}
+
+/// Everything in the file but the content; all of it is authenticated with the content.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Header {
+    version: u64,
+    kdf: Kdf,
+    cipher: String,
+    nonce: String,
+}
+
+/// The encrypted file as it is written.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Sealed {
+    #[serde(flatten)]
+    pub(super) header: Header,
+    ciphertext: String,
+}
+
+/// A key and the parameters it was derived with.
+pub(super) struct Key {
+    pub(super) kdf: Kdf,
+    bytes: Zeroizing<[u8; KEY_LENGTH]>,
+}
+
+/// Why a file cannot be opened.
+#[derive(Debug, Error)]
+pub(super) enum SealError {
+    #[error("wrong passphrase")]
+    WrongPassphrase,
+    #[error("{0}")]
+    Damaged(String),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Key {
+    /// Derives a key with a fresh salt and today's cost.
+    pub(super) fn create(passphrase: &SecretString) -> Result<Self, SealError> {
+        let mut salt = [0_u8; SALT_LENGTH];
+        getrandom::fill(&mut salt).map_err(internal)?;
+        let kdf = Kdf {
+            algorithm: ALGORITHM.to_owned(),
+            m_kib: MEMORY_KIB,
+            t: PASSES,
+            p: LANES,
+            salt: BASE64.encode(salt),
+            check: String::new(),
+        };
+        let (bytes, check) = derive(&kdf, &salt, passphrase)?;
+        let check = BASE64.encode(check);
+        Ok(Self {
+            kdf: Kdf { check, ..kdf },
+            bytes,
+        })
+    }
+
+    /// Derives the key of an existing file and finds out whether the passphrase is the right one.
+    pub(super) fn unlock(kdf: &Kdf, passphrase: &SecretString) -> Result<Self, SealError> {
+        let in_bounds = kdf.algorithm == ALGORITHM
+            && MEMORY_KIB_RANGE.contains(&kdf.m_kib)
+            && PASSES_RANGE.contains(&kdf.t)
+            && LANES_RANGE.contains(&kdf.p);
+        if !in_bounds {
+            return Err(damaged("its key derivation parameters are out of range"));
+        }
+        let salt = decode::<SALT_LENGTH>(&kdf.salt, "salt")?;
+        let expected = decode::<CHECK_LENGTH>(&kdf.check, "check")?;
+        let (bytes, check) = derive(kdf, &salt, passphrase)?;
+        if !bool::from(check.ct_eq(&expected)) {
+            return Err(SealError::WrongPassphrase);
+        }
+        Ok(Self {
+            kdf: kdf.clone(),
+            bytes,
+        })
+    }
+
+    /// Encrypts JSON text under a fresh nonce. The buffer is consumed and holds no secret afterwards.
+    pub(super) fn seal(&self, mut content: Zeroizing<Vec<u8>>) -> Result<Sealed, SealError> {
+        let padded = content.len().next_multiple_of(PAD);
+        if content.capacity() < padded + TAG_LENGTH {
+            // Growing in place would leave the old buffer behind unwiped.
+            let mut roomy = Zeroizing::new(Vec::with_capacity(padded + TAG_LENGTH));
+            roomy.extend_from_slice(&content);
+            content = roomy;
+        }
+        content.resize(padded, b' ');
+        let mut nonce = [0_u8; 24];
+        getrandom::fill(&mut nonce).map_err(internal)?;
+        let header = Header {
+            version: VERSION,
+            kdf: self.kdf.clone(),
+            cipher: CIPHER.to_owned(),
+            nonce: BASE64.encode(nonce),
+        };
+        self.cipher()
+            .encrypt_in_place(
+                &XNonce::from(nonce),
+                &header.authenticated()?,
+                &mut *content,
+            )
+            .map_err(|_| SealError::Internal("the content is too long to encrypt".to_owned()))?;
+        Ok(Sealed {
+            header,
+            ciphertext: BASE64.encode(&*content),
+        })
+    }
+
+    /// Decrypts what [`Key::seal`] made; padding remains, as JSON white space.
+    pub(super) fn open(&self, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        if sealed.header.cipher != CIPHER {
+            return Err(damaged("its cipher is unknown"));
+        }
+        let nonce = decode::<24>(&sealed.header.nonce, "nonce")?;
+        let content = BASE64
+            .decode(&sealed.ciphertext)
+            .map_err(|_| damaged("its ciphertext is not base64"))?;
+        let mut content = Zeroizing::new(content);
+        let header = sealed.header.authenticated()?;
+        self.cipher()
+            .decrypt_in_place(&XNonce::from(nonce), &header, &mut *content)
+            .map_err(|_| damaged("its content fails authentication"))?;
+        Ok(content)
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new((&*self.bytes).into())
+    }
+}
+
+impl Sealed {
+    pub(super) fn kdf(&self) -> &Kdf {
+        &self.header.kdf
+    }
+}
+
+impl Header {
+    /// The associated data: the header as compact JSON in the order of its fields, however the file lays it out.
+    fn authenticated(&self) -> Result<Vec<u8>, SealError> {
+        serde_json::to_vec(self).map_err(internal)
+    }
+}
+
+type KeyAndCheck = (Zeroizing<[u8; KEY_LENGTH]>, [u8; CHECK_LENGTH]);
+
+fn derive(kdf: &Kdf, salt: &[u8], passphrase: &SecretString) -> Result<KeyAndCheck, SealError> {
+    // One output for both: neither half of it says anything about the other.
+    let mut output = Zeroizing::new([0_u8; KEY_LENGTH + CHECK_LENGTH]);
+    let params = Params::new(kdf.m_kib, kdf.t, kdf.p, Some(output.len())).map_err(internal)?;
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase.expose_secret().as_bytes(), salt, &mut *output)
+        .map_err(internal)?;
+    let mut key = Zeroizing::new([0_u8; KEY_LENGTH]);
+    let mut check = [0_u8; CHECK_LENGTH];
+    key.copy_from_slice(&output[..KEY_LENGTH]);
+    check.copy_from_slice(&output[KEY_LENGTH..]);
+    Ok((key, check))
+}
+
+fn decode<const LENGTH: usize>(text: &str, what: &str) -> Result<[u8; LENGTH], SealError> {
+    BASE64
+        .decode(text)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| damaged(&format!("its {what} is not {LENGTH} bytes of base64")))
+}
+
+fn damaged(reason: &str) -> SealError {
+    SealError::Damaged(reason.to_owned())
+}
+
+fn internal(error: impl std::fmt::Display) -> SealError {
+    SealError::Internal(error.to_string())
+}
