@@ -125,8 +125,8 @@ impl DiskError {
             )),
             Self::Exposed { path, .. } => Some(chmod(path)),
             Self::WrongOwner { path, .. } => Some(format!(
-                "run: chown \"$(id -u)\" {}",
-                shell_quoted(path)
+                "run the command as the account that owns {}; sudo is not needed",
+                path.display()
             )),
             Self::Busy { path, .. } => Some(format!(
                 "see whether another ollama-auth is running; {} itself need not be removed",

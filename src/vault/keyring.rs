@@ -210,6 +210,8 @@ fn unreachable_reason(error: &keyring::Error) -> String {
         "no Secret Service (such as gnome-keyring or KeePassXC) runs on the session bus".to_owned()
     } else if says("no secret service provider or dbus session found") {
         "there is no D-Bus session bus".to_owned()
+    } else if says("No such file") || says("Connection refused") {
+        format!("there is no D-Bus session bus ({cause})")
     } else {
         format!("the session bus cannot be used: {cause}")
     }

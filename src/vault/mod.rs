@@ -26,7 +26,7 @@ use secrecy::SecretString;
 pub use entry::{EntryId, EntryKind, StoreKind, UnknownStore};
 pub use error::VaultError;
 pub use passphrase::{
-    PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource, Passphrases,
+    CREDENTIAL, PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource, Passphrases,
 };
 
 /// What a place for secrets can do. The calls block; [`Vault`] takes them off the async thread.

@@ -216,3 +216,53 @@ fn damaged(reason: &str) -> SealError {
 fn internal(error: impl std::fmt::Display) -> SealError {
     SealError::Internal(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(content: &[u8]) -> (Key, Sealed) {
+        let key = Key::create(&"right".into()).unwrap();
+        let sealed = key.seal(Zeroizing::new(content.to_vec())).unwrap();
+        (key, sealed)
+    }
+
+    #[test]
+    fn the_header_is_bound_to_the_content() {
+        let (key, sealed) = sealed(b"{}");
+        assert_eq!(key.open(&sealed).unwrap().trim_ascii_end(), b"{}");
+        // Opened with the very key, so that nothing but the associated data can notice the change.
+        let changes: [fn(&mut Header); 6] = [
+            |header| header.version = 0,
+            |header| header.kdf.m_kib += 1,
+            |header| header.kdf.t += 1,
+            |header| header.kdf.p += 1,
+            |header| header.kdf.salt.push('='),
+            |header| header.kdf.check.push('='),
+        ];
+        for change in changes {
+            let mut header = sealed.header.clone();
+            change(&mut header);
+            let ciphertext = sealed.ciphertext.clone();
+            let changed = Sealed { header, ciphertext };
+            assert!(matches!(key.open(&changed), Err(SealError::Damaged(_))));
+        }
+    }
+
+    #[test]
+    fn the_length_is_a_multiple_of_the_padding() {
+        for length in [1, PAD - 1, PAD, PAD + 1] {
+            let (_, sealed) = sealed(&vec![b' '; length]);
+            let written = BASE64.decode(sealed.ciphertext).unwrap();
+            assert_eq!(written.len(), length.next_multiple_of(PAD) + TAG_LENGTH);
+        }
+    }
+
+    #[test]
+    fn a_wrong_passphrase_is_known_before_anything_is_decrypted() {
+        let (_, sealed) = sealed(b"{}");
+        let wrong = Key::unlock(sealed.kdf(), &"wrong".into());
+        assert!(matches!(wrong, Err(SealError::WrongPassphrase)));
+        assert!(Key::unlock(sealed.kdf(), &"right".into()).is_ok());
+    }
+}
