@@ -1,1 +1,3 @@
-//! placeholder
+//! The only writer to the terminal.
+pub mod sanitize;
+pub mod wrap;
