@@ -12,7 +12,9 @@ const LONGEST_CLUSTER: usize = 64;
 
 const TAB_STOP: usize = 8;
 
-/// How a cluster takes part in wrapping. Its first character decides, so that later ones cannot change the answer.
+const EMOJI_SELECTOR: char = '\u{fe0f}';
+
+/// How a cluster takes part in wrapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     /// Part of a word, which moves as a whole.
@@ -24,7 +26,17 @@ enum Class {
     Newline,
 }
 
-fn classify(first: char) -> Class {
+/// The class of a cluster. Its first character decides, so that later ones cannot change the answer; only a digit that
+/// becomes a keycap (or another letter with an emoji selector) does, since terminals disagree about its width from then on.
+fn classify(cluster: &str) -> Class {
+    let Some(first) = cluster.chars().next() else { return Class::Word };
+    match classify_first(first) {
+        Class::Word if cluster.len() > 1 && cluster.contains(EMOJI_SELECTOR) => Class::Alone,
+        class => class,
+    }
+}
+
+fn classify_first(first: char) -> Class {
     match first {
         '\n' => Class::Newline,
         '\t' => Class::Tab,
@@ -115,7 +127,7 @@ impl Wrapper {
     /// Appends what is to be written to the terminal for `text` to `out`: all of it, at once.
     pub fn push(&mut self, text: &str, out: &mut String) {
         let mut rest = self.extend_last(text, out);
-        while let Some(first) = rest.chars().next() {
+        while !rest.is_empty() {
             // Between two ASCII characters there is always a boundary (no \r comes here).
             let bytes = rest.as_bytes();
             let length = if bytes[0].is_ascii() && bytes.get(1).is_none_or(u8::is_ascii) {
@@ -124,7 +136,7 @@ impl Wrapper {
                 rest.graphemes(true).next().map_or(rest.len(), |g| cut(g).len())
             };
             let (cluster, after) = rest.split_at(length);
-            let class = classify(first);
+            let class = classify(cluster);
             self.place(cluster, class, after.is_empty(), out);
             rest = after;
         }
@@ -155,25 +167,25 @@ impl Wrapper {
         }
         let (more, rest) = text.split_at(length - known);
         joined.truncate(length);
-        let width = cluster_width(&joined, last.class);
+        let class = classify(&joined);
+        let width = cluster_width(&joined, class);
         let grown = width.saturating_sub(last.width);
         let fits = grown == 0 || self.column + grown <= (self.columns - 1).max(1);
-        match last.class {
-            // Alone on its line it has nowhere better to go.
-            _ if fits || self.column == last.width => {
-                out.push_str(more);
-                self.column += grown;
-                if last.class == Class::Word {
-                    self.word.push_str(more);
-                    self.word_width += grown;
-                }
-                last.width += grown;
-            }
-            class => {
-                self.take_back(out);
-                self.place(&joined, class, rest.is_empty(), out);
-                return rest;
-            }
+        // Alone on its line it has nowhere better to go.
+        if !fits && self.column > last.width {
+            self.take_back(out);
+            self.place(&joined, class, rest.is_empty(), out);
+            return rest;
+        }
+        out.push_str(more);
+        self.column += grown;
+        last.width += grown;
+        last.class = class;
+        if class == Class::Word {
+            self.word.push_str(more);
+            self.word_width += grown;
+        } else {
+            self.forget_word();
         }
         if let Some(last) = &mut self.last {
             last.text = joined;
@@ -298,7 +310,7 @@ fn erase(width: usize, out: &mut String) {
 /// dropped at the margin, and a cluster longer than [`LONGEST_CLUSTER`] bytes is cut.
 fn cut(cluster: &str) -> &str {
     let mut starts = cluster.char_indices().map(|(i, _)| i).skip(1);
-    let end = match cluster.chars().next().map(classify) {
+    let end = match cluster.chars().next().map(classify_first) {
         Some(Class::Space) => starts.next(),
         _ => starts.find(|&i| i >= LONGEST_CLUSTER),
     };
@@ -344,7 +356,7 @@ mod tests {
         let mut rest = text;
         while let Some(g) = rest.graphemes(true).next() {
             let g = cut(g);
-            let class = classify(g.chars().next().unwrap());
+            let class = classify(g);
             clusters.push((g, class, cluster_width(g, class)));
             rest = &rest[g.len()..];
         }
@@ -429,6 +441,16 @@ mod tests {
     }
 
     #[test]
+    fn a_selector_may_come_later() {
+        assert_eq!(stream(20, &["1", "\u{fe0f}", "\u{20e3}", " one ", "❤", "\u{fe0f}", "!"]).replace("\x1b7", ""), "1\u{fe0f}\u{20e3} one ❤\u{fe0f}!");
+        for columns in 5..30 {
+            let pieces = ["step 1", "\u{fe0f}", "\u{20e3}", " one ", "❤", "\u{fe0f}", " two 2", "\u{fe0f}\u{20e3}", " and more"];
+            let letters = |lines: Vec<String>| lines.concat().replace(' ', "");
+            assert_eq!(letters(screen(columns, &stream(columns, &pieces))), letters(reference(columns, &pieces.concat())), "{columns}");
+        }
+    }
+
+    #[test]
     fn a_new_width_holds_from_the_next_piece_on() {
         let (mut wrapper, mut out) = (Wrapper::new(40), String::new());
         wrapper.push("one two three four", &mut out);
@@ -463,7 +485,9 @@ mod tests {
             let text = atoms.concat();
             // What is wider than the line is left to the terminal.
             prop_assume!(text.graphemes(true).all(|g| g == "\t" || cluster_width(g, Class::Alone) < columns));
-            let starts: Vec<usize> = text.char_indices().map(|(i, _)| i).chain([text.len()]).collect();
+            // A selector that comes after a letter was printed turns the letter into an emoji: that may leave a break
+            // in front of the word which the whole text would not have had.
+            let starts: Vec<usize> = text.char_indices().filter(|&(_, c)| c != EMOJI_SELECTOR).map(|(i, _)| i).chain([text.len()]).collect();
             let mut at: Vec<usize> = if by_char { starts.clone() } else { cuts.iter().map(|c| starts[c.index(starts.len())]).collect() };
             at.extend([0, text.len()]);
             at.sort_unstable();
