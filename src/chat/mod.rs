@@ -1,1 +1,9 @@
-//! placeholder
+//! A model's answer as a stream of events, and how it is shown. Pure over events: where they come from is not known here.
+
+mod event;
+mod render;
+mod timings;
+
+pub use event::Event;
+pub use render::{RenderOptions, Renderer};
+pub use timings::Timings;

@@ -1,3 +1,22 @@
-//! The only writer to the terminal.
+//! The only writer to the terminal. Data goes to stdout, talk to stderr; whatever came from a server or a file is made
+//! harmless here before a terminal sees it.
+
+mod output;
+mod printer;
+mod progress;
+mod prompt;
+mod qr;
 pub mod sanitize;
+mod stream;
+mod style;
+mod table;
 pub mod wrap;
+
+pub use output::{Output, OutputOptions};
+pub use printer::{ColorChoice, Printer, PrinterOptions, TerminalState};
+pub use progress::{LayerBars, Spinner};
+pub use prompt::{PromptError, PromptResult};
+pub use qr::{QrError, qr};
+pub use stream::Memory;
+pub use style::Tone;
+pub use table::{Align, Table};

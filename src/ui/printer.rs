@@ -1,0 +1,390 @@
+//! How a command speaks: results as lines or JSON on stdout, everything else on stderr. One value is made in `main` and
+//! handed to every command; clones share the same streams.
+
+use super::output::{Output, OutputOptions};
+use super::progress::{LayerBars, Progress, Spinner};
+use super::prompt::{self, PromptError, PromptResult};
+use super::sanitize::{clean, clean_text, is_dangerous};
+use super::stream::{DEFAULT_COLUMNS, Memory, Stream};
+use super::style::Mark;
+use super::table::Table;
+use secrecy::SecretString;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColorChoice {
+    /// On a terminal that is not dumb, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// What the person asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PrinterOptions {
+    /// Results and errors are JSON.
+    pub json: bool,
+    /// No notes, successes, hints and progress; warnings and errors stay.
+    pub quiet: bool,
+    /// How many times `--verbose` was given.
+    pub verbose: u8,
+    /// `--color`.
+    pub color: ColorChoice,
+    /// Never prompt.
+    pub no_input: bool,
+    /// `NO_COLOR` is set and not empty.
+    pub no_color_env: bool,
+}
+
+/// What the standard streams are connected to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TerminalState {
+    /// stdin is a terminal.
+    pub stdin: bool,
+    /// stdout is a terminal.
+    pub stdout: bool,
+    /// stderr is a terminal.
+    pub stderr: bool,
+    /// `TERM` is `dumb`: no colour, no symbols, no moving lines.
+    pub dumb: bool,
+    /// The locale's encoding is UTF-8, so that symbols such as ✓ can be shown.
+    pub utf8: bool,
+}
+
+impl TerminalState {
+    /// Looks at the standard streams; what depends on the environment is passed in.
+    pub fn detect(dumb: bool, utf8: bool) -> Self {
+        Self { stdin: io::stdin().is_terminal(), stdout: io::stdout().is_terminal(), stderr: io::stderr().is_terminal(), dumb, utf8 }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: PrinterOptions,
+    terminal: TerminalState,
+    stdout: Stream,
+    stderr: Stream,
+    progress: Progress,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Printer(Arc<Shared>);
+
+impl Printer {
+    /// A printer on the process's own streams.
+    ///
+    /// # Errors
+    /// When a standard stream's descriptor cannot be duplicated (too many open files).
+    pub fn new(options: PrinterOptions, terminal: TerminalState) -> io::Result<Self> {
+        Ok(Self::on(options, terminal, Stream::stdout()?, Stream::stderr()?))
+    }
+
+    /// A printer that keeps what is written, and its (stdout, stderr).
+    pub fn in_memory(options: PrinterOptions, terminal: TerminalState) -> (Self, Memory, Memory) {
+        let ((stdout, out), (stderr, err)) = (Stream::memory(), Stream::memory());
+        (Self::on(options, terminal, stdout, stderr), out, err)
+    }
+
+    fn on(options: PrinterOptions, terminal: TerminalState, stdout: Stream, stderr: Stream) -> Self {
+        // What is kept in memory must not draw on the real terminal.
+        let moving = terminal.stderr && !terminal.dumb && !options.json && !matches!(stderr, Stream::Memory(_));
+        let progress = Progress::new(moving, options.quiet);
+        Self(Arc::new(Shared { options, terminal, stdout, stderr, progress }))
+    }
+
+    /// Results and errors are to be JSON.
+    pub fn is_json(&self) -> bool {
+        self.0.options.json
+    }
+
+    /// How many times `--verbose` was given.
+    pub fn verbosity(&self) -> u8 {
+        self.0.options.verbose
+    }
+
+    /// A person can be asked: stdin and stderr are terminals, and `--no-input` was not given.
+    pub fn is_interactive(&self) -> bool {
+        self.0.terminal.stdin && self.0.terminal.stderr && !self.0.options.no_input
+    }
+
+    /// stdout is a terminal.
+    pub fn stdout_is_terminal(&self) -> bool {
+        self.0.terminal.stdout
+    }
+
+    /// The width of stdout's terminal now, in columns; 80 where it is none.
+    pub fn columns(&self) -> usize {
+        if self.0.terminal.stdout { self.0.stdout.columns() } else { DEFAULT_COLUMNS }
+    }
+
+    /// Whether stdout gets colour.
+    pub fn colors_stdout(&self) -> bool {
+        self.colors(self.0.terminal.stdout)
+    }
+
+    /// Whether stderr gets colour.
+    pub fn colors_stderr(&self) -> bool {
+        self.colors(self.0.terminal.stderr)
+    }
+
+    fn colors(&self, is_terminal: bool) -> bool {
+        match self.0.options.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => is_terminal && !self.0.terminal.dumb && !self.0.options.no_color_env,
+        }
+    }
+
+    /// A result, as text: a line on stdout (or several). Unchanged in a pipe, made harmless on a terminal.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when the reader is gone; otherwise what the system says.
+    pub fn data(&self, text: &str) -> io::Result<()> {
+        let text = if self.0.terminal.stdout { clean_text(text) } else { Cow::Borrowed(text) };
+        self.to_stdout(format!("{text}\n"))
+    }
+
+    /// A result, as indented JSON on stdout.
+    ///
+    /// # Errors
+    /// As [`Printer::data`]; `InvalidData` when the value cannot be written as JSON.
+    pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(value)?;
+        if self.0.terminal.stdout {
+            text = escape_json(text);
+        }
+        text.push('\n');
+        self.to_stdout(text)
+    }
+
+    /// A table on stdout.
+    ///
+    /// # Errors
+    /// As [`Printer::data`].
+    pub fn table(&self, table: &Table) -> io::Result<()> {
+        self.to_stdout(table.render(self.colors_stdout()) + "\n")
+    }
+
+    /// The sink for model output on stdout.
+    pub fn output(&self, options: OutputOptions) -> Output {
+        Output::new(self.0.stdout.clone(), self.0.terminal.stdout, self.colors_stdout(), options)
+    }
+
+    /// What is going on; one line.
+    pub fn note(&self, text: &str) {
+        if !self.0.options.quiet {
+            self.to_stderr(&format!("{}\n", clean(text)));
+        }
+    }
+
+    /// As [`Printer::note`], only when `--verbose` was given at least `level` times.
+    pub fn detail(&self, level: u8, text: &str) {
+        if self.0.options.verbose >= level {
+            self.to_stderr(&format!("{}\n", clean(text)));
+        }
+    }
+
+    /// Something was done; one line.
+    pub fn success(&self, text: &str) {
+        if !self.0.options.quiet {
+            self.marked(Mark::Success, text);
+        }
+    }
+
+    /// Something may be wrong; one line, shown even when quiet.
+    pub fn warn(&self, text: &str) {
+        self.marked(Mark::Warning, text);
+    }
+
+    /// What to do next, after an empty line. It may have several lines; the later ones are indented.
+    pub fn hint(&self, text: &str) {
+        if !self.0.options.quiet {
+            self.to_stderr(&format!("\n{}\n", clean_text(text).replace('\n', "\n  ")));
+        }
+    }
+
+    /// Lines for a person that are shown even when quiet, such as what `--verbose` reports after an answer.
+    pub fn report(&self, text: &str) {
+        self.to_stderr(&format!("{}\n", clean_text(text).trim_end_matches('\n')));
+    }
+
+    /// A QR code on stderr for `text`; `false` when it does not fit into one.
+    pub fn qr(&self, text: &str) -> bool {
+        let code = super::qr::qr(text, self.colors_stderr());
+        if let Ok(code) = &code {
+            self.to_stderr(&format!("\n{code}\n\n"));
+        }
+        code.is_ok()
+    }
+
+    /// What went wrong, and what to do next.
+    pub fn error_human(&self, message: &str, hint: Option<&str>) {
+        self.marked(Mark::Error, message);
+        if let Some(hint) = hint {
+            self.hint(hint);
+        }
+    }
+
+    /// The same as one JSON object on one line of stderr:
+    /// `{"error":{"code":…,"exit_code":…,"message":…,"hint":…}}`, `hint` being null where there is none.
+    pub fn error_json(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>) {
+        let error = serde_json::json!({"error": {"code": code, "exit_code": exit_code, "message": message, "hint": hint}});
+        self.to_stderr(&format!("{}\n", escape_json(error.to_string())));
+    }
+
+    /// A spinner on stderr, drawn until it is dropped or finished. Nothing moves where stderr is no terminal.
+    pub fn spinner(&self, message: &str) -> Spinner {
+        Spinner::start(self.clone(), &self.0.progress, message)
+    }
+
+    /// Progress bars on stderr for a pull or push; plain lines where stderr is no terminal.
+    pub fn layer_bars(&self) -> LayerBars {
+        LayerBars::new(self.clone())
+    }
+
+    /// Asks a yes-or-no question on stderr; Enter takes the default.
+    ///
+    /// # Errors
+    /// `NotInteractive` when nobody can be asked, `Interrupted` on Ctrl-C or a closed terminal.
+    pub fn confirm(&self, question: &str, default: bool) -> PromptResult<bool> {
+        self.asking(|| prompt::confirm(&self.0.stderr, &clean(question), default))
+    }
+
+    /// Asks for a secret on stderr without showing it.
+    ///
+    /// # Errors
+    /// As [`Printer::confirm`].
+    pub fn hidden(&self, question: &str) -> PromptResult<SecretString> {
+        self.asking(|| prompt::hidden(&self.0.stderr, &clean(question)))
+    }
+
+    /// Asks for a new secret twice, until both answers are equal.
+    ///
+    /// # Errors
+    /// As [`Printer::confirm`].
+    pub fn hidden_twice(&self, question: &str, again: &str) -> PromptResult<SecretString> {
+        use secrecy::ExposeSecret;
+        loop {
+            let (first, second) = (self.hidden(question)?, self.hidden(again)?);
+            if first.expose_secret() == second.expose_secret() {
+                return Ok(first);
+            }
+            self.warn("the two differ; try again");
+        }
+    }
+
+    fn asking<T>(&self, ask: impl FnOnce() -> PromptResult<T>) -> PromptResult<T> {
+        if !self.is_interactive() {
+            return Err(PromptError::NotInteractive);
+        }
+        self.0.progress.suspend(ask)
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.0.progress
+    }
+
+    fn marked(&self, mark: Mark, text: &str) {
+        let terminal = self.0.terminal;
+        let prefix = mark.prefix(terminal.stderr && terminal.utf8 && !terminal.dumb, self.colors_stderr());
+        self.to_stderr(&format!("{prefix}{}\n", clean(text)));
+    }
+
+    fn to_stdout(&self, text: String) -> io::Result<()> {
+        self.0.progress.suspend(|| self.0.stdout.write_all(text.as_bytes()))
+    }
+
+    /// Talk that cannot be delivered is lost: there is nobody left to tell.
+    fn to_stderr(&self, text: &str) {
+        let _ = self.0.progress.suspend(|| self.0.stderr.write_all(text.as_bytes()));
+    }
+}
+
+/// JSON in which the dangerous characters are escaped as JSON itself provides. Outside strings JSON holds none but newlines.
+fn escape_json(text: String) -> String {
+    if !text.contains(|c| c != '\n' && is_dangerous(c)) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if c != '\n' && is_dangerous(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMINAL: TerminalState = TerminalState { stdin: true, stdout: true, stderr: true, dumb: false, utf8: true };
+
+    #[test]
+    fn data_is_unchanged_in_a_pipe_and_harmless_on_a_terminal() {
+        let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        printer.data("\x1b[2J\u{202e}").unwrap();
+        assert_eq!(out.text(), "\x1b[2J\u{202e}\n");
+        let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), TERMINAL);
+        printer.data("\x1b[2J").unwrap();
+        assert_eq!(out.text(), "^[[2J\n");
+    }
+
+    #[test]
+    fn json_stays_json_and_is_harmless_on_a_terminal() {
+        let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), TERMINAL);
+        let value = serde_json::json!({"name": "a\u{9b}\u{e0041}\u{202e}\x1b\n"});
+        printer.json(&value).unwrap();
+        assert!(out.text().contains("\"a\\u009b\\udb40\\udc41\\u202e\\u001b\\n\""), "{}", out.text());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&out.text()).unwrap(), value);
+    }
+
+    #[test]
+    fn meaning_survives_without_colour() {
+        let say = |options, terminal| {
+            let (printer, out, err) = Printer::in_memory(options, terminal);
+            printer.note("n");
+            printer.success("s");
+            printer.warn("w\n!");
+            printer.error_human("e\x1b", Some("try this\nor that"));
+            assert!(out.is_empty());
+            err.text()
+        };
+        let plain = PrinterOptions::default();
+        assert_eq!(say(plain, TerminalState::default()), "n\ns\nwarning: w\\n!\nerror: e^[\n\ntry this\n  or that\n");
+        assert_eq!(say(PrinterOptions { quiet: true, ..plain }, TerminalState::default()), "warning: w\\n!\nerror: e^[\n");
+        let no_color = PrinterOptions { no_color_env: true, ..plain };
+        assert_eq!(say(no_color, TERMINAL), "n\n✓ s\n! w\\n!\n✗ e^[\n\ntry this\n  or that\n");
+        assert!(say(plain, TERMINAL).contains("\x1b[32m✓\x1b[0m s"));
+    }
+
+    #[test]
+    fn errors_as_json() {
+        let (printer, _, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        printer.error_json("sign_in_needed", 4, "no \u{202e}", None);
+        assert_eq!(err.text(), "{\"error\":{\"code\":\"sign_in_needed\",\"exit_code\":4,\"message\":\"no \\u202e\",\"hint\":null}}\n");
+    }
+
+    #[test]
+    fn nobody_is_asked_without_a_terminal_or_with_no_input() {
+        let (printer, _, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        assert!(matches!(printer.confirm("sure?", true), Err(PromptError::NotInteractive)));
+        let (printer, ..) = Printer::in_memory(PrinterOptions { no_input: true, ..PrinterOptions::default() }, TERMINAL);
+        assert!(matches!(printer.hidden("key"), Err(PromptError::NotInteractive)));
+        assert!(err.is_empty());
+    }
+}
