@@ -43,7 +43,12 @@ pub struct Output {
 }
 
 impl Output {
-    pub(super) fn new(stream: Stream, is_terminal: bool, color: bool, options: OutputOptions) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        is_terminal: bool,
+        color: bool,
+        options: OutputOptions,
+    ) -> Self {
         let terminal = (is_terminal && !options.raw).then(|| {
             Box::new(Terminal {
                 sanitizer: Sanitizer::default(),
@@ -55,7 +60,12 @@ impl Output {
                 width_known: true,
             })
         });
-        Self { stream, buffer: Vec::new(), terminal, failed: false }
+        Self {
+            stream,
+            buffer: Vec::new(),
+            terminal,
+            failed: false,
+        }
     }
 
     /// Adds untrusted text.
@@ -79,7 +89,11 @@ impl Output {
                 terminal.emit(&self.stream, &mut self.buffer);
             }
         }
-        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= BUFFER {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Changes how the following text looks, on a terminal with colour; elsewhere nothing happens.
@@ -174,7 +188,10 @@ impl Drop for Output {
 
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Output").field("terminal", &self.terminal.is_some()).field("buffered", &self.buffer.len()).finish()
+        f.debug_struct("Output")
+            .field("terminal", &self.terminal.is_some())
+            .field("buffered", &self.buffer.len())
+            .finish()
     }
 }
 
@@ -182,7 +199,12 @@ impl std::fmt::Debug for Output {
 mod tests {
     use super::*;
 
-    fn written(is_terminal: bool, color: bool, options: OutputOptions, work: impl FnOnce(&mut Output)) -> String {
+    fn written(
+        is_terminal: bool,
+        color: bool,
+        options: OutputOptions,
+        work: impl FnOnce(&mut Output),
+    ) -> String {
         let (stream, memory) = Stream::memory();
         let mut output = Output::new(stream, is_terminal, color, options);
         work(&mut output);
@@ -193,32 +215,50 @@ mod tests {
     #[test]
     fn a_pipe_gets_the_bytes_as_they_are() {
         let text = "\x1b[31m\r\u{202e}ü\0";
-        assert_eq!(written(false, true, OutputOptions::default(), |o| {
-            o.tone(Tone::Faint).unwrap();
-            o.write(text).unwrap();
-        }), text);
+        assert_eq!(
+            written(false, true, OutputOptions::default(), |o| {
+                o.tone(Tone::Faint).unwrap();
+                o.write(text).unwrap();
+            }),
+            text
+        );
     }
 
     #[test]
     fn a_terminal_gets_safe_text_and_a_tone_that_ends() {
-        assert_eq!(written(true, true, OutputOptions::default(), |o| {
-            o.tone(Tone::Faint).unwrap();
-            o.write("\x1b[2Jhi\r\n").unwrap();
-        }), "\x1b[2m^[[2Jhi\n\x1b[0m");
-        let raw = OutputOptions { raw: true, ..OutputOptions::default() };
-        assert_eq!(written(true, true, raw, |o| o.write("\x1b[2J").unwrap()), "\x1b[2J");
+        assert_eq!(
+            written(true, true, OutputOptions::default(), |o| {
+                o.tone(Tone::Faint).unwrap();
+                o.write("\x1b[2Jhi\r\n").unwrap();
+            }),
+            "\x1b[2m^[[2Jhi\n\x1b[0m"
+        );
+        let raw = OutputOptions {
+            raw: true,
+            ..OutputOptions::default()
+        };
+        assert_eq!(
+            written(true, true, raw, |o| o.write("\x1b[2J").unwrap()),
+            "\x1b[2J"
+        );
     }
 
     #[test]
     fn an_abandoned_answer_ends_its_line() {
-        assert_eq!(written(true, false, OutputOptions::default(), |o| {
-            o.write("half an ans").unwrap();
-            o.abandon().unwrap();
-        }), "half an ans\n");
-        assert_eq!(written(false, false, OutputOptions::default(), |o| {
-            o.write("half").unwrap();
-            o.abandon().unwrap();
-        }), "half");
+        assert_eq!(
+            written(true, false, OutputOptions::default(), |o| {
+                o.write("half an ans").unwrap();
+                o.abandon().unwrap();
+            }),
+            "half an ans\n"
+        );
+        assert_eq!(
+            written(false, false, OutputOptions::default(), |o| {
+                o.write("half").unwrap();
+                o.abandon().unwrap();
+            }),
+            "half"
+        );
     }
 
     #[test]

@@ -62,7 +62,13 @@ pub struct TerminalState {
 impl TerminalState {
     /// Looks at the standard streams; what depends on the environment is passed in.
     pub fn detect(dumb: bool, utf8: bool) -> Self {
-        Self { stdin: io::stdin().is_terminal(), stdout: io::stdout().is_terminal(), stderr: io::stderr().is_terminal(), dumb, utf8 }
+        Self {
+            stdin: io::stdin().is_terminal(),
+            stdout: io::stdout().is_terminal(),
+            stderr: io::stderr().is_terminal(),
+            dumb,
+            utf8,
+        }
     }
 }
 
@@ -85,7 +91,12 @@ impl Printer {
     /// # Errors
     /// When a standard stream's descriptor cannot be duplicated (too many open files).
     pub fn new(options: PrinterOptions, terminal: TerminalState) -> io::Result<Self> {
-        Ok(Self::on(options, terminal, Stream::stdout()?, Stream::stderr()?))
+        Ok(Self::on(
+            options,
+            terminal,
+            Stream::stdout()?,
+            Stream::stderr()?,
+        ))
     }
 
     /// A printer that keeps what is written, and its (stdout, stderr).
@@ -94,11 +105,25 @@ impl Printer {
         (Self::on(options, terminal, stdout, stderr), out, err)
     }
 
-    fn on(options: PrinterOptions, terminal: TerminalState, stdout: Stream, stderr: Stream) -> Self {
+    fn on(
+        options: PrinterOptions,
+        terminal: TerminalState,
+        stdout: Stream,
+        stderr: Stream,
+    ) -> Self {
         // What is kept in memory must not draw on the real terminal.
-        let moving = terminal.stderr && !terminal.dumb && !options.json && !matches!(stderr, Stream::Memory(_));
+        let moving = terminal.stderr
+            && !terminal.dumb
+            && !options.json
+            && !matches!(stderr, Stream::Memory(_));
         let progress = Progress::new(moving, options.quiet);
-        Self(Arc::new(Shared { options, terminal, stdout, stderr, progress }))
+        Self(Arc::new(Shared {
+            options,
+            terminal,
+            stdout,
+            stderr,
+            progress,
+        }))
     }
 
     /// Results and errors are to be JSON.
@@ -123,7 +148,11 @@ impl Printer {
 
     /// The width of stdout's terminal now, in columns; 80 where it is none.
     pub fn columns(&self) -> usize {
-        if self.0.terminal.stdout { self.0.stdout.columns() } else { DEFAULT_COLUMNS }
+        if self.0.terminal.stdout {
+            self.0.stdout.columns()
+        } else {
+            DEFAULT_COLUMNS
+        }
     }
 
     /// Whether stdout gets colour.
@@ -140,7 +169,9 @@ impl Printer {
         match self.0.options.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => is_terminal && !self.0.terminal.dumb && !self.0.options.no_color_env,
+            ColorChoice::Auto => {
+                is_terminal && !self.0.terminal.dumb && !self.0.options.no_color_env
+            }
         }
     }
 
@@ -149,7 +180,11 @@ impl Printer {
     /// # Errors
     /// `BrokenPipe` when the reader is gone; otherwise what the system says.
     pub fn data(&self, text: &str) -> io::Result<()> {
-        let text = if self.0.terminal.stdout { clean_text(text) } else { Cow::Borrowed(text) };
+        let text = if self.0.terminal.stdout {
+            clean_text(text)
+        } else {
+            Cow::Borrowed(text)
+        };
         self.to_stdout(format!("{text}\n"))
     }
 
@@ -176,7 +211,12 @@ impl Printer {
 
     /// The sink for model output on stdout.
     pub fn output(&self, options: OutputOptions) -> Output {
-        Output::new(self.0.stdout.clone(), self.0.terminal.stdout, self.colors_stdout(), options)
+        Output::new(
+            self.0.stdout.clone(),
+            self.0.terminal.stdout,
+            self.colors_stdout(),
+            options,
+        )
     }
 
     /// What is going on; one line.
@@ -295,17 +335,25 @@ impl Printer {
 
     fn marked(&self, mark: Mark, text: &str) {
         let terminal = self.0.terminal;
-        let prefix = mark.prefix(terminal.stderr && terminal.utf8 && !terminal.dumb, self.colors_stderr());
+        let prefix = mark.prefix(
+            terminal.stderr && terminal.utf8 && !terminal.dumb,
+            self.colors_stderr(),
+        );
         self.to_stderr(&format!("{prefix}{}\n", clean(text)));
     }
 
     fn to_stdout(&self, text: String) -> io::Result<()> {
-        self.0.progress.suspend(|| self.0.stdout.write_all(text.as_bytes()))
+        self.0
+            .progress
+            .suspend(|| self.0.stdout.write_all(text.as_bytes()))
     }
 
     /// Talk that cannot be delivered is lost: there is nobody left to tell.
     fn to_stderr(&self, text: &str) {
-        let _ = self.0.progress.suspend(|| self.0.stderr.write_all(text.as_bytes()));
+        let _ = self
+            .0
+            .progress
+            .suspend(|| self.0.stderr.write_all(text.as_bytes()));
     }
 }
 
@@ -332,11 +380,18 @@ fn escape_json(text: String) -> String {
 mod tests {
     use super::*;
 
-    const TERMINAL: TerminalState = TerminalState { stdin: true, stdout: true, stderr: true, dumb: false, utf8: true };
+    const TERMINAL: TerminalState = TerminalState {
+        stdin: true,
+        stdout: true,
+        stderr: true,
+        dumb: false,
+        utf8: true,
+    };
 
     #[test]
     fn data_is_unchanged_in_a_pipe_and_harmless_on_a_terminal() {
-        let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        let (printer, out, _) =
+            Printer::in_memory(PrinterOptions::default(), TerminalState::default());
         printer.data("\x1b[2J\u{202e}").unwrap();
         assert_eq!(out.text(), "\x1b[2J\u{202e}\n");
         let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), TERMINAL);
@@ -349,8 +404,16 @@ mod tests {
         let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), TERMINAL);
         let value = serde_json::json!({"name": "a\u{9b}\u{e0041}\u{202e}\x1b\n"});
         printer.json(&value).unwrap();
-        assert!(out.text().contains("\"a\\u009b\\udb40\\udc41\\u202e\\u001b\\n\""), "{}", out.text());
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&out.text()).unwrap(), value);
+        assert!(
+            out.text()
+                .contains("\"a\\u009b\\udb40\\udc41\\u202e\\u001b\\n\""),
+            "{}",
+            out.text()
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&out.text()).unwrap(),
+            value
+        );
     }
 
     #[test]
@@ -365,26 +428,61 @@ mod tests {
             err.text()
         };
         let plain = PrinterOptions::default();
-        assert_eq!(say(plain, TerminalState::default()), "n\ns\nwarning: w\\n!\nerror: e^[\n\ntry this\n  or that\n");
-        assert_eq!(say(PrinterOptions { quiet: true, ..plain }, TerminalState::default()), "warning: w\\n!\nerror: e^[\n");
-        let no_color = PrinterOptions { no_color_env: true, ..plain };
-        assert_eq!(say(no_color, TERMINAL), "n\n✓ s\n! w\\n!\n✗ e^[\n\ntry this\n  or that\n");
+        assert_eq!(
+            say(plain, TerminalState::default()),
+            "n\ns\nwarning: w\\n!\nerror: e^[\n\ntry this\n  or that\n"
+        );
+        assert_eq!(
+            say(
+                PrinterOptions {
+                    quiet: true,
+                    ..plain
+                },
+                TerminalState::default()
+            ),
+            "warning: w\\n!\nerror: e^[\n"
+        );
+        let no_color = PrinterOptions {
+            no_color_env: true,
+            ..plain
+        };
+        assert_eq!(
+            say(no_color, TERMINAL),
+            "n\n✓ s\n! w\\n!\n✗ e^[\n\ntry this\n  or that\n"
+        );
         assert!(say(plain, TERMINAL).contains("\x1b[32m✓\x1b[0m s"));
     }
 
     #[test]
     fn errors_as_json() {
-        let (printer, _, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        let (printer, _, err) =
+            Printer::in_memory(PrinterOptions::default(), TerminalState::default());
         printer.error_json("sign_in_needed", 4, "no \u{202e}", None);
-        assert_eq!(err.text(), "{\"error\":{\"code\":\"sign_in_needed\",\"exit_code\":4,\"message\":\"no \\u202e\",\"hint\":null}}\n");
+        assert_eq!(
+            err.text(),
+            "{\"error\":{\"code\":\"sign_in_needed\",\"exit_code\":4,\"message\":\"no \\u202e\",\"hint\":null}}\n"
+        );
     }
 
     #[test]
     fn nobody_is_asked_without_a_terminal_or_with_no_input() {
-        let (printer, _, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
-        assert!(matches!(printer.confirm("sure?", true), Err(PromptError::NotInteractive)));
-        let (printer, ..) = Printer::in_memory(PrinterOptions { no_input: true, ..PrinterOptions::default() }, TERMINAL);
-        assert!(matches!(printer.hidden("key"), Err(PromptError::NotInteractive)));
+        let (printer, _, err) =
+            Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        assert!(matches!(
+            printer.confirm("sure?", true),
+            Err(PromptError::NotInteractive)
+        ));
+        let (printer, ..) = Printer::in_memory(
+            PrinterOptions {
+                no_input: true,
+                ..PrinterOptions::default()
+            },
+            TERMINAL,
+        );
+        assert!(matches!(
+            printer.hidden("key"),
+            Err(PromptError::NotInteractive)
+        ));
         assert!(err.is_empty());
     }
 }

@@ -24,7 +24,11 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(moving: bool, quiet: bool) -> Self {
-        Self { moving: moving && !quiet, quiet, area: OnceLock::new() }
+        Self {
+            moving: moving && !quiet,
+            quiet,
+            area: OnceLock::new(),
+        }
     }
 
     /// Takes the moving lines away while `write` runs.
@@ -57,7 +61,8 @@ pub struct Spinner {
 
 impl Spinner {
     pub(super) fn start(printer: Printer, progress: &Progress, message: &str) -> Self {
-        let bar = progress.add(ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")));
+        let bar =
+            progress.add(ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")));
         if let Some(bar) = &bar {
             bar.set_message(clean(message).into_owned());
             bar.enable_steady_tick(TICK);
@@ -104,11 +109,22 @@ pub struct LayerBars {
 
 impl LayerBars {
     pub(super) fn new(printer: Printer) -> Self {
-        Self { printer, status: None, layers: Vec::new(), last: String::new() }
+        Self {
+            printer,
+            status: None,
+            layers: Vec::new(),
+            last: String::new(),
+        }
     }
 
     /// Takes over one status line: `status` as the server words it, and for a layer its digest and sizes in bytes.
-    pub fn update(&mut self, status: &str, digest: Option<&str>, total: Option<u64>, completed: Option<u64>) {
+    pub fn update(
+        &mut self,
+        status: &str,
+        digest: Option<&str>,
+        total: Option<u64>,
+        completed: Option<u64>,
+    ) {
         let progress = self.printer.progress();
         if progress.quiet {
             return;
@@ -136,10 +152,20 @@ impl LayerBars {
         let at = match self.layers.iter().position(|(known, _)| known == digest) {
             Some(at) => at,
             None => {
-                let short = digest.rsplit(':').next().unwrap_or(digest).chars().take(SHORT_DIGEST).collect::<String>();
+                let short = digest
+                    .rsplit(':')
+                    .next()
+                    .unwrap_or(digest)
+                    .chars()
+                    .take(SHORT_DIGEST)
+                    .collect::<String>();
                 let style = style("{prefix:12} {bar:24} {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4}").progress_chars("##-");
-                let bar = ProgressBar::new(total).with_style(style).with_finish(ProgressFinish::Abandon);
-                let Some(bar) = self.printer.progress().add(bar) else { return };
+                let bar = ProgressBar::new(total)
+                    .with_style(style)
+                    .with_finish(ProgressFinish::Abandon);
+                let Some(bar) = self.printer.progress().add(bar) else {
+                    return;
+                };
                 bar.set_prefix(clean(&short).into_owned());
                 // What an earlier pull had already fetched says nothing about the rate.
                 bar.set_position(completed);
@@ -158,7 +184,10 @@ impl LayerBars {
 
     fn plain(&mut self, status: &str) {
         if self.status.is_none() {
-            self.status = self.printer.progress().add(ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")));
+            self.status = self
+                .printer
+                .progress()
+                .add(ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")));
             if let Some(bar) = &self.status {
                 bar.enable_steady_tick(TICK);
             }
@@ -190,7 +219,12 @@ mod tests {
         let mut bars = printer.layer_bars();
         bars.update("pulling manifest", None, None, None);
         for done in 0..5 {
-            bars.update("pulling 0123456789ab", Some("sha256:0123456789abcdef"), Some(5), Some(done));
+            bars.update(
+                "pulling 0123456789ab",
+                Some("sha256:0123456789abcdef"),
+                Some(5),
+                Some(done),
+            );
         }
         bars.update("success", None, None, None);
         bars.finish();
@@ -198,16 +232,26 @@ mod tests {
 
     #[test]
     fn without_a_terminal_each_status_is_said_once() {
-        let (printer, out, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        let (printer, out, err) =
+            Printer::in_memory(PrinterOptions::default(), TerminalState::default());
         pull(&printer);
         printer.spinner("waiting").finish("connected");
-        assert_eq!(err.text(), "pulling manifest\npulling 0123456789ab\nsuccess\nconnected\n");
+        assert_eq!(
+            err.text(),
+            "pulling manifest\npulling 0123456789ab\nsuccess\nconnected\n"
+        );
         assert!(out.is_empty());
     }
 
     #[test]
     fn quiet_says_nothing() {
-        let (printer, _, err) = Printer::in_memory(PrinterOptions { quiet: true, ..PrinterOptions::default() }, TerminalState::default());
+        let (printer, _, err) = Printer::in_memory(
+            PrinterOptions {
+                quiet: true,
+                ..PrinterOptions::default()
+            },
+            TerminalState::default(),
+        );
         pull(&printer);
         printer.spinner("waiting").clear();
         assert!(err.is_empty());

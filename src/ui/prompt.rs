@@ -4,7 +4,6 @@
 //! still off, or does nothing where the program handles the signal, and at a question it leaves the cursor hidden.
 
 use super::stream::Stream;
-use secrecy::SecretString;
 use std::io;
 
 /// Why there is no answer.
@@ -17,22 +16,24 @@ pub enum PromptError {
     #[error("interrupted")]
     Interrupted,
     /// The terminal could not be read or written.
-    #[error("cannot read from the terminal: {0}")]
+    #[error("cannot use the terminal")]
     Io(#[from] io::Error),
 }
 
 /// An answer, or why there is none.
 pub type PromptResult<T> = Result<T, PromptError>;
 
-#[cfg(unix)]
-pub(super) use unix::{confirm, hidden};
 #[cfg(not(unix))]
 pub(super) use other::{confirm, hidden};
+#[cfg(unix)]
+pub(super) use unix::{confirm, hidden};
 
 #[cfg(unix)]
 mod unix {
     use super::{PromptError, PromptResult, Stream};
-    use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+    use rustix::termios::{
+        LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+    };
     use secrecy::SecretString;
     use std::io;
     use std::os::fd::{AsFd, BorrowedFd};
@@ -61,7 +62,13 @@ mod unix {
         fn take(terminal: BorrowedFd<'fd>) -> io::Result<Self> {
             let before = tcgetattr(terminal)?;
             let mut modes = before.clone();
-            modes.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN);
+            modes.local_modes.remove(
+                LocalModes::ECHO
+                    | LocalModes::ECHONL
+                    | LocalModes::ICANON
+                    | LocalModes::ISIG
+                    | LocalModes::IEXTEN,
+            );
             modes.special_codes[SpecialCodeIndex::VMIN] = 1;
             modes.special_codes[SpecialCodeIndex::VTIME] = 0;
             tcsetattr(terminal, OptionalActions::Drain, &modes)?;
@@ -74,7 +81,9 @@ mod unix {
             loop {
                 match rustix::io::read(self.terminal, &mut byte) {
                     Ok(0) | Err(rustix::io::Errno::IO) => return Err(PromptError::Interrupted),
-                    Ok(_) if matches!(byte[0], INTERRUPT | END_OF_INPUT) => return Err(PromptError::Interrupted),
+                    Ok(_) if matches!(byte[0], INTERRUPT | END_OF_INPUT) => {
+                        return Err(PromptError::Interrupted);
+                    }
                     Ok(_) => return Ok(byte[0]),
                     Err(rustix::io::Errno::INTR) => {}
                     Err(rustix::io::Errno::AGAIN) => {
@@ -93,9 +102,16 @@ mod unix {
         }
     }
 
-    fn confirm_on(terminal: BorrowedFd<'_>, stderr: &Stream, question: &str, default: bool) -> PromptResult<bool> {
+    fn confirm_on(
+        terminal: BorrowedFd<'_>,
+        stderr: &Stream,
+        question: &str,
+        default: bool,
+    ) -> PromptResult<bool> {
         let keys = Keys::take(terminal)?;
-        stderr.write_all(format!("{question} [{}] ", if default { "Y/n" } else { "y/N" }).as_bytes())?;
+        stderr.write_all(
+            format!("{question} [{}] ", if default { "Y/n" } else { "y/N" }).as_bytes(),
+        )?;
         let answer = loop {
             match keys.next() {
                 Ok(b'y' | b'Y') => break Ok(true),
@@ -113,7 +129,11 @@ mod unix {
         answer
     }
 
-    fn hidden_on(terminal: BorrowedFd<'_>, stderr: &Stream, question: &str) -> PromptResult<SecretString> {
+    fn hidden_on(
+        terminal: BorrowedFd<'_>,
+        stderr: &Stream,
+        question: &str,
+    ) -> PromptResult<SecretString> {
         let keys = Keys::take(terminal)?;
         stderr.write_all(format!("{question}: ").as_bytes())?;
         let answer = read_secret(&keys);
@@ -135,12 +155,20 @@ mod unix {
                 ESCAPE => skip_sequence(keys)?,
                 0..=0x1f => {}
                 byte if secret.len() < secret.capacity() => secret.push(byte),
-                _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is longer than 4096 bytes").into()),
+                _ => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "the answer is longer than 4096 bytes",
+                    )
+                    .into());
+                }
             }
         }
         match std::str::from_utf8(&secret) {
             Ok(text) => Ok(SecretString::from(text.to_owned())),
-            Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is not UTF-8").into()),
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is not UTF-8").into())
+            }
         }
     }
 
@@ -160,11 +188,15 @@ mod unix {
         use std::fs::File;
 
         /// Runs `ask` on a pseudo-terminal where `keys` are typed; checks that its modes are put back.
-        fn typed<T>(keys: &[u8], ask: impl FnOnce(BorrowedFd<'_>, &Stream) -> PromptResult<T>) -> (PromptResult<T>, String) {
+        fn typed<T>(
+            keys: &[u8],
+            ask: impl FnOnce(BorrowedFd<'_>, &Stream) -> PromptResult<T>,
+        ) -> (PromptResult<T>, String) {
             let pair = native_pty_system().openpty(PtySize::default()).unwrap();
             let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
             let path = pair.master.tty_name().unwrap();
-            let terminal = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap());
+            let terminal =
+                File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap());
             let before = tcgetattr(&terminal).unwrap();
             let (stderr, shown) = Stream::memory();
             let mut writer = pair.master.take_writer().unwrap();
@@ -191,15 +223,23 @@ mod unix {
                 let (answer, shown) = typed(keys, |t, e| confirm_on(t, e, "Go on?", default));
                 (answer.ok(), shown)
             };
-            assert_eq!(ask(b"xy", false), (Some(true), "Go on? [y/N] yes\n".to_owned()));
-            assert_eq!(ask(b"N", true), (Some(false), "Go on? [Y/n] no\n".to_owned()));
+            assert_eq!(
+                ask(b"xy", false),
+                (Some(true), "Go on? [y/N] yes\n".to_owned())
+            );
+            assert_eq!(
+                ask(b"N", true),
+                (Some(false), "Go on? [Y/n] no\n".to_owned())
+            );
             assert_eq!(ask(b"\r", true).0, Some(true));
             assert_eq!(ask(b"\n", false).0, Some(false));
         }
 
         #[test]
         fn reads_a_secret_unseen() {
-            let (secret, shown) = typed("wrong\x15k\x1b[Aeü\x7fy\r".as_bytes(), |t, e| hidden_on(t, e, "Passphrase"));
+            let (secret, shown) = typed("wrong\x15k\x1b[Aeü\x7fy\r".as_bytes(), |t, e| {
+                hidden_on(t, e, "Passphrase")
+            });
             assert_eq!(secret.unwrap().expose_secret(), "key");
             assert_eq!(shown, "Passphrase: \n");
         }
@@ -210,7 +250,10 @@ mod unix {
                 let (answer, shown) = typed(&[b'a', key], |t, e| hidden_on(t, e, "Key"));
                 assert!(matches!(answer, Err(PromptError::Interrupted)));
                 assert_eq!(shown, "Key: \n");
-                assert!(matches!(typed(&[key], |t, e| confirm_on(t, e, "?", true)).0, Err(PromptError::Interrupted)));
+                assert!(matches!(
+                    typed(&[key], |t, e| confirm_on(t, e, "?", true)).0,
+                    Err(PromptError::Interrupted)
+                ));
             }
         }
     }
@@ -224,13 +267,17 @@ mod other {
     use std::io;
 
     pub fn confirm(stderr: &Stream, question: &str, default: bool) -> PromptResult<bool> {
-        stderr.write_all(format!("{question} [{}] ", if default { "Y/n" } else { "y/N" }).as_bytes())?;
+        stderr.write_all(
+            format!("{question} [{}] ", if default { "Y/n" } else { "y/N" }).as_bytes(),
+        )?;
         let answer = loop {
             match Term::stderr().read_key_raw() {
                 Ok(Key::Char('y' | 'Y')) => break Ok(true),
                 Ok(Key::Char('n' | 'N')) => break Ok(false),
                 Ok(Key::Enter) => break Ok(default),
-                Ok(Key::CtrlC | Key::Char('\u{3}' | '\u{4}')) => break Err(PromptError::Interrupted),
+                Ok(Key::CtrlC | Key::Char('\u{3}' | '\u{4}')) => {
+                    break Err(PromptError::Interrupted);
+                }
                 Ok(_) => {}
                 Err(error) => break Err(interrupted(error)),
             }
@@ -244,10 +291,17 @@ mod other {
 
     pub fn hidden(stderr: &Stream, question: &str) -> PromptResult<SecretString> {
         stderr.write_all(format!("{question}: ").as_bytes())?;
-        Term::stderr().read_secure_line().map(SecretString::from).map_err(interrupted)
+        Term::stderr()
+            .read_secure_line()
+            .map(SecretString::from)
+            .map_err(interrupted)
     }
 
     fn interrupted(error: io::Error) -> PromptError {
-        if error.kind() == io::ErrorKind::Interrupted { PromptError::Interrupted } else { error.into() }
+        if error.kind() == io::ErrorKind::Interrupted {
+            PromptError::Interrupted
+        } else {
+            error.into()
+        }
     }
 }

@@ -20,7 +20,8 @@ pub struct QrError {
 /// # Errors
 /// When `text` is too long.
 pub fn qr(text: &str, color: bool) -> Result<String, QrError> {
-    let code = QrCode::with_error_correction_level(text, EcLevel::L).map_err(|_| QrError { length: text.len() })?;
+    let code = QrCode::with_error_correction_level(text, EcLevel::L)
+        .map_err(|_| QrError { length: text.len() })?;
     let (modules, size) = (code.to_colors(), code.width());
     let light = |x: usize, y: usize| match (x.checked_sub(QUIET), y.checked_sub(QUIET)) {
         (Some(x), Some(y)) if x < size && y < size => modules[y * size + x] == Color::Light,
@@ -37,7 +38,11 @@ pub fn qr(text: &str, color: bool) -> Result<String, QrError> {
             })
             .collect();
         // Entries 231 and 16 of the 256-colour cube are white and black in every theme.
-        if color { format!("\x1b[38;5;231;48;5;16m{blocks}\x1b[0m") } else { blocks }
+        if color {
+            format!("\x1b[38;5;231;48;5;16m{blocks}\x1b[0m")
+        } else {
+            blocks
+        }
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
@@ -53,20 +58,35 @@ mod tests {
         let code = QrCode::with_error_correction_level(url, EcLevel::L).unwrap();
         let rows: Vec<Vec<bool>> = text
             .lines()
-            .flat_map(|line| [['█', '▀'], ['█', '▄']].map(|lit| line.chars().map(|c| lit.contains(&c)).collect()))
+            .flat_map(|line| {
+                [['█', '▀'], ['█', '▄']].map(|lit| line.chars().map(|c| lit.contains(&c)).collect())
+            })
             .collect();
         for (y, row) in rows.iter().enumerate() {
             assert_eq!(row.len(), code.width() + 8);
             for (x, light) in row.iter().enumerate() {
-                let inside = (4..4 + code.width()).contains(&x) && (4..4 + code.width()).contains(&y);
-                assert_eq!(*light, !inside || code[(x - 4, y - 4)] == Color::Light, "{x},{y}");
+                let inside =
+                    (4..4 + code.width()).contains(&x) && (4..4 + code.width()).contains(&y);
+                assert_eq!(
+                    *light,
+                    !inside || code[(x - 4, y - 4)] == Color::Light,
+                    "{x},{y}"
+                );
             }
         }
-        assert!(qr(url, true).unwrap().lines().all(|l| l.starts_with("\x1b[38;5;231;48;5;16m") && l.ends_with("\x1b[0m")));
+        assert!(
+            qr(url, true)
+                .unwrap()
+                .lines()
+                .all(|l| l.starts_with("\x1b[38;5;231;48;5;16m") && l.ends_with("\x1b[0m"))
+        );
     }
 
     #[test]
     fn refuses_what_does_not_fit() {
-        assert_eq!(qr(&"x".repeat(3000), false).unwrap_err().to_string(), "the text is too long for a QR code: 3000 bytes");
+        assert_eq!(
+            qr(&"x".repeat(3000), false).unwrap_err().to_string(),
+            "the text is too long for a QR code: 3000 bytes"
+        );
     }
 }

@@ -22,12 +22,21 @@ pub struct Table {
 impl Table {
     /// A table with these columns, from left to right; headers are shown in capitals.
     pub fn new(columns: &[(&str, Align)]) -> Self {
-        Self { columns: columns.iter().map(|(header, align)| (header.to_uppercase(), *align)).collect(), rows: Vec::new() }
+        Self {
+            columns: columns
+                .iter()
+                .map(|(header, align)| (header.to_uppercase(), *align))
+                .collect(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row. Cells that are missing are empty, those beyond the last column are dropped.
     pub fn push<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        let mut row: Vec<String> = cells.into_iter().map(|cell| clean(&cell.into()).into_owned()).collect();
+        let mut row: Vec<String> = cells
+            .into_iter()
+            .map(|cell| clean(&cell.into()).into_owned())
+            .collect();
         row.resize(self.columns.len(), String::new());
         self.rows.push(row);
     }
@@ -40,12 +49,30 @@ impl Table {
     /// The lines, without a newline after the last; headers faint where `color` is set.
     pub fn render(&self, color: bool) -> String {
         let widths: Vec<usize> = (0..self.columns.len())
-            .map(|i| self.rows.iter().map(|row| row[i].width()).chain([self.columns[i].0.width()]).max().unwrap_or(0))
+            .map(|i| {
+                self.rows
+                    .iter()
+                    .map(|row| row[i].width())
+                    .chain([self.columns[i].0.width()])
+                    .max()
+                    .unwrap_or(0)
+            })
             .collect();
-        let headers: Vec<String> = self.columns.iter().map(|(header, _)| header.clone()).collect();
+        let headers: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(header, _)| header.clone())
+            .collect();
         let head = self.line(&headers, &widths);
-        let head = if color { format!("\x1b[2m{head}\x1b[0m") } else { head };
-        std::iter::once(head).chain(self.rows.iter().map(|row| self.line(row, &widths))).collect::<Vec<_>>().join("\n")
+        let head = if color {
+            format!("\x1b[2m{head}\x1b[0m")
+        } else {
+            head
+        };
+        std::iter::once(head)
+            .chain(self.rows.iter().map(|row| self.line(row, &widths)))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn line(&self, cells: &[String], widths: &[usize]) -> String {
@@ -77,10 +104,21 @@ mod tests {
 
     #[test]
     fn aligns_by_display_width_and_cleans_cells() {
-        let mut table = Table::new(&[("name", Align::Left), ("used", Align::Right), ("note", Align::Left)]);
+        let mut table = Table::new(&[
+            ("name", Align::Left),
+            ("used", Align::Right),
+            ("note", Align::Left),
+        ]);
         table.push(["漢字", "7", "a\x1b[2J"]);
         table.push(["laptop", "1234", ""]);
-        assert_eq!(table.render(false), "NAME    USED  NOTE\n漢字       7  a^[[2J\nlaptop  1234");
-        assert!(table.render(true).starts_with("\x1b[2mNAME    USED  NOTE\x1b[0m\n"));
+        assert_eq!(
+            table.render(false),
+            "NAME    USED  NOTE\n漢字       7  a^[[2J\nlaptop  1234"
+        );
+        assert!(
+            table
+                .render(true)
+                .starts_with("\x1b[2mNAME    USED  NOTE\x1b[0m\n")
+        );
     }
 }
