@@ -3,7 +3,8 @@
 
 use super::Printer;
 use super::sanitize::clean;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -96,7 +97,8 @@ impl Drop for Spinner {
     }
 }
 
-/// The progress of a pull or push, fed with the server's status lines. Dropping it leaves finished bars on the screen.
+/// The progress of a pull or push, fed with the server's status lines. Dropping it takes the bars off the screen:
+/// what became of the pull is for its command to say.
 #[derive(Debug)]
 pub struct LayerBars {
     printer: Printer,
@@ -104,7 +106,8 @@ pub struct LayerBars {
     status: Option<ProgressBar>,
     /// By digest, in order of appearance. A model has about a dozen layers.
     layers: Vec<(String, ProgressBar)>,
-    last: String,
+    /// What was said where nothing moves. Layers are fetched side by side, so their lines come in turns.
+    said: HashSet<String>,
 }
 
 impl LayerBars {
@@ -113,7 +116,7 @@ impl LayerBars {
             printer,
             status: None,
             layers: Vec::new(),
-            last: String::new(),
+            said: HashSet::new(),
         }
     }
 
@@ -130,8 +133,7 @@ impl LayerBars {
             return;
         }
         if !progress.moving {
-            if status != self.last {
-                status.clone_into(&mut self.last);
+            if self.said.insert(status.to_owned()) {
                 self.printer.note(status);
             }
             return;
@@ -142,8 +144,8 @@ impl LayerBars {
         }
     }
 
-    /// Ends the movement; bars stay as they are.
-    pub fn finish(self) {}
+    /// Takes the bars off the screen.
+    pub fn clear(self) {}
 
     fn layer(&mut self, digest: &str, total: u64, completed: u64) {
         if let Some(status) = self.status.take() {
@@ -160,9 +162,7 @@ impl LayerBars {
                     .take(SHORT_DIGEST)
                     .collect::<String>();
                 let style = style("{prefix:12} {bar:24} {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4}").progress_chars("##-");
-                let bar = ProgressBar::new(total)
-                    .with_style(style)
-                    .with_finish(ProgressFinish::Abandon);
+                let bar = ProgressBar::new(total).with_style(style);
                 let Some(bar) = self.printer.progress().add(bar) else {
                     return;
                 };
@@ -204,9 +204,7 @@ impl Drop for LayerBars {
             status.finish_and_clear();
         }
         for (_, bar) in &self.layers {
-            if !bar.is_finished() {
-                bar.abandon();
-            }
+            bar.finish_and_clear();
         }
     }
 }
@@ -220,6 +218,12 @@ mod tests {
         bars.update("pulling manifest", None, None, None);
         for done in 0..5 {
             bars.update(
+                "pulling ba9876543210",
+                Some("sha256:ba9876543210fedc"),
+                Some(9),
+                Some(done),
+            );
+            bars.update(
                 "pulling 0123456789ab",
                 Some("sha256:0123456789abcdef"),
                 Some(5),
@@ -227,7 +231,7 @@ mod tests {
             );
         }
         bars.update("success", None, None, None);
-        bars.finish();
+        bars.clear();
     }
 
     #[test]
@@ -238,7 +242,7 @@ mod tests {
         printer.spinner("waiting").finish("connected");
         assert_eq!(
             err.text(),
-            "pulling manifest\npulling 0123456789ab\nsuccess\nconnected\n"
+            "pulling manifest\npulling ba9876543210\npulling 0123456789ab\nsuccess\nconnected\n"
         );
         assert!(out.is_empty());
     }
