@@ -1,6 +1,4 @@
-//! it
+//! The one integration binary: `harness` holds the servers, sandboxes and terminals, then comes one file per capability.
 
-mod ssh_keygen;
-//! The integration tests.
 mod harness;
-mod vault;
+mod harness_selftest;

@@ -1,0 +1,1 @@
+//! The harness tested by itself, with `curl` and raw sockets as clients.
