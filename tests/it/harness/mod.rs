@@ -12,15 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-// pub mod browser;
+pub mod browser;
 pub mod clock;
-// pub mod cloud;
+pub mod cloud;
 // pub mod cmd;
 pub mod http;
-// pub mod ollama;
+pub mod ollama;
 // pub mod pty;
-// pub mod signature;
-// pub mod stock;
+pub mod signature;
+pub mod stock;
 
 /// The longest that any single wait of the harness lasts. Generous: a loaded machine is slow, a hang is for ever.
 pub const DEADLINE: Duration = Duration::from_secs(30);
