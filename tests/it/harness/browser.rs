@@ -3,8 +3,8 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -65,8 +65,15 @@ impl Browser {
             "#!/bin/sh\nprintf '%s\\n' \"$1\" >> '{}'\n{act}\n",
             browser.log.display()
         );
-        fs::write(&stub, text).expect("a stub browser");
-        fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).expect("a stub that runs");
+        // Another process writes the stub: were it written here, a fork in another test's thread could hold it open
+        // for writing just when it is to be run, which Linux refuses ("text file busy").
+        let source = state.join("browser.sh");
+        fs::write(&source, text).expect("the text of a stub browser");
+        let installed = Command::new(tool("install"))
+            .args(["-m", "755"])
+            .args([&source, &stub])
+            .status();
+        assert!(installed.expect("`install` runs").success());
         browser
     }
 

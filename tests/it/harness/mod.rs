@@ -15,10 +15,10 @@ use std::{
 pub mod browser;
 pub mod clock;
 pub mod cloud;
-// pub mod cmd;
+pub mod cmd;
 pub mod http;
 pub mod ollama;
-// pub mod pty;
+pub mod pty;
 pub mod signature;
 pub mod stock;
 
