@@ -1,16 +1,40 @@
 //! The map of the crate. Imports point downward only:
 //! `main → commands → {chat, api, vault, profile, ui} → {identity, address, disk}`.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | `cli` | what can be typed: clap types, no logic |
+//! | `commands` | one verb per file |
+//! | `app`, `env`, `paths`, `browser` | what a command is handed |
+//! | `exit` | exit codes, and what an error means |
+//! | `ui` | the only writer to the terminal |
+//! | `chat` | turns a model's events into text |
+//! | `api` | the HTTP client |
+//! | `profile` | which host, which credential |
+//! | `vault` | where secrets rest |
+//! | [`identity`] | device keys, signatures, connect links; pure |
+//! | [`address`] | hosts and model names as people write them; pure |
+//! | `disk` | files that are replaced whole, locks, versioned documents |
 
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod address;
-pub mod api;
-pub mod chat;
-pub mod cli;
-pub mod commands;
+mod api;
+mod app;
+mod browser;
+mod chat;
+mod cli;
+mod commands;
 pub mod disk;
+mod env;
+mod exit;
 pub mod identity;
-pub mod profile;
-pub mod ui;
+mod paths;
+mod profile;
+mod start;
+mod ui;
 pub mod vault;
+
+pub use exit::Exit;
+pub use start::main;

@@ -1,2 +1,7 @@
-//! The program.
-fn main() {}
+//! Parse, build the `App`, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ollama_auth::main().into()
+}

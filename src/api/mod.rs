@@ -1,1 +1,25 @@
-//! placeholder
+//! The HTTP client: which bytes go to a host, with which credential, and what its answers mean.
+//!
+//! `Transport` owns the connections, `Session` binds one host to one credential (a credential never leaves its session),
+//! and the endpoint files turn answers into types. Nothing here knows a terminal.
+
+mod account;
+mod body;
+mod coalesce;
+mod credential;
+mod error;
+mod events;
+mod models;
+mod ndjson;
+mod session;
+mod skew;
+mod transport;
+
+pub use account::{HostKind, KeyCheck, Me};
+pub use credential::{Credential, looks_like_ollama_com_key};
+pub use error::{ApiError, Unreachable};
+pub use events::{Chunk, ProgressChunk};
+pub use models::{EmbedRequest, GenerateRequest, ShowResponse, Think};
+pub use ndjson::{Batch, LineStream};
+pub use session::Session;
+pub use transport::{Transport, TransportOptions};

@@ -1,6 +1,5 @@
 //! What can arrive while a model answers.
 
-use super::Timings;
 use std::borrow::Cow;
 
 /// One piece of an answer. All text in it is the model's and untrusted.
@@ -17,6 +16,4 @@ pub enum Event<'a> {
         /// Its arguments, as JSON.
         arguments: Cow<'a, str>,
     },
-    /// The last line, with `"done":true`.
-    Done(Timings),
 }

@@ -52,7 +52,6 @@ impl Renderer {
                 ))?;
                 out.tone(Tone::Plain)
             }
-            Event::Done(_) => Ok(()),
         }
     }
 
@@ -105,7 +104,6 @@ impl Renderer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Timings;
     use crate::ui::{OutputOptions, Printer, PrinterOptions, TerminalState};
 
     fn rendered(terminal: bool, options: RenderOptions, events: &[Event<'_>]) -> String {
@@ -140,7 +138,6 @@ mod tests {
             think(" see"),
             say("Yes"),
             say("."),
-            Event::Done(Timings::default()),
         ];
         let shown = RenderOptions::default();
         assert_eq!(

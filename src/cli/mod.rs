@@ -1,1 +1,167 @@
-//! placeholder
+//! What can be typed: clap types only, no logic and no I/O.
+
+mod device;
+mod profile;
+mod run;
+mod session;
+mod store;
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+pub use device::{DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate};
+pub use profile::{ProfileCommand, ProfileRemove, ProfileUse};
+pub use run::{OutputFormat, RunArgs, ThinkArg};
+pub use session::{SigninArgs, SignoutArgs, StatusArgs};
+pub use store::{StoreCommand, StoreMove};
+
+/// Sign in to Ollama, keep its credentials safe, run models with them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ollama-auth",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such model, key, device or profile, 4 sign-in needed or \
+                  credential refused, 5 not allowed, 6 host unreachable, 7 try again later, 8 the check found something, \
+                  130 interrupted.",
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct GlobalArgs {
+    /// The host to talk to, as in OLLAMA_HOST
+    #[arg(long, global = true, value_name = "URL")]
+    pub host: Option<String>,
+    /// The profile to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Where secrets rest: the system's keyring, an encrypted file, or (never by default) plaintext
+    #[arg(long, global = true, value_enum, value_name = "STORE")]
+    pub store: Option<StoreArg>,
+    /// Write the result, and errors, as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say only what goes wrong
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more (`run`: show timings; twice: show requests)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// When to use colour
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub color: ColorArg,
+    /// Never ask anything
+    #[arg(long, global = true)]
+    pub no_input: bool,
+    /// Send credentials over plain http, to a host that is not this machine
+    #[arg(long, global = true)]
+    pub allow_insecure_http: bool,
+    /// Trust the certificate authorities in this PEM file too
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_cert: Option<PathBuf>,
+    /// Read the passphrase of the encrypted file from this file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// Where secrets rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoreArg {
+    /// The operating system's keyring
+    Keyring,
+    /// A file encrypted with a passphrase
+    File,
+    /// A readable file, only you can read it
+    Plaintext,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorArg {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sign this device in to a host, through the browser or with an API key
+    #[command(alias = "login")]
+    Signin(SigninArgs),
+    /// Disconnect this device from a host and remove its credential here
+    #[command(alias = "logout")]
+    Signout(SignoutArgs),
+    /// Show who you are, where, with what credential, and what `run` would use
+    #[command(visible_alias = "whoami")]
+    Status(StatusArgs),
+    /// Run a model
+    Run(Box<RunArgs>),
+    /// Manage this device's keys
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Manage profiles: one for each host you sign in to
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+    /// See and change where secrets rest
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Print the completion script for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all of them into a folder
+    Man {
+        /// The folder to write all pages into
+        #[arg(value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
+}
+
+/// The whole command line, for completions and manual pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn stock_names_work() {
+        for name in ["login", "logout", "whoami"] {
+            Cli::try_parse_from(["ollama-auth", name]).unwrap();
+        }
+    }
+}

@@ -1,1 +1,34 @@
-//! placeholder
+//! One verb per file: options in, `Exit` out. Commands decide what to do and say; the layers below know how.
+
+mod completions;
+mod context;
+mod device;
+mod man;
+mod profile;
+mod run;
+mod signin;
+mod signout;
+mod status;
+mod store;
+
+use crate::app::App;
+use crate::cli::Command;
+use crate::exit::Exit;
+
+/// Runs a command.
+///
+/// # Errors
+/// Whatever hindered it; `exit::Problem::of` knows what each error means.
+pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Signin(args) => signin::run(app, args).await,
+        Command::Signout(args) => signout::run(app, args).await,
+        Command::Status(args) => status::run(app, args).await,
+        Command::Run(args) => run::run(app, *args).await,
+        Command::Device(command) => device::run(app, command).await,
+        Command::Profile(command) => profile::run(app, command).await,
+        Command::Store(command) => store::run(app, command).await,
+        Command::Completions { shell } => completions::run(app, shell),
+        Command::Man { folder } => man::run(app, folder),
+    }
+}

@@ -19,6 +19,8 @@ pub enum Exposure {
     /// The owner's group as well. systemd hands credentials to a service by an access control list, whose
     /// mask shows up in the group bits.
     Group,
+    /// Anyone, and the file may belong to anyone: for a key that a person takes over from elsewhere and is warned about.
+    Anyone,
 }
 
 /// Reads a file of ours that holds secrets or decides where they go; `None` when there is none.
@@ -103,7 +105,7 @@ fn check_access(
 ) -> Result<(), DiskError> {
     use std::os::unix::fs::MetadataExt;
     let owner = found.uid();
-    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+    if exposure != Exposure::Anyone && owner != 0 && owner != rustix::process::geteuid().as_raw() {
         return Err(DiskError::WrongOwner {
             path: path.to_owned(),
             owner,
@@ -112,6 +114,7 @@ fn check_access(
     let allowed = match exposure {
         Exposure::Owner => 0o700,
         Exposure::Group => 0o750,
+        Exposure::Anyone => return Ok(()),
     };
     let mode = found.mode() & 0o777;
     if mode & !allowed != 0 {

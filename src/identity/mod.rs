@@ -3,6 +3,7 @@
 //! Everything here is pure: no files, no network, no clock. A key comes in and goes out as OpenSSH text, and a
 //! signature names the time it is told.
 
+mod account;
 mod challenge;
 mod connect;
 mod key;
@@ -10,6 +11,7 @@ mod openssh;
 mod public;
 mod verify;
 
+pub use account::Account;
 pub use challenge::{Authorization, Challenge};
 pub use connect::{ConnectUrl, ConnectUrlError};
 pub use key::{DeviceKey, IdentityError};

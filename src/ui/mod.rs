@@ -1,6 +1,7 @@
 //! The only writer to the terminal. Data goes to stdout, talk to stderr; whatever came from a server or a file is made
 //! harmless here before a terminal sees it.
 
+mod log;
 mod output;
 mod printer;
 mod progress;
@@ -12,11 +13,10 @@ mod style;
 mod table;
 pub mod wrap;
 
+pub use log::log_to_stderr;
 pub use output::{Output, OutputOptions};
 pub use printer::{ColorChoice, Printer, PrinterOptions, TerminalState};
-pub use progress::{LayerBars, Spinner};
-pub use prompt::{PromptError, PromptResult};
-pub use qr::{QrError, qr};
-pub use stream::Memory;
+pub use progress::Spinner;
+pub use prompt::PromptError;
 pub use style::Tone;
-pub use table::{Align, Table};
+pub use table::Table;

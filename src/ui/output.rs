@@ -111,11 +111,6 @@ impl Output {
         Ok(())
     }
 
-    /// True where the text is meant for a person: stdout is a terminal and not raw.
-    pub fn is_terminal(&self) -> bool {
-        self.terminal.is_some()
-    }
-
     /// Writes everything added so far, except the first half of a character.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::output::{Output, OutputOptions};
 use super::progress::{LayerBars, Progress, Spinner};
 use super::prompt::{self, PromptError, PromptResult};
 use super::sanitize::{clean, clean_text, is_dangerous};
-use super::stream::{DEFAULT_COLUMNS, Memory, Stream};
+use super::stream::Stream;
 use super::style::Mark;
 use super::table::Table;
 use secrecy::SecretString;
@@ -34,8 +34,6 @@ pub struct PrinterOptions {
     pub json: bool,
     /// No notes, successes, hints and progress; warnings and errors stay.
     pub quiet: bool,
-    /// How many times `--verbose` was given.
-    pub verbose: u8,
     /// `--color`.
     pub color: ColorChoice,
     /// Never prompt.
@@ -100,7 +98,11 @@ impl Printer {
     }
 
     /// A printer that keeps what is written, and its (stdout, stderr).
-    pub fn in_memory(options: PrinterOptions, terminal: TerminalState) -> (Self, Memory, Memory) {
+    #[cfg(test)]
+    pub fn in_memory(
+        options: PrinterOptions,
+        terminal: TerminalState,
+    ) -> (Self, super::stream::Memory, super::stream::Memory) {
         let ((stdout, out), (stderr, err)) = (Stream::memory(), Stream::memory());
         (Self::on(options, terminal, stdout, stderr), out, err)
     }
@@ -112,10 +114,7 @@ impl Printer {
         stderr: Stream,
     ) -> Self {
         // What is kept in memory must not draw on the real terminal.
-        let moving = terminal.stderr
-            && !terminal.dumb
-            && !options.json
-            && !matches!(stderr, Stream::Memory(_));
+        let moving = terminal.stderr && !terminal.dumb && !options.json && !stderr.is_memory();
         let progress = Progress::new(moving, options.quiet);
         Self(Arc::new(Shared {
             options,
@@ -131,28 +130,19 @@ impl Printer {
         self.0.options.json
     }
 
-    /// How many times `--verbose` was given.
-    pub fn verbosity(&self) -> u8 {
-        self.0.options.verbose
-    }
-
     /// A person can be asked: stdin and stderr are terminals, and `--no-input` was not given.
     pub fn is_interactive(&self) -> bool {
         self.0.terminal.stdin && self.0.terminal.stderr && !self.0.options.no_input
     }
 
+    /// stdin is a terminal: nothing is piped in.
+    pub fn stdin_is_terminal(&self) -> bool {
+        self.0.terminal.stdin
+    }
+
     /// stdout is a terminal.
     pub fn stdout_is_terminal(&self) -> bool {
         self.0.terminal.stdout
-    }
-
-    /// The width of stdout's terminal now, in columns; 80 where it is none.
-    pub fn columns(&self) -> usize {
-        if self.0.terminal.stdout {
-            self.0.stdout.columns()
-        } else {
-            DEFAULT_COLUMNS
-        }
     }
 
     /// Whether stdout gets colour.
@@ -209,6 +199,31 @@ impl Printer {
         self.to_stdout(table.render(self.colors_stdout()) + "\n")
     }
 
+    /// Labelled values on stdout, one a line, the values in one column.
+    ///
+    /// # Errors
+    /// As [`Printer::data`].
+    pub fn facts(&self, facts: &[(&str, String)]) -> io::Result<()> {
+        let width = facts
+            .iter()
+            .map(|(label, _)| label.len())
+            .max()
+            .unwrap_or(0);
+        let lines: String = facts
+            .iter()
+            .map(|(label, value)| format!("{label:<width$}  {}\n", clean(value)))
+            .collect();
+        self.to_stdout(lines)
+    }
+
+    /// A generated file on stdout, as it is.
+    ///
+    /// # Errors
+    /// As [`Printer::data`].
+    pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        self.0.progress.suspend(|| self.0.stdout.write_all(bytes))
+    }
+
     /// The sink for model output on stdout.
     pub fn output(&self, options: OutputOptions) -> Output {
         Output::new(
@@ -222,13 +237,6 @@ impl Printer {
     /// What is going on; one line.
     pub fn note(&self, text: &str) {
         if !self.0.options.quiet {
-            self.to_stderr(&format!("{}\n", clean(text)));
-        }
-    }
-
-    /// As [`Printer::note`], only when `--verbose` was given at least `level` times.
-    pub fn detail(&self, level: u8, text: &str) {
-        if self.0.options.verbose >= level {
             self.to_stderr(&format!("{}\n", clean(text)));
         }
     }
@@ -266,6 +274,15 @@ impl Printer {
         code.is_ok()
     }
 
+    /// What went wrong, and what to do next: as JSON where that is wanted, else for a person.
+    pub fn error(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>) {
+        if self.is_json() {
+            self.error_json(code, exit_code, message, hint);
+        } else {
+            self.error_human(message, hint);
+        }
+    }
+
     /// What went wrong, and what to do next.
     pub fn error_human(&self, message: &str, hint: Option<&str>) {
         self.marked(Mark::Error, message);
@@ -283,7 +300,7 @@ impl Printer {
 
     /// A spinner on stderr, drawn until it is dropped or finished. Nothing moves where stderr is no terminal.
     pub fn spinner(&self, message: &str) -> Spinner {
-        Spinner::start(self.clone(), &self.0.progress, message)
+        Spinner::start(&self.0.progress, message)
     }
 
     /// Progress bars on stderr for a pull or push; plain lines where stderr is no terminal.

@@ -57,36 +57,21 @@ fn style(template: &str) -> ProgressStyle {
 #[derive(Debug)]
 pub struct Spinner {
     bar: Option<ProgressBar>,
-    printer: Printer,
 }
 
 impl Spinner {
-    pub(super) fn start(printer: Printer, progress: &Progress, message: &str) -> Self {
+    pub(super) fn start(progress: &Progress, message: &str) -> Self {
         let bar =
             progress.add(ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")));
         if let Some(bar) = &bar {
             bar.set_message(clean(message).into_owned());
             bar.enable_steady_tick(TICK);
         }
-        Self { bar, printer }
-    }
-
-    /// Changes the message.
-    pub fn set_message(&self, message: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(clean(message).into_owned());
-        }
+        Self { bar }
     }
 
     /// Takes it off the screen.
     pub fn clear(self) {}
-
-    /// Takes it off the screen and says that its work is done.
-    pub fn finish(self, message: &str) {
-        let printer = self.printer.clone();
-        drop(self);
-        printer.success(message);
-    }
 }
 
 impl Drop for Spinner {
@@ -239,10 +224,10 @@ mod tests {
         let (printer, out, err) =
             Printer::in_memory(PrinterOptions::default(), TerminalState::default());
         pull(&printer);
-        printer.spinner("waiting").finish("connected");
+        printer.spinner("waiting").clear();
         assert_eq!(
             err.text(),
-            "pulling manifest\npulling ba9876543210\npulling 0123456789ab\nsuccess\nconnected\n"
+            "pulling manifest\npulling ba9876543210\npulling 0123456789ab\nsuccess\n"
         );
         assert!(out.is_empty());
     }

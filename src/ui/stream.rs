@@ -3,15 +3,19 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+#[cfg(test)]
+use std::sync::{Mutex, PoisonError};
 
 /// Width assumed where a stream is no terminal or does not say.
 pub(super) const DEFAULT_COLUMNS: usize = 80;
 
 /// What was written to a stream that is held in memory.
+#[cfg(test)]
 #[derive(Clone, Debug, Default)]
 pub struct Memory(Arc<Mutex<Vec<u8>>>);
 
+#[cfg(test)]
 impl Memory {
     /// Everything written so far; invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
@@ -39,6 +43,7 @@ pub(super) enum Stream {
     Stdout,
     #[cfg(not(unix))]
     Stderr,
+    #[cfg(test)]
     Memory(Memory),
 }
 
@@ -71,9 +76,19 @@ impl Stream {
     }
 
     /// A stream that keeps what is written to it.
+    #[cfg(test)]
     pub(super) fn memory() -> (Self, Memory) {
         let memory = Memory::default();
         (Self::Memory(memory.clone()), memory)
+    }
+
+    /// Whether what is written goes nowhere but to memory: never outside tests.
+    pub(super) fn is_memory(&self) -> bool {
+        #[cfg(test)]
+        if matches!(self, Self::Memory(_)) {
+            return true;
+        }
+        false
     }
 
     /// Writes all of `bytes`, waiting where the stream is non-blocking and full.
@@ -87,6 +102,7 @@ impl Stream {
                 .and_then(|()| io::stdout().flush()),
             #[cfg(not(unix))]
             Self::Stderr => io::stderr().write_all(bytes),
+            #[cfg(test)]
             Self::Memory(memory) => memory
                 .0
                 .lock()
@@ -106,6 +122,7 @@ impl Stream {
             Self::Stdout => console::Term::stdout().size_checked().map(|size| size.1),
             #[cfg(not(unix))]
             Self::Stderr => console::Term::stderr().size_checked().map(|size| size.1),
+            #[cfg(test)]
             Self::Memory(_) => None,
         };
         known

@@ -3,30 +3,18 @@
 use super::sanitize::clean;
 use unicode_width::UnicodeWidthStr;
 
-/// On which side of its column a cell stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
-    /// Text.
-    Left,
-    /// Numbers.
-    Right,
-}
-
 /// Rows under a line of headers. Print it with [`super::Printer::table`].
 #[derive(Clone, Debug)]
 pub struct Table {
-    columns: Vec<(String, Align)>,
+    columns: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these columns, from left to right; headers are shown in capitals.
-    pub fn new(columns: &[(&str, Align)]) -> Self {
+    pub fn new(columns: &[&str]) -> Self {
         Self {
-            columns: columns
-                .iter()
-                .map(|(header, align)| (header.to_uppercase(), *align))
-                .collect(),
+            columns: columns.iter().map(|header| header.to_uppercase()).collect(),
             rows: Vec::new(),
         }
     }
@@ -41,11 +29,6 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// True when no row was added.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The lines, without a newline after the last; headers faint where `color` is set.
     pub fn render(&self, color: bool) -> String {
         let widths: Vec<usize> = (0..self.columns.len())
@@ -53,49 +36,35 @@ impl Table {
                 self.rows
                     .iter()
                     .map(|row| row[i].width())
-                    .chain([self.columns[i].0.width()])
+                    .chain([self.columns[i].width()])
                     .max()
                     .unwrap_or(0)
             })
             .collect();
-        let headers: Vec<String> = self
-            .columns
-            .iter()
-            .map(|(header, _)| header.clone())
-            .collect();
-        let head = self.line(&headers, &widths);
+        let head = line(&self.columns, &widths);
         let head = if color {
             format!("\x1b[2m{head}\x1b[0m")
         } else {
             head
         };
         std::iter::once(head)
-            .chain(self.rows.iter().map(|row| self.line(row, &widths)))
+            .chain(self.rows.iter().map(|row| line(row, &widths)))
             .collect::<Vec<_>>()
             .join("\n")
     }
+}
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
-        let mut line = String::new();
-        for (i, (cell, width)) in cells.iter().zip(widths).enumerate() {
-            if i > 0 {
-                line.push_str("  ");
-            }
-            let blanks = std::iter::repeat_n(' ', width.saturating_sub(cell.width()));
-            match self.columns[i].1 {
-                Align::Left => {
-                    line.push_str(cell);
-                    line.extend(blanks);
-                }
-                Align::Right => {
-                    line.extend(blanks);
-                    line.push_str(cell);
-                }
-            }
+fn line(cells: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        if column > 0 {
+            line.push_str("  ");
         }
-        line.truncate(line.trim_end_matches(' ').len());
-        line
+        line.push_str(cell);
+        line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width())));
     }
+    line.truncate(line.trim_end_matches(' ').len());
+    line
 }
 
 #[cfg(test)]
@@ -104,16 +73,12 @@ mod tests {
 
     #[test]
     fn aligns_by_display_width_and_cleans_cells() {
-        let mut table = Table::new(&[
-            ("name", Align::Left),
-            ("used", Align::Right),
-            ("note", Align::Left),
-        ]);
+        let mut table = Table::new(&["name", "used", "note"]);
         table.push(["漢字", "7", "a\x1b[2J"]);
         table.push(["laptop", "1234", ""]);
         assert_eq!(
             table.render(false),
-            "NAME    USED  NOTE\n漢字       7  a^[[2J\nlaptop  1234"
+            "NAME    USED  NOTE\n漢字    7     a^[[2J\nlaptop  1234"
         );
         assert!(
             table

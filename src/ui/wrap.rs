@@ -156,11 +156,6 @@ impl Wrapper {
         }
     }
 
-    /// Ends the text: the next `push` begins afresh at the start of a line.
-    pub fn finish(&mut self) {
-        *self = Self::new(self.columns);
-    }
-
     /// If `text` begins with more of the last cluster, adds it there. Returns the rest.
     fn extend_last<'t>(&mut self, text: &'t str, out: &mut String) -> &'t str {
         let Some(last) = &mut self.last else {

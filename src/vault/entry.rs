@@ -62,6 +62,8 @@ impl FromStr for StoreKind {
 pub enum EntryKind {
     /// An Ed25519 device key, as an OpenSSH private key.
     DeviceKey,
+    /// The successor of a device key while a rotation is under way.
+    NextDeviceKey,
     /// An API key.
     ApiKey,
 }
@@ -70,6 +72,7 @@ impl fmt::Display for EntryKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::DeviceKey => "device-key",
+            Self::NextDeviceKey => "next-device-key",
             Self::ApiKey => "api-key",
         })
     }

@@ -26,7 +26,8 @@ use secrecy::SecretString;
 pub use entry::{EntryId, EntryKind, StoreKind, UnknownStore};
 pub use error::VaultError;
 pub use passphrase::{
-    CREDENTIAL, PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource, Passphrases,
+    CREDENTIAL, PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource,
+    Passphrases, passphrase_in,
 };
 
 /// What a place for secrets can do. The calls block; [`Vault`] takes them off the async thread.

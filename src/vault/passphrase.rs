@@ -47,7 +47,10 @@ pub enum PassphraseError {
         /// The variable, file or prompt.
         origin: String,
     },
-    /// The prompt failed or was interrupted.
+    /// The person broke off the prompt with Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// The prompt failed.
     #[error("no passphrase was entered: {0}")]
     Prompt(String),
 }
@@ -64,7 +67,7 @@ impl PassphraseError {
             Self::Empty { origin } if origin == VARIABLE => Some(format!(
                 "give {VARIABLE} a value, or unset it to use another source"
             )),
-            Self::NotText { .. } | Self::Empty { .. } | Self::Prompt(_) => None,
+            Self::NotText { .. } | Self::Empty { .. } | Self::Interrupted | Self::Prompt(_) => None,
         }
     }
 }
@@ -107,10 +110,7 @@ impl PassphraseSource for Passphrases {
             return not_empty(value.clone(), VARIABLE).map(Some);
         }
         if let Some(path) = &self.file {
-            return match from_file(path, Exposure::Owner)? {
-                None => Err(PassphraseError::Missing { path: path.clone() }),
-                found => Ok(found),
-            };
+            return passphrase_in(path).map(Some);
         }
         if let Some(folder) = &self.credentials_directory {
             let found = from_file(&folder.join(CREDENTIAL), Exposure::Group)?;
@@ -125,6 +125,16 @@ impl PassphraseSource for Passphrases {
                 .transpose(),
         }
     }
+}
+
+/// The passphrase in a file that a person named; a trailing line break is cut off.
+///
+/// # Errors
+/// A file that does not exist, is open to other accounts, or holds no passphrase.
+pub fn passphrase_in(path: &Path) -> Result<SecretString, PassphraseError> {
+    from_file(path, Exposure::Owner)?.ok_or_else(|| PassphraseError::Missing {
+        path: path.to_owned(),
+    })
 }
 
 fn from_file(path: &Path, exposure: Exposure) -> Result<Option<SecretString>, PassphraseError> {

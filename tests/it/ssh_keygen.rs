@@ -4,7 +4,7 @@
 //! asks nor reads anything of the user's. Without the program the tests fail under `CI=true` and say so otherwise.
 
 // Clippy's allowance for tests does not reach their helpers.
-#![allow(clippy::unwrap_used)]
+
 
 use std::fs;
 use std::io::Write as _;

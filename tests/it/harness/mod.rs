@@ -17,6 +17,7 @@ pub mod clock;
 pub mod cloud;
 pub mod cmd;
 pub mod http;
+pub mod keyring;
 pub mod ollama;
 pub mod pty;
 pub mod signature;

@@ -1,0 +1,161 @@
+//! Everything that can go wrong between us and a host, told apart by what a person or a script can do about it.
+
+use std::time::Duration;
+
+/// Why no answer came at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreachable {
+    /// The name could not be resolved.
+    Dns,
+    /// Nothing listens there, or the network is down.
+    Connect,
+    /// No answer within the time limit.
+    Timeout,
+    /// The TLS handshake failed: an unknown authority, a wrong name, an expired certificate.
+    Tls,
+    /// The connection ended before an answer came.
+    Closed,
+}
+
+/// An error of the HTTP client. Each names the host.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No answer came.
+    #[error("cannot reach {host}: {reason}")]
+    Unreachable {
+        /// The host as the user would write it.
+        host: String,
+        /// What happened, in one phrase.
+        reason: String,
+        /// The class of failure.
+        kind: Unreachable,
+    },
+    /// This machine holds no certificate authority to check the host's certificate with.
+    #[error(
+        "cannot check the certificate of {host}: no usable CA certificates on this machine ({reason})"
+    )]
+    NoAuthorities {
+        /// The host.
+        host: String,
+        /// What the TLS library says.
+        reason: String,
+    },
+    /// The CA file named by the user cannot be used.
+    #[error("cannot use the CA certificates in {path}: {reason}")]
+    CaFile {
+        /// The file.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// 401.
+    #[error("{host} refused the credential: {message}")]
+    Unauthorized {
+        /// The host.
+        host: String,
+        /// The host's own words.
+        message: String,
+        /// The sign-in link it offered, as sent.
+        signin_url: Option<String>,
+        /// Whether the request carried a credential at all.
+        had_credential: bool,
+        /// The version of the gateway that answered, where it was one of ours.
+        gateway: Option<String>,
+        /// Seconds by which this machine's clock is ahead of the host's (negative: behind), when that is more than a minute.
+        skew: Option<i64>,
+    },
+    /// 403.
+    #[error("{host} does not allow this: {message}")]
+    Forbidden {
+        /// The host.
+        host: String,
+        /// The host's own words.
+        message: String,
+    },
+    /// 404.
+    #[error("{host}: {message}")]
+    NotFound {
+        /// The host.
+        host: String,
+        /// The host's own words.
+        message: String,
+    },
+    /// 429 or 503.
+    #[error("{host} cannot answer now ({status}): {message}")]
+    TryLater {
+        /// The host.
+        host: String,
+        /// 429 or 503.
+        status: u16,
+        /// The host's own words.
+        message: String,
+        /// What its `Retry-After` header asked for.
+        retry_after: Option<Duration>,
+    },
+    /// Any other status that is no success.
+    #[error("{host} answered {status}: {message}")]
+    Status {
+        /// The host.
+        host: String,
+        /// The HTTP status.
+        status: u16,
+        /// The host's own words.
+        message: String,
+    },
+    /// A redirect. None is followed: a credential belongs to one origin, and a signature to one path.
+    #[error("{host} redirects to {location}, which is not followed")]
+    Redirect {
+        /// The host.
+        host: String,
+        /// Where it points, as sent.
+        location: String,
+    },
+    /// The answer is not what the protocol says.
+    #[error("{host} sent an answer that cannot be understood: {reason}")]
+    Protocol {
+        /// The host.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The stream ended in `{"error":…}`.
+    #[error("{host} stopped with an error: {message}")]
+    InStream {
+        /// The host.
+        host: String,
+        /// The host's own words.
+        message: String,
+    },
+    /// The stream ended without its last object.
+    #[error("the answer of {host} was cut off: {reason}")]
+    Cut {
+        /// The host.
+        host: String,
+        /// How it ended.
+        reason: String,
+    },
+    /// A credential would have crossed the network in the clear.
+    #[error("refusing to send a credential to {host} over plain http")]
+    InsecureHttp {
+        /// The host.
+        host: String,
+    },
+    /// A credential that cannot be put in a header.
+    #[error("the credential for {host} holds characters that cannot be sent")]
+    Unsendable {
+        /// The host.
+        host: String,
+    },
+}
+
+impl ApiError {
+    /// Whether asking again a little later may help: no answer, 429, or any 5xx.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { kind, .. } => *kind != Unreachable::Tls,
+            Self::TryLater { .. } | Self::Cut { .. } => true,
+            Self::Status { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What `run` asks of a server: about a model, for text, for an embedding, for a model to be pulled.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::body::json;
+use super::error::ApiError;
+use super::ndjson::LineStream;
+use super::session::Session;
+
+/// The parts of `POST /api/show` that decide how a model is run.
+#[derive(Debug, Default, Deserialize)]
+pub struct ShowResponse {
+    /// `completion`, `vision`, `audio`, `embedding`, `thinking`, `tools`, …
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// Present on servers older than `capabilities` when the model sees images.
+    #[serde(default)]
+    projector_info: Option<Map<String, Value>>,
+    /// Likewise: keys with `.vision.` in them.
+    #[serde(default)]
+    model_info: Option<Map<String, Value>>,
+}
+
+impl ShowResponse {
+    /// Whether the model has a capability.
+    pub fn can(&self, capability: &str) -> bool {
+        self.capabilities.iter().any(|each| each == capability)
+    }
+
+    /// Whether images or sounds can be attached.
+    pub fn takes_media(&self) -> bool {
+        self.can("vision")
+            || self.can("audio")
+            || self
+                .projector_info
+                .as_ref()
+                .is_some_and(|info| !info.is_empty())
+            || self
+                .model_info
+                .as_ref()
+                .is_some_and(|info| info.keys().any(|key| key.contains(".vision.")))
+    }
+}
+
+/// `think`: on, off, or how much.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Think {
+    /// On or off.
+    Switch(bool),
+    /// `low`, `medium`, `high` or `max`.
+    Level(String),
+}
+
+/// `POST /api/generate`.
+#[derive(Debug, Serialize)]
+pub struct GenerateRequest<'a> {
+    /// The model, as the host calls it.
+    pub model: &'a str,
+    /// The prompt.
+    pub prompt: &'a str,
+    /// Overrides the model's system message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<&'a str>,
+    /// Base64 of each attached file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    /// `"json"` or a JSON schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<&'a RawValue>,
+    /// Model parameters, such as `temperature`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub options: &'a Map<String, Value>,
+    /// How long the model stays loaded: a duration such as `5m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<&'a str>,
+    /// Whether to think first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub think: Option<&'a Think>,
+}
+
+/// `POST /api/embed`.
+#[derive(Debug, Serialize)]
+pub struct EmbedRequest<'a> {
+    /// The model, as the host calls it.
+    pub model: &'a str,
+    /// The text.
+    pub input: &'a str,
+    /// Whether to cut input that is too long (the server's default) or to refuse it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncate: Option<bool>,
+    /// Length of the vector, for models that can shorten it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dimensions: Option<u32>,
+    /// How long the model stays loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<&'a str>,
+    /// Model parameters.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub options: &'a Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct EmbedResponse {
+    #[serde(default)]
+    embeddings: Vec<Box<RawValue>>,
+}
+
+impl Session<'_> {
+    /// `POST /api/show`.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] when the host does not have the model.
+    pub async fn show(&self, model: &str) -> Result<ShowResponse, ApiError> {
+        let request = self
+            .request(Method::POST, "/api/show")
+            .json(&serde_json::json!({ "model": model }))?;
+        json(request.harmless().send().await?, &self.base().to_string()).await
+    }
+
+    /// `POST /api/generate`, streamed. `timeout` bounds each wait (`None`: a model may take as long as it takes).
+    ///
+    /// # Errors
+    /// What the host answers before the stream begins.
+    pub async fn generate(
+        &self,
+        body: &GenerateRequest<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<LineStream, ApiError> {
+        self.stream("/api/generate", body, timeout).await
+    }
+
+    /// `POST /api/pull`, streamed.
+    ///
+    /// # Errors
+    /// What the host answers before the stream begins.
+    pub async fn pull(&self, model: &str, insecure: bool) -> Result<LineStream, ApiError> {
+        let body = serde_json::json!({ "model": model, "insecure": insecure });
+        self.stream("/api/pull", &body, None).await
+    }
+
+    /// `POST /api/embed`: the vector, as the JSON array that the host sent.
+    ///
+    /// # Errors
+    /// [`ApiError::Protocol`] when the answer holds no vector.
+    pub async fn embed(
+        &self,
+        body: &EmbedRequest<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Box<RawValue>, ApiError> {
+        let host = self.base().to_string();
+        let response = self
+            .request(Method::POST, "/api/embed")
+            .json(body)?
+            .streaming(timeout)
+            .send()
+            .await?;
+        let answer: EmbedResponse = json(response, &host).await?;
+        let reason = "it holds no embedding".to_owned();
+        answer
+            .embeddings
+            .into_iter()
+            .next()
+            .ok_or(ApiError::Protocol { host, reason })
+    }
+
+    async fn stream(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        timeout: Option<Duration>,
+    ) -> Result<LineStream, ApiError> {
+        let response = self
+            .request(Method::POST, path)
+            .json(body)?
+            .streaming(timeout)
+            .send()
+            .await?;
+        Ok(LineStream::new(response, self.base().to_string(), timeout))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_servers_tell_vision_by_other_members() {
+        let show = |text: &str| serde_json::from_str::<ShowResponse>(text).unwrap();
+        assert!(show(r#"{"capabilities":["vision"]}"#).takes_media());
+        assert!(show(r#"{"projector_info":{"a":1}}"#).takes_media());
+        assert!(show(r#"{"model_info":{"llama.vision.blocks":1}}"#).takes_media());
+        assert!(
+            !show(r#"{"model_info":{"llama.blocks":1},"capabilities":["completion"]}"#)
+                .takes_media()
+        );
+        assert!(!show("{}").takes_media());
+    }
+
+    #[test]
+    fn a_plain_request_sends_nothing_that_was_not_asked_for() {
+        let request = GenerateRequest {
+            model: "m",
+            prompt: "hi",
+            system: None,
+            images: vec![],
+            format: None,
+            options: &Map::new(),
+            keep_alive: None,
+            think: Some(&Think::Level("high".into())),
+        };
+        assert_eq!(
+            serde_json::to_string(&request).unwrap(),
+            r#"{"model":"m","prompt":"hi","think":"high"}"#
+        );
+    }
+}

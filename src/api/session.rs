@@ -1,0 +1,329 @@
+//! One host with one credential: builds, authenticates and sends requests, and turns what comes back into a `Response`
+//! that succeeded or an `ApiError` that says why not.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+
+use super::body::{error_message, read_limited};
+use super::credential::Credential;
+use super::error::{ApiError, Unreachable};
+use super::skew::skew;
+use super::transport::Transport;
+use crate::address::{BaseUrl, Scheme};
+use crate::identity::Challenge;
+
+/// Time allowed for the answer to a request that is no inference: these are look-ups.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The response header in which a gateway of ours names itself and its version.
+const GATEWAY_HEADER: &str = "x-ollama-auth-gateway";
+
+/// A host and the credential for it. The two cannot be parted: a credential is for one origin.
+#[derive(Debug)]
+pub struct Session<'t> {
+    transport: &'t Transport,
+    base: BaseUrl,
+    credential: Credential,
+    now: fn() -> i64,
+}
+
+impl<'t> Session<'t> {
+    /// Binds `credential` to `base`. `now` gives the Unix time in seconds.
+    ///
+    /// # Errors
+    /// [`ApiError::InsecureHttp`] when a credential would go over plain http to a host that is not this machine, unless
+    /// `allow_insecure_http`.
+    pub fn new(
+        transport: &'t Transport,
+        base: BaseUrl,
+        credential: Credential,
+        allow_insecure_http: bool,
+        now: fn() -> i64,
+    ) -> Result<Self, ApiError> {
+        if !credential.is_none() {
+            Self::may_carry_credential(&base, allow_insecure_http)?;
+        }
+        Ok(Self {
+            transport,
+            base,
+            credential,
+            now,
+        })
+    }
+
+    /// Whether a credential may be sent to `base` at all, asked before one is made.
+    ///
+    /// # Errors
+    /// As for [`Session::new`].
+    pub fn may_carry_credential(base: &BaseUrl, allow_insecure_http: bool) -> Result<(), ApiError> {
+        let exposed = base.scheme() == Scheme::Http && !base.is_loopback();
+        if exposed && !allow_insecure_http {
+            return Err(ApiError::InsecureHttp {
+                host: base.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The host.
+    pub fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// Whether requests carry a credential.
+    pub fn has_credential(&self) -> bool {
+        !self.credential.is_none()
+    }
+
+    /// The same host, without the credential.
+    pub fn unsigned(&self) -> Session<'t> {
+        Session {
+            transport: self.transport,
+            base: self.base.clone(),
+            credential: Credential::None,
+            now: self.now,
+        }
+    }
+
+    /// A request to `path` (which begins with `/`).
+    pub fn request(&self, method: Method, path: &str) -> Request<'_, 't> {
+        Request {
+            session: self,
+            method,
+            path: path.to_owned(),
+            body: None,
+            accept: "application/json",
+            timeout: Some(CONTROL_TIMEOUT),
+            harmless: false,
+        }
+    }
+}
+
+/// A request that has not been sent.
+#[derive(Debug)]
+pub struct Request<'s, 't> {
+    session: &'s Session<'t>,
+    method: Method,
+    path: String,
+    body: Option<Vec<u8>>,
+    accept: &'static str,
+    timeout: Option<Duration>,
+    harmless: bool,
+}
+
+impl Request<'_, '_> {
+    /// Sends `body` as JSON.
+    ///
+    /// # Errors
+    /// [`ApiError::Protocol`] when it cannot be written as JSON.
+    pub fn json(mut self, body: &impl Serialize) -> Result<Self, ApiError> {
+        let bytes = serde_json::to_vec(body).map_err(|error| ApiError::Protocol {
+            host: self.session.base.to_string(),
+            reason: format!("the request cannot be written as JSON: {error}"),
+        })?;
+        self.body = Some(bytes);
+        Ok(self)
+    }
+
+    /// Asks for a stream of JSON lines, and waits for its beginning as long as `timeout` (`None`: as long as it takes).
+    pub fn streaming(mut self, timeout: Option<Duration>) -> Self {
+        self.accept = "application/x-ndjson";
+        self.timeout = timeout;
+        self
+    }
+
+    /// Says that sending it twice does no harm, so that a connection that ended before an answer is tried once more.
+    pub fn harmless(mut self) -> Self {
+        self.harmless = true;
+        self
+    }
+
+    /// Sends it and returns the answer if its status is a success.
+    ///
+    /// # Errors
+    /// Every variant of [`ApiError`] but those of a stream.
+    pub async fn send(self) -> Result<Response, ApiError> {
+        let mut tries_left = u8::from(self.harmless);
+        loop {
+            match self.send_once().await {
+                Err(ApiError::Unreachable {
+                    kind: Unreachable::Closed,
+                    ..
+                }) if tries_left > 0 => tries_left -= 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn send_once(&self) -> Result<Response, ApiError> {
+        let session = self.session;
+        let client = session.transport.client(&session.base)?;
+        let (url, authorization) = self.authenticate()?;
+        let mut request = client
+            .request(self.method.clone(), url)
+            .header(ACCEPT, self.accept);
+        if let Some(body) = &self.body {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone());
+        } else if self.method == Method::POST {
+            // Without a body there would be no Content-Length, which some proxies ask for.
+            request = request.body(Vec::new());
+        }
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        tracing::debug!(method = %self.method, host = %session.base, path = %self.path, credential = ?session.credential, "request");
+        let sent = match self.timeout {
+            Some(limit) => tokio::time::timeout(limit, request.send())
+                .await
+                .map_err(|_| {
+                    session.unreachable(
+                        Unreachable::Timeout,
+                        format!("no answer within {}", seconds(limit)),
+                    )
+                })?,
+            None => request.send().await,
+        };
+        let response = sent.map_err(|error| session.classify(&error))?;
+        tracing::debug!(status = response.status().as_u16(), "answer");
+        session.check(response).await
+    }
+
+    /// The full URL and the header. A base path is sent but not signed (PROTOCOL: measured on the stock client).
+    fn authenticate(&self) -> Result<(String, Option<HeaderValue>), ApiError> {
+        let session = self.session;
+        let url = session.base.join(&self.path);
+        let (url, value) = match &session.credential {
+            Credential::None => return Ok((url, None)),
+            Credential::ApiKey(key) => (
+                url,
+                HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())),
+            ),
+            Credential::Device(key) => {
+                let ts = (session.now)();
+                let header = key.authorize(&Challenge::new(self.method.as_str(), &self.path, ts));
+                (
+                    format!("{url}?ts={ts}"),
+                    HeaderValue::from_str(header.expose()),
+                )
+            }
+        };
+        let mut value = value.map_err(|_| ApiError::Unsendable {
+            host: session.base.to_string(),
+        })?;
+        value.set_sensitive(true);
+        Ok((url, Some(value)))
+    }
+}
+
+impl Session<'_> {
+    fn unreachable(&self, kind: Unreachable, reason: String) -> ApiError {
+        ApiError::Unreachable {
+            host: self.base.to_string(),
+            reason,
+            kind,
+        }
+    }
+
+    fn classify(&self, error: &reqwest::Error) -> ApiError {
+        let reason = innermost(error);
+        let lower = reason.to_ascii_lowercase();
+        let kind = if error.is_dns() {
+            Unreachable::Dns
+        } else if error.is_timeout() {
+            Unreachable::Timeout
+        } else if lower.contains("certificate")
+            || lower.contains("tls")
+            || lower.contains("corrupt message")
+        {
+            Unreachable::Tls
+        } else if error.is_connect() {
+            Unreachable::Connect
+        } else {
+            Unreachable::Closed
+        };
+        let reason = match kind {
+            Unreachable::Dns => format!("its name cannot be resolved ({reason})"),
+            Unreachable::Timeout => "no connection within 10 seconds".to_owned(),
+            Unreachable::Tls => format!("the TLS handshake failed ({reason})"),
+            Unreachable::Connect => reason,
+            Unreachable::Closed => format!("the connection ended before an answer came ({reason})"),
+        };
+        self.unreachable(kind, reason)
+    }
+
+    async fn check(&self, response: Response) -> Result<Response, ApiError> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let host = self.base.to_string();
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        if status.is_redirection() {
+            let location = header(LOCATION.as_str())
+                .unwrap_or("an address it does not name")
+                .to_owned();
+            return Err(ApiError::Redirect { host, location });
+        }
+        let retry_after = header(RETRY_AFTER.as_str())
+            .and_then(|value| value.trim().parse().ok())
+            .map(Duration::from_secs);
+        let skew = skew(response.headers(), (self.now)());
+        let had_credential = self.has_credential();
+        let gateway = header(GATEWAY_HEADER).map(str::to_owned);
+        let body = read_limited(response).await;
+        let (message, signin_url) = error_message(&body, status);
+        Err(match status {
+            StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
+                host,
+                message,
+                signin_url,
+                had_credential,
+                gateway,
+                skew,
+            },
+            StatusCode::FORBIDDEN => ApiError::Forbidden { host, message },
+            StatusCode::NOT_FOUND => ApiError::NotFound { host, message },
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => ApiError::TryLater {
+                host,
+                status: status.as_u16(),
+                message,
+                retry_after,
+            },
+            _ => ApiError::Status {
+                host,
+                status: status.as_u16(),
+                message,
+            },
+        })
+    }
+}
+
+/// The last error of a chain, which is the one that says what happened.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+/// "1 second", "30 seconds", "1.5 seconds".
+pub(super) fn seconds(duration: Duration) -> String {
+    let value = duration.as_secs_f64();
+    if value == 1.0 {
+        "1 second".to_owned()
+    } else {
+        format!("{value} seconds")
+    }
+}

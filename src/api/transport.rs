@@ -1,0 +1,106 @@
+//! Connections: one lazily built HTTP client per way of connecting.
+//!
+//! Building TLS costs milliseconds and fails on a machine without CA certificates even for plain http (measured), so a
+//! plain-http host gets a client that has no authorities at all. A loopback host never goes through a proxy: that would
+//! carry a credential off the machine in the clear.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, ClientBuilder, redirect};
+
+use super::error::ApiError;
+use crate::address::{BaseUrl, Scheme};
+
+/// Time allowed to connect, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What shapes every connection.
+#[derive(Debug, Clone, Default)]
+pub struct TransportOptions {
+    /// A PEM file of certificate authorities trusted besides the system's.
+    pub ca_cert: Option<PathBuf>,
+}
+
+/// The process's HTTP clients. Cheap to make; each client is built on first use.
+#[derive(Debug, Default)]
+pub struct Transport {
+    options: TransportOptions,
+    loopback: OnceCell<Client>,
+    plain: OnceCell<Client>,
+    tls: OnceCell<Client>,
+}
+
+impl Transport {
+    /// A transport that has not connected to anything yet.
+    pub fn new(options: TransportOptions) -> Self {
+        Self {
+            options,
+            ..Self::default()
+        }
+    }
+
+    /// The client for a host.
+    ///
+    /// # Errors
+    /// [`ApiError::NoAuthorities`] for an https host on a machine without CA certificates, [`ApiError::CaFile`] when the
+    /// file of `--ca-cert` cannot be used.
+    pub fn client(&self, base: &BaseUrl) -> Result<&Client, ApiError> {
+        let https = base.scheme() == Scheme::Https;
+        let cell = match (https, base.is_loopback()) {
+            (true, _) => &self.tls,
+            (false, true) => &self.loopback,
+            (false, false) => &self.plain,
+        };
+        if let Some(client) = cell.get() {
+            return Ok(client);
+        }
+        let mut builder = common();
+        if https {
+            builder = builder.https_only(true);
+            if let Some(certificates) = self.extra_authorities()? {
+                builder = builder.tls_certs_merge(certificates);
+            }
+        } else {
+            builder = builder.tls_certs_only([]);
+        }
+        if base.is_loopback() {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| ApiError::NoAuthorities {
+            host: base.to_string(),
+            reason: super::session::innermost(&error),
+        })?;
+        Ok(cell.get_or_init(|| client))
+    }
+
+    fn extra_authorities(&self) -> Result<Option<Vec<Certificate>>, ApiError> {
+        let Some(path) = &self.options.ca_cert else {
+            return Ok(None);
+        };
+        let problem = |reason: String| ApiError::CaFile {
+            path: path.display().to_string(),
+            reason,
+        };
+        let pem = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
+        let certificates =
+            Certificate::from_pem_bundle(&pem).map_err(|error| problem(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(problem("it holds no certificate in PEM form".to_owned()));
+        }
+        Ok(Some(certificates))
+    }
+}
+
+/// What holds for every client: no redirect is followed, nothing is repeated behind our back (a repeated request needs a
+/// fresh signature), and no `Referer` is sent.
+fn common() -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("ollama-auth/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .tcp_nodelay(true)
+}

@@ -1,0 +1,188 @@
+//! Everything a command needs, handed in: the printer, the environment, the folders, the vault, the network, the clock, the
+//! browser. The one injection point.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::address::{BaseUrl, HostError};
+use crate::api::{Transport, TransportOptions};
+use crate::browser;
+use crate::cli::{ColorArg, GlobalArgs, StoreArg};
+use crate::env::Env;
+use crate::exit::{Exit, Problem};
+use crate::paths::Paths;
+use crate::profile::ProfilesFile;
+use crate::ui::{ColorChoice, Printer, PrinterOptions, PromptError, TerminalState};
+use crate::vault::{
+    PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault,
+    VaultOptions,
+};
+
+/// How long the keyring may take where nobody can answer a prompt of its.
+const KEYRING_DEADLINE: Duration = Duration::from_secs(5);
+/// And where somebody can.
+const KEYRING_DEADLINE_INTERACTIVE: Duration = Duration::from_secs(60);
+
+/// The program's dependencies.
+pub struct App {
+    /// The terminal.
+    pub printer: Printer,
+    /// The environment.
+    pub env: Env,
+    /// Options of every command.
+    pub global: GlobalArgs,
+    /// Our folders.
+    pub paths: Paths,
+    /// The profiles file.
+    pub profiles: ProfilesFile,
+    /// Where secrets rest.
+    pub vault: Vault,
+    /// The network.
+    pub transport: Transport,
+    /// The Unix time, in seconds.
+    pub now: fn() -> i64,
+    /// Opens a page in the browser.
+    pub open_page: fn(&str) -> std::io::Result<()>,
+    /// `OLLAMA_HOST`, parsed.
+    pub ollama_host: Option<BaseUrl>,
+    /// `--host`, parsed.
+    pub host: Option<BaseUrl>,
+}
+
+impl App {
+    /// Builds the real one.
+    ///
+    /// # Errors
+    /// A variable or a flag that makes no sense, an unknown home folder.
+    pub fn new(global: GlobalArgs, json: bool, mut env: Env) -> anyhow::Result<Self> {
+        let printer = printer(&global, json, &env)?;
+        let paths = Paths::of_this_account()?;
+        let interactive = printer.is_interactive();
+        let passphrase_file = global
+            .passphrase_file
+            .clone()
+            .or_else(|| env.passphrase_file.clone());
+        let passphrases = Passphrases {
+            variable: env.passphrase.take(),
+            file: passphrase_file,
+            credentials_directory: env.credentials_directory.clone(),
+            prompt: interactive.then(|| ask_passphrase(printer.clone())),
+        };
+        let vault = Vault::new(VaultOptions {
+            data_dir: paths.data.clone(),
+            keyring_deadline: if interactive {
+                KEYRING_DEADLINE_INTERACTIVE
+            } else {
+                KEYRING_DEADLINE
+            },
+            passphrase: Box::new(passphrases),
+        });
+        let host = parse_host(&printer, global.host.as_deref(), "--host")?;
+        let ollama_host = parse_host(&printer, env.ollama_host.as_deref(), "OLLAMA_HOST")?;
+        Ok(Self {
+            profiles: ProfilesFile::new(&paths.config),
+            transport: Transport::new(TransportOptions {
+                ca_cert: global.ca_cert.clone(),
+            }),
+            now: unix_time,
+            open_page: browser::open,
+            printer,
+            env,
+            global,
+            paths,
+            vault,
+            ollama_host,
+            host,
+        })
+    }
+
+    /// The store that this call asks for: `--store`, then `OLLAMA_AUTH_STORE`.
+    ///
+    /// # Errors
+    /// A value of the variable that is no store.
+    pub fn wanted_store(&self) -> anyhow::Result<Option<StoreKind>> {
+        if let Some(store) = self.global.store {
+            return Ok(Some(store.into()));
+        }
+        let Some(text) = self.env.store.as_deref() else {
+            return Ok(None);
+        };
+        let store = text.parse().map_err(|_| {
+            Problem::new(
+                Exit::Usage,
+                format!("OLLAMA_AUTH_STORE is {text:?}, which is no store"),
+            )
+            .hint("it is keyring, file or plaintext")
+        })?;
+        Ok(Some(store))
+    }
+}
+
+/// The printer that the flags and the environment ask for; also used to report an error before there is an `App`.
+///
+/// # Errors
+/// When the process has no file descriptor left.
+pub fn printer(global: &GlobalArgs, json: bool, env: &Env) -> std::io::Result<Printer> {
+    let options = PrinterOptions {
+        json,
+        quiet: global.quiet,
+        color: match global.color {
+            ColorArg::Auto => ColorChoice::Auto,
+            ColorArg::Always => ColorChoice::Always,
+            ColorArg::Never => ColorChoice::Never,
+        },
+        no_color_env: env.no_color,
+        no_input: global.no_input,
+    };
+    Printer::new(options, TerminalState::detect(env.dumb_terminal, env.utf8))
+}
+
+impl From<StoreArg> for StoreKind {
+    fn from(arg: StoreArg) -> Self {
+        match arg {
+            StoreArg::Keyring => Self::Keyring,
+            StoreArg::File => Self::File,
+            StoreArg::Plaintext => Self::Plaintext,
+        }
+    }
+}
+
+fn parse_host(
+    printer: &Printer,
+    value: Option<&str>,
+    name: &str,
+) -> anyhow::Result<Option<BaseUrl>> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let parsed = BaseUrl::parse(value).map_err(|error: HostError| {
+        let hint = "write it as host, host:port or https://host[:port][/path]";
+        Problem::new(Exit::Usage, format!("{name} cannot be read: {error}")).hint(hint)
+    })?;
+    if let Some(warning) = parsed.warning {
+        printer.warn(&format!("{name}: {warning}"));
+    }
+    Ok(Some(parsed.url))
+}
+
+fn ask_passphrase(printer: Printer) -> PassphrasePrompt {
+    Box::new(move |purpose| {
+        let answer = match purpose {
+            PassphrasePurpose::Unlock => printer.hidden("Passphrase of the encrypted file"),
+            PassphrasePurpose::Create => printer.hidden_twice(
+                "New passphrase for the encrypted file",
+                "The same passphrase again",
+            ),
+        };
+        answer.map(Some).map_err(|error| match error {
+            PromptError::Interrupted => PassphraseError::Interrupted,
+            other => PassphraseError::Prompt(other.to_string()),
+        })
+    })
+}
+
+fn unix_time() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

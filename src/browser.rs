@@ -1,0 +1,31 @@
+//! Opening a page in the person's browser.
+
+use std::process::Stdio;
+
+use crate::env::SECRET_VARIABLES;
+
+/// Starts the first program that can show `url`, without waiting for it: a browser that hangs must not hang us. It gets
+/// neither our streams nor the secrets in our environment.
+///
+/// # Errors
+/// When none could be started.
+pub fn open(url: &str) -> std::io::Result<()> {
+    let mut last = std::io::Error::new(
+        std::io::ErrorKind::NotFound,
+        "no program that opens web pages was found",
+    );
+    for mut command in open::commands(url) {
+        for name in SECRET_VARIABLES {
+            command.env_remove(name);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        match command.spawn() {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,217 @@
+//! What most commands begin with: which host, which profile, which credential; and a session that has it.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+
+use crate::address::BaseUrl;
+use crate::api::{Credential, Session, looks_like_ollama_com_key};
+use crate::app::App;
+use crate::exit::{Exit, Problem};
+use crate::identity::DeviceKey;
+use crate::profile::{
+    Audience, CredentialInputs, CredentialSource, HostInputs, Profile, Profiles, Target, Withheld,
+    choose_credential, choose_host, entry_id,
+};
+use crate::vault::{EntryKind, StoreKind};
+
+/// The outcome of the two decisions.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The host, and the name of the profile for it.
+    pub target: Target,
+    /// The profile, if it exists.
+    pub profile: Option<Profile>,
+    /// Where the credential comes from.
+    pub source: CredentialSource,
+    /// Why `OLLAMA_API_KEY` is set but not used.
+    pub withheld: Option<Withheld>,
+}
+
+impl Context {
+    /// Decides for the profiles on disk.
+    pub fn resolve(app: &App, audience: Audience) -> anyhow::Result<Self> {
+        Self::decide(app, &app.profiles.load()?, audience)
+    }
+
+    /// Decides for given profiles.
+    pub fn decide(app: &App, profiles: &Profiles, audience: Audience) -> anyhow::Result<Self> {
+        let env_key = app.env.api_key.as_ref();
+        let target = choose_host(&HostInputs {
+            audience,
+            host: app.host.as_ref(),
+            profile: app.global.profile.as_deref(),
+            env_profile: app.env.profile.as_deref(),
+            ollama_host: app.ollama_host.as_ref(),
+            outside_credential: env_key.is_some(),
+            profiles,
+        })?;
+        let profile = profiles.profiles.get(&target.profile).cloned();
+        if let Some(profile) = &profile
+            && profile.url.origin() != target.url.origin()
+        {
+            let message = format!(
+                "the profile {:?} is for {}, not for {}",
+                target.profile, profile.url, target.url
+            );
+            return Err(Problem::new(Exit::Usage, message)
+                .hint("name another profile, or leave --host out")
+                .into());
+        }
+        let (source, withheld) = choose_credential(&CredentialInputs {
+            url: &target.url,
+            reason: target.reason,
+            profile: profile.as_ref(),
+            env_key: env_key.is_some(),
+            env_key_is_ollama_coms: env_key.is_some_and(looks_like_ollama_com_key),
+            allow_insecure_http: app.global.allow_insecure_http,
+        });
+        Ok(Self {
+            target,
+            profile,
+            source,
+            withheld,
+        })
+    }
+
+    /// The host.
+    pub fn url(&self) -> &BaseUrl {
+        &self.target.url
+    }
+
+    /// The store of the credential that is used, where it comes from the profile.
+    pub fn store_in_use(&self) -> Option<StoreKind> {
+        let profile = self.profile.as_ref()?;
+        match self.source {
+            CredentialSource::ProfileKey => profile.api_key.as_ref().map(|key| key.store),
+            CredentialSource::ProfileDevice => profile.device.as_ref().map(|device| device.store),
+            CredentialSource::Environment | CredentialSource::None => None,
+        }
+    }
+
+    /// A session with the chosen credential, fetched from where it rests.
+    pub async fn session<'a>(&self, app: &'a App) -> anyhow::Result<Session<'a>> {
+        let credential = self.credential(app).await?;
+        self.session_with(app, credential)
+    }
+
+    /// A session with a credential of the caller's.
+    pub fn session_with<'a>(
+        &self,
+        app: &'a App,
+        credential: Credential,
+    ) -> anyhow::Result<Session<'a>> {
+        let allow = app.global.allow_insecure_http;
+        Ok(Session::new(
+            &app.transport,
+            self.url().clone(),
+            credential,
+            allow,
+            app.now,
+        )?)
+    }
+
+    async fn credential(&self, app: &App) -> anyhow::Result<Credential> {
+        match (&self.source, &self.profile) {
+            (CredentialSource::Environment, _) => Ok(app
+                .env
+                .api_key
+                .clone()
+                .map_or(Credential::None, Credential::ApiKey)),
+            (CredentialSource::ProfileKey, Some(profile)) => Ok(Credential::ApiKey(
+                api_key(app, &self.target.profile, profile).await?,
+            )),
+            (CredentialSource::ProfileDevice, Some(profile)) => Ok(Credential::Device(Arc::new(
+                device_key(app, &self.target.profile, profile).await?,
+            ))),
+            _ => Ok(Credential::None),
+        }
+    }
+}
+
+/// The profile's device key, from the store that its record names.
+///
+/// # Errors
+/// When it has none, when the store does not give it, when it is not the key of the record.
+pub async fn device_key(app: &App, name: &str, profile: &Profile) -> anyhow::Result<DeviceKey> {
+    let Some(record) = &profile.device else {
+        let message = format!("the profile {name:?} has no device key");
+        return Err(Problem::new(Exit::SignIn, message)
+            .hint(sign_in(&profile.url))
+            .into());
+    };
+    let pem = stored(app, EntryKind::DeviceKey, record.store, name, profile).await?;
+    let key = DeviceKey::from_openssh(secrecy::ExposeSecret::expose_secret(&pem), None)
+        .with_context(|| format!("the device key of {name:?} in the {} store", record.store))?;
+    if *key.public() != record.public_key {
+        let message = format!(
+            "the {} store holds another device key for {name:?} ({}) than the one that was stored ({})",
+            record.store,
+            key.public().fingerprint(),
+            record.public_key.fingerprint(),
+        );
+        return Err(Problem::new(Exit::Failed, message)
+            .hint(sign_in(&profile.url))
+            .into());
+    }
+    Ok(key)
+}
+
+/// The profile's API key, from the store that its record names.
+pub async fn api_key(app: &App, name: &str, profile: &Profile) -> anyhow::Result<SecretString> {
+    let Some(record) = &profile.api_key else {
+        let message = format!("the profile {name:?} has no API key");
+        return Err(Problem::new(Exit::SignIn, message)
+            .hint(sign_in(&profile.url))
+            .into());
+    };
+    stored(app, EntryKind::ApiKey, record.store, name, profile).await
+}
+
+async fn stored(
+    app: &App,
+    kind: EntryKind,
+    store: StoreKind,
+    name: &str,
+    profile: &Profile,
+) -> anyhow::Result<SecretString> {
+    let found = app.vault.get(store, &entry_id(kind, name, profile)).await?;
+    found.ok_or_else(|| {
+        let what = match kind {
+            EntryKind::ApiKey => "API key",
+            _ => "device key",
+        };
+        let message =
+            format!("the {what} of the profile {name:?} is not in the {store} store any more");
+        Problem::new(Exit::SignIn, message)
+            .hint(sign_in(&profile.url))
+            .into()
+    })
+}
+
+/// The advice to sign in to a host.
+pub fn sign_in(url: &BaseUrl) -> String {
+    format!("sign in: ollama-auth signin --host {url}")
+}
+
+/// What to say of an `OLLAMA_API_KEY` that is not used.
+pub fn withheld_note(withheld: Withheld, url: &BaseUrl) -> String {
+    match withheld {
+        Withheld::HostNotNamed => {
+            format!(
+                "OLLAMA_API_KEY is set but not sent to {url}: name the host with --host or OLLAMA_HOST if it is meant for it"
+            )
+        }
+        Withheld::BelongsToOllamaCom => {
+            format!(
+                "OLLAMA_API_KEY looks like a key of ollama.com and is not sent to {url}: name the host with --host if it should be"
+            )
+        }
+        Withheld::PlainHttp => {
+            format!(
+                "OLLAMA_API_KEY is not sent to {url} over plain http: use https, or pass --allow-insecure-http"
+            )
+        }
+    }
+}

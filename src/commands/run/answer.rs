@@ -1,0 +1,173 @@
+//! The streamed answer: every line becomes an event, what has arrived is shown before the next wait, and the end is judged.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::api::{ApiError, Batch, Chunk, LineStream};
+use crate::app::App;
+use crate::chat::{Event, RenderOptions, Renderer, Timings};
+use crate::cli::{OutputFormat, RunArgs};
+use crate::exit::Exit;
+use crate::ui::{Output, OutputOptions, Spinner};
+
+/// Shows the answer. What came before an error stays on the screen.
+pub async fn show(
+    app: &App,
+    args: &RunArgs,
+    stream: LineStream,
+    spinner: Spinner,
+) -> anyhow::Result<Exit> {
+    if args.output == OutputFormat::Json || app.printer.is_json() {
+        collect(app, args, stream, spinner).await
+    } else {
+        print(app, args, stream, spinner).await
+    }
+}
+
+async fn print(
+    app: &App,
+    args: &RunArgs,
+    mut stream: LineStream,
+    spinner: Spinner,
+) -> anyhow::Result<Exit> {
+    let mut output = app.printer.output(OutputOptions {
+        raw: args.raw,
+        no_word_wrap: args.nowordwrap,
+    });
+    let mut renderer = Renderer::new(RenderOptions {
+        hide_thinking: args.hidethinking,
+    });
+    let mut spinner = Some(spinner);
+    let host = stream.host().to_owned();
+    let ended = loop {
+        let batch = match stream.next().await {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break Err(cut(&host)),
+            Err(error) => break Err(error),
+        };
+        if let Some(spinner) = spinner.take() {
+            spinner.clear();
+        }
+        match render(&mut renderer, &mut output, &batch, &host)? {
+            Step::More => output.flush()?,
+            Step::Done(timings) => break Ok(timings),
+            Step::Failed(error) => break Err(error),
+        }
+    };
+    drop(spinner);
+    match ended {
+        Ok(timings) => {
+            renderer.finish(&mut output)?;
+            if app.global.verbose > 0 {
+                app.printer.report(&timings.report());
+            }
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            renderer.abandon(&mut output)?;
+            Err(error.into())
+        }
+    }
+}
+
+enum Step {
+    More,
+    Done(Timings),
+    Failed(ApiError),
+}
+
+fn render(
+    renderer: &mut Renderer,
+    output: &mut Output,
+    batch: &Batch,
+    host: &str,
+) -> std::io::Result<Step> {
+    for line in batch.lines() {
+        let chunk: Chunk<'_> = match serde_json::from_slice(line) {
+            Ok(chunk) => chunk,
+            Err(error) => return Ok(Step::Failed(not_json(host, &error))),
+        };
+        if let Some(message) = chunk.error {
+            return Ok(Step::Failed(ApiError::InStream {
+                host: host.to_owned(),
+                message,
+            }));
+        }
+        if !chunk.thinking().is_empty() {
+            renderer.event(&Event::Thinking(Cow::Borrowed(chunk.thinking())), output)?;
+        }
+        if !chunk.response().is_empty() {
+            renderer.event(&Event::Content(Cow::Borrowed(chunk.response())), output)?;
+        }
+        for call in &chunk.tool_calls {
+            let name = Cow::Borrowed(call.function.name.as_str());
+            let arguments = Cow::Borrowed(call.function.arguments.get());
+            renderer.event(&Event::ToolCall { name, arguments }, output)?;
+        }
+        if chunk.done {
+            return Ok(Step::Done(serde_json::from_slice(line).unwrap_or_default()));
+        }
+    }
+    Ok(Step::More)
+}
+
+fn cut(host: &str) -> ApiError {
+    ApiError::Cut {
+        host: host.to_owned(),
+        reason: "it ended without its last object".to_owned(),
+    }
+}
+
+fn not_json(host: &str, error: &serde_json::Error) -> ApiError {
+    ApiError::Protocol {
+        host: host.to_owned(),
+        reason: format!("a line that is no JSON: {error}"),
+    }
+}
+
+/// `--output json`: one object at the end. An answer that did not end well is an error, and no object is printed.
+#[derive(Debug, Default, Serialize)]
+struct Answer<'a> {
+    model: &'a str,
+    host: String,
+    response: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    thinking: String,
+    done_reason: Option<String>,
+    #[serde(flatten)]
+    timings: Timings,
+}
+
+async fn collect(
+    app: &App,
+    args: &RunArgs,
+    mut stream: LineStream,
+    spinner: Spinner,
+) -> anyhow::Result<Exit> {
+    let host = stream.host().to_owned();
+    let mut answer = Answer {
+        model: &args.model,
+        host: host.clone(),
+        ..Answer::default()
+    };
+    while let Some(batch) = stream.next().await? {
+        for line in batch.lines() {
+            let chunk: Chunk<'_> =
+                serde_json::from_slice(line).map_err(|error| not_json(&host, &error))?;
+            if let Some(message) = chunk.error {
+                return Err(ApiError::InStream { host, message }.into());
+            }
+            answer.response.push_str(chunk.response());
+            answer.thinking.push_str(chunk.thinking());
+            if chunk.done {
+                answer.done_reason = chunk.done_reason;
+                answer.timings = serde_json::from_slice(line).unwrap_or_default();
+                spinner.clear();
+                app.printer.json(&answer)?;
+                return Ok(Exit::Done);
+            }
+        }
+    }
+    Err(cut(&host).into())
+}

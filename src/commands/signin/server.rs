@@ -1,0 +1,141 @@
+//! `signin --server`: connects the key of an Ollama server, which it uses for cloud models on behalf of whoever calls it.
+
+use super::{Link, Poll, Report};
+use crate::address::BaseUrl;
+use crate::api::{ApiError, Credential, Me, Session};
+use crate::app::App;
+use crate::cli::SigninArgs;
+use crate::exit::{Exit, Problem};
+use crate::identity::ConnectUrl;
+
+/// The server to talk to: `--host`, else `OLLAMA_HOST`, else the local one. Profiles play no part: this is about a server's key.
+pub fn server(app: &App) -> BaseUrl {
+    app.host
+        .clone()
+        .or_else(|| app.ollama_host.clone())
+        .unwrap_or_else(BaseUrl::local)
+}
+
+/// Runs it.
+pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
+    let url = server(app);
+    let host = url.to_string();
+    if url.is_ollama_com() {
+        let message = "ollama.com is no Ollama server of yours";
+        return Err(Problem::new(Exit::Usage, message)
+            .hint("to sign in this device: ollama-auth signin")
+            .into());
+    }
+    let session = Session::new(
+        &app.transport,
+        url.clone(),
+        Credential::None,
+        false,
+        app.now,
+    )?;
+    let ask = async || session.me().await;
+    let offered = match ask().await.map_err(|error| explain(error, &host))? {
+        Me::SignedIn(account) => {
+            app.printer.success(&format!(
+                "The server at {host} is already signed in as {}",
+                account.label()
+            ));
+            report(&host, true, true, Some(&account), None).print(app)?;
+            return Ok(Exit::Done);
+        }
+        Me::SignedOut { signin_url, .. } => signin_url,
+    };
+    let Some(offered) = offered else {
+        let message = format!(
+            "{host} offers no sign-in link, so it is no stock Ollama server, or an old one"
+        );
+        let hint = format!("to sign in this device there: ollama-auth signin --host {host}");
+        return Err(Problem::new(Exit::Failed, message).hint(hint).into());
+    };
+    let link = trusted(&offered, &url)?;
+    let facts = [
+        ("Server", link.device_name().to_owned()),
+        ("Fingerprint", link.key().fingerprint()),
+    ];
+    if args.no_wait {
+        if app.printer.is_json() {
+            report(&host, false, false, None, Some(offered)).print(app)?;
+        } else {
+            app.printer.data(&offered)?;
+        }
+        return Ok(Exit::SignIn);
+    }
+    Link {
+        url: &offered,
+        facts: &facts,
+        qr: args.qr,
+        open: !args.no_browser,
+    }
+    .present(app);
+    let poll = Poll {
+        host: &host,
+        timeout: args.timeout.0,
+        resume: "run `ollama-auth signin --server` again",
+    };
+    let approval = poll.until_approved(app, ask).await?;
+    app.printer.success(&format!(
+        "The server at {host} is signed in as {}",
+        approval.account.label()
+    ));
+    report(&host, true, false, Some(&approval.account), None).print(app)?;
+    Ok(Exit::Done)
+}
+
+/// Only two places are taken for a server's sign-in page: ollama.com's own, and the server itself.
+fn trusted(offered: &str, server: &BaseUrl) -> anyhow::Result<ConnectUrl> {
+    let link = ConnectUrl::parse(offered);
+    match link {
+        Ok(link)
+            if link.origin() == BaseUrl::ollama_com().origin() && link.path() == "/connect" =>
+        {
+            Ok(link)
+        }
+        Ok(link) if link.origin() == server.origin() => Ok(link),
+        _ => {
+            let message = format!("{server} offers a sign-in link that is not trusted: {offered}");
+            let hint =
+                "nothing was opened; a stock server's link begins with https://ollama.com/connect";
+            Err(Problem::new(Exit::Failed, message).hint(hint).into())
+        }
+    }
+}
+
+fn explain(error: ApiError, host: &str) -> anyhow::Error {
+    match error {
+        ApiError::TryLater {
+            status: 503,
+            message,
+            ..
+        } => {
+            let message = format!("the server at {host} cannot reach ollama.com now ({message})");
+            Problem::new(Exit::TryLater, message)
+                .hint("check that machine's network, then try again")
+                .into()
+        }
+        other => other.into(),
+    }
+}
+
+fn report<'a>(
+    host: &str,
+    signed_in: bool,
+    already: bool,
+    account: Option<&'a crate::identity::Account>,
+    connect_url: Option<String>,
+) -> Report<'a> {
+    Report {
+        signed_in,
+        already,
+        host: host.to_owned(),
+        profile: None,
+        account,
+        credential: "server-key",
+        fingerprint: None,
+        connect_url,
+    }
+}

@@ -1,0 +1,347 @@
+//! `status`: the whole decision, who it makes us, and what `run` would use. Its JSON is documented in docs/status.md.
+
+use serde::Serialize;
+
+use super::context::{Context, sign_in, withheld_note};
+use crate::api::{ApiError, HostKind, KeyCheck, Me};
+use crate::app::App;
+use crate::cli::StatusArgs;
+use crate::exit::{Exit, Problem};
+use crate::identity::Account;
+use crate::profile::{Audience, CredentialSource, HostReason, Profiles};
+use crate::vault::StoreKind;
+
+/// The JSON form. Members are added, never renamed or removed, while `version` stays.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: u32,
+    #[serde(flatten)]
+    account_side: Side,
+    /// Whether the host accepts the credential; `null` when it was not or could not be asked.
+    signed_in: Option<bool>,
+    account: Option<Account>,
+    /// What `run MODEL` would use.
+    run: Side,
+    /// What `run MODEL-cloud` would use.
+    run_cloud: Side,
+    warnings: Vec<String>,
+    error: Option<ErrorReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct Side {
+    host: String,
+    host_reason: HostReason,
+    profile: String,
+    credential: CredentialReport,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct CredentialReport {
+    /// `none`, `api-key` or `device-key`.
+    kind: &'static str,
+    /// `none`, `environment` or `profile`.
+    source: &'static str,
+    store: Option<StoreKind>,
+    fingerprint: Option<String>,
+    device_name: Option<String>,
+    /// The last four characters of a stored API key.
+    hint: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorReport {
+    code: &'static str,
+    exit_code: u8,
+    message: String,
+    hint: Option<String>,
+}
+
+/// Runs it.
+pub async fn run(app: &App, args: StatusArgs) -> anyhow::Result<Exit> {
+    let profiles = app.profiles.load()?;
+    let context = Context::decide(app, &profiles, Audience::Account)?;
+    let run = Context::decide(app, &profiles, Audience::Model { cloud: false })?;
+    let run_cloud = Context::decide(app, &profiles, Audience::Model { cloud: true })?;
+    let checked = if args.offline {
+        Ok(Checked::unknown())
+    } else {
+        check(app, &context).await
+    };
+    let (checked, problem) = match checked {
+        Ok(checked) => (checked, None),
+        Err(error) => (Checked::unknown(), Some(Problem::of(&error))),
+    };
+    let exit = match (&problem, checked.signed_in) {
+        (Some(problem), _) => problem.exit,
+        (None, Some(false)) => Exit::SignIn,
+        (None, None) if context.source == CredentialSource::None => Exit::SignIn,
+        (None, _) => Exit::Done,
+    };
+    let report = Report {
+        version: 1,
+        account_side: side(&context),
+        signed_in: checked.signed_in,
+        account: checked.account,
+        run: side(&run),
+        run_cloud: side(&run_cloud),
+        warnings: warnings(&profiles, [&context, &run, &run_cloud], checked.notes),
+        error: problem.map(|problem| ErrorReport {
+            code: problem.exit.name(),
+            exit_code: problem.exit as u8,
+            message: problem.message,
+            hint: problem.hint,
+        }),
+    };
+    if app.printer.is_json() {
+        app.printer.json(&report)?;
+    } else {
+        print(app, &report, &context)?;
+    }
+    Ok(exit)
+}
+
+/// What the host said.
+struct Checked {
+    signed_in: Option<bool>,
+    account: Option<Account>,
+    notes: Vec<String>,
+}
+
+impl Checked {
+    fn unknown() -> Self {
+        Self {
+            signed_in: None,
+            account: None,
+            notes: Vec::new(),
+        }
+    }
+}
+
+async fn check(app: &App, context: &Context) -> anyhow::Result<Checked> {
+    if context.source == CredentialSource::None {
+        return Ok(Checked {
+            signed_in: Some(false),
+            ..Checked::unknown()
+        });
+    }
+    let session = context.session(app).await?;
+    if context.source != CredentialSource::ProfileDevice {
+        return match session.check_api_key().await {
+            Ok(KeyCheck::Accepted(account)) => Ok(Checked {
+                signed_in: Some(true),
+                account,
+                notes: Vec::new(),
+            }),
+            Ok(KeyCheck::NotAsked) => {
+                let note = format!("{} answers without a credential", context.url());
+                Ok(Checked {
+                    signed_in: Some(true),
+                    account: None,
+                    notes: vec![note],
+                })
+            }
+            Err(ApiError::Unauthorized { message, .. }) => {
+                let note = format!("{} refuses the API key: {message}", context.url());
+                Ok(Checked {
+                    signed_in: Some(false),
+                    account: None,
+                    notes: vec![note],
+                })
+            }
+            Err(error) => Err(error.into()),
+        };
+    }
+    if let HostKind::StockServer { .. } = session.host_kind().await? {
+        let note = format!(
+            "{} is a stock Ollama server now: it ignores this device's key",
+            context.url()
+        );
+        return Ok(Checked {
+            signed_in: Some(false),
+            account: None,
+            notes: vec![note],
+        });
+    }
+    Ok(match session.me().await? {
+        Me::SignedIn(account) => Checked {
+            signed_in: Some(true),
+            account: Some(account),
+            notes: Vec::new(),
+        },
+        Me::SignedOut { skew, .. } => {
+            let host = context.url().to_string();
+            let note = match skew {
+                Some(ahead) => crate::exit::clock_hint(&host, ahead),
+                None => format!("{host} does not accept this device's key any more"),
+            };
+            Checked {
+                signed_in: Some(false),
+                account: None,
+                notes: vec![note],
+            }
+        }
+    })
+}
+
+fn side(context: &Context) -> Side {
+    Side {
+        host: context.url().to_string(),
+        host_reason: context.target.reason,
+        profile: context.target.profile.clone(),
+        credential: credential(context),
+    }
+}
+
+fn credential(context: &Context) -> CredentialReport {
+    let profile = context.profile.as_ref();
+    let device = profile.and_then(|profile| profile.device.as_ref());
+    let key = profile.and_then(|profile| profile.api_key.as_ref());
+    let none = CredentialReport {
+        kind: "none",
+        source: "none",
+        store: None,
+        fingerprint: None,
+        device_name: None,
+        hint: None,
+    };
+    match context.source {
+        CredentialSource::None => none,
+        CredentialSource::Environment => CredentialReport {
+            kind: "api-key",
+            source: "environment",
+            ..none
+        },
+        CredentialSource::ProfileKey => CredentialReport {
+            kind: "api-key",
+            source: "profile",
+            store: context.store_in_use(),
+            hint: key.map(|key| key.hint.clone()),
+            ..none
+        },
+        CredentialSource::ProfileDevice => CredentialReport {
+            kind: "device-key",
+            source: "profile",
+            store: context.store_in_use(),
+            fingerprint: device.map(|device| device.public_key.fingerprint()),
+            device_name: device.map(|device| device.name.clone()),
+            ..none
+        },
+    }
+}
+
+/// Where two sources disagree, the winner is used and this says so.
+fn warnings(profiles: &Profiles, contexts: [&Context; 3], mut notes: Vec<String>) -> Vec<String> {
+    for context in contexts {
+        if let Some(withheld) = context.withheld {
+            notes.push(withheld_note(withheld, context.url()));
+        }
+        let stored = context
+            .profile
+            .as_ref()
+            .is_some_and(crate::profile::Profile::has_credential);
+        if context.source == CredentialSource::Environment && stored {
+            notes.push(format!(
+                "OLLAMA_API_KEY is used at {} instead of what the profile {:?} holds",
+                context.url(),
+                context.target.profile
+            ));
+        }
+        let both = context
+            .profile
+            .as_ref()
+            .is_some_and(|profile| profile.api_key.is_some() && profile.device.is_some());
+        if context.source == CredentialSource::ProfileKey && both {
+            notes.push(format!(
+                "the profile {:?} holds an API key and a device key: the API key is used",
+                context.target.profile
+            ));
+        }
+    }
+    if let Some(current) = profiles
+        .current
+        .as_ref()
+        .filter(|current| !profiles.profiles.contains_key(*current))
+    {
+        notes.push(format!(
+            "the current profile {current:?} does not exist any more"
+        ));
+    }
+    notes.dedup();
+    notes
+}
+
+fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()> {
+    let who = match (report.signed_in, &report.account) {
+        (Some(true), Some(account)) => format!("signed in as {}", describe(account)),
+        (Some(true), None) => "signed in".to_owned(),
+        (Some(false), _) => "not signed in".to_owned(),
+        (None, _) => "not checked".to_owned(),
+    };
+    let host = &report.account_side;
+    app.printer.facts(&[
+        (
+            "Host",
+            format!("{} ({})", host.host, host.host_reason.describe()),
+        ),
+        ("Account", who),
+        ("Profile", host.profile.clone()),
+        ("Credential", in_words(&host.credential)),
+        ("run uses", in_words_with_host(&report.run)),
+        ("run -cloud", in_words_with_host(&report.run_cloud)),
+    ])?;
+    for warning in &report.warnings {
+        app.printer.warn(warning);
+    }
+    match &report.error {
+        Some(error) => app.printer.error(
+            error.code,
+            error.exit_code,
+            &error.message,
+            error.hint.as_deref(),
+        ),
+        None if report.signed_in == Some(false) => app.printer.hint(&sign_in(context.url())),
+        None => {}
+    }
+    Ok(())
+}
+
+fn describe(account: &Account) -> String {
+    let details: Vec<&str> = [account.email.as_str(), account.plan.as_str()]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect();
+    match details.as_slice() {
+        [] => account.label().to_owned(),
+        details => format!("{} ({})", account.label(), details.join(", ")),
+    }
+}
+
+fn in_words_with_host(side: &Side) -> String {
+    format!(
+        "{}, {} ({})",
+        side.host,
+        in_words(&side.credential),
+        side.host_reason.describe()
+    )
+}
+
+fn in_words(credential: &CredentialReport) -> String {
+    let store = credential
+        .store
+        .map_or(String::new(), |store| format!(", in the {store} store"));
+    match (credential.kind, credential.source) {
+        ("api-key", "environment") => "API key from OLLAMA_API_KEY".to_owned(),
+        ("api-key", _) => match credential.hint.as_deref() {
+            Some(hint) if !hint.is_empty() => format!("API key ending in {hint}{store}"),
+            _ => format!("API key{store}"),
+        },
+        ("device-key", _) => {
+            format!(
+                "device key {}{store}",
+                credential.fingerprint.as_deref().unwrap_or_default()
+            )
+        }
+        _ => "no credential".to_owned(),
+    }
+}

@@ -1,0 +1,152 @@
+//! `store move`: copy, read back, switch the record, and only then delete. Killed at any point, no secret is lost; at worst
+//! a copy stays behind, which the same command removes when it is run again.
+
+use anyhow::Context as _;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+
+use super::show::secrets;
+use crate::app::App;
+use crate::cli::StoreMove;
+use crate::commands::context::Context;
+use crate::exit::{Exit, Problem};
+use crate::profile::{Audience, Profile, entry_id};
+use crate::vault::{EntryKind, StoreKind, VaultError};
+
+#[derive(Debug, Serialize)]
+struct Moved {
+    profile: String,
+    secret: &'static str,
+    from: StoreKind,
+    to: StoreKind,
+}
+
+/// Runs it.
+pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
+    let to = StoreKind::from(args.to);
+    let profiles = app.profiles.load()?;
+    let names: Vec<String> = if args.all {
+        profiles.profiles.keys().cloned().collect()
+    } else {
+        vec![
+            Context::decide(app, &profiles, Audience::Account)?
+                .target
+                .profile,
+        ]
+    };
+    let mut moved = Vec::new();
+    app.vault.probe(to).await?;
+    for name in names {
+        let Some(profile) = profiles.profiles.get(&name) else {
+            return Err(Problem::new(
+                Exit::NotFound,
+                format!("there is no profile named {name:?}"),
+            )
+            .into());
+        };
+        for (kind, secret, from) in secrets(profile) {
+            if from == to {
+                remove_leftovers(app, kind, &name, profile, to).await;
+                continue;
+            }
+            transfer(app, kind, &name, profile, from, to).await?;
+            moved.push(Moved {
+                profile: name.clone(),
+                secret,
+                from,
+                to,
+            });
+        }
+        app.profiles.update(|profiles| {
+            if let Some(profile) = profiles.profiles.get_mut(&name) {
+                profile.store = Some(to);
+            }
+        })?;
+    }
+    if to == StoreKind::Plaintext {
+        app.printer
+            .warn("the plaintext store can be read by every program that runs as you");
+    }
+    if app.printer.is_json() {
+        app.printer.json(&serde_json::json!({ "moved": moved }))?;
+    } else if moved.is_empty() {
+        app.printer
+            .note(&format!("Everything rests in the {to} store already."));
+    }
+    for each in &moved {
+        let what = each.secret.replace('-', " ");
+        app.printer.success(&format!(
+            "{}: {what} moved from the {} store to the {to} store",
+            each.profile, each.from
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+async fn transfer(
+    app: &App,
+    kind: EntryKind,
+    name: &str,
+    profile: &Profile,
+    from: StoreKind,
+    to: StoreKind,
+) -> anyhow::Result<()> {
+    let id = entry_id(kind, name, profile);
+    let Some(secret) = app.vault.get(from, &id).await? else {
+        let message = format!("{id} is not in the {from} store any more");
+        return Err(Problem::new(Exit::NotFound, message)
+            .hint("sign in again, or remove the profile")
+            .into());
+    };
+    app.vault.put(to, &id, &secret).await?;
+    let back = app.vault.get(to, &id).await?;
+    if back.as_ref().map(ExposeSecret::expose_secret) != Some(secret.expose_secret()) {
+        let message =
+            format!("the {to} store did not give {id} back as it was stored; nothing was moved");
+        return Err(Problem::new(Exit::Failed, message).into());
+    }
+    app.profiles.update(|profiles| {
+        let Some(profile) = profiles.profiles.get_mut(name) else {
+            return;
+        };
+        match kind {
+            EntryKind::ApiKey => profile.api_key.iter_mut().for_each(|key| key.store = to),
+            _ => profile
+                .device
+                .iter_mut()
+                .for_each(|device| device.store = to),
+        }
+    })?;
+    let left = || {
+        format!(
+            "{id} is now in the {to} store, but its copy in the {from} store could not be removed"
+        )
+    };
+    app.vault.delete(from, &id).await.with_context(left)?;
+    Ok(())
+}
+
+/// A move that was killed between the switch and the deletion left a copy behind. Stores that cannot be reached are none
+/// of our business here.
+async fn remove_leftovers(
+    app: &App,
+    kind: EntryKind,
+    name: &str,
+    profile: &Profile,
+    to: StoreKind,
+) {
+    for other in [StoreKind::Keyring, StoreKind::File, StoreKind::Plaintext] {
+        if other == to {
+            continue;
+        }
+        let removed: Result<bool, VaultError> = app
+            .vault
+            .delete(other, &entry_id(kind, name, profile))
+            .await;
+        if matches!(removed, Ok(true)) {
+            app.printer.note(&format!(
+                "Removed a copy that had stayed in the {other} store."
+            ));
+        }
+    }
+}

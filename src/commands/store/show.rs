@@ -1,0 +1,74 @@
+//! `store show`: where each secret rests, and whether it can be reached.
+
+use serde::Serialize;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::profile::{Profile, entry_id};
+use crate::ui::Table;
+use crate::vault::{EntryKind, StoreKind};
+
+#[derive(Debug, Serialize)]
+struct Row {
+    profile: String,
+    host: String,
+    /// `device-key` or `api-key`.
+    secret: &'static str,
+    store: StoreKind,
+    /// `present`, `missing`, or why it cannot be told.
+    state: String,
+}
+
+/// Runs it.
+pub async fn run(app: &App) -> anyhow::Result<Exit> {
+    let profiles = app.profiles.load()?;
+    let mut rows = Vec::new();
+    for (name, profile) in &profiles.profiles {
+        for (kind, secret, store) in secrets(profile) {
+            let state = match app.vault.get(store, &entry_id(kind, name, profile)).await {
+                Ok(Some(_)) => "present".to_owned(),
+                Ok(None) => "missing".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            rows.push(Row {
+                profile: name.clone(),
+                host: profile.url.to_string(),
+                secret,
+                store,
+                state,
+            });
+        }
+    }
+    if app.printer.is_json() {
+        let default = app.wanted_store()?.unwrap_or(StoreKind::Keyring);
+        app.printer.json(&serde_json::json!({ "default": default, "data_folder": app.paths.data, "secrets": rows }))?;
+    } else if rows.is_empty() {
+        app.printer.note("Nothing is stored.");
+    } else {
+        let mut table = Table::new(&["profile", "host", "secret", "store", "state"]);
+        for row in &rows {
+            table.push([
+                row.profile.as_str(),
+                &row.host,
+                row.secret,
+                row.store.as_str(),
+                &row.state,
+            ]);
+        }
+        app.printer.table(&table)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The secrets that a profile has, with where they rest.
+pub fn secrets(profile: &Profile) -> Vec<(EntryKind, &'static str, StoreKind)> {
+    let device = profile
+        .device
+        .iter()
+        .map(|device| (EntryKind::DeviceKey, "device-key", device.store));
+    let key = profile
+        .api_key
+        .iter()
+        .map(|key| (EntryKind::ApiKey, "api-key", key.store));
+    device.chain(key).collect()
+}

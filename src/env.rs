@@ -1,0 +1,171 @@
+//! The environment, read once at the start. No other part of the program looks at it, so what a variable can do is
+//! all here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+/// The variables that mean something to us.
+#[derive(Debug, Default)]
+pub struct Env {
+    /// `OLLAMA_HOST`, trimmed of spaces and quotes as stock does.
+    pub ollama_host: Option<String>,
+    /// `OLLAMA_API_KEY`, trimmed likewise.
+    pub api_key: Option<SecretString>,
+    /// `OLLAMA_AUTH_PROFILE`.
+    pub profile: Option<String>,
+    /// `OLLAMA_AUTH_STORE`.
+    pub store: Option<String>,
+    /// `OLLAMA_AUTH_PASSPHRASE`.
+    pub passphrase: Option<SecretString>,
+    /// `OLLAMA_AUTH_PASSPHRASE_FILE`.
+    pub passphrase_file: Option<PathBuf>,
+    /// `CREDENTIALS_DIRECTORY`, which systemd sets for `LoadCredential=`.
+    pub credentials_directory: Option<PathBuf>,
+    /// `NO_COLOR` is set and not empty (no-color.org).
+    pub no_color: bool,
+    /// `TERM` is `dumb`.
+    pub dumb_terminal: bool,
+    /// The locale's encoding is UTF-8.
+    pub utf8: bool,
+    /// There is a desktop or another way to show a page: a browser can be opened.
+    pub can_show_pages: bool,
+}
+
+/// A variable whose value is not valid UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the environment variable {0} is not valid UTF-8")]
+pub struct NotUtf8(pub &'static str);
+
+/// The variables that hold secrets. No program that we start inherits them unless it is meant to have them.
+pub const SECRET_VARIABLES: [&str; 2] = ["OLLAMA_API_KEY", "OLLAMA_AUTH_PASSPHRASE"];
+
+impl Env {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// [`NotUtf8`] for one of our own variables.
+    pub fn from_process() -> Result<Self, NotUtf8> {
+        Self::read(|name| std::env::var_os(name))
+    }
+
+    /// Reads variables from `get`.
+    ///
+    /// # Errors
+    /// As for [`Env::from_process`].
+    pub fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, NotUtf8> {
+        let text = |name: &'static str| match get(name).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(value)) => {
+                let value = value.trim().trim_matches(['"', '\'']).trim().to_owned();
+                Ok(Some(value).filter(|value| !value.is_empty()))
+            }
+            Some(Err(_)) => Err(NotUtf8(name)),
+        };
+        let path = |name| {
+            get(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let present = |name| get(name).is_some_and(|value| !value.is_empty());
+        // A passphrase is taken as it is: spaces and quotes may be part of it.
+        let passphrase = match get("OLLAMA_AUTH_PASSPHRASE").map(OsString::into_string) {
+            None => None,
+            Some(Ok(value)) => Some(value).filter(|value| !value.is_empty()),
+            Some(Err(_)) => return Err(NotUtf8("OLLAMA_AUTH_PASSPHRASE")),
+        };
+        let desktop = ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"]
+            .into_iter()
+            .any(present);
+        Ok(Self {
+            ollama_host: text("OLLAMA_HOST")?,
+            api_key: text("OLLAMA_API_KEY")?.map(SecretString::from),
+            profile: text("OLLAMA_AUTH_PROFILE")?,
+            store: text("OLLAMA_AUTH_STORE")?,
+            passphrase: passphrase.map(SecretString::from),
+            passphrase_file: path("OLLAMA_AUTH_PASSPHRASE_FILE"),
+            credentials_directory: path("CREDENTIALS_DIRECTORY"),
+            no_color: present("NO_COLOR"),
+            utf8: cfg!(any(windows, target_os = "macos")) || names_utf8(&get),
+            dumb_terminal: get("TERM").is_some_and(|term| term == "dumb"),
+            can_show_pages: cfg!(any(windows, target_os = "macos")) || desktop,
+        })
+    }
+}
+
+/// By the variable that decides the character type (POSIX: `LC_ALL`, then `LC_CTYPE`, then `LANG`).
+fn names_utf8(get: &impl Fn(&str) -> Option<OsString>) -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(get)
+        .find(|value| !value.is_empty());
+    let value = set
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_ascii_lowercase();
+    value.contains("utf-8") || value.contains("utf8")
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Env {
+        Env::read(|name| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.into())
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn values_are_trimmed_as_stock_does_but_a_passphrase_is_not() {
+        let env = read(&[
+            ("OLLAMA_HOST", " \"h:1\" "),
+            ("OLLAMA_API_KEY", "'k' "),
+            ("OLLAMA_AUTH_PASSPHRASE", " 'p' "),
+            ("OLLAMA_AUTH_PROFILE", " "),
+        ]);
+        assert_eq!(env.ollama_host.as_deref(), Some("h:1"));
+        assert_eq!(env.api_key.unwrap().expose_secret(), "k");
+        assert_eq!(env.passphrase.unwrap().expose_secret(), " 'p' ");
+        assert_eq!(env.profile, None);
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_good_as_none() {
+        let env = read(&[
+            ("NO_COLOR", ""),
+            ("OLLAMA_HOST", ""),
+            ("OLLAMA_AUTH_PASSPHRASE", ""),
+        ]);
+        assert!(!env.no_color && env.ollama_host.is_none() && env.passphrase.is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_no_text_are_an_error_that_names_the_variable() {
+        use std::os::unix::ffi::OsStringExt;
+        let error =
+            Env::read(|name| (name == "OLLAMA_HOST").then(|| OsString::from_vec(vec![0xff])))
+                .unwrap_err();
+        assert_eq!(error, NotUtf8("OLLAMA_HOST"));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let shown = format!(
+            "{:?}",
+            read(&[
+                ("OLLAMA_API_KEY", "hunter2"),
+                ("OLLAMA_AUTH_PASSPHRASE", "hunter3")
+            ])
+        );
+        assert!(!shown.contains("hunter"), "{shown}");
+    }
+}

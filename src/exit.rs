@@ -1,0 +1,279 @@
+//! Exit codes, and how an error becomes a message, a hint and a code. The only place that looks inside an error.
+
+use std::io;
+
+use crate::address::HostError;
+use crate::api::{ApiError, Unreachable};
+use crate::disk::DiskError;
+use crate::env::NotUtf8;
+use crate::identity::IdentityError;
+use crate::paths::NoHome;
+use crate::profile::NoSuchProfile;
+use crate::ui::PromptError;
+use crate::vault::{PassphraseError, VaultError};
+
+/// What a script can tell from the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// No such model, key, device or profile.
+    NotFound = 3,
+    /// A sign-in is needed, or the credential was refused (401).
+    SignIn = 4,
+    /// Not allowed (403).
+    Forbidden = 5,
+    /// The host cannot be reached.
+    Unreachable = 6,
+    /// Try again later (429, 503).
+    TryLater = 7,
+    /// The check ran and found something.
+    Found = 8,
+    /// Interrupted (Ctrl-C).
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The name used in JSON errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::NotFound => "not-found",
+            Self::SignIn => "sign-in-needed",
+            Self::Forbidden => "not-allowed",
+            Self::Unreachable => "unreachable",
+            Self::TryLater => "try-later",
+            Self::Found => "found",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error with its code and with what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// The code to end with.
+    pub exit: Exit,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem without advice.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds what to do next.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What an error means for the person and the script. The message holds the whole chain; the innermost error that we
+    /// know gives the code and the hint.
+    pub fn of(error: &anyhow::Error) -> Self {
+        let message = format!("{error:#}");
+        for cause in error.chain() {
+            if let Some(problem) = cause.downcast_ref::<Self>() {
+                return Self {
+                    message,
+                    ..problem.clone()
+                };
+            }
+            if let Some((exit, hint)) = known(cause) {
+                return Self {
+                    exit,
+                    message,
+                    hint,
+                };
+            }
+        }
+        Self::new(Exit::Failed, message)
+    }
+}
+
+fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
+    if let Some(error) = cause.downcast_ref::<ApiError>() {
+        return Some(of_api(error));
+    }
+    if let Some(error) = cause.downcast_ref::<VaultError>() {
+        if matches!(error, VaultError::Passphrase(PassphraseError::Interrupted)) {
+            return Some((Exit::Interrupted, None));
+        }
+        return Some((Exit::Failed, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<PassphraseError>() {
+        return Some((Exit::Usage, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<DiskError>() {
+        return Some((Exit::Failed, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<PromptError>() {
+        return Some(match error {
+            PromptError::Interrupted => (Exit::Interrupted, None),
+            PromptError::NotInteractive => (
+                Exit::Usage,
+                Some("give the answer by a flag, or run it in a terminal".into()),
+            ),
+            _ => (Exit::Failed, None),
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<NoSuchProfile>() {
+        let hint = match error.known.as_slice() {
+            [] => "none exists yet; `ollama-auth signin` makes one".to_owned(),
+            names => format!("there is: {}", names.join(", ")),
+        };
+        return Some((Exit::NotFound, Some(hint)));
+    }
+    if cause.downcast_ref::<HostError>().is_some() || cause.downcast_ref::<NotUtf8>().is_some() {
+        return Some((Exit::Usage, None));
+    }
+    if cause.downcast_ref::<NoHome>().is_some() {
+        return Some((Exit::Failed, Some("set HOME".to_owned())));
+    }
+    if let Some(error) = cause.downcast_ref::<IdentityError>() {
+        return Some((Exit::Failed, error.hint().map(str::to_owned)));
+    }
+    // Whoever read our output has seen enough: no error.
+    let io = cause.downcast_ref::<io::Error>()?;
+    (io.kind() == io::ErrorKind::BrokenPipe).then_some((Exit::Done, None))
+}
+
+fn of_api(error: &ApiError) -> (Exit, Option<String>) {
+    match error {
+        ApiError::Unreachable { host, kind, .. } => (Exit::Unreachable, Some(reach_hint(host, *kind))),
+        ApiError::NoAuthorities { .. } => (
+            Exit::Unreachable,
+            Some("install the system's CA certificates (Debian: ca-certificates), or name a file with --ca-cert or SSL_CERT_FILE".into()),
+        ),
+        ApiError::CaFile { .. } => (Exit::Usage, Some("give a PEM file of certificates with --ca-cert".into())),
+        ApiError::Unauthorized { host, had_credential, skew, .. } => {
+            (Exit::SignIn, Some(sign_in_hint(host, *had_credential, *skew)))
+        }
+        ApiError::Forbidden { .. } => {
+            (Exit::Forbidden, Some("the credential is known but may not do this; ask whoever runs the host".into()))
+        }
+        ApiError::NotFound { .. } => (Exit::NotFound, None),
+        ApiError::TryLater { retry_after, .. } => (
+            Exit::TryLater,
+            Some(match retry_after {
+                Some(wait) => format!("try again in {} s", wait.as_secs()),
+                None => "try again in a moment".to_owned(),
+            }),
+        ),
+        ApiError::Redirect { .. } => (
+            Exit::Failed,
+            Some("a credential belongs to one host; if that address is right, name it with --host".into()),
+        ),
+        ApiError::InsecureHttp { .. } => (
+            Exit::Usage,
+            Some("use https, or pass --allow-insecure-http if the network between is yours".into()),
+        ),
+        ApiError::Unsendable { .. } => (Exit::Usage, Some("check that the key was pasted whole and alone".into())),
+        ApiError::Cut { .. } => (Exit::Failed, Some("what was printed is incomplete; run the command again".into())),
+        ApiError::Status { .. } | ApiError::Protocol { .. } | ApiError::InStream { .. } => (Exit::Failed, None),
+    }
+}
+
+fn reach_hint(host: &str, kind: Unreachable) -> String {
+    let local =
+        host.starts_with("http://127.0.0.1:11434") || host.starts_with("http://localhost:11434");
+    match kind {
+        _ if local => "is Ollama running? start it with `ollama serve`, or name another host with --host or OLLAMA_HOST".into(),
+        Unreachable::Dns => "check the spelling of the host and the network connection".into(),
+        Unreachable::Tls => "check the address; for a private authority give its certificate with --ca-cert".into(),
+        _ => "check the address, the network and the proxy settings, then try again".into(),
+    }
+}
+
+/// What to say about a refused or missing credential. A wrong clock comes first: it makes every signature worthless.
+pub fn sign_in_hint(host: &str, had_credential: bool, skew: Option<i64>) -> String {
+    if let Some(ahead) = skew.filter(|_| had_credential) {
+        return clock_hint(host, ahead);
+    }
+    if had_credential {
+        format!("sign in again: ollama-auth signin --host {host}")
+    } else {
+        format!("sign in: ollama-auth signin --host {host}, or set OLLAMA_API_KEY")
+    }
+}
+
+/// Says by how much the clock is off.
+pub fn clock_hint(host: &str, ahead: i64) -> String {
+    let amount = ahead.unsigned_abs();
+    let amount = if amount >= 120 {
+        format!("{} minutes", amount / 60)
+    } else {
+        format!("{amount} seconds")
+    };
+    let direction = if ahead > 0 { "ahead of" } else { "behind" };
+    format!(
+        "this machine's clock is {amount} {direction} that of {host}, and signatures carry the time: set the clock, then try again"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn context_is_kept_and_the_code_is_found_beneath_it() {
+        let error = Err::<(), _>(ApiError::Forbidden {
+            host: "https://h".into(),
+            message: "no".into(),
+        })
+        .context("while doing a thing")
+        .unwrap_err();
+        let problem = Problem::of(&error);
+        assert_eq!(problem.exit, Exit::Forbidden);
+        assert_eq!(
+            problem.message,
+            "while doing a thing: https://h does not allow this: no"
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error() {
+        let error =
+            anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        assert_eq!(Problem::of(&error).exit, Exit::Done);
+    }
+
+    #[test]
+    fn an_unknown_error_is_a_failure() {
+        assert_eq!(
+            Problem::of(&anyhow::anyhow!("odd")),
+            Problem::new(Exit::Failed, "odd")
+        );
+    }
+
+    #[test]
+    fn a_wrong_clock_is_named_before_a_new_sign_in() {
+        assert!(sign_in_hint("h", true, Some(600)).contains("10 minutes ahead of that of h"));
+        assert!(sign_in_hint("h", true, Some(-90)).contains("90 seconds behind"));
+        assert!(sign_in_hint("h", false, Some(600)).starts_with("sign in: "));
+    }
+}

@@ -1,0 +1,170 @@
+//! Which credential goes to the chosen host. Pure: it says where to take it from; the caller fetches it.
+
+use super::document::Profile;
+use super::host::HostReason;
+use crate::address::{BaseUrl, Scheme};
+
+/// What the decision depends on.
+#[derive(Debug)]
+pub struct CredentialInputs<'a> {
+    /// The host that was chosen.
+    pub url: &'a BaseUrl,
+    /// Why it was chosen.
+    pub reason: HostReason,
+    /// The profile for it, if there is one.
+    pub profile: Option<&'a Profile>,
+    /// Whether `OLLAMA_API_KEY` is set.
+    pub env_key: bool,
+    /// Whether that key has the shape of ollama.com's own.
+    pub env_key_is_ollama_coms: bool,
+    /// `--allow-insecure-http`.
+    pub allow_insecure_http: bool,
+}
+
+/// Where the credential comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// `OLLAMA_API_KEY`.
+    Environment,
+    /// The profile's API key.
+    ProfileKey,
+    /// The profile's device key.
+    ProfileDevice,
+    /// There is none.
+    None,
+}
+
+/// Why `OLLAMA_API_KEY` is set but not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// The host was not named by anyone: the key may not be meant for it.
+    HostNotNamed,
+    /// It looks like a key of ollama.com and this is another host.
+    BelongsToOllamaCom,
+    /// It would cross the network in the clear.
+    PlainHttp,
+}
+
+/// Chooses the credential: `OLLAMA_API_KEY`, the profile's API key, its device key, none. The second
+/// value says why `OLLAMA_API_KEY` was passed over, if it was.
+pub fn choose_credential(inputs: &CredentialInputs<'_>) -> (CredentialSource, Option<Withheld>) {
+    let withheld = inputs.env_key.then(|| withhold(inputs)).flatten();
+    if inputs.env_key && withheld.is_none() {
+        return (CredentialSource::Environment, None);
+    }
+    let stored = match inputs.profile {
+        Some(Profile {
+            api_key: Some(_), ..
+        }) => CredentialSource::ProfileKey,
+        Some(Profile {
+            device: Some(device),
+            ..
+        }) if device.connected => CredentialSource::ProfileDevice,
+        _ => CredentialSource::None,
+    };
+    (stored, withheld)
+}
+
+fn withhold(inputs: &CredentialInputs<'_>) -> Option<Withheld> {
+    let url = inputs.url;
+    if url.is_ollama_com() {
+        return None;
+    }
+    let named = matches!(
+        inputs.reason,
+        HostReason::HostFlag | HostReason::ProfileFlag | HostReason::OllamaHost
+    );
+    if !named {
+        Some(Withheld::HostNotNamed)
+    } else if inputs.env_key_is_ollama_coms && inputs.reason != HostReason::HostFlag {
+        Some(Withheld::BelongsToOllamaCom)
+    } else if url.scheme() == Scheme::Http && !url.is_loopback() && !inputs.allow_insecure_http {
+        Some(Withheld::PlainHttp)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::ApiKeyRecord;
+    use crate::vault::StoreKind;
+
+    fn choose(
+        host: &str,
+        reason: HostReason,
+        shaped: bool,
+        profile: Option<&Profile>,
+    ) -> (CredentialSource, Option<Withheld>) {
+        choose_credential(&CredentialInputs {
+            url: &BaseUrl::parse(host).unwrap().url,
+            reason,
+            profile,
+            env_key: true,
+            env_key_is_ollama_coms: shaped,
+            allow_insecure_http: false,
+        })
+    }
+
+    #[test]
+    fn the_variable_goes_only_where_it_is_meant_to() {
+        use CredentialSource::{Environment, None as Nothing};
+        let gw = "https://gw.example";
+        assert_eq!(
+            choose("https://ollama.com", HostReason::Cloud, true, None),
+            (Environment, None)
+        );
+        assert_eq!(
+            choose(gw, HostReason::OllamaHost, false, None),
+            (Environment, None)
+        );
+        assert_eq!(
+            choose(gw, HostReason::OllamaHost, true, None),
+            (Nothing, Some(Withheld::BelongsToOllamaCom))
+        );
+        assert_eq!(
+            choose(gw, HostReason::HostFlag, true, None),
+            (Environment, None)
+        );
+        assert_eq!(
+            choose(gw, HostReason::CurrentProfile, false, None),
+            (Nothing, Some(Withheld::HostNotNamed))
+        );
+        assert_eq!(
+            choose("", HostReason::DefaultLocal, false, None),
+            (Nothing, Some(Withheld::HostNotNamed))
+        );
+        assert_eq!(
+            choose("http://lan.example", HostReason::OllamaHost, false, None),
+            (Nothing, Some(Withheld::PlainHttp))
+        );
+        assert_eq!(
+            choose("http://ollama.com:80", HostReason::HostFlag, true, None),
+            (Nothing, Some(Withheld::PlainHttp))
+        );
+    }
+
+    #[test]
+    fn a_withheld_variable_leaves_the_profile_its_say() {
+        let record = ApiKeyRecord {
+            store: StoreKind::File,
+            hint: "abcd".into(),
+            added_at: 0,
+        };
+        let profile = Profile {
+            api_key: Some(record),
+            ..Profile::new(BaseUrl::local())
+        };
+        let chosen = choose(
+            "https://gw.example",
+            HostReason::CurrentProfile,
+            false,
+            Some(&profile),
+        );
+        assert_eq!(
+            chosen,
+            (CredentialSource::ProfileKey, Some(Withheld::HostNotNamed))
+        );
+    }
+}

@@ -1,0 +1,379 @@
+//! Signing a device in and out through the browser, against a stand-in for ollama.com that checks every signature.
+
+use crate::harness::browser::Behaviour;
+use crate::harness::cloud::{Cloud, Fault};
+use crate::harness::cmd::{Output, Sandbox};
+use crate::harness::stock::{Account, Stock};
+
+/// A sandbox whose secrets rest in the encrypted file, with a desktop on which a browser can be opened.
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox
+        .set_env("OLLAMA_AUTH_STORE", "file")
+        .set_env("OLLAMA_AUTH_PASSPHRASE", "correct horse battery");
+    sandbox.set_env("DISPLAY", ":0");
+    sandbox
+}
+
+fn signin(sandbox: &Sandbox, cloud: &Cloud, more: &[&str]) -> Output {
+    sandbox
+        .command(["signin", "--host", &cloud.url()].iter().chain(more))
+        .run()
+}
+
+#[track_caller]
+fn says(output: &Output, wanted: &[&str]) {
+    for text in wanted {
+        assert!(
+            output.stderr().contains(text),
+            "{text:?} is missing\n{}",
+            output.snapshot()
+        );
+    }
+}
+
+#[test]
+fn the_whole_way_in_and_out() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    let browser = sandbox.browser(Behaviour::Follows);
+    let output = signin(&sandbox, &cloud, &["--device-name", "my laptop"]).expect_code(0);
+    let opened = browser.wait_opened();
+    assert!(
+        opened.starts_with(&format!("{}/connect?name=my%20laptop&key=", cloud.url())),
+        "{opened}"
+    );
+    let device = cloud.devices().remove(0);
+    assert_eq!(device.name, "my laptop");
+    says(
+        &output,
+        &[
+            &opened,
+            "my laptop",
+            &device.key.fingerprint,
+            "as standin",
+            "file store",
+        ],
+    );
+    assert_eq!(output.stdout(), "");
+
+    // It is now the current profile, so nothing has to be named.
+    let again = sandbox.command(["signin"]).run().expect_code(0);
+    says(&again, &["Already signed in", "standin"]);
+    let ran = sandbox
+        .command([
+            "run",
+            "tiny",
+            "Why is the sky blue?",
+            "--option",
+            "num_predict=16",
+        ])
+        .run()
+        .expect_code(0);
+    assert!(ran.stdout().starts_with(" long way"), "{}", ran.snapshot());
+    let status = sandbox
+        .command(["status", "--json"])
+        .run()
+        .expect_code(0)
+        .json();
+    assert_eq!(status["signed_in"], true);
+    assert_eq!(status["account"]["name"], "standin");
+    assert_eq!(status["credential"]["kind"], "device-key");
+    assert_eq!(status["run"]["host"], cloud.url());
+
+    let out = sandbox.command(["signout"]).run().expect_code(0);
+    says(&out, &["Signed out of"]);
+    assert!(!cloud.is_connected(&device.key.fingerprint));
+    assert_eq!(
+        cloud.count("DELETE", &format!("/api/user/keys/{}", device.key.encoded)),
+        1
+    );
+    says(
+        &sandbox.command(["signout"]).run().expect_code(0),
+        &["Not signed in"],
+    );
+    sandbox.command(["run", "tiny", "hi"]).run().expect_code(4);
+    sandbox.command(["status"]).run().expect_code(4);
+}
+
+#[test]
+fn a_base_path_is_sent_and_not_signed() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start_at("/prefix"));
+    sandbox.browser(Behaviour::Follows);
+    signin(&sandbox, &cloud, &[]).expect_code(0);
+    sandbox.command(["signout"]).run().expect_code(0);
+}
+
+#[test]
+fn the_link_is_enough_where_no_browser_can_be_opened() {
+    for behaviour in [Behaviour::Missing, Behaviour::Fails, Behaviour::Hangs] {
+        let (sandbox, cloud) = (sandbox(), Cloud::start());
+        let _browser = sandbox.browser(behaviour);
+        let child = sandbox.command(["signin", "--host", &cloud.url()]).spawn();
+        let shown =
+            child.wait_stderr(|text| text.contains("/connect?") && text.contains("Fingerprint"));
+        let link = shown
+            .split_whitespace()
+            .find(|word| word.contains("/connect?"))
+            .unwrap()
+            .to_owned();
+        let curl = crate::harness::tool("curl");
+        sandbox
+            .program(curl, ["--silent", "--noproxy", "*", &link])
+            .run()
+            .expect_code(0);
+        says(&child.finish().expect_code(0), &["as standin"]);
+    }
+}
+
+#[test]
+fn the_browser_is_not_given_our_secrets() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    let env = crate::harness::tool("env");
+    let log = sandbox.path("environment");
+    let script = format!(
+        "#!/bin/sh\n'{}' > '{}.part'\n'{}' '{}.part' '{}'\n",
+        env.display(),
+        log.display(),
+        crate::harness::tool("mv").display(),
+        log.display(),
+        log.display()
+    );
+    let stub = sandbox.write("stub", script);
+    let install = crate::harness::tool("install");
+    let target = sandbox.path("bin/xdg-open");
+    std::process::Command::new(install)
+        .arg("-m755")
+        .args([&stub, &target])
+        .status()
+        .unwrap();
+    sandbox
+        .command(["signin", "--host", &cloud.url(), "--timeout", "1s"])
+        .env("OLLAMA_API_KEY", "a-secret-api-key")
+        .run()
+        .expect_code(4);
+    let seen = crate::harness::poll("the browser's environment", || {
+        std::fs::read_to_string(&log).ok()
+    });
+    assert!(seen.contains("DISPLAY=:0"));
+    assert!(
+        !seen.contains("a-secret-api-key") && !seen.contains("correct horse"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn nobody_approves() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    sandbox.browser(Behaviour::Ignores);
+    let output = signin(&sandbox, &cloud, &["--timeout", "100ms"]).expect_code(4);
+    says(
+        &output,
+        &["was not approved", "run `ollama-auth signin` again"],
+    );
+    sandbox
+        .command(["run", "tiny", "hi", "--host", &cloud.url()])
+        .run()
+        .expect_code(4);
+    // The same key is offered again, so a link approved late still counts.
+    cloud.auto_approve(true);
+    let no_wait = signin(&sandbox, &cloud, &["--no-wait"]).expect_code(4);
+    let link = no_wait.stdout().trim().to_owned();
+    sandbox
+        .program(
+            crate::harness::tool("curl"),
+            ["-s", "--noproxy", "*", &link],
+        )
+        .run()
+        .expect_code(0);
+    says(
+        &signin(&sandbox, &cloud, &["--no-wait"]).expect_code(0),
+        &["Already signed in"],
+    );
+    assert_eq!(cloud.devices().len(), 1);
+}
+
+#[test]
+fn the_host_says_no() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    cloud.auto_approve(false);
+    sandbox.browser(Behaviour::Follows);
+    let child = sandbox.command(["signin", "--host", &cloud.url()]).spawn();
+    let device = crate::harness::poll("the device at the host", || {
+        cloud.devices().first().cloned()
+    });
+    cloud.deny(&device.key.fingerprint);
+    says(&child.finish().expect_code(5), &["refused this device"]);
+}
+
+#[test]
+fn interrupted_it_ends_with_130_and_keeps_the_key() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    sandbox.browser(Behaviour::Ignores);
+    let child = sandbox.command(["signin", "--host", &cloud.url()]).spawn();
+    child.wait_stderr(|text| text.contains("Fingerprint"));
+    child.interrupt();
+    child.finish().expect_code(130);
+    let devices = sandbox
+        .command(["device", "list", "--json"])
+        .run()
+        .expect_code(0)
+        .json();
+    assert_eq!(devices["devices"][0]["connected"], false);
+}
+
+#[test]
+fn a_stock_server_is_recognised_and_left_alone() {
+    for account in [Account::SignedIn, Account::SignedOut, Account::Unavailable] {
+        let (sandbox, stock) = (sandbox(), Stock::start(account));
+        let browser = sandbox.browser(Behaviour::Follows);
+        let output = sandbox
+            .command(["signin", "--host", &stock.url()])
+            .run()
+            .expect_code(1);
+        says(
+            &output,
+            &["an Ollama server without accounts", "signin --server"],
+        );
+        assert!(browser.opened().is_empty());
+        assert!(
+            stock
+                .server()
+                .requests()
+                .iter()
+                .all(|request| request.authorization().is_none())
+        );
+        assert!(stock.wrong_deletes().is_empty());
+    }
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_is_not_opened() {
+    let other_key = "c3NoLWVkMjU1MTkgQUFBQUMzTnphQzFsWkRJMU5URTVBQUFBSUNxQXVLQkZTUVZpRjZLc2dxTThtMGZlNkVia3hUTzlqSGFacWFiVzVSUzA";
+    let faults = [
+        (
+            Fault::SigninOrigin("https://evil.example".into()),
+            "leads to another host",
+        ),
+        (Fault::SigninKey(other_key.into()), "is for another key"),
+    ];
+    for (fault, why) in faults {
+        let (sandbox, cloud) = (sandbox(), Cloud::start());
+        let browser = sandbox.browser(Behaviour::Follows);
+        cloud.inject("/api/me", fault);
+        let output = signin(&sandbox, &cloud, &[]).expect_code(1);
+        says(&output, &["not trusted", why, "nothing was opened"]);
+        assert!(browser.opened().is_empty());
+        cloud.take_refused();
+    }
+}
+
+#[test]
+fn a_wrong_clock_is_named() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    sandbox.browser(Behaviour::Follows);
+    signin(&sandbox, &cloud, &[]).expect_code(0);
+    cloud.server().clock().skew(600);
+    let output = sandbox.command(["run", "tiny", "hi"]).run().expect_code(4);
+    says(&output, &["clock is 10 minutes behind", "set the clock"]);
+    let output = sandbox.command(["status"]).run().expect_code(4);
+    says(&output, &["clock is 10 minutes behind"]);
+    assert!(!cloud.take_refused().is_empty());
+}
+
+#[test]
+fn passing_trouble_is_waited_out() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    sandbox.browser(Behaviour::Follows);
+    signin(&sandbox, &cloud, &[]).expect_code(0);
+    cloud.inject("/api/me", Fault::Status(503));
+    let output = signin(&sandbox, &cloud, &[]).expect_code(7);
+    says(&output, &["cannot answer now (503)"]);
+    cloud.mend();
+    cloud.inject_times("/api/me", 1, Fault::Drop);
+    signin(&sandbox, &cloud, &[]).expect_code(0);
+}
+
+#[test]
+fn signout_from_a_host_that_is_away_keeps_the_key_unless_forced() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    sandbox.browser(Behaviour::Follows);
+    signin(&sandbox, &cloud, &[]).expect_code(0);
+    cloud.inject("/api/me", Fault::Status(502));
+    let output = sandbox.command(["signout"]).run();
+    says(&output, &["the key was left in place", "--force"]);
+    assert_ne!(output.code(), 0);
+    cloud.mend();
+    sandbox.command(["status"]).run().expect_code(0);
+    let url = cloud.url();
+    drop(cloud);
+    let output = sandbox.command(["signout"]).run().expect_code(6);
+    says(&output, &["still signed in", &url]);
+    let output = sandbox.command(["signout", "--force"]).run().expect_code(0);
+    says(&output, &["stays connected"]);
+    sandbox.command(["signout"]).run().expect_code(0);
+}
+
+#[test]
+fn signout_of_a_key_the_host_does_not_know_is_as_good_as_done() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    sandbox.browser(Behaviour::Follows);
+    signin(&sandbox, &cloud, &[]).expect_code(0);
+    let key = cloud.devices().remove(0).key;
+    cloud.disconnect(&key.fingerprint);
+    sandbox.command(["signout"]).run().expect_code(0);
+    let devices = sandbox
+        .command(["device", "list", "--json"])
+        .run()
+        .expect_code(0)
+        .json();
+    assert_eq!(devices["devices"], serde_json::json!([]));
+}
+
+#[test]
+fn no_credential_crosses_plain_http() {
+    let sandbox = sandbox();
+    let output = sandbox
+        .command(["signin", "--host", "http://gateway.invalid"])
+        .run();
+    says(&output, &["http://gateway.invalid"]);
+    let output = sandbox
+        .command([
+            "signin",
+            "--with-api-key",
+            "--host",
+            "http://gateway.invalid",
+        ])
+        .stdin("a-secret-api-key")
+        .run();
+    says(
+        &output.expect_code(2),
+        &["refusing to send a credential", "--allow-insecure-http"],
+    );
+    let output = sandbox
+        .command(["run", "m", "hi"])
+        .env("OLLAMA_HOST", "http://gateway.invalid")
+        .env("OLLAMA_API_KEY", "a-secret-api-key")
+        .run()
+        .expect_code(6);
+    says(
+        &output,
+        &["OLLAMA_API_KEY is not sent to http://gateway.invalid"],
+    );
+}
+
+#[test]
+fn nothing_is_promised_before_the_store_works() {
+    let (mut sandbox, cloud) = (sandbox(), Cloud::start());
+    let browser = sandbox.browser(Behaviour::Follows);
+    sandbox.remove_env("OLLAMA_AUTH_PASSPHRASE");
+    let output = signin(&sandbox, &cloud, &[]);
+    assert_ne!(output.code(), 0);
+    says(&output, &["passphrase"]);
+    assert!(browser.opened().is_empty() && cloud.devices().is_empty());
+    // Without a keyring and without a passphrase there is no silent plaintext.
+    sandbox.remove_env("OLLAMA_AUTH_STORE");
+    let output = signin(&sandbox, &cloud, &[]);
+    assert_ne!(output.code(), 0);
+    says(&output, &["no place to keep a secret", "--store plaintext"]);
+    assert!(browser.opened().is_empty());
+}
