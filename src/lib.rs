@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `cli` | what can be typed: clap types, no logic |
 //! | `commands` | one verb per file |
-//! | `app`, `env`, `paths`, `browser` | what a command is handed |
+//! | `app`, `env`, `paths`, `browser`, `process` | what a command is handed, and runs in |
 //! | `exit` | exit codes, and what an error means |
 //! | `ui` | the only writer to the terminal |
 //! | `chat` | turns a model's events into text |
@@ -31,6 +31,7 @@ mod env;
 mod exit;
 pub mod identity;
 mod paths;
+mod process;
 mod profile;
 mod start;
 mod ui;

@@ -1,6 +1,7 @@
 //! From the command line to the exit code: parse, build the `App`, run under Ctrl-C, report what went wrong once.
 
 use std::ffi::OsString;
+use std::panic;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -10,10 +11,18 @@ use crate::cli::{Cli, Command, GlobalArgs, OutputFormat};
 use crate::commands;
 use crate::env::Env;
 use crate::exit::{Exit, Problem};
+use crate::process;
 use crate::ui::{self, Printer};
 
-/// Runs the program with the process's arguments and environment.
+/// Runs the program with the process's arguments and environment. A panic is a failure, with the terminal restored by
+/// what was unwound.
 pub fn main() -> Exit {
+    process::harden();
+    ui::report_panics_briefly();
+    panic::catch_unwind(start).unwrap_or(Exit::Failed)
+}
+
+fn start() -> Exit {
     let args: Vec<OsString> = std::env::args_os().collect();
     let wants_json = args.iter().any(|arg| arg == "--json");
     let env = Env::from_process();

@@ -7,7 +7,7 @@
 use reqwest::Method;
 use serde_json::{Map, Value};
 
-use super::body::json;
+use super::body::{Bounds, json};
 use super::error::ApiError;
 use super::session::Session;
 use crate::identity::{Account, PublicKey};
@@ -62,7 +62,7 @@ impl Session<'_> {
         {
             Ok(response) => {
                 let host = self.base().to_string();
-                let object: Map<String, Value> = json(response, &host).await?;
+                let object: Map<String, Value> = json(response, &host, Bounds::ACCOUNT).await?;
                 let account = Account::from_object(&object);
                 // A host that knows nobody answers 200 with an empty name (PROTOCOL: what the stock client takes as signed out).
                 if account.name.is_empty() && account.email.is_empty() {
@@ -97,7 +97,8 @@ impl Session<'_> {
         let request = stranger.request(Method::POST, "/api/me").harmless();
         match request.send().await {
             Ok(response) => {
-                let object: Map<String, Value> = json(response, &self.base().to_string()).await?;
+                let object: Map<String, Value> =
+                    json(response, &self.base().to_string(), Bounds::ACCOUNT).await?;
                 let account = Account::from_object(&object);
                 let account = (!account.name.is_empty()).then_some(account);
                 Ok(HostKind::StockServer { account })

@@ -6,13 +6,11 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::error::ApiError;
-use super::session::innermost;
+use super::error::{ApiError, Unreachable};
+use super::session::{innermost, seconds};
 
 /// An error body beyond this is cut: it is only quoted.
 const ERROR_LIMIT: usize = 64 * 1024;
-/// The largest answer that is read whole. Embeddings of long inputs and `/api/show` of large vocabularies are megabytes.
-const ANSWER_LIMIT: usize = 256 * 1024 * 1024;
 /// How long an error body may take to arrive.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,16 +30,67 @@ pub(super) async fn read_limited(mut response: Response) -> Vec<u8> {
     body
 }
 
+/// How much of an answer is read, and how long that may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Bytes.
+    pub size: usize,
+    /// From the head of the answer to its end; `None` waits as long as it takes.
+    pub time: Option<Duration>,
+}
+
+impl Bounds {
+    /// A look-up: the models of a large server, the vocabulary of a model.
+    pub const LOOK_UP: Self = Self {
+        size: 64 << 20,
+        time: Some(Duration::from_secs(30)),
+    };
+    /// An account.
+    pub const ACCOUNT: Self = Self {
+        size: 1 << 20,
+        time: Some(Duration::from_secs(30)),
+    };
+
+    /// Embeddings of long inputs are megabytes, and take what a model takes.
+    pub fn inference(time: Option<Duration>) -> Self {
+        Self {
+            size: 256 << 20,
+            time,
+        }
+    }
+}
+
 /// Reads an answer whole and parses it.
 pub(super) async fn json<T: DeserializeOwned>(
-    mut response: Response,
+    response: Response,
     host: &str,
+    bounds: Bounds,
 ) -> Result<T, ApiError> {
+    let read = read_whole(response, host, bounds.size);
+    let body = match bounds.time {
+        None => read.await?,
+        Some(limit) => {
+            tokio::time::timeout(limit, read)
+                .await
+                .map_err(|_| ApiError::Unreachable {
+                    host: host.to_owned(),
+                    reason: format!("its answer did not end within {}", seconds(limit)),
+                    kind: Unreachable::Timeout,
+                })??
+        }
+    };
+    serde_json::from_slice(&body).map_err(|error| ApiError::Protocol {
+        host: host.to_owned(),
+        reason: format!("no valid JSON: {error}"),
+    })
+}
+
+async fn read_whole(mut response: Response, host: &str, limit: usize) -> Result<Vec<u8>, ApiError> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(bytes)) => body.extend_from_slice(&bytes),
-            Ok(None) => break,
+            Ok(None) => return Ok(body),
             Err(error) => {
                 return Err(ApiError::Cut {
                     host: host.to_owned(),
@@ -49,18 +98,14 @@ pub(super) async fn json<T: DeserializeOwned>(
                 });
             }
         }
-        if body.len() > ANSWER_LIMIT {
-            let reason = format!("an answer of more than {ANSWER_LIMIT} bytes");
+        if body.len() > limit {
+            let reason = format!("an answer of more than {limit} bytes");
             return Err(ApiError::Protocol {
                 host: host.to_owned(),
                 reason,
             });
         }
     }
-    serde_json::from_slice(&body).map_err(|error| ApiError::Protocol {
-        host: host.to_owned(),
-        reason: format!("no valid JSON: {error}"),
-    })
 }
 
 #[derive(Deserialize)]

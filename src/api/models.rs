@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::body::json;
+use super::body::{Bounds, json};
 use super::error::ApiError;
 use super::ndjson::LineStream;
 use super::session::Session;
@@ -120,7 +120,12 @@ impl Session<'_> {
         let request = self
             .request(Method::POST, "/api/show")
             .json(&serde_json::json!({ "model": model }))?;
-        json(request.harmless().send().await?, &self.base().to_string()).await
+        json(
+            request.harmless().send().await?,
+            &self.base().to_string(),
+            Bounds::LOOK_UP,
+        )
+        .await
     }
 
     /// `POST /api/generate`, streamed. `timeout` bounds each wait (`None`: a model may take as long as it takes).
@@ -160,7 +165,7 @@ impl Session<'_> {
             .streaming(timeout)
             .send()
             .await?;
-        let answer: EmbedResponse = json(response, &host).await?;
+        let answer: EmbedResponse = json(response, &host, Bounds::inference(timeout)).await?;
         let reason = "it holds no embedding".to_owned();
         answer
             .embeddings

@@ -32,6 +32,12 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
     if args.server {
         return sign_out_server(app).await;
     }
+    if args.all && (app.host.is_some() || app.global.profile.is_some()) {
+        let message = "--all means every profile, so none can be named beside it";
+        return Err(Problem::new(Exit::Usage, message)
+            .hint("leave out --all, or --host and --profile")
+            .into());
+    }
     let profiles = app.profiles.load()?;
     let names: Vec<String> = if args.all {
         profiles.profiles.keys().cloned().collect()

@@ -278,18 +278,22 @@ fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()> {
         (Some(false), _) => "not signed in".to_owned(),
         (None, _) => "not checked".to_owned(),
     };
-    let host = &report.account_side;
-    app.printer.facts(&[
+    let side = &report.account_side;
+    let mut facts = vec![
         (
             "Host",
-            format!("{} ({})", host.host, host.host_reason.describe()),
+            format!("{} ({})", side.host, side.host_reason.describe()),
         ),
         ("Account", who),
-        ("Profile", host.profile.clone()),
-        ("Credential", in_words(&host.credential)),
-        ("run uses", in_words_with_host(&report.run)),
-        ("run -cloud", in_words_with_host(&report.run_cloud)),
-    ])?;
+        ("Profile", side.profile.clone()),
+        ("Credential", in_words(&side.credential)),
+    ];
+    if let Some(fingerprint) = &side.credential.fingerprint {
+        facts.push(("Fingerprint", fingerprint.clone()));
+    }
+    facts.push(("run uses", compared(&report.run, side)));
+    facts.push(("for cloud", compared(&report.run_cloud, side)));
+    app.printer.facts(&facts)?;
     for warning in &report.warnings {
         app.printer.warn(warning);
     }
@@ -317,11 +321,15 @@ fn describe(account: &Account) -> String {
     }
 }
 
-fn in_words_with_host(side: &Side) -> String {
+/// What `run` would use, in few words where that is what was just said.
+fn compared(side: &Side, account: &Side) -> String {
+    if side.host == account.host && side.credential == account.credential {
+        return "the same host and credential".to_owned();
+    }
+    let credential = in_words(&side.credential);
     format!(
-        "{}, {} ({})",
+        "{}, {credential} ({})",
         side.host,
-        in_words(&side.credential),
         side.host_reason.describe()
     )
 }
@@ -336,12 +344,7 @@ fn in_words(credential: &CredentialReport) -> String {
             Some(hint) if !hint.is_empty() => format!("API key ending in {hint}{store}"),
             _ => format!("API key{store}"),
         },
-        ("device-key", _) => {
-            format!(
-                "device key {}{store}",
-                credential.fingerprint.as_deref().unwrap_or_default()
-            )
-        }
+        ("device-key", _) => format!("device key{store}"),
         _ => "no credential".to_owned(),
     }
 }

@@ -3,6 +3,7 @@
 
 mod log;
 mod output;
+mod panic;
 mod printer;
 mod progress;
 mod prompt;
@@ -15,6 +16,7 @@ pub mod wrap;
 
 pub use log::log_to_stderr;
 pub use output::{Output, OutputOptions};
+pub use panic::report_panics_briefly;
 pub use printer::{ColorChoice, Printer, PrinterOptions, TerminalState};
 pub use progress::Spinner;
 pub use prompt::PromptError;

@@ -1,7 +1,10 @@
 //! The one integration binary: `harness` holds the servers, sandboxes, keyrings and terminals, then comes one file per
 //! capability.
 
-#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected should fail right there")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected should fail right there"
+)]
 
 mod harness;
 

@@ -5,7 +5,6 @@
 
 // Clippy's allowance for tests does not reach their helpers.
 
-
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -47,7 +47,7 @@ pub fn run(app: &App) -> anyhow::Result<Exit> {
         app.printer.hint("sign in: ollama-auth signin");
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(&["profile", "device", "fingerprint", "rests in", "connected"]);
+    let mut table = Table::new(&["profile", "device", "connected", "rests in", "fingerprint"]);
     for row in &rows {
         let connected = row
             .connected
@@ -56,9 +56,9 @@ pub fn run(app: &App) -> anyhow::Result<Exit> {
         table.push([
             profile,
             row.device.as_str(),
-            &row.fingerprint,
-            &row.rests_in,
             connected,
+            &row.rests_in,
+            &row.fingerprint,
         ]);
     }
     app.printer.table(&table)?;

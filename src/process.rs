@@ -1,0 +1,20 @@
+//! What the program does to its own process before it touches a secret.
+
+/// Keeps secrets out of core dumps, and on Linux other processes of the same account out of our memory and environment
+/// (`ptrace`, `/proc/<pid>/mem`, `/proc/<pid>/environ`). Where the system refuses, the program works all the same.
+pub fn harden() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        let _ = setrlimit(Resource::Core, none);
+    }
+}
