@@ -6,8 +6,7 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{ApiError, Unreachable};
-use super::session::{innermost, seconds};
+use super::error::{ApiError, Unreachable, innermost, seconds};
 
 /// An error body beyond this is cut: it is only quoted.
 const ERROR_LIMIT: usize = 64 * 1024;

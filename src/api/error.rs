@@ -149,6 +149,34 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// What a request that got no answer means.
+    pub(super) fn of_transport(host: String, error: &reqwest::Error) -> Self {
+        let reason = innermost(error);
+        let lower = reason.to_ascii_lowercase();
+        let kind = if error.is_dns() {
+            Unreachable::Dns
+        } else if error.is_timeout() {
+            Unreachable::Timeout
+        } else if lower.contains("certificate")
+            || lower.contains("tls")
+            || lower.contains("corrupt message")
+        {
+            Unreachable::Tls
+        } else if error.is_connect() {
+            Unreachable::Connect
+        } else {
+            Unreachable::Closed
+        };
+        let reason = match kind {
+            Unreachable::Dns => format!("its name cannot be resolved ({reason})"),
+            Unreachable::Timeout => "no connection within 10 seconds".to_owned(),
+            Unreachable::Tls => format!("the TLS handshake failed ({reason})"),
+            Unreachable::Connect => reason,
+            Unreachable::Closed => format!("the connection ended before an answer came ({reason})"),
+        };
+        Self::Unreachable { host, reason, kind }
+    }
+
     /// Whether asking again a little later may help: no answer, 429, or any 5xx.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -157,5 +185,24 @@ impl ApiError {
             Self::Status { status, .. } => *status >= 500,
             _ => false,
         }
+    }
+}
+
+/// The last error of a chain, which is the one that says what happened.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+/// "1 second", "30 seconds", "1.5 seconds".
+pub(super) fn seconds(duration: Duration) -> String {
+    let value = duration.as_secs_f64();
+    if value == 1.0 {
+        "1 second".to_owned()
+    } else {
+        format!("{value} seconds")
     }
 }

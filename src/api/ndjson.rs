@@ -7,8 +7,7 @@ use reqwest::Response;
 use tokio::sync::mpsc;
 
 use super::coalesce::pump;
-use super::error::{ApiError, Unreachable};
-use super::session::innermost;
+use super::error::{ApiError, Unreachable, innermost, seconds};
 
 /// The longest line that is taken, in bytes. Stock Ollama stops at 8 MB; images and embeddings can be longer.
 pub const MAX_LINE: usize = 64 * 1024 * 1024;
@@ -134,7 +133,7 @@ impl LineStream {
                 .await
                 .map_err(|_| ApiError::Unreachable {
                     host: self.host.clone(),
-                    reason: format!("nothing more came for {}", super::session::seconds(limit)),
+                    reason: format!("nothing more came for {}", seconds(limit)),
                     kind: Unreachable::Timeout,
                 })?,
         };

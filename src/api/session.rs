@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::body::{error_message, read_limited};
 use super::credential::Credential;
-use super::error::{ApiError, Unreachable};
+use super::error::{ApiError, Unreachable, seconds};
 use super::skew::skew;
 use super::transport::Transport;
 use crate::address::{BaseUrl, Scheme};
@@ -189,7 +189,8 @@ impl Request<'_, '_> {
                 })?,
             None => request.send().await,
         };
-        let response = sent.map_err(|error| session.classify(&error))?;
+        let response =
+            sent.map_err(|error| ApiError::of_transport(session.base.to_string(), &error))?;
         tracing::debug!(status = response.status().as_u16(), "answer");
         session.check(response).await
     }
@@ -228,33 +229,6 @@ impl Session<'_> {
             reason,
             kind,
         }
-    }
-
-    fn classify(&self, error: &reqwest::Error) -> ApiError {
-        let reason = innermost(error);
-        let lower = reason.to_ascii_lowercase();
-        let kind = if error.is_dns() {
-            Unreachable::Dns
-        } else if error.is_timeout() {
-            Unreachable::Timeout
-        } else if lower.contains("certificate")
-            || lower.contains("tls")
-            || lower.contains("corrupt message")
-        {
-            Unreachable::Tls
-        } else if error.is_connect() {
-            Unreachable::Connect
-        } else {
-            Unreachable::Closed
-        };
-        let reason = match kind {
-            Unreachable::Dns => format!("its name cannot be resolved ({reason})"),
-            Unreachable::Timeout => "no connection within 10 seconds".to_owned(),
-            Unreachable::Tls => format!("the TLS handshake failed ({reason})"),
-            Unreachable::Connect => reason,
-            Unreachable::Closed => format!("the connection ended before an answer came ({reason})"),
-        };
-        self.unreachable(kind, reason)
     }
 
     async fn check(&self, response: Response) -> Result<Response, ApiError> {
@@ -306,24 +280,5 @@ impl Session<'_> {
                 message,
             },
         })
-    }
-}
-
-/// The last error of a chain, which is the one that says what happened.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
-}
-
-/// "1 second", "30 seconds", "1.5 seconds".
-pub(super) fn seconds(duration: Duration) -> String {
-    let value = duration.as_secs_f64();
-    if value == 1.0 {
-        "1 second".to_owned()
-    } else {
-        format!("{value} seconds")
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
-use super::error::ApiError;
+use super::error::{ApiError, innermost};
 use crate::address::{BaseUrl, Scheme};
 
 /// Time allowed to connect, TLS included.
@@ -70,7 +70,7 @@ impl Transport {
         }
         let client = builder.build().map_err(|error| ApiError::NoAuthorities {
             host: base.to_string(),
-            reason: super::session::innermost(&error),
+            reason: innermost(&error),
         })?;
         Ok(cell.get_or_init(|| client))
     }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::context::device_key;
-use super::signin::server::server;
-use crate::address::BaseUrl;
+use super::signin::server::session_with_server;
 use crate::api::{ApiError, Credential, HostKind, Session};
 use crate::app::App;
 use crate::cli::SignoutArgs;
@@ -257,20 +256,8 @@ fn tell(app: &App, args: &SignoutArgs, profile: &Profile) {
 }
 
 async fn sign_out_server(app: &App) -> anyhow::Result<Exit> {
-    let url: BaseUrl = server(app);
-    if url.is_ollama_com() {
-        let message = "ollama.com is no Ollama server of yours";
-        return Err(Problem::new(Exit::Usage, message)
-            .hint("to sign out this device: ollama-auth signout")
-            .into());
-    }
-    let session = Session::new(
-        &app.transport,
-        url.clone(),
-        Credential::None,
-        false,
-        app.now,
-    )?;
+    let session = session_with_server(app)?;
+    let url = session.base();
     let was_signed_in = session.sign_out_server().await?;
     if app.printer.is_json() {
         app.printer.json(

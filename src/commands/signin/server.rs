@@ -8,31 +8,33 @@ use crate::cli::SigninArgs;
 use crate::exit::{Exit, Problem};
 use crate::identity::ConnectUrl;
 
-/// The server to talk to: `--host`, else `OLLAMA_HOST`, else the local one. Profiles play no part: this is about a server's key.
-pub fn server(app: &App) -> BaseUrl {
-    app.host
-        .clone()
-        .or_else(|| app.ollama_host.clone())
-        .unwrap_or_else(BaseUrl::local)
+/// A session with the server that `--server` means: `--host`, else `OLLAMA_HOST`, else the local one. It carries no
+/// credential, and profiles play no part: this is about a server's key.
+///
+/// # Errors
+/// Exit 2 for ollama.com.
+pub fn session_with_server(app: &App) -> anyhow::Result<Session<'_>> {
+    let named = app.host.clone().or_else(|| app.ollama_host.clone());
+    let url = named.unwrap_or_else(BaseUrl::local);
+    if url.is_ollama_com() {
+        let message = "ollama.com is no Ollama server of yours";
+        let hint = "leave out --server to sign this device in or out there";
+        return Err(Problem::new(Exit::Usage, message).hint(hint).into());
+    }
+    Ok(Session::new(
+        &app.transport,
+        url,
+        Credential::None,
+        false,
+        app.now,
+    )?)
 }
 
 /// Runs it.
 pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
-    let url = server(app);
+    let session = session_with_server(app)?;
+    let url = session.base().clone();
     let host = url.to_string();
-    if url.is_ollama_com() {
-        let message = "ollama.com is no Ollama server of yours";
-        return Err(Problem::new(Exit::Usage, message)
-            .hint("to sign in this device: ollama-auth signin")
-            .into());
-    }
-    let session = Session::new(
-        &app.transport,
-        url.clone(),
-        Credential::None,
-        false,
-        app.now,
-    )?;
     let ask = async || session.me().await;
     let offered = match ask().await.map_err(|error| explain(error, &host))? {
         Me::SignedIn(account) => {
