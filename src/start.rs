@@ -14,6 +14,9 @@ use crate::exit::{Exit, Problem};
 use crate::process;
 use crate::ui::{self, Printer};
 
+/// What `--version` prints: as clap has it.
+const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+
 /// Runs the program with the process's arguments and environment. A panic is a failure, with the terminal restored by
 /// what was unwound.
 pub fn main() -> Exit {
@@ -24,6 +27,14 @@ pub fn main() -> Exit {
 
 fn start() -> Exit {
     let args: Vec<OsString> = std::env::args_os().collect();
+    // Scripts ask for the version often, and building every command's definition is most of the time it takes.
+    if let [_, only] = args.as_slice()
+        && (only == "--version" || only == "-V")
+        && let Ok(printer) = app::printer(&GlobalArgs::default(), false, &Env::default())
+    {
+        let _ = printer.data(VERSION);
+        return Exit::Done;
+    }
     let wants_json = args.iter().any(|arg| arg == "--json");
     let env = Env::from_process();
     let cli = match Cli::try_parse_from(args) {

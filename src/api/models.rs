@@ -184,6 +184,7 @@ impl Session<'_> {
             .request(Method::POST, path)
             .json(body)?
             .streaming(timeout)
+            .without_chunks()
             .send()
             .await?;
         Ok(LineStream::new(response, self.base().to_string(), timeout))

@@ -258,7 +258,7 @@ fn serve(stream: TcpStream, connection: usize, shared: &Arc<Shared>) {
     };
     let mut reader = BufReader::new(stream);
     loop {
-        let (method, target, headers, body) = match wire::read_request(&mut reader, &mut writer) {
+        let parsed = match wire::read_request(&mut reader, &mut writer) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return,
             Err(error) => {
@@ -269,23 +269,25 @@ fn serve(stream: TcpStream, connection: usize, shared: &Arc<Shared>) {
                 return;
             }
         };
-        let keep = !headers.iter().any(|(name, value)| {
-            name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
-        });
+        let keep = !parsed.old
+            && !parsed.headers.iter().any(|(name, value)| {
+                name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
+            });
         let mut request = Request {
             order: 0,
             connection,
             at: Instant::now(),
-            method,
-            target,
-            headers,
-            body,
+            method: parsed.method,
+            target: parsed.target,
+            headers: parsed.headers,
+            body: parsed.body,
         };
         let reply = answer(&mut request, shared);
         let end = wire::write_reply(
             &mut writer,
             &reply,
             request.method == "HEAD",
+            parsed.old,
             &shared.clock.date(reply.date_offset),
             &|| shared.lock().stopping,
         );

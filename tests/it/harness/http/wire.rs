@@ -11,8 +11,15 @@ use super::{Reply, Step, reply::Body};
 /// The largest request body taken: 256 MiB.
 const MOST: usize = 256 << 20;
 
-/// Method, target, headers and body; `None` when the client closed the connection between two requests.
-pub(super) type Parsed = (String, String, Vec<(String, String)>, Vec<u8>);
+/// A request as it came.
+pub(super) struct Parsed {
+    pub method: String,
+    pub target: String,
+    /// HTTP/1.0: the answer holds no chunks and ends with the connection.
+    pub old: bool,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
 
 /// How an answer ended.
 pub(super) enum End {
@@ -41,7 +48,7 @@ fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     Ok(Some(text.to_owned()))
 }
 
-/// Reads one request; answers `Expect: 100-continue` before the body.
+/// Reads one request, `None` when the client closed the connection between two; answers `Expect: 100-continue` before the body.
 pub(super) fn read_request(
     reader: &mut BufReader<TcpStream>,
     writer: &mut TcpStream,
@@ -50,7 +57,7 @@ pub(super) fn read_request(
         return Ok(None);
     };
     let mut parts = first.split(' ');
-    let (Some(method), Some(target), Some("HTTP/1.1" | "HTTP/1.0"), None) =
+    let (Some(method), Some(target), Some(version @ ("HTTP/1.1" | "HTTP/1.0")), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(bad(format!("not a request line: {first:?}")));
@@ -88,7 +95,13 @@ pub(super) fn read_request(
         }
         (None, None) => Vec::new(),
     };
-    Ok(Some((method.to_owned(), target.to_owned(), headers, body)))
+    Ok(Some(Parsed {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        old: version == "HTTP/1.0",
+        headers,
+        body,
+    }))
 }
 
 fn read_exactly(reader: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
@@ -120,11 +133,12 @@ fn read_chunks(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Writes an answer. `date` is the server's own; `stopping` says that the server is being dropped.
+/// Writes an answer. `old`: to HTTP/1.0, where Go's net/http (and so stock Ollama) sends no chunks. `date` is the server's own; `stopping` says that the server is being dropped.
 pub(super) fn write_reply(
     stream: &mut TcpStream,
     reply: &Reply,
     head: bool,
+    old: bool,
     date: &str,
     stopping: &dyn Fn() -> bool,
 ) -> End {
@@ -142,6 +156,7 @@ pub(super) fn write_reply(
             return End::Close;
         }
         Body::Whole(bytes) => (&[], format!("Content-Length: {}\r\n", bytes.len()), bytes),
+        Body::Chunked(steps) if old => (steps, String::new(), b""),
         Body::Chunked(steps) => (steps, "Transfer-Encoding: chunked\r\n".to_owned(), b""),
         Body::Sized(length, steps) => (steps, format!("Content-Length: {length}\r\n"), b""),
         Body::UntilClose(steps) => (steps, "Connection: close\r\n".to_owned(), b""),
@@ -164,7 +179,7 @@ pub(super) fn write_reply(
     if head {
         return End::KeepAlive;
     }
-    let chunked = matches!(reply.body, Body::Chunked(_));
+    let chunked = !old && matches!(reply.body, Body::Chunked(_));
     let mut sent = 0;
     for step in steps {
         let written = match step {
@@ -197,6 +212,7 @@ pub(super) fn write_reply(
         }
     }
     match &reply.body {
+        Body::Chunked(_) if old => End::Close,
         Body::Chunked(_) if stream.write_all(b"0\r\n\r\n").is_err() => End::Departed,
         Body::Sized(length, _) if *length != sent => End::Close,
         Body::UntilClose(_) => End::Close,
