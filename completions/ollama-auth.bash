@@ -367,7 +367,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__rotate)
-            opts="-q -v -h -V --no-browser --timeout --qr --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --no-browser --timeout --qr --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -286,6 +286,8 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --passphrase-file 'Read the passphrase of the encrypted file from this file'
             cand --no-browser 'Do not open a browser'
             cand --qr 'Show the link as a QR code, for a phone'
+            cand -y 'Do not ask for confirmation'
+            cand --yes 'Do not ask for confirmation'
             cand --json 'Write the result, and errors, as JSON'
             cand -q 'Say only what goes wrong'
             cand --quiet 'Say only what goes wrong'

@@ -275,6 +275,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l no-browser -d 'Do not open a browser'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l qr -d 'Show the link as a QR code, for a phone'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s y -l yes -d 'Do not ask for confirmation'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s q -l quiet -d 'Say only what goes wrong'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'

@@ -7,15 +7,13 @@ use crate::address::{BaseUrl, HostError};
 use crate::api::{Transport, TransportOptions};
 use crate::browser;
 use crate::cli::{ColorArg, GlobalArgs, StoreArg};
+use crate::disk::{DiskError, Lock};
 use crate::env::Env;
 use crate::exit::{Exit, Problem};
 use crate::paths::Paths;
 use crate::profile::ProfilesFile;
 use crate::ui::{ColorChoice, Printer, PrinterOptions, PromptError, TerminalState};
-use crate::vault::{
-    PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault,
-    VaultOptions,
-};
+use crate::vault::{PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault, VaultOptions};
 
 /// How long the keyring may take where nobody can answer a prompt of its.
 const KEYRING_DEADLINE: Duration = Duration::from_secs(5);
@@ -57,10 +55,7 @@ impl App {
         let printer = printer(&global, json, &env)?;
         let paths = Paths::of_this_account()?;
         let interactive = printer.is_interactive();
-        let passphrase_file = global
-            .passphrase_file
-            .clone()
-            .or_else(|| env.passphrase_file.clone());
+        let passphrase_file = global.passphrase_file.clone().or_else(|| env.passphrase_file.clone());
         let passphrases = Passphrases {
             variable: env.passphrase.take(),
             file: passphrase_file,
@@ -69,20 +64,14 @@ impl App {
         };
         let vault = Vault::new(VaultOptions {
             data_dir: paths.data.clone(),
-            keyring_deadline: if interactive {
-                KEYRING_DEADLINE_INTERACTIVE
-            } else {
-                KEYRING_DEADLINE
-            },
+            keyring_deadline: if interactive { KEYRING_DEADLINE_INTERACTIVE } else { KEYRING_DEADLINE },
             passphrase: Box::new(passphrases),
         });
         let host = parse_host(&printer, global.host.as_deref(), "--host")?;
         let ollama_host = parse_host(&printer, env.ollama_host.as_deref(), "OLLAMA_HOST")?;
         Ok(Self {
             profiles: ProfilesFile::new(&paths.config),
-            transport: Transport::new(TransportOptions {
-                ca_cert: global.ca_cert.clone(),
-            }),
+            transport: Transport::new(TransportOptions { ca_cert: global.ca_cert.clone() }),
             now: unix_time,
             open_page: browser::open,
             printer,
@@ -93,6 +82,26 @@ impl App {
             ollama_host,
             host,
         })
+    }
+
+    /// Keeps other runs from changing keys until it is dropped. To be held while a secret and its record are written, not
+    /// while a person is waited for.
+    ///
+    /// # Errors
+    /// When another run holds it for half a minute.
+    pub fn lock_keys(&self) -> Result<Lock, DiskError> {
+        Lock::acquire(&self.paths.config.join("keys.lock"), Duration::from_secs(30))
+    }
+
+    /// Waits for a person or for a pipe on a thread of its own, so that meanwhile a signal is heard.
+    ///
+    /// # Errors
+    /// When the thread panicked.
+    pub async fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&Printer) -> T + Send + 'static) -> anyhow::Result<T> {
+        // Lets the signals be listened for before the question is there.
+        tokio::task::yield_now().await;
+        let printer = self.printer.clone();
+        Ok(tokio::task::spawn_blocking(move || ask(&printer)).await?)
     }
 
     /// The store that this call asks for: `--store`, then `OLLAMA_AUTH_STORE`.
@@ -107,11 +116,8 @@ impl App {
             return Ok(None);
         };
         let store = text.parse().map_err(|_| {
-            Problem::new(
-                Exit::Usage,
-                format!("OLLAMA_AUTH_STORE is {text:?}, which is no store"),
-            )
-            .hint("it is keyring, file or plaintext")
+            Problem::new(Exit::Usage, format!("OLLAMA_AUTH_STORE is {text:?}, which is no store"))
+                .hint("it is keyring, file or plaintext")
         })?;
         Ok(Some(store))
     }
@@ -146,11 +152,7 @@ impl From<StoreArg> for StoreKind {
     }
 }
 
-fn parse_host(
-    printer: &Printer,
-    value: Option<&str>,
-    name: &str,
-) -> anyhow::Result<Option<BaseUrl>> {
+fn parse_host(printer: &Printer, value: Option<&str>, name: &str) -> anyhow::Result<Option<BaseUrl>> {
     let Some(value) = value else {
         return Ok(None);
     };
@@ -168,10 +170,9 @@ fn ask_passphrase(printer: Printer) -> PassphrasePrompt {
     Box::new(move |purpose| {
         let answer = match purpose {
             PassphrasePurpose::Unlock => printer.hidden("Passphrase of the encrypted file"),
-            PassphrasePurpose::Create => printer.hidden_twice(
-                "New passphrase for the encrypted file",
-                "The same passphrase again",
-            ),
+            PassphrasePurpose::Create => {
+                printer.hidden_twice("New passphrase for the encrypted file", "The same passphrase again")
+            }
         };
         answer.map(Some).map_err(|error| match error {
             PromptError::Interrupted => PassphraseError::Interrupted,
@@ -181,8 +182,6 @@ fn ask_passphrase(printer: Printer) -> PassphrasePrompt {
 }
 
 fn unix_time() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -10,20 +10,24 @@ use crate::env::SECRET_VARIABLES;
 /// # Errors
 /// When none could be started.
 pub fn open(url: &str) -> std::io::Result<()> {
-    let mut last = std::io::Error::new(
-        std::io::ErrorKind::NotFound,
-        "no program that opens web pages was found",
-    );
+    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "no program that opens web pages was found");
     for mut command in open::commands(url) {
         for name in SECRET_VARIABLES {
             command.env_remove(name);
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        #[cfg(unix)]
+        {
+            use std::os::unix::process::CommandExt;
+            // Ctrl-C at our prompt is not meant for the browser.
+            command.process_group(0);
+        }
         match command.spawn() {
-            Ok(_) => return Ok(()),
+            Ok(mut child) => {
+                // Waited for on the side, so that none is left behind as a zombie while we wait for the approval.
+                std::thread::spawn(move || child.wait());
+                return Ok(());
+            }
             Err(error) => last = error,
         }
     }

@@ -38,8 +38,9 @@ pub struct Env {
 #[error("the environment variable {0} is not valid UTF-8")]
 pub struct NotUtf8(pub &'static str);
 
-/// The variables that hold secrets. No program that we start inherits them unless it is meant to have them.
-pub const SECRET_VARIABLES: [&str; 2] = ["OLLAMA_API_KEY", "OLLAMA_AUTH_PASSPHRASE"];
+/// The variables that hold secrets or say where one lies. No program that we start inherits them unless it is meant to have them.
+pub const SECRET_VARIABLES: [&str; 4] =
+    ["OLLAMA_API_KEY", "OLLAMA_AUTH_PASSPHRASE", "OLLAMA_AUTH_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY"];
 
 impl Env {
     /// Reads the process's environment.
@@ -63,11 +64,7 @@ impl Env {
             }
             Some(Err(_)) => Err(NotUtf8(name)),
         };
-        let path = |name| {
-            get(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let path = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let present = |name| get(name).is_some_and(|value| !value.is_empty());
         // A passphrase is taken as it is: spaces and quotes may be part of it.
         let passphrase = match get("OLLAMA_AUTH_PASSPHRASE").map(OsString::into_string) {
@@ -75,9 +72,7 @@ impl Env {
             Some(Ok(value)) => Some(value).filter(|value| !value.is_empty()),
             Some(Err(_)) => return Err(NotUtf8("OLLAMA_AUTH_PASSPHRASE")),
         };
-        let desktop = ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"]
-            .into_iter()
-            .any(present);
+        let desktop = ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"].into_iter().any(present);
         Ok(Self {
             ollama_host: text("OLLAMA_HOST")?,
             api_key: text("OLLAMA_API_KEY")?.map(SecretString::from),
@@ -96,14 +91,8 @@ impl Env {
 
 /// By the variable that decides the character type (POSIX: `LC_ALL`, then `LC_CTYPE`, then `LANG`).
 fn names_utf8(get: &impl Fn(&str) -> Option<OsString>) -> bool {
-    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .filter_map(get)
-        .find(|value| !value.is_empty());
-    let value = set
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_ascii_lowercase();
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(get).find(|value| !value.is_empty());
+    let value = set.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     value.contains("utf-8") || value.contains("utf8")
 }
 
@@ -114,13 +103,7 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Env {
-        Env::read(|name| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| value.into())
-        })
-        .unwrap()
+        Env::read(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())).unwrap()
     }
 
     #[test]
@@ -139,11 +122,7 @@ mod tests {
 
     #[test]
     fn an_empty_variable_is_as_good_as_none() {
-        let env = read(&[
-            ("NO_COLOR", ""),
-            ("OLLAMA_HOST", ""),
-            ("OLLAMA_AUTH_PASSPHRASE", ""),
-        ]);
+        let env = read(&[("NO_COLOR", ""), ("OLLAMA_HOST", ""), ("OLLAMA_AUTH_PASSPHRASE", "")]);
         assert!(!env.no_color && env.ollama_host.is_none() && env.passphrase.is_none());
     }
 
@@ -151,21 +130,13 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_an_error_that_names_the_variable() {
         use std::os::unix::ffi::OsStringExt;
-        let error =
-            Env::read(|name| (name == "OLLAMA_HOST").then(|| OsString::from_vec(vec![0xff])))
-                .unwrap_err();
+        let error = Env::read(|name| (name == "OLLAMA_HOST").then(|| OsString::from_vec(vec![0xff]))).unwrap_err();
         assert_eq!(error, NotUtf8("OLLAMA_HOST"));
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        let shown = format!(
-            "{:?}",
-            read(&[
-                ("OLLAMA_API_KEY", "hunter2"),
-                ("OLLAMA_AUTH_PASSPHRASE", "hunter3")
-            ])
-        );
+        let shown = format!("{:?}", read(&[("OLLAMA_API_KEY", "hunter2"), ("OLLAMA_AUTH_PASSPHRASE", "hunter3")]));
         assert!(!shown.contains("hunter"), "{shown}");
     }
 }

@@ -77,11 +77,7 @@ pub struct Problem {
 impl Problem {
     /// A problem without advice.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-            hint: None,
-        }
+        Self { exit, message: message.into(), hint: None }
     }
 
     /// Adds what to do next.
@@ -96,17 +92,10 @@ impl Problem {
         let message = format!("{error:#}");
         for cause in error.chain() {
             if let Some(problem) = cause.downcast_ref::<Self>() {
-                return Self {
-                    message,
-                    ..problem.clone()
-                };
+                return Self { message, ..problem.clone() };
             }
             if let Some((exit, hint)) = known(cause) {
-                return Self {
-                    exit,
-                    message,
-                    hint,
-                };
+                return Self { exit, message, hint };
             }
         }
         Self::new(Exit::Failed, message)
@@ -132,10 +121,9 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<Stri
     if let Some(error) = cause.downcast_ref::<PromptError>() {
         return Some(match error {
             PromptError::Interrupted => (Exit::Interrupted, None),
-            PromptError::NotInteractive => (
-                Exit::Usage,
-                Some("give the answer by a flag, or run it in a terminal".into()),
-            ),
+            PromptError::NotInteractive => {
+                (Exit::Usage, Some("give the answer by a flag, or run it in a terminal".into()))
+            }
             _ => (Exit::Failed, None),
         });
     }
@@ -171,10 +159,14 @@ fn of_api(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::Unauthorized { host, had_credential, skew, .. } => {
             (Exit::SignIn, Some(sign_in_hint(host, *had_credential, *skew)))
         }
-        ApiError::Forbidden { .. } => {
+        ApiError::Forbidden { had_credential: true, .. } => {
             (Exit::Forbidden, Some("the credential is known but may not do this; ask whoever runs the host".into()))
         }
-        ApiError::NotFound { .. } => (Exit::NotFound, None),
+        ApiError::Forbidden { host, .. } => (
+            Exit::Forbidden,
+            Some(format!("no credential was sent; a stock server answers so when it is called by a name that is not its own: check {host}")),
+        ),
+        ApiError::NotFound { host, .. } => (Exit::NotFound, Some(format!("check the address {host}"))),
         ApiError::TryLater { retry_after, .. } => (
             Exit::TryLater,
             Some(match retry_after {
@@ -192,15 +184,24 @@ fn of_api(error: &ApiError) -> (Exit, Option<String>) {
         ),
         ApiError::Unsendable { .. } => (Exit::Usage, Some("check that the key was pasted whole and alone".into())),
         ApiError::Cut { .. } => (Exit::Failed, Some("what was printed is incomplete; run the command again".into())),
-        ApiError::Status { .. } | ApiError::Protocol { .. } | ApiError::InStream { .. } => (Exit::Failed, None),
+        ApiError::InStream { message, host } if message.to_ascii_lowercase().contains("unauthorized") => {
+            (Exit::SignIn, Some(sign_in_hint(host, false, None)))
+        }
+        ApiError::Status { .. } | ApiError::InStream { .. } => {
+            (Exit::Failed, Some("that is the host's own trouble: see its log, or try again".into()))
+        }
+        ApiError::Protocol { host, .. } => {
+            (Exit::Failed, Some(format!("check that {host} is an Ollama server and that nothing in between answers for it")))
+        }
     }
 }
 
 fn reach_hint(host: &str, kind: Unreachable) -> String {
-    let local =
-        host.starts_with("http://127.0.0.1:11434") || host.starts_with("http://localhost:11434");
+    let local = host.starts_with("http://127.0.0.1:11434") || host.starts_with("http://localhost:11434");
     match kind {
-        _ if local => "is Ollama running? start it with `ollama serve`, or name another host with --host or OLLAMA_HOST".into(),
+        _ if local => {
+            "is Ollama running? start it with `ollama serve`, or name another host with --host or OLLAMA_HOST".into()
+        }
         Unreachable::Dns => "check the spelling of the host and the network connection".into(),
         Unreachable::Tls => "check the address; for a private authority give its certificate with --ca-cert".into(),
         _ => "check the address, the network and the proxy settings, then try again".into(),
@@ -222,11 +223,7 @@ pub fn sign_in_hint(host: &str, had_credential: bool, skew: Option<i64>) -> Stri
 /// Says by how much the clock is off.
 pub fn clock_hint(host: &str, ahead: i64) -> String {
     let amount = ahead.unsigned_abs();
-    let amount = if amount >= 120 {
-        format!("{} minutes", amount / 60)
-    } else {
-        format!("{amount} seconds")
-    };
+    let amount = if amount >= 120 { format!("{} minutes", amount / 60) } else { format!("{amount} seconds") };
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
     format!(
         "this machine's clock is {amount} {direction} that of {host}, and signatures carry the time: set the clock, then try again"
@@ -241,33 +238,24 @@ mod tests {
 
     #[test]
     fn context_is_kept_and_the_code_is_found_beneath_it() {
-        let error = Err::<(), _>(ApiError::Forbidden {
-            host: "https://h".into(),
-            message: "no".into(),
-        })
-        .context("while doing a thing")
-        .unwrap_err();
+        let error =
+            Err::<(), _>(ApiError::Forbidden { host: "https://h".into(), message: "no".into(), had_credential: true })
+                .context("while doing a thing")
+                .unwrap_err();
         let problem = Problem::of(&error);
         assert_eq!(problem.exit, Exit::Forbidden);
-        assert_eq!(
-            problem.message,
-            "while doing a thing: https://h does not allow this: no"
-        );
+        assert_eq!(problem.message, "while doing a thing: https://h does not allow this: no");
     }
 
     #[test]
     fn a_closed_pipe_is_no_error() {
-        let error =
-            anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
         assert_eq!(Problem::of(&error).exit, Exit::Done);
     }
 
     #[test]
     fn an_unknown_error_is_a_failure() {
-        assert_eq!(
-            Problem::of(&anyhow::anyhow!("odd")),
-            Problem::new(Exit::Failed, "odd")
-        );
+        assert_eq!(Problem::of(&anyhow::anyhow!("odd")), Problem::new(Exit::Failed, "odd"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub mod identity;
 mod paths;
 mod process;
 mod profile;
+mod signals;
 mod start;
 mod ui;
 pub mod vault;

@@ -11,8 +11,8 @@ use crate::cli::{Cli, Command, GlobalArgs, OutputFormat};
 use crate::commands;
 use crate::env::Env;
 use crate::exit::{Exit, Problem};
-use crate::process;
 use crate::ui::{self, Printer};
+use crate::{process, signals};
 
 /// What `--version` prints: as clap has it.
 const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
@@ -35,14 +35,13 @@ fn start() -> Exit {
         let _ = printer.data(VERSION);
         return Exit::Done;
     }
-    let wants_json = args.iter().any(|arg| arg == "--json");
+    let wants_json = wants_json(&args);
     let env = Env::from_process();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error, wants_json),
     };
-    let json = cli.global.json
-        || matches!(&cli.command, Command::Run(run) if run.output == OutputFormat::Json);
+    let json = cli.global.json || matches!(&cli.command, Command::Run(run) if run.output == OutputFormat::Json);
     let global = cli.global.clone();
     let (result, printer) = match env {
         Err(error) => (Err(Problem::of(&error.into())), None),
@@ -55,10 +54,7 @@ fn start() -> Exit {
         Ok(exit) => exit,
         Err(problem) if matches!(problem.exit, Exit::Done | Exit::Interrupted) => problem.exit,
         Err(problem) => {
-            report(
-                printer.or_else(|| app::printer(&global, json, &Env::default()).ok()),
-                &problem,
-            );
+            report(printer.or_else(|| app::printer(&global, json, &Env::default()).ok()), &problem);
             problem.exit
         }
     }
@@ -67,12 +63,7 @@ fn start() -> Exit {
 /// Without a printer there is nothing to write to, and the exit code has to do.
 fn report(printer: Option<Printer>, problem: &Problem) {
     if let Some(printer) = printer {
-        printer.error(
-            problem.exit.name(),
-            problem.exit as u8,
-            &problem.message,
-            problem.hint.as_deref(),
-        );
+        printer.error(problem.exit.name(), problem.exit as u8, &problem.message, problem.hint.as_deref());
     }
 }
 
@@ -80,64 +71,38 @@ fn run(app: &App, command: Command) -> Result<Exit, Problem> {
     if app.global.verbose > 1 {
         ui::log_to_stderr();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime =
-        runtime.map_err(|error| Problem::new(Exit::Failed, format!("cannot start: {error}")))?;
+    signals::end_the_process_if_nothing_else_does(&app.printer);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Problem::new(Exit::Failed, format!("cannot start: {error}")))?;
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
             result = commands::run(app, command) => result,
-            () = interrupted() => Ok(Exit::Interrupted),
+            () = signals::interrupted() => Ok(Exit::Interrupted),
         }
     });
+    app.printer.end_prompt();
     // A keyring call that hangs must not hold up the end: its thread goes with the process.
     runtime.shutdown_background();
     result.map_err(|error| Problem::of(&error))
 }
 
-/// Ends when Ctrl-C, or on Unix SIGTERM, asks to stop.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+/// Whether errors are to be JSON, told before the arguments are understood.
+fn wants_json(args: &[OsString]) -> bool {
+    let json = |arg: &OsString| arg == "--json" || arg == "--output=json";
+    args.iter().any(json) || args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
 }
 
 /// Help and version go to stdout and are no errors; everything else is wrong usage.
 fn not_parsed(error: &clap::Error, json: bool) -> Exit {
-    let wanted = matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    );
+    let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if json && !wanted {
         let env = Env::default();
         let text = error.render().to_string();
-        let message = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ");
+        let message = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         let problem = Problem::new(Exit::Usage, message).hint("see: ollama-auth --help");
-        report(
-            app::printer(&GlobalArgs::default(), true, &env).ok(),
-            &problem,
-        );
+        report(app::printer(&GlobalArgs::default(), true, &env).ok(), &problem);
         return Exit::Usage;
     }
     // A closed pipe is the only way this fails, and then nobody is listening.

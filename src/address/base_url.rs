@@ -40,9 +40,7 @@ pub enum HostError {
     )]
     Credentials,
     /// A query or fragment follows the address.
-    #[error(
-        "the host value {before:?} is followed by {mark:?}: an address has no query and no fragment"
-    )]
+    #[error("the host value {before:?} is followed by {mark:?}: an address has no query and no fragment")]
     QueryOrFragment {
         /// What stands before the mark.
         before: String,
@@ -98,9 +96,7 @@ impl BaseUrl {
         let (scheme, default_port) = match scheme {
             Some(scheme) => (scheme, scheme.default_port()),
             // Stock does this for exactly "ollama.com"; a path or capitals must not turn the same host into plain http.
-            None if port.is_none() && host.eq_ignore_ascii_case("ollama.com") => {
-                (Scheme::Https, 443)
-            }
+            None if port.is_none() && host.eq_ignore_ascii_case("ollama.com") => (Scheme::Https, 443),
             None => (Scheme::Http, OLLAMA_PORT),
         };
 
@@ -108,9 +104,7 @@ impl BaseUrl {
             None => (default_port, None),
             Some(text) => match text.parse::<i32>().ok().and_then(|n| u16::try_from(n).ok()) {
                 Some(0) => {
-                    return Err(HostError::PortZero {
-                        value: value.to_owned(),
-                    });
+                    return Err(HostError::PortZero { value: value.to_owned() });
                 }
                 Some(port) => (port, None),
                 None => (
@@ -123,21 +117,12 @@ impl BaseUrl {
         };
 
         let (host, path) = canonical(value, scheme, host, path)?;
-        Ok(Parsed {
-            url: Self {
-                origin: Origin::from_parts(scheme, host, port),
-                path,
-            },
-            warning,
-        })
+        Ok(Parsed { url: Self { origin: Origin::from_parts(scheme, host, port), path }, warning })
     }
 
     /// `https://ollama.com`.
     pub fn ollama_com() -> Self {
-        Self {
-            origin: Origin::from_parts(Scheme::Https, "ollama.com".to_owned(), 443),
-            path: String::new(),
-        }
+        Self { origin: Origin::from_parts(Scheme::Https, "ollama.com".to_owned(), 443), path: String::new() }
     }
 
     /// The local server, `http://127.0.0.1:11434`.
@@ -175,13 +160,7 @@ impl BaseUrl {
 
     /// The address with its port always written out.
     pub fn connect_form(&self) -> String {
-        format!(
-            "{}://{}:{}{}",
-            self.scheme(),
-            self.host(),
-            self.port(),
-            self.path
-        )
+        format!("{}://{}:{}{}", self.scheme(), self.host(), self.port(), self.path)
     }
 
     /// The URL of a request for `path` (which starts with a slash, and may end in a query) at this server.
@@ -201,9 +180,11 @@ impl BaseUrl {
     }
 
     /// The name of the profile made for this server: the host, with `:port` where the port is not the scheme's
-    /// default. The base path is left out.
+    /// default, and always for plain http, so that a host's two schemes do not share a name. The base path is left out.
     pub fn profile_name(&self) -> String {
-        self.origin.authority()
+        let authority = self.origin.authority();
+        let plain = self.scheme() == Scheme::Http && self.port() == Scheme::Http.default_port();
+        if plain { format!("{authority}:{}", self.port()) } else { authority }
     }
 }
 
@@ -237,19 +218,10 @@ fn refuse_unsafe(value: &str) -> Result<(), HostError> {
         return Err(HostError::Credentials);
     }
     if let Some((at, mark)) = value.char_indices().find(|(_, c)| matches!(c, '?' | '#')) {
-        return Err(HostError::QueryOrFragment {
-            before: value[..at].to_owned(),
-            mark,
-        });
+        return Err(HostError::QueryOrFragment { before: value[..at].to_owned(), mark });
     }
-    if value
-        .chars()
-        .any(|c| c.is_whitespace() || c.is_control() || c == '\\')
-    {
-        return Err(invalid(
-            value,
-            "it holds a space, a control character or a backslash",
-        ));
+    if value.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+        return Err(invalid(value, "it holds a space, a control character or a backslash"));
     }
     Ok(())
 }
@@ -257,13 +229,8 @@ fn refuse_unsafe(value: &str) -> Result<(), HostError> {
 fn split_scheme(value: &str) -> Result<(Option<Scheme>, &str), HostError> {
     let Some((scheme, rest)) = value.split_once("://") else {
         return match value.split_once(":/") {
-            Some((scheme, _))
-                if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
-            {
-                Err(HostError::SingleSlash {
-                    value: value.to_owned(),
-                    scheme: scheme.to_owned(),
-                })
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => {
+                Err(HostError::SingleSlash { value: value.to_owned(), scheme: scheme.to_owned() })
             }
             _ => Ok((None, value)),
         };
@@ -271,10 +238,7 @@ fn split_scheme(value: &str) -> Result<(Option<Scheme>, &str), HostError> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Ok((Some(Scheme::Http), rest)),
         "https" => Ok((Some(Scheme::Https), rest)),
-        _ => Err(HostError::Scheme {
-            value: value.to_owned(),
-            scheme: scheme.to_owned(),
-        }),
+        _ => Err(HostError::Scheme { value: value.to_owned(), scheme: scheme.to_owned() }),
     }
 }
 
@@ -294,30 +258,18 @@ fn split_authority(authority: &str) -> (&str, Option<&str>) {
 }
 
 /// Host and path in the one form that is compared and stored.
-fn canonical(
-    value: &str,
-    scheme: Scheme,
-    host: &str,
-    path: &str,
-) -> Result<(String, String), HostError> {
+fn canonical(value: &str, scheme: Scheme, host: &str, path: &str) -> Result<(String, String), HostError> {
     if host.contains('%') {
-        return Err(invalid(
-            value,
-            "percent signs and IPv6 zones are not possible in a host",
-        ));
+        return Err(invalid(value, "percent signs and IPv6 zones are not possible in a host"));
     }
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     let host = match bare.parse::<IpAddr>() {
         Ok(address) => url_form(address),
         Err(_) if host.is_empty() => Ipv4Addr::LOCALHOST.to_string(),
         Err(_) => host.to_owned(),
     };
 
-    let url = Url::parse(&format!("{scheme}://{host}/{path}"))
-        .map_err(|err| invalid(value, &err.to_string()))?;
+    let url = Url::parse(&format!("{scheme}://{host}/{path}")).map_err(|err| invalid(value, &err.to_string()))?;
     let host = match url.host() {
         // The parser also reads short and hexadecimal IPv4 forms: they end up here.
         Some(Host::Ipv4(address)) => url_form(IpAddr::V4(address)),
@@ -348,10 +300,7 @@ fn url_form(address: IpAddr) -> String {
 }
 
 fn invalid(value: &str, reason: &str) -> HostError {
-    HostError::Invalid {
-        value: value.to_owned(),
-        reason: reason.to_owned(),
-    }
+    HostError::Invalid { value: value.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

@@ -34,9 +34,7 @@ pub enum ModelNameError {
     #[error("the model has no name")]
     Empty,
     /// Two markers, such as `m:local:cloud`.
-    #[error(
-        "model {0:?} has two source markers: use either :local or :cloud, not both, and only once"
-    )]
+    #[error("model {0:?} has two source markers: use either :local or :cloud, not both, and only once")]
     Conflict(String),
     /// A marker with nothing in front of it, such as `:cloud` or `m:-cloud`.
     #[error("model {0:?} is only a source marker: the name or tag before it is missing")]
@@ -55,11 +53,7 @@ impl ModelName {
             return Err(ModelNameError::Empty);
         }
         let Some((base, source)) = split_marker(name) else {
-            return Ok(Self {
-                name: name.to_owned(),
-                base: name.to_owned(),
-                source: None,
-            });
+            return Ok(Self { name: name.to_owned(), base: name.to_owned(), source: None });
         };
         if split_marker(base).is_some() {
             return Err(ModelNameError::Conflict(name.to_owned()));
@@ -67,11 +61,7 @@ impl ModelName {
         if base.is_empty() || base.ends_with([':', '/']) {
             return Err(ModelNameError::OnlyMarker(name.to_owned()));
         }
-        Ok(Self {
-            name: name.to_owned(),
-            base: base.to_owned(),
-            source: Some(source),
-        })
+        Ok(Self { name: name.to_owned(), base: base.to_owned(), source: Some(source) })
     }
 
     /// Where the name itself says that the model runs; `None` when it says nothing.
@@ -153,8 +143,7 @@ mod tests {
     #[test]
     fn reads_every_recorded_name_as_stock_does() {
         let vectors: Vectors =
-            serde_json::from_str(include_str!("../../tests/it/fixtures/vectors/models.json"))
-                .unwrap();
+            serde_json::from_str(include_str!("../../tests/it/fixtures/vectors/models.json")).unwrap();
         assert_eq!((vectors.cases.len(), vectors.errors.len()), (10, 4));
         for case in vectors.cases {
             let model = ModelName::parse(&case.name).unwrap();
@@ -175,41 +164,22 @@ mod tests {
     #[test]
     fn errors_say_which_name_and_why() {
         assert_eq!(ModelName::parse(" "), Err(ModelNameError::Empty));
-        for name in [
-            "m:local:cloud",
-            "m:120b-cloud:cloud",
-            "m:cloud:cloud",
-            "m:cloud-cloud",
-        ] {
-            assert_eq!(
-                ModelName::parse(name),
-                Err(ModelNameError::Conflict(name.into()))
-            );
+        for name in ["m:local:cloud", "m:120b-cloud:cloud", "m:cloud:cloud", "m:cloud-cloud"] {
+            assert_eq!(ModelName::parse(name), Err(ModelNameError::Conflict(name.into())));
         }
         for name in [":cloud", "m:-cloud", "host/:local"] {
-            assert_eq!(
-                ModelName::parse(name),
-                Err(ModelNameError::OnlyMarker(name.into()))
-            );
+            assert_eq!(ModelName::parse(name), Err(ModelNameError::OnlyMarker(name.into())));
         }
     }
 
     #[test]
     fn only_a_tag_is_a_marker() {
         assert_eq!(ModelName::parse(" m:cloud ").unwrap().as_str(), "m:cloud");
-        for name in [
-            "registry.example:5000/m-cloud",
-            "cloud",
-            "m-cloud",
-            "m:tag-Clöud",
-        ] {
+        for name in ["registry.example:5000/m-cloud", "cloud", "m-cloud", "m:tag-Clöud"] {
             let model = ModelName::parse(name).unwrap();
             assert_eq!((model.source(), model.base()), (None, name));
         }
-        assert_eq!(
-            ModelName::parse("h:5000/m:8b-cloud").unwrap().base(),
-            "h:5000/m:8b"
-        );
+        assert_eq!(ModelName::parse("h:5000/m:8b-cloud").unwrap().base(), "h:5000/m:8b");
     }
 
     proptest! {

@@ -96,11 +96,7 @@ impl Origin {
 
     /// The host, followed by `:port` where the port is not the scheme's default.
     pub(super) fn authority(&self) -> String {
-        if self.port == self.scheme.default_port() {
-            self.host.clone()
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        if self.port == self.scheme.default_port() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 
     fn ipv6(&self) -> Option<Ipv6Addr> {
@@ -157,9 +153,7 @@ impl Serialize for Origin {
 
 impl<'de> Deserialize<'de> for Origin {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -224,28 +218,16 @@ mod tests {
     #[test]
     fn refuses_what_is_more_or_less_than_an_origin() {
         assert_eq!("ollama.com".parse::<Origin>(), Err(OriginError::NoScheme));
-        assert_eq!(
-            "https://h/p".parse::<Origin>(),
-            Err(OriginError::HasPath("/p".into()))
-        );
-        assert!(matches!(
-            "https://h:99999".parse::<Origin>(),
-            Err(OriginError::Port(_))
-        ));
-        assert!(matches!(
-            "https://u:p@h".parse::<Origin>(),
-            Err(OriginError::Host(_))
-        ));
+        assert_eq!("https://h/p".parse::<Origin>(), Err(OriginError::HasPath("/p".into())));
+        assert!(matches!("https://h:99999".parse::<Origin>(), Err(OriginError::Port(_))));
+        assert!(matches!("https://u:p@h".parse::<Origin>(), Err(OriginError::Host(_))));
     }
 
     #[test]
     fn is_a_string_in_json() {
         let json = serde_json::to_string(&origin("https://h:8443")).unwrap();
         assert_eq!(json, r#""https://h:8443""#);
-        assert_eq!(
-            serde_json::from_str::<Origin>(&json).unwrap(),
-            origin("https://h:8443")
-        );
+        assert_eq!(serde_json::from_str::<Origin>(&json).unwrap(), origin("https://h:8443"));
         assert!(serde_json::from_str::<Origin>(r#""h""#).is_err());
     }
 }

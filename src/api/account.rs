@@ -1,16 +1,19 @@
 //! The account endpoints, and telling an account host from a stock Ollama server.
 //!
 //! A stock server answers `/api/me` for its own key, whoever asks, and disconnects *itself* on any
-//! `DELETE /api/user/keys/…` (PROTOCOL: measured). So no such request is ever sent on a guess: [`Session::host_kind`] asks first,
-//! without a credential.
+//! `DELETE /api/user/keys/…` (PROTOCOL: measured). So that request can only be made with an [`AccountHost`], a proof that is
+//! used up by it, and whatever cannot be understood proves nothing.
+
+use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::{Map, Value};
 
 use super::body::{Bounds, json};
+use super::credential::Credential;
 use super::error::ApiError;
 use super::session::Session;
-use crate::identity::{Account, PublicKey};
+use crate::identity::{Account, DeviceKey, PublicKey};
 
 /// The answer to "who am I?".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,31 +24,44 @@ pub enum Me {
     SignedOut {
         /// The sign-in link it offered, as sent.
         signin_url: Option<String>,
-        /// The host's own words.
-        message: String,
         /// Seconds by which our clock is ahead of the host's, when that is more than a minute.
         skew: Option<i64>,
     },
 }
 
-/// What kind of host answers, judged by a request without a credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Proof that a host keeps accounts: it refused a stranger without a credential and a stranger's signature, each in the
+/// words of the protocol. Only [`Session::host_kind`] makes one, and the request that it allows uses it up, so that the
+/// proof is always fresh.
+#[derive(Debug)]
+pub struct AccountHost(());
+
+/// What kind of host answers.
+#[derive(Debug)]
 pub enum HostKind {
-    /// It refuses strangers: ollama.com, or a gateway (then with its version).
-    AccountHost {
-        /// The version from the gateway's header, where there is one.
-        gateway: Option<String>,
-    },
+    /// It refuses strangers: ollama.com, or a gateway.
+    AccountHost(AccountHost),
     /// A stock Ollama server, which speaks for its own key.
-    StockServer {
-        /// Whom the server is signed in as; `None` when it is signed out or cannot tell.
-        account: Option<Account>,
-    },
-    /// It has no `/api/me` at all.
-    Other {
-        /// The status it answered.
-        status: u16,
-    },
+    StockServer,
+    /// Something else, and how it answered.
+    Other(String),
+}
+
+/// What became of a key that was to be disconnected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disconnect {
+    /// The host has disconnected it.
+    Done,
+    /// The host says that it does not know it.
+    Unknown,
+}
+
+/// What a host thinks of an API key that it did not refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyCheck {
+    /// It is accepted; the account where the host names one.
+    Accepted(Option<Account>),
+    /// The host answers strangers too, so the key means nothing to it.
+    NotAsked,
 }
 
 impl Session<'_> {
@@ -54,88 +70,90 @@ impl Session<'_> {
     /// # Errors
     /// Everything but a 401, which is [`Me::SignedOut`].
     pub async fn me(&self) -> Result<Me, ApiError> {
-        match self
-            .request(Method::POST, "/api/me")
-            .harmless()
-            .send()
-            .await
-        {
+        match self.request(Method::POST, "/api/me").harmless().send().await {
             Ok(response) => {
-                let host = self.base().to_string();
-                let object: Map<String, Value> = json(response, &host, Bounds::ACCOUNT).await?;
+                let object: Map<String, Value> = json(response, &self.base().to_string(), Bounds::ACCOUNT).await?;
                 let account = Account::from_object(&object);
                 // A host that knows nobody answers 200 with an empty name (PROTOCOL: what the stock client takes as signed out).
-                if account.name.is_empty() && account.email.is_empty() {
-                    return Ok(Me::SignedOut {
-                        signin_url: None,
-                        message: "not signed in".to_owned(),
-                        skew: None,
-                    });
+                if account.is_empty() {
+                    return Ok(Me::SignedOut { signin_url: None, skew: None });
                 }
                 Ok(Me::SignedIn(account))
             }
-            Err(ApiError::Unauthorized {
-                message,
-                signin_url,
-                skew,
-                ..
-            }) => Ok(Me::SignedOut {
-                signin_url,
-                message,
-                skew,
-            }),
+            Err(ApiError::Unauthorized { signin_url, skew, .. }) => Ok(Me::SignedOut { signin_url, skew }),
             Err(error) => Err(error),
         }
     }
 
-    /// What answers there, asked without a credential.
+    /// What answers there: asked without a credential, then (but for ollama.com) with the signature of a key that nobody
+    /// knows. A stock server behind a bare check for *some* credential gives itself away by the second.
     ///
     /// # Errors
-    /// When no answer comes, or one that says nothing (429, 5xx other than the stock server's own).
+    /// When no answer comes, or one that says nothing (403, 429, 5xx other than the stock server's own).
     pub async fn host_kind(&self) -> Result<HostKind, ApiError> {
-        let stranger = self.unsigned();
-        let request = stranger.request(Method::POST, "/api/me").harmless();
-        match request.send().await {
+        let request = self.unsigned();
+        match request.request(Method::POST, "/api/me").harmless().send().await {
             Ok(response) => {
-                let object: Map<String, Value> =
-                    json(response, &self.base().to_string(), Bounds::ACCOUNT).await?;
-                let account = Account::from_object(&object);
-                let account = (!account.name.is_empty()).then_some(account);
-                Ok(HostKind::StockServer { account })
+                let answer = json::<Value>(response, &self.base().to_string(), Bounds::ACCOUNT).await;
+                return Ok(match answer {
+                    Ok(Value::Object(_) | Value::Null) => HostKind::StockServer,
+                    _ => HostKind::Other("it answered POST /api/me with something that is no account".to_owned()),
+                });
             }
-            Err(ApiError::Unauthorized {
-                signin_url,
-                gateway,
-                ..
-            }) => {
-                // Without a credential we have no key: a link that holds one holds the server's own.
-                let names_a_key = signin_url.is_some_and(|url| url.contains("key="));
-                if names_a_key {
-                    return Ok(HostKind::StockServer { account: None });
+            Err(ApiError::Unauthorized { signin_url, recognised, .. }) => {
+                if !recognised {
+                    return Ok(HostKind::Other("it refused POST /api/me in words that are not Ollama's".to_owned()));
                 }
-                Ok(HostKind::AccountHost { gateway })
+                // Without a credential we have no key: a link that holds one holds the server's own.
+                if signin_url.is_some_and(|link| key_in(&link).is_some()) {
+                    return Ok(HostKind::StockServer);
+                }
             }
-            Err(ApiError::TryLater {
-                status: 503,
-                message,
-                ..
-            }) if message == "account unavailable" => Ok(HostKind::StockServer { account: None }),
-            Err(ApiError::NotFound { .. }) => Ok(HostKind::Other { status: 404 }),
-            Err(ApiError::Status { status: 405, .. }) => Ok(HostKind::Other { status: 405 }),
-            Err(error) => Err(error),
+            Err(ApiError::TryLater { status: 503, message, .. }) if message == "account unavailable" => {
+                return Ok(HostKind::StockServer);
+            }
+            Err(ApiError::NotFound { .. }) => {
+                return Ok(HostKind::Other("it answered 404 to POST /api/me".to_owned()));
+            }
+            Err(ApiError::Status { status: 405, .. }) => {
+                return Ok(HostKind::Other("it answered 405 to POST /api/me".to_owned()));
+            }
+            Err(error) => return Err(error),
         }
+        if self.base().is_ollama_com() {
+            return Ok(HostKind::AccountHost(AccountHost(())));
+        }
+        self.ask_as_a_stranger().await
     }
 
-    /// `DELETE /api/user/keys/<encoded key>`: disconnects a device. To be called only for a host whose
-    /// [`Session::host_kind`] is an account host. `false` when the host does not know the key (401, 404).
+    async fn ask_as_a_stranger(&self) -> Result<HostKind, ApiError> {
+        let Ok(stranger) = DeviceKey::generate() else {
+            return Ok(HostKind::Other("no key could be made to ask with".to_owned()));
+        };
+        let key = stranger.public().clone();
+        let session = self.with_credential(Credential::Device(Arc::new(stranger)));
+        Ok(match session.me().await? {
+            Me::SignedIn(_) => HostKind::StockServer,
+            Me::SignedOut { signin_url: Some(link), .. }
+                if key_in(&link).is_some_and(|found| found != key.encoded()) =>
+            {
+                HostKind::StockServer
+            }
+            Me::SignedOut { .. } => HostKind::AccountHost(AccountHost(())),
+        })
+    }
+
+    /// `DELETE /api/user/keys/<encoded key>`: disconnects a device.
     ///
     /// # Errors
-    /// Every other refusal, and no answer.
-    pub async fn disconnect_device(&self, key: &PublicKey) -> Result<bool, ApiError> {
+    /// No answer, a refusal, and a 401 or 404 that may have another reason than the key: a wrong clock, something in
+    /// between that does not speak the protocol.
+    pub async fn disconnect_device(&self, _proof: AccountHost, key: &PublicKey) -> Result<Disconnect, ApiError> {
         let path = format!("/api/user/keys/{}", key.encoded());
         match self.request(Method::DELETE, &path).harmless().send().await {
-            Ok(_) => Ok(true),
-            Err(ApiError::Unauthorized { .. } | ApiError::NotFound { .. }) => Ok(false),
+            Ok(_) => Ok(Disconnect::Done),
+            Err(ApiError::Unauthorized { skew: None, recognised: true, .. }) => Ok(Disconnect::Unknown),
+            Err(ApiError::NotFound { recognised: true, .. }) => Ok(Disconnect::Unknown),
             Err(error) => Err(error),
         }
     }
@@ -152,7 +170,8 @@ impl Session<'_> {
         }
     }
 
-    /// Whether the host accepts this session's API key, found out by what it withholds from a stranger.
+    /// Whether the host accepts this session's API key, found out by what it withholds from a stranger. The key is not
+    /// shown to a host that asks nobody for one.
     ///
     /// `/api/me` says it best. Where that does not tell (it is unverified whether ollama.com takes an API key there, and a plain
     /// bearer proxy in front of a stock server passes the question on), a path that needs the key does.
@@ -160,49 +179,46 @@ impl Session<'_> {
     /// # Errors
     /// [`ApiError::Unauthorized`] when the key is refused; anything else that hindered the answer.
     pub async fn check_api_key(&self) -> Result<KeyCheck, ApiError> {
-        let me = self.me().await;
-        if let Ok(Me::SignedIn(account)) = &me {
-            return Ok(match self.host_kind().await? {
-                HostKind::StockServer { .. } => KeyCheck::NotAsked,
-                _ => KeyCheck::Accepted(Some(account.clone())),
-            });
-        }
-        if let Err(
-            error @ (ApiError::Forbidden { .. }
-            | ApiError::Redirect { .. }
-            | ApiError::Unreachable { .. }),
-        ) = me
-        {
-            return Err(error);
-        }
         // ollama.com lists models to everyone, but its balance only to a key.
-        let path = if self.base().is_ollama_com() {
-            "/api/balance"
-        } else {
-            "/api/tags"
+        let path = if self.base().is_ollama_com() { "/api/balance" } else { "/api/tags" };
+        let stranger = self.unsigned();
+        let asked = match stranger.request(Method::POST, "/api/me").harmless().send().await {
+            Ok(_) => false,
+            Err(ApiError::Unauthorized { signin_url, .. }) => signin_url.is_none_or(|link| key_in(&link).is_none()),
+            Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. } | ApiError::Status { .. }) => true,
+            Err(ApiError::TryLater { status: 503, .. }) => true,
+            Err(error) => return Err(error),
         };
-        self.request(Method::GET, path).harmless().send().await?;
-        match self
-            .unsigned()
-            .request(Method::GET, path)
-            .harmless()
-            .send()
-            .await
-        {
-            Ok(_) => Ok(KeyCheck::NotAsked),
-            Err(ApiError::Unauthorized { .. } | ApiError::Forbidden { .. }) => {
-                Ok(KeyCheck::Accepted(None))
-            }
-            Err(error) => Err(error),
+        if asked && let Ok(Me::SignedIn(account)) = self.me().await {
+            return Ok(KeyCheck::Accepted(Some(account)));
         }
+        match stranger.request(Method::GET, path).harmless().send().await {
+            Ok(_) => return Ok(KeyCheck::NotAsked),
+            Err(ApiError::Unauthorized { .. } | ApiError::Forbidden { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.request(Method::GET, path).harmless().send().await?;
+        Ok(KeyCheck::Accepted(None))
     }
 }
 
-/// What a host thinks of an API key that it did not refuse.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyCheck {
-    /// It is accepted; the account where the host names one.
-    Accepted(Option<Account>),
-    /// The host answers strangers too, so the key means nothing to it.
-    NotAsked,
+/// The key that a sign-in link carries, as it is written there. What cannot be read as a link cannot be trusted to hold none.
+fn key_in(link: &str) -> Option<String> {
+    let Ok(url) = url::Url::parse(link) else {
+        return Some(String::new());
+    };
+    url.query_pairs().find(|(name, _)| name.eq_ignore_ascii_case("key")).map(|(_, key)| key.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_searched_for_a_key_and_not_for_letters() {
+        assert_eq!(key_in("https://ollama.com/connect?name=x&key=abc").as_deref(), Some("abc"));
+        assert_eq!(key_in("https://h/?Key=abc").as_deref(), Some("abc"));
+        assert!(key_in("no link at all").is_some());
+        assert_eq!(key_in("https://h/connect?monkey=1"), None);
+    }
 }

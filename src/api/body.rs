@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::error::{ApiError, Unreachable, innermost, seconds};
 
@@ -13,20 +13,25 @@ const ERROR_LIMIT: usize = 64 * 1024;
 /// How long an error body may take to arrive.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Up to [`ERROR_LIMIT`] bytes of a body; what cannot be read is left out, since the status has already said the news.
-pub(super) async fn read_limited(mut response: Response) -> Vec<u8> {
+/// Up to [`ERROR_LIMIT`] bytes of a body, and whether that is all of it. What cannot be read is left out, since the status
+/// has already said the news.
+pub(super) async fn read_limited(mut response: Response) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     let read = async {
-        while let Ok(Some(bytes)) = response.chunk().await {
-            body.extend_from_slice(&bytes);
-            if body.len() >= ERROR_LIMIT {
+        loop {
+            match response.chunk().await {
+                Ok(Some(bytes)) => body.extend_from_slice(&bytes),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+            if body.len() > ERROR_LIMIT {
                 body.truncate(ERROR_LIMIT);
-                break;
+                return false;
             }
         }
     };
-    let _ = tokio::time::timeout(ERROR_TIMEOUT, read).await;
-    body
+    let complete = tokio::time::timeout(ERROR_TIMEOUT, read).await.unwrap_or(false);
+    (body, complete)
 }
 
 /// How much of an answer is read, and how long that may take.
@@ -40,48 +45,29 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// A look-up: the models of a large server, the vocabulary of a model.
-    pub const LOOK_UP: Self = Self {
-        size: 64 << 20,
-        time: Some(Duration::from_secs(30)),
-    };
+    pub const LOOK_UP: Self = Self { size: 64 << 20, time: Some(Duration::from_secs(30)) };
     /// An account.
-    pub const ACCOUNT: Self = Self {
-        size: 1 << 20,
-        time: Some(Duration::from_secs(30)),
-    };
+    pub const ACCOUNT: Self = Self { size: 1 << 20, time: Some(Duration::from_secs(30)) };
 
     /// Embeddings of long inputs are megabytes, and take what a model takes.
     pub fn inference(time: Option<Duration>) -> Self {
-        Self {
-            size: 256 << 20,
-            time,
-        }
+        Self { size: 256 << 20, time }
     }
 }
 
 /// Reads an answer whole and parses it.
-pub(super) async fn json<T: DeserializeOwned>(
-    response: Response,
-    host: &str,
-    bounds: Bounds,
-) -> Result<T, ApiError> {
+pub(super) async fn json<T: DeserializeOwned>(response: Response, host: &str, bounds: Bounds) -> Result<T, ApiError> {
     let read = read_whole(response, host, bounds.size);
     let body = match bounds.time {
         None => read.await?,
-        Some(limit) => {
-            tokio::time::timeout(limit, read)
-                .await
-                .map_err(|_| ApiError::Unreachable {
-                    host: host.to_owned(),
-                    reason: format!("its answer did not end within {}", seconds(limit)),
-                    kind: Unreachable::Timeout,
-                })??
-        }
+        Some(limit) => tokio::time::timeout(limit, read).await.map_err(|_| ApiError::Unreachable {
+            host: host.to_owned(),
+            reason: format!("its answer did not end within {}", seconds(limit)),
+            kind: Unreachable::Timeout,
+        })??,
     };
-    serde_json::from_slice(&body).map_err(|error| ApiError::Protocol {
-        host: host.to_owned(),
-        reason: format!("no valid JSON: {error}"),
-    })
+    serde_json::from_slice(&body)
+        .map_err(|error| ApiError::Protocol { host: host.to_owned(), reason: format!("no valid JSON: {error}") })
 }
 
 async fn read_whole(mut response: Response, host: &str, limit: usize) -> Result<Vec<u8>, ApiError> {
@@ -91,61 +77,71 @@ async fn read_whole(mut response: Response, host: &str, limit: usize) -> Result<
             Ok(Some(bytes)) => body.extend_from_slice(&bytes),
             Ok(None) => return Ok(body),
             Err(error) => {
-                return Err(ApiError::Cut {
-                    host: host.to_owned(),
-                    reason: innermost(&error),
-                });
+                return Err(ApiError::Cut { host: host.to_owned(), reason: innermost(&error) });
             }
         }
         if body.len() > limit {
             let reason = format!("an answer of more than {limit} bytes");
-            return Err(ApiError::Protocol {
-                host: host.to_owned(),
-                reason,
-            });
+            return Err(ApiError::Protocol { host: host.to_owned(), reason });
         }
     }
 }
 
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: ErrorField,
-    #[serde(default)]
-    signin_url: Option<String>,
+/// What an error body says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ErrorBody {
+    /// The host's own words.
+    pub message: String,
+    /// The sign-in link, as sent; what is no text is shown as JSON, so that it is not taken for "none".
+    pub signin_url: Option<String>,
+    /// It is a JSON object that holds an `error`.
+    pub recognised: bool,
 }
 
-/// Ollama sends a string, OpenAI- and Anthropic-style endpoints an object with a `message`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ErrorField {
-    Text(String),
-    Object { message: String },
-}
+/// The longest error text that is quoted, in characters.
+const QUOTED: usize = 500;
 
-/// The host's words and its sign-in link. A body that is no such object is quoted if it is short text.
-pub(super) fn error_message(body: &[u8], status: StatusCode) -> (String, Option<String>) {
-    if let Ok(parsed) = serde_json::from_slice::<ErrorBody>(body) {
-        let (ErrorField::Text(message) | ErrorField::Object { message }) = parsed.error;
-        let signin_url = parsed.signin_url.filter(|url| !url.is_empty());
-        return (message, signin_url);
+/// Reads an error body. Ollama sends `error` as a string, OpenAI- and Anthropic-style endpoints as an object with a `message`;
+/// member names are matched without regard to case and the last one wins, as Go's decoder does.
+pub(super) fn error_body(body: &[u8], status: StatusCode) -> ErrorBody {
+    if let Ok(Value::Object(object)) = serde_json::from_slice(body) {
+        let member =
+            |name: &str| object.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let error = member("error");
+        let signin_url = member("signin_url").filter(|url| !url.is_null()).map(|url| match url {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        return ErrorBody {
+            message: error.map(error_text).unwrap_or_else(|| reason(status)),
+            signin_url: signin_url.filter(|url| !url.is_empty()),
+            recognised: error.is_some(),
+        };
     }
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
     let quotable = !text.is_empty() && text.len() <= 200 && !text.starts_with('<');
-    let fallback = || {
-        status
-            .canonical_reason()
-            .unwrap_or("no reason given")
-            .to_lowercase()
-    };
-    (
-        if quotable {
-            text.to_owned()
-        } else {
-            fallback()
+    let message = if quotable { text.to_owned() } else { reason(status) };
+    ErrorBody { message, signin_url: None, recognised: false }
+}
+
+/// The words of an `error` member.
+pub(super) fn error_text(error: &Value) -> String {
+    let text = match error {
+        Value::String(text) => text.clone(),
+        other => match other.get("message").and_then(Value::as_str) {
+            Some(message) => message.to_owned(),
+            None => other.to_string(),
         },
-        None,
-    )
+    };
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn reason(status: StatusCode) -> String {
+    status.canonical_reason().unwrap_or("no reason given").to_lowercase()
 }
 
 #[cfg(test)]
@@ -154,18 +150,24 @@ mod tests {
 
     #[test]
     fn finds_the_words_of_each_style_of_error() {
-        let text = |body: &str| error_message(body.as_bytes(), StatusCode::BAD_GATEWAY);
-        assert_eq!(text(r#"{"error":"nope"}"#), ("nope".into(), None));
+        let read = |body: &str| {
+            let read = error_body(body.as_bytes(), StatusCode::BAD_GATEWAY);
+            (read.message, read.signin_url, read.recognised)
+        };
+        let link = || Some("https://x/".to_owned());
+        assert_eq!(read(r#"{"error":"nope"}"#), ("nope".into(), None, true));
+        assert_eq!(read(r#"{"error":{"message":"m","type":"t"}}"#), ("m".into(), None, true));
         assert_eq!(
-            text(r#"{"error":{"message":"m","type":"t"}}"#),
-            ("m".into(), None)
+            read(r#"{"Error":"a","error":"unauthorized","Signin_URL":"https://x/"}"#),
+            ("unauthorized".into(), link(), true)
         );
+        assert_eq!(read(r#"{"message":"m","signin_url":"https://x/"}"#), ("bad gateway".into(), link(), false));
         assert_eq!(
-            text(r#"{"error":"unauthorized","signin_url":"https://x/"}"#),
-            ("unauthorized".into(), Some("https://x/".into()))
+            read(r#"{"error":{"code":1},"signin_url":[1]}"#),
+            (r#"{"code":1}"#.into(), Some("[1]".into()), true)
         );
-        assert_eq!(text("<html>…"), ("bad gateway".into(), None));
-        assert_eq!(text(""), ("bad gateway".into(), None));
-        assert_eq!(text("upstream down\n"), ("upstream down".into(), None));
+        assert_eq!(read("<html>…"), ("bad gateway".into(), None, false));
+        assert_eq!(read(""), ("bad gateway".into(), None, false));
+        assert_eq!(read("upstream down\n"), ("upstream down".into(), None, false));
     }
 }

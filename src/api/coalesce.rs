@@ -69,16 +69,14 @@ async fn read_all(mut response: Response, sender: mpsc::Sender<Result<Bytes, req
 /// The future's output if it is ready now, or after every other task that can run has run once.
 async fn immediate<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     let mut yielded = false;
-    poll_fn(
-        move |context: &mut Context<'_>| match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if yielded => Poll::Ready(None),
-            Poll::Pending => {
-                yielded = true;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        },
-    )
+    poll_fn(move |context: &mut Context<'_>| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if yielded => Poll::Ready(None),
+        Poll::Pending => {
+            yielded = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
     .await
 }

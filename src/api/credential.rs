@@ -45,9 +45,7 @@ pub fn looks_like_ollama_com_key(key: &SecretString) -> bool {
     id.len() == 32
         && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         && secret.len() == 24
-        && secret
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        && secret.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 #[cfg(test)]
@@ -57,12 +55,8 @@ mod tests {
     #[test]
     fn recognises_the_shape_of_an_ollama_com_key() {
         let shaped = |s: &str| looks_like_ollama_com_key(&SecretString::from(s));
-        assert!(shaped(
-            "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_"
-        ));
-        assert!(!shaped(
-            "0123456789ABCDEF0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_"
-        ));
+        assert!(shaped("0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_"));
+        assert!(!shaped("0123456789ABCDEF0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_"));
         assert!(!shaped("0123456789abcdef0123456789abcdef.short"));
         assert!(!shaped("oag_something"));
     }

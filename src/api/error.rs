@@ -31,9 +31,7 @@ pub enum ApiError {
         kind: Unreachable,
     },
     /// This machine holds no certificate authority to check the host's certificate with.
-    #[error(
-        "cannot check the certificate of {host}: no usable CA certificates on this machine ({reason})"
-    )]
+    #[error("cannot check the certificate of {host}: no usable CA certificates on this machine ({reason})")]
     NoAuthorities {
         /// The host.
         host: String,
@@ -61,6 +59,8 @@ pub enum ApiError {
         had_credential: bool,
         /// The version of the gateway that answered, where it was one of ours.
         gateway: Option<String>,
+        /// The whole body came and is an error as Ollama words it: it can be taken at its word.
+        recognised: bool,
         /// Seconds by which this machine's clock is ahead of the host's (negative: behind), when that is more than a minute.
         skew: Option<i64>,
     },
@@ -71,6 +71,8 @@ pub enum ApiError {
         host: String,
         /// The host's own words.
         message: String,
+        /// Whether the request carried a credential at all.
+        had_credential: bool,
     },
     /// 404.
     #[error("{host}: {message}")]
@@ -79,6 +81,8 @@ pub enum ApiError {
         host: String,
         /// The host's own words.
         message: String,
+        /// As for [`ApiError::Unauthorized`].
+        recognised: bool,
     },
     /// 429 or 503.
     #[error("{host} cannot answer now ({status}): {message}")]
@@ -157,10 +161,7 @@ impl ApiError {
             Unreachable::Dns
         } else if error.is_timeout() {
             Unreachable::Timeout
-        } else if lower.contains("certificate")
-            || lower.contains("tls")
-            || lower.contains("corrupt message")
-        {
+        } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("corrupt message") {
             Unreachable::Tls
         } else if error.is_connect() {
             Unreachable::Connect
@@ -200,9 +201,5 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
 /// "1 second", "30 seconds", "1.5 seconds".
 pub(super) fn seconds(duration: Duration) -> String {
     let value = duration.as_secs_f64();
-    if value == 1.0 {
-        "1 second".to_owned()
-    } else {
-        format!("{value} seconds")
-    }
+    if value == 1.0 { "1 second".to_owned() } else { format!("{value} seconds") }
 }

@@ -1,9 +1,14 @@
 //! The objects inside a stream, parsed without copying the text where JSON allows it.
+//!
+//! The fast form knows the members as `ollama serve` writes them. What does not fit it is read again leniently: member names
+//! without regard to case, of equal names the last one, as Go's decoder would.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::body::error_text;
 
 /// Text that borrows from the line unless it holds escapes.
 #[derive(Debug, Default, Deserialize)]
@@ -11,7 +16,7 @@ use serde_json::value::RawValue;
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// One line of `/api/generate`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct Chunk<'a> {
     #[serde(borrow, default)]
     response: Option<Text<'a>>,
@@ -28,27 +33,62 @@ pub struct Chunk<'a> {
     pub error: Option<String>,
     /// Calls of tools that the model made up.
     #[serde(default)]
-    pub tool_calls: Vec<ToolCall>,
+    pub tool_calls: Option<Vec<ToolCall>>,
 }
 
 /// A call of a tool.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct ToolCall {
     /// What is called.
+    #[serde(default)]
     pub function: ToolFunction,
 }
 
 /// The function of a call.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct ToolFunction {
     /// Its name.
     #[serde(default)]
     pub name: String,
-    /// Its arguments, as JSON.
-    pub arguments: Box<RawValue>,
+    /// Its arguments.
+    #[serde(default)]
+    pub arguments: Value,
 }
 
-impl Chunk<'_> {
+impl<'a> Chunk<'a> {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// When it is no JSON object.
+    pub fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
+        match serde_json::from_slice::<Self>(line) {
+            // A line that says nothing at all may say it in other letters.
+            Ok(chunk) if chunk.says_something() => Ok(chunk),
+            _ => serde_json::from_slice(line).map(|object: Map<String, Value>| Self::leniently(&object)),
+        }
+    }
+
+    fn says_something(&self) -> bool {
+        self.response.is_some() || self.thinking.is_some() || self.done || self.error.is_some()
+    }
+
+    fn leniently(object: &Map<String, Value>) -> Self {
+        let member = |name: &str| {
+            let found = object.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value).filter(|value| !value.is_null())
+        };
+        let text = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
+        let calls = member("tool_calls").and_then(|calls| serde_json::from_value(calls.clone()).ok());
+        Self {
+            response: text("response").map(|text| Text(Cow::Owned(text))),
+            thinking: text("thinking").map(|text| Text(Cow::Owned(text))),
+            done: member("done").and_then(Value::as_bool).unwrap_or(false),
+            done_reason: text("done_reason"),
+            error: member("error").map(error_text),
+            tool_calls: calls,
+        }
+    }
+
     /// The text of the answer, empty where there is none.
     pub fn response(&self) -> &str {
         self.response.as_ref().map_or("", |text| &text.0)
@@ -77,5 +117,50 @@ pub struct ProgressChunk {
     pub completed: Option<u64>,
     /// An error in the middle of a stream whose status was 200.
     #[serde(default)]
-    pub error: Option<String>,
+    error: Option<Value>,
+}
+
+impl ProgressChunk {
+    /// The words of an error, if this is one.
+    pub fn error(&self) -> Option<String> {
+        self.error.as_ref().filter(|error| !error.is_null()).map(error_text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> (String, bool, Option<String>) {
+        let chunk = Chunk::parse(line.as_bytes()).unwrap();
+        (chunk.response().to_owned(), chunk.done, chunk.error)
+    }
+
+    #[test]
+    fn plain_text_is_borrowed() {
+        let chunk = Chunk::parse(br#"{"response":" long","done":false}"#).unwrap();
+        assert!(matches!(chunk.response, Some(Text(Cow::Borrowed(" long")))));
+    }
+
+    #[test]
+    fn what_go_would_read_is_read() {
+        assert_eq!(parse(r#"{"Response":"hi","DONE":true}"#), ("hi".into(), true, None));
+        assert_eq!(parse(r#"{"response":"a","response":"b","done":false}"#), ("b".into(), false, None));
+        assert_eq!(parse(r#"{"response":"a","tool_calls":null}"#), ("a".into(), false, None));
+        assert_eq!(parse(r#"{"error":{"message":"m"}}"#), (String::new(), false, Some("m".into())));
+        assert_eq!(parse(r#"{"error":"m"}"#), (String::new(), false, Some("m".into())));
+        assert!(Chunk::parse(b"<html>").is_err());
+        assert!(Chunk::parse(b"[]").is_err());
+    }
+
+    #[test]
+    fn tool_calls_are_read_in_both_forms() {
+        let chunk =
+            Chunk::parse(br#"{"response":"","tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]}"#).unwrap();
+        let calls = chunk.tool_calls.unwrap();
+        assert_eq!(
+            (calls[0].function.name.as_str(), calls[0].function.arguments.to_string().as_str()),
+            ("f", r#"{"a":1}"#)
+        );
+    }
 }

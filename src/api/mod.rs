@@ -7,15 +7,15 @@ mod account;
 mod body;
 mod coalesce;
 mod credential;
+mod dates;
 mod error;
 mod events;
 mod models;
 mod ndjson;
 mod session;
-mod skew;
 mod transport;
 
-pub use account::{HostKind, KeyCheck, Me};
+pub use account::{AccountHost, Disconnect, HostKind, KeyCheck, Me};
 pub use credential::{Credential, looks_like_ollama_com_key};
 pub use error::{ApiError, Unreachable};
 pub use events::{Chunk, ProgressChunk};

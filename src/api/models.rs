@@ -36,14 +36,8 @@ impl ShowResponse {
     pub fn takes_media(&self) -> bool {
         self.can("vision")
             || self.can("audio")
-            || self
-                .projector_info
-                .as_ref()
-                .is_some_and(|info| !info.is_empty())
-            || self
-                .model_info
-                .as_ref()
-                .is_some_and(|info| info.keys().any(|key| key.contains(".vision.")))
+            || self.projector_info.as_ref().is_some_and(|info| !info.is_empty())
+            || self.model_info.as_ref().is_some_and(|info| info.keys().any(|key| key.contains(".vision.")))
     }
 }
 
@@ -117,15 +111,8 @@ impl Session<'_> {
     /// # Errors
     /// [`ApiError::NotFound`] when the host does not have the model.
     pub async fn show(&self, model: &str) -> Result<ShowResponse, ApiError> {
-        let request = self
-            .request(Method::POST, "/api/show")
-            .json(&serde_json::json!({ "model": model }))?;
-        json(
-            request.harmless().send().await?,
-            &self.base().to_string(),
-            Bounds::LOOK_UP,
-        )
-        .await
+        let request = self.request(Method::POST, "/api/show").json(&serde_json::json!({ "model": model }))?;
+        json(request.harmless().send().await?, &self.base().to_string(), Bounds::LOOK_UP).await
     }
 
     /// `POST /api/generate`, streamed. `timeout` bounds each wait (`None`: a model may take as long as it takes).
@@ -144,34 +131,21 @@ impl Session<'_> {
     ///
     /// # Errors
     /// What the host answers before the stream begins.
-    pub async fn pull(&self, model: &str, insecure: bool) -> Result<LineStream, ApiError> {
+    pub async fn pull(&self, model: &str, insecure: bool, timeout: Option<Duration>) -> Result<LineStream, ApiError> {
         let body = serde_json::json!({ "model": model, "insecure": insecure });
-        self.stream("/api/pull", &body, None).await
+        self.stream("/api/pull", &body, timeout).await
     }
 
     /// `POST /api/embed`: the vector, as the JSON array that the host sent.
     ///
     /// # Errors
     /// [`ApiError::Protocol`] when the answer holds no vector.
-    pub async fn embed(
-        &self,
-        body: &EmbedRequest<'_>,
-        timeout: Option<Duration>,
-    ) -> Result<Box<RawValue>, ApiError> {
+    pub async fn embed(&self, body: &EmbedRequest<'_>, timeout: Option<Duration>) -> Result<Box<RawValue>, ApiError> {
         let host = self.base().to_string();
-        let response = self
-            .request(Method::POST, "/api/embed")
-            .json(body)?
-            .streaming(timeout)
-            .send()
-            .await?;
+        let response = self.request(Method::POST, "/api/embed").json(body)?.streaming(timeout).send().await?;
         let answer: EmbedResponse = json(response, &host, Bounds::inference(timeout)).await?;
         let reason = "it holds no embedding".to_owned();
-        answer
-            .embeddings
-            .into_iter()
-            .next()
-            .ok_or(ApiError::Protocol { host, reason })
+        answer.embeddings.into_iter().next().ok_or(ApiError::Protocol { host, reason })
     }
 
     async fn stream(
@@ -180,13 +154,7 @@ impl Session<'_> {
         body: &impl Serialize,
         timeout: Option<Duration>,
     ) -> Result<LineStream, ApiError> {
-        let response = self
-            .request(Method::POST, path)
-            .json(body)?
-            .streaming(timeout)
-            .without_chunks()
-            .send()
-            .await?;
+        let response = self.request(Method::POST, path).json(body)?.streaming(timeout).without_chunks().send().await?;
         Ok(LineStream::new(response, self.base().to_string(), timeout))
     }
 }
@@ -201,10 +169,7 @@ mod tests {
         assert!(show(r#"{"capabilities":["vision"]}"#).takes_media());
         assert!(show(r#"{"projector_info":{"a":1}}"#).takes_media());
         assert!(show(r#"{"model_info":{"llama.vision.blocks":1}}"#).takes_media());
-        assert!(
-            !show(r#"{"model_info":{"llama.blocks":1},"capabilities":["completion"]}"#)
-                .takes_media()
-        );
+        assert!(!show(r#"{"model_info":{"llama.blocks":1},"capabilities":["completion"]}"#).takes_media());
         assert!(!show("{}").takes_media());
     }
 
@@ -220,9 +185,6 @@ mod tests {
             keep_alive: None,
             think: Some(&Think::Level("high".into())),
         };
-        assert_eq!(
-            serde_json::to_string(&request).unwrap(),
-            r#"{"model":"m","prompt":"hi","think":"high"}"#
-        );
+        assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"model":"m","prompt":"hi","think":"high"}"#);
     }
 }

@@ -33,10 +33,7 @@ impl Default for LineBuffer {
 impl LineBuffer {
     /// A buffer that refuses lines of more than `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self {
-            rest: BytesMut::new(),
-            limit,
-        }
+        Self { rest: BytesMut::new(), limit }
     }
 
     /// Takes bytes and gives back the lines that they complete.
@@ -83,10 +80,7 @@ pub struct Batch(Bytes);
 impl Batch {
     /// The lines that hold something besides white space.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.0
-            .split(|&byte| byte == b'\n')
-            .map(<[u8]>::trim_ascii)
-            .filter(|line| !line.is_empty())
+        self.0.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
     }
 }
 
@@ -103,13 +97,7 @@ pub struct LineStream {
 impl LineStream {
     /// Reads the body of `response`; `timeout` bounds each wait for more of it.
     pub(super) fn new(response: Response, host: String, timeout: Option<Duration>) -> Self {
-        Self {
-            batches: pump(response),
-            lines: LineBuffer::default(),
-            host,
-            timeout,
-            ended: false,
-        }
+        Self { batches: pump(response), lines: LineBuffer::default(), host, timeout, ended: false }
     }
 
     /// The host that is being read from.
@@ -129,34 +117,27 @@ impl LineStream {
         }
         let received = match self.timeout {
             None => self.batches.recv().await,
-            Some(limit) => tokio::time::timeout(limit, self.batches.recv())
-                .await
-                .map_err(|_| ApiError::Unreachable {
+            Some(limit) => {
+                tokio::time::timeout(limit, self.batches.recv()).await.map_err(|_| ApiError::Unreachable {
                     host: self.host.clone(),
                     reason: format!("nothing more came for {}", seconds(limit)),
                     kind: Unreachable::Timeout,
-                })?,
+                })?
+            }
         };
         match received {
             None => {
                 self.ended = true;
                 Ok(Some(self.lines.finish()))
             }
-            Some(Ok(bytes)) => {
-                self.lines
-                    .push(bytes)
-                    .map(Some)
-                    .map_err(|error| ApiError::Protocol {
-                        host: self.host.clone(),
-                        reason: error.to_string(),
-                    })
-            }
+            Some(Ok(bytes)) => self
+                .lines
+                .push(bytes)
+                .map(Some)
+                .map_err(|error| ApiError::Protocol { host: self.host.clone(), reason: error.to_string() }),
             Some(Err(error)) => {
                 self.ended = true;
-                Err(ApiError::Cut {
-                    host: self.host.clone(),
-                    reason: innermost(&error),
-                })
+                Err(ApiError::Cut { host: self.host.clone(), reason: innermost(&error) })
             }
         }
     }
@@ -182,14 +163,7 @@ mod tests {
     #[test]
     fn gives_a_line_as_soon_as_it_is_complete() {
         let mut buffer = LineBuffer::default();
-        assert_eq!(
-            buffer
-                .push(Bytes::from_static(b"{\"a\":1"))
-                .unwrap()
-                .lines()
-                .count(),
-            0
-        );
+        assert_eq!(buffer.push(Bytes::from_static(b"{\"a\":1")).unwrap().lines().count(), 0);
         let batch = buffer.push(Bytes::from_static(b"}\n{\"b\"")).unwrap();
         assert_eq!(batch.lines().collect::<Vec<_>>(), [b"{\"a\":1}"]);
     }

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Version};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use super::body::{error_message, read_limited};
+use super::body::{ErrorBody, error_body, read_limited};
 use super::credential::Credential;
+use super::dates::{retry_after, skew};
 use super::error::{ApiError, Unreachable, seconds};
-use super::skew::skew;
 use super::transport::Transport;
 use crate::address::{BaseUrl, Scheme};
 use crate::identity::Challenge;
@@ -47,12 +47,7 @@ impl<'t> Session<'t> {
         if !credential.is_none() {
             Self::may_carry_credential(&base, allow_insecure_http)?;
         }
-        Ok(Self {
-            transport,
-            base,
-            credential,
-            now,
-        })
+        Ok(Self { transport, base, credential, now })
     }
 
     /// Whether a credential may be sent to `base` at all, asked before one is made.
@@ -62,9 +57,7 @@ impl<'t> Session<'t> {
     pub fn may_carry_credential(base: &BaseUrl, allow_insecure_http: bool) -> Result<(), ApiError> {
         let exposed = base.scheme() == Scheme::Http && !base.is_loopback();
         if exposed && !allow_insecure_http {
-            return Err(ApiError::InsecureHttp {
-                host: base.to_string(),
-            });
+            return Err(ApiError::InsecureHttp { host: base.to_string() });
         }
         Ok(())
     }
@@ -81,12 +74,12 @@ impl<'t> Session<'t> {
 
     /// The same host, without the credential.
     pub fn unsigned(&self) -> Session<'t> {
-        Session {
-            transport: self.transport,
-            base: self.base.clone(),
-            credential: Credential::None,
-            now: self.now,
-        }
+        Session { transport: self.transport, base: self.base.clone(), credential: Credential::None, now: self.now }
+    }
+
+    /// The same host with another credential. Where this one may be sent, so may that.
+    pub(super) fn with_credential(&self, credential: Credential) -> Self {
+        Session { transport: self.transport, base: self.base.clone(), credential, now: self.now }
     }
 
     /// A request to `path` (which begins with `/`).
@@ -163,15 +156,10 @@ impl Request<'_, '_> {
         loop {
             match self.send_once(self.version).await {
                 // Some proxies take HTTP/1.1 only, and say so before they do anything.
-                Err(ApiError::Status {
-                    status: 426 | 505, ..
-                }) if self.version == Version::HTTP_10 => {
+                Err(ApiError::Status { status: 426 | 505, .. }) if self.version == Version::HTTP_10 => {
                     return self.send_once(Version::HTTP_11).await;
                 }
-                Err(ApiError::Unreachable {
-                    kind: Unreachable::Closed,
-                    ..
-                }) if tries_left > 0 => tries_left -= 1,
+                Err(ApiError::Unreachable { kind: Unreachable::Closed, .. }) if tries_left > 0 => tries_left -= 1,
                 other => return other,
             }
         }
@@ -181,14 +169,9 @@ impl Request<'_, '_> {
         let session = self.session;
         let client = session.transport.client(&session.base)?;
         let (url, authorization) = self.authenticate()?;
-        let mut request = client
-            .request(self.method.clone(), url)
-            .version(version)
-            .header(ACCEPT, self.accept);
+        let mut request = client.request(self.method.clone(), url).version(version).header(ACCEPT, self.accept);
         if let Some(body) = &self.body {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         } else if self.method == Method::POST {
             // Without a body there would be no Content-Length, which some proxies ask for.
             request = request.body(Vec::new());
@@ -198,18 +181,12 @@ impl Request<'_, '_> {
         }
         tracing::debug!(method = %self.method, host = %session.base, path = %self.path, credential = ?session.credential, "request");
         let sent = match self.timeout {
-            Some(limit) => tokio::time::timeout(limit, request.send())
-                .await
-                .map_err(|_| {
-                    session.unreachable(
-                        Unreachable::Timeout,
-                        format!("no answer within {}", seconds(limit)),
-                    )
-                })?,
+            Some(limit) => tokio::time::timeout(limit, request.send()).await.map_err(|_| {
+                session.unreachable(Unreachable::Timeout, format!("no answer within {}", seconds(limit)))
+            })?,
             None => request.send().await,
         };
-        let response =
-            sent.map_err(|error| ApiError::of_transport(session.base.to_string(), &error))?;
+        let response = sent.map_err(|error| ApiError::of_transport(session.base.to_string(), &error))?;
         tracing::debug!(status = response.status().as_u16(), "answer");
         session.check(response).await
     }
@@ -220,22 +197,14 @@ impl Request<'_, '_> {
         let url = session.base.join(&self.path);
         let (url, value) = match &session.credential {
             Credential::None => return Ok((url, None)),
-            Credential::ApiKey(key) => (
-                url,
-                HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())),
-            ),
+            Credential::ApiKey(key) => (url, HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))),
             Credential::Device(key) => {
                 let ts = (session.now)();
                 let header = key.authorize(&Challenge::new(self.method.as_str(), &self.path, ts));
-                (
-                    format!("{url}?ts={ts}"),
-                    HeaderValue::from_str(header.expose()),
-                )
+                (format!("{url}?ts={ts}"), HeaderValue::from_str(header.expose()))
             }
         };
-        let mut value = value.map_err(|_| ApiError::Unsendable {
-            host: session.base.to_string(),
-        })?;
+        let mut value = value.map_err(|_| ApiError::Unsendable { host: session.base.to_string() })?;
         value.set_sensitive(true);
         Ok((url, Some(value)))
     }
@@ -243,11 +212,7 @@ impl Request<'_, '_> {
 
 impl Session<'_> {
     fn unreachable(&self, kind: Unreachable, reason: String) -> ApiError {
-        ApiError::Unreachable {
-            host: self.base.to_string(),
-            reason,
-            kind,
-        }
+        ApiError::Unreachable { host: self.base.to_string(), reason, kind }
     }
 
     async fn check(&self, response: Response) -> Result<Response, ApiError> {
@@ -256,48 +221,28 @@ impl Session<'_> {
             return Ok(response);
         }
         let host = self.base.to_string();
-        let header = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-        };
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         if status.is_redirection() {
-            let location = header(LOCATION.as_str())
-                .unwrap_or("an address it does not name")
-                .to_owned();
+            let location = header(LOCATION.as_str()).unwrap_or("an address it does not name").to_owned();
             return Err(ApiError::Redirect { host, location });
         }
-        let retry_after = header(RETRY_AFTER.as_str())
-            .and_then(|value| value.trim().parse().ok())
-            .map(Duration::from_secs);
-        let skew = skew(response.headers(), (self.now)());
+        let now = (self.now)();
+        let (retry_after, skew) = (retry_after(response.headers(), now), skew(response.headers(), now));
         let had_credential = self.has_credential();
         let gateway = header(GATEWAY_HEADER).map(str::to_owned);
-        let body = read_limited(response).await;
-        let (message, signin_url) = error_message(&body, status);
+        let (body, complete) = read_limited(response).await;
+        let ErrorBody { message, signin_url, recognised } = error_body(&body, status);
+        let recognised = recognised && complete;
         Err(match status {
-            StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
-                host,
-                message,
-                signin_url,
-                had_credential,
-                gateway,
-                skew,
-            },
-            StatusCode::FORBIDDEN => ApiError::Forbidden { host, message },
-            StatusCode::NOT_FOUND => ApiError::NotFound { host, message },
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => ApiError::TryLater {
-                host,
-                status: status.as_u16(),
-                message,
-                retry_after,
-            },
-            _ => ApiError::Status {
-                host,
-                status: status.as_u16(),
-                message,
-            },
+            StatusCode::UNAUTHORIZED => {
+                ApiError::Unauthorized { host, message, signin_url, had_credential, gateway, recognised, skew }
+            }
+            StatusCode::FORBIDDEN => ApiError::Forbidden { host, message, had_credential },
+            StatusCode::NOT_FOUND => ApiError::NotFound { host, message, recognised },
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                ApiError::TryLater { host, status: status.as_u16(), message, retry_after }
+            }
+            _ => ApiError::Status { host, status: status.as_u16(), message },
         })
     }
 }

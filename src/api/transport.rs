@@ -5,9 +5,11 @@
 //! carry a credential off the machine in the clear.
 
 use std::cell::OnceCell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
 use super::error::{ApiError, innermost};
@@ -35,10 +37,7 @@ pub struct Transport {
 impl Transport {
     /// A transport that has not connected to anything yet.
     pub fn new(options: TransportOptions) -> Self {
-        Self {
-            options,
-            ..Self::default()
-        }
+        Self { options, ..Self::default() }
     }
 
     /// The client for a host.
@@ -67,11 +66,13 @@ impl Transport {
         }
         if base.is_loopback() {
             builder = builder.no_proxy();
+            if !https {
+                builder = builder.dns_resolver(Loopback);
+            }
         }
-        let client = builder.build().map_err(|error| ApiError::NoAuthorities {
-            host: base.to_string(),
-            reason: innermost(&error),
-        })?;
+        let client = builder
+            .build()
+            .map_err(|error| ApiError::NoAuthorities { host: base.to_string(), reason: innermost(&error) })?;
         Ok(cell.get_or_init(|| client))
     }
 
@@ -79,13 +80,9 @@ impl Transport {
         let Some(path) = &self.options.ca_cert else {
             return Ok(None);
         };
-        let problem = |reason: String| ApiError::CaFile {
-            path: path.display().to_string(),
-            reason,
-        };
+        let problem = |reason: String| ApiError::CaFile { path: path.display().to_string(), reason };
         let pem = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
-        let certificates =
-            Certificate::from_pem_bundle(&pem).map_err(|error| problem(error.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| problem(error.to_string()))?;
         if certificates.is_empty() {
             return Err(problem("it holds no certificate in PEM form".to_owned()));
         }
@@ -103,4 +100,17 @@ fn common() -> ClientBuilder {
         .retry(reqwest::retry::never())
         .referer(false)
         .tcp_nodelay(true)
+}
+
+/// `localhost` and the names below it are this machine, whatever a hosts file or a name server says (RFC 6761 §6.3): credentials
+/// go there over plain http.
+struct Loopback;
+
+impl Resolve for Loopback {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        // The port is the URL's: the resolver's own is not looked at.
+        let addresses: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
 }

@@ -25,11 +25,7 @@ pub struct Renderer {
 impl Renderer {
     /// For a new answer.
     pub fn new(options: RenderOptions) -> Self {
-        Self {
-            options,
-            thinking: false,
-            line_ended: false,
-        }
+        Self { options, thinking: false, line_ended: false }
     }
 
     /// Writes what the event adds to the answer.
@@ -47,9 +43,7 @@ impl Renderer {
             Event::ToolCall { name, arguments } => {
                 self.end_thinking(out)?;
                 out.tone(Tone::Faint)?;
-                out.write(&format!(
-                    "[call of a function that is not offered here: {name} {arguments}]\n"
-                ))?;
+                out.write(&format!("[call of a function that is not offered here: {name} {arguments}]\n"))?;
                 out.tone(Tone::Plain)
             }
         }
@@ -107,10 +101,7 @@ mod tests {
     use crate::ui::{OutputOptions, Printer, PrinterOptions, TerminalState};
 
     fn rendered(terminal: bool, options: RenderOptions, events: &[Event<'_>]) -> String {
-        let state = TerminalState {
-            stdout: terminal,
-            ..TerminalState::default()
-        };
+        let state = TerminalState { stdout: terminal, ..TerminalState::default() };
         let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), state);
         let mut output = printer.output(OutputOptions::default());
         let mut renderer = Renderer::new(options);
@@ -132,54 +123,27 @@ mod tests {
 
     #[test]
     fn frames_thinking() {
-        let events = [
-            think("Let me"),
-            say(""),
-            think(" see"),
-            say("Yes"),
-            say("."),
-        ];
+        let events = [think("Let me"), say(""), think(" see"), say("Yes"), say(".")];
         let shown = RenderOptions::default();
-        assert_eq!(
-            rendered(false, shown, &events),
-            "Thinking...\nLet me see\n...done thinking.\n\nYes.\n\n"
-        );
+        assert_eq!(rendered(false, shown, &events), "Thinking...\nLet me see\n...done thinking.\n\nYes.\n\n");
         assert_eq!(
             rendered(true, shown, &events),
             "\x1b[2mThinking...\nLet me see\n...done thinking.\n\n\x1b[0mYes.\n\n"
         );
-        assert_eq!(
-            rendered(
-                false,
-                RenderOptions {
-                    hide_thinking: true
-                },
-                &events
-            ),
-            "Yes.\n\n"
-        );
+        assert_eq!(rendered(false, RenderOptions { hide_thinking: true }, &events), "Yes.\n\n");
     }
 
     #[test]
     fn thinking_that_ends_its_line_or_has_no_answer() {
         let shown = RenderOptions::default();
-        assert_eq!(
-            rendered(false, shown, &[think("a\n"), say("b")]),
-            "Thinking...\na\n...done thinking.\n\nb\n\n"
-        );
+        assert_eq!(rendered(false, shown, &[think("a\n"), say("b")]), "Thinking...\na\n...done thinking.\n\nb\n\n");
         assert_eq!(rendered(false, shown, &[think("a")]), "Thinking...\na\n\n");
-        assert_eq!(
-            rendered(true, shown, &[think("a")]),
-            "\x1b[2mThinking...\na\x1b[0m\n\n"
-        );
+        assert_eq!(rendered(true, shown, &[think("a")]), "\x1b[2mThinking...\na\x1b[0m\n\n");
     }
 
     #[test]
     fn an_interrupted_answer_keeps_what_was_printed() {
-        let state = TerminalState {
-            stdout: true,
-            ..TerminalState::default()
-        };
+        let state = TerminalState { stdout: true, ..TerminalState::default() };
         let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), state);
         let mut output = printer.output(OutputOptions::default());
         let mut renderer = Renderer::new(RenderOptions::default());

@@ -9,38 +9,22 @@ use std::fmt::Write as _;
 #[serde(default)]
 pub struct Timings {
     /// From the request's arrival to the end of the answer, in nanoseconds.
-    #[serde(
-        rename = "total_duration",
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "total_duration", deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub total_duration_ns: Option<u64>,
     /// To load the model, in nanoseconds.
-    #[serde(
-        rename = "load_duration",
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "load_duration", deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub load_duration_ns: Option<u64>,
     /// Tokens in the prompt.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub prompt_eval_count: Option<u64>,
     /// To read the prompt, in nanoseconds.
-    #[serde(
-        rename = "prompt_eval_duration",
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "prompt_eval_duration", deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub prompt_eval_duration_ns: Option<u64>,
     /// Tokens in the answer.
     #[serde(deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub eval_count: Option<u64>,
     /// To write the answer, in nanoseconds.
-    #[serde(
-        rename = "eval_duration",
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "eval_duration", deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub eval_duration_ns: Option<u64>,
 }
 
@@ -57,12 +41,8 @@ impl Timings {
             let _ = writeln!(text, "{label:<21} {value}");
         };
         let some = |value: Option<u64>| value.filter(|&n| n > 0);
-        let rate = |count: Option<u64>, ns: u64| {
-            format!(
-                "{:.2} tokens/s",
-                count.unwrap_or(0) as f64 / (ns as f64 / 1e9)
-            )
-        };
+        let rate =
+            |count: Option<u64>, ns: u64| format!("{:.2} tokens/s", count.unwrap_or(0) as f64 / (ns as f64 / 1e9));
         if let Some(ns) = some(self.total_duration_ns) {
             line("total duration:", duration(ns));
         }
@@ -153,17 +133,10 @@ mod tests {
 
     #[test]
     fn odd_measurements_are_left_out() {
-        let timings: Timings = serde_json::from_str(
-            r#"{"total_duration":-1,"eval_count":"many","load_duration":null,"eval_duration":0}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            timings,
-            Timings {
-                eval_duration_ns: Some(0),
-                ..Timings::default()
-            }
-        );
+        let timings: Timings =
+            serde_json::from_str(r#"{"total_duration":-1,"eval_count":"many","load_duration":null,"eval_duration":0}"#)
+                .unwrap();
+        assert_eq!(timings, Timings { eval_duration_ns: Some(0), ..Timings::default() });
         assert_eq!(timings.report(), "");
     }
 }

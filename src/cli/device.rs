@@ -69,6 +69,9 @@ pub struct DeviceRotate {
     /// Show the link as a QR code, for a phone
     #[arg(long)]
     pub qr: bool,
+    /// Do not ask for confirmation
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `ollama-auth device revoke`

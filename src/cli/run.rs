@@ -108,34 +108,15 @@ mod tests {
         assert_eq!(args.think, Some(ThinkArg::Switch(true)));
         assert_eq!(args.prompt, ["hello", "there"]);
         assert!(args.hidethinking);
-        assert_eq!(
-            run(&["m", "--think=high"]).unwrap().think,
-            Some(ThinkArg::Level("high".into()))
-        );
+        assert_eq!(run(&["m", "--think=high"]).unwrap().think, Some(ThinkArg::Level("high".into())));
         assert!(run(&["m", "--think=hard"]).is_err());
-        assert_eq!(
-            run(&["m", "--truncate=false", "x"]).unwrap().truncate,
-            Some(false)
-        );
+        assert_eq!(run(&["m", "--truncate=false", "x"]).unwrap().truncate, Some(false));
     }
 
     #[test]
     fn options_are_typed_as_json_where_they_can_be() {
-        let args = run(&[
-            "m",
-            "--option",
-            "temperature=0.5",
-            "--option",
-            "stop=\"a\"",
-            "--option",
-            "x=y z",
-        ])
-        .unwrap();
-        let values: Vec<_> = args
-            .option
-            .iter()
-            .map(|option| option.value.to_string())
-            .collect();
+        let args = run(&["m", "--option", "temperature=0.5", "--option", "stop=\"a\"", "--option", "x=y z"]).unwrap();
+        let values: Vec<_> = args.option.iter().map(|option| option.value.to_string()).collect();
         assert_eq!(values, ["0.5", "\"a\"", "\"y z\""]);
         assert!(run(&["m", "--option", "temperature"]).is_err());
     }

@@ -28,6 +28,9 @@ pub struct SigninArgs {
     /// Sign in the Ollama server's own key instead of this device
     #[arg(long, conflicts_with = "device_name")]
     pub server: bool,
+    /// Takes what somebody typed behind `--with-api-key`, so that it is not repeated in an error.
+    #[arg(hide = true, allow_hyphen_values = true)]
+    pub stray: Vec<std::ffi::OsString>,
 }
 
 /// `ollama-auth signout`

@@ -17,11 +17,7 @@ impl FromStr for SpanArg {
         let problem = || "it is a time such as 30s, 10m or 1h30m".to_owned();
         let span: SignedDuration = text.parse().map_err(|_| problem())?;
         let span = Duration::try_from(span).map_err(|_| problem())?;
-        if span.is_zero() {
-            Err(problem())
-        } else {
-            Ok(Self(span))
-        }
+        if span.is_zero() { Err(problem()) } else { Ok(Self(span)) }
     }
 }
 
@@ -36,9 +32,8 @@ impl FromStr for KeepAlive {
         if let Ok(seconds) = text.parse::<i64>() {
             return Ok(Self(format!("{seconds}s")));
         }
-        let span: SignedDuration = text
-            .parse()
-            .map_err(|_| "it is a time such as 30s, 5m or 1h30m, or -1 for ever".to_owned())?;
+        let span: SignedDuration =
+            text.parse().map_err(|_| "it is a time such as 30s, 5m or 1h30m, or -1 for ever".to_owned())?;
         Ok(Self(format!("{}s", span.as_secs_f64())))
     }
 }
@@ -56,18 +51,13 @@ impl FromStr for ModelOption {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text
-            .split_once('=')
-            .ok_or("it is NAME=VALUE, such as temperature=0.5")?;
+        let (name, value) = text.split_once('=').ok_or("it is NAME=VALUE, such as temperature=0.5")?;
         let name = name.trim();
         if name.is_empty() {
             return Err("the name is missing".to_owned());
         }
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        Ok(Self {
-            name: name.to_owned(),
-            value,
-        })
+        Ok(Self { name: name.to_owned(), value })
     }
 }
 

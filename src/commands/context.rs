@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::address::BaseUrl;
-use crate::api::{Credential, Session, looks_like_ollama_com_key};
+use crate::api::{AccountHost, Credential, HostKind, Session, looks_like_ollama_com_key};
 use crate::app::App;
 use crate::exit::{Exit, Problem};
 use crate::identity::DeviceKey;
 use crate::profile::{
-    Audience, CredentialInputs, CredentialSource, HostInputs, Profile, Profiles, Target, Withheld,
-    choose_credential, choose_host, entry_id,
+    Audience, CredentialInputs, CredentialSource, HostInputs, Profile, Profiles, Target, Withheld, choose_credential,
+    choose_host, entry_id,
 };
 use crate::vault::{EntryKind, StoreKind};
 
@@ -51,13 +51,8 @@ impl Context {
         if let Some(profile) = &profile
             && profile.url.origin() != target.url.origin()
         {
-            let message = format!(
-                "the profile {:?} is for {}, not for {}",
-                target.profile, profile.url, target.url
-            );
-            return Err(Problem::new(Exit::Usage, message)
-                .hint("name another profile, or leave --host out")
-                .into());
+            let message = format!("the profile {:?} is for {}, not for {}", target.profile, profile.url, target.url);
+            return Err(Problem::new(Exit::Usage, message).hint("name another profile, or leave --host out").into());
         }
         let (source, withheld) = choose_credential(&CredentialInputs {
             url: &target.url,
@@ -67,12 +62,7 @@ impl Context {
             env_key_is_ollama_coms: env_key.is_some_and(looks_like_ollama_com_key),
             allow_insecure_http: app.global.allow_insecure_http,
         });
-        Ok(Self {
-            target,
-            profile,
-            source,
-            withheld,
-        })
+        Ok(Self { target, profile, source, withheld })
     }
 
     /// The host.
@@ -97,74 +87,80 @@ impl Context {
     }
 
     /// A session with a credential of the caller's.
-    pub fn session_with<'a>(
-        &self,
-        app: &'a App,
-        credential: Credential,
-    ) -> anyhow::Result<Session<'a>> {
+    pub fn session_with<'a>(&self, app: &'a App, credential: Credential) -> anyhow::Result<Session<'a>> {
         let allow = app.global.allow_insecure_http;
-        Ok(Session::new(
-            &app.transport,
-            self.url().clone(),
-            credential,
-            allow,
-            app.now,
-        )?)
+        Ok(Session::new(&app.transport, self.url().clone(), credential, allow, app.now)?)
     }
 
     async fn credential(&self, app: &App) -> anyhow::Result<Credential> {
         match (&self.source, &self.profile) {
-            (CredentialSource::Environment, _) => Ok(app
-                .env
-                .api_key
-                .clone()
-                .map_or(Credential::None, Credential::ApiKey)),
-            (CredentialSource::ProfileKey, Some(profile)) => Ok(Credential::ApiKey(
-                api_key(app, &self.target.profile, profile).await?,
-            )),
-            (CredentialSource::ProfileDevice, Some(profile)) => Ok(Credential::Device(Arc::new(
-                device_key(app, &self.target.profile, profile).await?,
-            ))),
+            (CredentialSource::Environment, _) => {
+                Ok(app.env.api_key.clone().map_or(Credential::None, Credential::ApiKey))
+            }
+            (CredentialSource::ProfileKey, Some(profile)) => {
+                Ok(Credential::ApiKey(api_key(app, &self.target.profile, profile).await?))
+            }
+            (CredentialSource::ProfileDevice, Some(profile)) => {
+                Ok(Credential::Device(Arc::new(device_key(app, &self.target.profile, profile).await?)))
+            }
             _ => Ok(Credential::None),
         }
     }
 }
 
-/// The profile's device key, from the store that its record names.
+/// Why a stored secret cannot be used.
+pub enum KeyTrouble {
+    /// It is not there (any more): signing in again mends it.
+    Gone(Problem),
+    /// The store holds another device key than the one on record.
+    Mismatch(Problem, Box<DeviceKey>),
+    /// The store cannot be asked now.
+    Failed(anyhow::Error),
+}
+
+impl From<KeyTrouble> for anyhow::Error {
+    fn from(trouble: KeyTrouble) -> Self {
+        match trouble {
+            KeyTrouble::Gone(problem) | KeyTrouble::Mismatch(problem, _) => problem.into(),
+            KeyTrouble::Failed(error) => error,
+        }
+    }
+}
+
+/// The profile's device key, from the store that its record names. Where a rotation was cut short while the new key was taken
+/// into use, that may be the successor already; the rotation goes on from there when it is run again.
 ///
 /// # Errors
 /// When it has none, when the store does not give it, when it is not the key of the record.
-pub async fn device_key(app: &App, name: &str, profile: &Profile) -> anyhow::Result<DeviceKey> {
+pub async fn device_key(app: &App, name: &str, profile: &Profile) -> Result<DeviceKey, KeyTrouble> {
     let Some(record) = &profile.device else {
         let message = format!("the profile {name:?} has no device key");
-        return Err(Problem::new(Exit::SignIn, message)
-            .hint(sign_in(&profile.url))
-            .into());
+        return Err(KeyTrouble::Gone(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url))));
     };
     let pem = stored(app, EntryKind::DeviceKey, record.store, name, profile).await?;
-    let key = DeviceKey::from_openssh(secrecy::ExposeSecret::expose_secret(&pem), None)
-        .with_context(|| format!("the device key of {name:?} in the {} store", record.store))?;
-    if *key.public() != record.public_key {
-        let message = format!(
-            "the {} store holds another device key for {name:?} ({}) than the one that was stored ({})",
-            record.store,
-            key.public().fingerprint(),
-            record.public_key.fingerprint(),
-        );
-        return Err(Problem::new(Exit::Failed, message)
-            .hint(sign_in(&profile.url))
-            .into());
+    let key = DeviceKey::from_openssh(pem.expose_secret(), None)
+        .with_context(|| format!("the device key of {name:?} in the {} store", record.store))
+        .map_err(KeyTrouble::Failed)?;
+    if *key.public() == record.public_key || record.next.as_ref() == Some(key.public()) {
+        return Ok(key);
     }
-    Ok(key)
+    let message = format!(
+        "the {} store holds another device key for {name:?} ({}) than the one that was stored ({})",
+        record.store,
+        key.public().fingerprint(),
+        record.public_key.fingerprint(),
+    );
+    Err(KeyTrouble::Mismatch(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url)), Box::new(key)))
 }
 
 /// The profile's API key, from the store that its record names.
-pub async fn api_key(app: &App, name: &str, profile: &Profile) -> anyhow::Result<SecretString> {
+///
+/// # Errors
+/// When it has none, when the store does not give it.
+pub async fn api_key(app: &App, name: &str, profile: &Profile) -> Result<SecretString, KeyTrouble> {
     let Some(record) = &profile.api_key else {
         let message = format!("the profile {name:?} has no API key");
-        return Err(Problem::new(Exit::SignIn, message)
-            .hint(sign_in(&profile.url))
-            .into());
+        return Err(KeyTrouble::Gone(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url))));
     };
     stored(app, EntryKind::ApiKey, record.store, name, profile).await
 }
@@ -175,19 +171,40 @@ async fn stored(
     store: StoreKind,
     name: &str,
     profile: &Profile,
-) -> anyhow::Result<SecretString> {
-    let found = app.vault.get(store, &entry_id(kind, name, profile)).await?;
-    found.ok_or_else(|| {
-        let what = match kind {
-            EntryKind::ApiKey => "API key",
-            _ => "device key",
-        };
-        let message =
-            format!("the {what} of the profile {name:?} is not in the {store} store any more");
-        Problem::new(Exit::SignIn, message)
-            .hint(sign_in(&profile.url))
-            .into()
+) -> Result<SecretString, KeyTrouble> {
+    let found = app.vault.get(store, &entry_id(kind, name, profile)).await;
+    found.map_err(|error| KeyTrouble::Failed(error.into()))?.ok_or_else(|| {
+        let what = if kind == EntryKind::ApiKey { "API key" } else { "device key" };
+        let message = format!("the {what} of the profile {name:?} is not in the {store} store any more");
+        KeyTrouble::Gone(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url)))
     })
+}
+
+/// The proof that a host keeps accounts, without which no device is disconnected there.
+///
+/// # Errors
+/// Exit 1 for every other kind of host, with what to do instead.
+pub async fn account_host(session: &Session<'_>) -> anyhow::Result<AccountHost> {
+    let host = session.base();
+    match session.host_kind().await? {
+        HostKind::AccountHost(proof) => Ok(proof),
+        HostKind::StockServer => {
+            let message = format!(
+                "{host} is an Ollama server without accounts: it has one key of its own and asks no caller for a credential"
+            );
+            let hint = format!(
+                "to sign in that server: ollama-auth signin --server --host {host}\nto sign in this device to ollama.com: ollama-auth signin --host ollama.com"
+            );
+            Err(Problem::new(Exit::Failed, message).hint(hint).into())
+        }
+        HostKind::Other(how) => {
+            let message = format!("{host} is no host with Ollama accounts: {how}");
+            let hint = format!(
+                "check the address; for a host that takes an API key: ollama-auth signin --with-api-key --host {host}"
+            );
+            Err(Problem::new(Exit::Failed, message).hint(hint).into())
+        }
+    }
 }
 
 /// The advice to sign in to a host.
@@ -209,9 +226,7 @@ pub fn withheld_note(withheld: Withheld, url: &BaseUrl) -> String {
             )
         }
         Withheld::PlainHttp => {
-            format!(
-                "OLLAMA_API_KEY is not sent to {url} over plain http: use https, or pass --allow-insecure-http"
-            )
+            format!("OLLAMA_API_KEY is not sent to {url} over plain http: use https, or pass --allow-insecure-http")
         }
     }
 }

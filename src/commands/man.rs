@@ -15,8 +15,7 @@ pub fn run(app: &App, folder: Option<PathBuf>) -> anyhow::Result<Exit> {
     match folder {
         None => app.printer.bytes(&page(command)?)?,
         Some(folder) => {
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
+            std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
             write_all(&folder, command, None)?;
         }
     }
@@ -35,14 +34,10 @@ fn write_all(folder: &Path, command: clap::Command, parent: Option<&str>) -> any
         Some(parent) => format!("{parent}-{}", command.get_name()),
         None => command.get_name().to_owned(),
     };
-    let mut built = command
-        .clone()
-        .name(name.clone())
-        .display_name(name.clone());
+    let mut built = command.clone().name(name.clone()).display_name(name.clone());
     built.build();
     let path = folder.join(format!("{name}.1"));
-    std::fs::write(&path, page(built)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::write(&path, page(built)?).with_context(|| format!("cannot write {}", path.display()))?;
     for child in command.get_subcommands() {
         write_all(folder, child.clone(), Some(&name))?;
     }

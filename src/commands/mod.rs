@@ -1,6 +1,7 @@
 //! One verb per file: options in, `Exit` out. Commands decide what to do and say; the layers below know how.
 
 mod completions;
+mod consent;
 mod context;
 mod device;
 mod man;

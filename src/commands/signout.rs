@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::context::device_key;
+use super::consent;
+use super::context::{Context, KeyTrouble, account_host, device_key};
 use super::signin::server::session_with_server;
-use crate::api::{ApiError, Credential, HostKind, Session};
+use super::store::{forget_for_good, secrets};
+use crate::api::{Credential, Disconnect, Session};
 use crate::app::App;
 use crate::cli::SignoutArgs;
 use crate::exit::{Exit, Problem};
-use crate::profile::{Audience, Profile, entry_id};
+use crate::identity::DeviceKey;
+use crate::profile::{Audience, Profile};
 use crate::vault::EntryKind;
 
 /// What happened to one profile.
@@ -33,25 +36,19 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
     }
     if args.all && (app.host.is_some() || app.global.profile.is_some()) {
         let message = "--all means every profile, so none can be named beside it";
-        return Err(Problem::new(Exit::Usage, message)
-            .hint("leave out --all, or --host and --profile")
-            .into());
+        return Err(Problem::new(Exit::Usage, message).hint("leave out --all, or --host and --profile").into());
     }
     let profiles = app.profiles.load()?;
     let names: Vec<String> = if args.all {
         profiles.profiles.keys().cloned().collect()
     } else {
-        let context = super::context::Context::decide(app, &profiles, Audience::Account)?;
+        let context = Context::decide(app, &profiles, Audience::Account)?;
         vec![context.target.profile]
     };
     let mut outcomes = Vec::new();
     let mut failure: Option<anyhow::Error> = None;
     for name in names {
-        let Some(profile) = profiles
-            .profiles
-            .get(&name)
-            .filter(|profile| has_anything(profile))
-        else {
+        let Some(profile) = profiles.profiles.get(&name).filter(|profile| has_anything(profile)) else {
             if !args.all {
                 app.printer.note(&format!("Not signed in ({name})."));
             }
@@ -69,8 +66,7 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
         }
     }
     if app.printer.is_json() {
-        app.printer
-            .json(&serde_json::json!({ "signed_out": outcomes }))?;
+        app.printer.json(&serde_json::json!({ "signed_out": outcomes }))?;
     } else if args.all && outcomes.is_empty() && failure.is_none() {
         app.printer.note("Not signed in anywhere.");
     }
@@ -81,177 +77,100 @@ fn has_anything(profile: &Profile) -> bool {
     profile.device.is_some() || profile.api_key.is_some()
 }
 
-async fn sign_out(
-    app: &App,
-    args: &SignoutArgs,
-    name: &str,
-    profile: &Profile,
-) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome {
-        profile: name.to_owned(),
-        host: profile.url.to_string(),
-        ..Outcome::default()
-    };
+async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome { profile: name.to_owned(), host: profile.url.to_string(), ..Outcome::default() };
     if profile.device.is_some() {
-        confirm_shared(app, args, name, profile)?;
+        consent::ask_about_shared_key(app, args.yes, name, profile).await?;
         outcome.disconnected = disconnect(app, args, name, profile).await?;
-        if !args.keep_key {
-            outcome.device_key_removed = remove(app, EntryKind::DeviceKey, name, profile).await?;
-        }
     }
-    if profile.api_key.is_some() && !args.keep_key {
-        outcome.api_key_forgotten = remove(app, EntryKind::ApiKey, name, profile).await?;
+    let _lock = app.lock_keys()?;
+    if !args.keep_key {
+        for (kind, _, store) in secrets(profile) {
+            let removed = forget_for_good(app, store, kind, name, profile).await?;
+            match kind {
+                EntryKind::ApiKey => outcome.api_key_forgotten = removed,
+                _ => outcome.device_key_removed = removed,
+            }
+        }
     }
     app.profiles.update(|profiles| {
-        let Some(profile) = profiles.profiles.get_mut(name) else {
-            return;
-        };
+        let Some(profile) = profiles.profiles.get_mut(name) else { return };
         profile.account = None;
-        if args.keep_key {
-            if let Some(device) = &mut profile.device {
-                device.connected = false;
-            }
-        } else {
+        if !args.keep_key {
             profile.device = None;
             profile.api_key = None;
+        } else if let Some(device) = &mut profile.device {
+            device.connected = false;
         }
     })?;
-    tell(app, args, profile);
+    tell(app, args, profile, &outcome);
     Ok(outcome)
 }
 
-/// A key that came from stock Ollama serves that installation too.
-fn confirm_shared(
-    app: &App,
-    args: &SignoutArgs,
-    name: &str,
-    profile: &Profile,
-) -> anyhow::Result<()> {
-    let Some(file) = profile
-        .device
-        .as_ref()
-        .and_then(|device| device.imported_from.as_ref())
-    else {
-        return Ok(());
-    };
-    let message = format!(
-        "the device key of {name:?} is shared with {}: signing out disconnects whatever else uses that file, such as the Ollama server",
-        file.display()
-    );
-    if args.yes {
-        app.printer.warn(&message);
-        return Ok(());
-    }
-    if !app.printer.is_interactive() {
-        return Err(Problem::new(Exit::Usage, message).hint("pass --yes to do it, or forget the key here alone with `ollama-auth profile remove`").into());
-    }
-    app.printer.warn(&message);
-    if app.printer.confirm("Disconnect it?", false)? {
-        Ok(())
-    } else {
-        Err(Problem::new(Exit::Failed, "nothing was changed").into())
-    }
-}
-
-/// `true` when the host no longer takes the key.
-async fn disconnect(
-    app: &App,
-    args: &SignoutArgs,
-    name: &str,
-    profile: &Profile,
-) -> anyhow::Result<bool> {
-    let attempt = async {
-        let key = Arc::new(device_key(app, name, profile).await?);
-        let credential = Credential::Device(key.clone());
-        let allow = app.global.allow_insecure_http;
-        let session = Session::new(
-            &app.transport,
-            profile.url.clone(),
-            credential,
-            allow,
-            app.now,
-        )?;
-        // A stock server would disconnect itself: the request goes to account hosts only.
-        if !matches!(session.host_kind().await?, HostKind::AccountHost { .. }) {
-            app.printer.warn(&format!(
-                "{} has no accounts (any more), so there is nothing to disconnect there",
-                profile.url
-            ));
+/// `true` when the host no longer takes the key. Every doubt keeps the key here, unless `--force` says otherwise.
+async fn disconnect(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) -> anyhow::Result<bool> {
+    let key = match device_key(app, name, profile).await {
+        Ok(key) => Arc::new(key),
+        // Nobody can sign the request any more.
+        Err(KeyTrouble::Gone(problem) | KeyTrouble::Mismatch(problem, _)) => {
+            let host = &profile.url;
+            app.printer.warn(&format!("{}; the device may still be connected at {host}", problem.message));
             return Ok(false);
         }
-        if !session.disconnect_device(key.public()).await? {
-            app.printer.note(&format!(
-                "{} did not know this device any more.",
-                profile.url
-            ));
-        }
-        anyhow::Ok(true)
+        Err(trouble) => return Err(trouble.into()),
     };
-    match attempt.await {
-        Ok(done) => Ok(done),
+    match disconnect_at_host(app, profile, &key).await {
+        Ok(Disconnect::Done) => Ok(true),
+        Ok(Disconnect::Unknown) => {
+            app.printer.note(&format!("{} did not know this device any more.", profile.url));
+            Ok(true)
+        }
         Err(error) => {
             let problem = Problem::of(&error);
-            // The key is lost here: nobody can sign the request.
-            if problem.exit == Exit::SignIn {
-                app.printer.warn(&format!(
-                    "{}; the device may still be connected at {}",
-                    problem.message, profile.url
-                ));
-                return Ok(false);
-            }
             if args.force {
-                app.printer.warn(&format!(
-                    "{}; the device stays connected at {} until it is removed there",
-                    problem.message, profile.url
-                ));
+                let host = &profile.url;
+                let stays = format!("the device stays connected at {host} until it is removed there");
+                app.printer.warn(&format!("{}; {stays}", problem.message));
                 return Ok(false);
             }
-            if error.chain().any(|cause| cause.is::<ApiError>()) {
-                let message = format!(
-                    "{}; still signed in, the key was left in place",
-                    problem.message
-                );
-                let hint = "try again later, or remove the key here all the same with --force";
-                return Err(Problem::new(problem.exit, message).hint(hint).into());
-            }
-            Err(error)
+            let message = format!("{}; still signed in, the key was left in place", problem.message);
+            let next = "or remove the key here all the same with --force";
+            let hint = problem.hint.unwrap_or_else(|| "try again later".to_owned());
+            Err(Problem::new(problem.exit, message).hint(format!("{hint}; {next}")).into())
         }
     }
 }
 
-async fn remove(app: &App, kind: EntryKind, name: &str, profile: &Profile) -> anyhow::Result<bool> {
-    let store = match kind {
-        EntryKind::ApiKey => profile.api_key.as_ref().map(|key| key.store),
-        _ => profile.device.as_ref().map(|device| device.store),
-    };
-    let Some(store) = store else { return Ok(false) };
-    Ok(app
-        .vault
-        .delete(store, &entry_id(kind, name, profile))
-        .await?)
+/// Disconnects the key, and the other one of an unfinished rotation, which may be connected too. A stock server would
+/// disconnect itself: each request needs the proof that this is none.
+async fn disconnect_at_host(app: &App, profile: &Profile, key: &Arc<DeviceKey>) -> anyhow::Result<Disconnect> {
+    let credential = Credential::Device(key.clone());
+    let allow = app.global.allow_insecure_http;
+    let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
+    let device = profile.device.as_ref();
+    let both = device.into_iter().flat_map(|device| std::iter::once(&device.public_key).chain(&device.next));
+    for other in both.filter(|other| *other != key.public()) {
+        session.disconnect_device(account_host(&session).await?, other).await?;
+    }
+    Ok(session.disconnect_device(account_host(&session).await?, key.public()).await?)
 }
 
-fn tell(app: &App, args: &SignoutArgs, profile: &Profile) {
+fn tell(app: &App, args: &SignoutArgs, profile: &Profile, outcome: &Outcome) {
     let host = &profile.url;
     if profile.device.is_some() {
-        let kept = if args.keep_key {
-            "; the key is kept here"
-        } else {
-            ""
-        };
-        app.printer.success(&format!("Signed out of {host}{kept}"));
+        match (outcome.disconnected, args.keep_key) {
+            (true, false) => app.printer.success(&format!("Signed out of {host}")),
+            (true, true) => app.printer.success(&format!("Signed out of {host}; the key is kept here")),
+            (false, _) => app.printer.success(&format!("Removed the key for {host} from this machine")),
+        }
     }
     if profile.api_key.is_some() && !args.keep_key {
-        app.printer
-            .success(&format!("Forgot the API key for {host}"));
-        let page = if host.is_ollama_com() {
-            "https://ollama.com/settings/keys"
-        } else {
-            "the host"
-        };
-        app.printer.warn(&format!(
-            "the API key stays valid at {host} until it is revoked at {page}"
-        ));
+        app.printer.success(&format!("Forgot the API key for {host}"));
+        let page = if host.is_ollama_com() { "https://ollama.com/settings/keys" } else { "the host" };
+        app.printer.warn(&format!("the API key stays valid at {host} until it is revoked at {page}"));
+    }
+    if app.env.api_key.is_some() && host.is_ollama_com() {
+        app.printer.warn("OLLAMA_API_KEY is set: it still signs you in wherever it is used");
     }
 }
 
@@ -260,15 +179,11 @@ async fn sign_out_server(app: &App) -> anyhow::Result<Exit> {
     let url = session.base();
     let was_signed_in = session.sign_out_server().await?;
     if app.printer.is_json() {
-        app.printer.json(
-            &serde_json::json!({ "server": url.to_string(), "was_signed_in": was_signed_in }),
-        )?;
+        app.printer.json(&serde_json::json!({ "server": url.to_string(), "was_signed_in": was_signed_in }))?;
     } else if was_signed_in {
-        app.printer
-            .success(&format!("The server at {url} is signed out"));
+        app.printer.success(&format!("The server at {url} is signed out"));
     } else {
-        app.printer
-            .note(&format!("The server at {url} was not signed in."));
+        app.printer.note(&format!("The server at {url} was not signed in."));
     }
     Ok(Exit::Done)
 }

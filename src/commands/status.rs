@@ -63,11 +63,7 @@ pub async fn run(app: &App, args: StatusArgs) -> anyhow::Result<Exit> {
     let context = Context::decide(app, &profiles, Audience::Account)?;
     let run = Context::decide(app, &profiles, Audience::Model { cloud: false })?;
     let run_cloud = Context::decide(app, &profiles, Audience::Model { cloud: true })?;
-    let checked = if args.offline {
-        Ok(Checked::unknown())
-    } else {
-        check(app, &context).await
-    };
+    let checked = if args.offline { Ok(Checked::unknown()) } else { check(app, &context).await };
     let (checked, problem) = match checked {
         Ok(checked) => (checked, None),
         Err(error) => (Checked::unknown(), Some(Problem::of(&error))),
@@ -110,76 +106,43 @@ struct Checked {
 
 impl Checked {
     fn unknown() -> Self {
-        Self {
-            signed_in: None,
-            account: None,
-            notes: Vec::new(),
-        }
+        Self { signed_in: None, account: None, notes: Vec::new() }
     }
 }
 
 async fn check(app: &App, context: &Context) -> anyhow::Result<Checked> {
     if context.source == CredentialSource::None {
-        return Ok(Checked {
-            signed_in: Some(false),
-            ..Checked::unknown()
-        });
+        return Ok(Checked { signed_in: Some(false), ..Checked::unknown() });
     }
     let session = context.session(app).await?;
     if context.source != CredentialSource::ProfileDevice {
         return match session.check_api_key().await {
-            Ok(KeyCheck::Accepted(account)) => Ok(Checked {
-                signed_in: Some(true),
-                account,
-                notes: Vec::new(),
-            }),
+            Ok(KeyCheck::Accepted(account)) => Ok(Checked { signed_in: Some(true), account, notes: Vec::new() }),
             Ok(KeyCheck::NotAsked) => {
-                let note = format!("{} answers without a credential", context.url());
-                Ok(Checked {
-                    signed_in: Some(true),
-                    account: None,
-                    notes: vec![note],
-                })
+                let note =
+                    format!("{} answers without a credential, so the API key means nothing there", context.url());
+                Ok(Checked { signed_in: Some(false), account: None, notes: vec![note] })
             }
             Err(ApiError::Unauthorized { message, .. }) => {
                 let note = format!("{} refuses the API key: {message}", context.url());
-                Ok(Checked {
-                    signed_in: Some(false),
-                    account: None,
-                    notes: vec![note],
-                })
+                Ok(Checked { signed_in: Some(false), account: None, notes: vec![note] })
             }
             Err(error) => Err(error.into()),
         };
     }
-    if let HostKind::StockServer { .. } = session.host_kind().await? {
-        let note = format!(
-            "{} is a stock Ollama server now: it ignores this device's key",
-            context.url()
-        );
-        return Ok(Checked {
-            signed_in: Some(false),
-            account: None,
-            notes: vec![note],
-        });
+    if !matches!(session.host_kind().await?, HostKind::AccountHost(_)) {
+        let note = format!("{} keeps no accounts (any more): it ignores this device's key", context.url());
+        return Ok(Checked { signed_in: Some(false), account: None, notes: vec![note] });
     }
     Ok(match session.me().await? {
-        Me::SignedIn(account) => Checked {
-            signed_in: Some(true),
-            account: Some(account),
-            notes: Vec::new(),
-        },
+        Me::SignedIn(account) => Checked { signed_in: Some(true), account: Some(account), notes: Vec::new() },
         Me::SignedOut { skew, .. } => {
             let host = context.url().to_string();
             let note = match skew {
                 Some(ahead) => crate::exit::clock_hint(&host, ahead),
                 None => format!("{host} does not accept this device's key any more"),
             };
-            Checked {
-                signed_in: Some(false),
-                account: None,
-                notes: vec![note],
-            }
+            Checked { signed_in: Some(false), account: None, notes: vec![note] }
         }
     })
 }
@@ -207,11 +170,7 @@ fn credential(context: &Context) -> CredentialReport {
     };
     match context.source {
         CredentialSource::None => none,
-        CredentialSource::Environment => CredentialReport {
-            kind: "api-key",
-            source: "environment",
-            ..none
-        },
+        CredentialSource::Environment => CredentialReport { kind: "api-key", source: "environment", ..none },
         CredentialSource::ProfileKey => CredentialReport {
             kind: "api-key",
             source: "profile",
@@ -236,10 +195,7 @@ fn warnings(profiles: &Profiles, contexts: [&Context; 3], mut notes: Vec<String>
         if let Some(withheld) = context.withheld {
             notes.push(withheld_note(withheld, context.url()));
         }
-        let stored = context
-            .profile
-            .as_ref()
-            .is_some_and(crate::profile::Profile::has_credential);
+        let stored = context.profile.as_ref().is_some_and(crate::profile::Profile::has_credential);
         if context.source == CredentialSource::Environment && stored {
             notes.push(format!(
                 "OLLAMA_API_KEY is used at {} instead of what the profile {:?} holds",
@@ -247,10 +203,8 @@ fn warnings(profiles: &Profiles, contexts: [&Context; 3], mut notes: Vec<String>
                 context.target.profile
             ));
         }
-        let both = context
-            .profile
-            .as_ref()
-            .is_some_and(|profile| profile.api_key.is_some() && profile.device.is_some());
+        let both =
+            context.profile.as_ref().is_some_and(|profile| profile.api_key.is_some() && profile.device.is_some());
         if context.source == CredentialSource::ProfileKey && both {
             notes.push(format!(
                 "the profile {:?} holds an API key and a device key: the API key is used",
@@ -258,14 +212,8 @@ fn warnings(profiles: &Profiles, contexts: [&Context; 3], mut notes: Vec<String>
             ));
         }
     }
-    if let Some(current) = profiles
-        .current
-        .as_ref()
-        .filter(|current| !profiles.profiles.contains_key(*current))
-    {
-        notes.push(format!(
-            "the current profile {current:?} does not exist any more"
-        ));
+    if let Some(current) = profiles.current.as_ref().filter(|current| !profiles.profiles.contains_key(*current)) {
+        notes.push(format!("the current profile {current:?} does not exist any more"));
     }
     notes.dedup();
     notes
@@ -280,10 +228,7 @@ fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()> {
     };
     let side = &report.account_side;
     let mut facts = vec![
-        (
-            "Host",
-            format!("{} ({})", side.host, side.host_reason.describe()),
-        ),
+        ("Host", format!("{} ({})", side.host, side.host_reason.describe())),
         ("Account", who),
         ("Profile", side.profile.clone()),
         ("Credential", in_words(&side.credential)),
@@ -298,12 +243,7 @@ fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()> {
         app.printer.warn(warning);
     }
     match &report.error {
-        Some(error) => app.printer.error(
-            error.code,
-            error.exit_code,
-            &error.message,
-            error.hint.as_deref(),
-        ),
+        Some(error) => app.printer.error(error.code, error.exit_code, &error.message, error.hint.as_deref()),
         None if report.signed_in == Some(false) => app.printer.hint(&sign_in(context.url())),
         None => {}
     }
@@ -311,10 +251,8 @@ fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()> {
 }
 
 fn describe(account: &Account) -> String {
-    let details: Vec<&str> = [account.email.as_str(), account.plan.as_str()]
-        .into_iter()
-        .filter(|text| !text.is_empty())
-        .collect();
+    let details: Vec<&str> =
+        [account.email.as_str(), account.plan.as_str()].into_iter().filter(|text| !text.is_empty()).collect();
     match details.as_slice() {
         [] => account.label().to_owned(),
         details => format!("{} ({})", account.label(), details.join(", ")),
@@ -327,17 +265,11 @@ fn compared(side: &Side, account: &Side) -> String {
         return "the same host and credential".to_owned();
     }
     let credential = in_words(&side.credential);
-    format!(
-        "{}, {credential} ({})",
-        side.host,
-        side.host_reason.describe()
-    )
+    format!("{}, {credential} ({})", side.host, side.host_reason.describe())
 }
 
 fn in_words(credential: &CredentialReport) -> String {
-    let store = credential
-        .store
-        .map_or(String::new(), |store| format!(", in the {store} store"));
+    let store = credential.store.map_or(String::new(), |store| format!(", in the {store} store"));
     match (credential.kind, credential.source) {
         ("api-key", "environment") => "API key from OLLAMA_API_KEY".to_owned(),
         ("api-key", _) => match credential.hint.as_deref() {

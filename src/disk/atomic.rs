@@ -5,6 +5,8 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use std::time::Duration;
+
 use tempfile::NamedTempFile;
 
 use super::error::DiskError;
@@ -25,14 +27,33 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     refuse_irregular(path)?;
     let folder = folder_of(path);
     ensure_private_dir(folder)?;
+    sweep(path);
     let failed = |source| DiskError::io("write", path, source);
     let mut temporary = temporary_beside(path).map_err(failed)?;
     temporary.write_all(bytes).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
-    temporary
-        .persist(path)
-        .map_err(|error| failed(error.error))?;
+    temporary.persist(path).map_err(|error| failed(error.error))?;
     sync_folder(folder).map_err(failed)
+}
+
+/// Older than this, a temporary file belongs to no write that is still going on.
+const ABANDONED: Duration = Duration::from_secs(10 * 60);
+
+/// Removes what a killed process left of its writes to `path`: such a file may hold a secret. What cannot be looked at or
+/// removed stays; the next write tries again.
+fn sweep(path: &Path) {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
+    let prefix = format!(".{name}.");
+    let Ok(entries) = fs::read_dir(folder_of(path)) else { return };
+    for entry in entries.flatten() {
+        let found = entry.file_name();
+        let ours = found.to_str().is_some_and(|found| found.starts_with(&prefix) && found.ends_with(".tmp"));
+        let age = entry.metadata().ok().filter(|found| found.is_file()).and_then(|found| found.modified().ok());
+        let abandoned = age.and_then(|written| written.elapsed().ok()).is_some_and(|age| age > ABANDONED);
+        if ours && abandoned {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Creates a folder and its missing parents, 0700 on Unix. An existing folder is left as it is.
@@ -44,9 +65,7 @@ pub fn ensure_private_dir(folder: &Path) -> Result<(), DiskError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(folder)
-        .map_err(|source| DiskError::io("create", folder, source))
+    builder.create(folder).map_err(|source| DiskError::io("create", folder, source))
 }
 
 /// Finds out whether [`write_atomic`] could write `path` now, by writing 64 KiB beside it and removing
@@ -94,12 +113,8 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, DiskError> {
 
 fn refuse_irregular(path: &Path) -> Result<(), DiskError> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => Err(DiskError::Symlink {
-            path: path.to_owned(),
-        }),
-        Ok(found) if !found.is_file() => Err(DiskError::NotAFile {
-            path: path.to_owned(),
-        }),
+        Ok(found) if found.is_symlink() => Err(DiskError::Symlink { path: path.to_owned() }),
+        Ok(found) if !found.is_file() => Err(DiskError::NotAFile { path: path.to_owned() }),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(DiskError::io("write", path, source)),
@@ -109,10 +124,7 @@ fn refuse_irregular(path: &Path) -> Result<(), DiskError> {
 /// A new file with a random name, created exclusively, 0600 on Unix, removed on drop unless persisted.
 fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .suffix(".tmp")
-        .tempfile_in(folder_of(path))
+    tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".tmp").tempfile_in(folder_of(path))
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -126,14 +138,7 @@ fn folder_of(path: &Path) -> &Path {
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match fs::File::open(folder)?.sync_all() {
         // Some network and FUSE file systems cannot sync a folder; the rename itself has happened.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Ok(())
-        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         other => other,
     }
 }
@@ -148,12 +153,25 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn what_a_killed_write_left_is_removed_but_not_what_is_going_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.json");
+        let (old, new) =
+            (folder.path().join(".secrets.json.AbCdEf.tmp"), folder.path().join(".secrets.json.GhIjKl.tmp"));
+        for left in [&old, &new] {
+            fs::write(left, "secret").unwrap();
+        }
+        let long_ago = std::time::SystemTime::now() - 2 * ABANDONED;
+        fs::File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
+        write_atomic(&path, b"x").unwrap();
+        assert!(!old.exists() && new.exists());
     }
 
     #[test]
@@ -171,10 +189,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         fs::create_dir(&path).unwrap();
-        assert!(matches!(
-            write_atomic(&path, b"x"),
-            Err(DiskError::NotAFile { .. })
-        ));
+        assert!(matches!(write_atomic(&path, b"x"), Err(DiskError::NotAFile { .. })));
         assert_eq!(names(folder.path()), ["state.json"]);
     }
 
@@ -186,14 +201,8 @@ mod tests {
             fs::write(&path, content).unwrap();
             set_aside(&path).unwrap();
         }
-        assert_eq!(
-            names(folder.path()),
-            ["state.json.broken-1", "state.json.broken-2"]
-        );
-        assert_eq!(
-            fs::read(folder.path().join("state.json.broken-1")).unwrap(),
-            b"first"
-        );
+        assert_eq!(names(folder.path()), ["state.json.broken-1", "state.json.broken-2"]);
+        assert_eq!(fs::read(folder.path().join("state.json.broken-1")).unwrap(), b"first");
         assert!(set_aside(&path).is_err());
         assert_eq!(names(folder.path()).len(), 2);
     }
@@ -218,10 +227,7 @@ mod tests {
         fs::write(&target, "before").unwrap();
         let path = folder.path().join("state.json");
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        assert!(matches!(
-            write_atomic(&path, b"secret"),
-            Err(DiskError::Symlink { .. })
-        ));
+        assert!(matches!(write_atomic(&path, b"secret"), Err(DiskError::Symlink { .. })));
         assert_eq!(fs::read(&target).unwrap(), b"before");
     }
 }

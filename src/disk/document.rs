@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{DiskError, Lock, read_private, set_aside, write_atomic};
+use super::{DiskError, Lock, read_public, set_aside, write_atomic};
 
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 const VERSION: &str = "version";
@@ -25,10 +25,7 @@ pub struct Document {
 impl Document {
     /// Describes a document; nothing is read yet. `version` is the newest one known, counted from 1.
     pub fn new(path: impl Into<PathBuf>, version: u64) -> Self {
-        Self {
-            path: path.into(),
-            version,
-        }
+        Self { path: path.into(), version }
     }
 
     /// Where it lies.
@@ -40,7 +37,7 @@ impl Document {
     ///
     /// # Errors
     /// [`DiskError::Broken`] for content that makes no sense, which is moved aside first;
-    /// [`DiskError::NewerVersion`], with the file left alone; whatever [`read_private`] refuses.
+    /// [`DiskError::NewerVersion`], with the file left alone; whatever [`read_public`] refuses.
     pub fn load<T: DeserializeOwned + Default>(&self) -> Result<T, DiskError> {
         match self.read() {
             // Only a look under the lock is sure not to move aside what another process has just mended.
@@ -88,16 +85,14 @@ impl Document {
     fn read_or_set_aside<T: DeserializeOwned + Default>(&self) -> Result<T, DiskError> {
         self.read().map_err(|error| match error {
             Unreadable::Disk(error) => error,
-            Unreadable::Broken(reason) => DiskError::Broken {
-                path: self.path.clone(),
-                aside: set_aside(&self.path).ok(),
-                reason,
-            },
+            Unreadable::Broken(reason) => {
+                DiskError::Broken { path: self.path.clone(), aside: set_aside(&self.path).ok(), reason }
+            }
         })
     }
 
     fn read<T: DeserializeOwned + Default>(&self) -> Result<T, Unreadable> {
-        let Some(bytes) = read_private(&self.path).map_err(Unreadable::Disk)? else {
+        let Some(bytes) = read_public(&self.path).map_err(Unreadable::Disk)? else {
             return Ok(T::default());
         };
         let mut object: Map<String, Value> = serde_json::from_slice(&bytes)?;
@@ -177,36 +172,19 @@ mod tests {
     fn a_change_that_fails_writes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let document = document(&folder);
-        let busy = || DiskError::TooLarge {
-            path: PathBuf::new(),
-            limit: 0,
-        };
-        assert!(
-            document
-                .update(|_: &mut Names| Err::<(), _>(busy()))
-                .is_err()
-        );
+        let busy = || DiskError::TooLarge { path: PathBuf::new(), limit: 0 };
+        assert!(document.update(|_: &mut Names| Err::<(), _>(busy())).is_err());
         assert!(!document.path().exists());
     }
 
     #[test]
     fn a_broken_document_is_moved_aside_whole() {
-        for text in [
-            "",
-            "{",
-            "[]",
-            "{}",
-            "{\"version\":0}",
-            "{\"version\":1,\"a\":\"x\"}",
-        ] {
+        for text in ["", "{", "[]", "{}", "{\"version\":0}", "{\"version\":1,\"a\":\"x\"}"] {
             let folder = tempfile::tempdir().unwrap();
             let document = document(&folder);
             put(&document, text);
             let error = document.load::<Names>().unwrap_err();
-            let DiskError::Broken {
-                aside: Some(aside), ..
-            } = &error
-            else {
+            let DiskError::Broken { aside: Some(aside), .. } = &error else {
                 panic!("{text:?}: {error}");
             };
             assert_eq!(fs::read_to_string(aside).unwrap(), text);
@@ -221,19 +199,9 @@ mod tests {
         let document = document(&folder);
         let text = "{\"version\":3,\"later\":[]}";
         put(&document, text);
-        for result in [
-            document.load::<Names>().map(|_| ()),
-            document.update(|_: &mut Names| Ok::<_, DiskError>(())),
-        ] {
+        for result in [document.load::<Names>().map(|_| ()), document.update(|_: &mut Names| Ok::<_, DiskError>(()))] {
             let error = result.unwrap_err();
-            assert!(matches!(
-                error,
-                DiskError::NewerVersion {
-                    found: 3,
-                    known: 2,
-                    ..
-                }
-            ));
+            assert!(matches!(error, DiskError::NewerVersion { found: 3, known: 2, .. }));
         }
         assert_eq!(fs::read_to_string(document.path()).unwrap(), text);
     }

@@ -97,48 +97,36 @@ pub(crate) fn where_now(aside: Option<&Path>) -> String {
 impl DiskError {
     /// Wraps an I/O error with what was being done to which path.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Io { action, path: path.to_owned(), source }
     }
 
     /// The next step for the person reading the message, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Io { source, path, .. } => match source.kind() {
-                io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::FileTooLarge => Some(
-                    "free some space and run the command again; what was stored before is whole"
-                        .to_owned(),
-                ),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    Some("free some space and run the command again; what was stored before is whole".to_owned())
+                }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     Some(format!("check the owner and mode of {}", path.display()))
                 }
                 _ => None,
             },
-            Self::Symlink { path } | Self::NotAFile { path } => Some(format!(
-                "put a regular file in place of {} if you trust its content",
-                path.display()
-            )),
+            Self::Symlink { path } | Self::NotAFile { path } => {
+                Some(format!("put a regular file in place of {} if you trust its content", path.display()))
+            }
             Self::Exposed { path, .. } => Some(chmod(path)),
-            Self::WrongOwner { path, .. } => Some(format!(
-                "run the command as the account that owns {}; sudo is not needed",
-                path.display()
-            )),
+            Self::WrongOwner { path, .. } => {
+                Some(format!("run the command as the account that owns {}; sudo is not needed", path.display()))
+            }
             Self::Busy { path, .. } => Some(format!(
                 "see whether another ollama-auth is running; {} itself need not be removed",
                 path.display()
             )),
-            Self::Broken { aside: Some(_), .. } => Some(
-                "running the command again starts from an empty file; restore a backup if you have one"
-                    .to_owned(),
-            ),
-            Self::Broken { path, .. } => {
-                Some(format!("move {} away and run the command again", path.display()))
+            Self::Broken { aside: Some(_), .. } => {
+                Some("running the command again starts from an empty file; restore a backup if you have one".to_owned())
             }
+            Self::Broken { path, .. } => Some(format!("move {} away and run the command again", path.display())),
             Self::NewerVersion { .. } => Some("update ollama-auth".to_owned()),
             Self::TooLarge { .. } => None,
         }
@@ -153,11 +141,7 @@ pub(crate) fn chmod(path: &Path) -> String {
 fn shell_quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%,=:".contains(c);
-    if text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

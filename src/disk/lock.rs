@@ -42,10 +42,7 @@ impl Lock {
             }
             let left = deadline.saturating_sub(start.elapsed());
             if left.is_zero() {
-                return Err(DiskError::Busy {
-                    path: path.to_owned(),
-                    deadline,
-                });
+                return Err(DiskError::Busy { path: path.to_owned(), deadline });
             }
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -63,9 +60,7 @@ fn open(path: &Path) -> Result<File, DiskError> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         options.mode(0o600).custom_flags(flags.bits().cast_signed());
     }
-    options
-        .open(path)
-        .map_err(|source| DiskError::io("lock", path, source))
+    options.open(path).map_err(|source| DiskError::io("lock", path, source))
 }
 
 #[cfg(test)]

@@ -35,11 +35,7 @@ impl Challenge {
     /// parameter called `ts` is replaced.
     pub fn with_query(method: &str, path: &str, query: &[(&str, &str)], ts: i64) -> Self {
         let ts = ts.to_string();
-        let mut parameters: Vec<(&str, &str)> = query
-            .iter()
-            .copied()
-            .filter(|(name, _)| *name != "ts")
-            .collect();
+        let mut parameters: Vec<(&str, &str)> = query.iter().copied().filter(|(name, _)| *name != "ts").collect();
         parameters.push(("ts", &ts));
         parameters.sort_by_key(|(name, _)| *name);
         let query = parameters
@@ -53,10 +49,7 @@ impl Challenge {
     /// The challenge of a request as it arrived, for its verifier. `target` is the request target, path and query,
     /// byte for byte, without the verifier's own base path.
     pub fn of_request(method: &str, target: &str) -> Self {
-        Self {
-            text: format!("{method},{target}"),
-            method_length: method.len(),
-        }
+        Self { text: format!("{method},{target}"), method_length: method.len() }
     }
 
     /// The text that is signed.

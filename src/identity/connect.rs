@@ -47,11 +47,7 @@ pub enum ConnectUrlError {
 impl ConnectUrl {
     /// The URL at which `key` is approved under `device_name`.
     pub fn new(base: &BaseUrl, device_name: &str, key: &PublicKey) -> Self {
-        Self {
-            base: base.clone(),
-            device_name: device_name.to_owned(),
-            key: key.clone(),
-        }
+        Self { base: base.clone(), device_name: device_name.to_owned(), key: key.clone() }
     }
 
     /// Reads a connect URL. The name may be path-escaped (stock's server) or query-escaped (its desktop app); a plus
@@ -62,13 +58,8 @@ impl ConnectUrl {
     pub fn parse(text: &str) -> Result<Self, ConnectUrlError> {
         let not_a_url = |reason: &str| ConnectUrlError::NotAUrl(reason.to_owned());
         // A browser drops or rewrites these, so that the address would not be the one that was looked at.
-        if text
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || c == '\\')
-        {
-            return Err(not_a_url(
-                "it holds a space, a control character or a backslash",
-            ));
+        if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+            return Err(not_a_url("it holds a space, a control character or a backslash"));
         }
         let url = Url::parse(text).map_err(|err| not_a_url(&err.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -78,15 +69,9 @@ impl ConnectUrl {
             return Err(HostError::Credentials.into());
         }
 
-        let prefix = url
-            .path()
-            .strip_suffix(PATH)
-            .ok_or_else(|| ConnectUrlError::Path(url.path().to_owned()))?;
+        let prefix = url.path().strip_suffix(PATH).ok_or_else(|| ConnectUrlError::Path(url.path().to_owned()))?;
         let authority = url.host_str().ok_or_else(|| not_a_url("it has no host"))?;
-        let port = url
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let base = BaseUrl::parse(&format!("{}://{authority}{port}{prefix}", url.scheme()))?.url;
 
         let (mut name, mut key) = (None, None);

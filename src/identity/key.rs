@@ -57,9 +57,9 @@ impl IdentityError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotOpenSsh(what) => openssh::hint_for_foreign(what),
-            Self::NotEd25519(_) => Some(
-                "make a key with `ssh-keygen -t ed25519 -f FILE`, or let `ollama-auth signin` make one",
-            ),
+            Self::NotEd25519(_) => {
+                Some("make a key with `ssh-keygen -t ed25519 -f FILE`, or let `ollama-auth signin` make one")
+            }
             Self::Encrypted => Some("give the passphrase that the key was protected with"),
             Self::WrongPassphrase => Some(
                 "check the passphrase with `ssh-keygen -y -f FILE`; if it is right, restore the file from a backup",
@@ -67,12 +67,10 @@ impl IdentityError {
             Self::UnsupportedProtection(_) => Some(
                 "protect it anew with `ssh-keygen -p -Z aes256-ctr -a 24 -f FILE`, which leaves the key itself as it is",
             ),
-            Self::Corrupt(_) => Some(
-                "restore the file from a backup, or sign in with a new key; the damaged file is left as it is",
-            ),
-            Self::EmptyPassphrase => {
-                Some("give a passphrase, or ask for an unprotected key by name")
+            Self::Corrupt(_) => {
+                Some("restore the file from a backup, or sign in with a new key; the damaged file is left as it is")
             }
+            Self::EmptyPassphrase => Some("give a passphrase, or ask for an unprotected key by name"),
             Self::Random(_) | Self::Encode(_) => None,
         }
     }
@@ -94,10 +92,7 @@ impl DeviceKey {
     ///
     /// # Errors
     /// Any [`IdentityError`] but `EmptyPassphrase`, `Random` and `Encode`.
-    pub fn from_openssh(
-        pem: &str,
-        passphrase: Option<&SecretString>,
-    ) -> Result<Self, IdentityError> {
+    pub fn from_openssh(pem: &str, passphrase: Option<&SecretString>) -> Result<Self, IdentityError> {
         openssh::decode(pem, passphrase).map(Self::from_signing)
     }
 
@@ -106,10 +101,7 @@ impl DeviceKey {
     ///
     /// # Errors
     /// [`IdentityError::EmptyPassphrase`], [`IdentityError::Random`] or [`IdentityError::Encode`].
-    pub fn to_openssh(
-        &self,
-        passphrase: Option<&SecretString>,
-    ) -> Result<SecretString, IdentityError> {
+    pub fn to_openssh(&self, passphrase: Option<&SecretString>) -> Result<SecretString, IdentityError> {
         openssh::encode(&self.signing, passphrase)
     }
 

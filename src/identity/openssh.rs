@@ -34,18 +34,13 @@ const OTHER: &str = "something else: its BEGIN line is missing";
 pub(super) fn hint_for_foreign(what: &str) -> Option<&'static str> {
     match what {
         PUBLIC => Some("name the private key: the file of the same name without .pub"),
-        PEM => {
-            Some("convert a copy of it with `ssh-keygen -p -f FILE`, which writes OpenSSH's format")
-        }
+        PEM => Some("convert a copy of it with `ssh-keygen -p -f FILE`, which writes OpenSSH's format"),
         PUTTY => Some("convert it with `puttygen FILE -O private-openssh-new -o NEWFILE`"),
         _ => Some("name an OpenSSH private key, such as ~/.ollama/id_ed25519"),
     }
 }
 
-pub(super) fn decode(
-    pem: &str,
-    passphrase: Option<&SecretString>,
-) -> Result<SigningKey, IdentityError> {
+pub(super) fn decode(pem: &str, passphrase: Option<&SecretString>) -> Result<SigningKey, IdentityError> {
     let bytes = unarmour(pem)?;
     let encrypted = check_header(&bytes)?;
     let key = PrivateKey::from_bytes(&bytes).map_err(|err| damaged(&err))?;
@@ -55,26 +50,20 @@ pub(super) fn decode(
         if passphrase.expose_secret().is_empty() {
             return Err(IdentityError::WrongPassphrase);
         }
-        key.decrypt(passphrase.expose_secret())
-            .map_err(|err| match err {
-                ssh_key::Error::Crypto => IdentityError::WrongPassphrase,
-                other => damaged(&other),
-            })?
+        key.decrypt(passphrase.expose_secret()).map_err(|err| match err {
+            ssh_key::Error::Crypto => IdentityError::WrongPassphrase,
+            other => damaged(&other),
+        })?
     } else {
         key
     };
     match key.key_data() {
         KeypairData::Ed25519(pair) => SigningKey::try_from(pair).map_err(|err| damaged(&err)),
-        _ => Err(corrupt(
-            "its private part is of another type than its public part",
-        )),
+        _ => Err(corrupt("its private part is of another type than its public part")),
     }
 }
 
-pub(super) fn encode(
-    signing: &SigningKey,
-    passphrase: Option<&SecretString>,
-) -> Result<SecretString, IdentityError> {
+pub(super) fn encode(signing: &SigningKey, passphrase: Option<&SecretString>) -> Result<SecretString, IdentityError> {
     let unwritable = |err: ssh_key::Error| IdentityError::Encode(err.to_string());
     let pair = KeypairData::Ed25519(Ed25519Keypair::from(signing));
     let mut key = PrivateKey::new(pair, "").map_err(unwritable)?;
@@ -86,13 +75,8 @@ pub(super) fn encode(
         let mut salt = vec![0; 16];
         getrandom::fill(&mut salt)?;
         let check = getrandom::u32()?;
-        let kdf = Kdf::Bcrypt {
-            salt,
-            rounds: ROUNDS,
-        };
-        key = key
-            .encrypt_with(Cipher::Aes256Ctr, kdf, check, passphrase.expose_secret())
-            .map_err(unwritable)?;
+        let kdf = Kdf::Bcrypt { salt, rounds: ROUNDS };
+        key = key.encrypt_with(Cipher::Aes256Ctr, kdf, check, passphrase.expose_secret()).map_err(unwritable)?;
     }
     let pem = key.to_openssh(LineEnding::LF).map_err(unwritable)?;
     Ok(SecretString::from(pem.as_str()))
@@ -100,9 +84,7 @@ pub(super) fn encode(
 
 /// The bytes between the BEGIN and END lines. Line lengths and line ends do not matter: OpenSSH and Go differ in them.
 fn unarmour(pem: &str) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
-    let (_, rest) = pem
-        .split_once(BEGIN)
-        .ok_or_else(|| IdentityError::NotOpenSsh(recognise(pem)))?;
+    let (_, rest) = pem.split_once(BEGIN).ok_or_else(|| IdentityError::NotOpenSsh(recognise(pem)))?;
     let (body, after) = rest.split_once(END).ok_or_else(|| {
         corrupt("its last line (-----END OPENSSH PRIVATE KEY-----) is missing, so the file was cut short")
     })?;
@@ -114,17 +96,12 @@ fn unarmour(pem: &str) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
     symbols.extend(body.bytes().filter(|byte| !byte.is_ascii_whitespace()));
     // Decoded in place into one allocation, so that no copy of the key is left behind by a growing vector.
     let mut bytes = Zeroizing::new(vec![0; symbols.len() / 4 * 3 + 3]);
-    let length = STANDARD
-        .decode_slice(&*symbols, &mut bytes)
-        .map_err(|err| match err {
-            base64::DecodeSliceError::DecodeError(base64::DecodeError::InvalidByte(at, _)) => {
-                corrupt(&format!(
-                    "character {} between its BEGIN and END lines is not base64",
-                    at + 1
-                ))
-            }
-            _ => corrupt("the base64 between its BEGIN and END lines is incomplete"),
-        })?;
+    let length = STANDARD.decode_slice(&*symbols, &mut bytes).map_err(|err| match err {
+        base64::DecodeSliceError::DecodeError(base64::DecodeError::InvalidByte(at, _)) => {
+            corrupt(&format!("character {} between its BEGIN and END lines is not base64", at + 1))
+        }
+        _ => corrupt("the base64 between its BEGIN and END lines is incomplete"),
+    })?;
     bytes.truncate(length);
     Ok(bytes)
 }
@@ -157,17 +134,13 @@ fn check_header(bytes: &[u8]) -> Result<bool, IdentityError> {
     if bytes.is_empty() {
         return Err(corrupt("there is nothing between its BEGIN and END lines"));
     }
-    let mut rest = bytes
-        .strip_prefix(MAGIC)
-        .ok_or_else(|| corrupt("its data does not start with openssh-key-v1"))?;
+    let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(|| corrupt("its data does not start with openssh-key-v1"))?;
     let cipher = take_string(&mut rest).ok_or_else(cut)?;
     let kdf = take_string(&mut rest).ok_or_else(cut)?;
     let mut options = take_string(&mut rest).ok_or_else(cut)?;
     let keys = take_u32(&mut rest).ok_or_else(cut)?;
     if keys != 1 {
-        return Err(corrupt(&format!(
-            "it says that it holds {keys} keys instead of one"
-        )));
+        return Err(corrupt(&format!("it says that it holds {keys} keys instead of one")));
     }
     let mut public = take_string(&mut rest).ok_or_else(cut)?;
     let algorithm = take_string(&mut public).ok_or_else(cut)?;
@@ -183,15 +156,10 @@ fn check_header(bytes: &[u8]) -> Result<bool, IdentityError> {
     if encrypted {
         let name = printable(cipher);
         if name.parse::<Cipher>().is_err() || name == "3des-cbc" {
-            return Err(IdentityError::UnsupportedProtection(format!(
-                "cipher {name}"
-            )));
+            return Err(IdentityError::UnsupportedProtection(format!("cipher {name}")));
         }
         if kdf != b"bcrypt" {
-            return Err(IdentityError::UnsupportedProtection(format!(
-                "key derivation {}",
-                printable(kdf)
-            )));
+            return Err(IdentityError::UnsupportedProtection(format!("key derivation {}", printable(kdf))));
         }
         take_string(&mut options).ok_or_else(cut)?;
         match take_u32(&mut options).ok_or_else(cut)? {

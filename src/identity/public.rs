@@ -44,9 +44,7 @@ pub enum PublicKeyError {
 
 impl PublicKey {
     pub(super) fn of(signing: &SigningKey) -> Self {
-        Self {
-            verifying: signing.verifying_key(),
-        }
+        Self { verifying: signing.verifying_key() }
     }
 
     /// The line of `authorized_keys` and `.pub` files, without a comment: `ssh-ed25519 AAAA…`.
@@ -86,9 +84,7 @@ impl PublicKey {
         if algorithm != ALGORITHM {
             return Err(PublicKeyError::NotEd25519(printable(algorithm.as_bytes())));
         }
-        let blob = words.next().ok_or(PublicKeyError::Malformed(
-            "there is nothing after ssh-ed25519",
-        ))?;
+        let blob = words.next().ok_or(PublicKeyError::Malformed("there is nothing after ssh-ed25519"))?;
         Self::from_blob_base64(blob)
     }
 
@@ -97,39 +93,31 @@ impl PublicKey {
     /// # Errors
     /// As [`from_line`](Self::from_line), and for padding, other alphabets, or a comment.
     pub fn from_encoded(encoded: &str) -> Result<Self, PublicKeyError> {
-        let line = URL_SAFE_NO_PAD
-            .decode(encoded)
-            .map_err(|_| PublicKeyError::Malformed("it is not unpadded base64url"))?;
-        let line = std::str::from_utf8(&line)
-            .map_err(|_| PublicKeyError::Malformed("its base64url does not hold text"))?;
+        let line =
+            URL_SAFE_NO_PAD.decode(encoded).map_err(|_| PublicKeyError::Malformed("it is not unpadded base64url"))?;
+        let line =
+            std::str::from_utf8(&line).map_err(|_| PublicKeyError::Malformed("its base64url does not hold text"))?;
         let key = Self::from_line(line)?;
         // One key, one encoding: a host finds a key by this text.
         if key.line() != line {
-            return Err(PublicKeyError::Malformed(
-                "its base64url holds more than the algorithm and the key",
-            ));
+            return Err(PublicKeyError::Malformed("its base64url holds more than the algorithm and the key"));
         }
         Ok(key)
     }
 
     /// Reads canonical, padded base64 of a wire blob.
     pub(super) fn from_blob_base64(text: &str) -> Result<Self, PublicKeyError> {
-        let blob = STANDARD
-            .decode(text)
-            .map_err(|_| PublicKeyError::Malformed("it is not canonical base64"))?;
+        let blob = STANDARD.decode(text).map_err(|_| PublicKeyError::Malformed("it is not canonical base64"))?;
         Self::from_blob(&blob)
     }
 
     fn from_blob(blob: &[u8]) -> Result<Self, PublicKeyError> {
-        let algorithm = take_string(&mut &*blob)
-            .ok_or(PublicKeyError::Malformed("it is not an SSH key blob"))?;
+        let algorithm = take_string(&mut &*blob).ok_or(PublicKeyError::Malformed("it is not an SSH key blob"))?;
         if algorithm != ALGORITHM.as_bytes() {
             return Err(PublicKeyError::NotEd25519(printable(algorithm)));
         }
         if blob.len() != BLOB_LENGTH {
-            return Err(PublicKeyError::Malformed(
-                "an ssh-ed25519 blob is exactly 51 bytes long",
-            ));
+            return Err(PublicKeyError::Malformed("an ssh-ed25519 blob is exactly 51 bytes long"));
         }
         let bytes: &[u8; 32] = blob
             .strip_prefix(BLOB_PREFIX)
@@ -138,8 +126,8 @@ impl PublicKey {
         if !is_reduced(bytes) {
             return Err(PublicKeyError::Unusable("it is not canonically encoded"));
         }
-        let verifying = VerifyingKey::from_bytes(bytes)
-            .map_err(|_| PublicKeyError::Unusable("it is not a point of the curve"))?;
+        let verifying =
+            VerifyingKey::from_bytes(bytes).map_err(|_| PublicKeyError::Unusable("it is not a point of the curve"))?;
         if verifying.is_weak() {
             return Err(PublicKeyError::Unusable("it is of small order"));
         }
@@ -207,8 +195,7 @@ pub(super) fn take_u32(rest: &mut &[u8]) -> Option<u32> {
 
 /// A name out of untrusted data, if it can be one, for an error message.
 pub(super) fn printable(name: &[u8]) -> String {
-    let looks_like_one =
-        !name.is_empty() && name.len() <= 64 && name.iter().all(u8::is_ascii_graphic);
+    let looks_like_one = !name.is_empty() && name.len() <= 64 && name.iter().all(u8::is_ascii_graphic);
     match std::str::from_utf8(name) {
         Ok(name) if looks_like_one => name.to_owned(),
         _ => "unknown".to_owned(),

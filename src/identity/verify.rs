@@ -41,11 +41,8 @@ pub fn verify(header: &str, challenge: &Challenge) -> Result<PublicKey, VerifyEr
     let (blob, signature) = value.split_once(':').ok_or(VerifyError::NotASignature)?;
     let key = PublicKey::from_blob_base64(blob)?;
 
-    let signature = STANDARD
-        .decode(signature)
-        .map_err(|_| VerifyError::MalformedSignature)?;
-    let signature =
-        Signature::from_slice(&signature).map_err(|_| VerifyError::MalformedSignature)?;
+    let signature = STANDARD.decode(signature).map_err(|_| VerifyError::MalformedSignature)?;
+    let signature = Signature::from_slice(&signature).map_err(|_| VerifyError::MalformedSignature)?;
     key.verifying()
         .verify_strict(challenge.as_str().as_bytes(), &signature)
         .map_err(|_| VerifyError::WrongSignature)?;

@@ -81,13 +81,7 @@ pub struct ApiKeyRecord {
 impl Profile {
     /// A profile with nothing stored.
     pub fn new(url: BaseUrl) -> Self {
-        Self {
-            url,
-            store: None,
-            device: None,
-            api_key: None,
-            account: None,
-        }
+        Self { url, store: None, device: None, api_key: None, account: None }
     }
 
     /// Whether a credential is stored. A device key that the host has not accepted yet is none.
@@ -106,29 +100,19 @@ impl Profiles {
     /// The profile for an origin: the current one if it fits, else the first by name.
     pub fn for_origin(&self, origin: &Origin) -> Option<(&str, &Profile)> {
         let fits = |entry: &(&str, &Profile)| entry.1.url.origin() == *origin;
-        let named = || {
-            self.profiles
-                .iter()
-                .map(|(name, profile)| (name.as_str(), profile))
-        };
+        let named = || self.profiles.iter().map(|(name, profile)| (name.as_str(), profile));
         self.current().filter(fits).or_else(|| named().find(fits))
     }
 
     /// A profile by name, made for `url` if it is new.
     pub fn entry(&mut self, name: &str, url: &BaseUrl) -> &mut Profile {
-        self.profiles
-            .entry(name.to_owned())
-            .or_insert_with(|| Profile::new(url.clone()))
+        self.profiles.entry(name.to_owned()).or_insert_with(|| Profile::new(url.clone()))
     }
 }
 
 /// Where a profile's secret of one kind is filed.
 pub fn entry_id(kind: EntryKind, name: &str, profile: &Profile) -> EntryId {
-    EntryId {
-        kind,
-        profile: name.to_owned(),
-        origin: profile.url.origin(),
-    }
+    EntryId { kind, profile: name.to_owned(), origin: profile.url.origin() }
 }
 
 /// The profiles file.
@@ -166,29 +150,17 @@ mod tests {
         let parse = |url: &str| BaseUrl::parse(url).unwrap().url;
         Profiles {
             current: current.map(str::to_owned),
-            profiles: urls
-                .iter()
-                .map(|(name, url)| ((*name).to_owned(), Profile::new(parse(url))))
-                .collect(),
+            profiles: urls.iter().map(|(name, url)| ((*name).to_owned(), Profile::new(parse(url)))).collect(),
         }
     }
 
     #[test]
     fn the_current_profile_wins_among_those_of_one_origin() {
         let both = [("a", "https://h.example"), ("b", "https://h.example")];
-        let origin = BaseUrl::parse("https://h.example/base")
-            .unwrap()
-            .url
-            .origin();
-        assert_eq!(
-            profiles(Some("b"), &both).for_origin(&origin).unwrap().0,
-            "b"
-        );
+        let origin = BaseUrl::parse("https://h.example/base").unwrap().url.origin();
+        assert_eq!(profiles(Some("b"), &both).for_origin(&origin).unwrap().0, "b");
         assert_eq!(profiles(None, &both).for_origin(&origin).unwrap().0, "a");
-        let other = BaseUrl::parse("https://h.example:8443")
-            .unwrap()
-            .url
-            .origin();
+        let other = BaseUrl::parse("https://h.example:8443").unwrap().url.origin();
         assert!(profiles(Some("b"), &both).for_origin(&other).is_none());
     }
 
@@ -196,11 +168,7 @@ mod tests {
     fn a_key_the_host_has_not_accepted_is_no_credential() {
         let mut profile = Profile::new(BaseUrl::ollama_com());
         assert!(!profile.has_credential());
-        profile.api_key = Some(ApiKeyRecord {
-            store: StoreKind::File,
-            hint: "abcd".into(),
-            added_at: 0,
-        });
+        profile.api_key = Some(ApiKeyRecord { store: StoreKind::File, hint: "abcd".into(), added_at: 0 });
         assert!(profile.has_credential());
     }
 }

@@ -106,22 +106,12 @@ pub fn choose_host(inputs: &HostInputs<'_>) -> Result<Target, NoSuchProfile> {
     if let Some(url) = inputs.host {
         let target = by_url(profiles, url, HostReason::HostFlag);
         return Ok(match inputs.profile {
-            Some(name) => Target {
-                profile: name.to_owned(),
-                known: profiles.profiles.contains_key(name),
-                ..target
-            },
+            Some(name) => Target { profile: name.to_owned(), known: profiles.profiles.contains_key(name), ..target },
             None => target,
         });
     }
-    let named = [
-        (inputs.profile, HostReason::ProfileFlag),
-        (inputs.env_profile, HostReason::ProfileVariable),
-    ];
-    if let Some((name, reason)) = named
-        .into_iter()
-        .find_map(|(name, reason)| Some((name?, reason)))
-    {
+    let named = [(inputs.profile, HostReason::ProfileFlag), (inputs.env_profile, HostReason::ProfileVariable)];
+    if let Some((name, reason)) = named.into_iter().find_map(|(name, reason)| Some((name?, reason))) {
         return by_name(profiles, name, reason);
     }
     if inputs.audience == Audience::Account {
@@ -133,60 +123,35 @@ pub fn choose_host(inputs: &HostInputs<'_>) -> Result<Target, NoSuchProfile> {
     if let Some(url) = inputs.ollama_host {
         return Ok(by_url(profiles, url, HostReason::OllamaHost));
     }
-    if let Some((name, profile)) = profiles
-        .current()
-        .filter(|(_, profile)| !profile.url.is_ollama_com())
-    {
+    if let Some((name, profile)) = profiles.current().filter(|(_, profile)| !profile.url.is_ollama_com()) {
         return Ok(known(name, &profile.url, HostReason::CurrentProfile));
     }
     let wants_cloud = inputs.audience == Audience::Model { cloud: true };
     let cloud = by_url(profiles, &BaseUrl::ollama_com(), HostReason::Cloud);
-    let stored = profiles
-        .profiles
-        .get(&cloud.profile)
-        .is_some_and(super::Profile::has_credential);
+    let stored = profiles.profiles.get(&cloud.profile).is_some_and(super::Profile::has_credential);
     if wants_cloud && (stored || inputs.outside_credential) {
         return Ok(cloud);
     }
-    Ok(by_url(
-        profiles,
-        &BaseUrl::local(),
-        HostReason::DefaultLocal,
-    ))
+    Ok(by_url(profiles, &BaseUrl::local(), HostReason::DefaultLocal))
 }
 
 fn known(name: &str, url: &BaseUrl, reason: HostReason) -> Target {
-    Target {
-        url: url.clone(),
-        profile: name.to_owned(),
-        known: true,
-        reason,
-    }
+    Target { url: url.clone(), profile: name.to_owned(), known: true, reason }
 }
 
 fn by_name(profiles: &Profiles, name: &str, reason: HostReason) -> Result<Target, NoSuchProfile> {
     match profiles.profiles.get(name) {
         Some(profile) => Ok(known(name, &profile.url, reason)),
         // The name that a first sign-in there would give it.
-        None if name == BaseUrl::ollama_com().profile_name() => {
-            Ok(by_url(profiles, &BaseUrl::ollama_com(), reason))
-        }
-        None => Err(NoSuchProfile {
-            name: name.to_owned(),
-            known: profiles.profiles.keys().cloned().collect(),
-        }),
+        None if name == BaseUrl::ollama_com().profile_name() => Ok(by_url(profiles, &BaseUrl::ollama_com(), reason)),
+        None => Err(NoSuchProfile { name: name.to_owned(), known: profiles.profiles.keys().cloned().collect() }),
     }
 }
 
 fn by_url(profiles: &Profiles, url: &BaseUrl, reason: HostReason) -> Target {
     match profiles.for_origin(&url.origin()) {
         Some((name, _)) => known(name, url, reason),
-        None => Target {
-            url: url.clone(),
-            profile: url.profile_name(),
-            known: false,
-            reason,
-        },
+        None => Target { url: url.clone(), profile: url.profile_name(), known: false, reason },
     }
 }
 
@@ -201,29 +166,13 @@ mod tests {
     }
 
     fn profiles(current: Option<&str>, with_key: &[&str]) -> Profiles {
-        let all = [
-            ("ollama.com", "https://ollama.com"),
-            ("gw", "https://gw.example"),
-        ];
-        let record = ApiKeyRecord {
-            store: StoreKind::File,
-            hint: "abcd".into(),
-            added_at: 0,
-        };
+        let all = [("ollama.com", "https://ollama.com"), ("gw", "https://gw.example")];
+        let record = ApiKeyRecord { store: StoreKind::File, hint: "abcd".into(), added_at: 0 };
         let profile = |(name, host): (&str, &str)| {
             let api_key = with_key.contains(&name).then(|| record.clone());
-            (
-                name.to_owned(),
-                Profile {
-                    api_key,
-                    ..Profile::new(url(host))
-                },
-            )
+            (name.to_owned(), Profile { api_key, ..Profile::new(url(host)) })
         };
-        Profiles {
-            current: current.map(str::to_owned),
-            profiles: all.into_iter().map(profile).collect(),
-        }
+        Profiles { current: current.map(str::to_owned), profiles: all.into_iter().map(profile).collect() }
     }
 
     fn inputs(audience: Audience, profiles: &Profiles) -> HostInputs<'_> {
@@ -250,23 +199,11 @@ mod tests {
     fn accounts_ignore_ollama_host() {
         let none = Profiles::default();
         let elsewhere = url("http://elsewhere");
-        let asked = HostInputs {
-            ollama_host: Some(&elsewhere),
-            ..inputs(Audience::Account, &none)
-        };
-        assert_eq!(
-            chosen(&asked),
-            ("https://ollama.com".into(), HostReason::DefaultAccount)
-        );
+        let asked = HostInputs { ollama_host: Some(&elsewhere), ..inputs(Audience::Account, &none) };
+        assert_eq!(chosen(&asked), ("https://ollama.com".into(), HostReason::DefaultAccount));
         let gw = profiles(Some("gw"), &[]);
-        let asked = HostInputs {
-            ollama_host: Some(&elsewhere),
-            ..inputs(Audience::Account, &gw)
-        };
-        assert_eq!(
-            chosen(&asked),
-            ("https://gw.example".into(), HostReason::CurrentProfile)
-        );
+        let asked = HostInputs { ollama_host: Some(&elsewhere), ..inputs(Audience::Account, &gw) };
+        assert_eq!(chosen(&asked), ("https://gw.example".into(), HostReason::CurrentProfile));
     }
 
     #[test]
@@ -275,31 +212,16 @@ mod tests {
         let com = profiles(Some("ollama.com"), &["ollama.com"]);
         let gw = profiles(Some("gw"), &["ollama.com"]);
         let empty = profiles(Some("ollama.com"), &[]);
-        let local = (
-            "http://127.0.0.1:11434".to_owned(),
-            HostReason::DefaultLocal,
-        );
+        let local = ("http://127.0.0.1:11434".to_owned(), HostReason::DefaultLocal);
         let cloud = ("https://ollama.com".to_owned(), HostReason::Cloud);
 
-        let asked = HostInputs {
-            ollama_host: Some(&elsewhere),
-            ..inputs(CLOUD_MODEL, &gw)
-        };
-        assert_eq!(
-            chosen(&asked),
-            ("http://elsewhere".into(), HostReason::OllamaHost)
-        );
-        assert_eq!(
-            chosen(&inputs(CLOUD_MODEL, &gw)),
-            ("https://gw.example".into(), HostReason::CurrentProfile)
-        );
+        let asked = HostInputs { ollama_host: Some(&elsewhere), ..inputs(CLOUD_MODEL, &gw) };
+        assert_eq!(chosen(&asked), ("http://elsewhere".into(), HostReason::OllamaHost));
+        assert_eq!(chosen(&inputs(CLOUD_MODEL, &gw)), ("https://gw.example".into(), HostReason::CurrentProfile));
         assert_eq!(chosen(&inputs(CLOUD_MODEL, &com)), cloud);
         assert_eq!(chosen(&inputs(LOCAL_MODEL, &com)), local);
         assert_eq!(chosen(&inputs(CLOUD_MODEL, &empty)), local);
-        let asked = HostInputs {
-            outside_credential: true,
-            ..inputs(CLOUD_MODEL, &empty)
-        };
+        let asked = HostInputs { outside_credential: true, ..inputs(CLOUD_MODEL, &empty) };
         assert_eq!(chosen(&asked), cloud);
     }
 
@@ -307,41 +229,18 @@ mod tests {
     fn what_the_call_names_comes_first() {
         let gw = profiles(Some("gw"), &[]);
         let named = url("https://named.example");
-        let asked = HostInputs {
-            host: Some(&named),
-            env_profile: Some("gw"),
-            ..inputs(LOCAL_MODEL, &gw)
-        };
-        assert_eq!(
-            chosen(&asked),
-            ("https://named.example".into(), HostReason::HostFlag)
-        );
-        let asked = HostInputs {
-            profile: Some("ollama.com"),
-            env_profile: Some("gw"),
-            ..inputs(LOCAL_MODEL, &gw)
-        };
-        assert_eq!(
-            chosen(&asked),
-            ("https://ollama.com".into(), HostReason::ProfileFlag)
-        );
-        let asked = HostInputs {
-            env_profile: Some("gw"),
-            ..inputs(LOCAL_MODEL, &gw)
-        };
-        assert_eq!(
-            chosen(&asked),
-            ("https://gw.example".into(), HostReason::ProfileVariable)
-        );
+        let asked = HostInputs { host: Some(&named), env_profile: Some("gw"), ..inputs(LOCAL_MODEL, &gw) };
+        assert_eq!(chosen(&asked), ("https://named.example".into(), HostReason::HostFlag));
+        let asked = HostInputs { profile: Some("ollama.com"), env_profile: Some("gw"), ..inputs(LOCAL_MODEL, &gw) };
+        assert_eq!(chosen(&asked), ("https://ollama.com".into(), HostReason::ProfileFlag));
+        let asked = HostInputs { env_profile: Some("gw"), ..inputs(LOCAL_MODEL, &gw) };
+        assert_eq!(chosen(&asked), ("https://gw.example".into(), HostReason::ProfileVariable));
     }
 
     #[test]
     fn a_profile_that_is_not_there_is_an_error_with_the_names_there_are() {
         let gw = profiles(Some("gw"), &[]);
-        let asked = HostInputs {
-            profile: Some("nope"),
-            ..inputs(LOCAL_MODEL, &gw)
-        };
+        let asked = HostInputs { profile: Some("nope"), ..inputs(LOCAL_MODEL, &gw) };
         let error = choose_host(&asked).unwrap_err();
         assert_eq!(error.known, ["gw", "ollama.com"]);
     }

@@ -53,13 +53,8 @@ pub fn choose_credential(inputs: &CredentialInputs<'_>) -> (CredentialSource, Op
         return (CredentialSource::Environment, None);
     }
     let stored = match inputs.profile {
-        Some(Profile {
-            api_key: Some(_), ..
-        }) => CredentialSource::ProfileKey,
-        Some(Profile {
-            device: Some(device),
-            ..
-        }) if device.connected => CredentialSource::ProfileDevice,
+        Some(Profile { api_key: Some(_), .. }) => CredentialSource::ProfileKey,
+        Some(Profile { device: Some(device), .. }) if device.connected => CredentialSource::ProfileDevice,
         _ => CredentialSource::None,
     };
     (stored, withheld)
@@ -70,10 +65,7 @@ fn withhold(inputs: &CredentialInputs<'_>) -> Option<Withheld> {
     if url.is_ollama_com() {
         return None;
     }
-    let named = matches!(
-        inputs.reason,
-        HostReason::HostFlag | HostReason::ProfileFlag | HostReason::OllamaHost
-    );
+    let named = matches!(inputs.reason, HostReason::HostFlag | HostReason::ProfileFlag | HostReason::OllamaHost);
     if !named {
         Some(Withheld::HostNotNamed)
     } else if inputs.env_key_is_ollama_coms && inputs.reason != HostReason::HostFlag {
@@ -111,30 +103,12 @@ mod tests {
     fn the_variable_goes_only_where_it_is_meant_to() {
         use CredentialSource::{Environment, None as Nothing};
         let gw = "https://gw.example";
-        assert_eq!(
-            choose("https://ollama.com", HostReason::Cloud, true, None),
-            (Environment, None)
-        );
-        assert_eq!(
-            choose(gw, HostReason::OllamaHost, false, None),
-            (Environment, None)
-        );
-        assert_eq!(
-            choose(gw, HostReason::OllamaHost, true, None),
-            (Nothing, Some(Withheld::BelongsToOllamaCom))
-        );
-        assert_eq!(
-            choose(gw, HostReason::HostFlag, true, None),
-            (Environment, None)
-        );
-        assert_eq!(
-            choose(gw, HostReason::CurrentProfile, false, None),
-            (Nothing, Some(Withheld::HostNotNamed))
-        );
-        assert_eq!(
-            choose("", HostReason::DefaultLocal, false, None),
-            (Nothing, Some(Withheld::HostNotNamed))
-        );
+        assert_eq!(choose("https://ollama.com", HostReason::Cloud, true, None), (Environment, None));
+        assert_eq!(choose(gw, HostReason::OllamaHost, false, None), (Environment, None));
+        assert_eq!(choose(gw, HostReason::OllamaHost, true, None), (Nothing, Some(Withheld::BelongsToOllamaCom)));
+        assert_eq!(choose(gw, HostReason::HostFlag, true, None), (Environment, None));
+        assert_eq!(choose(gw, HostReason::CurrentProfile, false, None), (Nothing, Some(Withheld::HostNotNamed)));
+        assert_eq!(choose("", HostReason::DefaultLocal, false, None), (Nothing, Some(Withheld::HostNotNamed)));
         assert_eq!(
             choose("http://lan.example", HostReason::OllamaHost, false, None),
             (Nothing, Some(Withheld::PlainHttp))
@@ -147,24 +121,9 @@ mod tests {
 
     #[test]
     fn a_withheld_variable_leaves_the_profile_its_say() {
-        let record = ApiKeyRecord {
-            store: StoreKind::File,
-            hint: "abcd".into(),
-            added_at: 0,
-        };
-        let profile = Profile {
-            api_key: Some(record),
-            ..Profile::new(BaseUrl::local())
-        };
-        let chosen = choose(
-            "https://gw.example",
-            HostReason::CurrentProfile,
-            false,
-            Some(&profile),
-        );
-        assert_eq!(
-            chosen,
-            (CredentialSource::ProfileKey, Some(Withheld::HostNotNamed))
-        );
+        let record = ApiKeyRecord { store: StoreKind::File, hint: "abcd".into(), added_at: 0 };
+        let profile = Profile { api_key: Some(record), ..Profile::new(BaseUrl::local()) };
+        let chosen = choose("https://gw.example", HostReason::CurrentProfile, false, Some(&profile));
+        assert_eq!(chosen, (CredentialSource::ProfileKey, Some(Withheld::HostNotNamed)));
     }
 }

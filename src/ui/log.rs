@@ -1,16 +1,14 @@
-//! The program's own trace, for `-vv`: which requests went where. Only our own events come here, and none holds a secret.
+//! The program's own trace, for `-vv`: which requests went where. Only our own events come here, and none holds a secret:
+//! what the libraries below would write is not ours to vouch for.
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Writes trace events to stderr from now on, one a line.
 pub fn log_to_stderr() {
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .without_time()
-        .finish();
+    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).without_time();
     // Only fails when there is a subscriber already.
-    let _ = subscriber.try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(ours).try_init();
 }

@@ -34,21 +34,19 @@ struct Terminal {
     width_known: bool,
 }
 
-/// See the module. `Send`; dropping it writes what is left and ends a tone, ignoring errors.
+/// See the module. `Send`; dropping it is [`Output::abandon`], ignoring errors: so ends an answer that is interrupted.
 pub struct Output {
     stream: Stream,
+    is_terminal: bool,
+    /// The text so far ends in the middle of a line.
+    mid_line: bool,
     buffer: Vec<u8>,
     terminal: Option<Box<Terminal>>,
     failed: bool,
 }
 
 impl Output {
-    pub(super) fn new(
-        stream: Stream,
-        is_terminal: bool,
-        color: bool,
-        options: OutputOptions,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, is_terminal: bool, color: bool, options: OutputOptions) -> Self {
         let terminal = (is_terminal && !options.raw).then(|| {
             Box::new(Terminal {
                 sanitizer: Sanitizer::default(),
@@ -60,12 +58,7 @@ impl Output {
                 width_known: true,
             })
         });
-        Self {
-            stream,
-            buffer: Vec::new(),
-            terminal,
-            failed: false,
-        }
+        Self { stream, is_terminal, mid_line: false, buffer: Vec::new(), terminal, failed: false }
     }
 
     /// Adds untrusted text.
@@ -81,6 +74,9 @@ impl Output {
     /// # Errors
     /// As [`Output::write`].
     pub fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(last) = bytes.last() {
+            self.mid_line = *last != b'\n';
+        }
         match &mut self.terminal {
             None => self.buffer.extend_from_slice(bytes),
             Some(terminal) => {
@@ -89,11 +85,7 @@ impl Output {
                 terminal.emit(&self.stream, &mut self.buffer);
             }
         }
-        if self.buffer.len() >= BUFFER {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
     /// Changes how the following text looks, on a terminal with colour; elsewhere nothing happens.
@@ -149,9 +141,7 @@ impl Output {
     /// As [`Output::flush`].
     pub fn abandon(&mut self) -> io::Result<()> {
         self.finish()?;
-        if let Some(terminal) = &mut self.terminal
-            && terminal.wrapper.as_ref().is_none_or(|w| w.column() > 0)
-        {
+        if self.is_terminal && self.mid_line {
             return self.write("\n").and_then(|()| self.flush());
         }
         Ok(())
@@ -177,7 +167,7 @@ impl Terminal {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        let _ = self.finish();
+        let _ = self.abandon();
     }
 }
 
@@ -194,12 +184,7 @@ impl std::fmt::Debug for Output {
 mod tests {
     use super::*;
 
-    fn written(
-        is_terminal: bool,
-        color: bool,
-        options: OutputOptions,
-        work: impl FnOnce(&mut Output),
-    ) -> String {
+    fn written(is_terminal: bool, color: bool, options: OutputOptions, work: impl FnOnce(&mut Output)) -> String {
         let (stream, memory) = Stream::memory();
         let mut output = Output::new(stream, is_terminal, color, options);
         work(&mut output);
@@ -228,14 +213,8 @@ mod tests {
             }),
             "\x1b[2m^[[2Jhi\n\x1b[0m"
         );
-        let raw = OutputOptions {
-            raw: true,
-            ..OutputOptions::default()
-        };
-        assert_eq!(
-            written(true, true, raw, |o| o.write("\x1b[2J").unwrap()),
-            "\x1b[2J"
-        );
+        let raw = OutputOptions { raw: true, ..OutputOptions::default() };
+        assert_eq!(written(true, true, raw, |o| o.write("\x1b[2J").unwrap()), "\x1b[2J\n");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::output::{Output, OutputOptions};
 use super::progress::{LayerBars, Progress, Spinner};
 use super::prompt::{self, PromptError, PromptResult};
+use super::qr::QrError;
 use super::sanitize::{clean, clean_text, is_dangerous};
 use super::stream::Stream;
 use super::style::Mark;
@@ -89,12 +90,7 @@ impl Printer {
     /// # Errors
     /// When a standard stream's descriptor cannot be duplicated (too many open files).
     pub fn new(options: PrinterOptions, terminal: TerminalState) -> io::Result<Self> {
-        Ok(Self::on(
-            options,
-            terminal,
-            Stream::stdout()?,
-            Stream::stderr()?,
-        ))
+        Ok(Self::on(options, terminal, Stream::stdout()?, Stream::stderr()?))
     }
 
     /// A printer that keeps what is written, and its (stdout, stderr).
@@ -107,22 +103,11 @@ impl Printer {
         (Self::on(options, terminal, stdout, stderr), out, err)
     }
 
-    fn on(
-        options: PrinterOptions,
-        terminal: TerminalState,
-        stdout: Stream,
-        stderr: Stream,
-    ) -> Self {
+    fn on(options: PrinterOptions, terminal: TerminalState, stdout: Stream, stderr: Stream) -> Self {
         // What is kept in memory must not draw on the real terminal.
         let moving = terminal.stderr && !terminal.dumb && !options.json && !stderr.is_memory();
         let progress = Progress::new(moving, options.quiet);
-        Self(Arc::new(Shared {
-            options,
-            terminal,
-            stdout,
-            stderr,
-            progress,
-        }))
+        Self(Arc::new(Shared { options, terminal, stdout, stderr, progress }))
     }
 
     /// Results and errors are to be JSON.
@@ -159,9 +144,7 @@ impl Printer {
         match self.0.options.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => {
-                is_terminal && !self.0.terminal.dumb && !self.0.options.no_color_env
-            }
+            ColorChoice::Auto => is_terminal && !self.0.terminal.dumb && !self.0.options.no_color_env,
         }
     }
 
@@ -170,11 +153,7 @@ impl Printer {
     /// # Errors
     /// `BrokenPipe` when the reader is gone; otherwise what the system says.
     pub fn data(&self, text: &str) -> io::Result<()> {
-        let text = if self.0.terminal.stdout {
-            clean_text(text)
-        } else {
-            Cow::Borrowed(text)
-        };
+        let text = if self.0.terminal.stdout { clean_text(text) } else { Cow::Borrowed(text) };
         self.to_stdout(format!("{text}\n"))
     }
 
@@ -204,15 +183,8 @@ impl Printer {
     /// # Errors
     /// As [`Printer::data`].
     pub fn facts(&self, facts: &[(&str, String)]) -> io::Result<()> {
-        let width = facts
-            .iter()
-            .map(|(label, _)| label.len())
-            .max()
-            .unwrap_or(0);
-        let lines: String = facts
-            .iter()
-            .map(|(label, value)| format!("{label:<width$}  {}\n", clean(value)))
-            .collect();
+        let width = facts.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        let lines: String = facts.iter().map(|(label, value)| format!("{label:<width$}  {}\n", clean(value))).collect();
         self.to_stdout(lines)
     }
 
@@ -221,43 +193,45 @@ impl Printer {
     /// # Errors
     /// As [`Printer::data`].
     pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
-        self.0.progress.suspend(|| self.0.stdout.write_all(bytes))
+        self.to_stdout(bytes)
     }
 
     /// The sink for model output on stdout.
     pub fn output(&self, options: OutputOptions) -> Output {
-        Output::new(
-            self.0.stdout.clone(),
-            self.0.terminal.stdout,
-            self.colors_stdout(),
-            options,
-        )
+        Output::new(self.0.stdout.clone(), self.0.terminal.stdout, self.colors_stdout(), options)
     }
 
     /// What is going on; one line.
     pub fn note(&self, text: &str) {
-        if !self.0.options.quiet {
+        if !self.0.options.quiet && !self.is_json() {
             self.to_stderr(&format!("{}\n", clean(text)));
         }
     }
 
     /// Something was done; one line.
     pub fn success(&self, text: &str) {
-        if !self.0.options.quiet {
+        if !self.0.options.quiet && !self.is_json() {
             self.marked(Mark::Success, text);
         }
     }
 
     /// Something may be wrong; one line, shown even when quiet.
     pub fn warn(&self, text: &str) {
+        if self.is_json() {
+            return self.event("warning", &serde_json::json!({ "message": text }));
+        }
         self.marked(Mark::Warning, text);
     }
 
     /// What to do next, after an empty line. It may have several lines; the later ones are indented.
     pub fn hint(&self, text: &str) {
-        if !self.0.options.quiet {
-            self.to_stderr(&format!("\n{}\n", clean_text(text).replace('\n', "\n  ")));
+        if !self.0.options.quiet && !self.is_json() {
+            self.say_hint(text);
         }
+    }
+
+    fn say_hint(&self, text: &str) {
+        self.to_stderr(&format!("\n{}\n", clean_text(text).replace('\n', "\n  ")));
     }
 
     /// Lines for a person that are shown even when quiet, such as what `--verbose` reports after an answer.
@@ -265,13 +239,24 @@ impl Printer {
         self.to_stderr(&format!("{}\n", clean_text(text).trim_end_matches('\n')));
     }
 
-    /// A QR code on stderr for `text`; `false` when it does not fit into one.
-    pub fn qr(&self, text: &str) -> bool {
-        let code = super::qr::qr(text, self.colors_stderr());
-        if let Ok(code) = &code {
-            self.to_stderr(&format!("\n{code}\n\n"));
+    /// A QR code on stderr for `text`.
+    ///
+    /// # Errors
+    /// When `text` is too long for one, or the terminal too narrow.
+    pub fn qr(&self, text: &str) -> Result<(), QrError> {
+        let columns = self.0.terminal.stderr.then(|| self.0.stderr.columns());
+        let code = super::qr::qr(text, self.colors_stderr(), columns)?;
+        self.to_stderr(&format!("\n{code}\n"));
+        Ok(())
+    }
+
+    /// Something that a program reading stderr has to know at once: `{"event":NAME,…}` on a line of its own.
+    pub fn event(&self, name: &str, members: &serde_json::Value) {
+        let mut event = serde_json::json!({ "event": name });
+        if let (Some(event), Some(members)) = (event.as_object_mut(), members.as_object()) {
+            event.extend(members.clone());
         }
-        code.is_ok()
+        self.to_stderr(&format!("{}\n", escape_json(event.to_string())));
     }
 
     /// What went wrong, and what to do next: as JSON where that is wanted, else for a person.
@@ -286,15 +271,17 @@ impl Printer {
     /// What went wrong, and what to do next.
     pub fn error_human(&self, message: &str, hint: Option<&str>) {
         self.marked(Mark::Error, message);
+        // What to do next belongs to an error, however quiet it is to be.
         if let Some(hint) = hint {
-            self.hint(hint);
+            self.say_hint(hint);
         }
     }
 
     /// The same as one JSON object on one line of stderr:
     /// `{"error":{"code":…,"exit_code":…,"message":…,"hint":…}}`, `hint` being null where there is none.
     pub fn error_json(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>) {
-        let error = serde_json::json!({"error": {"code": code, "exit_code": exit_code, "message": message, "hint": hint}});
+        let error =
+            serde_json::json!({"error": {"code": code, "exit_code": exit_code, "message": message, "hint": hint}});
         self.to_stderr(&format!("{}\n", escape_json(error.to_string())));
     }
 
@@ -314,6 +301,11 @@ impl Printer {
     /// `NotInteractive` when nobody can be asked, `Interrupted` on Ctrl-C or a closed terminal.
     pub fn confirm(&self, question: &str, default: bool) -> PromptResult<bool> {
         self.asking(|| prompt::confirm(&self.0.stderr, &clean(question), default))
+    }
+
+    /// Puts the terminal back when the program ends while a question is still open (it is asked on another thread).
+    pub fn end_prompt(&self) {
+        prompt::end(&self.0.stderr);
     }
 
     /// Asks for a secret on stderr without showing it.
@@ -352,25 +344,22 @@ impl Printer {
 
     fn marked(&self, mark: Mark, text: &str) {
         let terminal = self.0.terminal;
-        let prefix = mark.prefix(
-            terminal.stderr && terminal.utf8 && !terminal.dumb,
-            self.colors_stderr(),
-        );
+        let prefix = mark.prefix(terminal.stderr && terminal.utf8 && !terminal.dumb, self.colors_stderr());
         self.to_stderr(&format!("{prefix}{}\n", clean(text)));
     }
 
-    fn to_stdout(&self, text: String) -> io::Result<()> {
-        self.0
-            .progress
-            .suspend(|| self.0.stdout.write_all(text.as_bytes()))
+    /// A reader that has left is no error: what it wanted it has, and the exit code still says how things stand.
+    fn to_stdout(&self, text: impl AsRef<[u8]>) -> io::Result<()> {
+        match self.0.progress.suspend(|| self.0.stdout.write_all(text.as_ref())) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Talk that cannot be delivered is lost: there is nobody left to tell.
     fn to_stderr(&self, text: &str) {
-        let _ = self
-            .0
-            .progress
-            .suspend(|| self.0.stderr.write_all(text.as_bytes()));
+        let _ = self.0.progress.suspend(|| self.0.stderr.write_all(text.as_bytes()));
     }
 }
 
@@ -397,18 +386,11 @@ fn escape_json(text: String) -> String {
 mod tests {
     use super::*;
 
-    const TERMINAL: TerminalState = TerminalState {
-        stdin: true,
-        stdout: true,
-        stderr: true,
-        dumb: false,
-        utf8: true,
-    };
+    const TERMINAL: TerminalState = TerminalState { stdin: true, stdout: true, stderr: true, dumb: false, utf8: true };
 
     #[test]
     fn data_is_unchanged_in_a_pipe_and_harmless_on_a_terminal() {
-        let (printer, out, _) =
-            Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
         printer.data("\x1b[2J\u{202e}").unwrap();
         assert_eq!(out.text(), "\x1b[2J\u{202e}\n");
         let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), TERMINAL);
@@ -421,16 +403,8 @@ mod tests {
         let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), TERMINAL);
         let value = serde_json::json!({"name": "a\u{9b}\u{e0041}\u{202e}\x1b\n"});
         printer.json(&value).unwrap();
-        assert!(
-            out.text()
-                .contains("\"a\\u009b\\udb40\\udc41\\u202e\\u001b\\n\""),
-            "{}",
-            out.text()
-        );
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&out.text()).unwrap(),
-            value
-        );
+        assert!(out.text().contains("\"a\\u009b\\udb40\\udc41\\u202e\\u001b\\n\""), "{}", out.text());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&out.text()).unwrap(), value);
     }
 
     #[test]
@@ -445,35 +419,19 @@ mod tests {
             err.text()
         };
         let plain = PrinterOptions::default();
+        assert_eq!(say(plain, TerminalState::default()), "n\ns\nwarning: w\\n!\nerror: e^[\n\ntry this\n  or that\n");
         assert_eq!(
-            say(plain, TerminalState::default()),
-            "n\ns\nwarning: w\\n!\nerror: e^[\n\ntry this\n  or that\n"
+            say(PrinterOptions { quiet: true, ..plain }, TerminalState::default()),
+            "warning: w\\n!\nerror: e^[\n\ntry this\n  or that\n"
         );
-        assert_eq!(
-            say(
-                PrinterOptions {
-                    quiet: true,
-                    ..plain
-                },
-                TerminalState::default()
-            ),
-            "warning: w\\n!\nerror: e^[\n"
-        );
-        let no_color = PrinterOptions {
-            no_color_env: true,
-            ..plain
-        };
-        assert_eq!(
-            say(no_color, TERMINAL),
-            "n\n✓ s\n! w\\n!\n✗ e^[\n\ntry this\n  or that\n"
-        );
+        let no_color = PrinterOptions { no_color_env: true, ..plain };
+        assert_eq!(say(no_color, TERMINAL), "n\n✓ s\n! w\\n!\n✗ e^[\n\ntry this\n  or that\n");
         assert!(say(plain, TERMINAL).contains("\x1b[32m✓\x1b[0m s"));
     }
 
     #[test]
     fn errors_as_json() {
-        let (printer, _, err) =
-            Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        let (printer, _, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
         printer.error_json("sign_in_needed", 4, "no \u{202e}", None);
         assert_eq!(
             err.text(),
@@ -483,23 +441,11 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_without_a_terminal_or_with_no_input() {
-        let (printer, _, err) =
-            Printer::in_memory(PrinterOptions::default(), TerminalState::default());
-        assert!(matches!(
-            printer.confirm("sure?", true),
-            Err(PromptError::NotInteractive)
-        ));
-        let (printer, ..) = Printer::in_memory(
-            PrinterOptions {
-                no_input: true,
-                ..PrinterOptions::default()
-            },
-            TERMINAL,
-        );
-        assert!(matches!(
-            printer.hidden("key"),
-            Err(PromptError::NotInteractive)
-        ));
+        let (printer, _, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        assert!(matches!(printer.confirm("sure?", true), Err(PromptError::NotInteractive)));
+        let (printer, ..) =
+            Printer::in_memory(PrinterOptions { no_input: true, ..PrinterOptions::default() }, TERMINAL);
+        assert!(matches!(printer.hidden("key"), Err(PromptError::NotInteractive)));
         assert!(err.is_empty());
     }
 }

@@ -3,16 +3,23 @@
 
 use super::Printer;
 use super::sanitize::clean;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::collections::HashSet;
+use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use unicode_width::UnicodeWidthChar;
 
 /// Time between two frames of the spinner.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Hex digits of a digest that are shown.
 const SHORT_DIGEST: usize = 12;
+
+/// Columns of a terminal that has room for a bar beside the numbers.
+const WIDE: u16 = 80;
 
 /// The area of moving lines that a printer's spinners and bars share, so that other lines can be put above it.
 #[derive(Debug)]
@@ -25,11 +32,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(moving: bool, quiet: bool) -> Self {
-        Self {
-            moving: moving && !quiet,
-            quiet,
-            area: OnceLock::new(),
-        }
+        Self { moving: moving && !quiet, quiet, area: OnceLock::new() }
     }
 
     /// Takes the moving lines away while `write` runs.
@@ -41,8 +44,94 @@ impl Progress {
     }
 
     fn add(&self, bar: ProgressBar) -> Option<ProgressBar> {
-        let area = || MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let target = || ProgressDrawTarget::term_like_with_hz(Box::new(Margin::stderr()), 20);
+        let area = || MultiProgress::with_draw_target(target());
         self.moving.then(|| self.area.get_or_init(area).add(bar))
+    }
+}
+
+/// stderr, said to be a little narrower than it is, with the lines broken there.
+///
+/// indicatif fills every line up and leaves it to the terminal's own margin to begin the next. There a terminal echoes Ctrl-C
+/// as `^C` on a line below, and the one that is then cleared is the wrong one.
+#[derive(Debug)]
+struct Margin {
+    terminal: Term,
+    /// Columns written since the start of the line.
+    column: AtomicUsize,
+}
+
+/// Columns of `^C`, and the last one, where a terminal defers the wrap.
+const MARGIN: u16 = 3;
+
+impl Margin {
+    fn stderr() -> Self {
+        Self { terminal: Term::buffered_stderr(), column: AtomicUsize::new(0) }
+    }
+
+    fn start_of_line(&self) {
+        self.column.store(0, Ordering::Relaxed);
+    }
+}
+
+impl TermLike for Margin {
+    fn width(&self) -> u16 {
+        TermLike::width(&self.terminal).saturating_sub(MARGIN).max(1)
+    }
+
+    fn height(&self) -> u16 {
+        TermLike::height(&self.terminal)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.terminal.move_cursor_up(n)
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.terminal.move_cursor_down(n)
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.terminal.move_cursor_right(n)
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.terminal.move_cursor_left(n)
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.write_str(line)?;
+        self.start_of_line();
+        self.terminal.write_line("")
+    }
+
+    /// The templates hold no escape sequences, and messages are clean: every character is one to see.
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        let limit = usize::from(TermLike::width(self));
+        let mut column = self.column.load(Ordering::Relaxed);
+        let mut broken = String::with_capacity(text.len() + 2);
+        for character in text.chars() {
+            let width = character.width().unwrap_or(0);
+            if character == '\r' {
+                column = 0;
+            } else if width > 0 && column > 0 && column + width > limit {
+                broken.push('\n');
+                column = 0;
+            }
+            broken.push(character);
+            column += width;
+        }
+        self.column.store(column, Ordering::Relaxed);
+        self.terminal.write_str(&broken)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.start_of_line();
+        self.terminal.clear_line()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.terminal.flush()
     }
 }
 
@@ -61,8 +150,7 @@ pub struct Spinner {
 
 impl Spinner {
     pub(super) fn start(progress: &Progress, message: &str) -> Self {
-        let bar =
-            progress.add(ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")));
+        let bar = progress.add(ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")));
         if let Some(bar) = &bar {
             bar.set_message(clean(message).into_owned());
             bar.enable_steady_tick(TICK);
@@ -97,22 +185,11 @@ pub struct LayerBars {
 
 impl LayerBars {
     pub(super) fn new(printer: Printer) -> Self {
-        Self {
-            printer,
-            status: None,
-            layers: Vec::new(),
-            said: HashSet::new(),
-        }
+        Self { printer, status: None, layers: Vec::new(), said: HashSet::new() }
     }
 
     /// Takes over one status line: `status` as the server words it, and for a layer its digest and sizes in bytes.
-    pub fn update(
-        &mut self,
-        status: &str,
-        digest: Option<&str>,
-        total: Option<u64>,
-        completed: Option<u64>,
-    ) {
+    pub fn update(&mut self, status: &str, digest: Option<&str>, total: Option<u64>, completed: Option<u64>) {
         let progress = self.printer.progress();
         if progress.quiet {
             return;
@@ -139,21 +216,20 @@ impl LayerBars {
         let at = match self.layers.iter().position(|(known, _)| known == digest) {
             Some(at) => at,
             None => {
-                let short = digest
-                    .rsplit(':')
-                    .next()
-                    .unwrap_or(digest)
-                    .chars()
-                    .take(SHORT_DIGEST)
-                    .collect::<String>();
-                let style = style("{prefix:12} {bar:24} {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4}").progress_chars("##-");
-                let bar = ProgressBar::new(total).with_style(style);
+                let short = digest.rsplit(':').next().unwrap_or(digest).chars().take(SHORT_DIGEST).collect::<String>();
+                let template = if Term::stderr().size().1 >= WIDE {
+                    "{prefix:12} {bar:24} {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4}"
+                } else {
+                    "{prefix:12} {bytes}/{total_bytes} {eta}"
+                };
+                // What an earlier pull had already fetched says nothing about the rate.
+                let bar = ProgressBar::new(total)
+                    .with_style(style(template).progress_chars("##-"))
+                    .with_position(completed.min(total));
                 let Some(bar) = self.printer.progress().add(bar) else {
                     return;
                 };
                 bar.set_prefix(clean(&short).into_owned());
-                // What an earlier pull had already fetched says nothing about the rate.
-                bar.set_position(completed);
                 bar.reset_eta();
                 self.layers.push((digest.to_owned(), bar));
                 self.layers.len() - 1
@@ -169,10 +245,8 @@ impl LayerBars {
 
     fn plain(&mut self, status: &str) {
         if self.status.is_none() {
-            self.status = self
-                .printer
-                .progress()
-                .add(ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")));
+            self.status =
+                self.printer.progress().add(ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}")));
             if let Some(bar) = &self.status {
                 bar.enable_steady_tick(TICK);
             }
@@ -202,18 +276,8 @@ mod tests {
         let mut bars = printer.layer_bars();
         bars.update("pulling manifest", None, None, None);
         for done in 0..5 {
-            bars.update(
-                "pulling ba9876543210",
-                Some("sha256:ba9876543210fedc"),
-                Some(9),
-                Some(done),
-            );
-            bars.update(
-                "pulling 0123456789ab",
-                Some("sha256:0123456789abcdef"),
-                Some(5),
-                Some(done),
-            );
+            bars.update("pulling ba9876543210", Some("sha256:ba9876543210fedc"), Some(9), Some(done));
+            bars.update("pulling 0123456789ab", Some("sha256:0123456789abcdef"), Some(5), Some(done));
         }
         bars.update("success", None, None, None);
         bars.clear();
@@ -221,26 +285,17 @@ mod tests {
 
     #[test]
     fn without_a_terminal_each_status_is_said_once() {
-        let (printer, out, err) =
-            Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        let (printer, out, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
         pull(&printer);
         printer.spinner("waiting").clear();
-        assert_eq!(
-            err.text(),
-            "pulling manifest\npulling ba9876543210\npulling 0123456789ab\nsuccess\n"
-        );
+        assert_eq!(err.text(), "pulling manifest\npulling ba9876543210\npulling 0123456789ab\nsuccess\n");
         assert!(out.is_empty());
     }
 
     #[test]
     fn quiet_says_nothing() {
-        let (printer, _, err) = Printer::in_memory(
-            PrinterOptions {
-                quiet: true,
-                ..PrinterOptions::default()
-            },
-            TerminalState::default(),
-        );
+        let (printer, _, err) =
+            Printer::in_memory(PrinterOptions { quiet: true, ..PrinterOptions::default() }, TerminalState::default());
         pull(&printer);
         printer.spinner("waiting").clear();
         assert!(err.is_empty());

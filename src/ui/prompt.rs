@@ -24,19 +24,18 @@ pub enum PromptError {
 pub type PromptResult<T> = Result<T, PromptError>;
 
 #[cfg(not(unix))]
-pub(super) use other::{confirm, hidden};
+pub(super) use other::{confirm, end, hidden};
 #[cfg(unix)]
-pub(super) use unix::{confirm, hidden};
+pub(super) use unix::{confirm, end, hidden};
 
 #[cfg(unix)]
 mod unix {
     use super::{PromptError, PromptResult, Stream};
-    use rustix::termios::{
-        LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
-    };
+    use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
     use secrecy::SecretString;
     use std::io;
     use std::os::fd::{AsFd, BorrowedFd};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
     use zeroize::Zeroizing;
 
     const INTERRUPT: u8 = 3;
@@ -45,11 +44,46 @@ mod unix {
     const ESCAPE: u8 = 27;
 
     pub fn confirm(stderr: &Stream, question: &str, default: bool) -> PromptResult<bool> {
+        let _asking = Asking::begin();
         confirm_on(io::stdin().as_fd(), stderr, question, default)
     }
 
     pub fn hidden(stderr: &Stream, question: &str) -> PromptResult<SecretString> {
+        let _asking = Asking::begin();
         hidden_on(io::stdin().as_fd(), stderr, question)
+    }
+
+    /// stdin's modes before the question that is open.
+    static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+    fn before() -> MutexGuard<'static, Option<Termios>> {
+        BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A question on stdin is open until this is dropped.
+    struct Asking;
+
+    impl Asking {
+        fn begin() -> Self {
+            *before() = tcgetattr(io::stdin()).ok();
+            Self
+        }
+    }
+
+    impl Drop for Asking {
+        fn drop(&mut self) {
+            *before() = None;
+        }
+    }
+
+    /// Ends a question that is still open on another thread: that thread sleeps in a read and goes with the process, so it
+    /// will not put the terminal back.
+    pub fn end(stderr: &Stream) {
+        let Some(modes) = before().take() else {
+            return;
+        };
+        let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &modes);
+        let _ = stderr.write_all(b"\n");
     }
 
     /// The terminal with keys delivered one by one, unseen and without signals, until this is dropped.
@@ -63,11 +97,7 @@ mod unix {
             let before = tcgetattr(terminal)?;
             let mut modes = before.clone();
             modes.local_modes.remove(
-                LocalModes::ECHO
-                    | LocalModes::ECHONL
-                    | LocalModes::ICANON
-                    | LocalModes::ISIG
-                    | LocalModes::IEXTEN,
+                LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN,
             );
             modes.special_codes[SpecialCodeIndex::VMIN] = 1;
             modes.special_codes[SpecialCodeIndex::VTIME] = 0;
@@ -102,16 +132,9 @@ mod unix {
         }
     }
 
-    fn confirm_on(
-        terminal: BorrowedFd<'_>,
-        stderr: &Stream,
-        question: &str,
-        default: bool,
-    ) -> PromptResult<bool> {
+    fn confirm_on(terminal: BorrowedFd<'_>, stderr: &Stream, question: &str, default: bool) -> PromptResult<bool> {
         let keys = Keys::take(terminal)?;
-        stderr.write_all(
-            format!("{question} [{}] ", if default { "Y/n" } else { "y/N" }).as_bytes(),
-        )?;
+        stderr.write_all(format!("{question} [{}] ", if default { "Y/n" } else { "y/N" }).as_bytes())?;
         let answer = loop {
             match keys.next() {
                 Ok(b'y' | b'Y') => break Ok(true),
@@ -129,11 +152,7 @@ mod unix {
         answer
     }
 
-    fn hidden_on(
-        terminal: BorrowedFd<'_>,
-        stderr: &Stream,
-        question: &str,
-    ) -> PromptResult<SecretString> {
+    fn hidden_on(terminal: BorrowedFd<'_>, stderr: &Stream, question: &str) -> PromptResult<SecretString> {
         let keys = Keys::take(terminal)?;
         stderr.write_all(format!("{question}: ").as_bytes())?;
         let answer = read_secret(&keys);
@@ -156,19 +175,15 @@ mod unix {
                 0..=0x1f => {}
                 byte if secret.len() < secret.capacity() => secret.push(byte),
                 _ => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "the answer is longer than 4096 bytes",
-                    )
-                    .into());
+                    return Err(
+                        io::Error::new(io::ErrorKind::InvalidData, "the answer is longer than 4096 bytes").into()
+                    );
                 }
             }
         }
         match std::str::from_utf8(&secret) {
             Ok(text) => Ok(SecretString::from(text.to_owned())),
-            Err(_) => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is not UTF-8").into())
-            }
+            Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is not UTF-8").into()),
         }
     }
 
@@ -195,8 +210,7 @@ mod unix {
             let pair = native_pty_system().openpty(PtySize::default()).unwrap();
             let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
             let path = pair.master.tty_name().unwrap();
-            let terminal =
-                File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap());
+            let terminal = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap());
             let before = tcgetattr(&terminal).unwrap();
             let (stderr, shown) = Stream::memory();
             let mut writer = pair.master.take_writer().unwrap();
@@ -223,23 +237,15 @@ mod unix {
                 let (answer, shown) = typed(keys, |t, e| confirm_on(t, e, "Go on?", default));
                 (answer.ok(), shown)
             };
-            assert_eq!(
-                ask(b"xy", false),
-                (Some(true), "Go on? [y/N] yes\n".to_owned())
-            );
-            assert_eq!(
-                ask(b"N", true),
-                (Some(false), "Go on? [Y/n] no\n".to_owned())
-            );
+            assert_eq!(ask(b"xy", false), (Some(true), "Go on? [y/N] yes\n".to_owned()));
+            assert_eq!(ask(b"N", true), (Some(false), "Go on? [Y/n] no\n".to_owned()));
             assert_eq!(ask(b"\r", true).0, Some(true));
             assert_eq!(ask(b"\n", false).0, Some(false));
         }
 
         #[test]
         fn reads_a_secret_unseen() {
-            let (secret, shown) = typed("wrong\x15k\x1b[Aeü\x7fy\r".as_bytes(), |t, e| {
-                hidden_on(t, e, "Passphrase")
-            });
+            let (secret, shown) = typed("wrong\x15k\x1b[Aeü\x7fy\r".as_bytes(), |t, e| hidden_on(t, e, "Passphrase"));
             assert_eq!(secret.unwrap().expose_secret(), "key");
             assert_eq!(shown, "Passphrase: \n");
         }
@@ -250,10 +256,7 @@ mod unix {
                 let (answer, shown) = typed(&[b'a', key], |t, e| hidden_on(t, e, "Key"));
                 assert!(matches!(answer, Err(PromptError::Interrupted)));
                 assert_eq!(shown, "Key: \n");
-                assert!(matches!(
-                    typed(&[key], |t, e| confirm_on(t, e, "?", true)).0,
-                    Err(PromptError::Interrupted)
-                ));
+                assert!(matches!(typed(&[key], |t, e| confirm_on(t, e, "?", true)).0, Err(PromptError::Interrupted)));
             }
         }
     }
@@ -267,9 +270,7 @@ mod other {
     use std::io;
 
     pub fn confirm(stderr: &Stream, question: &str, default: bool) -> PromptResult<bool> {
-        stderr.write_all(
-            format!("{question} [{}] ", if default { "Y/n" } else { "y/N" }).as_bytes(),
-        )?;
+        stderr.write_all(format!("{question} [{}] ", if default { "Y/n" } else { "y/N" }).as_bytes())?;
         let answer = loop {
             match Term::stderr().read_key_raw() {
                 Ok(Key::Char('y' | 'Y')) => break Ok(true),
@@ -289,19 +290,15 @@ mod other {
         answer
     }
 
+    /// Nothing to put back: the console's modes are changed for the length of one key.
+    pub fn end(_stderr: &Stream) {}
+
     pub fn hidden(stderr: &Stream, question: &str) -> PromptResult<SecretString> {
         stderr.write_all(format!("{question}: ").as_bytes())?;
-        Term::stderr()
-            .read_secure_line()
-            .map(SecretString::from)
-            .map_err(interrupted)
+        Term::stderr().read_secure_line().map(SecretString::from).map_err(interrupted)
     }
 
     fn interrupted(error: io::Error) -> PromptError {
-        if error.kind() == io::ErrorKind::Interrupted {
-            PromptError::Interrupted
-        } else {
-            error.into()
-        }
+        if error.kind() == io::ErrorKind::Interrupted { PromptError::Interrupted } else { error.into() }
     }
 }

@@ -13,9 +13,7 @@ pub fn is_dangerous(c: char) -> bool {
         // C0, DEL and C1.
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => true,
         // Marks, embeddings, overrides and isolates of the bidirectional algorithm, and its deprecated relatives.
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' => {
-            true
-        }
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' => true,
         // Line and paragraph separator, byte order mark, interlinear annotations.
         '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => true,
         // Tag characters carry invisible text; the variation selectors behind them (U+E0100 to U+E01EF) do not.
@@ -26,10 +24,7 @@ pub fn is_dangerous(c: char) -> bool {
 
 /// True for what has no appearance of its own and so lets two different names look alike.
 fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{3164}' | '\u{ffa0}'
-    )
+    matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{3164}' | '\u{ffa0}')
 }
 
 /// Writes the visible form of a dangerous character: caret notation for C0 and DEL, `\u{…}` for the rest.
@@ -191,10 +186,7 @@ mod tests {
         assert_eq!(clean("a\nb\tc\r\u{7f}"), "a\\nb\\tc^M^?");
         assert_eq!(clean("user\u{202e}gpj.exe"), "user\\u{202e}gpj.exe");
         assert_eq!(clean("adm\u{200b}in"), "adm\\u{200b}in");
-        assert_eq!(
-            clean("\u{e0041}\u{feff}\u{2028}"),
-            "\\u{e0041}\\u{feff}\\u{2028}"
-        );
+        assert_eq!(clean("\u{e0041}\u{feff}\u{2028}"), "\\u{e0041}\\u{feff}\\u{2028}");
         assert!(matches!(clean("plain ünïcode"), Cow::Borrowed(_)));
     }
 
@@ -224,14 +216,8 @@ mod tests {
     #[test]
     fn characters_split_over_chunks() {
         let snowman = "☃".as_bytes();
-        assert_eq!(
-            streamed(&[&snowman[..1], &snowman[1..2], &snowman[2..]]),
-            "☃"
-        );
-        assert_eq!(
-            streamed(&[&snowman[..2], b"x", &snowman[..1]]),
-            "\u{fffd}x\u{fffd}"
-        );
+        assert_eq!(streamed(&[&snowman[..1], &snowman[1..2], &snowman[2..]]), "☃");
+        assert_eq!(streamed(&[&snowman[..2], b"x", &snowman[..1]]), "\u{fffd}x\u{fffd}");
         assert_eq!(streamed(&[b"\x9b31m"]), "\u{fffd}31m");
     }
 

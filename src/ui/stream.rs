@@ -97,17 +97,11 @@ impl Stream {
             #[cfg(unix)]
             Self::File(file) => write_patiently(file, bytes),
             #[cfg(not(unix))]
-            Self::Stdout => io::stdout()
-                .write_all(bytes)
-                .and_then(|()| io::stdout().flush()),
+            Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
             #[cfg(not(unix))]
             Self::Stderr => io::stderr().write_all(bytes),
             #[cfg(test)]
-            Self::Memory(memory) => memory
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write_all(bytes),
+            Self::Memory(memory) => memory.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes),
         }
     }
 
@@ -115,9 +109,7 @@ impl Stream {
     pub(super) fn columns(&self) -> usize {
         let known = match self {
             #[cfg(unix)]
-            Self::File(file) => rustix::termios::tcgetwinsize(file)
-                .ok()
-                .map(|size| size.ws_col),
+            Self::File(file) => rustix::termios::tcgetwinsize(file).ok().map(|size| size.ws_col),
             #[cfg(not(unix))]
             Self::Stdout => console::Term::stdout().size_checked().map(|size| size.1),
             #[cfg(not(unix))]
@@ -125,9 +117,7 @@ impl Stream {
             #[cfg(test)]
             Self::Memory(_) => None,
         };
-        known
-            .filter(|&columns| columns > 0)
-            .map_or(DEFAULT_COLUMNS, usize::from)
+        known.filter(|&columns| columns > 0).map_or(DEFAULT_COLUMNS, usize::from)
     }
 }
 
@@ -178,9 +168,6 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let stream = Stream::duplicate(writer.as_fd()).unwrap();
-        assert_eq!(
-            stream.write_all(b"x").unwrap_err().kind(),
-            io::ErrorKind::BrokenPipe
-        );
+        assert_eq!(stream.write_all(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }

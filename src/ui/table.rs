@@ -13,18 +13,12 @@ pub struct Table {
 impl Table {
     /// A table with these columns, from left to right; headers are shown in capitals.
     pub fn new(columns: &[&str]) -> Self {
-        Self {
-            columns: columns.iter().map(|header| header.to_uppercase()).collect(),
-            rows: Vec::new(),
-        }
+        Self { columns: columns.iter().map(|header| header.to_uppercase()).collect(), rows: Vec::new() }
     }
 
     /// Adds a row. Cells that are missing are empty, those beyond the last column are dropped.
     pub fn push<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        let mut row: Vec<String> = cells
-            .into_iter()
-            .map(|cell| clean(&cell.into()).into_owned())
-            .collect();
+        let mut row: Vec<String> = cells.into_iter().map(|cell| clean(&cell.into()).into_owned()).collect();
         row.resize(self.columns.len(), String::new());
         self.rows.push(row);
     }
@@ -32,25 +26,11 @@ impl Table {
     /// The lines, without a newline after the last; headers faint where `color` is set.
     pub fn render(&self, color: bool) -> String {
         let widths: Vec<usize> = (0..self.columns.len())
-            .map(|i| {
-                self.rows
-                    .iter()
-                    .map(|row| row[i].width())
-                    .chain([self.columns[i].width()])
-                    .max()
-                    .unwrap_or(0)
-            })
+            .map(|i| self.rows.iter().map(|row| row[i].width()).chain([self.columns[i].width()]).max().unwrap_or(0))
             .collect();
         let head = line(&self.columns, &widths);
-        let head = if color {
-            format!("\x1b[2m{head}\x1b[0m")
-        } else {
-            head
-        };
-        std::iter::once(head)
-            .chain(self.rows.iter().map(|row| line(row, &widths)))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let head = if color { format!("\x1b[2m{head}\x1b[0m") } else { head };
+        std::iter::once(head).chain(self.rows.iter().map(|row| line(row, &widths))).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -76,14 +56,7 @@ mod tests {
         let mut table = Table::new(&["name", "used", "note"]);
         table.push(["漢字", "7", "a\x1b[2J"]);
         table.push(["laptop", "1234", ""]);
-        assert_eq!(
-            table.render(false),
-            "NAME    USED  NOTE\n漢字    7     a^[[2J\nlaptop  1234"
-        );
-        assert!(
-            table
-                .render(true)
-                .starts_with("\x1b[2mNAME    USED  NOTE\x1b[0m\n")
-        );
+        assert_eq!(table.render(false), "NAME    USED  NOTE\n漢字    7     a^[[2J\nlaptop  1234");
+        assert!(table.render(true).starts_with("\x1b[2mNAME    USED  NOTE\x1b[0m\n"));
     }
 }

@@ -56,10 +56,7 @@ fn classify_first(first: char) -> Class {
 /// about the width of the result, so it must not be part of what is backed over by counting columns.
 fn stands_alone(c: char) -> bool {
     c.width().unwrap_or(0) >= 2
-        || matches!(
-            c,
-            '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}'
-        )
+        || matches!(c, '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}')
         || matches!(c, '\u{2194}'..='\u{21aa}' | '\u{231a}'..='\u{23ff}' | '\u{24c2}' | '\u{25aa}'..='\u{25fe}')
         || matches!(c, '\u{2600}'..='\u{27bf}' | '\u{2934}'..='\u{2935}' | '\u{2b05}'..='\u{2b55}' | '\u{1f000}'..)
 }
@@ -101,14 +98,7 @@ pub struct Wrapper {
 impl Wrapper {
     /// A wrapper for a terminal that is `columns` wide (0 counts as 1), its cursor at the start of a line.
     pub fn new(columns: usize) -> Self {
-        Self {
-            columns: columns.max(1),
-            column: 0,
-            word: String::new(),
-            word_width: 0,
-            break_due: false,
-            last: None,
-        }
+        Self { columns: columns.max(1), column: 0, word: String::new(), word_width: 0, break_due: false, last: None }
     }
 
     /// The terminal has changed its width. What is on the screen was reflowed by the terminal; the new width holds from here on.
@@ -126,11 +116,6 @@ impl Wrapper {
         }
     }
 
-    /// The cursor's column, from 0.
-    pub fn column(&self) -> usize {
-        self.column
-    }
-
     /// The last column stays free: in it terminals defer the wrap, and moving left from there is off by one.
     fn limit(&self) -> usize {
         (self.columns - 1).max(1)
@@ -145,9 +130,7 @@ impl Wrapper {
             let length = if bytes[0].is_ascii() && bytes.get(1).is_none_or(u8::is_ascii) {
                 1
             } else {
-                rest.graphemes(true)
-                    .next()
-                    .map_or(rest.len(), |g| cut(g).len())
+                rest.graphemes(true).next().map_or(rest.len(), |g| cut(g).len())
             };
             let (cluster, after) = rest.split_at(length);
             let class = classify(cluster);
@@ -169,17 +152,10 @@ impl Wrapper {
         }
         let known = last.text.len();
         // Enough of the piece to see where the cluster ends; more would make a long piece cost its length twice.
-        let ahead = text
-            .char_indices()
-            .map(|(i, _)| i)
-            .find(|&i| i > LONGEST_CLUSTER)
-            .unwrap_or(text.len());
+        let ahead = text.char_indices().map(|(i, _)| i).find(|&i| i > LONGEST_CLUSTER).unwrap_or(text.len());
         let mut joined = last.text.clone();
         joined.push_str(&text[..ahead]);
-        let length = joined
-            .graphemes(true)
-            .next()
-            .map_or(known, |g| cut(g).len());
+        let length = joined.graphemes(true).next().map_or(known, |g| cut(g).len());
         if length <= known {
             return text;
         }
@@ -286,14 +262,7 @@ impl Wrapper {
         match &mut self.last {
             // Only the end of a piece can be extended by the next one; the buffer is used again.
             _ if !end_of_piece => self.last = None,
-            last => {
-                *last = Some(Last {
-                    text: cluster.to_owned(),
-                    class,
-                    width,
-                    saved,
-                })
-            }
+            last => *last = Some(Last { text: cluster.to_owned(), class, width, saved }),
         }
     }
 
@@ -358,21 +327,14 @@ mod tests {
 
     /// What a terminal of that width shows, without trailing blanks and without characters of no width (vt100 keeps only a few a cell).
     fn screen(columns: usize, output: &str) -> Vec<String> {
-        let mut terminal = vt100::Parser::new(
-            NonZero::new(800).unwrap(),
-            NonZero::new(u16::try_from(columns).unwrap()).unwrap(),
-            0,
-        );
+        let mut terminal =
+            vt100::Parser::new(NonZero::new(800).unwrap(), NonZero::new(u16::try_from(columns).unwrap()).unwrap(), 0);
         terminal.process(output.replace('\n', "\r\n").as_bytes());
         tidy(terminal.screen().rows(0, u16::try_from(columns).unwrap()))
     }
 
     fn tidy(lines: impl Iterator<Item = String>) -> Vec<String> {
-        let visible = |line: String| -> String {
-            line.chars()
-                .filter(|c| c.width().unwrap_or(0) > 0)
-                .collect()
-        };
+        let visible = |line: String| -> String { line.chars().filter(|c| c.width().unwrap_or(0) > 0).collect() };
         let mut lines: Vec<String> = lines.map(|l| visible(l).trim_end().to_owned()).collect();
         while lines.last().is_some_and(String::is_empty) {
             lines.pop();
@@ -403,11 +365,7 @@ mod tests {
                     (column, due) = (0, false);
                 }
                 Class::Space | Class::Tab => {
-                    let n = if class == Class::Tab {
-                        8 - column % 8
-                    } else {
-                        width
-                    };
+                    let n = if class == Class::Tab { 8 - column % 8 } else { width };
                     if due || column + n > limit {
                         due = true;
                     } else {
@@ -429,10 +387,7 @@ mod tests {
                     column += width;
                 }
                 Class::Word => {
-                    let end = clusters[i..]
-                        .iter()
-                        .position(|c| c.1 != Class::Word)
-                        .map_or(clusters.len(), |n| i + n);
+                    let end = clusters[i..].iter().position(|c| c.1 != Class::Word).map_or(clusters.len(), |n| i + n);
                     let word = &clusters[i - 1..end];
                     i = end;
                     let total: usize = word.iter().map(|c| c.2).sum();
@@ -462,15 +417,12 @@ mod tests {
         out.clear();
         wrapper.push("rld", &mut out);
         assert_eq!(out, "rl\x1b[4D\x1b[K\nworld");
-        assert_eq!(wrapper.column(), 5);
+        assert_eq!(wrapper.column, 5);
     }
 
     #[test]
     fn breaks_long_words_and_swallows_spaces_at_the_margin() {
-        assert_eq!(
-            screen(6, &stream(6, &["abcdefghijk"])),
-            ["abcde", "fghij", "k"]
-        );
+        assert_eq!(screen(6, &stream(6, &["abcdefghijk"])), ["abcde", "fghij", "k"]);
         assert_eq!(stream(6, &["abcde   fg"]), "abcde\nfg");
         assert_eq!(stream(6, &["abcde   \nfg"]), "abcde\nfg");
         assert_eq!(stream(20, &["a\tb"]), "a       b");
@@ -483,36 +435,19 @@ mod tests {
         let family = ["ab ", "👨", "\u{200d}", "👩", "\u{200d}", "👧", "!"];
         // Narrower, the family is wider than the line in a terminal that adds its members up.
         for columns in 7..16 {
-            assert_eq!(
-                screen(columns, &stream(columns, &family)),
-                reference(columns, &family.concat()),
-                "{columns}"
-            );
+            assert_eq!(screen(columns, &stream(columns, &family)), reference(columns, &family.concat()), "{columns}");
         }
     }
 
     #[test]
     fn a_selector_may_come_later() {
         assert_eq!(
-            stream(
-                20,
-                &["1", "\u{fe0f}", "\u{20e3}", " one ", "❤", "\u{fe0f}", "!"]
-            )
-            .replace("\x1b7", ""),
+            stream(20, &["1", "\u{fe0f}", "\u{20e3}", " one ", "❤", "\u{fe0f}", "!"]).replace("\x1b7", ""),
             "1\u{fe0f}\u{20e3} one ❤\u{fe0f}!"
         );
         for columns in 5..30 {
-            let pieces = [
-                "step 1",
-                "\u{fe0f}",
-                "\u{20e3}",
-                " one ",
-                "❤",
-                "\u{fe0f}",
-                " two 2",
-                "\u{fe0f}\u{20e3}",
-                " and more",
-            ];
+            let pieces =
+                ["step 1", "\u{fe0f}", "\u{20e3}", " one ", "❤", "\u{fe0f}", " two 2", "\u{fe0f}\u{20e3}", " and more"];
             let letters = |lines: Vec<String>| lines.concat().replace(' ', "");
             assert_eq!(
                 letters(screen(columns, &stream(columns, &pieces))),

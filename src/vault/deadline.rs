@@ -27,6 +27,8 @@ pub(super) async fn on_thread<T: Send + 'static>(
     limit: Option<Duration>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
+    // The work may ask a person: lets the signals be listened for before it begins.
+    tokio::task::yield_now().await;
     let (sender, receiver) = oneshot::channel();
     std::thread::Builder::new()
         .name("vault".to_owned())
@@ -37,9 +39,7 @@ pub(super) async fn on_thread<T: Send + 'static>(
         .map_err(Failure::NoThread)?;
     let answer = match limit {
         None => receiver.await,
-        Some(limit) => tokio::time::timeout(limit, receiver)
-            .await
-            .map_err(|_| Failure::Expired(limit))?,
+        Some(limit) => tokio::time::timeout(limit, receiver).await.map_err(|_| Failure::Expired(limit))?,
     };
     answer.map_err(|_| Failure::Vanished)
 }

@@ -26,11 +26,7 @@ pub(super) struct EncryptedFile {
 
 impl EncryptedFile {
     pub(super) fn new(data_dir: &Path, passphrase: Box<dyn PassphraseSource>) -> Self {
-        Self {
-            path: data_dir.join(FILE),
-            passphrase,
-            key: Mutex::new(None),
-        }
+        Self { path: data_dir.join(FILE), passphrase, key: Mutex::new(None) }
     }
 
     fn cached(&self) -> MutexGuard<'_, Option<Key>> {
@@ -39,11 +35,7 @@ impl EncryptedFile {
     }
 
     fn ask(&self, purpose: PassphrasePurpose) -> Result<SecretString, VaultError> {
-        self.passphrase
-            .passphrase(purpose)?
-            .ok_or_else(|| VaultError::NoPassphrase {
-                path: self.path.clone(),
-            })
+        self.passphrase.passphrase(purpose)?.ok_or_else(|| VaultError::NoPassphrase { path: self.path.clone() })
     }
 
     /// The file as it is written; `None` when there is none.
@@ -125,9 +117,7 @@ impl EncryptedFile {
         let mut content = Zeroizing::new(Vec::with_capacity(json_bound(entries)));
         serde_json::to_writer(&mut *content, entries).map_err(|error| internal(&error))?;
         let cache = self.cached();
-        let key = cache.as_ref().ok_or_else(|| VaultError::NoPassphrase {
-            path: self.path.clone(),
-        })?;
+        let key = cache.as_ref().ok_or_else(|| VaultError::NoPassphrase { path: self.path.clone() })?;
         let sealed = key.seal(content).map_err(|error| internal(&error))?;
         let mut bytes = serde_json::to_vec_pretty(&sealed).map_err(|error| internal(&error))?;
         bytes.push(b'\n');
@@ -137,9 +127,7 @@ impl EncryptedFile {
     fn explain(&self, error: SealError) -> Unreadable {
         match error {
             SealError::Damaged(reason) => Unreadable::Broken(reason),
-            SealError::WrongPassphrase => Unreadable::Other(VaultError::WrongPassphrase {
-                path: self.path.clone(),
-            }),
+            SealError::WrongPassphrase => Unreadable::Other(VaultError::WrongPassphrase { path: self.path.clone() }),
             SealError::Internal(reason) => Unreadable::Other(VaultError::Internal(reason)),
         }
     }
@@ -154,9 +142,7 @@ impl Store for EncryptedFile {
 
     fn get(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         let entries = self.load_for_reading()?.unwrap_or_default();
-        Ok(entries
-            .get(&id.to_string())
-            .map(|secret| SecretString::from(secret.expose())))
+        Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }
 
     fn put(&self, id: &EntryId, secret: &SecretString) -> Result<(), VaultError> {

@@ -60,9 +60,5 @@ impl<'de> Deserialize<'de> for Secret {
 /// An upper bound of the entries' length as JSON, in bytes, so that a buffer need not grow and leave copies
 /// behind. Escaping makes a byte six at most.
 pub(super) fn json_bound(entries: &Entries) -> usize {
-    entries
-        .iter()
-        .map(|(name, secret)| 6 * (name.len() + secret.expose().len()) + 16)
-        .sum::<usize>()
-        + 64
+    entries.iter().map(|(name, secret)| 6 * (name.len() + secret.expose().len()) + 16).sum::<usize>() + 64
 }

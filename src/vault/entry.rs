@@ -49,10 +49,7 @@ impl FromStr for StoreKind {
     type Err = UnknownStore;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
-            .ok_or_else(|| UnknownStore(word.to_owned()))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| UnknownStore(word.to_owned()))
     }
 }
 
@@ -95,11 +92,7 @@ pub struct EntryId {
 impl EntryId {
     /// Names a secret.
     pub fn new(kind: EntryKind, profile: impl Into<String>, origin: Origin) -> Self {
-        Self {
-            kind,
-            profile: profile.into(),
-            origin,
-        }
+        Self { kind, profile: profile.into(), origin }
     }
 }
 

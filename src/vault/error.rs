@@ -77,15 +77,7 @@ impl From<DiskError> for VaultError {
     fn from(error: DiskError) -> Self {
         match error {
             DiskError::Exposed { path, mode } => Self::Permissions { path, mode },
-            DiskError::Broken {
-                path,
-                aside,
-                reason,
-            } => Self::Corrupt {
-                path,
-                aside,
-                reason,
-            },
+            DiskError::Broken { path, aside, reason } => Self::Corrupt { path, aside, reason },
             DiskError::NewerVersion { path, found, .. } => Self::NewerVersion { path, found },
             other => Self::Disk(other),
         }
@@ -108,12 +100,11 @@ impl VaultError {
                 "unlock it (logging in to the desktop does) and run the command again; where nobody can \
                  answer its prompt, as in cron, use `ollama-auth store move --to file` while it is unlocked"
             }
-            Self::Keyring(_) => {
-                "look into the keyring with the system's password manager, or use --store file"
-            }
+            Self::Keyring(_) => "look into the keyring with the system's password manager, or use --store file",
             Self::WrongPassphrase { .. } => {
                 "the passphrase comes from OLLAMA_AUTH_PASSPHRASE, a passphrase file, \
-                 $CREDENTIALS_DIRECTORY or a prompt, the first of them that is set: check that one"
+                 $CREDENTIALS_DIRECTORY or a prompt, the first of them that is set: check that one; \
+                 if it is lost, move the file away and sign in again"
             }
             Self::NoPassphrase { .. } => {
                 "set OLLAMA_AUTH_PASSPHRASE, name a passphrase file, or run the command in a terminal"

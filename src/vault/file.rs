@@ -27,11 +27,9 @@ impl Unreadable {
     pub(super) fn set_aside(self, path: &Path) -> VaultError {
         match self {
             Self::Other(error) => error,
-            Self::Broken(reason) => VaultError::Corrupt {
-                path: path.to_owned(),
-                aside: disk::set_aside(path).ok(),
-                reason,
-            },
+            Self::Broken(reason) => {
+                VaultError::Corrupt { path: path.to_owned(), aside: disk::set_aside(path).ok(), reason }
+            }
         }
     }
 }
@@ -54,24 +52,13 @@ pub(super) fn check_version(path: &Path, bytes: &[u8], known: u64) -> Result<(),
         return Err(Unreadable::Broken("its version is 0".to_owned()));
     }
     if found > known {
-        return Err(Unreadable::Other(VaultError::NewerVersion {
-            path: path.to_owned(),
-            found,
-        }));
+        return Err(Unreadable::Other(VaultError::NewerVersion { path: path.to_owned(), found }));
     }
     Ok(())
 }
 
 /// The place of a JSON error without the text around it, which could be a secret.
 pub(super) fn no_json(error: serde_json::Error) -> Unreadable {
-    let what = if error.is_eof() {
-        "it ends too early"
-    } else {
-        "it is not the JSON it should be"
-    };
-    Unreadable::Broken(format!(
-        "{what}: line {}, column {}",
-        error.line(),
-        error.column()
-    ))
+    let what = if error.is_eof() { "it ends too early" } else { "it is not the JSON it should be" };
+    Unreadable::Broken(format!("{what}: line {}, column {}", error.line(), error.column()))
 }

@@ -28,11 +28,7 @@ pub(super) struct Keyring {
 
 impl Keyring {
     pub(super) fn new(store: Arc<dyn Store>, deadline: Option<Duration>) -> Self {
-        Self {
-            store,
-            deadline,
-            stuck: AtomicBool::new(false),
-        }
+        Self { store, deadline, stuck: AtomicBool::new(false) }
     }
 
     /// Runs one call, or fails at once when an earlier one is stuck.
@@ -130,14 +126,11 @@ fn write(name: &str, secret: &str) -> Result<(), VaultError> {
         Err(keyring::Error::Ambiguous(twins)) => {
             let mut twins = twins.iter();
             if let Some(first) = twins.next() {
-                first
-                    .set_password(secret)
-                    .map_err(|error| classify(name, error))?;
+                first.set_password(secret).map_err(|error| classify(name, error))?;
             }
             // Only once the new secret is safe are the others superfluous.
             for twin in twins {
-                twin.delete_credential()
-                    .map_err(|error| classify(name, error))?;
+                twin.delete_credential().map_err(|error| classify(name, error))?;
             }
             Ok(())
         }
@@ -151,8 +144,7 @@ fn remove(name: &str) -> Result<bool, VaultError> {
         Err(keyring::Error::NoEntry) => Ok(false),
         Err(keyring::Error::Ambiguous(twins)) => {
             for twin in &twins {
-                twin.delete_credential()
-                    .map_err(|error| classify(name, error))?;
+                twin.delete_credential().map_err(|error| classify(name, error))?;
             }
             Ok(true)
         }
@@ -168,9 +160,7 @@ fn wipe_and_wrap(secret: String) -> SecretString {
 /// Turns the library's error into ours. Its own texts are not shown where they could hold the secret.
 fn classify(name: &str, error: keyring::Error) -> VaultError {
     match error {
-        keyring::Error::NoDefaultStore => {
-            VaultError::KeyringUnavailable("there is none on this system".to_owned())
-        }
+        keyring::Error::NoDefaultStore => VaultError::KeyringUnavailable("there is none on this system".to_owned()),
         keyring::Error::BadEncoding(bytes) | keyring::Error::BadDataFormat(bytes, _) => {
             drop(Zeroizing::new(bytes));
             VaultError::Keyring(format!("the entry {name} is not text"))
@@ -187,9 +177,7 @@ fn classify(name: &str, error: keyring::Error) -> VaultError {
 fn from_text(cause: &str) -> VaultError {
     let says = |part: &str| cause.contains(part);
     if says("prompt dismissed") {
-        VaultError::KeyringLocked(
-            "its unlock prompt was dismissed or could not be shown".to_owned(),
-        )
+        VaultError::KeyringLocked("its unlock prompt was dismissed or could not be shown".to_owned())
     } else if says("object locked") || says("IsLocked") {
         VaultError::KeyringLocked("it refuses access until it is unlocked".to_owned())
     } else if says("result not returned") {
@@ -264,14 +252,8 @@ mod tests {
 
     #[test]
     fn an_undecodable_entry_is_reported_without_its_bytes() {
-        let error = classify(
-            "api-key:p:o",
-            keyring::Error::BadEncoding(b"hunter2\xff".into()),
-        );
-        assert_eq!(
-            error.to_string(),
-            "the keyring failed: the entry api-key:p:o is not text"
-        );
+        let error = classify("api-key:p:o", keyring::Error::BadEncoding(b"hunter2\xff".into()));
+        assert_eq!(error.to_string(), "the keyring failed: the entry api-key:p:o is not text");
         assert!(!format!("{error:?}").contains("104, 117"));
     }
 
@@ -279,13 +261,8 @@ mod tests {
     fn a_dismissed_prompt_is_a_locked_keyring() {
         let boxed = |text: &str| Box::new(std::io::Error::other(text.to_owned()));
         let dismissed = keyring::Error::NoStorageAccess(boxed("SS error: prompt dismissed"));
-        assert!(matches!(
-            classify("n", dismissed),
-            VaultError::KeyringLocked(_)
-        ));
+        assert!(matches!(classify("n", dismissed), VaultError::KeyringLocked(_)));
         let other = keyring::Error::PlatformFailure(boxed("out of cheese"));
-        assert!(
-            matches!(classify("n", other), VaultError::Keyring(text) if text == "out of cheese")
-        );
+        assert!(matches!(classify("n", other), VaultError::Keyring(text) if text == "out of cheese"));
     }
 }

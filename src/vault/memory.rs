@@ -13,12 +13,7 @@ pub(super) struct MemoryStore(Mutex<BTreeMap<EntryId, SecretString>>);
 
 impl MemoryStore {
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<EntryId, SecretString>) -> T) -> T {
-        work(
-            &mut self
-                .0
-                .lock()
-                .expect("no test panics while it holds the store"),
-        )
+        work(&mut self.0.lock().expect("no test panics while it holds the store"))
     }
 }
 

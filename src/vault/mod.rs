@@ -26,8 +26,7 @@ use secrecy::SecretString;
 pub use entry::{EntryId, EntryKind, StoreKind, UnknownStore};
 pub use error::VaultError;
 pub use passphrase::{
-    CREDENTIAL, PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource,
-    Passphrases, passphrase_in,
+    CREDENTIAL, PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource, Passphrases, passphrase_in,
 };
 
 /// What a place for secrets can do. The calls block; [`Vault`] takes them off the async thread.
@@ -58,16 +57,9 @@ pub struct Vault {
 impl Vault {
     /// Describes the stores; touches neither the disk nor the keyring.
     pub fn new(options: VaultOptions) -> Self {
-        let VaultOptions {
-            data_dir,
-            keyring_deadline,
-            passphrase,
-        } = options;
+        let VaultOptions { data_dir, keyring_deadline, passphrase } = options;
         Self {
-            keyring: keyring::Keyring::new(
-                Arc::new(keyring::SystemKeyring),
-                Some(keyring_deadline),
-            ),
+            keyring: keyring::Keyring::new(Arc::new(keyring::SystemKeyring), Some(keyring_deadline)),
             encrypted: Arc::new(encrypted::EncryptedFile::new(&data_dir, passphrase)),
             plaintext: Arc::new(plaintext::PlaintextFile::new(&data_dir)),
         }
@@ -98,11 +90,7 @@ impl Vault {
     ///
     /// # Errors
     /// See [`VaultError`].
-    pub async fn get(
-        &self,
-        kind: StoreKind,
-        id: &EntryId,
-    ) -> Result<Option<SecretString>, VaultError> {
+    pub async fn get(&self, kind: StoreKind, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         let id = id.clone();
         self.on_store(kind, move |store| store.get(&id)).await
     }
@@ -111,15 +99,9 @@ impl Vault {
     ///
     /// # Errors
     /// See [`VaultError`]. After [`VaultError::KeyringTimeout`] the keyring may still take the entry later.
-    pub async fn put(
-        &self,
-        kind: StoreKind,
-        id: &EntryId,
-        secret: &SecretString,
-    ) -> Result<(), VaultError> {
+    pub async fn put(&self, kind: StoreKind, id: &EntryId, secret: &SecretString) -> Result<(), VaultError> {
         let (id, secret) = (id.clone(), secret.clone());
-        self.on_store(kind, move |store| store.put(&id, &secret))
-            .await
+        self.on_store(kind, move |store| store.put(&id, &secret)).await
     }
 
     /// Removes a secret and says whether there was one.

@@ -60,13 +60,12 @@ impl PassphraseError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unreadable(error) => error.hint(),
-            Self::Missing { path } => Some(format!(
-                "write the passphrase to {}, mode 0600, or name another file",
-                path.display()
-            )),
-            Self::Empty { origin } if origin == VARIABLE => Some(format!(
-                "give {VARIABLE} a value, or unset it to use another source"
-            )),
+            Self::Missing { path } => {
+                Some(format!("write the passphrase to {}, mode 0600, or name another file", path.display()))
+            }
+            Self::Empty { origin } if origin == VARIABLE => {
+                Some(format!("give {VARIABLE} a value, or unset it to use another source"))
+            }
             Self::NotText { .. } | Self::Empty { .. } | Self::Interrupted | Self::Prompt(_) => None,
         }
     }
@@ -78,10 +77,7 @@ pub trait PassphraseSource: Send + Sync {
     ///
     /// # Errors
     /// A source that is set but gives nothing usable is an error, not a reason to try the next.
-    fn passphrase(
-        &self,
-        purpose: PassphrasePurpose,
-    ) -> Result<Option<SecretString>, PassphraseError>;
+    fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<SecretString>, PassphraseError>;
 }
 
 /// A function that asks a person; `Ok(None)` when there is nobody to ask.
@@ -102,10 +98,7 @@ pub struct Passphrases {
 }
 
 impl PassphraseSource for Passphrases {
-    fn passphrase(
-        &self,
-        purpose: PassphrasePurpose,
-    ) -> Result<Option<SecretString>, PassphraseError> {
+    fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<SecretString>, PassphraseError> {
         if let Some(value) = &self.variable {
             return not_empty(value.clone(), VARIABLE).map(Some);
         }
@@ -120,9 +113,7 @@ impl PassphraseSource for Passphrases {
         }
         match &self.prompt {
             None => Ok(None),
-            Some(prompt) => prompt(purpose)?
-                .map(|typed| not_empty(typed, "the prompt"))
-                .transpose(),
+            Some(prompt) => prompt(purpose)?.map(|typed| not_empty(typed, "the prompt")).transpose(),
         }
     }
 }
@@ -132,9 +123,7 @@ impl PassphraseSource for Passphrases {
 /// # Errors
 /// A file that does not exist, is open to other accounts, or holds no passphrase.
 pub fn passphrase_in(path: &Path) -> Result<SecretString, PassphraseError> {
-    from_file(path, Exposure::Owner)?.ok_or_else(|| PassphraseError::Missing {
-        path: path.to_owned(),
-    })
+    from_file(path, Exposure::Owner)?.ok_or_else(|| PassphraseError::Missing { path: path.to_owned() })
 }
 
 fn from_file(path: &Path, exposure: Exposure) -> Result<Option<SecretString>, PassphraseError> {
@@ -142,9 +131,7 @@ fn from_file(path: &Path, exposure: Exposure) -> Result<Option<SecretString>, Pa
     let Some(bytes) = bytes.map(Zeroizing::new) else {
         return Ok(None);
     };
-    let text = std::str::from_utf8(&bytes).map_err(|_| PassphraseError::NotText {
-        path: path.to_owned(),
-    })?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| PassphraseError::NotText { path: path.to_owned() })?;
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     not_empty(SecretString::from(line), &path.display().to_string()).map(Some)
@@ -152,9 +139,7 @@ fn from_file(path: &Path, exposure: Exposure) -> Result<Option<SecretString>, Pa
 
 fn not_empty(passphrase: SecretString, origin: &str) -> Result<SecretString, PassphraseError> {
     if passphrase.expose_secret().is_empty() {
-        return Err(PassphraseError::Empty {
-            origin: origin.to_owned(),
-        });
+        return Err(PassphraseError::Empty { origin: origin.to_owned() });
     }
     Ok(passphrase)
 }
@@ -206,22 +191,13 @@ mod tests {
         let with_file = |name: &str, content: &[u8]| {
             let file = folder.path().join(name);
             private(&file, content);
-            Passphrases {
-                file: Some(file),
-                ..Passphrases::default()
-            }
+            Passphrases { file: Some(file), ..Passphrases::default() }
         };
         assert!(refusal(&with_file("empty", b"\n")).ends_with("empty is empty"));
         assert!(refusal(&with_file("binary", b"\xff")).ends_with("is not UTF-8 text"));
-        let missing = Passphrases {
-            file: Some(folder.path().join("missing")),
-            ..Passphrases::default()
-        };
+        let missing = Passphrases { file: Some(folder.path().join("missing")), ..Passphrases::default() };
         assert!(refusal(&missing).ends_with("missing does not exist"));
-        let empty = Passphrases {
-            variable: Some("".into()),
-            ..Passphrases::default()
-        };
+        let empty = Passphrases { variable: Some("".into()), ..Passphrases::default() };
         assert!(refusal(&empty).contains(VARIABLE));
     }
 
@@ -233,10 +209,7 @@ mod tests {
         let file = folder.path().join("file");
         private(&file, b"secret");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let sources = Passphrases {
-            file: Some(file),
-            ..Passphrases::default()
-        };
+        let sources = Passphrases { file: Some(file), ..Passphrases::default() };
         let error = sources.passphrase(PassphrasePurpose::Unlock).unwrap_err();
         assert!(error.to_string().contains("open to other accounts"));
         assert!(error.hint().unwrap().starts_with("run: chmod 600 "));

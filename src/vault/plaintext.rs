@@ -27,9 +27,7 @@ struct Written {
 
 impl PlaintextFile {
     pub(super) fn new(data_dir: &Path) -> Self {
-        Self {
-            path: data_dir.join(FILE),
-        }
+        Self { path: data_dir.join(FILE) }
     }
 
     fn load(&self) -> Result<Entries, Unreadable> {
@@ -60,12 +58,8 @@ impl PlaintextFile {
 
     fn save(&self, entries: Entries) -> Result<(), VaultError> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(json_bound(&entries)));
-        let written = Written {
-            version: VERSION,
-            entries,
-        };
-        serde_json::to_writer_pretty(&mut *bytes, &written)
-            .map_err(|error| VaultError::Internal(error.to_string()))?;
+        let written = Written { version: VERSION, entries };
+        serde_json::to_writer_pretty(&mut *bytes, &written).map_err(|error| VaultError::Internal(error.to_string()))?;
         bytes.push(b'\n');
         Ok(disk::write_atomic(&self.path, &bytes)?)
     }
@@ -79,9 +73,7 @@ impl Store for PlaintextFile {
 
     fn get(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         let entries = self.load_for_reading()?;
-        Ok(entries
-            .get(&id.to_string())
-            .map(|secret| SecretString::from(secret.expose())))
+        Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }
 
     fn put(&self, id: &EntryId, secret: &SecretString) -> Result<(), VaultError> {
@@ -92,6 +84,10 @@ impl Store for PlaintextFile {
     }
 
     fn delete(&self, id: &EntryId) -> Result<bool, VaultError> {
+        // Nothing is made, not even a lock, for those who never chose this store.
+        if self.path.symlink_metadata().is_err() {
+            return Ok(false);
+        }
         let _lock = lock_beside(&self.path)?;
         let mut entries = self.load_or_set_aside()?;
         let found = entries.remove(&id.to_string()).is_some();

@@ -92,10 +92,7 @@ impl Key {
         };
         let (bytes, check) = derive(&kdf, &salt, passphrase)?;
         let check = BASE64.encode(check);
-        Ok(Self {
-            kdf: Kdf { check, ..kdf },
-            bytes,
-        })
+        Ok(Self { kdf: Kdf { check, ..kdf }, bytes })
     }
 
     /// Derives the key of an existing file and finds out whether the passphrase is the right one.
@@ -113,10 +110,7 @@ impl Key {
         if !bool::from(check.ct_eq(&expected)) {
             return Err(SealError::WrongPassphrase);
         }
-        Ok(Self {
-            kdf: kdf.clone(),
-            bytes,
-        })
+        Ok(Self { kdf: kdf.clone(), bytes })
     }
 
     /// Encrypts JSON text under a fresh nonce. The buffer is consumed and holds no secret afterwards.
@@ -131,23 +125,12 @@ impl Key {
         content.resize(padded, b' ');
         let mut nonce = [0_u8; 24];
         getrandom::fill(&mut nonce).map_err(internal)?;
-        let header = Header {
-            version: VERSION,
-            kdf: self.kdf.clone(),
-            cipher: CIPHER.to_owned(),
-            nonce: BASE64.encode(nonce),
-        };
+        let header =
+            Header { version: VERSION, kdf: self.kdf.clone(), cipher: CIPHER.to_owned(), nonce: BASE64.encode(nonce) };
         self.cipher()
-            .encrypt_in_place(
-                &XNonce::from(nonce),
-                &header.authenticated()?,
-                &mut *content,
-            )
+            .encrypt_in_place(&XNonce::from(nonce), &header.authenticated()?, &mut *content)
             .map_err(|_| SealError::Internal("the content is too long to encrypt".to_owned()))?;
-        Ok(Sealed {
-            header,
-            ciphertext: BASE64.encode(&*content),
-        })
+        Ok(Sealed { header, ciphertext: BASE64.encode(&*content) })
     }
 
     /// Decrypts what [`Key::seal`] made; padding remains, as JSON white space.
@@ -156,9 +139,7 @@ impl Key {
             return Err(damaged("its cipher is unknown"));
         }
         let nonce = decode::<24>(&sealed.header.nonce, "nonce")?;
-        let content = BASE64
-            .decode(&sealed.ciphertext)
-            .map_err(|_| damaged("its ciphertext is not base64"))?;
+        let content = BASE64.decode(&sealed.ciphertext).map_err(|_| damaged("its ciphertext is not base64"))?;
         let mut content = Zeroizing::new(content);
         let header = sealed.header.authenticated()?;
         self.cipher()

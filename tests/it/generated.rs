@@ -20,15 +20,11 @@ fn committed(folder: &str) -> PathBuf {
 }
 
 fn files(folder: &Path) -> BTreeMap<String, String> {
-    let entries =
-        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries
         .map(|entry| {
             let path = entry.unwrap().path();
-            (
-                path.file_name().unwrap().to_str().unwrap().to_owned(),
-                fs::read_to_string(&path).unwrap(),
-            )
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap())
         })
         .collect()
 }
@@ -41,10 +37,7 @@ fn completions_are_up_to_date() {
     for (shell, file) in COMPLETIONS {
         let output = sandbox.command(["completions", shell]).run().expect_code(0);
         assert_eq!(output.stderr(), "");
-        assert!(
-            committed[file] == output.stdout(),
-            "completions/{file} is out of date: run scripts/generate"
-        );
+        assert!(committed[file] == output.stdout(), "completions/{file} is out of date: run scripts/generate");
     }
 }
 
@@ -52,18 +45,12 @@ fn completions_are_up_to_date() {
 fn manual_pages_are_up_to_date() {
     let sandbox = Sandbox::new();
     let folder = sandbox.path("man");
-    sandbox
-        .command(["man".as_ref(), folder.as_os_str()])
-        .run()
-        .expect_code(0);
+    sandbox.command(["man".as_ref(), folder.as_os_str()]).run().expect_code(0);
     let (fresh, committed) = (files(&folder), files(&committed("man")));
     let names = |pages: &BTreeMap<String, String>| pages.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&committed), names(&fresh), "run scripts/generate");
     for (name, page) in fresh {
-        assert!(
-            committed[&name] == page,
-            "man/{name} is out of date: run scripts/generate"
-        );
+        assert!(committed[&name] == page, "man/{name} is out of date: run scripts/generate");
     }
 }
 
@@ -77,13 +64,7 @@ fn the_main_page_is_printed() {
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
     let sandbox = Sandbox::new();
-    let script = format!(
-        "{} completions bash | /bin/true; exit \"${{PIPESTATUS[0]}}\"",
-        crate::harness::cmd::PROGRAM
-    );
-    let output = sandbox
-        .program("/bin/bash", ["-c", &script])
-        .run()
-        .expect_code(0);
+    let script = format!("{} completions bash | /bin/true; exit \"${{PIPESTATUS[0]}}\"", crate::harness::cmd::PROGRAM);
+    let output = sandbox.program("/bin/bash", ["-c", &script]).run().expect_code(0);
     assert_eq!(output.stderr(), "");
 }

@@ -19,24 +19,14 @@ fn curl(args: &[&str]) -> Output {
 
 fn start_curl(args: &[&str]) -> Child {
     let quiet = ["--silent", "--show-error", "--no-buffer", "--noproxy", "*"];
-    Sandbox::new()
-        .program(tool("curl"), quiet.iter().chain(args))
-        .spawn()
+    Sandbox::new().program(tool("curl"), quiet.iter().chain(args)).spawn()
 }
 
 /// A signed request, by curl.
 fn signed(device: &TestDevice, method: &str, url: &str, signed_path: &str, ts: i64) -> Output {
     let header = device.sign(&format!("{method},{signed_path}?ts={ts}"));
     let header = format!("Authorization: {header}");
-    curl(&[
-        "-w",
-        "\n%{http_code}",
-        "-X",
-        method,
-        "-H",
-        &header,
-        &format!("{url}?ts={ts}"),
-    ])
+    curl(&["-w", "\n%{http_code}", "-X", method, "-H", &header, &format!("{url}?ts={ts}")])
 }
 
 fn status(output: &Output) -> &str {

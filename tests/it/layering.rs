@@ -7,60 +7,22 @@ use std::path::{Path, PathBuf};
 const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "address",
-        &[
-            "api", "app", "chat", "cli", "commands", "disk", "env", "exit", "identity", "profile",
-            "ui", "vault",
-        ],
+        &["api", "app", "chat", "cli", "commands", "disk", "env", "exit", "identity", "profile", "ui", "vault"],
     ),
-    (
-        "identity",
-        &[
-            "api", "app", "chat", "cli", "commands", "disk", "env", "exit", "profile", "ui",
-            "vault",
-        ],
-    ),
+    ("identity", &["api", "app", "chat", "cli", "commands", "disk", "env", "exit", "profile", "ui", "vault"]),
     (
         "disk",
-        &[
-            "address", "api", "app", "chat", "cli", "commands", "env", "exit", "identity",
-            "profile", "ui", "vault",
-        ],
+        &["address", "api", "app", "chat", "cli", "commands", "env", "exit", "identity", "profile", "ui", "vault"],
     ),
     (
         "ui",
-        &[
-            "address", "api", "app", "chat", "cli", "commands", "disk", "env", "exit", "identity",
-            "profile", "vault",
-        ],
+        &["address", "api", "app", "chat", "cli", "commands", "disk", "env", "exit", "identity", "profile", "vault"],
     ),
-    (
-        "chat",
-        &[
-            "api", "app", "cli", "commands", "disk", "env", "exit", "profile", "vault",
-        ],
-    ),
-    (
-        "vault",
-        &[
-            "api", "app", "chat", "cli", "commands", "env", "exit", "identity", "profile", "ui",
-        ],
-    ),
-    (
-        "profile",
-        &["api", "app", "chat", "cli", "commands", "env", "exit", "ui"],
-    ),
-    (
-        "api",
-        &[
-            "app", "chat", "cli", "commands", "disk", "env", "exit", "profile", "ui", "vault",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "api", "app", "chat", "commands", "disk", "env", "exit", "profile", "ui", "vault",
-        ],
-    ),
+    ("chat", &["api", "app", "cli", "commands", "disk", "env", "exit", "profile", "vault"]),
+    ("vault", &["api", "app", "chat", "cli", "commands", "env", "exit", "identity", "profile", "ui"]),
+    ("profile", &["api", "app", "chat", "cli", "commands", "env", "exit", "ui"]),
+    ("api", &["app", "chat", "cli", "commands", "disk", "env", "exit", "profile", "ui", "vault"]),
+    ("cli", &["api", "app", "chat", "commands", "disk", "env", "exit", "profile", "ui", "vault"]),
 ];
 
 /// A text that may stand only below one place of `src`.
@@ -95,24 +57,20 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 /// The lines that are code, with what follows `//` cut off.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .map(|line| line.split("//").next().unwrap_or_default())
+    text.lines().map(|line| line.split("//").next().unwrap_or_default())
 }
 
 #[test]
 fn imports_point_downward_only() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
-        let Some((_, forbidden)) = FORBIDDEN.iter().find(|(layer, _)| path.starts_with(layer))
-        else {
+        let Some((_, forbidden)) = FORBIDDEN.iter().find(|(layer, _)| path.starts_with(layer)) else {
             continue;
         };
         for line in code(&text) {
             let used = forbidden.iter().find(|module| {
                 let name = format!("crate::{module}");
-                line.split(&name)
-                    .skip(1)
-                    .any(|after| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+                line.split(&name).skip(1).any(|after| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
             });
             if let Some(module) = used {
                 wrong.push(format!("{} uses {module}: {}", path.display(), line.trim()));
@@ -138,19 +96,13 @@ fn each_thing_is_done_in_its_place_only() {
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    let silent: Vec<_> = sources()
-        .into_iter()
-        .filter(|(_, text)| !text.starts_with("//! "))
-        .map(|(path, _)| path)
-        .collect();
+    let silent: Vec<_> =
+        sources().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| path).collect();
     assert!(silent.is_empty(), "{silent:?}");
 }
 
 #[test]
 fn the_entry_is_thin() {
-    let (_, main) = sources()
-        .into_iter()
-        .find(|(path, _)| path == Path::new("main.rs"))
-        .unwrap();
+    let (_, main) = sources().into_iter().find(|(path, _)| path == Path::new("main.rs")).unwrap();
     assert!(main.lines().count() < 40);
 }

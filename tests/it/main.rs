@@ -1,18 +1,28 @@
 //! The one integration binary: `harness` holds the servers, sandboxes, keyrings and terminals, then comes one file per
 //! capability.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets the unexpected should fail right there"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected should fail right there")]
 
 mod harness;
 
+mod bad_home;
+mod device;
 mod generated;
+mod given;
 mod harness_selftest;
+mod hostile_hosts;
+mod keyring;
 mod layering;
+mod leaks;
+mod profiles;
+mod readme;
 mod run;
 mod run_errors;
 mod signin;
+mod signin_api_key;
+mod signin_server;
 mod ssh_keygen;
+mod store;
+mod terminal_run;
+mod terminal_signin;
 mod vault;

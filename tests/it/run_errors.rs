@@ -7,10 +7,7 @@ use crate::harness::http::{Reply, Server, Step};
 use crate::harness::ollama::Ollama;
 
 fn run_at(sandbox: &Sandbox, host: &str, more: &[&str]) -> Output {
-    sandbox
-        .command(["run", "tiny", "hi"].iter().chain(more))
-        .env("OLLAMA_HOST", host)
-        .run()
+    sandbox.command(["run", "tiny", "hi"].iter().chain(more)).env("OLLAMA_HOST", host).run()
 }
 
 fn with_generate(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Sandbox, Ollama) {
@@ -26,11 +23,7 @@ fn line(text: &str) -> Step {
 #[track_caller]
 fn says(output: &Output, wanted: &[&str]) {
     for text in wanted {
-        assert!(
-            output.stderr().contains(text),
-            "{text:?} is missing\n{}",
-            output.snapshot()
-        );
+        assert!(output.stderr().contains(text), "{text:?} is missing\n{}", output.snapshot());
     }
 }
 
@@ -46,26 +39,18 @@ fn each_status_has_its_exit_code_and_message() {
         (503, 7, "cannot answer now (503)"),
     ];
     for (status, code, text) in cases {
-        let (sandbox, ollama) =
-            with_generate(move || Reply::json(status, json!({ "error": "the host's words" })));
+        let (sandbox, ollama) = with_generate(move || Reply::json(status, json!({ "error": "the host's words" })));
         let output = run_at(&sandbox, &ollama.url(), &[]).expect_code(code);
         says(&output, &[text, "the host's words", &ollama.url()]);
         assert_eq!(output.stdout(), "");
-        assert_eq!(
-            ollama.server().count("POST", "/api/generate"),
-            1,
-            "inference is never repeated"
-        );
+        assert_eq!(ollama.server().count("POST", "/api/generate"), 1, "inference is never repeated");
     }
 }
 
 #[test]
 fn retry_after_is_told() {
     let (sandbox, ollama) = with_generate(|| Reply::retry_after(429, "17"));
-    says(
-        &run_at(&sandbox, &ollama.url(), &[]).expect_code(7),
-        &["try again in 17 s"],
-    );
+    says(&run_at(&sandbox, &ollama.url(), &[]).expect_code(7), &["try again in 17 s"]);
 }
 
 #[test]
@@ -80,12 +65,8 @@ fn errors_can_be_json() {
 
 #[test]
 fn an_error_inside_the_stream_keeps_what_came() {
-    let (sandbox, ollama) = with_generate(|| {
-        Reply::ndjson([
-            line("half an"),
-            Step::send("{\"error\":\"out of memory\"}\n"),
-        ])
-    });
+    let (sandbox, ollama) =
+        with_generate(|| Reply::ndjson([line("half an"), Step::send("{\"error\":\"out of memory\"}\n")]));
     let output = run_at(&sandbox, &ollama.url(), &[]).expect_code(1);
     assert_eq!(output.stdout(), "half an");
     says(&output, &["stopped with an error", "out of memory"]);
@@ -119,9 +100,7 @@ fn garbage_in_the_stream_is_an_error() {
 fn a_line_of_ten_megabytes_works_and_one_above_sixty_four_is_an_error() {
     let (sandbox, ollama) = with_generate(|| {
         let long = "x".repeat(10 << 20);
-        Reply::ndjson([Step::send(format!(
-            "{{\"response\":\"{long}\",\"done\":true}}\n"
-        ))])
+        Reply::ndjson([Step::send(format!("{{\"response\":\"{long}\",\"done\":true}}\n"))])
     });
     let output = run_at(&sandbox, &ollama.url(), &[]).expect_code(0);
     assert_eq!(output.stdout.len(), (10 << 20) + 2);
@@ -149,10 +128,7 @@ fn a_reader_that_leaves_is_no_error_and_ends_the_request() {
         let lines = (0..).map(|number| line(&format!("{number}\n")));
         Reply::ndjson(lines.take(200_000))
     });
-    let script = format!(
-        "{} run tiny hi | head -n 1; exit \"${{PIPESTATUS[0]}}\"",
-        crate::harness::cmd::PROGRAM
-    );
+    let script = format!("{} run tiny hi | head -n 1; exit \"${{PIPESTATUS[0]}}\"", crate::harness::cmd::PROGRAM);
     let head = crate::harness::tool("head");
     let path = head.parent().unwrap();
     let output = sandbox
@@ -227,36 +203,19 @@ fn arguments_and_variables_that_are_no_text_are_wrong_usage() {
     use std::os::unix::ffi::OsStrExt;
     let sandbox = Sandbox::new();
     let bad = OsStr::from_bytes(b"\xff\xfe");
-    sandbox
-        .command([OsStr::new("run"), OsStr::new("m"), bad])
-        .run()
-        .expect_code(2);
-    let output = sandbox
-        .command(["run", "m", "x"])
-        .env("OLLAMA_HOST", bad)
-        .run()
-        .expect_code(2);
+    sandbox.command([OsStr::new("run"), OsStr::new("m"), bad]).run().expect_code(2);
+    let output = sandbox.command(["run", "m", "x"]).env("OLLAMA_HOST", bad).run().expect_code(2);
     says(&output, &["OLLAMA_HOST is not valid UTF-8"]);
-    let output = sandbox
-        .command(["run", "m"])
-        .stdin(b"\xff")
-        .run()
-        .expect_code(2);
+    let output = sandbox.command(["run", "m"]).stdin(b"\xff").run().expect_code(2);
     says(&output, &["not valid UTF-8"]);
 }
 
 #[test]
 fn a_damaged_profiles_file_is_set_aside_and_reported() {
     let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
-    let path = sandbox.write(
-        "home/.config/ollama-auth/profiles.json",
-        "{\"version\":1,\"pro",
-    );
+    let path = sandbox.write("home/.config/ollama-auth/profiles.json", "{\"version\":1,\"pro");
     let output = run_at(&sandbox, &ollama.url(), &[]).expect_code(1);
     says(&output, &["profiles.json", "is damaged", "broken-1"]);
-    assert_eq!(
-        std::fs::read_to_string(path.with_file_name("profiles.json.broken-1")).unwrap(),
-        "{\"version\":1,\"pro"
-    );
+    assert_eq!(std::fs::read_to_string(path.with_file_name("profiles.json.broken-1")).unwrap(), "{\"version\":1,\"pro");
     run_at(&sandbox, &ollama.url(), &[]).expect_code(0);
 }

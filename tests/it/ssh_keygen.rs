@@ -22,10 +22,7 @@ struct Bench {
 impl Bench {
     /// `None`, loudly, where there is no `ssh-keygen`.
     fn new() -> Option<Self> {
-        let found = Command::new("ssh-keygen")
-            .arg("-?")
-            .stdin(Stdio::null())
-            .output();
+        let found = Command::new("ssh-keygen").arg("-?").stdin(Stdio::null()).output();
         if found.is_err() {
             assert!(
                 std::env::var_os("CI").is_none_or(|ci| ci != "true"),
@@ -33,9 +30,7 @@ impl Bench {
             );
             // Not eprintln!, which the test runner keeps to itself when the test passes.
             let note = "NOT TESTED: ssh-keygen is not installed, so no key was exchanged with it";
-            std::io::stderr()
-                .write_all(format!("{note}\n").as_bytes())
-                .unwrap();
+            std::io::stderr().write_all(format!("{note}\n").as_bytes()).unwrap();
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -90,31 +85,14 @@ fn read(path: &Path) -> String {
 #[test]
 fn a_plain_key_of_ssh_keygen_is_ours() {
     let Some(bench) = Bench::new() else { return };
-    bench.keygen(
-        "k",
-        &[
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-C",
-            "me@laptop, a comment",
-        ],
-    );
+    bench.keygen("k", &["-q", "-t", "ed25519", "-N", "", "-C", "me@laptop, a comment"]);
 
     let key = bench.read("k", None).unwrap();
     let line = read(&bench.path("k.pub"));
-    assert_eq!(
-        line.trim(),
-        format!("{} me@laptop, a comment", key.public().line())
-    );
+    assert_eq!(line.trim(), format!("{} me@laptop, a comment", key.public().line()));
     assert_eq!(&PublicKey::from_line(&line).unwrap(), key.public());
     let listed = bench.keygen("k", &["-l"]);
-    assert_eq!(
-        listed.split(' ').nth(1).unwrap(),
-        key.public().fingerprint()
-    );
+    assert_eq!(listed.split(' ').nth(1).unwrap(), key.public().fingerprint());
 }
 
 #[test]
@@ -131,21 +109,11 @@ fn a_protected_key_of_ssh_keygen_opens_with_its_passphrase_only() {
         bench.keygen(name, &args);
         let key = bench.read(name, Some("pass phrase")).unwrap();
         let line = read(&bench.path(&format!("{name}.pub")));
-        assert_eq!(
-            &PublicKey::from_line(&line).unwrap(),
-            key.public(),
-            "{name}"
-        );
-        assert!(
-            matches!(bench.read(name, None), Err(IdentityError::Encrypted)),
-            "{name}"
-        );
+        assert_eq!(&PublicKey::from_line(&line).unwrap(), key.public(), "{name}");
+        assert!(matches!(bench.read(name, None), Err(IdentityError::Encrypted)), "{name}");
         for wrong in ["", "pass"] {
             let read = bench.read(name, Some(wrong));
-            assert!(
-                matches!(read, Err(IdentityError::WrongPassphrase)),
-                "{name}: {read:?}"
-            );
+            assert!(matches!(read, Err(IdentityError::WrongPassphrase)), "{name}: {read:?}");
         }
     }
 }
@@ -153,32 +121,12 @@ fn a_protected_key_of_ssh_keygen_opens_with_its_passphrase_only() {
 #[test]
 fn a_cipher_we_lack_is_named() {
     let Some(bench) = Bench::new() else { return };
-    bench.keygen(
-        "k",
-        &["-q", "-t", "ed25519", "-N", "pass", "-Z", "3des-cbc"],
-    );
+    bench.keygen("k", &["-q", "-t", "ed25519", "-N", "pass", "-Z", "3des-cbc"]);
     let err = bench.read("k", Some("pass")).unwrap_err();
     assert!(err.to_string().ends_with("cipher 3des-cbc"), "{err}");
     // What the hint says mends it.
-    assert!(
-        err.hint()
-            .unwrap()
-            .contains("ssh-keygen -p -Z aes256-ctr -a 24")
-    );
-    bench.keygen(
-        "k",
-        &[
-            "-p",
-            "-Z",
-            "aes256-ctr",
-            "-a",
-            "24",
-            "-P",
-            "pass",
-            "-N",
-            "pass",
-        ],
-    );
+    assert!(err.hint().unwrap().contains("ssh-keygen -p -Z aes256-ctr -a 24"));
+    bench.keygen("k", &["-p", "-Z", "aes256-ctr", "-a", "24", "-P", "pass", "-N", "pass"]);
     bench.read("k", Some("pass")).unwrap();
 }
 
@@ -192,10 +140,7 @@ fn our_plain_key_is_one_of_ssh_keygen() {
     assert!(listed.contains(&key.public().fingerprint()), "{listed}");
 
     bench.keygen("k", &["-p", "-P", "", "-N", "their pass"]);
-    assert!(matches!(
-        bench.read("k", None),
-        Err(IdentityError::Encrypted)
-    ));
+    assert!(matches!(bench.read("k", None), Err(IdentityError::Encrypted)));
     let back = bench.read("k", Some("their pass")).unwrap();
     assert_eq!(back.public(), key.public());
 }
@@ -205,10 +150,7 @@ fn our_protected_key_opens_in_ssh_keygen_with_its_passphrase_only() {
     let Some(bench) = Bench::new() else { return };
     let key = DeviceKey::generate().unwrap();
     bench.write("k", &key, Some(&SecretString::from("our päss")));
-    assert_eq!(
-        bench.keygen("k", &["-y", "-P", "our päss"]),
-        key.public().line()
-    );
+    assert_eq!(bench.keygen("k", &["-y", "-P", "our päss"]), key.public().line());
     assert!(!bench.run("k", &["-y", "-P", "wrong"]).status.success());
     let listed = bench.keygen("k", &["-l"]);
     assert!(listed.contains(&key.public().fingerprint()), "{listed}");
@@ -225,10 +167,7 @@ fn other_keys_of_ssh_keygen_are_refused_by_name() {
             let name = format!("{kind}{passphrase}");
             bench.keygen(&name, &["-q", "-t", kind, "-N", passphrase]);
             let err = bench.read(&name, None).unwrap_err();
-            assert!(
-                matches!(&err, IdentityError::NotEd25519(found) if found == algorithm),
-                "{err:?}"
-            );
+            assert!(matches!(&err, IdentityError::NotEd25519(found) if found == algorithm), "{err:?}");
         }
         let line = read(&bench.path(&format!("{kind}.pub")));
         assert!(PublicKey::from_line(&line).is_err());

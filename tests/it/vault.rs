@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ollama_auth::vault::{
-    EntryId, EntryKind, Passphrases, StoreKind, Vault, VaultError, VaultOptions,
-};
+use ollama_auth::vault::{EntryId, EntryKind, Passphrases, StoreKind, Vault, VaultError, VaultOptions};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
@@ -46,10 +44,7 @@ fn vault_with(folder: &Path, passphrases: Passphrases, deadline: Duration) -> Va
 
 /// A vault in this process, for the file stores.
 fn vault(folder: &Path, passphrase: &str) -> Vault {
-    let passphrases = Passphrases {
-        variable: Some(passphrase.into()),
-        ..Passphrases::default()
-    };
+    let passphrases = Passphrases { variable: Some(passphrase.into()), ..Passphrases::default() };
     vault_with(folder, passphrases, SOON)
 }
 
@@ -72,26 +67,18 @@ async fn child() {
     let folder = PathBuf::from(std::env::var_os(FOLDER).expect("a folder"));
     let deadline = std::env::var(DEADLINE).expect("a deadline");
     let deadline = Duration::from_millis(deadline.parse().expect("milliseconds"));
-    let passphrases = Passphrases {
-        variable: Some("child's passphrase".into()),
-        ..Passphrases::default()
-    };
+    let passphrases = Passphrases { variable: Some("child's passphrase".into()), ..Passphrases::default() };
     let vault = vault_with(&folder, passphrases, deadline);
     for step in steps.lines() {
         let words: Vec<&str> = step.split_whitespace().collect();
         let kind: StoreKind = words[0].parse().expect("a store");
         let outcome = match words[1..] {
             ["probe"] => vault.probe(kind).await.map(|()| "done".to_owned()),
-            ["put", profile] => write(&vault, kind, profile)
-                .await
-                .map(|()| "done".to_owned()),
-            ["get", profile] => read(&vault, kind, profile)
-                .await
-                .map(|found| found.unwrap_or_else(|| "none".to_owned())),
-            ["delete", profile] => vault
-                .delete(kind, &id(profile))
-                .await
-                .map(|found| found.to_string()),
+            ["put", profile] => write(&vault, kind, profile).await.map(|()| "done".to_owned()),
+            ["get", profile] => {
+                read(&vault, kind, profile).await.map(|found| found.unwrap_or_else(|| "none".to_owned()))
+            }
+            ["delete", profile] => vault.delete(kind, &id(profile)).await.map(|found| found.to_string()),
             _ => panic!("unknown step {step}"),
         };
         match outcome {
@@ -109,10 +96,7 @@ struct Steps {
 
 impl Steps {
     fn new(deadline: Duration) -> Self {
-        Self {
-            folder: tempfile::tempdir().expect("a folder"),
-            deadline,
-        }
+        Self { folder: tempfile::tempdir().expect("a folder"), deadline }
     }
 
     fn command(&self, steps: &[&str]) -> Command {
@@ -129,15 +113,8 @@ impl Steps {
     fn run(&self, mut command: Command) -> Vec<String> {
         let output = command.output().expect("this program again");
         let text = String::from_utf8(output.stdout).expect("UTF-8");
-        assert!(
-            output.status.success(),
-            "{text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        text.lines()
-            .filter_map(|line| line.strip_prefix(MARK))
-            .map(str::to_owned)
-            .collect()
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text.lines().filter_map(|line| line.strip_prefix(MARK)).map(str::to_owned).collect()
     }
 
     fn on(&self, keyring: &Keyring, steps: &[&str]) -> Vec<String> {
@@ -151,27 +128,11 @@ impl Steps {
 fn an_unlocked_keyring_keeps_what_other_programs_can_find() {
     let keyring = Keyring::start_unlocked();
     let child = Steps::new(SOON);
-    let answers = child.on(
-        &keyring,
-        &[
-            "keyring probe",
-            "keyring get a",
-            "keyring put a",
-            "keyring put b",
-            "keyring get a",
-        ],
-    );
+    let answers =
+        child.on(&keyring, &["keyring probe", "keyring get a", "keyring put a", "keyring put b", "keyring get a"]);
     assert_eq!(answers, ["done", "none", "done", "done", "secret of a"]);
     assert_eq!(keyring.lookup(&username("a")).unwrap(), "secret of a");
-    let answers = child.on(
-        &keyring,
-        &[
-            "keyring delete a",
-            "keyring delete a",
-            "keyring get a",
-            "keyring get b",
-        ],
-    );
+    let answers = child.on(&keyring, &["keyring delete a", "keyring delete a", "keyring get a", "keyring get b"]);
     assert_eq!(answers, ["true", "false", "none", "secret of b"]);
     assert_eq!(keyring.lookup(&username("a")), None);
     let list = keyring.list();
@@ -186,10 +147,7 @@ fn two_entries_of_one_name_are_refused_until_a_write_settles_it() {
     keyring.add_twin(&username("a"), "secret of a");
     assert_eq!(child.on(&keyring, &["keyring get a"]), ["secret of a"]);
     keyring.add_twin(&username("a"), "another");
-    let answers = child.on(
-        &keyring,
-        &["keyring get a", "keyring put a", "keyring get a"],
-    );
+    let answers = child.on(&keyring, &["keyring get a", "keyring put a", "keyring get a"]);
     assert!(answers[0].contains("2 different entries"), "{answers:?}");
     assert!(!answers[0].contains("another"), "{answers:?}");
     assert_eq!(answers[1..], ["done", "secret of a"]);
@@ -205,24 +163,13 @@ fn a_locked_keyring_is_an_error_at_once() {
     child.on(&keyring, &["keyring put a"]);
     keyring.restart_locked();
     let start = Instant::now();
-    let answers = child.on(
-        &keyring,
-        &[
-            "keyring get a",
-            "keyring put a",
-            "keyring put new",
-            "keyring delete a",
-            "keyring probe",
-        ],
-    );
+    let answers =
+        child.on(&keyring, &["keyring get a", "keyring put a", "keyring put new", "keyring delete a", "keyring probe"]);
     assert!(start.elapsed() < SOON);
     assert_eq!(answers.len(), 5);
     for answer in answers {
         assert!(answer.starts_with("the keyring is locked: "), "{answer}");
-        assert!(
-            answer.contains("ollama-auth store move --to file"),
-            "{answer}"
-        );
+        assert!(answer.contains("ollama-auth store move --to file"), "{answer}");
     }
 }
 
@@ -244,10 +191,7 @@ fn a_frozen_keyring_is_given_up_after_the_deadline() {
     assert!(start.elapsed() < SOON);
     assert_eq!(answers.len(), 10);
     for answer in answers {
-        assert!(
-            answer.starts_with("the keyring did not answer within 0.3 s"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("the keyring did not answer within 0.3 s"), "{answer}");
     }
     keyring.thaw();
     let child = Steps::new(SOON);
@@ -270,16 +214,10 @@ fn without_a_bus_or_a_service_the_message_says_which_is_missing() {
     nonsense.env("DBUS_SESSION_BUS_ADDRESS", "nonsense");
     for command in [unset, dangling, autolaunch, nonsense] {
         let answers = child.run(command);
-        assert!(
-            answers[0].starts_with("no keyring can be reached: "),
-            "{answers:?}"
-        );
+        assert!(answers[0].starts_with("no keyring can be reached: "), "{answers:?}");
         assert!(answers[0].contains("bus"), "{answers:?}");
         assert!(answers[0].contains("cron"), "{answers:?}");
-        assert!(
-            answers[0].contains("ollama-auth store move --to file"),
-            "{answers:?}"
-        );
+        assert!(answers[0].contains("ollama-auth store move --to file"), "{answers:?}");
     }
     let bus = Keyring::start_bus_only();
     let answers = child.on(&bus, &["keyring get a"]);

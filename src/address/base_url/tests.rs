@@ -24,10 +24,7 @@ fn parse(value: &str) -> BaseUrl {
 
 #[test]
 fn reads_every_recorded_value_as_stock_does() {
-    let vectors: Vectors = serde_json::from_str(include_str!(
-        "../../../tests/it/fixtures/vectors/hosts.json"
-    ))
-    .unwrap();
+    let vectors: Vectors = serde_json::from_str(include_str!("../../../tests/it/fixtures/vectors/hosts.json")).unwrap();
     assert_eq!(vectors.cases.len(), 24);
     for case in vectors.cases {
         let url = parse(&case.value);
@@ -49,53 +46,28 @@ fn a_bad_port_becomes_the_default_of_the_scheme_and_is_said() {
         let parsed = BaseUrl::parse(value).unwrap();
         assert_eq!(parsed.url.connect_form(), connect, "{value}");
         let warning = parsed.warning.unwrap();
-        assert!(
-            warning.contains("65535") && warning.contains(value),
-            "{warning}"
-        );
+        assert!(warning.contains("65535") && warning.contains(value), "{warning}");
     }
-    assert_eq!(
-        BaseUrl::parse(":0"),
-        Err(HostError::PortZero { value: ":0".into() })
-    );
+    assert_eq!(BaseUrl::parse(":0"), Err(HostError::PortZero { value: ":0".into() }));
 }
 
 #[test]
 fn a_credential_in_the_value_is_refused_and_not_repeated() {
-    for value in [
-        "https://user:hunter2@h",
-        "user:hunter2@h",
-        "https://hunter2@h/p",
-        "https://a:hunt/er2@h",
-    ] {
+    for value in ["https://user:hunter2@h", "user:hunter2@h", "https://hunter2@h/p", "https://a:hunt/er2@h"] {
         let err = BaseUrl::parse(value).unwrap_err();
         assert_eq!(err, HostError::Credentials, "{value}");
         assert!(!format!("{err} {err:?}").contains("hunt"));
     }
     let err = BaseUrl::parse("https://h/p?key=hunter2").unwrap_err();
-    assert!(
-        err.to_string().contains("https://h/p") && !format!("{err} {err:?}").contains("hunter2")
-    );
-    assert!(matches!(
-        BaseUrl::parse("h#x"),
-        Err(HostError::QueryOrFragment { mark: '#', .. })
-    ));
+    assert!(err.to_string().contains("https://h/p") && !format!("{err} {err:?}").contains("hunter2"));
+    assert!(matches!(BaseUrl::parse("h#x"), Err(HostError::QueryOrFragment { mark: '#', .. })));
 }
 
 #[test]
 fn what_stock_would_misread_is_an_error() {
-    assert!(matches!(
-        BaseUrl::parse("ftp://h"),
-        Err(HostError::Scheme { .. })
-    ));
-    assert!(matches!(
-        BaseUrl::parse("://h"),
-        Err(HostError::Scheme { .. })
-    ));
-    assert!(matches!(
-        BaseUrl::parse("http:/h"),
-        Err(HostError::SingleSlash { .. })
-    ));
+    assert!(matches!(BaseUrl::parse("ftp://h"), Err(HostError::Scheme { .. })));
+    assert!(matches!(BaseUrl::parse("://h"), Err(HostError::Scheme { .. })));
+    assert!(matches!(BaseUrl::parse("http:/h"), Err(HostError::SingleSlash { .. })));
     for value in [
         "a b",
         "h\\evil",
@@ -134,11 +106,7 @@ fn equal_servers_have_equal_addresses() {
     }
     assert_eq!(parse("ollama.com"), BaseUrl::ollama_com());
     assert_eq!(parse(""), BaseUrl::local());
-    assert_ne!(
-        parse("ollama.com:443"),
-        BaseUrl::ollama_com(),
-        "stock speaks plain http there"
-    );
+    assert_ne!(parse("ollama.com:443"), BaseUrl::ollama_com(), "stock speaks plain http there");
 }
 
 #[test]
@@ -146,10 +114,7 @@ fn shows_joins_and_names_itself() {
     let url = parse("https://example.com/ollama/");
     assert_eq!(url.to_string(), "https://example.com/ollama");
     assert_eq!(url.path(), "/ollama");
-    assert_eq!(
-        url.join("/api/me?ts=1"),
-        "https://example.com/ollama/api/me?ts=1"
-    );
+    assert_eq!(url.join("/api/me?ts=1"), "https://example.com/ollama/api/me?ts=1");
     assert_eq!(url.join("api/me"), "https://example.com/ollama/api/me");
     assert_eq!(url.profile_name(), "example.com");
     assert_eq!(url.origin().to_string(), "https://example.com");

@@ -10,39 +10,27 @@ use crate::app::App;
 use crate::cli::DeviceImport;
 use crate::commands::context::Context;
 use crate::commands::signin::device::machine_name;
-use crate::commands::store::choose_store;
+use crate::commands::store::{choose_store, forget};
 use crate::disk::{self, DiskError, Exposure};
 use crate::exit::{Exit, Problem};
-use crate::identity::{DeviceKey, IdentityError};
+use crate::identity::{DeviceKey, IdentityError, PublicKey};
 use crate::profile::{Audience, DeviceRecord, Profile, Profiles, entry_id};
-use crate::vault::{EntryKind, passphrase_in};
+use crate::vault::{EntryKind, StoreKind, passphrase_in};
 
 /// Runs it.
 pub async fn run(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
     let name = &context.target.profile;
-    let file = args
-        .file
-        .clone()
-        .unwrap_or_else(|| app.paths.stock_key.clone());
-    let key = read_key(app, &args, &file)?;
-    if let Some(old) = context
-        .profile
-        .as_ref()
-        .and_then(|profile| profile.device.as_ref())
-    {
+    let file = args.file.clone().unwrap_or_else(|| app.paths.stock_key.clone());
+    let key = read_key(app, &args, &file).await?;
+    if let Some(old) = context.profile.as_ref().and_then(|profile| profile.device.as_ref()) {
         if old.public_key == *key.public() {
-            app.printer.note(&format!(
-                "The device key of {name:?} is this one already ({}).",
-                old.public_key.fingerprint()
-            ));
-            return Ok(Exit::Done);
+            let fingerprint = old.public_key.fingerprint();
+            app.printer.note(&format!("The device key of {name:?} is this one already ({fingerprint})."));
+            return report(app, &context, key.public(), old.store);
         }
         if !args.replace {
-            let message = format!(
-                "the profile {name:?} has another device key ({})",
-                old.public_key.fingerprint()
-            );
+            let message = format!("the profile {name:?} has another device key ({})", old.public_key.fingerprint());
             let hint = "sign out of it first, or pass --replace; the old key then stays connected at the host until it is revoked there";
             return Err(Problem::new(Exit::Usage, message).hint(hint).into());
         }
@@ -51,13 +39,7 @@ pub async fn run(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
     let store = choose_store(app, context.profile.as_ref()).await?;
     let fallback = Profile::new(context.url().clone());
     let profile = context.profile.as_ref().unwrap_or(&fallback);
-    app.vault
-        .put(
-            store,
-            &entry_id(EntryKind::DeviceKey, name, profile),
-            &key.to_openssh(None)?,
-        )
-        .await?;
+    app.vault.put(store, &entry_id(EntryKind::DeviceKey, name, profile), &key.to_openssh(None)?).await?;
     let record = DeviceRecord {
         store,
         public_key: key.public().clone(),
@@ -67,85 +49,82 @@ pub async fn run(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
         imported_from: Some(std::path::absolute(&file).unwrap_or(file.clone())),
         next: None,
     };
-    app.profiles.update(|profiles| {
+    let old = app.profiles.update(|profiles| {
         let profile = profiles.entry(name, context.url());
         profile.store = Some(store);
-        profile.device = Some(record);
+        let old = profile.device.replace(record);
         if profiles.current.is_none() {
             profiles.current = Some(name.clone());
         }
+        old
     })?;
+    // Copies of the key that was replaced would outlive every sign-out.
+    if let Some(old) = old {
+        let next = entry_id(EntryKind::NextDeviceKey, name, profile);
+        app.vault.delete(old.store, &next).await?;
+        if old.store != store {
+            forget(app, old.store, EntryKind::DeviceKey, name, profile).await?;
+        }
+    }
     app.printer.success(&format!(
         "Imported {} into the {store} store ({})",
         file.display(),
         key.public().fingerprint()
     ));
-    app.printer.hint(&format!(
-        "connect it, or see that it is connected: ollama-auth signin --host {}",
-        context.url()
-    ));
+    app.printer.hint(&format!("connect it, or see that it is connected: ollama-auth signin --host {}", context.url()));
+    report(app, &context, key.public(), store)
+}
+
+fn report(app: &App, context: &Context, key: &PublicKey, store: StoreKind) -> anyhow::Result<Exit> {
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({
-            "profile": name,
+            "profile": context.target.profile,
             "host": context.url(),
-            "fingerprint": key.public().fingerprint(),
+            "fingerprint": key.fingerprint(),
             "store": store,
         }))?;
     }
     Ok(Exit::Done)
 }
 
-fn read_key(app: &App, args: &DeviceImport, file: &Path) -> anyhow::Result<DeviceKey> {
+async fn read_key(app: &App, args: &DeviceImport, file: &Path) -> anyhow::Result<DeviceKey> {
     let named = || format!("the key file {}", file.display());
     let Some(pem) = disk::read_input(file, Exposure::Anyone)?.map(Zeroizing::new) else {
         let message = format!("there is no key file {}", file.display());
         let hint = "name the file; a systemd install of Ollama keeps its key in /usr/share/ollama/.ollama/id_ed25519";
         return Err(Problem::new(Exit::NotFound, message).hint(hint).into());
     };
-    if matches!(
-        disk::read_input(file, Exposure::Owner),
-        Err(DiskError::Exposed { .. })
-    ) {
-        app.printer.warn(&format!(
-            "{} can be read by other accounts: consider it known and rotate it",
-            file.display()
-        ));
+    if matches!(disk::read_input(file, Exposure::Owner), Err(DiskError::Exposed { .. })) {
+        app.printer.warn(&format!("{} can be read by other accounts: consider it known and rotate it", file.display()));
     }
-    let text = std::str::from_utf8(&pem)
-        .map_err(|_| IdentityError::NotOpenSsh("it is not text"))
-        .with_context(named)?;
+    let text =
+        std::str::from_utf8(&pem).map_err(|_| IdentityError::NotOpenSsh("it is not text")).with_context(named)?;
     match DeviceKey::from_openssh(text, None) {
         Err(IdentityError::Encrypted) => {
-            let passphrase = key_passphrase(app, args, file)?;
+            let passphrase = key_passphrase(app, args, file).await?;
             DeviceKey::from_openssh(text, Some(&passphrase)).with_context(named)
         }
         other => other.with_context(named),
     }
 }
 
-fn key_passphrase(app: &App, args: &DeviceImport, file: &Path) -> anyhow::Result<SecretString> {
+async fn key_passphrase(app: &App, args: &DeviceImport, file: &Path) -> anyhow::Result<SecretString> {
     if let Some(path) = &args.key_passphrase_file {
         return Ok(passphrase_in(path)?);
     }
     if app.printer.is_interactive() {
-        return Ok(app
-            .printer
-            .hidden(&format!("Passphrase of {}", file.display()))?);
+        let question = format!("Passphrase of {}", file.display());
+        return Ok(app.ask(move |p| p.hidden(&question)).await??);
     }
     let message = format!("{} is protected by a passphrase", file.display());
-    Err(Problem::new(Exit::Usage, message)
-        .hint("give it with --key-passphrase-file")
-        .into())
+    Err(Problem::new(Exit::Usage, message).hint("give it with --key-passphrase-file").into())
 }
 
 /// A signature names no host: whoever runs one host where a key is used can use it at the other (PROTOCOL: "Signed requests").
 fn warn_of_sharing(app: &App, profiles: &Profiles, context: &Context, key: &DeviceKey) {
     let elsewhere = profiles.profiles.iter().find(|(_, profile)| {
         profile.url.origin() != context.url().origin()
-            && profile
-                .device
-                .as_ref()
-                .is_some_and(|device| device.public_key == *key.public())
+            && profile.device.as_ref().is_some_and(|device| device.public_key == *key.public())
     });
     if let Some((name, profile)) = elsewhere {
         app.printer.warn(&format!(

@@ -49,17 +49,9 @@ pub fn run(app: &App) -> anyhow::Result<Exit> {
     }
     let mut table = Table::new(&["profile", "device", "connected", "rests in", "fingerprint"]);
     for row in &rows {
-        let connected = row
-            .connected
-            .map_or("?", |connected| if connected { "yes" } else { "no" });
+        let connected = row.connected.map_or("?", |connected| if connected { "yes" } else { "no" });
         let profile = row.profile.as_deref().unwrap_or("-");
-        table.push([
-            profile,
-            row.device.as_str(),
-            connected,
-            &row.rests_in,
-            &row.fingerprint,
-        ]);
+        table.push([profile, row.device.as_str(), connected, &row.rests_in, &row.fingerprint]);
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

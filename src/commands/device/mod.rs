@@ -30,24 +30,13 @@ fn with_device(app: &App) -> anyhow::Result<(String, Profile, DeviceRecord)> {
     let context = Context::resolve(app, Audience::Account)?;
     let name = context.target.profile;
     match context.profile {
-        Some(Profile {
-            device: Some(ref device),
-            ..
-        }) => {
+        Some(Profile { device: Some(ref device), .. }) => {
             let device = device.clone();
-            Ok((
-                name,
-                context
-                    .profile
-                    .unwrap_or_else(|| Profile::new(context.target.url)),
-                device,
-            ))
+            Ok((name, context.profile.unwrap_or_else(|| Profile::new(context.target.url)), device))
         }
         _ => {
             let message = format!("the profile {name:?} has no device key");
-            Err(Problem::new(Exit::NotFound, message)
-                .hint(sign_in(&context.target.url))
-                .into())
+            Err(Problem::new(Exit::NotFound, message).hint(sign_in(&context.target.url)).into())
         }
     }
 }

@@ -33,10 +33,7 @@ pub fn run(app: &App) -> anyhow::Result<Exit> {
         ("Public key", key.line()),
         ("Encoded key", key.encoded()),
         ("Rests in", format!("the {} store", device.store)),
-        (
-            "Connected",
-            if device.connected { "yes" } else { "no" }.to_owned(),
-        ),
+        ("Connected", if device.connected { "yes" } else { "no" }.to_owned()),
         ("Connect link", link),
     ];
     if let Some(file) = &device.imported_from {

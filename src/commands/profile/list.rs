@@ -33,18 +33,9 @@ pub fn run(app: &App) -> anyhow::Result<Exit> {
     }
     let mut table = Table::new(&["", "name", "host", "account", "credential"]);
     for (name, profile) in &profiles.profiles {
-        let account = profile
-            .account
-            .as_ref()
-            .map_or("-", |account| account.label());
+        let account = profile.account.as_ref().map_or("-", |account| account.label());
         let mark = if is_current(name) { "*" } else { "" };
-        table.push([
-            mark,
-            name,
-            &profile.url.to_string(),
-            account,
-            credential_label(profile),
-        ]);
+        table.push([mark, name, &profile.url.to_string(), account, credential_label(profile)]);
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

@@ -22,10 +22,10 @@ pub async fn run(app: &App, command: ProfileCommand) -> anyhow::Result<Exit> {
 
 /// The profile of that name.
 fn named<'a>(profiles: &'a Profiles, name: &str) -> Result<&'a Profile, NoSuchProfile> {
-    profiles.profiles.get(name).ok_or_else(|| NoSuchProfile {
-        name: name.to_owned(),
-        known: profiles.profiles.keys().cloned().collect(),
-    })
+    profiles
+        .profiles
+        .get(name)
+        .ok_or_else(|| NoSuchProfile { name: name.to_owned(), known: profiles.profiles.keys().cloned().collect() })
 }
 
 /// What a profile signs in with, in words.

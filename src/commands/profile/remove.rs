@@ -3,33 +3,20 @@
 use super::named;
 use crate::app::App;
 use crate::cli::ProfileRemove;
-use crate::commands::store::secrets;
-use crate::exit::{Exit, Problem};
-use crate::profile::{Profile, entry_id};
+use crate::commands::consent;
+use crate::commands::store::{forget_for_good, secrets};
+use crate::exit::Exit;
+use crate::profile::Profile;
 
 /// Runs it.
 pub async fn run(app: &App, args: ProfileRemove) -> anyhow::Result<Exit> {
     let profiles = app.profiles.load()?;
     let profile = named(&profiles, &args.name)?;
     let still_valid = profile.has_credential();
-    if still_valid && !args.yes {
-        let question = format!(
-            "Remove {:?} and its secrets from this machine? They stay valid at {}.",
-            args.name, profile.url
-        );
-        if !app.printer.is_interactive() {
-            let message = format!(
-                "the profile {:?} still has a credential, which stays valid at {}",
-                args.name, profile.url
-            );
-            return Err(Problem::new(Exit::Usage, message)
-                .hint("sign out first, or pass --yes")
-                .into());
-        }
-        if !app.printer.confirm(&question, false)? {
-            return Err(Problem::new(Exit::Failed, "nothing was removed").into());
-        }
-    }
+    let statement = format!("the profile {:?} still has a credential, which stays valid at {}", args.name, profile.url);
+    let question =
+        format!("Remove {:?} and its secrets from this machine? They stay valid at {}.", args.name, profile.url);
+    consent::ask(app, args.yes || !still_valid, &statement, &question).await?;
     forget_secrets(app, &args.name, profile).await?;
     app.profiles.update(|profiles| {
         profiles.profiles.remove(&args.name);
@@ -37,27 +24,19 @@ pub async fn run(app: &App, args: ProfileRemove) -> anyhow::Result<Exit> {
             profiles.current = None;
         }
     })?;
-    app.printer
-        .success(&format!("Removed the profile {}", args.name));
+    app.printer.success(&format!("Removed the profile {}", args.name));
     if still_valid {
-        app.printer.warn(&format!(
-            "its credential stays valid at {} until it is revoked there",
-            profile.url
-        ));
+        app.printer.warn(&format!("its credential stays valid at {} until it is revoked there", profile.url));
     }
     if app.printer.is_json() {
-        app.printer.json(
-            &serde_json::json!({ "removed": args.name, "still_valid_at_host": still_valid }),
-        )?;
+        app.printer.json(&serde_json::json!({ "removed": args.name, "still_valid_at_host": still_valid }))?;
     }
     Ok(Exit::Done)
 }
 
 async fn forget_secrets(app: &App, name: &str, profile: &Profile) -> anyhow::Result<()> {
     for (kind, _, store) in secrets(profile) {
-        app.vault
-            .delete(store, &entry_id(kind, name, profile))
-            .await?;
+        forget_for_good(app, store, kind, name, profile).await?;
     }
     Ok(())
 }

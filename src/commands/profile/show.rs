@@ -7,10 +7,8 @@ use crate::exit::Exit;
 /// Runs it.
 pub fn run(app: &App, name: Option<String>) -> anyhow::Result<Exit> {
     let profiles = app.profiles.load()?;
-    let name = name
-        .or_else(|| app.global.profile.clone())
-        .or_else(|| profiles.current.clone())
-        .ok_or_else(none_current)?;
+    let name =
+        name.or_else(|| app.global.profile.clone()).or_else(|| profiles.current.clone()).ok_or_else(none_current)?;
     let profile = named(&profiles, &name)?;
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({
@@ -25,17 +23,10 @@ pub fn run(app: &App, name: Option<String>) -> anyhow::Result<Exit> {
         facts.push(("Account", account.label().to_owned()));
     }
     if let Some(key) = &profile.api_key {
-        facts.push((
-            "API key",
-            format!("ends in {}, in the {} store", key.hint, key.store),
-        ));
+        facts.push(("API key", format!("ends in {}, in the {} store", key.hint, key.store)));
     }
     if let Some(device) = &profile.device {
-        let state = if device.connected {
-            ""
-        } else {
-            ", not connected"
-        };
+        let state = if device.connected { "" } else { ", not connected" };
         facts.push(("Device", format!("{}{state}", device.name)));
         facts.push(("Fingerprint", device.public_key.fingerprint()));
         facts.push(("Device key", format!("in the {} store", device.store)));

@@ -12,12 +12,7 @@ use crate::exit::Exit;
 use crate::ui::{Output, OutputOptions, Spinner};
 
 /// Shows the answer. What came before an error stays on the screen.
-pub async fn show(
-    app: &App,
-    args: &RunArgs,
-    stream: LineStream,
-    spinner: Spinner,
-) -> anyhow::Result<Exit> {
+pub async fn show(app: &App, args: &RunArgs, stream: LineStream, spinner: Spinner) -> anyhow::Result<Exit> {
     if args.output == OutputFormat::Json || app.printer.is_json() {
         collect(app, args, stream, spinner).await
     } else {
@@ -25,19 +20,9 @@ pub async fn show(
     }
 }
 
-async fn print(
-    app: &App,
-    args: &RunArgs,
-    mut stream: LineStream,
-    spinner: Spinner,
-) -> anyhow::Result<Exit> {
-    let mut output = app.printer.output(OutputOptions {
-        raw: args.raw,
-        no_word_wrap: args.nowordwrap,
-    });
-    let mut renderer = Renderer::new(RenderOptions {
-        hide_thinking: args.hidethinking,
-    });
+async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinner) -> anyhow::Result<Exit> {
+    let mut output = app.printer.output(OutputOptions { raw: args.raw, no_word_wrap: args.nowordwrap });
+    let mut renderer = Renderer::new(RenderOptions { hide_thinking: args.hidethinking });
     let mut spinner = Some(spinner);
     let host = stream.host().to_owned();
     let ended = loop {
@@ -65,7 +50,8 @@ async fn print(
             Ok(Exit::Done)
         }
         Err(error) => {
-            renderer.abandon(&mut output)?;
+            // That the rest cannot be shown matters less than why there is no more.
+            let _ = renderer.abandon(&mut output);
             Err(error.into())
         }
     }
@@ -77,22 +63,14 @@ enum Step {
     Failed(ApiError),
 }
 
-fn render(
-    renderer: &mut Renderer,
-    output: &mut Output,
-    batch: &Batch,
-    host: &str,
-) -> std::io::Result<Step> {
+fn render(renderer: &mut Renderer, output: &mut Output, batch: &Batch, host: &str) -> std::io::Result<Step> {
     for line in batch.lines() {
-        let chunk: Chunk<'_> = match serde_json::from_slice(line) {
+        let chunk = match Chunk::parse(line) {
             Ok(chunk) => chunk,
             Err(error) => return Ok(Step::Failed(not_json(host, &error))),
         };
         if let Some(message) = chunk.error {
-            return Ok(Step::Failed(ApiError::InStream {
-                host: host.to_owned(),
-                message,
-            }));
+            return Ok(Step::Failed(ApiError::InStream { host: host.to_owned(), message }));
         }
         if !chunk.thinking().is_empty() {
             renderer.event(&Event::Thinking(Cow::Borrowed(chunk.thinking())), output)?;
@@ -100,9 +78,9 @@ fn render(
         if !chunk.response().is_empty() {
             renderer.event(&Event::Content(Cow::Borrowed(chunk.response())), output)?;
         }
-        for call in &chunk.tool_calls {
+        for call in chunk.tool_calls.iter().flatten() {
             let name = Cow::Borrowed(call.function.name.as_str());
-            let arguments = Cow::Borrowed(call.function.arguments.get());
+            let arguments = Cow::Owned(call.function.arguments.to_string());
             renderer.event(&Event::ToolCall { name, arguments }, output)?;
         }
         if chunk.done {
@@ -113,17 +91,11 @@ fn render(
 }
 
 fn cut(host: &str) -> ApiError {
-    ApiError::Cut {
-        host: host.to_owned(),
-        reason: "it ended without its last object".to_owned(),
-    }
+    ApiError::Cut { host: host.to_owned(), reason: "it ended without its last object".to_owned() }
 }
 
 fn not_json(host: &str, error: &serde_json::Error) -> ApiError {
-    ApiError::Protocol {
-        host: host.to_owned(),
-        reason: format!("a line that is no JSON: {error}"),
-    }
+    ApiError::Protocol { host: host.to_owned(), reason: format!("a line that is no JSON: {error}") }
 }
 
 /// `--output json`: one object at the end. An answer that did not end well is an error, and no object is printed.
@@ -139,22 +111,12 @@ struct Answer<'a> {
     timings: Timings,
 }
 
-async fn collect(
-    app: &App,
-    args: &RunArgs,
-    mut stream: LineStream,
-    spinner: Spinner,
-) -> anyhow::Result<Exit> {
+async fn collect(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinner) -> anyhow::Result<Exit> {
     let host = stream.host().to_owned();
-    let mut answer = Answer {
-        model: &args.model,
-        host: host.clone(),
-        ..Answer::default()
-    };
+    let mut answer = Answer { model: &args.model, host: host.clone(), ..Answer::default() };
     while let Some(batch) = stream.next().await? {
         for line in batch.lines() {
-            let chunk: Chunk<'_> =
-                serde_json::from_slice(line).map_err(|error| not_json(&host, &error))?;
+            let chunk = Chunk::parse(line).map_err(|error| not_json(&host, &error))?;
             if let Some(message) = chunk.error {
                 return Err(ApiError::InStream { host, message }.into());
             }

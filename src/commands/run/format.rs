@@ -22,10 +22,7 @@ pub fn read(text: &str) -> anyhow::Result<Box<RawValue>> {
     };
     match serde_json::from_str::<Value>(&schema) {
         Ok(Value::Object(_)) => Ok(serde_json::from_str(&schema)?),
-        Ok(_) => Err(problem(format!(
-            "the format {text:?} is JSON, but no schema (an object)"
-        ))
-        .into()),
+        Ok(_) => Err(problem(format!("the format {text:?} is JSON, but no schema (an object)")).into()),
         Err(error) => Err(problem(format!("the format {text:?} is no valid JSON: {error}")).into()),
     }
 }
@@ -37,17 +34,11 @@ mod tests {
     #[test]
     fn takes_the_word_a_schema_and_a_file() {
         assert_eq!(read("json").unwrap().get(), "\"json\"");
-        assert_eq!(
-            read(r#"{"type":"object"}"#).unwrap().get(),
-            r#"{"type":"object"}"#
-        );
+        assert_eq!(read(r#"{"type":"object"}"#).unwrap().get(), r#"{"type":"object"}"#);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("schema.json");
         std::fs::write(&file, r#"{"type":"array"}"#).unwrap();
-        assert_eq!(
-            read(file.to_str().unwrap()).unwrap().get(),
-            r#"{"type":"array"}"#
-        );
+        assert_eq!(read(file.to_str().unwrap()).unwrap().get(), r#"{"type":"array"}"#);
         std::fs::write(&file, "[1]").unwrap();
         assert!(read(file.to_str().unwrap()).is_err());
         assert!(read("{").is_err());

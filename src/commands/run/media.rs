@@ -28,40 +28,32 @@ pub fn attach(app: &App, prompt: &str) -> anyhow::Result<(String, Vec<String>)> 
         let Some(bytes) = load(Path::new(&path))? else {
             continue;
         };
-        let what = if path.to_ascii_lowercase().ends_with(".wav") {
-            "sound"
-        } else {
-            "image"
-        };
+        let what = if path.to_ascii_lowercase().ends_with(".wav") { "sound" } else { "image" };
         app.printer.note(&format!("Attached the {what} {path}"));
         for form in [format!("'{path}'"), format!("'{written}'"), written] {
             text = text.replace(&form, "");
         }
         files.push(STANDARD.encode(bytes));
     }
-    let text = if files.is_empty() {
-        text
-    } else {
-        text.trim().to_owned()
-    };
+    let text = if files.is_empty() { text } else { text.trim().to_owned() };
     Ok((text, files))
 }
 
 /// Stretches that look like a path to a file of a known kind: they begin with `/`, `./`, `../`, `\` or a drive letter and end
 /// at the first known extension. Spaces may be part of them.
 fn candidates(prompt: &str) -> Vec<String> {
+    prompt.lines().flat_map(in_line).collect()
+}
+
+fn in_line(line: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let mut rest = prompt;
-    while let Some(start) = path_start(rest) {
-        let stretch = rest[start..].split('\n').next().unwrap_or_default();
-        match path_end(stretch) {
-            Some(end) => {
-                found.push(stretch[..end].to_owned());
-                rest = &rest[start + end..];
-            }
-            // What looked like the beginning of a path is one ASCII character at least.
-            None => rest = &rest[start + 1..],
-        }
+    let ends = path_ends(line);
+    let mut from = 0;
+    // Each path ends at the first known extension behind its beginning, so no stretch is looked at twice.
+    while let Some(start) = path_start(&line[from..]).map(|start| from + start) {
+        let Some(end) = ends.iter().copied().find(|end| *end > start) else { break };
+        found.push(line[start..end].to_owned());
+        from = end;
     }
     found
 }
@@ -76,19 +68,19 @@ fn path_start(text: &str) -> Option<usize> {
     }
 }
 
-fn path_end(stretch: &str) -> Option<usize> {
-    let lower = stretch.to_ascii_lowercase();
-    let ends = EXTENSIONS.iter().flat_map(|extension| {
-        let dotted = format!(".{extension}");
-        lower
-            .match_indices(&dotted)
-            .map(|(at, _)| at + dotted.len())
-            .collect::<Vec<_>>()
-    });
-    let bounded = |end: &usize| {
-        !lower[*end..].starts_with(|next: char| next.is_alphanumeric() || next == '_')
-    };
-    ends.filter(bounded).min()
+/// Where a known extension ends in the line, in order.
+fn path_ends(line: &str) -> Vec<usize> {
+    let lower = line.to_ascii_lowercase();
+    let mut ends: Vec<usize> = EXTENSIONS
+        .iter()
+        .flat_map(|extension| {
+            let dotted = format!(".{extension}");
+            lower.match_indices(&dotted).map(|(at, _)| at + dotted.len()).collect::<Vec<_>>()
+        })
+        .filter(|end| !lower[*end..].starts_with(|next: char| next.is_alphanumeric() || next == '_'))
+        .collect();
+    ends.sort_unstable();
+    ends
 }
 
 fn unescape(written: &str) -> String {
@@ -107,11 +99,9 @@ fn unescape(written: &str) -> String {
 }
 
 fn load(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    let problem = |message: String| {
-        Problem::new(Exit::Failed, message).hint("leave the path out, or name another file")
-    };
-    let unusable =
-        |error: std::io::Error| problem(format!("{} cannot be attached: {error}", path.display()));
+    let problem =
+        |message: String| Problem::new(Exit::Failed, message).hint("leave the path out, or name another file");
+    let unusable = |error: std::io::Error| problem(format!("{} cannot be attached: {error}", path.display()));
     // A FIFO or a device would block for ever or never end.
     match path.metadata() {
         Ok(found) if !found.is_file() => return Ok(None),
@@ -119,27 +109,16 @@ fn load(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
             return Err(problem(format!("{} is larger than 100 MB", path.display())).into());
         }
         Ok(_) => {}
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-            ) =>
-        {
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
         Err(error) => return Err(unusable(error).into()),
     }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unusable)?;
-    file.take(LARGEST)
-        .read_to_end(&mut bytes)
-        .map_err(unusable)?;
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(unusable)?;
     if !is_media(&bytes) {
-        return Err(problem(format!(
-            "{} is no JPEG, PNG or WebP image and no WAV sound",
-            path.display()
-        ))
-        .into());
+        return Err(problem(format!("{} is no JPEG, PNG or WebP image and no WAV sound", path.display())).into());
     }
     Ok(Some(bytes))
 }
@@ -147,10 +126,7 @@ fn load(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
 /// By content, so that a key file with a picture's name is not sent.
 fn is_media(bytes: &[u8]) -> bool {
     let riff = |kind: &[u8]| bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(kind);
-    bytes.starts_with(b"\xff\xd8\xff")
-        || bytes.starts_with(b"\x89PNG\r\n\x1a\n")
-        || riff(b"WEBP")
-        || riff(b"WAVE")
+    bytes.starts_with(b"\xff\xd8\xff") || bytes.starts_with(b"\x89PNG\r\n\x1a\n") || riff(b"WEBP") || riff(b"WAVE")
 }
 
 #[cfg(test)]
@@ -160,10 +136,7 @@ mod tests {
     #[test]
     fn finds_paths_as_people_write_them() {
         let cases: [(&str, &[&str]); 8] = [
-            (
-                "what is in ./a.png and /tmp/b.JPG?",
-                &["./a.png", "/tmp/b.JPG"],
-            ),
+            ("what is in ./a.png and /tmp/b.JPG?", &["./a.png", "/tmp/b.JPG"]),
             ("see '/tmp/my picture.webp' now", &["/tmp/my picture.webp"]),
             ("/tmp/my\\ picture.png", &["/tmp/my\\ picture.png"]),
             ("C:\\pics\\a.jpeg", &["C:\\pics\\a.jpeg"]),

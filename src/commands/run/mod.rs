@@ -6,6 +6,7 @@ mod media;
 mod pull;
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -19,61 +20,38 @@ use crate::profile::{Audience, CredentialSource};
 
 /// Runs it.
 pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
-    let model = ModelName::parse(&args.model).map_err(|error| {
-        Problem::new(Exit::Usage, format!("the model {:?}: {error}", args.model))
-    })?;
+    let model = ModelName::parse(&args.model)
+        .map_err(|error| Problem::new(Exit::Usage, format!("the model {:?}: {error}", args.model)))?;
     let typed = args.prompt.join(" ");
-    let piped = read_piped(app)?;
+    let piped = read_piped(app, !typed.is_empty()).await?;
     if typed.is_empty() && piped.is_none() && app.printer.stdout_is_terminal() {
         let hint = format!(
             "type it behind the model: ollama-auth run {0} \"Why is the sky blue?\"\nor pipe it in: echo … | ollama-auth run {0}",
             args.model
         );
-        return Err(Problem::new(Exit::Usage, "there is no prompt")
-            .hint(hint)
-            .into());
+        return Err(Problem::new(Exit::Usage, "there is no prompt").hint(hint).into());
     }
     let wanted_format = args.format.as_deref().map(format::read).transpose()?;
-    let context = Context::resolve(
-        app,
-        Audience::Model {
-            cloud: model.is_cloud(),
-        },
-    )?;
-    let unsent = context
-        .withheld
-        .filter(|_| context.source == CredentialSource::None && !context.url().is_loopback());
+    let context = Context::resolve(app, Audience::Model { cloud: model.is_cloud() })?;
+    let unsent = context.withheld.filter(|_| context.source == CredentialSource::None && !context.url().is_loopback());
     if let Some(withheld) = unsent {
         app.printer.warn(&withheld_note(withheld, context.url()));
     }
     let session = context.session(app).await?;
     let name = name_for(context.url(), &model);
-    let work = Work {
-        app,
-        args: &args,
-        session: &session,
-        model: &model,
-        name,
-    };
+    let work = Work { app, args: &args, session: &session, model: &model, name };
     let info = work.show_or_pull().await?;
     if info.can("image") {
         let message = format!("{} makes images, which cannot be shown here", args.model);
         return Err(Problem::new(Exit::Failed, message).into());
     }
-    let options: Map<String, Value> = args
-        .option
-        .iter()
-        .map(|option| (option.name.clone(), option.value.clone()))
-        .collect();
+    let options: Map<String, Value> =
+        args.option.iter().map(|option| (option.name.clone(), option.value.clone())).collect();
     if info.can("embedding") {
         return work.embed(&joined(piped, typed), &options).await;
     }
     // Only what was typed may name files: piped text is somebody else's and must not pick files to send.
-    let (typed, images) = if info.takes_media() {
-        media::attach(app, &typed)?
-    } else {
-        (typed, Vec::new())
-    };
+    let (typed, images) = if info.takes_media() { media::attach(app, &typed)? } else { (typed, Vec::new()) };
     let prompt = joined(piped, typed);
     let think = match &args.think {
         Some(ThinkArg::Switch(on)) => Some(Think::Switch(*on)),
@@ -91,10 +69,7 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         think: think.as_ref(),
     };
     let spinner = app.printer.spinner("");
-    match session
-        .generate(&request, args.timeout.map(|limit| limit.0))
-        .await
-    {
+    match session.generate(&request, args.timeout.map(|limit| limit.0)).await {
         Ok(stream) => answer::show(app, &args, stream, spinner).await,
         Err(error) => {
             spinner.clear();
@@ -119,12 +94,9 @@ impl Work<'_> {
         let can_be_pulled = !self.session.base().is_ollama_com() && !self.model.is_cloud();
         match self.session.show(self.name).await {
             Ok(info) => Ok(info),
-            Err(ApiError::NotFound { .. }) if can_be_pulled => {
-                pull::pull(self.app, self.session, self.name, self.args.insecure).await?;
-                self.session
-                    .show(self.name)
-                    .await
-                    .map_err(|error| self.explain(error))
+            Err(ApiError::NotFound { recognised: true, .. }) if can_be_pulled => {
+                pull::pull(self.app, self.session, self.name, self.args).await?;
+                self.session.show(self.name).await.map_err(|error| self.explain(error))
             }
             Err(error) => Err(self.explain(error)),
         }
@@ -132,13 +104,8 @@ impl Work<'_> {
 
     async fn embed(&self, input: &str, options: &Map<String, Value>) -> anyhow::Result<Exit> {
         if input.is_empty() {
-            let message = format!(
-                "{} turns text into a vector, and there is no text",
-                self.args.model
-            );
-            return Err(Problem::new(Exit::Usage, message)
-                .hint("type it behind the model, or pipe it in")
-                .into());
+            let message = format!("{} turns text into a vector, and there is no text", self.args.model);
+            return Err(Problem::new(Exit::Usage, message).hint("type it behind the model, or pipe it in").into());
         }
         let request = EmbedRequest {
             model: self.name,
@@ -148,15 +115,10 @@ impl Work<'_> {
             keep_alive: self.args.keepalive.as_ref().map(|keep| keep.0.as_str()),
             options,
         };
-        let vector = self
-            .session
-            .embed(&request, self.args.timeout.map(|limit| limit.0))
-            .await;
+        let vector = self.session.embed(&request, self.args.timeout.map(|limit| limit.0)).await;
         let vector = vector.map_err(|error| self.explain(error))?;
         if self.args.output == OutputFormat::Json || self.app.printer.is_json() {
-            self.app
-                .printer
-                .json(&serde_json::json!({ "model": self.args.model, "embedding": vector }))?;
+            self.app.printer.json(&serde_json::json!({ "model": self.args.model, "embedding": vector }))?;
         } else {
             self.app.printer.data(vector.get())?;
         }
@@ -167,7 +129,7 @@ impl Work<'_> {
     fn explain(&self, error: ApiError) -> anyhow::Error {
         let host = self.session.base();
         match &error {
-            ApiError::NotFound { message, .. } => {
+            ApiError::NotFound { message, recognised: true, .. } => {
                 let hint = if self.model.is_cloud() {
                     "check the name; cloud models are listed at https://ollama.com/search?c=cloud"
                 } else {
@@ -177,12 +139,9 @@ impl Work<'_> {
                 Problem::new(Exit::NotFound, message).hint(hint).into()
             }
             // A local server passes on what ollama.com thinks of the *server's* key (PROTOCOL: "Traps").
-            ApiError::Unauthorized {
-                message,
-                had_credential: false,
-                gateway: None,
-                ..
-            } if self.model.is_cloud() && !host.is_ollama_com() => {
+            ApiError::Unauthorized { message, had_credential: false, gateway: None, .. }
+                if self.model.is_cloud() && !host.is_ollama_com() =>
+            {
                 let message = format!(
                     "the Ollama server at {host} is not signed in, and {} runs at ollama.com: {message}",
                     self.args.model
@@ -199,25 +158,34 @@ impl Work<'_> {
 
 /// At ollama.com a cloud model goes by its name without the marker; a server of one's own wants it as it was typed.
 fn name_for<'a>(host: &BaseUrl, model: &'a ModelName) -> &'a str {
-    if host.is_ollama_com() {
-        model.base()
-    } else {
-        model.as_str()
-    }
+    if host.is_ollama_com() { model.base() } else { model.as_str() }
 }
 
-/// Piped input, where there is any.
-fn read_piped(app: &App) -> anyhow::Result<Option<String>> {
+/// How long standard input may take before it is said that it is being waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Piped input, where there is any. As stock does, it is read to its end even when there is a prompt; where that end does not
+/// come (a pipe that somebody keeps open), at least it is said.
+async fn read_piped(app: &App, has_prompt: bool) -> anyhow::Result<Option<String>> {
     if app.printer.stdin_is_terminal() {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes).map_err(|error| {
-        Problem::new(
-            Exit::Failed,
-            format!("standard input cannot be read: {error}"),
-        )
-    })?;
+    let mut read = std::pin::pin!(app.ask(|_| {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    }));
+    let bytes = match tokio::time::timeout(PATIENCE, &mut read).await {
+        Ok(bytes) => bytes,
+        Err(_) => {
+            if has_prompt {
+                app.printer
+                    .note("Waiting for the end of standard input; close it, or run the command with </dev/null.");
+            }
+            read.await
+        }
+    };
+    let bytes =
+        bytes?.map_err(|error| Problem::new(Exit::Failed, format!("standard input cannot be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|_| {
         Problem::new(Exit::Usage, "standard input is not valid UTF-8 text")
             .hint("images are attached by their path in the prompt")

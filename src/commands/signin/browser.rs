@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::api::{ApiError, Me};
@@ -34,25 +35,28 @@ impl Link<'_> {
     /// Shows the link and opens it.
     pub fn present(&self, app: &App) {
         let printer = &app.printer;
-        printer.note("Approve this device in the browser:");
-        printer.note("");
-        printer.note(&format!("  {}", self.url));
-        printer.note("");
-        for (label, value) in self.facts {
-            printer.note(&format!("  {label:<12} {value}"));
+        let facts: String = self.facts.iter().map(|(label, value)| format!("\n  {label:<12} {value}")).collect();
+        // Shown even when quiet: without the link there is nothing that a person could do.
+        if printer.is_json() {
+            let facts: Map<String, Value> =
+                self.facts.iter().map(|(label, value)| (label.to_lowercase(), value.clone().into())).collect();
+            printer.event("approve", &serde_json::json!({ "connect_url": self.url, "facts": facts }));
+        } else {
+            printer.report(&format!("Approve this device in the browser:\n\n  {}\n{facts}\n", self.url));
         }
-        if self.qr && !printer.qr(self.url) {
-            printer.warn("the link is too long for a QR code");
+        if self.qr
+            && let Err(error) = printer.qr(self.url)
+        {
+            printer.warn(&error.to_string());
         }
+        printer.note("");
         if !self.open {
             return;
         }
         if !app.env.can_show_pages {
-            printer.note("There is no browser here: open the link on another machine, or on a phone with --qr.");
+            printer.note("No browser here: open the link on another machine, or on a phone (--qr).");
         } else if let Err(error) = (app.open_page)(self.url) {
-            printer.warn(&format!(
-                "no browser could be opened ({error}): open the link yourself"
-            ));
+            printer.warn(&format!("no browser could be opened ({error}): open the link yourself"));
         }
     }
 }
@@ -84,18 +88,17 @@ impl Poll<'_> {
         ask: impl AsyncFn() -> Result<Me, ApiError>,
     ) -> anyhow::Result<Approval> {
         let start = Instant::now();
-        let spinner = app
-            .printer
-            .spinner(&format!("Waiting for the approval at {}", self.host));
+        let spinner = app.printer.spinner(&format!("Waiting for the approval at {}", self.host));
         let mut trouble: Option<ApiError>;
         let mut skew_told = false;
         loop {
-            let mut pause = if start.elapsed() < FIRST {
-                EVERY
-            } else {
-                EVERY_LATER
+            let mut pause = if start.elapsed() < FIRST { EVERY } else { EVERY_LATER };
+            let answer = tokio::time::timeout_at(start + self.timeout, ask()).await;
+            let Ok(answer) = answer else {
+                spinner.clear();
+                return Err(self.timed_out(None));
             };
-            match ask().await {
+            match answer {
                 Ok(Me::SignedIn(account)) => {
                     spinner.clear();
                     return Ok(Approval { account });
@@ -110,16 +113,10 @@ impl Poll<'_> {
                 Err(ApiError::Forbidden { message, .. }) => {
                     spinner.clear();
                     let message = format!("{} refused this device: {message}", self.host);
-                    return Err(Problem::new(Exit::Forbidden, message)
-                        .hint("ask whoever runs the host")
-                        .into());
+                    return Err(Problem::new(Exit::Forbidden, message).hint("ask whoever runs the host").into());
                 }
                 Err(error) if error.is_transient() => {
-                    if let ApiError::TryLater {
-                        retry_after: Some(wait),
-                        ..
-                    } = &error
-                    {
+                    if let ApiError::TryLater { retry_after: Some(wait), .. } = &error {
                         pause = pause.max((*wait).min(LONGEST_WAIT));
                     }
                     trouble = Some(error);
@@ -144,10 +141,7 @@ impl Poll<'_> {
             Some(error) => anyhow::Error::from(error).context("the approval could not be seen"),
             None => {
                 let seconds = self.timeout.as_secs();
-                let message = format!(
-                    "the device was not approved at {} within {seconds} s",
-                    self.host
-                );
+                let message = format!("the device was not approved at {} within {seconds} s", self.host);
                 Problem::new(Exit::SignIn, message).hint(self.resume).into()
             }
         }

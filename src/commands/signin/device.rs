@@ -1,39 +1,36 @@
 //! `signin` with this device's own key.
 //!
-//! Order matters: the store is probed before anything is promised, the host is asked what it is before a signature is sent,
-//! and the key rests in the store before the browser opens.
+//! Order matters: the host is asked what it is before a signature of ours is sent, the store is probed before anything is
+//! promised, and the key rests in the store before the browser opens.
 
 use std::sync::Arc;
 
 use super::{Link, Poll, Report};
-use crate::api::{Credential, HostKind, Me, Session};
+use crate::api::{Credential, Me, Session};
 use crate::app::App;
 use crate::cli::SigninArgs;
-use crate::commands::context::{Context, device_key};
+use crate::commands::context::{Context, KeyTrouble, account_host, device_key};
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem, clock_hint};
-use crate::identity::{Account, ConnectUrl, DeviceKey};
-use crate::profile::{Audience, DeviceRecord, Profile, entry_id};
-use crate::vault::{EntryKind, StoreKind};
+use crate::identity::{Account, ConnectUrl, DeviceKey, PublicKey};
+use crate::profile::{Audience, CredentialSource, DeviceRecord, Profile, entry_id};
+use crate::vault::EntryKind;
 
 /// Runs it.
 pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
-    // A credential is refused over plain http before a key is made for it.
-    let probe = context.session_with(app, Credential::None)?;
+    // Refused over plain http before a key is made for it.
     Session::may_carry_credential(context.url(), app.global.allow_insecure_http)?;
-    refuse_stock_server(&probe).await?;
+    account_host(&context.session_with(app, Credential::None)?).await?;
 
-    let store = choose_store(app, context.profile.as_ref()).await?;
-    let (key, fresh) = find_or_make(app, &context, store, args.device_name.as_deref()).await?;
-    let key = Arc::new(key);
-    let name = recorded_name(app, &context)?;
+    let Device { key, record, fresh } = find_or_make(app, &context, args.device_name.as_deref()).await?;
     let session = context.session_with(app, Credential::Device(key.clone()))?;
-    let link = ConnectUrl::new(context.url(), &name, key.public()).to_string();
+    let link = ConnectUrl::new(context.url(), &record.name, key.public()).to_string();
+    let host = context.url().to_string();
     let report = |signed_in, already, account| Report {
         signed_in,
         already,
-        host: context.url().to_string(),
+        host: host.clone(),
         profile: Some(&context.target.profile),
         account,
         credential: "device-key",
@@ -41,40 +38,26 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
         connect_url: (!already).then(|| link.clone()),
     };
 
-    let first = if fresh {
-        None
-    } else {
-        Some(session.me().await?)
-    };
-    match first {
-        Some(Me::SignedIn(account)) => {
-            finish(app, &context, &account)?;
-            app.printer.success(&format!(
-                "Already signed in to {} as {}",
-                context.url(),
-                account.label()
-            ));
+    match session.me().await? {
+        Me::SignedIn(_) if fresh => {
+            let message = format!("{host} accepts a key that it cannot know, so signing in there means nothing");
+            return Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into());
+        }
+        Me::SignedIn(account) => {
+            finish(app, &context, key.public(), &account)?;
+            app.printer.success(&format!("Already signed in to {host} as {}", account.label()));
             report(true, true, Some(&account)).print(app)?;
             return Ok(Exit::Done);
         }
-        Some(Me::SignedOut {
-            signin_url, skew, ..
-        }) => compare_link(app, &context, &link, signin_url, skew)?,
-        None => {
-            // A new key cannot be known, but the link that the host offers for it can be compared, and a wrong clock seen.
-            if let Me::SignedOut {
-                signin_url, skew, ..
-            } = session.me().await?
-            {
-                compare_link(app, &context, &link, signin_url, skew)?;
+        Me::SignedOut { signin_url, skew } => {
+            if let Some(ahead) = skew {
+                app.printer.warn(&clock_hint(&host, ahead));
             }
+            compare_link(&host, &link, signin_url)?;
         }
     }
 
-    let facts = [
-        ("Device", name.clone()),
-        ("Fingerprint", key.public().fingerprint()),
-    ];
+    let facts = [("Device", record.name.clone()), ("Fingerprint", key.public().fingerprint())];
     if args.no_wait {
         if app.printer.is_json() {
             report(false, false, None).print(app)?;
@@ -83,91 +66,58 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
                 app.printer.note(&format!("{label:<12} {value}"));
             }
             app.printer.data(&link)?;
-            app.printer
-                .hint("open the link and approve the device; then run the same command again");
+            app.printer.hint("open the link and approve the device; then run the same command again");
         }
         return Ok(Exit::SignIn);
     }
-    Link {
-        url: &link,
-        facts: &facts,
-        qr: args.qr,
-        open: !args.no_browser,
-    }
-    .present(app);
-    app.printer
-        .note("Approve it only if the page shows the same fingerprint.");
-    let host = context.url().to_string();
+    Link { url: &link, facts: &facts, qr: args.qr, open: !args.no_browser }.present(app);
+    app.printer.note("Approve it only if the page shows the same fingerprint.");
     let poll = Poll {
         host: &host,
         timeout: args.timeout.0,
         resume: "run `ollama-auth signin` again: the key is kept, and a link that was approved in the meantime counts",
     };
-    let approval = poll
-        .until_approved(app, async || session.me().await)
-        .await?;
-    finish(app, &context, &approval.account)?;
-    app.printer.success(&format!(
-        "Signed in to {host} as {}",
-        approval.account.label()
-    ));
-    app.printer
-        .note(&format!("The key rests in the {store} store."));
+    let approval = poll.until_approved(app, async || session.me().await).await?;
+    finish(app, &context, key.public(), &approval.account)?;
+    app.printer.success(&format!("Signed in to {host} as {}", approval.account.label()));
+    app.printer.note(&format!("The key rests in the {} store.", record.store));
+    if context.source == CredentialSource::ProfileKey {
+        app.printer.warn(&format!("the profile holds an API key too, and `run` goes on using that one at {host}"));
+    }
     report(true, false, Some(&approval.account)).print(app)?;
     Ok(Exit::Done)
 }
 
-/// A stock server answers for its own key whoever asks: a device has nothing to sign in to there.
-async fn refuse_stock_server(probe: &Session<'_>) -> anyhow::Result<()> {
-    let host = probe.base();
-    match probe.host_kind().await? {
-        HostKind::AccountHost { .. } => Ok(()),
-        HostKind::StockServer { .. } => {
-            let message = format!(
-                "{host} is an Ollama server without accounts: it has one key of its own and asks no caller for a credential"
-            );
-            let hint = format!(
-                "to sign in that server: ollama-auth signin --server --host {host}\nto sign in this device to ollama.com: ollama-auth signin --host ollama.com"
-            );
-            Err(Problem::new(Exit::Failed, message).hint(hint).into())
-        }
-        HostKind::Other { status } => {
-            let message = format!("{host} has no accounts (it answered {status} to POST /api/me)");
-            let hint = format!(
-                "check the address; for a host that takes an API key: ollama-auth signin --with-api-key --host {host}"
-            );
-            Err(Problem::new(Exit::Failed, message).hint(hint).into())
-        }
-    }
+/// This device's key, and what is on record of it.
+struct Device {
+    key: Arc<DeviceKey>,
+    record: DeviceRecord,
+    /// It was made just now, so no host can know it.
+    fresh: bool,
 }
 
-/// The profile's key, or a new one that rests in the store before anybody is told of it. `true` for a new one.
-async fn find_or_make(
-    app: &App,
-    context: &Context,
-    store: StoreKind,
-    name: Option<&str>,
-) -> anyhow::Result<(DeviceKey, bool)> {
-    if let Some(profile) = context
-        .profile
-        .as_ref()
-        .filter(|profile| profile.device.is_some())
-    {
-        let found = device_key(app, &context.target.profile, profile).await;
-        let lost = matches!(&found, Err(error) if Problem::of(error).exit == Exit::SignIn);
-        if !lost {
-            if let Some(name) = name {
-                rename(app, context, name)?;
+/// The profile's key, or a new one that rests in the store before anybody is told of it. Two runs at once end with one key.
+async fn find_or_make(app: &App, context: &Context, name: Option<&str>) -> anyhow::Result<Device> {
+    let profile_name = &context.target.profile;
+    let _lock = app.lock_keys()?;
+    let profile = app.profiles.load()?.profiles.remove(profile_name);
+    let profile = profile.unwrap_or_else(|| Profile::new(context.url().clone()));
+    if let Some(record) = &profile.device {
+        match device_key(app, profile_name, &profile).await {
+            Ok(key) => return known(app, context, name, record, key),
+            Err(KeyTrouble::Gone(problem)) => app.printer.warn(&format!("{}; making a new one", problem.message)),
+            Err(KeyTrouble::Mismatch(problem, key)) => {
+                app.printer.warn(&format!("{}; going on with it", problem.message));
+                adopt(app, context, key.public())?;
+                let record = DeviceRecord { public_key: key.public().clone(), ..record.clone() };
+                return known(app, context, name, &record, *key);
             }
-            return Ok((found?, false));
+            Err(trouble) => return Err(trouble.into()),
         }
-        app.printer
-            .warn("the device key is not in its store any more; making a new one");
     }
+    let store = choose_store(app, Some(&profile)).await?;
     let key = DeviceKey::generate()?;
-    let fallback = Profile::new(context.url().clone());
-    let profile = context.profile.as_ref().unwrap_or(&fallback);
-    let id = entry_id(EntryKind::DeviceKey, &context.target.profile, profile);
+    let id = entry_id(EntryKind::DeviceKey, profile_name, &profile);
     app.vault.put(store, &id, &key.to_openssh(None)?).await?;
     let record = DeviceRecord {
         store,
@@ -179,73 +129,75 @@ async fn find_or_make(
         next: None,
     };
     app.profiles.update(|profiles| {
-        let profile = profiles.entry(&context.target.profile, context.url());
+        let profile = profiles.entry(profile_name, context.url());
         profile.store = Some(store);
-        profile.device = Some(record);
+        profile.device = Some(record.clone());
     })?;
-    Ok((key, true))
+    Ok(Device { key: Arc::new(key), record, fresh: true })
 }
 
-fn rename(app: &App, context: &Context, name: &str) -> anyhow::Result<()> {
+/// Lets the record name the key that the store really holds.
+fn adopt(app: &App, context: &Context, key: &PublicKey) -> anyhow::Result<()> {
     app.profiles.update(|profiles| {
-        if let Some(device) = &mut profiles
-            .entry(&context.target.profile, context.url())
-            .device
-        {
-            device.name = name.to_owned();
+        if let Some(device) = &mut profiles.entry(&context.target.profile, context.url()).device {
+            device.public_key = key.clone();
+            device.connected = false;
         }
     })?;
     Ok(())
 }
 
-fn recorded_name(app: &App, context: &Context) -> anyhow::Result<String> {
-    let profiles = app.profiles.load()?;
-    let device = profiles
-        .profiles
-        .get(&context.target.profile)
-        .and_then(|profile| profile.device.as_ref());
-    Ok(device.map_or_else(machine_name, |device| device.name.clone()))
+/// A key that is here already stays where it is; only its name may change.
+fn known(
+    app: &App,
+    context: &Context,
+    name: Option<&str>,
+    record: &DeviceRecord,
+    key: DeviceKey,
+) -> anyhow::Result<Device> {
+    if let Some(wanted) = app.wanted_store()?.filter(|wanted| *wanted != record.store) {
+        let rests = format!("this device's key rests in the {} store already", record.store);
+        app.printer.warn(&format!("{rests}; to move it: ollama-auth store move --to {wanted}"));
+    }
+    let record = DeviceRecord {
+        name: name.map_or_else(|| record.name.clone(), str::to_owned),
+        public_key: key.public().clone(),
+        ..record.clone()
+    };
+    if name.is_some() {
+        app.profiles.update(|profiles| {
+            if let Some(device) = &mut profiles.entry(&context.target.profile, context.url()).device {
+                device.name.clone_from(&record.name);
+            }
+        })?;
+    }
+    Ok(Device { key: Arc::new(key), record, fresh: false })
 }
 
 /// We build the link ourselves; a host that offers another one is not the host we think it is.
-fn compare_link(
-    app: &App,
-    context: &Context,
-    ours: &str,
-    offered: Option<String>,
-    skew: Option<i64>,
-) -> anyhow::Result<()> {
-    if let Some(ahead) = skew {
-        app.printer
-            .warn(&clock_hint(&context.url().to_string(), ahead));
-    }
+fn compare_link(host: &str, ours: &str, offered: Option<String>) -> anyhow::Result<()> {
     let Some(offered) = offered else {
         return Ok(());
     };
     let expected = ConnectUrl::parse(ours)?;
     let mismatch = match ConnectUrl::parse(&offered) {
-        Err(_) => Some("it is no sign-in link"),
-        Ok(link) if link.origin() != expected.origin() => Some("it leads to another host"),
-        Ok(link) if link.key() != expected.key() => Some("it is for another key"),
-        Ok(_) => None,
+        Err(_) => "it is no sign-in link",
+        Ok(link) if link.origin() != expected.origin() => "it leads to another host",
+        Ok(link) if link.key() != expected.key() => "it is for another key",
+        Ok(_) => return Ok(()),
     };
-    let Some(why) = mismatch else {
-        return Ok(());
-    };
-    let message = format!(
-        "{} offers a sign-in link that is not trusted, since {why}: {offered}",
-        context.url()
-    );
+    let message = format!("{host} offers a sign-in link that is not trusted, since {mismatch}: {offered}");
     let hint = "nothing was opened; if the host has moved, name its new address with --host";
     Err(Problem::new(Exit::Failed, message).hint(hint).into())
 }
 
-/// Records the success: the profile is connected, and from now on the current one.
-fn finish(app: &App, context: &Context, account: &Account) -> anyhow::Result<()> {
+/// Records the success: the profile is connected, and from now on the current one. If another run has put another key in
+/// its place in the meantime, that one is not said to be connected.
+fn finish(app: &App, context: &Context, key: &PublicKey, account: &Account) -> anyhow::Result<()> {
     app.profiles.update(|profiles| {
         let profile = profiles.entry(&context.target.profile, context.url());
         profile.account = Some(account.clone());
-        if let Some(device) = &mut profile.device {
+        if let Some(device) = profile.device.as_mut().filter(|device| device.public_key == *key) {
             device.connected = true;
         }
         profiles.current = Some(context.target.profile.clone());
@@ -256,15 +208,8 @@ fn finish(app: &App, context: &Context, account: &Account) -> anyhow::Result<()>
 /// This machine's name, under which the host will show the device.
 pub fn machine_name() -> String {
     #[cfg(unix)]
-    let name = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     #[cfg(not(unix))]
     let name = std::env::var("COMPUTERNAME").unwrap_or_default();
-    if name.trim().is_empty() {
-        "this device".to_owned()
-    } else {
-        name
-    }
+    if name.trim().is_empty() { "this device".to_owned() } else { name }
 }

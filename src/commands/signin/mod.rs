@@ -11,11 +11,16 @@ pub use browser::{Link, Poll};
 
 use crate::app::App;
 use crate::cli::SigninArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, Problem};
 use crate::identity::Account;
 
 /// Runs it.
 pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
+    if !args.stray.is_empty() {
+        let message = "signin takes no argument";
+        let hint = "an API key is read from standard input: … | ollama-auth signin --with-api-key\na key that was typed as an argument is in the shell's history now: revoke it";
+        return Err(Problem::new(Exit::Usage, message).hint(hint).into());
+    }
     if args.server {
         server::run(app, args).await
     } else if args.with_api_key {

@@ -21,13 +21,7 @@ pub fn session_with_server(app: &App) -> anyhow::Result<Session<'_>> {
         let hint = "leave out --server to sign this device in or out there";
         return Err(Problem::new(Exit::Usage, message).hint(hint).into());
     }
-    Ok(Session::new(
-        &app.transport,
-        url,
-        Credential::None,
-        false,
-        app.now,
-    )?)
+    Ok(Session::new(&app.transport, url, Credential::None, false, app.now)?)
 }
 
 /// Runs it.
@@ -38,27 +32,21 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
     let ask = async || session.me().await;
     let offered = match ask().await.map_err(|error| explain(error, &host))? {
         Me::SignedIn(account) => {
-            app.printer.success(&format!(
-                "The server at {host} is already signed in as {}",
-                account.label()
-            ));
+            app.printer.success(&format!("The server at {host} is already signed in as {}", account.label()));
             report(&host, true, true, Some(&account), None).print(app)?;
             return Ok(Exit::Done);
         }
         Me::SignedOut { signin_url, .. } => signin_url,
     };
     let Some(offered) = offered else {
-        let message = format!(
-            "{host} offers no sign-in link, so it is no stock Ollama server, or an old one"
-        );
+        let message = format!("{host} offers no sign-in link, so it is no stock Ollama server, or an old one");
         let hint = format!("to sign in this device there: ollama-auth signin --host {host}");
         return Err(Problem::new(Exit::Failed, message).hint(hint).into());
     };
     let link = trusted(&offered, &url)?;
-    let facts = [
-        ("Server", link.device_name().to_owned()),
-        ("Fingerprint", link.key().fingerprint()),
-    ];
+    // Our own writing of it: what else the server has put into the link is left out.
+    let offered = link.to_string();
+    let facts = [("Server", link.device_name().to_owned()), ("Fingerprint", link.key().fingerprint())];
     if args.no_wait {
         if app.printer.is_json() {
             report(&host, false, false, None, Some(offered)).print(app)?;
@@ -67,23 +55,10 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::SignIn);
     }
-    Link {
-        url: &offered,
-        facts: &facts,
-        qr: args.qr,
-        open: !args.no_browser,
-    }
-    .present(app);
-    let poll = Poll {
-        host: &host,
-        timeout: args.timeout.0,
-        resume: "run `ollama-auth signin --server` again",
-    };
+    Link { url: &offered, facts: &facts, qr: args.qr, open: !args.no_browser }.present(app);
+    let poll = Poll { host: &host, timeout: args.timeout.0, resume: "run `ollama-auth signin --server` again" };
     let approval = poll.until_approved(app, ask).await?;
-    app.printer.success(&format!(
-        "The server at {host} is signed in as {}",
-        approval.account.label()
-    ));
+    app.printer.success(&format!("The server at {host} is signed in as {}", approval.account.label()));
     report(&host, true, false, Some(&approval.account), None).print(app)?;
     Ok(Exit::Done)
 }
@@ -92,16 +67,11 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
 fn trusted(offered: &str, server: &BaseUrl) -> anyhow::Result<ConnectUrl> {
     let link = ConnectUrl::parse(offered);
     match link {
-        Ok(link)
-            if link.origin() == BaseUrl::ollama_com().origin() && link.path() == "/connect" =>
-        {
-            Ok(link)
-        }
+        Ok(link) if link.origin() == BaseUrl::ollama_com().origin() && link.path() == "/connect" => Ok(link),
         Ok(link) if link.origin() == server.origin() => Ok(link),
         _ => {
             let message = format!("{server} offers a sign-in link that is not trusted: {offered}");
-            let hint =
-                "nothing was opened; a stock server's link begins with https://ollama.com/connect";
+            let hint = "nothing was opened; a stock server's link begins with https://ollama.com/connect";
             Err(Problem::new(Exit::Failed, message).hint(hint).into())
         }
     }
@@ -109,15 +79,9 @@ fn trusted(offered: &str, server: &BaseUrl) -> anyhow::Result<ConnectUrl> {
 
 fn explain(error: ApiError, host: &str) -> anyhow::Error {
     match error {
-        ApiError::TryLater {
-            status: 503,
-            message,
-            ..
-        } => {
+        ApiError::TryLater { status: 503, message, .. } => {
             let message = format!("the server at {host} cannot reach ollama.com now ({message})");
-            Problem::new(Exit::TryLater, message)
-                .hint("check that machine's network, then try again")
-                .into()
+            Problem::new(Exit::TryLater, message).hint("check that machine's network, then try again").into()
         }
         other => other.into(),
     }

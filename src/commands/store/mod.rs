@@ -3,7 +3,7 @@
 mod relocate;
 mod show;
 
-pub use show::secrets;
+pub use show::{forget, forget_for_good, secrets};
 
 use crate::app::App;
 use crate::cli::StoreCommand;
@@ -25,10 +25,7 @@ pub async fn run(app: &App, command: StoreCommand) -> anyhow::Result<Exit> {
 /// # Errors
 /// When the store cannot be used; never falls back to plaintext.
 pub async fn choose_store(app: &App, profile: Option<&Profile>) -> anyhow::Result<StoreKind> {
-    if let Some(store) = app
-        .wanted_store()?
-        .or_else(|| profile.and_then(|profile| profile.store))
-    {
+    if let Some(store) = app.wanted_store()?.or_else(|| profile.and_then(|profile| profile.store)) {
         app.vault.probe(store).await?;
         return Ok(store);
     }
@@ -39,19 +36,15 @@ pub async fn choose_store(app: &App, profile: Option<&Profile>) -> anyhow::Resul
     };
     match app.vault.probe(StoreKind::File).await {
         Ok(()) => {
-            app.printer
-                .note("There is no keyring here; using the encrypted file.");
+            app.printer.note("There is no keyring here; using the encrypted file.");
             Ok(StoreKind::File)
         }
         Err(VaultError::NoPassphrase { .. }) => {
             let hint = "for an encrypted file give a passphrase (OLLAMA_AUTH_PASSPHRASE or --passphrase-file); \
                         to keep the key readable on disk, say so with --store plaintext";
-            Err(Problem::new(
-                Exit::Failed,
-                format!("there is no place to keep a secret: {unavailable}"),
-            )
-            .hint(hint)
-            .into())
+            Err(Problem::new(Exit::Failed, format!("there is no place to keep a secret: {unavailable}"))
+                .hint(hint)
+                .into())
         }
         Err(error) => Err(error.into()),
     }

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use super::show::secrets;
+use super::show::{entries, forget, secrets};
 use crate::app::App;
 use crate::cli::StoreMove;
 use crate::commands::context::Context;
@@ -28,21 +28,13 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
     let names: Vec<String> = if args.all {
         profiles.profiles.keys().cloned().collect()
     } else {
-        vec![
-            Context::decide(app, &profiles, Audience::Account)?
-                .target
-                .profile,
-        ]
+        vec![Context::decide(app, &profiles, Audience::Account)?.target.profile]
     };
     let mut moved = Vec::new();
     app.vault.probe(to).await?;
     for name in names {
         let Some(profile) = profiles.profiles.get(&name) else {
-            return Err(Problem::new(
-                Exit::NotFound,
-                format!("there is no profile named {name:?}"),
-            )
-            .into());
+            return Err(Problem::new(Exit::NotFound, format!("there is no profile named {name:?}")).into());
         };
         for (kind, secret, from) in secrets(profile) {
             if from == to {
@@ -50,12 +42,7 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
                 continue;
             }
             transfer(app, kind, &name, profile, from, to).await?;
-            moved.push(Moved {
-                profile: name.clone(),
-                secret,
-                from,
-                to,
-            });
+            moved.push(Moved { profile: name.clone(), secret, from, to });
         }
         app.profiles.update(|profiles| {
             if let Some(profile) = profiles.profiles.get_mut(&name) {
@@ -64,21 +51,16 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
         })?;
     }
     if to == StoreKind::Plaintext {
-        app.printer
-            .warn("the plaintext store can be read by every program that runs as you");
+        app.printer.warn("the plaintext store can be read by every program that runs as you");
     }
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({ "moved": moved }))?;
     } else if moved.is_empty() {
-        app.printer
-            .note(&format!("Everything rests in the {to} store already."));
+        app.printer.note(&format!("Everything rests in the {to} store already."));
     }
     for each in &moved {
         let what = each.secret.replace('-', " ");
-        app.printer.success(&format!(
-            "{}: {what} moved from the {} store to the {to} store",
-            each.profile, each.from
-        ));
+        app.printer.success(&format!("{}: {what} moved from the {} store to the {to} store", each.profile, each.from));
     }
     Ok(Exit::Done)
 }
@@ -92,18 +74,21 @@ async fn transfer(
     to: StoreKind,
 ) -> anyhow::Result<()> {
     let id = entry_id(kind, name, profile);
-    let Some(secret) = app.vault.get(from, &id).await? else {
-        let message = format!("{id} is not in the {from} store any more");
-        return Err(Problem::new(Exit::NotFound, message)
-            .hint("sign in again, or remove the profile")
-            .into());
-    };
-    app.vault.put(to, &id, &secret).await?;
-    let back = app.vault.get(to, &id).await?;
-    if back.as_ref().map(ExposeSecret::expose_secret) != Some(secret.expose_secret()) {
-        let message =
-            format!("the {to} store did not give {id} back as it was stored; nothing was moved");
-        return Err(Problem::new(Exit::Failed, message).into());
+    for entry in entries(kind) {
+        let entry = entry_id(*entry, name, profile);
+        let Some(secret) = app.vault.get(from, &entry).await? else {
+            if entry != id {
+                continue;
+            }
+            let message = format!("{id} is not in the {from} store any more");
+            return Err(Problem::new(Exit::NotFound, message).hint("sign in again, or remove the profile").into());
+        };
+        app.vault.put(to, &entry, &secret).await?;
+        let back = app.vault.get(to, &entry).await?;
+        if back.as_ref().map(ExposeSecret::expose_secret) != Some(secret.expose_secret()) {
+            let message = format!("the {to} store did not give {entry} back as it was stored; nothing was moved");
+            return Err(Problem::new(Exit::Failed, message).into());
+        }
     }
     app.profiles.update(|profiles| {
         let Some(profile) = profiles.profiles.get_mut(name) else {
@@ -111,42 +96,24 @@ async fn transfer(
         };
         match kind {
             EntryKind::ApiKey => profile.api_key.iter_mut().for_each(|key| key.store = to),
-            _ => profile
-                .device
-                .iter_mut()
-                .for_each(|device| device.store = to),
+            _ => profile.device.iter_mut().for_each(|device| device.store = to),
         }
     })?;
-    let left = || {
-        format!(
-            "{id} is now in the {to} store, but its copy in the {from} store could not be removed"
-        )
-    };
-    app.vault.delete(from, &id).await.with_context(left)?;
+    let left = || format!("{id} is now in the {to} store, but its copy in the {from} store could not be removed");
+    forget(app, from, kind, name, profile).await.with_context(left)?;
     Ok(())
 }
 
 /// A move that was killed between the switch and the deletion left a copy behind. Stores that cannot be reached are none
 /// of our business here.
-async fn remove_leftovers(
-    app: &App,
-    kind: EntryKind,
-    name: &str,
-    profile: &Profile,
-    to: StoreKind,
-) {
+async fn remove_leftovers(app: &App, kind: EntryKind, name: &str, profile: &Profile, to: StoreKind) {
     for other in [StoreKind::Keyring, StoreKind::File, StoreKind::Plaintext] {
         if other == to {
             continue;
         }
-        let removed: Result<bool, VaultError> = app
-            .vault
-            .delete(other, &entry_id(kind, name, profile))
-            .await;
+        let removed: Result<bool, VaultError> = forget(app, other, kind, name, profile).await;
         if matches!(removed, Ok(true)) {
-            app.printer.note(&format!(
-                "Removed a copy that had stayed in the {other} store."
-            ));
+            app.printer.note(&format!("Removed a copy that had stayed in the {other} store."));
         }
     }
 }

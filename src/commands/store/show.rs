@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::exit::Exit;
 use crate::profile::{Profile, entry_id};
 use crate::ui::Table;
-use crate::vault::{EntryKind, StoreKind};
+use crate::vault::{EntryKind, StoreKind, VaultError};
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -30,13 +30,7 @@ pub async fn run(app: &App) -> anyhow::Result<Exit> {
                 Ok(None) => "missing".to_owned(),
                 Err(error) => error.to_string(),
             };
-            rows.push(Row {
-                profile: name.clone(),
-                host: profile.url.to_string(),
-                secret,
-                store,
-                state,
-            });
+            rows.push(Row { profile: name.clone(), host: profile.url.to_string(), secret, store, state });
         }
     }
     if app.printer.is_json() {
@@ -47,28 +41,61 @@ pub async fn run(app: &App) -> anyhow::Result<Exit> {
     } else {
         let mut table = Table::new(&["profile", "host", "secret", "store", "state"]);
         for row in &rows {
-            table.push([
-                row.profile.as_str(),
-                &row.host,
-                row.secret,
-                row.store.as_str(),
-                &row.state,
-            ]);
+            table.push([row.profile.as_str(), &row.host, row.secret, row.store.as_str(), &row.state]);
         }
         app.printer.table(&table)?;
     }
     Ok(Exit::Done)
 }
 
+/// The entries that a secret may have in its store: a device key has a second one while it is being rotated.
+pub fn entries(kind: EntryKind) -> &'static [EntryKind] {
+    match kind {
+        EntryKind::ApiKey => &[EntryKind::ApiKey],
+        _ => &[EntryKind::DeviceKey, EntryKind::NextDeviceKey],
+    }
+}
+
+/// Removes a secret from a store, with all its entries. `true` when it was there.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget(
+    app: &App,
+    store: StoreKind,
+    kind: EntryKind,
+    name: &str,
+    profile: &Profile,
+) -> Result<bool, VaultError> {
+    let mut found = false;
+    for entry in entries(kind) {
+        let id = entry_id(*entry, name, profile);
+        found |= app.vault.delete(store, &id).await?;
+    }
+    Ok(found)
+}
+
 /// The secrets that a profile has, with where they rest.
 pub fn secrets(profile: &Profile) -> Vec<(EntryKind, &'static str, StoreKind)> {
-    let device = profile
-        .device
-        .iter()
-        .map(|device| (EntryKind::DeviceKey, "device-key", device.store));
-    let key = profile
-        .api_key
-        .iter()
-        .map(|key| (EntryKind::ApiKey, "api-key", key.store));
+    let device = profile.device.iter().map(|device| (EntryKind::DeviceKey, "device-key", device.store));
+    let key = profile.api_key.iter().map(|key| (EntryKind::ApiKey, "api-key", key.store));
     device.chain(key).collect()
+}
+
+/// As [`forget`], and from the plaintext file too, where a move that was cut short may have left a copy.
+///
+/// # Errors
+/// Those of the stores.
+pub async fn forget_for_good(
+    app: &App,
+    store: StoreKind,
+    kind: EntryKind,
+    name: &str,
+    profile: &Profile,
+) -> Result<bool, VaultError> {
+    let found = forget(app, store, kind, name, profile).await?;
+    if store != StoreKind::Plaintext {
+        forget(app, StoreKind::Plaintext, kind, name, profile).await?;
+    }
+    Ok(found)
 }

@@ -27,10 +27,7 @@ fn is_built_as_recorded() {
     let url = built(&base, "Ann's laptop/ü&+");
     assert_eq!(
         url.to_string(),
-        format!(
-            "http://[::1]:8080/prefix/connect?name=Ann%27s%20laptop%2F%C3%BC%26%2B&key={}",
-            key_parameter()
-        )
+        format!("http://[::1]:8080/prefix/connect?name=Ann%27s%20laptop%2F%C3%BC%26%2B&key={}", key_parameter())
     );
     assert_eq!(url.path(), "/prefix/connect");
     assert_eq!(url.origin(), base.origin());
@@ -90,32 +87,18 @@ fn what_is_no_connect_url_is_refused() {
         assert!(matches!(parse(text), ConnectUrlError::NotAUrl(_)), "{text}");
     }
     assert_eq!(
-        parse(&format!(
-            "https://ollama.com@evil.example/connect?key={key}"
-        )),
+        parse(&format!("https://ollama.com@evil.example/connect?key={key}")),
         ConnectUrlError::Host(HostError::Credentials)
     );
     for path in ["/", "/connect/", "/disconnect", "/connect/x"] {
-        assert_eq!(
-            parse(&format!("https://ollama.com{path}?key={key}")),
-            ConnectUrlError::Path(path.to_owned())
-        );
+        assert_eq!(parse(&format!("https://ollama.com{path}?key={key}")), ConnectUrlError::Path(path.to_owned()));
     }
     let at = |query: &str| parse(&format!("https://ollama.com/connect?{query}"));
     assert_eq!(at("name=vm"), ConnectUrlError::NoKey);
-    assert_eq!(
-        at(&format!("key={key}&key={key}")),
-        ConnectUrlError::Repeated("key")
-    );
-    assert_eq!(
-        at(&format!("name=a&key={key}&name=b")),
-        ConnectUrlError::Repeated("name")
-    );
+    assert_eq!(at(&format!("key={key}&key={key}")), ConnectUrlError::Repeated("key"));
+    assert_eq!(at(&format!("name=a&key={key}&name=b")), ConnectUrlError::Repeated("name"));
     assert!(matches!(at("key=x"), ConnectUrlError::Key(_)));
-    assert!(matches!(
-        at(&format!("key={key}=")),
-        ConnectUrlError::Key(_)
-    ));
+    assert!(matches!(at(&format!("key={key}=")), ConnectUrlError::Key(_)));
 }
 
 proptest! {

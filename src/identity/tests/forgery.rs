@@ -9,8 +9,8 @@ use super::recorded_key;
 
 /// The order of the curve's prime subgroup, little-endian.
 const ORDER: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
 fn challenge() -> Challenge {
@@ -58,22 +58,13 @@ fn every_flipped_bit_is_noticed() {
     for bit in 0..raw.len() * 8 {
         let mut forged = raw.clone();
         forged[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(
-            refused(&blob, &STANDARD.encode(forged)),
-            VerifyError::WrongSignature
-        );
+        assert_eq!(refused(&blob, &STANDARD.encode(forged)), VerifyError::WrongSignature);
     }
     let raw = STANDARD.decode(&blob).unwrap();
     for bit in 0..raw.len() * 8 {
         let mut forged = raw.clone();
         forged[bit / 8] ^= 1 << (bit % 8);
-        assert!(
-            verify(
-                &format!("{}:{signature}", STANDARD.encode(forged)),
-                &challenge()
-            )
-            .is_err()
-        );
+        assert!(verify(&format!("{}:{signature}", STANDARD.encode(forged)), &challenge()).is_err());
     }
 }
 
@@ -89,10 +80,7 @@ fn a_second_spelling_of_the_same_signature_is_refused() {
         carry = sum >> 8;
     }
     assert_eq!(carry, 0);
-    assert_eq!(
-        refused(&blob, &STANDARD.encode(raw)),
-        VerifyError::WrongSignature
-    );
+    assert_eq!(refused(&blob, &STANDARD.encode(raw)), VerifyError::WrongSignature);
 
     // Base64: bits beyond the data, no padding, the other alphabet, whitespace.
     assert!(signature.ends_with("DQ==") || signature.ends_with("AQ=="));
@@ -112,11 +100,7 @@ fn a_second_spelling_of_the_same_signature_is_refused() {
         STANDARD.encode([0; 63]),
         STANDARD.encode([0; 65]),
     ] {
-        assert_eq!(
-            refused(&blob, &forged),
-            VerifyError::MalformedSignature,
-            "{forged}"
-        );
+        assert_eq!(refused(&blob, &forged), VerifyError::MalformedSignature, "{forged}");
     }
 }
 
@@ -135,8 +119,7 @@ fn a_second_spelling_of_the_same_key_is_refused() {
         assert!(is_key_error(&refused(&forged, &signature)), "{forged}");
     }
     assert_eq!(
-        verify(&format!("Bearer  {blob}:{signature}"), &challenge())
-            .map_err(|err| is_key_error(&err)),
+        verify(&format!("Bearer  {blob}:{signature}"), &challenge()).map_err(|err| is_key_error(&err)),
         Err(true)
     );
 }
@@ -148,12 +131,7 @@ fn only_ed25519_is_a_device_key() {
         let length = u32::try_from(name.len()).unwrap().to_be_bytes();
         STANDARD.encode([&length[..], name.as_bytes(), rest].concat())
     };
-    for name in [
-        "ssh-rsa",
-        "ecdsa-sha2-nistp256",
-        "sk-ssh-ed25519@openssh.com",
-        "ssh-ed25519-cert-v01@openssh.com",
-    ] {
+    for name in ["ssh-rsa", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com", "ssh-ed25519-cert-v01@openssh.com"] {
         let blob = named(name, &[0; 36]);
         let err = PublicKeyError::NotEd25519(name.to_owned());
         assert_eq!(refused(&blob, &signature), VerifyError::Key(err.clone()));
@@ -195,18 +173,12 @@ fn keys_that_anybody_can_sign_for_are_refused() {
         }] {
             let signature = STANDARD.encode([r, [0; 32]].concat());
             let err = refused(&blob_of(key), &signature);
-            assert!(
-                matches!(err, VerifyError::Key(PublicKeyError::Unusable(_))),
-                "{hex}: {err:?}"
-            );
+            assert!(matches!(err, VerifyError::Key(PublicKeyError::Unusable(_))), "{hex}: {err:?}");
         }
         // As R beside a good key.
         let (blob, signature) = genuine();
         let s = &STANDARD.decode(signature).unwrap()[32..];
-        assert_eq!(
-            refused(&blob, &STANDARD.encode([&key[..], s].concat())),
-            VerifyError::WrongSignature
-        );
+        assert_eq!(refused(&blob, &STANDARD.encode([&key[..], s].concat())), VerifyError::WrongSignature);
     }
 }
 
@@ -226,11 +198,7 @@ fn a_key_is_encoded_in_one_way_only() {
 #[test]
 fn other_credentials_are_told_apart() {
     for header in ["", "Bearer ", "Bearer 0123456789abcdef.key", "Basic"] {
-        assert_eq!(
-            verify(header, &challenge()),
-            Err(VerifyError::NotASignature),
-            "{header}"
-        );
+        assert_eq!(verify(header, &challenge()), Err(VerifyError::NotASignature), "{header}");
     }
     let err = verify("hunter2:hunter2", &challenge()).unwrap_err();
     let shown = format!("{err:?} {err}");
@@ -242,11 +210,7 @@ fn public_keys_are_read_strictly() {
     let key = recorded_key();
     let line = key.public().line();
     let read = |text: &str| PublicKey::from_line(text);
-    for good in [
-        format!("{line}\n"),
-        format!("  {line} me@host, my laptop\r\n"),
-        line.replace(' ', "\t"),
-    ] {
+    for good in [format!("{line}\n"), format!("  {line} me@host, my laptop\r\n"), line.replace(' ', "\t")] {
         assert_eq!(&read(&good).unwrap(), key.public(), "{good:?}");
     }
     for bad in [

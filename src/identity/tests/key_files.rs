@@ -49,28 +49,16 @@ fn a_passphrase_protects_it() {
     let key = recorded_key();
     let passphrase = secret("correct horse ∞");
     let pem = key.to_openssh(Some(&passphrase)).unwrap();
-    let open = |passphrase: Option<&SecretString>| {
-        DeviceKey::from_openssh(pem.expose_secret(), passphrase)
-    };
+    let open = |passphrase: Option<&SecretString>| DeviceKey::from_openssh(pem.expose_secret(), passphrase);
 
     assert_eq!(open(Some(&passphrase)).unwrap().public(), key.public());
     assert!(matches!(open(None), Err(IdentityError::Encrypted)));
     for wrong in ["", "correct horse", "Correct horse ∞"] {
-        assert!(matches!(
-            open(Some(&secret(wrong))),
-            Err(IdentityError::WrongPassphrase)
-        ));
+        assert!(matches!(open(Some(&secret(wrong))), Err(IdentityError::WrongPassphrase)));
     }
-    assert!(matches!(
-        key.to_openssh(Some(&secret(""))),
-        Err(IdentityError::EmptyPassphrase)
-    ));
+    assert!(matches!(key.to_openssh(Some(&secret(""))), Err(IdentityError::EmptyPassphrase)));
     let again = key.to_openssh(Some(&passphrase)).unwrap();
-    assert_ne!(
-        again.expose_secret(),
-        pem.expose_secret(),
-        "the salt must be fresh"
-    );
+    assert_ne!(again.expose_secret(), pem.expose_secret(), "the salt must be fresh");
 }
 
 #[test]
@@ -95,41 +83,17 @@ fn what_is_not_an_openssh_key_is_named_with_what_to_do() {
         ("", "an empty file", "id_ed25519"),
         (" \n", "an empty file", "id_ed25519"),
         ("ssh-ed25519 AAAA me", "a public key", "without .pub"),
-        (
-            "-----BEGIN PUBLIC KEY-----\nx",
-            "a public key",
-            "without .pub",
-        ),
-        (
-            "-----BEGIN RSA PRIVATE KEY-----\nx",
-            "the older PEM format",
-            "ssh-keygen -p",
-        ),
-        (
-            "-----BEGIN PRIVATE KEY-----\nx",
-            "the older PEM format",
-            "ssh-keygen -p",
-        ),
-        (
-            "-----BEGIN CERTIFICATE-----\nx",
-            "a certificate",
-            "id_ed25519",
-        ),
-        (
-            "PuTTY-User-Key-File-3: ssh-ed25519",
-            "a PuTTY key",
-            "puttygen",
-        ),
+        ("-----BEGIN PUBLIC KEY-----\nx", "a public key", "without .pub"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nx", "the older PEM format", "ssh-keygen -p"),
+        ("-----BEGIN PRIVATE KEY-----\nx", "the older PEM format", "ssh-keygen -p"),
+        ("-----BEGIN CERTIFICATE-----\nx", "a certificate", "id_ed25519"),
+        ("PuTTY-User-Key-File-3: ssh-ed25519", "a PuTTY key", "puttygen"),
         ("{}", "BEGIN line is missing", "id_ed25519"),
     ] {
         let err = read(text).unwrap_err();
         assert!(matches!(err, IdentityError::NotOpenSsh(_)), "{text}");
         assert!(err.to_string().contains(what), "{text}: {err}");
-        assert!(
-            err.hint().unwrap().contains(hint),
-            "{text}: {:?}",
-            err.hint()
-        );
+        assert!(err.hint().unwrap().contains(hint), "{text}: {:?}", err.hint());
     }
 }
 
@@ -145,10 +109,7 @@ fn damage_is_named_for_what_it_is() {
     };
     let last = bytes.len() - 1;
     for (text, reason) in [
-        (
-            pem[..200].to_owned(),
-            "last line (-----END OPENSSH PRIVATE KEY-----) is missing",
-        ),
+        (pem[..200].to_owned(), "last line (-----END OPENSSH PRIVATE KEY-----) is missing"),
         (format!("{BEGIN}{END}"), "nothing between"),
         (pem.replace("b3Bl", "b3!l"), "character 3 between"),
         (pem.replace("b3Bl", "b3B"), "base64"),
@@ -169,22 +130,13 @@ fn damage_is_named_for_what_it_is() {
         let found = fault(&text);
         assert!(found.contains(reason), "wanted {reason:?}, got {found:?}");
     }
-    assert!(
-        read(&cut(40))
-            .unwrap_err()
-            .hint()
-            .unwrap()
-            .contains("backup")
-    );
+    assert!(read(&cut(40)).unwrap_err().hint().unwrap().contains("backup"));
 }
 
 #[test]
 fn other_kinds_of_keys_and_protection_are_named() {
     let name = |bytes: &[u8], from: &str, to: &str| {
-        let at = bytes
-            .windows(from.len())
-            .position(|window| window == from.as_bytes())
-            .unwrap();
+        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
         let mut changed = bytes.to_vec();
         changed[at..at + from.len()].copy_from_slice(to.as_bytes());
         armour(&changed)
@@ -195,43 +147,20 @@ fn other_kinds_of_keys_and_protection_are_named() {
     assert!(matches!(&err, IdentityError::NotEd25519(algorithm) if algorithm == "unknown"));
 
     let pem = recorded_key().to_openssh(Some(&secret("x"))).unwrap();
-    let body: String = pem
-        .expose_secret()
-        .lines()
-        .filter(|line| !line.starts_with('-'))
-        .collect();
+    let body: String = pem.expose_secret().lines().filter(|line| !line.starts_with('-')).collect();
     let protected = STANDARD.decode(body).unwrap();
     for (text, what) in [
-        (
-            name(&protected, "aes256-ctr", "aes512-xyz"),
-            "cipher aes512-xyz",
-        ),
-        (
-            name(&protected, "bcrypt", "argon2"),
-            "key derivation argon2",
-        ),
-        (
-            name(&protected, "\0\0\0\x18\0\0\0\x01", "\x01\0\0\0\0\0\0\x01"),
-            "16777216 rounds",
-        ),
+        (name(&protected, "aes256-ctr", "aes512-xyz"), "cipher aes512-xyz"),
+        (name(&protected, "bcrypt", "argon2"), "key derivation argon2"),
+        (name(&protected, "\0\0\0\x18\0\0\0\x01", "\x01\0\0\0\0\0\0\x01"), "16777216 rounds"),
     ] {
         // Refused at once, passphrase or not: nothing is derived.
         let err = DeviceKey::from_openssh(&text, Some(&secret("x"))).unwrap_err();
-        assert!(
-            matches!(&err, IdentityError::UnsupportedProtection(_)),
-            "{err:?}"
-        );
+        assert!(matches!(&err, IdentityError::UnsupportedProtection(_)), "{err:?}");
         assert!(err.to_string().contains(what), "{err}");
         assert!(err.hint().unwrap().contains("ssh-keygen -p"));
     }
-    assert!(
-        fault(&name(
-            &protected,
-            "\0\0\0\x18\0\0\0\x01",
-            "\0\0\0\0\0\0\0\x01"
-        ))
-        .contains("0 rounds")
-    );
+    assert!(fault(&name(&protected, "\0\0\0\x18\0\0\0\x01", "\0\0\0\0\0\0\0\x01")).contains("0 rounds"));
 }
 
 proptest! {

@@ -34,10 +34,7 @@ struct Case {
 }
 
 fn vectors() -> Vectors {
-    serde_json::from_str(include_str!(
-        "../../../tests/it/fixtures/vectors/signing.json"
-    ))
-    .unwrap()
+    serde_json::from_str(include_str!("../../../tests/it/fixtures/vectors/signing.json")).unwrap()
 }
 
 fn recorded_key() -> DeviceKey {
@@ -55,28 +52,18 @@ fn secrets_do_not_show_in_debug_output() {
     assert!(shown.contains(&vectors.key.fingerprint) && shown.contains("Authorization(****)"));
     let signature = header.expose().split_once(':').unwrap().1;
     assert!(!shown.contains(signature) && !shown.contains(&header.expose()[..40]));
-    for line in pem
-        .expose_secret()
-        .lines()
-        .filter(|line| !line.starts_with('-'))
-    {
+    for line in pem.expose_secret().lines().filter(|line| !line.starts_with('-')) {
         assert!(!shown.contains(line));
     }
 }
 
 #[test]
 fn generated_keys_differ_and_sign() {
-    let (one, other) = (
-        DeviceKey::generate().unwrap(),
-        DeviceKey::generate().unwrap(),
-    );
+    let (one, other) = (DeviceKey::generate().unwrap(), DeviceKey::generate().unwrap());
     assert_ne!(one.public(), other.public());
     let challenge = Challenge::new("GET", "/api/tags", 7);
     let header = one.authorize(&challenge);
-    assert_eq!(
-        &super::verify(header.expose(), &challenge).unwrap(),
-        one.public()
-    );
+    assert_eq!(&super::verify(header.expose(), &challenge).unwrap(), one.public());
 }
 
 #[test]

@@ -15,10 +15,7 @@ fn the_key_has_the_recorded_public_forms() {
     assert_eq!(public.wire_blob().len(), 51);
 
     assert_eq!(&PublicKey::from_line(&vector.public_key).unwrap(), public);
-    assert_eq!(
-        &PublicKey::from_encoded(&vector.encoded_key).unwrap(),
-        public
-    );
+    assert_eq!(&PublicKey::from_encoded(&vector.encoded_key).unwrap(), public);
     assert_eq!(&vector.public_key.parse::<PublicKey>().unwrap(), public);
     let json = serde_json::to_string(public).unwrap();
     assert_eq!(json, format!("{:?}", vector.public_key));
@@ -33,10 +30,8 @@ fn every_recorded_request_is_signed_alike_and_verifies() {
     for case in vectors.cases {
         let target = case.target.strip_prefix("/prefix").unwrap_or(&case.target);
         let (path, query) = target.split_once('?').unwrap();
-        let mut query: Vec<(&str, &str)> = query
-            .split('&')
-            .map(|parameter| parameter.split_once('=').unwrap())
-            .collect();
+        let mut query: Vec<(&str, &str)> =
+            query.split('&').map(|parameter| parameter.split_once('=').unwrap()).collect();
         let ts: i64 = query.pop().unwrap().1.parse().unwrap();
         // Order must not matter to what is signed.
         query.reverse();
@@ -61,13 +56,7 @@ fn every_recorded_request_is_signed_alike_and_verifies() {
 
 #[test]
 fn query_parameters_are_sorted_by_name_and_escaped_as_go_does() {
-    let query = [
-        ("z", "1"),
-        ("ts", "0"),
-        ("b", "é +*~&="),
-        ("a b", ""),
-        ("b", "0"),
-    ];
+    let query = [("z", "1"), ("ts", "0"), ("b", "é +*~&="), ("a b", ""), ("b", "0")];
     assert_eq!(
         Challenge::with_query("GET", "/p", &query, 5).as_str(),
         "GET,/p?a+b=&b=%C3%A9+%2B%2A~%26%3D&b=0&ts=5&z=1"

@@ -36,11 +36,8 @@ pub struct Browser {
 impl Browser {
     /// Puts the stub into `bin` (for [`Behaviour::Missing`]: makes sure it holds none); its files go to `state`.
     pub fn install(bin: &Path, state: &Path, behaviour: Behaviour) -> Self {
-        let browser = Self {
-            log: state.join("browser.log"),
-            pids: state.join("browser.pids"),
-            page: state.join("browser.page"),
-        };
+        let browser =
+            Self { log: state.join("browser.log"), pids: state.join("browser.pids"), page: state.join("browser.page") };
         fs::create_dir_all(state).expect("a directory for the browser's files");
         let stub = bin.join("xdg-open");
         let act = match behaviour {
@@ -55,24 +52,16 @@ impl Browser {
             ),
             Behaviour::Ignores => "exit 0".to_owned(),
             Behaviour::Fails => "echo 'the stub browser fails' >&2; exit 1".to_owned(),
-            Behaviour::Hangs => format!(
-                "echo $$ >> '{}'; exec '{}' 600",
-                browser.pids.display(),
-                tool("sleep").display()
-            ),
+            Behaviour::Hangs => {
+                format!("echo $$ >> '{}'; exec '{}' 600", browser.pids.display(), tool("sleep").display())
+            }
         };
-        let text = format!(
-            "#!/bin/sh\nprintf '%s\\n' \"$1\" >> '{}'\n{act}\n",
-            browser.log.display()
-        );
+        let text = format!("#!/bin/sh\nprintf '%s\\n' \"$1\" >> '{}'\n{act}\n", browser.log.display());
         // Another process writes the stub: were it written here, a fork in another test's thread could hold it open
         // for writing just when it is to be run, which Linux refuses ("text file busy").
         let source = state.join("browser.sh");
         fs::write(&source, text).expect("the text of a stub browser");
-        let installed = Command::new(tool("install"))
-            .args(["-m", "755"])
-            .args([&source, &stub])
-            .status();
+        let installed = Command::new(tool("install")).args(["-m", "755"]).args([&source, &stub]).status();
         assert!(installed.expect("`install` runs").success());
         browser
     }
@@ -93,11 +82,7 @@ impl Browser {
 
     /// The page it fetched, once it is there.
     pub fn page(&self) -> String {
-        poll("the browser to fetch the page", || {
-            fs::read_to_string(&self.page)
-                .ok()
-                .filter(|page| !page.is_empty())
-        })
+        poll("the browser to fetch the page", || fs::read_to_string(&self.page).ok().filter(|page| !page.is_empty()))
     }
 }
 

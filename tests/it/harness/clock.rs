@@ -26,8 +26,6 @@ impl Clock {
     /// The value of a `Date` header, `offset` seconds from now (RFC 9110).
     pub fn date(&self, offset: i64) -> String {
         let then = Timestamp::from_second(self.now() + offset).expect("a time within jiff's range");
-        DateTimePrinter::new()
-            .timestamp_to_rfc9110_string(&then)
-            .expect("a time that RFC 9110 can write")
+        DateTimePrinter::new().timestamp_to_rfc9110_string(&then).expect("a time that RFC 9110 can write")
     }
 }

@@ -44,9 +44,7 @@ impl Keyring {
     pub fn start_unlocked() -> Self {
         let mut keyring = Self::start_bus_only();
         keyring.daemon = Some(keyring.start_daemon(true));
-        keyring.wait_until("the default collection is unlocked", |keyring| {
-            keyring.is_locked() == Some(false)
-        });
+        keyring.wait_until("the default collection is unlocked", |keyring| keyring.is_locked() == Some(false));
         keyring
     }
 
@@ -59,10 +57,7 @@ impl Keyring {
 
     /// A session bus on which no keyring runs.
     pub fn start_bus_only() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("keyring-")
-            .tempdir()
-            .expect("a temporary folder");
+        let folder = tempfile::Builder::new().prefix("keyring-").tempdir().expect("a temporary folder");
         for name in ["home", "run", "data"] {
             ensure_private(&folder.path().join(name));
         }
@@ -86,24 +81,15 @@ impl Keyring {
             let _ = sender.send(line);
         });
         let address = address.recv_timeout(PATIENCE).unwrap_or_default();
-        assert!(
-            address.starts_with("unix:path="),
-            "dbus-daemon did not start"
-        );
-        Self {
-            daemon: None,
-            _bus: bus,
-            folder,
-        }
+        assert!(address.starts_with("unix:path="), "dbus-daemon did not start");
+        Self { daemon: None, _bus: bus, folder }
     }
 
     /// Locks the keyring by starting it again without its password. Its entries stay.
     pub fn restart_locked(&mut self) {
         self.end_service();
         self.daemon = Some(self.start_daemon(false));
-        self.wait_until("the default collection is locked", |keyring| {
-            keyring.is_locked() == Some(true)
-        });
+        self.wait_until("the default collection is locked", |keyring| keyring.is_locked() == Some(true));
     }
 
     /// Ends the keyring in good order; the bus stays.
@@ -127,36 +113,20 @@ impl Keyring {
     pub fn env(&self) -> Vec<(String, String)> {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         vec![
-            (
-                "DBUS_SESSION_BUS_ADDRESS".to_owned(),
-                format!("unix:path={}", path("bus")),
-            ),
+            ("DBUS_SESSION_BUS_ADDRESS".to_owned(), format!("unix:path={}", path("bus"))),
             ("XDG_RUNTIME_DIR".to_owned(), path("run")),
         ]
     }
 
     /// The secret that `secret-tool` finds under the attributes of an entry of ours.
     pub fn lookup(&self, username: &str) -> Option<String> {
-        let output = self.secret_tool(
-            &["lookup", "service", "ollama-auth", "username", username],
-            "",
-        );
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8(output.stdout).expect("a UTF-8 secret"))
+        let output = self.secret_tool(&["lookup", "service", "ollama-auth", "username", username], "");
+        output.status.success().then(|| String::from_utf8(output.stdout).expect("a UTF-8 secret"))
     }
 
     /// Adds a second entry of the same name, as another program or another collection would.
     pub fn add_twin(&self, username: &str, secret: &str) {
-        let attributes = [
-            "service",
-            "ollama-auth",
-            "username",
-            username,
-            "twin",
-            "yes",
-        ];
+        let attributes = ["service", "ollama-auth", "username", username, "twin", "yes"];
         let arguments = [&["store", "--label=twin"], &attributes[..]].concat();
         let output = self.secret_tool(&arguments, secret);
         assert!(output.status.success(), "{output:?}");
@@ -206,10 +176,7 @@ impl Keyring {
         let mut command = Command::new("dbus-send");
         command
             .args(["--session", "--print-reply=literal", "--reply-timeout=5000"])
-            .args([
-                "--dest=org.freedesktop.secrets",
-                "/org/freedesktop/secrets/aliases/default",
-            ])
+            .args(["--dest=org.freedesktop.secrets", "/org/freedesktop/secrets/aliases/default"])
             .arg("org.freedesktop.DBus.Properties.Get")
             .args(["string:org.freedesktop.Secret.Collection", "string:Locked"])
             .envs(self.env());
@@ -225,10 +192,7 @@ impl Keyring {
     fn wait_until(&self, what: &str, reached: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !reached(self) {
-            assert!(
-                start.elapsed() < PATIENCE,
-                "gnome-keyring: not reached: {what}"
-            );
+            assert!(start.elapsed() < PATIENCE, "gnome-keyring: not reached: {what}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -242,9 +206,7 @@ impl Keyring {
 /// Takes every session bus away from a program. `empty` is a folder without a bus in it, so that the library's
 /// fallback to `$XDG_RUNTIME_DIR/bus`, and from there to the bus of a logged-in user, finds nothing.
 pub fn without_bus(command: &mut Command, empty: &Path) {
-    command
-        .env_remove("DBUS_SESSION_BUS_ADDRESS")
-        .env("XDG_RUNTIME_DIR", empty);
+    command.env_remove("DBUS_SESSION_BUS_ADDRESS").env("XDG_RUNTIME_DIR", empty);
 }
 
 /// A child that is killed, at the latest, when this is dropped.
@@ -283,10 +245,7 @@ impl Drop for Process {
 }
 
 fn run(mut command: Command, input: &str) -> Output {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = Process::spawn(command);
     if let Some(mut stdin) = process.0.stdin.take() {
         // A program that reads no input closes it early.
@@ -295,11 +254,7 @@ fn run(mut command: Command, input: &str) -> Output {
     let stdout = process.0.stdout.take().map(read_all).unwrap_or_default();
     let stderr = process.0.stderr.take().map(read_all).unwrap_or_default();
     let status = process.0.wait().expect("our own child");
-    Output {
-        status,
-        stdout,
-        stderr,
-    }
+    Output { status, stdout, stderr }
 }
 
 fn read_all(mut pipe: impl std::io::Read) -> Vec<u8> {
@@ -310,8 +265,5 @@ fn read_all(mut pipe: impl std::io::Read) -> Vec<u8> {
 
 fn ensure_private(folder: &Path) {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(folder)
-        .expect("a folder");
+    fs::DirBuilder::new().mode(0o700).create(folder).expect("a folder");
 }

@@ -2,10 +2,7 @@
 //! real program, a stub browser and a pseudo-terminal. Every wait is bounded and none is a sleep for luck; a tool
 //! that is missing fails the test.
 
-#![allow(
-    dead_code,
-    reason = "the harness is a library for tests; not every test file uses every part"
-)]
+#![allow(dead_code, reason = "the harness is a library for tests; not every test file uses every part")]
 
 use std::{
     path::PathBuf,
@@ -43,10 +40,7 @@ pub fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(
-            Instant::now() < end,
-            "waited {DEADLINE:?} in vain for {what}"
-        );
+        assert!(Instant::now() < end, "waited {DEADLINE:?} in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

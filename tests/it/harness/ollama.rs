@@ -47,24 +47,15 @@ impl Exchange {
             method: text(&request["method"]),
             path: text(&request["path"]),
             body: text(&request["body"]),
-            status: response["status"]
-                .as_u64()
-                .and_then(|status| status.try_into().ok())
-                .expect("a recorded status"),
-            headers: list(&response["headers"])
-                .iter()
-                .map(|pair| (text(&pair[0]), text(&pair[1])))
-                .collect(),
+            status: response["status"].as_u64().and_then(|status| status.try_into().ok()).expect("a recorded status"),
+            headers: list(&response["headers"]).iter().map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
             chunks: list(&response["chunks"]).iter().map(text).collect(),
         }
     }
 
     /// The answer as recorded: a chunked one in the same chunks. `Date` is the server's, so that clocks compare.
     pub fn reply(&self) -> Reply {
-        let chunked = self
-            .headers
-            .iter()
-            .any(|(name, _)| name == "Transfer-Encoding");
+        let chunked = self.headers.iter().any(|(name, _)| name == "Transfer-Encoding");
         let mut reply = if chunked {
             Reply::script(self.status, self.chunks.iter().map(Step::send))
         } else if self.method == "HEAD" {
@@ -83,9 +74,7 @@ impl Exchange {
     /// The JSON objects of the body, one a line.
     pub fn objects(&self) -> Vec<Value> {
         let text = self.chunks.concat();
-        text.lines()
-            .map(|line| serde_json::from_str(line).expect("a recorded line of JSON"))
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).expect("a recorded line of JSON")).collect()
     }
 
     /// What the model said: every `response` or `message.content`, joined.
@@ -93,9 +82,7 @@ impl Exchange {
         let texts = self.objects();
         let texts = texts.iter().map(|object| {
             let said = object["response"].as_str();
-            said.or(object["message"]["content"].as_str())
-                .unwrap_or_default()
-                .to_owned()
+            said.or(object["message"]["content"].as_str()).unwrap_or_default().to_owned()
         });
         texts.collect()
     }
@@ -113,10 +100,7 @@ pub fn recorded(name: &str) -> &'static Exchange {
 /// the one that asks for the same kind of thing of the same model. Unknown models are answered 404, as recorded.
 pub fn replay(request: &Request, path: &str) -> Reply {
     let body = String::from_utf8_lossy(&request.body);
-    let same: Vec<_> = EXCHANGES
-        .iter()
-        .filter(|e| e.method == request.method && e.path == path)
-        .collect();
+    let same: Vec<_> = EXCHANGES.iter().filter(|e| e.method == request.method && e.path == path).collect();
     if let Some(exact) = same.iter().find(|exchange| exchange.body == body) {
         return exact.reply();
     }
@@ -191,9 +175,7 @@ impl Ollama {
                 if signature::is_signed(request)
                     && let Err(error) = signature::check(request, &base, clock.now())
                 {
-                    bad.lock()
-                        .expect("an unpoisoned list")
-                        .push(format!("{request}: {error}"));
+                    bad.lock().expect("an unpoisoned list").push(format!("{request}: {error}"));
                     return Reply::json(401, r#"{"error":"unauthorized"}"#);
                 }
                 let Some(path) = request.path().strip_prefix(&base) else {
@@ -204,35 +186,18 @@ impl Ollama {
                     .iter()
                     .rev()
                     .find(|(method, own, _)| {
-                        *method == request.method
-                            && own
-                                .strip_suffix('*')
-                                .map_or(own == path, |p| path.starts_with(p))
+                        *method == request.method && own.strip_suffix('*').map_or(own == path, |p| path.starts_with(p))
                     })
                     .map(|(.., route)| route.clone());
                 own.map_or_else(|| replay(request, path), |own| own(request))
             }
         });
-        Self {
-            server,
-            routes,
-            bad_signatures,
-            base,
-        }
+        Self { server, routes, bad_signatures, base }
     }
 
     /// Answers this method and path (below the base path; `/api/x/*` takes what begins so) otherwise than recorded.
-    pub fn route(
-        &self,
-        method: &str,
-        path: &str,
-        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
-    ) -> &Self {
-        self.routes.lock().expect("unpoisoned routes").push((
-            method.to_owned(),
-            path.to_owned(),
-            Arc::new(answer),
-        ));
+    pub fn route(&self, method: &str, path: &str, answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> &Self {
+        self.routes.lock().expect("unpoisoned routes").push((method.to_owned(), path.to_owned(), Arc::new(answer)));
         self
     }
 

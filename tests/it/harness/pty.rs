@@ -48,12 +48,7 @@ pub struct Terminal {
 
 /// Size of a terminal in cells.
 fn cells(columns: u16, rows: u16) -> PtySize {
-    PtySize {
-        rows,
-        cols: columns,
-        pixel_width: 0,
-        pixel_height: 0,
-    }
+    PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }
 }
 
 fn nonzero(cells: u16) -> NonZeroU16 {
@@ -72,16 +67,8 @@ impl Terminal {
     }
 
     /// Any program, in the sandbox's environment with `TERM=xterm-256color`.
-    pub fn start_program(
-        sandbox: &Sandbox,
-        program: &str,
-        args: &[&str],
-        columns: u16,
-        rows: u16,
-    ) -> Self {
-        let pair = native_pty_system()
-            .openpty(cells(columns, rows))
-            .expect("a pseudo-terminal");
+    pub fn start_program(sandbox: &Sandbox, program: &str, args: &[&str], columns: u16, rows: u16) -> Self {
+        let pair = native_pty_system().openpty(cells(columns, rows)).expect("a pseudo-terminal");
         let mut command = CommandBuilder::new(program);
         command.args(args);
         command.env_clear();
@@ -90,10 +77,8 @@ impl Terminal {
             command.env(name, value);
         }
         command.cwd(sandbox.home());
-        let mut child = pair
-            .slave
-            .spawn_command(command)
-            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+        let mut child =
+            pair.slave.spawn_command(command).unwrap_or_else(|error| panic!("{program} does not start: {error}"));
         let shared: Shared = Arc::new((
             Mutex::new(Seen {
                 parser: vt100::Parser::new(nonzero(rows), nonzero(columns), 10_000),
@@ -132,33 +117,19 @@ impl Terminal {
                 shared.1.notify_all();
             }
         });
-        Self {
-            shared,
-            master: pair.master,
-            slave: Some(pair.slave),
-            keys,
-            killer,
-            pid,
-        }
+        Self { shared, master: pair.master, slave: Some(pair.slave), keys, killer, pid }
     }
 
     /// Types. Enter is `\r`, Ctrl-C is `\x03`, Ctrl-D is `\x04`, Escape is `\x1b`.
     pub fn send(&mut self, keys: &str) {
-        self.keys
-            .write_all(keys.as_bytes())
-            .and_then(|()| self.keys.flush())
-            .expect("a terminal that takes keys");
+        self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("a terminal that takes keys");
     }
 
     /// Changes the size; the program gets SIGWINCH.
     pub fn resize(&self, columns: u16, rows: u16) {
         let mut seen = lock(&self.shared);
-        seen.parser
-            .screen_mut()
-            .set_size(nonzero(rows), nonzero(columns));
-        self.master
-            .resize(cells(columns, rows))
-            .expect("a terminal that can be resized");
+        seen.parser.screen_mut().set_size(nonzero(rows), nonzero(columns));
+        self.master.resize(cells(columns, rows)).expect("a terminal that can be resized");
     }
 
     /// Waits until the screen's text satisfies `done`, and gives it. Panics with the screen at the deadline.
@@ -179,9 +150,7 @@ impl Terminal {
 
     /// Waits until the raw bytes satisfy `done`.
     pub fn wait_raw(&self, done: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-        self.wait("the bytes", DEADLINE, |seen| {
-            done(&seen.raw).then(|| seen.raw.clone())
-        })
+        self.wait("the bytes", DEADLINE, |seen| done(&seen.raw).then(|| seen.raw.clone()))
     }
 
     fn wait<T>(&self, what: &str, time: Duration, ask: impl Fn(&Seen) -> Option<T>) -> T {
@@ -198,12 +167,7 @@ impl Terminal {
                 seen.exit,
                 seen.parser.screen().contents()
             );
-            seen = self
-                .shared
-                .1
-                .wait_timeout(seen, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            seen = self.shared.1.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -220,6 +184,12 @@ impl Terminal {
     /// Every byte the program wrote to the terminal (as the terminal passes it on: `\n` as `\r\n`).
     pub fn raw(&self) -> Vec<u8> {
         lock(&self.shared).raw.clone()
+    }
+
+    /// Sends a signal to the program.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).expect("a process id");
+        rustix::process::kill_process(pid, signal).expect("a process that takes signals");
     }
 
     /// The process id.
@@ -271,6 +241,7 @@ impl Terminal {
             restored,
             screen: seen.parser.screen().contents(),
             hidden_cursor: seen.parser.screen().hide_cursor(),
+            column: seen.parser.screen().cursor_position().1,
             raw: seen.raw.clone(),
         }
     }
@@ -287,6 +258,8 @@ pub struct Finished {
     pub screen: String,
     /// Whether the cursor was left hidden.
     pub hidden_cursor: bool,
+    /// The cursor's column, from 0: where a shell would put its prompt.
+    pub column: u16,
     /// Every byte.
     pub raw: Vec<u8>,
 }

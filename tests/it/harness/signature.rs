@@ -34,10 +34,7 @@ impl Key {
         let line = format!("ssh-ed25519 {}", BASE64_STANDARD.encode(blob));
         Self {
             encoded: BASE64_URL_SAFE_NO_PAD.encode(&line),
-            fingerprint: format!(
-                "SHA256:{}",
-                BASE64_STANDARD_NO_PAD.encode(Sha256::digest(blob))
-            ),
+            fingerprint: format!("SHA256:{}", BASE64_STANDARD_NO_PAD.encode(Sha256::digest(blob))),
             line,
         }
     }
@@ -69,23 +66,16 @@ pub fn check(request: &Request, base_path: &str, now: i64) -> Result<Key, String
     let header = request.authorization().ok_or("no Authorization header")?;
     let header = header.strip_prefix("Bearer ").unwrap_or(header);
     let (blob, signature) = header.split_once(':').ok_or("no colon in the header")?;
-    let blob = BASE64_STANDARD
-        .decode(blob)
-        .map_err(|_| "the key is not canonical base64")?;
+    let blob = BASE64_STANDARD.decode(blob).map_err(|_| "the key is not canonical base64")?;
     let raw: [u8; 32] = blob
         .strip_prefix(PREFIX)
         .and_then(|raw| raw.try_into().ok())
         .ok_or("the key is not an ssh-ed25519 wire blob")?;
-    let signature = BASE64_STANDARD
-        .decode(signature)
-        .map_err(|_| "the signature is not canonical base64")?;
+    let signature = BASE64_STANDARD.decode(signature).map_err(|_| "the signature is not canonical base64")?;
     let signature = Signature::from_slice(&signature).map_err(|_| "not 64 bytes of signature")?;
     let key = VerifyingKey::from_bytes(&raw).map_err(|_| "not a point of the curve")?;
 
-    let path = request
-        .path()
-        .strip_prefix(base_path)
-        .ok_or("the path lies outside the base path")?;
+    let path = request.path().strip_prefix(base_path).ok_or("the path lies outside the base path")?;
     let mut query: Vec<_> = request.raw_query().split('&').collect();
     query.sort_by_key(|pair| pair.split('=').next().unwrap_or_default().to_owned());
     let challenge = format!("{},{path}?{}", request.method, query.join("&"));
@@ -105,9 +95,7 @@ pub fn check(request: &Request, base_path: &str, now: i64) -> Result<Key, String
 
 /// Whether the request carries something that looks like a signature (and not an API key).
 pub fn is_signed(request: &Request) -> bool {
-    request
-        .authorization()
-        .is_some_and(|value| value.contains(':'))
+    request.authorization().is_some_and(|value| value.contains(':'))
 }
 
 /// A device key of the harness itself: for its own tests, and the key of a stock server.

@@ -63,11 +63,7 @@ impl Stock {
                 recorded("delete_any").reply()
             }
         });
-        Self {
-            ollama,
-            key,
-            account,
-        }
+        Self { ollama, key, account }
     }
 
     /// The server's own key, which no client of ours has.
@@ -90,9 +86,7 @@ impl Stock {
         let requests = self.ollama.server().requests();
         requests
             .iter()
-            .filter(|request| {
-                request.method == "DELETE" && request.path().starts_with("/api/user/keys/")
-            })
+            .filter(|request| request.method == "DELETE" && request.path().starts_with("/api/user/keys/"))
             .map(ToString::to_string)
             .collect()
     }
@@ -101,9 +95,7 @@ impl Stock {
 /// The recorded 401, with this server's key instead of the recorded one.
 fn signed_out(key: &Key) -> String {
     let text = recorded("me401").chunks.concat();
-    let (before, _) = text
-        .split_once("key=")
-        .expect("a key in the recorded signin_url");
+    let (before, _) = text.split_once("key=").expect("a key in the recorded signin_url");
     format!("{before}key={}\"}}", key.encoded)
 }
 
@@ -118,9 +110,7 @@ impl Deref for Stock {
 impl Drop for Stock {
     fn drop(&mut self) {
         for request in self.wrong_deletes() {
-            self.ollama
-                .server()
-                .complain(format!("{request} was sent to a stock server"));
+            self.ollama.server().complain(format!("{request} was sent to a stock server"));
         }
     }
 }

@@ -23,9 +23,7 @@ fn a_request_is_recorded_whole() {
     let output = curl(&["-i", "-X", "PUT", "-H", "A-B: c", "-d", "{\"k\":[1]}", &url]);
     assert!(output.stdout().contains("X-One: 1\r\n"), "{output:?}");
     assert!(output.stdout().ends_with("{\"ok\":true}"));
-    let [request] = &server.requests()[..] else {
-        panic!("one request")
-    };
+    let [request] = &server.requests()[..] else { panic!("one request") };
     assert_eq!((&*request.method, request.path()), ("PUT", "/a/b"));
     assert_eq!(request.query("x").as_deref(), Some("1 2"));
     assert_eq!(request.header("a-b"), Some("c"));
@@ -50,27 +48,11 @@ fn big_and_chunked_bodies_arrive_after_a_continue() {
     for framing in ["Content-Type: text/plain", "Transfer-Encoding: chunked"] {
         let sandbox = Sandbox::new();
         let output = sandbox
-            .program(
-                tool("curl"),
-                [
-                    "-sS",
-                    "--noproxy",
-                    "*",
-                    "--expect100-timeout",
-                    "60",
-                    "-H",
-                    "Expect: 100-continue",
-                ],
-            )
+            .program(tool("curl"), ["-sS", "--noproxy", "*", "--expect100-timeout", "60", "-H", "Expect: 100-continue"])
             .stdin(&big);
-        let output = output
-            .args(["-H", framing, "--data-binary", "@-", &server.url()])
-            .run();
+        let output = output.args(["-H", framing, "--data-binary", "@-", &server.url()]).run();
         assert_eq!(output.stdout(), (5 << 20).to_string(), "{framing}");
-        assert!(
-            output.duration < Duration::from_secs(30),
-            "curl waited for the 100"
-        );
+        assert!(output.duration < Duration::from_secs(30), "curl waited for the 100");
     }
 }
 
@@ -79,13 +61,7 @@ fn the_first_chunk_is_seen_before_the_second_is_sent() {
     let gate = Gate::new();
     let server = Server::start({
         let gate = gate.clone();
-        move |_| {
-            Reply::ndjson([
-                Step::send("one\n"),
-                Step::WaitFor(gate.clone()),
-                Step::send("two\n"),
-            ])
-        }
+        move |_| Reply::ndjson([Step::send("one\n"), Step::WaitFor(gate.clone()), Step::send("two\n")])
     });
     let client = start_curl(&[&server.url()]);
     gate.wait_reached();
@@ -129,11 +105,7 @@ fn a_client_that_leaves_is_noticed() {
 #[test]
 fn expectations_are_checked_at_drop() {
     let server = Server::strict();
-    server.expect(
-        Expectation::new("GET", "/a")
-            .times(1..=2)
-            .reply(|_| Reply::new(200, "a")),
-    );
+    server.expect(Expectation::new("GET", "/a").times(1..=2).reply(|_| Reply::new(200, "a")));
     server.expect(Expectation::new("GET", "/never"));
     for path in ["/a", "/a", "/a", "/b"] {
         curl(&[&format!("{}{path}", server.url())]);
@@ -141,10 +113,7 @@ fn expectations_are_checked_at_drop() {
     let text = drop_panics(server);
     assert!(text.contains("GET /a came too often"), "{text}");
     assert!(text.contains("GET /b was not expected"), "{text}");
-    assert!(
-        text.contains("GET /never was expected 1 times or more and came 0 times"),
-        "{text}"
-    );
+    assert!(text.contains("GET /never was expected 1 times or more and came 0 times"), "{text}");
 
     let fine = Server::strict();
     fine.expect(Expectation::new("GET", "/a").reply(|_| Reply::new(200, "a")));
@@ -158,27 +127,17 @@ fn a_failing_test_is_not_aborted_by_the_server() {
         server.expect(Expectation::new("GET", "/never"));
         panic!("the test itself");
     });
-    assert_eq!(
-        panic.expect_err("a panic").downcast_ref(),
-        Some(&"the test itself")
-    );
+    assert_eq!(panic.expect_err("a panic").downcast_ref(), Some(&"the test itself"));
 }
 
 #[test]
 fn a_handler_that_panics_and_nonsense_are_complaints() {
     let server = Server::start(|_| panic!("wrong body"));
-    assert!(
-        curl(&["-i", &server.url()])
-            .stdout()
-            .starts_with("HTTP/1.1 599")
-    );
+    assert!(curl(&["-i", &server.url()]).stdout().starts_with("HTTP/1.1 599"));
     let mut raw = TcpStream::connect(("127.0.0.1", server.port())).expect("a connection");
     raw.write_all(b"nonsense\r\n\r\n").expect("it is sent");
     raw.read_to_end(&mut Vec::new()).ok();
     let text = server.take_complaints().join("\n");
-    assert!(
-        text.contains("GET / made its handler panic: wrong body"),
-        "{text}"
-    );
+    assert!(text.contains("GET / made its handler panic: wrong body"), "{text}");
     assert!(text.contains("not a request line"), "{text}");
 }

@@ -13,10 +13,7 @@ use super::{SOON, Steps, id, read, vault, vault_with, write};
 
 #[tokio::test]
 async fn both_file_stores_keep_entries_between_processes() {
-    for (kind, name) in [
-        (StoreKind::File, "secrets.enc.json"),
-        (StoreKind::Plaintext, "secrets.json"),
-    ] {
+    for (kind, name) in [(StoreKind::File, "secrets.enc.json"), (StoreKind::Plaintext, "secrets.json")] {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
         let first = vault(&data, "correct horse");
@@ -32,10 +29,7 @@ async fn both_file_stores_keep_entries_between_processes() {
         assert!(second.delete(kind, &id("pem")).await.unwrap());
         assert!(!second.delete(kind, &id("pem")).await.unwrap());
         assert!(read(&first, kind, "pem").await.unwrap().is_none());
-        assert_eq!(
-            read(&first, kind, "b").await.unwrap().unwrap(),
-            "secret of b"
-        );
+        assert_eq!(read(&first, kind, "b").await.unwrap().unwrap(), "secret of b");
         assert_eq!(names(&data), [name.to_owned(), format!("{name}.lock")]);
     }
 }
@@ -56,12 +50,7 @@ async fn the_encrypted_file_shows_neither_secrets_nor_names_nor_their_number() {
     }
     let header = &json(&two)["kdf"];
     assert_eq!(
-        (
-            &header["algorithm"],
-            &header["m_kib"],
-            &header["t"],
-            &header["p"]
-        ),
+        (&header["algorithm"], &header["m_kib"], &header["t"], &header["p"]),
         (&"argon2id".into(), &65536.into(), &3.into(), &4.into())
     );
 }
@@ -69,9 +58,7 @@ async fn the_encrypted_file_shows_neither_secrets_nor_names_nor_their_number() {
 #[tokio::test]
 async fn a_wrong_or_missing_passphrase_is_told_from_a_damaged_file() {
     let folder = tempfile::tempdir().expect("a folder");
-    write(&vault(folder.path(), "right"), StoreKind::File, "a")
-        .await
-        .unwrap();
+    write(&vault(folder.path(), "right"), StoreKind::File, "a").await.unwrap();
     let before = encrypted_text(folder.path());
     let wrong = vault(folder.path(), "wrong");
     let none = vault_with(folder.path(), Passphrases::default(), SOON);
@@ -80,10 +67,7 @@ async fn a_wrong_or_missing_passphrase_is_told_from_a_damaged_file() {
         write(&wrong, StoreKind::File, "b").await,
         read(&wrong, StoreKind::File, "a").await.map(|_| ()),
     ] {
-        assert!(
-            matches!(result, Err(VaultError::WrongPassphrase { .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(VaultError::WrongPassphrase { .. })), "{result:?}");
     }
     let error = read(&none, StoreKind::File, "a").await.unwrap_err();
     assert!(matches!(error, VaultError::NoPassphrase { .. }));
@@ -116,9 +100,7 @@ async fn the_passphrase_is_asked_for_once_per_process_and_with_its_purpose() {
 #[tokio::test]
 async fn a_damaged_file_is_moved_aside_whole_and_never_overwritten() {
     let folder = tempfile::tempdir().expect("a folder");
-    write(&vault(folder.path(), "right"), StoreKind::File, "a")
-        .await
-        .unwrap();
+    write(&vault(folder.path(), "right"), StoreKind::File, "a").await.unwrap();
     let good = encrypted_text(folder.path());
     let truncated = good[..good.len() / 2].to_owned();
     let flipped = changed(&good, |file| {
@@ -141,10 +123,7 @@ async fn a_damaged_file_is_moved_aside_whole_and_never_overwritten() {
             _ => write(&vault, StoreKind::File, "b").await,
         };
         let error = result.unwrap_err();
-        let VaultError::Corrupt {
-            aside: Some(aside), ..
-        } = &error
-        else {
+        let VaultError::Corrupt { aside: Some(aside), .. } = &error else {
             panic!("case {number}: {error}");
         };
         assert_eq!(&fs::read_to_string(aside).unwrap(), text);
@@ -152,24 +131,14 @@ async fn a_damaged_file_is_moved_aside_whole_and_never_overwritten() {
         assert!(!folder.path().join("secrets.enc.json").exists());
     }
     let broken = |name: &String| name.contains(".broken-");
-    assert_eq!(
-        names(folder.path())
-            .iter()
-            .filter(|name| broken(name))
-            .count(),
-        cases.len()
-    );
-    write(&vault(folder.path(), "new"), StoreKind::File, "b")
-        .await
-        .unwrap();
+    assert_eq!(names(folder.path()).iter().filter(|name| broken(name)).count(), cases.len());
+    write(&vault(folder.path(), "new"), StoreKind::File, "b").await.unwrap();
 }
 
 #[tokio::test]
 async fn every_field_of_the_header_is_authenticated() {
     let folder = tempfile::tempdir().expect("a folder");
-    write(&vault(folder.path(), "right"), StoreKind::File, "a")
-        .await
-        .unwrap();
+    write(&vault(folder.path(), "right"), StoreKind::File, "a").await.unwrap();
     let good = encrypted_text(folder.path());
     let changes: [fn(&mut serde_json::Value); 5] = [
         |file| file["kdf"]["t"] = 2.into(),
@@ -182,10 +151,7 @@ async fn every_field_of_the_header_is_authenticated() {
         put_encrypted(folder.path(), &changed(&good, change));
         let result = read(&vault(folder.path(), "right"), StoreKind::File, "a").await;
         assert!(
-            matches!(
-                result,
-                Err(VaultError::WrongPassphrase { .. } | VaultError::Corrupt { .. })
-            ),
+            matches!(result, Err(VaultError::WrongPassphrase { .. } | VaultError::Corrupt { .. })),
             "change {number}: {result:?}"
         );
     }
@@ -196,21 +162,13 @@ async fn a_file_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let vault = vault(folder.path(), "right");
     let text = r#"{"version": 2, "layout": "unknown"}"#;
-    for (kind, name) in [
-        (StoreKind::File, "secrets.enc.json"),
-        (StoreKind::Plaintext, "secrets.json"),
-    ] {
+    for (kind, name) in [(StoreKind::File, "secrets.enc.json"), (StoreKind::Plaintext, "secrets.json")] {
         let path = folder.path().join(name);
         ollama_auth::disk::write_atomic(&path, text.as_bytes()).unwrap();
-        for result in [
-            read(&vault, kind, "a").await.map(|_| ()),
-            write(&vault, kind, "a").await,
-            vault.probe(kind).await,
-        ] {
-            assert!(
-                matches!(result, Err(VaultError::NewerVersion { found: 2, .. })),
-                "{result:?}"
-            );
+        for result in
+            [read(&vault, kind, "a").await.map(|_| ()), write(&vault, kind, "a").await, vault.probe(kind).await]
+        {
+            assert!(matches!(result, Err(VaultError::NewerVersion { found: 2, .. })), "{result:?}");
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
@@ -220,21 +178,15 @@ async fn a_file_of_a_newer_version_is_left_alone() {
 fn two_processes_that_write_at_once_lose_nothing() {
     for kind in ["file", "plaintext"] {
         let child = Steps::new(SOON);
-        let steps = |process: &str| -> Vec<String> {
-            (0..10)
-                .map(|number| format!("{kind} put {process}{number}"))
-                .collect()
-        };
+        let steps =
+            |process: &str| -> Vec<String> { (0..10).map(|number| format!("{kind} put {process}{number}")).collect() };
         let started: Vec<_> = ["x", "y"]
             .into_iter()
             .map(|process| {
                 let steps = steps(process);
                 let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
                 let mut command = child.command(&steps);
-                command
-                    .stdout(Stdio::piped())
-                    .spawn()
-                    .expect("this program again")
+                command.stdout(Stdio::piped()).spawn().expect("this program again")
             })
             .collect();
         for process in started {
@@ -249,12 +201,7 @@ fn two_processes_that_write_at_once_lose_nothing() {
         let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
         let answers = child.run(child.command(&steps));
         assert_eq!(answers.len(), 20);
-        assert!(
-            answers
-                .iter()
-                .all(|answer| answer.starts_with("secret of ")),
-            "{answers:?}"
-        );
+        assert!(answers.iter().all(|answer| answer.starts_with("secret of ")), "{answers:?}");
     }
 }
 
@@ -262,17 +209,10 @@ fn two_processes_that_write_at_once_lose_nothing() {
 fn a_full_disk_leaves_the_old_file_whole() {
     for (kind, name) in [("file", "secrets.enc.json"), ("plaintext", "secrets.json")] {
         let child = Steps::new(SOON);
-        assert_eq!(
-            child.run(child.command(&[&format!("{kind} put old")])),
-            ["done"]
-        );
+        assert_eq!(child.run(child.command(&[&format!("{kind} put old")])), ["done"]);
         let data = child.folder.path().join("data");
         let before = fs::read(data.join(name)).unwrap();
-        let steps = [
-            format!("{kind} put new"),
-            format!("{kind} probe"),
-            format!("{kind} get old"),
-        ];
+        let steps = [format!("{kind} put new"), format!("{kind} probe"), format!("{kind} get old")];
         let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
         let plain = child.command(&steps);
         // No file may grow at all, and the signal that would end the process is ignored: a write fails half way.
@@ -281,18 +221,11 @@ fn a_full_disk_leaves_the_old_file_whole() {
             .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""])
             .arg(plain.get_program())
             .args(plain.get_args())
-            .envs(
-                plain
-                    .get_envs()
-                    .filter_map(|(key, value)| Some((key, value?))),
-            )
+            .envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?))))
             .stdin(Stdio::null());
         let answers = child.run(limited);
         for answer in &answers[..2] {
-            assert!(
-                answer.contains(&format!("cannot write {}", data.join(name).display())),
-                "{answer}"
-            );
+            assert!(answer.contains(&format!("cannot write {}", data.join(name).display())), "{answer}");
             assert!(answer.contains("free some space"), "{answer}");
         }
         assert_eq!(answers[2], "secret of old");
@@ -304,10 +237,7 @@ fn a_full_disk_leaves_the_old_file_whole() {
 #[tokio::test]
 async fn a_planted_link_and_an_open_file_are_refused() {
     use std::os::unix::fs::{PermissionsExt, symlink};
-    for (kind, name) in [
-        (StoreKind::File, "secrets.enc.json"),
-        (StoreKind::Plaintext, "secrets.json"),
-    ] {
+    for (kind, name) in [(StoreKind::File, "secrets.enc.json"), (StoreKind::Plaintext, "secrets.json")] {
         let folder = tempfile::tempdir().expect("a folder");
         let vault = vault(folder.path(), "right");
         let path = folder.path().join(name);
@@ -315,30 +245,16 @@ async fn a_planted_link_and_an_open_file_are_refused() {
         fs::write(&target, "untouched").unwrap();
         symlink(&target, &path).unwrap();
         for result in [write(&vault, kind, "a").await, vault.probe(kind).await] {
-            assert!(
-                result
-                    .unwrap_err()
-                    .to_string()
-                    .contains("is a symbolic link")
-            );
+            assert!(result.unwrap_err().to_string().contains("is a symbolic link"));
         }
         assert_eq!(fs::read_to_string(&target).unwrap(), "untouched");
         fs::remove_file(&path).unwrap();
         write(&vault, kind, "a").await.unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        for result in [
-            read(&vault, kind, "a").await.map(|_| ()),
-            write(&vault, kind, "a").await,
-        ] {
+        for result in [read(&vault, kind, "a").await.map(|_| ()), write(&vault, kind, "a").await] {
             let error = result.unwrap_err();
-            assert!(
-                matches!(error, VaultError::Permissions { mode: 0o640, .. }),
-                "{error}"
-            );
+            assert!(matches!(error, VaultError::Permissions { mode: 0o640, .. }), "{error}");
             let chmod = format!("run: chmod 600 {}", path.display());
             assert_eq!(error.hint().unwrap(), chmod);
         }
@@ -358,10 +274,8 @@ async fn no_error_and_no_debug_text_shows_a_secret() {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

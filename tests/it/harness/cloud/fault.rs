@@ -37,17 +37,15 @@ impl Fault {
     /// The answer that replaces the right one; `None`: the right one is to be changed instead.
     pub(super) fn reply(&self) -> Option<Reply> {
         Some(match self {
-            Self::Status(status) => Reply::json(
-                *status,
-                serde_json::json!({ "error": format!("status {status}") }),
-            ),
+            Self::Status(status) => Reply::json(*status, serde_json::json!({ "error": format!("status {status}") })),
             Self::TryLater(status, after) => Reply::retry_after(*status, after),
             Self::Drop => Reply::drop_connection(),
             Self::Reset => Reply::reset_connection(),
             Self::Hang => Reply::ndjson([Step::Hang]),
             Self::Redirect(status, to) => Reply::redirect(*status, to),
-            Self::Html(status) => Reply::new(*status, "<html><body>Sign in to Wi-Fi</body></html>")
-                .header("Content-Type", "text/html"),
+            Self::Html(status) => {
+                Reply::new(*status, "<html><body>Sign in to Wi-Fi</body></html>").header("Content-Type", "text/html")
+            }
             _ => return None,
         })
     }

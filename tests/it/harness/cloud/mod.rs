@@ -88,11 +88,7 @@ impl Cloud {
             let (state, base) = (state.clone(), base.to_owned());
             move |request| routes::answer(request, &base, clock.now(), &state)
         });
-        Self {
-            server,
-            state,
-            base: base.to_owned(),
-        }
+        Self { server, state, base: base.to_owned() }
     }
 
     /// Its URL with the base path: a value for `--host`.
@@ -124,10 +120,7 @@ impl Cloud {
 
     /// Whether a key (line, encoded or fingerprint) is connected.
     pub fn is_connected(&self, key: &str) -> bool {
-        lock(&self.state)
-            .devices
-            .iter()
-            .any(|device| device.key.is(key) && device.decision == Decision::Approved)
+        lock(&self.state).devices.iter().any(|device| device.key.is(key) && device.decision == Decision::Approved)
     }
 
     /// Approves a device that is waiting; panics when there is none with that key.
@@ -143,9 +136,7 @@ impl Cloud {
     fn decide(&self, key: &str, decision: Decision) {
         let mut state = lock(&self.state);
         let device = state.devices.iter_mut().find(|device| device.key.is(key));
-        device
-            .unwrap_or_else(|| panic!("no device opened the connect page with {key}"))
-            .decision = decision;
+        device.unwrap_or_else(|| panic!("no device opened the connect page with {key}")).decision = decision;
     }
 
     /// Connects a key without the page.
@@ -159,9 +150,7 @@ impl Cloud {
 
     /// Disconnects a key behind the client's back.
     pub fn disconnect(&self, key: &str) {
-        lock(&self.state)
-            .devices
-            .retain(|device| !device.key.is(key));
+        lock(&self.state).devices.retain(|device| !device.key.is(key));
     }
 
     /// Accepts an API key from now on.
@@ -237,9 +226,7 @@ impl Caller {
                 Err(error) => Self::BadSignature(format!("{request}: {error}")),
             }
         } else {
-            request
-                .api_key()
-                .map_or(Self::Nobody, |key| Self::ApiKey(key.to_owned()))
+            request.api_key().map_or(Self::Nobody, |key| Self::ApiKey(key.to_owned()))
         }
     }
 }

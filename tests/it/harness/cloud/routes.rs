@@ -71,13 +71,7 @@ fn decision(state: &State, key: &Key) -> Option<Decision> {
     device.map(|device| device.decision)
 }
 
-fn me(
-    request: &Request,
-    base: &str,
-    caller: &Caller,
-    state: &State,
-    fault: Option<&Fault>,
-) -> Reply {
+fn me(request: &Request, base: &str, caller: &Caller, state: &State, fault: Option<&Fault>) -> Reply {
     let body = if is_known(caller, state) {
         match fault {
             Some(Fault::CapitalisedNames) => capitalised(&state.user),
@@ -135,25 +129,14 @@ fn connect(request: &Request, state: &mut State) -> Reply {
         Err(why) => return Reply::new(400, why).header("Content-Type", "text/plain"),
     };
     let approved = state.auto_approve;
-    let decision = if approved {
-        Decision::Approved
-    } else {
-        Decision::Pending
-    };
+    let decision = if approved { Decision::Approved } else { Decision::Pending };
     match state.devices.iter_mut().find(|device| device.key == key) {
         Some(device) if approved => device.decision = decision,
         Some(_) => {}
-        None => state.devices.push(Device {
-            name: request.query("name").unwrap_or_default(),
-            key,
-            decision,
-        }),
+        None => state.devices.push(Device { name: request.query("name").unwrap_or_default(), key, decision }),
     }
-    Reply::new(
-        200,
-        "<!doctype html><title>Connect</title><p>This device is being connected.",
-    )
-    .header("Content-Type", "text/html; charset=utf-8")
+    Reply::new(200, "<!doctype html><title>Connect</title><p>This device is being connected.")
+        .header("Content-Type", "text/html; charset=utf-8")
 }
 
 fn disconnect(encoded: &str, caller: &Caller, state: &mut State) -> Reply {

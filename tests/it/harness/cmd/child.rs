@@ -40,18 +40,11 @@ pub struct Child {
 }
 
 impl Child {
-    pub(super) fn spawn(
-        mut command: Command,
-        stdin: Option<Vec<u8>>,
-        deadline: Duration,
-        root: PathBuf,
-    ) -> Self {
+    pub(super) fn spawn(mut command: Command, stdin: Option<Vec<u8>>, deadline: Duration, root: PathBuf) -> Self {
         // The arguments alone: the environment may hold a secret of the test.
         let name = format!("{:?} {:?}", command.get_program(), command.get_args());
         let started = Instant::now();
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
             // A program may leave its stdin unread: a broken pipe is no error.
             std::thread::spawn(move || {
@@ -114,11 +107,7 @@ impl Child {
                 "{}: waited in vain for its {what}, which is: {text:?}",
                 self.name
             );
-            capture = pipe
-                .1
-                .wait_timeout(capture, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            capture = pipe.1.wait_timeout(capture, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -146,10 +135,7 @@ impl Child {
             }
             if Instant::now() >= end {
                 let (out, err) = (self.text(&self.stdout), self.text(&self.stderr));
-                panic!(
-                    "{} did not end within {:?}\nstdout: {out:?}\nstderr: {err:?}",
-                    self.name, self.deadline
-                );
+                panic!("{} did not end within {:?}\nstdout: {out:?}\nstderr: {err:?}", self.name, self.deadline);
             }
             std::thread::sleep(Duration::from_millis(2));
         };
@@ -161,11 +147,7 @@ impl Child {
                 .1
                 .wait_timeout_while(capture, Duration::from_secs(10), |c| !c.ended)
                 .unwrap_or_else(PoisonError::into_inner);
-            assert!(
-                capture.ended,
-                "{} ended, but something it started keeps its output open",
-                self.name
-            );
+            assert!(capture.ended, "{} ended, but something it started keeps its output open", self.name);
             std::mem::take(&mut capture.bytes)
         });
         Output {

@@ -43,10 +43,7 @@ impl Sandbox {
     /// Empty directories, no browser, no session bus.
     pub fn new() -> Self {
         let root = TempDir::with_prefix("ollama-auth-test-").expect("a temporary directory");
-        let mut sandbox = Self {
-            root,
-            env: Vec::new(),
-        };
+        let mut sandbox = Self { root, env: Vec::new() };
         for (name, dir) in [
             ("HOME", "home"),
             ("XDG_CONFIG_HOME", "home/.config"),
@@ -94,8 +91,7 @@ impl Sandbox {
     /// Sets a variable for every command of this sandbox.
     pub fn set_env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
         self.remove_env(name.as_ref());
-        self.env
-            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -121,11 +117,7 @@ impl Sandbox {
     }
 
     /// Another program, in the same environment.
-    pub fn program<A: AsRef<OsStr>>(
-        &self,
-        program: impl AsRef<OsStr>,
-        args: impl IntoIterator<Item = A>,
-    ) -> Cmd {
+    pub fn program<A: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: impl IntoIterator<Item = A>) -> Cmd {
         let mut command = Command::new(program);
         command
             .args(args)
@@ -133,12 +125,7 @@ impl Sandbox {
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.home())
             .process_group(0);
-        Cmd {
-            command,
-            stdin: None,
-            deadline: DEADLINE,
-            root: self.root().to_owned(),
-        }
+        Cmd { command, stdin: None, deadline: DEADLINE, root: self.root().to_owned() }
     }
 
     /// Every file below the root with its bytes, sorted: to see that nothing was lost or left.

@@ -56,14 +56,8 @@ impl Output {
 
     /// The same, after replacing the first of each pair by the second.
     pub fn snapshot_with(&self, replace: &[(&str, &str)]) -> String {
-        let (out, err) = (
-            String::from_utf8_lossy(&self.stdout),
-            String::from_utf8_lossy(&self.stderr),
-        );
-        let mut text = format!(
-            "exit code: {}\n----- stdout -----\n{out}\n----- stderr -----\n{err}",
-            self.code()
-        );
+        let (out, err) = (String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&self.stderr));
+        let mut text = format!("exit code: {}\n----- stdout -----\n{out}\n----- stderr -----\n{err}", self.code());
         for (from, to) in replace {
             text = text.replace(from, to);
         }
@@ -72,23 +66,13 @@ impl Output {
         for host in ["127.0.0.1:", "localhost:", "[::1]:"] {
             text = run_after(&text, host, 1, "[PORT]", |c| c.is_ascii_digit());
         }
-        text = run_after(&text, "SHA256:", 43, "[FINGERPRINT]", |c| {
-            c.is_ascii_alphanumeric() || c == '+' || c == '/'
-        });
-        run_after(&text, "c3NoLWVkMjU1MTkg", 40, "[KEY]", |c| {
-            c.is_ascii_alphanumeric() || c == '-' || c == '_'
-        })
+        text = run_after(&text, "SHA256:", 43, "[FINGERPRINT]", |c| c.is_ascii_alphanumeric() || c == '+' || c == '/');
+        run_after(&text, "c3NoLWVkMjU1MTkg", 40, "[KEY]", |c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     }
 }
 
 /// Replaces what follows each `prefix` and consists of `chars`, if it is at least so long.
-fn run_after(
-    text: &str,
-    prefix: &str,
-    least: usize,
-    to: &str,
-    chars: impl Fn(char) -> bool,
-) -> String {
+fn run_after(text: &str, prefix: &str, least: usize, to: &str, chars: impl Fn(char) -> bool) -> String {
     let mut parts = text.split(prefix);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {

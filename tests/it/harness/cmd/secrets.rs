@@ -24,8 +24,7 @@ pub(super) fn files(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
             if kind.is_dir() {
                 open.push(entry.path());
             } else if kind.is_file() {
-                let bytes = fs::read(entry.path())
-                    .unwrap_or_else(|e| panic!("{}: {e}", entry.path().display()));
+                let bytes = fs::read(entry.path()).unwrap_or_else(|e| panic!("{}: {e}", entry.path().display()));
                 found.push((entry.path(), bytes));
             }
         }
@@ -43,9 +42,7 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         BASE64_URL_SAFE_NO_PAD.encode(secret).into_bytes(),
     ];
     // The frame of a PEM file is no secret, and neither is its first line: it holds the format and the public key.
-    let lines = secret
-        .lines()
-        .filter(|l| l.len() >= 20 && !l.starts_with("-----"));
+    let lines = secret.lines().filter(|l| l.len() >= 20 && !l.starts_with("-----"));
     forms.extend(lines.skip(2).map(|line| line.as_bytes().to_vec()));
     forms
 }
@@ -60,10 +57,6 @@ pub(super) fn assert_absent(root: &Path, secret: &str, outputs: &[&Output], allo
     for (path, bytes) in files(root) {
         let below = path.strip_prefix(root).expect("a file below the root");
         let fine = allowed.iter().any(|allowed| below.starts_with(allowed));
-        assert!(
-            fine || !leaks(&bytes),
-            "a secret stands in {}",
-            below.display()
-        );
+        assert!(fine || !leaks(&bytes), "a secret stands in {}", below.display());
     }
 }

@@ -19,14 +19,7 @@ pub struct Expectation {
 impl Expectation {
     /// Expected exactly once, unless [`times`](Self::times) says otherwise.
     pub fn new(method: &str, path: &str) -> Self {
-        Self {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            least: 1,
-            most: 1,
-            seen: 0,
-            answer: None,
-        }
+        Self { method: method.to_owned(), path: path.to_owned(), least: 1, most: 1, seen: 0, answer: None }
     }
 
     /// How often it may come: `2..=2`, `1..`, `..=3`; `..=0` forbids it.

@@ -37,12 +37,7 @@ impl Gate {
         while state.reached == 0 {
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no answer got as far as the gate");
-            state = self
-                .0
-                .1
-                .wait_timeout(state, left)
-                .expect("an unpoisoned gate")
-                .0;
+            state = self.0.1.wait_timeout(state, left).expect("an unpoisoned gate").0;
         }
     }
 
@@ -58,11 +53,7 @@ impl Gate {
         if state.open {
             return true;
         }
-        let (state, _) = self
-            .0
-            .1
-            .wait_timeout(state, time)
-            .expect("an unpoisoned gate");
+        let (state, _) = self.0.1.wait_timeout(state, time).expect("an unpoisoned gate");
         state.open
     }
 

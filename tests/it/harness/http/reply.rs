@@ -50,13 +50,7 @@ pub struct Reply {
 
 impl Reply {
     fn with(status: u16, body: Body) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body,
-            date_offset: 0,
-            delay: None,
-        }
+        Self { status, headers: Vec::new(), body, date_offset: 0, delay: None }
     }
 
     /// A whole body with its `Content-Length`.
@@ -66,8 +60,7 @@ impl Reply {
 
     /// A JSON body, sent as the text given.
     pub fn json(status: u16, body: impl ToString) -> Self {
-        Self::new(status, body.to_string())
-            .header("Content-Type", "application/json; charset=utf-8")
+        Self::new(status, body.to_string()).header("Content-Type", "application/json; charset=utf-8")
     }
 
     /// A chunked body, step by step; ended properly unless the script cuts it.

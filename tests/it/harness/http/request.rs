@@ -24,9 +24,7 @@ pub struct Request {
 impl Request {
     /// The target without its query.
     pub fn path(&self) -> &str {
-        self.target
-            .split_once('?')
-            .map_or(&*self.target, |(path, _)| path)
+        self.target.split_once('?').map_or(&*self.target, |(path, _)| path)
     }
 
     /// The raw query, empty when there is none.
@@ -43,10 +41,7 @@ impl Request {
 
     /// The first header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The `Authorization` header.
@@ -56,9 +51,7 @@ impl Request {
 
     /// The bearer token that is an API key, that is not a signature (`blob:signature`) behind `Bearer`.
     pub fn api_key(&self) -> Option<&str> {
-        self.authorization()?
-            .strip_prefix("Bearer ")
-            .filter(|value| !value.contains(':'))
+        self.authorization()?.strip_prefix("Bearer ").filter(|value| !value.contains(':'))
     }
 
     /// The body as text; panics when it is not UTF-8.
@@ -68,8 +61,7 @@ impl Request {
 
     /// The body as JSON; panics when it is not.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("the body of {self} is not JSON: {error}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("the body of {self} is not JSON: {error}"))
     }
 }
 

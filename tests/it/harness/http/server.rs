@@ -40,9 +40,7 @@ struct Shared {
 impl Shared {
     /// Also when a thread panicked while it held the lock: the record is still worth reading.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -62,10 +60,7 @@ pub struct Server {
 impl Server {
     /// Answers whatever comes by `handler`.
     pub fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::launch(
-            Box::new(move |request| Some(handler(request))),
-            Clock::default(),
-        )
+        Self::launch(Box::new(move |request| Some(handler(request))), Clock::default())
     }
 
     /// Answers only what [`expect`](Self::expect) announced; anything else is a complaint at drop.
@@ -74,31 +69,19 @@ impl Server {
     }
 
     /// As [`start`](Self::start), with a clock the test controls.
-    pub fn with_clock(
-        clock: Clock,
-        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with_clock(clock: Clock, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         Self::launch(Box::new(move |request| Some(handler(request))), clock)
     }
 
     fn launch(handler: Handler, clock: Clock) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         let address = listener.local_addr().expect("the address of a listener");
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            handler,
-            clock,
-        });
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), handler, clock });
         let accept = std::thread::spawn({
             let shared = shared.clone();
             move || accept(&listener, &shared)
         });
-        Self {
-            address,
-            shared,
-            accept: Some(accept),
-        }
+        Self { address, shared, accept: Some(accept) }
     }
 
     /// `http://127.0.0.1:PORT`
@@ -118,8 +101,7 @@ impl Server {
 
     /// Announces a request; the first announcement that matches and is not used up takes it.
     pub fn expect(&self, expectation: Expectation) -> &Self {
-        self.shared
-            .change(|state| state.expectations.push(expectation));
+        self.shared.change(|state| state.expectations.push(expectation));
         self
     }
 
@@ -135,25 +117,18 @@ impl Server {
 
     /// How many requests of this method and path (without query) came.
     pub fn count(&self, method: &str, path: &str) -> usize {
-        self.requests()
-            .iter()
-            .filter(|request| request.method == method && request.path() == path)
-            .count()
+        self.requests().iter().filter(|request| request.method == method && request.path() == path).count()
     }
 
     /// Waits until so many requests have come, and gives them.
     pub fn wait_requests(&self, count: usize) -> Vec<Request> {
-        self.wait(&format!("{count} requests"), |state| {
-            state.requests.len() >= count
-        });
+        self.wait(&format!("{count} requests"), |state| state.requests.len() >= count);
         self.requests()
     }
 
     /// Waits until so many clients left before their answer was complete.
     pub fn wait_departures(&self, count: usize) {
-        self.wait(&format!("{count} clients to leave"), |state| {
-            state.departures >= count
-        });
+        self.wait(&format!("{count} clients to leave"), |state| state.departures >= count);
     }
 
     /// How many connections were opened.
@@ -163,8 +138,7 @@ impl Server {
 
     /// Makes the drop of the server fail with this text.
     pub fn complain(&self, text: impl Into<String>) {
-        self.shared
-            .change(|state| state.complaints.push(text.into()));
+        self.shared.change(|state| state.complaints.push(text.into()));
     }
 
     /// What would make the drop fail, unmet expectations included; afterwards nothing of it does.
@@ -183,12 +157,7 @@ impl Server {
             let left = end.saturating_duration_since(Instant::now());
             let seen: Vec<_> = state.requests.iter().map(ToString::to_string).collect();
             assert!(!left.is_zero(), "waited in vain for {what}; seen: {seen:?}");
-            state = self
-                .shared
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .0;
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
     }
 }
@@ -215,11 +184,7 @@ impl Drop for Server {
         if complaints.is_empty() {
             return;
         }
-        let text = format!(
-            "the server at {}:\n- {}",
-            self.address,
-            complaints.join("\n- ")
-        );
+        let text = format!("the server at {}:\n- {}", self.address, complaints.join("\n- "));
         if std::thread::panicking() {
             let _ = writeln!(std::io::stderr(), "{text}");
         } else {
@@ -270,9 +235,10 @@ fn serve(stream: TcpStream, connection: usize, shared: &Arc<Shared>) {
             }
         };
         let keep = !parsed.old
-            && !parsed.headers.iter().any(|(name, value)| {
-                name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
-            });
+            && !parsed
+                .headers
+                .iter()
+                .any(|(name, value)| name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close"));
         let mut request = Request {
             order: 0,
             connection,
@@ -311,10 +277,7 @@ fn answer(request: &mut Request, shared: &Shared) -> Reply {
         request.order = state.requests.len();
         state.requests.push(request.clone());
         let known = state.expectations.iter().any(|e| e.matches(request));
-        let open = state
-            .expectations
-            .iter_mut()
-            .find(|e| e.matches(request) && e.seen < e.most);
+        let open = state.expectations.iter_mut().find(|e| e.matches(request) && e.seen < e.most);
         match open {
             Some(expectation) => {
                 expectation.seen += 1;

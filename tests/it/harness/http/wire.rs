@@ -41,18 +41,13 @@ fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let text = text
-        .strip_suffix(b"\r\n")
-        .ok_or_else(|| bad("a line without CRLF"))?;
+    let text = text.strip_suffix(b"\r\n").ok_or_else(|| bad("a line without CRLF"))?;
     let text = std::str::from_utf8(text).map_err(|_| bad("a header that is not UTF-8"))?;
     Ok(Some(text.to_owned()))
 }
 
 /// Reads one request, `None` when the client closed the connection between two; answers `Expect: 100-continue` before the body.
-pub(super) fn read_request(
-    reader: &mut BufReader<TcpStream>,
-    writer: &mut TcpStream,
-) -> io::Result<Option<Parsed>> {
+pub(super) fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> io::Result<Option<Parsed>> {
     let Some(first) = line(reader)? else {
         return Ok(None);
     };
@@ -68,16 +63,12 @@ pub(super) fn read_request(
         if text.is_empty() {
             break;
         }
-        let (name, value) = text
-            .split_once(':')
-            .ok_or_else(|| bad(format!("a header without a colon in {method} {target}")))?;
+        let (name, value) =
+            text.split_once(':').ok_or_else(|| bad(format!("a header without a colon in {method} {target}")))?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
     let find = |name: &str| {
-        headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.to_ascii_lowercase())
+        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_ascii_lowercase())
     };
     let (chunked, length) = (find("transfer-encoding"), find("content-length"));
     if find("expect").as_deref() == Some("100-continue") {
@@ -88,20 +79,12 @@ pub(super) fn read_request(
         (Some(coding), None) if coding == "chunked" => read_chunks(reader)?,
         (Some(coding), None) => return Err(bad(format!("unknown transfer encoding {coding:?}"))),
         (None, Some(length)) => {
-            let length = length
-                .parse()
-                .map_err(|_| bad("a length that is no number"))?;
+            let length = length.parse().map_err(|_| bad("a length that is no number"))?;
             read_exactly(reader, length)?
         }
         (None, None) => Vec::new(),
     };
-    Ok(Some(Parsed {
-        method: method.to_owned(),
-        target: target.to_owned(),
-        old: version == "HTTP/1.0",
-        headers,
-        body,
-    }))
+    Ok(Some(Parsed { method: method.to_owned(), target: target.to_owned(), old: version == "HTTP/1.0", headers, body }))
 }
 
 fn read_exactly(reader: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
@@ -245,7 +228,5 @@ fn gone(stream: &TcpStream) -> bool {
 }
 
 fn reset_at_close(stream: &TcpStream) {
-    socket2::SockRef::from(stream)
-        .set_linger(Some(Duration::ZERO))
-        .expect("a socket that can be reset");
+    socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("a socket that can be reset");
 }

@@ -1,0 +1,66 @@
+//! Ctrl-C and SIGTERM. The runtime hears them where it waits, and ends the command in an orderly way. Where it cannot hear,
+//! because a write to a full pipe or a library blocks its only thread, the process ends all the same.
+
+use crate::exit::Exit;
+use crate::ui::Printer;
+
+/// How long an orderly end may take.
+#[cfg(unix)]
+const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Ends the process with exit code 130 a second after the first Ctrl-C or SIGTERM, or at the second one, if it still runs then.
+/// The terminal is put back first. Where the thread for it cannot be made, only the orderly way is left.
+#[cfg(unix)]
+pub fn end_the_process_if_nothing_else_does(printer: &Printer) {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    let printer = printer.clone();
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    let watch = move || {
+        let mut signals = signals.forever();
+        signals.next();
+        let patient = printer.clone();
+        // Either the second signal or the end of the patience comes first.
+        let waits = std::thread::Builder::new().spawn(move || {
+            std::thread::sleep(GRACE);
+            end(&patient);
+        });
+        if waits.is_ok() {
+            signals.next();
+        }
+        end(&printer);
+    };
+    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(watch);
+}
+
+/// Elsewhere the runtime alone hears Ctrl-C.
+#[cfg(not(unix))]
+pub fn end_the_process_if_nothing_else_does(_: &Printer) {}
+
+#[cfg(unix)]
+#[allow(clippy::exit, reason = "the main thread is blocked and cannot return")]
+fn end(printer: &Printer) {
+    printer.end_prompt();
+    std::process::exit(Exit::Interrupted as i32);
+}
+
+/// Ends when Ctrl-C, or on Unix SIGTERM, asks to stop.
+pub async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,192 @@
+//! Hosts that are not what they seem. Above all: a stock server disconnects itself on any request to delete a key, so that
+//! request must never be sent on a guess; and no doubt may cost a key.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::given::{edit_profiles, key_file, says, sign_in, with_store};
+use crate::harness::browser::Behaviour;
+use crate::harness::cloud::{Cloud, Fault};
+use crate::harness::cmd::{PROGRAM, Sandbox};
+use crate::harness::http::{Reply, Step};
+use crate::harness::ollama::{Ollama, recorded};
+use crate::harness::stock::{Account, Stock};
+
+/// A device key that is on record as connected at `url`, whatever answers there.
+fn signed_in_at(url: &str) -> Sandbox {
+    let sandbox = with_store("plaintext");
+    let key = key_file(&sandbox, "home/key", "ed25519", "");
+    sandbox.command(["device", "import", key.to_str().unwrap(), "--host", url]).run().expect_code(0);
+    edit_profiles(&sandbox, |all| {
+        let name = all["current"].as_str().unwrap().to_owned();
+        all["profiles"][&name]["device"]["connected"] = true.into();
+    });
+    sandbox
+}
+
+fn deletes(ollama: &Ollama) -> usize {
+    ollama.server().requests().iter().filter(|request| request.method == "DELETE").count()
+}
+
+#[test]
+fn a_refusal_that_cannot_be_understood_is_no_leave_to_delete() {
+    let link = "https://ollama.com/connect?name=vm&key=c3NoLWVk";
+    let cut = json!({ "error": "unauthorized", "signin_url": link }).to_string();
+    let forms: [Box<dyn Fn() -> Reply + Send + Sync>; 6] = [
+        Box::new(move || Reply::sized(401, cut.len(), [Step::Send(cut.as_bytes()[..20].to_vec())])),
+        Box::new(move || Reply::json(401, json!({ "message": "unauthorized", "signin_url": link }))),
+        Box::new(move || Reply::json(401, json!({ "error": "unauthorized", "Signin_URL": link }))),
+        Box::new(move || Reply::json(401, json!({ "error": { "code": 1 }, "signin_url": link }))),
+        Box::new(move || Reply::json(401, json!({ "error": "unauthorized", "signin_url": [link] }))),
+        Box::new(|| Reply::new(401, "<html>log in</html>")),
+    ];
+    for form in forms {
+        let ollama = Ollama::start();
+        ollama.route("POST", "/api/me", move |_| form());
+        let sandbox = signed_in_at(&ollama.url());
+        for args in
+            [&["signout", "--yes"][..], &["device", "revoke", "--yes"], &["device", "rotate", "--no-browser", "--yes"]]
+        {
+            let output = sandbox.command(args).run();
+            assert_ne!(output.code(), 0, "{}", output.snapshot());
+        }
+        assert_eq!(deletes(&ollama), 0);
+        let devices = sandbox.command(["device", "list", "--json"]).run().expect_code(0).json();
+        assert_eq!(devices["devices"][0]["connected"], true);
+    }
+}
+
+#[test]
+fn a_stock_server_behind_a_check_for_some_credential_gives_itself_away() {
+    let ollama = Ollama::start();
+    ollama.route("POST", "/api/me", |request| match request.authorization() {
+        None => Reply::json(401, "{\"error\":\"unauthorized\"}"),
+        Some(_) => recorded("me200").reply(),
+    });
+    let newcomer = with_store("plaintext");
+    let output = newcomer.command(["signin", "--host", &ollama.url()]).run().expect_code(1);
+    says(&output, &["without accounts"]);
+    let sandbox = signed_in_at(&ollama.url());
+    sandbox.command(["signout", "--yes"]).run().expect_code(1);
+    assert_eq!(deletes(&ollama), 0);
+}
+
+#[test]
+fn a_wrong_clock_does_not_cost_the_key() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    sign_in(&sandbox, &cloud, &[]);
+    cloud.server().clock().skew(900);
+    for args in [&["signout"][..], &["device", "revoke", "--yes"]] {
+        let output = sandbox.command(args).run().expect_code(4);
+        says(&output, &["clock is 15 minutes behind"]);
+    }
+    assert!(!cloud.take_refused().is_empty());
+    cloud.server().clock().skew(0);
+    sandbox.command(["status"]).run().expect_code(0);
+    sandbox.command(["signout"]).run().expect_code(0);
+}
+
+#[test]
+fn a_404_from_something_in_between_does_not_cost_the_key() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    sign_in(&sandbox, &cloud, &[]);
+    let path = format!("/api/user/keys/{}", cloud.devices()[0].key.encoded);
+    cloud.inject(&path, Fault::Html(404));
+    says(&sandbox.command(["signout"]).run().expect_code(3), &["the key was left in place"]);
+    cloud.mend();
+    sandbox.command(["signout"]).run().expect_code(0);
+}
+
+#[test]
+fn an_api_key_is_not_shown_to_a_host_that_asks_nobody_for_one() {
+    let (sandbox, stock) = (with_store("plaintext"), Stock::start(Account::SignedIn));
+    let key = "a-secret-api-key";
+    let host = stock.url();
+    sandbox.command(["signin", "--with-api-key", "--host", &host]).stdin(key).run().expect_code(1);
+    let status = sandbox.command(["status", "--json", "--host", &host]).env("OLLAMA_API_KEY", key).run().expect_code(4);
+    assert_eq!(status.json()["signed_in"], false);
+    assert!(stock.server().requests().iter().all(|request| request.authorization().is_none()));
+}
+
+#[test]
+fn a_host_that_stops_answering_does_not_hold_a_sign_in_beyond_its_time() {
+    let (mut sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    sandbox.set_env("DISPLAY", ":0");
+    sandbox.browser(Behaviour::Ignores);
+    let child = sandbox.command(["signin", "--host", &cloud.url(), "--timeout", "3s"]).spawn();
+    child.wait_stderr(|text| text.contains("Fingerprint"));
+    cloud.inject("/api/me", Fault::Hang);
+    let output = child.finish().expect_code(4);
+    assert!(output.duration.as_secs() < 20, "{:?}", output.duration);
+}
+
+#[test]
+fn names_below_localhost_are_this_machine_and_nobody_is_asked() {
+    let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
+    for name in ["localhost", "gateway.localhost"] {
+        let host = format!("http://{name}:{}", ollama.server().port());
+        sandbox.command(["run", "tiny", "hi", "--host", &host]).run().expect_code(0);
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_run_whose_reader_has_stopped_reading() {
+    let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
+    ollama.route("POST", "/api/generate", |_| {
+        let line = json!({ "response": "x".repeat(4000), "done": false }).to_string() + "\n";
+        Reply::ndjson((0..2000).map(move |_| Step::send(line.clone())))
+    });
+    let mut child = Command::new(PROGRAM)
+        .args(["run", "tiny", "hi"])
+        .env_clear()
+        .envs(sandbox.env().iter().map(|(name, value)| (name, value)))
+        .env("OLLAMA_HOST", ollama.url())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0]).unwrap();
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let status = crate::harness::poll("the program to end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130));
+    drop(out);
+}
+
+#[test]
+fn usage_errors_are_json_where_json_was_asked_for() {
+    let sandbox = Sandbox::new();
+    for args in [&["run", "--output", "json"][..], &["run", "--output=json"], &["device", "export", "--json"]] {
+        let output = sandbox.command(args).run().expect_code(2);
+        let error: serde_json::Value = serde_json::from_str(output.stderr()).unwrap();
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains("<MODEL>") || message.contains("<FILE>"), "{message}");
+    }
+}
+
+#[test]
+fn a_key_typed_as_an_argument_is_not_repeated() {
+    let sandbox = with_store("plaintext");
+    for args in [&["signin", "--with-api-key", "a-secret-api-key"][..], &["device", "revoke", "a-secret-api-key"]] {
+        let output = sandbox.command(args).stdin("").run();
+        assert_ne!(output.code(), 0);
+        assert!(!output.stderr().contains("a-secret"), "{}", output.snapshot());
+    }
+}
+
+#[test]
+fn the_link_is_shown_even_when_quiet_and_as_an_event_in_json() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    let quiet =
+        sandbox.command(["signin", "--host", &cloud.url(), "--quiet", "--timeout", "100ms"]).run().expect_code(4);
+    says(&quiet, &["/connect?name=", "run `ollama-auth signin` again"]);
+    let json = sandbox.command(["signin", "--host", &cloud.url(), "--json", "--timeout", "100ms"]).run().expect_code(4);
+    let events: Vec<serde_json::Value> =
+        json.stderr().lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    assert_eq!(events[0]["event"], "approve");
+    assert!(events[0]["connect_url"].as_str().unwrap().contains("/connect?name="));
+    assert_eq!(events.last().unwrap()["error"]["exit_code"], 4);
+}
