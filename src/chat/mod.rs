@@ -5,5 +5,5 @@ mod render;
 mod timings;
 
 pub use event::Event;
-pub use render::{RenderOptions, Renderer};
+pub use render::{RenderOptions, Renderer, Sink};
 pub use timings::Timings;

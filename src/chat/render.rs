@@ -1,8 +1,23 @@
 //! Turns the events of one answer into text: thinking in a frame of two lines, then the answer itself.
 
-use super::Event;
-use crate::ui::{Output, Tone};
 use std::io;
+
+use super::Event;
+
+/// Where an answer goes. Implemented by whoever owns the terminal.
+pub trait Sink {
+    /// Takes untrusted text.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn text(&mut self, text: &str) -> io::Result<()>;
+
+    /// Whether the text that follows steps back: what precedes the answer, and remarks of ours.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn faint(&mut self, on: bool) -> io::Result<()>;
+}
 
 /// How an answer is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,9 +26,9 @@ pub struct RenderOptions {
     pub hide_thinking: bool,
 }
 
-/// The state of one answer. Feed it every event, then call [`Renderer::finish`] or [`Renderer::abandon`].
+/// The state of one answer. Feed it every event, then call [`Renderer::finish`].
 ///
-/// Nothing is flushed here: whoever waits for the next event flushes the output first.
+/// Nothing is flushed here: whoever waits for the next event flushes the sink first.
 #[derive(Debug)]
 pub struct Renderer {
     options: RenderOptions,
@@ -31,86 +46,91 @@ impl Renderer {
     /// Writes what the event adds to the answer.
     ///
     /// # Errors
-    /// As [`Output::write`].
-    pub fn event(&mut self, event: &Event<'_>, out: &mut Output) -> io::Result<()> {
+    /// Those of the sink.
+    pub fn event(&mut self, event: &Event<'_>, out: &mut impl Sink) -> io::Result<()> {
         match event {
             Event::Content(text) if text.is_empty() => Ok(()),
             Event::Content(text) => {
                 self.end_thinking(out)?;
-                out.write(text)
+                out.text(text)
             }
             Event::Thinking(text) => self.think(text, out),
             Event::ToolCall { name, arguments } => {
                 self.end_thinking(out)?;
-                out.tone(Tone::Faint)?;
-                out.write(&format!("[call of a function that is not offered here: {name} {arguments}]\n"))?;
-                out.tone(Tone::Plain)
+                out.faint(true)?;
+                out.text(&format!("[call of a function that is not offered here: {name} {arguments}]\n"))?;
+                out.faint(false)
             }
         }
     }
 
-    fn think(&mut self, text: &str, out: &mut Output) -> io::Result<()> {
+    fn think(&mut self, text: &str, out: &mut impl Sink) -> io::Result<()> {
         if self.options.hide_thinking || text.is_empty() {
             return Ok(());
         }
         if !self.thinking {
             self.thinking = true;
-            out.tone(Tone::Faint)?;
-            out.write("Thinking...\n")?;
+            out.faint(true)?;
+            out.text("Thinking...\n")?;
         }
         self.line_ended = text.ends_with('\n');
-        out.write(text)
+        out.text(text)
     }
 
     /// Thinking is over when anything else comes; when nothing does, the frame stays open, as with stock Ollama.
-    fn end_thinking(&mut self, out: &mut Output) -> io::Result<()> {
+    fn end_thinking(&mut self, out: &mut impl Sink) -> io::Result<()> {
         if !std::mem::take(&mut self.thinking) {
             return Ok(());
         }
         if !self.line_ended {
-            out.write("\n")?;
+            out.text("\n")?;
         }
-        out.write("...done thinking.\n\n")?;
-        out.tone(Tone::Plain)
+        out.text("...done thinking.\n\n")?;
+        out.faint(false)
     }
 
-    /// Ends a whole answer, with the two newlines that stock Ollama prints after one, and writes all of it.
+    /// Ends the answer's text, whole or not.
     ///
     /// # Errors
-    /// As [`Output::flush`].
-    pub fn finish(self, out: &mut Output) -> io::Result<()> {
-        out.tone(Tone::Plain)?;
-        // A character that was cut off belongs in front of the newlines.
-        out.finish()?;
-        out.write("\n\n")?;
-        out.flush()
-    }
-
-    /// Ends an answer that was interrupted or failed: what was printed stays, and on a terminal its line is ended.
-    ///
-    /// # Errors
-    /// As [`Output::flush`].
-    pub fn abandon(self, out: &mut Output) -> io::Result<()> {
-        out.abandon()
+    /// Those of the sink.
+    pub fn finish(self, out: &mut impl Sink) -> io::Result<()> {
+        out.faint(false)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::{OutputOptions, Printer, PrinterOptions, TerminalState};
 
-    fn rendered(terminal: bool, options: RenderOptions, events: &[Event<'_>]) -> String {
-        let state = TerminalState { stdout: terminal, ..TerminalState::default() };
-        let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), state);
-        let mut output = printer.output(OutputOptions::default());
-        let mut renderer = Renderer::new(options);
-        for event in events {
-            renderer.event(event, &mut output).unwrap();
+    /// What was written, with `<` and `>` around what steps back.
+    #[derive(Default)]
+    struct Written {
+        text: String,
+        faint: bool,
+    }
+
+    impl Sink for Written {
+        fn text(&mut self, text: &str) -> io::Result<()> {
+            self.text.push_str(text);
+            Ok(())
         }
-        renderer.finish(&mut output).unwrap();
-        drop(output);
-        out.text()
+
+        fn faint(&mut self, on: bool) -> io::Result<()> {
+            if self.faint != on {
+                self.faint = on;
+                self.text.push(if on { '<' } else { '>' });
+            }
+            Ok(())
+        }
+    }
+
+    fn rendered(options: RenderOptions, events: &[Event<'_>]) -> String {
+        let (mut written, mut renderer) = (Written::default(), Renderer::new(options));
+        for event in events {
+            renderer.event(event, &mut written).unwrap();
+        }
+        renderer.finish(&mut written).unwrap();
+        written.text
     }
 
     fn think(text: &str) -> Event<'_> {
@@ -125,31 +145,21 @@ mod tests {
     fn frames_thinking() {
         let events = [think("Let me"), say(""), think(" see"), say("Yes"), say(".")];
         let shown = RenderOptions::default();
-        assert_eq!(rendered(false, shown, &events), "Thinking...\nLet me see\n...done thinking.\n\nYes.\n\n");
-        assert_eq!(
-            rendered(true, shown, &events),
-            "\x1b[2mThinking...\nLet me see\n...done thinking.\n\n\x1b[0mYes.\n\n"
-        );
-        assert_eq!(rendered(false, RenderOptions { hide_thinking: true }, &events), "Yes.\n\n");
+        assert_eq!(rendered(shown, &events), "<Thinking...\nLet me see\n...done thinking.\n\n>Yes.");
+        assert_eq!(rendered(RenderOptions { hide_thinking: true }, &events), "Yes.");
     }
 
     #[test]
     fn thinking_that_ends_its_line_or_has_no_answer() {
         let shown = RenderOptions::default();
-        assert_eq!(rendered(false, shown, &[think("a\n"), say("b")]), "Thinking...\na\n...done thinking.\n\nb\n\n");
-        assert_eq!(rendered(false, shown, &[think("a")]), "Thinking...\na\n\n");
-        assert_eq!(rendered(true, shown, &[think("a")]), "\x1b[2mThinking...\na\x1b[0m\n\n");
+        assert_eq!(rendered(shown, &[think("a\n"), say("b")]), "<Thinking...\na\n...done thinking.\n\n>b");
+        assert_eq!(rendered(shown, &[think("a")]), "<Thinking...\na>");
     }
 
     #[test]
-    fn an_interrupted_answer_keeps_what_was_printed() {
-        let state = TerminalState { stdout: true, ..TerminalState::default() };
-        let (printer, out, _) = Printer::in_memory(PrinterOptions::default(), state);
-        let mut output = printer.output(OutputOptions::default());
-        let mut renderer = Renderer::new(RenderOptions::default());
-        renderer.event(&say("half an"), &mut output).unwrap();
-        renderer.abandon(&mut output).unwrap();
-        drop(output);
-        assert_eq!(out.text(), "half an\n");
+    fn a_tool_call_is_told_and_the_answer_goes_on() {
+        let call = Event::ToolCall { name: "f".into(), arguments: "{}".into() };
+        let shown = rendered(RenderOptions::default(), &[call, say("b")]);
+        assert_eq!(shown, "<[call of a function that is not offered here: f {}]\n>b");
     }
 }

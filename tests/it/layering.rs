@@ -18,7 +18,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "ui",
         &["address", "api", "app", "chat", "cli", "commands", "disk", "env", "exit", "identity", "profile", "vault"],
     ),
-    ("chat", &["api", "app", "cli", "commands", "disk", "env", "exit", "profile", "vault"]),
+    ("chat", &["api", "app", "cli", "commands", "disk", "env", "exit", "profile", "ui", "vault"]),
     ("vault", &["api", "app", "chat", "cli", "commands", "env", "exit", "identity", "profile", "ui"]),
     ("profile", &["api", "app", "chat", "cli", "commands", "env", "exit", "ui"]),
     ("api", &["app", "chat", "cli", "commands", "disk", "env", "exit", "profile", "ui", "vault"]),

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::api::{ApiError, Batch, Chunk, LineStream};
 use crate::app::App;
-use crate::chat::{Event, RenderOptions, Renderer, Timings};
+use crate::chat::{Event, RenderOptions, Renderer, Sink, Timings};
 use crate::cli::{OutputFormat, RunArgs};
 use crate::exit::Exit;
-use crate::ui::{Output, OutputOptions, Spinner};
+use crate::ui::{Output, OutputOptions, Spinner, Tone};
 
 /// Shows the answer. What came before an error stays on the screen.
 pub async fn show(app: &App, args: &RunArgs, stream: LineStream, spinner: Spinner) -> anyhow::Result<Exit> {
@@ -21,7 +21,8 @@ pub async fn show(app: &App, args: &RunArgs, stream: LineStream, spinner: Spinne
 }
 
 async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinner) -> anyhow::Result<Exit> {
-    let mut output = app.printer.output(OutputOptions { raw: args.raw, no_word_wrap: args.nowordwrap });
+    let output = app.printer.output(OutputOptions { raw: args.raw, no_word_wrap: args.nowordwrap });
+    let mut shown = Shown(output);
     let mut renderer = Renderer::new(RenderOptions { hide_thinking: args.hidethinking });
     let mut spinner = Some(spinner);
     let host = stream.host().to_owned();
@@ -34,8 +35,8 @@ async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinn
         if let Some(spinner) = spinner.take() {
             spinner.clear();
         }
-        match render(&mut renderer, &mut output, &batch, &host)? {
-            Step::More => output.flush()?,
+        match render(&mut renderer, &mut shown, &batch, &host)? {
+            Step::More => shown.0.flush()?,
             Step::Done(timings) => break Ok(timings),
             Step::Failed(error) => break Err(error),
         }
@@ -43,7 +44,8 @@ async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinn
     drop(spinner);
     match ended {
         Ok(timings) => {
-            renderer.finish(&mut output)?;
+            renderer.finish(&mut shown)?;
+            shown.end()?;
             if app.global.verbose > 0 {
                 app.printer.report(&timings.report());
             }
@@ -51,9 +53,31 @@ async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinn
         }
         Err(error) => {
             // That the rest cannot be shown matters less than why there is no more.
-            let _ = renderer.abandon(&mut output);
+            let _ = shown.0.abandon();
             Err(error.into())
         }
+    }
+}
+
+/// The answer on standard output.
+struct Shown(Output);
+
+impl Sink for Shown {
+    fn text(&mut self, text: &str) -> std::io::Result<()> {
+        self.0.write(text)
+    }
+
+    fn faint(&mut self, on: bool) -> std::io::Result<()> {
+        self.0.tone(if on { Tone::Faint } else { Tone::Plain })
+    }
+}
+
+impl Shown {
+    /// The two newlines that stock Ollama prints after an answer; a character that was cut off belongs in front of them.
+    fn end(&mut self) -> std::io::Result<()> {
+        self.0.finish()?;
+        self.0.write("\n\n")?;
+        self.0.flush()
     }
 }
 
@@ -63,7 +87,7 @@ enum Step {
     Failed(ApiError),
 }
 
-fn render(renderer: &mut Renderer, output: &mut Output, batch: &Batch, host: &str) -> std::io::Result<Step> {
+fn render(renderer: &mut Renderer, output: &mut Shown, batch: &Batch, host: &str) -> std::io::Result<Step> {
     for line in batch.lines() {
         let chunk = match Chunk::parse(line) {
             Ok(chunk) => chunk,
