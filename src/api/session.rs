@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Version};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -170,6 +170,10 @@ impl Request<'_, '_> {
         let client = session.transport.client(&session.base)?;
         let (url, authorization) = self.authenticate()?;
         let mut request = client.request(self.method.clone(), url).version(version).header(ACCEPT, self.accept);
+        if version == Version::HTTP_10 {
+            // Its server closes the connection behind the answer; without this it could be taken for the next request.
+            request = request.header(CONNECTION, "close");
+        }
         if let Some(body) = &self.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         } else if self.method == Method::POST {
