@@ -99,7 +99,7 @@ fn not_parsed(error: &clap::Error, json: bool) -> Exit {
     if json && !wanted {
         let env = Env::default();
         let text = error.render().to_string();
-        let message = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
+        let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         let problem = Problem::new(Exit::Usage, message).hint("see: ollama-auth --help");
         report(app::printer(&GlobalArgs::default(), true, &env).ok(), &problem);

@@ -29,17 +29,34 @@ pub enum Me {
     },
 }
 
-/// Proof that a host keeps accounts: it refused a stranger without a credential and a stranger's signature, each in the
-/// words of the protocol. Only [`Session::host_kind`] makes one, and the request that it allows uses it up, so that the
-/// proof is always fresh.
+/// Proof that a host keeps accounts and that ours is among them: it refused a stranger without a credential and a stranger's
+/// signature, each in the words of the protocol, and accepted this session. Only [`Session::standing`] makes one, and the
+/// request that it allows uses it up, so that the proof is always fresh.
 #[derive(Debug)]
 pub struct AccountHost(());
+
+/// How a session stands with its host.
+#[derive(Debug)]
+pub enum Standing {
+    /// The host keeps accounts and accepts the credential.
+    Accepted(AccountHost),
+    /// The host keeps accounts and says that it does not know the credential.
+    Unknown,
+    /// It refused the credential, but perhaps for another reason than not knowing it: a clock that is off, or cannot be
+    /// compared; words that are not the protocol's.
+    Doubtful(ApiError),
+    /// It keeps no accounts.
+    NoAccounts(HostKind),
+}
+
+/// A clock that is off by more seconds than this may be why a signature was refused. What ollama.com tolerates is unverified.
+const SURE: i64 = 10;
 
 /// What kind of host answers.
 #[derive(Debug)]
 pub enum HostKind {
     /// It refuses strangers: ollama.com, or a gateway.
-    AccountHost(AccountHost),
+    AccountHost,
     /// A stock Ollama server, which speaks for its own key.
     StockServer,
     /// Something else, and how it answered.
@@ -121,7 +138,7 @@ impl Session<'_> {
             Err(error) => return Err(error),
         }
         if self.base().is_ollama_com() {
-            return Ok(HostKind::AccountHost(AccountHost(())));
+            return Ok(HostKind::AccountHost);
         }
         self.ask_as_a_stranger().await
     }
@@ -139,20 +156,43 @@ impl Session<'_> {
             {
                 HostKind::StockServer
             }
-            Me::SignedOut { .. } => HostKind::AccountHost(AccountHost(())),
+            Me::SignedOut { .. } => HostKind::AccountHost,
         })
     }
 
-    /// `DELETE /api/user/keys/<encoded key>`: disconnects a device.
+    /// How this session stands with its host: what it is, and whether it accepts the credential.
     ///
     /// # Errors
-    /// No answer, a refusal, and a 401 or 404 that may have another reason than the key: a wrong clock, something in
-    /// between that does not speak the protocol.
+    /// As for [`Session::host_kind`], and every refusal but a 401.
+    pub async fn standing(&self) -> Result<Standing, ApiError> {
+        match self.host_kind().await? {
+            HostKind::AccountHost => {}
+            other => return Ok(Standing::NoAccounts(other)),
+        }
+        match self.request(Method::POST, "/api/me").harmless().send().await {
+            Ok(response) => {
+                let answer = json::<Map<String, Value>>(response, &self.base().to_string(), Bounds::ACCOUNT).await?;
+                let known = !Account::from_object(&answer).is_empty();
+                Ok(if known { Standing::Accepted(AccountHost(())) } else { Standing::Unknown })
+            }
+            Err(ApiError::Unauthorized { recognised: true, clock_offset: Some(offset), .. })
+                if offset.abs() <= SURE =>
+            {
+                Ok(Standing::Unknown)
+            }
+            Err(error @ ApiError::Unauthorized { .. }) => Ok(Standing::Doubtful(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `DELETE /api/user/keys/<encoded key>`: disconnects a device. Sent once: another try takes another proof.
+    ///
+    /// # Errors
+    /// No answer, a refusal, and a 404 that does not speak the protocol.
     pub async fn disconnect_device(&self, _proof: AccountHost, key: &PublicKey) -> Result<Disconnect, ApiError> {
         let path = format!("/api/user/keys/{}", key.encoded());
-        match self.request(Method::DELETE, &path).harmless().send().await {
+        match self.request(Method::DELETE, &path).send().await {
             Ok(_) => Ok(Disconnect::Done),
-            Err(ApiError::Unauthorized { skew: None, recognised: true, .. }) => Ok(Disconnect::Unknown),
             Err(ApiError::NotFound { recognised: true, .. }) => Ok(Disconnect::Unknown),
             Err(error) => Err(error),
         }
@@ -183,11 +223,10 @@ impl Session<'_> {
         let path = if self.base().is_ollama_com() { "/api/balance" } else { "/api/tags" };
         let stranger = self.unsigned();
         let asked = match stranger.request(Method::POST, "/api/me").harmless().send().await {
-            Ok(_) => false,
             Err(ApiError::Unauthorized { signin_url, .. }) => signin_url.is_none_or(|link| key_in(&link).is_none()),
-            Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. } | ApiError::Status { .. }) => true,
-            Err(ApiError::TryLater { status: 503, .. }) => true,
-            Err(error) => return Err(error),
+            Err(error @ (ApiError::Unreachable { .. } | ApiError::Redirect { .. })) => return Err(error),
+            // No refusal for want of a credential: nothing that would call for the key.
+            _ => false,
         };
         if asked && let Ok(Me::SignedIn(account)) = self.me().await {
             return Ok(KeyCheck::Accepted(Some(account)));

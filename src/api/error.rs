@@ -57,12 +57,14 @@ pub enum ApiError {
         signin_url: Option<String>,
         /// Whether the request carried a credential at all.
         had_credential: bool,
-        /// The version of the gateway that answered, where it was one of ours.
-        gateway: Option<String>,
+        /// A gateway of ours answered.
+        from_gateway: bool,
         /// The whole body came and is an error as Ollama words it: it can be taken at its word.
         recognised: bool,
         /// Seconds by which this machine's clock is ahead of the host's (negative: behind), when that is more than a minute.
         skew: Option<i64>,
+        /// The same in any size; `None` when the host did not send its time.
+        clock_offset: Option<i64>,
     },
     /// 403.
     #[error("{host} does not allow this: {message}")]

@@ -15,7 +15,7 @@ mod ndjson;
 mod session;
 mod transport;
 
-pub use account::{AccountHost, Disconnect, HostKind, KeyCheck, Me};
+pub use account::{Disconnect, HostKind, KeyCheck, Me, Standing};
 pub use credential::{Credential, looks_like_ollama_com_key};
 pub use error::{ApiError, Unreachable};
 pub use events::{Chunk, ProgressChunk};

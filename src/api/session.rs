@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::body::{ErrorBody, error_body, read_limited};
 use super::credential::Credential;
-use super::dates::{retry_after, skew};
+use super::dates::{clock_offset, notable, retry_after};
 use super::error::{ApiError, Unreachable, seconds};
 use super::transport::Transport;
 use crate::address::{BaseUrl, Scheme};
@@ -231,16 +231,24 @@ impl Session<'_> {
             return Err(ApiError::Redirect { host, location });
         }
         let now = (self.now)();
-        let (retry_after, skew) = (retry_after(response.headers(), now), skew(response.headers(), now));
+        let retry_after = retry_after(response.headers(), now);
+        let clock_offset = clock_offset(response.headers(), now);
         let had_credential = self.has_credential();
-        let gateway = header(GATEWAY_HEADER).map(str::to_owned);
+        let from_gateway = header(GATEWAY_HEADER).is_some();
         let (body, complete) = read_limited(response).await;
         let ErrorBody { message, signin_url, recognised } = error_body(&body, status);
         let recognised = recognised && complete;
         Err(match status {
-            StatusCode::UNAUTHORIZED => {
-                ApiError::Unauthorized { host, message, signin_url, had_credential, gateway, recognised, skew }
-            }
+            StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
+                host,
+                message,
+                signin_url,
+                had_credential,
+                from_gateway,
+                recognised,
+                skew: notable(clock_offset),
+                clock_offset,
+            },
             StatusCode::FORBIDDEN => ApiError::Forbidden { host, message, had_credential },
             StatusCode::NOT_FOUND => ApiError::NotFound { host, message, recognised },
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::address::BaseUrl;
-use crate::api::{AccountHost, Credential, HostKind, Session, looks_like_ollama_com_key};
+use crate::api::{Credential, HostKind, Session, looks_like_ollama_com_key};
 use crate::app::App;
 use crate::exit::{Exit, Problem};
 use crate::identity::DeviceKey;
@@ -180,31 +180,33 @@ async fn stored(
     })
 }
 
-/// The proof that a host keeps accounts, without which no device is disconnected there.
+/// Makes sure that a host keeps accounts, before a key of ours is shown to it.
 ///
 /// # Errors
 /// Exit 1 for every other kind of host, with what to do instead.
-pub async fn account_host(session: &Session<'_>) -> anyhow::Result<AccountHost> {
-    let host = session.base();
+pub async fn require_accounts(session: &Session<'_>) -> anyhow::Result<()> {
     match session.host_kind().await? {
-        HostKind::AccountHost(proof) => Ok(proof),
-        HostKind::StockServer => {
-            let message = format!(
-                "{host} is an Ollama server without accounts: it has one key of its own and asks no caller for a credential"
-            );
-            let hint = format!(
-                "to sign in that server: ollama-auth signin --server --host {host}\nto sign in this device to ollama.com: ollama-auth signin --host ollama.com"
-            );
-            Err(Problem::new(Exit::Failed, message).hint(hint).into())
-        }
-        HostKind::Other(how) => {
-            let message = format!("{host} is no host with Ollama accounts: {how}");
-            let hint = format!(
-                "check the address; for a host that takes an API key: ollama-auth signin --with-api-key --host {host}"
-            );
-            Err(Problem::new(Exit::Failed, message).hint(hint).into())
-        }
+        HostKind::AccountHost => Ok(()),
+        other => Err(no_accounts(session, other).into()),
     }
+}
+
+/// What to say of a host that keeps no accounts.
+pub fn no_accounts(session: &Session<'_>, kind: HostKind) -> Problem {
+    let host = session.base();
+    let HostKind::Other(how) = kind else {
+        let message = format!(
+            "{host} is an Ollama server without accounts: it has one key of its own and asks no caller for a credential"
+        );
+        let hint = format!(
+            "to sign in that server: ollama-auth signin --server --host {host}\nto sign in this device to ollama.com: ollama-auth signin --host ollama.com"
+        );
+        return Problem::new(Exit::Failed, message).hint(hint);
+    };
+    let message = format!("{host} is no host with Ollama accounts: {how}");
+    let hint =
+        format!("check the address; for a host that takes an API key: ollama-auth signin --with-api-key --host {host}");
+    Problem::new(Exit::Failed, message).hint(hint)
 }
 
 /// The advice to sign in to a host.

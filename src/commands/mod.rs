@@ -4,6 +4,7 @@ mod completions;
 mod consent;
 mod context;
 mod device;
+mod disconnect;
 mod man;
 mod profile;
 mod run;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::consent;
-use super::context::{Context, KeyTrouble, account_host, device_key};
+use super::context::{Context, KeyTrouble, device_key};
+use super::disconnect;
 use super::signin::server::session_with_server;
 use super::store::{forget_for_good, secrets};
 use crate::api::{Credential, Disconnect, Session};
 use crate::app::App;
 use crate::cli::SignoutArgs;
 use crate::exit::{Exit, Problem};
-use crate::identity::DeviceKey;
 use crate::profile::{Audience, Profile};
 use crate::vault::EntryKind;
 
@@ -81,9 +81,17 @@ async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) 
     let mut outcome = Outcome { profile: name.to_owned(), host: profile.url.to_string(), ..Outcome::default() };
     if profile.device.is_some() {
         consent::ask_about_shared_key(app, args.yes, name, profile).await?;
-        outcome.disconnected = disconnect(app, args, name, profile).await?;
+        outcome.disconnected = disconnect_device(app, args, name, profile).await?;
     }
     let _lock = app.lock_keys()?;
+    let now = app.profiles.load()?.profiles.remove(name);
+    if now.as_ref() != Some(profile) {
+        let message =
+            format!("the profile {name:?} was changed while it was being signed out; what it holds now was left alone");
+        return Err(Problem::new(Exit::Failed, message)
+            .hint("look at it with `ollama-auth profile show`, then try again")
+            .into());
+    }
     if !args.keep_key {
         for (kind, _, store) in secrets(profile) {
             let removed = forget_for_good(app, store, kind, name, profile).await?;
@@ -108,7 +116,7 @@ async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) 
 }
 
 /// `true` when the host no longer takes the key. Every doubt keeps the key here, unless `--force` says otherwise.
-async fn disconnect(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) -> anyhow::Result<bool> {
+async fn disconnect_device(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) -> anyhow::Result<bool> {
     let key = match device_key(app, name, profile).await {
         Ok(key) => Arc::new(key),
         // Nobody can sign the request any more.
@@ -119,7 +127,14 @@ async fn disconnect(app: &App, args: &SignoutArgs, name: &str, profile: &Profile
         }
         Err(trouble) => return Err(trouble.into()),
     };
-    match disconnect_at_host(app, profile, &key).await {
+    let Some(record) = &profile.device else { return Ok(false) };
+    let attempt = async {
+        let credential = Credential::Device(key.clone());
+        let allow = app.global.allow_insecure_http;
+        let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
+        disconnect::all_keys(&session, record, key.public()).await
+    };
+    match attempt.await {
         Ok(Disconnect::Done) => Ok(true),
         Ok(Disconnect::Unknown) => {
             app.printer.note(&format!("{} did not know this device any more.", profile.url));
@@ -139,20 +154,6 @@ async fn disconnect(app: &App, args: &SignoutArgs, name: &str, profile: &Profile
             Err(Problem::new(problem.exit, message).hint(format!("{hint}; {next}")).into())
         }
     }
-}
-
-/// Disconnects the key, and the other one of an unfinished rotation, which may be connected too. A stock server would
-/// disconnect itself: each request needs the proof that this is none.
-async fn disconnect_at_host(app: &App, profile: &Profile, key: &Arc<DeviceKey>) -> anyhow::Result<Disconnect> {
-    let credential = Credential::Device(key.clone());
-    let allow = app.global.allow_insecure_http;
-    let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
-    let device = profile.device.as_ref();
-    let both = device.into_iter().flat_map(|device| std::iter::once(&device.public_key).chain(&device.next));
-    for other in both.filter(|other| *other != key.public()) {
-        session.disconnect_device(account_host(&session).await?, other).await?;
-    }
-    Ok(session.disconnect_device(account_host(&session).await?, key.public()).await?)
 }
 
 fn tell(app: &App, args: &SignoutArgs, profile: &Profile, outcome: &Outcome) {

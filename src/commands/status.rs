@@ -130,7 +130,7 @@ async fn check(app: &App, context: &Context) -> anyhow::Result<Checked> {
             Err(error) => Err(error.into()),
         };
     }
-    if !matches!(session.host_kind().await?, HostKind::AccountHost(_)) {
+    if !matches!(session.host_kind().await?, HostKind::AccountHost) {
         let note = format!("{} keeps no accounts (any more): it ignores this device's key", context.url());
         return Ok(Checked { signed_in: Some(false), account: None, notes: vec![note] });
     }

@@ -34,6 +34,9 @@ pub struct Profile {
     /// The store last chosen for this profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreKind>,
+    /// The store that the secrets are being moved to: while it is set, copies may lie there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving_to: Option<StoreKind>,
     /// This device's key for the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceRecord>,
@@ -62,6 +65,9 @@ pub struct DeviceRecord {
     /// The file that the key was imported from: it is shared with whatever else uses that file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported_from: Option<PathBuf>,
+    /// Keys that this one has replaced and that the host may still accept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<PublicKey>,
     /// The successor of this key while a rotation is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<PublicKey>,
@@ -81,7 +87,7 @@ pub struct ApiKeyRecord {
 impl Profile {
     /// A profile with nothing stored.
     pub fn new(url: BaseUrl) -> Self {
-        Self { url, store: None, device: None, api_key: None, account: None }
+        Self { url, store: None, moving_to: None, device: None, api_key: None, account: None }
     }
 
     /// Whether a credential is stored. A device key that the host has not accepted yet is none.

@@ -190,3 +190,104 @@ fn the_link_is_shown_even_when_quiet_and_as_an_event_in_json() {
     assert!(events[0]["connect_url"].as_str().unwrap().contains("/connect?name="));
     assert_eq!(events.last().unwrap()["error"]["exit_code"], 4);
 }
+
+#[test]
+fn a_host_that_refuses_everybody_is_asked_to_delete_nothing() {
+    let ollama = Ollama::start();
+    ollama.route("POST", "/api/me", |_| Reply::json(401, "{\"error\":\"unauthorized\"}"));
+    for (args, code) in [(&["device", "revoke", "--yes"][..], 0), (&["signout", "--yes"], 0)] {
+        let sandbox = signed_in_at(&ollama.url());
+        sandbox.command(args).run().expect_code(code);
+    }
+    assert_eq!(deletes(&ollama), 0);
+}
+
+#[test]
+fn a_refusal_without_a_date_may_be_a_clock_and_keeps_the_key() {
+    let ollama = Ollama::start();
+    ollama.route("POST", "/api/me", |_| Reply::json(401, "{\"error\":\"unauthorized\"}").header("Date", ""));
+    let sandbox = signed_in_at(&ollama.url());
+    says(&sandbox.command(["signout", "--yes"]).run().expect_code(4), &["the key was left in place"]);
+    sandbox.command(["signout", "--yes", "--force"]).run().expect_code(0);
+}
+
+#[test]
+fn a_key_is_shown_only_after_a_401_asked_for_it() {
+    for status in [404, 405, 500, 503] {
+        let ollama = Ollama::start();
+        ollama.route("POST", "/api/me", move |_| Reply::json(status, "{\"error\":\"account unavailable\"}"));
+        let sandbox = with_store("plaintext");
+        let args = ["signin", "--with-api-key", "--host", &ollama.url()];
+        sandbox.command(args).stdin("a-secret-api-key").run().expect_code(1);
+        assert!(ollama.server().requests().iter().all(|request| request.authorization().is_none()));
+    }
+}
+
+#[test]
+fn a_delete_whose_connection_breaks_is_not_sent_again_on_the_same_proof() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    sign_in(&sandbox, &cloud, &[]);
+    let path = format!("/api/user/keys/{}", cloud.devices()[0].key.encoded);
+    cloud.inject_times(&path, 1, Fault::Drop);
+    says(&sandbox.command(["signout"]).run().expect_code(6), &["the key was left in place"]);
+    assert_eq!(cloud.count("DELETE", &path), 1);
+    sandbox.command(["signout"]).run().expect_code(0);
+}
+
+#[test]
+fn a_key_that_was_signed_out_while_its_approval_was_waited_for_is_not_left_connected() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    cloud.auto_approve(false);
+    let child = sandbox.command(["signin", "--host", &cloud.url(), "--no-browser"]).spawn();
+    let shown = child.wait_stderr(|text| text.contains("Fingerprint"));
+    let link = shown.split_whitespace().find(|word| word.contains("/connect?")).unwrap();
+    let curl = crate::harness::tool("curl");
+    sandbox.program(curl, ["--silent", "--noproxy", "*", link]).run().expect_code(0);
+    sandbox.command(["signout", "--host", &cloud.url()]).run().expect_code(0);
+    let key = cloud.devices()[0].key.clone();
+    cloud.approve(&key.fingerprint);
+    let output = child.finish().expect_code(1);
+    says(&output, &["was removed here while its approval was waited for"]);
+    assert!(!cloud.is_connected(&key.fingerprint));
+}
+
+#[test]
+fn an_old_key_that_could_not_be_disconnected_is_remembered_until_it_is() {
+    for end in [&["signout"][..], &["device", "revoke", "--yes"]] {
+        let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+        sign_in(&sandbox, &cloud, &[]);
+        let old = cloud.devices()[0].key.clone();
+        let path = format!("/api/user/keys/{}", old.encoded);
+        cloud.inject(&path, Fault::Status(500));
+        let child = sandbox.command(["device", "rotate", "--no-browser"]).spawn();
+        let shown = child.wait_stderr(|text| text.contains("New key"));
+        let link = shown.split_whitespace().find(|word| word.contains("/connect?")).unwrap();
+        let curl = crate::harness::tool("curl");
+        sandbox.program(curl, ["--silent", "--noproxy", "*", link]).run().expect_code(0);
+        says(&child.finish().expect_code(1), &["could not be disconnected"]);
+        assert!(cloud.is_connected(&old.fingerprint));
+        cloud.mend();
+        sandbox.command(end).run().expect_code(0);
+        assert!(!cloud.is_connected(&old.fingerprint), "{end:?}");
+        assert!(cloud.devices().iter().all(|device| !cloud.is_connected(&device.key.fingerprint)), "{end:?}");
+    }
+}
+
+#[test]
+fn a_key_that_was_replaced_while_it_was_signed_out_is_left_alone() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    sign_in(&sandbox, &cloud, &[]);
+    let key = key_file(&sandbox, "home/key", "ed25519", "");
+    let gate = crate::harness::http::Gate::new();
+    let held = gate.clone();
+    let path = format!("/api/user/keys/{}", cloud.devices()[0].key.encoded);
+    let hold = crate::harness::http::Expectation::new("DELETE", &path);
+    cloud.server().expect(hold.reply(move |_| Reply::json(200, "null").after(&held)));
+    let child = sandbox.command(["signout"]).spawn();
+    gate.wait_reached();
+    sandbox.command(["device", "import", key.to_str().unwrap(), "--replace"]).run().expect_code(0);
+    gate.open();
+    says(&child.finish().expect_code(1), &["was changed while it was being signed out"]);
+    let devices = sandbox.command(["device", "list", "--json"]).run().expect_code(0).json();
+    assert_eq!(devices["devices"].as_array().unwrap().len(), 1);
+}

@@ -39,6 +39,7 @@ pub async fn run(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
     let store = choose_store(app, context.profile.as_ref()).await?;
     let fallback = Profile::new(context.url().clone());
     let profile = context.profile.as_ref().unwrap_or(&fallback);
+    let _lock = app.lock_keys()?;
     app.vault.put(store, &entry_id(EntryKind::DeviceKey, name, profile), &key.to_openssh(None)?).await?;
     let record = DeviceRecord {
         store,
@@ -46,7 +47,9 @@ pub async fn run(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
         name: args.device_name.unwrap_or_else(machine_name),
         created_at: (app.now)(),
         connected: false,
-        imported_from: Some(std::path::absolute(&file).unwrap_or(file.clone())),
+        // A pipe is nobody's place to keep a key.
+        imported_from: file.is_file().then(|| std::path::absolute(&file).unwrap_or(file.clone())),
+        retired: Vec::new(),
         next: None,
     };
     let old = app.profiles.update(|profiles| {

@@ -6,7 +6,8 @@ use crate::api::{Credential, Disconnect, Me, Session};
 use crate::app::App;
 use crate::cli::DeviceRevoke;
 use crate::commands::consent;
-use crate::commands::context::{Context, account_host, device_key, sign_in};
+use crate::commands::context::{Context, device_key, require_accounts, sign_in};
+use crate::commands::disconnect;
 use crate::commands::store::{forget_for_good, secrets};
 use crate::exit::{Exit, Problem};
 use crate::identity::PublicKey;
@@ -37,9 +38,14 @@ pub async fn run(app: &App, args: DeviceRevoke) -> anyhow::Result<Exit> {
         consent::ask(app, args.yes, &format!("this would disconnect {what}"), &format!("Disconnect {what}?")).await?;
     }
     let session = context.session_with(app, Credential::Device(Arc::new(own)))?;
-    let known = disconnect(&session, &key, is_own).await? == Disconnect::Done;
-    if is_own {
-        let _lock = app.lock_keys()?;
+    let Some(record) = profile.device.as_ref().filter(|_| is_own) else {
+        let known = other(&session, &key).await? == Disconnect::Done;
+        return report(app, &context, &key, known);
+    };
+    let known = disconnect::all_keys(&session, record, &key).await? == Disconnect::Done;
+    let _lock = app.lock_keys()?;
+    let now = app.profiles.load()?.profiles.remove(name);
+    if now.as_ref().and_then(|profile| profile.device.as_ref()) == Some(record) {
         for (kind, _, store) in secrets(profile).into_iter().filter(|(kind, ..)| *kind == EntryKind::DeviceKey) {
             forget_for_good(app, store, kind, name, profile).await?;
         }
@@ -50,6 +56,10 @@ pub async fn run(app: &App, args: DeviceRevoke) -> anyhow::Result<Exit> {
             }
         })?;
     }
+    report(app, &context, &key, known)
+}
+
+fn report(app: &App, context: &Context, key: &PublicKey, known: bool) -> anyhow::Result<Exit> {
     let host = context.url();
     if known {
         app.printer.success(&format!("Disconnected {} from {host}", key.fingerprint()));
@@ -85,14 +95,13 @@ fn find(profiles: &Profiles, text: &str) -> anyhow::Result<PublicKey> {
     })
 }
 
-/// Asked of a host that refuses strangers and accepts us; a stock server would disconnect itself.
-async fn disconnect(session: &Session<'_>, key: &PublicKey, is_own: bool) -> anyhow::Result<Disconnect> {
-    let proof = account_host(session).await?;
-    // Our own key may be what is not known: then the request itself says so.
-    if !is_own && !matches!(session.me().await?, Me::SignedIn(_)) {
+/// Another device than this one can only be disconnected by a device that the host knows.
+async fn other(session: &Session<'_>, key: &PublicKey) -> anyhow::Result<Disconnect> {
+    if let Me::SignedOut { .. } = session.me().await? {
+        require_accounts(session).await?;
         let host = session.base();
         let message = format!("{host} does not know this device, so it cannot disconnect another");
         return Err(Problem::new(Exit::SignIn, message).hint(sign_in(host)).into());
     }
-    Ok(session.disconnect_device(proof, key).await?)
+    disconnect::one(session, key).await
 }

@@ -8,7 +8,8 @@ use crate::api::{Credential, Me, Session};
 use crate::app::App;
 use crate::cli::DeviceRotate;
 use crate::commands::consent;
-use crate::commands::context::{account_host, device_key, sign_in};
+use crate::commands::context::{device_key, require_accounts, sign_in};
+use crate::commands::disconnect;
 use crate::commands::signin::{Link, Poll};
 use crate::exit::{Exit, Problem};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
@@ -22,10 +23,9 @@ const RESUMED: &str = "Going on with the rotation that was interrupted.";
 pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
     let (name, profile, record) = with_device(app)?;
     let held = Arc::new(device_key(app, &name, &profile).await?);
-    let old = &record.public_key;
     consent::ask_about_shared_key(app, args.yes, &name, &profile).await?;
     let session = open(app, &profile, &held)?;
-    account_host(&session).await?;
+    require_accounts(&session).await?;
     if !matches!(session.me().await?, Me::SignedIn(_)) {
         let message = format!("{} does not know this device's key, so there is nothing to rotate", profile.url);
         return Err(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url)).into());
@@ -35,48 +35,69 @@ pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
         app.printer.note(RESUMED);
         held.clone()
     } else {
-        Arc::new(successor(app, &name, &profile, &record).await?)
+        Arc::new(successor(app, &name, &profile).await?)
     };
     let account = match approve(app, &args, &profile, &record, &new).await {
         Ok(account) => account,
         Err(error) => {
             // A key that the host refused would be refused for ever: the next rotation makes another.
             if Problem::of(&error).exit == Exit::Forbidden {
-                forget_successor(app, &name, &profile, &record).await?;
+                forget_successor(app, &name, &profile, new.public()).await?;
             }
             return Err(error);
         }
     };
-    take_into_use(app, &name, &profile, &record, &new).await?;
+    let session = open(app, &profile, &new)?;
+    if !take_into_use(app, &name, &profile, &record, &new).await? {
+        disconnect::one(&session, new.public()).await?;
+        let message =
+            "the device key was changed here while the approval was waited for; the new key was disconnected again";
+        return Err(Problem::new(Exit::Failed, message).hint("look at it with `ollama-auth device show`").into());
+    }
     let host = &profile.url;
     let fingerprint = new.public().fingerprint();
     app.printer.success(&format!("The new key {fingerprint} is in use at {host} as {}", account.label()));
-    let disconnected = match retire(&open(app, &profile, &new)?, old).await {
-        Ok(()) => {
-            app.printer.success(&format!("The old key {} is disconnected", old.fingerprint()));
-            true
-        }
-        Err(error) => {
-            app.printer.warn(&format!("the old key {} could not be disconnected: {error:#}", old.fingerprint()));
-            app.printer.hint(&format!("try again: ollama-auth device revoke {} --yes", old.encoded()));
-            false
-        }
-    };
+    let disconnected = retire_all(app, &name, &session).await?;
+    let old = &record.public_key;
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({
             "host": host,
             "new": new.public().fingerprint(),
             "old": old.fingerprint(),
+            "old_encoded": old.encoded(),
             "old_disconnected": disconnected,
         }))?;
     }
     Ok(if disconnected { Exit::Done } else { Exit::Failed })
 }
 
-/// The approval may have taken minutes, so what answers there is asked again.
-async fn retire(session: &Session<'_>, old: &PublicKey) -> anyhow::Result<()> {
-    session.disconnect_device(account_host(session).await?, old).await?;
-    Ok(())
+/// Disconnects the keys that rotations have replaced, this one's and any that an earlier one could not. They stay on record
+/// until the host has let them go. `false` when one is left.
+async fn retire_all(app: &App, name: &str, session: &Session<'_>) -> anyhow::Result<bool> {
+    let profiles = app.profiles.load()?;
+    let record = profiles.profiles.get(name).and_then(|profile| profile.device.as_ref());
+    let mut all = true;
+    for old in record.map(|record| record.retired.clone()).unwrap_or_default() {
+        let fingerprint = old.fingerprint();
+        match disconnect::one(session, &old).await {
+            Ok(_) => {
+                app.profiles.update(|profiles| {
+                    if let Some(device) = profiles.profiles.get_mut(name).and_then(|profile| profile.device.as_mut()) {
+                        device.retired.retain(|key| *key != old);
+                    }
+                })?;
+                app.printer.success(&format!("The old key {fingerprint} is disconnected"));
+            }
+            Err(error) => {
+                all = false;
+                app.printer.warn(&format!(
+                    "the old key {fingerprint} could not be disconnected: {error:#}; try again: ollama-auth device revoke {} --yes",
+                    old.encoded()
+                ));
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn open<'a>(app: &'a App, profile: &Profile, key: &Arc<DeviceKey>) -> anyhow::Result<Session<'a>> {
@@ -84,9 +105,15 @@ fn open<'a>(app: &'a App, profile: &Profile, key: &Arc<DeviceKey>) -> anyhow::Re
     Ok(Session::new(&app.transport, profile.url.clone(), credential, app.global.allow_insecure_http, app.now)?)
 }
 
-/// The key that an interrupted rotation left, or a new one; stored before anybody hears of it.
-async fn successor(app: &App, name: &str, profile: &Profile, record: &DeviceRecord) -> anyhow::Result<DeviceKey> {
+/// The key that an interrupted rotation, or one that runs beside this, has made; else a new one. It is stored before anybody
+/// hears of it.
+async fn successor(app: &App, name: &str, profile: &Profile) -> anyhow::Result<DeviceKey> {
     let _lock = app.lock_keys()?;
+    let profiles = app.profiles.load()?;
+    let now = profiles.profiles.get(name).and_then(|profile| profile.device.as_ref());
+    let Some(record) = now else {
+        return Err(Problem::new(Exit::Failed, "the device key was removed here in the meantime").into());
+    };
     let id = entry_id(EntryKind::NextDeviceKey, name, profile);
     if let Some(pem) = app.vault.get(record.store, &id).await? {
         let key = DeviceKey::from_openssh(secrecy::ExposeSecret::expose_secret(&pem), None)?;
@@ -105,8 +132,13 @@ async fn successor(app: &App, name: &str, profile: &Profile, record: &DeviceReco
     Ok(key)
 }
 
-async fn forget_successor(app: &App, name: &str, profile: &Profile, record: &DeviceRecord) -> anyhow::Result<()> {
+async fn forget_successor(app: &App, name: &str, profile: &Profile, refused: &PublicKey) -> anyhow::Result<()> {
     let _lock = app.lock_keys()?;
+    let profiles = app.profiles.load()?;
+    let now = profiles.profiles.get(name).and_then(|profile| profile.device.as_ref());
+    let Some(record) = now.filter(|record| record.next.as_ref() == Some(refused)) else {
+        return Ok(());
+    };
     app.vault.delete(record.store, &entry_id(EntryKind::NextDeviceKey, name, profile)).await?;
     app.profiles.update(|profiles| {
         if let Some(device) = profiles.profiles.get_mut(name).and_then(|profile| profile.device.as_mut()) {
@@ -137,27 +169,38 @@ async fn approve(
 }
 
 /// The new key takes the old one's place, in the store first. Between the two writes the store holds the successor that the
-/// record names as such, and running the command again finishes the work.
+/// record names as such, and running the command again finishes the work. `false`, and nothing done, when the key that was to be
+/// replaced is not this device's any more.
 async fn take_into_use(
     app: &App,
     name: &str,
     profile: &Profile,
-    record: &DeviceRecord,
+    before: &DeviceRecord,
     new: &Arc<DeviceKey>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let _lock = app.lock_keys()?;
+    let profiles = app.profiles.load()?;
+    let now = profiles.profiles.get(name).and_then(|profile| profile.device.as_ref());
+    let Some(record) = now else { return Ok(false) };
+    // A rotation beside this one has finished with the same successor.
+    if record.public_key == *new.public() {
+        return Ok(true);
+    }
+    if record.public_key != before.public_key || record.next.as_ref() != Some(new.public()) {
+        return Ok(false);
+    }
     let id = entry_id(EntryKind::DeviceKey, name, profile);
     app.vault.put(record.store, &id, &new.to_openssh(None)?).await?;
-    let now = (app.now)();
+    let created_at = (app.now)();
     app.profiles.update(|profiles| {
         if let Some(device) = profiles.profiles.get_mut(name).and_then(|profile| profile.device.as_mut()) {
-            device.public_key = new.public().clone();
-            device.created_at = now;
+            device.retired.push(std::mem::replace(&mut device.public_key, new.public().clone()));
+            device.created_at = created_at;
             device.connected = true;
             device.imported_from = None;
             device.next = None;
         }
     })?;
     app.vault.delete(record.store, &entry_id(EntryKind::NextDeviceKey, name, profile)).await?;
-    Ok(())
+    Ok(true)
 }

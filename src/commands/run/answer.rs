@@ -119,6 +119,10 @@ fn cut(host: &str) -> ApiError {
 }
 
 fn not_json(host: &str, error: &serde_json::Error) -> ApiError {
+    // Half a line is the end of a stream that was cut.
+    if error.is_eof() {
+        return ApiError::Cut { host: host.to_owned(), reason: "it ended in the middle of a line".to_owned() };
+    }
     ApiError::Protocol { host: host.to_owned(), reason: format!("a line that is no JSON: {error}") }
 }
 

@@ -139,7 +139,7 @@ impl Work<'_> {
                 Problem::new(Exit::NotFound, message).hint(hint).into()
             }
             // A local server passes on what ollama.com thinks of the *server's* key (PROTOCOL: "Traps").
-            ApiError::Unauthorized { message, had_credential: false, gateway: None, .. }
+            ApiError::Unauthorized { message, had_credential: false, from_gateway: false, .. }
                 if self.model.is_cloud() && !host.is_ollama_com() =>
             {
                 let message = format!(

@@ -37,6 +37,7 @@ pub async fn run(app: &App) -> anyhow::Result<Exit> {
     let fallback = Profile::new(context.url().clone());
     let profile = context.profile.as_ref().unwrap_or(&fallback);
     let id = entry_id(EntryKind::ApiKey, &context.target.profile, profile);
+    let _lock = app.lock_keys()?;
     app.vault.put(store, &id, &key).await?;
     let record = ApiKeyRecord { store, hint: last_four(&key), added_at: (app.now)() };
     let old = app.profiles.update(|profiles| {

@@ -9,7 +9,8 @@ use super::{Link, Poll, Report};
 use crate::api::{Credential, Me, Session};
 use crate::app::App;
 use crate::cli::SigninArgs;
-use crate::commands::context::{Context, KeyTrouble, account_host, device_key};
+use crate::commands::context::{Context, KeyTrouble, device_key, require_accounts};
+use crate::commands::disconnect;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem, clock_hint};
 use crate::identity::{Account, ConnectUrl, DeviceKey, PublicKey};
@@ -21,7 +22,7 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
     // Refused over plain http before a key is made for it.
     Session::may_carry_credential(context.url(), app.global.allow_insecure_http)?;
-    account_host(&context.session_with(app, Credential::None)?).await?;
+    require_accounts(&context.session_with(app, Credential::None)?).await?;
 
     let Device { key, record, fresh } = find_or_make(app, &context, args.device_name.as_deref()).await?;
     let session = context.session_with(app, Credential::Device(key.clone()))?;
@@ -44,7 +45,7 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
             return Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into());
         }
         Me::SignedIn(account) => {
-            finish(app, &context, key.public(), &account)?;
+            finish(app, &context, &session, key.public(), &account).await?;
             app.printer.success(&format!("Already signed in to {host} as {}", account.label()));
             report(true, true, Some(&account)).print(app)?;
             return Ok(Exit::Done);
@@ -78,7 +79,7 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
         resume: "run `ollama-auth signin` again: the key is kept, and a link that was approved in the meantime counts",
     };
     let approval = poll.until_approved(app, async || session.me().await).await?;
-    finish(app, &context, key.public(), &approval.account)?;
+    finish(app, &context, &session, key.public(), &approval.account).await?;
     app.printer.success(&format!("Signed in to {host} as {}", approval.account.label()));
     app.printer.note(&format!("The key rests in the {} store.", record.store));
     if context.source == CredentialSource::ProfileKey {
@@ -126,6 +127,7 @@ async fn find_or_make(app: &App, context: &Context, name: Option<&str>) -> anyho
         created_at: (app.now)(),
         connected: false,
         imported_from: None,
+        retired: Vec::new(),
         next: None,
     };
     app.profiles.update(|profiles| {
@@ -191,18 +193,34 @@ fn compare_link(host: &str, ours: &str, offered: Option<String>) -> anyhow::Resu
     Err(Problem::new(Exit::Failed, message).hint(hint).into())
 }
 
-/// Records the success: the profile is connected, and from now on the current one. If another run has put another key in
-/// its place in the meantime, that one is not said to be connected.
-fn finish(app: &App, context: &Context, key: &PublicKey, account: &Account) -> anyhow::Result<()> {
-    app.profiles.update(|profiles| {
-        let profile = profiles.entry(&context.target.profile, context.url());
-        profile.account = Some(account.clone());
-        if let Some(device) = profile.device.as_mut().filter(|device| device.public_key == *key) {
-            device.connected = true;
+/// Records the success: the profile is connected, and from now on the current one. If the key was removed or replaced here
+/// while the approval was waited for, it is disconnected again: nobody would find it any more.
+async fn finish(
+    app: &App,
+    context: &Context,
+    session: &Session<'_>,
+    key: &PublicKey,
+    account: &Account,
+) -> anyhow::Result<()> {
+    let lock = app.lock_keys()?;
+    let recorded = app.profiles.update(|profiles| {
+        let Some(profile) = profiles.profiles.get_mut(&context.target.profile) else { return false };
+        let Some(device) = profile.device.as_mut() else { return false };
+        if device.public_key != *key && device.next.as_ref() != Some(key) {
+            return false;
         }
+        device.connected = true;
+        profile.account = Some(account.clone());
         profiles.current = Some(context.target.profile.clone());
+        true
     })?;
-    Ok(())
+    drop(lock);
+    if recorded {
+        return Ok(());
+    }
+    disconnect::one(session, key).await?;
+    let message = "the key was removed here while its approval was waited for, so it was disconnected again";
+    Err(Problem::new(Exit::Failed, message).hint("run `ollama-auth signin` again").into())
 }
 
 /// This machine's name, under which the host will show the device.

@@ -9,6 +9,7 @@ use super::show::{entries, forget, secrets};
 use crate::app::App;
 use crate::cli::StoreMove;
 use crate::commands::context::Context;
+use crate::disk::DiskError;
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, Profile, entry_id};
 use crate::vault::{EntryKind, StoreKind, VaultError};
@@ -32,6 +33,7 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
     };
     let mut moved = Vec::new();
     app.vault.probe(to).await?;
+    let _lock = app.lock_keys()?;
     for name in names {
         let Some(profile) = profiles.profiles.get(&name) else {
             return Err(Problem::new(Exit::NotFound, format!("there is no profile named {name:?}")).into());
@@ -47,6 +49,7 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
         app.profiles.update(|profiles| {
             if let Some(profile) = profiles.profiles.get_mut(&name) {
                 profile.store = Some(to);
+                profile.moving_to = None;
             }
         })?;
     }
@@ -63,6 +66,15 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
         app.printer.success(&format!("{}: {what} moved from the {} store to the {to} store", each.profile, each.from));
     }
     Ok(Exit::Done)
+}
+
+/// On record before the first copy is made, so that a sign-out finds copies that a killed move has left.
+fn set_destination(app: &App, name: &str, to: StoreKind) -> Result<(), DiskError> {
+    app.profiles.update(|profiles| {
+        if let Some(profile) = profiles.profiles.get_mut(name) {
+            profile.moving_to = Some(to);
+        }
+    })
 }
 
 async fn transfer(
@@ -83,6 +95,7 @@ async fn transfer(
             let message = format!("{id} is not in the {from} store any more");
             return Err(Problem::new(Exit::NotFound, message).hint("sign in again, or remove the profile").into());
         };
+        set_destination(app, name, to)?;
         app.vault.put(to, &entry, &secret).await?;
         let back = app.vault.get(to, &entry).await?;
         if back.as_ref().map(ExposeSecret::expose_secret) != Some(secret.expose_secret()) {

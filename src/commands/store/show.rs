@@ -82,7 +82,7 @@ pub fn secrets(profile: &Profile) -> Vec<(EntryKind, &'static str, StoreKind)> {
     device.chain(key).collect()
 }
 
-/// As [`forget`], and from the plaintext file too, where a move that was cut short may have left a copy.
+/// As [`forget`], and from wherever a move that was cut short may have left a copy: the store it went to, the plaintext file.
 ///
 /// # Errors
 /// Those of the stores.
@@ -94,8 +94,8 @@ pub async fn forget_for_good(
     profile: &Profile,
 ) -> Result<bool, VaultError> {
     let found = forget(app, store, kind, name, profile).await?;
-    if store != StoreKind::Plaintext {
-        forget(app, StoreKind::Plaintext, kind, name, profile).await?;
+    for other in profile.moving_to.into_iter().chain([StoreKind::Plaintext]).filter(|other| *other != store) {
+        forget(app, other, kind, name, profile).await?;
     }
     Ok(found)
 }
