@@ -219,3 +219,13 @@ fn a_damaged_profiles_file_is_set_aside_and_reported() {
     assert_eq!(std::fs::read_to_string(path.with_file_name("profiles.json.broken-1")).unwrap(), "{\"version\":1,\"pro");
     run_at(&sandbox, &ollama.url(), &[]).expect_code(0);
 }
+
+#[test]
+fn the_time_limit_holds_for_a_pipe_that_nobody_closes() {
+    let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
+    let script = format!("{} run tiny hi --timeout 300ms < fifo", crate::harness::cmd::PROGRAM);
+    let script = format!("{} fifo; exec 9<>fifo; {script}", crate::harness::tool("mkfifo").display());
+    let output = sandbox.program("/bin/bash", ["-c", &script]).env("OLLAMA_HOST", ollama.url()).run().expect_code(2);
+    says(&output, &["standard input did not end", "</dev/null"]);
+    assert!(ollama.server().requests().is_empty());
+}

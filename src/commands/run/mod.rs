@@ -23,7 +23,7 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
     let model = ModelName::parse(&args.model)
         .map_err(|error| Problem::new(Exit::Usage, format!("the model {:?}: {error}", args.model)))?;
     let typed = args.prompt.join(" ");
-    let piped = read_piped(app, !typed.is_empty()).await?;
+    let piped = read_piped(app, &args).await?;
     if typed.is_empty() && piped.is_none() && app.printer.stdout_is_terminal() {
         let hint = format!(
             "type it behind the model: ollama-auth run {0} \"Why is the sky blue?\"\nor pipe it in: echo … | ollama-auth run {0}",
@@ -165,8 +165,8 @@ fn name_for<'a>(host: &BaseUrl, model: &'a ModelName) -> &'a str {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Piped input, where there is any. As stock does, it is read to its end even when there is a prompt; where that end does not
-/// come (a pipe that somebody keeps open), at least it is said.
-async fn read_piped(app: &App, has_prompt: bool) -> anyhow::Result<Option<String>> {
+/// come (a pipe that somebody keeps open), at least it is said, and `--timeout` holds.
+async fn read_piped(app: &App, args: &RunArgs) -> anyhow::Result<Option<String>> {
     if app.printer.stdin_is_terminal() {
         return Ok(None);
     }
@@ -174,13 +174,20 @@ async fn read_piped(app: &App, has_prompt: bool) -> anyhow::Result<Option<String
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     }));
-    let bytes = match tokio::time::timeout(PATIENCE, &mut read).await {
-        Ok(bytes) => bytes,
-        Err(_) => {
-            if has_prompt {
-                app.printer
-                    .note("Waiting for the end of standard input; close it, or run the command with </dev/null.");
+    let limit = args.timeout.map(|limit| limit.0);
+    let patience = limit.map_or(PATIENCE, |limit| limit.min(PATIENCE));
+    let bytes = match (tokio::time::timeout(patience, &mut read).await, limit) {
+        (Ok(bytes), _) => bytes,
+        (Err(_), Some(limit)) => match tokio::time::timeout(limit.saturating_sub(patience), &mut read).await {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                let hint = "close it, or run the command with </dev/null";
+                let message = "standard input did not end within the time limit";
+                return Err(Problem::new(Exit::Usage, message).hint(hint).into());
             }
+        },
+        (Err(_), None) => {
+            app.printer.warn("waiting for the end of standard input; close it, or run the command with </dev/null");
             read.await
         }
     };
