@@ -92,7 +92,7 @@ impl Session<'_> {
                 let object: Map<String, Value> = json(response, &self.base().to_string(), Bounds::ACCOUNT).await?;
                 let account = Account::from_object(&object);
                 // A host that knows nobody answers 200 with an empty name (PROTOCOL: what the stock client takes as signed out).
-                if account.is_empty() {
+                if account.is_nobody() {
                     return Ok(Me::SignedOut { signin_url: None, skew: None });
                 }
                 Ok(Me::SignedIn(account))
@@ -148,7 +148,7 @@ impl Session<'_> {
             return Ok(HostKind::Other("no key could be made to ask with".to_owned()));
         };
         let key = stranger.public().clone();
-        let session = self.with_credential(Credential::Device(Arc::new(stranger)));
+        let session = self.with_throwaway(Credential::Device(Arc::new(stranger)));
         Ok(match session.me().await? {
             Me::SignedIn(_) => HostKind::StockServer,
             Me::SignedOut { signin_url: Some(link), .. }
@@ -172,7 +172,7 @@ impl Session<'_> {
         match self.request(Method::POST, "/api/me").harmless().send().await {
             Ok(response) => {
                 let answer = json::<Map<String, Value>>(response, &self.base().to_string(), Bounds::ACCOUNT).await?;
-                let known = !Account::from_object(&answer).is_empty();
+                let known = !Account::from_object(&answer).is_nobody();
                 Ok(if known { Standing::Accepted(AccountHost(())) } else { Standing::Unknown })
             }
             Err(ApiError::Unauthorized { recognised: true, clock_offset: Some(offset), .. })

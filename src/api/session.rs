@@ -77,8 +77,9 @@ impl<'t> Session<'t> {
         Session { transport: self.transport, base: self.base.clone(), credential: Credential::None, now: self.now }
     }
 
-    /// The same host with another credential. Where this one may be sent, so may that.
-    pub(super) fn with_credential(&self, credential: Credential) -> Self {
+    /// The same host with a credential that nobody knows and that is thrown away: it need not be kept from anybody, so plain
+    /// http is not asked about.
+    pub(super) fn with_throwaway(&self, credential: Credential) -> Self {
         Session { transport: self.transport, base: self.base.clone(), credential, now: self.now }
     }
 

@@ -180,6 +180,20 @@ async fn stored(
     })
 }
 
+/// Makes sure, under the lock, that a profile is still what was decided on: a person, a host or another run may have taken
+/// its time in between.
+///
+/// # Errors
+/// Exit 1 when it is not; nothing has been changed then.
+pub fn require_unchanged(app: &App, name: &str, before: Option<&Profile>) -> anyhow::Result<()> {
+    if app.profiles.load()?.profiles.get(name) == before {
+        return Ok(());
+    }
+    let message =
+        format!("the profile {name:?} was changed by another run in the meantime; what it holds now was left alone");
+    Err(Problem::new(Exit::Failed, message).hint("look at it with `ollama-auth profile show`, then try again").into())
+}
+
 /// Makes sure that a host keeps accounts, before a key of ours is shown to it.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::consent;
-use super::context::{Context, KeyTrouble, device_key};
+use super::context::{Context, KeyTrouble, device_key, require_unchanged};
 use super::disconnect;
 use super::signin::server::session_with_server;
 use super::store::{forget_for_good, secrets};
@@ -84,14 +84,7 @@ async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) 
         outcome.disconnected = disconnect_device(app, args, name, profile).await?;
     }
     let _lock = app.lock_keys()?;
-    let now = app.profiles.load()?.profiles.remove(name);
-    if now.as_ref() != Some(profile) {
-        let message =
-            format!("the profile {name:?} was changed while it was being signed out; what it holds now was left alone");
-        return Err(Problem::new(Exit::Failed, message)
-            .hint("look at it with `ollama-auth profile show`, then try again")
-            .into());
-    }
+    require_unchanged(app, name, Some(profile))?;
     if !args.keep_key {
         for (kind, _, store) in secrets(profile) {
             let removed = forget_for_good(app, store, kind, name, profile).await?;

@@ -30,9 +30,9 @@ impl Account {
         Self { id: text("id"), name: text("name"), email: text("email"), plan: text("plan") }
     }
 
-    /// Whether the host named nobody.
-    pub fn is_empty(&self) -> bool {
-        self.id.is_empty() && self.name.is_empty() && self.email.is_empty()
+    /// Whether the host named nobody: an empty name means signed out, whatever id stands beside it (PROTOCOL: `/api/me`).
+    pub fn is_nobody(&self) -> bool {
+        self.name.is_empty()
     }
 
     /// What to call the account: its name, else its address, else its id.

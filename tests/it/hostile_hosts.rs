@@ -12,6 +12,7 @@ use crate::harness::cloud::{Cloud, Fault};
 use crate::harness::cmd::{PROGRAM, Sandbox};
 use crate::harness::http::{Reply, Step};
 use crate::harness::ollama::{Ollama, recorded};
+use crate::harness::pty::Terminal;
 use crate::harness::stock::{Account, Stock};
 
 /// A device key that is on record as connected at `url`, whatever answers there.
@@ -287,7 +288,51 @@ fn a_key_that_was_replaced_while_it_was_signed_out_is_left_alone() {
     gate.wait_reached();
     sandbox.command(["device", "import", key.to_str().unwrap(), "--replace"]).run().expect_code(0);
     gate.open();
-    says(&child.finish().expect_code(1), &["was changed while it was being signed out"]);
+    says(&child.finish().expect_code(1), &["was changed by another run in the meantime"]);
     let devices = sandbox.command(["device", "list", "--json"]).run().expect_code(0).json();
     assert_eq!(devices["devices"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_200_with_an_empty_name_means_signed_out() {
+    let nobody = "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"email\":\"\",\"name\":\"\"}";
+    let ollama = Ollama::start();
+    ollama.route("POST", "/api/me", move |_| Reply::new(200, nobody));
+    let sandbox = Sandbox::new();
+    let output = sandbox.command(["signin", "--server", "--host", &ollama.url()]).run().expect_code(1);
+    says(&output, &["offers no sign-in link"]);
+}
+
+#[test]
+fn what_changed_while_a_person_was_asked_is_left_alone() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    let host = cloud.url();
+    let plain = key_file(&sandbox, "home/plain", "ed25519", "");
+    let locked = key_file(&sandbox, "home/locked", "ed25519", "a long passphrase");
+    let import =
+        |file: &std::path::Path| ["device", "import", file.to_str().unwrap(), "--host", &host].map(str::to_owned);
+    let kept = |sandbox: &Sandbox| sandbox.command(["device", "list", "--json"]).run().expect_code(0).json();
+
+    // Nothing was there when the passphrase was asked for, and something is when it is given.
+    let args = import(&locked);
+    let mut asked = Terminal::start(&sandbox, &args.each_ref().map(String::as_str));
+    asked.wait_text("Passphrase of");
+    sandbox.command(import(&plain)).run().expect_code(0);
+    let before = kept(&sandbox);
+    asked.send("a long passphrase\r");
+    assert_eq!(asked.finish().code, 1);
+    assert_eq!(kept(&sandbox), before);
+
+    // What is to be removed is not what the person was asked about.
+    cloud.accept_api_key("a-secret-api-key");
+    sandbox.command(["signin", "--with-api-key", "--host", &host]).stdin("a-secret-api-key").run().expect_code(0);
+    let name = host.replace("http://", "");
+    let mut asked = Terminal::start(&sandbox, &["profile", "remove", &name]);
+    asked.wait_text("[y/N]");
+    let other = key_file(&sandbox, "home/other", "ed25519", "");
+    sandbox.command(import(&other)).args(["--replace"]).run().expect_code(0);
+    let before = kept(&sandbox);
+    asked.send("y");
+    assert_eq!(asked.finish().code, 1);
+    assert_eq!(kept(&sandbox), before);
 }

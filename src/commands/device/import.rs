@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::cli::DeviceImport;
-use crate::commands::context::Context;
+use crate::commands::context::{Context, require_unchanged};
 use crate::commands::signin::device::machine_name;
 use crate::commands::store::{choose_store, forget};
 use crate::disk::{self, DiskError, Exposure};
@@ -40,6 +40,7 @@ pub async fn run(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
     let fallback = Profile::new(context.url().clone());
     let profile = context.profile.as_ref().unwrap_or(&fallback);
     let _lock = app.lock_keys()?;
+    require_unchanged(app, name, context.profile.as_ref())?;
     app.vault.put(store, &entry_id(EntryKind::DeviceKey, name, profile), &key.to_openssh(None)?).await?;
     let record = DeviceRecord {
         store,

@@ -4,6 +4,7 @@ use super::named;
 use crate::app::App;
 use crate::cli::ProfileRemove;
 use crate::commands::consent;
+use crate::commands::context::require_unchanged;
 use crate::commands::store::{forget_for_good, secrets};
 use crate::exit::Exit;
 use crate::profile::Profile;
@@ -17,6 +18,8 @@ pub async fn run(app: &App, args: ProfileRemove) -> anyhow::Result<Exit> {
     let question =
         format!("Remove {:?} and its secrets from this machine? They stay valid at {}.", args.name, profile.url);
     consent::ask(app, args.yes || !still_valid, &statement, &question).await?;
+    let _lock = app.lock_keys()?;
+    require_unchanged(app, &args.name, Some(profile))?;
     forget_secrets(app, &args.name, profile).await?;
     app.profiles.update(|profiles| {
         profiles.profiles.remove(&args.name);

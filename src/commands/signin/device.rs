@@ -100,6 +100,16 @@ struct Device {
 /// The profile's key, or a new one that rests in the store before anybody is told of it. Two runs at once end with one key.
 async fn find_or_make(app: &App, context: &Context, name: Option<&str>) -> anyhow::Result<Device> {
     let profile_name = &context.target.profile;
+    // A key that is here and can be read needs no lock, which a slow keyring would make others wait for.
+    if let Some(profile) = &context.profile
+        && let Some(record) = &profile.device
+    {
+        match device_key(app, profile_name, profile).await {
+            Ok(key) => return known(app, context, name, record, key),
+            Err(KeyTrouble::Failed(error)) => return Err(error),
+            Err(KeyTrouble::Gone(_) | KeyTrouble::Mismatch(..)) => {}
+        }
+    }
     let _lock = app.lock_keys()?;
     let profile = app.profiles.load()?.profiles.remove(profile_name);
     let profile = profile.unwrap_or_else(|| Profile::new(context.url().clone()));

@@ -25,6 +25,8 @@ struct Moved {
 /// Runs it.
 pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
     let to = StoreKind::from(args.to);
+    app.vault.probe(to).await?;
+    let _lock = app.lock_keys()?;
     let profiles = app.profiles.load()?;
     let names: Vec<String> = if args.all {
         profiles.profiles.keys().cloned().collect()
@@ -32,8 +34,6 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
         vec![Context::decide(app, &profiles, Audience::Account)?.target.profile]
     };
     let mut moved = Vec::new();
-    app.vault.probe(to).await?;
-    let _lock = app.lock_keys()?;
     for name in names {
         let Some(profile) = profiles.profiles.get(&name) else {
             return Err(Problem::new(Exit::NotFound, format!("there is no profile named {name:?}")).into());
