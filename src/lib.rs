@@ -1,5 +1,5 @@
 //! The map of the crate. Imports point downward only:
-//! `main → commands → {chat, api, vault, profile, ui} → {identity, address, disk}`.
+//! `main → commands → {chat, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | `profile` | which host, which credential |
 //! | `vault` | where secrets rest |
 //! | [`identity`] | device keys, signatures, connect links; pure |
+//! | [`keyspec`] | API keys: their form, scopes, models, lifetime; pure |
 //! | [`address`] | hosts and model names as people write them; pure |
 //! | `disk` | files that are replaced whole, locks, versioned documents |
 
@@ -30,6 +31,7 @@ pub mod disk;
 mod env;
 mod exit;
 pub mod identity;
+pub mod keyspec;
 mod paths;
 mod process;
 mod profile;

@@ -1,0 +1,351 @@
+//! Which models a key may use, by patterns over their names.
+//!
+//! A server takes several names for one model: `tiny`, `tiny:latest`, `library/TINY`, `registry.ollama.ai/library/tiny` (measured:
+//! `model-in-body.json`). Names are compared in one canonical form, and whatever cannot be brought into it matches nothing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::address::{ModelName, ModelSource};
+
+const REGISTRY: &str = "registry.ollama.ai";
+const NAMESPACE: &str = "library";
+const TAG: &str = "latest";
+const LONGEST: usize = 400;
+
+/// A model's name in the one form that is compared: lower case, with its tag, without the registry and the namespace that are
+/// meant when none is named: `tiny:latest`, `me/tiny:8b`, `hf.co/me/tiny:q4`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CanonicalModel(String);
+
+/// A text that is not surely the name of one model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("it is not a model's name of the form [[host/]namespace/]model[:tag]")]
+pub struct CanonicalModelError;
+
+impl CanonicalModel {
+    /// Reads a name as the server reads it. The marker `:local` names no tag and is cut off; a marker for the cloud stays.
+    ///
+    /// # Errors
+    /// [`CanonicalModelError`] for everything else, such as addresses (`http://…`), digests and empty parts.
+    pub fn parse(name: &str) -> Result<Self, CanonicalModelError> {
+        let name = ModelName::parse(name).map_err(|_| CanonicalModelError)?;
+        let name = if name.source() == Some(ModelSource::Local) { name.base() } else { name.as_str() };
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/');
+        if name.len() > LONGEST || !name.chars().all(allowed) {
+            return Err(CanonicalModelError);
+        }
+        let name = name.to_ascii_lowercase();
+        let parts: Vec<&str> = name.split('/').collect();
+        let (host, namespace, model) = match parts.as_slice() {
+            [model] => (REGISTRY, NAMESPACE, *model),
+            [namespace, model] => (REGISTRY, *namespace, *model),
+            [host, namespace, model] => (*host, *namespace, *model),
+            _ => return Err(CanonicalModelError),
+        };
+        let (model, tag) = model.split_once(':').unwrap_or((model, TAG));
+        let plain =
+            |part: &str| part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && !part.contains(':');
+        let host_name = host.split_once(':').map_or(host, |(name, _)| name);
+        if ![host_name, namespace, model, tag].into_iter().all(plain) || host.matches(':').count() > 1 {
+            return Err(CanonicalModelError);
+        }
+        Ok(Self(match (host, namespace) {
+            (REGISTRY, NAMESPACE) => format!("{model}:{tag}"),
+            (REGISTRY, namespace) => format!("{namespace}/{model}:{tag}"),
+            (host, namespace) => format!("{host}/{namespace}/{model}:{tag}"),
+        }))
+    }
+
+    /// The canonical form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CanonicalModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A pattern over canonical names: `*` stands for any characters but a slash, `**` for any at all, and a lone `*` for every model.
+/// Without a tag (and without a star at its end) it names the tag `latest`, as a name does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ModelPattern(String);
+
+/// A text that is no pattern; holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is not a pattern for models: write a name such as tiny or tiny:8b, with * for any characters")]
+pub struct PatternError(pub String);
+
+impl ModelPattern {
+    /// Whether a model's name fits.
+    pub fn matches(&self, model: &CanonicalModel) -> bool {
+        fits(&tokens(&self.0), &literal(model.as_str()))
+    }
+
+    /// Whether every name that fits `other` fits this one. May say no where it is yes, never yes where it is no.
+    pub fn covers(&self, other: &Self) -> bool {
+        fits(&tokens(&self.0), &tokens(&other.0))
+    }
+
+    /// The pattern in its canonical form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ModelPattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        let problem = || PatternError(text.to_owned());
+        let pattern = text.trim().to_ascii_lowercase();
+        if pattern == "*" || pattern == "**" {
+            return Ok(Self("**".to_owned()));
+        }
+        if !pattern.contains('*') {
+            return Ok(Self(CanonicalModel::parse(&pattern).map_err(|_| problem())?.0));
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '*');
+        if pattern.len() > LONGEST || !pattern.chars().all(allowed) || pattern.contains("***") {
+            return Err(problem());
+        }
+        let short = pattern.strip_prefix(&format!("{REGISTRY}/")).unwrap_or(&pattern);
+        let short = short.strip_prefix(&format!("{NAMESPACE}/")).unwrap_or(short);
+        let last = short.rsplit('/').next().unwrap_or_default();
+        if last.is_empty() || short.starts_with('/') || short.contains("//") {
+            return Err(problem());
+        }
+        let tagged = last.contains(':') || last.ends_with('*');
+        Ok(Self(if tagged { short.to_owned() } else { format!("{short}:{TAG}") }))
+    }
+}
+
+impl fmt::Display for ModelPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Token {
+    Is(char),
+    /// Any characters but a slash.
+    Run,
+    /// Any characters.
+    Runs,
+}
+
+fn literal(text: &str) -> Vec<Token> {
+    text.chars().map(Token::Is).collect()
+}
+
+fn tokens(pattern: &str) -> Vec<Token> {
+    let mut tokens = Vec::with_capacity(pattern.len());
+    for c in pattern.chars() {
+        match (c, tokens.last()) {
+            ('*', Some(Token::Run)) => {
+                tokens.pop();
+                tokens.push(Token::Runs);
+            }
+            ('*', _) => tokens.push(Token::Run),
+            (c, _) => tokens.push(Token::Is(c)),
+        }
+    }
+    tokens
+}
+
+/// Whether `text` is one of the texts of `pattern`, a star within `text` being a character that only a star as wide takes. By
+/// rows, so that many stars cost no more than the product of the lengths.
+fn fits(pattern: &[Token], text: &[Token]) -> bool {
+    let mut row = vec![false; text.len() + 1];
+    row[0] = true;
+    for token in pattern {
+        let mut next = vec![false; text.len() + 1];
+        let is_star = matches!(token, Token::Run | Token::Runs);
+        next[0] = is_star && row[0];
+        for (at, piece) in text.iter().enumerate() {
+            next[at + 1] = match token {
+                Token::Is(_) => row[at] && token == piece,
+                // Nothing more of the text, or this piece too.
+                Token::Run => row[at + 1] || (next[at] && !matches!(piece, Token::Is('/') | Token::Runs)),
+                Token::Runs => row[at + 1] || next[at],
+            };
+        }
+        row = next;
+    }
+    row[text.len()]
+}
+
+/// The models that a key may use: all of them, or those that fit one of some patterns. In serde it is the list of patterns, empty
+/// for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Models(Vec<ModelPattern>);
+
+impl Models {
+    /// Every model.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is no limit.
+    pub fn is_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this one may be used.
+    pub fn allow(&self, model: &CanonicalModel) -> bool {
+        self.is_all() || self.0.iter().any(|pattern| pattern.matches(model))
+    }
+
+    /// The patterns; none means every model.
+    pub fn patterns(&self) -> &[ModelPattern] {
+        &self.0
+    }
+
+    /// Whether no more is allowed than `parent` allows.
+    ///
+    /// # Errors
+    /// What goes beyond it, for a message.
+    pub fn within(&self, parent: &Self) -> Result<(), String> {
+        if parent.is_all() {
+            return Ok(());
+        }
+        if self.is_all() {
+            return Err("*".to_owned());
+        }
+        let beyond = self.0.iter().find(|own| !parent.0.iter().any(|theirs| theirs.covers(own)));
+        beyond.map_or(Ok(()), |pattern| Err(pattern.to_string()))
+    }
+}
+
+impl FromIterator<ModelPattern> for Models {
+    fn from_iter<I: IntoIterator<Item = ModelPattern>>(patterns: I) -> Self {
+        Self(patterns.into_iter().collect())
+    }
+}
+
+impl Serialize for Models {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(ModelPattern::as_str))
+    }
+}
+
+impl<'de> Deserialize<'de> for Models {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let patterns = Vec::<String>::deserialize(deserializer)?;
+        patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Self, _>>().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn model(name: &str) -> CanonicalModel {
+        CanonicalModel::parse(name).unwrap()
+    }
+
+    fn pattern(text: &str) -> ModelPattern {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_names_of_one_model_are_one_name() {
+        for name in
+            ["tiny", "tiny:latest", "library/tiny", "registry.ollama.ai/library/TINY:latest", " Tiny ", "tiny:local"]
+        {
+            assert_eq!(model(name).as_str(), "tiny:latest", "{name}");
+        }
+        assert_eq!(model("Me/Tiny:8B").as_str(), "me/tiny:8b");
+        assert_eq!(model("h:5000/library/tiny").as_str(), "h:5000/library/tiny:latest");
+        assert_eq!(model("gpt-oss:120b-Cloud").as_str(), "gpt-oss:120b-cloud");
+    }
+
+    #[test]
+    fn what_is_not_surely_a_name_is_none() {
+        for name in [
+            "",
+            "/tiny",
+            "tiny/",
+            "a//tiny",
+            "a/b/c/tiny",
+            "http://h/library/tiny",
+            "tiny@sha256:00",
+            "tiny:",
+            ":latest",
+            "../tiny",
+            "tiny:a:b",
+            "ti ny",
+            "tïny",
+            "tiny\0",
+            "a:b/tiny",
+            "h:1:2/n/tiny",
+            "-tiny",
+            "K\u{212a}",
+        ] {
+            assert!(CanonicalModel::parse(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn stars_stand_for_what_they_say() {
+        for (text, fits, fails) in [
+            ("tiny", vec!["tiny", "library/TINY"], vec!["tiny:8b", "me/tiny", "tinyx"]),
+            ("tiny:*", vec!["tiny", "tiny:8b"], vec!["tiny2:8b", "me/tiny"]),
+            ("llama3*", vec!["llama3", "llama3.2:3b"], vec!["llama3/evil", "llama2", "x/llama3"]),
+            ("*", vec!["tiny", "hf.co/a/b:c"], vec![]),
+            ("hf.co/**", vec!["hf.co/a/b:c"], vec!["tiny", "hf.com/a/b"]),
+            ("me/*", vec!["me/a", "me/a:b"], vec!["a", "you/a"]),
+            ("*-coder", vec!["q-coder"], vec!["q-coder:8b", "me/q-coder"]),
+            ("library/t*", vec!["tiny:8b"], vec!["me/tiny"]),
+        ] {
+            for name in fits {
+                assert!(pattern(text).matches(&model(name)), "{text} fits {name}");
+            }
+            for name in fails {
+                assert!(!pattern(text).matches(&model(name)), "{text} fits not {name}");
+            }
+        }
+        for text in ["", "/*", "a//*", "***", "a b*", "http://*", "*/"] {
+            assert!(text.parse::<ModelPattern>().is_err() || text == "http://*", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_no_more_than_it_matches() {
+        assert!(pattern("tiny:*").covers(&pattern("tiny")) && pattern("*").covers(&pattern("me/*")));
+        assert!(pattern("t*").covers(&pattern("ti*:8b")) && pattern("t**").covers(&pattern("t*")));
+        assert!(!pattern("tiny").covers(&pattern("tiny:*")) && !pattern("t*").covers(&pattern("t**")));
+        assert!(!pattern("*:8b").covers(&pattern("*")) && !pattern("a*").covers(&pattern("*a")));
+    }
+
+    proptest! {
+        #[test]
+        fn covering_is_sound(wide in "[ab*:/]{1,6}", narrow in "[ab*:/]{1,6}", name in "[ab]{1,3}(/[ab]{1,3})?(:[ab]{1,3})?") {
+            if let (Ok(wide), Ok(narrow), Ok(name)) =
+                (wide.parse::<ModelPattern>(), narrow.parse::<ModelPattern>(), CanonicalModel::parse(&name))
+                && wide.covers(&narrow) && narrow.matches(&name)
+            {
+                prop_assert!(wide.matches(&name), "{wide} covers {narrow}, which matches {name}");
+            }
+        }
+
+        #[test]
+        fn reading_twice_changes_nothing(name in any::<String>(), text in "[a-z*:/.-]{0,12}") {
+            if let Ok(model) = CanonicalModel::parse(&name) {
+                prop_assert_eq!(CanonicalModel::parse(model.as_str()), Ok(model));
+            }
+            if let Ok(pattern) = text.parse::<ModelPattern>() {
+                prop_assert_eq!(pattern.as_str().parse(), Ok(pattern.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a credential may do.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+/// One permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Running models, embeddings and transcription among it.
+    Inference,
+    /// Listing and describing models.
+    ModelsRead,
+    /// Pulling, creating, copying, deleting, pushing models.
+    ModelsWrite,
+    /// Reading what was used.
+    UsageRead,
+    /// Creating, listing and revoking keys and devices of the same account.
+    Keys,
+    /// Managing the accounts of others. Never given to a device.
+    Admin,
+}
+
+impl Scope {
+    /// All, in the order in which they are written.
+    pub const ALL: [Self; 6] =
+        [Self::Inference, Self::ModelsRead, Self::ModelsWrite, Self::UsageRead, Self::Keys, Self::Admin];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inference => "inference",
+            Self::ModelsRead => "models:read",
+            Self::ModelsWrite => "models:write",
+            Self::UsageRead => "usage:read",
+            Self::Keys => "keys",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// There is no such scope; holds what was read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("there is no scope {0:?}; there is inference, models:read, models:write, usage:read, keys, admin")]
+pub struct ScopeError(pub String);
+
+impl FromStr for Scope {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        Self::ALL.into_iter().find(|scope| scope.name() == text).ok_or_else(|| ScopeError(text.to_owned()))
+    }
+}
+
+/// A set of scopes. In serde it is a list of names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scopes(u8);
+
+impl Scopes {
+    /// Every scope.
+    pub fn all() -> Self {
+        Scope::ALL.into_iter().collect()
+    }
+
+    /// Whether `scope` is in it.
+    pub fn contains(self, scope: Scope) -> bool {
+        self.0 & bit(scope) != 0
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether all of it is in `other`.
+    pub fn is_subset(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is in it and not in `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Those in it, in their order.
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.into_iter().filter(move |scope| self.contains(*scope))
+    }
+}
+
+fn bit(scope: Scope) -> u8 {
+    1 << scope as u8
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |bits, scope| bits | bit(scope)))
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(Scope::name).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+/// Names, with commas or spaces between them.
+impl FromStr for Scopes {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        text.split([',', ' ']).filter(|name| !name.is_empty()).map(str::parse).collect()
+    }
+}
+
+impl Serialize for Scopes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Scope::name))
+    }
+}
+
+impl<'de> Deserialize<'de> for Scopes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        names.iter().map(|name| name.parse()).collect::<Result<Self, _>>().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_sets() {
+        let few: Scopes = "inference, models:read".parse().unwrap();
+        assert_eq!(few.to_string(), "inference,models:read");
+        assert!(few.is_subset(Scopes::all()) && !Scopes::all().is_subset(few));
+        assert!(few.contains(Scope::Inference) && !few.contains(Scope::Admin));
+        assert_eq!(Scopes::all().without(few).intersection(few), Scopes::default());
+        assert_eq!(serde_json::to_string(&few).unwrap(), r#"["inference","models:read"]"#);
+        assert_eq!("Inference".parse::<Scopes>(), Err(ScopeError("Inference".into())));
+    }
+}
