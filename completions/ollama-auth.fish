@@ -46,6 +46,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "signout" -d
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "status" -d 'Show who you are, where, with what credential, and what `run` would use'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "whoami" -d 'Show who you are, where, with what credential, and what `run` would use'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "run" -d 'Run a model'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "keys" -d 'Make, list and revoke API keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "device" -d 'Manage this device\'s keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "profile" -d 'Manage profiles: one for each host you sign in to'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "store" -d 'See and change where secrets rest'
@@ -165,6 +166,85 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l no-input
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -f -a "create" -d 'Make an API key and print it, this once'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -f -a "list" -d 'List the account\'s API keys'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -f -a "revoke" -d 'Revoke an API key'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l scope -d 'What it may do (can be repeated): inference, models:read, models:write, usage:read, keys [default: inference and models:read]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l model -d 'Only models whose name fits, with * for any characters (can be repeated) [default: all]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l expires -d 'How long it lives: 90d, 12h, never' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l env -d 'Where it is used, such as ci' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l no-replace -d 'Do not let the key ask for a replacement of itself'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l save -d 'Keep it in this profile\'s store instead of printing it'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l key-stdin -d 'Read the key itself from standard input'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s y -l yes -d 'Do not ask'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l profile -d 'The profile to use' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'

@@ -1,7 +1,12 @@
 //! Everything a command needs, handed in: the printer, the environment, the folders, the vault, the network, the clock, the
 //! browser. The one injection point.
 
+#[cfg(feature = "gateway")]
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[cfg(feature = "gateway")]
+use secrecy::SecretString;
 
 use crate::address::{BaseUrl, HostError};
 use crate::api::{Transport, TransportOptions};
@@ -80,6 +85,52 @@ impl App {
             paths,
             vault,
             ollama_host,
+            host,
+        })
+    }
+
+    /// A second one in the same process, for a command that is to touch nothing of the person's own: its settings and secrets
+    /// lie in `folder` and nowhere else, and of the environment it has what concerns the terminal, and this API key.
+    ///
+    /// # Errors
+    /// A `--host` that makes no sense.
+    #[cfg(feature = "gateway")]
+    pub fn apart(
+        &self,
+        folder: &Path,
+        printer: Printer,
+        global: GlobalArgs,
+        api_key: Option<SecretString>,
+    ) -> anyhow::Result<Self> {
+        let paths =
+            Paths { config: folder.join("config"), data: folder.join("data"), stock_key: folder.join("id_ed25519") };
+        let env = Env {
+            api_key,
+            no_color: self.env.no_color,
+            dumb_terminal: self.env.dumb_terminal,
+            utf8: self.env.utf8,
+            can_show_pages: self.env.can_show_pages,
+            ..Env::default()
+        };
+        let passphrases = Passphrases { variable: None, file: None, credentials_directory: None, prompt: None };
+        let vault = Vault::new(VaultOptions {
+            data_dir: paths.data.clone(),
+            keyring_deadline: KEYRING_DEADLINE,
+            passphrase: Box::new(passphrases),
+        });
+        let host = parse_host(&printer, global.host.as_deref(), "--host")?;
+        Ok(Self {
+            profiles: ProfilesFile::new(&paths.config),
+            transport: Transport::new(TransportOptions::default()),
+            now: self.now,
+            open_page: self.open_page,
+            printer,
+            env,
+            // Neither a keyring nor a passphrase: what is kept is worth nothing in a moment.
+            global: GlobalArgs { store: Some(StoreArg::Plaintext), ..global },
+            paths,
+            vault,
+            ollama_host: None,
             host,
         })
     }

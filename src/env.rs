@@ -2,6 +2,8 @@
 //! all here.
 
 use std::ffi::OsString;
+#[cfg(feature = "gateway")]
+use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -31,6 +33,21 @@ pub struct Env {
     pub utf8: bool,
     /// There is a desktop or another way to show a page: a browser can be opened.
     pub can_show_pages: bool,
+    /// Everything that begins with `OLLAMA_AUTH_GATEWAY_`: the gateway's settings, by their whole names.
+    #[cfg(feature = "gateway")]
+    pub gateway: GatewayVariables,
+}
+
+/// Variables of the gateway. Their values are not shown: a database's address may hold a password.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Default)]
+pub struct GatewayVariables(pub Vec<(String, OsString)>);
+
+#[cfg(feature = "gateway")]
+impl fmt::Debug for GatewayVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 /// A variable whose value is not valid UTF-8.
@@ -48,10 +65,13 @@ impl Env {
     /// # Errors
     /// [`NotUtf8`] for one of our own variables.
     pub fn from_process() -> Result<Self, NotUtf8> {
-        Self::read(|name| std::env::var_os(name))
+        let env = Self::read(|name| std::env::var_os(name))?;
+        #[cfg(feature = "gateway")]
+        let env = Self { gateway: gateway_settings(std::env::vars_os()), ..env };
+        Ok(env)
     }
 
-    /// Reads variables from `get`.
+    /// Reads variables from `get`, all but the gateway's.
     ///
     /// # Errors
     /// As for [`Env::from_process`].
@@ -85,8 +105,19 @@ impl Env {
             utf8: cfg!(any(windows, target_os = "macos")) || names_utf8(&get),
             dumb_terminal: get("TERM").is_some_and(|term| term == "dumb"),
             can_show_pages: cfg!(any(windows, target_os = "macos")) || desktop,
+            #[cfg(feature = "gateway")]
+            gateway: GatewayVariables::default(),
         })
     }
+}
+
+/// The gateway's variables, sorted. It knows its settings itself; here nothing is known of them but how they begin.
+#[cfg(feature = "gateway")]
+fn gateway_settings(all: impl Iterator<Item = (OsString, OsString)>) -> GatewayVariables {
+    let named = all.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
+    let mut found: Vec<_> = named.filter(|(name, _)| name.starts_with("OLLAMA_AUTH_GATEWAY_")).collect();
+    found.sort();
+    GatewayVariables(found)
 }
 
 /// By the variable that decides the character type (POSIX: `LC_ALL`, then `LC_CTYPE`, then `LANG`).
@@ -132,6 +163,16 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         let error = Env::read(|name| (name == "OLLAMA_HOST").then(|| OsString::from_vec(vec![0xff]))).unwrap_err();
         assert_eq!(error, NotUtf8("OLLAMA_HOST"));
+    }
+
+    #[cfg(feature = "gateway")]
+    #[test]
+    fn the_gateways_variables_are_handed_on_whatever_they_hold() {
+        let all =
+            ["OLLAMA_AUTH_GATEWAY_B", "PATH", "OLLAMA_AUTH_GATEWAY_A", "OLLAMA_AUTH_STORE", "OLLAMA_AUTH_GATEWAY"];
+        let found = gateway_settings(all.into_iter().map(|name| (name.into(), "1".into())));
+        assert!(!format!("{found:?}").contains('1'));
+        assert_eq!(found.0, ["OLLAMA_AUTH_GATEWAY_A", "OLLAMA_AUTH_GATEWAY_B"].map(|name| (name.into(), "1".into())));
     }
 
     #[test]

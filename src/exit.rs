@@ -6,6 +6,10 @@ use crate::address::HostError;
 use crate::api::{ApiError, Unreachable};
 use crate::disk::DiskError;
 use crate::env::NotUtf8;
+#[cfg(feature = "gateway")]
+use crate::gateway::{
+    AdminError, AdminSocketError, ConfigError, DirectoryError, PasswordError, ServeError, StoreError,
+};
 use crate::identity::IdentityError;
 use crate::paths::NoHome;
 use crate::profile::NoSuchProfile;
@@ -143,9 +147,43 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<Stri
     if let Some(error) = cause.downcast_ref::<IdentityError>() {
         return Some((Exit::Failed, error.hint().map(str::to_owned)));
     }
+    #[cfg(feature = "gateway")]
+    if let Some(known) = of_gateway(cause) {
+        return Some(known);
+    }
     // Whoever read our output has seen enough: no error.
     let io = cause.downcast_ref::<io::Error>()?;
     (io.kind() == io::ErrorKind::BrokenPipe).then_some((Exit::Done, None))
+}
+
+#[cfg(feature = "gateway")]
+fn of_gateway(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return Some((Exit::Failed, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<DirectoryError>() {
+        let exit = if matches!(error, DirectoryError::Unknown(_)) { Exit::NotFound } else { Exit::Failed };
+        return Some((exit, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        return Some((Exit::Usage, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<ServeError>() {
+        return Some((Exit::Failed, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<AdminError>() {
+        let exit = match error {
+            AdminError::NoUser(_) | AdminError::NoKnock(_) => Exit::NotFound,
+            AdminError::BadName(_) | AdminError::BadEmail => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        return Some((exit, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<AdminSocketError>() {
+        return Some((Exit::Failed, error.hint()));
+    }
+    let error = cause.downcast_ref::<PasswordError>()?;
+    Some((if matches!(error, PasswordError::Hash(_)) { Exit::Failed } else { Exit::Usage }, None))
 }
 
 fn of_api(error: &ApiError) -> (Exit, Option<String>) {

@@ -1,6 +1,8 @@
 //! Ctrl-C and SIGTERM. The runtime hears them where it waits, and ends the command in an orderly way. Where it cannot hear,
 //! because a write to a full pipe or a library blocks its only thread, the process ends all the same.
 
+use tokio::sync::watch;
+
 use crate::exit::Exit;
 use crate::ui::Printer;
 
@@ -45,22 +47,51 @@ fn end(printer: &Printer) {
     std::process::exit(Exit::Interrupted as i32);
 }
 
-/// Ends when Ctrl-C, or on Unix SIGTERM, asks to stop.
-pub async fn interrupted() {
+/// How often Ctrl-C, or on Unix SIGTERM, has asked to stop, from now on. None is lost between two looks, and from the return of this on none
+/// ends the process by itself.
+pub fn requests_to_stop() -> watch::Receiver<u32> {
+    let (sender, receiver) = watch::channel(0);
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        let both = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        tokio::spawn(async move {
+            let (Ok(mut interrupt), Ok(mut terminate)) = both else {
+                return std::future::pending::<()>().await;
+            };
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                sender.send_modify(|count| *count += 1);
+            }
+        });
     }
     #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            sender.send_modify(|count| *count += 1);
+        }
+    });
+    receiver
+}
+
+/// Ends when Ctrl-C, or on Unix SIGTERM, asks to stop.
+pub async fn interrupted() {
+    let mut requests = requests_to_stop();
+    if requests.wait_for(|count| *count > 0).await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Yields at each SIGHUP, which asks a service to read its configuration anew. Never where there is no such signal.
+#[cfg(feature = "gateway")]
+pub fn hang_ups() -> tokio::sync::mpsc::Receiver<()> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    #[cfg(unix)]
+    if let Ok(mut hang_up) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        tokio::spawn(async move { while hang_up.recv().await.is_some() && sender.send(()).await.is_ok() {} });
+    }
+    receiver
 }

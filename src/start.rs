@@ -68,23 +68,38 @@ fn report(printer: Option<Printer>, problem: &Problem) {
 }
 
 fn run(app: &App, command: Command) -> Result<Exit, Problem> {
-    if app.global.verbose > 1 {
-        ui::log_to_stderr();
+    let service = is_service(&command);
+    if service {
+        ui::log_service(app.global.verbose);
+    } else {
+        if app.global.verbose > 1 {
+            ui::log_to_stderr();
+        }
+        signals::end_the_process_if_nothing_else_does(&app.printer);
     }
-    signals::end_the_process_if_nothing_else_does(&app.printer);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Problem::new(Exit::Failed, format!("cannot start: {error}")))?;
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
             result = commands::run(app, command) => result,
-            () = signals::interrupted() => Ok(Exit::Interrupted),
+            () = signals::interrupted(), if !service => Ok(Exit::Interrupted),
         }
     });
     app.printer.end_prompt();
     // A keyring call that hangs must not hold up the end: its thread goes with the process.
     runtime.shutdown_background();
     result.map_err(|error| Problem::of(&error))
+}
+
+/// Whether a command runs until it is told to end, and then ends in its own time.
+fn is_service(command: &Command) -> bool {
+    #[cfg(feature = "gateway")]
+    if let Command::Gateway(crate::cli::GatewayCommand::Serve(_)) = command {
+        return true;
+    }
+    let _ = command;
+    false
 }
 
 /// Whether errors are to be JSON, told before the arguments are understood.

@@ -46,6 +46,8 @@ pub(super) struct Bounds {
 impl Bounds {
     /// A look-up: the models of a large server, the vocabulary of a model.
     pub const LOOK_UP: Self = Self { size: 64 << 20, time: Some(Duration::from_secs(30)) };
+    /// One API key, or a page of a list of them.
+    pub const KEYS: Self = Self { size: 8 << 20, time: Some(Duration::from_secs(30)) };
     /// An account.
     pub const ACCOUNT: Self = Self { size: 1 << 20, time: Some(Duration::from_secs(30)) };
 
@@ -57,17 +59,24 @@ impl Bounds {
 
 /// Reads an answer whole and parses it.
 pub(super) async fn json<T: DeserializeOwned>(response: Response, host: &str, bounds: Bounds) -> Result<T, ApiError> {
+    let body = whole(response, host, bounds).await?;
+    serde_json::from_slice(&body)
+        .map_err(|error| ApiError::Protocol { host: host.to_owned(), reason: format!("no valid JSON: {error}") })
+}
+
+/// Reads an answer whole.
+pub(super) async fn whole(response: Response, host: &str, bounds: Bounds) -> Result<Vec<u8>, ApiError> {
     let read = read_whole(response, host, bounds.size);
-    let body = match bounds.time {
-        None => read.await?,
-        Some(limit) => tokio::time::timeout(limit, read).await.map_err(|_| ApiError::Unreachable {
+    let Some(limit) = bounds.time else {
+        return read.await;
+    };
+    tokio::time::timeout(limit, read).await.unwrap_or_else(|_| {
+        Err(ApiError::Unreachable {
             host: host.to_owned(),
             reason: format!("its answer did not end within {}", seconds(limit)),
             kind: Unreachable::Timeout,
-        })??,
-    };
-    serde_json::from_slice(&body)
-        .map_err(|error| ApiError::Protocol { host: host.to_owned(), reason: format!("no valid JSON: {error}") })
+        })
+    })
 }
 
 async fn read_whole(mut response: Response, host: &str, limit: usize) -> Result<Vec<u8>, ApiError> {

@@ -85,6 +85,8 @@ pub enum ApiError {
         message: String,
         /// As for [`ApiError::Unauthorized`].
         recognised: bool,
+        /// As for [`ApiError::Unauthorized`].
+        from_gateway: bool,
     },
     /// 429 or 503.
     #[error("{host} cannot answer now ({status}): {message}")]
@@ -178,6 +180,16 @@ impl ApiError {
             Unreachable::Closed => format!("the connection ended before an answer came ({reason})"),
         };
         Self::Unreachable { host, reason, kind }
+    }
+
+    /// Whether the host may have done what it was asked for all the same: the request was sent, and no plain refusal came back.
+    pub fn leaves_doubt(&self) -> bool {
+        match self {
+            Self::Unreachable { kind, .. } => matches!(kind, Unreachable::Timeout | Unreachable::Closed),
+            Self::Status { status, .. } => *status >= 500,
+            Self::Protocol { .. } | Self::Cut { .. } | Self::InStream { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether asking again a little later may help: no answer, 429, or any 5xx.

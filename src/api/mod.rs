@@ -10,15 +10,19 @@ mod credential;
 mod dates;
 mod error;
 mod events;
+mod keys;
 mod models;
 mod ndjson;
 mod session;
 mod transport;
 
-pub use account::{Disconnect, HostKind, KeyCheck, Me, Standing};
+pub use account::{AccountHost, Disconnect, HostKind, KeyCheck, Me, Standing};
 pub use credential::{Credential, looks_like_ollama_com_key};
 pub use error::{ApiError, Unreachable};
 pub use events::{Chunk, ProgressChunk};
+pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
+#[cfg(feature = "gateway")]
+pub use models::ListedModel;
 pub use models::{EmbedRequest, GenerateRequest, ShowResponse, Think};
 pub use ndjson::{Batch, LineStream};
 pub use session::Session;

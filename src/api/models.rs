@@ -41,6 +41,28 @@ impl ShowResponse {
     }
 }
 
+/// A model in the answer to `GET /api/tags`.
+#[cfg(feature = "gateway")]
+#[derive(Debug, Default, Deserialize)]
+pub struct ListedModel {
+    /// Its name, with the tag.
+    #[serde(default)]
+    pub name: String,
+    /// As [`ShowResponse::capabilities`]; older servers do not list them here.
+    #[serde(default)]
+    pub capabilities: Option<Vec<String>>,
+    /// Present when the model runs at another host.
+    #[serde(default)]
+    pub remote_host: Option<String>,
+}
+
+#[cfg(feature = "gateway")]
+#[derive(Deserialize)]
+struct TagsResponse {
+    #[serde(default)]
+    models: Option<Vec<ListedModel>>,
+}
+
 /// `think`: on, off, or how much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -106,6 +128,17 @@ struct EmbedResponse {
 }
 
 impl Session<'_> {
+    /// `GET /api/tags`: the models that the host has.
+    ///
+    /// # Errors
+    /// What hinders it.
+    #[cfg(feature = "gateway")]
+    pub async fn models(&self) -> Result<Vec<ListedModel>, ApiError> {
+        let response = self.request(Method::GET, "/api/tags").send().await?;
+        let answer: TagsResponse = json(response, &self.base().to_string(), Bounds::LOOK_UP).await?;
+        Ok(answer.models.unwrap_or_default())
+    }
+
     /// `POST /api/show`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderVal
 use reqwest::{Method, Response, StatusCode, Version};
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use url::form_urlencoded;
 
 use super::body::{ErrorBody, error_body, read_limited};
 use super::credential::Credential;
@@ -89,6 +90,7 @@ impl<'t> Session<'t> {
             session: self,
             method,
             path: path.to_owned(),
+            query: Vec::new(),
             body: None,
             accept: "application/json",
             timeout: Some(CONTROL_TIMEOUT),
@@ -104,6 +106,7 @@ pub struct Request<'s, 't> {
     session: &'s Session<'t>,
     method: Method,
     path: String,
+    query: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
     accept: &'static str,
     timeout: Option<Duration>,
@@ -123,6 +126,12 @@ impl Request<'_, '_> {
         })?;
         self.body = Some(bytes);
         Ok(self)
+    }
+
+    /// Adds a query parameter. A signature covers it, so that nobody on the way can change what is asked for.
+    pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
     }
 
     /// Asks for a stream of JSON lines, and waits for its beginning as long as `timeout` (`None`: as long as it takes).
@@ -199,19 +208,31 @@ impl Request<'_, '_> {
     /// The full URL and the header. A base path is sent but not signed (PROTOCOL: measured on the stock client).
     fn authenticate(&self) -> Result<(String, Option<HeaderValue>), ApiError> {
         let session = self.session;
-        let url = session.base.join(&self.path);
         let (url, value) = match &session.credential {
-            Credential::None => return Ok((url, None)),
-            Credential::ApiKey(key) => (url, HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))),
+            Credential::None => return Ok((session.base.join(&self.target()), None)),
+            Credential::ApiKey(key) => {
+                let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
+                (session.base.join(&self.target()), value)
+            }
             Credential::Device(key) => {
-                let ts = (session.now)();
-                let header = key.authorize(&Challenge::new(self.method.as_str(), &self.path, ts));
-                (format!("{url}?ts={ts}"), HeaderValue::from_str(header.expose()))
+                let query: Vec<_> = self.query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let challenge = Challenge::with_query(self.method.as_str(), &self.path, &query, (session.now)());
+                let header = key.authorize(&challenge);
+                (session.base.join(challenge.target()), HeaderValue::from_str(header.expose()))
             }
         };
         let mut value = value.map_err(|_| ApiError::Unsendable { host: session.base.to_string() })?;
         value.set_sensitive(true);
         Ok((url, Some(value)))
+    }
+
+    /// Path and query of a request that is not signed.
+    fn target(&self) -> String {
+        if self.query.is_empty() {
+            return self.path.clone();
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        format!("{}?{query}", self.path)
     }
 }
 
@@ -251,7 +272,7 @@ impl Session<'_> {
                 clock_offset,
             },
             StatusCode::FORBIDDEN => ApiError::Forbidden { host, message, had_credential },
-            StatusCode::NOT_FOUND => ApiError::NotFound { host, message, recognised },
+            StatusCode::NOT_FOUND => ApiError::NotFound { host, message, recognised, from_gateway },
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 ApiError::TryLater { host, status: status.as_u16(), message, retry_after }
             }

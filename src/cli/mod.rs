@@ -1,6 +1,7 @@
 //! What can be typed: clap types only, no logic and no I/O.
 
 mod device;
+mod keys;
 mod profile;
 mod run;
 mod session;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use device::{DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate};
+pub use keys::{KeysCommand, KeysCreate, KeysRevoke};
 pub use profile::{ProfileCommand, ProfileRemove, ProfileUse};
 pub use run::{OutputFormat, RunArgs, ThinkArg};
 pub use session::{SigninArgs, SignoutArgs, StatusArgs};
@@ -115,6 +117,9 @@ pub enum Command {
     Status(StatusArgs),
     /// Run a model
     Run(Box<RunArgs>),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Manage this device's keys
     #[command(subcommand)]
     Device(DeviceCommand),

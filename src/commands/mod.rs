@@ -1,10 +1,12 @@
 //! One verb per file: options in, `Exit` out. Commands decide what to do and say; the layers below know how.
 
+mod api_key;
 mod completions;
 mod consent;
 mod context;
 mod device;
 mod disconnect;
+mod keys;
 mod man;
 mod profile;
 mod run;
@@ -27,6 +29,7 @@ pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
         Command::Signout(args) => signout::run(app, args).await,
         Command::Status(args) => status::run(app, args).await,
         Command::Run(args) => run::run(app, *args).await,
+        Command::Keys(command) => keys::run(app, command).await,
         Command::Device(command) => device::run(app, command).await,
         Command::Profile(command) => profile::run(app, command).await,
         Command::Store(command) => store::run(app, command).await,

@@ -25,15 +25,34 @@ const PROBE_LENGTH: usize = 64 << 10;
 /// file, [`DiskError::Io`] for everything the system refuses.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     refuse_irregular(path)?;
-    let folder = folder_of(path);
-    ensure_private_dir(folder)?;
+    let failed = |source| DiskError::io("write", path, source);
+    let temporary = filled_beside(path, bytes)?;
+    temporary.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder_of(path)).map_err(failed)
+}
+
+/// The same for a file that must be new: `false` when something has that name, which is left as it is.
+///
+/// # Errors
+/// [`DiskError::Io`] for everything else that the system refuses.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, DiskError> {
+    let failed = |source| DiskError::io("write", path, source);
+    match filled_beside(path, bytes)?.persist_noclobber(path) {
+        Ok(_) => sync_folder(folder_of(path)).map(|()| true).map_err(failed),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed(error.error)),
+    }
+}
+
+/// A temporary file with that content on disk, ready to take its place.
+fn filled_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, DiskError> {
+    ensure_private_dir(folder_of(path))?;
     sweep(path);
     let failed = |source| DiskError::io("write", path, source);
     let mut temporary = temporary_beside(path).map_err(failed)?;
     temporary.write_all(bytes).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder).map_err(failed)
+    Ok(temporary)
 }
 
 /// Older than this, a temporary file belongs to no write that is still going on.

@@ -9,7 +9,7 @@ mod error;
 mod lock;
 mod read;
 
-pub use atomic::{ensure_private_dir, probe_writable, set_aside, write_atomic};
+pub use atomic::{ensure_private_dir, probe_writable, set_aside, write_atomic, write_new};
 pub use document::Document;
 pub use error::DiskError;
 pub(crate) use error::{chmod, where_now};

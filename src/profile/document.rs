@@ -82,6 +82,9 @@ pub struct ApiKeyRecord {
     pub hint: String,
     /// Unix time at which it was stored, in seconds.
     pub added_at: i64,
+    /// The public id, where it is known: that is where it was made by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 impl Profile {
@@ -174,7 +177,7 @@ mod tests {
     fn a_key_the_host_has_not_accepted_is_no_credential() {
         let mut profile = Profile::new(BaseUrl::ollama_com());
         assert!(!profile.has_credential());
-        profile.api_key = Some(ApiKeyRecord { store: StoreKind::File, hint: "abcd".into(), added_at: 0 });
+        profile.api_key = Some(ApiKeyRecord { store: StoreKind::File, hint: "abcd".into(), added_at: 0, id: None });
         assert!(profile.has_credential());
     }
 }

@@ -14,11 +14,15 @@ mod style;
 mod table;
 pub mod wrap;
 
-pub use log::log_to_stderr;
+pub use log::{log_service, log_to_stderr};
 pub use output::{Output, OutputOptions};
 pub use panic::report_panics_briefly;
+#[cfg(feature = "gateway")]
+pub use printer::Seen;
 pub use printer::{ColorChoice, Printer, PrinterOptions, TerminalState};
 pub use progress::Spinner;
 pub use prompt::PromptError;
+#[cfg(feature = "gateway")]
+pub use stream::Memory;
 pub use style::Tone;
 pub use table::Table;

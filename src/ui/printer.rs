@@ -6,7 +6,7 @@ use super::progress::{LayerBars, Progress, Spinner};
 use super::prompt::{self, PromptError, PromptResult};
 use super::qr::QrError;
 use super::sanitize::{clean, clean_text, is_dangerous};
-use super::stream::Stream;
+use super::stream::{Memory, Stream};
 use super::style::Mark;
 use super::table::Table;
 use secrecy::SecretString;
@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +79,20 @@ struct Shared {
     stdout: Stream,
     stderr: Stream,
     progress: Progress,
+    /// For a command that is run within another, whose own words say what was achieved.
+    within: bool,
+}
+
+/// What is seen of a command that is run within another.
+#[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Everything.
+    All,
+    /// What it says, but not its result, which is kept.
+    Talk,
+    /// Nothing; its result is kept.
+    Nothing,
 }
 
 /// See the module.
@@ -95,24 +110,44 @@ impl Printer {
 
     /// A printer that keeps what is written, and its (stdout, stderr).
     #[cfg(test)]
-    pub fn in_memory(
-        options: PrinterOptions,
-        terminal: TerminalState,
-    ) -> (Self, super::stream::Memory, super::stream::Memory) {
+    pub fn in_memory(options: PrinterOptions, terminal: TerminalState) -> (Self, Memory, Memory) {
         let ((stdout, out), (stderr, err)) = (Stream::memory(), Stream::memory());
         (Self::on(options, terminal, stdout, stderr), out, err)
+    }
+
+    /// The printer of a command that is run within this one, and what it keeps of the result. Nobody is asked anything, nothing
+    /// is piped in, and results are for people.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
+    pub fn within(&self, seen: Seen) -> (Self, Memory) {
+        let (kept, memory) = Stream::memory();
+        let shared = &self.0;
+        let stdout = if seen == Seen::All { shared.stdout.clone() } else { kept };
+        let stderr = if seen == Seen::Nothing { Stream::memory().0 } else { shared.stderr.clone() };
+        let quiet = shared.options.quiet || seen == Seen::Nothing;
+        let options = PrinterOptions { json: false, no_input: true, quiet, ..shared.options };
+        let terminal =
+            TerminalState { stdin: true, stdout: shared.terminal.stdout && seen == Seen::All, ..shared.terminal };
+        let moving = terminal.stderr && !terminal.dumb && !stderr.is_memory();
+        let progress = Progress::new(moving, quiet);
+        (Self(Arc::new(Shared { options, terminal, stdout, stderr, progress, within: true })), memory)
     }
 
     fn on(options: PrinterOptions, terminal: TerminalState, stdout: Stream, stderr: Stream) -> Self {
         // What is kept in memory must not draw on the real terminal.
         let moving = terminal.stderr && !terminal.dumb && !options.json && !stderr.is_memory();
         let progress = Progress::new(moving, options.quiet);
-        Self(Arc::new(Shared { options, terminal, stdout, stderr, progress }))
+        Self(Arc::new(Shared { options, terminal, stdout, stderr, progress, within: false }))
     }
 
     /// Results and errors are to be JSON.
     pub fn is_json(&self) -> bool {
         self.0.options.json
+    }
+
+    /// Only what goes wrong is to be said.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
+    pub fn is_quiet(&self) -> bool {
+        self.0.options.quiet
     }
 
     /// A person can be asked: stdin and stderr are terminals, and `--no-input` was not given.
@@ -170,6 +205,32 @@ impl Printer {
         self.to_stdout(text)
     }
 
+    /// A secret that can be shown this once: a line on stdout. Unlike [`Printer::data`] it says when nobody took it.
+    ///
+    /// # Errors
+    /// What the system says, `BrokenPipe` included.
+    pub fn hand_over(&self, secret: &str) -> io::Result<()> {
+        let mut line = Zeroizing::new(String::with_capacity(secret.len() + 1));
+        line.push_str(secret);
+        line.push('\n');
+        self.try_to_stdout(line.as_bytes())
+    }
+
+    /// The same for a value that holds such a secret, as JSON.
+    ///
+    /// # Errors
+    /// As [`Printer::hand_over`]; `InvalidData` when the value cannot be written as JSON.
+    pub fn hand_over_json(&self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(value)?;
+        let text = Zeroizing::new(if self.0.terminal.stdout { escape_json(text) } else { text });
+        self.hand_over(&text)
+    }
+
+    /// Whether whatever is written to stdout is lost: it was closed from the start, or is the null device.
+    pub fn stdout_is_nowhere(&self) -> bool {
+        self.0.stdout.is_null_device()
+    }
+
     /// A table on stdout.
     ///
     /// # Errors
@@ -212,6 +273,15 @@ impl Printer {
     pub fn success(&self, text: &str) {
         if !self.0.options.quiet && !self.is_json() {
             self.marked(Mark::Success, text);
+        }
+    }
+
+    /// A command as a person would type it, after an empty line.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
+    pub fn command(&self, line: &str) {
+        if !self.0.options.quiet && !self.is_json() {
+            let (bold, plain) = if self.colors_stderr() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+            self.to_stderr(&format!("\n{bold}$ {}{plain}\n", clean(line)));
         }
     }
 
@@ -344,17 +414,24 @@ impl Printer {
 
     fn marked(&self, mark: Mark, text: &str) {
         let terminal = self.0.terminal;
+        if self.0.within && mark == Mark::Success {
+            return self.to_stderr(&format!("{}\n", clean(text)));
+        }
         let prefix = mark.prefix(terminal.stderr && terminal.utf8 && !terminal.dumb, self.colors_stderr());
         self.to_stderr(&format!("{prefix}{}\n", clean(text)));
     }
 
     /// A reader that has left is no error: what it wanted it has, and the exit code still says how things stand.
     fn to_stdout(&self, text: impl AsRef<[u8]>) -> io::Result<()> {
-        match self.0.progress.suspend(|| self.0.stdout.write_all(text.as_ref())) {
+        match self.try_to_stdout(text.as_ref()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(io::Error::new(error.kind(), format!("cannot write to standard output: {error}"))),
-            Ok(()) => Ok(()),
+            other => other,
         }
+    }
+
+    fn try_to_stdout(&self, text: &[u8]) -> io::Result<()> {
+        let written = self.0.progress.suspend(|| self.0.stdout.write_all(text));
+        written.map_err(|error| io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
     }
 
     /// Talk that cannot be delivered is lost: there is nobody left to tell.

@@ -3,37 +3,62 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Arc;
-#[cfg(test)]
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 /// Width assumed where a stream is no terminal or does not say.
 pub(super) const DEFAULT_COLUMNS: usize = 80;
 
-/// What was written to a stream that is held in memory.
-#[cfg(test)]
-#[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<Vec<u8>>>);
+/// Room for a secret that is caught, so that no copy of it is left behind where the memory grew.
+const ROOM: usize = 4096;
 
-#[cfg(test)]
+/// What was written to a stream that is held in memory. It may be a secret: it is wiped when dropped, and cannot be printed.
+#[derive(Clone)]
+pub struct Memory(Arc<Mutex<Zeroizing<Vec<u8>>>>);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Zeroizing::new(Vec::with_capacity(ROOM)))))
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memory(****)")
+    }
+}
+
 impl Memory {
     /// Everything written so far; invalid UTF-8 is replaced.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
+    /// Everything written so far, as a shell's `$(…)` has it: without the newlines at its end.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
+    pub fn secret(&self) -> SecretString {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        SecretString::from(String::from_utf8_lossy(&bytes).trim_end_matches('\n'))
+    }
+
     /// Bytes written so far.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// True when nothing was written.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
 pub(super) enum Stream {
     /// A duplicate of the standard stream's descriptor: no lock, no line buffer.
     #[cfg(unix)]
@@ -43,7 +68,6 @@ pub(super) enum Stream {
     Stdout,
     #[cfg(not(unix))]
     Stderr,
-    #[cfg(test)]
     Memory(Memory),
 }
 
@@ -76,19 +100,15 @@ impl Stream {
     }
 
     /// A stream that keeps what is written to it.
-    #[cfg(test)]
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
     pub(super) fn memory() -> (Self, Memory) {
         let memory = Memory::default();
         (Self::Memory(memory.clone()), memory)
     }
 
-    /// Whether what is written goes nowhere but to memory: never outside tests.
+    /// Whether what is written goes nowhere but to memory.
     pub(super) fn is_memory(&self) -> bool {
-        #[cfg(test)]
-        if matches!(self, Self::Memory(_)) {
-            return true;
-        }
-        false
+        matches!(self, Self::Memory(_))
     }
 
     /// Writes all of `bytes`, waiting where the stream is non-blocking and full.
@@ -100,9 +120,21 @@ impl Stream {
             Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
             #[cfg(not(unix))]
             Self::Stderr => io::stderr().write_all(bytes),
-            #[cfg(test)]
             Self::Memory(memory) => memory.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes),
         }
+    }
+
+    /// Whether it is the null device, which is also what the standard library opens in place of a closed stream.
+    pub(super) fn is_null_device(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{FileTypeExt, MetadataExt};
+            let Self::File(file) = self else { return false };
+            let (Ok(own), Ok(null)) = (file.metadata(), std::fs::metadata("/dev/null")) else { return false };
+            own.file_type().is_char_device() && null.file_type().is_char_device() && own.rdev() == null.rdev()
+        }
+        #[cfg(not(unix))]
+        false
     }
 
     /// The terminal's width in columns; [`DEFAULT_COLUMNS`] where it cannot be known.
@@ -114,7 +146,6 @@ impl Stream {
             Self::Stdout => console::Term::stdout().size_checked().map(|size| size.1),
             #[cfg(not(unix))]
             Self::Stderr => console::Term::stderr().size_checked().map(|size| size.1),
-            #[cfg(test)]
             Self::Memory(_) => None,
         };
         known.filter(|&columns| columns > 0).map_or(DEFAULT_COLUMNS, usize::from)

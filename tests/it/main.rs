@@ -12,6 +12,7 @@ mod given;
 mod harness_selftest;
 mod hostile_hosts;
 mod keyring;
+mod keys;
 mod layering;
 mod leaks;
 mod profiles;

@@ -3,6 +3,7 @@
 //! without the product's code. Faults can be injected.
 
 mod fault;
+mod keys;
 mod routes;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 pub use fault::Fault;
+pub use keys::{Issued, api_key_like};
 
 use super::{
     clock::Clock,
@@ -46,6 +48,7 @@ struct State {
     auto_approve: bool,
     unsigned_url: bool,
     user: Value,
+    keys: Option<keys::Keys>,
     faults: Vec<(String, Option<usize>, Fault)>,
     refused: Vec<String>,
 }
@@ -80,6 +83,7 @@ impl Cloud {
                 "name": "standin",
                 "plan": "free",
             }),
+            keys: None,
             faults: Vec::new(),
             refused: Vec::new(),
         }));
@@ -167,6 +171,36 @@ impl Cloud {
     /// What `/api/me` says of the user.
     pub fn set_user(&self, user: Value) {
         lock(&self.state).user = user;
+    }
+
+    /// Manages API keys from now on, as a gateway does, and says that it is one.
+    pub fn offer_keys(&self) -> &Self {
+        lock(&self.state).keys = Some(keys::Keys::default());
+        self
+    }
+
+    /// The API keys that were made, in order.
+    pub fn issued(&self) -> Vec<Issued> {
+        lock(&self.state).keys.as_ref().map_or_else(Vec::new, |keys| keys.issued.clone())
+    }
+
+    /// Makes an API key that nobody asked for: `members` replace those of a usual one.
+    pub fn issue(&self, members: Value) -> Issued {
+        let now = self.server.clock().now();
+        let mut state = lock(&self.state);
+        state.keys.as_mut().expect("a host that offers keys").add(members, now)
+    }
+
+    /// Changes the answers to the making of keys from now on: what is given is the body of the right one.
+    pub fn mangle_created(&self, change: impl Fn(Value) -> super::http::Reply + Send + 'static) -> &Self {
+        lock(&self.state).keys.as_mut().expect("a host that offers keys").mangle = Some(Box::new(change));
+        self
+    }
+
+    /// Gives so many keys a page at most.
+    pub fn page_size(&self, size: usize) -> &Self {
+        lock(&self.state).keys.as_mut().expect("a host that offers keys").page = size;
+        self
     }
 
     /// Injects a fault into every answer to this path (below the base path), until [`mend`](Self::mend).

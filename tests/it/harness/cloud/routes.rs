@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use serde_json::{Map, Value, json};
 
-use super::{Caller, Decision, Device, Fault, State, lock};
+use super::{Caller, Decision, Device, Fault, State, keys, lock};
 use crate::harness::{
     http::{Reply, Request},
     ollama::replay,
@@ -29,11 +29,19 @@ pub(super) fn answer(request: &Request, base: &str, now: i64, state: &Mutex<Stat
         ("POST", "/api/me") => me(request, base, &caller, &state, fault.as_ref()),
         ("GET", "/connect") => connect(request, &mut state),
         ("DELETE", _) if path.starts_with("/api/user/keys/") => {
-            disconnect(&path["/api/user/keys/".len()..], &caller, &mut state)
+            let encoded = &path["/api/user/keys/".len()..];
+            let key = keys::revoke(encoded, &caller, &mut state, now);
+            key.unwrap_or_else(|| disconnect(encoded, &caller, &mut state))
         }
+        ("GET", "/api/user/keys") if state.keys.is_some() => keys::list(request, &caller, &mut state),
+        ("POST", "/api/user/keys") if state.keys.is_some() => keys::create(request, &caller, &mut state, now),
         (_, "/api/user/keys") => Reply::json(404, r#"{"error":"not found"}"#),
         _ if is_known(&caller, &state) => models(request, path),
         _ => unauthorized(),
+    };
+    let reply = match state.keys {
+        Some(_) => reply.header("X-Ollama-Auth-Gateway", "0.0.0-standin"),
+        None => reply,
     };
     match fault {
         Some(Fault::DateSkew(seconds)) => reply.date_offset(seconds),
@@ -54,14 +62,14 @@ fn take_fault(state: &mut State, path: &str) -> Option<Fault> {
     Some(fault)
 }
 
-fn unauthorized() -> Reply {
+pub(super) fn unauthorized() -> Reply {
     Reply::json(401, r#"{"error":"unauthorized"}"#)
 }
 
-fn is_known(caller: &Caller, state: &State) -> bool {
+pub(super) fn is_known(caller: &Caller, state: &State) -> bool {
     match caller {
         Caller::Signed(key) => decision(state, key) == Some(Decision::Approved),
-        Caller::ApiKey(key) => state.api_keys.contains(key),
+        Caller::ApiKey(key) => state.api_keys.contains(key) || keys::accepts(state, key),
         Caller::Nobody | Caller::BadSignature(_) => false,
     }
 }

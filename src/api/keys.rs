@@ -1,0 +1,287 @@
+//! `/api/user/keys`: making, listing and revoking API keys. A gateway offers it; ollama.com is not known to.
+//!
+//! What changes something takes an [`AccountHost`], a proof made just before, since a stock server disconnects itself on any
+//! `DELETE` here. Lists are read leniently, and within bounds, whatever the host sends.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::account::AccountHost;
+use super::body::{Bounds, whole};
+use super::error::{ApiError, Unreachable, seconds};
+use super::session::Session;
+use crate::keyspec::{ApiKey, KeyId, Models, Scopes};
+
+const PATH: &str = "/api/user/keys";
+/// Keys asked for at once: the most that a gateway gives.
+const PAGE: usize = 1000;
+/// A list that goes on for longer is no list.
+const PAGES: usize = 500;
+/// Bytes of all pages together.
+const LONGEST_LIST: usize = 64 << 20;
+/// Characters of a cursor.
+const LONGEST_CURSOR: usize = 4096;
+/// Time for all pages together.
+const LIST_TIME: Duration = Duration::from_secs(120);
+
+/// A key that is to be made.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewKey {
+    /// Its public id, chosen by whoever asks, so that it is on record before the key exists.
+    #[serde(serialize_with = "as_text")]
+    pub id: KeyId,
+    /// What to call it.
+    pub name: String,
+    /// Where it is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// With which models.
+    pub models: Models,
+    /// How long it lives, in seconds; `None` is for ever.
+    pub expires_in: Option<u64>,
+    /// Whether it may ask for a replacement of itself.
+    pub replaceable: bool,
+}
+
+fn as_text<S: serde::Serializer>(id: &KeyId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(id.as_str())
+}
+
+/// An API key as its host describes it, without the key. Everything in it is the host's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyEntry {
+    /// The public id.
+    pub id: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub name: String,
+    /// Where it is used.
+    #[serde(default)]
+    pub environment: Option<String>,
+    /// Names of scopes, also those that we do not know.
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub scopes: Vec<String>,
+    /// Patterns of models; none is all models.
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub models: Vec<String>,
+    /// The key's last four characters.
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub hint: String,
+    /// When it was made.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// When it ends; `None` is never.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, as far as is known.
+    #[serde(default)]
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[serde(default)]
+    pub revoked_at: Option<Timestamp>,
+    /// Whether it may ask for a replacement of itself.
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub replaceable: bool,
+    /// The id of the key that it replaces.
+    #[serde(default)]
+    pub replaces: Option<String>,
+    /// It is the key that asked.
+    #[serde(default, rename = "self", deserialize_with = "or_nothing")]
+    pub is_self: bool,
+}
+
+/// Go writes an empty list as `null`.
+fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A key that was made.
+#[derive(Debug)]
+pub struct CreatedKey {
+    /// The key, which nobody can ask for again.
+    pub key: ApiKey,
+    /// What the host says of it.
+    pub entry: KeyEntry,
+}
+
+/// What became of a key that was to be revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// It is revoked now, or was before.
+    Done,
+    /// The host says that it knows no such key.
+    Unknown,
+}
+
+/// One page of the list.
+#[derive(Deserialize)]
+struct Page {
+    keys: Vec<Value>,
+    #[serde(default)]
+    next: Option<String>,
+}
+
+/// The key in the answer to its making.
+#[derive(Deserialize)]
+struct Secret<'a> {
+    #[serde(borrow, default)]
+    key: Cow<'a, str>,
+}
+
+impl Session<'_> {
+    /// `GET /api/user/keys`, page by page: the API keys that this credential may see, in the host's order. Revoked ones are
+    /// among them only if asked for. Entries of other kinds are left out.
+    ///
+    /// # Errors
+    /// No answer, a refusal, an answer that is no list of keys or has no end.
+    pub async fn api_keys(&self, revoked: bool) -> Result<Vec<KeyEntry>, ApiError> {
+        tokio::time::timeout(LIST_TIME, self.all_pages(revoked)).await.unwrap_or_else(|_| {
+            Err(ApiError::Unreachable {
+                host: self.base().to_string(),
+                reason: format!("its list of keys did not end within {}", seconds(LIST_TIME)),
+                kind: Unreachable::Timeout,
+            })
+        })
+    }
+
+    async fn all_pages(&self, revoked: bool) -> Result<Vec<KeyEntry>, ApiError> {
+        let mut entries = Vec::new();
+        let mut cursors = HashSet::new();
+        let (mut after, mut size) = (None::<String>, 0);
+        for _ in 0..PAGES {
+            let mut request = self.request(Method::GET, PATH).query("limit", PAGE.to_string()).harmless();
+            if revoked {
+                request = request.query("revoked", "true");
+            }
+            if let Some(cursor) = after.take() {
+                request = request.query("after", cursor);
+            }
+            let host = self.base().to_string();
+            let body = whole(request.send().await?, &host, Bounds::KEYS).await?;
+            size += body.len();
+            if size > LONGEST_LIST {
+                return Err(self.nonsense(format!("a list of keys of more than {LONGEST_LIST} bytes")));
+            }
+            let page: Page = serde_json::from_slice(&body)
+                .map_err(|error| self.nonsense(format!("its list of keys cannot be read: {error}")))?;
+            for entry in page.keys {
+                entries.extend(self.entry(entry)?);
+            }
+            match page.next.filter(|next| !next.is_empty()) {
+                None => return Ok(entries),
+                Some(next) if next.len() > LONGEST_CURSOR => {
+                    return Err(self.nonsense("its list of keys goes on at a place with an endless name"));
+                }
+                Some(next) if !cursors.insert(next.clone()) => {
+                    return Err(self.nonsense("its list of keys goes round in circles"));
+                }
+                next => after = next,
+            }
+        }
+        Err(self.nonsense(format!("its list of keys does not end after {PAGES} pages")))
+    }
+
+    fn entry(&self, entry: Value) -> Result<Option<KeyEntry>, ApiError> {
+        if entry.get("kind").and_then(Value::as_str) != Some("api-key") {
+            return Ok(None);
+        }
+        match serde_json::from_value(entry) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error) => Err(self.nonsense(format!("an entry of its list of keys cannot be read: {error}"))),
+        }
+    }
+
+    /// `POST /api/user/keys`. Sent once. After an error of which [`ApiError::leaves_doubt`] is true the key may exist.
+    ///
+    /// # Errors
+    /// No answer, a refusal, and an answer without the key that was asked for.
+    pub async fn create_key(&self, _proof: AccountHost, new: &NewKey) -> Result<CreatedKey, ApiError> {
+        // A signature covers no body, and a gateway takes it once: with the id in the query it is good for this key alone, and two keys
+        // can be made within one second.
+        let request = self.request(Method::POST, PATH).query("id", new.id.as_str());
+        let response = request.json(new)?.send().await?;
+        let body = Zeroizing::new(whole(response, &self.base().to_string(), Bounds::KEYS).await?);
+        // What the parser says may quote what it read, and that holds the key.
+        let unreadable = |_| self.nonsense("it is no description of a key");
+        let secret: Secret<'_> = serde_json::from_slice(&body).map_err(unreadable)?;
+        let entry: KeyEntry = serde_json::from_slice(&body).map_err(unreadable)?;
+        if secret.key.is_empty() {
+            return Err(self.nonsense("it holds no key"));
+        }
+        if entry.id != new.id.as_str() {
+            let other =
+                entry.id.parse::<KeyId>().map_or_else(|_| "of no id".to_owned(), |id| format!("of the id {id}"));
+            return Err(self.nonsense(format!("it holds a key {other}, where {} was asked for", new.id)));
+        }
+        let key = ApiKey::parse(&secret.key)
+            .map_err(|error| self.nonsense(format!("what it calls the key is none: {error}")))?;
+        Ok(CreatedKey { key, entry })
+    }
+
+    /// `DELETE /api/user/keys/<encoded id>`. Sent once: another try takes another proof.
+    ///
+    /// # Errors
+    /// No answer, a refusal, and whatever does not say plainly that the key is revoked or unknown. Such a 404 is
+    /// [`ApiError::NotFound`]: the key may still be valid.
+    pub async fn revoke_key(&self, _proof: AccountHost, id: &KeyId) -> Result<Revocation, ApiError> {
+        let path = format!("{PATH}/{}", id.encoded());
+        match self.request(Method::DELETE, &path).send().await {
+            Ok(response) if matches!(response.status(), StatusCode::OK | StatusCode::NO_CONTENT) => {
+                Ok(Revocation::Done)
+            }
+            Ok(response) => Err(self.nonsense(format!("a status of {}", response.status().as_u16()))),
+            // At ollama.com, which is not known to have this, it may say that there is no such path.
+            Err(ApiError::NotFound { recognised, from_gateway, .. })
+                if from_gateway || (recognised && !self.base().is_ollama_com()) =>
+            {
+                Ok(Revocation::Unknown)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn nonsense(&self, reason: impl Into<String>) -> ApiError {
+        ApiError::Protocol { host: self.base().to_string(), reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_read_leniently() {
+        let read = |text: &str| serde_json::from_str::<KeyEntry>(text);
+        let bare = read(r#"{"id":"key_12345678","models":null,"new-member":{"a":1}}"#).unwrap();
+        assert_eq!((bare.id.as_str(), bare.expires_at, bare.models.len()), ("key_12345678", None, 0));
+        let times = read(r#"{"id":"x","expires_at":"2027-01-02T03:04:05+01:00","last_used_at":null}"#).unwrap();
+        assert_eq!(times.expires_at.unwrap().to_string(), "2027-01-02T02:04:05Z");
+        // What cannot be read is not taken for "never".
+        assert!(read(r#"{"id":"x","expires_at":"soon"}"#).is_err());
+        assert!(read(r#"{"name":"x"}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_for_is_written_as_the_gateway_reads_it() {
+        let new = NewKey {
+            id: "key_12345678".parse().unwrap(),
+            name: "ci".into(),
+            environment: None,
+            scopes: "inference,models:read".parse().unwrap(),
+            models: ["tiny".parse().unwrap()].into_iter().collect(),
+            expires_in: None,
+            replaceable: true,
+        };
+        let expected = r#"{"id":"key_12345678","name":"ci","scopes":["inference","models:read"],"models":["tiny:latest"],"expires_in":null,"replaceable":true}"#;
+        assert_eq!(serde_json::to_string(&new).unwrap(), expected);
+    }
+}

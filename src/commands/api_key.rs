@@ -1,0 +1,122 @@
+//! An API key on its way in: read from standard input or a hidden prompt, and kept in a store under a record in its profile.
+
+use std::io::Read as _;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use super::context::Context;
+use crate::app::App;
+use crate::exit::{Exit, Problem};
+use crate::keyspec::KeyId;
+use crate::profile::{ApiKeyRecord, Profile, Profiles, entry_id};
+use crate::vault::{EntryKind, StoreKind, VaultError};
+
+/// More than this is no key.
+const LONGEST: u64 = 16 * 1024;
+
+/// Reads a key: one word of printable ASCII characters. `command` is what it can be piped into, for the hint.
+///
+/// # Errors
+/// Exit 2 for everything else.
+pub async fn read(app: &App, command: &str) -> anyhow::Result<SecretString> {
+    let text = if app.printer.stdin_is_terminal() {
+        if !app.printer.is_interactive() {
+            return Err(Problem::new(Exit::Usage, "no API key was given")
+                .hint(format!("pipe it in: … | {command}"))
+                .into());
+        }
+        let typed = app.ask(|p| p.hidden("API key")).await??;
+        Zeroizing::new(typed.expose_secret().to_owned())
+    } else {
+        app.ask(|_| read_piped()).await?.map_err(|error| {
+            Problem::new(Exit::Usage, format!("the API key on standard input cannot be read: {error}"))
+        })?
+    };
+    let key = text.trim();
+    let problem = |message: &str| Err(Problem::new(Exit::Usage, message).hint("pipe in the key alone").into());
+    if key.is_empty() {
+        return problem("no API key was given");
+    }
+    if key.len() as u64 > LONGEST || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return problem("what was given is no API key: it is one word of printable ASCII characters");
+    }
+    Ok(SecretString::from(key))
+}
+
+fn read_piped() -> std::io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin().take(LONGEST + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Enough to tell two keys apart, too little to guess one. A short key shows nothing.
+pub fn last_four(key: &SecretString) -> String {
+    let key = key.expose_secret();
+    if key.len() >= 20 { key[key.len() - 4..].to_owned() } else { String::new() }
+}
+
+/// What a key that is kept now has changed.
+#[derive(Debug)]
+pub struct Kept {
+    /// The record of the key that stood there before.
+    pub replaced: Option<ApiKeyRecord>,
+    /// Why a copy of that one stays behind in the store used before.
+    pub left_behind: Option<VaultError>,
+}
+
+/// Keeps `key` in `store` as the API key of the context's profile, which is made if it is new. `also` changes what else is to
+/// change in the profiles with it.
+///
+/// # Errors
+/// When the key or its record cannot be written. Then what stood there stands there still.
+pub async fn keep(
+    app: &App,
+    context: &Context,
+    store: StoreKind,
+    key: &SecretString,
+    id: Option<&KeyId>,
+    also: impl FnOnce(&mut Profiles, &str),
+) -> anyhow::Result<Kept> {
+    let (name, url) = (&context.target.profile, context.url());
+    let fallback = Profile::new(url.clone());
+    let entry = entry_id(EntryKind::ApiKey, name, context.profile.as_ref().unwrap_or(&fallback));
+    let _lock = app.lock_keys()?;
+    let now = app.profiles.load()?.profiles.remove(name);
+    if let Some(now) = now.filter(|now| now.url.origin() != url.origin()) {
+        let message = format!("the profile {name:?} was changed in the meantime: it is for {} now", now.url);
+        return Err(Problem::new(Exit::Failed, message).hint("run the command again").into());
+    }
+    // A key that cannot be read is none that could be put back.
+    let before = app.vault.get(store, &entry).await.ok().flatten();
+    app.vault.put(store, &entry, key).await?;
+    let record =
+        ApiKeyRecord { store, hint: last_four(key), added_at: (app.now)(), id: id.map(|id| id.as_str().to_owned()) };
+    let updated = app.profiles.update(|profiles| {
+        let profile = profiles.entry(name, url);
+        profile.store = Some(store);
+        let replaced = profile.api_key.replace(record);
+        also(profiles, name);
+        replaced
+    });
+    let replaced = match updated {
+        Ok(replaced) => replaced,
+        Err(error) => {
+            // Without a record nobody would find the new key, and the old record would stand for it.
+            let undone = match before {
+                Some(before) => app.vault.put(store, &entry, &before).await,
+                None => app.vault.delete(store, &entry).await.map(drop),
+            };
+            if let Err(trouble) = undone {
+                app.printer.warn(&format!("the {store} store could not be put back as it was: {trouble}"));
+            }
+            return Err(error.into());
+        }
+    };
+    // A copy in the store used before would outlive every sign-out.
+    let left_behind = match replaced.as_ref().filter(|old| old.store != store) {
+        Some(old) => app.vault.delete(old.store, &entry).await.err(),
+        None => None,
+    };
+    Ok(Kept { replaced, left_behind })
+}

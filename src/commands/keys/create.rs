@@ -1,0 +1,229 @@
+//! `keys create`. The key exists once the host has answered, and is shown once: whatever goes wrong from then on must neither
+//! lose it silently nor leave it valid behind the person's back.
+
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::time::{date, until};
+use super::{explain, how_to_revoke, prove, signed_in};
+use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
+use crate::app::App;
+use crate::cli::KeysCreate;
+use crate::commands::api_key::keep;
+use crate::commands::context::Context;
+use crate::commands::store::choose_store;
+use crate::exit::{Exit, Problem};
+use crate::keyspec::{KeyId, Lifetime, Scope};
+use crate::profile::Audience;
+use crate::vault::StoreKind;
+
+/// What `keys create --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    host: String,
+    profile: &'a str,
+    /// The key itself, unless it was put in the store.
+    key: Option<&'a str>,
+    /// The store that it was put in.
+    store: Option<StoreKind>,
+    #[serde(flatten)]
+    entry: &'a KeyEntry,
+}
+
+/// Runs it.
+pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
+    let new = wanted(&args)?;
+    if !args.save && app.printer.stdout_is_nowhere() {
+        let message = "standard output goes nowhere, and a key is shown this once";
+        return Err(Problem::new(Exit::Usage, message).hint("keep it in the store with --save").into());
+    }
+    let context = Context::resolve(app, Audience::Account)?;
+    let store = match args.save {
+        true => Some(choose_store(app, context.profile.as_ref()).await?),
+        false => None,
+    };
+    let session = signed_in(app, &context).await?;
+    let host = context.url();
+    let proof = prove(&session).await?;
+    // On record, for whoever interrupts us, before the key can exist.
+    if app.printer.is_json() {
+        app.printer.event("asking", &serde_json::json!({ "host": host.to_string(), "id": new.id.as_str() }));
+    } else {
+        app.printer.note(&format!("Asking {host} for the key {}", new.id));
+    }
+    let created = match session.create_key(proof, &new).await {
+        Ok(created) => created,
+        Err(error) => return Err(refused(&session, &new.id, error).await),
+    };
+    let report = Report {
+        host: host.to_string(),
+        profile: &context.target.profile,
+        key: store.is_none().then(|| created.key.expose()),
+        store,
+        entry: &created.entry,
+    };
+    match store {
+        Some(store) => save(app, &context, &session, store, &created, &new.id).await?,
+        None => hand_over(app, &session, &report, &created, &new.id).await?,
+    }
+    tell(app, &new, &report);
+    if store.is_some() && app.printer.is_json() {
+        app.printer.json(&report)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn wanted(args: &KeysCreate) -> anyhow::Result<NewKey> {
+    let name = args.name.trim();
+    let problem = |message: &str, hint: &str| Err(Problem::new(Exit::Usage, message).hint(hint).into());
+    if name.is_empty() || name.contains(char::is_control) {
+        return problem("a key needs a name of one line", "name it after what uses it, such as nightly-report");
+    }
+    if name.parse::<KeyId>().is_ok() {
+        return problem("this name looks like the id of a key", "choose another: ids and names are told apart by it");
+    }
+    let usual = [Scope::Inference, Scope::ModelsRead];
+    let scopes = if args.scopes.is_empty() { &usual[..] } else { &args.scopes };
+    Ok(NewKey {
+        id: KeyId::generate()?,
+        name: name.to_owned(),
+        environment: args.environment.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned),
+        scopes: scopes.iter().copied().collect(),
+        models: args.models.iter().cloned().collect(),
+        expires_in: match args.expires {
+            Lifetime::Seconds(seconds) => Some(seconds),
+            Lifetime::Never => None,
+        },
+        replaceable: !args.no_replace,
+    })
+}
+
+/// No usable answer came. Where the key may exist all the same it is revoked: nobody has it.
+async fn refused(session: &Session<'_>, id: &KeyId, error: ApiError) -> anyhow::Error {
+    let host = session.base();
+    if error.leaves_doubt() {
+        let problem = Problem::of(&error.into());
+        return undone(session, id, problem).await.into();
+    }
+    let problem = match error {
+        ApiError::Forbidden { .. } => {
+            let hint = "nobody can pass on more than they have: ask for less with --scope, --model and --expires";
+            Problem::of(&error.into()).hint(hint)
+        }
+        ApiError::Status { status: 400 | 413 | 422, message, .. } => {
+            Problem::new(Exit::Usage, format!("{host} makes no such key: {message}"))
+        }
+        ApiError::Status { status: 409, message, .. } => {
+            let message = format!("{host} has a key of the id {id} already, so it made none: {message}");
+            Problem::new(Exit::Failed, message).hint("run the command again: each run chooses another id")
+        }
+        other => return explain(other, host),
+    };
+    problem.into()
+}
+
+/// Prints the key; a key that nobody took is revoked.
+async fn hand_over(
+    app: &App,
+    session: &Session<'_>,
+    report: &Report<'_>,
+    created: &CreatedKey,
+    id: &KeyId,
+) -> anyhow::Result<()> {
+    let handed = match app.printer.is_json() {
+        true => app.printer.hand_over_json(report),
+        false => app.printer.hand_over(created.key.expose()),
+    };
+    match handed {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let problem = Problem::new(Exit::Failed, format!("the key {id} was made, but nobody took it: {error}"));
+            Err(undone(session, id, problem).await.into())
+        }
+    }
+}
+
+/// Puts the key into the store; a key that finds no place there is revoked.
+async fn save(
+    app: &App,
+    context: &Context,
+    session: &Session<'_>,
+    store: StoreKind,
+    created: &CreatedKey,
+    id: &KeyId,
+) -> anyhow::Result<()> {
+    let key = SecretString::from(created.key.expose());
+    let kept = keep(app, context, store, &key, Some(id), |profiles, name| {
+        profiles.current.get_or_insert_with(|| name.to_owned());
+    });
+    let kept = match kept.await {
+        Ok(kept) => kept,
+        Err(error) => {
+            let mut problem = Problem::of(&error);
+            problem.message = format!("the key {id} was made, but could not be kept: {}", problem.message);
+            return Err(undone(session, id, problem).await.into());
+        }
+    };
+    let host = context.url();
+    if let Some(old) = kept.replaced {
+        let which = old.id.unwrap_or_else(|| format!("ending in {}", old.hint));
+        app.printer.warn(&format!("the API key {which} is kept here no longer; it stays valid at {host}"));
+    }
+    if let Some(error) = kept.left_behind {
+        app.printer.warn(&format!("a copy of it stays behind in the store used before: {error}"));
+    }
+    Ok(())
+}
+
+/// Takes the key back as well as can be, and adds to the problem what became of it.
+async fn undone(session: &Session<'_>, id: &KeyId, problem: Problem) -> Problem {
+    let host = session.base();
+    let attempt = async {
+        let proof = prove(session).await?;
+        anyhow::Ok(session.revoke_key(proof, id).await?)
+    };
+    let message = &problem.message;
+    match attempt.await {
+        Ok(Revocation::Done) => {
+            let message = format!("{message}; the key {id} was revoked again");
+            Problem { message, ..problem }
+        }
+        Ok(Revocation::Unknown) => {
+            let message = format!("{message}; {host} knows no key {id} now");
+            Problem { message, ..problem }
+        }
+        Err(error) => {
+            let why = Problem::of(&error).message;
+            let message = format!("{message}; the key {id} may be valid, since it could not be revoked again: {why}");
+            Problem { message, ..problem }.hint(format!("revoke it: {}", how_to_revoke(id, host)))
+        }
+    }
+}
+
+/// What a person should know of the new key, on stderr.
+fn tell(app: &App, new: &NewKey, report: &Report<'_>) {
+    let (printer, entry, now) = (&app.printer, report.entry, (app.now)());
+    printer.success(&format!("Made the API key {:?} ({}) at {}", entry.name, entry.id, report.host));
+    let models = if entry.models.is_empty() { "all models".to_owned() } else { entry.models.join(", ") };
+    let end = match entry.expires_at {
+        Some(end) => format!("expires {} ({})", date(end), until(Some(end), now)),
+        None => "never expires".to_owned(),
+    };
+    printer.note(&format!("It may: {}; with {models}; it {end}.", entry.scopes.join(", ")));
+    match report.store {
+        Some(store) => printer.note(&format!("It rests in the {store} store, and this profile uses it from now on.")),
+        None => printer.note("It is shown this once: nobody can ask for it again."),
+    }
+    let wanted: Vec<String> = new.scopes.iter().map(|scope| scope.to_string()).collect();
+    let patterns: Vec<&str> = new.models.patterns().iter().map(|pattern| pattern.as_str()).collect();
+    let as_asked = same(&wanted, &entry.scopes)
+        && same(&patterns, &entry.models)
+        && new.expires_in.is_some() == entry.expires_at.is_some();
+    if !as_asked {
+        printer.warn(&format!("{} made another key than was asked for: look at what it may do", report.host));
+    }
+}
+
+fn same<A: AsRef<str>, B: AsRef<str>>(left: &[A], right: &[B]) -> bool {
+    left.len() == right.len() && left.iter().all(|one| right.iter().any(|other| one.as_ref() == other.as_ref()))
+}

@@ -1,0 +1,135 @@
+//! `keys`: API keys at a host that keeps accounts. Whatever changes something there needs a fresh proof that the host is one.
+
+mod create;
+mod forget;
+mod list;
+mod revoke;
+mod time;
+
+use secrecy::SecretString;
+
+use crate::address::BaseUrl;
+use crate::api::{AccountHost, ApiError, Session, Standing};
+use crate::app::App;
+use crate::cli::KeysCommand;
+use crate::commands::context::{Context, no_accounts, sign_in, withheld_note};
+use crate::exit::{Exit, Problem};
+use crate::keyspec::{ApiKey, KeyId};
+use crate::profile::CredentialSource;
+
+/// Where a person makes keys of ollama.com.
+const SETTINGS: &str = "https://ollama.com/settings/keys";
+
+/// Runs it.
+pub async fn run(app: &App, command: KeysCommand) -> anyhow::Result<Exit> {
+    match command {
+        KeysCommand::Create(args) => create::run(app, args).await,
+        KeysCommand::List => list::run(app).await,
+        KeysCommand::Revoke(args) => revoke::run(app, args).await,
+    }
+}
+
+/// A session with the credential of the context, which must have one.
+///
+/// # Errors
+/// Exit 4 when it has none.
+async fn signed_in<'a>(app: &'a App, context: &Context) -> anyhow::Result<Session<'a>> {
+    if context.source == CredentialSource::None {
+        let url = context.url();
+        let hint = context.withheld.map_or_else(|| sign_in(url), |withheld| withheld_note(withheld, url));
+        return Err(Problem::new(Exit::SignIn, format!("not signed in to {url}")).hint(hint).into());
+    }
+    context.session(app).await
+}
+
+/// Proves that the host keeps accounts and accepts the session.
+///
+/// # Errors
+/// Exit 4 when it does not accept it, exit 1 when it keeps no accounts, and every answer that leaves a doubt.
+async fn prove(session: &Session<'_>) -> anyhow::Result<AccountHost> {
+    let host = session.base();
+    match session.standing().await? {
+        Standing::Accepted(proof) => Ok(proof),
+        Standing::Unknown => {
+            let mut hint = sign_in(host);
+            if host.is_ollama_com() {
+                hint = format!("{hint}\nAPI keys of ollama.com are made at {SETTINGS}");
+            }
+            Err(Problem::new(Exit::SignIn, format!("{host} does not accept the credential (any more)"))
+                .hint(hint)
+                .into())
+        }
+        Standing::Doubtful(error) => Err(error.into()),
+        Standing::NoAccounts(kind) => Err(no_accounts(session, kind).into()),
+    }
+}
+
+/// The error of a request for keys to a host that may not know of such requests.
+fn explain(error: ApiError, host: &BaseUrl) -> anyhow::Error {
+    match error {
+        ApiError::NotFound { .. } => not_offered(host, 404).into(),
+        ApiError::Status { status: status @ (405 | 501), .. } => not_offered(host, status).into(),
+        other => other.into(),
+    }
+}
+
+fn not_offered(host: &BaseUrl, status: u16) -> Problem {
+    if host.is_ollama_com() {
+        let message = format!(
+            "{host} does not offer this to programs (it answered {status}): its API keys are made, listed and revoked at {SETTINGS}"
+        );
+        return Problem::new(Exit::Failed, message).hint("make one there, then: ollama-auth signin --with-api-key");
+    }
+    let message = format!("{host} does not manage API keys (it answered {status})");
+    let hint = format!("to use a key that was made elsewhere: ollama-auth signin --with-api-key --host {host}");
+    Problem::new(Exit::Failed, message).hint(hint)
+}
+
+/// A key with a typing error is told from a real one without asking anybody.
+///
+/// # Errors
+/// Exit 2 for something that begins as a gateway's key does and is none.
+fn check_form(key: &SecretString) -> anyhow::Result<()> {
+    use secrecy::ExposeSecret as _;
+    if key.expose_secret().starts_with(ApiKey::PREFIX)
+        && let Err(error) = ApiKey::parse(key.expose_secret())
+    {
+        let message = format!("what was given is no API key: {error}");
+        return Err(Problem::new(Exit::Usage, message).hint("pipe in the key alone and whole").into());
+    }
+    Ok(())
+}
+
+/// The command that revokes a key.
+fn how_to_revoke(id: &KeyId, host: &BaseUrl) -> String {
+    format!("ollama-auth keys revoke {id} --yes --host {host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_ollama_com_a_person_is_sent_to_the_settings_page() {
+        let not_found = ApiError::NotFound {
+            host: "https://ollama.com".into(),
+            message: "not found".into(),
+            recognised: true,
+            from_gateway: false,
+        };
+        let problem = Problem::of(&explain(not_found, &BaseUrl::ollama_com()));
+        assert_eq!(problem.exit, Exit::Failed);
+        assert!(problem.message.contains("https://ollama.com/settings/keys"), "{problem}");
+        assert!(problem.hint.unwrap().contains("ollama-auth signin --with-api-key"));
+        let not_allowed = ApiError::Status { host: "h".into(), status: 405, message: String::new() };
+        assert!(Problem::of(&explain(not_allowed, &BaseUrl::ollama_com())).message.contains("405"));
+    }
+
+    #[test]
+    fn only_a_damaged_key_of_a_gateway_is_refused_unasked() {
+        let check = |text: &str| check_form(&SecretString::from(text));
+        assert!(check("olauth_short").is_err());
+        assert!(check(ApiKey::generate().unwrap().expose()).is_ok());
+        assert!(check("0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_").is_ok());
+    }
+}

@@ -1,0 +1,216 @@
+//! `keys revoke`: by id, by name, or by the key itself. Only the host's plain answer counts as revoked.
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::forget::{Revoked, everywhere};
+use super::{SETTINGS, check_form, explain, not_offered, prove, signed_in};
+use crate::api::{ApiError, Credential, KeyEntry, Revocation, Session, Standing};
+use crate::app::App;
+use crate::cli::KeysRevoke;
+use crate::commands::api_key::read;
+use crate::commands::consent;
+use crate::commands::context::{Context, no_accounts, require_accounts};
+use crate::exit::{Exit, Problem};
+use crate::keyspec::KeyId;
+use crate::profile::Audience;
+use crate::ui::sanitize::clean;
+
+/// The key that is meant.
+struct Meant {
+    id: KeyId,
+    /// The host's description, where it gave one.
+    entry: Option<KeyEntry>,
+    /// The key itself, where that was given.
+    key: Option<SecretString>,
+}
+
+impl Meant {
+    fn listed(entry: KeyEntry, host: &str) -> anyhow::Result<Self> {
+        let id = entry.id.parse().map_err(|_| ApiError::Protocol {
+            host: host.to_owned(),
+            reason: format!("a key of the id {:?}, which is none", entry.id),
+        })?;
+        Ok(Self { id, entry: Some(entry), key: None })
+    }
+
+    fn in_words(&self) -> String {
+        match &self.entry {
+            Some(entry) => format!("the API key {:?} ({})", entry.name, self.id),
+            None => format!("the API key {}", self.id),
+        }
+    }
+}
+
+/// What `keys revoke --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    host: String,
+    id: &'a str,
+    name: Option<&'a str>,
+    /// The host says that it is revoked.
+    revoked: bool,
+    /// The profiles whose copy of the key was removed.
+    forgotten: Vec<String>,
+}
+
+/// Runs it.
+pub async fn run(app: &App, args: KeysRevoke) -> anyhow::Result<Exit> {
+    let context = Context::resolve(app, Audience::Account)?;
+    let host = context.url();
+    let (session, meant) = match &args.key {
+        Some(text) => {
+            let session = signed_in(app, &context).await?;
+            require_accounts(&session).await?;
+            let meant = find(&session, text).await?;
+            (session, meant)
+        }
+        None => by_itself(app, &context, &args).await?,
+    };
+    let gone = meant.entry.as_ref().is_some_and(|entry| entry.revoked_at.is_some());
+    if !gone {
+        let what = format!("{} at {host}", meant.in_words());
+        consent::ask(app, args.yes, &format!("this would revoke {what}"), &format!("Revoke {what}?")).await?;
+        revoke(&session, &meant).await?;
+    }
+    let known =
+        Revoked { id: &meant.id, hint: meant.entry.as_ref().map(|entry| entry.hint.clone()), key: meant.key.as_ref() };
+    let forgotten = everywhere(app, host, &known)
+        .await
+        .with_context(|| format!("the key {} is revoked, but a copy may rest here still", meant.id))?;
+    if gone {
+        app.printer.note(&format!("{} was revoked at {host} before.", capital(&meant.in_words())));
+    } else {
+        app.printer.success(&format!("Revoked {} at {host}", meant.in_words()));
+    }
+    for profile in &forgotten {
+        app.printer.note(&format!("The copy kept in the profile {profile:?} is gone too."));
+    }
+    if app.printer.is_json() {
+        let name = meant.entry.as_ref().map(|entry| entry.name.as_str());
+        app.printer.json(&Report { host: host.to_string(), id: meant.id.as_str(), name, revoked: true, forgotten })?;
+    }
+    Ok(Exit::Done)
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+/// Sends the request, and makes sure that the answer says what it should.
+async fn revoke(session: &Session<'_>, meant: &Meant) -> anyhow::Result<()> {
+    let (host, id) = (session.base(), &meant.id);
+    let still = || format!("the key {id} may still be valid");
+    let proof = prove(session).await.with_context(still)?;
+    match session.revoke_key(proof, id).await {
+        Ok(Revocation::Done) => {}
+        Ok(Revocation::Unknown) => {
+            let problem = Problem::new(Exit::NotFound, format!("{host} knows no API key {id}"));
+            return Err(problem.hint("see what there is: ollama-auth keys list").into());
+        }
+        Err(ApiError::NotFound { message, .. }) => {
+            let message =
+                format!("{host} answered 404 ({message}), which does not say that the key is gone: {}", still());
+            let hint = match host.is_ollama_com() {
+                true => format!("revoke it at {SETTINGS}"),
+                false => "check the address, and what stands between here and there".to_owned(),
+            };
+            return Err(Problem::new(Exit::Failed, message).hint(hint).into());
+        }
+        Err(ApiError::Status { status: status @ (405 | 501), .. }) => {
+            return Err(anyhow::Error::from(not_offered(host, status)).context(still()));
+        }
+        Err(error) => return Err(anyhow::Error::from(error).context(still())),
+    }
+    // That it is this one is the host's word alone. That the host cannot be asked now takes nothing from its answer.
+    if meant.key.is_some()
+        && let Ok(Standing::Accepted(_)) = session.standing().await
+    {
+        let message = format!("{host} revoked {id}, but still accepts the key that was given: that is another one");
+        return Err(Problem::new(Exit::Failed, message).hint("find it with `ollama-auth keys list`").into());
+    }
+    Ok(())
+}
+
+/// By id or by name, each exactly as the host has it.
+async fn find(session: &Session<'_>, text: &str) -> anyhow::Result<Meant> {
+    let host = session.base();
+    if let Ok(id) = text.parse::<KeyId>() {
+        // The list only adds the name: who may not see it can revoke by id all the same.
+        let entry = match session.api_keys(false).await {
+            Ok(entries) => entries.into_iter().find(|entry| entry.id == text),
+            Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. } | ApiError::Status { status: 405, .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        return Ok(Meant { id, entry, key: None });
+    }
+    let list = async |revoked| session.api_keys(revoked).await.map_err(|error| explain(error, host));
+    let mut named: Vec<KeyEntry> = list(false).await?;
+    named.retain(|entry| entry.name == text && entry.revoked_at.is_none());
+    match named.len() {
+        1 => {}
+        0 => {
+            named = list(true).await?;
+            named.retain(|entry| entry.name == text && entry.revoked_at.is_some());
+        }
+        _ => return Err(ambiguous(&format!("are called {text:?}"), &named).into()),
+    }
+    let Some(entry) = named.pop() else {
+        let problem = Problem::new(Exit::NotFound, format!("{host} lists no API key called {text:?}"));
+        return Err(problem.hint("see what there is: ollama-auth keys list").into());
+    };
+    Meant::listed(entry, &host.to_string())
+}
+
+fn ambiguous(what: &str, entries: &[KeyEntry]) -> Problem {
+    const SHOWN: usize = 20;
+    let line = |entry: &KeyEntry| {
+        let made = entry.created_at.map_or_else(String::new, |made| format!(", made {}", super::time::date(made)));
+        let environment = entry.environment.as_ref().map_or_else(String::new, |name| format!(", {name}"));
+        clean(&format!("{} (ends in {}{environment}{made})", entry.id, entry.hint)).into_owned()
+    };
+    let mut lines: Vec<String> = entries.iter().take(SHOWN).map(line).collect();
+    if entries.len() > SHOWN {
+        lines.push("…".to_owned());
+    }
+    let message = format!("{} API keys {what}", entries.len());
+    Problem::new(Exit::Usage, message).hint(format!("name one by its id:\n{}", lines.join("\n")))
+}
+
+/// The key speaks for itself: it signs in, finds itself in the list, where the host marks it, and is revoked by itself.
+async fn by_itself<'a>(app: &'a App, context: &Context, args: &KeysRevoke) -> anyhow::Result<(Session<'a>, Meant)> {
+    let host = context.url();
+    if !args.yes && !app.printer.is_interactive() {
+        let problem = Problem::new(Exit::Usage, format!("this would revoke the given API key at {host}"));
+        return Err(problem.hint("pass --yes to do it").into());
+    }
+    let key = read(app, "ollama-auth keys revoke --key-stdin --yes").await?;
+    check_form(&key)?;
+    let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
+    match session.standing().await? {
+        Standing::Accepted(_) => {}
+        Standing::Unknown => {
+            let message = format!(
+                "{host} does not accept this key: it was revoked or has expired, or was never one of that host"
+            );
+            let hint = "if it is for another host, name that with --host: nothing was revoked";
+            return Err(Problem::new(Exit::NotFound, message).hint(hint).into());
+        }
+        Standing::Doubtful(error) => return Err(error.into()),
+        Standing::NoAccounts(kind) => return Err(no_accounts(&session, kind).into()),
+    }
+    let mut entries = session.api_keys(false).await.map_err(|error| explain(error, host))?;
+    entries.retain(|entry| entry.is_self);
+    if entries.len() > 1 {
+        return Err(ambiguous("are all called this one by the host", &entries).into());
+    }
+    let Some(entry) = entries.pop() else {
+        let message = format!("{host} accepts this key but does not say which one it is, so it may still be valid");
+        return Err(Problem::new(Exit::Failed, message).hint("revoke it by its id").into());
+    };
+    let mut meant = Meant::listed(entry, &host.to_string())?;
+    meant.key = Some(key);
+    Ok((session, meant))
+}

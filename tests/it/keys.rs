@@ -1,0 +1,144 @@
+//! `keys`: made, listed and revoked at a host that proved to keep accounts; a key is never lost silently, and never left valid
+//! behind anybody's back.
+
+mod create;
+mod list;
+mod revoke;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::given::{sign_in, with_store};
+use crate::harness::cloud::Cloud;
+use crate::harness::cmd::{Output, Sandbox};
+use crate::harness::stock::{Account, Stock};
+
+/// A device that is signed in at a host that manages keys.
+fn signed_in() -> (Sandbox, Cloud) {
+    signed_in_with("plaintext", "")
+}
+
+fn signed_in_with(store: &str, base: &str) -> (Sandbox, Cloud) {
+    let (sandbox, cloud) = (with_store(store), Cloud::start_at(base));
+    cloud.offer_keys();
+    sign_in(&sandbox, &cloud, &[]);
+    (sandbox, cloud)
+}
+
+fn keys(sandbox: &Sandbox, args: &[&str]) -> Output {
+    sandbox.command(["keys"].iter().chain(args)).run()
+}
+
+fn deletes(cloud: &Cloud) -> usize {
+    cloud.server().requests().iter().filter(|request| request.method == "DELETE").count()
+}
+
+#[test]
+fn without_a_sign_in_nothing_is_sent() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    cloud.offer_keys();
+    for args in [&["create", "ci"][..], &["list"], &["revoke", "ci", "--yes"]] {
+        let output = keys(&sandbox, &[args, &["--host", &cloud.url()]].concat()).expect_code(4);
+        crate::given::says(&output, &["not signed in to", "ollama-auth signin --host"]);
+        assert_eq!(output.stdout(), "");
+    }
+    assert!(cloud.server().requests().is_empty());
+}
+
+/// It would answer a `DELETE` by signing itself out, and it has no use for a key of ours. (Dropping it checks that none came.)
+#[test]
+fn a_stock_server_gets_nothing_but_the_question_what_it_is() {
+    for account in [Account::SignedIn, Account::SignedOut, Account::Unavailable] {
+        let stock = Stock::start(account);
+        let sandbox = with_store("plaintext");
+        let url = stock.url();
+        for args in [
+            &["create", "ci"][..],
+            &["create", "ci", "--save"],
+            &["list"],
+            &["revoke", "ci", "--yes"],
+            &["revoke", "key_12345678", "--yes"],
+        ] {
+            let args = [&["keys"], args, &["--host", &url]].concat();
+            let output = sandbox.command(args).env("OLLAMA_API_KEY", "some-key-0123456789").run().expect_code(1);
+            crate::given::says(&output, &["is an Ollama server without accounts"]);
+        }
+        let args = ["keys", "revoke", "--key-stdin", "--yes", "--host", &url];
+        sandbox.command(args).stdin("some-key-0123456789").run().expect_code(1);
+        for request in stock.server().requests() {
+            assert_eq!((request.method.as_str(), request.path()), ("POST", "/api/me"));
+            assert_ne!(request.api_key(), Some("some-key-0123456789"));
+        }
+    }
+}
+
+#[test]
+fn a_host_that_manages_no_keys_is_told_apart_from_one_that_has_none() {
+    for (status, base) in [(404, ""), (405, ""), (404, "/prefix")] {
+        let (sandbox, cloud) = signed_in_with("plaintext", base);
+        cloud.inject("/api/user/keys", crate::harness::cloud::Fault::Status(status));
+        for args in [&["create", "ci"][..], &["list"], &["revoke", "ci", "--yes"]] {
+            let output = keys(&sandbox, args).expect_code(1);
+            let words = format!("does not manage API keys (it answered {status})");
+            crate::given::says(&output, &[&words, "signin --with-api-key"]);
+            let output = keys(&sandbox, &[args, &["--json"]].concat()).expect_code(1);
+            let error: serde_json::Value = serde_json::from_str(output.stderr().lines().last().unwrap()).unwrap();
+            assert_eq!(error["error"]["exit_code"], json!(1));
+        }
+        assert_eq!(deletes(&cloud), 0);
+    }
+}
+
+#[test]
+fn other_refusals_keep_their_exit_codes() {
+    use crate::harness::cloud::Fault;
+    let (sandbox, cloud) = signed_in();
+    for (fault, code) in [
+        (Fault::Status(401), 4),
+        (Fault::Status(403), 5),
+        (Fault::TryLater(429, "7".into()), 7),
+        (Fault::TryLater(503, "7".into()), 7),
+        (Fault::Redirect(307, "http://127.0.0.1:9/".into()), 1),
+    ] {
+        cloud.inject("/api/user/keys", fault);
+        for args in [&["create", "ci"][..], &["list"], &["revoke", "ci", "--yes"]] {
+            let output = keys(&sandbox, args).expect_code(code);
+            assert_eq!(output.stdout(), "");
+        }
+        cloud.mend();
+    }
+    assert!(cloud.issued().is_empty());
+    assert_eq!(deletes(&cloud), 0);
+    drop(cloud);
+    for args in [&["create", "ci"][..], &["list"], &["revoke", "ci", "--yes"]] {
+        keys(&sandbox, args).expect_code(6);
+    }
+}
+
+/// The names in the first column of each table below a heading of docs/keys.md.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, section) = text.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    rows.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_document_lists_the_members_that_are_printed() {
+    let (sandbox, cloud) = signed_in();
+    let members =
+        |value: &serde_json::Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let key = documented("A key");
+    let made = keys(&sandbox, &["create", "ci", "--json"]).expect_code(0).json();
+    assert_eq!(members(&made), key.union(&documented("`keys create`")).cloned().collect());
+    let list = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
+    assert_eq!(members(&list), ["host", "keys", "profile"].map(str::to_owned).into());
+    assert_eq!(members(&list["keys"][0]), key.union(&documented("`keys list`")).cloned().collect());
+    let revoked = keys(&sandbox, &["revoke", "ci", "--yes", "--json"]).expect_code(0).json();
+    assert_eq!(members(&revoked), documented("`keys revoke`"));
+    assert_eq!(deletes(&cloud), 1);
+}

@@ -1,0 +1,141 @@
+//! `keys list`: every page of it, for people and for scripts, whatever the host sends.
+
+use serde_json::{Value, json};
+
+use super::{keys, signed_in, signed_in_with};
+use crate::given::says;
+use crate::harness::cloud::Fault;
+use crate::harness::http::{Expectation, Reply};
+
+#[test]
+fn the_table_tells_what_each_key_is() {
+    let (sandbox, cloud) = signed_in();
+    let output = keys(&sandbox, &["list"]).expect_code(0);
+    assert_eq!(output.stdout(), "");
+    says(&output, &["no API keys", "keys create NAME"]);
+    let now = cloud.server().clock().now();
+    let at = |seconds: i64| jiff::Timestamp::from_second(now + seconds).unwrap().to_string();
+    cloud.issue(json!({
+        "id": "key_first00000", "name": "first", "environment": "ci", "models": ["tiny:latest"], "created_at": at(-3 * 86_400),
+        "last_used_at": at(-7300), "expires_at": at(30 * 86_400 + 60),
+    }));
+    cloud.issue(
+        json!({ "id": "key_second0000", "name": "second", "scopes": ["keys", "of:tomorrow"], "expires_at": at(-60) }),
+    );
+    cloud.issue(json!({ "id": "key_third00000", "name": "third", "revoked_at": at(-1) }));
+    let output = keys(&sandbox, &["list"]).expect_code(0);
+    let lines: Vec<Vec<&str>> = output
+        .stdout()
+        .lines()
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert_eq!(lines.len(), 3, "{}", output.snapshot());
+    let scopes = "inference,models:read";
+    let first = ["first", "key_first00000", "ci", scopes, "tiny:latest", "3d ago", "2h ago", "in 30d", "valid"];
+    assert_eq!(lines[1], first);
+    let second = ["second", "key_second0000", "-", "keys,of:tomorrow", "all", "just now", "never", "1m ago", "expired"];
+    assert_eq!(lines[2], second);
+    let seen = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
+    assert_eq!(seen["host"], json!(cloud.url()));
+    assert_eq!(seen["keys"][0]["state"], json!("valid"));
+    assert_eq!(seen["keys"][0]["kept_here"], json!(false));
+    assert_eq!(seen["keys"][1]["expires_at"], json!(at(-60)));
+    assert_eq!(seen["keys"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn every_page_is_fetched_with_a_signature_over_the_whole_question() {
+    let (sandbox, cloud) = signed_in_with("plaintext", "/prefix");
+    for number in 0..25 {
+        cloud.issue(json!({ "id": format!("key_page{number:08}"), "name": format!("n{number}") }));
+    }
+    cloud.page_size(7);
+    let seen = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
+    let names: Vec<&str> = seen["keys"].as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap()).collect();
+    assert_eq!(names, (0..25).map(|number| format!("n{number}")).collect::<Vec<_>>());
+    let asked = cloud.server().requests();
+    let asked: Vec<_> = asked.iter().filter(|request| request.path() == "/prefix/api/user/keys").collect();
+    assert_eq!(asked.len(), 4);
+    // (That the signature is one of just this target is what the stand-in checks.)
+    assert!(asked[1].raw_query().starts_with("after=at+%267&limit=1000&ts="), "{}", asked[1].raw_query());
+    assert!(asked.iter().all(|request| request.body.is_empty()));
+}
+
+#[test]
+fn an_api_key_asks_for_pages_too() {
+    let (sandbox, cloud) = signed_in();
+    let manager = cloud.issue(json!({ "scopes": ["keys"] }));
+    cloud.issue(json!({ "id": "key_another000" }));
+    cloud.page_size(1);
+    let args = ["keys", "list", "--json", "--host", &cloud.url()];
+    let output = sandbox.command(args).env("OLLAMA_API_KEY", &manager.key).run().expect_code(0);
+    assert_eq!(output.json()["keys"].as_array().unwrap().len(), 2);
+    sandbox.assert_no_secret(&manager.key, &[&output], &[]);
+}
+
+#[test]
+fn names_obey_nobody_on_a_terminal() {
+    let (sandbox, cloud) = signed_in();
+    let name = "\u{1b}]0;owned\u{7}\u{202e}gnp.exe\nfake row";
+    cloud.issue(json!({ "name": name, "environment": "\u{9b}2J", "models": ["\r"], "scopes": ["\u{1b}[8m"] }));
+    cloud.issue(json!({ "id": "key_long000000", "name": "n".repeat(100_000) }));
+    let output = keys(&sandbox, &["list"]).expect_code(0);
+    assert_eq!(output.stdout().lines().count(), 3);
+    for dangerous in ['\u{1b}', '\u{7}', '\u{202e}', '\u{9b}', '\r'] {
+        assert!(!output.stdout().contains(dangerous), "{dangerous:?}: {}", output.snapshot());
+    }
+    assert!(output.stdout().len() < 2000);
+    let seen = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
+    assert_eq!(seen["keys"][0]["name"], json!(name));
+}
+
+#[test]
+fn a_list_without_end_ends() {
+    let (sandbox, cloud) = signed_in();
+    let counted = std::sync::atomic::AtomicUsize::new(0);
+    cloud.server().expect(Expectation::new("GET", "/api/user/keys").times(1..=1000).reply(move |_| {
+        let number = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Reply::json(200, json!({ "keys": [], "next": format!("page {number}") }))
+    }));
+    says(&keys(&sandbox, &["list"]).expect_code(1), &["does not end after"]);
+}
+
+#[test]
+fn what_is_no_list_is_an_error() {
+    let key = |value: Value| json!({ "keys": [value], "next": null }).to_string();
+    let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "y".repeat(9 << 20));
+    let cases: [(String, &str); 12] = [
+        (json!({ "keys": [], "next": "again" }).to_string(), "in circles"),
+        (json!({ "keys": [], "next": "x".repeat(5000) }).to_string(), "endless name"),
+        (json!({ "keys": [], "next": 7 }).to_string(), "cannot be read"),
+        (json!({ "next": null }).to_string(), "cannot be read"),
+        (json!({ "keys": {} }).to_string(), "cannot be read"),
+        ("null".to_owned(), "cannot be read"),
+        (String::new(), "cannot be read"),
+        ("<html>Sign in to Wi-Fi</html>".to_owned(), "cannot be read"),
+        (huge, "more than"),
+        (key(json!({ "kind": "api-key" })), "an entry"),
+        (key(json!({ "kind": "api-key", "id": "key_12345678", "expires_at": "soon" })), "an entry"),
+        ("[".repeat(100_000), "cannot be read"),
+    ];
+    for (body, words) in cases {
+        let (sandbox, cloud) = signed_in();
+        let shown: String = body.chars().take(80).collect();
+        cloud
+            .server()
+            .expect(Expectation::new("GET", "/api/user/keys").times(1..=2).reply(move |_| Reply::json(200, &body)));
+        let output = keys(&sandbox, &["list"]);
+        assert_eq!(output.code(), 1, "{shown}: {}", output.snapshot());
+        says(&output, &[words]);
+        assert_eq!(output.stdout(), "");
+    }
+}
+
+#[test]
+fn a_list_that_is_cut_off_is_asked_for_once_more_where_nothing_came() {
+    let (sandbox, cloud) = signed_in();
+    cloud.issue(json!({}));
+    cloud.inject_times("/api/user/keys", 1, Fault::Drop);
+    keys(&sandbox, &["list"]).expect_code(0);
+    assert_eq!(cloud.count("GET", "/api/user/keys"), 2);
+}
