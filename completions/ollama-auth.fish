@@ -50,6 +50,8 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "keys" -d 'M
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "device" -d 'Manage this device\'s keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "profile" -d 'Manage profiles: one for each host you sign in to'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "store" -d 'See and change where secrets rest'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "gateway" -d 'Put authentication in front of an Ollama server'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "quickstart" -d 'Show the whole flow on this machine, with nothing to install'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "man" -d 'Print the manual page, or write all of them into a folder'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l device-name -d 'The name under which the host shows this device [default: this machine\'s name]' -r
@@ -528,6 +530,153 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fis
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -f -a "serve" -d 'Put authentication in front of an Ollama server'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -f -a "init" -d 'Write a configuration file with every setting explained'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -f -a "user" -d 'Manage the people who may sign in'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -f -a "approve" -d 'Approve a device without a browser'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -f -a "audit" -d 'Show what happened: approvals, keys, accounts, refused replays'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l listen -d 'Where to listen [default: 127.0.0.1:11435]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l upstream -d 'The Ollama server behind [default: http://127.0.0.1:11434]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l database -d 'The database: sqlite:PATH, or a path' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l config -d 'The configuration file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l tls-cert -d 'Serve https with this certificate chain (PEM)' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l tls-key -d 'The private key of the certificate (PEM)' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l public-url -d 'What callers call the gateway, such as https://gpu.example.com' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l set -d 'Another setting, as in the configuration file (can be repeated)' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l behind-tls-proxy -d 'A proxy in front ends TLS'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l force -d 'Replace the file if it exists'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -f -a "add" -d 'Add a person; the password is asked for, or read from standard input'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -f -a "list" -d 'List the people'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -f -a "disable" -d 'Refuse a person, with all devices and keys, at once'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -f -a "enable" -d 'Let a disabled person in again'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -f -a "passwd" -d 'Set a password; it is asked for, or read from standard input'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -f -a "role" -d 'Change what a person may do'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l user -d 'The person whose device it is' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l database -d 'The database: sqlite:PATH, or a path' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l config -d 'The configuration file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l limit -d 'How many events' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l database -d 'The database: sqlite:PATH, or a path' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l config -d 'The configuration file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s y -l yes -d 'Approve the device by itself, without a browser'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l profile -d 'The profile to use' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'

@@ -1,5 +1,5 @@
 //! The map of the crate. Imports point downward only:
-//! `main → commands → {chat, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
+//! `main → commands → {chat, gateway, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -10,6 +10,8 @@
 //! | `ui` | the only writer to the terminal |
 //! | `chat` | turns a model's events into text |
 //! | `api` | the HTTP client |
+//! | `gateway` | the authentication in front of an Ollama server (a cargo feature) |
+//! | `demo` | a demonstration model for machines without Ollama (the same feature) |
 //! | `profile` | which host, which credential |
 //! | `vault` | where secrets rest |
 //! | [`identity`] | device keys, signatures, connect links; pure |
@@ -27,9 +29,13 @@ mod browser;
 mod chat;
 mod cli;
 mod commands;
+#[cfg(feature = "gateway")]
+mod demo;
 pub mod disk;
 mod env;
 mod exit;
+#[cfg(feature = "gateway")]
+mod gateway;
 pub mod identity;
 pub mod keyspec;
 mod paths;

@@ -1,6 +1,8 @@
 //! What can be typed: clap types only, no logic and no I/O.
 
 mod device;
+#[cfg(feature = "gateway")]
+mod gateway;
 mod keys;
 mod profile;
 mod run;
@@ -13,6 +15,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use device::{DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate};
+#[cfg(feature = "gateway")]
+pub use gateway::{
+    ApproveArgs, AuditArgs, DatabaseArgs, GatewayCommand, InitArgs, QuickstartArgs, RoleArg, ServeArgs, UserCommand,
+};
 pub use keys::{KeysCommand, KeysCreate, KeysRevoke};
 pub use profile::{ProfileCommand, ProfileRemove, ProfileUse};
 pub use run::{OutputFormat, RunArgs, ThinkArg};
@@ -129,6 +135,13 @@ pub enum Command {
     /// See and change where secrets rest
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Put authentication in front of an Ollama server
+    #[cfg(feature = "gateway")]
+    #[command(subcommand)]
+    Gateway(GatewayCommand),
+    /// Show the whole flow on this machine, with nothing to install
+    #[cfg(feature = "gateway")]
+    Quickstart(QuickstartArgs),
     /// Print the completion script for a shell
     Completions {
         /// The shell

@@ -6,9 +6,13 @@ mod consent;
 mod context;
 mod device;
 mod disconnect;
+#[cfg(feature = "gateway")]
+mod gateway;
 mod keys;
 mod man;
 mod profile;
+#[cfg(feature = "gateway")]
+mod quickstart;
 mod run;
 mod signin;
 mod signout;
@@ -30,6 +34,10 @@ pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(app, args).await,
         Command::Run(args) => run::run(app, *args).await,
         Command::Keys(command) => keys::run(app, command).await,
+        #[cfg(feature = "gateway")]
+        Command::Gateway(command) => gateway::run(app, command).await,
+        #[cfg(feature = "gateway")]
+        Command::Quickstart(args) => quickstart::run(app, args).await,
         Command::Device(command) => device::run(app, command).await,
         Command::Profile(command) => profile::run(app, command).await,
         Command::Store(command) => store::run(app, command).await,

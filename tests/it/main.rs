@@ -7,6 +7,22 @@ mod harness;
 
 mod bad_home;
 mod device;
+#[cfg(feature = "gateway")]
+mod gateway_access;
+#[cfg(feature = "gateway")]
+mod gateway_admin;
+#[cfg(feature = "gateway")]
+mod gateway_config;
+#[cfg(feature = "gateway")]
+mod gateway_flow;
+#[cfg(feature = "gateway")]
+mod gateway_hostile;
+#[cfg(feature = "gateway")]
+mod gateway_keys;
+#[cfg(feature = "gateway")]
+mod gateway_streams;
+#[cfg(feature = "gateway")]
+mod gateway_tls;
 mod generated;
 mod given;
 mod harness_selftest;
@@ -16,6 +32,8 @@ mod keys;
 mod layering;
 mod leaks;
 mod profiles;
+#[cfg(feature = "gateway")]
+mod quickstart;
 mod readme;
 mod run;
 mod run_errors;

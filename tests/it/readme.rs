@@ -47,8 +47,12 @@ fn every_command_of_the_readme_is_run() {
     let lines = commands();
     assert!(!lines.is_empty());
     let (mut exported, mut moved) = (String::new(), String::new());
+    #[cfg(feature = "gateway")]
+    let mut added = String::new();
     for line in &lines {
         match line.as_str() {
+            #[cfg(feature = "gateway")]
+            "cargo run --release -- quickstart" => the_quickstart(line),
             "cargo run --release -- run MODEL PROMPT" => the_main_job(line),
             // It runs this test; that it can be started is checked in a way that ends.
             "scripts/test" => {
@@ -66,6 +70,10 @@ fn every_command_of_the_readme_is_run() {
                     .unwrap();
                 assert!(done.status.success(), "{done:?}");
             }
+            #[cfg(feature = "gateway")]
+            "ollama-auth gateway user add ada --role admin" => added = line.to_owned(),
+            #[cfg(feature = "gateway")]
+            "ollama-auth gateway serve" => serving(&added, line),
             line if line.starts_with("export OLLAMA_API_KEY=") => exported = line.to_owned(),
             r#"ollama-auth run gpt-oss:120b-cloud "Say hello""# => in_ci(&exported, line),
             "ollama-auth store move --to file --passphrase-file ~/.config/ollama-auth.passphrase" => {
@@ -88,6 +96,26 @@ fn the_main_job(line: &str) {
     let ours = ours.replace("MODEL", "tiny").replace("PROMPT", "'Why is the sky blue?'");
     let output = paste(&sandbox, &format!("ollama-auth {ours}")).env("OLLAMA_HOST", ollama.url()).run().expect_code(0);
     assert!(!output.stdout().trim().is_empty());
+}
+
+#[cfg(feature = "gateway")]
+/// With nothing else on the machine: what it prints is compared with the README elsewhere.
+fn the_quickstart(line: &str) {
+    let (_, ours) = line.split_once(" -- ").unwrap();
+    let sandbox = Sandbox::new();
+    let output = paste(&sandbox, &format!("ollama-auth {ours}")).env("OLLAMA_HOST", "127.0.0.1:1").run().expect_code(0);
+    says(&output, &["steps did what they should"]);
+}
+
+/// The account is there before the gateway is, and the gateway serves until it is told to stop. (On a port of its own.)
+#[cfg(feature = "gateway")]
+fn serving(add: &str, serve: &str) {
+    let sandbox = Sandbox::new();
+    paste(&sandbox, add).stdin("correct horse battery\n").run().expect_code(0);
+    let child = paste(&sandbox, &format!("exec {serve} --listen 127.0.0.1:0")).spawn();
+    child.wait_stderr(|text| text.contains("Gateway at http://127.0.0.1:"));
+    child.signal(rustix::process::Signal::TERM);
+    child.finish().expect_code(0);
 }
 
 /// The key comes from the environment; a refused one is exit 4. (Here another host stands in for ollama.com.)

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{poll, tool};
+use super::{gateway::PASSWORD, poll, tool};
 
 /// How the browser behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Behaviour {
     Hangs,
     /// Is not there at all.
     Missing,
+    /// A person of that name signs in on the page with the password of the gateway's people and presses that button.
+    Person(&'static str, &'static str),
 }
 
 /// The stub in a directory that is to be the PATH, and its log beside it.
@@ -50,6 +52,18 @@ impl Browser {
                 tool("curl").display(),
                 browser.page.display()
             ),
+            Behaviour::Person(name, button) => {
+                let script = state.join("person.py");
+                fs::write(&script, include_str!("person.py")).expect("the script of a person");
+                let (python, script) = (tool("python3"), script.display());
+                let page = browser.page.display();
+                // python3 may be a script that needs other tools.
+                let path = std::env::var("PATH").unwrap_or_default();
+                format!(
+                    "export PATH='{path}'; exec '{}' '{script}' \"$1\" '{name}' '{PASSWORD}' '{button}' > '{page}' 2>&1",
+                    python.display()
+                )
+            }
             Behaviour::Ignores => "exit 0".to_owned(),
             Behaviour::Fails => "echo 'the stub browser fails' >&2; exit 1".to_owned(),
             Behaviour::Hangs => {

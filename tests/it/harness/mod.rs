@@ -13,6 +13,7 @@ pub mod browser;
 pub mod clock;
 pub mod cloud;
 pub mod cmd;
+pub mod gateway;
 pub mod http;
 pub mod keyring;
 pub mod ollama;

@@ -1,0 +1,102 @@
+//! The gateway of the quickstart: the real one, with a database in the private folder, on a free port of this machine.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::task::Poll;
+
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::address::BaseUrl;
+use crate::app::App;
+use crate::commands::gateway::running::{self, Ready};
+use crate::commands::signin::device::machine_name;
+use crate::exit::{Exit, Problem};
+use crate::gateway::admin::perform;
+use crate::gateway::{
+    AdminContext, AdminReply, AdminRequest, Config, DeviceRef, Gateway, Knock, PasswordHash, Role, ServeError,
+};
+use crate::identity::PublicKey;
+
+/// A gateway that serves until it is dropped.
+pub struct Stage {
+    gateway: Arc<Gateway>,
+    serving: JoinHandle<Result<(), ServeError>>,
+    now: fn() -> i64,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Stage {
+    /// Begins to serve.
+    ///
+    /// # Errors
+    /// No free port, no database.
+    pub async fn open(app: &App, upstream: &BaseUrl, folder: &Path) -> anyhow::Result<Self> {
+        let config = Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            upstream: upstream.clone(),
+            threads: 1,
+            ..Config::default()
+        };
+        let database = folder.join("gateway").join("gateway.db");
+        let Ready { server, gateway, .. } = running::prepare(app.now, config.clone(), &database).await?;
+        let (_, never) = mpsc::channel(1);
+        let serving = server.run(gateway.clone(), std::future::pending(), never, move || Ok(config.clone()));
+        Ok(Self { gateway, serving: tokio::spawn(serving), now: app.now })
+    }
+
+    /// What callers call it.
+    pub fn url(&self) -> String {
+        self.gateway.public_url().to_string()
+    }
+
+    /// Makes the first account, as `gateway user add NAME --role admin` does.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub async fn add_admin(&self, app: &App, name: &str, password: SecretString) -> anyhow::Result<()> {
+        let password: PasswordHash = app.ask(move |_| PasswordHash::of(&password)).await??;
+        let request =
+            AdminRequest::AddUser { name: name.to_owned(), email: String::new(), role: Role::Admin, password };
+        self.perform(request).await.map(drop)
+    }
+
+    /// Waits for a device that knocks and is one of ours: `signin` knocks with a key of no device too, to see what the host is.
+    ///
+    /// To be polled before whatever makes the device knock, and in the same task: what wakes it is the answer to the knock.
+    pub async fn knock(&self, ours: impl Fn(&PublicKey) -> bool) -> Knock {
+        std::future::poll_fn(|_| {
+            match self.gateway.knocks.all((self.now)()).into_iter().find(|knock| ours(&knock.key)) {
+                Some(knock) => Poll::Ready(knock),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Approves a device that knocked, as `gateway approve` does, and gives its fingerprint.
+    ///
+    /// # Errors
+    /// When the approval cannot be kept.
+    pub async fn approve(&self, Knock { key, .. }: Knock, name: &str) -> anyhow::Result<String> {
+        let device = DeviceRef::Key { key, name: machine_name() };
+        let AdminReply::Approved { fingerprint, .. } =
+            self.perform(AdminRequest::Approve { device, user: name.to_owned() }).await?
+        else {
+            return Err(Problem::new(Exit::Failed, "the gateway did not say that it approved the device").into());
+        };
+        Ok(fingerprint)
+    }
+
+    async fn perform(&self, request: AdminRequest) -> anyhow::Result<AdminReply> {
+        let context = AdminContext::of(&self.gateway, (self.now)());
+        Ok(perform(&context, request).await?)
+    }
+}

@@ -1,0 +1,200 @@
+//! `POST /api/user/keys`: a new API key, or a replacement of the one that asks.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Response, StatusCode};
+use serde::Deserialize;
+
+use super::super::authn::Caller;
+use super::super::policy::read_small;
+use super::super::refusal::Refusal;
+use super::super::state::Gateway;
+use super::super::store::{Change, KeyRecord};
+use super::{Request, commit, item, json_response, manages, own_key};
+use crate::keyspec::{ApiKey, KeyId, Lifetime, Models, Rights, Scope, Scopes};
+
+const LONGEST_NAME: usize = 100;
+/// All model patterns of a key together, in bytes: whether one list is within another takes as many steps as the product of their lengths.
+const LONGEST_PATTERNS: usize = 4096;
+/// Live keys of one account, so that a stolen key cannot fill the disk.
+const MOST_KEYS: usize = 20_000;
+/// With those that were revoked or have expired, which stay on record.
+const MOST_RECORDS: usize = 100_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    /// Chosen by the creator, who can then have it on record beforehand.
+    id: Option<String>,
+    name: Option<String>,
+    environment: Option<String>,
+    scopes: Option<Scopes>,
+    models: Option<Models>,
+    /// In seconds; null is for ever, nothing is 90 days.
+    #[serde(default, deserialize_with = "given")]
+    expires_in: Option<Option<u64>>,
+    replaceable: Option<bool>,
+    /// The id of the key that asks: the new one gets the same rights and a life of the same length.
+    replaces: Option<String>,
+}
+
+/// Tells null from nothing.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Makes the key and shows it, this once.
+///
+/// # Errors
+/// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken.
+pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) -> Result<Response<Body>, Refusal> {
+    let wanted = read(request.body, request.headers).await?;
+    // Where it stands in the query as well, it was signed there.
+    if let Some(signed) = request.target.parameter("id")
+        && wanted.id.as_deref() != Some(signed)
+    {
+        return Err(Refusal::new(400, "the id in the query is not the id in the body"));
+    }
+    let id = match &wanted.id {
+        Some(id) => id.parse().map_err(|error| Refusal::new(400, format!("id: {error}")))?,
+        None => KeyId::generate().map_err(|_| no_random())?,
+    };
+    let key = ApiKey::generate().map_err(|_| no_random())?;
+    let now = gateway.clock.now();
+    let draft = Draft { id, now, user: caller.user().id, hash: key.hash(), hint: key.hint().to_owned() };
+    let (record, action) = match &wanted.replaces {
+        Some(replaced) => (replacement(caller, replaced, &wanted, draft)?, "key.replaced"),
+        None => (new(caller, &wanted, draft)?, "key.created"),
+    };
+    let all = gateway.directory.keys_of(record.user);
+    let live = all.iter().filter(|key| key.is_live(now)).count();
+    if live >= MOST_KEYS || all.len() >= MOST_RECORDS {
+        let message =
+            format!("this account has {live} keys, and {} on record: that is as many as it may have", all.len());
+        return Err(Refusal::new(403, message));
+    }
+    let mut shown = item::key(&record);
+    let detail = match &record.replaces {
+        Some(old) => format!("{} replaces {old}", record.name),
+        None => format!("{} ({})", record.name, record.rights.scopes),
+    };
+    let told = (action, record.id.to_string(), detail);
+    commit(gateway, Change::AddKey(Box::new(record)), caller, request.address, told).await?;
+    shown["key"] = key.expose().into();
+    Ok(json_response(StatusCode::CREATED, &shown))
+}
+
+/// What every new record begins with.
+struct Draft {
+    id: KeyId,
+    now: i64,
+    user: uuid::Uuid,
+    hash: crate::keyspec::KeyHash,
+    hint: String,
+}
+
+fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Refusal> {
+    if !manages(caller) {
+        let message = "this key does not have the scope keys: it can only be replaced, by naming it in `replaces`";
+        return Err(Refusal::new(403, message));
+    }
+    let lifetime = match wanted.expires_in {
+        None => Lifetime::USUAL,
+        Some(None) => Lifetime::Never,
+        Some(Some(seconds)) => {
+            Lifetime::from_seconds(seconds).map_err(|error| Refusal::new(400, format!("expires_in: {error}")))?
+        }
+    };
+    let length = wanted.models.iter().flat_map(Models::patterns).map(|pattern| pattern.as_str().len()).sum::<usize>();
+    if length > LONGEST_PATTERNS {
+        return Err(Refusal::new(400, format!("models: the patterns are longer than {LONGEST_PATTERNS} characters")));
+    }
+    let own = caller.rights();
+    let mut expires_at = lifetime.end(draft.now);
+    // A key for which no end was asked ends with the one that made it.
+    if wanted.expires_in.is_none()
+        && let (Some(end), Some(parents)) = (expires_at, own.expires_at)
+    {
+        expires_at = Some(end.min(parents));
+    }
+    let rights = Rights {
+        scopes: wanted.scopes.unwrap_or_else(|| [Scope::Inference, Scope::ModelsRead].into_iter().collect()),
+        models: wanted.models.clone().unwrap_or_else(|| own.models.clone()),
+        expires_at,
+    };
+    if rights.scopes.is_empty() {
+        return Err(Refusal::new(400, "a key without scopes could do nothing"));
+    }
+    rights.within(&own).map_err(|error| Refusal::new(403, error.to_string()))?;
+    // A key that may not renew itself would do so by one that may.
+    let may_renew = own_key(caller).is_none_or(|own| own.replaceable);
+    let replaceable = wanted.replaceable.unwrap_or(may_renew);
+    if replaceable && !may_renew {
+        return Err(Refusal::new(403, "this key may not be replaced by itself, so it cannot make one that may"));
+    }
+    let name = name("name", wanted.name.as_deref().unwrap_or_default())?;
+    let environment = wanted.environment.as_deref().map(|text| self::name("environment", text)).transpose()?;
+    Ok(KeyRecord {
+        id: draft.id,
+        user: draft.user,
+        name,
+        environment,
+        rights,
+        hash: draft.hash,
+        hint: draft.hint,
+        replaceable,
+        replaces: None,
+        created_at: draft.now,
+        last_used_at: None,
+        revoked_at: None,
+    })
+}
+
+fn replacement(caller: &Caller, replaced: &str, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Refusal> {
+    let own = own_key(caller).filter(|key| key.id.as_str() == replaced);
+    let own = own.ok_or_else(|| Refusal::new(403, "only a key itself may ask for its replacement"))?;
+    if !own.replaceable {
+        return Err(Refusal::new(403, "this key may not be replaced by itself: its owner has switched that off"));
+    }
+    let changes = wanted.scopes.is_some() || wanted.models.is_some() || wanted.expires_in.is_some();
+    if changes || wanted.replaceable.is_some() || wanted.environment.is_some() {
+        return Err(Refusal::new(400, "a replacement has the rights of the key that it replaces; leave them out"));
+    }
+    let lifetime = own.rights.expires_at.map(|end| end.saturating_sub(own.created_at));
+    let name = match &wanted.name {
+        Some(name) => self::name("name", name)?,
+        None => own.name.clone(),
+    };
+    Ok(KeyRecord {
+        id: draft.id,
+        name,
+        rights: Rights { expires_at: lifetime.map(|span| draft.now.saturating_add(span)), ..own.rights.clone() },
+        hash: draft.hash,
+        hint: draft.hint,
+        replaces: Some(own.id.clone()),
+        created_at: draft.now,
+        last_used_at: None,
+        revoked_at: None,
+        ..own.clone()
+    })
+}
+
+async fn read(body: Body, headers: &HeaderMap) -> Result<Wanted, Refusal> {
+    let bytes = read_small(body, headers).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Refusal::new(400, format!("the request cannot be understood: {error}")))
+}
+
+/// A name that can be shown anywhere.
+fn name(what: &str, text: &str) -> Result<String, Refusal> {
+    let text = text.trim();
+    let fits = !text.is_empty() && text.chars().count() <= LONGEST_NAME && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(Refusal::new(400, format!("{what} is a line of 1 to {LONGEST_NAME} characters")))
+    }
+}
+
+fn no_random() -> Refusal {
+    Refusal::new(500, "the system gives no random bytes")
+}

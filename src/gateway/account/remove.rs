@@ -1,0 +1,89 @@
+//! Disconnecting devices and revoking keys. What is gone already is fine; what never was is not.
+
+use std::net::IpAddr;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use serde_json::Value;
+
+use super::super::authn::{By, Caller};
+use super::super::refusal::Refusal;
+use super::super::state::Gateway;
+use super::super::store::Change;
+use super::{commit, json_response, manages, own_key};
+use crate::identity::PublicKey;
+use crate::keyspec::{KeyId, Scope};
+
+/// `POST /api/signout`: disconnects the device that asks.
+///
+/// # Errors
+/// 400 for an API key: nobody signs out with one by accident.
+pub async fn sign_out(gateway: &Gateway, caller: &Caller, address: IpAddr) -> Result<Response<Body>, Refusal> {
+    let By::Device(device) = caller.by() else {
+        return Err(Refusal::new(
+            400,
+            "an API key is not signed out but revoked: DELETE /api/user/keys/<its encoded id>",
+        ));
+    };
+    disconnect(gateway, caller, &device.key, address).await?;
+    Ok(done())
+}
+
+/// `DELETE /api/user/keys/<encoded key>`: a device by its encoded key, an API key by its encoded id.
+///
+/// # Errors
+/// 404 for what is not on record, or not the caller's; 403 for a key that may only manage itself.
+pub async fn remove(
+    gateway: &Gateway,
+    caller: &Caller,
+    encoded: &str,
+    address: IpAddr,
+) -> Result<Response<Body>, Refusal> {
+    if let Ok(key) = PublicKey::from_encoded(encoded) {
+        require_management(caller)?;
+        let known = gateway.directory.device(&key);
+        let own = known.is_some_and(|known| known.user.id == caller.user().id);
+        if !own {
+            return Err(Refusal::new(404, format!("there is no device {}", key.fingerprint())));
+        }
+        disconnect(gateway, caller, &key, address).await?;
+        return Ok(done());
+    }
+    let id = KeyId::from_encoded(encoded)
+        .map_err(|_| Refusal::new(400, "what is to be removed is a device's encoded key or a key's encoded id"))?;
+    // Its own replacement, too: one whose making was cut short must not be left to nobody.
+    let replaced = gateway.directory.key_by_id(&id).and_then(|key| key.replaces.clone());
+    let itself = own_key(caller).is_some_and(|own| own.id == id || replaced.as_ref() == Some(&own.id));
+    if !itself {
+        require_management(caller)?;
+    }
+    let all = caller.rights().scopes.contains(Scope::Admin);
+    let key = gateway.directory.key_by_id(&id).filter(|key| all || key.user == caller.user().id);
+    let key = key.ok_or_else(|| Refusal::new(404, format!("there is no key {id}")))?;
+    if key.revoked_at.is_none() {
+        let told = ("key.revoked", id.to_string(), key.name.clone());
+        commit(gateway, Change::RevokeKey(id, gateway.clock.now()), caller, address, told).await?;
+    }
+    Ok(done())
+}
+
+async fn disconnect(gateway: &Gateway, caller: &Caller, key: &PublicKey, address: IpAddr) -> Result<(), Refusal> {
+    let told = ("device.disconnected", key.fingerprint(), String::new());
+    match commit(gateway, Change::RemoveDevice(key.clone()), caller, address, told).await {
+        // Another request was faster.
+        Err(refusal) if refusal.status() == 404 => Ok(()),
+        other => other,
+    }
+}
+
+fn require_management(caller: &Caller) -> Result<(), Refusal> {
+    if manages(caller) {
+        return Ok(());
+    }
+    Err(Refusal::new(403, "this key does not have the scope keys: it may revoke itself and its replacement"))
+}
+
+/// What ollama.com and a stock server answer.
+fn done() -> Response<Body> {
+    json_response(StatusCode::OK, &Value::Null)
+}

@@ -1,0 +1,199 @@
+//! Does what an administrator asks, on the accounts of a running gateway or on those of a database that was opened for it.
+
+use uuid::Uuid;
+
+use super::message::{AdminError, AdminReply, AdminRequest, DeviceRef, UserRow};
+use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, PasswordHash, Role, StoreError, User};
+
+/// As many events at a time.
+const MOST_EVENTS: u32 = 10_000;
+/// As many characters of a device's name are kept.
+const LONGEST_NAME: usize = 128;
+/// The name of a device that has none.
+const UNNAMED: &str = "device";
+
+/// What a request is performed on.
+pub struct AdminContext<'a> {
+    /// The accounts.
+    directory: &'a Directory,
+    /// The gateway; `None` when none runs.
+    running: Option<&'a Gateway>,
+    /// Unix seconds.
+    now: i64,
+}
+
+/// Performs a request. What has changed is kept when this returns.
+///
+/// # Errors
+/// [`AdminError`]; then nothing has changed.
+pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Result<AdminReply, AdminError> {
+    match request {
+        AdminRequest::AddUser { name, email, role, password } => {
+            context.add_user(name, email, role, password).await.map(AdminReply::User)
+        }
+        AdminRequest::ListUsers => {
+            Ok(AdminReply::Users(context.directory.users().iter().map(|user| context.row(user)).collect()))
+        }
+        AdminRequest::SetDisabled { name, disabled } => {
+            let user = context.user(&name)?;
+            let action = if disabled { "user.disabled" } else { "user.enabled" };
+            if user.disabled != disabled {
+                context.commit(Change::SetDisabled(user.id, disabled), action, &name, String::new()).await?;
+            }
+            if disabled {
+                context.end_sessions(user.id);
+            }
+            context.now_is(user.id, &name)
+        }
+        AdminRequest::SetPassword { name, password } => {
+            let user = context.user(&name)?;
+            context.commit(Change::SetPassword(user.id, password), "user.password", &name, String::new()).await?;
+            context.end_sessions(user.id);
+            context.now_is(user.id, &name)
+        }
+        AdminRequest::SetRole { name, role } => {
+            let user = context.user(&name)?;
+            if user.role != role {
+                let detail = format!("from {} to {}", user.role.name(), role.name());
+                context.commit(Change::SetRole(user.id, role), "user.role", &name, detail).await?;
+            }
+            context.now_is(user.id, &name)
+        }
+        AdminRequest::Approve { device, user } => context.approve(device, &user).await,
+        AdminRequest::Events { limit } => {
+            let events = context.directory.events(limit.min(MOST_EVENTS)).await;
+            events.map(AdminReply::Events).map_err(|error| failed(&error))
+        }
+    }
+}
+
+impl<'a> AdminContext<'a> {
+    /// On the accounts of a database that no gateway has open, at that Unix second.
+    pub fn offline(directory: &'a Directory, now: i64) -> Self {
+        Self { directory, running: None, now }
+    }
+
+    /// On a running gateway, at that Unix second.
+    pub fn of(gateway: &'a Gateway, now: i64) -> Self {
+        Self { directory: &gateway.directory, running: Some(gateway), now }
+    }
+}
+
+impl AdminContext<'_> {
+    async fn add_user(
+        &self,
+        name: String,
+        email: String,
+        role: Role,
+        password: PasswordHash,
+    ) -> Result<UserRow, AdminError> {
+        if !User::is_name(&name) {
+            return Err(AdminError::BadName(name));
+        }
+        if !User::is_email(&email) {
+            return Err(AdminError::BadEmail);
+        }
+        let user = User { id: Uuid::new_v4(), name, email, role, disabled: false, created_at: self.now };
+        let (name, detail) = (user.name.clone(), role.name().to_owned());
+        match self.commit(Change::AddUser(user.clone(), Some(password)), "user.created", &name, detail).await {
+            Ok(()) => Ok(self.row(&user)),
+            // The id is new, so it can only be the name.
+            Err(Failure::Taken) => Err(AdminError::NameTaken(name)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whoever sits at a browser with the old password, or should not be in, is out.
+    fn end_sessions(&self, user: Uuid) {
+        if let Some(gateway) = self.running {
+            gateway.pages.end_sessions(user);
+        }
+    }
+
+    async fn approve(&self, device: DeviceRef, name: &str) -> Result<AdminReply, AdminError> {
+        let gateway = self.running.ok_or(AdminError::NotRunning)?;
+        let (knocks, _one_decides) = (&gateway.knocks, gateway.pages.decide().await);
+        let user = self.user(name)?;
+        if user.disabled {
+            return Err(AdminError::Disabled(name.to_owned()));
+        }
+        let (knock, called, fingerprint) = match &device {
+            DeviceRef::Key { key, name } => (knocks.find(key, self.now), name.as_str(), key.fingerprint()),
+            DeviceRef::Fingerprint(text) => (knocks.find_by_fingerprint(text, self.now), "", text.clone()),
+        };
+        let knock = knock.ok_or_else(|| AdminError::NoKnock(fingerprint.clone()))?;
+        let called = Some(called.trim()).filter(|called| !called.is_empty()).unwrap_or(UNNAMED);
+        let called: String = called.chars().take(LONGEST_NAME).collect();
+        let device = Device {
+            key: knock.key.clone(),
+            user: user.id,
+            name: called.clone(),
+            created_at: self.now,
+            last_used_at: None,
+        };
+        let detail = format!("for {name}, called {called:?}, asked from {}", knock.address);
+        self.commit(Change::AddDevice(device), "device.approved", &fingerprint, detail).await?;
+        knocks.settle(&knock.key);
+        Ok(AdminReply::Approved { user: name.to_owned(), device: called, fingerprint })
+    }
+
+    async fn commit(&self, change: Change, action: &'static str, subject: &str, detail: String) -> Result<(), Failure> {
+        let event = Event {
+            at: self.now,
+            actor: "admin".to_owned(),
+            action,
+            subject: subject.to_owned(),
+            detail,
+            ..Event::default()
+        };
+        self.directory.commit(change, event).await.map_err(|error| match error {
+            DirectoryError::LastAdmin(name) => Failure::Told(AdminError::LastAdmin(name)),
+            DirectoryError::Store(StoreError::Taken(_)) => Failure::Taken,
+            other => Failure::Told(AdminError::Failed { message: other.to_string(), hint: other.hint() }),
+        })
+    }
+
+    fn user(&self, name: &str) -> Result<std::sync::Arc<User>, AdminError> {
+        self.directory.user_by_name(name).ok_or_else(|| AdminError::NoUser(name.to_owned()))
+    }
+
+    fn now_is(&self, id: Uuid, name: &str) -> Result<AdminReply, AdminError> {
+        let user = self.directory.user(id).ok_or_else(|| AdminError::NoUser(name.to_owned()))?;
+        Ok(AdminReply::User(self.row(&user)))
+    }
+
+    fn row(&self, user: &User) -> UserRow {
+        let (devices, keys) = (self.directory.devices_of(user.id), self.directory.keys_of(user.id));
+        let used = devices.iter().map(|device| device.last_used_at).chain(keys.iter().map(|key| key.last_used_at));
+        UserRow {
+            id: user.id,
+            name: user.name.clone(),
+            email: user.email.clone(),
+            role: user.role,
+            disabled: user.disabled,
+            created_at: user.created_at,
+            devices: devices.len(),
+            keys: keys.iter().filter(|key| key.is_live(self.now)).count(),
+            last_used_at: used.flatten().max(),
+        }
+    }
+}
+
+/// Why a change was not made.
+enum Failure {
+    Taken,
+    Told(AdminError),
+}
+
+impl From<Failure> for AdminError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Told(error) => error,
+            Failure::Taken => Self::Failed { message: "that is taken".to_owned(), hint: None },
+        }
+    }
+}
+
+fn failed(error: &StoreError) -> AdminError {
+    AdminError::Failed { message: error.to_string(), hint: error.hint() }
+}

@@ -1,0 +1,56 @@
+//! Where there are no Unix sockets: commands work on the database while no gateway runs.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::message::{AdminError, AdminReply, AdminRequest};
+use crate::gateway::{Gateway, SqliteStore};
+
+/// Never happens here.
+#[derive(Debug, Error)]
+#[error("there is no admin socket on this system")]
+pub struct AdminSocketError(Infallible);
+
+impl AdminSocketError {
+    /// There is nothing to do.
+    pub fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum AskError {
+    /// Nobody listens.
+    #[error("no gateway runs that could be asked")]
+    NotRunning,
+}
+
+/// No socket.
+pub struct AdminSocket(());
+
+impl AdminSocket {
+    /// Makes none.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn bind(_store: &Arc<SqliteStore>) -> Result<Self, AdminSocketError> {
+        Ok(Self(()))
+    }
+}
+
+/// Waits until it is dropped.
+pub async fn serve(_socket: AdminSocket, _gateway: Arc<Gateway>) {
+    std::future::pending().await
+}
+
+/// Finds nobody.
+///
+/// # Errors
+/// Always [`AskError::NotRunning`].
+pub async fn ask(_database: &Path, _request: &AdminRequest) -> Result<Result<AdminReply, AdminError>, AskError> {
+    Err(AskError::NotRunning)
+}

@@ -1,0 +1,127 @@
+//! Taking the one credential out of the headers.
+
+use axum::http::{HeaderMap, HeaderName, header};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::super::refusal::Refusal;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// No credential of ours is nearly as long.
+const LONGEST: usize = 1024;
+
+/// What a request shows.
+#[derive(Debug)]
+pub enum Presented {
+    /// No credential.
+    Nothing,
+    /// `<wire blob>:<signature>`, perhaps after `Bearer `.
+    Signature(SecretString),
+    /// An API key, without `Bearer `.
+    Key(SecretString),
+}
+
+/// Reads `Authorization` and `X-API-Key`.
+///
+/// # Errors
+/// 400 for a header that is there twice, is no text, is too long, or says something else than the other; for another scheme than `Bearer`.
+pub fn presented(headers: &HeaderMap) -> Result<Presented, Refusal> {
+    let authorization = single(headers, &header::AUTHORIZATION)?.map(of_authorization).transpose()?;
+    let api_key = single(headers, &X_API_KEY)?.map(|value| Presented::Key(SecretString::from(value)));
+    match (authorization, api_key) {
+        (None, None) => Ok(Presented::Nothing),
+        (Some(one), None) | (None, Some(one)) => Ok(one),
+        (Some(Presented::Key(one)), Some(Presented::Key(other))) if one.expose_secret() == other.expose_secret() => {
+            Ok(Presented::Key(one))
+        }
+        (Some(Presented::Nothing), Some(other)) => Ok(other),
+        (Some(_), Some(_)) => {
+            Err(Refusal::new(400, "Authorization and X-API-Key hold different credentials: send one"))
+        }
+    }
+}
+
+fn of_authorization(value: &str) -> Result<Presented, Refusal> {
+    let (bearer, rest) = match value.split_once(' ') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => (true, rest.trim_matches(' ')),
+        // Some clients send the scheme alone where no key is set.
+        _ if value.eq_ignore_ascii_case("bearer") => (true, ""),
+        _ => (false, value),
+    };
+    if rest.contains([' ', ',']) {
+        return Err(Refusal::new(400, "the Authorization header is neither a signature nor Bearer and an API key"));
+    }
+    // No API key holds a colon, and every signature does.
+    match (rest.contains(':'), bearer) {
+        (true, _) => Ok(Presented::Signature(SecretString::from(rest))),
+        (false, true) if rest.is_empty() => Ok(Presented::Nothing),
+        (false, true) => Ok(Presented::Key(SecretString::from(rest))),
+        (false, false) => {
+            Err(Refusal::new(400, "the Authorization header is neither a signature nor Bearer and an API key"))
+        }
+    }
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::new(400, format!("the header {name} is there twice")));
+    }
+    let value = value.to_str().map_err(|_| Refusal::new(400, format!("the header {name} is not plain text")))?;
+    if value.len() > LONGEST {
+        return Err(Refusal::new(400, format!("the header {name} is too long")));
+    }
+    let value = value.trim_matches([' ', '\t']);
+    // Some clients send an empty header where no key is set.
+    Ok(Some(value).filter(|value| !value.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn of(pairs: &[(&'static str, &str)]) -> Result<String, u16> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        match presented(&headers) {
+            Ok(Presented::Nothing) => Ok("nothing".to_owned()),
+            Ok(Presented::Signature(text)) => Ok(format!("signature {}", text.expose_secret())),
+            Ok(Presented::Key(text)) => Ok(format!("key {}", text.expose_secret())),
+            Err(refusal) => Err(refusal.status()),
+        }
+    }
+
+    #[test]
+    fn each_way_of_writing_it() {
+        assert_eq!(of(&[]).unwrap(), "nothing");
+        assert_eq!(of(&[("authorization", "AAAA:BBBB")]).unwrap(), "signature AAAA:BBBB");
+        assert_eq!(of(&[("authorization", "Bearer AAAA:BBBB")]).unwrap(), "signature AAAA:BBBB");
+        assert_eq!(of(&[("authorization", "bearer k")]).unwrap(), "key k");
+        assert_eq!(of(&[("x-api-key", "k")]).unwrap(), "key k");
+        assert_eq!(of(&[("authorization", "Bearer k"), ("x-api-key", "k")]).unwrap(), "key k");
+        assert_eq!(of(&[("authorization", "Bearer"), ("x-api-key", "k")]).unwrap(), "key k");
+        assert_eq!(of(&[("authorization", "")]).unwrap(), "nothing");
+    }
+
+    #[test]
+    fn doubled_malformed_and_contradicting_ones_are_refused() {
+        for pairs in [
+            &[("authorization", "Bearer k"), ("authorization", "Bearer k")][..],
+            &[("authorization", "Bearer k"), ("x-api-key", "other")],
+            &[("authorization", "A:B"), ("x-api-key", "k")],
+            &[("x-api-key", "k"), ("x-api-key", "k")],
+            &[("authorization", "Basic dTpw")],
+            &[("authorization", "Bearer a b")],
+            &[("authorization", "Bearer a,Bearer b")],
+            &[("authorization", "k")],
+            &[("authorization", "Bearer k\u{e9}")],
+        ] {
+            assert_eq!(of(pairs), Err(400), "{pairs:?}");
+        }
+        assert_eq!(of(&[("x-api-key", &"k".repeat(LONGEST + 1))]), Err(400));
+    }
+}

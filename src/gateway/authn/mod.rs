@@ -1,0 +1,110 @@
+//! Who asks: a device by its signature, a program by its API key.
+//!
+//! The outcome is a [`Caller`], which nothing else can make. What it may do is for `policy` to say.
+
+mod credential;
+mod key;
+mod signature;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+
+use super::directory::Directory;
+use super::refusal::Refusal;
+use super::state::Gateway;
+use super::store::{Device, KeyRecord, User};
+use super::target::Target;
+use crate::keyspec::{Models, Rights, Scope, Scopes};
+use credential::Presented;
+
+/// Proof of who asks: an account that is not disabled, by a credential of its that was checked just now.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    user: Arc<User>,
+    by: By,
+}
+
+/// By what credential.
+#[derive(Clone, Debug)]
+pub enum By {
+    /// A device's signature.
+    Device(Arc<Device>),
+    /// An API key.
+    Key(Arc<KeyRecord>),
+}
+
+impl Caller {
+    /// The account.
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    /// The credential.
+    pub fn by(&self) -> &By {
+        &self.by
+    }
+
+    /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`.
+    pub fn rights(&self) -> Rights {
+        let role = self.user.role.scopes();
+        match &self.by {
+            By::Device(_) => {
+                let admin: Scopes = [Scope::Admin].into_iter().collect();
+                Rights { scopes: role.without(admin), models: Models::all(), expires_at: None }
+            }
+            By::Key(key) => Rights { scopes: key.rights.scopes.intersection(role), ..key.rights.clone() },
+        }
+    }
+
+    /// Whether all of this is still so at `now`: a request can take its time.
+    pub fn holds(&self, directory: &Directory, now: i64) -> bool {
+        let user = match &self.by {
+            By::Device(device) => directory.device(&device.key).map(|known| known.user),
+            By::Key(key) => {
+                directory.key(&key.hash).filter(|known| known.credential.is_live(now)).map(|known| known.user)
+            }
+        };
+        // Its role and whether it is disabled among it.
+        user.is_some_and(|user| user == self.user)
+    }
+
+    /// The credential, for logs and the audit trail: `device:SHA256:…` or `key:key_…`.
+    pub fn actor(&self) -> String {
+        match &self.by {
+            By::Device(device) => format!("device:{}", device.key.fingerprint()),
+            By::Key(key) => format!("key:{}", key.id),
+        }
+    }
+}
+
+/// 401 for a caller whose credential does not [hold](Caller::holds) any more.
+pub fn no_longer() -> Refusal {
+    Refusal::unauthorized("unauthorized: this credential is not accepted any more")
+}
+
+/// Finds out who asks. `once` says that the request changes something, so that a signature is good a single time.
+///
+/// # Errors
+/// 400 for credentials that are malformed or contradict each other, 401 for none and for one that is not accepted (with a sign-in link for
+/// the key that knocked), 403 for a disabled account and a refused device, 429 for too many signatures.
+pub async fn identify(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    target: &Target<'_>,
+    address: IpAddr,
+    once: bool,
+) -> Result<Caller, Refusal> {
+    let caller = match credential::presented(headers)? {
+        Presented::Nothing => {
+            return Err(Refusal::unauthorized("unauthorized: this gateway wants a device's signature or an API key"));
+        }
+        Presented::Signature(header) => signature::identify(gateway, &header, target, address, once).await?,
+        Presented::Key(key) => key::identify(gateway, &key)?,
+    };
+    if caller.user.disabled {
+        return Err(Refusal::new(403, "this account is disabled"));
+    }
+    Ok(caller)
+}

@@ -1,0 +1,144 @@
+//! Device signatures, as the stock client and the desktop app send them.
+//!
+//! What was signed is tried in two forms (PROTOCOL: measured): the whole target, and the path with `ts` alone where other
+//! parameters were not signed. A base path is never signed.
+
+use std::net::IpAddr;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::super::refusal::Refusal;
+use super::super::replays::{Used, Verdict};
+use super::super::state::Gateway;
+use super::super::store::{Change, Event, Use};
+use super::super::target::Target;
+use super::{By, Caller};
+use crate::identity::{Challenge, ConnectUrl, PublicKey, VerifyError, verify};
+
+/// A longer time than the world will see, in digits.
+const LONGEST_TS: usize = 12;
+
+/// A signature that was checked and is of now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Whose.
+    pub key: PublicKey,
+    /// What was signed.
+    pub challenge: Challenge,
+    /// The time in it, in Unix seconds.
+    pub ts: i64,
+}
+
+/// When a signature is of now.
+#[derive(Clone, Copy, Debug)]
+pub struct Freshness {
+    /// Our time, in Unix seconds.
+    pub now: i64,
+    /// How far from it is still now, in seconds.
+    pub tolerance: i64,
+    /// Nothing from before this is taken, in Unix seconds: what was seen then is forgotten.
+    pub not_before: i64,
+}
+
+/// Checks a header against a target.
+///
+/// # Errors
+/// 400 for a `ts` that is missing or malformed, 401 for everything that does not prove who asks.
+pub fn check(header: &str, target: &Target<'_>, freshness: Freshness) -> Result<Checked, Refusal> {
+    let text = target.ts()?.ok_or_else(|| Refusal::new(400, "a signed request has the parameter ts"))?;
+    let digits = !text.is_empty() && text.len() <= LONGEST_TS && text.bytes().all(|byte| byte.is_ascii_digit());
+    let ts = text.parse::<i64>().ok().filter(|_| digits);
+    let ts = ts.ok_or_else(|| Refusal::new(400, "the parameter ts is not a time in Unix seconds"))?;
+
+    let whole = format!("{}?{}", target.path, target.query.unwrap_or_default());
+    let mut challenge = Challenge::of_request(target.method, &whole);
+    let mut checked = verify(header, &challenge);
+    if checked == Err(VerifyError::WrongSignature) && target.other_parameters().is_some() {
+        challenge = Challenge::of_request(target.method, &format!("{}?ts={text}", target.path));
+        checked = verify(header, &challenge);
+    }
+    let key = checked.map_err(|error| Refusal::unauthorized(format!("unauthorized: {error}")))?;
+
+    let Freshness { now, tolerance, not_before } = freshness;
+    let off = ts.saturating_sub(now);
+    if off.abs() > tolerance {
+        let direction = if off > 0 { "ahead of" } else { "behind" };
+        let message = format!("unauthorized: the request's time is {} s {direction} this gateway's clock", off.abs());
+        return Err(Refusal::unauthorized(message));
+    }
+    if ts < not_before {
+        return Err(Refusal::unauthorized(
+            "unauthorized: the request was signed before this gateway started; sign it anew",
+        ));
+    }
+    Ok(Checked { key, challenge, ts })
+}
+
+/// Whose device signed it.
+///
+/// # Errors
+/// As [`check`]; 401 with a sign-in link for a key that is not known, 403 for one that a person refused, 401 for a replay.
+pub async fn identify(
+    gateway: &Gateway,
+    header: &SecretString,
+    target: &Target<'_>,
+    address: IpAddr,
+    once: bool,
+) -> Result<Caller, Refusal> {
+    let now = gateway.clock.now();
+    let tolerance = i64::try_from(gateway.config().clock_tolerance.as_secs()).unwrap_or(i64::MAX);
+    let freshness = Freshness { now, tolerance, not_before: gateway.not_before() };
+    let Checked { key, challenge, ts } = check(header.expose_secret(), target, freshness)?;
+
+    let Some(known) = gateway.directory.device(&key) else {
+        if gateway.knocks.knock(&key, address, now) {
+            return Err(Refusal::new(403, "this device was refused"));
+        }
+        tracing::debug!(device = key.fingerprint(), %address, "an unknown device knocked");
+        let link = ConnectUrl::new(&gateway.public_url(), &format!("device at {address}"), &key);
+        return Err(Refusal::unauthorized("unauthorized").with_signin_url(link.to_string()));
+    };
+    let used = Used { key: &key, challenge: &challenge, ts, address, once };
+    match gateway.replays.admit(used, now, tolerance) {
+        Verdict::First | Verdict::Again => {}
+        Verdict::Spent => return Err(Refusal::unauthorized("unauthorized: this signature was used already")),
+        Verdict::Stolen(first) => {
+            report(gateway, &key, target, address, first, now).await;
+            return Err(Refusal::unauthorized("unauthorized: this signature was used from another address"));
+        }
+        Verdict::Forgotten => {
+            let message = "unauthorized: this gateway's clock was set back, and it cannot tell whether the signature was used already";
+            return Err(Refusal::unauthorized(message));
+        }
+        Verdict::TooMany => {
+            let message = "this device makes more signatures than can be remembered";
+            return Err(Refusal::new(429, message).header("retry-after", "60"));
+        }
+    }
+    gateway.directory.used(Use::Device(key), now);
+    Ok(Caller { user: known.user, by: By::Device(known.credential) })
+}
+
+/// Says that somebody has got hold of a signature: always in the log, and in the audit trail as often as it can be without letting anybody
+/// fill the disk.
+async fn report(gateway: &Gateway, key: &PublicKey, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
+    let device = key.fingerprint();
+    tracing::warn!(device, %from, first_from = %first, path = target.path, "a signature was replayed from another address");
+    if !gateway.reports.may(&device, now) {
+        return;
+    }
+    let event = Event {
+        at: now,
+        actor: "gateway".to_owned(),
+        action: "signature.replayed",
+        subject: device,
+        detail: format!("{} {}, first used from {first}", target.method, target.path),
+        address: from.to_string(),
+    };
+    if let Err(error) = gateway.directory.commit(Change::Note, event).await {
+        tracing::error!(%error, "the replay could not be recorded");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Which names the gateway answers to, and where a request came from.
+//!
+//! A page on another site can make a browser send requests here under a name of its own (DNS rebinding); so a `Host` that is not ours
+//! is refused.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, header};
+
+use super::config::Config;
+use super::refusal::Refusal;
+use super::state::Gateway;
+use crate::address::BaseUrl;
+
+/// Makes sure that the request names us.
+///
+/// # Errors
+/// 400 without a `Host`, or with two; 403 for a name that is not ours.
+pub fn accept(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(Refusal::new(400, "a request names its host once"));
+    };
+    let host = host.to_str().unwrap_or_default();
+    if answers_to(&gateway.config(), &gateway.public_url(), gateway.local().ip(), host) {
+        return Ok(());
+    }
+    let message = format!("this gateway does not answer to that name; its address is {}", gateway.public_url());
+    Err(Refusal::new(403, message))
+}
+
+fn answers_to(config: &Config, public: &BaseUrl, listens_at: IpAddr, host: &str) -> bool {
+    let Ok(named) = BaseUrl::parse(&format!("{}://{host}", public.scheme().as_str())) else { return false };
+    let named = named.url;
+    // What BaseUrl takes besides a name and a port.
+    if host.contains(['/', '@', '?', '#', '\\', ' ']) || host.is_empty() {
+        return false;
+    }
+    if named.origin() == public.origin() {
+        return true;
+    }
+    // No site can call itself by a loopback address, whatever the port.
+    if listens_at.is_loopback() && named.is_loopback() {
+        return true;
+    }
+    config.allowed_hosts.iter().any(|allowed| {
+        let (name, port) = split(allowed);
+        let (asked, asked_port) = split(host);
+        name.eq_ignore_ascii_case(asked) && (port.is_none() || port == asked_port)
+    })
+}
+
+/// A name and its port, if there is one; brackets of IPv6 belong to the name.
+fn split(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') && (name.ends_with(']') || !name.contains(':')) => (name, Some(port)),
+        _ => (host, None),
+    }
+}
+
+/// What one caller can be assumed to have: an IPv4 address, or a /64 of IPv6.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 => v4,
+    }
+}
+
+/// The caller's address: the peer's, or, where that is a trusted proxy, the last address in `X-Forwarded-For` that no trusted proxy has.
+pub fn client_address(config: &Config, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    let trusted = |address: IpAddr| config.trusted_proxies.iter().any(|net| net.contains(&address));
+    let mut client = peer.to_canonical();
+    if !trusted(client) {
+        return client;
+    }
+    // By bytes: what a caller wrote in front of what a proxy added may be no text.
+    let values = headers.get_all("x-forwarded-for").iter().rev();
+    for hop in values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b',')) {
+        let hop = std::str::from_utf8(hop).unwrap_or_default();
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !trusted(client) {
+            break;
+        }
+    }
+    client
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn url(text: &str) -> BaseUrl {
+        BaseUrl::parse(text).unwrap().url
+    }
+
+    #[test]
+    fn a_foreign_name_is_refused() {
+        let config = Config { allowed_hosts: vec!["box.lan".into(), "10.0.0.5:8443".into()], ..Config::default() };
+        let public = url("https://gpu.example.com/prefix");
+        let outside = IpAddr::from([0, 0, 0, 0]);
+        for host in ["gpu.example.com", "GPU.example.com:443", "box.lan", "box.lan:99", "10.0.0.5:8443"] {
+            assert!(answers_to(&config, &public, outside, host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "gpu.example.com:444",
+            "gpu.example.com.evil.example",
+            "10.0.0.5",
+            "localhost",
+            "",
+            "gpu.example.com/x",
+            "a@gpu.example.com",
+            "gpu.example.com evil",
+            "127.0.0.1:11435",
+        ] {
+            assert!(!answers_to(&config, &public, outside, host), "{host}");
+        }
+    }
+
+    #[test]
+    fn on_loopback_every_loopback_name_is_ours() {
+        let (config, public, here) = (Config::default(), url("http://127.0.0.1:11435"), IpAddr::from([127, 0, 0, 1]));
+        for host in ["localhost:11435", "127.0.0.1:8000", "[::1]:11435"] {
+            assert!(answers_to(&config, &public, here, host), "{host}");
+        }
+        assert!(!answers_to(&config, &public, here, "evil.example:11435"));
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let config = Config { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..Config::default() };
+        let of = |peer: [u8; 4], values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-forwarded-for", HeaderValue::from_static(value));
+            }
+            client_address(&config, &headers, IpAddr::from(peer)).to_string()
+        };
+        assert_eq!(of([192, 0, 2, 1], &["198.51.100.7"]), "192.0.2.1");
+        assert_eq!(of([10, 0, 0, 1], &["198.51.100.7"]), "198.51.100.7");
+        assert_eq!(of([10, 0, 0, 1], &["1.2.3.4, 198.51.100.7, 10.0.0.9"]), "198.51.100.7");
+        assert_eq!(of([10, 0, 0, 1], &["1.2.3.4", "198.51.100.7"]), "198.51.100.7");
+        assert_eq!(of([10, 0, 0, 1], &["1.2.3.4, nonsense"]), "10.0.0.1");
+        assert_eq!(of([10, 0, 0, 1], &[]), "10.0.0.1");
+        // What a caller put in front cannot hide what the proxy added, nor bring an older line to the fore.
+        let odd: &[u8] = b"\xff, 198.51.100.7";
+        let headers: HeaderMap = [&b"1.2.3.4"[..], odd]
+            .into_iter()
+            .map(|value| ("x-forwarded-for".parse().unwrap(), HeaderValue::from_bytes(value).unwrap()))
+            .collect();
+        assert_eq!(client_address(&config, &headers, IpAddr::from([10, 0, 0, 1])).to_string(), "198.51.100.7");
+    }
+}

@@ -1,0 +1,236 @@
+//! Approving a device: `/connect?name=…&key=…`.
+//!
+//! The link proves nothing, so it is taken only for a key that knocked lately, and the person is told to compare fingerprints.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::form::Form;
+use super::layout::{self, Tone, hidden};
+use super::visit::{Answer, SignedIn, Stop, Visit};
+use super::{sign_in, text};
+use crate::gateway::directory::DirectoryError;
+use crate::gateway::knocks::Knock;
+use crate::gateway::state::Gateway;
+use crate::gateway::store::{Change, Device, Event};
+use crate::identity::{ConnectUrl, PublicKey};
+
+/// The device that a link or form is about.
+pub struct Link {
+    /// In its visible form.
+    name: String,
+    key: PublicKey,
+}
+
+impl Link {
+    fn from_query(visit: &Visit) -> Result<Self, Stop> {
+        let parsed = ConnectUrl::parse(&visit.public.join(&format!("/connect?{}", visit.query)));
+        let link = parsed.map_err(|error| {
+            let text = html! {
+                p { "It may have been cut off when it was copied. Run the sign-in again on the device and open the whole link." }
+                p.detail { "What is wrong: " (text::visible_long(&error.to_string())) }
+            };
+            visit.stop(StatusCode::BAD_REQUEST, "This link is not complete", text)
+        })?;
+        Ok(Self { name: text::visible(link.device_name()), key: link.key().clone() })
+    }
+
+    /// The device that a form names, if it does, with its name in that field.
+    pub fn from_form(form: &Form, name_field: &str) -> Option<Self> {
+        let key = PublicKey::from_encoded(form.get("key")).ok()?;
+        Some(Self { name: text::visible(form.get(name_field)), key })
+    }
+
+    /// The name, set apart from the text around it.
+    pub fn name(&self) -> Markup {
+        match self.name.as_str() {
+            "" => html! { em { "without a name" } },
+            name => html! { bdi.device { (name) } },
+        }
+    }
+
+    /// The fields by which a form leads back here.
+    pub fn fields(&self, name_field: &str) -> Markup {
+        html! { (hidden("key", &self.key.encoded())) (hidden(name_field, &self.name)) }
+    }
+
+    /// The page about this device.
+    pub fn path(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("name", &self.name).append_pair("key", &self.key.encoded());
+        format!("/connect?{}", query.finish())
+    }
+}
+
+/// `GET /connect`.
+pub async fn show(visit: Visit) -> Answer {
+    let link = Link::from_query(&visit)?;
+    let session = visit.signed_in();
+    if let Some(session) = &session
+        && is_mine(&visit, session, &link.key)
+    {
+        return Ok(done(&visit, "This device is signed in"));
+    }
+    let knock = visit.gateway.knocks.find(&link.key, visit.now).ok_or_else(|| no_knock(&visit))?;
+    match session {
+        Some(session) => Ok(ask(&visit, &session, &link, &knock)),
+        None => sign_in::page(&visit, StatusCode::OK, Some(&link), "", None),
+    }
+}
+
+fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock) -> axum::response::Response {
+    let fingerprint = link.key.fingerprint();
+    let moves = visit.gateway.directory.device(&link.key).is_some();
+    let content = html! {
+        section.card {
+            h1 { "Approve this device?" }
+            p.lead { (link.name()) " asks to use this gateway as " strong { (session.user.name) } "." }
+            div.compare {
+                p.label #fingerprint-label { "Fingerprint of its key" }
+                p.fingerprint aria-labelledby="fingerprint-label" { (grouped(&fingerprint)) }
+            }
+            div.warning {
+                p { strong { "Compare it with the fingerprint that your terminal shows." } }
+                p { "Approve only if you have just started the sign-in yourself and the two are the same. If they differ, or you \
+                     did not start it, somebody else wants to use your account: deny it." }
+            }
+            dl.facts {
+                dt { "Asked from" } dd { (knock.address) @if is_neighbour(visit, knock) { " (the same address as yours)" } }
+                dt { "Asked" } dd { (text::ago(knock.at, visit.now)) " (" (text::date(knock.at)) ")" }
+                dt { "Calls itself" } dd { (link.name()) }
+            }
+            @if moves { p.alert { "This device is signed in to another account. Approving it moves it to yours." } }
+            form method="post" action=(visit.link("/connect")) {
+                (hidden("csrf", &visit.token(session)))
+                (link.fields("name"))
+                div.actions {
+                    button.primary type="submit" name="decision" value="approve" { "Approve" }
+                    button.danger type="submit" name="decision" value="deny" { "Deny" }
+                }
+            }
+        }
+    };
+    layout::page(visit, StatusCode::OK, "Approve this device?", Some(session), content)
+}
+
+/// Whether the device asked from where the person is. Where a proxy hides who is who, everybody seems to be in one place, and saying so
+/// would make a stranger's device look like one's own.
+fn is_neighbour(visit: &Visit, knock: &Knock) -> bool {
+    let config = visit.gateway.config();
+    let proxied = config.behind_tls_proxy || (visit.gateway.local().ip().is_loopback() && !visit.public.is_loopback());
+    let told = !config.trusted_proxies.is_empty();
+    let is_proxy = config.trusted_proxies.iter().any(|proxies| proxies.contains(&visit.address));
+    knock.address == visit.address && (told || !proxied) && !is_proxy
+}
+
+/// The fingerprint in pieces that the eye can hold. Copied, it is one piece.
+fn grouped(fingerprint: &str) -> Markup {
+    let (kind, digest) = fingerprint.split_once(':').unwrap_or(("", fingerprint));
+    let groups = digest.as_bytes().chunks(4).map(String::from_utf8_lossy);
+    html! { span.kind { (kind) ":" } @for group in groups { span { (group) } } }
+}
+
+/// `POST /connect`.
+pub async fn decide(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
+    let form = visit.form(body).await?;
+    let link = Link::from_form(&form, "name").ok_or_else(|| {
+        let text = html! { p { "The form names no device. Open the link of the sign-in again." } };
+        visit.stop(StatusCode::BAD_REQUEST, "Nothing was done", text)
+    })?;
+    let Some(session) = visit.signed_in() else {
+        // The session ended while the page was open.
+        return Ok(visit.redirect(&link.path()));
+    };
+    visit.check_session(&session, &form)?;
+    if is_mine(&visit, &session, &link.key) {
+        return Ok(done(&visit, "This device is signed in"));
+    }
+    match form.get("decision") {
+        "approve" => approve(gateway, visit, session, link).await,
+        "deny" => deny(gateway, visit, session, link).await,
+        _ => {
+            let text = html! { p { "The form says neither to approve nor to deny." } };
+            Err(visit.stop(StatusCode::BAD_REQUEST, "Nothing was done", text))
+        }
+    }
+}
+
+async fn approve(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: Link) -> Answer {
+    let before = gateway.directory.device(&link.key).map(|known| format!(", before that of {}", known.user.name));
+    let event = event(&visit, &session, &link, "device.approved", before.unwrap_or_default());
+    let device =
+        Device { key: link.key, user: session.user.id, name: link.name, created_at: visit.now, last_used_at: None };
+    let now = visit.now;
+    // In a task of its own: a browser that leaves does not separate the change from what belongs to it.
+    let made = tokio::spawn(async move {
+        let _one_decides = gateway.pages.deciding.lock().await;
+        let key = device.key.clone();
+        if gateway.knocks.find(&key, now).is_none() {
+            return Ok(false);
+        }
+        gateway.directory.commit(Change::AddDevice(device), event).await?;
+        gateway.knocks.settle(&key);
+        Ok(true)
+    });
+    match made.await.unwrap_or(Err(DirectoryError::Ending)) {
+        Ok(true) => Ok(done(&visit, "Device approved")),
+        Ok(false) => Err(no_knock(&visit)),
+        Err(error) => Err(visit.broken(&error.to_string())),
+    }
+}
+
+async fn deny(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: Link) -> Answer {
+    let event = event(&visit, &session, &link, "device.denied", String::new());
+    let (now, key) = (visit.now, link.key);
+    let made = tokio::spawn(async move {
+        let _one_decides = gateway.pages.deciding.lock().await;
+        if gateway.knocks.find(&key, now).is_none() {
+            return Ok(false);
+        }
+        // The no counts even if it cannot be written down.
+        gateway.knocks.deny(&key);
+        gateway.directory.commit(Change::Note, event).await.map(|()| true)
+    });
+    match made.await.unwrap_or(Err(DirectoryError::Ending)) {
+        Ok(true) => {}
+        Ok(false) => return Err(no_knock(&visit)),
+        Err(error) => tracing::warn!(%error, "a refusal could not be recorded"),
+    }
+    let text = html! {
+        p { "It cannot use this gateway. Its requests are refused for the next 10 minutes, and it is told so." }
+        p { "If you did not start this sign-in, tell whoever runs this gateway." }
+    };
+    Ok(layout::notice(&visit, StatusCode::OK, Tone::Plain, "Device denied", text))
+}
+
+fn event(visit: &Visit, session: &SignedIn, link: &Link, action: &'static str, more: String) -> Event {
+    Event {
+        at: visit.now,
+        actor: format!("user:{}", session.user.name),
+        action,
+        subject: link.key.fingerprint(),
+        detail: format!("{}{more}", link.name),
+        address: visit.address.to_string(),
+    }
+}
+
+fn is_mine(visit: &Visit, session: &SignedIn, key: &PublicKey) -> bool {
+    visit.gateway.directory.device(key).is_some_and(|known| known.user.id == session.user.id)
+}
+
+fn done(visit: &Visit, title: &str) -> axum::response::Response {
+    let text = html! { p { "It can use this gateway with your account now. You can close this page and go back to the terminal." } };
+    layout::notice(visit, StatusCode::OK, Tone::Good, title, text)
+}
+
+fn no_knock(visit: &Visit) -> Stop {
+    let text = html! {
+        p { "No device with this key has asked to sign in within the last 10 minutes, or somebody has denied it." }
+        p { "Run the sign-in again on the device, then open the new link within 10 minutes. Do not use a link that somebody sent you." }
+    };
+    visit.stop(StatusCode::FORBIDDEN, "This link cannot be used", text)
+}

@@ -1,0 +1,112 @@
+//! Proof that a form was filled in on one of our pages, in that browser.
+//!
+//! A form carries an HMAC of the browser's cookie under a secret of this process: of the session's cookie, or before the sign-in of
+//! a cookie made for the purpose. Nothing is kept, so nobody can fill our memory.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderMap;
+use http::header::ORIGIN;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::address::BaseUrl;
+
+/// The secret that tokens are made with.
+pub struct Csrf(Zeroizing<[u8; 32]>);
+
+/// Which cookie a token belongs to. A token for one is none for the other.
+#[derive(Clone, Copy)]
+pub enum For {
+    /// Forms that are there before the sign-in.
+    Visitor,
+    /// Forms of somebody who is signed in.
+    Session,
+}
+
+impl Csrf {
+    /// With a new secret.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *secret)?;
+        Ok(Self(secret))
+    }
+
+    /// The token for a browser with that cookie: 64 hex digits.
+    pub fn token(&self, purpose: For, cookie: &str) -> String {
+        self.mac(purpose, cookie).finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether `token` is the token of that cookie. Takes the same time wherever they differ.
+    pub fn fits(&self, purpose: For, cookie: &str, token: &str) -> bool {
+        let bytes: Option<Vec<u8>> = (0..token.len())
+            .step_by(2)
+            .map(|at| token.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
+            .collect();
+        bytes.is_some_and(|bytes| self.mac(purpose, cookie).verify_slice(&bytes).is_ok())
+    }
+
+    fn mac(&self, purpose: For, cookie: &str) -> Hmac<Sha256> {
+        // A key of the block's size or less is taken as it is: 32 bytes into 64.
+        let mut key = Zeroizing::new([0; 64]);
+        key[..32].copy_from_slice(&self.0[..]);
+        let mut mac = Hmac::<Sha256>::new((&*key).into());
+        mac.update(match purpose {
+            For::Visitor => b"visitor\0",
+            For::Session => b"session\0",
+        });
+        mac.update(cookie.as_bytes());
+        mac
+    }
+}
+
+/// Whether a POST says that it comes from a page of another site. Browsers say so themselves, and pages cannot make them lie.
+pub fn is_foreign(headers: &HeaderMap, public: &BaseUrl) -> bool {
+    let site = headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
+    if !matches!(site, None | Some(b"same-origin" | b"none")) {
+        return true;
+    }
+    let ours = public.origin().to_string();
+    // `null` is what a browser says where a proxy in front has added `Referrer-Policy: no-referrer` to our pages. A sandboxed page
+    // of anybody says so too, hence the second question.
+    headers.get_all(ORIGIN).iter().any(|origin| {
+        origin.as_bytes() != ours.as_bytes() && !(origin == "null" && site == Some(b"same-origin".as_slice()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_belongs_to_its_cookie_purpose_and_process() {
+        let (csrf, other) = (Csrf::new().unwrap(), Csrf::new().unwrap());
+        let token = csrf.token(For::Visitor, "cookie");
+        assert!(token.len() == 64 && csrf.fits(For::Visitor, "cookie", &token));
+        assert!(!csrf.fits(For::Session, "cookie", &token) && !csrf.fits(For::Visitor, "cookif", &token));
+        assert!(!other.fits(For::Visitor, "cookie", &token));
+        for wrong in ["", "0", "zz", "ää", &token[..62], &format!("{token}00"), &token.replace(['0', '1'], "2")] {
+            assert!(!csrf.fits(For::Visitor, "cookie", wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn knows_a_foreign_page() {
+        let public = BaseUrl::parse("https://gate.example/models").unwrap().url;
+        let foreign = |pairs: &[(&'static str, &'static str)]| {
+            let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            is_foreign(&headers, &public)
+        };
+        assert!(!foreign(&[]) && !foreign(&[("origin", "https://gate.example")]));
+        assert!(!foreign(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
+        for origin in ["https://evil.example", "http://gate.example", "https://gate.example:444", "null", ""] {
+            assert!(foreign(&[("origin", origin)]), "{origin}");
+        }
+        for site in ["cross-site", "same-site", "new-fangled"] {
+            assert!(foreign(&[("origin", "https://gate.example"), ("sec-fetch-site", site)]), "{site}");
+        }
+        assert!(foreign(&[("origin", "https://gate.example"), ("origin", "https://evil.example")]));
+    }
+}

@@ -1,0 +1,45 @@
+//! The headers that every page carries, and the answers to requests for what is no page.
+
+use axum::response::Response;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderValue, StatusCode};
+use maud::html;
+
+use super::visit::{Answer, Visit};
+
+/// `same-origin` and not `no-referrer`: with the latter browsers send `Origin: null` with our own forms, and a POST from another site
+/// could not be told from one of ours.
+const EVERYWHERE: [(HeaderName, &str); 5] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (REFERRER_POLICY, "same-origin"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+/// Adds them.
+pub async fn protect(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in EVERYWHERE {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// For any other path.
+pub async fn no_such_page(visit: Visit) -> Answer {
+    let text = html! { p { "Check the address, or go to " a href=(visit.link("/account")) { "your account" } "." } };
+    Err(visit.stop(StatusCode::NOT_FOUND, "There is no such page", text))
+}
+
+/// For a page that is asked for in another way than it is there for.
+pub async fn no_such_method(visit: Visit) -> Answer {
+    let text = html! { p { "Go to " a href=(visit.link("/account")) { "your account" } " and try again from there." } };
+    Err(visit.stop(StatusCode::METHOD_NOT_ALLOWED, "That does not work here", text))
+}

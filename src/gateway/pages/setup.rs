@@ -1,0 +1,180 @@
+//! The first administrator of a new gateway, made through a one-time link that `serve` prints.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::StatusCode;
+use maud::html;
+use secrecy::ExposeSecret as _;
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+use super::form::Form;
+use super::layout::{self, Field, alert, hidden};
+use super::password_check::CheckError;
+use super::visit::{Answer, Stop, Visit};
+use super::{sign_in, text};
+use crate::gateway::directory::DirectoryError;
+use crate::gateway::password::PasswordError;
+use crate::gateway::state::Gateway;
+use crate::gateway::store::{Change, Event, Role, User};
+
+const LONGEST_EMAIL: usize = 254;
+
+/// `GET /setup?token=…`.
+pub async fn show(visit: Visit) -> Answer {
+    let mut tokens = url::form_urlencoded::parse(visit.query.as_bytes()).filter(|(name, _)| name == "token");
+    let token = match (tokens.next(), tokens.next()) {
+        (Some((_, token)), None) => token.into_owned(),
+        _ => String::new(),
+    };
+    check(&visit, &token)?;
+    page(&visit, StatusCode::OK, &token, "", "", None)
+}
+
+fn check(visit: &Visit, token: &str) -> Result<(), Stop> {
+    if !visit.gateway.directory.is_empty() {
+        return Err(gone(visit));
+    }
+    if visit.gateway.pages.is_setup_token(token) {
+        return Ok(());
+    }
+    let text = html! {
+        p { "It holds no valid token. Each start of the gateway makes a new one: use the link that it printed last, whole." }
+    };
+    Err(visit.stop(StatusCode::FORBIDDEN, "This link cannot be used", text))
+}
+
+fn gone(visit: &Visit) -> Stop {
+    let text = html! {
+        p { "The first administrator has been made, and the link has done its work." }
+        p { a href=(visit.link("/login")) { "Sign in" } " with that account. An administrator can make more." }
+    };
+    visit.stop(StatusCode::GONE, "This gateway is set up", text)
+}
+
+fn page(visit: &Visit, status: StatusCode, token: &str, name: &str, email: &str, trouble: Option<&str>) -> Answer {
+    let visitor = visit.visitor()?;
+    let name = Field {
+        name: "name",
+        label: "Name",
+        kind: "text",
+        autocomplete: "username",
+        value: name,
+        hint: "Lower-case letters, digits, dots, dashes and underscores, such as ada.",
+        optional: false,
+        first: true,
+    };
+    let email = Field {
+        name: "email",
+        label: "E-mail",
+        kind: "email",
+        autocomplete: "email",
+        value: email,
+        hint: "",
+        optional: true,
+        first: false,
+    };
+    let password = Field {
+        name: "password",
+        label: "Password",
+        kind: "password",
+        autocomplete: "new-password",
+        value: "",
+        hint: "At least 8 characters. A few random words are easy to remember and hard to guess.",
+        ..name
+    };
+    let password = Field { first: false, ..password };
+    let again = Field { name: "again", label: "Password once more", hint: "", ..password };
+    let wrong = trouble.is_some();
+    let content = html! {
+        section.card.narrow {
+            h1 { "Set up this gateway" }
+            p.lead { "Make the first account. It is the administrator: it can approve devices and manage the other accounts." }
+            (alert(trouble))
+            form method="post" action=(visit.link("/setup")) {
+                (hidden("csrf", &visitor.token))
+                (hidden("token", token))
+                (name.show(wrong))
+                (email.show(false))
+                (password.show(wrong))
+                (again.show(wrong))
+                div.actions { button.primary type="submit" { "Create the administrator" } }
+            }
+        }
+    };
+    let shown = layout::page(visit, status, "Set up this gateway", None, content);
+    Ok(visitor.greet(shown))
+}
+
+/// `POST /setup`.
+pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
+    let mut form = visit.form(body).await?;
+    visit.check_visitor(&form)?;
+    check(&visit, form.get("token"))?;
+    let (password, repeated) = (form.secret("password"), form.secret("again"));
+    let again = |form: &Form, trouble: &str| {
+        let (name, email) = (text::visible(form.get("name")), text::visible_long(form.get("email")));
+        page(&visit, StatusCode::UNPROCESSABLE_ENTITY, form.get("token"), &name, &email, Some(trouble))
+    };
+    let (name, email) = (form.get("name").trim(), form.get("email").trim());
+    if !text::is_user_name(name) {
+        return again(
+            &form,
+            "A name has 1 to 64 lower-case letters (a to z), digits, dots, dashes and underscores, and nothing else.",
+        );
+    }
+    if !is_email(email) {
+        return again(&form, "That is no e-mail address. Correct it, or leave it out.");
+    }
+    if !bool::from(password.expose_secret().as_bytes().ct_eq(repeated.expose_secret().as_bytes())) {
+        return again(&form, "The two passwords differ. Type both once more.");
+    }
+    let moment = gateway.pages.sessions.moment();
+    let hash = match gateway.pages.passwords.hash(password).await {
+        Ok(hash) => hash,
+        Err(CheckError::Password(error @ (PasswordError::Short | PasswordError::Long))) => {
+            return again(&form, &format!("That cannot be the password: {error}."));
+        }
+        Err(CheckError::Busy) => return again(&form, "Too many passwords are being checked. Try again in a moment."),
+        Err(error) => return Err(visit.broken(&error.to_string())),
+    };
+    let user = User {
+        id: Uuid::new_v4(),
+        name: name.to_owned(),
+        email: email.to_owned(),
+        role: Role::Admin,
+        disabled: false,
+        created_at: visit.now,
+    };
+    let event = Event {
+        at: visit.now,
+        actor: format!("user:{name}"),
+        action: "user.created",
+        subject: name.to_owned(),
+        detail: "the first administrator, by the setup link".to_owned(),
+        address: visit.address.to_string(),
+    };
+    let new = user.clone();
+    // In a task of its own: while one is being made, even for a browser that has left, no other is begun.
+    let made = tokio::spawn(async move {
+        let _one_decides = gateway.pages.deciding.lock().await;
+        if !gateway.directory.is_empty() {
+            return Ok(false);
+        }
+        gateway.directory.commit(Change::AddUser(new, Some(hash)), event).await.map(|()| true)
+    });
+    match made.await.unwrap_or(Err(DirectoryError::Ending)) {
+        Ok(true) => sign_in::start(&visit, &user, moment, "/account"),
+        Ok(false) => Err(gone(&visit)),
+        Err(error) => Err(visit.broken(&error.to_string())),
+    }
+}
+
+/// Roughly: it is shown, and nothing is sent there.
+fn is_email(text: &str) -> bool {
+    let plain = |c: char| !c.is_control() && !c.is_whitespace();
+    let shaped = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
+    text.is_empty() || (text.len() <= LONGEST_EMAIL && shaped && text.chars().all(plain))
+}

@@ -1,0 +1,165 @@
+//! Signing in and out with a name and a password.
+//!
+//! Where to go after the sign-in is rebuilt from the device that the form names, so that nobody can be sent elsewhere.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{RETRY_AFTER, SET_COOKIE};
+use maud::html;
+use std::sync::Arc;
+
+use super::connect::Link;
+use super::csrf::For;
+use super::layout::{self, Field, alert, hidden};
+use super::notes;
+use super::password_check::CheckError;
+use super::sessions::Moment;
+use super::visit::{Answer, Stop, Visit, header};
+use super::{cookies, text};
+use crate::gateway::state::Gateway;
+use crate::gateway::store::User;
+
+/// Longer ones are nobody's.
+const LONGEST_NAME: usize = 64;
+/// The field with the device's name: `name` is the account's.
+const DEVICE: &str = "device";
+
+/// `GET /login`.
+pub async fn show(visit: Visit) -> Answer {
+    match visit.signed_in() {
+        Some(_) => Ok(visit.redirect("/account")),
+        None => page(&visit, StatusCode::OK, None, "", None),
+    }
+}
+
+/// The form. With a link it leads on to the approval of that device.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn page(visit: &Visit, status: StatusCode, link: Option<&Link>, name: &str, trouble: Option<&str>) -> Answer {
+    let visitor = visit.visitor()?;
+    let first = name.is_empty();
+    let name = Field {
+        name: "name",
+        label: "Name",
+        kind: "text",
+        autocomplete: "username",
+        value: name,
+        hint: "",
+        optional: false,
+        first,
+    };
+    let password = Field {
+        name: "password",
+        label: "Password",
+        kind: "password",
+        autocomplete: "current-password",
+        value: "",
+        first: !first,
+        ..name
+    };
+    let wrong = trouble.is_some();
+    let content = html! {
+        section.card.narrow {
+            h1 { "Sign in" }
+            @match link {
+                Some(link) => { p.lead { "to approve the device " (link.name()) "." } }
+                None => { p.lead { "to see your account and devices." } }
+            }
+            @if visit.gateway.directory.is_empty() {
+                p.alert role="alert" {
+                    "This gateway has no account yet. Open the one-time link that it printed when it started, "
+                    "or run " code { "ollama-auth gateway user add" } " on its machine."
+                }
+            }
+            (alert(trouble))
+            form method="post" action=(visit.link("/login")) {
+                (hidden("csrf", &visitor.token))
+                @if let Some(link) = link { (link.fields(DEVICE)) }
+                (name.show(wrong))
+                (password.show(wrong))
+                div.actions { button.primary type="submit" { "Sign in" } }
+            }
+        }
+    };
+    let shown = layout::page(visit, status, "Sign in", None, content);
+    Ok(visitor.greet(shown))
+}
+
+/// `POST /login`.
+pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
+    let mut form = visit.form(body).await?;
+    visit.check_visitor(&form)?;
+    let link = Link::from_form(&form, DEVICE);
+    let (name, password) = (form.get("name").trim().to_ascii_lowercase(), form.secret("password"));
+    let name: String = name.chars().take(LONGEST_NAME + 1).collect();
+    let again = |status, trouble: &str| {
+        let shown = text::visible(&name);
+        page(&visit, status, link.as_ref(), &shown, Some(trouble))
+    };
+
+    if let Err(wait) = gateway.pages.throttle.check(&name, visit.address) {
+        notes::failed_sign_in(&visit, &name, "user.sign_in_throttled", "too many tries");
+        let seconds = wait.as_secs() + 1;
+        let trouble = format!("There were too many tries. Wait {seconds} seconds, then try again.");
+        let mut response = again(StatusCode::TOO_MANY_REQUESTS, &trouble)?;
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        return Ok(response);
+    }
+    let moment = gateway.pages.sessions.moment();
+    let user = match gateway.pages.passwords.check(&gateway.directory, &name, password).await {
+        Ok(Some(user)) => user,
+        Ok(None) => {
+            notes::failed_sign_in(&visit, &name, "user.sign_in_failed", "wrong name or password");
+            return again(StatusCode::UNAUTHORIZED, "The name or the password is wrong.");
+        }
+        Err(CheckError::Busy) => {
+            let mut response =
+                again(StatusCode::SERVICE_UNAVAILABLE, "Too many people are signing in. Try again in a moment.")?;
+            response.headers_mut().insert(RETRY_AFTER, 5.into());
+            return Ok(response);
+        }
+        Err(error) => return Err(visit.broken(&error.to_string())),
+    };
+    if user.disabled {
+        notes::failed_sign_in(&visit, &name, "user.sign_in_failed", "the account is disabled");
+        return again(StatusCode::FORBIDDEN, "This account is disabled. Ask whoever runs this gateway.");
+    }
+    let actor = format!("user:{}", user.name);
+    notes::note(&visit, actor, "user.signed_in", user.name.clone(), String::new()).await;
+    start(&visit, &user, moment, &link.map_or_else(|| "/account".to_owned(), |link| link.path()))
+}
+
+/// Starts a session, which replaces whatever this browser had, and goes on to `path`.
+///
+/// # Errors
+/// When the system gives no random bytes, or the password was changed meanwhile.
+pub fn start(visit: &Visit, user: &User, checked: Moment, path: &str) -> Answer {
+    if let Some(old) = cookies::read(&visit.headers, &cookies::name(&visit.public, For::Session)) {
+        visit.gateway.pages.sessions.end(&old);
+    }
+    let started = visit.gateway.pages.sessions.start(user.id, visit.now, checked);
+    let Some(cookie) = started.map_err(|_| visit.broken("no random bytes"))? else {
+        let text = html! { p { a href=(visit.link("/login")) { "Sign in again" } "." } };
+        return Err(visit.stop(StatusCode::SERVICE_UNAVAILABLE, "Accounts have just been changed", text));
+    };
+    let mut response = visit.redirect(path);
+    let headers = response.headers_mut();
+    headers.append(SET_COOKIE, header(&cookies::set(&visit.public, For::Session, &cookie)));
+    headers.append(SET_COOKIE, header(&cookies::remove(&visit.public, For::Visitor)));
+    Ok(response)
+}
+
+/// `POST /logout`.
+pub async fn sign_out(visit: Visit, body: Body) -> Result<Response, Stop> {
+    let form = visit.form(body).await?;
+    if let Some(session) = visit.signed_in() {
+        visit.check_session(&session, &form)?;
+        visit.gateway.pages.sessions.end(&session.cookie);
+    }
+    let mut response = visit.redirect("/login");
+    response.headers_mut().append(SET_COOKIE, header(&cookies::remove(&visit.public, For::Session)));
+    Ok(response)
+}

@@ -1,0 +1,220 @@
+//! Approving and denying devices.
+
+use http::StatusCode;
+
+use super::*;
+use crate::gateway::admin::{AdminContext, AdminError, AdminRequest, DeviceRef, perform};
+
+#[tokio::test]
+async fn no_knock_no_page() {
+    let site = Site::with_people().await;
+    let stranger = DeviceKey::generate().unwrap().public().clone();
+    for mut browser in [site.browser(), site.signed_in("ada").await] {
+        let reply = browser.get(&link("laptop", &stranger)).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN);
+        assert!(reply.has("Run the sign-in again on the device") && !reply.has("decision"));
+    }
+    let mut ada = site.signed_in("ada").await;
+    let token = ada.get("/account").await.token();
+    let reply = ada.post("/connect", &decision(&token, &stranger.encoded(), "approve")).await;
+    assert_eq!((reply.status, site.owner(&stranger)), (StatusCode::FORBIDDEN, None));
+}
+
+#[tokio::test]
+async fn a_knock_that_is_over_approves_nothing() {
+    let site = Site::with_people().await;
+    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let token = ada.get(&link("laptop", &key)).await.token();
+    site.wait(601);
+    assert_eq!(ada.get(&link("laptop", &key)).await.status, StatusCode::FORBIDDEN);
+    let reply = ada.post("/connect", &decision(&token, &key.encoded(), "approve")).await;
+    assert_eq!((reply.status, site.owner(&key)), (StatusCode::FORBIDDEN, None));
+    assert!(site.events("device.approved").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_denied_device_stays_denied() {
+    let site = Site::with_people().await;
+    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let token = ada.get(&link("laptop", &key)).await.token();
+    let reply = ada.post("/connect", &decision(&token, &key.encoded(), "deny")).await;
+    assert!(reply.status == StatusCode::OK && reply.has("Device denied"));
+    let reply = ada.post("/connect", &decision(&token, &key.encoded(), "approve")).await;
+    assert_eq!((reply.status, site.owner(&key)), (StatusCode::FORBIDDEN, None));
+    assert!(site.gateway.knocks.knock(&key, ada.address, site.now()), "and is told so");
+    let [event] = site.events("device.denied").await.try_into().unwrap();
+    assert_eq!((event.actor, event.subject, event.detail), ("user:ada".into(), key.fingerprint(), "laptop".into()));
+}
+
+#[tokio::test]
+async fn approval_needs_a_session_its_token_and_a_decision() {
+    let site = Site::with_people().await;
+    let (key, mut ada, mut bob) = (site.knocking(), site.signed_in("ada").await, site.signed_in("bob").await);
+    let encoded = key.encoded();
+    let (token, foreign) = (ada.get("/account").await.token(), bob.get("/account").await.token());
+
+    let reply = site.browser().post("/connect", &decision(&token, &encoded, "approve")).await;
+    assert_eq!(reply.location(), format!("/connect?name=laptop&key={encoded}"), "no cookie: to the sign-in");
+    let visitor = site.browser().get("/login").await.token();
+    for wrong in ["", "00", foreign.as_str(), visitor.as_str()] {
+        let reply = ada.post("/connect", &decision(wrong, &encoded, "approve")).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{wrong}");
+    }
+    for wrong in ["", "Approve", "both"] {
+        let reply = ada.post("/connect", &decision(&token, &encoded, wrong)).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    let reply = ada.post("/connect", &decision(&token, "nonsense", "approve")).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    for (header, value) in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+        let mut tricked = ada.clone();
+        tricked.headers = vec![(header, value.to_owned())];
+        let reply = tricked.post("/connect", &decision(&token, &encoded, "approve")).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{header}: {value}");
+    }
+    assert_eq!(site.owner(&key), None);
+    assert!(site.gateway.knocks.find(&key, site.now()).is_some(), "none of it was an answer");
+}
+
+#[tokio::test]
+async fn the_sign_in_leads_back_to_the_device_and_on_to_its_approval() {
+    let site = Site::with_people().await;
+    let (key, mut browser) = (site.knocking(), site.browser());
+    let page = browser.get(&format!("{}&launch=true", link("Ada's laptop & more", &key))).await;
+    assert!(page.status == StatusCode::OK && page.has("to approve the device"));
+    let token = page.token();
+    let fields = [("csrf", token.as_str()), ("name", "ada"), ("password", PASSWORD), ("device", "Ada's laptop & more")];
+    let encoded = key.encoded();
+    let fields = [&fields[..], &[("key", encoded.as_str())]].concat();
+    let reply = browser.post("/login", &fields).await;
+    let back = reply.location().to_owned();
+    assert_eq!(back, format!("/connect?name=Ada%27s+laptop+%26+more&key={}", key.encoded()));
+
+    let page = browser.get(&back).await;
+    assert!(page.has("Ada's laptop &amp; more") && page.has("198.51.100.7") && page.has("just now"));
+    let shown: String = page.body.split("fingerprint-label\">").nth(2).unwrap().split("</p>").next().unwrap().into();
+    assert_eq!(
+        shown.replace("</span>", "").replace("<span>", "").replace("<span class=\"kind\">", ""),
+        key.fingerprint()
+    );
+    let reply = browser.post("/connect", &decision(&page.token(), &key.encoded(), "approve")).await;
+    assert!(reply.status == StatusCode::OK && reply.has("go back to the terminal"), "{}", reply.body);
+
+    assert_eq!(site.owner(&key).as_deref(), Some("ada"));
+    assert!(site.gateway.knocks.find(&key, site.now()).is_none(), "settled");
+    let [event] = site.events("device.approved").await.try_into().unwrap();
+    assert_eq!(
+        (event.actor.as_str(), event.subject, event.address.as_str()),
+        ("user:ada", key.fingerprint(), "192.0.2.1")
+    );
+    assert!(browser.get(&back).await.has("This device is signed in"), "and a reload says so");
+    let again = browser.post("/connect", &decision(&page.token(), &key.encoded(), "deny")).await;
+    assert!(again.has("This device is signed in") && site.events("device.approved").await.len() == 1);
+    assert!(browser.get("/account").await.has(&key.fingerprint()));
+}
+
+#[tokio::test]
+async fn a_device_of_another_account_moves_only_with_a_knock() {
+    let site = Site::with_people().await;
+    let (key, mut ada, mut bob) = (site.knocking(), site.signed_in("ada").await, site.signed_in("bob").await);
+    let (ada_token, bob_token) = (ada.get("/account").await.token(), bob.get("/account").await.token());
+    ada.post("/connect", &decision(&ada_token, &key.encoded(), "approve")).await;
+    let reply = bob.post("/connect", &decision(&bob_token, &key.encoded(), "approve")).await;
+    assert_eq!((reply.status, site.owner(&key).as_deref()), (StatusCode::FORBIDDEN, Some("ada")));
+
+    site.gateway.knocks.knock(&key, bob.address, site.now());
+    assert!(bob.get(&link("laptop", &key)).await.has("signed in to another account"));
+    bob.post("/connect", &decision(&bob_token, &key.encoded(), "approve")).await;
+    assert_eq!(site.owner(&key).as_deref(), Some("bob"));
+    assert_eq!(site.events("device.approved").await[0].detail, "laptop, before that of ada");
+}
+
+#[tokio::test]
+async fn two_who_approve_at_once_do_not_both_get_it() {
+    let site = Site::with_people().await;
+    let (key, mut ada, mut bob) = (site.knocking(), site.signed_in("ada").await, site.signed_in("bob").await);
+    let (ada_token, bob_token) = (ada.get("/account").await.token(), bob.get("/account").await.token());
+    let encoded = key.encoded();
+    let (one, two) = (decision(&ada_token, &encoded, "approve"), decision(&bob_token, &encoded, "approve"));
+    let (one, two) = tokio::join!(ada.post("/connect", &one), bob.post("/connect", &two));
+    let mut statuses = [one.status, two.status];
+    statuses.sort();
+    assert_eq!(statuses, [StatusCode::OK, StatusCode::FORBIDDEN]);
+    assert_eq!(site.events("device.approved").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_approves_nothing_and_loses_nothing() {
+    let site = Site::with_people().await;
+    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let token = ada.get("/account").await.token();
+    site.store.full.store(true, Ordering::SeqCst);
+    let reply = ada.post("/connect", &decision(&token, &key.encoded(), "approve")).await;
+    assert_eq!((reply.status, site.owner(&key)), (StatusCode::SERVICE_UNAVAILABLE, None));
+    assert!(!reply.has("no space left"), "what exactly it is stands in the log alone");
+    site.store.full.store(false, Ordering::SeqCst);
+    ada.post("/connect", &decision(&token, &key.encoded(), "approve")).await;
+    assert_eq!(site.owner(&key).as_deref(), Some("ada"));
+}
+
+#[tokio::test]
+async fn a_browser_and_a_command_at_once_approve_for_one_of_them() {
+    let site = Site::with_people().await;
+    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let token = ada.get(&link("laptop", &key)).await.token();
+    let slow = site.store.held.write().await;
+    let encoded = key.encoded();
+    let page = tokio::spawn(async move { ada.post("/connect", &decision(&token, &encoded, "approve")).await.status });
+    let command = tokio::spawn({
+        let (gateway, key, now) = (site.gateway.clone(), key.clone(), site.now());
+        async move {
+            let device = DeviceRef::Fingerprint(key.fingerprint());
+            let request = AdminRequest::Approve { device, user: "bob".into() };
+            perform(&AdminContext::of(&gateway, now), request).await
+        }
+    });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    drop(slow);
+    let (page, command) = (page.await.unwrap(), command.await.unwrap());
+    // Whoever was first; the other is told that there is nothing to approve any more.
+    match site.owner(&key).as_deref() {
+        Some("ada") => assert_eq!((page, command), (StatusCode::OK, Err(AdminError::NoKnock(key.fingerprint())))),
+        _ => assert!(page == StatusCode::FORBIDDEN && command.is_ok(), "{page} {command:?}"),
+    }
+}
+
+#[tokio::test]
+async fn that_an_address_is_the_same_is_said_only_where_it_means_something() {
+    let site = Site::with_people().await;
+    let mut ada = site.signed_in("ada").await;
+    let same = "the same address as yours";
+    let key = DeviceKey::generate().unwrap().public().clone();
+    site.gateway.knocks.knock(&key, ada.address, site.now());
+    let (local, outside) = (SocketAddr::from(([127, 0, 0, 1], 11435)), SocketAddr::from(([0, 0, 0, 0], 11435)));
+    let public = |url: &str| BaseUrl::parse(url).map(|parsed| parsed.url).ok();
+    let proxies = |text: &str| vec![text.parse().unwrap()];
+    let own = public("http://127.0.0.1:11435");
+    let config = Config { listen: local, public_url: own, ..Config::default() };
+    let cases = [
+        (config.clone(), true),
+        (Config { listen: outside, behind_tls_proxy: true, ..config.clone() }, false),
+        (Config { trusted_proxies: proxies("192.0.2.0/24"), ..config.clone() }, false),
+        (Config { trusted_proxies: proxies("10.0.0.1/32"), behind_tls_proxy: true, ..config.clone() }, true),
+    ];
+    for (config, said) in cases {
+        site.gateway.reconfigure(config);
+        let page = ada.get(&link("laptop", &key)).await;
+        assert!(page.has("192.0.2.1") && page.has(same) == said, "{said}");
+    }
+    // A proxy on the same machine that the gateway was not told of.
+    let site = Site::at("https://gate.example").await;
+    site.add("ada", Role::Admin).await;
+    let mut ada = site.browser();
+    ada.address = local.ip();
+    ada.sign_in("ada", PASSWORD).await;
+    site.gateway.knocks.knock(&key, local.ip(), site.now());
+    let page = ada.get(&link("laptop", &key)).await;
+    assert!(page.has("127.0.0.1") && !page.has(same));
+}

@@ -1,0 +1,119 @@
+//! The pages as browsers meet them: the router is called, and a small browser keeps the cookies.
+
+mod approval;
+mod browser;
+
+mod hostile;
+mod setting_up;
+mod signing_in;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use uuid::Uuid;
+
+use self::browser::Browser;
+use crate::address::BaseUrl;
+use crate::gateway::store::memory::MemoryStore;
+use crate::gateway::store::{Change, Event, RecordedEvent, Role, User};
+use crate::gateway::{Clock, Config, Directory, Gateway, PasswordHash};
+use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
+
+const PASSWORD: &str = "correct horse";
+
+/// A gateway with its pages, at a time of its own.
+struct Site {
+    gateway: Arc<Gateway>,
+    store: Arc<MemoryStore>,
+    time: Arc<AtomicI64>,
+}
+
+impl Site {
+    /// Without accounts.
+    async fn at(url: &str) -> Self {
+        let (store, time) = (Arc::new(MemoryStore::default()), Arc::new(AtomicI64::new(1_795_236_626)));
+        let directory = Directory::open(store.clone()).await.unwrap();
+        let config = Config { public_url: Some(BaseUrl::parse(url).unwrap().url), ..Config::default() };
+        let clock = Clock::new({
+            let time = time.clone();
+            move || time.load(Ordering::SeqCst)
+        });
+        let local = SocketAddr::from(([127, 0, 0, 1], 11435));
+        let gateway = Gateway::new(directory, clock, super::Pages::new().unwrap(), config, local);
+        Self { gateway: Arc::new(gateway), store, time }
+    }
+
+    /// With ada, who rules, and bob.
+    async fn with_people() -> Self {
+        let site = Self::at("http://127.0.0.1:11435").await;
+        site.add("ada", Role::Admin).await;
+        site.add("bob", Role::Member).await;
+        site
+    }
+
+    async fn add(&self, name: &str, role: Role) -> Uuid {
+        let id = Uuid::new_v4();
+        let user = User { id, name: name.into(), email: String::new(), role, disabled: false, created_at: self.now() };
+        let hash = PasswordHash::of(&PASSWORD.into()).unwrap();
+        self.change(Change::AddUser(user, Some(hash))).await;
+        id
+    }
+
+    async fn change(&self, change: Change) {
+        self.gateway.directory.commit(change, Event { action: "test", ..Event::default() }).await.unwrap();
+    }
+
+    fn user(&self, name: &str) -> Uuid {
+        self.gateway.directory.user_by_name(name).unwrap().id
+    }
+
+    fn now(&self) -> i64 {
+        self.time.load(Ordering::SeqCst)
+    }
+
+    fn wait(&self, seconds: i64) {
+        self.time.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn browser(&self) -> Browser {
+        Browser::new(self.gateway.clone(), IpAddr::from([192, 0, 2, 1]))
+    }
+
+    async fn signed_in(&self, name: &str) -> Browser {
+        let mut browser = self.browser();
+        assert_eq!(browser.sign_in(name, PASSWORD).await.location(), "/account");
+        browser
+    }
+
+    /// A device that has knocked.
+    fn knocking(&self) -> PublicKey {
+        let key = DeviceKey::generate().unwrap().public().clone();
+        self.gateway.knocks.knock(&key, IpAddr::from([198, 51, 100, 7]), self.now());
+        key
+    }
+
+    fn owner(&self, key: &PublicKey) -> Option<String> {
+        self.gateway.directory.device(key).map(|known| known.user.name.clone())
+    }
+
+    async fn events(&self, action: &str) -> Vec<RecordedEvent> {
+        // What is recorded while nobody waits for it.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let all = self.gateway.directory.events(1000).await.unwrap();
+        all.into_iter().filter(|event| event.action == action).collect()
+    }
+}
+
+/// The path of a connect link.
+fn link(name: &str, key: &PublicKey) -> String {
+    let url = ConnectUrl::new(&BaseUrl::local(), name, key).to_string();
+    url.strip_prefix("http://127.0.0.1:11434").unwrap().to_owned()
+}
+
+/// What a person who decides on a device sends.
+fn decision<'a>(token: &'a str, key: &'a str, decision: &'a str) -> [(&'a str, &'a str); 4] {
+    [("csrf", token), ("key", key), ("name", "laptop"), ("decision", decision)]
+}

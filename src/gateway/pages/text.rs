@@ -1,0 +1,121 @@
+//! Text of strangers, and times, as they are shown on a page.
+
+use jiff::Timestamp;
+
+/// A longer name says nothing more.
+const LONGEST: usize = 80;
+
+/// A device's name in a form that shows all that is in it: characters that reorder, hide or control are written as `\u{202e}`.
+/// Cut after 80 characters; what comes out goes in again unchanged. Markup is not escaped here: that is done where it is written out.
+pub fn visible(name: &str) -> String {
+    shown(name, LONGEST)
+}
+
+/// The same for a sentence or an address, cut after 300.
+pub fn visible_long(text: &str) -> String {
+    shown(text, 300)
+}
+
+fn shown(text: &str, longest: usize) -> String {
+    let (mut shown, mut length) = (String::new(), 0);
+    for c in text.trim().chars() {
+        // Stacked marks would cover the lines above and below.
+        let stacked = is_mark(c) && shown.chars().rev().take(3).filter(|c| is_mark(*c)).count() == 3;
+        let width = if is_hidden(c) || stacked { c.escape_unicode().len() } else { 1 };
+        length += width;
+        if length > longest {
+            shown.push('…');
+            break;
+        }
+        if width == 1 { shown.push(c) } else { shown.extend(c.escape_unicode()) }
+    }
+    shown
+}
+
+/// What has no appearance of its own, or changes that of its neighbours.
+fn is_hidden(c: char) -> bool {
+    match c {
+        ' '..='~' => false,
+        c if c.is_control() || c.is_whitespace() => true,
+        // Soft hyphen, joiners, fillers, and the marks of the bidirectional algorithm.
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' => true,
+        '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => true,
+        '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' => true,
+        // Variation selectors beyond those of emoji, tags, and what belongs to nobody.
+        '\u{fe00}'..='\u{fe0e}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}' => true,
+        _ => false,
+    }
+}
+
+/// The blocks of combining marks.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20ff}' | '\u{e31}' | '\u{e34}'..='\u{e3a}' | '\u{e47}'..='\u{e4e}' | '\u{fe20}'..='\u{fe2f}')
+}
+
+/// Whether an account may have that name.
+pub fn is_user_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+}
+
+/// A Unix time as `21 Nov 2026, 04:50 UTC`.
+pub fn date(at: i64) -> String {
+    let Ok(at) = Timestamp::from_second(at) else { return "unknown".to_owned() };
+    at.strftime("%-d %b %Y, %H:%M UTC").to_string()
+}
+
+/// How long ago a Unix time was: `3 minutes ago`.
+pub fn ago(at: i64, now: i64) -> String {
+    let seconds = now.saturating_sub(at).max(0);
+    let (count, unit) = match seconds {
+        0..=9 => return "just now".to_owned(),
+        10..=59 => (seconds, "second"),
+        60..=3_599 => (seconds / 60, "minute"),
+        3_600..=86_399 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let mut text = format!("{count} {unit}");
+    if count != 1 {
+        text.push('s');
+    }
+    text + " ago"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_name_is_hidden_or_obeyed() {
+        assert_eq!(visible("Zoë's MacBook (2)"), "Zoë's MacBook (2)");
+        assert_eq!(visible("書斎のPC 🖥️"), "書斎のPC 🖥️");
+        assert_eq!(visible("a\u{202e}b\u{200b}c\nd\u{1b}[31m\0"), "a\\u{202e}b\\u{200b}c\\u{a}d\\u{1b}[31m\\u{0}");
+        assert_eq!(visible("  lap\u{a0}top\u{e0041} "), "lap\\u{a0}top\\u{e0041}");
+        assert_eq!(visible(&"x".repeat(500)).chars().count(), 81);
+        let hostile = visible(&"\u{202e}é".repeat(50));
+        assert!(hostile.chars().count() <= 81 && visible(&hostile) == hostile);
+        let stacked = format!("a{}", "\u{301}".repeat(9));
+        assert_eq!(visible(&stacked).matches("\\u{301}").count(), 2, "three on each");
+        assert_eq!(visible("<b>&\""), "<b>&\"", "maud escapes it");
+    }
+
+    #[test]
+    fn times_are_readable() {
+        assert_eq!(date(1_795_236_626), "21 Nov 2026, 04:50 UTC");
+        assert_eq!(date(i64::MAX), "unknown");
+        let all: Vec<String> = [-5, 9, 59, 60, 119, 3600, 90_000].iter().map(|ago_by| ago(0, *ago_by)).collect();
+        assert_eq!(
+            all,
+            ["just now", "just now", "59 seconds ago", "1 minute ago", "1 minute ago", "1 hour ago", "1 day ago"]
+        );
+    }
+
+    #[test]
+    fn user_names_are_plain() {
+        assert!(is_user_name("ada.l_9-x") && is_user_name(&"a".repeat(64)));
+        for wrong in ["", "Ada", "a b", "ä", "a/b", "<b>", &"a".repeat(65)] {
+            assert!(!is_user_name(wrong), "{wrong}");
+        }
+    }
+}

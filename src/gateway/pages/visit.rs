@@ -1,0 +1,202 @@
+//! One request for a page: who asks, from where, and how links back to us are written.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use http::header::SET_COOKIE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use maud::{Markup, html};
+
+use super::csrf::{self, For};
+use super::form::{Form, FormError};
+use super::{cookies, layout};
+use crate::address::BaseUrl;
+use crate::gateway::state::{ClientAddress, Gateway};
+use crate::gateway::store::User;
+
+/// See the module.
+pub struct Visit {
+    /// The gateway.
+    pub gateway: Arc<Gateway>,
+    /// What browsers call it.
+    pub public: BaseUrl,
+    /// Where the request came from.
+    pub address: IpAddr,
+    /// When, in Unix seconds.
+    pub now: i64,
+    /// Its query, as sent.
+    pub query: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+}
+
+/// Somebody who is signed in.
+pub struct SignedIn {
+    /// Who.
+    pub user: Arc<User>,
+    /// The value of the session's cookie.
+    pub cookie: String,
+}
+
+/// A browser that fills in a form before the sign-in.
+pub struct Visitor {
+    /// What the form has to carry.
+    pub token: String,
+    /// The cookie that goes with it, when the browser has none yet.
+    set_cookie: Option<HeaderValue>,
+}
+
+impl Visitor {
+    /// Gives the browser its cookie, if it has none.
+    pub fn greet(self, mut response: Response) -> Response {
+        if let Some(cookie) = self.set_cookie {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+/// A page that says why nothing more is done.
+pub struct Stop(Box<Response>);
+
+impl IntoResponse for Stop {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+/// What a page answers with.
+pub type Answer = Result<Response, Stop>;
+
+impl FromRequestParts<Arc<Gateway>> for Visit {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Response> {
+        let Some(ClientAddress(address)) = parts.extensions.get().copied() else {
+            tracing::error!("a page was asked for by a request without an address");
+            return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+        };
+        Ok(Self {
+            gateway: gateway.clone(),
+            public: gateway.public_url(),
+            address: address.to_canonical(),
+            now: gateway.clock.now(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+impl Visit {
+    /// The address of one of our pages, as links and redirects hold it: the public path, and no host.
+    pub fn link(&self, path: &str) -> String {
+        // Two slashes in front would name a host.
+        match self.public.path().trim_start_matches('/') {
+            "" => path.to_owned(),
+            base => format!("/{base}{path}"),
+        }
+    }
+
+    /// Sends the browser to one of our pages, with a GET.
+    pub fn redirect(&self, path: &str) -> Response {
+        let location = [(http::header::LOCATION, self.link(path))];
+        (StatusCode::SEE_OTHER, location).into_response()
+    }
+
+    /// Who is signed in with this browser.
+    pub fn signed_in(&self) -> Option<SignedIn> {
+        let cookie = cookies::read(&self.headers, &cookies::name(&self.public, For::Session))?;
+        let user = self.gateway.pages.sessions.find(&cookie, self.now)?;
+        let user = self.gateway.directory.user(user).filter(|user| !user.disabled);
+        if user.is_none() {
+            self.gateway.pages.sessions.end(&cookie);
+        }
+        Some(SignedIn { user: user?, cookie })
+    }
+
+    /// What a form of somebody who is signed in has to carry.
+    pub fn token(&self, session: &SignedIn) -> String {
+        self.gateway.pages.csrf.token(For::Session, &session.cookie)
+    }
+
+    /// What a form before the sign-in has to carry.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn visitor(&self) -> Result<Visitor, Stop> {
+        let (cookie, fresh) = match self.visitor_cookie() {
+            Some(cookie) => (cookie, false),
+            None => (super::random_text().map_err(|_| self.broken("no random bytes"))?, true),
+        };
+        let set_cookie = fresh.then(|| header(&cookies::set(&self.public, For::Visitor, &cookie)));
+        Ok(Visitor { token: self.gateway.pages.csrf.token(For::Visitor, &cookie), set_cookie })
+    }
+
+    /// Reads the form of a POST that comes from one of our own pages, as far as the browser tells.
+    ///
+    /// # Errors
+    /// For a POST of another site, and for a body that is no form of ours.
+    pub async fn form(&self, body: axum::body::Body) -> Result<Form, Stop> {
+        if csrf::is_foreign(&self.headers, &self.public) {
+            let text = html! {
+                p { "The form was sent from another web site, or this gateway was opened under a name that is not its own." }
+                p { "Open it as " strong { (self.public) } " and try again." }
+            };
+            return Err(self.stop(StatusCode::FORBIDDEN, "Nothing was done", text));
+        }
+        Form::read(&self.headers, body)
+            .await
+            .map_err(|error: FormError| self.stop(error.status(), "Nothing was done", html! { p { (error) } }))
+    }
+
+    /// Refuses a form that was not filled in before the sign-in, in this browser, on our page.
+    ///
+    /// # Errors
+    /// Then.
+    pub fn check_visitor(&self, form: &Form) -> Result<(), Stop> {
+        self.check(For::Visitor, self.visitor_cookie().as_deref(), form)
+    }
+
+    /// Refuses a form that was not filled in during this session, on our page.
+    ///
+    /// # Errors
+    /// Then.
+    pub fn check_session(&self, session: &SignedIn, form: &Form) -> Result<(), Stop> {
+        self.check(For::Session, Some(&session.cookie), form)
+    }
+
+    fn check(&self, purpose: For, cookie: Option<&str>, form: &Form) -> Result<(), Stop> {
+        if cookie.is_some_and(|cookie| self.gateway.pages.csrf.fits(purpose, cookie, form.get("csrf"))) {
+            return Ok(());
+        }
+        let text = html! {
+            p { "The form does not belong to this browser's session. It may have been open for too long, or cookies are switched off." }
+            p { "Go back, load the page again, and try once more." }
+        };
+        Err(self.stop(StatusCode::FORBIDDEN, "Nothing was done", text))
+    }
+
+    fn visitor_cookie(&self) -> Option<String> {
+        cookies::read(&self.headers, &cookies::name(&self.public, For::Visitor))
+    }
+
+    /// A page that says why nothing more is done.
+    pub fn stop(&self, status: StatusCode, title: &str, text: Markup) -> Stop {
+        Stop(Box::new(layout::notice(self, status, layout::Tone::Bad, title, text)))
+    }
+
+    /// The page for trouble of our own. What exactly it is stands in the log.
+    pub fn broken(&self, reason: &str) -> Stop {
+        tracing::error!(reason, "a page failed");
+        let text = html! { p { "The gateway could not do it. Nothing was changed. Its log says why; try again in a moment." } };
+        self.stop(StatusCode::SERVICE_UNAVAILABLE, "That did not work", text)
+    }
+}
+
+/// Cookies and numbers are always a legal header.
+pub fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}

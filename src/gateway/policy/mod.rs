@@ -1,0 +1,184 @@
+//! What a caller may do: first the scope of the route, then the models that the request names.
+//!
+//! The way upstream takes an [`Authorized`], and only [`Permitted::admit`] makes one: code that forgot a check does not compile.
+
+mod body;
+mod form;
+mod json;
+mod listing;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+
+use super::authn::Caller;
+use super::refusal::Refusal;
+use super::routes::{Access, Account, Matched, Models as Named, Route};
+use super::target::Target;
+use crate::keyspec::{CanonicalModel, Models, Rights, Scope};
+
+pub use body::{Limits, is_too_large, read_small};
+pub use listing::filter;
+
+/// Proof that a caller may use a route. The models are still to be looked at.
+#[derive(Debug)]
+pub struct Permitted {
+    caller: Caller,
+    rights: Rights,
+    route: &'static Route,
+    /// Plain, without the base path.
+    path: String,
+    query: Option<String>,
+    argument: String,
+}
+
+/// Proof that a caller may make this very request: the only thing that is forwarded.
+#[derive(Debug)]
+pub struct Authorized {
+    permitted: Permitted,
+    body: Body,
+    /// What to say of the body, where it is not the one that came.
+    rewritten: Option<Rewritten>,
+}
+
+/// A body that was read and put together anew.
+#[derive(Debug)]
+pub struct Rewritten {
+    /// Its type; empty when there is no body.
+    pub content_type: String,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+/// What an account endpoint asks of its caller is its own affair; see `account`.
+#[derive(Debug)]
+pub struct AccountCall {
+    /// Who asks.
+    pub caller: Caller,
+    /// What.
+    pub endpoint: Account,
+    /// What stands in the path's braces.
+    pub argument: String,
+}
+
+/// What a caller may go on to.
+#[derive(Debug)]
+pub enum Pass {
+    /// The server behind.
+    Upstream(Permitted),
+    /// An account endpoint.
+    Account(AccountCall),
+}
+
+/// Checks the scope of a route.
+///
+/// # Errors
+/// 403 without it.
+pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Result<Pass, Refusal> {
+    let argument = matched.argument.to_owned();
+    let scope = match matched.route.access {
+        Access::Account(endpoint) => return Ok(Pass::Account(AccountCall { caller, endpoint, argument })),
+        Access::Upstream(scope) => scope,
+        // Answered before anybody is asked who they are.
+        Access::Public(_) => return Err(Refusal::new(404, "there is nothing behind this path")),
+    };
+    let rights = caller.rights();
+    require(&rights, scope)?;
+    let (path, query) = (target.path.to_owned(), target.other_parameters());
+    Ok(Pass::Upstream(Permitted { caller, rights, route: matched.route, path, query, argument }))
+}
+
+/// Makes sure that a scope is among a caller's.
+///
+/// # Errors
+/// 403 that names it.
+pub fn require(rights: &Rights, scope: Scope) -> Result<(), Refusal> {
+    if rights.scopes.contains(scope) {
+        return Ok(());
+    }
+    Err(Refusal::new(403, format!("this credential may not do that: it does not have the scope {scope}")))
+}
+
+impl Permitted {
+    /// Looks at the models that the request names. Without model patterns the body is not looked at and streams through; with them it
+    /// is read in full and put together anew, so that the server behind cannot read it otherwise than we did.
+    ///
+    /// # Errors
+    /// 400 for a body that cannot be understood, 403 for a model that may not be used, 413, 415.
+    pub async fn admit(mut self, headers: &HeaderMap, body: Body, limits: Limits) -> Result<Authorized, Refusal> {
+        let models = &self.rights.models;
+        if models.is_all() {
+            let body = body::limited(body, headers, limits.of(self.route.path))?;
+            return Ok(Authorized { permitted: self, body, rewritten: None });
+        }
+        // Parameters could name a model too: Go reads a form's fields from the query first.
+        self.query = None;
+        let (content_type, bytes) = match self.route.models {
+            Named::None => {
+                let body = body::limited(body, headers, limits.of(self.route.path))?;
+                return Ok(Authorized { permitted: self, body, rewritten: None });
+            }
+            Named::Listed(..) => (String::new(), Vec::new()),
+            Named::Path => {
+                allowed(models, &self.argument)?;
+                (String::new(), Vec::new())
+            }
+            Named::Body(names) => {
+                let bytes = body::read(body, headers, limits.scanned).await?;
+                let bytes = json::canonical(&bytes, names, models, self.route.path == "/api/create")?;
+                ("application/json".to_owned(), bytes)
+            }
+            Named::Form(field) => {
+                let bytes = body::read(body, headers, limits.of(self.route.path)).await?;
+                form::canonical(bytes, headers, field, models).await?
+            }
+        };
+        let rewritten = Some(Rewritten { content_type, length: bytes.len() as u64 });
+        Ok(Authorized { permitted: self, body: Body::from(bytes), rewritten })
+    }
+}
+
+impl Authorized {
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.permitted.caller
+    }
+
+    /// The method is the one that was matched; this is the path and query to forward.
+    pub fn path_and_query(&self) -> String {
+        match &self.permitted.query {
+            Some(query) => format!("{}?{query}", self.permitted.path),
+            None => self.permitted.path.clone(),
+        }
+    }
+
+    /// The route.
+    pub fn route(&self) -> &'static Route {
+        self.permitted.route
+    }
+
+    /// The models that the caller may use.
+    pub fn models(&self) -> &Models {
+        &self.permitted.rights.models
+    }
+
+    /// What to say of the body, where it is not the one that came.
+    pub fn rewritten(&self) -> Option<&Rewritten> {
+        self.rewritten.as_ref()
+    }
+
+    /// The body to forward.
+    pub fn into_body(self) -> Body {
+        self.body
+    }
+}
+
+/// Makes sure that a name stands for a model that may be used.
+fn allowed(models: &Models, name: &str) -> Result<(), Refusal> {
+    let permitted = CanonicalModel::parse(name).is_ok_and(|model| models.allow(&model));
+    if permitted {
+        return Ok(());
+    }
+    // What was sent may be long and odd; it is repeated as JSON text, shortened.
+    let shown: String = name.chars().take(100).collect();
+    Err(Refusal::new(403, format!("this credential may not use the model {shown:?}")))
+}

@@ -1,0 +1,129 @@
+//! Saying no, in the words of the API that was asked: so that each SDK raises its own type of exception.
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+/// Whose errors a caller expects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"error":"…"}`
+    #[default]
+    Ollama,
+    /// `{"error":{"message":"…","type":"…","param":null,"code":null}}`
+    OpenAi,
+    /// `{"type":"error","error":{"type":"…","message":"…"}}`
+    Anthropic,
+}
+
+impl Dialect {
+    /// By the path, without the base path.
+    pub fn of(path: &str) -> Self {
+        match path {
+            "/v1/messages" => Self::Anthropic,
+            _ if path.starts_with("/v1/") => Self::OpenAi,
+            _ => Self::Ollama,
+        }
+    }
+}
+
+/// A request that is not fulfilled, and what to say.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    message: String,
+    dialect: Dialect,
+    signin_url: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    /// `status` is one of HTTP's error codes.
+    pub fn new(status: u16, message: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, message: message.into(), dialect: Dialect::default(), signin_url: None, headers: Vec::new() }
+    }
+
+    /// 401: a credential is missing or not accepted.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(401, message)
+    }
+
+    /// In whose words.
+    pub fn spoken(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// With the link where the key that knocked can be approved.
+    pub fn with_signin_url(mut self, url: String) -> Self {
+        self.signin_url = Some(url);
+        self
+    }
+
+    /// With one more header. What cannot stand in a header is left out.
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((HeaderName::from_static(name), value));
+        }
+        self
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// What it says.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn body(&self) -> Value {
+        let kind = |unauthorized, forbidden, missing, many, bad, other| match self.status.as_u16() {
+            401 => unauthorized,
+            403 => forbidden,
+            404 => missing,
+            429 => many,
+            400..500 => bad,
+            _ => other,
+        };
+        let mut body = match self.dialect {
+            Dialect::Ollama => json!({ "error": self.message }),
+            Dialect::OpenAi => json!({ "error": {
+                "message": self.message,
+                "type": kind(
+                    "authentication_error", "permission_error", "not_found_error", "rate_limit_error",
+                    "invalid_request_error", "api_error",
+                ),
+                "param": null,
+                "code": if self.status == StatusCode::UNAUTHORIZED { json!("invalid_api_key") } else { Value::Null },
+            } }),
+            Dialect::Anthropic => json!({ "type": "error", "error": {
+                "type": kind(
+                    "authentication_error", "permission_error", "not_found_error", "rate_limit_error",
+                    "invalid_request_error", "api_error",
+                ),
+                "message": self.message,
+            } }),
+        };
+        if let Some(url) = &self.signin_url {
+            body["signin_url"] = url.as_str().into();
+        }
+        body
+    }
+
+    /// The answer.
+    pub fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body().to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
+        response
+    }
+}

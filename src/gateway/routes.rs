@@ -1,0 +1,224 @@
+//! Every route of an Ollama server, what it takes to use it, and where it names a model. What is not in here is refused.
+//!
+//! After `ollama serve` 0.33.0-rc2 (`endpoints.json` of the tests, which are held against this table).
+
+use super::refusal::{Dialect, Refusal};
+use crate::keyspec::Scope;
+
+/// What answers a route, and what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The gateway, to anybody.
+    Public(Public),
+    /// The gateway, for an account.
+    Account(Account),
+    /// The server behind, for whoever has the scope.
+    Upstream(Scope),
+}
+
+/// What the gateway says to anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Public {
+    /// That it runs.
+    Heartbeat,
+    /// The version of the protocol.
+    Version,
+    /// Whether cloud features are off.
+    Status,
+}
+
+/// The account endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// Who the credential belongs to.
+    Me,
+    /// Disconnects the device that asks.
+    SignOut,
+    /// Lists devices and keys, or makes a key.
+    Keys,
+    /// Disconnects a device or revokes a key.
+    Key,
+}
+
+/// Where a request names models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Models {
+    /// Nowhere.
+    None,
+    /// In these members of its JSON body.
+    Body(&'static [&'static str]),
+    /// In the last segment of its path.
+    Path,
+    /// In the field of that name of a form (`multipart/form-data`).
+    Form(&'static str),
+    /// Nowhere; the answer lists models, in the array of the first name, named by the members that follow.
+    Listed(&'static str, &'static [&'static str]),
+}
+
+/// A row of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The methods, in capitals.
+    pub methods: &'static [&'static str],
+    /// The path. A last segment in braces stands for any one segment.
+    pub path: &'static str,
+    /// What it takes.
+    pub access: Access,
+    /// Where it names models.
+    pub models: Models,
+}
+
+/// A row, and the segment that stands for its braces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matched<'a> {
+    /// The row.
+    pub route: &'static Route,
+    /// What stands where the braces are; empty without braces.
+    pub argument: &'a str,
+}
+
+const fn upstream(methods: &'static [&'static str], path: &'static str, scope: Scope, models: Models) -> Route {
+    Route { methods, path, access: Access::Upstream(scope), models }
+}
+
+const fn public(path: &'static str, access: Public, methods: &'static [&'static str]) -> Route {
+    Route { methods, path, access: Access::Public(access), models: Models::None }
+}
+
+const fn account(methods: &'static [&'static str], path: &'static str, access: Account) -> Route {
+    Route { methods, path, access: Access::Account(access), models: Models::None }
+}
+
+const GET: &[&str] = &["GET"];
+const POST: &[&str] = &["POST"];
+const MODEL: Models = Models::Body(&["model"]);
+const MODEL_OR_NAME: Models = Models::Body(&["model", "name"]);
+const LIST: Models = Models::Listed("models", &["model", "name"]);
+
+/// The table.
+pub const ROUTES: &[Route] = &[
+    public("/", Public::Heartbeat, &["HEAD", "GET"]),
+    public("/api/version", Public::Version, &["HEAD", "GET"]),
+    public("/api/status", Public::Status, GET),
+    upstream(POST, "/api/generate", Scope::Inference, MODEL),
+    upstream(POST, "/api/chat", Scope::Inference, MODEL),
+    upstream(POST, "/api/embed", Scope::Inference, MODEL),
+    upstream(POST, "/api/embeddings", Scope::Inference, MODEL),
+    upstream(&["HEAD", "GET"], "/api/tags", Scope::ModelsRead, LIST),
+    upstream(GET, "/api/ps", Scope::ModelsRead, LIST),
+    upstream(POST, "/api/show", Scope::ModelsRead, MODEL_OR_NAME),
+    upstream(GET, "/api/experimental/model-recommendations", Scope::ModelsRead, Models::None),
+    upstream(POST, "/api/experimental/web_search", Scope::Inference, Models::None),
+    upstream(POST, "/api/experimental/web_fetch", Scope::Inference, Models::None),
+    upstream(POST, "/api/pull", Scope::ModelsWrite, MODEL_OR_NAME),
+    upstream(POST, "/api/push", Scope::ModelsWrite, MODEL_OR_NAME),
+    upstream(POST, "/api/create", Scope::ModelsWrite, Models::Body(&["model", "name", "from"])),
+    upstream(POST, "/api/copy", Scope::ModelsWrite, Models::Body(&["source", "destination"])),
+    upstream(&["DELETE"], "/api/delete", Scope::ModelsWrite, MODEL_OR_NAME),
+    upstream(&["HEAD", "POST"], "/api/blobs/{digest}", Scope::ModelsWrite, Models::None),
+    account(POST, "/api/me", Account::Me),
+    account(POST, "/api/signout", Account::SignOut),
+    account(&["GET", "POST"], "/api/user/keys", Account::Keys),
+    account(&["DELETE"], "/api/user/keys/{encodedKey}", Account::Key),
+    upstream(POST, "/v1/chat/completions", Scope::Inference, MODEL),
+    upstream(POST, "/v1/completions", Scope::Inference, MODEL),
+    upstream(POST, "/v1/responses", Scope::Inference, MODEL),
+    upstream(POST, "/v1/embeddings", Scope::Inference, MODEL),
+    upstream(GET, "/v1/models", Scope::ModelsRead, Models::Listed("data", &["id"])),
+    upstream(GET, "/v1/models/{model}", Scope::ModelsRead, Models::Path),
+    upstream(POST, "/v1/audio/transcriptions", Scope::Inference, Models::Form("model")),
+    upstream(POST, "/v1/messages", Scope::Inference, MODEL),
+];
+
+/// Finds the row of a method and a plain path (see [`target`](super::target)).
+///
+/// # Errors
+/// 404 for an unknown path, 405 for a method that the path does not take.
+pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, Refusal> {
+    let matches = |route: &&'static Route| match route.path.split_once('{') {
+        None => route.path == path,
+        Some((before, name)) => path.strip_prefix(before).is_some_and(|rest| takes(name, rest)),
+    };
+    let mut allowed = Vec::new();
+    for route in ROUTES.iter().filter(matches) {
+        if route.methods.contains(&method) {
+            let argument = route.path.find('{').map_or("", |at| &path[at..]);
+            return Ok(Matched { route, argument });
+        }
+        allowed.extend_from_slice(route.methods);
+    }
+    let dialect = Dialect::of(path);
+    if allowed.is_empty() {
+        return Err(Refusal::new(404, format!("this gateway has no {path}")).spoken(dialect));
+    }
+    Err(Refusal::new(405, format!("{path} takes {}", allowed.join(", ")))
+        .spoken(dialect)
+        .header("allow", &allowed.join(", ")))
+}
+
+/// Whether a segment can stand for the braces of that name.
+fn takes(name: &str, segment: &str) -> bool {
+    if segment.is_empty() || segment.contains('/') {
+        return false;
+    }
+    // As the server checks it; whatever else goes into a path of files there is not for us to try.
+    let is_digest = |text: &str| {
+        let hex = text.strip_prefix("sha256").and_then(|rest| rest.strip_prefix([':', '-']));
+        hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+    };
+    name != "digest}" || is_digest(segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn recorded() -> Vec<Value> {
+        let file: Value = serde_json::from_str(include_str!("../../tests/it/fixtures/vectors/endpoints.json")).unwrap();
+        file["endpoints"].as_array().unwrap().clone()
+    }
+
+    fn strings(value: &Value) -> Vec<String> {
+        let list = value.as_array().into_iter().flatten();
+        list.map(|item| item.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The table and the recording say the same, of each route and of their number.
+    #[test]
+    fn the_table_is_the_recorded_one() {
+        let own: &[&str] = &["/api/user/keys"];
+        assert_eq!(ROUTES.iter().filter(|route| !own.contains(&route.path)).count(), recorded().len());
+        for endpoint in recorded() {
+            let path = endpoint["path"].as_str().unwrap();
+            let route = ROUTES.iter().find(|route| route.path == path).unwrap_or_else(|| panic!("{path} is missing"));
+            assert_eq!(route.methods, strings(&endpoint["methods"]), "{path}");
+            let scope = match route.access {
+                Access::Public(_) => "none",
+                Access::Account(_) => "account",
+                Access::Upstream(scope) => scope.name(),
+            };
+            assert_eq!(scope, endpoint["scope"].as_str().unwrap(), "{path}");
+            let fields = match route.models {
+                Models::None | Models::Listed(..) => Vec::new(),
+                Models::Body(names) => names.iter().map(|name| (*name).to_owned()).collect(),
+                Models::Path => vec!["{model}".to_owned()],
+                Models::Form(name) => vec![name.to_owned()],
+            };
+            assert_eq!(fields, strings(&endpoint["model_fields"]), "{path}");
+        }
+    }
+
+    #[test]
+    fn braces_stand_for_one_segment() {
+        let digest = format!("/api/blobs/sha256:{}", "0a".repeat(32));
+        assert_eq!(find("POST", &digest).unwrap().argument.len(), 71);
+        assert_eq!(find("GET", "/v1/models/tiny:latest").unwrap().argument, "tiny:latest");
+        for path in ["/api/blobs/x", "/api/blobs/", "/v1/models/", "/v1/models/a/b", "/api/tags/", "", "/API/tags"] {
+            assert_eq!(find("GET", path).unwrap_err().status(), 404, "{path}");
+        }
+        assert_eq!(find("GET", "/api/generate").unwrap_err().status(), 405);
+        assert_eq!(find("get", "/api/tags").unwrap_err().status(), 405);
+    }
+}

@@ -1,0 +1,320 @@
+//! Listening, handing connections to threads, ending in good order.
+//!
+//! One thread accepts; each of the others has a runtime and connections upstream of its own, and gets its share of the callers
+//! in turn. That was faster than one runtime over all threads, and leaves a busy port a busy port, which sharing it would not.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::config::Config;
+use super::descriptors;
+use super::peer::Peer;
+use super::relay::Broken;
+use super::stack::Worker;
+use super::state::Gateway;
+use super::tls::{TlsError, server_config};
+use super::upstream::Upstream;
+use crate::address::Scheme;
+
+/// Longest wait for a TLS handshake, unless a request's header is waited for even less.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A caller that is gone without a word is noticed after about two minutes.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How many callers the system keeps for us until they are accepted.
+const BACKLOG: i32 = 4096;
+/// A request's header, in bytes.
+const LARGEST_HEADER: usize = 64 * 1024;
+const MOST_HEADERS: usize = 64;
+
+/// Why it cannot serve.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The address is in use, not ours, or not allowed.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate.
+    #[error("the certificate cannot be used: {0}")]
+    Tls(#[from] TlsError),
+    /// The system's certificate authorities, for an upstream by https.
+    #[error("the server behind cannot be spoken to by https: {0}")]
+    Upstream(rustls::Error),
+    /// No threads.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+}
+
+impl ServeError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let Self::Listen { address, source } = self else { return None };
+        Some(match source.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "another program listens there, perhaps a gateway that runs already; end it, or choose another with --listen {}:PORT (0: a free one)",
+                address.ip()
+            ),
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 are for root: choose a higher one with --listen".to_owned()
+            }
+            io::ErrorKind::AddrNotAvailable => format!("{} is no address of this machine", address.ip()),
+            _ => return None,
+        })
+    }
+}
+
+/// A listener that nobody is served at yet.
+pub struct Server {
+    listener: TcpListener,
+    local: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    /// Given back when the connection ends.
+    permit: OwnedSemaphorePermit,
+}
+
+impl Server {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// [`ServeError::Listen`], [`ServeError::Tls`].
+    pub fn bind(config: &Config) -> Result<Self, ServeError> {
+        let problem = |source| ServeError::Listen { address: config.listen, source };
+        let tls = config.tls.as_ref().map(server_config).transpose()?;
+        let listener = listen(config.listen).map_err(problem)?;
+        let local = listener.local_addr().map_err(problem)?;
+        Ok(Self { listener, local, tls })
+    }
+
+    /// Where it listens.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Serves until `stop` ends, then lets what is under way finish, for as long as the configuration says. `reload` yields whenever the
+    /// configuration is to be read anew by `read`; one that cannot be used is reported, and the old one stays.
+    ///
+    /// # Errors
+    /// When threads or sockets cannot be had.
+    pub async fn run(
+        self,
+        gateway: Arc<Gateway>,
+        stop: impl Future<Output = ()>,
+        mut reload: mpsc::Receiver<()>,
+        read: impl Fn() -> Result<Config, String>,
+    ) -> Result<(), ServeError> {
+        let config = gateway.config();
+        let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Start)?;
+        let tls = Arc::new(RwLock::new(self.tls));
+        let (draining, drain) = watch::channel(false);
+        let count = threads_for(&config);
+        let most = descriptors::room_for(config.max_connections.min(u32::MAX as usize), count);
+        if most < config.max_connections {
+            let wanted = config.max_connections;
+            tracing::warn!(
+                "the limit of open files leaves room for {most} connections of the {wanted} that are allowed"
+            );
+        }
+        let mut threads = Vec::new();
+        for number in 0..count {
+            let upstream = Upstream::new(config.upstream.scheme() == Scheme::Https).map_err(ServeError::Upstream)?;
+            let (give, take) = mpsc::unbounded_channel();
+            let (worker, tls, drain) = (Worker::new(gateway.clone(), upstream), tls.clone(), drain.clone());
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Start)?;
+            let work = move || runtime.block_on(work(worker, take, tls, drain));
+            std::thread::Builder::new().name(format!("worker-{number}")).spawn(work).map_err(ServeError::Start)?;
+            threads.push(give);
+        }
+        let permits = Arc::new(Semaphore::new(most));
+
+        tokio::pin!(stop);
+        let mut next = threads.iter().cycle();
+        loop {
+            let accepted = async {
+                // Beyond the limit callers wait in the system's queue.
+                let permit = permits.clone().acquire_owned().await;
+                (permit, listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(()) = reload.recv() => {
+                    reconfigure(&gateway, &tls, &read);
+                    continue;
+                }
+                accepted = accepted => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of files, mostly: what there is goes on, and some will be free again.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let (Ok(permit), Ok(stream)) = (permit, stream.into_std()) else { continue };
+            if let Some(thread) = next.next() {
+                let _ = thread.send(Accepted { stream, peer, permit });
+            }
+        }
+        drop(listener);
+        tracing::info!("stopping: no new connections; what is under way may finish");
+        let _ = draining.send(true);
+        let limit = gateway.config().drain_timeout;
+        let all = permits.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
+        if tokio::time::timeout(limit, all).await.is_err() {
+            tracing::warn!("some answers were still under way after {} s and are cut off", limit.as_secs());
+        }
+        Ok(())
+    }
+}
+
+/// Listens as std does, but with room for more than its 128 callers: of a thousand that come at once the others would wait a second.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Without it a port that was just left stays taken for a minute. On Windows it would let others take ours.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn threads_for(config: &Config) -> usize {
+    match config.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+fn reconfigure(gateway: &Gateway, tls: &RwLock<Option<Arc<ServerConfig>>>, read: &impl Fn() -> Result<Config, String>) {
+    let applied = read().and_then(|config| {
+        let fresh = config.tls.as_ref().map(server_config).transpose().map_err(|error| error.to_string())?;
+        Ok((config, fresh))
+    });
+    match applied {
+        Ok((mut config, fresh)) => {
+            let old = gateway.config();
+            let mut fixed = old.changes_that_need_a_restart(&config);
+            // The threads have made what it takes to speak the one or the other.
+            let other_protocol = old.upstream.scheme() != config.upstream.scheme();
+            if other_protocol {
+                fixed.push("upstream (from http to https or back)");
+            }
+            if !fixed.is_empty() {
+                tracing::warn!("these settings change only at the next start: {}", fixed.join(", "));
+            }
+            config.listen = old.listen;
+            config.database.clone_from(&old.database);
+            config.threads = old.threads;
+            config.max_connections = old.max_connections;
+            if other_protocol {
+                config.upstream = old.upstream.clone();
+            }
+            if old.tls.is_some() != config.tls.is_some() {
+                config.tls.clone_from(&old.tls);
+            } else {
+                *tls.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+            }
+            gateway.reconfigure(config);
+            tracing::info!("the configuration was read anew");
+        }
+        Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+    }
+}
+
+/// One thread: serves the connections that it is given until there are no more.
+async fn work(
+    worker: Worker,
+    mut connections: mpsc::UnboundedReceiver<Accepted>,
+    tls: Arc<RwLock<Option<Arc<ServerConfig>>>>,
+    drain: watch::Receiver<bool>,
+) {
+    let mut running = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = connections.recv() => {
+                let Some(Accepted { stream, peer, permit }) = accepted else { break };
+                let tls = tls.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                let (worker, drain) = (worker.clone(), drain.clone());
+                running.spawn(async move {
+                    connection(worker, stream, peer, tls, drain).await;
+                    drop(permit);
+                });
+            }
+            Some(_) = running.join_next() => {}
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+async fn connection(
+    worker: Worker,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    mut drain: watch::Receiver<bool>,
+) {
+    let socket = SockRef::from(&stream);
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let broken = Broken::default();
+    let stream = match tls {
+        None => Peer::plain(stream, broken.clone()),
+        Some(config) => {
+            let limit = HANDSHAKE.min(worker.config().header_timeout);
+            let handshake = tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
+            let Ok(Ok(stream)) = handshake else {
+                tracing::debug!(%peer, "no TLS handshake");
+                return;
+            };
+            Peer::tls(stream, broken.clone())
+        }
+    };
+    let timeout = worker.config().header_timeout;
+    let service = service_fn(|request| {
+        let (worker, broken) = (worker.clone(), broken.clone());
+        async move { worker.answer(request, peer.ip(), broken).await }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(timeout)
+        .max_buf_size(LARGEST_HEADER)
+        .max_headers(MOST_HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = async { drop(drain.wait_for(|draining| *draining).await) } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "the connection ended");
+    }
+}

@@ -1,0 +1,168 @@
+//! What a request goes through, top to bottom. Each step takes what the one before it proved, so none can be left out:
+//!
+//! 1. `host`: it names us, and comes from somewhere
+//! 2. `target`: its path is plain, and below our base path
+//! 3. `pages`: a person's browser leaves here
+//! 4. `routes`: it is a route of the table; what anybody may know is answered here
+//! 5. `authn`: who asks
+//! 6. `policy`: the scope
+//! 7. `account`: the account endpoints leave here
+//! 8. `policy` again: the models, and the body
+//! 9. `proxy`: the server behind
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use super::account::{self, json_response};
+use super::config::Config;
+use super::policy::{Limits, Pass};
+use super::refusal::Refusal;
+use super::relay::Broken;
+use super::routes::{Access, Matched, Public};
+use super::state::{ClientAddress, Gateway};
+use super::target::Target;
+use super::upstream::Upstream;
+use super::{authn, host, pages, policy, proxy};
+
+/// The header by which the gateway names itself, in every answer.
+const NAME: HeaderName = HeaderName::from_static("x-ollama-auth-gateway");
+const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
+/// The version of Ollama whose routes the table holds; clients ask for it.
+const OLLAMA_VERSION: &str = "0.33.0";
+
+/// What a thread needs to answer requests.
+#[derive(Clone)]
+pub struct Worker {
+    gateway: Arc<Gateway>,
+    upstream: Upstream,
+    pages: Router,
+}
+
+impl Worker {
+    /// With connections of its own to the server behind.
+    pub fn new(gateway: Arc<Gateway>, upstream: Upstream) -> Self {
+        let pages = pages::router(gateway.clone());
+        Self { gateway, upstream, pages }
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> Arc<Config> {
+        self.gateway.config()
+    }
+
+    /// Answers a request of `peer`. `broken` is set when the answer breaks off and the caller's protocol cannot show it.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        broken: Broken,
+    ) -> Result<Response<Body>, Infallible> {
+        let (parts, body) = request.into_parts();
+        let address = host::client_address(&self.gateway.config(), &parts.headers, peer);
+        // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
+        let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
+        let mut response = match self.pass(&parts, Body::new(body), address, broken).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                tracing::debug!(%address, status = refusal.status(), reason = refusal.message(), "refused");
+                refusal.into_response()
+            }
+        };
+        tracing::debug!(%address, method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "answered");
+        response.headers_mut().insert(NAME, VERSION);
+        Ok(response)
+    }
+
+    async fn pass(
+        &self,
+        parts: &Parts,
+        body: Body,
+        address: IpAddr,
+        broken: Broken,
+    ) -> Result<Response<Body>, Refusal> {
+        host::accept(&self.gateway, &parts.headers)?;
+        let public_url = self.gateway.public_url();
+        let target = Target::read(parts, public_url.path())?;
+        let dialect = target.dialect();
+        let answered = async {
+            if pages::owns(target.path) {
+                return self.page(parts, &target, body, address).await;
+            }
+            let matched = target.route()?;
+            if let Access::Public(answer) = matched.route.access {
+                return Ok(public(answer));
+            }
+            self.known(parts, body, &target, matched, address, broken).await
+        };
+        answered.await.map_err(|refusal: Refusal| refusal.spoken(dialect))
+    }
+
+    async fn known(
+        &self,
+        parts: &Parts,
+        body: Body,
+        target: &Target<'_>,
+        matched: Matched<'_>,
+        address: IpAddr,
+        broken: Broken,
+    ) -> Result<Response<Body>, Refusal> {
+        let Parts { method, headers, .. } = parts;
+        let once = account::changes_something(method, &matched);
+        let caller = authn::identify(&self.gateway, headers, target, address, once).await?;
+        let permitted = match policy::permit(caller, target, matched)? {
+            Pass::Account(call) => {
+                let request = account::Request { method, target, headers, body, address };
+                return account::answer(&self.gateway, call, request).await;
+            }
+            Pass::Upstream(permitted) => permitted,
+        };
+        let config = self.gateway.config();
+        let limits = Limits { usual: config.max_body, blob: config.max_blob, scanned: config.max_scanned_body };
+        let authorized = permitted.admit(headers, body, limits).await?;
+        // A body that was read in full may have taken its time.
+        let waited = authorized.rewritten().is_some();
+        if waited && !authorized.caller().holds(&self.gateway.directory, self.gateway.clock.now()) {
+            return Err(authn::no_longer());
+        }
+        proxy::forward(authorized, method, headers, &self.upstream, &config, broken).await
+    }
+
+    /// Hands a request to the pages, with the base path cut off.
+    async fn page(
+        &self,
+        parts: &Parts,
+        target: &Target<'_>,
+        body: Body,
+        address: IpAddr,
+    ) -> Result<Response<Body>, Refusal> {
+        let mut request = Request::new(body);
+        *request.method_mut() = parts.method.clone();
+        let path = target.query.map_or_else(|| target.path.to_owned(), |query| format!("{}?{query}", target.path));
+        *request.uri_mut() = path.parse::<Uri>().map_err(|_| Refusal::new(400, "the path cannot be read"))?;
+        *request.headers_mut() = parts.headers.clone();
+        request.extensions_mut().insert(ClientAddress(address));
+        Ok(self.pages.clone().oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}))
+    }
+}
+
+fn public(answer: Public) -> Response<Body> {
+    match answer {
+        Public::Heartbeat => {
+            let mut response = Response::new(Body::from("Ollama is running"));
+            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, plain);
+            response
+        }
+        Public::Version => json_response(StatusCode::OK, &json!({ "version": OLLAMA_VERSION })),
+        Public::Status => json_response(StatusCode::OK, &json!({ "cloud": { "disabled": false, "source": "none" } })),
+    }
+}

@@ -1,0 +1,84 @@
+//! What every request of a gateway is decided by.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::pages::Pages;
+use super::replays::Replays;
+use super::reports::Reports;
+use super::{Clock, Config, Directory, Knocks};
+use crate::address::BaseUrl;
+
+/// A running gateway.
+pub struct Gateway {
+    /// The accounts, devices and keys.
+    pub directory: Directory,
+    /// The unknown keys that knocked lately.
+    pub knocks: Knocks,
+    /// The signatures that were accepted lately.
+    pub replays: Replays,
+    /// What was reported lately.
+    pub reports: Reports,
+    /// The time.
+    pub clock: Clock,
+    /// Browser sessions and what belongs to them.
+    pub pages: Pages,
+    config: RwLock<Arc<Config>>,
+    /// Where it really listens, once the system has chosen a port.
+    local: SocketAddr,
+    /// The address itself, for callers that know no better one. Whether TLS is spoken there does not change.
+    own_url: BaseUrl,
+    not_before: i64,
+}
+
+/// Where a request came from: the peer's address, or what a trusted proxy says. An extension of each request.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub IpAddr);
+
+impl Gateway {
+    /// A gateway that listens at `local`. Signatures from before this second are not taken: if an earlier gateway may have seen some in
+    /// it, it has to be over.
+    pub fn new(directory: Directory, clock: Clock, pages: Pages, config: Config, local: SocketAddr) -> Self {
+        let not_before = clock.now();
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let own_url = BaseUrl::parse(&format!("{scheme}://{local}"));
+        let own_url = own_url.map_or_else(|_| BaseUrl::local(), |parsed| parsed.url);
+        Self {
+            directory,
+            knocks: Knocks::default(),
+            replays: Replays::default(),
+            reports: Reports::default(),
+            clock,
+            pages,
+            config: RwLock::new(Arc::new(config)),
+            local,
+            own_url,
+            not_before,
+        }
+    }
+
+    /// The configuration as it is now: it changes on SIGHUP.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the configuration.
+    pub fn reconfigure(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// Where it listens.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Nothing signed before this Unix second is taken, since it may have been used before.
+    pub fn not_before(&self) -> i64 {
+        self.not_before
+    }
+
+    /// What callers and browsers call the gateway. Links and redirects are built from it and nothing else.
+    pub fn public_url(&self) -> BaseUrl {
+        self.config().public_url.clone().unwrap_or_else(|| self.own_url.clone())
+    }
+}

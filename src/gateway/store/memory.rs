@@ -1,0 +1,67 @@
+//! A store in memory, for tests. It can be told to fail.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{Answer, Change, Event, RecordedEvent, Snapshot, Store, StoreError, Use};
+
+/// Keeps passwords and events; the rest is in the directory already.
+#[derive(Default)]
+pub struct MemoryStore {
+    passwords: Mutex<HashMap<Uuid, String>>,
+    events: Mutex<Vec<RecordedEvent>>,
+    /// Nothing can be written while this is set.
+    pub full: AtomicBool,
+    /// Nothing is written while somebody has this for writing: a disk that takes its time.
+    pub held: tokio::sync::RwLock<()>,
+}
+
+impl Store for MemoryStore {
+    fn load(&self) -> Answer<'_, Snapshot> {
+        Box::pin(async { Ok(Snapshot::default()) })
+    }
+
+    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event) -> Answer<'a, ()> {
+        Box::pin(async move {
+            // As a real one would, it takes its time.
+            tokio::task::yield_now().await;
+            let _waits = self.held.read().await;
+            if self.full.load(Ordering::SeqCst) {
+                return Err(StoreError::Write { place: "in memory".to_owned(), reason: "no space left".to_owned() });
+            }
+            if let Change::AddUser(user, Some(hash)) = change {
+                self.passwords.lock().unwrap().insert(user.id, hash.expose().to_owned());
+            }
+            if let Change::SetPassword(user, hash) = change {
+                self.passwords.lock().unwrap().insert(*user, hash.expose().to_owned());
+            }
+            self.events.lock().unwrap().push(RecordedEvent {
+                at: event.at,
+                actor: event.actor.clone(),
+                action: event.action.to_owned(),
+                subject: event.subject.clone(),
+                detail: event.detail.clone(),
+                address: event.address.clone(),
+            });
+            Ok(())
+        })
+    }
+
+    fn touch<'a>(&'a self, _: &'a [(Use, i64)]) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>> {
+        let kept = self.passwords.lock().unwrap().get(&user).cloned().map(SecretString::from);
+        Box::pin(async { Ok(kept) })
+    }
+
+    fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>> {
+        let latest = self.events.lock().unwrap().iter().rev().take(limit as usize).cloned().collect();
+        Box::pin(async { Ok(latest) })
+    }
+}

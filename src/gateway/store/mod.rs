@@ -1,0 +1,340 @@
+//! What a gateway keeps, and the trait of whatever keeps it.
+//!
+//! Everything that changes is one [`Change`], written together with the [`Event`] that tells of it, in one transaction: when
+//! [`Store::apply`] has returned, it survives the end of the process.
+
+#[cfg(test)]
+pub mod memory;
+mod sqlite;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+pub use sqlite::SqliteStore;
+
+use super::password::PasswordHash;
+use crate::identity::PublicKey;
+use crate::keyspec::{KeyHash, KeyId, Rights, Scope, Scopes};
+
+/// What an account may do at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Runs models, sees them and its own usage, has keys.
+    Member,
+    /// And changes which models there are.
+    Maintainer,
+    /// And manages the accounts.
+    Admin,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Member, Self::Maintainer, Self::Admin];
+
+    /// Its name: `member`, `maintainer`, `admin`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Maintainer => "maintainer",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// Everything it may do.
+    pub fn scopes(self) -> Scopes {
+        let all = Scopes::all();
+        match self {
+            Self::Member => all.without([Scope::ModelsWrite, Scope::Admin].into_iter().collect()),
+            Self::Maintainer => all.without([Scope::Admin].into_iter().collect()),
+            Self::Admin => all,
+        }
+    }
+}
+
+/// An account. Its password rests in the store alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Stock clients insist on a UUID.
+    pub id: Uuid,
+    /// What it signs in with: 1 to 64 of lower-case ASCII letters, digits, `.`, `_`, `-`; unique.
+    pub name: String,
+    /// May be empty.
+    pub email: String,
+    /// What it may do.
+    pub role: Role,
+    /// None of its devices and keys is accepted while this is set.
+    pub disabled: bool,
+    /// Unix seconds.
+    pub created_at: i64,
+}
+
+impl User {
+    /// Whether an account may have that e-mail address: at most 254 bytes without control characters; it may be empty.
+    pub fn is_email(text: &str) -> bool {
+        text.len() <= 254 && !text.chars().any(char::is_control)
+    }
+
+    /// Whether an account may have that name: 1 to 64 of lower-case ASCII letters, digits, `.`, `_`, `-`.
+    pub fn is_name(text: &str) -> bool {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+        (1..=64).contains(&text.len()) && text.bytes().all(fits)
+    }
+}
+
+/// A device that an account approved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its key; unique.
+    pub key: PublicKey,
+    /// Whose it is.
+    pub user: Uuid,
+    /// What it calls itself: untrusted text.
+    pub name: String,
+    /// When it was approved, in Unix seconds.
+    pub created_at: i64,
+    /// When it was seen last, in Unix seconds.
+    pub last_used_at: Option<i64>,
+}
+
+/// An API key, as it is on record. The key itself is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its public id; unique.
+    pub id: KeyId,
+    /// Whose it is.
+    pub user: Uuid,
+    /// What its owner calls it; not unique.
+    pub name: String,
+    /// Where it is used, such as `ci`.
+    pub environment: Option<String>,
+    /// What it may do, with which models, until when.
+    pub rights: Rights,
+    /// The SHA-256 of it; unique.
+    pub hash: KeyHash,
+    /// Its last four characters.
+    pub hint: String,
+    /// Whether it may ask for a replacement of itself.
+    pub replaceable: bool,
+    /// The key that it replaces.
+    pub replaces: Option<KeyId>,
+    /// When it was made, in Unix seconds.
+    pub created_at: i64,
+    /// When it was seen last, in Unix seconds.
+    pub last_used_at: Option<i64>,
+    /// When it was revoked, in Unix seconds. Such keys stay on record.
+    pub revoked_at: Option<i64>,
+}
+
+impl KeyRecord {
+    /// Whether it is accepted at `now`, as far as the key itself goes.
+    pub fn is_live(&self, now: i64) -> bool {
+        self.revoked_at.is_none() && self.rights.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// Something that happened, for the audit trail. Holds no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// Unix seconds.
+    pub at: i64,
+    /// Who did it: `user:NAME`, `device:FINGERPRINT`, `key:ID`, `admin` (a command on the machine), `gateway`.
+    pub actor: String,
+    /// What was done, such as `key.created`.
+    pub action: &'static str,
+    /// To what: the fingerprint, key id or user name.
+    pub subject: String,
+    /// What else is worth knowing, in words; may be empty.
+    pub detail: String,
+    /// From where, if it came over the network.
+    pub address: String,
+}
+
+/// One change of what is kept.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A new account.
+    AddUser(User, Option<PasswordHash>),
+    /// Another password.
+    SetPassword(Uuid, PasswordHash),
+    /// Another role.
+    SetRole(Uuid, Role),
+    /// Disabled or enabled.
+    SetDisabled(Uuid, bool),
+    /// A device was approved. One that is there already changes hands and name.
+    AddDevice(Device),
+    /// A device is gone.
+    RemoveDevice(PublicKey),
+    /// A new API key.
+    AddKey(Box<KeyRecord>),
+    /// A key is revoked, at that Unix second.
+    RevokeKey(KeyId, i64),
+    /// Nothing but the event.
+    Note,
+}
+
+/// When a credential was used last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Use {
+    /// A device's key.
+    Device(PublicKey),
+    /// An API key.
+    Key(KeyId),
+}
+
+/// All that requests are decided by.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The accounts.
+    pub users: Vec<User>,
+    /// The devices.
+    pub devices: Vec<Device>,
+    /// The API keys, revoked ones among them.
+    pub keys: Vec<KeyRecord>,
+}
+
+/// Why a store does not do what it should.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// It cannot be opened; holds where it is and why.
+    #[error("the database {place} cannot be opened: {reason}")]
+    Open {
+        /// Its path or address.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+    /// Another process has it open.
+    #[error("the database {place} is in use by another ollama-auth")]
+    Busy {
+        /// Its path.
+        place: String,
+    },
+    /// Another account could read or change it.
+    #[error("the database {place} is not used: {reason}")]
+    Unsafe {
+        /// Its path.
+        place: String,
+        /// How.
+        reason: String,
+        /// What to do about it.
+        mend: String,
+    },
+    /// It was written by a newer version.
+    #[error("the database {place} was written by a newer version of ollama-auth")]
+    Newer {
+        /// Its path or address.
+        place: String,
+    },
+    /// It is damaged.
+    #[error("the database {place} is damaged: {reason}")]
+    Damaged {
+        /// Its path or address.
+        place: String,
+        /// In what way.
+        reason: String,
+    },
+    /// Something with that name, id or key is there already.
+    #[error("{0} is taken")]
+    Taken(String),
+    /// Nothing was changed, since writing failed.
+    #[error("the database {place} cannot be written: {reason}")]
+    Write {
+        /// Its path or address.
+        place: String,
+        /// Why, such as a full disk.
+        reason: String,
+    },
+    /// Nothing could be read.
+    #[error("the database {place} cannot be read: {reason}")]
+    Read {
+        /// Its path or address.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// The next step for the person reading the message, where there is one to name.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Busy { .. } => "a gateway or another command has it open; try again when that has ended".to_owned(),
+            Self::Unsafe { mend, .. } => mend.clone(),
+            Self::Newer { .. } => "update ollama-auth; nothing in it was changed".to_owned(),
+            Self::Damaged { .. } => {
+                "it was left as it is: restore a backup in its place, or move it away, with the files \
+                                     whose names begin with its name, to begin anew"
+                    .to_owned()
+            }
+            Self::Write { .. } => {
+                "nothing was changed: see that there is space on the disk and that it can be written, then try again"
+                    .to_owned()
+            }
+            Self::Open { .. } | Self::Read { .. } | Self::Taken(_) => return None,
+        })
+    }
+}
+
+/// What a store gives back in its time.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Keeps what must outlive the process.
+pub trait Store: Send + Sync {
+    /// Everything but passwords and events.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`].
+    fn load(&self) -> Answer<'_, Snapshot>;
+
+    /// Makes the change and records the event, both or neither. Once it has returned, both are there for good.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`], [`StoreError::Write`].
+    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event) -> Answer<'a, ()>;
+
+    /// Notes when credentials were used last, in Unix seconds. Never turns a time back.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn touch<'a>(&'a self, uses: &'a [(Use, i64)]) -> Answer<'a, ()>;
+
+    /// The hash of an account's password; `None` when it has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>>;
+
+    /// The latest events, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>>;
+}
+
+/// An event as it was read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedEvent {
+    /// Unix seconds.
+    pub at: i64,
+    /// Who did it.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// What else.
+    pub detail: String,
+    /// From where.
+    pub address: String,
+}

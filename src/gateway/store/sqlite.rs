@@ -1,0 +1,222 @@
+//! Accounts in an SQLite file (WAL), for a gateway on one machine.
+//!
+//! One process has it open at a time, held off by a lock file beside it: a gateway decides by what it has in memory, so a second
+//! writer would be ignored. Each change is one transaction, on disk when it is answered.
+
+mod changes;
+mod files;
+mod problem;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqliteConnection};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Answer, Change, Event, RecordedEvent, Snapshot, Store, StoreError, Use};
+use crate::disk::Lock;
+use problem::{Doing, Place};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long another process that has the database open is waited for: as long as a command takes, or a gateway to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a backup or another reader is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// See the module. The process lock is held until this is dropped.
+pub struct SqliteStore {
+    writer: Mutex<Writer>,
+    place: Place,
+    path: PathBuf,
+    // After the connection, so that it goes last.
+    _lock: Lock,
+}
+
+impl SqliteStore {
+    /// Opens the database file at `path`, and makes it (0600) and its folder (0700) when they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError`]: in use by another process for two seconds, open to other accounts, damaged, newer than this program, or not
+    /// writable. What is there is never overwritten.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_within(path.as_ref(), PATIENCE).await
+    }
+
+    /// The same, waiting that long for another process.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_within(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+        let path = files::locate(path)?;
+        let lock = lock(&path, patience).await?;
+        files::prepare(&path)?;
+        let place = Place(path.display().to_string());
+        let connection = connect(&path).await.map_err(|error| place.explain(&error, Doing::Open))?;
+        let mut writer = Writer { connection, open: false };
+        bring_up_to_date(&mut writer.connection, &place).await?;
+        files::sync(&path).map_err(|error| StoreError::Write { place: place.0.clone(), reason: error.to_string() })?;
+        Ok(Self { writer: Mutex::new(writer), place, path, _lock: lock })
+    }
+
+    /// Brings what is still in SQLite's log into the file, so that a copy of the one file is whole. To be called at the end; without it
+    /// nothing is lost, as long as the files stay together.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().await;
+        let settled = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer.idle().await).await;
+        settled.map(drop).map_err(|error| self.place.explain(&error, Doing::Write))
+    }
+
+    /// Where the file really is: symbolic links among its folders are resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+async fn lock(path: &Path, patience: Duration) -> Result<Lock, StoreError> {
+    let file = files::beside(path, ".lock");
+    let end = Instant::now() + patience;
+    loop {
+        match files::lock(path, &file)? {
+            Some(lock) => return Ok(lock),
+            None if Instant::now() >= end => return Err(StoreError::Busy { place: path.display().to_string() }),
+            None => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // Only so is a commit on disk when it returns.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .disable_statement_logging();
+    options.connect().await
+}
+
+async fn bring_up_to_date(connection: &mut SqliteConnection, place: &Place) -> Result<(), StoreError> {
+    let open = |error: sqlx::Error| place.explain(&error, Doing::Open);
+    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(open)?;
+    if tables.iter().any(|name| name == "_sqlx_migrations") {
+        let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(open)?;
+        if found > MIGRATIONS.iter().map(|migration| migration.version).max() {
+            return Err(StoreError::Newer { place: place.0.clone() });
+        }
+    } else if !tables.is_empty() {
+        let reason = "it is the database of another program".to_owned();
+        return Err(StoreError::Open { place: place.0.clone(), reason });
+    }
+    let verdict: Vec<String> =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(&mut *connection).await.map_err(open)?;
+    if verdict != ["ok"] {
+        return Err(StoreError::Damaged { place: place.0.clone(), reason: verdict.join("; ") });
+    }
+    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| place.explain_migration(error))
+}
+
+/// The one connection. A transaction that was left half-way, by a failure or because nobody waited for it any more, is undone
+/// before the connection is used again.
+struct Writer {
+    connection: SqliteConnection,
+    open: bool,
+}
+
+impl Writer {
+    /// The connection outside of any transaction.
+    async fn idle(&mut self) -> &mut SqliteConnection {
+        if self.open {
+            self.roll_back().await;
+        }
+        &mut self.connection
+    }
+
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        self.idle().await;
+        self.open = true;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await.map(drop)
+    }
+
+    async fn commit(&mut self) -> Result<(), sqlx::Error> {
+        sqlx::query("COMMIT").execute(&mut self.connection).await?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// After some failures SQLite has done it by itself, and says so by an error.
+    async fn roll_back(&mut self) {
+        let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+        self.open = false;
+    }
+
+    /// Commits when all went well, and undoes it all when not.
+    async fn end(&mut self, done: Result<(), StoreError>, place: &Place) -> Result<(), StoreError> {
+        let ended = match done {
+            Ok(()) => self.commit().await.map_err(|error| place.explain(&error, Doing::Write)),
+            Err(error) => Err(error),
+        };
+        if ended.is_err() {
+            self.roll_back().await;
+        }
+        ended
+    }
+}
+
+impl Store for SqliteStore {
+    fn load(&self) -> Answer<'_, Snapshot> {
+        Box::pin(async move { rows::snapshot(self.writer.lock().await.idle().await, &self.place).await })
+    }
+
+    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
+            let made = changes::make(&mut writer.connection, change, event, &self.place).await;
+            writer.end(made, &self.place).await
+        })
+    }
+
+    fn touch<'a>(&'a self, uses: &'a [(Use, i64)]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
+            let made = changes::touch(&mut writer.connection, uses).await;
+            writer.end(made.map_err(|error| self.place.explain(&error, Doing::Write)), &self.place).await
+        })
+    }
+
+    fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>> {
+        Box::pin(async move {
+            let kept: Option<Option<String>> = sqlx::query_scalar("SELECT password FROM users WHERE id = ?")
+                .bind(user.to_string())
+                .fetch_optional(self.writer.lock().await.idle().await)
+                .await
+                .map_err(|error| self.place.explain(&error, Doing::Read))?;
+            Ok(kept.flatten().map(SecretString::from))
+        })
+    }
+
+    fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>> {
+        Box::pin(async move { rows::events(self.writer.lock().await.idle().await, limit, &self.place).await })
+    }
+}

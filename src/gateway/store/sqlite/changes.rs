@@ -1,0 +1,169 @@
+//! From a change to statements, within a transaction that the caller began.
+
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::problem::{Doing, Place, taken};
+use crate::gateway::PasswordHash;
+use crate::gateway::store::{Change, Device, Event, KeyRecord, StoreError, Use, User};
+
+/// Makes the change and records the event. After an error the transaction is to be undone.
+pub(super) async fn make(
+    connection: &mut SqliteConnection,
+    change: &Change,
+    event: &Event,
+    place: &Place,
+) -> Result<(), StoreError> {
+    let made = match change {
+        Change::AddUser(user, password) => add_user(connection, user, password.as_ref()).await,
+        Change::SetPassword(id, password) => set_password(connection, *id, password).await,
+        Change::SetRole(id, role) => {
+            let query = sqlx::query("UPDATE users SET role = ? WHERE id = ?").bind(role.name());
+            changed(query.bind(id.to_string()).execute(&mut *connection).await)
+        }
+        Change::SetDisabled(id, disabled) => {
+            let query = sqlx::query("UPDATE users SET disabled = ? WHERE id = ?").bind(*disabled);
+            changed(query.bind(id.to_string()).execute(&mut *connection).await)
+        }
+        Change::AddDevice(device) => add_device(connection, device).await,
+        Change::RemoveDevice(key) => {
+            let query = sqlx::query("DELETE FROM devices WHERE key = ?");
+            changed(query.bind(key.line()).execute(&mut *connection).await)
+        }
+        Change::AddKey(key) => add_key(connection, key).await,
+        Change::RevokeKey(id, at) => {
+            // A second revocation does not move the first.
+            let query = sqlx::query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?").bind(*at);
+            changed(query.bind(id.to_string()).execute(&mut *connection).await)
+        }
+        Change::Note => Ok(()),
+    };
+    made.map_err(|error| explain(&error, change, place))?;
+    record(connection, event).await.map_err(|error| place.explain(&error, Doing::Write))
+}
+
+/// Notes when credentials were used last. One that is gone by now is passed over.
+pub(super) async fn touch(connection: &mut SqliteConnection, uses: &[(Use, i64)]) -> Result<(), sqlx::Error> {
+    for (credential, at) in uses {
+        let (statement, id) = match credential {
+            Use::Device(key) => {
+                ("UPDATE devices SET last_used_at = max(coalesce(last_used_at, ?1), ?1) WHERE key = ?2", key.line())
+            }
+            Use::Key(id) => {
+                ("UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, ?1), ?1) WHERE id = ?2", id.to_string())
+            }
+        };
+        sqlx::query(statement).bind(*at).bind(id).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+type Outcome = Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>;
+
+/// What is to be changed must be there.
+fn changed(outcome: Outcome) -> Result<(), sqlx::Error> {
+    if outcome?.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
+}
+
+async fn add_user(
+    connection: &mut SqliteConnection,
+    user: &User,
+    password: Option<&PasswordHash>,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(
+        "INSERT INTO users (id, name, email, role, password, disabled, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    );
+    query
+        .bind(user.id.to_string())
+        .bind(&user.name)
+        .bind(&user.email)
+        .bind(user.role.name())
+        .bind(password.map(PasswordHash::expose))
+        .bind(user.disabled)
+        .bind(user.created_at)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+async fn set_password(
+    connection: &mut SqliteConnection,
+    user: Uuid,
+    password: &PasswordHash,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("UPDATE users SET password = ? WHERE id = ?").bind(password.expose());
+    changed(query.bind(user.to_string()).execute(connection).await)
+}
+
+async fn add_device(connection: &mut SqliteConnection, device: &Device) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(
+        "INSERT INTO devices (key, user_id, name, created_at, last_used_at) VALUES (?, ?, ?, ?, ?) \
+         ON CONFLICT (key) DO UPDATE SET user_id = excluded.user_id, name = excluded.name, \
+         created_at = excluded.created_at, last_used_at = excluded.last_used_at",
+    );
+    query
+        .bind(device.key.line())
+        .bind(device.user.to_string())
+        .bind(&device.name)
+        .bind(device.created_at)
+        .bind(device.last_used_at)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+async fn add_key(connection: &mut SqliteConnection, key: &KeyRecord) -> Result<(), sqlx::Error> {
+    let json = |error: serde_json::Error| sqlx::Error::Encode(error.into());
+    let query = sqlx::query(
+        "INSERT INTO api_keys (id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, \
+         replaces, created_at, last_used_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    );
+    query
+        .bind(key.id.as_str())
+        .bind(key.user.to_string())
+        .bind(&key.name)
+        .bind(key.environment.as_deref())
+        .bind(serde_json::to_string(&key.rights.scopes).map_err(json)?)
+        .bind(serde_json::to_string(&key.rights.models).map_err(json)?)
+        .bind(key.rights.expires_at)
+        .bind(key.hash.as_bytes().as_slice())
+        .bind(&key.hint)
+        .bind(key.replaceable)
+        .bind(key.replaces.as_ref().map(|id| id.as_str()))
+        .bind(key.created_at)
+        .bind(key.last_used_at)
+        .bind(key.revoked_at)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+async fn record(connection: &mut SqliteConnection, event: &Event) -> Result<(), sqlx::Error> {
+    let query =
+        sqlx::query("INSERT INTO events (at, actor, action, subject, detail, address) VALUES (?, ?, ?, ?, ?, ?)");
+    query
+        .bind(event.at)
+        .bind(&event.actor)
+        .bind(event.action)
+        .bind(&event.subject)
+        .bind(&event.detail)
+        .bind(&event.address)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+fn explain(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
+    let what = match (taken(error), change) {
+        (Some("users.name"), Change::AddUser(user, _)) => format!("the name {}", user.name),
+        (Some("api_keys.id"), Change::AddKey(key)) => format!("the id {}", key.id),
+        (Some("api_keys.hash"), _) => "that key".to_owned(),
+        (Some(_), _) => "the id".to_owned(),
+        (None, _) if matches!(error, sqlx::Error::RowNotFound) => {
+            let reason = "what is to be changed is not there".to_owned();
+            return StoreError::Write { place: place.0.clone(), reason };
+        }
+        (None, _) => return place.explain(error, Doing::Write),
+    };
+    StoreError::Taken(what)
+}

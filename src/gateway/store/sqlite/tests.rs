@@ -1,0 +1,287 @@
+//! What is kept stays, what is refused changes nothing, and what cannot be understood is left alone.
+
+mod broken;
+mod killed;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::task::Poll;
+
+use sqlx::Connection as _;
+
+use super::*;
+use crate::gateway::store::KeyRecord;
+use crate::gateway::{Device, PasswordHash, Role, User};
+use crate::identity::{DeviceKey, PublicKey};
+use crate::keyspec::{ApiKey, KeyId, Rights, Scopes};
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    // The temporary folder may itself lie behind a link.
+    let path = folder.path().canonicalize().unwrap().join("gateway.db");
+    (folder, path)
+}
+
+/// Waits a while: a process that another test starts has our open files, and so our lock, until it begins its program.
+async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open_within(path, Duration::from_secs(10)).await
+}
+
+async fn open_at_once(path: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open_within(path, Duration::ZERO).await
+}
+
+/// Closed in an orderly way: the write-ahead log is in the file.
+async fn close(store: SqliteStore) {
+    store.writer.into_inner().connection.close().await.unwrap();
+}
+
+fn user(name: &str) -> User {
+    let role = Role::Maintainer;
+    User { id: Uuid::new_v4(), name: name.into(), email: "ä@b".into(), role, disabled: false, created_at: 7 }
+}
+
+fn key(user: &User) -> KeyRecord {
+    let key = ApiKey::generate().unwrap();
+    let models = ["tiny:*", "me/*"].map(|pattern| pattern.parse().unwrap()).into_iter().collect();
+    KeyRecord {
+        id: KeyId::generate().unwrap(),
+        user: user.id,
+        name: "ci's key".into(),
+        environment: Some("ci".into()),
+        rights: Rights { scopes: "inference,keys".parse().unwrap(), models, expires_at: Some(i64::MAX) },
+        hash: key.hash(),
+        hint: key.hint().to_owned(),
+        replaceable: true,
+        replaces: None,
+        created_at: 8,
+        last_used_at: None,
+        revoked_at: None,
+    }
+}
+
+fn device(user: &User) -> Device {
+    let key = DeviceKey::generate().unwrap().public().clone();
+    Device { key, user: user.id, name: "lap\u{202e}top".into(), created_at: 9, last_used_at: None }
+}
+
+fn event(action: &'static str) -> Event {
+    Event { at: 10, actor: "admin".into(), action, subject: "s".into(), detail: "d".into(), address: "::1".into() }
+}
+
+async fn make(store: &SqliteStore, change: Change) -> Result<(), StoreError> {
+    store.apply(&change, &event("test.made")).await
+}
+
+#[tokio::test]
+async fn everything_is_read_back_as_it_was_written() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    let (ann, bob) = (user("ann"), user("bob"));
+    let hash = PasswordHash::kept("$argon2id$x".into());
+    make(&store, Change::AddUser(ann.clone(), Some(hash))).await.unwrap();
+    make(&store, Change::AddUser(bob.clone(), None)).await.unwrap();
+    let (phone, laptop) = (device(&ann), device(&bob));
+    for device in [&phone, &laptop] {
+        make(&store, Change::AddDevice(device.clone())).await.unwrap();
+    }
+    let old = key(&ann);
+    let mut new = KeyRecord { replaces: Some(old.id.clone()), environment: None, ..key(&ann) };
+    new.rights = Rights { scopes: Scopes::all(), models: Default::default(), expires_at: None };
+    for key in [&old, &new] {
+        make(&store, Change::AddKey(Box::new(key.clone()))).await.unwrap();
+    }
+    make(&store, Change::SetRole(bob.id, Role::Admin)).await.unwrap();
+    make(&store, Change::SetDisabled(ann.id, true)).await.unwrap();
+    make(&store, Change::RevokeKey(old.id.clone(), 20)).await.unwrap();
+    make(&store, Change::RevokeKey(old.id.clone(), 30)).await.unwrap();
+    make(&store, Change::RemoveDevice(phone.key.clone())).await.unwrap();
+    let moved = Device { user: ann.id, name: "Ann's now".into(), created_at: 40, ..laptop.clone() };
+    make(&store, Change::AddDevice(moved.clone())).await.unwrap();
+    drop(store);
+
+    let store = open(&path).await.unwrap();
+    let mut found = store.load().await.unwrap();
+    found.users.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(found.users, [User { disabled: true, ..ann.clone() }, User { role: Role::Admin, ..bob.clone() }]);
+    assert_eq!(found.devices, [moved]);
+    found.keys.sort_by_key(|key| key.replaces.is_some());
+    assert_eq!(found.keys, [KeyRecord { revoked_at: Some(20), ..old }, new]);
+    let secret = |kept: Option<SecretString>| kept.map(|text| secrecy::ExposeSecret::expose_secret(&text).to_owned());
+    assert_eq!(secret(store.password(ann.id).await.unwrap()).as_deref(), Some("$argon2id$x"));
+    assert_eq!(secret(store.password(bob.id).await.unwrap()), None);
+    assert_eq!(secret(store.password(Uuid::new_v4()).await.unwrap()), None);
+    make(&store, Change::SetPassword(bob.id, PasswordHash::kept("$argon2id$y".into()))).await.unwrap();
+    assert_eq!(secret(store.password(bob.id).await.unwrap()).as_deref(), Some("$argon2id$y"));
+}
+
+#[tokio::test]
+async fn what_is_taken_is_refused_and_leaves_no_event() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    let ann = user("ann");
+    let first = key(&ann);
+    make(&store, Change::AddUser(ann.clone(), None)).await.unwrap();
+    make(&store, Change::AddKey(Box::new(first.clone()))).await.unwrap();
+    let taken = [
+        (Change::AddUser(user("ann"), None), "the name ann".to_owned()),
+        (Change::AddUser(User { name: "bob".into(), ..ann.clone() }, None), "the id".to_owned()),
+        (Change::AddKey(Box::new(KeyRecord { hash: key(&ann).hash, ..first.clone() })), format!("the id {}", first.id)),
+        (Change::AddKey(Box::new(KeyRecord { hash: first.hash, ..key(&ann) })), "that key".to_owned()),
+    ];
+    for (change, what) in taken {
+        let error = make(&store, change).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Taken(taken) if *taken == what), "{error}");
+    }
+    let nobody = user("nobody");
+    let stray = KeyRecord { replaces: Some(KeyId::generate().unwrap()), ..key(&ann) };
+    let orphans = [
+        Change::AddDevice(device(&nobody)),
+        Change::AddKey(Box::new(key(&nobody))),
+        Change::AddKey(Box::new(stray)),
+        Change::SetDisabled(nobody.id, true),
+        Change::SetRole(nobody.id, Role::Admin),
+        Change::SetPassword(nobody.id, PasswordHash::kept("x".into())),
+        Change::RemoveDevice(device(&ann).key),
+        Change::RevokeKey(KeyId::generate().unwrap(), 1),
+        Change::AddUser(user(""), None),
+        Change::AddUser(user(&"x".repeat(65)), None),
+    ];
+    for change in orphans {
+        let error = make(&store, change.clone()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Write { .. }), "{change:?}: {error}");
+    }
+    assert_eq!(store.events(100).await.unwrap().len(), 2);
+    let found = store.load().await.unwrap();
+    assert_eq!((found.users, found.devices, found.keys), (vec![ann], vec![], vec![first]));
+}
+
+#[tokio::test]
+async fn a_change_without_its_event_is_undone() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    let trigger = "CREATE TRIGGER never BEFORE INSERT ON events WHEN new.detail = 'never' \
+                   BEGIN SELECT RAISE(ABORT, 'never'); END";
+    sqlx::query(trigger).execute(&mut store.writer.lock().await.connection).await.unwrap();
+    let never = Event { detail: "never".into(), ..event("test.made") };
+    for _ in 0..2 {
+        let error = store.apply(&Change::AddUser(user("ann"), None), &never).await.unwrap_err();
+        assert!(matches!(error, StoreError::Write { .. }), "{error}");
+        assert!(store.load().await.unwrap().users.is_empty());
+    }
+    make(&store, Change::AddUser(user("ann"), None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn times_of_use_go_forward_only() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    let ann = user("ann");
+    let (phone, key) = (device(&ann), key(&ann));
+    make(&store, Change::AddUser(ann, None)).await.unwrap();
+    make(&store, Change::AddDevice(phone.clone())).await.unwrap();
+    make(&store, Change::AddKey(Box::new(key.clone()))).await.unwrap();
+    let gone: PublicKey = DeviceKey::generate().unwrap().public().clone();
+    let uses =
+        |at| [(Use::Device(phone.key.clone()), at), (Use::Key(key.id.clone()), at), (Use::Device(gone.clone()), 5)];
+    for (at, expected) in [(100, 100), (90, 100), (110, 110)] {
+        store.touch(&uses(at)).await.unwrap();
+        let found = store.load().await.unwrap();
+        assert_eq!(found.devices[0].last_used_at, Some(expected));
+        assert_eq!(found.keys[0].last_used_at, Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn events_come_back_newest_first_and_as_many_as_asked() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    for at in 1..=5 {
+        store.apply(&Change::Note, &Event { at, ..event("test.noted") }).await.unwrap();
+    }
+    let events = store.events(2).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), [5, 4]);
+    let expected = ("admin", "test.noted", "s", "d", "::1");
+    let found = &events[0];
+    assert_eq!((&*found.actor, &*found.action, &*found.subject, &*found.detail, &*found.address), expected);
+    assert!(store.events(0).await.unwrap().is_empty());
+    assert_eq!(store.events(u32::MAX).await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_full_disk_changes_nothing_and_is_got_over() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    let limit = async |pages: &str| {
+        let statement = match pages {
+            "none" => "PRAGMA max_page_count = 1000000",
+            _ => "PRAGMA max_page_count = 1",
+        };
+        sqlx::query(statement).execute(&mut store.writer.lock().await.connection).await.unwrap();
+    };
+    limit("as there are").await;
+    let mut kept = 0;
+    let error = loop {
+        let long = Event { detail: "x".repeat(1000), ..event("test.noted") };
+        match store.apply(&Change::AddUser(user(&format!("u{kept}")), None), &long).await {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&error, StoreError::Write { reason, .. } if reason.contains("full")), "{error}");
+    for _ in 0..3 {
+        assert_eq!(store.load().await.unwrap().users.len(), kept);
+        assert_eq!(store.events(u32::MAX).await.unwrap().len(), kept);
+        let long = Event { detail: "x".repeat(9000), ..event("test.noted") };
+        assert!(matches!(store.apply(&Change::Note, &long).await, Err(StoreError::Write { .. })));
+    }
+    limit("none").await;
+    make(&store, Change::AddUser(user("later"), None)).await.unwrap();
+    assert_eq!(store.load().await.unwrap().users.len(), kept + 1);
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_waits_for_is_whole_or_not_at_all() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    // Left after each of its steps.
+    for steps in 0..16 {
+        let (change, noted) = (Change::AddUser(user(&format!("u{steps}")), None), event("test.made"));
+        let (mut work, mut left) = (store.apply(&change, &noted), steps);
+        let some_steps = std::future::poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            left -= 1;
+            work.as_mut().poll(context).map(drop)
+        });
+        some_steps.await;
+        drop(work);
+        let (users, events) = (store.load().await.unwrap().users.len(), store.events(u32::MAX).await.unwrap().len());
+        assert_eq!(users, events, "after {steps} steps");
+        make(&store, Change::AddUser(user(&format!("v{steps}")), None)).await.unwrap();
+    }
+    let users = store.load().await.unwrap().users.len();
+    assert!((17..32).contains(&users), "{users}");
+    assert_eq!(store.events(u32::MAX).await.unwrap().len(), users);
+    drop(store);
+    assert_eq!(open(&path).await.unwrap().load().await.unwrap().users.len(), users);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn all_files_are_for_the_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (folder, _) = folder();
+    let path = folder.path().join("a/b/gateway.db");
+    let store = open(&path).await.unwrap();
+    make(&store, Change::Note).await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(names.len() >= 3, "{names:?}");
+    for name in names {
+        assert_eq!(mode(&name), 0o600, "{}", name.display());
+    }
+}

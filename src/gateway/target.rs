@@ -1,0 +1,189 @@
+//! The request target as it was sent, and the one route that it can mean.
+//!
+//! Nothing is decoded or tidied up: a path that another reader could take for another route (percent-encoded, dotted, with
+//! doubled slashes, in absolute form) is refused, and what is forwarded is built from the route that was matched.
+
+use axum::http::request::Parts;
+
+use super::refusal::{Dialect, Refusal};
+use super::routes::{self, Matched};
+
+const LONGEST: usize = 8 * 1024;
+
+/// A target without the base path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// In capitals.
+    pub method: &'a str,
+    /// Plain: it means the same to every reader.
+    pub path: &'a str,
+    /// Everything behind the question mark, as sent.
+    pub query: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    /// Reads a request's target. `base` is our base path: empty, or beginning with a slash and not ending with one.
+    ///
+    /// # Errors
+    /// 400 for a form that is not plain, 404 for a path outside the base path.
+    pub fn read(request: &'a Parts, base: &str) -> Result<Self, Refusal> {
+        let uri = &request.uri;
+        if uri.scheme().is_some() || uri.authority().is_some() {
+            return Err(Refusal::new(400, "a request names its path alone, not a whole address"));
+        }
+        let path = uri.path();
+        let length = path.len() + uri.query().map_or(0, str::len);
+        if length > LONGEST {
+            return Err(Refusal::new(414, "the path and its parameters are too long"));
+        }
+        if !is_plain(path) {
+            let message = "this gateway takes a path as it is: without percent signs, dots between slashes, or two slashes in a row";
+            return Err(Refusal::new(400, message));
+        }
+        let path = match path.strip_prefix(base) {
+            Some("") => "/",
+            Some(below) if below.starts_with('/') => below,
+            _ => return Err(Refusal::new(404, format!("this gateway answers below {base}/"))),
+        };
+        Ok(Self { method: request.method.as_str(), path, query: uri.query() })
+    }
+
+    /// The route.
+    ///
+    /// # Errors
+    /// 404, 405.
+    pub fn route(&self) -> Result<Matched<'a>, Refusal> {
+        routes::find(self.method, self.path)
+    }
+
+    /// Whose errors the caller expects.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::of(self.path)
+    }
+
+    /// The one `ts` among the parameters, as it was written; `None` when there is none.
+    ///
+    /// # Errors
+    /// 400 when it is there twice, or written so that another reader might find it and we not.
+    pub fn ts(&self) -> Result<Option<&'a str>, Refusal> {
+        let Some(query) = self.query else { return Ok(None) };
+        let mut found = None;
+        for (name, value) in pairs(query) {
+            if name == "ts" {
+                if found.replace(value).is_some() {
+                    return Err(Refusal::new(400, "the parameter ts is there twice"));
+                }
+            } else if name.contains('%') || name.eq_ignore_ascii_case("ts") || query.contains(';') {
+                return Err(Refusal::new(400, "parameters are named in plain letters, with & between them"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The other parameters, as they were sent: what is forwarded.
+    pub fn other_parameters(&self) -> Option<String> {
+        let others: Vec<&str> = self.query?.split('&').filter(|pair| !is_ts(pair) && !pair.is_empty()).collect();
+        (!others.is_empty()).then(|| others.join("&"))
+    }
+
+    /// The value of a parameter without escapes.
+    pub fn parameter(&self, name: &str) -> Option<&'a str> {
+        pairs(self.query?).find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+fn is_ts(pair: &str) -> bool {
+    pair == "ts" || pair.starts_with("ts=")
+}
+
+/// Begins with a slash; nothing but letters, digits and `-._~:@!$&'()*+,=` between single slashes; no `.` or `..`.
+fn is_plain(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@!$&'()*+,=/".contains(&byte);
+    let segments = rest.split('/');
+    let last = rest.matches('/').count();
+    path.bytes().all(plain)
+        && segments.enumerate().all(|(at, segment)| {
+            let empty = segment.is_empty() && at != last;
+            !empty && segment != "." && segment != ".."
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(method: &str, uri: &str) -> Parts {
+        Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        for path in [
+            "/api/%67enerate",
+            "//api/generate",
+            "/api//generate",
+            "/api/../api/generate",
+            "/./api/generate",
+            "/api/generate/.",
+            "/api/generate%00",
+            "/api\\generate",
+            "/api/generate;x",
+            "/api/..",
+            "/%2e%2e/api/tags",
+            "http://h/api/tags",
+            "*",
+        ] {
+            let Ok(request) = Request::builder().method("GET").uri(path).body(()) else { continue };
+            let parts = request.into_parts().0;
+            assert_eq!(Target::read(&parts, "").unwrap_err().status(), 400, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_base_path_is_cut_off_and_nothing_is_outside() {
+        for (uri, path) in [("/prefix/api/me?ts=1", "/api/me"), ("/prefix/", "/"), ("/prefix", "/")] {
+            assert_eq!(Target::read(&parts("POST", uri), "/prefix").unwrap().path, path);
+        }
+        for uri in ["/api/me", "/prefixed/api/me", "/"] {
+            assert_eq!(Target::read(&parts("POST", uri), "/prefix").unwrap_err().status(), 404, "{uri}");
+        }
+    }
+
+    #[test]
+    fn ts_is_there_once_and_in_plain_letters() {
+        let ts = |uri: &str| Target::read(&parts("GET", uri), "").unwrap().ts().map(|ts| ts.map(str::to_owned));
+        assert_eq!(ts("/api/tags").unwrap(), None);
+        assert_eq!(ts("/api/tags?a=1&ts=5").unwrap().as_deref(), Some("5"));
+        for uri in ["/?ts=1&ts=1", "/?t%73=1", "/?ts=1&%74s=2", "/?TS=1", "/?ts=1;ts=2&a", "/?a=1;ts=2"] {
+            assert_eq!(ts(uri).unwrap_err().status(), 400, "{uri}");
+        }
+    }
+
+    #[test]
+    fn ts_is_not_forwarded() {
+        let others = |uri: &str| Target::read(&parts("GET", uri), "").unwrap().other_parameters();
+        assert_eq!(others("/?ts=1"), None);
+        assert_eq!(others("/?a=1&ts=1&&b=2").as_deref(), Some("a=1&b=2"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(uri in "/[ -~]{0,40}", base in "(/[a-z]{1,3})?") {
+            if let Ok(request) = Request::builder().uri(&uri).body(()) {
+                let parts = request.into_parts().0;
+                if let Ok(target) = Target::read(&parts, &base) {
+                    let _ = (target.ts(), target.other_parameters(), target.route());
+                    prop_assert!(!target.path.contains('%') && !target.path.contains("//"));
+                }
+            }
+        }
+    }
+}

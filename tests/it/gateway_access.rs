@@ -1,0 +1,319 @@
+//! Who may pass the gateway, and what they may do: every route with every scope, models, credentials that contradict each other,
+//! paths and hosts that are tricks.
+
+use serde_json::{Value, json};
+
+use crate::harness::contains;
+use crate::harness::gateway::{Answer, Gateway};
+use crate::harness::http::{Reply, Server, Step};
+use crate::harness::ollama::Ollama;
+
+const SCOPES: [&str; 5] = ["inference", "models:read", "models:write", "usage:read", "keys"];
+
+/// A path that a route of the table stands for.
+fn concrete(path: &str) -> String {
+    path.replace("{digest}", &format!("sha256:{}", "0a".repeat(32)))
+        .replace("{model}", "tiny")
+        .replace("{encodedKey}", "a2V5XzEyMzQ1Njc4OQ")
+}
+
+fn endpoints() -> Vec<(String, String, String)> {
+    let file: Value = serde_json::from_str(include_str!("fixtures/vectors/endpoints.json")).unwrap();
+    let mut all = Vec::new();
+    for endpoint in file["endpoints"].as_array().unwrap() {
+        for method in endpoint["methods"].as_array().unwrap() {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            all.push((text(method), text(&endpoint["path"]), text(&endpoint["scope"])));
+        }
+    }
+    assert!(all.len() > 30);
+    all
+}
+
+fn bearer(key: &str) -> String {
+    format!("Authorization: Bearer {key}")
+}
+
+/// What the server behind was asked, without the gateway's own housekeeping.
+fn asked(upstream: &Server) -> usize {
+    upstream.requests().len()
+}
+
+#[test]
+fn every_route_asks_for_its_scope_and_nothing_else_passes() {
+    let upstream = Server::start(|_| Reply::json(200, r#"{"models":[],"data":[]}"#));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "maintainer");
+    let device = gateway.device_of("ada");
+    let keys: Vec<(&str, String)> =
+        SCOPES.iter().map(|scope| (*scope, gateway.key(&device, &["walk", "--scope", scope]))).collect();
+
+    for (method, path, scope) in endpoints() {
+        let target = concrete(&path);
+        let body = if method == "POST" { r#"{"model":"tiny"}"# } else { "" };
+        let before = asked(&upstream);
+        let stranger = gateway.ask(&method, &target, &[], body);
+        if scope == "none" {
+            assert_eq!(stranger.status, 200, "{method} {path}");
+        } else {
+            assert_eq!(stranger.status, 401, "{method} {path}");
+        }
+        assert_eq!(asked(&upstream), before, "{method} {path} reached the server behind without a credential");
+        if ["none", "account"].contains(&&*scope) {
+            continue;
+        }
+        for (own, key) in &keys {
+            let before = asked(&upstream);
+            let answer = gateway.ask(&method, &target, &[&bearer(key)], body);
+            let (status, reached) = if *own == scope { (200, 1) } else { (403, 0) };
+            assert_eq!(answer.status, status, "{method} {path} with {own}: {}", answer.text());
+            assert_eq!(asked(&upstream), before + reached, "{method} {path} with {own}");
+        }
+    }
+
+    // What is not in the table, whoever asks.
+    let before = asked(&upstream);
+    let all = gateway.key(&device, &["all", "--scope", &SCOPES.join(",")]);
+    for (method, path, status) in [
+        ("GET", "/api/generate", 405),
+        ("PUT", "/api/tags", 405),
+        ("DELETE", "/api/tags", 405),
+        ("OPTIONS", "/api/tags", 405),
+        ("TRACE", "/api/tags", 405),
+        ("GET", "/api/unknown", 404),
+        ("GET", "/metrics", 404),
+        ("POST", "/api/blobs/sha256:..", 404),
+        ("POST", "/api/blobs/sha256:0a", 404),
+        ("GET", "/v1/models/a/b", 404),
+        ("GET", "/api/tags/", 404),
+    ] {
+        assert_eq!(gateway.ask(method, path, &[&bearer(&all)], "").status, status, "{method} {path}");
+    }
+    assert_eq!(asked(&upstream), before);
+}
+
+#[test]
+fn a_path_that_two_readers_could_read_differently_is_refused() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let key = gateway.key(&device, &["k", "--scope", "models:read"]);
+    for target in [
+        "/api/%67enerate",
+        "//api/generate",
+        "/api//generate",
+        "/api/../api/generate",
+        "/api/tags/../generate",
+        "/api/./generate",
+        "/api/generate%2f",
+        "/api/generate;x",
+        "/api/tags%3f/../generate",
+        "http://127.0.0.1/api/tags",
+        "/api\\generate",
+    ] {
+        let answer = gateway.ask("GET", target, &[&bearer(&key)], "");
+        assert!([400, 403, 404].contains(&answer.status), "{target}: {}", answer.status);
+        let answer = gateway.ask("POST", target, &[&bearer(&key)], "{}");
+        assert!((400..500).contains(&answer.status), "{target}: {}", answer.status);
+    }
+    assert_eq!(upstream.seen(), Vec::<String>::new());
+}
+
+#[test]
+fn credentials_that_are_malformed_doubled_or_disagree_are_refused() {
+    let upstream = Server::start(|_| Reply::json(200, r#"{"models":[]}"#));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let (key, other) = (gateway.key(&device, &["one"]), gateway.key(&device, &["two"]));
+    let (one, two) = (bearer(&key), bearer(&other));
+    let x_key = format!("X-API-Key: {key}");
+    for (headers, status) in [
+        (vec![&*one], 200),
+        (vec![&*x_key], 200),
+        (vec![&*one, &*x_key], 200),
+        (vec![&*two, &*x_key], 400),
+        (vec![&*one, &*one], 400),
+        (vec![&*x_key, &*x_key], 400),
+        (vec!["Authorization: Basic YTpi"], 400),
+        (vec!["Authorization: Bearer "], 401),
+        (vec!["Authorization: Bearer nonsense"], 401),
+        (vec!["Authorization: AAAA:BBBB"], 400),
+        (vec!["X-API-Key: nonsense"], 401),
+        (vec!["Cookie: ollama_auth_session=1"], 401),
+    ] {
+        let answer = gateway.ask("GET", "/api/tags", &headers, "");
+        assert_eq!(answer.status, status, "{} headers: {}", headers.len(), answer.text());
+    }
+    // One letter off is another key: the checksum tells, before anything is looked up.
+    let mut off = key.clone();
+    off.pop();
+    assert_eq!(gateway.ask("GET", "/api/tags", &[&bearer(&off)], "").status, 401);
+}
+
+#[test]
+fn the_server_behind_learns_who_asks_and_nothing_of_the_credential() {
+    let upstream = Server::start(|_| Reply::json(200, r#"{"models":[]}"#));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let key = gateway.key(&device, &["one", "--env", "ci"]);
+    let forged = [
+        bearer(&key),
+        format!("X-API-Key: {key}"),
+        "X-Ollama-Auth-User: root".to_owned(),
+        "x_ollama_auth_user: root".to_owned(),
+        "X-Ollama-Auth-Scopes: admin".to_owned(),
+        "Cookie: a=b".to_owned(),
+        "X-Forwarded-For: 1.2.3.4".to_owned(),
+        "Proxy-Authorization: Basic YTpi".to_owned(),
+        "Connection: X-Ollama-Auth-User-Id".to_owned(),
+        "X-Mine: kept".to_owned(),
+    ];
+    let forged: Vec<&str> = forged.iter().map(String::as_str).collect();
+    assert_eq!(gateway.ask("GET", "/api/tags?a=1&ts=5", &forged, "").status, 200);
+    let request = &upstream.wait_requests(1)[0];
+    let header = |name: &str| request.header(name);
+    assert_eq!(header("x-ollama-auth-user"), Some("ada"));
+    assert!(header("x-ollama-auth-credential").unwrap().starts_with("key:key_"));
+    assert_eq!(header("x-ollama-auth-environment"), Some("ci"));
+    assert!(header("x-ollama-auth-user-id").is_some_and(|id| id.len() == 36));
+    assert_eq!((header("x-mine"), request.raw_query()), (Some("kept"), "a=1"));
+    assert_eq!(header("host").unwrap(), upstream.url().strip_prefix("http://").unwrap());
+    for name in [
+        "authorization",
+        "x-api-key",
+        "cookie",
+        "x_ollama_auth_user",
+        "x-ollama-auth-scopes",
+        "x-forwarded-for",
+        "proxy-authorization",
+    ] {
+        assert_eq!(header(name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_name_that_is_not_ours_is_refused() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    let gateway = Gateway::start(&upstream.url());
+    let ask = |host: &str| {
+        let answer = gateway.raw(format!("GET / HTTP/1.1\r\n{host}Connection: close\r\n\r\n"));
+        String::from_utf8(answer).unwrap()
+    };
+    assert!(ask(&format!("Host: {}\r\n", gateway.address())).starts_with("HTTP/1.1 200"));
+    assert!(ask("Host: localhost:1\r\n").starts_with("HTTP/1.1 200"));
+    let foreign = ask("Host: evil.example\r\n");
+    assert!(foreign.starts_with("HTTP/1.1 403") && foreign.contains(&gateway.url()), "{foreign}");
+    assert!(ask("").starts_with("HTTP/1.1 400"));
+    assert!(ask("Host: localhost\r\nHost: evil.example\r\n").starts_with("HTTP/1.1 400"));
+}
+
+#[test]
+fn model_patterns_hold_for_the_model_that_is_really_used() {
+    let upstream = Ollama::start();
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "maintainer");
+    let device = gateway.device_of("ada");
+    let scopes = "--scope=inference,models:read,models:write";
+    let key = |pattern: &str| bearer(&gateway.key(&device, &["limited", scopes, "--model", pattern]));
+    let (tiny, nope) = (key("tiny"), key("nope"));
+    let file: Value = serde_json::from_str(include_str!("fixtures/vectors/model-in-body.json")).unwrap();
+    for case in file["cases"].as_array().unwrap() {
+        let (body, used) = (case["body"].as_str().unwrap(), case["model_used"].as_str().unwrap());
+        let (right, wrong) = if used == "tiny" { (&tiny, &nope) } else { (&nope, &tiny) };
+        let before = upstream.server().requests().len();
+        assert_eq!(gateway.ask("POST", "/api/generate", &[wrong], body).status, 403, "{body}");
+        assert_eq!(upstream.server().requests().len(), before, "{body}");
+        let status = gateway.ask("POST", "/api/generate", &[right], body).status;
+        // The recording knows no model called nope.
+        assert_eq!(status, if used == "tiny" { 200 } else { 404 }, "{body}");
+        let forwarded = upstream.server().requests().pop().unwrap();
+        let forwarded: Value = serde_json::from_slice(&forwarded.body).unwrap();
+        assert_eq!(forwarded.as_object().unwrap().len(), 1, "{body} became {forwarded}");
+    }
+
+    // Lists show what may be used, and nothing of the rest.
+    let shown = gateway.ask("GET", "/api/tags", &[&tiny], "").json();
+    assert_eq!(shown["models"][0]["name"], "tiny:latest");
+    for (path, list) in [("/api/tags", "models"), ("/api/ps", "models"), ("/v1/models", "data")] {
+        let answer = gateway.ask("GET", path, &[&nope], "").json();
+        assert_eq!(answer[list], json!([]), "{path}");
+    }
+    assert_eq!(gateway.ask("HEAD", "/api/tags", &[&nope], "").header("x-content-length"), None);
+    assert_eq!(gateway.ask("GET", "/v1/models/tiny", &[&nope], "").status, 403);
+    // A body that is not understood is not forwarded.
+    for body in ["", "[]", "{", r#"{"model":7}"#, "{}"] {
+        assert_eq!(gateway.ask("POST", "/api/generate", &[&tiny], body).status, 400, "{body}");
+    }
+    let packed = gateway.ask("POST", "/v1/chat/completions", &[&tiny, "Content-Encoding: gzip"], "x");
+    assert_eq!((packed.status, packed.json()["error"]["type"].as_str().unwrap()), (415, "invalid_request_error"));
+}
+
+#[test]
+fn errors_are_in_the_words_of_the_api_that_was_asked() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    let gateway = Gateway::start(&upstream.url());
+    let ollama = gateway.ask("POST", "/api/chat", &[], "{}");
+    assert!(ollama.json()["error"].as_str().unwrap().starts_with("unauthorized"));
+    let openai = gateway.ask("POST", "/v1/chat/completions", &[], "{}").json();
+    assert_eq!(openai["error"]["type"], "authentication_error");
+    assert_eq!(openai["error"]["code"], "invalid_api_key");
+    let anthropic = gateway.ask("POST", "/v1/messages", &[], "{}").json();
+    assert_eq!((&anthropic["type"], &anthropic["error"]["type"]), (&json!("error"), &json!("authentication_error")));
+    assert_eq!(ollama.header("www-authenticate"), Some("Bearer"));
+    assert!(ollama.header("x-ollama-auth-gateway").is_some());
+}
+
+#[test]
+fn the_link_that_connects_the_servers_own_key_is_never_passed_on() {
+    let link = "https://ollama.com/connect?name=server&key=c2VjcmV0";
+    let body = json!({ "error": "unauthorized", "signin_url": link }).to_string();
+    let upstream = Server::start(move |_| Reply::json(401, &body));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let key = gateway.key(&device, &["k"]);
+    for path in ["/api/generate", "/v1/chat/completions", "/v1/messages"] {
+        let answer = gateway.ask("POST", path, &[&bearer(&key)], r#"{"model":"gpt-oss:120b-cloud"}"#);
+        assert_eq!(answer.status, 502, "{path}");
+        assert!(!answer.text().contains("signin_url") && !answer.text().contains("ollama.com/connect"), "{path}");
+    }
+}
+
+#[test]
+fn nor_in_the_midst_of_a_stream_that_began_well() {
+    let said =
+        r#"data: {"type":"response.failed","error":"sign in at https://ollama.com/connect?name=vm\u0026key=c2VjcmV0"}"#;
+    let (begin, rest) = said.split_at(60);
+    let steps = [Step::send("data: {}\n\n"), Step::send(begin), Step::send(rest), Step::send("\n\n")];
+    let upstream =
+        Server::start(move |_| Reply::script(200, steps.clone()).header("Content-Type", "text/event-stream"));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let key = bearer(&gateway.key(&device, &["k"]));
+    let request = format!(
+        "POST /v1/responses HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{key}\r\nContent-Length: 2\r\n\r\n{{}}",
+        gateway.address()
+    );
+    let answer = gateway.raw(request);
+    assert!(!contains(&answer, b"c2VjcmV0") && contains(&answer, b"data: {}"), "{}", String::from_utf8_lossy(&answer));
+    assert!(Answer::parse(&answer).is_err(), "it looks whole");
+}
+
+#[test]
+fn a_server_behind_that_is_down_is_a_502_that_says_so() {
+    let port = Server::strict().port();
+    let gateway = Gateway::start(&format!("http://127.0.0.1:{port}"));
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let key = gateway.key(&device, &["k"]);
+    let answer = gateway.ask("GET", "/api/tags", &[&bearer(&key)], "");
+    assert_eq!(answer.status, 502);
+    assert!(answer.json()["error"].as_str().unwrap().contains("is Ollama running there?"), "{}", answer.text());
+    // What the gateway answers itself goes on.
+    assert_eq!(gateway.ask("HEAD", "/", &[], "").status, 200);
+    assert_eq!(gateway.ask("POST", "/api/me", &[&bearer(&key)], "").status, 200);
+}
