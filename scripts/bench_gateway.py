@@ -1,0 +1,235 @@
+"""How fast the gateway is beside nginx and Caddy, each checking one bearer key, in front of the same server (bench_wire.c, which
+is the client of many streams too). Rounds are interleaved. Ratios are taken round by round, and their median is shown."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+
+from bench_peers import Caddy, Direct, Nginx, Ours
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CHUNKS = 300_000
+STREAMS = 1000
+
+
+class Timings:
+    """The figures of one kind of work: peer, figure, one value a round."""
+
+    def __init__(self, title, unit):
+        self.title, self.unit, self.values = title, unit, {}
+
+    def add(self, peer, value):
+        self.values.setdefault(peer, []).append(value)
+
+    def median(self, peer):
+        return statistics.median(self.values[peer])
+
+    def ratio(self, a, b, less=None):
+        """The median of the ratio in each round; `less` is taken from both before."""
+        base = self.values[less] if less else [0] * len(self.values[a])
+        # Where nothing is added by the other there is no ratio; a hundredth of the unit stands for it.
+        pairs = zip(self.values[a], self.values[b], base)
+        return statistics.median((x - z) / max(y - z, 0.01) for x, y, z in pairs)
+
+    def show(self):
+        rounds = len(next(iter(self.values.values())))
+        print(f"\n{self.title} ({self.unit}, {rounds} interleaved rounds)")
+        for peer, values in self.values.items():
+            low, high = min(values), max(values)
+            print(f"  {peer:<24} median {statistics.median(values):12.2f}   min {low:12.2f}   max {high:12.2f}")
+
+
+def wrk(url, header, connections, seconds):
+    """Requests a second, and the median latency in µs."""
+    threads = min(2, connections)
+    args = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "-H", header, url]
+    out = subprocess.run(args, check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in out or "Socket errors" in out:
+        sys.exit(f"{url}: {out}")
+    value, unit = re.search(r"50%\s+([\d.]+)(us|ms|s)", out).groups()
+    median = float(value) * {"us": 1, "ms": 1000, "s": 1_000_000}[unit]
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), median
+
+
+class Memory(threading.Thread):
+    """The most memory that a peer holds, in MiB, looked at every 50 ms."""
+
+    def __init__(self, peer):
+        super().__init__()
+        self.peer, self.most, self.over = peer, 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.05):
+            self.most = max(self.most, self.peer.resident())
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+
+class Bench:
+    def __init__(self, ours, peers, wire, quick, report):
+        self.ours, self.peers, self.wire, self.report = ours, peers, wire, report
+        self.rounds, self.seconds = (2, 1) if quick else (7, 3)
+
+    def check_that_keys_are_checked(self):
+        for peer in self.peers[1:]:
+            for header, wanted in ((self.ours.header, "200"), (self.ours.header + "x", "401"), ("X-Other: 1", "401")):
+                args = ["curl", "-sS", "-o", "/dev/null", "--noproxy", "*", "-w", "%{http_code}", "-H", header]
+                got = subprocess.run([*args, f"{peer.url}/api/tags"], capture_output=True, text=True).stdout
+                if got != wanted:
+                    sys.exit(f"{peer.name} answers {got} where {wanted} is right")
+
+    def streams(self, peer, count, model):
+        args = [self.wire, "streams", str(peer.port), str(count), self.ours.header, model]
+        out = subprocess.run(args, check=True, capture_output=True, text=True).stdout
+        return json.loads(out)
+
+    def sound(self, peer, count, model):
+        measured = self.streams(peer, count, model)
+        if measured["failed"]:
+            sys.exit(f"{peer.name}: {measured['failed']} of {count} streams were not whole")
+        return measured
+
+    def many_streams(self):
+        """First, while the memory of the others is still what they started with."""
+        total, tail = Timings(f"{STREAMS} streams of 50 chunks: total", "ms"), Timings("the same: p99 of delivery", "ms")
+        memory = Timings("the same: resident", "MiB")
+        for _ in range(self.rounds):
+            for peer in self.peers:
+                with Memory(peer) as seen:
+                    measured = self.sound(peer, STREAMS, "paced-50")
+                total.add(peer.name, measured["ms"])
+                tail.add(peer.name, measured["p99"] / 1000)
+                memory.add(peer.name, seen.most)
+        for timings in (total, tail, memory):
+            timings.show()
+        what, goal = f"{STREAMS} streams", self.report.goal
+        ratio = total.ratio("gateway", "direct")
+        goal(f"{what}: total time", f"{ratio:.3f} x direct", "at most 1.03", ratio <= 1.03)
+        ratio = tail.ratio("gateway", "nginx")
+        goal(f"{what}: p99 of delivery", f"{ratio:.2f} x nginx", "at most 1.2", ratio <= 1.2)
+        most = max(memory.values["gateway"])
+        goal(f"{what}: resident", f"{most:.1f} MiB", "at most 40", most <= 40)
+
+    def requests(self):
+        rate, cpu = Timings("GET /api/tags, 64 connections", "requests/s"), Timings("the same: CPU", "µs/request")
+        signed = "gateway, signature"
+        for number in range(self.rounds + 1):
+            for name, peer, header, path in [
+                *((peer.name, peer, self.ours.header, "/api/tags") for peer in self.peers),
+                (signed, self.ours, *self.ours.signed("/api/tags")),
+            ]:
+                seconds, before = (self.seconds, peer.cpu()) if number else (1, 0)
+                per_second, _ = wrk(peer.url + path, header, 64, seconds)
+                if number:
+                    rate.add(name, per_second)
+                    cpu.add(name, (peer.cpu() - before) / (per_second * seconds) * 1e6)
+        rate.show()
+        cpu.show()
+        goal = self.report.goal
+        ratio = rate.ratio("gateway", "nginx")
+        goal("GET /api/tags, requests/s", f"{ratio:.2f} x nginx", "at least 0.75", ratio >= 0.75)
+        ratio = cpu.ratio("gateway", "nginx")
+        goal("GET /api/tags, CPU per request", f"{ratio:.2f} x nginx", "at most 1.5", ratio <= 1.5)
+        if "caddy" in rate.values:
+            ratio = rate.ratio("gateway", "caddy")
+            goal("GET /api/tags, requests/s", f"{ratio:.2f} x caddy", "at least 4", ratio >= 4)
+        self.report.note("GET /api/tags, requests/s", f"{rate.ratio('gateway', 'direct'):.2f} x direct", "")
+        ratio = rate.ratio(signed, "nginx")
+        goal("the same with a signature", f"{ratio:.2f} x nginx with a key", "at least 0.33", ratio >= 0.33)
+
+    def latency(self):
+        timings = Timings("GET /api/tags, one connection: median latency", "µs")
+        for _ in range(self.rounds):
+            for peer in self.peers:
+                timings.add(peer.name, wrk(f"{peer.url}/api/tags", self.ours.header, 1, min(self.seconds, 2))[1])
+        timings.show()
+        ratio = timings.ratio("gateway", "nginx", less="direct")
+        added = timings.median("gateway") - timings.median("direct")
+        goal = "at most 1.3"
+        self.report.goal("one connection: added latency", f"{ratio:.2f} x nginx ({added:.0f} µs)", goal, ratio <= 1.3)
+
+    def one_stream(self):
+        model = f"bulk-{CHUNKS}"
+        speed, cpu = Timings(f"one stream of {CHUNKS} chunks", "MB/s"), Timings("the same: CPU", "ms")
+        self.sound(self.peers[0], 1, model)
+        for _ in range(self.rounds):
+            for peer in self.peers:
+                before = peer.cpu()
+                measured = self.sound(peer, 1, model)
+                cpu.add(peer.name, (peer.cpu() - before) * 1000)
+                speed.add(peer.name, measured["bytes"] / measured["ms"] / 1000)
+        speed.show()
+        cpu.show()
+        ratio = speed.ratio("gateway", "nginx")
+        self.report.goal(f"one stream of {CHUNKS} chunks, MB/s", f"{ratio:.2f} x nginx", "at least 0.5", ratio >= 0.5)
+        ratio = cpu.ratio("gateway", "nginx")
+        self.report.goal(f"one stream of {CHUNKS} chunks, CPU", f"{ratio:.2f} x nginx", "at most 3", ratio <= 3)
+
+    def first_byte(self):
+        timings = Timings("first byte of an answer, on a new connection", "ms")
+        for _ in range(self.rounds * 15):
+            for peer in self.peers:
+                timings.add(peer.name, self.sound(peer, 1, "bulk-1")["first"] / 1000)
+        timings.show()
+        more = timings.median("gateway") - timings.median("nginx")
+        self.report.goal("first byte", f"nginx {more:+.2f} ms", "at most +0.3 ms", more <= 0.3)
+
+    def death(self):
+        print("\nthe server behind dies mid-stream: how curl ends")
+        for peer in self.peers:
+            body = '{"model":"die-3","prompt":"hi","end":1}'
+            args = ["curl", "-sS", "-o", "/dev/null", "--noproxy", "*", "-H", self.ours.header, "-d", body]
+            code = subprocess.run([*args, f"{peer.url}/api/generate"], stderr=subprocess.DEVNULL).returncode
+            print(f"  {peer.name:<24} exit {code}{' (a clean end: cut answers look whole)' if code == 0 else ''}")
+            if peer is self.ours:
+                self.report.row("the server behind dies: never a clean end", f"curl: exit {code}", "not 0", code != 0)
+
+
+def bench(binary, quick, report):
+    for tool in ("wrk", "nginx", "cc", "curl", "openssl"):
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is not on PATH")
+    # Thousands of connections, for everything that is started from here.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    started = []
+    with tempfile.TemporaryDirectory(prefix="ollama-auth-bench-") as folder:
+        try:
+            wire = os.path.join(folder, "wire")
+            subprocess.run(["cc", "-O2", "-o", wire, os.path.join(HERE, "bench_wire.c")], check=True)
+            direct = Direct(wire)
+            started.append(direct)
+            ours = Ours(binary, folder, direct.url)
+            started.append(ours)
+            ours.make_credentials()
+            peers = [direct, ours, Nginx(folder, direct.port, ours.header)]
+            started.append(peers[-1])
+            if shutil.which("caddy"):
+                peers.append(Caddy(folder, direct.port, ours.header))
+                started.append(peers[-1])
+            for peer in peers:
+                peer.wait()
+            work = Bench(ours, peers, wire, quick, report)
+            work.check_that_keys_are_checked()
+            work.many_streams()
+            work.requests()
+            work.latency()
+            work.one_stream()
+            work.first_byte()
+            work.death()
+        finally:
+            for peer in reversed(started):
+                peer.end()
