@@ -211,6 +211,17 @@ fn a_name_that_is_not_ours_is_refused() {
 }
 
 #[test]
+fn a_proxy_that_is_not_named_is_warned_of() {
+    let proxied = ["--behind-tls-proxy", "--public-url", "https://gpu.example.com"];
+    let gateway = Gateway::start_with("http://127.0.0.1:9", &proxied);
+    gateway.child().wait_stderr(|text| text.contains("trusted-proxies"));
+    let named = [&proxied[..], &["--set", "trusted-proxies=192.0.2.1"]].concat();
+    let mut gateway = Gateway::start_with("http://127.0.0.1:9", &named);
+    let output = gateway.end(rustix::process::Signal::TERM);
+    assert!(!output.stderr().contains("trusted-proxies"), "{}", output.stderr());
+}
+
+#[test]
 fn model_patterns_hold_for_the_model_that_is_really_used() {
     let upstream = Ollama::start();
     let gateway = Gateway::start(&upstream.url());

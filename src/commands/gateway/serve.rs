@@ -72,6 +72,11 @@ async fn flush(gateway: &Gateway) {
 /// Says where it listens, and on an empty database how the first administrator comes to be.
 fn announce(app: &App, gateway: &Gateway, fresh: bool) {
     let (url, config) = (gateway.public_url(), gateway.config());
+    if config.behind_tls_proxy && config.trusted_proxies.is_empty() {
+        app.printer.warn(
+            "every caller has the proxy's address, and shares its limits and its signatures: name the proxy with --set trusted-proxies=ADDRESS",
+        );
+    }
     let setup = fresh.then(|| format!("{}?token={}", url.join("/setup"), gateway.pages.setup_token()));
     if app.printer.is_json() {
         let event = serde_json::json!({
