@@ -42,7 +42,8 @@ async fn an_unknown_name_costs_as_much_work() {
     for _ in 0..4 {
         (known, unknown) = (known.min(took("ada").await), unknown.min(took("eve").await));
     }
-    assert!(unknown * 2 > known && known * 2 > unknown, "{known:?} {unknown:?}");
+    // A hash takes tens of milliseconds, everything else thousands of times less: a wide margin tells them apart on any machine.
+    assert!(unknown * 10 > known && known * 10 > unknown, "{known:?} {unknown:?}");
 }
 
 #[tokio::test]
