@@ -84,6 +84,35 @@ impl<'t> Session<'t> {
         Session { transport: self.transport, base: self.base.clone(), credential, now: self.now }
     }
 
+    /// What one request to `path` (which begins with `/`) with these decoded query parameters takes: the full URL, and the
+    /// `Authorization` header where there is a credential. A signature holds for this method, path and query alone, now, and adds
+    /// its time to the URL's query.
+    ///
+    /// # Errors
+    /// [`ApiError::Unsendable`].
+    pub fn authorize(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(String, Option<HeaderValue>), ApiError> {
+        let (target, value) = match &self.credential {
+            Credential::None => return Ok((self.base.join(&unsigned_target(path, query)), None)),
+            Credential::ApiKey(key) => {
+                let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
+                (unsigned_target(path, query), value)
+            }
+            Credential::Device(key) => {
+                let challenge = Challenge::with_query(method, path, query, (self.now)());
+                let value = HeaderValue::from_str(key.authorize(&challenge).expose());
+                (challenge.target().to_owned(), value)
+            }
+        };
+        let mut value = value.map_err(|_| ApiError::Unsendable { host: self.base.to_string() })?;
+        value.set_sensitive(true);
+        Ok((self.base.join(&target), Some(value)))
+    }
+
     /// A request to `path` (which begins with `/`).
     pub fn request(&self, method: Method, path: &str) -> Request<'_, 't> {
         Request {
@@ -98,6 +127,15 @@ impl<'t> Session<'t> {
             version: Version::HTTP_11,
         }
     }
+}
+
+/// Path and query of a request that is not signed.
+fn unsigned_target(path: &str, query: &[(&str, &str)]) -> String {
+    if query.is_empty() {
+        return path.to_owned();
+    }
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    format!("{path}?{query}")
 }
 
 /// A request that has not been sent.
@@ -207,32 +245,8 @@ impl Request<'_, '_> {
 
     /// The full URL and the header. A base path is sent but not signed (PROTOCOL: measured on the stock client).
     fn authenticate(&self) -> Result<(String, Option<HeaderValue>), ApiError> {
-        let session = self.session;
-        let (url, value) = match &session.credential {
-            Credential::None => return Ok((session.base.join(&self.target()), None)),
-            Credential::ApiKey(key) => {
-                let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
-                (session.base.join(&self.target()), value)
-            }
-            Credential::Device(key) => {
-                let query: Vec<_> = self.query.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                let challenge = Challenge::with_query(self.method.as_str(), &self.path, &query, (session.now)());
-                let header = key.authorize(&challenge);
-                (session.base.join(challenge.target()), HeaderValue::from_str(header.expose()))
-            }
-        };
-        let mut value = value.map_err(|_| ApiError::Unsendable { host: session.base.to_string() })?;
-        value.set_sensitive(true);
-        Ok((url, Some(value)))
-    }
-
-    /// Path and query of a request that is not signed.
-    fn target(&self) -> String {
-        if self.query.is_empty() {
-            return self.path.clone();
-        }
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
-        format!("{}?{query}", self.path)
+        let query: Vec<_> = self.query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.session.authorize(self.method.as_str(), &self.path, &query)
     }
 }
 

@@ -92,7 +92,8 @@ impl Context {
         Ok(Session::new(&app.transport, self.url().clone(), credential, allow, app.now)?)
     }
 
-    async fn credential(&self, app: &App) -> anyhow::Result<Credential> {
+    /// The chosen credential, fetched from where it rests.
+    pub async fn credential(&self, app: &App) -> anyhow::Result<Credential> {
         match (&self.source, &self.profile) {
             (CredentialSource::Environment, _) => {
                 Ok(app.env.api_key.clone().map_or(Credential::None, Credential::ApiKey))
