@@ -3,6 +3,9 @@
 //! What changes something takes an [`AccountHost`], a proof made just before, since a stock server disconnects itself on any
 //! `DELETE` here. Lists are read leniently, and within bounds, whatever the host sends.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -317,37 +320,5 @@ impl Session<'_> {
 
     fn nonsense(&self, reason: impl Into<String>) -> ApiError {
         ApiError::Protocol { host: self.base().to_string(), reason: reason.into() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_is_read_leniently() {
-        let read = |text: &str| serde_json::from_str::<KeyEntry>(text);
-        let bare = read(r#"{"id":"key_12345678","models":null,"new-member":{"a":1}}"#).unwrap();
-        assert_eq!((bare.id.as_str(), bare.expires_at, bare.models.len()), ("key_12345678", None, 0));
-        let times = read(r#"{"id":"x","expires_at":"2027-01-02T03:04:05+01:00","last_used_at":null}"#).unwrap();
-        assert_eq!(times.expires_at.unwrap().to_string(), "2027-01-02T02:04:05Z");
-        // What cannot be read is not taken for "never".
-        assert!(read(r#"{"id":"x","expires_at":"soon"}"#).is_err());
-        assert!(read(r#"{"name":"x"}"#).is_err());
-    }
-
-    #[test]
-    fn what_is_asked_for_is_written_as_the_gateway_reads_it() {
-        let new = NewKey {
-            id: "key_12345678".parse().unwrap(),
-            name: "ci".into(),
-            environment: None,
-            scopes: "inference,models:read".parse().unwrap(),
-            models: ["tiny".parse().unwrap()].into_iter().collect(),
-            expires_in: None,
-            replaceable: true,
-        };
-        let expected = r#"{"id":"key_12345678","name":"ci","scopes":["inference","models:read"],"models":["tiny:latest"],"expires_in":null,"replaceable":true}"#;
-        assert_eq!(serde_json::to_string(&new).unwrap(), expected);
     }
 }

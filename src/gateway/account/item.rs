@@ -9,6 +9,11 @@ pub fn time(at: i64) -> Value {
     jiff::Timestamp::from_second(at).map_or(Value::Null, |time| time.to_string().into())
 }
 
+/// The same for a sentence.
+pub fn text(at: i64) -> String {
+    jiff::Timestamp::from_second(at).map_or_else(|_| format!("second {at}"), |time| time.to_string())
+}
+
 fn optional(at: Option<i64>) -> Value {
     at.map_or(Value::Null, time)
 }
