@@ -3,7 +3,7 @@
 //! A key may ask for its own replacement as long as it is replaceable; for another one of the account it takes the scope `keys`
 //! and rights that cover those of the new key.
 
-use super::super::authn::Caller;
+use super::super::authn::{Caller, no_longer};
 use super::super::directory::Directory;
 use super::super::refusal::Refusal;
 use super::super::store::KeyRecord;
@@ -35,7 +35,8 @@ pub fn replacement(
     let old = directory.key_by_id(&replaced).filter(|key| key.user == caller.user().id);
     let old = old.ok_or_else(|| Refusal::new(404, format!("there is no key {replaced}")))?;
     if !old.is_live(draft.now) {
-        return Err(not_live(&replaced));
+        // Whoever asks for itself was accepted a moment ago.
+        return Err(if itself { no_longer() } else { not_live(&replaced) });
     }
     if wanted.asks_for_rights() {
         return Err(Refusal::new(400, "a replacement has the rights of the key that it replaces; leave them out"));
