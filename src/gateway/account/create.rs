@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::authn::Caller;
 use super::super::policy::read_small;
@@ -84,15 +84,21 @@ pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) ->
             return Err(Refusal::new(403, message));
         }
     }
-    let mut shown = item::key(&record);
     let detail = match &record.replaces {
         Some(old) => format!("{} replaces {old}", record.name),
         None => format!("{} ({})", record.name, record.rights.scopes),
     };
     let told = (action, record.id.to_string(), detail);
-    commit(gateway, Change::AddKey(Box::new(record)), caller, request.address, told).await?;
-    shown["key"] = key.expose().into();
-    Ok(json_response(StatusCode::CREATED, &shown))
+    commit(gateway, Change::AddKey(Box::new(record.clone())), caller, request.address, told).await?;
+    Ok(json_response(StatusCode::CREATED, &Made { shown: item::Key::of(&record), key: key.expose() }))
+}
+
+/// The answer. Never to be printed, since it holds the key.
+#[derive(Serialize)]
+struct Made<'a> {
+    #[serde(flatten)]
+    shown: item::Key<'a>,
+    key: &'a str,
 }
 
 /// What every new record begins with.

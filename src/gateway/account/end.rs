@@ -53,6 +53,5 @@ pub async fn end(
         commit(gateway, Change::ExpireKey(id.clone(), at), caller, address, told).await?;
     }
     let key = find().ok_or_else(unknown)?;
-    let own = own_key(caller).is_some_and(|own| own.id == key.id);
-    Ok(json_response(StatusCode::OK, &if own { item::own_key(&key) } else { item::key(&key) }))
+    Ok(json_response(StatusCode::OK, &item::Key::for_caller(&key, own_key(caller))))
 }

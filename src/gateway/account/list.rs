@@ -3,9 +3,11 @@
 //!
 //! A page costs what it shows, not what the account has: a client that reads ten thousand keys asks for many.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::super::authn::Caller;
 use super::super::directory::Place;
@@ -43,8 +45,9 @@ pub fn list(gateway: &Gateway, caller: &Caller, target: &Target<'_>) -> Result<R
         let directory = &gateway.directory;
         let mut others = directory.replacements_of(&own.id);
         others.extend(own.replaces.as_ref().and_then(|id| directory.key_by_id(id)));
-        let others = others.iter().filter(|key| wanted(key)).map(|key| item::key(key));
-        return Ok(page(std::iter::once(item::own_key(own)).chain(others).collect(), None));
+        let others = others.iter().filter(|key| wanted(key)).map(|key| Item::Key(item::Key::of(key)));
+        let own = Item::Key(item::Key::for_caller(own, Some(own)));
+        return Ok(page(std::iter::once(own).chain(others).collect(), None));
     }
 
     let user = caller.user().id;
@@ -55,32 +58,47 @@ pub fn list(gateway: &Gateway, caller: &Caller, target: &Target<'_>) -> Result<R
         // All devices stand before the keys.
         After::Key(place) => (None, Some(place)),
     };
-    let mut rows = first_device.map_or_else(Vec::new, |after| devices(gateway, user, after));
-    let room = limit.saturating_sub(rows.len());
+    let mut devices = first_device.map_or_else(Vec::new, |after| devices_after(gateway, user, after));
+    let room = limit.saturating_sub(devices.len());
     let (keys, more) = gateway.directory.keys_page(user, place.as_ref(), room, |key| wanted(key));
-    let more = more || rows.len() > limit;
-    rows.truncate(limit);
-    let own = own_key(caller).map(|own| &own.id);
-    rows.extend(keys.iter().map(|key| {
-        let shown = if own == Some(&key.id) { item::own_key(key) } else { item::key(key) };
-        (cursor('k', key.created_at, key.id.as_str()), shown)
-    }));
-    let next = rows.last().filter(|_| more).map(|(cursor, _)| cursor.clone());
-    Ok(page(rows.into_iter().map(|(_, shown)| shown).collect(), next))
+    let more = more || devices.len() > limit;
+    devices.truncate(limit);
+    let last = match (keys.last(), devices.last()) {
+        (Some(key), _) => Some(cursor('k', key.created_at, key.id.as_str())),
+        (None, last) => last.map(|(cursor, _)| cursor.clone()),
+    };
+    let own = own_key(caller);
+    let keys = keys.iter().map(|key| Item::Key(item::Key::for_caller(key, own)));
+    let items = devices.iter().map(|(_, device)| Item::Device(item::Connected::of(device))).chain(keys).collect();
+    Ok(page(items, last.filter(|_| more)))
 }
 
 /// The devices behind a cursor, each with its own.
-fn devices(gateway: &Gateway, user: uuid::Uuid, after: &str) -> Vec<(String, Value)> {
-    let devices = gateway.directory.devices_of(user);
-    let row = |device: &Device| (cursor('d', device.created_at, &device.key.encoded()), item::device(device));
-    let mut rows: Vec<_> =
-        devices.iter().map(|device| row(device)).filter(|(place, _)| place.as_str() > after).collect();
+fn devices_after(gateway: &Gateway, user: uuid::Uuid, after: &str) -> Vec<(String, Arc<Device>)> {
+    let devices = gateway.directory.devices_of(user).into_iter();
+    let rows = devices.map(|device| (cursor('d', device.created_at, &device.key.encoded()), device));
+    let mut rows: Vec<_> = rows.filter(|(cursor, _)| cursor.as_str() > after).collect();
     rows.sort_by(|(a, _), (b, _)| a.cmp(b));
     rows
 }
 
-fn page(items: Vec<Value>, next: Option<String>) -> Response<Body> {
-    json_response(StatusCode::OK, &json!({ "keys": items, "next": next }))
+/// What a list holds.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Item<'a> {
+    Device(item::Connected<'a>),
+    Key(item::Key<'a>),
+}
+
+/// A page as it is answered.
+#[derive(Serialize)]
+struct Page<'a> {
+    keys: Vec<Item<'a>>,
+    next: Option<String>,
+}
+
+fn page(keys: Vec<Item<'_>>, next: Option<String>) -> Response<Body> {
+    json_response(StatusCode::OK, &Page { keys, next })
 }
 
 /// Behind what a page begins.

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::authn::{By, Caller, no_longer};
 use super::directory::{Directory, DirectoryError};
@@ -69,8 +70,11 @@ fn me(caller: &Caller) -> Response<Body> {
 }
 
 /// A JSON answer that nobody keeps a copy of.
-pub fn json_response(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(value.to_string()));
+pub fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let Ok(body) = serde_json::to_vec(value) else {
+        return Refusal::new(500, "the answer cannot be written").into_response();
+    };
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
