@@ -2,20 +2,21 @@
 
 use super::*;
 
+/// Asks for a replacement of that id; without one the gateway chooses.
 fn replace(gateway: &Gateway, who: &Value, what: &Value, id: &str) -> Answer {
-    let (target, mut body) = (format!("{KEYS}?id={id}"), json!({ "replaces": what["id"] }));
-    body["id"] = json!(id);
-    ask(
-        gateway,
-        who,
-        "POST",
-        if id.is_empty() { KEYS } else { &target },
-        &if id.is_empty() { json!({ "replaces": what["id"] }) } else { body },
-    )
+    if id.is_empty() {
+        return ask(gateway, who, "POST", KEYS, &json!({ "replaces": what["id"] }));
+    }
+    ask(gateway, who, "POST", &format!("{KEYS}?id={id}"), &json!({ "id": id, "replaces": what["id"] }))
 }
 
 fn end(gateway: &Gateway, key: &Value) -> Answer {
     ask(gateway, key, "PATCH", &format!("{}?expires_in=3600", path(key)), &Value::Null)
+}
+
+/// One that outlives whatever it replaces, as it must.
+fn manager(device: &Sandbox) -> Value {
+    create(device, &["manager", "--scope", "keys,inference,models:read", "--expires", "never"])
 }
 
 fn all(device: &Sandbox) -> usize {
@@ -78,7 +79,7 @@ fn whoever_manages_keys_replaces_those_that_are_within_its_own_rights() {
 fn what_cannot_be_replaced_is_told_apart() {
     let (gateway, device) = given();
     gateway.add_user("bob", "member");
-    let manager = create(&device, &["manager", "--scope", "keys,inference,models:read"]);
+    let manager = manager(&device);
     let bobs = create(&gateway.device_of("bob"), &["b"]);
     let (gone, over) = (create(&device, &["gone"]), create(&device, &["over", "--expires", "1s"]));
     keys(&device, &["revoke", "gone", "--yes"]).expect_code(0);
@@ -104,7 +105,7 @@ fn what_cannot_be_replaced_is_told_apart() {
 #[test]
 fn the_same_id_is_one_key_however_often_it_is_asked_for() {
     let (gateway, device) = given();
-    let manager = create(&device, &["manager", "--scope", "keys,inference,models:read"]);
+    let manager = manager(&device);
     let old = create(&device, &["old"]);
     let new_key = json!({ "id": "key_onceonly1", "name": "n", "scopes": ["inference"] });
     let asks: [Box<dyn Fn() -> Answer + Sync>; 2] = [
@@ -131,7 +132,7 @@ fn the_same_id_is_one_key_however_often_it_is_asked_for() {
 #[test]
 fn of_many_replacements_asked_for_at_once_there_is_one() {
     let (gateway, device) = given();
-    let manager = create(&device, &["manager", "--scope", "keys,inference,models:read"]);
+    let manager = manager(&device);
     let old = create(&device, &["old"]);
     let answers: Vec<Answer> = std::thread::scope(|scope| {
         let (gateway, manager, old) = (&gateway, &manager, &old);
@@ -163,7 +164,7 @@ fn a_key_that_gave_its_place_up_does_not_take_it_back() {
     }
     // A manager replaced one that may not be replaced by itself.
     let fixed = create(&device, &["fixed", "--no-replace"]);
-    let manager = create(&device, &["manager", "--scope", "keys,inference,models:read"]);
+    let manager = manager(&device);
     let new = replace(&gateway, &manager, &fixed, "").json();
     assert_eq!(ask(&gateway, &fixed, "DELETE", &path(&new), &Value::Null).status, 403);
     assert_eq!(ask(&gateway, &manager, "DELETE", &path(&new), &Value::Null).status, 200);
