@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::address::HostError;
-use crate::api::{ApiError, Unreachable};
+use crate::api::{ApiError, Conflict, Unreachable};
 use crate::disk::DiskError;
 use crate::env::NotUtf8;
 #[cfg(feature = "gateway")]
@@ -225,6 +225,11 @@ fn of_api(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::InStream { message, host } if message.to_ascii_lowercase().contains("unauthorized") => {
             (Exit::SignIn, Some(sign_in_hint(host, false, None)))
         }
+        ApiError::Conflict { conflict: Conflict::Replaced(id), host, .. } => (
+            Exit::Failed,
+            Some(format!("go on with {id}, or revoke it first: ollama-auth keys revoke {id} --yes --host {host}")),
+        ),
+        ApiError::Conflict { .. } => (Exit::Failed, Some("see what there is: ollama-auth keys list".into())),
         ApiError::Status { .. } | ApiError::InStream { .. } => {
             (Exit::Failed, Some("that is the host's own trouble: see its log, or try again".into()))
         }

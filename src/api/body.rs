@@ -105,6 +105,10 @@ pub(super) struct ErrorBody {
     pub signin_url: Option<String>,
     /// It is a JSON object that holds an `error`.
     pub recognised: bool,
+    /// The member `code` beside the error: what happened, for programs.
+    pub code: Option<String>,
+    /// The member `by`: the id of whatever stands in the way.
+    pub by: Option<String>,
 }
 
 /// The longest error text that is quoted, in characters.
@@ -121,7 +125,10 @@ pub(super) fn error_body(body: &[u8], status: StatusCode) -> ErrorBody {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         });
+        let text = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
         return ErrorBody {
+            code: text("code"),
+            by: text("by"),
             message: error.map(error_text).unwrap_or_else(|| reason(status)),
             signin_url: signin_url.filter(|url| !url.is_empty()),
             recognised: error.is_some(),
@@ -131,7 +138,7 @@ pub(super) fn error_body(body: &[u8], status: StatusCode) -> ErrorBody {
     let text = text.trim();
     let quotable = !text.is_empty() && text.len() <= 200 && !text.starts_with('<');
     let message = if quotable { text.to_owned() } else { reason(status) };
-    ErrorBody { message, signin_url: None, recognised: false }
+    ErrorBody { message, signin_url: None, recognised: false, code: None, by: None }
 }
 
 /// The words of an `error` member.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::keyspec::KeyId;
+
 /// Why no answer came at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreachable {
@@ -15,6 +17,31 @@ pub enum Unreachable {
     Tls,
     /// The connection ended before an answer came.
     Closed,
+}
+
+/// What stands in the way of a change (409), as far as the host says so in a word that we know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conflict {
+    /// The id was given to a key before: perhaps by this very request, whose first answer was lost.
+    IdTaken,
+    /// The key has a replacement that is accepted: this one.
+    Replaced(KeyId),
+    /// The key that was to be replaced is accepted no longer.
+    NotLive,
+    /// Something else, or a host that does not say.
+    Other,
+}
+
+impl Conflict {
+    /// From the members `code` and `by` of an error.
+    pub(super) fn read(code: Option<&str>, by: Option<&str>) -> Self {
+        match (code, by.map(str::parse)) {
+            (Some("id_taken"), _) => Self::IdTaken,
+            (Some("replaced"), Some(Ok(id))) => Self::Replaced(id),
+            (Some("not_live"), _) => Self::NotLive,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// An error of the HTTP client. Each names the host.
@@ -99,6 +126,16 @@ pub enum ApiError {
         message: String,
         /// What its `Retry-After` header asked for.
         retry_after: Option<Duration>,
+    },
+    /// 409: something that is there already stands in the way. Nothing was changed.
+    #[error("{host} answered 409: {message}")]
+    Conflict {
+        /// The host.
+        host: String,
+        /// The host's own words.
+        message: String,
+        /// What it is.
+        conflict: Conflict,
     },
     /// Any other status that is no success.
     #[error("{host} answered {status}: {message}")]
@@ -216,4 +253,22 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
 pub(super) fn seconds(duration: Duration) -> String {
     let value = duration.as_secs_f64();
     if value == 1.0 { "1 second".to_owned() } else { format!("{value} seconds") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_is_what_the_host_plainly_says() {
+        let id: KeyId = "key_12345678".parse().unwrap();
+        assert_eq!(Conflict::read(Some("replaced"), Some("key_12345678")), Conflict::Replaced(id));
+        assert_eq!(Conflict::read(Some("id_taken"), None), Conflict::IdTaken);
+        assert_eq!(Conflict::read(Some("not_live"), None), Conflict::NotLive);
+        for (code, by) in
+            [(None, None), (Some("replaced"), None), (Some("replaced"), Some("\u{1b}[2J")), (Some("x"), None)]
+        {
+            assert_eq!(Conflict::read(code, by), Conflict::Other, "{code:?} {by:?}");
+        }
+    }
 }

@@ -3,6 +3,9 @@
 //! What changes something takes an [`AccountHost`], a proof made just before, since a stock server disconnects itself on any
 //! `DELETE` here. Lists are read leniently, and within bounds, whatever the host sends.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +17,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::account::AccountHost;
-use super::body::{Bounds, whole};
+use super::body::{Bounds, json, whole};
 use super::error::{ApiError, Unreachable, seconds};
 use super::session::Session;
 use crate::keyspec::{ApiKey, KeyId, Models, Scopes};
@@ -54,6 +57,15 @@ pub struct NewKey {
 
 fn as_text<S: serde::Serializer>(id: &KeyId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(id.as_str())
+}
+
+/// A replacement that is to be made: with the rights, the name and the lifetime of the key that it replaces.
+#[derive(Debug, Serialize)]
+struct Replacement<'a> {
+    #[serde(serialize_with = "as_text")]
+    id: &'a KeyId,
+    #[serde(serialize_with = "as_text")]
+    replaces: &'a KeyId,
 }
 
 /// An API key as its host describes it, without the key. Everything in it is the host's word.
@@ -205,10 +217,34 @@ impl Session<'_> {
     /// # Errors
     /// No answer, a refusal, and an answer without the key that was asked for.
     pub async fn create_key(&self, _proof: AccountHost, new: &NewKey) -> Result<CreatedKey, ApiError> {
+        self.make(&new.id, new).await
+    }
+
+    /// `POST /api/user/keys` with `replaces`: a key of the id `new_id` in place of `replaces`, which stays valid beside it. Sent once.
+    /// After an error of which [`ApiError::leaves_doubt`] is true the key may exist.
+    ///
+    /// # Errors
+    /// As for [`create_key`](Self::create_key). [`ApiError::Conflict`] says that the id is taken (by a request whose answer was lost,
+    /// perhaps), that there is a replacement already, and which, or that the key to be replaced is accepted no longer.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the rotation of keys is to use it"))]
+    pub async fn replace_key(
+        &self,
+        _proof: AccountHost,
+        new_id: &KeyId,
+        replaces: &KeyId,
+    ) -> Result<CreatedKey, ApiError> {
+        let made = self.make(new_id, &Replacement { id: new_id, replaces }).await?;
+        if made.entry.replaces.as_deref() != Some(replaces.as_str()) {
+            return Err(self.nonsense(format!("it holds a key that does not replace {replaces}")));
+        }
+        Ok(made)
+    }
+
+    async fn make(&self, id: &KeyId, what: &impl Serialize) -> Result<CreatedKey, ApiError> {
         // A signature covers no body, and a gateway takes it once: with the id in the query it is good for this key alone, and two keys
         // can be made within one second.
-        let request = self.request(Method::POST, PATH).query("id", new.id.as_str());
-        let response = request.json(new)?.send().await?;
+        let request = self.request(Method::POST, PATH).query("id", id.as_str());
+        let response = request.json(what)?.send().await?;
         let body = Zeroizing::new(whole(response, &self.base().to_string(), Bounds::KEYS).await?);
         // What the parser says may quote what it read, and that holds the key.
         let unreadable = |_| self.nonsense("it is no description of a key");
@@ -217,10 +253,10 @@ impl Session<'_> {
         if secret.key.is_empty() {
             return Err(self.nonsense("it holds no key"));
         }
-        if entry.id != new.id.as_str() {
+        if entry.id != id.as_str() {
             let other =
                 entry.id.parse::<KeyId>().map_or_else(|_| "of no id".to_owned(), |id| format!("of the id {id}"));
-            return Err(self.nonsense(format!("it holds a key {other}, where {} was asked for", new.id)));
+            return Err(self.nonsense(format!("it holds a key {other}, where {id} was asked for")));
         }
         let key = ApiKey::parse(&secret.key)
             .map_err(|error| self.nonsense(format!("what it calls the key is none: {error}")))?;
@@ -239,49 +275,50 @@ impl Session<'_> {
                 Ok(Revocation::Done)
             }
             Ok(response) => Err(self.nonsense(format!("a status of {}", response.status().as_u16()))),
-            // At ollama.com, which is not known to have this, it may say that there is no such path.
-            Err(ApiError::NotFound { recognised, from_gateway, .. })
-                if from_gateway || (recognised && !self.base().is_ollama_com()) =>
-            {
-                Ok(Revocation::Unknown)
-            }
+            Err(error) if self.knows_no_such_key(&error) => Ok(Revocation::Unknown),
             Err(error) => Err(error),
         }
     }
 
+    /// `PATCH /api/user/keys/<encoded id>`: lets a key end `seconds` (1 to ten years) from now, or when it would have ended if that is
+    /// sooner; from then on it cannot ask for a replacement. Gives the key as it is then, or `None` when the host says that it knows no
+    /// such key. Sent once; asking again never makes the end later.
+    ///
+    /// # Errors
+    /// No answer, a refusal, and whatever does not say plainly when that key ends: it may live on, after a 404 or 405 of a host that is
+    /// not known to offer this too.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the rotation of keys is to use it"))]
+    pub async fn expire_key(
+        &self,
+        _proof: AccountHost,
+        id: &KeyId,
+        seconds: u64,
+    ) -> Result<Option<KeyEntry>, ApiError> {
+        let path = format!("{PATH}/{}", id.encoded());
+        // In the query, which a signature covers, and not in a body, which none does.
+        let response = match self.request(Method::PATCH, &path).query("expires_in", seconds.to_string()).send().await {
+            Ok(response) => response,
+            Err(error) if self.knows_no_such_key(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let entry: KeyEntry = json(response, &self.base().to_string(), Bounds::KEYS).await?;
+        if entry.id != id.as_str() {
+            return Err(self.nonsense(format!("it describes another key than {id}")));
+        }
+        if entry.expires_at.is_none() && entry.revoked_at.is_none() {
+            return Err(self.nonsense(format!("the key {id} has no end in it")));
+        }
+        Ok(Some(entry))
+    }
+
+    /// Whether that is a host's plain word that it has no key of this id. At ollama.com, which is not known to have this, it may
+    /// say that there is no such path.
+    fn knows_no_such_key(&self, error: &ApiError) -> bool {
+        matches!(error, ApiError::NotFound { recognised, from_gateway, .. }
+            if *from_gateway || (*recognised && !self.base().is_ollama_com()))
+    }
+
     fn nonsense(&self, reason: impl Into<String>) -> ApiError {
         ApiError::Protocol { host: self.base().to_string(), reason: reason.into() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_is_read_leniently() {
-        let read = |text: &str| serde_json::from_str::<KeyEntry>(text);
-        let bare = read(r#"{"id":"key_12345678","models":null,"new-member":{"a":1}}"#).unwrap();
-        assert_eq!((bare.id.as_str(), bare.expires_at, bare.models.len()), ("key_12345678", None, 0));
-        let times = read(r#"{"id":"x","expires_at":"2027-01-02T03:04:05+01:00","last_used_at":null}"#).unwrap();
-        assert_eq!(times.expires_at.unwrap().to_string(), "2027-01-02T02:04:05Z");
-        // What cannot be read is not taken for "never".
-        assert!(read(r#"{"id":"x","expires_at":"soon"}"#).is_err());
-        assert!(read(r#"{"name":"x"}"#).is_err());
-    }
-
-    #[test]
-    fn what_is_asked_for_is_written_as_the_gateway_reads_it() {
-        let new = NewKey {
-            id: "key_12345678".parse().unwrap(),
-            name: "ci".into(),
-            environment: None,
-            scopes: "inference,models:read".parse().unwrap(),
-            models: ["tiny".parse().unwrap()].into_iter().collect(),
-            expires_in: None,
-            replaceable: true,
-        };
-        let expected = r#"{"id":"key_12345678","name":"ci","scopes":["inference","models:read"],"models":["tiny:latest"],"expires_in":null,"replaceable":true}"#;
-        assert_eq!(serde_json::to_string(&new).unwrap(), expected);
     }
 }

@@ -18,7 +18,7 @@ mod transport;
 
 pub use account::{AccountHost, Disconnect, HostKind, KeyCheck, Me, Standing};
 pub use credential::{Credential, looks_like_ollama_com_key};
-pub use error::{ApiError, Unreachable};
+pub use error::{ApiError, Conflict, Unreachable};
 pub use events::{Chunk, ProgressChunk};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
 #[cfg(feature = "gateway")]

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::body::{ErrorBody, error_body, read_limited};
 use super::credential::Credential;
 use super::dates::{clock_offset, notable, retry_after};
-use super::error::{ApiError, Unreachable, seconds};
+use super::error::{ApiError, Conflict, Unreachable, seconds};
 use super::transport::Transport;
 use crate::address::{BaseUrl, Scheme};
 use crate::identity::Challenge;
@@ -224,7 +224,7 @@ impl Request<'_, '_> {
         }
         if let Some(body) = &self.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
-        } else if self.method == Method::POST {
+        } else if matches!(self.method, Method::POST | Method::PATCH) {
             // Without a body there would be no Content-Length, which some proxies ask for.
             request = request.body(Vec::new());
         }
@@ -272,7 +272,7 @@ impl Session<'_> {
         let had_credential = self.has_credential();
         let from_gateway = header(GATEWAY_HEADER).is_some();
         let (body, complete) = read_limited(response).await;
-        let ErrorBody { message, signin_url, recognised } = error_body(&body, status);
+        let ErrorBody { message, signin_url, recognised, code, by } = error_body(&body, status);
         let recognised = recognised && complete;
         Err(match status {
             StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
@@ -289,6 +289,12 @@ impl Session<'_> {
             StatusCode::NOT_FOUND => ApiError::NotFound { host, message, recognised, from_gateway },
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 ApiError::TryLater { host, status: status.as_u16(), message, retry_after }
+            }
+            // A body that was cut is not taken at its word.
+            StatusCode::CONFLICT => {
+                let word = |text: Option<String>| text.filter(|_| recognised);
+                let conflict = Conflict::read(word(code).as_deref(), word(by).as_deref());
+                ApiError::Conflict { host, message, conflict }
             }
             _ => ApiError::Status { host, status: status.as_u16(), message },
         })

@@ -3,6 +3,7 @@
 //! A change is in the store before it counts, and counts before it is answered. Changes are made one after the other, by a task
 //! that no caller's leaving can stop half-way.
 
+mod memory;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use super::password::PasswordHash;
 use super::store::{Change, Device, Event, KeyRecord, RecordedEvent, Snapshot, Store, StoreError, Use, User};
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
+use memory::Memory;
+pub use memory::Place;
 
 /// A credential that is on record, with its account.
 #[derive(Clone, Debug)]
@@ -43,6 +46,9 @@ pub enum DirectoryError {
     /// The key that is to be replaced has a replacement that is accepted; holds its id.
     #[error("the key has a replacement already: {0}")]
     Replaced(KeyId),
+    /// The key that is to be replaced was revoked, or has expired.
+    #[error("the key {0} is not accepted any more, so it cannot be replaced")]
+    NotLive(KeyId),
     /// The gateway is ending.
     #[error("the gateway is shutting down")]
     Ending,
@@ -55,6 +61,7 @@ impl DirectoryError {
             Self::Store(error) => error.hint(),
             Self::LastAdmin(_) => Some("make somebody else an administrator first".to_owned()),
             Self::Replaced(_) => Some("revoke that one first, or go on with it".to_owned()),
+            Self::NotLive(_) => Some("make a new key instead".to_owned()),
             Self::Unknown(_) | Self::Ending => None,
         }
     }
@@ -69,14 +76,6 @@ struct Inner {
     writing: tokio::sync::Mutex<()>,
     uses: Mutex<HashMap<Use, i64>>,
     runtime: Handle,
-}
-
-#[derive(Default)]
-struct Memory {
-    users: HashMap<Uuid, Arc<User>>,
-    devices: HashMap<PublicKey, Arc<Device>>,
-    keys: HashMap<KeyId, Arc<KeyRecord>>,
-    by_hash: HashMap<KeyHash, KeyId>,
 }
 
 impl Directory {
@@ -152,9 +151,37 @@ impl Directory {
 
     /// An account's API keys, revoked ones among them, the newest first.
     pub fn keys_of(&self, user: Uuid) -> Vec<Arc<KeyRecord>> {
-        let mut keys: Vec<_> = self.read().keys.values().filter(|key| key.user == user).cloned().collect();
-        keys.sort_by(|a, b| (b.created_at, &a.id).cmp(&(a.created_at, &b.id)));
-        keys
+        self.read().keys_after(user, None).cloned().collect()
+    }
+
+    /// Up to `limit` of an account's API keys that are `wanted`, the newest first, from behind a place on; and whether there are
+    /// more. No more keys are looked at than these, those passed over between them, and one.
+    pub fn keys_page(
+        &self,
+        user: Uuid,
+        after: Option<&Place>,
+        limit: usize,
+        wanted: impl FnMut(&&Arc<KeyRecord>) -> bool,
+    ) -> (Vec<Arc<KeyRecord>>, bool) {
+        let memory = self.read();
+        let mut keys = memory.keys_after(user, after).filter(wanted);
+        let page = keys.by_ref().take(limit).cloned().collect();
+        (page, keys.next().is_some())
+    }
+
+    /// How many API keys of an account are on record, whatever has become of them.
+    pub fn count_keys(&self, user: Uuid) -> usize {
+        self.read().count_keys(user)
+    }
+
+    /// How many of them are accepted at `now`. Looks at each.
+    pub fn count_live_keys(&self, user: Uuid, now: i64) -> usize {
+        self.read().keys_after(user, None).filter(|key| key.is_live(now)).count()
+    }
+
+    /// The keys that were made to replace that one, whatever has become of them, in the order in which they were made.
+    pub fn replacements_of(&self, id: &KeyId) -> Vec<Arc<KeyRecord>> {
+        self.read().replacements_of(id).cloned().collect()
     }
 
     /// An account's password hash.
@@ -247,7 +274,7 @@ impl Directory {
 }
 
 impl Inner {
-    /// A panic elsewhere cannot leave a change half made: each is one insertion.
+    /// A panic elsewhere cannot leave a change half made: each is a few insertions, which do not panic.
     fn read(&self) -> RwLockReadGuard<'_, Memory> {
         self.memory.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -274,99 +301,4 @@ impl Inner {
 
 fn ending() -> StoreError {
     StoreError::Read { place: "of the gateway".to_owned(), reason: "the gateway is shutting down".to_owned() }
-}
-
-impl Memory {
-    fn put_key(&mut self, key: KeyRecord) {
-        self.by_hash.insert(key.hash, key.id.clone());
-        self.keys.insert(key.id.clone(), Arc::new(key));
-    }
-
-    /// Whether a change makes sense. The store has constraints of its own; here they have words.
-    fn check(&self, change: &Change) -> Result<(), DirectoryError> {
-        let taken = |what: String| Err(DirectoryError::Store(StoreError::Taken(what)));
-        let user = |id: &Uuid| self.users.get(id).ok_or_else(|| DirectoryError::Unknown("such user".to_owned()));
-        match change {
-            Change::AddUser(new, _) if self.users.contains_key(&new.id) => taken(format!("the id {}", new.id)),
-            Change::AddUser(new, _) if self.users.values().any(|user| user.name == new.name) => {
-                taken(format!("the name {}", new.name))
-            }
-            Change::SetRole(id, role) if *role != super::store::Role::Admin => self.keeps_an_admin(user(id)?),
-            Change::SetDisabled(id, true) => self.keeps_an_admin(user(id)?),
-            Change::SetPassword(id, _) | Change::SetRole(id, _) | Change::SetDisabled(id, _) => user(id).map(|_| ()),
-            Change::AddDevice(device) => user(&device.user).map(|_| ()),
-            Change::RemoveDevice(key) if !self.devices.contains_key(key) => {
-                Err(DirectoryError::Unknown(format!("device {}", key.fingerprint())))
-            }
-            Change::AddKey(key) if self.keys.contains_key(&key.id) => taken(format!("the id {}", key.id)),
-            Change::AddKey(key) if self.by_hash.contains_key(&key.hash) => taken("that key".to_owned()),
-            // Else whoever got hold of a key could make any number of others, which outlive it.
-            Change::AddKey(key) if let Some(other) = self.replacement_of(key) => Err(DirectoryError::Replaced(other)),
-            Change::AddKey(key) => match &key.replaces {
-                // It may have been revoked while its replacement was being made.
-                Some(old) if self.keys.get(old).is_none_or(|old| old.revoked_at.is_some()) => {
-                    Err(DirectoryError::Unknown(format!("key {old}")))
-                }
-                _ => user(&key.user).map(|_| ()),
-            },
-            Change::RevokeKey(id, _) if !self.keys.contains_key(id) => {
-                Err(DirectoryError::Unknown(format!("key {id}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The key besides `key` that replaces the same one and is accepted.
-    fn replacement_of(&self, key: &KeyRecord) -> Option<KeyId> {
-        let old = key.replaces.as_ref()?;
-        let live = |other: &&Arc<KeyRecord>| other.replaces.as_ref() == Some(old) && other.is_live(key.created_at);
-        self.keys.values().find(live).map(|other| other.id.clone())
-    }
-
-    fn keeps_an_admin(&self, loses: &User) -> Result<(), DirectoryError> {
-        let rules = |user: &User| user.role == super::store::Role::Admin && !user.disabled;
-        let others = self.users.values().any(|user| user.id != loses.id && rules(user));
-        if !rules(loses) || others { Ok(()) } else { Err(DirectoryError::LastAdmin(loses.name.clone())) }
-    }
-
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::AddUser(user, _) => {
-                self.users.insert(user.id, Arc::new(user));
-            }
-            Change::SetRole(id, role) => self.change_user(id, |user| user.role = role),
-            Change::SetDisabled(id, disabled) => self.change_user(id, |user| user.disabled = disabled),
-            Change::AddDevice(device) => {
-                self.devices.insert(device.key.clone(), Arc::new(device));
-            }
-            Change::RemoveDevice(key) => {
-                self.devices.remove(&key);
-            }
-            Change::AddKey(key) => self.put_key(*key),
-            Change::RevokeKey(id, at) => {
-                if let Some(key) = self.keys.get_mut(&id) {
-                    Arc::make_mut(key).revoked_at.get_or_insert(at);
-                }
-            }
-            Change::SetPassword(..) | Change::Note => {}
-        }
-    }
-
-    fn change_user(&mut self, id: Uuid, change: impl FnOnce(&mut User)) {
-        if let Some(user) = self.users.get_mut(&id) {
-            change(Arc::make_mut(user));
-        }
-    }
-
-    fn touch(&mut self, uses: &[(Use, i64)]) {
-        for (credential, at) in uses {
-            let last = match credential {
-                Use::Device(key) => self.devices.get_mut(key).map(|device| &mut Arc::make_mut(device).last_used_at),
-                Use::Key(id) => self.keys.get_mut(id).map(|key| &mut Arc::make_mut(key).last_used_at),
-            };
-            if let Some(last) = last {
-                *last = (*last).max(Some(*at));
-            }
-        }
-    }
 }

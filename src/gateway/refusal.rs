@@ -34,6 +34,7 @@ pub struct Refusal {
     message: String,
     dialect: Dialect,
     signin_url: Option<String>,
+    members: Vec<(&'static str, String)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -41,7 +42,8 @@ impl Refusal {
     /// `status` is one of HTTP's error codes.
     pub fn new(status: u16, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, message: message.into(), dialect: Dialect::default(), signin_url: None, headers: Vec::new() }
+        let (message, dialect) = (message.into(), Dialect::default());
+        Self { status, message, dialect, signin_url: None, members: Vec::new(), headers: Vec::new() }
     }
 
     /// 401: a credential is missing or not accepted.
@@ -58,6 +60,12 @@ impl Refusal {
     /// With the link where the key that knocked can be approved.
     pub fn with_signin_url(mut self, url: String) -> Self {
         self.signin_url = Some(url);
+        self
+    }
+
+    /// With one more member beside the error, for programs: `code` says what stands in the way, `by` what that is.
+    pub fn member(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.members.push((name, value.into()));
         self
     }
 
@@ -107,6 +115,9 @@ impl Refusal {
                 "message": self.message,
             } }),
         };
+        for (name, value) in &self.members {
+            body[*name] = value.as_str().into();
+        }
         if let Some(url) = &self.signin_url {
             body["signin_url"] = url.as_str().into();
         }

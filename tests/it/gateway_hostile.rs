@@ -25,10 +25,10 @@ fn in_front_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Server, Ga
 }
 
 /// A request whose credential was looked at, and whose body is still to come.
-struct Begun(TcpStream);
+pub struct Begun(TcpStream);
 
 impl Begun {
-    fn new(gateway: &Gateway, target: &str, key: &str, body: &str) -> Self {
+    pub fn new(gateway: &Gateway, target: &str, key: &str, body: &str) -> Self {
         let mut stream = TcpStream::connect(gateway.address()).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         let (host, length, header) = (gateway.address(), body.len(), bearer(key));
@@ -43,7 +43,7 @@ impl Begun {
         Self(stream)
     }
 
-    fn finish(mut self, body: &str) -> Answer {
+    pub fn finish(mut self, body: &str) -> Answer {
         self.0.write_all(body.as_bytes()).unwrap();
         let mut answer = Vec::new();
         self.0.read_to_end(&mut answer).unwrap();

@@ -1,5 +1,8 @@
 //! `keys` and `device` against the real gateway: what is asked for and answered fits on both sides, and nobody gets more than they have.
 
+mod ending;
+mod replacing;
+
 use std::time::Instant;
 
 use base64::Engine as _;

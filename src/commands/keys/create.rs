@@ -113,7 +113,7 @@ async fn refused(session: &Session<'_>, id: &KeyId, error: ApiError) -> anyhow::
         ApiError::Status { status: 400 | 413 | 422, message, .. } => {
             Problem::new(Exit::Usage, format!("{host} makes no such key: {message}"))
         }
-        ApiError::Status { status: 409, message, .. } => {
+        ApiError::Conflict { message, .. } => {
             let message = format!("{host} has a key of the id {id} already, so it made none: {message}");
             Problem::new(Exit::Failed, message).hint("run the command again: each run chooses another id")
         }

@@ -1,14 +1,15 @@
-//! `POST /api/user/keys`: a new API key, or a replacement of the one that asks.
+//! `POST /api/user/keys`: a new API key, or a replacement of one that there is.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::authn::Caller;
 use super::super::policy::read_small;
 use super::super::refusal::Refusal;
 use super::super::state::Gateway;
 use super::super::store::{Change, KeyRecord};
+use super::replace::replacement;
 use super::{Request, commit, item, json_response, manages, own_key};
 use crate::keyspec::{ApiKey, KeyId, Lifetime, Models, Rights, Scope, Scopes};
 
@@ -22,10 +23,10 @@ const MOST_RECORDS: usize = 100_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+pub(super) struct Wanted {
     /// Chosen by the creator, who can then have it on record beforehand.
     id: Option<String>,
-    name: Option<String>,
+    pub(super) name: Option<String>,
     environment: Option<String>,
     scopes: Option<Scopes>,
     models: Option<Models>,
@@ -33,8 +34,16 @@ struct Wanted {
     #[serde(default, deserialize_with = "given")]
     expires_in: Option<Option<u64>>,
     replaceable: Option<bool>,
-    /// The id of the key that asks: the new one gets the same rights and a life of the same length.
+    /// The id of a key: the new one gets the same rights and a life of the same length.
     replaces: Option<String>,
+}
+
+impl Wanted {
+    /// Whether it says more than an id and a name.
+    pub(super) fn asks_for_rights(&self) -> bool {
+        let rights = self.scopes.is_some() || self.models.is_some() || self.expires_in.is_some();
+        rights || self.replaceable.is_some() || self.environment.is_some()
+    }
 }
 
 /// Tells null from nothing.
@@ -45,7 +54,7 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Opt
 /// Makes the key and shows it, this once.
 ///
 /// # Errors
-/// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken.
+/// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken and for a second replacement.
 pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) -> Result<Response<Body>, Refusal> {
     let wanted = read(request.body, request.headers).await?;
     // Where it stands in the query as well, it was signed there.
@@ -62,34 +71,44 @@ pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) ->
     let now = gateway.clock.now();
     let draft = Draft { id, now, user: caller.user().id, hash: key.hash(), hint: key.hint().to_owned() };
     let (record, action) = match &wanted.replaces {
-        Some(replaced) => (replacement(caller, replaced, &wanted, draft)?, "key.replaced"),
+        Some(replaced) => (replacement(&gateway.directory, caller, replaced, &wanted, draft)?, "key.replaced"),
         None => (new(caller, &wanted, draft)?, "key.created"),
     };
-    let all = gateway.directory.keys_of(record.user);
-    let live = all.iter().filter(|key| key.is_live(now)).count();
-    if live >= MOST_KEYS || all.len() >= MOST_RECORDS {
-        let message =
-            format!("this account has {live} keys, and {} on record: that is as many as it may have", all.len());
-        return Err(Refusal::new(403, message));
+    let count = gateway.directory.count_keys(record.user);
+    // Below that many there is no need to look at each.
+    if count >= MOST_KEYS {
+        let live = gateway.directory.count_live_keys(record.user, now);
+        if live >= MOST_KEYS || count >= MOST_RECORDS {
+            let message =
+                format!("this account has {live} keys, and {count} on record: that is as many as it may have");
+            return Err(Refusal::new(403, message));
+        }
     }
-    let mut shown = item::key(&record);
     let detail = match &record.replaces {
         Some(old) => format!("{} replaces {old}", record.name),
         None => format!("{} ({})", record.name, record.rights.scopes),
     };
     let told = (action, record.id.to_string(), detail);
-    commit(gateway, Change::AddKey(Box::new(record)), caller, request.address, told).await?;
-    shown["key"] = key.expose().into();
-    Ok(json_response(StatusCode::CREATED, &shown))
+    commit(gateway, Change::AddKey(Box::new(record.clone())), caller, request.address, told).await?;
+    Ok(json_response(StatusCode::CREATED, &Made { shown: item::Key::of(&record), key: key.expose() }))
+}
+
+/// The answer. Never to be printed, since it holds the key.
+#[derive(Serialize)]
+struct Made<'a> {
+    #[serde(flatten)]
+    shown: item::Key<'a>,
+    key: &'a str,
 }
 
 /// What every new record begins with.
-struct Draft {
-    id: KeyId,
-    now: i64,
+pub(super) struct Draft {
+    pub(super) id: KeyId,
+    /// Unix seconds.
+    pub(super) now: i64,
     user: uuid::Uuid,
-    hash: crate::keyspec::KeyHash,
-    hint: String,
+    pub(super) hash: crate::keyspec::KeyHash,
+    pub(super) hint: String,
 }
 
 fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Refusal> {
@@ -149,35 +168,6 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Refu
     })
 }
 
-fn replacement(caller: &Caller, replaced: &str, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Refusal> {
-    let own = own_key(caller).filter(|key| key.id.as_str() == replaced);
-    let own = own.ok_or_else(|| Refusal::new(403, "only a key itself may ask for its replacement"))?;
-    if !own.replaceable {
-        return Err(Refusal::new(403, "this key may not be replaced by itself: its owner has switched that off"));
-    }
-    let changes = wanted.scopes.is_some() || wanted.models.is_some() || wanted.expires_in.is_some();
-    if changes || wanted.replaceable.is_some() || wanted.environment.is_some() {
-        return Err(Refusal::new(400, "a replacement has the rights of the key that it replaces; leave them out"));
-    }
-    let lifetime = own.rights.expires_at.map(|end| end.saturating_sub(own.created_at));
-    let name = match &wanted.name {
-        Some(name) => self::name("name", name)?,
-        None => own.name.clone(),
-    };
-    Ok(KeyRecord {
-        id: draft.id,
-        name,
-        rights: Rights { expires_at: lifetime.map(|span| draft.now.saturating_add(span)), ..own.rights.clone() },
-        hash: draft.hash,
-        hint: draft.hint,
-        replaces: Some(own.id.clone()),
-        created_at: draft.now,
-        last_used_at: None,
-        revoked_at: None,
-        ..own.clone()
-    })
-}
-
 async fn read(body: Body, headers: &HeaderMap) -> Result<Wanted, Refusal> {
     let bytes = read_small(body, headers).await?;
     serde_json::from_slice(&bytes)
@@ -185,7 +175,7 @@ async fn read(body: Body, headers: &HeaderMap) -> Result<Wanted, Refusal> {
 }
 
 /// A name that can be shown anywhere.
-fn name(what: &str, text: &str) -> Result<String, Refusal> {
+pub(super) fn name(what: &str, text: &str) -> Result<String, Refusal> {
     let text = text.trim();
     let fits = !text.is_empty() && text.chars().count() <= LONGEST_NAME && !text.chars().any(char::is_control);
     if fits {

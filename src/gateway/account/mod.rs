@@ -1,24 +1,28 @@
 //! The account endpoints, answering as ollama.com does where that is known.
 
 mod create;
+mod end;
 mod item;
 mod list;
 mod remove;
+mod replace;
 
 use std::net::IpAddr;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::authn::{By, Caller, no_longer};
-use super::directory::DirectoryError;
+use super::directory::{Directory, DirectoryError};
 use super::policy::AccountCall;
 use super::refusal::Refusal;
 use super::routes::{Access, Account, Matched};
 use super::state::Gateway;
 use super::store::{Change, Event, StoreError};
 use super::target::Target;
+use crate::keyspec::{KeyId, Scope};
 
 /// A call and what came with it.
 pub struct Request<'a> {
@@ -38,7 +42,7 @@ pub struct Request<'a> {
 pub fn changes_something(method: &Method, matched: &Matched<'_>) -> bool {
     match matched.route.access {
         Access::Account(Account::Me) => false,
-        Access::Account(Account::SignOut | Account::Key) => true,
+        Access::Account(Account::SignOut | Account::Key | Account::KeyEnd) => true,
         Access::Account(Account::Keys) => *method != Method::GET,
         Access::Upstream(_) | Access::Public(_) => false,
     }
@@ -54,6 +58,7 @@ pub async fn answer(gateway: &Gateway, call: AccountCall, request: Request<'_>) 
         (Account::SignOut, _) => remove::sign_out(gateway, &call.caller, request.address).await,
         (Account::Keys, &Method::GET) => list::list(gateway, &call.caller, request.target),
         (Account::Keys, _) => create::create(gateway, &call.caller, request).await,
+        (Account::KeyEnd, _) => end::end(gateway, &call.caller, &call.argument, request.target, request.address).await,
         (Account::Key, _) => remove::remove(gateway, &call.caller, &call.argument, request.address).await,
     }
 }
@@ -65,8 +70,11 @@ fn me(caller: &Caller) -> Response<Body> {
 }
 
 /// A JSON answer that nobody keeps a copy of.
-pub fn json_response(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(value.to_string()));
+pub fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let Ok(body) = serde_json::to_vec(value) else {
+        return Refusal::new(500, "the answer cannot be written").into_response();
+    };
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
@@ -75,7 +83,8 @@ pub fn json_response(status: StatusCode, value: &Value) -> Response<Body> {
 }
 
 /// Makes a change in a caller's name, if the caller's credential still holds then: with a body that came slowly, a key that was revoked
-/// since would make itself another.
+/// since would make itself another. What goes beyond its own end also takes that nothing was taken from it since: a key that was just
+/// brought to its end would otherwise leave a longer-lived one behind, or revoke the one that replaces it.
 async fn commit(
     gateway: &Gateway,
     change: Change,
@@ -85,12 +94,25 @@ async fn commit(
 ) -> Result<(), Refusal> {
     let event =
         Event { at: gateway.clock.now(), actor: caller.actor(), action, subject, detail, address: address.to_string() };
+    let as_before = match &change {
+        Change::AddKey(_) => true,
+        Change::RevokeKey(id, _) => own_key(caller).is_some_and(|own| own.id != *id),
+        _ => false,
+    };
     let (by, clock) = (caller.clone(), gateway.clock.clone());
-    let made = gateway.directory.commit_if(change, event, move |directory| by.holds(directory, clock.now())).await;
+    let still =
+        move |directory: &Directory| by.holds(directory, clock.now()) && (!as_before || by.is_unchanged(directory));
+    let made = gateway.directory.commit_if(change, event, still).await;
     let made = made.map_err(|error| match error {
-        DirectoryError::Store(StoreError::Taken(what)) => Refusal::new(409, format!("{what} is taken")),
+        DirectoryError::Store(StoreError::Taken(what)) => {
+            Refusal::new(409, format!("{what} is taken")).member("code", "id_taken")
+        }
         DirectoryError::Unknown(what) => Refusal::new(404, format!("there is no {what}")),
-        DirectoryError::Replaced(_) => Refusal::new(409, error.to_string()),
+        DirectoryError::Replaced(by) => {
+            let message = format!("the key has a replacement already: {by}");
+            Refusal::new(409, message).member("code", "replaced").member("by", by.as_str())
+        }
+        DirectoryError::NotLive(id) => not_live(&id),
         DirectoryError::LastAdmin(_) => Refusal::new(403, error.to_string()),
         DirectoryError::Store(_) | DirectoryError::Ending => {
             tracing::error!(%error, "a change could not be kept");
@@ -98,12 +120,24 @@ async fn commit(
                 .header("retry-after", "10")
         }
     })?;
-    if made { Ok(()) } else { Err(no_longer()) }
+    match made {
+        true => Ok(()),
+        false if caller.holds(&gateway.directory, gateway.clock.now()) => {
+            Err(Refusal::new(403, "this key was brought to its end while it asked"))
+        }
+        false => Err(no_longer()),
+    }
+}
+
+/// 409 for a key that is to be replaced and is accepted no longer.
+fn not_live(id: &KeyId) -> Refusal {
+    let error = DirectoryError::NotLive(id.clone());
+    Refusal::new(409, error.to_string()).member("code", "not_live")
 }
 
 /// Whether a credential may manage what its account has; without that a key may still see, replace and revoke itself.
 fn manages(caller: &Caller) -> bool {
-    caller.rights().scopes.contains(crate::keyspec::Scope::Keys)
+    caller.rights().scopes.contains(Scope::Keys)
 }
 
 /// The caller's own key, if it is one.

@@ -32,7 +32,7 @@ pub async fn sign_out(gateway: &Gateway, caller: &Caller, address: IpAddr) -> Re
 /// `DELETE /api/user/keys/<encoded key>`: a device by its encoded key, an API key by its encoded id.
 ///
 /// # Errors
-/// 404 for what is not on record, or not the caller's; 403 for a key that may only manage itself.
+/// 404 for what is not on record, or not the caller's; 403 for a key that may only manage itself, or has given its place up.
 pub async fn remove(
     gateway: &Gateway,
     caller: &Caller,
@@ -51,11 +51,18 @@ pub async fn remove(
     }
     let id = KeyId::from_encoded(encoded)
         .map_err(|_| Refusal::new(400, "what is to be removed is a device's encoded key or a key's encoded id"))?;
-    // Its own replacement, too: one whose making was cut short must not be left to nobody.
     let replaced = gateway.directory.key_by_id(&id).and_then(|key| key.replaces.clone());
-    let itself = own_key(caller).is_some_and(|own| own.id == id || replaced.as_ref() == Some(&own.id));
-    if !itself {
-        require_management(caller)?;
+    match own_key(caller) {
+        Some(own) if own.id == id => {}
+        // Its own replacement, too: one whose making was cut short must not be left to nobody. But not once that has taken its place: else
+        // whoever got hold of the old key could end the new one.
+        Some(own) if replaced.as_ref() == Some(&own.id) => {
+            if !own.replaceable {
+                let message = "this key may not be replaced (any more), so it may not revoke its replacement";
+                return Err(Refusal::new(403, message));
+            }
+        }
+        _ => require_management(caller)?,
     }
     let all = caller.rights().scopes.contains(Scope::Admin);
     let key = gateway.directory.key_by_id(&id).filter(|key| all || key.user == caller.user().id);

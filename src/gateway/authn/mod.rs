@@ -70,6 +70,13 @@ impl Caller {
         user.is_some_and(|user| user == self.user)
     }
 
+    /// Whether what it could pass on is still the same: a key's end and whether it is replaceable can change while it asks.
+    pub fn is_unchanged(&self, directory: &Directory) -> bool {
+        let By::Key(key) = &self.by else { return true };
+        let now = directory.key(&key.hash);
+        now.is_some_and(|now| now.credential.rights == key.rights && now.credential.replaceable == key.replaceable)
+    }
+
     /// The credential, for logs and the audit trail: `device:SHA256:…` or `key:key_…`.
     pub fn actor(&self) -> String {
         match &self.by {

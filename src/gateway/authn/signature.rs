@@ -50,8 +50,7 @@ pub fn check(header: &str, target: &Target<'_>, freshness: Freshness) -> Result<
     let ts = text.parse::<i64>().ok().filter(|_| digits);
     let ts = ts.ok_or_else(|| Refusal::new(400, "the parameter ts is not a time in Unix seconds"))?;
 
-    let whole = format!("{}?{}", target.path, target.query.unwrap_or_default());
-    let mut challenge = Challenge::of_request(target.method, &whole);
+    let mut challenge = whole(target);
     let mut checked = verify(header, &challenge);
     if checked == Err(VerifyError::WrongSignature) && target.other_parameters().is_some() {
         challenge = Challenge::of_request(target.method, &format!("{}?ts={text}", target.path));
@@ -74,6 +73,11 @@ pub fn check(header: &str, target: &Target<'_>, freshness: Freshness) -> Result<
     Ok(Checked { key, challenge, ts })
 }
 
+/// What is signed when all of it is.
+fn whole(target: &Target<'_>) -> Challenge {
+    Challenge::of_request(target.method, &format!("{}?{}", target.path, target.query.unwrap_or_default()))
+}
+
 /// Whose device signed it.
 ///
 /// # Errors
@@ -89,6 +93,11 @@ pub async fn identify(
     let tolerance = i64::try_from(gateway.config().clock_tolerance.as_secs()).unwrap_or(i64::MAX);
     let freshness = Freshness { now, tolerance, not_before: gateway.not_before() };
     let Checked { key, challenge, ts } = check(header.expose_secret(), target, freshness)?;
+    // What is to be changed stands in the parameters too: nobody on the way may put in others.
+    if once && target.other_parameters().is_some() && challenge != whole(target) {
+        let message = "unauthorized: the signature of a request that changes something covers all its parameters";
+        return Err(Refusal::unauthorized(message));
+    }
 
     let Some(known) = gateway.directory.device(&key) else {
         if gateway.knocks.knock(&key, address, now) {

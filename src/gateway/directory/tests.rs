@@ -31,6 +31,8 @@ fn snapshot(directory: &Directory) -> String {
     lines.extend(memory.devices.values().map(|device| format!("{device:?}")));
     lines.extend(memory.keys.values().map(|key| format!("{key:?} {:?}", key.hash.as_bytes())));
     lines.extend(memory.by_hash.iter().map(|(hash, id)| format!("{:?} {id}", hash.as_bytes())));
+    lines.extend(memory.by_user.iter().map(|(user, places)| format!("{user} {places:?}")));
+    lines.extend(memory.replacements.iter().map(|(old, new)| format!("{old} {new:?}")));
     lines.sort();
     lines.join("\n")
 }
@@ -70,6 +72,7 @@ impl Cast {
             4 => Change::RemoveDevice(self.devices[which].clone()),
             5 => Change::AddKey(Box::new(key.clone())),
             6 => Change::RevokeKey(key.id.clone(), at),
+            11 => Change::ExpireKey(key.id.clone(), at),
             7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
             _ => Change::Note,
         }
@@ -99,7 +102,7 @@ proptest! {
 
     #[test]
     fn memory_is_what_a_restart_would_find(
-        steps in proptest::collection::vec((0..11_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60),
+        steps in proptest::collection::vec((0..12_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -193,6 +196,76 @@ async fn a_key_that_was_revoked_meanwhile_is_not_replaced() {
     directory.commit(Change::AddKey(Box::new(old.clone())), event()).await.unwrap();
     directory.commit(Change::RevokeKey(old.id, 5), event()).await.unwrap();
     let error = directory.commit(Change::AddKey(Box::new(new.clone())), event()).await.unwrap_err();
-    assert!(matches!(error, DirectoryError::Unknown(_)), "{error}");
+    assert!(matches!(error, DirectoryError::NotLive(_)), "{error}");
     assert!(directory.key_by_id(&new.id).is_none());
+    new.replaces = Some(KeyId::generate().unwrap());
+    let error = directory.commit(Change::AddKey(Box::new(new)), event()).await.unwrap_err();
+    assert!(matches!(error, DirectoryError::Unknown(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_end_moves_forward_only_and_one_that_is_over_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path()).await;
+    let ann = user("ann", Role::Admin);
+    directory.commit(Change::AddUser(ann.clone(), None), event()).await.unwrap();
+    let old = KeyRecord { replaceable: true, ..key(&ann) };
+    let new = |at| Box::new(KeyRecord { replaces: Some(old.id.clone()), created_at: at, ..key(&ann) });
+    directory.commit(Change::AddKey(Box::new(old.clone())), event()).await.unwrap();
+    for (asked, end) in [(100, 100), (200, 100), (50, 50), (i64::MAX, 50)] {
+        directory.commit(Change::ExpireKey(old.id.clone(), asked), event()).await.unwrap();
+        let now = directory.key_by_id(&old.id).unwrap();
+        assert_eq!((now.rights.expires_at, now.replaceable), (Some(end), false), "{asked}");
+    }
+    let error = directory.commit(Change::AddKey(new(50)), event()).await.unwrap_err();
+    assert!(matches!(error, DirectoryError::NotLive(_)), "{error}");
+    let first = new(49);
+    directory.commit(Change::AddKey(first.clone()), event()).await.unwrap();
+    let error = directory.commit(Change::AddKey(new(49)), event()).await.unwrap_err();
+    assert!(matches!(&error, DirectoryError::Replaced(by) if *by == first.id), "{error}");
+    let stranger = Change::ExpireKey(KeyId::generate().unwrap(), 1);
+    assert!(matches!(directory.commit(stranger, event()).await, Err(DirectoryError::Unknown(_))));
+}
+
+/// What a page costs is what it shows: reading ten thousand keys ten at a time looks at each of them hardly more than once, however many
+/// there are of other accounts.
+#[tokio::test]
+async fn a_page_looks_at_no_more_than_it_shows() {
+    let mut memory = Memory::default();
+    let (ann, bob) = (user("ann", Role::Member), user("bob", Role::Member));
+    for number in 0..10_000 {
+        let owner = if number % 2 == 0 { &ann } else { &bob };
+        // Ten of them in each second, and every tenth of ann's is revoked.
+        let revoked_at = (number % 20 == 0).then_some(1);
+        memory.put_key(KeyRecord { created_at: number / 10, revoked_at, ..key(owner) });
+    }
+    let inner = Inner {
+        store: Arc::new(crate::gateway::store::memory::MemoryStore::default()),
+        memory: RwLock::new(memory),
+        writing: Default::default(),
+        uses: Default::default(),
+        runtime: Handle::current(),
+    };
+    let directory = Directory(Arc::new(inner));
+    let (mut seen, mut looked_at, mut pages, mut after) = (Vec::new(), 0, 0, None);
+    loop {
+        let wanted = |key: &&Arc<KeyRecord>| {
+            looked_at += 1;
+            key.revoked_at.is_none()
+        };
+        let (page, more) = directory.keys_page(ann.id, after.as_ref(), 10, wanted);
+        pages += 1;
+        after = page.last().map(|key| Place::new(key.created_at, key.id.clone()));
+        seen.extend(page);
+        if !more {
+            break;
+        }
+    }
+    assert_eq!((seen.len(), pages), (4500, 450));
+    assert!(looked_at <= 5000 + 2 * pages, "{looked_at} were looked at");
+    let all: Vec<_> = directory.keys_of(ann.id).into_iter().filter(|key| key.revoked_at.is_none()).collect();
+    assert!(seen == all && seen.is_sorted_by_key(|key| std::cmp::Reverse(key.created_at)));
+    assert_eq!((directory.count_keys(ann.id), directory.count_live_keys(ann.id, 5)), (5000, 4500));
+    assert_eq!(directory.keys_page(Uuid::new_v4(), None, 10, |_| true), (Vec::new(), false));
+    assert!(directory.keys_page(ann.id, None, 0, |_| true).1, "there are more");
 }

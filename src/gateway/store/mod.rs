@@ -141,6 +141,12 @@ impl KeyRecord {
     pub fn is_live(&self, now: i64) -> bool {
         self.revoked_at.is_none() && self.rights.expires_at.is_none_or(|end| now < end)
     }
+
+    /// Brings its end forward to that Unix second, if it would live longer, and ends its being replaceable.
+    pub fn end_by(&mut self, at: i64) {
+        self.rights.expires_at = Some(self.rights.expires_at.map_or(at, |end| end.min(at)));
+        self.replaceable = false;
+    }
 }
 
 /// Something that happened, for the audit trail. Holds no secret.
@@ -179,6 +185,8 @@ pub enum Change {
     AddKey(Box<KeyRecord>),
     /// A key is revoked, at that Unix second.
     RevokeKey(KeyId, i64),
+    /// A key ends at that Unix second, or when it would have ended if that is sooner, and is replaceable no longer.
+    ExpireKey(KeyId, i64),
     /// Nothing but the event.
     Note,
 }

@@ -36,6 +36,11 @@ pub(super) async fn make(
             let query = sqlx::query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?").bind(*at);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
+        Change::ExpireKey(id, at) => {
+            let statement =
+                "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?1), ?1), replaceable = 0 WHERE id = ?2";
+            changed(sqlx::query(statement).bind(*at).bind(id.to_string()).execute(&mut *connection).await)
+        }
         Change::Note => Ok(()),
     };
     made.map_err(|error| explain(&error, change, place))?;

@@ -42,7 +42,7 @@ pub(super) async fn snapshot(connection: &mut SqliteConnection, place: &Place) -
         .map_err(failed)?;
     let keys: Vec<KeyRow> = sqlx::query_as(
         "SELECT id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, \
-         created_at, last_used_at, revoked_at FROM api_keys",
+         created_at, last_used_at, revoked_at FROM api_keys ORDER BY rowid",
     )
     .fetch_all(&mut *connection)
     .await

@@ -95,6 +95,9 @@ async fn everything_is_read_back_as_it_was_written() {
     make(&store, Change::SetDisabled(ann.id, true)).await.unwrap();
     make(&store, Change::RevokeKey(old.id.clone(), 20)).await.unwrap();
     make(&store, Change::RevokeKey(old.id.clone(), 30)).await.unwrap();
+    for (key, at) in [(&old, 500), (&old, 900), (&new, 700)] {
+        make(&store, Change::ExpireKey(key.id.clone(), at)).await.unwrap();
+    }
     make(&store, Change::RemoveDevice(phone.key.clone())).await.unwrap();
     let moved = Device { user: ann.id, name: "Ann's now".into(), created_at: 40, ..laptop.clone() };
     make(&store, Change::AddDevice(moved.clone())).await.unwrap();
@@ -106,7 +109,11 @@ async fn everything_is_read_back_as_it_was_written() {
     assert_eq!(found.users, [User { disabled: true, ..ann.clone() }, User { role: Role::Admin, ..bob.clone() }]);
     assert_eq!(found.devices, [moved]);
     found.keys.sort_by_key(|key| key.replaces.is_some());
-    assert_eq!(found.keys, [KeyRecord { revoked_at: Some(20), ..old }, new]);
+    let ended = |mut key: KeyRecord, at| {
+        (key.rights.expires_at, key.replaceable) = (Some(at), false);
+        key
+    };
+    assert_eq!(found.keys, [ended(KeyRecord { revoked_at: Some(20), ..old }, 500), ended(new, 700)]);
     let secret = |kept: Option<SecretString>| kept.map(|text| secrecy::ExposeSecret::expose_secret(&text).to_owned());
     assert_eq!(secret(store.password(ann.id).await.unwrap()).as_deref(), Some("$argon2id$x"));
     assert_eq!(secret(store.password(bob.id).await.unwrap()), None);
@@ -144,6 +151,7 @@ async fn what_is_taken_is_refused_and_leaves_no_event() {
         Change::SetPassword(nobody.id, PasswordHash::kept("x".into())),
         Change::RemoveDevice(device(&ann).key),
         Change::RevokeKey(KeyId::generate().unwrap(), 1),
+        Change::ExpireKey(KeyId::generate().unwrap(), 1),
         Change::AddUser(user(""), None),
         Change::AddUser(user(&"x".repeat(65)), None),
     ];

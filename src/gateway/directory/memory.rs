@@ -1,0 +1,165 @@
+//! What a directory holds in memory, with the indexes that make a look-up as cheap as what it gives; and what a change means for it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::DirectoryError;
+use crate::gateway::store::{Change, Device, KeyRecord, Role, StoreError, Use, User};
+use crate::identity::PublicKey;
+use crate::keyspec::{KeyHash, KeyId};
+
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) users: HashMap<Uuid, Arc<User>>,
+    pub(super) devices: HashMap<PublicKey, Arc<Device>>,
+    pub(super) keys: HashMap<KeyId, Arc<KeyRecord>>,
+    pub(super) by_hash: HashMap<KeyHash, KeyId>,
+    /// A key stays on record, with its account and its time, so what is in here only grows.
+    pub(super) by_user: HashMap<Uuid, BTreeSet<Place>>,
+    /// From a key to those that were made to replace it.
+    pub(super) replacements: HashMap<KeyId, Vec<KeyId>>,
+}
+
+/// Where a key stands in the list of its account's: the newest first, those of one second by id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    created_at: Reverse<i64>,
+    id: KeyId,
+}
+
+impl Place {
+    /// Of a key that was made at that Unix second. The key need not exist.
+    pub fn new(created_at: i64, id: KeyId) -> Self {
+        Self { created_at: Reverse(created_at), id }
+    }
+
+    fn of(key: &KeyRecord) -> Self {
+        Self::new(key.created_at, key.id.clone())
+    }
+}
+
+impl Memory {
+    pub(super) fn put_key(&mut self, key: KeyRecord) {
+        self.by_hash.insert(key.hash, key.id.clone());
+        self.by_user.entry(key.user).or_default().insert(Place::of(&key));
+        if let Some(old) = &key.replaces {
+            self.replacements.entry(old.clone()).or_default().push(key.id.clone());
+        }
+        self.keys.insert(key.id.clone(), Arc::new(key));
+    }
+
+    /// An account's API keys from behind a place on, the newest first.
+    pub(super) fn keys_after(&self, user: Uuid, after: Option<&Place>) -> impl Iterator<Item = &Arc<KeyRecord>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let places = self.by_user.get(&user).into_iter();
+        places
+            .flat_map(move |places| places.range((from, Bound::Unbounded)))
+            .filter_map(|place| self.keys.get(&place.id))
+    }
+
+    pub(super) fn count_keys(&self, user: Uuid) -> usize {
+        self.by_user.get(&user).map_or(0, BTreeSet::len)
+    }
+
+    pub(super) fn replacements_of(&self, id: &KeyId) -> impl Iterator<Item = &Arc<KeyRecord>> {
+        self.replacements.get(id).into_iter().flatten().filter_map(|id| self.keys.get(id))
+    }
+
+    /// Whether a change makes sense. The store has constraints of its own; here they have words.
+    pub(super) fn check(&self, change: &Change) -> Result<(), DirectoryError> {
+        let taken = |what: String| Err(DirectoryError::Store(StoreError::Taken(what)));
+        let user = |id: &Uuid| self.users.get(id).ok_or_else(|| DirectoryError::Unknown("such user".to_owned()));
+        match change {
+            Change::AddUser(new, _) if self.users.contains_key(&new.id) => taken(format!("the id {}", new.id)),
+            Change::AddUser(new, _) if self.users.values().any(|user| user.name == new.name) => {
+                taken(format!("the name {}", new.name))
+            }
+            Change::SetRole(id, role) if *role != Role::Admin => self.keeps_an_admin(user(id)?),
+            Change::SetDisabled(id, true) => self.keeps_an_admin(user(id)?),
+            Change::SetPassword(id, _) | Change::SetRole(id, _) | Change::SetDisabled(id, _) => user(id).map(|_| ()),
+            Change::AddDevice(device) => user(&device.user).map(|_| ()),
+            Change::RemoveDevice(key) if !self.devices.contains_key(key) => {
+                Err(DirectoryError::Unknown(format!("device {}", key.fingerprint())))
+            }
+            Change::AddKey(key) if self.keys.contains_key(&key.id) => taken(format!("the id {}", key.id)),
+            Change::AddKey(key) if self.by_hash.contains_key(&key.hash) => taken("that key".to_owned()),
+            // Else whoever got hold of a key could make any number of others, which outlive it.
+            Change::AddKey(key) if let Some(other) = self.replacement_of(key) => Err(DirectoryError::Replaced(other)),
+            Change::AddKey(key) => match &key.replaces {
+                None => user(&key.user).map(|_| ()),
+                // It may have been revoked while its replacement was being made.
+                Some(old) => match self.keys.get(old) {
+                    None => Err(DirectoryError::Unknown(format!("key {old}"))),
+                    Some(record) if !record.is_live(key.created_at) => Err(DirectoryError::NotLive(old.clone())),
+                    Some(_) => user(&key.user).map(|_| ()),
+                },
+            },
+            Change::RevokeKey(id, _) | Change::ExpireKey(id, _) if !self.keys.contains_key(id) => {
+                Err(DirectoryError::Unknown(format!("key {id}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The key besides `key` that replaces the same one and is accepted.
+    fn replacement_of(&self, key: &KeyRecord) -> Option<KeyId> {
+        let old = key.replaces.as_ref()?;
+        self.replacements_of(old).find(|other| other.is_live(key.created_at)).map(|other| other.id.clone())
+    }
+
+    fn keeps_an_admin(&self, loses: &User) -> Result<(), DirectoryError> {
+        let rules = |user: &User| user.role == Role::Admin && !user.disabled;
+        let others = self.users.values().any(|user| user.id != loses.id && rules(user));
+        if !rules(loses) || others { Ok(()) } else { Err(DirectoryError::LastAdmin(loses.name.clone())) }
+    }
+
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::AddUser(user, _) => {
+                self.users.insert(user.id, Arc::new(user));
+            }
+            Change::SetRole(id, role) => self.change_user(id, |user| user.role = role),
+            Change::SetDisabled(id, disabled) => self.change_user(id, |user| user.disabled = disabled),
+            Change::AddDevice(device) => {
+                self.devices.insert(device.key.clone(), Arc::new(device));
+            }
+            Change::RemoveDevice(key) => {
+                self.devices.remove(&key);
+            }
+            Change::AddKey(key) => self.put_key(*key),
+            Change::RevokeKey(id, at) => {
+                if let Some(key) = self.keys.get_mut(&id) {
+                    Arc::make_mut(key).revoked_at.get_or_insert(at);
+                }
+            }
+            Change::ExpireKey(id, at) => {
+                if let Some(key) = self.keys.get_mut(&id) {
+                    Arc::make_mut(key).end_by(at);
+                }
+            }
+            Change::SetPassword(..) | Change::Note => {}
+        }
+    }
+
+    fn change_user(&mut self, id: Uuid, change: impl FnOnce(&mut User)) {
+        if let Some(user) = self.users.get_mut(&id) {
+            change(Arc::make_mut(user));
+        }
+    }
+
+    pub(super) fn touch(&mut self, uses: &[(Use, i64)]) {
+        for (credential, at) in uses {
+            let last = match credential {
+                Use::Device(key) => self.devices.get_mut(key).map(|device| &mut Arc::make_mut(device).last_used_at),
+                Use::Key(id) => self.keys.get_mut(id).map(|key| &mut Arc::make_mut(key).last_used_at),
+            };
+            if let Some(last) = last {
+                *last = (*last).max(Some(*at));
+            }
+        }
+    }
+}
