@@ -56,6 +56,17 @@ pub fn last_four(key: &SecretString) -> String {
     if key.len() >= 20 { key[key.len() - 4..].to_owned() } else { String::new() }
 }
 
+/// What goes into the record of a key besides the key's end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'a> {
+    /// Its public id.
+    pub id: Option<&'a KeyId>,
+    /// What it is called.
+    pub name: Option<&'a str>,
+    /// Where it is used.
+    pub environment: Option<&'a str>,
+}
+
 /// What a key that is kept now has changed.
 #[derive(Debug)]
 pub struct Kept {
@@ -75,7 +86,7 @@ pub async fn keep(
     context: &Context,
     store: StoreKind,
     key: &SecretString,
-    id: Option<&KeyId>,
+    known: Known<'_>,
     also: impl FnOnce(&mut Profiles, &str),
 ) -> anyhow::Result<Kept> {
     let (name, url) = (&context.target.profile, context.url());
@@ -90,8 +101,12 @@ pub async fn keep(
     // A key that cannot be read is none that could be put back.
     let before = app.vault.get(store, &entry).await.ok().flatten();
     app.vault.put(store, &entry, key).await?;
-    let record =
-        ApiKeyRecord { store, hint: last_four(key), added_at: (app.now)(), id: id.map(|id| id.as_str().to_owned()) };
+    let record = ApiKeyRecord {
+        id: known.id.map(|id| id.as_str().to_owned()),
+        name: known.name.map(str::to_owned),
+        environment: known.environment.map(str::to_owned),
+        ..ApiKeyRecord::new(store, last_four(key), (app.now)())
+    };
     let updated = app.profiles.update(|profiles| {
         let profile = profiles.entry(name, url);
         profile.store = Some(store);

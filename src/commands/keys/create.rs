@@ -9,7 +9,7 @@ use super::{explain, how_to_revoke, prove, signed_in};
 use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
 use crate::cli::KeysCreate;
-use crate::commands::api_key::keep;
+use crate::commands::api_key::{Known, keep};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem};
@@ -63,7 +63,7 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
         entry: &created.entry,
     };
     match store {
-        Some(store) => save(app, &context, &session, store, &created, &new.id).await?,
+        Some(store) => save(app, &context, &session, store, &created, &new).await?,
         None => hand_over(app, &session, &report, &created, &new.id).await?,
     }
     tell(app, &new, &report);
@@ -150,10 +150,12 @@ async fn save(
     session: &Session<'_>,
     store: StoreKind,
     created: &CreatedKey,
-    id: &KeyId,
+    new: &NewKey,
 ) -> anyhow::Result<()> {
+    let id = &new.id;
     let key = SecretString::from(created.key.expose());
-    let kept = keep(app, context, store, &key, Some(id), |profiles, name| {
+    let known = Known { id: Some(id), name: Some(&new.name), environment: new.environment.as_deref() };
+    let kept = keep(app, context, store, &key, known, |profiles, name| {
         profiles.current.get_or_insert_with(|| name.to_owned());
     });
     let kept = match kept.await {
@@ -166,7 +168,7 @@ async fn save(
     };
     let host = context.url();
     if let Some(old) = kept.replaced {
-        let which = old.id.unwrap_or_else(|| format!("ending in {}", old.hint));
+        let which = old.in_words();
         app.printer.warn(&format!("the API key {which} is kept here no longer; it stays valid at {host}"));
     }
     if let Some(error) = kept.left_behind {

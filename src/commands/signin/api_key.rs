@@ -4,7 +4,7 @@
 use super::Report;
 use crate::api::{Credential, KeyCheck, looks_like_ollama_com_key};
 use crate::app::App;
-use crate::commands::api_key::{keep, read};
+use crate::commands::api_key::{Known, keep, read};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem};
@@ -26,7 +26,7 @@ pub async fn run(app: &App) -> anyhow::Result<Exit> {
             return Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into());
         }
     };
-    let kept = keep(app, &context, store, &key, None, |profiles, name| {
+    let kept = keep(app, &context, store, &key, Known::default(), |profiles, name| {
         if let Some(profile) = profiles.profiles.get_mut(name) {
             profile.account.clone_from(&account);
         }
