@@ -6,8 +6,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::context::Context;
+use crate::api::{KeyCheck, Session, looks_like_ollama_com_key};
 use crate::app::App;
 use crate::exit::{Exit, Problem};
+use crate::identity::Account;
 use crate::keyspec::KeyId;
 use crate::profile::{ApiKeyRecord, Profile, Profiles, entry_id};
 use crate::vault::{EntryKind, StoreKind, VaultError};
@@ -48,6 +50,27 @@ fn read_piped() -> std::io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     std::io::stdin().take(LONGEST + 1).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// Warns of a key that is not like those of ollama.com, where it is to be one.
+pub fn warn_of_shape(app: &App, context: &Context, key: &SecretString) {
+    if context.url().is_ollama_com() && !looks_like_ollama_com_key(key) {
+        app.printer.warn("this does not look like an API key of ollama.com; trying it all the same");
+    }
+}
+
+/// Asks the host whether it accepts the session's API key; the account where the host names one.
+///
+/// # Errors
+/// When it does not, or asks nobody for a key: then there is no use in keeping it.
+pub async fn verify(session: &Session<'_>) -> anyhow::Result<Option<Account>> {
+    match session.check_api_key().await? {
+        KeyCheck::Accepted(account) => Ok(account),
+        KeyCheck::NotAsked => {
+            let message = format!("{} answers without a credential, so the key was not stored", session.base());
+            Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into())
+        }
+    }
 }
 
 /// Enough to tell two keys apart, too little to guess one. A short key shows nothing.

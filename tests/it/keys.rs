@@ -82,7 +82,7 @@ fn a_host_that_manages_no_keys_is_told_apart_from_one_that_has_none() {
         for args in [&["create", "ci"][..], &["list"], &["revoke", "ci", "--yes"]] {
             let output = keys(&sandbox, args).expect_code(1);
             let words = format!("does not manage API keys (it answered {status})");
-            crate::given::says(&output, &[&words, "signin --with-api-key"]);
+            crate::given::says(&output, &[&words, "ollama-auth keys import"]);
             let output = keys(&sandbox, &[args, &["--json"]].concat()).expect_code(1);
             let error: serde_json::Value = serde_json::from_str(output.stderr().lines().last().unwrap()).unwrap();
             assert_eq!(error["error"]["exit_code"], json!(1));

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::time::{date, until};
-use super::{explain, how_to_revoke, prove, signed_in};
+use super::{elsewhere, explain, how_to_revoke, is_not_offered, prove, signed_in};
 use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
 use crate::cli::KeysCreate;
@@ -42,6 +42,10 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
         true => Some(choose_store(app, context.profile.as_ref()).await?),
         false => None,
     };
+    if let (true, Some(old)) = (args.save, context.profile.as_ref().and_then(|profile| profile.api_key.as_ref())) {
+        let (which, host) = (old.in_words(), context.url());
+        app.printer.warn(&format!("the new key takes the place of the API key {which}, which stays valid at {host}"));
+    }
     let session = signed_in(app, &context).await?;
     let host = context.url();
     let proof = prove(&session).await?;
@@ -53,6 +57,9 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
     }
     let created = match session.create_key(proof, &new).await {
         Ok(created) => created,
+        Err(error) if is_not_offered(&error) => {
+            return elsewhere::run(app, &context, &args, explain(error, host)).await;
+        }
         Err(error) => return Err(refused(&session, &new.id, error).await),
     };
     let report = Report {
