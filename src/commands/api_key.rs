@@ -28,7 +28,11 @@ pub async fn read(app: &App, command: &str) -> anyhow::Result<SecretString> {
                 .hint(format!("pipe it in: … | {command}"))
                 .into());
         }
-        let typed = app.ask(|p| p.hidden("API key")).await??;
+        let mut typed = app.ask(|p| p.hidden("API key")).await??;
+        // Enter after the answer to a question that waited for no Enter: the key that follows must not land in the shell.
+        if typed.expose_secret().trim().is_empty() {
+            typed = app.ask(|p| p.hidden("API key")).await??;
+        }
         Zeroizing::new(typed.expose_secret().to_owned())
     } else {
         app.ask(|_| read_piped()).await?.map_err(|error| {

@@ -10,6 +10,7 @@ use crate::given::{CONFIG, DATA, as_nobody, edit_profiles, plaintext, profile, s
 use crate::harness::cloud::{Cloud, Fault, Issued, api_key_like};
 use crate::harness::cmd::{Output, PROGRAM, Sandbox};
 use crate::harness::http::{Reply, Step};
+use crate::harness::pty::Terminal;
 use crate::harness::tool;
 
 /// The only key that was made.
@@ -389,4 +390,56 @@ fn whoever_interrupts_it_knows_the_id() {
         let id = requests.last().unwrap().json()["id"].as_str().unwrap().to_owned();
         says(&output, &[&id]);
     }
+}
+
+#[test]
+fn where_no_keys_are_made_a_script_is_told_of_import() {
+    for status in [404, 405] {
+        let (sandbox, cloud) = signed_in();
+        cloud.inject("/api/user/keys", Fault::Status(status));
+        for more in [&[][..], &["--save"], &["--open"]] {
+            let output = keys(&sandbox, &[&["create", "ci"], more].concat()).expect_code(1);
+            says(&output, &["does not manage API keys", "ollama-auth keys import --host"]);
+            assert_eq!(output.stdout(), "");
+        }
+        assert_eq!(deletes(&cloud), 0);
+    }
+}
+
+#[test]
+fn where_no_keys_are_made_a_person_may_bring_one() {
+    let (sandbox, cloud) = signed_in();
+    cloud.inject("/api/user/keys", Fault::Status(404)).accept_api_key("made-by-hand-0123456789");
+    let args = ["keys", "create", "nightly", "--env", "ci"];
+    for (answer, code) in [("n\r", 1), ("\x03", 130)] {
+        let mut terminal = Terminal::start_sized(&sandbox, &args, 200, 24);
+        terminal.wait_text("does not manage API keys");
+        terminal.wait_text("to keep it here?");
+        terminal.send(answer);
+        let finished = terminal.finish();
+        assert_eq!((finished.code, finished.restored), (code, true), "{}", finished.screen);
+        assert_eq!(profile(&sandbox)["api_key"], Value::Null);
+    }
+    let mut terminal = Terminal::start_sized(&sandbox, &args, 200, 24);
+    terminal.wait_text("to keep it here?");
+    terminal.send("y\r");
+    // The Enter behind the y was for the question that follows: that one is asked again.
+    terminal.wait_for(|screen| screen.matches("API key:").count() == 2);
+    terminal.send("made-by-hand-0123456789\r");
+    let finished = terminal.finish();
+    assert_eq!((finished.code, finished.restored), (0, true), "{}", finished.screen);
+    assert!(!finished.screen.contains("0123456789"));
+    let record = profile(&sandbox)["api_key"].clone();
+    assert_eq!((&record["name"], &record["environment"]), (&json!("nightly"), &json!("ci")));
+    sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
+}
+
+#[test]
+fn whose_place_a_saved_key_takes_is_said_before_it_is_made() {
+    let (sandbox, cloud) = signed_in();
+    keys(&sandbox, &["create", "first", "--save", "--scope", "inference,models:read,keys"]).expect_code(0);
+    cloud.inject("/api/user/keys", Fault::Status(500));
+    let output = keys(&sandbox, &["create", "second", "--save"]).expect_code(1);
+    says(&output, &["takes the place of the API key \"first\"", "stays valid at"]);
+    assert_eq!(profile(&sandbox)["api_key"]["name"], json!("first"));
 }
