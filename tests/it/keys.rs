@@ -6,6 +6,7 @@ mod create;
 mod forget;
 mod import;
 mod list;
+mod ollama_com;
 mod revoke;
 
 use std::collections::BTreeSet;
