@@ -42,13 +42,13 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
         true => Some(choose_store(app, context.profile.as_ref()).await?),
         false => None,
     };
-    if let (true, Some(old)) = (args.save, context.profile.as_ref().and_then(|profile| profile.api_key.as_ref())) {
-        let (which, host) = (old.in_words(), context.url());
-        app.printer.warn(&format!("the new key takes the place of the API key {which}, which stays valid at {host}"));
-    }
     let session = signed_in(app, &context).await?;
     let host = context.url();
     let proof = prove(&session).await?;
+    if let (true, Some(old)) = (args.save, context.profile.as_ref().and_then(|profile| profile.api_key.as_ref())) {
+        let which = old.in_words();
+        app.printer.warn(&format!("the new key takes the place of the API key {which}, which stays valid at {host}"));
+    }
     // On record, for whoever interrupts us, before the key can exist.
     if app.printer.is_json() {
         app.printer.event("asking", &serde_json::json!({ "host": host.to_string(), "id": new.id.as_str() }));

@@ -18,7 +18,9 @@ pub(super) async fn run(app: &App, context: &Context, args: &KeysCreate, error: 
     {
         show(app, page);
     }
-    if !app.printer.is_interactive() {
+    // Whoever takes the key from standard output would get none, and believe that all is well.
+    let is_awaited = !args.save && !app.printer.stdout_is_terminal();
+    if is_awaited || !app.printer.is_interactive() {
         return Err(error);
     }
     let problem = Problem::of(&error);

@@ -82,6 +82,9 @@ pub(super) async fn take(app: &App, context: &Context, args: &KeysImport) -> any
         profiles.current.get_or_insert_with(|| profile.to_owned());
     });
     let kept = kept.await?;
+    // Another run may have kept a key in the meantime: that is not passed over either.
+    let before = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
+    let other = other.or(kept.replaced.as_ref().filter(|replaced| Some(*replaced) != before));
     let report = Report {
         host: context.url().to_string(),
         profile: &context.target.profile,

@@ -387,3 +387,38 @@ fn sarif_holds_what_the_format_asks_for() {
     assert!(!text.stdout().contains(['\u{1b}', '\u{202e}']), "{}", text.snapshot());
     assert!(!text.stdout().contains("keys revoke ../../"), "{}", text.snapshot());
 }
+
+#[cfg(feature = "gateway")]
+#[test]
+fn a_gateway_says_what_there_is_to_find() {
+    use crate::harness::gateway::Gateway;
+    let gateway = Gateway::start("http://127.0.0.1:9");
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    audit(&device, &[]).expect_code(0);
+    gateway.key(&device, &["fine", "--env", "ci"]);
+    gateway.key(&device, &["lasting", "--expires", "never"]);
+    let manager = gateway.key(&device, &["manager", "--scope", "keys,inference"]);
+    keys(&device, &["create", "kept", "--save"]).expect_code(0);
+    let expected = [("over-broad".to_owned(), "manager".to_owned()), ("no-expiry".to_owned(), "lasting".to_owned())];
+    let output = audit(&device, &["--json"]).expect_code(0);
+    assert_eq!(found(&output), expected);
+    assert_eq!(output.json()["profiles"][0]["keys"], json!(4));
+    // The key that is kept sees itself alone; the audit asks as the device.
+    assert_eq!(keys(&device, &["list", "--json"]).expect_code(0).json()["keys"].as_array().unwrap().len(), 1);
+    // In CI there is a key and nothing else.
+    let ci = with_store("plaintext");
+    let args = ["keys", "audit", "--fail-on", "over-broad", "--json", "--host", &gateway.url()];
+    let output = ci.command(args).env("OLLAMA_API_KEY", &manager).run().expect_code(8);
+    assert_eq!(found(&output), expected);
+    // It takes itself into a store, and says by itself what it is.
+    let output =
+        ci.command(["keys", "import", "--json", "--host", &gateway.url()]).stdin(&manager).run().expect_code(0);
+    assert_eq!((&output.json()["name"], &output.json()["verified"]), (&json!("manager"), &json!(true)));
+    let list = keys(&ci, &["list", "--filter", "name=manager", "--json"]).expect_code(0).json();
+    assert_eq!((&list["keys"][0]["kept_here"], &list["keys"][0]["problems"]), (&json!(true), &json!(["over-broad"])));
+    ci.assert_no_secret(&manager, &[&output], &[DATA]);
+    // A gateway that is away is no audit that passed.
+    drop(gateway);
+    audit(&ci, &[]).expect_code(6);
+}

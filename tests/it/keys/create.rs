@@ -443,3 +443,14 @@ fn whose_place_a_saved_key_takes_is_said_before_it_is_made() {
     says(&output, &["takes the place of the API key \"first\"", "stays valid at"]);
     assert_eq!(profile(&sandbox)["api_key"]["name"], json!("first"));
 }
+
+#[test]
+fn a_script_that_waits_for_the_key_gets_no_success_without_one() {
+    let (sandbox, cloud) = signed_in();
+    cloud.inject("/api/user/keys", Fault::Status(404));
+    let script = format!("key=$('{PROGRAM}' keys create ci); echo \"code $? key $key.\"");
+    let sh = tool("sh");
+    let terminal = Terminal::start_program(&sandbox, sh.to_str().unwrap(), &["-c", &script], 200, 24);
+    let finished = terminal.finish();
+    assert!(finished.screen.contains("code 1 key ."), "{}", finished.screen);
+}

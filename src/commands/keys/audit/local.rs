@@ -121,6 +121,9 @@ fn files(app: &App, profiles: &Profiles) -> Vec<(PathBuf, Exposure)> {
     files.extend(credentials.map(|path| (path, Exposure::Group)));
     let imported = profiles.profiles.values().filter_map(|profile| profile.device.as_ref()?.imported_from.clone());
     files.extend(imported.map(|path| (path, Exposure::Owner)));
+    for (path, _) in &mut files {
+        *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+    }
     files.sort_by(|one, other| one.0.cmp(&other.0));
     files.dedup_by(|one, other| one.0 == other.0);
     files
