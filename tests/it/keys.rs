@@ -3,11 +3,13 @@
 
 mod audit;
 mod create;
+mod elsewhere;
 mod forget;
 mod import;
 mod list;
 mod ollama_com;
 mod revoke;
+mod sarif;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -112,6 +112,9 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
         }
     }
     app.printer.table(&table)?;
+    if report.keys.iter().any(|row| !row.problems.is_empty()) {
+        app.printer.hint("what to do about it: ollama-auth keys audit");
+    }
     Ok(())
 }
 

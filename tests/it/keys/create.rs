@@ -10,7 +10,6 @@ use crate::given::{CONFIG, DATA, as_nobody, edit_profiles, plaintext, profile, s
 use crate::harness::cloud::{Cloud, Fault, Issued, api_key_like};
 use crate::harness::cmd::{Output, PROGRAM, Sandbox};
 use crate::harness::http::{Reply, Step};
-use crate::harness::pty::Terminal;
 use crate::harness::tool;
 
 /// The only key that was made.
@@ -393,48 +392,6 @@ fn whoever_interrupts_it_knows_the_id() {
 }
 
 #[test]
-fn where_no_keys_are_made_a_script_is_told_of_import() {
-    for status in [404, 405] {
-        let (sandbox, cloud) = signed_in();
-        cloud.inject("/api/user/keys", Fault::Status(status));
-        for more in [&[][..], &["--save"], &["--open"]] {
-            let output = keys(&sandbox, &[&["create", "ci"], more].concat()).expect_code(1);
-            says(&output, &["does not manage API keys", "ollama-auth keys import --host"]);
-            assert_eq!(output.stdout(), "");
-        }
-        assert_eq!(deletes(&cloud), 0);
-    }
-}
-
-#[test]
-fn where_no_keys_are_made_a_person_may_bring_one() {
-    let (sandbox, cloud) = signed_in();
-    cloud.inject("/api/user/keys", Fault::Status(404)).accept_api_key("made-by-hand-0123456789");
-    let args = ["keys", "create", "nightly", "--env", "ci"];
-    for (answer, code) in [("n\r", 1), ("\x03", 130)] {
-        let mut terminal = Terminal::start_sized(&sandbox, &args, 200, 24);
-        terminal.wait_text("does not manage API keys");
-        terminal.wait_text("to keep it here?");
-        terminal.send(answer);
-        let finished = terminal.finish();
-        assert_eq!((finished.code, finished.restored), (code, true), "{}", finished.screen);
-        assert_eq!(profile(&sandbox)["api_key"], Value::Null);
-    }
-    let mut terminal = Terminal::start_sized(&sandbox, &args, 200, 24);
-    terminal.wait_text("to keep it here?");
-    terminal.send("y\r");
-    // The Enter behind the y was for the question that follows: that one is asked again.
-    terminal.wait_for(|screen| screen.matches("API key:").count() == 2);
-    terminal.send("made-by-hand-0123456789\r");
-    let finished = terminal.finish();
-    assert_eq!((finished.code, finished.restored), (0, true), "{}", finished.screen);
-    assert!(!finished.screen.contains("0123456789"));
-    let record = profile(&sandbox)["api_key"].clone();
-    assert_eq!((&record["name"], &record["environment"]), (&json!("nightly"), &json!("ci")));
-    sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
-}
-
-#[test]
 fn whose_place_a_saved_key_takes_is_said_before_it_is_made() {
     let (sandbox, cloud) = signed_in();
     keys(&sandbox, &["create", "first", "--save", "--scope", "inference,models:read,keys"]).expect_code(0);
@@ -442,15 +399,4 @@ fn whose_place_a_saved_key_takes_is_said_before_it_is_made() {
     let output = keys(&sandbox, &["create", "second", "--save"]).expect_code(1);
     says(&output, &["takes the place of the API key \"first\"", "stays valid at"]);
     assert_eq!(profile(&sandbox)["api_key"]["name"], json!("first"));
-}
-
-#[test]
-fn a_script_that_waits_for_the_key_gets_no_success_without_one() {
-    let (sandbox, cloud) = signed_in();
-    cloud.inject("/api/user/keys", Fault::Status(404));
-    let script = format!("key=$('{PROGRAM}' keys create ci); echo \"code $? key $key.\"");
-    let sh = tool("sh");
-    let terminal = Terminal::start_program(&sandbox, sh.to_str().unwrap(), &["-c", &script], 200, 24);
-    let finished = terminal.finish();
-    assert!(finished.screen.contains("code 1 key ."), "{}", finished.screen);
 }

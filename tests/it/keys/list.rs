@@ -55,6 +55,7 @@ fn what_needs_attention_is_on_top_and_named() {
         ("new", "valid"),
     ];
     assert_eq!(seen, expected.map(|(name, state)| (name.to_owned(), state.to_owned())));
+    says(&output, &["ollama-auth keys audit"]);
     let json = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
     let all: Vec<_> = json["keys"].as_array().unwrap().iter().map(|key| &key["problems"]).collect();
     assert_eq!(all[0], &json!([]), "a script gets the host's order");
