@@ -154,17 +154,17 @@ fn a_remedy_can_be_run() {
 #[test]
 fn the_key_that_is_kept_here_is_told_apart() {
     let (sandbox, cloud) = signed_in();
-    keys(&sandbox, &["create", "mine", "--save"]).expect_code(0);
-    let id = cloud.issued().remove(0).id;
-    cloud.server().clock().skew(0);
-    let output = audit(&sandbox, &["--json", "--max-age", "1s", "--fail-on", "none"]).expect_code(0);
+    let kept = issue(&cloud, "mine", &json!({ "created_at": -91 }));
+    let id = kept.id.clone();
+    sandbox.command(["keys", "import"]).stdin(&kept.key).run().expect_code(0);
+    let as_itself = || cloud.server().requests().iter().filter(|request| request.api_key().is_some()).count();
+    let before = as_itself();
+    let output = audit(&sandbox, &["--json"]).expect_code(8);
     // The device asks, so that every key is seen, and not the key, which would see itself alone.
-    assert!(cloud.server().requests().iter().all(|request| request.api_key().is_none()));
-    if let Some(stale) = output.json()["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "stale")
-    {
-        assert!(stale["message"].as_str().unwrap().contains("which is kept here"));
-        assert!(stale["remedy"].as_str().unwrap().starts_with("ollama-auth keys rotate mine --profile "), "{stale}");
-    }
+    assert_eq!(as_itself(), before);
+    let stale = output.json()["findings"][0].clone();
+    assert!(stale["message"].as_str().unwrap().contains("which is kept here"), "{stale}");
+    assert!(stale["remedy"].as_str().unwrap().starts_with("ollama-auth keys rotate mine --profile "), "{stale}");
     // Revoked behind our back.
     let other = with_store("plaintext");
     sign_in(&other, &cloud, &[]);
