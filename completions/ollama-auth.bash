@@ -106,8 +106,17 @@ _ollama__auth() {
             ollama__auth__subcmd__gateway__subcmd__user,role)
                 cmd="ollama__auth__subcmd__gateway__subcmd__user__subcmd__role"
                 ;;
+            ollama__auth__subcmd__keys,audit)
+                cmd="ollama__auth__subcmd__keys__subcmd__audit"
+                ;;
             ollama__auth__subcmd__keys,create)
                 cmd="ollama__auth__subcmd__keys__subcmd__create"
+                ;;
+            ollama__auth__subcmd__keys,forget)
+                cmd="ollama__auth__subcmd__keys__subcmd__forget"
+                ;;
+            ollama__auth__subcmd__keys,import)
+                cmd="ollama__auth__subcmd__keys__subcmd__import"
                 ;;
             ollama__auth__subcmd__keys,list)
                 cmd="ollama__auth__subcmd__keys__subcmd__list"
@@ -1066,7 +1075,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version create list revoke"
+            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version create list revoke audit import forget"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1103,8 +1112,62 @@ _ollama__auth() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ollama__subcmd__auth__subcmd__keys__subcmd__audit)
+            opts="-q -v -h -V --max-age --fail-on --format --timeout --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fail-on)
+                    COMPREPLY=($(compgen -W "stale unused expired exposed duplicate expiring no-expiry over-broad shadowed unlisted all none" -- "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --ca-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__create)
-            opts="-q -v -h -V --scope --model --expires --env --no-replace --save --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --scope --model --expires --env --no-replace --save --open --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1157,13 +1220,109 @@ _ollama__auth() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ollama__subcmd__auth__subcmd__keys__subcmd__list)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+        ollama__subcmd__auth__subcmd__keys__subcmd__forget)
+            opts="-y -q -v -h -V --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --ca-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ollama__subcmd__auth__subcmd__keys__subcmd__import)
+            opts="-q -v -h -V --name --env --no-verify --replace --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --ca-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ollama__subcmd__auth__subcmd__keys__subcmd__list)
+            opts="-q -v -h -V --filter --sort --revoked --max-age --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --filter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sort)
+                    COMPREPLY=($(compgen -W "attention name age last-used expires" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

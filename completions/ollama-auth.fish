@@ -46,7 +46,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "signout" -d
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "status" -d 'Show who you are, where, with what credential, and what `run` would use'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "whoami" -d 'Show who you are, where, with what credential, and what `run` would use'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "run" -d 'Run a model'
-complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "keys" -d 'Make, list and revoke API keys'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "keys" -d 'Make, list, check and revoke API keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "device" -d 'Manage this device\'s keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "profile" -d 'Manage profiles: one for each host you sign in to'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "store" -d 'See and change where secrets rest'
@@ -168,26 +168,29 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l no-input
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s V -l version -d 'Print version'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l profile -d 'The profile to use' -r
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l json -d 'Write the result, and errors, as JSON'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l no-input -d 'Never ask anything'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -s V -l version -d 'Print version'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -f -a "create" -d 'Make an API key and print it, this once'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -f -a "list" -d 'List the account\'s API keys'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -f -a "revoke" -d 'Revoke an API key'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "create" -d 'Make an API key and print it, this once'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "list" -d 'List the account\'s API keys, and what is wrong with each'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "revoke" -d 'Revoke an API key'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "audit" -d 'Find keys that are too old, unused, too broad, exposed or kept twice; exit 8 if there are any'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "import" -d 'Keep an API key that was made elsewhere, read from standard input or a hidden prompt'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "forget" -d 'Remove this profile\'s copy of its API key; the key stays valid at the host'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l scope -d 'What it may do (can be repeated): inference, models:read, models:write, usage:read, keys [default: inference and models:read]' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l model -d 'Only models whose name fits, with * for any characters (can be repeated) [default: all]' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l expires -d 'How long it lives: 90d, 12h, never' -r
@@ -204,6 +207,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l no-replace -d 'Do not let the key ask for a replacement of itself'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l save -d 'Keep it in this profile\'s store instead of printing it'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l open -d 'Open the page where keys are made, if the host makes none for programs (ollama.com)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say only what goes wrong'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
@@ -211,6 +215,13 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l filter -d 'Only keys of which this holds (can be repeated; all must hold): name, id, env, scope, model, state or problem, with * for any characters, such as env=ci or problem=stale' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l sort -d 'In which order [default: attention; with --json the host\'s]' -r -f -a "attention\t'What needs attention first'
+name\t'By name'
+age\t'The oldest first'
+last-used\t'What was used longest ago first'
+expires\t'What ends soonest first'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l max-age -d 'Call a key stale that is older than this' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l profile -d 'The profile to use' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
@@ -221,6 +232,7 @@ always\t'Always'
 never\t'Never'"
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l revoked -d 'Include keys that were revoked'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say only what goes wrong'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
@@ -247,6 +259,79 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l max-age -d 'Call a key stale that is older than this' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l fail-on -d 'The findings that end it with exit code 8 (can be repeated)' -r -f -a "stale\t''
+unused\t''
+expired\t''
+exposed\t''
+duplicate\t''
+expiring\t''
+no-expiry\t''
+over-broad\t''
+shadowed\t''
+unlisted\t''
+all\t''
+none\t''"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l format -d 'How to write the findings; --json is the same as json' -r -f -a "text\t'For people'
+json\t'For scripts'
+sarif\t'For code scanning services: SARIF 2.1.0'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l timeout -d 'How long each host may take' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l name -d 'What to call it here [default: as the host does, if it says]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l env -d 'Where it is used, such as ci' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l no-verify -d 'Do not ask the host whether it accepts the key'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l replace -d 'Let it take the place of another key that is kept here'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s y -l yes -d 'Do not ask'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l profile -d 'The profile to use' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'

@@ -7,7 +7,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::app::{self, App};
-use crate::cli::{Cli, Command, GlobalArgs, OutputFormat};
+use crate::cli::{AuditFormat, Cli, Command, GlobalArgs, KeysCommand, OutputFormat};
 use crate::commands;
 use crate::env::Env;
 use crate::exit::{Exit, Problem};
@@ -41,7 +41,12 @@ fn start() -> Exit {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error, wants_json),
     };
-    let json = cli.global.json || matches!(&cli.command, Command::Run(run) if run.output == OutputFormat::Json);
+    let json = cli.global.json
+        || match &cli.command {
+            Command::Run(run) => run.output == OutputFormat::Json,
+            Command::Keys(KeysCommand::Audit(audit)) => audit.format != AuditFormat::Text,
+            _ => false,
+        };
     let global = cli.global.clone();
     let (result, printer) = match env {
         Err(error) => (Err(Problem::of(&error.into())), None),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::account::AccountHost;
@@ -136,10 +136,19 @@ pub enum Revocation {
 
 /// One page of the list.
 #[derive(Deserialize)]
-struct Page {
-    keys: Vec<Value>,
+struct Page<'a> {
+    /// Taken apart once each, and only if they are keys: what else there is may have any shape.
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
     #[serde(default)]
     next: Option<String>,
+}
+
+/// What an entry describes, where it says so.
+#[derive(Deserialize)]
+struct Described<'a> {
+    #[serde(borrow, default)]
+    kind: Option<Cow<'a, str>>,
 }
 
 /// The key in the answer to its making.
@@ -183,7 +192,7 @@ impl Session<'_> {
             if size > LONGEST_LIST {
                 return Err(self.nonsense(format!("a list of keys of more than {LONGEST_LIST} bytes")));
             }
-            let page: Page = serde_json::from_slice(&body)
+            let page: Page<'_> = serde_json::from_slice(&body)
                 .map_err(|error| self.nonsense(format!("its list of keys cannot be read: {error}")))?;
             for entry in page.keys {
                 entries.extend(self.entry(entry)?);
@@ -202,11 +211,14 @@ impl Session<'_> {
         Err(self.nonsense(format!("its list of keys does not end after {PAGES} pages")))
     }
 
-    fn entry(&self, entry: Value) -> Result<Option<KeyEntry>, ApiError> {
-        if entry.get("kind").and_then(Value::as_str) != Some("api-key") {
+    fn entry(&self, entry: &RawValue) -> Result<Option<KeyEntry>, ApiError> {
+        // Whose kind is no text, or is missing, is none of ours.
+        let is_key =
+            serde_json::from_str::<Described<'_>>(entry.get()).is_ok_and(|it| it.kind.as_deref() == Some("api-key"));
+        if !is_key {
             return Ok(None);
         }
-        match serde_json::from_value(entry) {
+        match serde_json::from_str(entry.get()) {
             Ok(entry) => Ok(Some(entry)),
             Err(error) => Err(self.nonsense(format!("an entry of its list of keys cannot be read: {error}"))),
         }

@@ -1,7 +1,11 @@
 //! What can be typed after `keys`.
 
-use clap::{Args, Subcommand};
+use std::ffi::OsString;
+use std::str::FromStr;
 
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::values::SpanArg;
 use crate::keyspec::{Lifetime, ModelPattern, Scope};
 
 /// API keys.
@@ -9,10 +13,16 @@ use crate::keyspec::{Lifetime, ModelPattern, Scope};
 pub enum KeysCommand {
     /// Make an API key and print it, this once
     Create(KeysCreate),
-    /// List the account's API keys
-    List,
+    /// List the account's API keys, and what is wrong with each
+    List(KeysList),
     /// Revoke an API key
     Revoke(KeysRevoke),
+    /// Find keys that are too old, unused, too broad, exposed or kept twice; exit 8 if there are any
+    Audit(KeysAudit),
+    /// Keep an API key that was made elsewhere, read from standard input or a hidden prompt
+    Import(KeysImport),
+    /// Remove this profile's copy of its API key; the key stays valid at the host
+    Forget(KeysForget),
 }
 
 /// `keys create`.
@@ -38,6 +48,172 @@ pub struct KeysCreate {
     /// Keep it in this profile's store instead of printing it
     #[arg(long)]
     pub save: bool,
+    /// Open the page where keys are made, if the host makes none for programs (ollama.com)
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// `keys list`.
+#[derive(Debug, Clone, Args)]
+pub struct KeysList {
+    /// Only keys of which this holds (can be repeated; all must hold): name, id, env, scope, model, state or problem, with * for any
+    /// characters, such as env=ci or problem=stale
+    #[arg(long = "filter", value_name = "NAME=VALUE")]
+    pub filters: Vec<KeyFilter>,
+    /// In which order [default: attention; with --json the host's]
+    #[arg(long, value_enum, value_name = "BY")]
+    pub sort: Option<KeySort>,
+    /// Include keys that were revoked
+    #[arg(long)]
+    pub revoked: bool,
+    /// Call a key stale that is older than this
+    #[arg(long, value_name = "SPAN", default_value = "90d")]
+    pub max_age: Lifetime,
+}
+
+/// The order of a list of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeySort {
+    /// What needs attention first
+    Attention,
+    /// By name
+    Name,
+    /// The oldest first
+    Age,
+    /// What was used longest ago first
+    LastUsed,
+    /// What ends soonest first
+    Expires,
+}
+
+/// What a filter looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyField {
+    /// The name.
+    Name,
+    /// The public id.
+    Id,
+    /// The environment.
+    Environment,
+    /// Any of the scopes.
+    Scope,
+    /// Any of the model patterns.
+    Model,
+    /// `valid`, `expired` or `revoked`.
+    State,
+    /// Any of the problems.
+    Problem,
+}
+
+/// `NAME=VALUE`: a member of a key, and what it is to be; `*` stands for any characters, an empty value for none at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFilter {
+    /// What is looked at.
+    pub field: KeyField,
+    /// The pattern.
+    pub pattern: String,
+}
+
+impl FromStr for KeyFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, pattern) = text.split_once('=').ok_or("it is NAME=VALUE, such as env=ci")?;
+        let field = match name.trim() {
+            "name" => KeyField::Name,
+            "id" => KeyField::Id,
+            "env" | "environment" => KeyField::Environment,
+            "scope" => KeyField::Scope,
+            "model" => KeyField::Model,
+            "state" => KeyField::State,
+            "problem" => KeyField::Problem,
+            other => return Err(format!("{other:?} is no name: it is name, id, env, scope, model, state or problem")),
+        };
+        let known = |values: &[&str]| values.contains(&pattern) || pattern.contains('*') || pattern.is_empty();
+        if field == KeyField::State && !known(&["valid", "expired", "revoked"]) {
+            return Err("a state is valid, expired or revoked".to_owned());
+        }
+        if field == KeyField::Problem && !known(&KEY_PROBLEMS) {
+            return Err(format!("a problem is one of: {}", KEY_PROBLEMS.join(", ")));
+        }
+        Ok(Self { field, pattern: pattern.to_owned() })
+    }
+}
+
+/// What can be wrong with a key at its host.
+pub const KEY_PROBLEMS: [&str; 6] = ["expired", "stale", "unused", "expiring", "over-broad", "no-expiry"];
+
+/// What `--fail-on` knows: findings, `all` of them, or `none`.
+pub const FAIL_ON: [&str; 12] = [
+    "stale",
+    "unused",
+    "expired",
+    "exposed",
+    "duplicate",
+    "expiring",
+    "no-expiry",
+    "over-broad",
+    "shadowed",
+    "unlisted",
+    "all",
+    "none",
+];
+
+/// `keys audit`.
+#[derive(Debug, Clone, Args)]
+pub struct KeysAudit {
+    /// Call a key stale that is older than this
+    #[arg(long, value_name = "SPAN", default_value = "90d")]
+    pub max_age: Lifetime,
+    /// The findings that end it with exit code 8 (can be repeated)
+    #[arg(long, value_name = "FINDING", value_delimiter = ',', value_parser = FAIL_ON,
+          default_values = ["stale", "unused", "expired", "exposed", "duplicate"])]
+    pub fail_on: Vec<String>,
+    /// How to write the findings; --json is the same as json
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub format: AuditFormat,
+    /// How long each host may take
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub timeout: SpanArg,
+}
+
+/// How findings are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuditFormat {
+    /// For people
+    Text,
+    /// For scripts
+    Json,
+    /// For code scanning services: SARIF 2.1.0
+    Sarif,
+}
+
+/// `keys import`.
+#[derive(Debug, Clone, Args)]
+pub struct KeysImport {
+    /// What to call it here [default: as the host does, if it says]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where it is used, such as ci
+    #[arg(long = "env", value_name = "NAME")]
+    pub environment: Option<String>,
+    /// Do not ask the host whether it accepts the key
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Let it take the place of another key that is kept here
+    #[arg(long)]
+    pub replace: bool,
+    /// Takes what somebody typed behind it, so that a key is not repeated in an error.
+    #[arg(hide = true, allow_hyphen_values = true)]
+    pub stray: Vec<OsString>,
+}
+
+/// `keys forget`.
+#[derive(Debug, Clone, Args)]
+pub struct KeysForget {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `keys revoke`.
@@ -52,4 +228,20 @@ pub struct KeysRevoke {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_checked_as_they_are_read() {
+        let read = |text: &str| text.parse::<KeyFilter>();
+        assert_eq!(read("env=ci"), Ok(KeyFilter { field: KeyField::Environment, pattern: "ci".into() }));
+        assert_eq!(read("name=a=b*").unwrap().pattern, "a=b*");
+        assert!(read("env=").is_ok() && read("problem=*").is_ok() && read("problem=stale").is_ok());
+        for bad in ["ci", "age=3", "problem=old", "state=dead", ""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 }

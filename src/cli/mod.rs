@@ -19,7 +19,12 @@ pub use device::{DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, Device
 pub use gateway::{
     ApproveArgs, AuditArgs, DatabaseArgs, GatewayCommand, InitArgs, QuickstartArgs, RoleArg, ServeArgs, UserCommand,
 };
-pub use keys::{KeysCommand, KeysCreate, KeysRevoke};
+pub use keys::{
+    AuditFormat, KeyField, KeyFilter, KeySort, KeysAudit, KeysCommand, KeysCreate, KeysForget, KeysImport, KeysList,
+    KeysRevoke,
+};
+#[cfg(test)]
+pub use keys::{FAIL_ON, KEY_PROBLEMS};
 pub use profile::{ProfileCommand, ProfileRemove, ProfileUse};
 pub use run::{OutputFormat, RunArgs, ThinkArg};
 pub use session::{SigninArgs, SignoutArgs, StatusArgs};
@@ -123,7 +128,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Run a model
     Run(Box<RunArgs>),
-    /// Make, list and revoke API keys
+    /// Make, list, check and revoke API keys
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Manage this device's keys

@@ -6,8 +6,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::context::Context;
+use crate::api::{KeyCheck, Session, looks_like_ollama_com_key};
 use crate::app::App;
 use crate::exit::{Exit, Problem};
+use crate::identity::Account;
 use crate::keyspec::KeyId;
 use crate::profile::{ApiKeyRecord, Profile, Profiles, entry_id};
 use crate::vault::{EntryKind, StoreKind, VaultError};
@@ -26,7 +28,11 @@ pub async fn read(app: &App, command: &str) -> anyhow::Result<SecretString> {
                 .hint(format!("pipe it in: … | {command}"))
                 .into());
         }
-        let typed = app.ask(|p| p.hidden("API key")).await??;
+        let mut typed = app.ask(|p| p.hidden("API key")).await??;
+        // Enter after the answer to a question that waited for no Enter: the key that follows must not land in the shell.
+        if typed.expose_secret().trim().is_empty() {
+            typed = app.ask(|p| p.hidden("API key")).await??;
+        }
         Zeroizing::new(typed.expose_secret().to_owned())
     } else {
         app.ask(|_| read_piped()).await?.map_err(|error| {
@@ -50,10 +56,42 @@ fn read_piped() -> std::io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
+/// Warns of a key that is not like those of ollama.com, where it is to be one.
+pub fn warn_of_shape(app: &App, context: &Context, key: &SecretString) {
+    if context.url().is_ollama_com() && !looks_like_ollama_com_key(key) {
+        app.printer.warn("this does not look like an API key of ollama.com; trying it all the same");
+    }
+}
+
+/// Asks the host whether it accepts the session's API key; the account where the host names one.
+///
+/// # Errors
+/// When it does not, or asks nobody for a key: then there is no use in keeping it.
+pub async fn verify(session: &Session<'_>) -> anyhow::Result<Option<Account>> {
+    match session.check_api_key().await? {
+        KeyCheck::Accepted(account) => Ok(account),
+        KeyCheck::NotAsked => {
+            let message = format!("{} answers without a credential, so the key was not stored", session.base());
+            Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into())
+        }
+    }
+}
+
 /// Enough to tell two keys apart, too little to guess one. A short key shows nothing.
 pub fn last_four(key: &SecretString) -> String {
     let key = key.expose_secret();
     if key.len() >= 20 { key[key.len() - 4..].to_owned() } else { String::new() }
+}
+
+/// What goes into the record of a key besides the key's end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'a> {
+    /// Its public id.
+    pub id: Option<&'a KeyId>,
+    /// What it is called.
+    pub name: Option<&'a str>,
+    /// Where it is used.
+    pub environment: Option<&'a str>,
 }
 
 /// What a key that is kept now has changed.
@@ -75,7 +113,7 @@ pub async fn keep(
     context: &Context,
     store: StoreKind,
     key: &SecretString,
-    id: Option<&KeyId>,
+    known: Known<'_>,
     also: impl FnOnce(&mut Profiles, &str),
 ) -> anyhow::Result<Kept> {
     let (name, url) = (&context.target.profile, context.url());
@@ -90,8 +128,12 @@ pub async fn keep(
     // A key that cannot be read is none that could be put back.
     let before = app.vault.get(store, &entry).await.ok().flatten();
     app.vault.put(store, &entry, key).await?;
-    let record =
-        ApiKeyRecord { store, hint: last_four(key), added_at: (app.now)(), id: id.map(|id| id.as_str().to_owned()) };
+    let record = ApiKeyRecord {
+        id: known.id.map(|id| id.as_str().to_owned()),
+        name: known.name.map(str::to_owned),
+        environment: known.environment.map(str::to_owned),
+        ..ApiKeyRecord::new(store, last_four(key), (app.now)())
+    };
     let updated = app.profiles.update(|profiles| {
         let profile = profiles.entry(name, url);
         profile.store = Some(store);

@@ -14,4 +14,4 @@ pub use document::Document;
 pub use error::DiskError;
 pub(crate) use error::{chmod, where_now};
 pub use lock::Lock;
-pub use read::{Exposure, read_input, read_private, read_public};
+pub use read::{Exposure, check_input, read_input, read_private, read_public};

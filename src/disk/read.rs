@@ -74,6 +74,19 @@ pub fn read_input(path: &Path, exposure: Exposure) -> Result<Option<Vec<u8>>, Di
     read_bounded(path, file, found.len(), INPUT_LIMIT).map(Some)
 }
 
+/// Looks at the access to a file without reading it; `false` when there is none.
+///
+/// # Errors
+/// As for [`read_input`], whatever the file's size.
+pub fn check_input(path: &Path, exposure: Exposure) -> Result<bool, DiskError> {
+    let Some(file) = open(path, true)? else {
+        return Ok(false);
+    };
+    let found = file.metadata().map_err(|source| DiskError::io("read", path, source))?;
+    check_access(path, &found, exposure)?;
+    Ok(true)
+}
+
 fn open(path: &Path, follow: bool) -> Result<Option<File>, DiskError> {
     let mut options = OpenOptions::new();
     options.read(true);

@@ -85,6 +85,30 @@ pub struct ApiKeyRecord {
     /// The public id, where it is known: that is where it was made by us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// What it is called, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it is used, such as `ci`, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
+impl ApiKeyRecord {
+    /// A record of which nothing but the key's end is known.
+    pub fn new(store: StoreKind, hint: impl Into<String>, added_at: i64) -> Self {
+        Self { store, hint: hint.into(), added_at, id: None, name: None, environment: None }
+    }
+
+    /// The key in few words: `"nightly" (key_…)`, or what is known of it.
+    pub fn in_words(&self) -> String {
+        match (&self.name, &self.id) {
+            (Some(name), Some(id)) => format!("{name:?} ({id})"),
+            (Some(name), None) => format!("{name:?}"),
+            (None, Some(id)) => id.clone(),
+            (None, None) if self.hint.is_empty() => "that is kept here".to_owned(),
+            (None, None) => format!("ending in {}", self.hint),
+        }
+    }
 }
 
 impl Profile {
@@ -177,7 +201,7 @@ mod tests {
     fn a_key_the_host_has_not_accepted_is_no_credential() {
         let mut profile = Profile::new(BaseUrl::ollama_com());
         assert!(!profile.has_credential());
-        profile.api_key = Some(ApiKeyRecord { store: StoreKind::File, hint: "abcd".into(), added_at: 0, id: None });
+        profile.api_key = Some(ApiKeyRecord::new(StoreKind::File, "abcd", 0));
         assert!(profile.has_credential());
     }
 }

@@ -167,7 +167,7 @@ mod tests {
 
     fn profiles(current: Option<&str>, with_key: &[&str]) -> Profiles {
         let all = [("ollama.com", "https://ollama.com"), ("gw", "https://gw.example")];
-        let record = ApiKeyRecord { store: StoreKind::File, hint: "abcd".into(), added_at: 0, id: None };
+        let record = ApiKeyRecord::new(StoreKind::File, "abcd", 0);
         let profile = |(name, host): (&str, &str)| {
             let api_key = with_key.contains(&name).then(|| record.clone());
             (name.to_owned(), Profile { api_key, ..Profile::new(url(host)) })

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_withheld_variable_leaves_the_profile_its_say() {
-        let record = ApiKeyRecord { store: StoreKind::File, hint: "abcd".into(), added_at: 0, id: None };
+        let record = ApiKeyRecord::new(StoreKind::File, "abcd", 0);
         let profile = Profile { api_key: Some(record), ..Profile::new(BaseUrl::local()) };
         let chosen = choose("https://gw.example", HostReason::CurrentProfile, false, Some(&profile));
         assert_eq!(chosen, (CredentialSource::ProfileKey, Some(Withheld::HostNotNamed)));

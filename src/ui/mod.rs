@@ -25,4 +25,4 @@ pub use prompt::PromptError;
 #[cfg(feature = "gateway")]
 pub use stream::Memory;
 pub use style::Tone;
-pub use table::Table;
+pub use table::{Table, Tint};

@@ -1,9 +1,15 @@
 //! `keys`: made, listed and revoked at a host that proved to keep accounts; a key is never lost silently, and never left valid
 //! behind anybody's back.
 
+mod audit;
 mod create;
+mod elsewhere;
+mod forget;
+mod import;
 mod list;
+mod ollama_com;
 mod revoke;
+mod sarif;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +17,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::given::{sign_in, with_store};
-use crate::harness::cloud::Cloud;
+use crate::harness::cloud::{Cloud, Issued};
 use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::stock::{Account, Stock};
 
@@ -82,7 +88,7 @@ fn a_host_that_manages_no_keys_is_told_apart_from_one_that_has_none() {
         for args in [&["create", "ci"][..], &["list"], &["revoke", "ci", "--yes"]] {
             let output = keys(&sandbox, args).expect_code(1);
             let words = format!("does not manage API keys (it answered {status})");
-            crate::given::says(&output, &[&words, "signin --with-api-key"]);
+            crate::given::says(&output, &[&words, "ollama-auth keys import"]);
             let output = keys(&sandbox, &[args, &["--json"]].concat()).expect_code(1);
             let error: serde_json::Value = serde_json::from_str(output.stderr().lines().last().unwrap()).unwrap();
             assert_eq!(error["error"]["exit_code"], json!(1));
@@ -117,6 +123,28 @@ fn other_refusals_keep_their_exit_codes() {
     }
 }
 
+/// A time so many days from that of a host's clock, as hosts write it.
+fn days(cloud: &Cloud, days: i64) -> String {
+    let seconds = cloud.server().clock().now() + days * 86_400;
+    jiff::Timestamp::from_second(seconds).unwrap().to_string()
+}
+
+/// Makes a key at the host with nothing wrong with it but what is said.
+fn issue(cloud: &Cloud, name: &str, change: &serde_json::Value) -> Issued {
+    let id = format!("key_{name:0<12}");
+    let mut item = json!({
+        "id": id, "name": name, "created_at": days(cloud, -1), "last_used_at": days(cloud, -1), "expires_at": days(cloud, 60),
+    });
+    for (member, value) in change.as_object().unwrap() {
+        item[member] = if member.ends_with("_at") && value.is_i64() {
+            json!(days(cloud, value.as_i64().unwrap()))
+        } else {
+            value.clone()
+        };
+    }
+    cloud.issue(item)
+}
+
 /// The names in the first column of each table below a heading of docs/keys.md.
 fn documented(heading: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
@@ -133,11 +161,22 @@ fn the_document_lists_the_members_that_are_printed() {
     let members =
         |value: &serde_json::Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
     let key = documented("A key");
-    let made = keys(&sandbox, &["create", "ci", "--json"]).expect_code(0).json();
+    let made = keys(&sandbox, &["create", "ci", "--expires", "never", "--json"]).expect_code(0).json();
     assert_eq!(members(&made), key.union(&documented("`keys create`")).cloned().collect());
     let list = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
     assert_eq!(members(&list), ["host", "keys", "profile"].map(str::to_owned).into());
     assert_eq!(members(&list["keys"][0]), key.union(&documented("`keys list`")).cloned().collect());
+    let audit = keys(&sandbox, &["audit", "--fail-on", "none", "--json"]).expect_code(0).json();
+    let documented_audit = documented("`keys audit`");
+    for part in [&audit, &audit["profiles"][0], &audit["findings"][0]] {
+        let missing: Vec<_> = members(part).difference(&documented_audit).cloned().collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+    let key = cloud.issued()[0].key.clone();
+    let import = sandbox.command(["keys", "import", "--json"]).stdin(&key).run().expect_code(0).json();
+    assert_eq!(members(&import), documented("`keys import`"));
+    let forgotten = keys(&sandbox, &["forget", "--yes", "--json"]).expect_code(0).json();
+    assert_eq!(members(&forgotten), documented("`keys forget`"));
     let revoked = keys(&sandbox, &["revoke", "ci", "--yes", "--json"]).expect_code(0).json();
     assert_eq!(members(&revoked), documented("`keys revoke`"));
     assert_eq!(deletes(&cloud), 1);

@@ -5,11 +5,11 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::time::{date, until};
-use super::{explain, how_to_revoke, prove, signed_in};
+use super::{elsewhere, explain, how_to_revoke, is_not_offered, prove, signed_in};
 use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
 use crate::cli::KeysCreate;
-use crate::commands::api_key::keep;
+use crate::commands::api_key::{Known, keep};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem};
@@ -45,6 +45,10 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
     let session = signed_in(app, &context).await?;
     let host = context.url();
     let proof = prove(&session).await?;
+    if let (true, Some(old)) = (args.save, context.profile.as_ref().and_then(|profile| profile.api_key.as_ref())) {
+        let which = old.in_words();
+        app.printer.warn(&format!("the new key takes the place of the API key {which}, which stays valid at {host}"));
+    }
     // On record, for whoever interrupts us, before the key can exist.
     if app.printer.is_json() {
         app.printer.event("asking", &serde_json::json!({ "host": host.to_string(), "id": new.id.as_str() }));
@@ -53,6 +57,9 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
     }
     let created = match session.create_key(proof, &new).await {
         Ok(created) => created,
+        Err(error) if is_not_offered(&error) => {
+            return elsewhere::run(app, &context, &args, explain(error, host)).await;
+        }
         Err(error) => return Err(refused(&session, &new.id, error).await),
     };
     let report = Report {
@@ -63,7 +70,7 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
         entry: &created.entry,
     };
     match store {
-        Some(store) => save(app, &context, &session, store, &created, &new.id).await?,
+        Some(store) => save(app, &context, &session, store, &created, &new).await?,
         None => hand_over(app, &session, &report, &created, &new.id).await?,
     }
     tell(app, &new, &report);
@@ -150,10 +157,12 @@ async fn save(
     session: &Session<'_>,
     store: StoreKind,
     created: &CreatedKey,
-    id: &KeyId,
+    new: &NewKey,
 ) -> anyhow::Result<()> {
+    let id = &new.id;
     let key = SecretString::from(created.key.expose());
-    let kept = keep(app, context, store, &key, Some(id), |profiles, name| {
+    let known = Known { id: Some(id), name: Some(&new.name), environment: new.environment.as_deref() };
+    let kept = keep(app, context, store, &key, known, |profiles, name| {
         profiles.current.get_or_insert_with(|| name.to_owned());
     });
     let kept = match kept.await {
@@ -166,7 +175,7 @@ async fn save(
     };
     let host = context.url();
     if let Some(old) = kept.replaced {
-        let which = old.id.unwrap_or_else(|| format!("ending in {}", old.hint));
+        let which = old.in_words();
         app.printer.warn(&format!("the API key {which} is kept here no longer; it stays valid at {host}"));
     }
     if let Some(error) = kept.left_behind {

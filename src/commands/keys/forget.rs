@@ -1,79 +1,69 @@
-//! Our copy of a key that was revoked goes too.
+//! `keys forget`: removes this profile's copy of its API key. The key stays valid at the host, and the command says how to
+//! change that.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
 
-use super::super::api_key::last_four;
+use super::copies::remove;
+use super::{SETTINGS, how_to_revoke};
 use crate::address::BaseUrl;
-use crate::api::{Credential, Session, Standing};
 use crate::app::App;
-use crate::commands::context::{KeyTrouble, api_key, require_unchanged};
-use crate::commands::store::forget_for_good;
-use crate::keyspec::KeyId;
-use crate::profile::{ApiKeyRecord, Profile};
-use crate::vault::EntryKind;
+use crate::cli::KeysForget;
+use crate::commands::consent;
+use crate::commands::context::Context;
+use crate::exit::Exit;
+use crate::profile::{ApiKeyRecord, Audience};
 
-/// What is known of the key that was revoked.
-pub(super) struct Revoked<'a> {
-    /// Its public id.
-    pub id: &'a KeyId,
-    /// Its last four characters, where they are known.
-    pub hint: Option<String>,
-    /// The key itself, where it was given.
-    pub key: Option<&'a SecretString>,
+/// What `keys forget --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    host: String,
+    profile: &'a str,
+    /// There was a copy, and it is gone.
+    forgotten: bool,
+    id: Option<&'a str>,
+    name: Option<&'a str>,
+    /// Always true of a key that was forgotten: only its copy here is gone.
+    still_valid_at_host: bool,
 }
 
-/// Removes every copy that a profile for this host keeps, and says the names of those profiles.
-///
-/// # Errors
-/// Those of the stores and of the profiles file. What was removed until then stays so.
-pub(super) async fn everywhere(app: &App, url: &BaseUrl, revoked: &Revoked<'_>) -> anyhow::Result<Vec<String>> {
-    let mut forgotten = Vec::new();
-    for (name, profile) in app.profiles.load()?.profiles {
-        let Some(record) = profile.api_key.as_ref().filter(|_| profile.url.origin() == url.origin()) else {
-            continue;
-        };
-        if !is_the_one(app, &name, &profile, record, revoked).await? {
-            continue;
+/// Runs it.
+pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
+    let context = Context::resolve(app, Audience::Account)?;
+    let (name, url) = (&context.target.profile, context.url());
+    let profile = context.profile.as_ref();
+    let kept = profile.and_then(|profile| Some((profile, profile.api_key.as_ref()?)));
+    match kept {
+        Some((profile, record)) => {
+            let which = record.in_words();
+            let statement = format!("this would remove the only copy here of the API key {which}, valid at {url}");
+            let question = format!("Remove this copy of the API key {which}? It stays valid at {url}.");
+            consent::ask(app, args.yes, &statement, &question).await?;
+            remove(app, name, profile, record.store).await?;
+            app.printer.success(&format!("Forgot the API key {which}"));
+            app.printer.warn(&format!("it stays valid at {url} until it is revoked there or expires"));
+            app.printer.hint(&how_to_end(record, url));
         }
-        let _lock = app.lock_keys()?;
-        require_unchanged(app, &name, Some(&profile))?;
-        forget_for_good(app, record.store, EntryKind::ApiKey, &name, &profile).await?;
-        app.profiles.update(|profiles| {
-            if let Some(profile) = profiles.profiles.get_mut(&name) {
-                profile.api_key = None;
-            }
-        })?;
-        forgotten.push(name);
+        None => app.printer.note(&format!("No API key is kept for {url}.")),
     }
-    Ok(forgotten)
+    if app.printer.is_json() {
+        let record = kept.map(|(_, record)| record);
+        app.printer.json(&Report {
+            host: url.to_string(),
+            profile: name,
+            forgotten: record.is_some(),
+            id: record.and_then(|record| record.id.as_deref()),
+            name: record.and_then(|record| record.name.as_deref()),
+            still_valid_at_host: record.is_some(),
+        })?;
+    }
+    Ok(Exit::Done)
 }
 
-/// By the id on record. A key that was not made by us has none: there the same last characters are a reason to look closer, at
-/// the key itself or at what the host says to it now.
-async fn is_the_one(
-    app: &App,
-    name: &str,
-    profile: &Profile,
-    record: &ApiKeyRecord,
-    revoked: &Revoked<'_>,
-) -> anyhow::Result<bool> {
-    if let Some(id) = &record.id {
-        return Ok(id == revoked.id.as_str());
+/// How to revoke a key whose copy is gone.
+fn how_to_end(record: &ApiKeyRecord, url: &BaseUrl) -> String {
+    match record.id.as_deref().map(str::parse) {
+        Some(Ok(id)) => format!("revoke it: {}", how_to_revoke(&id, url)),
+        _ if url.is_ollama_com() => format!("revoke it at {SETTINGS}"),
+        _ => format!("find its id and revoke it: ollama-auth keys list --host {url}"),
     }
-    let hint = revoked.key.map(last_four).or_else(|| revoked.hint.clone());
-    if record.hint.is_empty() || hint.as_ref() != Some(&record.hint) {
-        return Ok(false);
-    }
-    let stored = match api_key(app, name, profile).await {
-        Ok(stored) => stored,
-        Err(KeyTrouble::Gone(_)) => return Ok(false),
-        Err(trouble) => return Err(trouble.into()),
-    };
-    if let Some(key) = revoked.key {
-        return Ok(stored.expose_secret() == key.expose_secret());
-    }
-    let credential = Credential::ApiKey(stored);
-    let allow = app.global.allow_insecure_http;
-    let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
-    Ok(matches!(session.standing().await?, Standing::Unknown))
 }

@@ -1,18 +1,31 @@
-//! `keys list`: the API keys that the credential may see, as a table or as JSON.
+//! `keys list`: the API keys that the credential may see and what is wrong with each, as a table or as JSON. Tens of thousands
+//! of keys are no rarity where machines make them.
 
 use serde::Serialize;
 
-use super::time::{ago, state, until};
+use super::findings::{Judge, Kind, Level};
+use super::select::{Judged, sort};
+use super::time::{age, ago, state, until};
 use super::{explain, signed_in};
 use crate::api::KeyEntry;
 use crate::app::App;
+use crate::cli::{KeySort, KeysList};
 use crate::commands::context::{Context, require_accounts};
 use crate::exit::Exit;
+use crate::keyspec::Lifetime;
 use crate::profile::Audience;
-use crate::ui::Table;
+use crate::ui::{Table, Tint};
 
 /// The most characters of a cell whose length others decide.
 const WIDEST: usize = 40;
+
+/// What `keys list --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    host: String,
+    profile: &'a str,
+    keys: Vec<Row<'a>>,
+}
 
 #[derive(Debug, Serialize)]
 struct Row<'a> {
@@ -22,49 +35,99 @@ struct Row<'a> {
     state: &'static str,
     /// It is the key that this profile keeps.
     kept_here: bool,
+    /// What is wrong with it, the most urgent first.
+    problems: Vec<Kind>,
 }
 
 /// Runs it.
-pub async fn run(app: &App) -> anyhow::Result<Exit> {
+pub async fn run(app: &App, args: KeysList) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
     let session = signed_in(app, &context).await?;
     require_accounts(&session).await?;
-    let entries = session.api_keys(false).await.map_err(|error| explain(error, context.url()))?;
+    let entries = session.api_keys(args.revoked).await.map_err(|error| explain(error, context.url()))?;
     let now = (app.now)();
-    let own = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref()?.id.clone());
-    let rows: Vec<Row<'_>> = entries
-        .iter()
-        .map(|entry| Row { entry, state: state(entry, now), kept_here: own.as_ref() == Some(&entry.id) })
-        .collect();
-    if app.printer.is_json() {
-        let host = context.url().to_string();
-        app.printer.json(&serde_json::json!({ "host": host, "profile": context.target.profile, "keys": rows }))?;
-        return Ok(Exit::Done);
+    let judge = Judge::new(now, seconds(args.max_age), &entries);
+    let judged = entries.iter().map(|entry| Judged { entry, state: state(entry, now), flaws: judge.flaws(entry) });
+    let mut keys: Vec<Judged<'_>> = judged.filter(|key| key.fits(&args.filters)).collect();
+    // A script that says nothing gets the host's order.
+    let unsorted = args.sort.is_none() && app.printer.is_json();
+    if !unsorted {
+        sort(&mut keys, args.sort.unwrap_or(KeySort::Attention));
     }
-    if rows.is_empty() {
-        app.printer.note(&format!("There are no API keys at {}.", context.url()));
+    let own = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref()?.id.clone());
+    let rows = keys.into_iter().map(|Judged { entry, state, flaws }| Row {
+        entry,
+        state,
+        kept_here: own.as_ref() == Some(&entry.id),
+        problems: flaws.into_iter().map(|flaw| flaw.kind).collect(),
+    });
+    let report = Report { host: context.url().to_string(), profile: &context.target.profile, keys: rows.collect() };
+    if app.printer.is_json() {
+        app.printer.json(&report)?;
+    } else {
+        print(app, &report, entries.len(), now)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A limit in seconds.
+pub(super) fn seconds(limit: Lifetime) -> Option<u64> {
+    match limit {
+        Lifetime::Seconds(seconds) => Some(seconds),
+        Lifetime::Never => None,
+    }
+}
+
+fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result<()> {
+    let host = &report.host;
+    if all == 0 {
+        app.printer.note(&format!("There are no API keys at {host}."));
         app.printer.hint("make one: ollama-auth keys create NAME");
-        return Ok(Exit::Done);
+        return Ok(());
+    }
+    if report.keys.is_empty() {
+        app.printer.note(&format!("None of the {all} API keys at {host} fits the filter."));
+        return Ok(());
     }
     let mut table =
-        Table::new(&["name", "id", "environment", "scopes", "models", "made", "last used", "expires", "state"]);
-    for Row { entry, state, kept_here } in &rows {
+        Table::new(&["name", "id", "environment", "scopes", "models", "age", "last used", "expires", "state"]);
+    for row in &report.keys {
+        let entry = row.entry;
         let models = if entry.models.is_empty() { "all".to_owned() } else { entry.models.join(",") };
-        let state = if *kept_here { format!("{state}, kept here") } else { (*state).to_owned() };
-        table.push([
+        let cells = [
             short(&entry.name),
             short(&entry.id),
             short(entry.environment.as_deref().unwrap_or("-")),
             short(&entry.scopes.join(",")),
             short(&models),
-            ago(entry.created_at, now, "?"),
+            age(entry.created_at, now),
             ago(entry.last_used_at, now, "never"),
             until(entry.expires_at, now),
-            state,
-        ]);
+            in_words(row),
+        ];
+        match row.problems.first().map(|kind| kind.level()) {
+            Some(Level::Error) => table.push_tinted(Tint::Bad, cells),
+            Some(Level::Warning) => table.push_tinted(Tint::Doubtful, cells),
+            Some(Level::Note) | None => table.push(cells),
+        }
     }
     app.printer.table(&table)?;
-    Ok(Exit::Done)
+    if report.keys.iter().any(|row| !row.problems.is_empty()) {
+        app.printer.hint("what to do about it: ollama-auth keys audit");
+    }
+    Ok(())
+}
+
+/// What is wrong with a key; its state where that is nothing.
+fn in_words(row: &Row<'_>) -> String {
+    let mut words: Vec<&str> = row.problems.iter().map(|kind| kind.name()).collect();
+    if words.is_empty() {
+        words.push(row.state);
+    }
+    if row.kept_here {
+        words.push("kept here");
+    }
+    words.join(", ")
 }
 
 /// A long text would push everything else off the screen. An id of ours is never cut: it has at most 64 characters.

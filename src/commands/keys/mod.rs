@@ -1,9 +1,15 @@
 //! `keys`: API keys at a host that keeps accounts. Whatever changes something there needs a fresh proof that the host is one.
 
+mod audit;
+mod copies;
 mod create;
+mod elsewhere;
+mod findings;
 mod forget;
+mod import;
 mod list;
 mod revoke;
+mod select;
 mod time;
 
 use secrecy::SecretString;
@@ -24,7 +30,10 @@ const SETTINGS: &str = "https://ollama.com/settings/keys";
 pub async fn run(app: &App, command: KeysCommand) -> anyhow::Result<Exit> {
     match command {
         KeysCommand::Create(args) => create::run(app, args).await,
-        KeysCommand::List => list::run(app).await,
+        KeysCommand::List(args) => list::run(app, args).await,
+        KeysCommand::Audit(args) => audit::run(app, args).await,
+        KeysCommand::Import(args) => import::run(app, args).await,
+        KeysCommand::Forget(args) => forget::run(app, args).await,
         KeysCommand::Revoke(args) => revoke::run(app, args).await,
     }
 }
@@ -73,15 +82,20 @@ fn explain(error: ApiError, host: &BaseUrl) -> anyhow::Error {
     }
 }
 
+/// Whether that is what an error says: the host knows of no such requests.
+fn is_not_offered(error: &ApiError) -> bool {
+    matches!(error, ApiError::NotFound { .. } | ApiError::Status { status: 405 | 501, .. })
+}
+
 fn not_offered(host: &BaseUrl, status: u16) -> Problem {
     if host.is_ollama_com() {
         let message = format!(
             "{host} does not offer this to programs (it answered {status}): its API keys are made, listed and revoked at {SETTINGS}"
         );
-        return Problem::new(Exit::Failed, message).hint("make one there, then: ollama-auth signin --with-api-key");
+        return Problem::new(Exit::Failed, message).hint("make one there, then: ollama-auth keys import");
     }
     let message = format!("{host} does not manage API keys (it answered {status})");
-    let hint = format!("to use a key that was made elsewhere: ollama-auth signin --with-api-key --host {host}");
+    let hint = format!("to use a key that was made elsewhere: ollama-auth keys import --host {host}");
     Problem::new(Exit::Failed, message).hint(hint)
 }
 
@@ -120,7 +134,7 @@ mod tests {
         let problem = Problem::of(&explain(not_found, &BaseUrl::ollama_com()));
         assert_eq!(problem.exit, Exit::Failed);
         assert!(problem.message.contains("https://ollama.com/settings/keys"), "{problem}");
-        assert!(problem.hint.unwrap().contains("ollama-auth signin --with-api-key"));
+        assert!(problem.hint.unwrap().contains("ollama-auth keys import"));
         let not_allowed = ApiError::Status { host: "h".into(), status: 405, message: String::new() };
         assert!(Problem::of(&explain(not_allowed, &BaseUrl::ollama_com())).message.contains("405"));
     }

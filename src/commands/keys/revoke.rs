@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::forget::{Revoked, everywhere};
+use super::copies::{Revoked, everywhere};
 use super::{SETTINGS, check_form, explain, not_offered, prove, signed_in};
 use crate::api::{ApiError, Credential, KeyEntry, Revocation, Session, Standing};
 use crate::app::App;

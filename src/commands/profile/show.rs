@@ -24,6 +24,8 @@ pub fn run(app: &App, name: Option<String>) -> anyhow::Result<Exit> {
     }
     if let Some(key) = &profile.api_key {
         facts.push(("API key", format!("ends in {}, in the {} store", key.hint, key.store)));
+        let known = [("Key name", &key.name), ("Key id", &key.id), ("Environment", &key.environment)];
+        facts.extend(known.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
     }
     if let Some(device) = &profile.device {
         let state = if device.connected { "" } else { ", not connected" };

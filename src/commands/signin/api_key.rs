@@ -2,12 +2,12 @@
 //! then stored.
 
 use super::Report;
-use crate::api::{Credential, KeyCheck, looks_like_ollama_com_key};
+use crate::api::Credential;
 use crate::app::App;
-use crate::commands::api_key::{keep, read};
+use crate::commands::api_key::{Known, keep, read, verify, warn_of_shape};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
-use crate::exit::{Exit, Problem};
+use crate::exit::Exit;
 use crate::profile::Audience;
 
 /// Runs it.
@@ -15,18 +15,10 @@ pub async fn run(app: &App) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
     let store = choose_store(app, context.profile.as_ref()).await?;
     let key = read(app, "ollama-auth signin --with-api-key").await?;
-    if context.url().is_ollama_com() && !looks_like_ollama_com_key(&key) {
-        app.printer.warn("this does not look like an API key of ollama.com; trying it all the same");
-    }
+    warn_of_shape(app, &context, &key);
     let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
-    let account = match session.check_api_key().await? {
-        KeyCheck::Accepted(account) => account,
-        KeyCheck::NotAsked => {
-            let message = format!("{} answers without a credential, so the key was not stored", context.url());
-            return Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into());
-        }
-    };
-    let kept = keep(app, &context, store, &key, None, |profiles, name| {
+    let account = verify(&session).await?;
+    let kept = keep(app, &context, store, &key, Known::default(), |profiles, name| {
         if let Some(profile) = profiles.profiles.get_mut(name) {
             profile.account.clone_from(&account);
         }

@@ -270,13 +270,16 @@ fn where_the_key_would_go_nowhere_none_is_made() {
 #[test]
 fn a_saved_key_is_used_from_then_on_and_printed_nowhere() {
     let (sandbox, cloud) = signed_in();
-    let output = keys(&sandbox, &["create", "ci", "--save", "-vv"]).expect_code(0);
+    let output = keys(&sandbox, &["create", "ci", "--save", "--env", "staging", "-vv"]).expect_code(0);
     let first = only(&cloud);
     assert_eq!(output.stdout(), "");
     says(&output, &[&first.id, "plaintext store", "uses it from now on"]);
     assert!(plaintext(&sandbox).contains(&first.key));
     let record = profile(&sandbox)["api_key"].clone();
     assert_eq!((&record["id"], &record["hint"]), (&json!(first.id), &first.item["hint"]));
+    assert_eq!((&record["name"], &record["environment"]), (&json!("ci"), &json!("staging")));
+    let shown = sandbox.command(["profile", "show"]).run().expect_code(0);
+    assert!(["ci", "staging", &first.id].iter().all(|text| shown.stdout().contains(text)), "{}", shown.snapshot());
     let status = sandbox.command(["status", "--json"]).run().expect_code(0);
     assert_eq!(status.json()["credential"]["kind"], json!("api-key"));
     sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
@@ -348,7 +351,10 @@ fn records_of_older_versions_are_read() {
     keys(&sandbox, &["create", "ci", "--save"]).expect_code(0);
     edit_profiles(&sandbox, |all| {
         let name = all["current"].as_str().unwrap().to_owned();
-        all["profiles"][&name]["api_key"].as_object_mut().unwrap().remove("id");
+        let record = all["profiles"][&name]["api_key"].as_object_mut().unwrap();
+        for member in ["id", "name", "environment"] {
+            record.remove(member);
+        }
     });
     sandbox.command(["status"]).run().expect_code(0);
     assert_eq!(only(&cloud).key, api_key_like(0));
@@ -383,4 +389,14 @@ fn whoever_interrupts_it_knows_the_id() {
         let id = requests.last().unwrap().json()["id"].as_str().unwrap().to_owned();
         says(&output, &[&id]);
     }
+}
+
+#[test]
+fn whose_place_a_saved_key_takes_is_said_before_it_is_made() {
+    let (sandbox, cloud) = signed_in();
+    keys(&sandbox, &["create", "first", "--save", "--scope", "inference,models:read,keys"]).expect_code(0);
+    cloud.inject("/api/user/keys", Fault::Status(500));
+    let output = keys(&sandbox, &["create", "second", "--save"]).expect_code(1);
+    says(&output, &["takes the place of the API key \"first\"", "stays valid at"]);
+    assert_eq!(profile(&sandbox)["api_key"]["name"], json!("first"));
 }

@@ -2,10 +2,128 @@
 
 use serde_json::{Value, json};
 
-use super::{keys, signed_in, signed_in_with};
+use super::{issue, keys, signed_in, signed_in_with};
 use crate::given::says;
-use crate::harness::cloud::Fault;
+use crate::harness::cloud::{Cloud, Fault};
+use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::http::{Expectation, Reply};
+
+/// The cells of each row below the headers.
+fn rows(output: &Output) -> Vec<Vec<String>> {
+    let cells = |line: &str| {
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    output.stdout().lines().skip(1).map(cells).collect()
+}
+
+fn names(output: &Output) -> Vec<String> {
+    rows(output).into_iter().map(|mut row| row.remove(0)).collect()
+}
+
+/// Keys of which each has one problem, in another order than that of their urgency.
+fn troubled() -> (Sandbox, Cloud) {
+    let (sandbox, cloud) = signed_in();
+    for (name, change) in [
+        ("fine", json!({ "environment": "ci" })),
+        ("lasting", json!({ "expires_at": null })),
+        ("idle", json!({ "created_at": -40, "last_used_at": -31 })),
+        ("broad", json!({ "scopes": ["keys", "inference"] })),
+        ("old", json!({ "created_at": -91, "environment": "ci" })),
+        ("dead", json!({ "expires_at": -1 })),
+        ("ending", json!({ "created_at": -50, "expires_at": 3 })),
+        ("new", json!({ "created_at": 3, "last_used_at": null })),
+    ] {
+        issue(&cloud, name, &change);
+    }
+    (sandbox, cloud)
+}
+
+#[test]
+fn what_needs_attention_is_on_top_and_named() {
+    let (sandbox, _cloud) = troubled();
+    let output = keys(&sandbox, &["list"]).expect_code(0);
+    let seen: Vec<(String, String)> =
+        rows(&output).into_iter().map(|mut row| (row.remove(0), row.pop().unwrap())).collect();
+    let expected = [
+        ("dead", "expired"),
+        ("old", "stale"),
+        ("idle", "unused"),
+        ("ending", "expiring"),
+        ("broad", "over-broad"),
+        ("lasting", "no-expiry"),
+        ("fine", "valid"),
+        ("new", "valid"),
+    ];
+    assert_eq!(seen, expected.map(|(name, state)| (name.to_owned(), state.to_owned())));
+    says(&output, &["ollama-auth keys audit"]);
+    let json = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
+    let all: Vec<_> = json["keys"].as_array().unwrap().iter().map(|key| &key["problems"]).collect();
+    assert_eq!(all[0], &json!([]), "a script gets the host's order");
+    assert_eq!(all[4], &json!(["stale"]));
+    // Colour says nothing that the words do not.
+    let colored = keys(&sandbox, &["list", "--color", "always"]).expect_code(0);
+    let plain = ["\u{1b}[2m", "\u{1b}[31m", "\u{1b}[33m", "\u{1b}[0m"]
+        .iter()
+        .fold(colored.stdout().to_owned(), |text, sequence| text.replace(sequence, ""));
+    assert!(colored.stdout().contains("\u{1b}[31mdead"));
+    assert_eq!(plain, output.stdout());
+}
+
+#[test]
+fn the_limit_of_age_is_the_callers() {
+    let (sandbox, _cloud) = troubled();
+    let stale =
+        |limit: &str| names(&keys(&sandbox, &["list", "--filter", "problem=stale", "--max-age", limit]).expect_code(0));
+    assert!(stale("92d").is_empty() && stale("never").is_empty());
+    assert_eq!(stale("45d"), ["ending", "old"]);
+}
+
+#[test]
+fn filters_all_hold_and_orders_are_what_they_say() {
+    let (sandbox, _cloud) = troubled();
+    let list = |args: &[&str]| names(&keys(&sandbox, &[&["list"], args].concat()).expect_code(0));
+    assert_eq!(list(&["--filter", "env=ci"]), ["old", "fine"]);
+    assert_eq!(list(&["--filter", "env=ci", "--filter", "problem="]), ["fine"]);
+    assert_eq!(list(&["--filter", "env=", "--filter", "name=*d*"]), ["dead", "idle", "ending", "broad"]);
+    assert_eq!(list(&["--filter", "scope=keys"]), ["broad"]);
+    assert_eq!(list(&["--filter", "state=expired"]), ["dead"]);
+    assert_eq!(list(&["--filter", "id=key_old*"]), ["old"]);
+    assert_eq!(list(&["--sort", "name"])[..3], ["broad", "dead", "ending"]);
+    assert_eq!(list(&["--sort", "age"])[..3], ["old", "ending", "idle"]);
+    assert_eq!(list(&["--sort", "last-used"])[..2], ["new", "idle"]);
+    assert_eq!(list(&["--sort", "expires"])[..2], ["dead", "ending"]);
+    assert_eq!(list(&["--sort", "expires"])[7], "lasting");
+    let json = keys(&sandbox, &["list", "--json", "--sort", "name", "--filter", "env=ci"]).expect_code(0).json();
+    assert_eq!((&json["keys"][0]["name"], &json["keys"][1]["name"]), (&json!("fine"), &json!("old")));
+    let none = keys(&sandbox, &["list", "--filter", "name=nobody"]).expect_code(0);
+    says(&none, &["None of the 8 API keys"]);
+    for wrong in ["env", "colour=red", "problem=ugly", "state=dead"] {
+        keys(&sandbox, &["list", "--filter", wrong]).expect_code(2);
+    }
+}
+
+#[test]
+fn a_key_that_was_replaced_needs_nobody() {
+    let (sandbox, cloud) = signed_in();
+    issue(&cloud, "before", &json!({ "created_at": -95, "expires_at": 1 }));
+    issue(&cloud, "after", &json!({ "replaces": "key_before000000" }));
+    let output = keys(&sandbox, &["list"]).expect_code(0);
+    assert!(rows(&output).iter().all(|row| row.last().unwrap() == "valid"), "{}", output.snapshot());
+}
+
+/// The client's part of "10,000 keys take at most 0.2 s more than one", here without optimisation, which makes it some ten times
+/// slower, and beside other tests: this sees what grows with the square of the keys. The figure itself is a benchmark's.
+#[test]
+fn ten_thousand_keys_are_listed_in_a_moment() {
+    let (sandbox, cloud) = signed_in();
+    for number in 0..10_000 {
+        cloud.issue(json!({ "id": format!("key_many{number:08}"), "name": format!("n{number}") }));
+    }
+    let output = keys(&sandbox, &["list"]).expect_code(0);
+    assert_eq!(output.stdout().lines().count(), 10_001);
+    assert!(output.duration < std::time::Duration::from_secs(20), "{:?}", output.duration);
+    assert_eq!(keys(&sandbox, &["list", "--json"]).expect_code(0).json()["keys"].as_array().unwrap().len(), 10_000);
+}
 
 #[test]
 fn the_table_tells_what_each_key_is() {
@@ -24,17 +142,17 @@ fn the_table_tells_what_each_key_is() {
     );
     cloud.issue(json!({ "id": "key_third00000", "name": "third", "revoked_at": at(-1) }));
     let output = keys(&sandbox, &["list"]).expect_code(0);
-    let lines: Vec<Vec<&str>> = output
-        .stdout()
-        .lines()
-        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
-        .collect();
-    assert_eq!(lines.len(), 3, "{}", output.snapshot());
+    let lines = rows(&output);
+    assert_eq!(lines.len(), 2, "{}", output.snapshot());
+    // What needs attention is on top.
+    let second = ["second", "key_second0000", "-", "keys,of:tomorrow", "all", "0s", "never", "1m ago", "expired"];
+    assert_eq!(lines[0][..5], second[..5]);
+    assert_eq!(lines[0][6..], second[6..]);
     let scopes = "inference,models:read";
-    let first = ["first", "key_first00000", "ci", scopes, "tiny:latest", "3d ago", "2h ago", "in 30d", "valid"];
+    let first = ["first", "key_first00000", "ci", scopes, "tiny:latest", "3d", "2h ago", "in 30d", "valid"];
     assert_eq!(lines[1], first);
-    let second = ["second", "key_second0000", "-", "keys,of:tomorrow", "all", "just now", "never", "1m ago", "expired"];
-    assert_eq!(lines[2], second);
+    let revoked = keys(&sandbox, &["list", "--revoked"]).expect_code(0);
+    assert_eq!(rows(&revoked)[2].last(), Some(&"revoked".to_owned()), "{}", revoked.snapshot());
     let seen = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
     assert_eq!(seen["host"], json!(cloud.url()));
     assert_eq!(seen["keys"][0]["state"], json!("valid"));

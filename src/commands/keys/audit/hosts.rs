@@ -1,0 +1,214 @@
+//! What the hosts say: every profile's credential is fetched in turn, since a store may ask a person something, and then all
+//! hosts are asked at once, each within the time that one may take.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::super::findings::{Flaw, Judge, Kind};
+use super::super::is_not_offered;
+use super::super::time::span;
+use super::{Checked, Finding, named, place};
+use crate::api::{HostKind, KeyEntry, Session};
+use crate::app::App;
+use crate::commands::context::{Context, no_accounts, sign_in};
+use crate::exit::{Exit, Problem};
+use crate::keyspec::KeyId;
+use crate::profile::{ApiKeyRecord, CredentialSource};
+
+/// The answer of a host.
+enum Answer {
+    Keys(Vec<KeyEntry>),
+    /// It lists none to programs.
+    Unlisted,
+}
+
+/// Asks all of them.
+pub(super) async fn check(
+    app: &App,
+    contexts: &[Context],
+    max_age: Option<u64>,
+    limit: Duration,
+) -> (Vec<Checked>, Vec<Finding>) {
+    let none_is_signed_in = contexts.iter().all(|context| context.source == CredentialSource::None);
+    let mut sessions = Vec::new();
+    for context in contexts {
+        sessions.push(match context.source {
+            CredentialSource::None => Err(signed_out(context, none_is_signed_in)),
+            _ => context.session(app).await.map_err(|error| Problem::of(&error)),
+        });
+    }
+    let asked = sessions.iter().zip(contexts).map(|(session, context)| async move {
+        match session {
+            Ok(session) => within(limit, context, ask(session, context)).await,
+            Err(problem) => Err(problem.clone()),
+        }
+    });
+    let answers = all(asked).await;
+    let (mut checked, mut findings) = (Vec::new(), Vec::new());
+    for (context, answer) in contexts.iter().zip(answers) {
+        let keys = match &answer {
+            Ok(Answer::Keys(entries)) => Some(entries.len()),
+            _ => None,
+        };
+        findings.extend(judge(app, context, answer, max_age));
+        let profile = context.target.known.then(|| context.target.profile.clone());
+        checked.push(Checked { profile, host: context.url().to_string(), keys });
+    }
+    (checked, findings)
+}
+
+/// A profile without a credential is no failure beside others that have one.
+fn signed_out(context: &Context, alone: bool) -> Problem {
+    let exit = if alone { Exit::SignIn } else { Exit::Done };
+    Problem::new(exit, format!("not signed in to {}", context.url())).hint(sign_in(context.url()))
+}
+
+/// Runs them side by side; the results in their order.
+async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    let waiting = poll_fn(|context| {
+        for (future, result) in running.iter_mut().filter(|(_, result)| result.is_none()) {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                *result = Some(value);
+            }
+        }
+        if running.iter().all(|(_, result)| result.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    });
+    pin!(waiting).await;
+    running.into_iter().filter_map(|(_, result)| result).collect()
+}
+
+async fn within(
+    limit: Duration,
+    context: &Context,
+    work: impl Future<Output = anyhow::Result<Answer>>,
+) -> Result<Answer, Problem> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(answer) => answer.map_err(|error| Problem::of(&error)),
+        Err(_) => {
+            let message = format!("{} did not list its keys within {} s", context.url(), limit.as_secs_f64());
+            Err(Problem::new(Exit::Unreachable, message).hint("give it more time with --timeout"))
+        }
+    }
+}
+
+async fn ask(session: &Session<'_>, context: &Context) -> anyhow::Result<Answer> {
+    match session.host_kind().await? {
+        HostKind::AccountHost => {}
+        // An API key may be for a host of another kind. A device key is not.
+        _ if context.source != CredentialSource::ProfileDevice => return Ok(Answer::Unlisted),
+        other => return Err(no_accounts(session, other).into()),
+    }
+    match session.api_keys(false).await {
+        Ok(entries) => Ok(Answer::Keys(entries)),
+        Err(error) if is_not_offered(&error) => Ok(Answer::Unlisted),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn judge(app: &App, context: &Context, answer: Result<Answer, Problem>, max_age: Option<u64>) -> Vec<Finding> {
+    let record = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
+    match answer {
+        Err(problem) => {
+            let what = if context.target.known { "the profile" } else { "the host" };
+            let name =
+                if context.target.known { format!("{:?}", context.target.profile) } else { context.url().to_string() };
+            let finding = Finding::new(Kind::Unchecked, format!("{what} {name} was not checked: {}", problem.message));
+            vec![Finding { remedy: problem.hint, exit: problem.exit, ..finding.at(context) }]
+        }
+        Ok(Answer::Unlisted) => {
+            let host = context.url();
+            let looked = if record.is_some() { ": only the age of the one kept here was looked at" } else { "" };
+            let message = format!("{host} does not list its keys to programs{looked}");
+            let unlisted = Finding::new(Kind::Unlisted, message).at(context);
+            let kept = record.and_then(|record| old_copy(app, context, record, max_age));
+            std::iter::once(unlisted).chain(kept).collect()
+        }
+        Ok(Answer::Keys(entries)) => {
+            let judge = Judge::new((app.now)(), max_age, &entries);
+            let found = |entry| judge.flaws(entry).into_iter().map(move |flaw| of_key(context, record, entry, flaw));
+            let mut findings: Vec<Finding> = entries.iter().flat_map(found).collect();
+            findings.extend(record.and_then(|record| not_listed(context, record, &entries)));
+            findings
+        }
+    }
+}
+
+fn of_key(context: &Context, record: Option<&ApiKeyRecord>, entry: &KeyEntry, flaw: Flaw) -> Finding {
+    let kept = record.filter(|record| record.id.as_ref() == Some(&entry.id));
+    let here = if kept.is_some() { ", which is kept here," } else { "" };
+    let message = format!("the key {:?} ({}) of {}{here} {}", entry.name, entry.id, context.url(), flaw.text);
+    let finding = Finding::new(flaw.kind, message).at(context);
+    let remedy = remedy(context, entry, flaw.kind, kept);
+    Finding {
+        id: Some(entry.id.clone()),
+        name: Some(entry.name.clone()),
+        environment: entry.environment.clone(),
+        remedy,
+        ..finding
+    }
+}
+
+/// A command to paste. What the host calls an id stands in it only if it is one.
+fn remedy(context: &Context, entry: &KeyEntry, kind: Kind, kept: Option<&ApiKeyRecord>) -> Option<String> {
+    let place = place(context);
+    let id: KeyId = entry.id.parse().ok()?;
+    let name = named(&entry.name);
+    let revoke = format!("ollama-auth keys revoke {id} {place}");
+    let save = if kept.is_some() { " --save" } else { "" };
+    let again = |more: &str| format!("ollama-auth keys create {name}{more}{save} {place}\n{revoke}");
+    Some(match kind {
+        Kind::Expired if kept.is_some() => format!("ollama-auth keys create {name} --save {place}"),
+        Kind::Stale | Kind::Expiring => kept.map_or_else(|| again(""), |record| rotate(record, &place)),
+        Kind::NoExpiry => again(" --expires 90d"),
+        Kind::OverBroad => again(" --scope inference"),
+        _ => revoke,
+    })
+}
+
+/// A key that is kept here is replaced without a gap.
+fn rotate(record: &ApiKeyRecord, place: &str) -> String {
+    let which = record.name.as_deref().map(named).or_else(|| record.id.clone());
+    format!("ollama-auth keys rotate {} {place}", which.as_deref().unwrap_or("--all"))
+}
+
+/// All that can be told of a key that its host does not describe: since when it is kept here.
+fn old_copy(app: &App, context: &Context, record: &ApiKeyRecord, max_age: Option<u64>) -> Option<Finding> {
+    let age = (app.now)().saturating_sub(record.added_at);
+    let limit = i64::try_from(max_age?).unwrap_or(i64::MAX);
+    if age <= limit {
+        return None;
+    }
+    let message = format!(
+        "the key {} of {} has been kept here for {}, and the limit is {}",
+        record.in_words(),
+        context.url(),
+        span(age),
+        span(limit)
+    );
+    let finding = Finding::new(Kind::Stale, message).at(context);
+    Some(of_record(finding.remedy(rotate(record, &place(context))), record))
+}
+
+/// A device sees every key of its account: one that it does not see is gone.
+fn not_listed(context: &Context, record: &ApiKeyRecord, entries: &[KeyEntry]) -> Option<Finding> {
+    let id = record.id.as_ref()?;
+    if context.source != CredentialSource::ProfileDevice || entries.iter().any(|entry| entry.id == *id) {
+        return None;
+    }
+    let message = format!(
+        "the key {}, which is kept here, is not among those of {}: it was revoked, or is another account's",
+        record.in_words(),
+        context.url()
+    );
+    let finding = Finding::new(Kind::Expired, message).at(context);
+    Some(of_record(finding.remedy(format!("ollama-auth keys forget {}", place(context))), record))
+}
+
+/// Adds what a record tells of its key.
+pub(super) fn of_record(finding: Finding, record: &ApiKeyRecord) -> Finding {
+    let (id, name, environment) = (record.id.clone(), record.name.clone(), record.environment.clone());
+    Finding { id, name, environment, ..finding }
+}

@@ -1,0 +1,227 @@
+//! `keys audit`: every key that the profiles may list, and what lies about on this machine. What cannot be checked is a finding
+//! too, with the exit code of its reason: an audit that saw nothing must not look like one that found nothing.
+
+mod hosts;
+mod local;
+mod report;
+mod sarif;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::findings::{Kind, Level};
+use super::list::seconds;
+use crate::app::App;
+use crate::cli::{AuditFormat, KeysAudit};
+use crate::commands::context::Context;
+use crate::exit::Exit;
+use crate::profile::{Audience, CredentialSource, HostReason, Profile, Profiles, Target};
+
+/// Something that was found.
+#[derive(Debug, Clone, Serialize)]
+struct Finding {
+    kind: Kind,
+    level: Level,
+    /// A sentence without a full stop.
+    message: String,
+    /// What to do about it: commands, or advice.
+    remedy: Option<String>,
+    profile: Option<String>,
+    host: Option<String>,
+    /// The key's public id.
+    id: Option<String>,
+    /// Its name.
+    name: Option<String>,
+    environment: Option<String>,
+    file: Option<PathBuf>,
+    /// What the program would have ended with, for want of this check.
+    #[serde(skip)]
+    exit: Exit,
+}
+
+impl Finding {
+    fn new(kind: Kind, message: String) -> Self {
+        Self {
+            kind,
+            level: kind.level(),
+            message,
+            remedy: None,
+            profile: None,
+            host: None,
+            id: None,
+            name: None,
+            environment: None,
+            file: None,
+            exit: Exit::Done,
+        }
+    }
+
+    /// Of a profile and its host.
+    fn at(self, context: &Context) -> Self {
+        let profile = context.target.known.then(|| context.target.profile.clone());
+        Self { profile, host: Some(context.url().to_string()), ..self }
+    }
+
+    fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+/// A profile that was looked at.
+#[derive(Debug, Serialize)]
+struct Checked {
+    /// Its name; null for a credential without a profile.
+    profile: Option<String>,
+    host: String,
+    /// How many keys its host listed; null if none could be asked for.
+    keys: Option<usize>,
+}
+
+/// All of it.
+#[derive(Debug)]
+struct Audit {
+    checked: Vec<Checked>,
+    /// The worst first.
+    findings: Vec<Finding>,
+    /// The kinds that end it with exit code 8.
+    fail_on: Vec<Kind>,
+}
+
+impl Audit {
+    fn fails(&self, finding: &Finding) -> bool {
+        self.fail_on.contains(&finding.kind)
+    }
+
+    /// What was found comes before what could not be looked at: it is certain.
+    fn exit(&self) -> Exit {
+        if self.findings.iter().any(|finding| self.fails(finding)) {
+            return Exit::Found;
+        }
+        self.findings.iter().map(|finding| finding.exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done)
+    }
+}
+
+/// Runs it.
+pub async fn run(app: &App, args: KeysAudit) -> anyhow::Result<Exit> {
+    let profiles = app.profiles.load()?;
+    let contexts = contexts(app, &profiles)?;
+    let max_age = seconds(args.max_age);
+    let (checked, mut findings) = hosts::check(app, &contexts, max_age, args.timeout.0).await;
+    findings.extend(local::check(app, &contexts, &profiles).await);
+    findings.sort_by_key(|finding| finding.kind);
+    // Two profiles of one account see the same keys.
+    let mut seen = std::collections::HashSet::new();
+    findings.retain(|it| {
+        it.id.is_none() || it.kind == Kind::Duplicate || seen.insert((it.kind, it.host.clone(), it.id.clone()))
+    });
+    let audit = Audit { checked, findings, fail_on: fail_on(&args.fail_on) };
+    match args.format {
+        AuditFormat::Sarif => app.printer.json(&sarif::log(&audit))?,
+        AuditFormat::Json => report::json(app, &audit)?,
+        AuditFormat::Text if app.printer.is_json() => report::json(app, &audit)?,
+        AuditFormat::Text => report::text(app, &audit)?,
+    }
+    Ok(audit.exit())
+}
+
+/// The kinds that are named. `unchecked` has an exit code of its own.
+fn fail_on(names: &[String]) -> Vec<Kind> {
+    let named = |kind: &Kind| names.iter().any(|name| name == "all" || name == kind.name());
+    if names.iter().any(|name| name == "none") {
+        return Vec::new();
+    }
+    Kind::ALL.into_iter().filter(|kind| *kind != Kind::Unchecked && named(kind)).collect()
+}
+
+/// The profile or host that is named; else every profile; else what `OLLAMA_API_KEY` is for.
+fn contexts(app: &App, profiles: &Profiles) -> anyhow::Result<Vec<Context>> {
+    if app.host.is_some() || app.global.profile.is_some() || profiles.profiles.is_empty() {
+        let context = Context::decide(app, profiles, Audience::Account)?;
+        let source = context.profile.as_ref().map_or(CredentialSource::None, source);
+        let source = if source == CredentialSource::None { context.source.clone() } else { source };
+        return Ok(vec![Context { source, ..context }]);
+    }
+    let all = profiles.profiles.iter().map(|(name, profile)| Context {
+        target: Target {
+            url: profile.url.clone(),
+            profile: name.clone(),
+            known: true,
+            reason: HostReason::CurrentProfile,
+        },
+        source: source(profile),
+        profile: Some(profile.clone()),
+        withheld: None,
+    });
+    Ok(all.collect())
+}
+
+/// The credential that sees the most: a device may list every key of its account, a key perhaps itself alone.
+fn source(profile: &Profile) -> CredentialSource {
+    match profile {
+        Profile { device: Some(device), .. } if device.connected => CredentialSource::ProfileDevice,
+        Profile { api_key: Some(_), .. } => CredentialSource::ProfileKey,
+        _ => CredentialSource::None,
+    }
+}
+
+/// A word as a shell reads it back. Remedies are made to be pasted, and names may be anybody's.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A key's name as an argument: `NAME` where it could be taken for something else.
+fn named(text: &str) -> String {
+    if text.is_empty() || text.starts_with('-') || text.contains(char::is_control) {
+        return "NAME".to_owned();
+    }
+    quoted(text)
+}
+
+/// The options that name a profile, or its host where there is none.
+fn place(context: &Context) -> String {
+    if context.target.known {
+        format!("--profile {}", quoted(&context.target.profile))
+    } else {
+        format!("--host {}", quoted(&context.url().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remedy_can_be_pasted_whatever_a_name_holds() {
+        assert_eq!(quoted("gw.example:8080"), "gw.example:8080");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("$(rm -rf ~)'; x"), r"'$(rm -rf ~)'\''; x'");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(named("--yes"), "NAME");
+        assert_eq!(named("a\nb"), "NAME");
+        assert_eq!(named("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn what_fails_is_what_is_named() {
+        let kinds = |names: &[&str]| fail_on(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(kinds(&["stale", "exposed"]), [Kind::Exposed, Kind::Stale]);
+        assert_eq!(kinds(&["all"]).len(), Kind::ALL.len() - 1);
+        assert!(kinds(&["stale", "none"]).is_empty());
+    }
+
+    #[test]
+    fn what_was_found_comes_before_what_could_not_be_asked() {
+        let found = |kind, exit| Finding { exit, ..Finding::new(kind, String::new()) };
+        let audit = |findings, fail_on| Audit { checked: Vec::new(), findings, fail_on };
+        let away = found(Kind::Unchecked, Exit::Unreachable);
+        let stale = found(Kind::Stale, Exit::Done);
+        assert_eq!(audit(vec![away.clone(), stale.clone()], vec![Kind::Stale]).exit(), Exit::Found);
+        assert_eq!(audit(vec![away, stale.clone()], vec![]).exit(), Exit::Unreachable);
+        assert_eq!(audit(vec![stale], vec![]).exit(), Exit::Done);
+    }
+}

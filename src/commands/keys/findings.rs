@@ -1,0 +1,332 @@
+//! What can be wrong with a key, decided from what its host says of it. Pure: the clock is handed in. `keys list` names the
+//! problems, `keys audit` reports them with what it finds on this machine.
+//!
+//! A host tells when a key was last used, not for what. So "broader than what it was used for" can be told of a key that was
+//! not used at all, and otherwise only which keys could do great harm: that is what over-broad means here.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::time::span;
+use crate::api::KeyEntry;
+use crate::keyspec::Scope;
+
+const DAY: i64 = 86_400;
+/// A key that was never used may be this old.
+const NEVER_USED: i64 = 7 * DAY;
+/// A key that is not used for longer than this may not be needed any more.
+const NOT_USED: i64 = 30 * DAY;
+/// A key that ends within this time needs a successor.
+const SOON: i64 = 14 * DAY;
+
+/// A kind of finding. The order is that of their urgency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    /// Other accounts of this machine can read a file that holds a secret.
+    Exposed,
+    /// A profile could not be checked.
+    Unchecked,
+    /// The key has ended.
+    Expired,
+    /// The same key is kept in two places.
+    Duplicate,
+    /// Older than the limit.
+    Stale,
+    /// Never used, or not for long.
+    Unused,
+    /// It ends soon.
+    Expiring,
+    /// It could do great harm.
+    OverBroad,
+    /// It never ends.
+    NoExpiry,
+    /// `OLLAMA_API_KEY` stands beside a key that is kept here.
+    Shadowed,
+    /// The host does not list its keys, so they cannot be checked.
+    Unlisted,
+}
+
+/// How bad it is, in SARIF's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Level {
+    /// To be mended now.
+    Error,
+    /// To be looked at.
+    Warning,
+    /// Good to know.
+    Note,
+}
+
+impl Kind {
+    /// All, the most urgent first.
+    pub(super) const ALL: [Self; 11] = [
+        Self::Exposed,
+        Self::Unchecked,
+        Self::Expired,
+        Self::Duplicate,
+        Self::Stale,
+        Self::Unused,
+        Self::Expiring,
+        Self::OverBroad,
+        Self::NoExpiry,
+        Self::Shadowed,
+        Self::Unlisted,
+    ];
+
+    /// Its name on the command line and in JSON.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Exposed => "exposed",
+            Self::Unchecked => "unchecked",
+            Self::Expired => "expired",
+            Self::Duplicate => "duplicate",
+            Self::Stale => "stale",
+            Self::Unused => "unused",
+            Self::Expiring => "expiring",
+            Self::OverBroad => "over-broad",
+            Self::NoExpiry => "no-expiry",
+            Self::Shadowed => "shadowed",
+            Self::Unlisted => "unlisted",
+        }
+    }
+
+    /// What it means, in one sentence without a full stop.
+    pub(super) fn meaning(self) -> &'static str {
+        match self {
+            Self::Exposed => "A file with a secret can be read by other accounts of this machine",
+            Self::Unchecked => "A profile could not be checked",
+            Self::Expired => "A key has expired and was not replaced",
+            Self::Duplicate => "One key is kept in several places, so that none of them can lose it alone",
+            Self::Stale => "A key is older than the limit",
+            Self::Unused => "A key was never used, or not for a long time",
+            Self::Expiring => "A key ends soon and was not replaced",
+            Self::OverBroad => "A key could do great harm in the wrong hands",
+            Self::NoExpiry => "A key never expires",
+            Self::Shadowed => "OLLAMA_API_KEY is set beside a key that is kept here",
+            Self::Unlisted => "The host does not list its keys to programs, so they cannot be checked",
+        }
+    }
+
+    /// How bad it is.
+    pub(super) fn level(self) -> Level {
+        match self {
+            Self::Exposed | Self::Unchecked | Self::Expired | Self::Duplicate => Level::Error,
+            Self::Stale | Self::Unused | Self::Expiring | Self::OverBroad => Level::Warning,
+            Self::NoExpiry | Self::Shadowed | Self::Unlisted => Level::Note,
+        }
+    }
+}
+
+/// One problem of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flaw {
+    pub kind: Kind,
+    /// What is wrong, as the end of a sentence that begins with the key.
+    pub text: String,
+}
+
+/// By what keys are judged.
+#[derive(Debug)]
+pub(super) struct Judge {
+    /// The Unix time, in seconds.
+    now: i64,
+    /// The age in seconds from which on a key is stale; `None`: none is.
+    max_age: Option<i64>,
+    /// The ids of keys that have a successor.
+    replaced: HashSet<String>,
+}
+
+impl Judge {
+    /// For the keys of one host: one that others replace is on its way out, and nobody need look after it.
+    pub(super) fn new(now: i64, max_age: Option<u64>, entries: &[KeyEntry]) -> Self {
+        let alive = entries.iter().filter(|entry| entry.revoked_at.is_none());
+        let replaced = alive.filter_map(|entry| entry.replaces.clone()).collect();
+        let max_age = max_age.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+        Self { now, max_age, replaced }
+    }
+
+    /// What is wrong with a key, the most urgent first. Nothing is wrong with one that is revoked.
+    pub(super) fn flaws(&self, entry: &KeyEntry) -> Vec<Flaw> {
+        let left = entry.expires_at.map(|end| end.as_second().saturating_sub(self.now));
+        let leaving = self.replaced.contains(&entry.id) && left.is_some_and(|left| left <= SOON);
+        if entry.revoked_at.is_some() || leaving {
+            return Vec::new();
+        }
+        let flaw = |kind, text: String| Flaw { kind, text };
+        if let Some(left) = left.filter(|left| *left <= 0) {
+            return vec![flaw(Kind::Expired, format!("expired {} ago", span(left.saturating_neg())))];
+        }
+        let mut flaws = Vec::new();
+        // A clock that is behind makes keys of the future: they are new.
+        let age = entry.created_at.map(|made| self.now.saturating_sub(made.as_second()).max(0));
+        if let (Some(age), Some(limit)) = (age, self.max_age)
+            && age > limit
+        {
+            flaws.push(flaw(Kind::Stale, format!("is {} old, and the limit is {}", span(age), span(limit))));
+        }
+        if let Some(text) = self.unused(entry, age) {
+            flaws.push(flaw(Kind::Unused, text));
+        }
+        if let Some(left) = left.filter(|left| *left <= soon(age, *left)) {
+            flaws.push(flaw(Kind::Expiring, format!("expires in {}", span(left))));
+        }
+        if let Some(text) = too_broad(entry) {
+            flaws.push(flaw(Kind::OverBroad, text));
+        }
+        if entry.expires_at.is_none() {
+            flaws.push(flaw(Kind::NoExpiry, "never expires".to_owned()));
+        }
+        flaws
+    }
+
+    fn unused(&self, entry: &KeyEntry, age: Option<i64>) -> Option<String> {
+        match (entry.last_used_at, age) {
+            (None, Some(age)) if age > NEVER_USED => Some(format!("is {} old and was never used", span(age))),
+            (Some(used), _) => {
+                let ago = self.now.saturating_sub(used.as_second());
+                (ago > NOT_USED).then(|| format!("was last used {} ago", span(ago)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A key that was made for a short time is not ending soon all its life.
+fn soon(age: Option<i64>, left: i64) -> i64 {
+    age.map_or(SOON, |age| SOON.min(age.saturating_add(left) / 2))
+}
+
+/// Managing others, or passing rights on, outlives the key; changing models harms whoever uses them.
+fn too_broad(entry: &KeyEntry) -> Option<String> {
+    let has = |scope: Scope| entry.scopes.iter().any(|name| name == scope.name());
+    let harm = if has(Scope::Admin) {
+        "may manage other accounts (admin)"
+    } else if has(Scope::Keys) {
+        "may make and revoke keys (keys)"
+    } else if has(Scope::ModelsWrite) && entry.models.is_empty() {
+        "may change and delete every model (models:write)"
+    } else {
+        return None;
+    };
+    let used = if entry.last_used_at.is_none() { ", and was never used" } else { "" };
+    Some(format!("{harm}{used}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cli::{FAIL_ON, KEY_PROBLEMS};
+
+    const NOW: i64 = 1_795_211_572;
+
+    fn entry(members: Value) -> KeyEntry {
+        let at = |days: i64| jiff::Timestamp::from_second(NOW + days * DAY).unwrap().to_string();
+        let mut all = json!({
+            "id": "key_12345678", "scopes": ["inference"], "created_at": at(-1), "last_used_at": at(-1), "expires_at": at(80),
+        });
+        for (name, value) in members.as_object().unwrap() {
+            all[name] = if name.ends_with("_at") {
+                value.as_i64().map_or(Value::Null, |d| at(d).into())
+            } else {
+                value.clone()
+            };
+        }
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn kinds(members: Value) -> Vec<&'static str> {
+        let entries = [entry(members)];
+        let judge = Judge::new(NOW, Some(90 * 86_400), &entries);
+        judge.flaws(&entries[0]).iter().map(|flaw| flaw.kind.name()).collect()
+    }
+
+    #[test]
+    fn each_problem_is_seen_and_nothing_else() {
+        let none: [&str; 0] = [];
+        for (members, expected) in [
+            (json!({}), &none[..]),
+            (json!({ "created_at": -91, "expires_at": 80 }), &["stale"]),
+            (json!({ "created_at": -90 }), &none),
+            (json!({ "created_at": -8, "last_used_at": null }), &["unused"]),
+            (json!({ "created_at": -6, "last_used_at": null }), &none),
+            (json!({ "created_at": -60, "last_used_at": -31 }), &["unused"]),
+            (json!({ "created_at": -60, "last_used_at": -30 }), &none),
+            (json!({ "created_at": -60, "expires_at": 14 }), &["expiring"]),
+            (json!({ "created_at": -60, "expires_at": 15 }), &none),
+            (json!({ "expires_at": null }), &["no-expiry"]),
+            (json!({ "expires_at": -1, "created_at": -500, "last_used_at": null }), &["expired"]),
+            (json!({ "expires_at": 0 }), &["expired"]),
+            (json!({ "scopes": ["admin"] }), &["over-broad"]),
+            (json!({ "scopes": ["keys", "of:tomorrow"] }), &["over-broad"]),
+            (json!({ "scopes": ["models:write"] }), &["over-broad"]),
+            (json!({ "scopes": ["models:write"], "models": ["tiny"] }), &none),
+            (json!({ "scopes": ["of:tomorrow"] }), &none),
+            (json!({ "revoked_at": -1, "expires_at": null, "created_at": -900, "scopes": ["admin"] }), &none),
+            (
+                json!({ "created_at": -400, "last_used_at": null, "expires_at": null, "scopes": ["keys"] }),
+                &["stale", "unused", "over-broad", "no-expiry"],
+            ),
+        ] {
+            assert_eq!(kinds(members.clone()), expected, "{members}");
+        }
+    }
+
+    #[test]
+    fn what_the_host_does_not_say_is_not_held_against_a_key() {
+        assert!(kinds(json!({ "created_at": null, "last_used_at": null })).is_empty());
+        assert_eq!(kinds(json!({ "created_at": null, "expires_at": 3 })), ["expiring"]);
+        // A clock that was set back.
+        assert!(kinds(json!({ "created_at": 4000, "last_used_at": 4000, "expires_at": 5000 })).is_empty());
+    }
+
+    #[test]
+    fn a_short_life_is_not_all_of_it_an_end() {
+        assert!(kinds(json!({ "created_at": 0, "expires_at": 7 })).is_empty());
+        assert_eq!(kinds(json!({ "created_at": -4, "expires_at": 3 })), ["expiring"]);
+    }
+
+    #[test]
+    fn the_ends_of_time_are_times_too() {
+        for created in [jiff::Timestamp::MIN, jiff::Timestamp::MAX] {
+            for now in [i64::MIN, 0, i64::MAX] {
+                let mut all = entry(json!({}));
+                (all.created_at, all.last_used_at, all.expires_at) = (Some(created), Some(created), Some(created));
+                for max_age in [None, Some(0), Some(u64::MAX)] {
+                    let _ = Judge::new(now, max_age, &[]).flaws(&all);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_may_end_in_peace() {
+        let old = entry(json!({ "created_at": -200, "expires_at": 1 }));
+        let done = entry(json!({ "created_at": -200, "expires_at": -1 }));
+        let new = entry(json!({ "id": "key_87654321", "replaces": "key_12345678" }));
+        let judge = Judge::new(NOW, Some(90 * 86_400), &[old.clone(), new]);
+        assert!(judge.flaws(&old).is_empty() && judge.flaws(&done).is_empty());
+        // One whose end was not brought forward goes on being used by somebody.
+        let lasting = entry(json!({ "created_at": -200 }));
+        assert_eq!(judge.flaws(&lasting)[0].kind, Kind::Stale);
+        // A successor that was revoked is none.
+        let gone = entry(json!({ "id": "key_87654321", "replaces": "key_12345678", "revoked_at": -1 }));
+        assert_eq!(Judge::new(NOW, None, &[gone]).flaws(&done)[0].kind, Kind::Expired);
+    }
+
+    #[test]
+    fn the_command_line_knows_the_same_names() {
+        let known = |name: &&str| Kind::ALL.iter().any(|kind| kind.name() == *name);
+        assert!(KEY_PROBLEMS.iter().all(known));
+        let findings: Vec<_> = FAIL_ON.iter().filter(|name| !["all", "none"].contains(name)).collect();
+        // What could not be checked has an exit code of its own.
+        assert!(findings.iter().all(|name| known(name)) && findings.len() == Kind::ALL.len() - 1);
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), json!(kind.name()));
+        }
+    }
+}

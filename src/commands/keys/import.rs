@@ -1,0 +1,184 @@
+//! `keys import`: keeps a key that was made elsewhere, such as on a settings page. It comes in by standard input or a hidden
+//! prompt, is tried at its host, and never takes another key's place without a word.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+
+use super::check_form;
+use crate::api::{Credential, KeyEntry, Session, looks_like_ollama_com_key};
+use crate::app::App;
+use crate::cli::KeysImport;
+use crate::commands::api_key::{Known, keep, last_four, read, verify, warn_of_shape};
+use crate::commands::context::{Context, KeyTrouble, api_key};
+use crate::commands::store::choose_store;
+use crate::exit::{Exit, Problem};
+use crate::identity::Account;
+use crate::profile::{ApiKeyRecord, Audience, HostReason};
+use crate::vault::StoreKind;
+
+/// How long a host may take to say which key it is that it has just accepted.
+const DESCRIBE: Duration = Duration::from_secs(15);
+
+/// What `keys import --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    host: String,
+    profile: &'a str,
+    store: StoreKind,
+    hint: String,
+    id: Option<&'a str>,
+    name: Option<&'a str>,
+    environment: Option<&'a str>,
+    /// The host accepts it; false if it was not asked.
+    verified: bool,
+    /// It took the place of another key.
+    replaced: bool,
+    account: Option<&'a Account>,
+}
+
+/// Runs it.
+pub async fn run(app: &App, args: KeysImport) -> anyhow::Result<Exit> {
+    if !args.stray.is_empty() {
+        let hint = "an API key is read from standard input: … | ollama-auth keys import\na key that was typed as an argument is in the shell's history now: revoke it";
+        return Err(Problem::new(Exit::Usage, "keys import takes no argument").hint(hint).into());
+    }
+    let context = Context::resolve(app, Audience::Account)?;
+    take(app, &context, &args).await
+}
+
+/// Reads a key and keeps it for the context's profile.
+pub(super) async fn take(app: &App, context: &Context, args: &KeysImport) -> anyhow::Result<Exit> {
+    let name = label(args.name.as_deref(), "a key's name")?;
+    let environment = label(args.environment.as_deref(), "an environment")?;
+    let store = choose_store(app, context.profile.as_ref()).await?;
+    let key = read(app, "ollama-auth keys import").await?;
+    check_form(&key)?;
+    require_its_own_host(context, &key)?;
+    let other = other_key(app, context, &key).await?;
+    if let Some(other) = other {
+        consent(app, context, other, args.replace).await?;
+    }
+    warn_of_shape(app, context, &key);
+    let (account, entry) = if args.no_verify {
+        (None, None)
+    } else {
+        let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
+        (verify(&session).await?, itself(&session).await)
+    };
+    let id = entry.as_ref().and_then(|entry| entry.id.parse().ok());
+    let described = |text: Option<&str>| text.and_then(|text| label(Some(text), "").ok().flatten()).map(str::to_owned);
+    let name = name.map(str::to_owned).or_else(|| described(entry.as_ref().map(|entry| entry.name.as_str())));
+    let environment = environment
+        .map(str::to_owned)
+        .or_else(|| described(entry.as_ref().and_then(|entry| entry.environment.as_deref())));
+    let known = Known { id: id.as_ref(), name: name.as_deref(), environment: environment.as_deref() };
+    let kept = keep(app, context, store, &key, known, |profiles, profile| {
+        if let (Some(profile), Some(account)) = (profiles.profiles.get_mut(profile), &account) {
+            profile.account = Some(account.clone());
+        }
+        profiles.current.get_or_insert_with(|| profile.to_owned());
+    });
+    let kept = kept.await?;
+    // Another run may have kept a key in the meantime: that is not passed over either.
+    let before = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
+    let other = other.or(kept.replaced.as_ref().filter(|replaced| Some(*replaced) != before));
+    let report = Report {
+        host: context.url().to_string(),
+        profile: &context.target.profile,
+        store,
+        hint: last_four(&key),
+        id: known.id.map(|id| id.as_str()),
+        name: known.name,
+        environment: known.environment,
+        verified: !args.no_verify,
+        replaced: other.is_some(),
+        account: account.as_ref(),
+    };
+    tell(app, &report, other)?;
+    if let Some(error) = kept.left_behind {
+        return Err(anyhow::Error::from(error).context("the key is kept, but a copy of the one before stays behind"));
+    }
+    Ok(Exit::Done)
+}
+
+/// A text of one line for a record; nothing for an empty one.
+fn label<'a>(text: Option<&'a str>, what: &str) -> anyhow::Result<Option<&'a str>> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    if text.is_some_and(|text| text.contains(char::is_control) || text.chars().count() > 200) {
+        return Err(Problem::new(Exit::Usage, format!("{what} is one line of at most 200 characters")).into());
+    }
+    Ok(text)
+}
+
+/// A key of ollama.com is shown to another host only if that was named in this call.
+fn require_its_own_host(context: &Context, key: &SecretString) -> anyhow::Result<()> {
+    let url = context.url();
+    let named = matches!(context.target.reason, HostReason::HostFlag | HostReason::ProfileFlag);
+    if url.is_ollama_com() || named || !looks_like_ollama_com_key(key) {
+        return Ok(());
+    }
+    let message = format!("this looks like a key of ollama.com, and the current profile is for {url}");
+    let hint = format!("name the host that it is for: --host ollama.com, or --host {url}");
+    Err(Problem::new(Exit::Usage, message).hint(hint).into())
+}
+
+/// The record of a key that is kept now and is another one. What cannot be read is another one.
+async fn other_key<'c>(
+    app: &App,
+    context: &'c Context,
+    key: &SecretString,
+) -> anyhow::Result<Option<&'c ApiKeyRecord>> {
+    let Some(profile) = &context.profile else { return Ok(None) };
+    match api_key(app, &context.target.profile, profile).await {
+        Ok(stored) if stored.expose_secret() == key.expose_secret() => Ok(None),
+        // Its copy is lost already.
+        Err(KeyTrouble::Gone(_)) => Ok(None),
+        _ => Ok(profile.api_key.as_ref()),
+    }
+}
+
+async fn consent(app: &App, context: &Context, other: &ApiKeyRecord, replace: bool) -> anyhow::Result<()> {
+    if replace {
+        return Ok(());
+    }
+    let (which, host) = (other.in_words(), context.url());
+    let statement = format!(
+        "the profile {:?} keeps the API key {which} already, and it stays valid at {host}",
+        context.target.profile
+    );
+    if !app.printer.is_interactive() {
+        return Err(Problem::new(Exit::Usage, statement).hint("pass --replace to keep this one instead").into());
+    }
+    app.printer.warn(&statement);
+    if app.ask(|printer| printer.confirm("Keep this key in its place?", false)).await?? {
+        return Ok(());
+    }
+    Err(Problem::new(Exit::Failed, "nothing was changed").into())
+}
+
+/// What the host says of the key, where it lists keys. Nothing depends on it: a key is kept without a description too.
+async fn itself(session: &Session<'_>) -> Option<KeyEntry> {
+    let listed = tokio::time::timeout(DESCRIBE, session.api_keys(false)).await.ok()?.ok()?;
+    let mut own = listed.into_iter().filter(|entry| entry.is_self);
+    own.next().filter(|_| own.next().is_none())
+}
+
+fn tell(app: &App, report: &Report<'_>, other: Option<&ApiKeyRecord>) -> anyhow::Result<()> {
+    let (printer, host) = (&app.printer, &report.host);
+    let which = report.name.map_or_else(|| "the API key".to_owned(), |name| format!("the API key {name:?}"));
+    printer.success(&format!("Keeping {which} for {host} in the {} store", report.store));
+    if !report.verified {
+        printer.note(&format!("{host} was not asked whether it accepts it."));
+    }
+    printer.note(&format!("The profile {:?} uses it from now on.", report.profile));
+    if let Some(other) = other {
+        printer.warn(&format!("the API key {} is kept here no longer; it stays valid at {host}", other.in_words()));
+    }
+    if printer.is_json() {
+        printer.json(report).context("the key is kept")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! `keys import`: a key that was made elsewhere is kept once its host has accepted it, and takes no other key's place by itself.
+
+use serde_json::{Value, json};
+
+use super::{issue, keys, signed_in};
+use crate::given::{CONFIG, DATA, edit_profiles, plaintext, profile, profiles, says, with_store};
+use crate::harness::cloud::{Cloud, Fault};
+use crate::harness::cmd::{Output, Sandbox};
+use crate::harness::pty::Terminal;
+use crate::harness::stock::{Account, Stock};
+
+const KEY: &str = "made-elsewhere-0123456789-wxyz";
+const OTHER: &str = "another-one-0123456789-abcd";
+/// With the shape of ollama.com's own.
+const SHAPED: &str = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
+
+fn import(sandbox: &Sandbox, key: &str, args: &[&str]) -> Output {
+    sandbox.command([&["keys", "import"], args].concat()).stdin(key).run()
+}
+
+#[track_caller]
+fn nothing_kept(sandbox: &Sandbox) {
+    assert!(!sandbox.path(CONFIG).join("profiles.json").exists());
+    assert!(!plaintext(sandbox).contains("api-key:"));
+}
+
+#[test]
+fn what_the_host_refuses_or_cannot_judge_is_not_kept() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    let url = cloud.url();
+    let output = import(&sandbox, KEY, &["--host", &url]).expect_code(4);
+    says(&output, &["refused the credential", &url]);
+    sandbox.assert_no_secret(KEY, &[&output], &[]);
+    nothing_kept(&sandbox);
+    for (fault, code) in [(Fault::Status(503), 7), (Fault::Status(403), 5), (Fault::Html(502), 1), (Fault::Drop, 6)] {
+        cloud.accept_api_key(KEY).inject("/api/me", fault.clone()).inject("/api/tags", fault);
+        import(&sandbox, KEY, &["--host", &url]).expect_code(code);
+        nothing_kept(&sandbox);
+        cloud.mend();
+    }
+    let stock = Stock::start(Account::SignedIn);
+    says(
+        &import(&sandbox, KEY, &["--host", &stock.url()]).expect_code(1),
+        &["answers without a credential", "not stored"],
+    );
+    nothing_kept(&sandbox);
+    // And what is no key is shown to nobody.
+    let asked = cloud.server().requests().len();
+    for wrong in ["", "two words", "olauth_damaged0123456789"] {
+        import(&sandbox, wrong, &["--host", &url]).expect_code(2);
+    }
+    assert_eq!(cloud.server().requests().len(), asked);
+    nothing_kept(&sandbox);
+}
+
+#[test]
+fn a_key_in_the_arguments_is_not_repeated() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    for more in [&[KEY][..], &["--", KEY], &["-x", KEY]] {
+        let output = import(&sandbox, "", &[&["--host", &cloud.url()], more].concat()).expect_code(2);
+        says(&output, &["takes no argument", "revoke it"]);
+        sandbox.assert_no_secret(KEY, &[&output], &[]);
+    }
+    assert!(cloud.server().requests().is_empty());
+}
+
+#[test]
+fn an_accepted_key_is_kept_with_what_is_known_of_it() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    cloud.accept_api_key(KEY);
+    let args = ["--host", &cloud.url(), "--name", " nightly ", "--env", "staging", "--json"];
+    let output = import(&sandbox, &format!(" {KEY}\n"), &args).expect_code(0);
+    let seen = output.json();
+    for (name, value) in [
+        ("host", json!(cloud.url())),
+        ("store", json!("plaintext")),
+        ("hint", json!("wxyz")),
+        ("id", Value::Null),
+        ("name", json!("nightly")),
+        ("environment", json!("staging")),
+        ("verified", json!(true)),
+        ("replaced", json!(false)),
+    ] {
+        assert_eq!(seen[name], value, "{name}");
+    }
+    let record = profile(&sandbox)["api_key"].clone();
+    assert_eq!((&record["name"], &record["environment"]), (&json!("nightly"), &json!("staging")));
+    sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
+    sandbox.assert_no_secret(KEY, &[&output], &[DATA]);
+}
+
+/// At a gateway the key says itself what it is.
+#[test]
+fn where_the_host_describes_the_key_its_id_is_kept() {
+    let (sandbox, cloud) = signed_in();
+    let made = issue(&cloud, "described", &json!({ "environment": "ci" }));
+    let output = import(&sandbox, &made.key, &[]).expect_code(0);
+    says(&output, &["\"described\"", "plaintext store", "uses it from now on"]);
+    let record = profile(&sandbox)["api_key"].clone();
+    assert_eq!(
+        (&record["id"], &record["name"], &record["environment"]),
+        (&json!(made.id), &json!("described"), &json!("ci"))
+    );
+    let list = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
+    assert_eq!(list["keys"][0]["kept_here"], json!(true));
+    // A host whose list is broken is no reason to refuse the key.
+    keys(&sandbox, &["forget", "--yes"]).expect_code(0);
+    cloud.inject("/api/user/keys", Fault::Html(200));
+    import(&sandbox, &made.key, &["--name", "mine"]).expect_code(0);
+    assert_eq!(profile(&sandbox)["api_key"]["name"], json!("mine"));
+}
+
+#[test]
+fn another_key_is_not_replaced_silently() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    cloud.accept_api_key(KEY).accept_api_key(OTHER);
+    import(&sandbox, KEY, &["--host", &cloud.url(), "--name", "first"]).expect_code(0);
+    let before = (profiles(&sandbox), cloud.server().requests().len());
+    let output = import(&sandbox, OTHER, &[]).expect_code(2);
+    says(&output, &["keeps the API key \"first\" already", "stays valid", "--replace"]);
+    assert_eq!((profiles(&sandbox), cloud.server().requests().len()), before);
+    assert!(plaintext(&sandbox).contains(KEY));
+    // The same key again is no other one.
+    import(&sandbox, KEY, &["--env", "ci"]).expect_code(0);
+    assert_eq!(profile(&sandbox)["api_key"]["environment"], json!("ci"));
+    // One that is refused takes no place either.
+    import(&sandbox, "refused-key-0123456789", &["--replace"]).expect_code(4);
+    assert!(plaintext(&sandbox).contains(KEY));
+    let output = import(&sandbox, OTHER, &["--replace", "--json"]).expect_code(0);
+    says(&output, &["is kept here no longer", "stays valid at"]);
+    assert_eq!(output.json()["replaced"], json!(true));
+    assert!(plaintext(&sandbox).contains(OTHER) && !plaintext(&sandbox).contains(KEY));
+    sandbox.assert_no_secret(OTHER, &[&output], &[DATA]);
+}
+
+#[test]
+fn unverified_means_that_the_host_hears_nothing() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    let output = import(&sandbox, KEY, &["--host", &cloud.url(), "--no-verify"]).expect_code(0);
+    says(&output, &["was not asked"]);
+    assert!(cloud.server().requests().is_empty());
+    assert_eq!(profile(&sandbox)["api_key"]["hint"], json!("wxyz"));
+}
+
+#[test]
+fn a_key_of_ollama_com_is_shown_to_another_host_only_if_that_is_named() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    cloud.accept_api_key(KEY).accept_api_key(SHAPED);
+    import(&sandbox, KEY, &["--host", &cloud.url()]).expect_code(0);
+    let asked = cloud.server().requests().len();
+    let output = import(&sandbox, SHAPED, &["--replace"]).expect_code(2);
+    says(&output, &["looks like a key of ollama.com", "--host ollama.com"]);
+    assert_eq!(cloud.server().requests().len(), asked);
+    import(&sandbox, SHAPED, &["--replace", "--host", &cloud.url()]).expect_code(0);
+}
+
+#[test]
+fn a_store_that_gives_nothing_back_is_an_error_before_the_host_is_asked() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    cloud.accept_api_key(KEY);
+    for store in ["keyring", "file"] {
+        let output = import(&sandbox, KEY, &["--host", &cloud.url(), "--store", store]);
+        assert_ne!(output.code(), 0);
+        sandbox.assert_no_secret(KEY, &[&output], &[]);
+    }
+    assert!(cloud.server().requests().is_empty());
+}
+
+#[test]
+fn on_a_terminal_it_asks_for_the_key_unseen_and_before_it_replaces_one() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    cloud.accept_api_key(KEY).accept_api_key(OTHER);
+    let url = cloud.url();
+    let args = ["keys", "import", "--host", &url];
+    let mut terminal = Terminal::start_sized(&sandbox, &args, 200, 24);
+    terminal.wait_text("API key");
+    terminal.send(&format!("{KEY}\r"));
+    let finished = terminal.finish();
+    assert_eq!((finished.code, finished.restored), (0, true), "{}", finished.screen);
+    assert!(!finished.screen.contains(KEY));
+    for (answer, code, kept) in [("n\r", 1, KEY), ("\r", 1, KEY), ("\x03", 130, KEY), ("y\r", 0, OTHER)] {
+        let mut terminal = Terminal::start_sized(&sandbox, &args, 200, 24);
+        terminal.wait_text("API key");
+        terminal.send(&format!("{OTHER}\r"));
+        terminal.wait_text("in its place?");
+        terminal.send(answer);
+        let finished = terminal.finish();
+        assert_eq!((finished.code, finished.restored), (code, true), "{answer:?}\n{}", finished.screen);
+        assert!(plaintext(&sandbox).contains(kept), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_record_whose_secret_is_gone_stands_in_nobodys_way() {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    cloud.accept_api_key(KEY).accept_api_key(OTHER);
+    import(&sandbox, KEY, &["--host", &cloud.url()]).expect_code(0);
+    std::fs::remove_file(sandbox.path(DATA).join("secrets.json")).unwrap();
+    import(&sandbox, OTHER, &[]).expect_code(0);
+    // A record of an older version has neither name nor environment.
+    edit_profiles(&sandbox, |all| {
+        let name = all["current"].as_str().unwrap().to_owned();
+        let record = all["profiles"][&name]["api_key"].as_object_mut().unwrap();
+        record.retain(|member, _| ["store", "hint", "added_at"].contains(&member.as_str()));
+    });
+    says(&import(&sandbox, KEY, &[]).expect_code(2), &["ending in abcd", "--replace"]);
+}
