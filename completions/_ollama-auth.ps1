@@ -23,6 +23,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -58,6 +59,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long to wait for the approval')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -83,6 +85,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;signout' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -109,6 +112,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;status' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -130,6 +134,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;whoami' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -160,6 +165,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up when nothing comes for this long [default: never]')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -184,6 +190,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;keys' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -211,6 +218,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Where it is used, such as ci')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -233,6 +241,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;keys;list' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -253,6 +262,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;keys;revoke' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -276,6 +286,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;device' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -302,6 +313,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;device;list' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -322,6 +334,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;device;show' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -344,6 +357,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--key-passphrase-file', '--key-passphrase-file', [CompletionResultType]::ParameterName, 'Read the key file''s own passphrase from this file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -366,6 +380,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--key-passphrase-file', '--key-passphrase-file', [CompletionResultType]::ParameterName, 'Protect the file with a passphrase read from this file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -389,6 +404,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long to wait for the approval')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -413,6 +429,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;device;revoke' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -435,6 +452,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;profile' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -459,6 +477,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;profile;list' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -479,6 +498,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;profile;use' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -499,6 +519,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;profile;show' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -519,6 +540,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;profile;remove' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -541,6 +563,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;store' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -563,6 +586,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;store;show' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -584,6 +608,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where to')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -605,6 +630,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;gateway' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -638,6 +664,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--set', '--set', [CompletionResultType]::ParameterName, 'Another setting, as in the configuration file (can be repeated)')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -659,6 +686,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;gateway;init' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -680,6 +708,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;gateway;user' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -710,6 +739,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -732,6 +762,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -754,6 +785,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -776,6 +808,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -798,6 +831,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -820,6 +854,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -843,6 +878,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -866,6 +902,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -886,6 +923,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;quickstart' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -908,6 +946,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;completions' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')
@@ -928,6 +967,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;man' {
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The host to talk to, as in OLLAMA_HOST')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'The profile to use')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Use the host and key in this JSON file, which only you can read')
             [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Trust the certificate authorities in this PEM file too')

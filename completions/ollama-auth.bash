@@ -140,7 +140,7 @@ _ollama__auth() {
 
     case "${cmd}" in
         ollama__auth)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version signin signout status whoami run keys device profile store gateway quickstart completions man"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version signin signout status whoami run keys device profile store gateway quickstart completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -151,6 +151,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -178,7 +182,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__completions)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version bash elvish fish powershell zsh"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -189,6 +193,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -216,7 +224,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version list show import export rotate revoke"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version list show import export rotate revoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -227,6 +235,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -254,7 +266,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__export)
-            opts="-q -v -h -V --key-passphrase-file --no-passphrase --replace --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --key-passphrase-file --no-passphrase --replace --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -269,6 +281,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -296,7 +312,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__import)
-            opts="-q -v -h -V --device-name --key-passphrase-file --replace --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --device-name --key-passphrase-file --replace --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -315,6 +331,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -342,7 +362,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__list)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -353,6 +373,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -380,7 +404,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__revoke)
-            opts="-y -q -v -h -V --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -391,6 +415,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -418,7 +446,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__rotate)
-            opts="-y -q -v -h -V --no-browser --timeout --qr --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --no-browser --timeout --qr --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -433,6 +461,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -460,7 +492,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__show)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -471,6 +503,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -498,7 +534,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version serve init user approve audit"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version serve init user approve audit"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -509,6 +545,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -536,7 +576,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__approve)
-            opts="-q -v -h -V --user --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --user --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -559,6 +599,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -586,7 +630,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__audit)
-            opts="-q -v -h -V --limit --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --limit --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -609,6 +653,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -636,7 +684,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__init)
-            opts="-q -v -h -V --force --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --force --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -647,6 +695,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -674,7 +726,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__serve)
-            opts="-q -v -h -V --listen --upstream --database --config --tls-cert --tls-key --behind-tls-proxy --public-url --set --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --listen --upstream --database --config --tls-cert --tls-key --behind-tls-proxy --public-url --set --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -720,6 +772,10 @@ _ollama__auth() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
                     return 0
@@ -744,7 +800,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version add list disable enable passwd role"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version add list disable enable passwd role"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -755,6 +811,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -782,7 +842,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__add)
-            opts="-q -v -h -V --role --email --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --role --email --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -812,6 +872,10 @@ _ollama__auth() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
                     return 0
@@ -836,7 +900,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__disable)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -855,6 +919,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -882,7 +950,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__enable)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -901,6 +969,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -928,7 +1000,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__list)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -947,6 +1019,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -974,7 +1050,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__passwd)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -993,6 +1069,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1020,7 +1100,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__role)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version member maintainer admin"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version member maintainer admin"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1039,6 +1119,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1066,7 +1150,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version create list revoke"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version create list revoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1077,6 +1161,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1104,7 +1192,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__create)
-            opts="-q -v -h -V --scope --model --expires --env --no-replace --save --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --scope --model --expires --env --no-replace --save --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1134,6 +1222,10 @@ _ollama__auth() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
                     return 0
@@ -1158,7 +1250,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__list)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1169,6 +1261,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1196,7 +1292,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__revoke)
-            opts="-y -q -v -h -V --key-stdin --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --key-stdin --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1207,6 +1303,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1234,7 +1334,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__man)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1245,6 +1345,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1272,7 +1376,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version list use show remove"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version list use show remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1283,6 +1387,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1310,7 +1418,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile__subcmd__list)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1321,6 +1429,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1348,7 +1460,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile__subcmd__remove)
-            opts="-y -q -v -h -V --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1359,6 +1471,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1386,7 +1502,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile__subcmd__show)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1397,6 +1513,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1424,7 +1544,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile__subcmd__use)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1435,6 +1555,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1462,7 +1586,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__quickstart)
-            opts="-y -q -v -h -V --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1473,6 +1597,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1500,7 +1628,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__run)
-            opts="-q -v -h -V --think --hidethinking --format --keepalive --nowordwrap --raw --insecure --truncate --dimensions --system --option --output --timeout --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --think --hidethinking --format --keepalive --nowordwrap --raw --insecure --truncate --dimensions --system --option --output --timeout --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1550,6 +1678,10 @@ _ollama__auth() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
                     return 0
@@ -1574,7 +1706,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__signin)
-            opts="-q -v -h -V --device-name --no-browser --no-wait --timeout --qr --with-api-key --server --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --device-name --no-browser --no-wait --timeout --qr --with-api-key --server --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1593,6 +1725,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1620,7 +1756,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__signout)
-            opts="-y -q -v -h -V --all --server --keep-key --force --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --all --server --keep-key --force --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1631,6 +1767,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1658,7 +1798,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__status)
-            opts="-q -v -h -V --offline --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --offline --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1669,6 +1809,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1696,7 +1840,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__store)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version show move"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version show move"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1707,6 +1851,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1734,7 +1882,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__store__subcmd__move)
-            opts="-q -v -h -V --to --all --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --to --all --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1749,6 +1897,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1776,7 +1928,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__store__subcmd__show)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1787,6 +1939,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

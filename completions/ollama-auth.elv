@@ -20,6 +20,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -54,6 +55,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --timeout 'How long to wait for the approval'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -78,6 +80,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;signout'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -103,6 +106,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;status'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -123,6 +127,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;whoami'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -152,6 +157,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --timeout 'Give up when nothing comes for this long [default: never]'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -175,6 +181,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;keys'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -201,6 +208,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --env 'Where it is used, such as ci'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -222,6 +230,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;keys;list'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -241,6 +250,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;keys;revoke'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -263,6 +273,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;device'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -288,6 +299,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;device;list'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -307,6 +319,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;device;show'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -328,6 +341,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --key-passphrase-file 'Read the key file''s own passphrase from this file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -349,6 +363,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --key-passphrase-file 'Protect the file with a passphrase read from this file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -371,6 +386,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --timeout 'How long to wait for the approval'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -394,6 +410,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;device;revoke'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -415,6 +432,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;profile'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -438,6 +456,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;profile;list'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -457,6 +476,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;profile;use'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -476,6 +496,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;profile;show'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -495,6 +516,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;profile;remove'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -516,6 +538,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;store'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -537,6 +560,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;store;show'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -557,6 +581,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --to 'Where to'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -577,6 +602,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;gateway'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -609,6 +635,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --set 'Another setting, as in the configuration file (can be repeated)'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -629,6 +656,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;gateway;init'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -649,6 +677,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;gateway;user'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -678,6 +707,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --config 'The configuration file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -699,6 +729,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --config 'The configuration file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -720,6 +751,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --config 'The configuration file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -741,6 +773,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --config 'The configuration file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -762,6 +795,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --config 'The configuration file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -783,6 +817,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --config 'The configuration file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -805,6 +840,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --config 'The configuration file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -827,6 +863,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --config 'The configuration file'
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -846,6 +883,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;quickstart'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -867,6 +905,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;completions'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'
@@ -886,6 +925,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;man'= {
             cand --host 'The host to talk to, as in OLLAMA_HOST'
             cand --profile 'The profile to use'
+            cand --credentials 'Use the host and key in this JSON file, which only you can read'
             cand --store 'Where secrets rest: the system''s keyring, an encrypted file, or (never by default) plaintext'
             cand --color 'When to use colour'
             cand --ca-cert 'Trust the certificate authorities in this PEM file too'

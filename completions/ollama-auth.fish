@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ollama_auth_global_optspecs
-    string join \n host= profile= store= json q/quiet v/verbose color= no-input allow-insecure-http ca-cert= passphrase-file= h/help V/version
+    string join \n host= profile= credentials= store= json q/quiet v/verbose color= no-input allow-insecure-http ca-cert= passphrase-file= h/help V/version
 end
 
 function __fish_ollama_auth_needs_command
@@ -26,6 +26,7 @@ end
 
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -58,6 +59,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l devic
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l timeout -d 'How long to wait for the approval' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -80,6 +82,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -s h -l 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -102,6 +105,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s h -l
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -120,6 +124,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -s h -l 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -149,6 +154,7 @@ json\t'One JSON object at the end'"
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l timeout -d 'Give up when nothing comes for this long [default: never]' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -170,6 +176,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s h -l hel
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -194,6 +201,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l env -d 'Where it is used, such as ci' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -213,6 +221,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -230,6 +239,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -249,6 +259,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -272,6 +283,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -f -a "revoke" -d 'Disconnect a device from the host'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -289,6 +301,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -308,6 +321,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l key-passphrase-file -d 'Read the key file\'s own passphrase from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -327,6 +341,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l key-passphrase-file -d 'Protect the file with a passphrase read from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -347,6 +362,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l timeout -d 'How long to wait for the approval' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -367,6 +383,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -385,6 +402,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -406,6 +424,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -f -a "remove" -d 'Remove a profile and its secrets from this machine; nothing changes at the host'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -423,6 +442,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -440,6 +460,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -457,6 +478,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -475,6 +497,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -494,6 +517,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not _
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -f -a "move" -d 'Move a profile\'s secrets to another store'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -514,6 +538,7 @@ file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -532,6 +557,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fis
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -562,6 +588,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l set -d 'Another setting, as in the configuration file (can be repeated)' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -580,6 +607,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -598,6 +626,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -624,6 +653,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l config -d 'The configuration file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -644,6 +674,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l config -d 'The configuration file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -661,6 +692,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -679,6 +711,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s h
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -696,6 +729,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -s 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"

@@ -12,7 +12,7 @@ use crate::gateway::{
 };
 use crate::identity::IdentityError;
 use crate::paths::NoHome;
-use crate::profile::NoSuchProfile;
+use crate::profile::{CredentialsError, NoSuchProfile};
 use crate::ui::PromptError;
 use crate::vault::{PassphraseError, VaultError};
 
@@ -117,6 +117,9 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<Stri
         return Some((Exit::Failed, error.hint()));
     }
     if let Some(error) = cause.downcast_ref::<PassphraseError>() {
+        return Some((Exit::Usage, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<CredentialsError>() {
         return Some((Exit::Usage, error.hint()));
     }
     if let Some(error) = cause.downcast_ref::<DiskError>() {

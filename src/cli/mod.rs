@@ -57,6 +57,9 @@ pub struct GlobalArgs {
     /// The profile to use
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
+    /// Use the host and key in this JSON file, which only you can read
+    #[arg(long, global = true, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
     /// Where secrets rest: the system's keyring, an encrypted file, or (never by default) plaintext
     #[arg(long, global = true, value_enum, value_name = "STORE")]
     pub store: Option<StoreArg>,

@@ -6,6 +6,7 @@
 mod harness;
 
 mod bad_home;
+mod credentials_file;
 mod device;
 #[cfg(feature = "gateway")]
 mod gateway_access;
