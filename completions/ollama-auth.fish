@@ -50,6 +50,10 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "run" -d 'Ru
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "keys" -d 'Make, list and revoke API keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "device" -d 'Manage this device\'s keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "profile" -d 'Manage profiles: one for each host you sign in to'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "token" -d 'Print the credential for another program: an API key, or one signed header'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "exec" -d 'Run a program with OLLAMA_API_KEY and OLLAMA_HOST in its environment only'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "api" -d 'Make one authenticated request and print the answer as it comes'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "usage" -d 'Show what ollama.com says is used and left'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "store" -d 'See and change where secrets rest'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "gateway" -d 'Put authentication in front of an Ollama server'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "quickstart" -d 'Show the whole flow on this machine, with nothing to install'
@@ -495,6 +499,88 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l header -d 'Print the whole header line, for METHOD PATH'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s X -l method -d 'The method [default: GET, or POST with a body]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s d -l data -d 'The body: the text itself, @FILE for a file, - for standard input' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s H -l header -d 'A header to send (can be repeated); a body is JSON unless Content-Type says otherwise' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l timeout -d 'Give up when nothing comes for this long [default: never]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s i -l include -d 'Print the status line and the headers of the answer first'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l range -d 'The time to look back on' -r -f -a "24h\t'One day'
+7d\t'One week'
+30d\t'One month'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l team -d 'The usage of the whole team'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l profile -d 'The profile to use' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F

@@ -8,6 +8,7 @@ mod profile;
 mod run;
 mod session;
 mod store;
+mod use_credential;
 mod values;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use profile::{ProfileCommand, ProfileRemove, ProfileUse};
 pub use run::{OutputFormat, RunArgs, ThinkArg};
 pub use session::{SigninArgs, SignoutArgs, StatusArgs};
 pub use store::{StoreCommand, StoreMove};
+pub use use_credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
 
 /// Sign in to Ollama, keep its credentials safe, run models with them.
 #[derive(Debug, Parser)]
@@ -135,6 +137,14 @@ pub enum Command {
     /// Manage profiles: one for each host you sign in to
     #[command(subcommand)]
     Profile(ProfileCommand),
+    /// Print the credential for another program: an API key, or one signed header
+    Token(TokenArgs),
+    /// Run a program with OLLAMA_API_KEY and OLLAMA_HOST in its environment only
+    Exec(ExecArgs),
+    /// Make one authenticated request and print the answer as it comes
+    Api(ApiArgs),
+    /// Show what ollama.com says is used and left
+    Usage(UsageArgs),
     /// See and change where secrets rest
     #[command(subcommand)]
     Store(StoreCommand),
