@@ -43,7 +43,7 @@ pub fn read_usage(balance: Option<&Value>, usage: Option<&Value>) -> UsageReport
         let models = if name == "usage" { models::read(value) } else { Vec::new() };
         // Numbers of a model are its row, not limits of the account.
         if !models.is_empty() {
-            meters.retain(|meter| meter.limit.is_some() || meter.left.is_some() || meter.percent.is_some());
+            meters.retain(|meter| meter.percent.is_some());
         }
         report.plan = report.plan.take().or_else(|| words::text(value, &["plan", "tier", "subscription"]));
         report.not_understood.extend(words::unknown(name, value, !meters.is_empty() || !models.is_empty()));

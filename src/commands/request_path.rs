@@ -48,6 +48,18 @@ impl RequestPath {
         Ok(Self { path: path.to_owned(), query: url.query_pairs().into_owned().collect() })
     }
 
+    /// Makes sure that a signature, which adds the time as `ts`, does not replace something else.
+    ///
+    /// # Errors
+    /// Exit 2 where the query holds a `ts`.
+    pub fn require_no_time(&self) -> Result<(), Problem> {
+        if !self.query.iter().any(|(name, _)| name == "ts") {
+            return Ok(());
+        }
+        let message = "a signature adds the parameter ts, so the path must not hold it";
+        Err(Problem::new(Exit::Usage, message).hint("leave it out"))
+    }
+
     /// The query as it is handed to a session.
     pub fn pairs(&self) -> Vec<(&str, &str)> {
         self.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()

@@ -13,8 +13,8 @@ use crate::cli::TokenArgs;
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, CredentialSource};
 
-/// What `token --json` prints.
-#[derive(Debug, Serialize)]
+/// What `token --json` prints. It holds a secret, so nothing else prints it.
+#[derive(Serialize)]
 struct Report<'a> {
     host: String,
     /// `api-key`, or `signature`.
@@ -55,9 +55,8 @@ pub async fn run(app: &App, args: TokenArgs) -> anyhow::Result<Exit> {
         app.printer.note(&format!("This is a secret: the API key for {host}, good until it expires or is revoked."));
         return Ok(Exit::Done);
     };
-    if !is_key && path.query.iter().any(|(name, _)| name == "ts") {
-        let message = "a signature adds the parameter ts, so PATH must not hold it";
-        return Err(Problem::new(Exit::Usage, message).hint("leave it out, and send the URL that is named").into());
+    if !is_key {
+        path.require_no_time()?;
     }
     let (url, value) = header(&session, &method, &path.path, &path.pairs())?;
     let report = Report {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::words::{Kind, classify, number, short, time};
-use super::{DEEPEST, MOST};
+use super::{DEEPEST, MOST, models};
 
 /// One amount.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -72,6 +72,8 @@ fn search(name: &str, value: &Value, depth: usize, found: &mut Vec<Meter>) {
         return;
     }
     match value {
+        // Numbers of a model are its use, and read as such.
+        Value::Object(object) if models::model_of(object).is_some() => {}
         Value::Object(object) => {
             found.extend(here(name, object));
             for (key, value) in object {

@@ -117,10 +117,15 @@ fn put(groups: &mut Vec<Group>, depth: usize, place: String, row: ModelUse) {
     }
 }
 
-fn named_row(object: &Map<String, Value>) -> Option<ModelUse> {
+/// The model that an object is about, where it names one.
+pub(super) fn model_of(object: &Map<String, Value>) -> Option<String> {
     let name = ["model", "model_name", "modelname", "model_id", "modelid", "group", "key"];
     let (_, model) = object.iter().find(|(key, _)| name.contains(&key.to_ascii_lowercase().as_str()))?;
-    let model = model.as_str().or_else(|| model.get("name").and_then(Value::as_str)).map(short)?;
+    model.as_str().or_else(|| model.get("name").and_then(Value::as_str)).map(short)
+}
+
+fn named_row(object: &Map<String, Value>) -> Option<ModelUse> {
+    let model = model_of(object)?;
     let nested = object.values().filter_map(Value::as_object).map(|inner| numbers(model.clone(), inner));
     let row = numbers(model.clone(), object);
     // The numbers may stand in an object of their own.
@@ -182,6 +187,13 @@ mod tests {
         ] {
             assert_eq!(seen(&value), wanted, "{value}");
         }
+    }
+
+    #[test]
+    fn the_numbers_of_a_model_are_no_limits_of_the_account() {
+        let value = json!({"data": [{"model": "a", "used_tokens": 5, "total_tokens": 30, "limit": 7}]});
+        let report = super::super::read_usage(None, Some(&value));
+        assert!(report.meters.is_empty() && report.models.len() == 1 && report.not_understood.is_empty(), "{report:?}");
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::ui::{Output, OutputOptions};
 pub async fn run(app: &App, args: ApiArgs) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Model { cloud: true })?;
     let path = RequestPath::read(&args.path, context.url())?;
+    if context.source == CredentialSource::ProfileDevice {
+        path.require_no_time()?;
+    }
     let mut headers = RawHeaders::default();
     for line in &args.headers {
         headers.add(line)?;
