@@ -37,7 +37,7 @@ pub use use_credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such model, key, device or profile, 4 sign-in needed or \
                   credential refused, 5 not allowed, 6 host unreachable, 7 try again later, 8 the check found something, \
-                  130 interrupted.",
+                  126 program cannot be run, 127 no such program, 130 interrupted.",
     max_term_width = 100
 )]
 pub struct Cli {
