@@ -9,7 +9,7 @@ use reqwest::{Response, StatusCode};
 
 use super::account::AccountHost;
 use super::error::{ApiError, Unreachable, innermost, seconds};
-use super::raw_body::RawBody;
+use super::raw_body::{RawBody, Trouble};
 use super::session::Session;
 
 /// The path under which hosts keep what signs in.
@@ -176,31 +176,23 @@ impl<'t> Session<'t> {
         if let Some(value) = authorization {
             building = building.header(AUTHORIZATION, value);
         }
+        let mut trouble = None;
         if let Some(body) = request.body {
-            building = building.body(body.into_body());
+            let (body, its_trouble) = body.into_body();
+            trouble = Some(its_trouble);
+            building = building.body(body);
         } else if needs_length {
             building = building.body(Vec::new());
         }
         let sent = within(self, request.timeout, building.send()).await?;
-        let response = sent.map_err(|error| match read_error(&error) {
-            Some(reason) => ApiError::Body { host: host(), reason },
+        let response = sent.map_err(|error| match trouble.as_ref().and_then(Trouble::reason) {
+            Some(reason) => ApiError::Body { host: host(), reason: reason.to_owned() },
             None => ApiError::of_transport(host(), &error),
         })?;
         tracing::debug!(status = response.status().as_u16(), "answer");
         let headers = response.headers().clone();
         Ok(RawAnswer { session: self, response, headers, timeout: request.timeout, kept: Vec::new() })
     }
-}
-
-/// Our own trouble with reading the body, where that is why the request failed.
-fn read_error(error: &reqwest::Error) -> Option<String> {
-    let mut next: Option<&dyn std::error::Error> = Some(error);
-    let mut from_body = false;
-    while let Some(cause) = next {
-        from_body |= error.is_body() || cause.to_string().contains("user body");
-        next = cause.source();
-    }
-    from_body.then(|| innermost(error))
 }
 
 async fn within<T>(

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -26,6 +27,16 @@ pub enum RawBody {
     },
 }
 
+/// Why a body broke off, if it did: what the HTTP client makes of it does not say.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trouble(Arc<OnceLock<String>>);
+
+impl Trouble {
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+}
+
 /// Where the reader of a body puts its pieces, on a thread of its own.
 #[derive(Debug)]
 pub struct BodyFeed(mpsc::Sender<io::Result<Bytes>>);
@@ -37,11 +48,15 @@ impl RawBody {
         (Self::Streamed { pieces, length }, BodyFeed(sender))
     }
 
-    pub(super) fn into_body(self) -> reqwest::Body {
-        match self {
+    pub(super) fn into_body(self) -> (reqwest::Body, Trouble) {
+        let trouble = Trouble::default();
+        let body = match self {
             Self::Whole(bytes) => reqwest::Body::from(bytes),
-            Self::Streamed { pieces, length } => reqwest::Body::wrap(Pieces { pieces, left: length }),
-        }
+            Self::Streamed { pieces, length } => {
+                reqwest::Body::wrap(Pieces { pieces, left: length, trouble: trouble.clone() })
+            }
+        };
+        (body, trouble)
     }
 }
 
@@ -55,6 +70,7 @@ impl BodyFeed {
 struct Pieces {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     left: Option<u64>,
+    trouble: Trouble,
 }
 
 impl http_body::Body for Pieces {
@@ -65,18 +81,17 @@ impl http_body::Body for Pieces {
         let Poll::Ready(piece) = self.pieces.poll_recv(context) else {
             return Poll::Pending;
         };
-        Poll::Ready(match (piece, self.left) {
-            (None, Some(left)) if left > 0 => {
-                self.left = Some(0);
-                Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the body became shorter while it was read")))
-            }
-            (None, _) => None,
-            (Some(Err(error)), _) => Some(Err(error)),
+        let error = match (piece, self.left) {
             (Some(Ok(bytes)), left) => {
                 self.left = left.map(|left| left.saturating_sub(bytes.len() as u64));
-                Some(Ok(Frame::data(bytes)))
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-        })
+            (None, Some(left)) if left > 0 => io::Error::other("it became shorter while it was read"),
+            (None, _) => return Poll::Ready(None),
+            (Some(Err(error)), _) => error,
+        };
+        let _ = self.trouble.0.set(error.to_string());
+        Poll::Ready(Some(Err(error)))
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -279,6 +279,11 @@ fn a_body_comes_from_the_argument_a_file_or_standard_input() {
     says(&api(&sandbox, &["/echo", "-d", "@nowhere"]).run().expect_code(2), &["nowhere", "cannot be read"]);
     says(&api(&sandbox, &["/echo", "-d", "@."]).run().expect_code(2), &["is a folder"]);
     assert_eq!(ollama.server().requests().len(), before);
+    // A file whose length is not told beforehand, and one that cannot be read to its end.
+    let version = std::fs::read_to_string("/proc/version").unwrap();
+    assert_eq!(api(&sandbox, &["/echo", "-d", "@/proc/version"]).run().expect_code(0).stdout(), version);
+    let output = api(&sandbox, &["/echo", "-d", "@/proc/self/mem"]).run().expect_code(1);
+    says(&output, &["was broken off, since its body could not be read"]);
     // Standard input that does not end is no reason not to.
     let before = ollama.server().connections();
     let mut terminal = Terminal::start(&sandbox, &["api", "/echo", "-d", "-"]);

@@ -52,7 +52,9 @@ impl Source {
         match self {
             Self::Text(text) => Ok(RawBody::Whole(Bytes::from(text))),
             Self::File(file) => {
-                let length = file.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
+                // What the system makes up as it is read, such as files in /proc, says that it is empty.
+                let regular = file.metadata().ok().filter(|found| found.is_file() && found.len() > 0);
+                let length = regular.map(|found| found.len());
                 read_aside(file.take(length.unwrap_or(u64::MAX)), length)
             }
             Self::Stdin => read_aside(io::stdin(), None),
