@@ -318,3 +318,35 @@ fn a_reader_that_leaves_early_is_no_error() {
     let full = format!("{PROGRAM} api /x > /dev/full");
     says(&sandbox.program(tool("sh"), ["-c", &full]).run().expect_code(1), &["No space left"]);
 }
+
+/// What the stand-ins accept, the real gateway accepts too.
+#[cfg(feature = "gateway")]
+#[test]
+fn the_real_gateway_takes_what_is_handed_on() {
+    use crate::harness::gateway::Gateway;
+    let ollama = Ollama::start();
+    let gateway = Gateway::start(&ollama.url());
+    gateway.add_user("ada", "admin");
+    let device = gateway.device_of("ada");
+    let listed = api(&device, &["/api/user/keys?limit=5&all=x%20y"]).run().expect_code(0).json();
+    assert!(listed.is_object(), "{listed}");
+    assert!(api(&device, &["/api/tags"]).run().expect_code(0).json()["models"].is_array());
+    let key = gateway.key(&device, &["ci"]);
+    let with_file = device.write("f.json", json!({ "host": gateway.url(), "key": key }).to_string());
+    let with_file = with_file.to_str().unwrap();
+    let args = ["--credentials", with_file];
+    assert_eq!(device.command(["token"]).args(args).run().expect_code(0).stdout().trim(), key);
+    let command = device.command(["exec"]).args(args).args([tool("sh")]);
+    let output = command.args(["-c", "test $OLLAMA_API_KEY && echo $OLLAMA_HOST"]).run().expect_code(0);
+    assert_eq!(output.stdout().trim(), gateway.url());
+    let body = r#"{"model":"tiny","prompt":"hi"}"#;
+    let output = api(&device, &["/api/generate", "-d", body]).args(args).run().expect_code(0);
+    assert!(output.stdout().contains("\"done\":true"));
+    // A key without that right, and one that is revoked while the file stays.
+    api(&device, &["/api/pull", "-d", body]).args(args).run().expect_code(5);
+    device.command(["keys", "revoke", "ci", "--yes"]).run().expect_code(0);
+    api(&device, &["/api/tags"]).args(args).run().expect_code(4);
+    let output = device.command(["usage"]).run().expect_code(1);
+    says(&output, &["does not tell what is used"]);
+    device.assert_no_secret(&key, &[&output], &["f.json"]);
+}
