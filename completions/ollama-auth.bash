@@ -16,11 +16,17 @@ _ollama__auth() {
             ",$1")
                 cmd="ollama__auth"
                 ;;
+            ollama__auth,api)
+                cmd="ollama__auth__subcmd__api"
+                ;;
             ollama__auth,completions)
                 cmd="ollama__auth__subcmd__completions"
                 ;;
             ollama__auth,device)
                 cmd="ollama__auth__subcmd__device"
+                ;;
+            ollama__auth,exec)
+                cmd="ollama__auth__subcmd__exec"
                 ;;
             ollama__auth,gateway)
                 cmd="ollama__auth__subcmd__gateway"
@@ -51,6 +57,12 @@ _ollama__auth() {
                 ;;
             ollama__auth,store)
                 cmd="ollama__auth__subcmd__store"
+                ;;
+            ollama__auth,token)
+                cmd="ollama__auth__subcmd__token"
+                ;;
+            ollama__auth,usage)
+                cmd="ollama__auth__subcmd__usage"
                 ;;
             ollama__auth,whoami)
                 cmd="ollama__auth__subcmd__status"
@@ -149,7 +161,7 @@ _ollama__auth() {
 
     case "${cmd}" in
         ollama__auth)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version signin signout status whoami run keys device profile store gateway quickstart completions man"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version signin signout status whoami run keys device profile token exec api usage store gateway quickstart completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -160,6 +172,80 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --ca-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ollama__subcmd__auth__subcmd__api)
+            opts="-X -d -H -i -q -v -h -V --method --data --header --include --timeout --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --method)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -X)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -187,7 +273,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__completions)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version bash elvish fish powershell zsh"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -198,6 +284,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -225,7 +315,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version list show import export rotate revoke"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version list show import export rotate revoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -236,6 +326,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -263,7 +357,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__export)
-            opts="-q -v -h -V --key-passphrase-file --no-passphrase --replace --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --key-passphrase-file --no-passphrase --replace --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -278,6 +372,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -305,7 +403,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__import)
-            opts="-q -v -h -V --device-name --key-passphrase-file --replace --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --device-name --key-passphrase-file --replace --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -324,6 +422,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -351,7 +453,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__list)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -362,6 +464,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -389,7 +495,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__revoke)
-            opts="-y -q -v -h -V --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -400,6 +506,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -427,7 +537,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__rotate)
-            opts="-y -q -v -h -V --no-browser --timeout --qr --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --no-browser --timeout --qr --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -442,6 +552,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -469,7 +583,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__device__subcmd__show)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -480,6 +594,52 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --ca-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ollama__subcmd__auth__subcmd__exec)
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -507,7 +667,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version serve init user approve audit"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version serve init user approve audit"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -518,6 +678,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -545,7 +709,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__approve)
-            opts="-q -v -h -V --user --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --user --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -568,6 +732,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -595,7 +763,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__audit)
-            opts="-q -v -h -V --limit --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --limit --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -618,6 +786,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -645,7 +817,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__init)
-            opts="-q -v -h -V --force --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --force --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -656,6 +828,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -683,7 +859,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__serve)
-            opts="-q -v -h -V --listen --upstream --database --config --tls-cert --tls-key --behind-tls-proxy --public-url --set --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --listen --upstream --database --config --tls-cert --tls-key --behind-tls-proxy --public-url --set --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -729,6 +905,10 @@ _ollama__auth() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
                     return 0
@@ -753,7 +933,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version add list disable enable passwd role"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version add list disable enable passwd role"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -764,6 +944,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -791,7 +975,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__add)
-            opts="-q -v -h -V --role --email --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --role --email --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -821,6 +1005,10 @@ _ollama__auth() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
                     return 0
@@ -845,7 +1033,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__disable)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -864,6 +1052,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -891,7 +1083,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__enable)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -910,6 +1102,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -937,7 +1133,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__list)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -956,6 +1152,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -983,7 +1183,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__passwd)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1002,6 +1202,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1029,7 +1233,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__gateway__subcmd__user__subcmd__role)
-            opts="-q -v -h -V --database --config --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version member maintainer admin"
+            opts="-q -v -h -V --database --config --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version member maintainer admin"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1048,6 +1252,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1075,7 +1283,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version create list revoke audit import forget"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version create list revoke audit import forget"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1086,6 +1294,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1113,7 +1325,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__audit)
-            opts="-q -v -h -V --max-age --fail-on --format --timeout --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --max-age --fail-on --format --timeout --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1143,6 +1355,10 @@ _ollama__auth() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
                     return 0
@@ -1167,7 +1383,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__create)
-            opts="-q -v -h -V --scope --model --expires --env --no-replace --save --open --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --scope --model --expires --env --no-replace --save --open --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1197,6 +1413,10 @@ _ollama__auth() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
                     return 0
@@ -1221,7 +1441,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__forget)
-            opts="-y -q -v -h -V --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1232,6 +1452,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1259,7 +1483,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__import)
-            opts="-q -v -h -V --name --env --no-verify --replace --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --name --env --no-verify --replace --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1278,6 +1502,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1305,7 +1533,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__list)
-            opts="-q -v -h -V --filter --sort --revoked --max-age --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --filter --sort --revoked --max-age --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1328,6 +1556,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1355,7 +1587,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__keys__subcmd__revoke)
-            opts="-y -q -v -h -V --key-stdin --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --key-stdin --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1366,6 +1598,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1393,7 +1629,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__man)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1404,6 +1640,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1431,7 +1671,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version list use show remove"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version list use show remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1442,6 +1682,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1469,7 +1713,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile__subcmd__list)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1480,6 +1724,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1507,7 +1755,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile__subcmd__remove)
-            opts="-y -q -v -h -V --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1518,6 +1766,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1545,7 +1797,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile__subcmd__show)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1556,6 +1808,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1583,7 +1839,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__profile__subcmd__use)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1594,6 +1850,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1621,7 +1881,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__quickstart)
-            opts="-y -q -v -h -V --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1632,6 +1892,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1659,7 +1923,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__run)
-            opts="-q -v -h -V --think --hidethinking --format --keepalive --nowordwrap --raw --insecure --truncate --dimensions --system --option --output --timeout --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --think --hidethinking --format --keepalive --nowordwrap --raw --insecure --truncate --dimensions --system --option --output --timeout --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1709,6 +1973,10 @@ _ollama__auth() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --store)
                     COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
                     return 0
@@ -1733,7 +2001,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__signin)
-            opts="-q -v -h -V --device-name --no-browser --no-wait --timeout --qr --with-api-key --server --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --device-name --no-browser --no-wait --timeout --qr --with-api-key --server --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1752,6 +2020,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1779,7 +2051,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__signout)
-            opts="-y -q -v -h -V --all --server --keep-key --force --yes --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-y -q -v -h -V --all --server --keep-key --force --yes --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1790,6 +2062,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1817,7 +2093,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__status)
-            opts="-q -v -h -V --offline --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --offline --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1828,6 +2104,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1855,7 +2135,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__store)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version show move"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version show move"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1866,6 +2146,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1893,7 +2177,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__store__subcmd__move)
-            opts="-q -v -h -V --to --all --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --to --all --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1908,6 +2192,10 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1935,7 +2223,7 @@ _ollama__auth() {
             return 0
             ;;
         ollama__subcmd__auth__subcmd__store__subcmd__show)
-            opts="-q -v -h -V --host --profile --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            opts="-q -v -h -V --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1946,6 +2234,98 @@ _ollama__auth() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --ca-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ollama__subcmd__auth__subcmd__token)
+            opts="-q -v -h -V --header --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -W "keyring file plaintext" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --ca-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ollama__subcmd__auth__subcmd__usage)
+            opts="-q -v -h -V --range --team --host --profile --credentials --store --json --quiet --verbose --color --no-input --allow-insecure-http --ca-cert --passphrase-file --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --range)
+                    COMPREPLY=($(compgen -W "24h 7d 30d" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --credentials)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ollama_auth_global_optspecs
-    string join \n host= profile= store= json q/quiet v/verbose color= no-input allow-insecure-http ca-cert= passphrase-file= h/help V/version
+    string join \n host= profile= credentials= store= json q/quiet v/verbose color= no-input allow-insecure-http ca-cert= passphrase-file= h/help V/version
 end
 
 function __fish_ollama_auth_needs_command
@@ -26,6 +26,7 @@ end
 
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -49,6 +50,10 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "run" -d 'Ru
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "keys" -d 'Make, list, check and revoke API keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "device" -d 'Manage this device\'s keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "profile" -d 'Manage profiles: one for each host you sign in to'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "token" -d 'Print the credential for another program: an API key, or one signed header'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "exec" -d 'Run a program with OLLAMA_API_KEY and OLLAMA_HOST in its environment only'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "api" -d 'Make one authenticated request and print the answer as it comes'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "usage" -d 'Show what ollama.com says is used and left'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "store" -d 'See and change where secrets rest'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "gateway" -d 'Put authentication in front of an Ollama server'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "quickstart" -d 'Show the whole flow on this machine, with nothing to install'
@@ -58,6 +63,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l devic
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l timeout -d 'How long to wait for the approval' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -80,6 +86,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -s h -l 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -102,6 +109,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s h -l
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -120,6 +128,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -s h -l 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -149,6 +158,7 @@ json\t'One JSON object at the end'"
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l timeout -d 'Give up when nothing comes for this long [default: never]' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -170,6 +180,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s h -l hel
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -197,6 +208,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l env -d 'Where it is used, such as ci' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -224,6 +236,7 @@ expires\t'What ends soonest first'"
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l max-age -d 'Call a key stale that is older than this' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -242,6 +255,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -278,6 +292,7 @@ sarif\t'For code scanning services: SARIF 2.1.0'"
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l timeout -d 'How long each host may take' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -297,6 +312,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l env -d 'Where it is used, such as ci' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -316,6 +332,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -334,6 +351,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -357,6 +375,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -f -a "revoke" -d 'Disconnect a device from the host'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -374,6 +393,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -393,6 +413,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l key-passphrase-file -d 'Read the key file\'s own passphrase from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -412,6 +433,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l key-passphrase-file -d 'Protect the file with a passphrase read from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -432,6 +454,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l timeout -d 'How long to wait for the approval' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -452,6 +475,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -470,6 +494,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -491,6 +516,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -f -a "remove" -d 'Remove a profile and its secrets from this machine; nothing changes at the host'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -508,6 +534,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -525,6 +552,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -542,6 +570,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -558,8 +587,91 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l header -d 'Print the whole header line, for METHOD PATH'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s X -l method -d 'The method [default: GET, or POST with a body]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s d -l data -d 'The body: the text itself, @FILE for a file, - for standard input' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s H -l header -d 'A header to send (can be repeated); a body is JSON unless Content-Type says otherwise' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l timeout -d 'Give up when nothing comes for this long [default: never]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s i -l include -d 'Print the status line and the headers of the answer first'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l range -d 'The time to look back on' -r -f -a "24h\t'One day'
+7d\t'One week'
+30d\t'One month'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l team -d 'The usage of the whole team'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -579,6 +691,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not _
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -f -a "move" -d 'Move a profile\'s secrets to another store'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -599,6 +712,7 @@ file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -617,6 +731,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fis
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -647,6 +762,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l set -d 'Another setting, as in the configuration file (can be repeated)' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -665,6 +781,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -683,6 +800,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -709,6 +827,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l config -d 'The configuration file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -729,6 +848,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l config -d 'The configuration file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -746,6 +866,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -764,6 +885,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s h
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
@@ -781,6 +903,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -s 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"

@@ -16,7 +16,7 @@ use crate::disk::{DiskError, Lock};
 use crate::env::Env;
 use crate::exit::{Exit, Problem};
 use crate::paths::Paths;
-use crate::profile::ProfilesFile;
+use crate::profile::{CredentialsFile, ProfilesFile};
 use crate::ui::{ColorChoice, Printer, PrinterOptions, PromptError, TerminalState};
 use crate::vault::{PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault, VaultOptions};
 
@@ -45,6 +45,8 @@ pub struct App {
     pub now: fn() -> i64,
     /// Opens a page in the browser.
     pub open_page: fn(&str) -> std::io::Result<()>,
+    /// The credentials file that was named, not read yet.
+    pub credentials: Option<CredentialsFile>,
     /// `OLLAMA_HOST`, parsed.
     pub ollama_host: Option<BaseUrl>,
     /// `--host`, parsed.
@@ -72,6 +74,7 @@ impl App {
             keyring_deadline: if interactive { KEYRING_DEADLINE_INTERACTIVE } else { KEYRING_DEADLINE },
             passphrase: Box::new(passphrases),
         });
+        let credentials = credentials_file(&global, &env);
         let host = parse_host(&printer, global.host.as_deref(), "--host")?;
         let ollama_host = parse_host(&printer, env.ollama_host.as_deref(), "OLLAMA_HOST")?;
         Ok(Self {
@@ -84,6 +87,7 @@ impl App {
             global,
             paths,
             vault,
+            credentials,
             ollama_host,
             host,
         })
@@ -130,6 +134,7 @@ impl App {
             global: GlobalArgs { store: Some(StoreArg::Plaintext), ..global },
             paths,
             vault,
+            credentials: None,
             ollama_host: None,
             host,
         })
@@ -201,6 +206,16 @@ impl From<StoreArg> for StoreKind {
             StoreArg::Plaintext => Self::Plaintext,
         }
     }
+}
+
+/// `--credentials`, then `OLLAMA_AUTH_CREDENTIALS`.
+fn credentials_file(global: &GlobalArgs, env: &Env) -> Option<CredentialsFile> {
+    let (path, by_flag) = match (&global.credentials, &env.credentials) {
+        (Some(path), _) => (path, true),
+        (None, Some(path)) => (path, false),
+        (None, None) => return None,
+    };
+    Some(CredentialsFile::new(path.clone(), by_flag, env.credentials_directory.as_deref()))
 }
 
 fn parse_host(printer: &Printer, value: Option<&str>, name: &str) -> anyhow::Result<Option<BaseUrl>> {

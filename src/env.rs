@@ -15,6 +15,8 @@ pub struct Env {
     pub ollama_host: Option<String>,
     /// `OLLAMA_API_KEY`, trimmed likewise.
     pub api_key: Option<SecretString>,
+    /// `OLLAMA_AUTH_CREDENTIALS`: a credentials file.
+    pub credentials: Option<PathBuf>,
     /// `OLLAMA_AUTH_PROFILE`.
     pub profile: Option<String>,
     /// `OLLAMA_AUTH_STORE`.
@@ -56,8 +58,13 @@ impl fmt::Debug for GatewayVariables {
 pub struct NotUtf8(pub &'static str);
 
 /// The variables that hold secrets or say where one lies. No program that we start inherits them unless it is meant to have them.
-pub const SECRET_VARIABLES: [&str; 4] =
-    ["OLLAMA_API_KEY", "OLLAMA_AUTH_PASSPHRASE", "OLLAMA_AUTH_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY"];
+pub const SECRET_VARIABLES: [&str; 5] = [
+    "OLLAMA_API_KEY",
+    "OLLAMA_AUTH_CREDENTIALS",
+    "OLLAMA_AUTH_PASSPHRASE",
+    "OLLAMA_AUTH_PASSPHRASE_FILE",
+    "CREDENTIALS_DIRECTORY",
+];
 
 impl Env {
     /// Reads the process's environment.
@@ -96,6 +103,7 @@ impl Env {
         Ok(Self {
             ollama_host: text("OLLAMA_HOST")?,
             api_key: text("OLLAMA_API_KEY")?.map(SecretString::from),
+            credentials: path("OLLAMA_AUTH_CREDENTIALS"),
             profile: text("OLLAMA_AUTH_PROFILE")?,
             store: text("OLLAMA_AUTH_STORE")?,
             passphrase: passphrase.map(SecretString::from),

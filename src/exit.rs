@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::address::HostError;
-use crate::api::{ApiError, Conflict, Unreachable};
+use crate::api::{ApiError, Conflict, HeaderProblem, Unreachable};
 use crate::disk::DiskError;
 use crate::env::NotUtf8;
 #[cfg(feature = "gateway")]
@@ -12,7 +12,7 @@ use crate::gateway::{
 };
 use crate::identity::IdentityError;
 use crate::paths::NoHome;
-use crate::profile::NoSuchProfile;
+use crate::profile::{CredentialsError, NoSuchProfile};
 use crate::ui::PromptError;
 use crate::vault::{PassphraseError, VaultError};
 
@@ -38,6 +38,10 @@ pub enum Exit {
     TryLater = 7,
     /// The check ran and found something.
     Found = 8,
+    /// `exec`: the program cannot be run, as shells have it.
+    NotRunnable = 126,
+    /// `exec`: there is no such program.
+    NoProgram = 127,
     /// Interrupted (Ctrl-C).
     Interrupted = 130,
 }
@@ -55,6 +59,8 @@ impl Exit {
             Self::Unreachable => "unreachable",
             Self::TryLater => "try-later",
             Self::Found => "found",
+            Self::NotRunnable => "not-runnable",
+            Self::NoProgram => "no-program",
             Self::Interrupted => "interrupted",
         }
     }
@@ -119,6 +125,9 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<Stri
     if let Some(error) = cause.downcast_ref::<PassphraseError>() {
         return Some((Exit::Usage, error.hint()));
     }
+    if let Some(error) = cause.downcast_ref::<CredentialsError>() {
+        return Some((Exit::Usage, error.hint()));
+    }
     if let Some(error) = cause.downcast_ref::<DiskError>() {
         return Some((Exit::Failed, error.hint()));
     }
@@ -138,7 +147,10 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<Stri
         };
         return Some((Exit::NotFound, Some(hint)));
     }
-    if cause.downcast_ref::<HostError>().is_some() || cause.downcast_ref::<NotUtf8>().is_some() {
+    if cause.downcast_ref::<HostError>().is_some()
+        || cause.downcast_ref::<NotUtf8>().is_some()
+        || cause.downcast_ref::<HeaderProblem>().is_some()
+    {
         return Some((Exit::Usage, None));
     }
     if cause.downcast_ref::<NoHome>().is_some() {
@@ -220,6 +232,8 @@ fn of_api(error: &ApiError) -> (Exit, Option<String>) {
             Exit::Usage,
             Some("use https, or pass --allow-insecure-http if the network between is yours".into()),
         ),
+        ApiError::Unproven { .. } => (Exit::Failed, Some("such a request signs a stock Ollama server out: name another host".into())),
+        ApiError::Body { .. } => (Exit::Failed, Some("check the file or program that the body comes from".into())),
         ApiError::Unsendable { .. } => (Exit::Usage, Some("check that the key was pasted whole and alone".into())),
         ApiError::Cut { .. } => (Exit::Failed, Some("what was printed is incomplete; run the command again".into())),
         ApiError::InStream { message, host } if message.to_ascii_lowercase().contains("unauthorized") => {

@@ -185,6 +185,22 @@ pub enum ApiError {
         /// The host.
         host: String,
     },
+    /// A request that a stock server would take as one to sign itself out, without the proof that the host keeps accounts.
+    #[error("refusing to send {request} to {host}, which has not proved to keep accounts")]
+    Unproven {
+        /// The host.
+        host: String,
+        /// Method and path.
+        request: String,
+    },
+    /// The body of the request could not be read to its end, so the request was broken off.
+    #[error("the request to {host} was broken off, since its body could not be read: {reason}")]
+    Body {
+        /// The host.
+        host: String,
+        /// Why not.
+        reason: String,
+    },
     /// A credential that cannot be put in a header.
     #[error("the credential for {host} holds characters that cannot be sent")]
     Unsendable {

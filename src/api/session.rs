@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Version};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -251,30 +251,40 @@ impl Request<'_, '_> {
 }
 
 impl Session<'_> {
-    fn unreachable(&self, kind: Unreachable, reason: String) -> ApiError {
+    /// The client for this host, the Unix time in seconds, and what the credential may be called in a trace.
+    pub(super) fn parts(&self) -> Result<(&reqwest::Client, i64, &Credential), ApiError> {
+        Ok((self.transport.client(&self.base)?, (self.now)(), &self.credential))
+    }
+
+    pub(super) fn unreachable(&self, kind: Unreachable, reason: String) -> ApiError {
         ApiError::Unreachable { host: self.base.to_string(), reason, kind }
     }
 
     async fn check(&self, response: Response) -> Result<Response, ApiError> {
-        let status = response.status();
-        if status.is_success() {
+        if response.status().is_success() {
             return Ok(response);
         }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (body, complete) = if status.is_redirection() { (Vec::new(), true) } else { read_limited(response).await };
+        Err(self.refusal(status, &headers, &body, complete))
+    }
+
+    /// What an answer means whose status is no success. `complete` says that `body` is all of it.
+    pub(super) fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], complete: bool) -> ApiError {
         let host = self.base.to_string();
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if status.is_redirection() {
             let location = header(LOCATION.as_str()).unwrap_or("an address it does not name").to_owned();
-            return Err(ApiError::Redirect { host, location });
+            return ApiError::Redirect { host, location };
         }
         let now = (self.now)();
-        let retry_after = retry_after(response.headers(), now);
-        let clock_offset = clock_offset(response.headers(), now);
+        let retry_after = retry_after(headers, now);
+        let clock_offset = clock_offset(headers, now);
         let had_credential = self.has_credential();
         let from_gateway = header(GATEWAY_HEADER).is_some();
-        let (body, complete) = read_limited(response).await;
-        let ErrorBody { message, signin_url, recognised, code, by } = error_body(&body, status);
+        let ErrorBody { message, signin_url, recognised, code, by } = error_body(body, status);
         let recognised = recognised && complete;
-        Err(match status {
+        match status {
             StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
                 host,
                 message,
@@ -297,6 +307,6 @@ impl Session<'_> {
                 ApiError::Conflict { host, message, conflict }
             }
             _ => ApiError::Status { host, status: status.as_u16(), message },
-        })
+        }
     }
 }

@@ -8,6 +8,7 @@ mod profile;
 mod run;
 mod session;
 mod store;
+mod use_credential;
 mod values;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub use profile::{ProfileCommand, ProfileRemove, ProfileUse};
 pub use run::{OutputFormat, RunArgs, ThinkArg};
 pub use session::{SigninArgs, SignoutArgs, StatusArgs};
 pub use store::{StoreCommand, StoreMove};
+pub use use_credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
 
 /// Sign in to Ollama, keep its credentials safe, run models with them.
 #[derive(Debug, Parser)]
@@ -40,7 +42,7 @@ pub use store::{StoreCommand, StoreMove};
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such model, key, device or profile, 4 sign-in needed or \
                   credential refused, 5 not allowed, 6 host unreachable, 7 try again later, 8 the check found something, \
-                  130 interrupted.",
+                  126 program cannot be run, 127 no such program, 130 interrupted.",
     max_term_width = 100
 )]
 pub struct Cli {
@@ -62,6 +64,9 @@ pub struct GlobalArgs {
     /// The profile to use
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
+    /// Use the host and key in this JSON file, which only you can read
+    #[arg(long, global = true, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
     /// Where secrets rest: the system's keyring, an encrypted file, or (never by default) plaintext
     #[arg(long, global = true, value_enum, value_name = "STORE")]
     pub store: Option<StoreArg>,
@@ -137,6 +142,14 @@ pub enum Command {
     /// Manage profiles: one for each host you sign in to
     #[command(subcommand)]
     Profile(ProfileCommand),
+    /// Print the credential for another program: an API key, or one signed header
+    Token(TokenArgs),
+    /// Run a program with OLLAMA_API_KEY and OLLAMA_HOST in its environment only
+    Exec(ExecArgs),
+    /// Make one authenticated request and print the answer as it comes
+    Api(ApiArgs),
+    /// Show what ollama.com says is used and left
+    Usage(UsageArgs),
     /// See and change where secrets rest
     #[command(subcommand)]
     Store(StoreCommand),

@@ -1,5 +1,6 @@
 //! What most commands begin with: which host, which profile, which credential; and a session that has it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -27,22 +28,30 @@ pub struct Context {
     pub source: CredentialSource,
     /// Why `OLLAMA_API_KEY` is set but not used.
     pub withheld: Option<Withheld>,
+    /// The host of the credentials file that `OLLAMA_AUTH_CREDENTIALS` names, where it is another one and the file is not used.
+    pub unused_file: Option<BaseUrl>,
 }
 
 impl Context {
-    /// Decides for the profiles on disk.
+    /// Decides for the profiles on disk, and warns of a credentials file that is not used.
     pub fn resolve(app: &App, audience: Audience) -> anyhow::Result<Self> {
-        Self::decide(app, &app.profiles.load()?, audience)
+        let context = Self::decide(app, &app.profiles.load()?, audience)?;
+        if let Some(other) = &context.unused_file {
+            app.printer.warn(&unused_file_note(other, context.url()));
+        }
+        Ok(context)
     }
 
     /// Decides for given profiles.
     pub fn decide(app: &App, profiles: &Profiles, audience: Audience) -> anyhow::Result<Self> {
         let env_key = app.env.api_key.as_ref();
+        let file_host = app.credentials.as_ref().map(|file| file.read()).transpose()?.map(|read| &read.url);
         let target = choose_host(&HostInputs {
             audience,
             host: app.host.as_ref(),
             profile: app.global.profile.as_deref(),
             env_profile: app.env.profile.as_deref(),
+            credentials_host: file_host,
             ollama_host: app.ollama_host.as_ref(),
             outside_credential: env_key.is_some(),
             profiles,
@@ -54,15 +63,22 @@ impl Context {
             let message = format!("the profile {:?} is for {}, not for {}", target.profile, profile.url, target.url);
             return Err(Problem::new(Exit::Usage, message).hint("name another profile, or leave --host out").into());
         }
+        let unused_file = file_host.filter(|host| host.origin() != target.url.origin());
+        if let (Some(other), Some(file)) = (unused_file, &app.credentials)
+            && file.is_named_by_flag()
+        {
+            return Err(other_host(file.path(), other, &target).into());
+        }
         let (source, withheld) = choose_credential(&CredentialInputs {
             url: &target.url,
             reason: target.reason,
             profile: profile.as_ref(),
+            file: file_host.is_some() && unused_file.is_none(),
             env_key: env_key.is_some(),
             env_key_is_ollama_coms: env_key.is_some_and(looks_like_ollama_com_key),
             allow_insecure_http: app.global.allow_insecure_http,
         });
-        Ok(Self { target, profile, source, withheld })
+        Ok(Self { unused_file: unused_file.cloned(), target, profile, source, withheld })
     }
 
     /// The host.
@@ -76,7 +92,7 @@ impl Context {
         match self.source {
             CredentialSource::ProfileKey => profile.api_key.as_ref().map(|key| key.store),
             CredentialSource::ProfileDevice => profile.device.as_ref().map(|device| device.store),
-            CredentialSource::Environment | CredentialSource::None => None,
+            CredentialSource::File | CredentialSource::Environment | CredentialSource::None => None,
         }
     }
 
@@ -95,6 +111,10 @@ impl Context {
     /// The chosen credential, fetched from where it rests.
     pub async fn credential(&self, app: &App) -> anyhow::Result<Credential> {
         match (&self.source, &self.profile) {
+            (CredentialSource::File, _) => {
+                let read = app.credentials.as_ref().map(|file| file.read()).transpose()?;
+                Ok(read.map_or(Credential::None, |read| Credential::ApiKey(read.key.clone())))
+            }
             (CredentialSource::Environment, _) => {
                 Ok(app.env.api_key.clone().map_or(Credential::None, Credential::ApiKey))
             }
@@ -222,6 +242,23 @@ pub fn no_accounts(session: &Session<'_>, kind: HostKind) -> Problem {
     let hint =
         format!("check the address; for a host that takes an API key: ollama-auth signin --with-api-key --host {host}");
     Problem::new(Exit::Failed, message).hint(hint)
+}
+
+/// A file that was named for this very call is for another host than the one that was named beside it.
+fn other_host(path: &Path, other: &BaseUrl, target: &Target) -> Problem {
+    let message = format!(
+        "the credentials file {} is for {other}, not for {} ({})",
+        path.display(),
+        target.url,
+        target.reason.describe()
+    );
+    let hint = "a credential goes to its own host only: name one of the two, or another file";
+    Problem::new(Exit::Usage, message).hint(hint)
+}
+
+/// What to say of an `OLLAMA_AUTH_CREDENTIALS` that is not used.
+pub fn unused_file_note(other: &BaseUrl, url: &BaseUrl) -> String {
+    format!("the credentials file that OLLAMA_AUTH_CREDENTIALS names is for {other} and is not sent to {url}")
 }
 
 /// The advice to sign in to a host.

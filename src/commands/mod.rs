@@ -1,11 +1,13 @@
 //! One verb per file: options in, `Exit` out. Commands decide what to do and say; the layers below know how.
 
+mod api;
 mod api_key;
 mod completions;
 mod consent;
 mod context;
 mod device;
 mod disconnect;
+mod exec;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod keys;
@@ -13,11 +15,14 @@ mod man;
 mod profile;
 #[cfg(feature = "gateway")]
 mod quickstart;
+mod request_path;
 mod run;
 mod signin;
 mod signout;
 mod status;
 mod store;
+mod token;
+mod usage;
 
 use crate::app::App;
 use crate::cli::Command;
@@ -40,6 +45,10 @@ pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
         Command::Quickstart(args) => quickstart::run(app, args).await,
         Command::Device(command) => device::run(app, command).await,
         Command::Profile(command) => profile::run(app, command).await,
+        Command::Token(args) => token::run(app, args).await,
+        Command::Exec(args) => exec::run(app, args).await,
+        Command::Api(args) => api::run(app, args).await,
+        Command::Usage(args) => usage::run(app, args).await,
         Command::Store(command) => store::run(app, command).await,
         Command::Completions { shell } => completions::run(app, shell),
         Command::Man { folder } => man::run(app, folder),

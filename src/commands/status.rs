@@ -1,14 +1,17 @@
 //! `status`: the whole decision, who it makes us, and what `run` would use. Its JSON is documented in docs/status.md.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 
-use super::context::{Context, sign_in, withheld_note};
+use super::context::{Context, sign_in, unused_file_note, withheld_note};
 use crate::api::{ApiError, HostKind, KeyCheck, Me};
 use crate::app::App;
 use crate::cli::StatusArgs;
 use crate::exit::{Exit, Problem};
 use crate::identity::Account;
-use crate::profile::{Audience, CredentialSource, HostReason, Profiles};
+use crate::profile::{Audience, CredentialSource, CredentialsFile, HostReason, Profiles};
 use crate::vault::StoreKind;
 
 /// The JSON form. Members are added, never renamed or removed, while `version` stays.
@@ -40,8 +43,10 @@ struct Side {
 struct CredentialReport {
     /// `none`, `api-key` or `device-key`.
     kind: &'static str,
-    /// `none`, `environment` or `profile`.
+    /// `none`, `file`, `environment` or `profile`.
     source: &'static str,
+    /// The credentials file.
+    file: Option<PathBuf>,
     store: Option<StoreKind>,
     fingerprint: Option<String>,
     device_name: Option<String>,
@@ -76,12 +81,12 @@ pub async fn run(app: &App, args: StatusArgs) -> anyhow::Result<Exit> {
     };
     let report = Report {
         version: 1,
-        account_side: side(&context),
+        account_side: side(app, &context),
         signed_in: checked.signed_in,
         account: checked.account,
-        run: side(&run),
-        run_cloud: side(&run_cloud),
-        warnings: warnings(&profiles, [&context, &run, &run_cloud], checked.notes),
+        run: side(app, &run),
+        run_cloud: side(app, &run_cloud),
+        warnings: warnings(app, &profiles, [&context, &run, &run_cloud], checked.notes),
         error: problem.map(|problem| ErrorReport {
             code: problem.exit.name(),
             exit_code: problem.exit as u8,
@@ -147,22 +152,23 @@ async fn check(app: &App, context: &Context) -> anyhow::Result<Checked> {
     })
 }
 
-fn side(context: &Context) -> Side {
+fn side(app: &App, context: &Context) -> Side {
     Side {
         host: context.url().to_string(),
         host_reason: context.target.reason,
         profile: context.target.profile.clone(),
-        credential: credential(context),
+        credential: credential(context, app.credentials.as_ref().map(CredentialsFile::path)),
     }
 }
 
-fn credential(context: &Context) -> CredentialReport {
+fn credential(context: &Context, file: Option<&Path>) -> CredentialReport {
     let profile = context.profile.as_ref();
     let device = profile.and_then(|profile| profile.device.as_ref());
     let key = profile.and_then(|profile| profile.api_key.as_ref());
     let none = CredentialReport {
         kind: "none",
         source: "none",
+        file: None,
         store: None,
         fingerprint: None,
         device_name: None,
@@ -170,6 +176,9 @@ fn credential(context: &Context) -> CredentialReport {
     };
     match context.source {
         CredentialSource::None => none,
+        CredentialSource::File => {
+            CredentialReport { kind: "api-key", source: "file", file: file.map(Path::to_owned), ..none }
+        }
         CredentialSource::Environment => CredentialReport { kind: "api-key", source: "environment", ..none },
         CredentialSource::ProfileKey => CredentialReport {
             kind: "api-key",
@@ -190,8 +199,11 @@ fn credential(context: &Context) -> CredentialReport {
 }
 
 /// Where two sources disagree, the winner is used and this says so.
-fn warnings(profiles: &Profiles, contexts: [&Context; 3], mut notes: Vec<String>) -> Vec<String> {
+fn warnings(app: &App, profiles: &Profiles, contexts: [&Context; 3], mut notes: Vec<String>) -> Vec<String> {
     for context in contexts {
+        if let Some(other) = &context.unused_file {
+            notes.push(unused_file_note(other, context.url()));
+        }
         if let Some(withheld) = context.withheld {
             notes.push(withheld_note(withheld, context.url()));
         }
@@ -202,6 +214,9 @@ fn warnings(profiles: &Profiles, contexts: [&Context; 3], mut notes: Vec<String>
                 context.url(),
                 context.target.profile
             ));
+        }
+        if context.source == CredentialSource::File {
+            notes.extend(beaten_by_file(app, context, stored));
         }
         let both =
             context.profile.as_ref().is_some_and(|profile| profile.api_key.is_some() && profile.device.is_some());
@@ -215,8 +230,24 @@ fn warnings(profiles: &Profiles, contexts: [&Context; 3], mut notes: Vec<String>
     if let Some(current) = profiles.current.as_ref().filter(|current| !profiles.profiles.contains_key(*current)) {
         notes.push(format!("the current profile {current:?} does not exist any more"));
     }
-    notes.dedup();
+    let mut seen = BTreeSet::new();
+    notes.retain(|note| seen.insert(note.clone()));
     notes
+}
+
+/// What else would have been used, were it not for the credentials file.
+fn beaten_by_file(app: &App, context: &Context, stored: bool) -> Option<String> {
+    let elsewhere = app.ollama_host.as_ref().filter(|host| host.origin() != context.url().origin());
+    let others: Vec<String> = [
+        app.env.api_key.is_some().then(|| "OLLAMA_API_KEY".to_owned()),
+        elsewhere.map(|host| format!("OLLAMA_HOST ({host})")),
+        stored.then(|| format!("what the profile {:?} holds", context.target.profile)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!others.is_empty())
+        .then(|| format!("the credentials file is used at {} instead of {}", context.url(), others.join(" and ")))
 }
 
 fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()> {
@@ -271,6 +302,10 @@ fn compared(side: &Side, account: &Side) -> String {
 fn in_words(credential: &CredentialReport) -> String {
     let store = credential.store.map_or(String::new(), |store| format!(", in the {store} store"));
     match (credential.kind, credential.source) {
+        ("api-key", "file") => {
+            let file = credential.file.as_deref().map(|file| format!(" {}", file.display()));
+            format!("API key from the credentials file{}", file.unwrap_or_default())
+        }
         ("api-key", "environment") => "API key from OLLAMA_API_KEY".to_owned(),
         ("api-key", _) => match credential.hint.as_deref() {
             Some(hint) if !hint.is_empty() => format!("API key ending in {hint}{store}"),

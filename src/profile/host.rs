@@ -28,6 +28,8 @@ pub struct HostInputs<'a> {
     pub profile: Option<&'a str>,
     /// `OLLAMA_AUTH_PROFILE`.
     pub env_profile: Option<&'a str>,
+    /// The host of a credentials file.
+    pub credentials_host: Option<&'a BaseUrl>,
     /// `OLLAMA_HOST`, parsed.
     pub ollama_host: Option<&'a BaseUrl>,
     /// Whether a credential for ollama.com comes from outside the profiles (`OLLAMA_API_KEY`).
@@ -46,6 +48,8 @@ pub enum HostReason {
     ProfileFlag,
     /// `OLLAMA_AUTH_PROFILE` names it.
     ProfileVariable,
+    /// The credentials file names it.
+    CredentialsFile,
     /// `OLLAMA_HOST` names it.
     OllamaHost,
     /// It is the current profile's.
@@ -65,6 +69,7 @@ impl HostReason {
             Self::HostFlag => "named by --host",
             Self::ProfileFlag => "named by --profile",
             Self::ProfileVariable => "named by OLLAMA_AUTH_PROFILE",
+            Self::CredentialsFile => "named by the credentials file",
             Self::OllamaHost => "named by OLLAMA_HOST",
             Self::CurrentProfile => "the current profile",
             Self::Cloud => "where cloud models run",
@@ -97,7 +102,7 @@ pub struct NoSuchProfile {
     pub known: Vec<String>,
 }
 
-/// Chooses the host: what the call names, then `OLLAMA_AUTH_PROFILE`, then by audience (see DESIGN: "Which host").
+/// Chooses the host: what the call names, then `OLLAMA_AUTH_PROFILE`, then a credentials file, then by audience (see DESIGN: "Which host").
 ///
 /// # Errors
 /// [`NoSuchProfile`] when a profile is named that does not exist and no `--host` says where it would be.
@@ -113,6 +118,9 @@ pub fn choose_host(inputs: &HostInputs<'_>) -> Result<Target, NoSuchProfile> {
     let named = [(inputs.profile, HostReason::ProfileFlag), (inputs.env_profile, HostReason::ProfileVariable)];
     if let Some((name, reason)) = named.into_iter().find_map(|(name, reason)| Some((name?, reason))) {
         return by_name(profiles, name, reason);
+    }
+    if let Some(url) = inputs.credentials_host {
+        return Ok(by_url(profiles, url, HostReason::CredentialsFile));
     }
     if inputs.audience == Audience::Account {
         return Ok(match profiles.current() {
@@ -181,6 +189,7 @@ mod tests {
             host: None,
             profile: None,
             env_profile: None,
+            credentials_host: None,
             ollama_host: None,
             outside_credential: false,
             profiles,
@@ -235,6 +244,21 @@ mod tests {
         assert_eq!(chosen(&asked), ("https://ollama.com".into(), HostReason::ProfileFlag));
         let asked = HostInputs { env_profile: Some("gw"), ..inputs(LOCAL_MODEL, &gw) };
         assert_eq!(chosen(&asked), ("https://gw.example".into(), HostReason::ProfileVariable));
+    }
+
+    #[test]
+    fn the_host_of_a_credentials_file_counts_as_named() {
+        let gw = profiles(Some("gw"), &["ollama.com"]);
+        let (file, elsewhere) = (url("https://file.example"), url("http://elsewhere"));
+        for audience in [Audience::Account, LOCAL_MODEL, CLOUD_MODEL] {
+            let asked =
+                HostInputs { credentials_host: Some(&file), ollama_host: Some(&elsewhere), ..inputs(audience, &gw) };
+            assert_eq!(chosen(&asked), ("https://file.example".into(), HostReason::CredentialsFile));
+            let asked = HostInputs { env_profile: Some("gw"), ..asked };
+            assert_eq!(chosen(&asked), ("https://gw.example".into(), HostReason::ProfileVariable));
+            let asked = HostInputs { host: Some(&elsewhere), ..asked };
+            assert_eq!(chosen(&asked), ("http://elsewhere".into(), HostReason::HostFlag));
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct CredentialInputs<'a> {
     pub reason: HostReason,
     /// The profile for it, if there is one.
     pub profile: Option<&'a Profile>,
+    /// Whether a credentials file for this very host is there.
+    pub file: bool,
     /// Whether `OLLAMA_API_KEY` is set.
     pub env_key: bool,
     /// Whether that key has the shape of ollama.com's own.
@@ -24,6 +26,8 @@ pub struct CredentialInputs<'a> {
 /// Where the credential comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialSource {
+    /// The credentials file.
+    File,
     /// `OLLAMA_API_KEY`.
     Environment,
     /// The profile's API key.
@@ -45,9 +49,12 @@ pub enum Withheld {
     PlainHttp,
 }
 
-/// Chooses the credential: `OLLAMA_API_KEY`, the profile's API key, its device key, none. The second
+/// Chooses the credential: the credentials file, `OLLAMA_API_KEY`, the profile's API key, its device key, none. The second
 /// value says why `OLLAMA_API_KEY` was passed over, if it was.
 pub fn choose_credential(inputs: &CredentialInputs<'_>) -> (CredentialSource, Option<Withheld>) {
+    if inputs.file {
+        return (CredentialSource::File, None);
+    }
     let withheld = inputs.env_key.then(|| withhold(inputs)).flatten();
     if inputs.env_key && withheld.is_none() {
         return (CredentialSource::Environment, None);
@@ -93,6 +100,7 @@ mod tests {
             url: &BaseUrl::parse(host).unwrap().url,
             reason,
             profile,
+            file: false,
             env_key: true,
             env_key_is_ollama_coms: shaped,
             allow_insecure_http: false,

@@ -5,8 +5,11 @@
 
 mod harness;
 
+mod api_command;
 mod bad_home;
+mod credentials_file;
 mod device;
+mod exec;
 #[cfg(feature = "gateway")]
 mod gateway_access;
 #[cfg(feature = "gateway")]
@@ -44,4 +47,6 @@ mod ssh_keygen;
 mod store;
 mod terminal_run;
 mod terminal_signin;
+mod token;
+mod usage;
 mod vault;

@@ -55,7 +55,7 @@ async fn signed_in<'a>(app: &'a App, context: &Context) -> anyhow::Result<Sessio
 ///
 /// # Errors
 /// Exit 4 when it does not accept it, exit 1 when it keeps no accounts, and every answer that leaves a doubt.
-async fn prove(session: &Session<'_>) -> anyhow::Result<AccountHost> {
+pub(super) async fn prove(session: &Session<'_>) -> anyhow::Result<AccountHost> {
     let host = session.base();
     match session.standing().await? {
         Standing::Accepted(proof) => Ok(proof),

@@ -152,6 +152,7 @@ fn contexts(app: &App, profiles: &Profiles) -> anyhow::Result<Vec<Context>> {
         source: source(profile),
         profile: Some(profile.clone()),
         withheld: None,
+        unused_file: None,
     });
     Ok(all.collect())
 }

@@ -1,0 +1,313 @@
+//! One request as a person words it, and its answer as it comes: any method, path and body; the credential is ours to add.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Response, StatusCode};
+
+use super::account::AccountHost;
+use super::error::{ApiError, Unreachable, innermost, seconds};
+use super::raw_body::{RawBody, Trouble};
+use super::session::Session;
+
+/// The path under which hosts keep what signs in.
+const KEYS: &str = "/api/user/keys";
+/// An error body beyond this many bytes is not kept to be quoted.
+const QUOTED: usize = 64 * 1024;
+
+/// Headers that carry a credential or say for whom one is: they are ours to send, or nobody's.
+const CREDENTIALS: [&str; 6] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "host"];
+/// Headers that belong to the connection, which is the HTTP client's.
+const CONNECTION: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Why a header is not sent. No message repeats its value.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderProblem {
+    /// It is not of the form.
+    #[error("a header is written as 'Name: value', in characters that can be sent")]
+    Form,
+    /// It carries a credential, or names the host.
+    #[error(
+        "the header {0} is not sent: the credential and its host are chosen by --host, --profile and --credentials"
+    )]
+    Credential(String),
+    /// It belongs to the connection.
+    #[error("the header {0} belongs to the connection and cannot be set")]
+    Connection(String),
+    /// It would make another request of it than the one that is checked.
+    #[error("the header {0} is not sent: it would change the method; give the method with -X")]
+    Override(String),
+}
+
+/// Headers of a request.
+#[derive(Debug, Clone, Default)]
+pub struct RawHeaders(HeaderMap);
+
+impl RawHeaders {
+    /// Adds a header given as `Name: value`.
+    ///
+    /// # Errors
+    /// [`HeaderProblem`]
+    pub fn add(&mut self, line: &str) -> Result<(), HeaderProblem> {
+        let (name, value) = line.split_once(':').ok_or(HeaderProblem::Form)?;
+        let name: HeaderName = name.trim().parse().map_err(|_| HeaderProblem::Form)?;
+        let mut value: HeaderValue = value.trim().parse().map_err(|_| HeaderProblem::Form)?;
+        let text = name.as_str();
+        if CREDENTIALS.contains(&text) {
+            return Err(HeaderProblem::Credential(text.to_owned()));
+        }
+        if CONNECTION.contains(&text) {
+            return Err(HeaderProblem::Connection(text.to_owned()));
+        }
+        if text.contains("method-override") || text == "x-http-method" {
+            return Err(HeaderProblem::Override(text.to_owned()));
+        }
+        // What it holds is the caller's business, and none of a trace's.
+        value.set_sensitive(true);
+        self.0.append(name, value);
+        Ok(())
+    }
+}
+
+/// A request that has not been sent.
+#[derive(Debug)]
+pub struct RawRequest<'a> {
+    /// In capitals.
+    pub method: String,
+    /// Escaped, beginning with a slash, without dot segments.
+    pub path: String,
+    /// Decoded query parameters.
+    pub query: Vec<(&'a str, &'a str)>,
+    /// Headers beside the credential's.
+    pub headers: RawHeaders,
+    /// The body, if it has one.
+    pub body: Option<RawBody>,
+    /// Bounds each wait for something to come; `None` waits as long as it takes.
+    pub timeout: Option<Duration>,
+}
+
+impl RawRequest<'_> {
+    /// Whether a stock server could take it as a request to sign itself out: every `DELETE`, and every change below the path
+    /// where keys are kept, however that path is written.
+    pub fn is_delicate(&self) -> bool {
+        match self.method.as_str() {
+            "GET" | "HEAD" | "OPTIONS" => false,
+            "DELETE" => true,
+            _ => {
+                let path = percent_decoded(&self.path).to_ascii_lowercase();
+                let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+                let keys: Vec<&str> = KEYS.split('/').filter(|part| !part.is_empty()).collect();
+                parts.windows(keys.len()).any(|window| window == keys) || parts.contains(&"..")
+            }
+        }
+    }
+}
+
+fn percent_decoded(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let pair = path.get(at + 1..at + 3).filter(|_| byte == b'%');
+        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(value) => {
+                decoded.push(value);
+                at += 3;
+            }
+            None => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub struct RawAnswer<'s, 't> {
+    session: &'s Session<'t>,
+    response: Response,
+    headers: HeaderMap,
+    timeout: Option<Duration>,
+    /// The beginning of a body that tells of an error.
+    kept: Vec<u8>,
+}
+
+impl<'t> Session<'t> {
+    /// Sends a request once, whatever becomes of it. One that [is delicate](RawRequest::is_delicate) takes a proof.
+    ///
+    /// # Errors
+    /// [`ApiError::Unproven`], [`ApiError::Unsendable`], and everything that hinders an answer. A refusal is an answer.
+    pub async fn send_raw<'s>(
+        &'s self,
+        request: RawRequest<'_>,
+        proof: Option<AccountHost>,
+    ) -> Result<RawAnswer<'s, 't>, ApiError> {
+        let host = || self.base().to_string();
+        if request.is_delicate() && proof.is_none() {
+            let request = format!("{} {}", request.method, request.path);
+            return Err(ApiError::Unproven { host: host(), request });
+        }
+        let (client, _, credential) = self.parts()?;
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|error| ApiError::Protocol { host: host(), reason: error.to_string() })?;
+        let (url, authorization) = self.authorize(&request.method, &request.path, &request.query)?;
+        tracing::debug!(%method, host = %self.base(), path = request.path, ?credential, "request");
+        let mut headers = request.headers.0;
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        if request.body.is_some() {
+            headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        }
+        let needs_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
+        let mut building = client.request(method, url).headers(headers);
+        if let Some(value) = authorization {
+            building = building.header(AUTHORIZATION, value);
+        }
+        let mut trouble = None;
+        if let Some(body) = request.body {
+            let (body, its_trouble) = body.into_body();
+            trouble = Some(its_trouble);
+            building = building.body(body);
+        } else if needs_length {
+            building = building.body(Vec::new());
+        }
+        let sent = within(self, request.timeout, building.send()).await?;
+        let response = sent.map_err(|error| match trouble.as_ref().and_then(Trouble::reason) {
+            Some(reason) => ApiError::Body { host: host(), reason: reason.to_owned() },
+            None => ApiError::of_transport(host(), &error),
+        })?;
+        tracing::debug!(status = response.status().as_u16(), "answer");
+        let headers = response.headers().clone();
+        Ok(RawAnswer { session: self, response, headers, timeout: request.timeout, kept: Vec::new() })
+    }
+}
+
+async fn within<T>(
+    session: &Session<'_>,
+    limit: Option<Duration>,
+    work: impl Future<Output = T>,
+) -> Result<T, ApiError> {
+    let Some(limit) = limit else { return Ok(work.await) };
+    tokio::time::timeout(limit, work)
+        .await
+        .map_err(|_| session.unreachable(Unreachable::Timeout, format!("nothing came within {}", seconds(limit))))
+}
+
+impl RawAnswer<'_, '_> {
+    /// The status line and the headers, as HTTP/1.1 writes them, with the empty line behind them.
+    pub fn head(&self) -> Vec<u8> {
+        let status = self.response.status();
+        let reason = status.canonical_reason().unwrap_or_default();
+        let mut head = format!("{:?} {} {reason}\r\n", self.response.version(), status.as_u16()).into_bytes();
+        for (name, value) in &self.headers {
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+
+    /// The next piece of the body, or `None` at its end.
+    ///
+    /// # Errors
+    /// [`ApiError::Cut`], and [`ApiError::Unreachable`] where the time limit ended the wait.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let piece = within(self.session, self.timeout, self.response.chunk()).await?;
+        let piece = piece
+            .map_err(|error| ApiError::Cut { host: self.session.base().to_string(), reason: innermost(&error) })?;
+        if let Some(piece) = piece.as_ref().filter(|_| !self.response.status().is_success()) {
+            let room = QUOTED.saturating_sub(self.kept.len()).min(piece.len());
+            self.kept.extend_from_slice(&piece[..room]);
+        }
+        Ok(piece)
+    }
+
+    /// What the answer means where its status is no success. Asked after the body has come.
+    ///
+    /// # Errors
+    /// As for every other request.
+    pub fn judge(&self) -> Result<(), ApiError> {
+        let status: StatusCode = self.response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let complete = self.kept.len() < QUOTED;
+        Err(self.session.refusal(status, &self.headers, &self.kept, complete))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delicate(method: &str, path: &str) -> bool {
+        RawRequest {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: Vec::new(),
+            headers: RawHeaders::default(),
+            body: None,
+            timeout: None,
+        }
+        .is_delicate()
+    }
+
+    #[test]
+    fn a_change_of_keys_is_recognised_however_it_is_written() {
+        for path in [
+            "/api/user/keys",
+            "/api/user/keys/abc",
+            "//api//user/keys/",
+            "/API/User/Keys/x",
+            "/api/user/%6beys/x",
+            "/api%2Fuser%2fkeys",
+            "/prefix/api/user/keys",
+            "/x/%2e%2e/y",
+        ] {
+            assert!(delicate("POST", path) && delicate("PATCH", path) && delicate("FOO", path), "{path}");
+            assert!(!delicate("GET", path), "{path}");
+        }
+        assert!(delicate("DELETE", "/api/delete"));
+        for path in ["/api/generate", "/api/user/keysmith", "/api/user", "/%", "/%zz", "/100%25"] {
+            assert!(!delicate("POST", path), "{path}");
+        }
+    }
+
+    #[test]
+    fn headers_that_are_not_the_callers_are_refused_without_their_value() {
+        for line in [
+            "Authorization: hunter2",
+            "authorization : hunter2",
+            "COOKIE: hunter2",
+            "Host: hunter2",
+            "X-Api-Key: hunter2",
+            "Content-Length: hunter2",
+            "X-HTTP-Method-Override: hunter2",
+            "hunter2",
+            "a b: hunter2",
+            "x: hunter2\r\nAuthorization: hunter2",
+            ": hunter2",
+        ] {
+            let error = RawHeaders::default().add(line).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{line}");
+        }
+        let mut headers = RawHeaders::default();
+        headers.add("X-Note: hunter2: yes").unwrap();
+        assert!(!format!("{headers:?}").contains("hunter2"));
+    }
+}
