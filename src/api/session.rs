@@ -96,21 +96,19 @@ impl<'t> Session<'t> {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<(String, Option<HeaderValue>), ApiError> {
-        let (target, value) = match &self.credential {
-            Credential::None => return Ok((self.base.join(&unsigned_target(path, query)), None)),
-            Credential::ApiKey(key) => {
-                let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
-                (unsigned_target(path, query), value)
-            }
-            Credential::Device(key) => {
-                let challenge = Challenge::with_query(method, path, query, (self.now)());
-                let value = HeaderValue::from_str(key.authorize(&challenge).expose());
-                (challenge.target().to_owned(), value)
-            }
-        };
-        let mut value = value.map_err(|_| ApiError::Unsendable { host: self.base.to_string() })?;
-        value.set_sensitive(true);
-        Ok((self.base.join(&target), Some(value)))
+        authorize(&self.base, &self.credential, self.now, method, path, query)
+    }
+
+    /// The client for this host.
+    #[cfg(feature = "gateway")]
+    pub(super) fn client(&self) -> Result<&reqwest::Client, ApiError> {
+        self.transport.client(&self.base)
+    }
+
+    /// What it is made of, for another that is bound to the same.
+    #[cfg(feature = "gateway")]
+    pub(super) fn parts(&self) -> (BaseUrl, Credential, fn() -> i64) {
+        (self.base.clone(), self.credential.clone(), self.now)
     }
 
     /// A request to `path` (which begins with `/`).
@@ -127,6 +125,32 @@ impl<'t> Session<'t> {
             version: Version::HTTP_11,
         }
     }
+}
+
+/// What [`Session::authorize`] does, for a host and its credential.
+pub(super) fn authorize(
+    base: &BaseUrl,
+    credential: &Credential,
+    now: fn() -> i64,
+    method: &str,
+    path: &str,
+    query: &[(&str, &str)],
+) -> Result<(String, Option<HeaderValue>), ApiError> {
+    let (target, value) = match credential {
+        Credential::None => return Ok((base.join(&unsigned_target(path, query)), None)),
+        Credential::ApiKey(key) => {
+            let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
+            (unsigned_target(path, query), value)
+        }
+        Credential::Device(key) => {
+            let challenge = Challenge::with_query(method, path, query, now());
+            let value = HeaderValue::from_str(key.authorize(&challenge).expose());
+            (challenge.target().to_owned(), value)
+        }
+    };
+    let mut value = value.map_err(|_| ApiError::Unsendable { host: base.to_string() })?;
+    value.set_sensitive(true);
+    Ok((base.join(&target), Some(value)))
 }
 
 /// Path and query of a request that is not signed.
