@@ -6,13 +6,16 @@ use url::form_urlencoded;
 
 use crate::gateway::Refusal;
 
+/// A name and its value.
+pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// The decoded parameters in their order. `ts` is left out: it belongs to a signature, and like every credential that comes in it goes no
 /// further.
 ///
 /// # Errors
 /// 400 for a percent sign that begins no byte, bytes that are no text, a semicolon (which some take for `&`), a sign that does not
 /// stand in an address.
-pub fn decoded(query: &str) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, Refusal> {
+pub fn decoded(query: &str) -> Result<Vec<Pair<'_>>, Refusal> {
     if !is_plain(query) {
         return Err(Refusal::new(400, "the parameters cannot be passed on as they are: escape them as a form does"));
     }

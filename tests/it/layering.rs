@@ -40,13 +40,25 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "keyspec", "profile", "proxy", "vault",
         ],
     ),
-    ("chat", &["api", "app", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui", "vault"]),
+    (
+        "chat",
+        &["api", "app", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui", "vault"],
+    ),
     (
         "vault",
-        &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "identity", "profile", "proxy", "ui"],
+        &[
+            "api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "identity", "profile", "proxy",
+            "ui",
+        ],
     ),
     ("profile", &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "proxy", "ui"]),
-    ("api", &["app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui", "vault"]),
+    (
+        "api",
+        &[
+            "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui",
+            "vault",
+        ],
+    ),
     ("gateway", &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "profile", "proxy", "ui", "vault"]),
     ("proxy", &["app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "profile", "ui", "vault"]),
     (
@@ -56,7 +68,13 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "profile", "proxy", "ui", "vault",
         ],
     ),
-    ("cli", &["api", "app", "chat", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui", "vault"]),
+    (
+        "cli",
+        &[
+            "api", "app", "chat", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui",
+            "vault",
+        ],
+    ),
 ];
 
 /// A text that may stand only below one place of `src`.
