@@ -1,5 +1,5 @@
 //! The map of the crate. Imports point downward only:
-//! `main → commands → {chat, proxy, vault, profile, ui} → {gateway, api} → {keyspec, identity, address, disk}`.
+//! `main → commands → proxy → {chat, gateway, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
 //!
 //! | module | what it is for |
 //! |---|---|

@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 
 use super::authn::{By, Caller};
@@ -67,6 +67,8 @@ pub async fn forward(
         return Err(Refusal::new(502, message));
     }
     headers::of_the_answer(&mut parts.headers);
+    // Not that of the server behind: in ours an answer that breaks off can be told from one that ends.
+    parts.version = Version::HTTP_11;
     if hides_length {
         parts.headers.remove(header::CONTENT_LENGTH);
     }

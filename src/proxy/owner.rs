@@ -1,5 +1,5 @@
 //! Whose program is at the other end of a loopback connection. A loopback port is open to every account of the machine; the system says
-//! (on Linux, in `/proc/net/tcp`) which account made the socket at the other end.
+//! (on Linux, in `/proc/self/net/tcp`) which account made the socket at the other end.
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,10 @@ pub fn of(peer: SocketAddr, local: SocketAddr) -> Owner {
     #[cfg(target_os = "linux")]
     {
         // A socket for both kinds of address stands in the list of the newer kind.
-        let lists = [("/proc/net/tcp", entry(peer), entry(local)), ("/proc/net/tcp6", entry_v6(peer), entry_v6(local))];
+        let lists = [
+            ("/proc/self/net/tcp", entry(peer), entry(local)),
+            ("/proc/self/net/tcp6", entry_v6(peer), entry_v6(local)),
+        ];
         let mut found = lists.into_iter().filter_map(|(file, peer, local)| {
             let list = std::fs::read_to_string(file).ok()?;
             owner_in(&list, &peer?, &local?)

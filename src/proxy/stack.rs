@@ -117,6 +117,8 @@ impl Stack {
             (self.on_refused)(Refused { skew: self.forwarder.skew(&parts.headers) });
         }
         headers::of_the_answer(&mut parts.headers);
+        // Not that of the host's protocol: in ours an answer that breaks off can be told from one that ends.
+        parts.version = Version::HTTP_11;
         // What a host says to a browser is about the host, and we are another.
         headers::remove_all(&mut parts.headers, |name| {
             name.starts_with("access-control-")

@@ -6,6 +6,7 @@ use crate::given::{plaintext, sign_in, with_store};
 use crate::harness::cloud::Cloud;
 use crate::harness::cmd::Sandbox;
 use crate::harness::http::{Reply, Server, Step};
+use crate::harness::stock::{Account, Stock};
 use crate::harness::tool;
 
 const APP: &str = "https://app.example";
@@ -180,6 +181,23 @@ fn the_account_and_what_is_not_known_stay_where_they_are() {
         assert_eq!(proxy.ask(method, target, &[], "").status, status, "{method} {target}");
     }
     assert!(upstream.requests().is_empty());
+}
+
+/// Any of these would sign a stock server itself out of ollama.com. (Dropping it checks that no `DELETE` came.)
+#[test]
+fn a_stock_server_is_not_signed_out_by_a_program() {
+    let (stock, sandbox) = (Stock::start(Account::SignedIn), Sandbox::new());
+    let proxy = Proxy::start(&sandbox, &["--host", &stock.url()]);
+    for (method, target) in [
+        ("DELETE", "/api/user/keys/abc"),
+        ("DELETE", "/api/user/keys/"),
+        ("POST", "/api/signout"),
+        ("POST", "/api/signout/"),
+    ] {
+        assert_eq!(proxy.ask(method, target, &[], "").status, 403, "{method} {target}");
+    }
+    assert_eq!(stock.account(), Account::SignedIn);
+    assert_eq!(proxy.ask("POST", "/api/me", &[], "").status, 200);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What passes passes as it arrives, in both directions; what breaks off is seen to break off; whoever leaves is not worked for any more.
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -61,6 +64,32 @@ fn a_host_that_dies_mid_stream_leaves_an_error_and_no_clean_end() {
         let answer = proxy.ask("POST", "/api/chat", &[], "{}");
         assert!(answer.status == 502 && answer.text().contains("ended before an answer"), "{}", answer.text());
         assert_eq!(upstream.requests().len(), 1, "it was repeated");
+    }
+}
+
+/// Such an answer ends with the connection, which a program behind the proxy could not tell from its death.
+#[test]
+fn nor_does_a_host_that_speaks_an_old_protocol_and_dies() {
+    for dies in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = format!("http://{}", listener.local_addr().unwrap());
+        let (end, ends) = mpsc::channel();
+        let serves = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nsome").unwrap();
+            ends.recv().unwrap();
+            if dies {
+                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        });
+        let sandbox = Sandbox::new();
+        let proxy = Proxy::start(&sandbox, &["--host", &host]);
+        let child = curl(&sandbox, &proxy, "/api/generate", &[]);
+        child.wait_stdout(|text| text == "some");
+        end.send(()).unwrap();
+        assert_eq!(child.finish().code(), if dies { 18 } else { 0 });
+        serves.join().unwrap();
     }
 }
 
