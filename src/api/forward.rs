@@ -1,7 +1,7 @@
 //! A request of another program, on its way to the host: authenticated afresh, streamed there and back, changed in nothing else.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Method, Response};
 use http_body::Body as HttpBody;
 use reqwest::{Body, Client};
@@ -66,7 +66,7 @@ impl Forwarder {
             headers.insert(AUTHORIZATION, value);
         }
         let takes_a_body = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
-        if takes_a_body && body.is_end_stream() && !headers.contains_key(TRANSFER_ENCODING) {
+        if takes_a_body && body.is_end_stream() {
             // Without a body there would be no Content-Length, which some proxies ask for.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }

@@ -45,13 +45,14 @@ pub fn of(peer: SocketAddr, local: SocketAddr) -> Owner {
 /// for root), and is not found.
 #[cfg(target_os = "linux")]
 fn owner_in(list: &str, peer: &str, local: &str) -> Option<u32> {
-    list.lines().find_map(|line| {
-        let mut columns = line.split_ascii_whitespace().skip(1);
-        let ends = (columns.next()?, columns.next()?);
-        // Then state, queues, timer, retransmits; the account; timeouts; the inode, 0 without a program.
+    // The list may be long, and nearly all of it is about others.
+    let ends = format!(" {peer} {local} ");
+    list.match_indices(&ends).find_map(|(at, _)| {
+        // State, queues, timer, retransmits; the account; timeouts; the inode, 0 without a program.
+        let mut columns = list[at + ends.len()..].lines().next()?.split_ascii_whitespace();
         let uid = columns.nth(4)?.parse().ok()?;
         let inode = columns.nth(1)?;
-        (ends == (peer, local) && inode != "0").then_some(uid)
+        (inode != "0").then_some(uid)
     })
 }
 
