@@ -55,6 +55,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "exec" -d 'R
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "api" -d 'Make one authenticated request and print the answer as it comes'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "usage" -d 'Show what ollama.com says is used and left'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "store" -d 'See and change where secrets rest'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "proxy" -d 'Serve a port on this machine that adds the credential, for programs that cannot'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "gateway" -d 'Put authentication in front of an Ollama server'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "quickstart" -d 'Show the whole flow on this machine, with nothing to install'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
@@ -729,6 +730,28 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fis
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l listen -d 'Where to listen, on this machine; port 0 lets the system choose' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l token-file -d 'The same, read from a file that only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l allow-origin -d 'Let pages of this origin use it, such as http://localhost:3000 (can be repeated)' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l token-stdin -d 'Want a token from programs, as API key; it is read from standard input'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l profile -d 'The profile to use' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F

@@ -1,5 +1,5 @@
 //! The map of the crate. Imports point downward only:
-//! `main → commands → {chat, gateway, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
+//! `main → commands → proxy → {chat, gateway, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | `chat` | turns a model's events into text |
 //! | `api` | the HTTP client |
 //! | `gateway` | the authentication in front of an Ollama server (a cargo feature) |
+//! | `proxy` | a loopback port that adds a credential, on top of `api` and of the gateway's streaming (the same feature) |
 //! | `demo` | a demonstration model for machines without Ollama (the same feature) |
 //! | `profile` | which host, which credential |
 //! | `vault` | where secrets rest |
@@ -41,6 +42,8 @@ pub mod keyspec;
 mod paths;
 mod process;
 mod profile;
+#[cfg(feature = "gateway")]
+mod proxy;
 mod signals;
 mod start;
 mod ui;

@@ -77,6 +77,14 @@ pub fn requests_to_stop() -> watch::Receiver<u32> {
     receiver
 }
 
+/// Ends when it was asked to stop that often.
+#[cfg(feature = "gateway")]
+pub async fn asked(mut requests: watch::Receiver<u32>, times: u32) {
+    if requests.wait_for(|count| *count >= times).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Ends when Ctrl-C, or on Unix SIGTERM, asks to stop.
 pub async fn interrupted() {
     let mut requests = requests_to_stop();

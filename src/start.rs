@@ -100,7 +100,7 @@ fn run(app: &App, command: Command) -> Result<Exit, Problem> {
 /// Whether a command runs until it is told to end, and then ends in its own time.
 fn is_service(command: &Command) -> bool {
     #[cfg(feature = "gateway")]
-    if let Command::Gateway(crate::cli::GatewayCommand::Serve(_)) = command {
+    if let Command::Gateway(crate::cli::GatewayCommand::Serve(_)) | Command::Proxy(_) = command {
         return true;
     }
     let _ = command;

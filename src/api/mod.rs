@@ -10,6 +10,8 @@ mod credential;
 mod dates;
 mod error;
 mod events;
+#[cfg(feature = "gateway")]
+mod forward;
 mod keys;
 mod models;
 mod ndjson;
@@ -23,6 +25,8 @@ pub use account::{AccountHost, Disconnect, HostKind, KeyCheck, Me, Standing};
 pub use credential::{Credential, looks_like_ollama_com_key};
 pub use error::{ApiError, Conflict, Unreachable};
 pub use events::{Chunk, ProgressChunk};
+#[cfg(feature = "gateway")]
+pub use forward::{Forwarded, Forwarder};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
 #[cfg(feature = "gateway")]
 pub use models::ListedModel;

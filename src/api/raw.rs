@@ -161,7 +161,7 @@ impl<'t> Session<'t> {
             let request = format!("{} {}", request.method, request.path);
             return Err(ApiError::Unproven { host: host(), request });
         }
-        let (client, _, credential) = self.parts()?;
+        let (client, credential) = (self.client()?, self.credential());
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|error| ApiError::Protocol { host: host(), reason: error.to_string() })?;
         let (url, authorization) = self.authorize(&request.method, &request.path, &request.query)?;

@@ -21,10 +21,10 @@ use crate::identity::Challenge;
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The response header in which a gateway of ours names itself and its version.
-const GATEWAY_HEADER: &str = "x-ollama-auth-gateway";
+pub(super) const GATEWAY_HEADER: &str = "x-ollama-auth-gateway";
 
 /// A host and the credential for it. The two cannot be parted: a credential is for one origin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session<'t> {
     transport: &'t Transport,
     base: BaseUrl,
@@ -73,6 +73,11 @@ impl<'t> Session<'t> {
         !self.credential.is_none()
     }
 
+    /// The Unix time, in seconds.
+    pub(super) fn now(&self) -> i64 {
+        (self.now)()
+    }
+
     /// The same host, without the credential.
     pub fn unsigned(&self) -> Session<'t> {
         Session { transport: self.transport, base: self.base.clone(), credential: Credential::None, now: self.now }
@@ -96,21 +101,23 @@ impl<'t> Session<'t> {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<(String, Option<HeaderValue>), ApiError> {
-        let (target, value) = match &self.credential {
-            Credential::None => return Ok((self.base.join(&unsigned_target(path, query)), None)),
-            Credential::ApiKey(key) => {
-                let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
-                (unsigned_target(path, query), value)
-            }
-            Credential::Device(key) => {
-                let challenge = Challenge::with_query(method, path, query, (self.now)());
-                let value = HeaderValue::from_str(key.authorize(&challenge).expose());
-                (challenge.target().to_owned(), value)
-            }
-        };
-        let mut value = value.map_err(|_| ApiError::Unsendable { host: self.base.to_string() })?;
-        value.set_sensitive(true);
-        Ok((self.base.join(&target), Some(value)))
+        authorize(&self.base, &self.credential, self.now, method, path, query)
+    }
+
+    /// The client for this host.
+    pub(super) fn client(&self) -> Result<&reqwest::Client, ApiError> {
+        self.transport.client(&self.base)
+    }
+
+    /// The credential, for a trace that names its kind, and for another that is bound to the same host.
+    pub(super) fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// The clock, for another that is bound to the same host.
+    #[cfg(feature = "gateway")]
+    pub(super) fn clock(&self) -> fn() -> i64 {
+        self.now
     }
 
     /// A request to `path` (which begins with `/`).
@@ -127,6 +134,32 @@ impl<'t> Session<'t> {
             version: Version::HTTP_11,
         }
     }
+}
+
+/// What [`Session::authorize`] does, for a host and its credential.
+pub(super) fn authorize(
+    base: &BaseUrl,
+    credential: &Credential,
+    now: fn() -> i64,
+    method: &str,
+    path: &str,
+    query: &[(&str, &str)],
+) -> Result<(String, Option<HeaderValue>), ApiError> {
+    let (target, value) = match credential {
+        Credential::None => return Ok((base.join(&unsigned_target(path, query)), None)),
+        Credential::ApiKey(key) => {
+            let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
+            (unsigned_target(path, query), value)
+        }
+        Credential::Device(key) => {
+            let challenge = Challenge::with_query(method, path, query, now());
+            let value = HeaderValue::from_str(key.authorize(&challenge).expose());
+            (challenge.target().to_owned(), value)
+        }
+    };
+    let mut value = value.map_err(|_| ApiError::Unsendable { host: base.to_string() })?;
+    value.set_sensitive(true);
+    Ok((base.join(&target), Some(value)))
 }
 
 /// Path and query of a request that is not signed.
@@ -251,11 +284,6 @@ impl Request<'_, '_> {
 }
 
 impl Session<'_> {
-    /// The client for this host, the Unix time in seconds, and what the credential may be called in a trace.
-    pub(super) fn parts(&self) -> Result<(&reqwest::Client, i64, &Credential), ApiError> {
-        Ok((self.transport.client(&self.base)?, (self.now)(), &self.credential))
-    }
-
     pub(super) fn unreachable(&self, kind: Unreachable, reason: String) -> ApiError {
         ApiError::Unreachable { host: self.base.to_string(), reason, kind }
     }

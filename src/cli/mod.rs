@@ -5,6 +5,8 @@ mod device;
 mod gateway;
 mod keys;
 mod profile;
+#[cfg(feature = "gateway")]
+mod proxy;
 mod run;
 mod session;
 mod store;
@@ -27,6 +29,8 @@ pub use keys::{
 #[cfg(test)]
 pub use keys::{FAIL_ON, KEY_PROBLEMS};
 pub use profile::{ProfileCommand, ProfileRemove, ProfileUse};
+#[cfg(feature = "gateway")]
+pub use proxy::ProxyArgs;
 pub use run::{OutputFormat, RunArgs, ThinkArg};
 pub use session::{SigninArgs, SignoutArgs, StatusArgs};
 pub use store::{StoreCommand, StoreMove};
@@ -153,6 +157,9 @@ pub enum Command {
     /// See and change where secrets rest
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Serve a port on this machine that adds the credential, for programs that cannot
+    #[cfg(feature = "gateway")]
+    Proxy(ProxyArgs),
     /// Put authentication in front of an Ollama server
     #[cfg(feature = "gateway")]
     #[command(subcommand)]

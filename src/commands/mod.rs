@@ -14,6 +14,8 @@ mod keys;
 mod man;
 mod profile;
 #[cfg(feature = "gateway")]
+mod proxy;
+#[cfg(feature = "gateway")]
 mod quickstart;
 mod request_path;
 mod run;
@@ -39,6 +41,8 @@ pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(app, args).await,
         Command::Run(args) => run::run(app, *args).await,
         Command::Keys(command) => keys::run(app, command).await,
+        #[cfg(feature = "gateway")]
+        Command::Proxy(args) => proxy::run(app, args).await,
         #[cfg(feature = "gateway")]
         Command::Gateway(command) => gateway::run(app, command).await,
         #[cfg(feature = "gateway")]

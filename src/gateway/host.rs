@@ -10,18 +10,14 @@ use axum::http::{HeaderMap, header};
 use super::config::Config;
 use super::refusal::Refusal;
 use super::state::Gateway;
-use crate::address::BaseUrl;
+use crate::address::{BaseUrl, Scheme};
 
 /// Makes sure that the request names us.
 ///
 /// # Errors
 /// 400 without a `Host`, or with two; 403 for a name that is not ours.
 pub fn accept(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Refusal::new(400, "a request names its host once"));
-    };
-    let host = host.to_str().unwrap_or_default();
+    let host = the_one(headers)?;
     if answers_to(&gateway.config(), &gateway.public_url(), gateway.local().ip(), host) {
         return Ok(());
     }
@@ -29,13 +25,28 @@ pub fn accept(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::new(403, message))
 }
 
-fn answers_to(config: &Config, public: &BaseUrl, listens_at: IpAddr, host: &str) -> bool {
-    let Ok(named) = BaseUrl::parse(&format!("{}://{host}", public.scheme().as_str())) else { return false };
-    let named = named.url;
-    // What BaseUrl takes besides a name and a port.
+/// The one `Host` of a request; empty when it is no text.
+///
+/// # Errors
+/// 400 when there is none, or two.
+pub fn the_one(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(Refusal::new(400, "a request names its host once"));
+    };
+    Ok(host.to_str().unwrap_or_default())
+}
+
+/// What a `Host` names, where it is a name and perhaps a port, and nothing besides that [`BaseUrl`] would take.
+pub fn named(scheme: Scheme, host: &str) -> Option<BaseUrl> {
     if host.contains(['/', '@', '?', '#', '\\', ' ']) || host.is_empty() {
-        return false;
+        return None;
     }
+    BaseUrl::parse(&format!("{}://{host}", scheme.as_str())).ok().map(|parsed| parsed.url)
+}
+
+fn answers_to(config: &Config, public: &BaseUrl, listens_at: IpAddr, host: &str) -> bool {
+    let Some(named) = named(public.scheme(), host) else { return false };
     if named.origin() == public.origin() {
         return true;
     }

@@ -3,11 +3,12 @@
 
 use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 
 use super::authn::{By, Caller};
 use super::config::Config;
+use super::headers;
 use super::policy::{Authorized, filter, is_too_large};
 use super::refusal::Refusal;
 use super::relay::{Broken, Relay};
@@ -15,32 +16,8 @@ use super::routes::Models as Named;
 use super::upstream::Upstream;
 use crate::address::BaseUrl;
 
-/// The prefix of the headers that tell the server behind who asks.
-const IDENTITY: &str = "x-ollama-auth-";
 /// A list of models that is filtered is read in full, up to this many bytes.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
-/// Headers of one connection (RFC 9110, section 7.6.1).
-const OF_ONE_CONNECTION: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-/// What callers tell the gateway alone: who they are, where they come from, whom they ask.
-const FOR_THE_GATEWAY: [HeaderName; 6] = [
-    header::AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    header::COOKIE,
-    header::HOST,
-    header::FORWARDED,
-    header::EXPECT,
-];
-
 /// Sends an authorised request upstream and gives back its answer.
 ///
 /// # Errors
@@ -48,7 +25,7 @@ const FOR_THE_GATEWAY: [HeaderName; 6] = [
 pub async fn forward(
     authorized: Authorized,
     method: &Method,
-    headers: &HeaderMap,
+    sent: &HeaderMap,
     upstream: &Upstream,
     config: &Config,
     broken: Broken,
@@ -64,7 +41,7 @@ pub async fn forward(
     let mut request = Request::new(Body::empty());
     *request.method_mut() = method.clone();
     *request.uri_mut() = address(&config.upstream, &authorized.path_and_query())?;
-    *request.headers_mut() = forwarded(headers, &authorized);
+    *request.headers_mut() = forwarded(sent, &authorized);
     if filtered.is_some() {
         request.headers_mut().remove(header::ACCEPT_ENCODING);
     }
@@ -89,12 +66,9 @@ pub async fn forward(
             "bad gateway: the server behind is not signed in to where it would run that model; tell whoever runs it";
         return Err(Refusal::new(502, message));
     }
-    if parts.headers.contains_key(header::TRANSFER_ENCODING) {
-        // The chunks count (RFC 9112, section 6.3), and the length says something else.
-        parts.headers.remove(header::CONTENT_LENGTH);
-    }
-    strip_hop_by_hop(&mut parts.headers);
-    remove_identity(&mut parts.headers);
+    headers::of_the_answer(&mut parts.headers);
+    // Not that of the server behind: in ours an answer that breaks off can be told from one that ends.
+    parts.version = Version::HTTP_11;
     if hides_length {
         parts.headers.remove(header::CONTENT_LENGTH);
     }
@@ -115,15 +89,9 @@ fn address(upstream: &BaseUrl, path_and_query: &str) -> Result<axum::http::Uri, 
 }
 
 /// The caller's headers without what is not forwarded, with who asks.
-fn forwarded(headers: &HeaderMap, authorized: &Authorized) -> HeaderMap {
-    let mut out = headers.clone();
-    strip_hop_by_hop(&mut out);
-    remove_identity(&mut out);
-    let from_proxies: Vec<HeaderName> =
-        out.keys().filter(|name| name.as_str().starts_with("x-forwarded-") || *name == "x-real-ip").cloned().collect();
-    for name in FOR_THE_GATEWAY.iter().chain(&from_proxies) {
-        out.remove(name);
-    }
+fn forwarded(sent: &HeaderMap, authorized: &Authorized) -> HeaderMap {
+    let mut out = sent.clone();
+    headers::of_the_request(&mut out);
     if let Some(rewritten) = authorized.rewritten() {
         out.remove(header::CONTENT_ENCODING);
         out.remove(header::CONTENT_LENGTH);
@@ -154,65 +122,5 @@ fn identify(headers: &mut HeaderMap, caller: &Caller) {
         && let Some(environment) = &key.environment
     {
         insert("x-ollama-auth-environment", environment);
-    }
-}
-
-fn remove_identity(headers: &mut HeaderMap) {
-    // Some servers take an underscore for a hyphen.
-    let ours: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().replace('_', "-").starts_with(IDENTITY)).cloned().collect();
-    for name in ours {
-        headers.remove(name);
-    }
-}
-
-/// Takes out what is meant for one connection, among it what `Connection` lists.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        // Without its length or type the body would be another one.
-        .filter(|name| ![header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING].contains(name))
-        .collect();
-    for name in OF_ONE_CONNECTION.iter().chain(&listed) {
-        headers.remove(name);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_of_one_connection_stays_there() {
-        let mut headers: HeaderMap = [
-            ("connection", "close, X-Secret, content-length"),
-            ("x-secret", "1"),
-            ("content-length", "5"),
-            ("keep-alive", "1"),
-            ("te", "trailers"),
-            ("transfer-encoding", "chunked"),
-            ("accept", "*/*"),
-        ]
-        .iter()
-        .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
-        .collect();
-        strip_hop_by_hop(&mut headers);
-        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept", "content-length"]);
-    }
-
-    #[test]
-    fn who_asks_is_said_by_us_alone() {
-        let mut headers: HeaderMap = ["x-ollama-auth-user", "X-OLLAMA-AUTH-anything", "x_ollama_auth_user", "x-other"]
-            .iter()
-            .map(|name| (name.parse().unwrap(), HeaderValue::from_static("root")))
-            .collect();
-        remove_identity(&mut headers);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
     }
 }

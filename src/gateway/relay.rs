@@ -47,7 +47,7 @@ pub struct Relay<B> {
     waits: u8,
     end: Option<End>,
     broken: Broken,
-    links: LinkWatch,
+    links: Option<LinkWatch>,
 }
 
 /// An answer is cut off before the link that connects the key of the server behind, which is not for callers.
@@ -104,9 +104,14 @@ impl Batch {
 }
 
 impl<B> Relay<B> {
-    /// Relays `body`; `broken` is set when it breaks off.
+    /// Relays `body` and cuts it off before the link that connects the key of the server behind; `broken` is set when it breaks off.
     pub fn new(body: B, broken: Broken) -> Self {
-        Self { body, batch: Batch::Empty, waits: 0, end: None, broken, links: LinkWatch::default() }
+        Self { links: Some(LinkWatch::default()), ..Self::of_ones_own(body, broken) }
+    }
+
+    /// The same for somebody whose own host it comes from: all of it is for them.
+    pub fn of_ones_own(body: B, broken: Broken) -> Self {
+        Self { body, batch: Batch::Empty, waits: 0, end: None, broken, links: None }
     }
 }
 
@@ -158,7 +163,7 @@ where
             };
             this.waits = 0;
             match frame.map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(bytes))) if this.links.sees(&bytes) => {
+                Some(Ok(Ok(bytes))) if this.links.as_mut().is_some_and(|links| links.sees(&bytes)) => {
                     tracing::warn!("an answer was cut off before the link that connects the key of the server behind");
                     this.end = Some(End::Cut(axum::Error::new(Withheld)));
                 }

@@ -8,17 +8,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::config::Config;
+use super::connection;
 use super::descriptors;
 use super::peer::Peer;
 use super::relay::Broken;
@@ -30,13 +27,6 @@ use crate::address::Scheme;
 
 /// Longest wait for a TLS handshake, unless a request's header is waited for even less.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A caller that is gone without a word is noticed after about two minutes.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-/// How many callers the system keeps for us until they are accepted.
-const BACKLOG: i32 = 4096;
-/// A request's header, in bytes.
-const LARGEST_HEADER: usize = 64 * 1024;
-const MOST_HEADERS: usize = 64;
 
 /// Why it cannot serve.
 #[derive(Debug, Error)]
@@ -66,7 +56,7 @@ impl ServeError {
         let Self::Listen { address, source } = self else { return None };
         Some(match source.kind() {
             io::ErrorKind::AddrInUse => format!(
-                "another program listens there, perhaps a gateway that runs already; end it, or choose another with --listen {}:PORT (0: a free one)",
+                "another program listens there, perhaps one of ours that runs already; end it, or choose another with --listen {}:PORT (0: a free one)",
                 address.ip()
             ),
             io::ErrorKind::PermissionDenied => {
@@ -101,7 +91,7 @@ impl Server {
     pub fn bind(config: &Config) -> Result<Self, ServeError> {
         let problem = |source| ServeError::Listen { address: config.listen, source };
         let tls = config.tls.as_ref().map(server_config).transpose()?;
-        let listener = listen(config.listen).map_err(problem)?;
+        let listener = connection::listen(config.listen).map_err(problem)?;
         let local = listener.local_addr().map_err(problem)?;
         Ok(Self { listener, local, tls })
     }
@@ -191,18 +181,6 @@ impl Server {
     }
 }
 
-/// Listens as std does, but with room for more than its 128 callers: of a thousand that come at once the others would wait a second.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // Without it a port that was just left stays taken for a minute. On Windows it would let others take ours.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 fn threads_for(config: &Config) -> usize {
     match config.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -276,11 +254,9 @@ async fn connection(
     stream: std::net::TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    mut drain: watch::Receiver<bool>,
+    drain: watch::Receiver<bool>,
 ) {
-    let socket = SockRef::from(&stream);
-    let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+    connection::prepare(&stream);
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let broken = Broken::default();
     let stream = match tls {
@@ -296,25 +272,11 @@ async fn connection(
         }
     };
     let timeout = worker.config().header_timeout;
-    let service = service_fn(|request| {
+    let answer = |request| {
         let (worker, broken) = (worker.clone(), broken.clone());
         async move { worker.answer(request, peer.ip(), broken).await }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeout)
-        .max_buf_size(LARGEST_HEADER)
-        .max_headers(MOST_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = async { drop(drain.wait_for(|draining| *draining).await) } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
     };
-    if let Err(error) = ended {
+    if let Err(error) = connection::serve(stream, timeout, answer, drain).await {
         tracing::debug!(%peer, %error, "the connection ended");
     }
 }

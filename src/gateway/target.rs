@@ -37,7 +37,8 @@ impl<'a> Target<'a> {
             return Err(Refusal::new(414, "the path and its parameters are too long"));
         }
         if !is_plain(path) {
-            let message = "this gateway takes a path as it is: without percent signs, dots between slashes, or two slashes in a row";
+            let message =
+                "a path is taken as it is: without percent signs, dots between slashes, or two slashes in a row";
             return Err(Refusal::new(400, message));
         }
         let path = match path.strip_prefix(base) {

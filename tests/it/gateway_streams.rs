@@ -1,7 +1,8 @@
 //! What passes the gateway passes as it arrives; what breaks off is seen to break off; whoever leaves is not worked for any more.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -69,6 +70,30 @@ fn a_server_behind_that_dies_mid_stream_leaves_an_error_and_no_clean_end() {
         // And the gateway is none the worse for it.
         assert_eq!(gateway.ask("HEAD", "/", &[], "").status, 200);
     }
+}
+
+/// Such an answer ends with the connection, which callers could not tell from its death.
+#[test]
+fn nor_does_one_that_speaks_an_old_protocol_and_dies() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let (end, ends) = mpsc::channel();
+    let serves = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nsome").unwrap();
+        ends.recv().unwrap();
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let gateway = Gateway::start(&upstream);
+    gateway.add_user("ada", "member");
+    let key = gateway.key(&gateway.device_of("ada"), &["k"]);
+    let sandbox = Sandbox::new();
+    let child = curl(&sandbox, &gateway, &format!("Authorization: Bearer {key}"), &[]);
+    child.wait_stdout(|text| text == "some");
+    end.send(()).unwrap();
+    assert_eq!(child.finish().code(), 18);
+    serves.join().unwrap();
 }
 
 #[test]

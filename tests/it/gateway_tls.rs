@@ -23,10 +23,11 @@ const EXTENSIONS: &str = "[req]\ndistinguished_name = dn\nprompt = no\nx509_exte
     [server]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1, DNS:localhost\nextendedKeyUsage = serverAuth\n";
 
 /// A certificate authority of its own, and what it issued for this machine.
-struct Authority(Sandbox);
+pub struct Authority(Sandbox);
 
 impl Authority {
-    fn new() -> Self {
+    /// Makes both.
+    pub fn new() -> Self {
         let this = Self(Sandbox::new());
         this.0.write("tls/openssl.cnf", EXTENSIONS);
         this.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -config openssl.cnf -days 2 -keyout ca.key -out ca.pem");
@@ -43,7 +44,7 @@ impl Authority {
     }
 
     /// The authority's certificate, for `--ca-cert`.
-    fn ca(&self) -> String {
+    pub fn ca(&self) -> String {
         self.text("ca.pem")
     }
 
@@ -65,7 +66,7 @@ impl Authority {
     }
 
     /// Starts a gateway with the certificate.
-    fn serve(&self, upstream: &str, more: &[&str]) -> Gateway {
+    pub fn serve(&self, upstream: &str, more: &[&str]) -> Gateway {
         let (cert, key) = (self.text("server.pem"), self.text("server.key"));
         let args = ["--upstream", upstream, "--tls-cert", &cert, "--tls-key", &key];
         Gateway::start_from(&[&args, more].concat())
@@ -88,7 +89,7 @@ impl Authority {
     }
 
     /// A device of a new person's, approved by its link.
-    fn device(&self, gateway: &Gateway, name: &str) -> Sandbox {
+    pub fn device(&self, gateway: &Gateway, name: &str) -> Sandbox {
         gateway.add_user(name, "maintainer");
         let device = with_store("plaintext");
         let sign_in = ["signin", "--host", &gateway.url(), "--no-wait", "--ca-cert", &self.ca()];

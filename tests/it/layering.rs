@@ -9,53 +9,72 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "address",
         &[
             "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "identity", "keyspec",
-            "profile", "ui", "vault",
+            "profile", "proxy", "ui", "vault",
         ],
     ),
     (
         "identity",
         &[
             "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "keyspec", "profile",
-            "ui", "vault",
+            "proxy", "ui", "vault",
         ],
     ),
     (
         "keyspec",
         &[
             "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "identity", "profile",
-            "ui", "vault",
+            "proxy", "ui", "vault",
         ],
     ),
     (
         "disk",
         &[
             "address", "api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "identity",
-            "keyspec", "profile", "ui", "vault",
+            "keyspec", "profile", "proxy", "ui", "vault",
         ],
     ),
     (
         "ui",
         &[
             "address", "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "identity",
-            "keyspec", "profile", "vault",
+            "keyspec", "profile", "proxy", "vault",
         ],
     ),
-    ("chat", &["api", "app", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "ui", "vault"]),
+    (
+        "chat",
+        &["api", "app", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui", "vault"],
+    ),
     (
         "vault",
-        &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "identity", "profile", "ui"],
+        &[
+            "api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "identity", "profile", "proxy",
+            "ui",
+        ],
     ),
-    ("profile", &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "ui"]),
-    ("api", &["app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "ui", "vault"]),
-    ("gateway", &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "profile", "ui", "vault"]),
+    ("profile", &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "proxy", "ui"]),
+    (
+        "api",
+        &[
+            "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui",
+            "vault",
+        ],
+    ),
+    ("gateway", &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "profile", "proxy", "ui", "vault"]),
+    ("proxy", &["app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "profile", "ui", "vault"]),
     (
         "demo",
         &[
             "api", "app", "chat", "cli", "commands", "disk", "env", "exit", "gateway", "identity", "keyspec",
-            "profile", "ui", "vault",
+            "profile", "proxy", "ui", "vault",
         ],
     ),
-    ("cli", &["api", "app", "chat", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "ui", "vault"]),
+    (
+        "cli",
+        &[
+            "api", "app", "chat", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui",
+            "vault",
+        ],
+    ),
 ];
 
 /// A text that may stand only below one place of `src`.

@@ -36,6 +36,8 @@ mod layering;
 mod leaks;
 mod profiles;
 #[cfg(feature = "gateway")]
+mod proxy;
+#[cfg(feature = "gateway")]
 mod quickstart;
 mod readme;
 mod run;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use crate::app::App;
 use crate::cli::ServeArgs;
 use crate::exit::Exit;
@@ -36,14 +34,14 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         })
     };
     let read = || settings::load(app, &args).map_err(|error| format!("{error:#}"));
-    let serving = server.run(gateway.clone(), asked(requests.clone(), 1), hang_ups, read);
+    let serving = server.run(gateway.clone(), signals::asked(requests.clone(), 1), hang_ups, read);
     let served = async {
         serving.await?;
         anyhow::Ok(Exit::Done)
     };
     let exit = tokio::select! {
         served = served => served,
-        () = asked(requests, 2) => Ok(Exit::Interrupted),
+        () = signals::asked(requests, 2) => Ok(Exit::Interrupted),
     };
     flushing.abort();
     flush(&gateway).await;
@@ -54,13 +52,6 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         tracing::warn!("the database stays in several files: {error}");
     }
     exit
-}
-
-/// Ends when it was asked to stop that often.
-async fn asked(mut requests: watch::Receiver<u32>, times: u32) {
-    if requests.wait_for(|count| *count >= times).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 async fn flush(gateway: &Gateway) {

@@ -1,0 +1,76 @@
+//! One caller's connection: how it is listened for, what it may send, and its end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use tokio::sync::watch;
+
+use super::peer::Peer;
+
+/// A caller that is gone without a word is noticed after about two minutes.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How many callers the system keeps for us until they are accepted.
+const BACKLOG: i32 = 4096;
+/// A request's header, in bytes.
+const LARGEST_HEADER: usize = 64 * 1024;
+const MOST_HEADERS: usize = 64;
+
+/// Listens as std does, but with room for more than its 128 callers: of a thousand that come at once the others would wait a second.
+///
+/// # Errors
+/// What the system says.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Without it a port that was just left stays taken for a minute. On Windows it would let others take ours.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Sets what every connection has: nothing is held back, and a caller that vanished is noticed.
+pub fn prepare(stream: &std::net::TcpStream) {
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+}
+
+/// Serves requests until the caller leaves, or `drain` says to finish what is under way. `timeout` is how long a request's header may take.
+///
+/// # Errors
+/// When it ended in the midst of something.
+pub async fn serve<F>(
+    stream: Peer,
+    timeout: Duration,
+    answer: impl Fn(Request<Incoming>) -> F,
+    mut drain: watch::Receiver<bool>,
+) -> Result<(), hyper::Error>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(timeout)
+        .max_buf_size(LARGEST_HEADER)
+        .max_headers(MOST_HEADERS)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = async { drop(drain.wait_for(|draining| *draining).await) } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What of a request's and an answer's headers goes on to the other side: nothing that is meant for one connection, nothing of the
+//! credential, nothing that only we may say.
+
+use axum::http::header::{self, HeaderMap, HeaderName};
+
+/// The prefix of the headers that tell the server behind who asks.
+const IDENTITY: &str = "x-ollama-auth-";
+/// Headers of one connection (RFC 9110, section 7.6.1).
+const OF_ONE_CONNECTION: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+/// What callers tell us alone: who they are, where they come from, whom they ask.
+const FOR_US: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    header::COOKIE,
+    header::HOST,
+    header::FORWARDED,
+    header::EXPECT,
+];
+
+/// Takes out of a request what does not go on.
+pub fn of_the_request(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    remove_identity(headers);
+    remove_all(headers, |name| name.starts_with("x-forwarded-") || name == "x-real-ip");
+    for name in &FOR_US {
+        headers.remove(name);
+    }
+}
+
+/// Takes out of an answer what does not go on.
+pub fn of_the_answer(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // The chunks count (RFC 9112, section 6.3), and the length says something else.
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    strip_hop_by_hop(headers);
+    remove_identity(headers);
+}
+
+/// Takes out every header whose name (in lower case) fits.
+pub fn remove_all(headers: &mut HeaderMap, fits: impl Fn(&str) -> bool) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| fits(name.as_str())).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
+fn remove_identity(headers: &mut HeaderMap) {
+    // Some servers take an underscore for a hyphen.
+    remove_all(headers, |name| name.replace('_', "-").starts_with(IDENTITY));
+}
+
+/// Takes out what is meant for one connection, among it what `Connection` lists.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        // Without its length or type the body would be another one.
+        .filter(|name| ![header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING].contains(name))
+        .collect();
+    for name in OF_ONE_CONNECTION.iter().chain(&listed) {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn what_is_of_one_connection_stays_there() {
+        let mut headers: HeaderMap = [
+            ("connection", "close, X-Secret, content-length"),
+            ("x-secret", "1"),
+            ("content-length", "5"),
+            ("keep-alive", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("accept", "*/*"),
+        ]
+        .iter()
+        .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+        .collect();
+        strip_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["accept", "content-length"]);
+    }
+
+    #[test]
+    fn who_asks_is_said_by_us_alone() {
+        let mut headers: HeaderMap = ["x-ollama-auth-user", "X-OLLAMA-AUTH-anything", "x_ollama_auth_user", "x-other"]
+            .iter()
+            .map(|name| (name.parse().unwrap(), HeaderValue::from_static("root")))
+            .collect();
+        remove_identity(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
+    }
+}

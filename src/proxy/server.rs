@@ -1,0 +1,142 @@
+//! Listening on loopback, and ending in good order. One thread is enough: it serves one person's programs.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::door::Door;
+use super::origin::AllowedOrigin;
+use super::owner::{self, Owner};
+use super::stack::{Refused, Stack};
+use super::token::Token;
+use crate::api::Forwarder;
+use crate::gateway::{Broken, Peer, ServeError, connection, descriptors};
+
+/// How long a request's header may take to arrive, and a connection may idle between requests.
+const HEADER: Duration = Duration::from_secs(60);
+/// How long answers may go on after the end was asked for.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Connections at a time; more wait.
+const MOST: usize = 1000;
+
+/// What is asked of it.
+pub struct ProxyOptions {
+    /// Where to listen: an address of loopback, which is the caller's to check.
+    pub listen: SocketAddr,
+    /// The pages that may ask.
+    pub origins: Vec<AllowedOrigin>,
+    /// What programs have to send. Without it only programs of this account may ask, where the system can tell.
+    pub token: Option<Token>,
+}
+
+/// A proxy that listens, and serves nobody yet.
+pub struct Proxy {
+    listener: TcpListener,
+    local: SocketAddr,
+    door: Door,
+}
+
+impl Proxy {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// [`ServeError::Listen`].
+    pub fn bind(options: ProxyOptions) -> Result<Self, ServeError> {
+        let problem = |source| ServeError::Listen { address: options.listen, source };
+        let listener = connection::listen(options.listen).map_err(problem)?;
+        let local = listener.local_addr().map_err(problem)?;
+        let door = Door::new(local.port(), options.origins, options.token);
+        Ok(Self { listener, local, door })
+    }
+
+    /// Where it listens.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Forwards requests until `stop` ends, then lets what is under way finish, for five seconds. `on_refused` is called once, when the
+    /// host first refuses the credential.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub async fn run(
+        self,
+        forwarder: Forwarder,
+        on_refused: impl Fn(Refused) + Send + Sync + 'static,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Start)?;
+        let stack = Arc::new(Stack::new(self.door, forwarder, Box::new(on_refused)));
+        let permits = Arc::new(Semaphore::new(descriptors::room_for(MOST, 1)));
+        let (draining, drain) = watch::channel(false);
+        let mut running = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            let accepted = async {
+                // Beyond the limit callers wait in the system's queue.
+                let permit = permits.clone().acquire_owned().await;
+                (permit, listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(_) = running.join_next() => continue,
+                accepted = accepted => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok((stream, peer)) => (stream, peer),
+                Err(error) => {
+                    // Out of files, mostly: what there is goes on, and some will be free again.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let (stack, drain) = (stack.clone(), drain.clone());
+            running.spawn(async move {
+                serve(stack, stream, peer, self.local, drain).await;
+                drop(permit);
+            });
+        }
+        drop(listener);
+        tracing::info!("stopping: no new connections; what is under way may finish");
+        let _ = draining.send(true);
+        let all = async { while running.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, all).await.is_err() {
+            tracing::warn!("some answers were still under way after {} s and are cut off", DRAIN.as_secs());
+        }
+        Ok(())
+    }
+}
+
+async fn serve(
+    stack: Arc<Stack>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    drain: watch::Receiver<bool>,
+) {
+    // The address that was connected to: we may listen at more than one.
+    let local = stream.local_addr().unwrap_or(local);
+    let Ok(stream) = stream.into_std() else { return };
+    connection::prepare(&stream);
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let owner = if stack.asks_for_the_owner() {
+        tokio::task::spawn_blocking(move || owner::of(peer, local)).await.unwrap_or(Owner::Unknown)
+    } else {
+        Owner::Unknown
+    };
+    let broken = Broken::default();
+    let stream = Peer::plain(stream, broken.clone());
+    let answer = |request| {
+        let (stack, broken) = (stack.clone(), broken.clone());
+        async move { stack.answer(request, owner, broken).await }
+    };
+    if let Err(error) = connection::serve(stream, HEADER, answer, drain).await {
+        tracing::debug!(%error, "the connection ended");
+    }
+}

@@ -1,0 +1,173 @@
+//! What a request goes through, top to bottom:
+//!
+//! 1. `door`: whose program asks; that the request names us, and that no page made it
+//! 2. the question of a browser whether a page may ask (CORS)
+//! 3. `door` again: the token
+//! 4. `target`, `passage`, `query`: a path and parameters that mean one thing, and nothing of the account
+//! 5. the host, with our credential
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+
+use super::door::Door;
+use super::owner::Owner;
+use super::{passage, query};
+use crate::api::{Forwarded, Forwarder};
+use crate::gateway::{Broken, Dialect, Refusal, Relay, Target, headers};
+
+/// The host does not accept the credential.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    /// Seconds by which this machine's clock is ahead of the host's (negative: behind), when that is more than a minute.
+    pub skew: Option<i64>,
+}
+
+/// What every request is answered by.
+pub struct Stack {
+    door: Door,
+    forwarder: Forwarder,
+    on_refused: Box<dyn Fn(Refused) + Send + Sync>,
+    told: AtomicBool,
+}
+
+impl Stack {
+    /// `on_refused` is called once, when the host first answers 401.
+    pub fn new(door: Door, forwarder: Forwarder, on_refused: Box<dyn Fn(Refused) + Send + Sync>) -> Self {
+        Self { door, forwarder, on_refused, told: AtomicBool::new(false) }
+    }
+
+    /// Whether it matters whose program asks.
+    pub fn asks_for_the_owner(&self) -> bool {
+        !self.door.has_token()
+    }
+
+    /// Answers a request. `broken` is set when the answer breaks off and the caller's protocol cannot show it.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        owner: Owner,
+        broken: Broken,
+    ) -> Result<Response<Body>, Infallible> {
+        let (parts, body) = request.into_parts();
+        // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
+        let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
+        let page = self.door.owner(owner).and_then(|()| self.door.page(&parts.headers));
+        let (page, answered) = match page {
+            Ok(page) => {
+                let answered = self.admit(&parts, page.as_ref(), body, broken).await;
+                (page, answered)
+            }
+            Err(refusal) => (None, Err(refusal)),
+        };
+        let mut response = answered.unwrap_or_else(|refusal| {
+            tracing::debug!(status = refusal.status(), reason = refusal.message(), "refused");
+            refusal.spoken(Dialect::of(parts.uri.path())).into_response()
+        });
+        tracing::debug!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "answered");
+        protect(response.headers_mut(), page);
+        Ok(response)
+    }
+
+    async fn admit(
+        &self,
+        parts: &Parts,
+        page: Option<&HeaderValue>,
+        body: Incoming,
+        broken: Broken,
+    ) -> Result<Response<Body>, Refusal> {
+        if parts.method == Method::OPTIONS
+            && page.is_some()
+            && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        {
+            return Ok(may_ask(&parts.headers));
+        }
+        self.door.token(&parts.headers)?;
+        let target = Target::read(parts, "")?;
+        passage::check(&target)?;
+        let pairs = query::decoded(target.query.unwrap_or_default())?;
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
+        self.forward(parts, target.path, &pairs, body, broken).await
+    }
+
+    async fn forward(
+        &self,
+        parts: &Parts,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Incoming,
+        broken: Broken,
+    ) -> Result<Response<Body>, Refusal> {
+        let request = Forwarded { method: parts.method.clone(), path, query, headers: sent_on(&parts.headers), body };
+        let answer = self.forwarder.send(request).await.map_err(|error| {
+            tracing::warn!("{error}");
+            Refusal::new(502, format!("bad gateway: {error}"))
+        })?;
+        let (mut parts, body) = answer.into_parts();
+        if parts.status.is_informational() {
+            // 101: we asked for no other protocol, and could not follow into it.
+            return Err(Refusal::new(502, "bad gateway: the host wants to speak another protocol"));
+        }
+        if parts.status == StatusCode::UNAUTHORIZED && !self.told.swap(true, Ordering::Relaxed) {
+            (self.on_refused)(Refused { skew: self.forwarder.skew(&parts.headers) });
+        }
+        headers::of_the_answer(&mut parts.headers);
+        // Not that of the host's protocol: in ours an answer that breaks off can be told from one that ends.
+        parts.version = Version::HTTP_11;
+        // What a host says to a browser is about the host, and we are another.
+        headers::remove_all(&mut parts.headers, |name| {
+            name.starts_with("access-control-")
+                || ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "clear-site-data"]
+                    .contains(&name)
+        });
+        Ok(Response::from_parts(parts, Body::new(Relay::of_ones_own(body, broken))))
+    }
+}
+
+/// What of a request's headers goes to the host: nothing of a credential, and nothing by which a browser says where it comes from, which is
+/// looked at here.
+fn sent_on(sent: &HeaderMap) -> HeaderMap {
+    let mut out = sent.clone();
+    headers::of_the_request(&mut out);
+    headers::remove_all(&mut out, |name| {
+        ["sec-", "proxy-", "access-control-request-"].iter().any(|prefix| name.starts_with(prefix))
+            || ["origin", "referer", "cookie2", "api-key", "x-goog-api-key"].contains(&name)
+    });
+    out
+}
+
+/// Tells a browser that a page may ask.
+fn may_ask(asked: &HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, DELETE"));
+    if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    // A page of the internet that reaches into this machine.
+    if asked.get("access-control-request-private-network").is_some_and(|value| value == "true") {
+        let name = HeaderName::from_static("access-control-allow-private-network");
+        headers.insert(name, HeaderValue::from_static("true"));
+    }
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+/// What every answer has: it is for the page that was allowed and no other, and it is never a page itself, whose scripts would have our
+/// own origin.
+fn protect(headers: &mut HeaderMap, page: Option<HeaderValue>) {
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let policy = HeaderName::from_static("cross-origin-resource-policy");
+    headers.insert(policy, HeaderValue::from_static("same-origin"));
+    if let Some(page) = page {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, page);
+    }
+}
