@@ -11,6 +11,7 @@ mod dates;
 mod error;
 mod events;
 mod keys;
+mod look;
 mod models;
 mod ndjson;
 mod session;
@@ -21,6 +22,7 @@ pub use credential::{Credential, looks_like_ollama_com_key};
 pub use error::{ApiError, Unreachable};
 pub use events::{Chunk, ProgressChunk};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
+pub use look::Look;
 #[cfg(feature = "gateway")]
 pub use models::ListedModel;
 pub use models::{EmbedRequest, GenerateRequest, ShowResponse, Think};

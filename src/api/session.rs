@@ -21,7 +21,7 @@ use crate::identity::Challenge;
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The response header in which a gateway of ours names itself and its version.
-const GATEWAY_HEADER: &str = "x-ollama-auth-gateway";
+pub(super) const GATEWAY_HEADER: &str = "x-ollama-auth-gateway";
 
 /// A host and the credential for it. The two cannot be parted: a credential is for one origin.
 #[derive(Debug)]
@@ -71,6 +71,11 @@ impl<'t> Session<'t> {
     /// Whether requests carry a credential.
     pub fn has_credential(&self) -> bool {
         !self.credential.is_none()
+    }
+
+    /// The Unix time, in seconds.
+    pub(super) fn now(&self) -> i64 {
+        (self.now)()
     }
 
     /// The same host, without the credential.

@@ -1,6 +1,7 @@
 //! What can be typed: clap types only, no logic and no I/O.
 
 mod device;
+mod doctor;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod keys;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use device::{DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate};
+pub use doctor::DoctorArgs;
 #[cfg(feature = "gateway")]
 pub use gateway::{
     ApproveArgs, AuditArgs, DatabaseArgs, GatewayCommand, InitArgs, QuickstartArgs, RoleArg, ServeArgs, UserCommand,
@@ -135,6 +137,8 @@ pub enum Command {
     /// See and change where secrets rest
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Say what is wrong with this installation and how to mend it
+    Doctor(DoctorArgs),
     /// Put authentication in front of an Ollama server
     #[cfg(feature = "gateway")]
     #[command(subcommand)]

@@ -6,6 +6,7 @@ mod consent;
 mod context;
 mod device;
 mod disconnect;
+mod doctor;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod keys;
@@ -40,6 +41,7 @@ pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
         Command::Quickstart(args) => quickstart::run(app, args).await,
         Command::Device(command) => device::run(app, command).await,
         Command::Profile(command) => profile::run(app, command).await,
+        Command::Doctor(args) => doctor::run(app, args).await,
         Command::Store(command) => store::run(app, command).await,
         Command::Completions { shell } => completions::run(app, shell),
         Command::Man { folder } => man::run(app, folder),
