@@ -7,6 +7,7 @@ mod harness;
 
 mod bad_home;
 mod device;
+mod doctor;
 #[cfg(feature = "gateway")]
 mod gateway_access;
 #[cfg(feature = "gateway")]
