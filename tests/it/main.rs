@@ -6,6 +6,7 @@
 mod harness;
 
 mod bad_home;
+mod contrib;
 mod device;
 mod doctor;
 #[cfg(feature = "gateway")]
