@@ -261,8 +261,10 @@ fn a_server_that_does_not_run_is_an_error_only_where_it_is_named() {
     let mut sandbox = with_store("plaintext");
     sandbox.set_env("OLLAMA_HOST", "127.0.0.1:1");
     expect(&doctor(&sandbox, &[]), "server-unreachable", "error", &["127.0.0.1:1", "OLLAMA_HOST"]);
-    // A gateway wants a credential.
+    // A host that is named is looked at, whoever it is.
     let cloud = Cloud::start();
+    expect(&doctor(&sandbox, &["--host", &cloud.url()]), "host", "ok", &[&cloud.url()]);
+    // A gateway wants a credential.
     sandbox.set_env("OLLAMA_HOST", cloud.url());
     expect(&doctor(&sandbox, &[]), "server", "ok", &["wants a credential"]);
 }
@@ -329,6 +331,27 @@ fn an_encrypted_file_that_does_not_open_or_is_damaged_stays_as_it_is() {
     fresh.remove_env("OLLAMA_AUTH_PASSPHRASE");
     fresh.set_env("OLLAMA_AUTH_PASSPHRASE_FILE", fresh.path("home/nowhere"));
     expect(&offline(&fresh), "passphrase-file", "error", &["nowhere does not exist"]);
+}
+
+#[test]
+fn on_a_terminal_the_passphrase_is_asked_for_once() {
+    let (mut sandbox, cloud, _stock) = given("file");
+    let other = Cloud::start();
+    sign_in(&sandbox, &other, &[]);
+    sandbox.remove_env("OLLAMA_AUTH_PASSPHRASE");
+    let answer = |typed: &str| {
+        let mut terminal = Terminal::start_sized(&sandbox, &["doctor"], 100, 200);
+        terminal.wait_text("Passphrase of the encrypted file");
+        terminal.send(typed);
+        terminal.finish()
+    };
+    let wrong = answer("not the passphrase\r");
+    assert_eq!((wrong.code, wrong.screen.matches("Passphrase of").count()), (8, 1), "{}", wrong.screen);
+    assert!(wrong.screen.contains("✗ the passphrase does not open"), "{}", wrong.screen);
+    let right = answer(&format!("{PASSPHRASE}\r"));
+    assert!(right.code == 0 && right.screen.contains(&format!("{} accepts", cloud.url())), "{}", right.screen);
+    let broken_off = answer("\x03");
+    assert_eq!((broken_off.code, broken_off.restored), (130, true), "{}", broken_off.screen);
 }
 
 #[test]
@@ -506,6 +529,8 @@ fn proxies_and_certificates() {
 
     sandbox.set_env("SSL_CERT_FILE", sandbox.path("home/nowhere.pem"));
     expect(&offline(&sandbox), "ssl-cert-file", "error", &["nowhere.pem"]);
+    sandbox.set_env("SSL_CERT_FILE", "/dev/zero");
+    expect(&offline(&sandbox), "ssl-cert-file", "error", &["no regular file"]);
     sandbox.set_env("SSL_CERT_FILE", sandbox.write("home/odd.pem", "no certificate"));
     expect(&offline(&sandbox), "ssl-cert-file", "error", &["odd.pem", "no certificate in PEM form"]);
     let nowhere = sandbox.path("home/nowhere");

@@ -15,7 +15,7 @@ use view::View;
 
 /// Runs it. An error that was found is exit 8.
 pub async fn run(app: &App, args: DoctorArgs) -> anyhow::Result<Exit> {
-    let view = View::gather(app, args.offline).await;
+    let view = View::gather(app, args.offline).await?;
     let mut findings: Vec<Finding> = checks::ALL.iter().flat_map(|check| check(&view)).collect();
     // Stable: within a group, what comes first in the list of checks comes first.
     findings.sort_by_key(|finding| finding.group);

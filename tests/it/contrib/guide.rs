@@ -17,14 +17,14 @@ const HOST: &str = "https://gpu.example.com";
 fn blocks(language: &str) -> Vec<(String, String)> {
     let (mut found, mut heading, mut inside) = (Vec::new(), String::new(), None::<String>);
     for line in text(GUIDE).lines() {
-        if line.starts_with("```") {
+        if let Some(language) = line.strip_prefix("```") {
             inside = match inside {
                 Some(block) => {
                     let (language, script) = block.split_once('\n').unwrap_or((&block, ""));
                     found.push((language.to_owned(), heading.clone(), script.to_owned()));
                     None
                 }
-                None => Some(format!("{}\n", &line[3..])),
+                None => Some(format!("{language}\n")),
             };
         } else if let Some(block) = &mut inside {
             *block += &format!("{line}\n");

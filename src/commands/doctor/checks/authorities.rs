@@ -15,7 +15,8 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     if let Some(reason) = network.ssl_cert_file.as_deref().and_then(unusable_file) {
         let finding = Finding::new(Level::Error, GROUP, "ssl-cert-file", format!("SSL_CERT_FILE {reason}"))
             .why("it takes the place of the system's authorities, so no certificate can be checked");
-        found.push(finding.remedy("name the right file, or: unset SSL_CERT_FILE"));
+        // Building a client would try to read it too.
+        return vec![finding.remedy("name the right file, or: unset SSL_CERT_FILE")];
     }
     if let Some(folder) = network.ssl_cert_dir.as_ref().filter(|folder| !folder.is_dir()) {
         let what = format!("SSL_CERT_DIR names {}, which is no folder", folder.display());
@@ -49,8 +50,15 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
 /// Why a file of certificates cannot be one.
 fn unusable_file(path: &Path) -> Option<String> {
     let shown = path.display();
+    let unreadable = |error: std::io::Error| Some(format!("names {shown}, which cannot be read: {error}"));
+    match std::fs::metadata(path) {
+        Err(error) => return unreadable(error),
+        // A pipe would be waited for, and a device may never end.
+        Ok(found) if !found.is_file() => return Some(format!("names {shown}, which is no regular file")),
+        Ok(_) => {}
+    }
     match std::fs::read(path) {
-        Err(error) => Some(format!("names {shown}, which cannot be read: {error}")),
+        Err(error) => unreadable(error),
         Ok(bytes) if !bytes.windows(BEGIN.len()).any(|part| part == BEGIN) => {
             Some(format!("names {shown}, which holds no certificate in PEM form"))
         }

@@ -11,23 +11,29 @@ const TOLERATED: u64 = 60;
 
 /// See the module.
 pub fn check(view: &View<'_>) -> Vec<Finding> {
-    view.hosts.iter().filter_map(|host| one(host, offset(host)?)).collect()
+    let signs = |host: &HostState| {
+        let mut there = view.each().filter(|(_, profile)| profile.url.origin() == host.url.origin());
+        there.any(|(_, profile)| profile.device.is_some())
+    };
+    view.hosts.iter().filter_map(|host| one(host, offset(host)?, signs(host))).collect()
 }
 
 fn offset(host: &HostState) -> Option<i64> {
     host.look.as_ref().ok()?.as_ref()?.clock_offset
 }
 
-fn one(host: &HostState, ahead: i64) -> Option<Finding> {
+/// `signs`: a device key is used there. An API key knows no time.
+fn one(host: &HostState, ahead: i64, signs: bool) -> Option<Finding> {
     let off = ahead.unsigned_abs();
     if off <= FINE {
         return None;
     }
-    let level = if off <= TOLERATED { Level::Warning } else { Level::Error };
+    let level = if off > TOLERATED && signs { Level::Error } else { Level::Warning };
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
     let what = format!("this machine's clock is {} {direction} that of {}", span(off), host.url);
-    let finding = Finding::new(level, Group::Hosts, "clock", what)
-        .why("signatures carry the time: a host refuses those that seem too old or too new");
+    let finding = Finding::new(level, Group::Hosts, "clock", what).why(
+        "signatures carry the time, and certificates and keys end at one: a host refuses what seems too old or too new",
+    );
     Some(finding.remedy("sudo timedatectl set-ntp true"))
 }
 
@@ -53,13 +59,15 @@ mod tests {
             look: Ok(Some(Look { clock_offset: Some(ahead), gateway: None })),
             verdicts: Vec::new(),
         };
-        let of = |ahead| one(&host(ahead), offset(&host(ahead)).unwrap()).map(|finding| (finding.level, finding.what));
+        let found = |ahead, signs| one(&host(ahead), offset(&host(ahead)).unwrap(), signs);
+        let of = |ahead| found(ahead, true).map(|finding| (finding.level, finding.what));
         assert_eq!(of(10), None);
         assert_eq!(of(-10), None);
         let (level, what) = of(-11).unwrap();
         assert_eq!((level, what.contains("11 seconds behind")), (Level::Warning, true));
         let (level, what) = of(61).unwrap();
         assert_eq!((level, what.contains("61 seconds ahead of that of https://ollama.com")), (Level::Error, true));
+        assert_eq!(found(61, false).unwrap().level, Level::Warning, "an API key knows no time");
         assert!(of(7200).unwrap().1.contains("2 hours"));
         assert!(of(i64::MIN).unwrap().1.contains("days"));
     }

@@ -21,7 +21,7 @@ use super::view::View;
 type Check = fn(&View<'_>) -> Vec<Finding>;
 
 /// All of them, in the order in which their findings are shown within a group.
-pub const ALL: [Check; 13] = [
+pub const ALL: &[Check] = &[
     key_files::check,
     server_key::check,
     permissions::check,

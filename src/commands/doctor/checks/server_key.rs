@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::super::finding::{Finding, Group, Level};
 use super::super::view::View;
 use super::super::view::server::{Answer, Server};
-use crate::exit::Problem;
 use crate::identity::PublicKey;
 
 const GROUP: Group = Group::LocalServer;
@@ -17,7 +16,7 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     };
     let url = &server.url;
     match &server.answer {
-        Err(error) => vec![silent(server, &error.to_string(), view)],
+        Err(error) => vec![silent(server, &error.to_string())],
         Ok(Answer::WantsCredential) => {
             let what = format!("{url} wants a credential from its callers: it is a gateway or the like");
             vec![Finding::new(Level::Ok, GROUP, "server", what)]
@@ -50,19 +49,15 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     }
 }
 
-fn silent(server: &Server, message: &str, view: &View<'_>) -> Finding {
+fn silent(server: &Server, message: &str) -> Finding {
     if server.named {
         // What `run` uses.
         let finding = Finding::new(Level::Error, GROUP, "server-unreachable", message)
             .why("OLLAMA_HOST names it, so `ollama-auth run` goes there");
         return finding.remedy("start it with `ollama serve`, or unset OLLAMA_HOST");
     }
-    let level = match view.decisions.as_deref() {
-        // A refused connection is what a machine without Ollama looks like.
-        Ok(_) => Level::Note,
-        Err(Problem { .. }) => Level::Warning,
-    };
-    Finding::new(level, GROUP, "server-not-running", message)
+    // That is what a machine without Ollama looks like.
+    Finding::new(Level::Note, GROUP, "server-not-running", message)
         .why("local models need it; other hosts do not")
         .remedy("ollama serve")
 }

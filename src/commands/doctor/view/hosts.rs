@@ -74,11 +74,16 @@ pub async fn gather(app: &App, profiles: &Profiles, contexts: &[Context], secret
         add(&profile.url, kept(name, profile.device.as_ref().is_some_and(|device| device.connected), secrets));
     }
     for context in contexts {
-        let named = matches!(context.target.reason, HostReason::HostFlag | HostReason::OllamaHost);
+        // The server on this machine is looked at apart.
+        let named = match context.target.reason {
+            HostReason::HostFlag => true,
+            HostReason::OllamaHost => !context.url().is_loopback(),
+            _ => false,
+        };
         if context.source == CredentialSource::Environment {
             let key = app.env.api_key.clone().map_or(Credential::None, Credential::ApiKey);
             add(context.url(), vec![(Carried::Variable, key)]);
-        } else if named && !context.url().is_loopback() {
+        } else if named {
             add(context.url(), Vec::new());
         }
     }

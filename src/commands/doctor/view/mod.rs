@@ -39,12 +39,15 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// Looks at everything. With `offline` no host is asked.
-    pub async fn gather(app: &'a App, offline: bool) -> Self {
+    ///
+    /// # Errors
+    /// Only when the person who was asked for a passphrase breaks off.
+    pub async fn gather(app: &'a App, offline: bool) -> anyhow::Result<Self> {
         let profiles = app.profiles.peek();
         let known = profiles.as_ref().cloned().unwrap_or_default();
         let decisions = decide(app, &known);
         // Before any spinner: it may ask for the passphrase of the encrypted file.
-        let secrets = secrets::gather(app, &known).await;
+        let secrets = secrets::gather(app, &known).await?;
         let key_files = key_files::gather(app);
         let (server, hosts) = if offline {
             (None, Vec::new())
@@ -53,7 +56,7 @@ impl<'a> View<'a> {
             let contexts = decisions.as_deref().unwrap_or_default();
             tokio::join!(async { Some(server::gather(app).await) }, hosts::gather(app, &known, contexts, &secrets))
         };
-        Self { app, profiles, decisions, secrets, key_files, server, hosts }
+        Ok(Self { app, profiles, decisions, secrets, key_files, server, hosts })
     }
 
     /// The profiles by name; none where the file cannot be read.

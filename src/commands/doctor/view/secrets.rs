@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::address::BaseUrl;
 use crate::app::App;
 use crate::commands::store::secrets;
 use crate::profile::{Profiles, entry_id};
-use crate::vault::{EntryId, EntryKind, StoreKind, VaultError};
+use crate::vault::{EntryId, EntryKind, PassphraseError, StoreKind, VaultError};
 
 /// How long the keyring may take, prompt included: whoever asks what is wrong should not wait a minute for it.
 const KEYRING_LIMIT: Duration = Duration::from_secs(10);
@@ -76,28 +77,30 @@ impl Secrets {
 }
 
 /// Asks for everything on record.
-pub async fn gather(app: &App, profiles: &Profiles) -> Secrets {
+///
+/// # Errors
+/// Only when the person who was asked for a passphrase breaks off.
+pub async fn gather(app: &App, profiles: &Profiles) -> Result<Secrets, VaultError> {
     let mut asker = Asker { app, stores: BTreeMap::new() };
     let mut held = Vec::new();
     for (name, profile) in &profiles.profiles {
         for (kind, _, store) in secrets(profile) {
-            let found = asker.look(store, &entry_id(kind, name, profile)).await;
+            let found = asker.look(store, &entry_id(kind, name, profile)).await?;
             held.push(Held { profile: name.clone(), kind, store, found });
         }
     }
     // A new secret would go there unless another store is asked for.
     let wants_other = app.wanted_store().ok().flatten().is_some_and(|store| store != StoreKind::Keyring);
+    let nobody = EntryId::new(EntryKind::ApiKey, "doctor", BaseUrl::local().origin());
     if !asker.stores.contains_key(&StoreKind::Keyring) && !wants_other {
-        let nobody = EntryId::new(EntryKind::ApiKey, "doctor", crate::address::BaseUrl::local().origin());
-        asker.look(StoreKind::Keyring, &nobody).await;
+        asker.look(StoreKind::Keyring, &nobody).await?;
     }
     // It can be looked into without being asked for anything.
     if !asker.stores.contains_key(&StoreKind::Plaintext) && exists(app, StoreKind::Plaintext) {
-        let nobody = EntryId::new(EntryKind::ApiKey, "doctor", crate::address::BaseUrl::local().origin());
-        asker.look(StoreKind::Plaintext, &nobody).await;
+        asker.look(StoreKind::Plaintext, &nobody).await?;
     }
-    let copies = copies(&mut asker, profiles).await;
-    Secrets { held, stores: asker.stores, copies }
+    let copies = copies(&mut asker, profiles).await?;
+    Ok(Secrets { held, stores: asker.stores, copies })
 }
 
 fn exists(app: &App, store: StoreKind) -> bool {
@@ -105,19 +108,22 @@ fn exists(app: &App, store: StoreKind) -> bool {
 }
 
 /// Copies in stores that are open anyway: nobody is asked for a passphrase for their sake.
-async fn copies(asker: &mut Asker<'_>, profiles: &Profiles) -> Vec<(String, &'static str, StoreKind)> {
+async fn copies(
+    asker: &mut Asker<'_>,
+    profiles: &Profiles,
+) -> Result<Vec<(String, &'static str, StoreKind)>, VaultError> {
     let mut copies = Vec::new();
     for (name, profile) in &profiles.profiles {
         for (kind, what, store) in secrets(profile) {
             for other in StoreKind::ALL.into_iter().filter(|other| *other != store) {
                 let open = matches!(asker.stores.get(&other), Some(None));
-                if open && matches!(asker.look(other, &entry_id(kind, name, profile)).await, Found::Here(_)) {
+                if open && matches!(asker.look(other, &entry_id(kind, name, profile)).await?, Found::Here(_)) {
                     copies.push((name.clone(), what, other));
                 }
             }
         }
     }
-    copies
+    Ok(copies)
 }
 
 struct Asker<'a> {
@@ -126,9 +132,9 @@ struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    async fn look(&mut self, store: StoreKind, id: &EntryId) -> Found {
+    async fn look(&mut self, store: StoreKind, id: &EntryId) -> Result<Found, VaultError> {
         if let Some(Some(_)) = self.stores.get(&store) {
-            return Found::Unknown;
+            return Ok(Found::Unknown);
         }
         let asked = self.app.vault.look(store, id);
         let answer = if store == StoreKind::Keyring {
@@ -137,21 +143,21 @@ impl Asker<'_> {
         } else {
             asked.await
         };
-        match answer {
+        let error = match answer {
             Ok(found) => {
                 self.stores.insert(store, None);
-                found.map_or(Found::Gone, Found::Here)
+                return Ok(found.map_or(Found::Gone, Found::Here));
             }
-            Err(error) => {
-                let trouble = Trouble { message: error.to_string(), hint: error.hint() };
-                // Other entries of the keyring may be fine.
-                if matches!(error, VaultError::Keyring(_)) {
-                    self.stores.entry(store).or_insert(None);
-                    return Found::Trouble(trouble);
-                }
-                self.stores.insert(store, Some(trouble));
-                Found::Unknown
-            }
+            Err(error @ VaultError::Passphrase(PassphraseError::Interrupted)) => return Err(error),
+            Err(error) => error,
+        };
+        let trouble = Trouble { message: error.to_string(), hint: error.hint() };
+        // Other entries of the keyring may be fine.
+        if matches!(error, VaultError::Keyring(_)) {
+            self.stores.entry(store).or_insert(None);
+            return Ok(Found::Trouble(trouble));
         }
+        self.stores.insert(store, Some(trouble));
+        Ok(Found::Unknown)
     }
 }
