@@ -24,7 +24,7 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
         Ok(Answer::NoAccounts) => {
             let what = format!("{url} answers, but knows nothing of accounts");
             let finding = Finding::new(Level::Note, GROUP, "server", what)
-                .why("an Ollama before 0.12 has no cloud models")
+                .why("an old Ollama has no accounts and no cloud models")
                 .remedy("update it if cloud models are wanted");
             vec![finding, which_key(view, server, None)]
         }
