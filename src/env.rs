@@ -35,9 +35,40 @@ pub struct Env {
     pub utf8: bool,
     /// There is a desktop or another way to show a page: a browser can be opened.
     pub can_show_pages: bool,
+    /// What shapes connections. The libraries below read these variables themselves; here they are only looked at by `doctor`.
+    pub network: NetworkVariables,
     /// Everything that begins with `OLLAMA_AUTH_GATEWAY_`: the gateway's settings, by their whole names.
     #[cfg(feature = "gateway")]
     pub gateway: GatewayVariables,
+}
+
+/// Variables that shape connections, as they are set.
+#[derive(Debug, Default)]
+pub struct NetworkVariables {
+    /// The proxy variables that are set and not empty, by name. A value may hold a password.
+    pub proxies: Vec<(&'static str, SecretString)>,
+    /// `NO_PROXY`, else `no_proxy`.
+    pub no_proxy: Option<String>,
+    /// `SSL_CERT_FILE`.
+    pub ssl_cert_file: Option<PathBuf>,
+    /// `SSL_CERT_DIR`.
+    pub ssl_cert_dir: Option<PathBuf>,
+}
+
+/// The variables that name a proxy.
+const PROXY_VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+
+impl NetworkVariables {
+    fn read(get: &impl Fn(&str) -> Option<OsString>) -> Self {
+        let text = |name| get(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|v| !v.is_empty());
+        let path = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            proxies: PROXY_VARIABLES.into_iter().filter_map(|name| Some((name, text(name)?.into()))).collect(),
+            no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),
+            ssl_cert_file: path("SSL_CERT_FILE"),
+            ssl_cert_dir: path("SSL_CERT_DIR"),
+        }
+    }
 }
 
 /// Variables of the gateway. Their values are not shown: a database's address may hold a password.
@@ -113,6 +144,7 @@ impl Env {
             utf8: cfg!(any(windows, target_os = "macos")) || names_utf8(&get),
             dumb_terminal: get("TERM").is_some_and(|term| term == "dumb"),
             can_show_pages: cfg!(any(windows, target_os = "macos")) || desktop,
+            network: NetworkVariables::read(&get),
             #[cfg(feature = "gateway")]
             gateway: GatewayVariables::default(),
         })
@@ -185,7 +217,12 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let shown = format!("{:?}", read(&[("OLLAMA_API_KEY", "hunter2"), ("OLLAMA_AUTH_PASSPHRASE", "hunter3")]));
+        let secrets = [
+            ("OLLAMA_API_KEY", "hunter2"),
+            ("OLLAMA_AUTH_PASSPHRASE", "hunter3"),
+            ("HTTPS_PROXY", "http://me:hunter4@proxy"),
+        ];
+        let shown = format!("{:?}", read(&secrets));
         assert!(!shown.contains("hunter"), "{shown}");
     }
 }

@@ -198,6 +198,11 @@ fn of_gateway(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option
     Some((if matches!(error, PasswordError::Hash(_)) { Exit::Failed } else { Exit::Usage }, None))
 }
 
+/// What to do about an error of a host that is reported among other things.
+pub fn api_hint(error: &ApiError) -> Option<String> {
+    of_api(error).1
+}
+
 fn of_api(error: &ApiError) -> (Exit, Option<String>) {
     match error {
         ApiError::Unreachable { host, kind, .. } => (Exit::Unreachable, Some(reach_hint(host, *kind))),

@@ -13,6 +13,7 @@ mod events;
 #[cfg(feature = "gateway")]
 mod forward;
 mod keys;
+mod look;
 mod models;
 mod ndjson;
 mod raw;
@@ -28,6 +29,7 @@ pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]
 pub use forward::{Forwarded, Forwarder};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
+pub use look::Look;
 #[cfg(feature = "gateway")]
 pub use models::ListedModel;
 pub use models::{EmbedRequest, GenerateRequest, ShowResponse, Think};

@@ -1,6 +1,7 @@
 //! What can be typed: clap types only, no logic and no I/O.
 
 mod device;
+mod doctor;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod keys;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use device::{DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate};
+pub use doctor::DoctorArgs;
 #[cfg(feature = "gateway")]
 pub use gateway::{
     ApproveArgs, AuditArgs, DatabaseArgs, GatewayCommand, InitArgs, QuickstartArgs, RoleArg, ServeArgs, UserCommand,
@@ -160,6 +162,8 @@ pub enum Command {
     /// Serve a port on this machine that adds the credential, for programs that cannot
     #[cfg(feature = "gateway")]
     Proxy(ProxyArgs),
+    /// Say what is wrong with this installation and how to mend it
+    Doctor(DoctorArgs),
     /// Put authentication in front of an Ollama server
     #[cfg(feature = "gateway")]
     #[command(subcommand)]

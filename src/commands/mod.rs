@@ -7,6 +7,7 @@ mod consent;
 mod context;
 mod device;
 mod disconnect;
+mod doctor;
 mod exec;
 #[cfg(feature = "gateway")]
 mod gateway;
@@ -53,6 +54,7 @@ pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
         Command::Exec(args) => exec::run(app, args).await,
         Command::Api(args) => api::run(app, args).await,
         Command::Usage(args) => usage::run(app, args).await,
+        Command::Doctor(args) => doctor::run(app, args).await,
         Command::Store(command) => store::run(app, command).await,
         Command::Completions { shell } => completions::run(app, shell),
         Command::Man { folder } => man::run(app, folder),

@@ -50,6 +50,17 @@ impl Document {
         }
     }
 
+    /// Reads the document and changes nothing, whatever it holds: for looking at what may be broken.
+    ///
+    /// # Errors
+    /// As for [`Document::load`], but what is broken stays where it is.
+    pub fn peek<T: DeserializeOwned + Default>(&self) -> Result<T, DiskError> {
+        self.read().map_err(|error| match error {
+            Unreadable::Disk(error) => error,
+            Unreadable::Broken(reason) => DiskError::Broken { path: self.path.clone(), aside: None, reason },
+        })
+    }
+
     /// Replaces the document whatever it held. Prefer [`Document::update`] for a change.
     ///
     /// # Errors
@@ -191,6 +202,17 @@ mod tests {
             assert!(error.to_string().contains("names.json.broken-1"), "{error}");
             assert!(document.load::<Names>().unwrap().is_empty());
         }
+    }
+
+    #[test]
+    fn a_peek_leaves_a_broken_document_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let document = document(&folder);
+        assert!(document.peek::<Names>().unwrap().is_empty());
+        put(&document, "{");
+        assert!(matches!(document.peek::<Names>(), Err(DiskError::Broken { aside: None, .. })));
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["names.json"]);
     }
 
     #[test]

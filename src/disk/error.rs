@@ -138,7 +138,8 @@ pub(crate) fn chmod(path: &Path) -> String {
     format!("run: chmod 600 {}", shell_quoted(path))
 }
 
-fn shell_quoted(path: &Path) -> String {
+/// A path as it can be pasted into a shell.
+pub(crate) fn shell_quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%,=:".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }

@@ -12,6 +12,6 @@ mod read;
 pub use atomic::{ensure_private_dir, probe_writable, set_aside, write_atomic, write_new};
 pub use document::Document;
 pub use error::DiskError;
-pub(crate) use error::{chmod, where_now};
+pub(crate) use error::{chmod, shell_quoted, where_now};
 pub use lock::Lock;
 pub use read::{Exposure, check_input, read_input, read_private, read_public};

@@ -166,6 +166,19 @@ impl ProfilesFile {
         self.0.load()
     }
 
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Reads it and changes nothing, whatever it holds.
+    ///
+    /// # Errors
+    /// As for [`ProfilesFile::load`], but a damaged file stays where it is.
+    pub fn peek(&self) -> Result<Profiles, DiskError> {
+        self.0.peek()
+    }
+
     /// Changes it under its lock.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The only writer to the terminal. Data goes to stdout, talk to stderr; whatever came from a server or a file is made
 //! harmless here before a terminal sees it.
 
+mod checklist;
 mod log;
 mod output;
 mod panic;
@@ -14,6 +15,7 @@ mod style;
 mod table;
 pub mod wrap;
 
+pub use checklist::{Check, Checklist};
 pub use log::{log_service, log_to_stderr};
 pub use output::{Output, OutputOptions};
 pub use panic::report_panics_briefly;

@@ -1,6 +1,7 @@
 //! How a command speaks: results as lines or JSON on stdout, everything else on stderr. One value is made in `main` and
 //! handed to every command; clones share the same streams.
 
+use super::checklist::{Checklist, Look};
 use super::output::{Output, OutputOptions};
 use super::progress::{LayerBars, Progress, Spinner};
 use super::prompt::{self, PromptError, PromptResult};
@@ -71,6 +72,9 @@ impl TerminalState {
         }
     }
 }
+
+/// Columns beyond which a sentence is hard to follow.
+const WIDEST_TEXT: usize = 100;
 
 #[derive(Debug)]
 struct Shared {
@@ -247,6 +251,18 @@ impl Printer {
         let width = facts.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
         let lines: String = facts.iter().map(|(label, value)| format!("{label:<width$}  {}\n", clean(value))).collect();
         self.to_stdout(lines)
+    }
+
+    /// A list of checks on stdout.
+    ///
+    /// # Errors
+    /// As [`Printer::data`].
+    pub fn checklist(&self, list: &Checklist) -> io::Result<()> {
+        let terminal = self.0.terminal;
+        let shown = terminal.stdout && !terminal.dumb;
+        let width = terminal.stdout.then(|| self.0.stdout.columns().min(WIDEST_TEXT));
+        let look = Look { symbols: shown && terminal.utf8, color: self.colors_stdout(), width };
+        self.to_stdout(list.render(look))
     }
 
     /// A generated file on stdout, as it is.

@@ -14,7 +14,7 @@ use super::seal::{Kdf, Key, SealError, Sealed, VERSION};
 use super::{EntryId, Store, VaultError};
 use crate::disk;
 
-const FILE: &str = "secrets.enc.json";
+pub(super) const FILE: &str = "secrets.enc.json";
 
 /// The encrypted file of a data folder.
 pub(super) struct EncryptedFile {
@@ -142,6 +142,11 @@ impl Store for EncryptedFile {
 
     fn get(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         let entries = self.load_for_reading()?.unwrap_or_default();
+        Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
+    }
+
+    fn look(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
+        let entries = self.load().map_err(|error| error.leave(&self.path))?.unwrap_or_default();
         Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }
 

@@ -23,6 +23,14 @@ impl<E: Into<VaultError>> From<E> for Unreadable {
 }
 
 impl Unreadable {
+    /// Leaves a broken file where it is and makes the error that says so.
+    pub(super) fn leave(self, path: &Path) -> VaultError {
+        match self {
+            Self::Other(error) => error,
+            Self::Broken(reason) => VaultError::Corrupt { path: path.to_owned(), aside: None, reason },
+        }
+    }
+
     /// Moves a broken file aside and makes the error that says so.
     pub(super) fn set_aside(self, path: &Path) -> VaultError {
         match self {

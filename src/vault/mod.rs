@@ -33,6 +33,10 @@ pub use passphrase::{
 trait Store: Send + Sync {
     fn probe(&self) -> Result<(), VaultError>;
     fn get(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError>;
+    /// As `get`, but whatever is found broken stays as it is.
+    fn look(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
+        self.get(id)
+    }
     fn put(&self, id: &EntryId, secret: &SecretString) -> Result<(), VaultError>;
     fn delete(&self, id: &EntryId) -> Result<bool, VaultError>;
 }
@@ -49,6 +53,7 @@ pub struct VaultOptions {
 
 /// The three stores. Nothing is opened before the first call that needs it.
 pub struct Vault {
+    data_dir: PathBuf,
     keyring: keyring::Keyring,
     encrypted: Arc<dyn Store>,
     plaintext: Arc<dyn Store>,
@@ -62,6 +67,7 @@ impl Vault {
             keyring: keyring::Keyring::new(Arc::new(keyring::SystemKeyring), Some(keyring_deadline)),
             encrypted: Arc::new(encrypted::EncryptedFile::new(&data_dir, passphrase)),
             plaintext: Arc::new(plaintext::PlaintextFile::new(&data_dir)),
+            data_dir,
         }
     }
 
@@ -71,6 +77,7 @@ impl Vault {
     pub(crate) fn in_memory() -> Self {
         let keyring = Arc::new(memory::MemoryStore::default());
         Self {
+            data_dir: PathBuf::new(),
             keyring: keyring::Keyring::new(keyring, None),
             encrypted: Arc::new(memory::MemoryStore::default()),
             plaintext: Arc::new(memory::MemoryStore::default()),
@@ -93,6 +100,24 @@ impl Vault {
     pub async fn get(&self, kind: StoreKind, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         let id = id.clone();
         self.on_store(kind, move |store| store.get(&id)).await
+    }
+
+    /// As [`Vault::get`], and changes nothing: a damaged file is not moved aside.
+    ///
+    /// # Errors
+    /// See [`VaultError`].
+    pub async fn look(&self, kind: StoreKind, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
+        let id = id.clone();
+        self.on_store(kind, move |store| store.look(&id)).await
+    }
+
+    /// The file of a store that has one.
+    pub fn file(&self, kind: StoreKind) -> Option<PathBuf> {
+        match kind {
+            StoreKind::Keyring => None,
+            StoreKind::File => Some(self.data_dir.join(encrypted::FILE)),
+            StoreKind::Plaintext => Some(self.data_dir.join(plaintext::FILE)),
+        }
     }
 
     /// Stores a secret, replacing one of the same name.

@@ -11,7 +11,7 @@ use super::file::{Unreadable, check_version, lock_beside, no_json};
 use super::{EntryId, Store, VaultError};
 use crate::disk;
 
-const FILE: &str = "secrets.json";
+pub(super) const FILE: &str = "secrets.json";
 const VERSION: u64 = 1;
 
 /// The plaintext file of a data folder.
@@ -73,6 +73,11 @@ impl Store for PlaintextFile {
 
     fn get(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         let entries = self.load_for_reading()?;
+        Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
+    }
+
+    fn look(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
+        let entries = self.load().map_err(|error| error.leave(&self.path))?;
         Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }
 

@@ -7,8 +7,10 @@ mod harness;
 
 mod api_command;
 mod bad_home;
+mod contrib;
 mod credentials_file;
 mod device;
+mod doctor;
 mod exec;
 #[cfg(feature = "gateway")]
 mod gateway_access;

@@ -1,0 +1,159 @@
+//! The guide's commands, run in their order as a reader would paste them, against a real gateway.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::{assert_shell, file, text};
+use crate::given::says;
+use crate::harness::cmd::{Cmd, PROGRAM, Sandbox};
+use crate::harness::gateway::Gateway;
+use crate::harness::ollama::Ollama;
+use crate::harness::tool;
+
+const GUIDE: &str = "docs/ci-and-rotation.md";
+const HOST: &str = "https://gpu.example.com";
+
+/// The heading above each block of that language, and the block.
+fn blocks(language: &str) -> Vec<(String, String)> {
+    let (mut found, mut heading, mut inside) = (Vec::new(), String::new(), None::<String>);
+    for line in text(GUIDE).lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            inside = match inside {
+                Some(block) => {
+                    let (language, script) = block.split_once('\n').unwrap_or((&block, ""));
+                    found.push((language.to_owned(), heading.clone(), script.to_owned()));
+                    None
+                }
+                None => Some(format!("{language}\n")),
+            };
+        } else if let Some(block) = &mut inside {
+            *block += &format!("{line}\n");
+        } else if let Some(title) = line.strip_prefix("## ") {
+            title.clone_into(&mut heading);
+        }
+    }
+    found.into_iter().filter(|(kind, ..)| kind == language).map(|(_, title, script)| (title, script)).collect()
+}
+
+/// A shell with the program and a stand-in for `gh` on its PATH.
+struct Reader {
+    sandbox: Sandbox,
+    gateway: String,
+    /// What earlier blocks have exported.
+    exports: String,
+}
+
+impl Reader {
+    fn new(gateway: &Gateway) -> Self {
+        let sandbox = Sandbox::new();
+        std::os::unix::fs::symlink(PROGRAM, sandbox.path("bin/ollama-auth")).unwrap();
+        let gh = sandbox.write("bin/gh", "#!/bin/sh\ncat >\"$HOME/gh-$3-$5\"\n");
+        fs::set_permissions(gh, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { sandbox, gateway: gateway.url(), exports: String::new() }
+    }
+
+    fn shell(&mut self, block: &str) -> Cmd {
+        let name = self.gateway.trim_start_matches("http://").to_owned();
+        let block = block.replace(HOST, &self.gateway).replace("gpu.example.com", &name);
+        let script = format!("set -euo pipefail\n{}{block}", self.exports);
+        for line in block.lines().filter(|line| line.starts_with("export ")) {
+            self.exports += &format!("{line}\n");
+        }
+        let path = format!("{}:{}", self.sandbox.path("bin").display(), std::env::var("PATH").unwrap());
+        self.sandbox.program(tool("bash"), ["-c", &script]).env("PATH", path)
+    }
+}
+
+#[test]
+fn every_command_of_the_guide_is_run_in_its_order() {
+    let ollama = Ollama::start();
+    let gateway = Gateway::start(&ollama.url());
+    gateway.add_user("ada", "member");
+    let mut reader = Reader::new(&gateway);
+    // Somebody who has a keyring would not say this; nothing else of the guide depends on it.
+    reader.sandbox.set_env("OLLAMA_AUTH_STORE", "plaintext").set_env("DISPLAY", ":0");
+    let mut job = Reader::new(&gateway);
+    let secret = |reader: &Reader| fs::read_to_string(reader.sandbox.path("home/gh-OLLAMA_API_KEY-ci")).unwrap();
+    let rotates = reader.sandbox.command(["keys", "rotate", "--help"]).run().code() == 0;
+    let (mut ran, mut left_out) = (0, 0);
+    for (heading, block) in blocks("sh") {
+        ran += 1;
+        match heading.as_str() {
+            "Making keys" if block.starts_with("ollama-auth signin --host") => sign_in(&mut reader, &gateway, &block),
+            "Making keys" => {
+                reader.shell(&block).run().expect_code(0);
+            }
+            "In CI" => {
+                job.sandbox.set_env("OLLAMA_API_KEY", secret(&reader).trim());
+                job.shell(&block).run().expect_code(0);
+                assert!(!fs::read(job.sandbox.path("home/answer.txt")).unwrap().is_empty());
+            }
+            "Where nobody is logged in" => {
+                reader.sandbox.remove_env("OLLAMA_AUTH_STORE");
+                let output = reader.shell(&block).run().expect_code(0);
+                says(&output, &["from the plaintext store to the file store"]);
+                assert!(
+                    output.stdout().contains("the encrypted file opens; 2 secrets rest in it"),
+                    "{}",
+                    output.snapshot()
+                );
+            }
+            "Rotation" if !rotates => left_out += 1,
+            "Rotation" => {
+                reader.shell(&block).run().expect_code(0);
+            }
+            "When a key leaks" => {
+                let leaked = gateway_key(&mut reader);
+                reader.shell(&block).env("LEAKED", &leaked).run().expect_code(0);
+                let asked = job.shell(&format!("ollama-auth run --host {HOST} tiny hi"));
+                says(&asked.run().expect_code(4), &["revoked"]);
+                let asked = job.shell(&format!("ollama-auth run --host {HOST} tiny hi"));
+                says(&asked.env("OLLAMA_API_KEY", &leaked).run().expect_code(4), &["revoked"]);
+            }
+            other => panic!("no test runs what stands below {other:?}: {block}"),
+        }
+    }
+    assert_eq!(ran, 7, "blocks of commands");
+    assert!(left_out == usize::from(!rotates));
+    let key = secret(&reader);
+    reader.sandbox.assert_no_secret(key.trim(), &[], &["home/gh-OLLAMA_API_KEY-ci"]);
+}
+
+/// A person signs in with the link; another approves it.
+fn sign_in(reader: &mut Reader, gateway: &Gateway, block: &str) {
+    let child = reader.shell(block).spawn();
+    let shown = child.wait_stderr(|text| text.contains("/connect?") && text.contains("Fingerprint"));
+    let link = shown.split_whitespace().find(|word| word.contains("/connect?")).unwrap();
+    gateway.admin(&["approve", link, "--user", "ada"]).expect_code(0);
+    child.finish().expect_code(0);
+}
+
+/// One more key, of which nothing is known but the key itself.
+fn gateway_key(reader: &mut Reader) -> String {
+    let make = "ollama-auth keys create stray --profile gpu.example.com";
+    reader.shell(make).run().expect_code(0).stdout().trim().to_owned()
+}
+
+#[test]
+fn what_takes_root_is_sound_and_installs_what_there_is() {
+    let sandbox = Sandbox::new();
+    let blocks = blocks("text");
+    assert_eq!(blocks.len(), 1);
+    for (_, block) in blocks {
+        assert_shell(&sandbox, "bash", &block);
+        for word in block.split_whitespace().filter(|word| word.starts_with("contrib/")) {
+            assert!(file(word).is_file(), "{word}");
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let guide = text(GUIDE);
+    let links = guide.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let here: Vec<&str> = links.filter(|link| !link.contains("://")).collect();
+    assert!(here.len() > 5);
+    for link in here {
+        assert!(file("docs").join(link).is_file(), "{link}");
+    }
+}
