@@ -184,6 +184,11 @@ impl Directory {
         self.read().replacements_of(id).cloned().collect()
     }
 
+    /// The id of the key that a line of replacements began with: its own if it replaces none.
+    pub fn first_of(&self, key: &KeyRecord) -> KeyId {
+        self.read().first_of(key)
+    }
+
     /// An account's password hash.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::account::Often;
 use super::pages::Pages;
 use super::replays::Replays;
 use super::reports::Reports;
@@ -19,6 +20,8 @@ pub struct Gateway {
     pub replays: Replays,
     /// What was reported lately.
     pub reports: Reports,
+    /// What keys changed of themselves lately.
+    pub often: Often,
     /// The time.
     pub clock: Clock,
     /// Browser sessions and what belongs to them.
@@ -48,6 +51,7 @@ impl Gateway {
             knocks: Knocks::default(),
             replays: Replays::default(),
             reports: Reports::default(),
+            often: Often::default(),
             clock,
             pages,
             config: RwLock::new(Arc::new(config)),

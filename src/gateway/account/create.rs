@@ -54,7 +54,8 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Opt
 /// Makes the key and shows it, this once.
 ///
 /// # Errors
-/// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken and for a second replacement.
+/// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken and for a second replacement, 429 for a
+/// key that replaces itself too often.
 pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) -> Result<Response<Body>, Refusal> {
     let wanted = read(request.body, request.headers).await?;
     // Where it stands in the query as well, it was signed there.
@@ -88,6 +89,7 @@ pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) ->
         Some(old) => format!("{} replaces {old}", record.name),
         None => format!("{} ({})", record.name, record.rights.scopes),
     };
+    super::count(gateway, caller)?;
     let told = (action, record.id.to_string(), detail);
     commit(gateway, Change::AddKey(Box::new(record.clone())), caller, request.address, told).await?;
     Ok(json_response(StatusCode::CREATED, &Made { shown: item::Key::of(&record), key: key.expose() }))

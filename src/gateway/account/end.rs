@@ -17,7 +17,8 @@ use crate::keyspec::{KeyId, Lifetime};
 /// Brings it forward, and shows the key as it is then. One that is revoked, has expired or ends sooner anyway is shown as it is.
 ///
 /// # Errors
-/// 400 for what makes no sense, 403 for a key that may not manage others, 404 for one that is not on record or not the caller's.
+/// 400 for what makes no sense, 403 for a key that may not manage others or has given its place to this one, 404 for one that is not on
+/// record or not the caller's, 429 for a key that asks too often.
 pub async fn end(
     gateway: &Gateway,
     caller: &Caller,
@@ -42,11 +43,20 @@ pub async fn end(
     let find = || gateway.directory.key_by_id(&id).filter(|key| key.user == user);
     let unknown = || Refusal::new(404, format!("there is no key {id}"));
     let key = find().ok_or_else(unknown)?;
+    // To end it in a second would be to revoke it; see `remove`.
+    if own_key(caller).is_some_and(|own| !own.replaceable && key.replaces.as_ref() == Some(&own.id)) {
+        let message = "this key may not be replaced (any more), so it may not end its replacement";
+        return Err(Refusal::new(403, message));
+    }
     let now = gateway.clock.now();
     if let Some(at) = life.end(now)
         && key.is_live(now)
         && (key.replaceable || key.rights.expires_at.is_none_or(|end| at < end))
     {
+        // The first time is never too often: a key must be able to come to its end.
+        if !key.replaceable {
+            super::count(gateway, caller)?;
+        }
         // The earlier of the two ends, should another request be faster.
         let detail = format!("{} ends by {}", key.name, item::text(at));
         let told = ("key.ending", id.to_string(), detail);

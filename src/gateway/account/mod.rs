@@ -4,6 +4,7 @@ mod create;
 mod end;
 mod item;
 mod list;
+mod often;
 mod remove;
 mod replace;
 
@@ -13,6 +14,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
+
+pub use often::Often;
 
 use super::authn::{By, Caller, no_longer};
 use super::directory::{Directory, DirectoryError};
@@ -96,7 +99,7 @@ async fn commit(
         Event { at: gateway.clock.now(), actor: caller.actor(), action, subject, detail, address: address.to_string() };
     let as_before = match &change {
         Change::AddKey(_) => true,
-        Change::RevokeKey(id, _) => own_key(caller).is_some_and(|own| own.id != *id),
+        Change::RevokeKey(id, _) | Change::ExpireKey(id, _) => own_key(caller).is_some_and(|own| own.id != *id),
         _ => false,
     };
     let (by, clock) = (caller.clone(), gateway.clock.clone());
@@ -126,6 +129,17 @@ async fn commit(
             Err(Refusal::new(403, "this key was brought to its end while it asked"))
         }
         false => Err(no_longer()),
+    }
+}
+
+/// Counts a change that a key without the scope `keys` asks for.
+///
+/// # Errors
+/// 429 when it asks too often.
+fn count(gateway: &Gateway, caller: &Caller) -> Result<(), Refusal> {
+    match own_key(caller) {
+        Some(own) if !manages(caller) => gateway.often.count(gateway.directory.first_of(own)),
+        _ => Ok(()),
     }
 }
 

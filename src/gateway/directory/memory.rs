@@ -69,6 +69,18 @@ impl Memory {
         self.replacements.get(id).into_iter().flatten().filter_map(|id| self.keys.get(id))
     }
 
+    pub(super) fn first_of(&self, key: &KeyRecord) -> KeyId {
+        let mut first = &key.id;
+        let mut before = key.replaces.as_ref();
+        // A damaged database could lead round in circles.
+        for _ in 0..self.keys.len() {
+            let Some(id) = before else { break };
+            first = id;
+            before = self.keys.get(id).and_then(|key| key.replaces.as_ref());
+        }
+        first.clone()
+    }
+
     /// Whether a change makes sense. The store has constraints of its own; here they have words.
     pub(super) fn check(&self, change: &Change) -> Result<(), DirectoryError> {
         let taken = |what: String| Err(DirectoryError::Store(StoreError::Taken(what)));
