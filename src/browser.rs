@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::env::SECRET_VARIABLES;
+use crate::env::keep_secrets_from;
 
 /// Starts the first program that can show `url`, without waiting for it: a browser that hangs must not hang us. It gets
 /// neither our streams nor the secrets in our environment.
@@ -12,9 +12,7 @@ use crate::env::SECRET_VARIABLES;
 pub fn open(url: &str) -> std::io::Result<()> {
     let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "no program that opens web pages was found");
     for mut command in open::commands(url) {
-        for name in SECRET_VARIABLES {
-            command.env_remove(name);
-        }
+        keep_secrets_from(&mut command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         #[cfg(unix)]
         {

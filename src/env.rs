@@ -5,6 +5,7 @@ use std::ffi::OsString;
 #[cfg(feature = "gateway")]
 use std::fmt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use secrecy::SecretString;
 
@@ -89,13 +90,29 @@ impl fmt::Debug for GatewayVariables {
 pub struct NotUtf8(pub &'static str);
 
 /// The variables that hold secrets or say where one lies. No program that we start inherits them unless it is meant to have them.
-pub const SECRET_VARIABLES: [&str; 5] = [
+const SECRET_VARIABLES: [&str; 5] = [
     "OLLAMA_API_KEY",
     "OLLAMA_AUTH_CREDENTIALS",
     "OLLAMA_AUTH_PASSPHRASE",
     "OLLAMA_AUTH_PASSPHRASE_FILE",
     "CREDENTIALS_DIRECTORY",
 ];
+
+/// How the gateway's settings begin.
+const GATEWAY_VARIABLES: &str = "OLLAMA_AUTH_GATEWAY_";
+
+/// Takes out of what a program inherits that we start: the secrets, where they lie, and the gateway's settings, of which the database's
+/// address may hold a password.
+pub fn keep_secrets_from(command: &mut Command) {
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(GATEWAY_VARIABLES.as_bytes()) {
+            command.env_remove(name);
+        }
+    }
+}
 
 impl Env {
     /// Reads the process's environment.
@@ -155,7 +172,7 @@ impl Env {
 #[cfg(feature = "gateway")]
 fn gateway_settings(all: impl Iterator<Item = (OsString, OsString)>) -> GatewayVariables {
     let named = all.map(|(name, value)| (name.to_string_lossy().into_owned(), value));
-    let mut found: Vec<_> = named.filter(|(name, _)| name.starts_with("OLLAMA_AUTH_GATEWAY_")).collect();
+    let mut found: Vec<_> = named.filter(|(name, _)| name.starts_with(GATEWAY_VARIABLES)).collect();
     found.sort();
     GatewayVariables(found)
 }

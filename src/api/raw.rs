@@ -32,6 +32,10 @@ const CONNECTION: [&str; 9] = [
     "upgrade",
 ];
 
+/// Headers by which some servers take a request for another one, besides those that override the method.
+const OTHER_REQUEST: [&str; 5] =
+    ["x-http-method", "x-original-url", "x-original-uri", "x-rewrite-url", "x-override-url"];
+
 /// Why a header is not sent. No message repeats its value.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderProblem {
@@ -47,7 +51,7 @@ pub enum HeaderProblem {
     #[error("the header {0} belongs to the connection and cannot be set")]
     Connection(String),
     /// It would make another request of it than the one that is checked.
-    #[error("the header {0} is not sent: it would change the method; give the method with -X")]
+    #[error("the header {0} is not sent: it would change the method or the path; give the method with -X")]
     Override(String),
 }
 
@@ -71,7 +75,8 @@ impl RawHeaders {
         if CONNECTION.contains(&text) {
             return Err(HeaderProblem::Connection(text.to_owned()));
         }
-        if text.contains("method-override") || text == "x-http-method" {
+        let hyphened = text.replace('_', "-");
+        if hyphened.contains("method-override") || OTHER_REQUEST.contains(&&*hyphened) {
             return Err(HeaderProblem::Override(text.to_owned()));
         }
         // What it holds is the caller's business, and none of a trace's.
@@ -298,6 +303,8 @@ mod tests {
             "X-Api-Key: hunter2",
             "Content-Length: hunter2",
             "X-HTTP-Method-Override: hunter2",
+            "X_HTTP_Method_Override: hunter2",
+            "X-Original-URL: hunter2",
             "hunter2",
             "a b: hunter2",
             "x: hunter2\r\nAuthorization: hunter2",

@@ -14,7 +14,7 @@ use super::token::required;
 use crate::api::{Credential, Session};
 use crate::app::App;
 use crate::cli::ExecArgs;
-use crate::env::SECRET_VARIABLES;
+use crate::env::keep_secrets_from;
 use crate::exit::{Exit, Problem};
 use crate::profile::Audience;
 
@@ -29,7 +29,10 @@ pub async fn run(app: &App, args: ExecArgs) -> anyhow::Result<Exit> {
             "the credential for {host} is a device key, which no other program can use: {} needs an API key",
             shown(&args.command[0])
         );
-        let hint = format!("make one and keep it: ollama-auth keys create NAME --save --host {host}");
+        let mut hint = format!("make one and keep it: ollama-auth keys create NAME --save --host {host}");
+        if cfg!(feature = "gateway") {
+            hint += &format!("\nor let a proxy sign what it sends: ollama-auth proxy --host {host}");
+        }
         return Err(Problem::new(Exit::SignIn, message).hint(hint).into());
     };
     let error = replace(command(&args.command, &key, &host.to_string()));
@@ -40,9 +43,7 @@ pub async fn run(app: &App, args: ExecArgs) -> anyhow::Result<Exit> {
 fn command(words: &[OsString], key: &SecretString, host: &str) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
-    for name in SECRET_VARIABLES {
-        command.env_remove(name);
-    }
+    keep_secrets_from(&mut command);
     command.env("OLLAMA_API_KEY", key.expose_secret()).env("OLLAMA_HOST", host);
     command
 }

@@ -27,8 +27,20 @@ const FOR_US: [HeaderName; 6] = [
     header::EXPECT,
 ];
 
+/// By which some servers take a request for another one than it says, and than was checked and signed.
+const OF_ANOTHER_REQUEST: [&str; 7] = [
+    "x-http-method-override",
+    "x-method-override",
+    "x-http-method",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-override-url",
+];
+
 /// Takes out of a request what does not go on.
 pub fn of_the_request(headers: &mut HeaderMap) {
+    remove_all(headers, |name| OF_ANOTHER_REQUEST.contains(&&*name.replace('_', "-")));
     strip_hop_by_hop(headers);
     remove_identity(headers);
     remove_all(headers, |name| name.starts_with("x-forwarded-") || name == "x-real-ip");
@@ -100,6 +112,23 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "content-length"]);
+    }
+
+    #[test]
+    fn a_request_is_what_it_says() {
+        for name in [
+            "x-http-method-override",
+            "x-method-override",
+            "X_HTTP_METHOD_OVERRIDE",
+            "x-http-method",
+            "x-original-url",
+            "x-rewrite-url",
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static("DELETE"));
+            of_the_request(&mut headers);
+            assert!(headers.is_empty(), "{name}");
+        }
     }
 
     #[test]

@@ -119,6 +119,11 @@ impl CredentialsFile {
         &self.path
     }
 
+    /// Which other accounts may be able to read it.
+    pub fn exposure(&self) -> Exposure {
+        self.exposure
+    }
+
     /// Whether `--credentials` names it, and not the variable.
     pub fn is_named_by_flag(&self) -> bool {
         self.by_flag

@@ -24,11 +24,6 @@ impl Door {
         Self { port, origins, token }
     }
 
-    /// Whether the token says who may ask, and not the account.
-    pub fn has_token(&self) -> bool {
-        self.token.is_some()
-    }
-
     /// Makes sure of the account that the caller's program runs as.
     ///
     /// # Errors
@@ -65,17 +60,15 @@ impl Door {
             if self.origins.iter().any(|allowed| allowed.is(text)) {
                 return Ok(Some(origin.clone()));
             }
-            if !text.strip_prefix("http://").is_some_and(|host| self.is_us(host)) {
-                let message = "pages do not use this proxy, unless their origin is given with --allow-origin";
-                return Err(Refusal::new(403, message));
-            }
+            let message = "pages do not use this proxy, unless their origin is given with --allow-origin";
+            return Err(Refusal::new(403, message));
         }
-        // Not every request of a page has an origin.
-        let sites = headers.get_all("sec-fetch-site");
-        if sites.iter().any(|site| site != "same-origin" && site != "none") {
-            return Err(Refusal::new(403, "pages of other sites do not use this proxy"));
+        // Not every request of a page has an origin. None is a page of ours: one that says so came from who else listens at this port, at
+        // another address of this machine or before us.
+        if headers.get_all("sec-fetch-site").iter().any(|site| site != "none") {
+            return Err(Refusal::new(403, "pages do not use this proxy"));
         }
-        Ok(origin.cloned())
+        Ok(None)
     }
 
     /// Makes sure that the request carries the token, if there is one.
@@ -151,14 +144,19 @@ mod tests {
             assert_eq!(page(&closed, &[host, ("sec-fetch-site", site)]), Err(403), "{site}");
             let allowed = page(&open, &[host, ("origin", "https://app.example"), ("sec-fetch-site", site)]);
             assert_eq!(allowed, Ok(Some(HeaderValue::from_static("https://app.example"))));
-            assert_eq!(
-                page(&closed, &[host, ("origin", "http://localhost:11436"), ("sec-fetch-site", site)]),
-                Err(403)
-            );
         }
-        assert!(
-            page(&closed, &[host, ("origin", "http://localhost:11436"), ("sec-fetch-site", "same-origin")]).is_ok()
-        );
+        // Who else listens at our port, at another address, has pages that seem to be ours.
+        let ours = ("origin", "http://localhost:11436");
+        for headers in [
+            &[host, ours][..],
+            &[host, ours, ("sec-fetch-site", "same-origin")],
+            &[host, ("sec-fetch-site", "same-origin")],
+        ] {
+            assert_eq!(page(&closed, headers), Err(403), "{headers:?}");
+        }
+        assert_eq!(page(&closed, &[host, ("sec-fetch-site", "none")]), Ok(None));
+        let own = Door::new(11436, vec!["http://localhost:11436".parse().unwrap()], None);
+        assert!(page(&own, &[host, ours, ("sec-fetch-site", "same-origin")]).is_ok());
         for origin in
             ["null", "https://evil.example", "http://localhost:3000", "https://localhost:11436", "http://", ""]
         {

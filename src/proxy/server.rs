@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::door::Door;
@@ -22,6 +22,8 @@ const HEADER: Duration = Duration::from_secs(60);
 const DRAIN: Duration = Duration::from_secs(5);
 /// Connections at a time; more wait.
 const MOST: usize = 1000;
+/// The part of them that is for programs of other accounts, which take no room from ours; more of those are closed.
+const STRANGERS: usize = 10;
 
 /// What is asked of it.
 pub struct ProxyOptions {
@@ -71,7 +73,9 @@ impl Proxy {
     ) -> Result<(), ServeError> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Start)?;
         let stack = Arc::new(Stack::new(self.door, forwarder, Box::new(on_refused)));
-        let permits = Arc::new(Semaphore::new(descriptors::room_for(MOST, 1)));
+        let room = descriptors::room_for(MOST, 1);
+        let permits = Arc::new(Semaphore::new(room - room / STRANGERS));
+        let strangers = Arc::new(Semaphore::new((room / STRANGERS).max(1)));
         let (draining, drain) = watch::channel(false);
         let mut running = JoinSet::new();
         tokio::pin!(stop);
@@ -96,11 +100,8 @@ impl Proxy {
                     continue;
                 }
             };
-            let (stack, drain) = (stack.clone(), drain.clone());
-            running.spawn(async move {
-                serve(stack, stream, peer, self.local, drain).await;
-                drop(permit);
-            });
+            let room = Room { permit: permit.ok(), strangers: strangers.clone() };
+            running.spawn(serve(stack.clone(), stream, (peer, self.local), room, drain.clone()));
         }
         drop(listener);
         tracing::info!("stopping: no new connections; what is under way may finish");
@@ -113,11 +114,24 @@ impl Proxy {
     }
 }
 
+/// A connection's place among the others.
+struct Room {
+    permit: Option<OwnedSemaphorePermit>,
+    strangers: Arc<Semaphore>,
+}
+
+impl Room {
+    /// The place for whoever it turned out to be; `None` when there is none.
+    fn of(self, owner: Owner) -> Option<OwnedSemaphorePermit> {
+        if owner == Owner::Ours { self.permit } else { self.strangers.try_acquire_owned().ok() }
+    }
+}
+
 async fn serve(
     stack: Arc<Stack>,
     stream: TcpStream,
-    peer: SocketAddr,
-    local: SocketAddr,
+    (peer, local): (SocketAddr, SocketAddr),
+    room: Room,
     drain: watch::Receiver<bool>,
 ) {
     // The address that was connected to: we may listen at more than one.
@@ -125,10 +139,10 @@ async fn serve(
     let Ok(stream) = stream.into_std() else { return };
     connection::prepare(&stream);
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let owner = if stack.asks_for_the_owner() {
-        tokio::task::spawn_blocking(move || owner::of(peer, local)).await.unwrap_or(Owner::Unknown)
-    } else {
-        Owner::Unknown
+    let owner = tokio::task::spawn_blocking(move || owner::of(peer, local)).await.unwrap_or(Owner::Unknown);
+    let Some(_permit) = room.of(owner) else {
+        tracing::debug!("a connection of another account was closed: there are too many");
+        return;
     };
     let broken = Broken::default();
     let stream = Peer::plain(stream, broken.clone());

@@ -42,11 +42,6 @@ impl Stack {
         Self { door, forwarder, on_refused, told: AtomicBool::new(false) }
     }
 
-    /// Whether it matters whose program asks.
-    pub fn asks_for_the_owner(&self) -> bool {
-        !self.door.has_token()
-    }
-
     /// Answers a request. `broken` is set when the answer breaks off and the caller's protocol cannot show it.
     pub async fn answer(
         &self,

@@ -157,6 +157,24 @@ fn it_does_not_cross_the_network_in_the_clear() {
 }
 
 #[test]
+fn whoever_signs_out_hears_that_the_file_still_signs_in() {
+    let (sandbox, cloud, file) = given();
+    sign_in(&sandbox, &cloud, &[]);
+    let signout =
+        |args: &[&str]| sandbox.command(["signout", "--yes"]).args(args).env("OLLAMA_AUTH_CREDENTIALS", &file);
+    let output = signout(&[]).run().expect_code(0);
+    says(&output, &["Signed out", &format!("{file} still signs you in to {}", cloud.url())]);
+    // Also when there was nothing to remove.
+    for args in [&[][..], &["--all"]] {
+        let output = signout(args).run().expect_code(0);
+        says(&output, &["ot signed in", "still signs you in"]);
+        sandbox.assert_no_secret(KEY, &[&output], &["credentials.json"]);
+    }
+    let output = signout(&["--host", "https://other.example"]).run().expect_code(0);
+    assert!(!output.stderr().contains("still signs"), "{}", output.snapshot());
+}
+
+#[test]
 fn nothing_of_it_is_ever_printed() {
     let (sandbox, cloud, file) = given();
     let mut outputs = Vec::new();

@@ -30,13 +30,14 @@ fn key_and_host_are_in_the_environment_and_our_secrets_are_not() {
     let before = cloud.server().requests().len();
     sandbox.set_env("CREDENTIALS_DIRECTORY", sandbox.path("run"));
     sandbox.set_env("OLLAMA_AUTH_PASSPHRASE_FILE", "/nowhere");
+    sandbox.set_env("OLLAMA_AUTH_GATEWAY_DATABASE", "postgres://gw:hunter2@db/gw");
     sandbox.set_env("KEPT", "yes");
     let output = sandbox.command(["exec", "--"]).args([tool("env")]).run().expect_code(0);
     let lines: Vec<&str> = output.stdout().lines().collect();
     for wanted in [&*format!("OLLAMA_API_KEY={KEY}"), &*format!("OLLAMA_HOST={host}"), "KEPT=yes"] {
         assert!(lines.contains(&wanted), "{wanted}");
     }
-    for name in ["OLLAMA_AUTH_PASSPHRASE", "OLLAMA_AUTH_CREDENTIALS", "CREDENTIALS_DIRECTORY"] {
+    for name in ["OLLAMA_AUTH_PASSPHRASE", "OLLAMA_AUTH_CREDENTIALS", "OLLAMA_AUTH_GATEWAY", "CREDENTIALS_DIRECTORY"] {
         assert!(!lines.iter().any(|line| line.starts_with(name)), "{name}");
     }
     assert!(!output.stdout().contains(PASSPHRASE));
@@ -167,7 +168,7 @@ fn without_an_api_key_nothing_is_run() {
     says(&output, &["there is no credential for", "signin"]);
     sign_in(&sandbox, &cloud, &[]);
     let output = run(&[]).expect_code(4);
-    says(&output, &["is a device key", "keys create NAME --save"]);
+    says(&output, &["is a device key", "keys create NAME --save", "ollama-auth proxy --host http"]);
     let command = sandbox.command(["exec", "--host", "http://lan.invalid"]).args([tool("touch"), mark.clone()]);
     let output = command.env("OLLAMA_API_KEY", KEY).run().expect_code(2);
     says(&output, &["over plain http", "--allow-insecure-http"]);

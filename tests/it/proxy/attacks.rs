@@ -4,7 +4,7 @@
 use super::{Asked, KEY, Proxy, TOKEN, in_front_of};
 use crate::given::{plaintext, sign_in, with_store};
 use crate::harness::cloud::Cloud;
-use crate::harness::cmd::Sandbox;
+use crate::harness::cmd::{PROGRAM, Sandbox};
 use crate::harness::http::{Reply, Server, Step};
 use crate::harness::stock::{Account, Stock};
 use crate::harness::tool;
@@ -253,6 +253,8 @@ fn headers_that_are_for_us_or_for_one_connection_go_no_further() {
         "Forwarded: for=192.0.2.9",
         "X-Ollama-Auth-User: root",
         "X_Ollama_Auth_User: root",
+        "X-HTTP-Method-Override: DELETE",
+        "X-Original-URL: /api/user/keys",
         "Keep-Alive: timeout=5",
         "TE: trailers",
         "Upgrade: h2c",
@@ -351,4 +353,36 @@ fn another_account_needs_the_token() {
     let proxy = Proxy::with_token(&sandbox, &["--host", &upstream.url()]);
     assert!(as_nobody(&proxy, &[]).ends_with("401"));
     assert!(as_nobody(&proxy, &["--header", &format!("x-api-key: {TOKEN}")]).ends_with("200"));
+}
+
+/// Only root can be another account.
+#[test]
+fn another_account_cannot_keep_ours_out() {
+    if !cfg!(target_os = "linux") || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (upstream, sandbox) = (Server::start(|_| Reply::json(200, "{}")), Sandbox::new());
+    // What it needs is loaded while it can be read.
+    let script = "import encodings.idna, os, resource, socket, sys, time\n\
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)\n\
+        os.setgid(65534)\n\
+        os.setuid(65534)\n\
+        held = []\n\
+        for _ in range(110):\n    \
+            held.append(socket.create_connection(('127.0.0.1', int(sys.argv[1]))))\n\
+        print('ready', flush=True)\n\
+        time.sleep(300)\n";
+    for more in [&[][..], &["--token-stdin"]] {
+        // It has room for a hundred then.
+        let command = sandbox.program(tool("sh"), ["-c", "ulimit -n 240; exec \"$0\" \"$@\"", PROGRAM]);
+        let command = command.args(Proxy::line(&["--host", &upstream.url()])).args(more).stdin(format!("{TOKEN}\n"));
+        let proxy = Proxy::wait(command.env("OLLAMA_API_KEY", KEY).spawn());
+        let path = std::env::var("PATH").unwrap_or_default();
+        let command = sandbox.program(tool("python3"), ["-c", script, &proxy.port()]);
+        let nobody = command.env("PATH", path).spawn();
+        nobody.wait_stdout(|text| text.contains("ready"));
+        assert_eq!(proxy.ask("GET", "/api/tags", &[&format!("x-api-key: {TOKEN}")], "").status, 200);
+        nobody.signal(rustix::process::Signal::KILL);
+        nobody.finish();
+    }
 }

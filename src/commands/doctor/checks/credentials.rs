@@ -15,6 +15,9 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
 fn one(host: &HostState, carried: &Carried, verdict: &Verdict) -> Finding {
     let url = &host.url;
     let (what, again) = match carried {
+        Carried::File(path) => {
+            (format!("the key in the credentials file {path}"), format!("put a key that is valid into {path}"))
+        }
         Carried::Variable => ("OLLAMA_API_KEY".to_owned(), "set OLLAMA_API_KEY to a key that is valid".to_owned()),
         Carried::ApiKey(name) => (
             format!("the API key of the profile {name:?}"),
@@ -42,7 +45,7 @@ fn one(host: &HostState, carried: &Carried, verdict: &Verdict) -> Finding {
         }
         Verdict::MeansNothing => {
             let name = match carried {
-                Carried::Variable => None,
+                Carried::File(_) | Carried::Variable => None,
                 Carried::ApiKey(name) | Carried::DeviceKey(name) => Some(name),
             };
             finding(

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret as _;
 
 use super::super::finding::{Finding, Group, Level};
 use super::super::view::View;
-use crate::commands::context::withheld_note;
+use crate::commands::context::{Context, unused_file_note, withheld_note};
 use crate::exit::Problem;
 use crate::keyspec::ApiKey;
 use crate::profile::{CredentialSource, Profile};
@@ -27,7 +27,7 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
         Ok(contexts) => {
             found.extend(mistyped(view));
             // The three decisions often agree.
-            for finding in contexts.iter().flat_map(key) {
+            for finding in contexts.iter().flat_map(|context| file(view, context).into_iter().chain(key(context))) {
                 if !found.contains(&finding) {
                     found.push(finding);
                 }
@@ -46,7 +46,32 @@ fn mistyped(view: &View<'_>) -> Option<Finding> {
     Some(finding.remedy("set it anew from where it is kept, whole and alone"))
 }
 
-fn key(context: &crate::commands::context::Context) -> Option<Finding> {
+fn file(view: &View<'_>, context: &Context) -> Option<Finding> {
+    let file = view.app.credentials.as_ref()?;
+    if let Some(other) = &context.unused_file {
+        let what = unused_file_note(other, context.url());
+        let finding = Finding::new(Level::Note, GROUP, "credentials-file-unused", what);
+        return Some(finding.why("a credential goes only to the host that it is meant for"));
+    }
+    if context.source != CredentialSource::File {
+        return None;
+    }
+    let (url, path) = (context.url(), file.path().display());
+    let stored = context.profile.as_ref().is_some_and(Profile::has_credential);
+    if file.is_named_by_flag() || !stored {
+        let what = format!("the key in the credentials file {path} is used at {url}");
+        return Some(Finding::new(Level::Ok, GROUP, "credentials-file", what));
+    }
+    let profile = &context.target.profile;
+    let what = format!(
+        "the key in the credentials file {path} is used at {url} instead of what the profile {profile:?} holds"
+    );
+    let finding =
+        Finding::new(Level::Warning, GROUP, "credentials-file-wins", what).why("the file comes before the profile");
+    Some(finding.remedy("unset OLLAMA_AUTH_CREDENTIALS, unless that is meant"))
+}
+
+fn key(context: &Context) -> Option<Finding> {
     if let Some(withheld) = context.withheld {
         let finding = Finding::new(Level::Warning, GROUP, "api-key-unused", withheld_note(withheld, context.url()));
         return Some(finding.why("a credential goes only to the host that it is meant for"));

@@ -34,6 +34,8 @@ pub struct HostState {
 /// Which credential was shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carried {
+    /// The key in this credentials file.
+    File(String),
     /// `OLLAMA_API_KEY`.
     Variable,
     /// The API key of this profile.
@@ -80,11 +82,17 @@ pub async fn gather(app: &App, profiles: &Profiles, contexts: &[Context], secret
             HostReason::OllamaHost => !context.url().is_loopback(),
             _ => false,
         };
-        if context.source == CredentialSource::Environment {
-            let key = app.env.api_key.clone().map_or(Credential::None, Credential::ApiKey);
-            add(context.url(), vec![(Carried::Variable, key)]);
-        } else if named {
-            add(context.url(), Vec::new());
+        match (&context.source, &app.env.api_key, &app.credentials) {
+            (CredentialSource::Environment, Some(key), _) => {
+                add(context.url(), vec![(Carried::Variable, Credential::ApiKey(key.clone()))]);
+            }
+            (CredentialSource::File, _, Some(file)) => {
+                let carried = Carried::File(file.path().display().to_string());
+                let key = file.read().ok().map(|read| Credential::ApiKey(read.key.clone()));
+                add(context.url(), key.map(|key| (carried, key)).into_iter().collect());
+            }
+            _ if named => add(context.url(), Vec::new()),
+            _ => {}
         }
     }
     together::all(hosts.into_iter().map(|(url, credentials)| ask(app, url, credentials))).await
