@@ -47,7 +47,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "signout" -d
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "status" -d 'Show who you are, where, with what credential, and what `run` would use'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "whoami" -d 'Show who you are, where, with what credential, and what `run` would use'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "run" -d 'Run a model'
-complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "keys" -d 'Make, list, check and revoke API keys'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "keys" -d 'Make, list, check, rotate and revoke API keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "device" -d 'Manage this device\'s keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "profile" -d 'Manage profiles: one for each host you sign in to'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "token" -d 'Print the credential for another program: an API key, or one signed header'
@@ -100,7 +100,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l pass
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l all -d 'Sign out of every profile'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l server -d 'Sign out the Ollama server\'s own key instead of this device'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l keep-key -d 'Disconnect the key at the host, but keep it here'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l force -d 'Remove the key here even if the host cannot be reached'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l force -d 'Remove the key here even if the host cannot be reached, or a rotation is under way'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s y -l yes -d 'Do not ask for confirmation'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s q -l quiet -d 'Say only what goes wrong'
@@ -180,30 +180,31 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l no-input
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s V -l version -d 'Print version'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l profile -d 'The profile to use' -r
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file encrypted with a passphrase'
 plaintext\t'A readable file, only you can read it'"
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l json -d 'Write the result, and errors, as JSON'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l no-input -d 'Never ask anything'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -s V -l version -d 'Print version'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "create" -d 'Make an API key and print it, this once'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "list" -d 'List the account\'s API keys, and what is wrong with each'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "revoke" -d 'Revoke an API key'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "audit" -d 'Find keys that are too old, unused, too broad, exposed or kept twice; exit 8 if there are any'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "import" -d 'Keep an API key that was made elsewhere, read from standard input or a hidden prompt'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke audit import forget" -f -a "forget" -d 'Remove this profile\'s copy of its API key; the key stays valid at the host'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -f -a "create" -d 'Make an API key and print it, this once'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -f -a "list" -d 'List the account\'s API keys, and what is wrong with each'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -f -a "revoke" -d 'Revoke an API key'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -f -a "rotate" -d 'Replace an API key by a new one with the same rights; made for cron'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -f -a "audit" -d 'Find keys that are too old, unused, too broad, exposed or kept twice; exit 8 if there are any'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -f -a "import" -d 'Keep an API key that was made elsewhere, read from standard input or a hidden prompt'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -f -a "forget" -d 'Remove this profile\'s copy of its API key; the key stays valid at the host'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l scope -d 'What it may do (can be repeated): inference, models:read, models:write, usage:read, keys [default: inference and models:read]' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l model -d 'Only models whose name fits, with * for any characters (can be repeated) [default: all]' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l expires -d 'How long it lives: 90d, 12h, never' -r
@@ -275,6 +276,34 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l max-age -d 'Only if it is that old, or ends soon: 90d, 12h' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l grace -d 'How long the old key lives on: 24h, 30m, 0s to revoke it at once' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l deploy -d 'A shell command that takes the new key to where it is used; it gets it on standard input and in OLLAMA_API_KEY' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l deploy-timeout -d 'How long the command may take' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l env-file -d 'A file of NAME=value lines to put the new key into' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l env-var -d 'The variable in that file' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l all -d 'Every API key that a profile here keeps'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l dry-run -d 'Say what would be done'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l wait -d 'Wait for another rotation that is at work, instead of leaving the work to it'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l key-stdin -d 'Read the new key from standard input, where only a person can make one (ollama.com)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l max-age -d 'Call a key stale that is older than this' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l fail-on -d 'The findings that end it with exit code 8 (can be repeated)' -r -f -a "stale\t''
 unused\t''
@@ -344,6 +373,7 @@ never\t'Never'"
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s y -l yes -d 'Do not ask'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l force -d 'Even if a rotation of the key is under way'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Say only what goes wrong'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
@@ -582,6 +612,7 @@ never\t'Never'"
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s y -l yes -d 'Do not ask for confirmation'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l force -d 'Even if a rotation of its key is under way'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Say only what goes wrong'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'

@@ -13,6 +13,7 @@ use crate::gateway::{
 use crate::identity::IdentityError;
 use crate::paths::NoHome;
 use crate::profile::{CredentialsError, NoSuchProfile};
+use crate::rotation::EnvFileError;
 use crate::ui::PromptError;
 use crate::vault::{PassphraseError, VaultError};
 
@@ -130,6 +131,14 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<Stri
     }
     if let Some(error) = cause.downcast_ref::<DiskError>() {
         return Some((Exit::Failed, error.hint()));
+    }
+    if let Some(error) = cause.downcast_ref::<EnvFileError>() {
+        return Some(match error {
+            EnvFileError::Disk(error) => (Exit::Failed, error.hint()),
+            EnvFileError::Name(_) => (Exit::Usage, None),
+            EnvFileError::Place(..) => (Exit::Failed, Some("check the path".to_owned())),
+            EnvFileError::Unwritable | EnvFileError::Changed(_) => (Exit::Failed, None),
+        });
     }
     if let Some(error) = cause.downcast_ref::<PromptError>() {
         return Some(match error {

@@ -1,5 +1,5 @@
 //! The map of the crate. Imports point downward only:
-//! `main → commands → proxy → {chat, gateway, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
+//! `main → commands → proxy → {chat, rotation, gateway, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! | `proxy` | a loopback port that adds a credential, on top of `api` and of the gateway's streaming (the same feature) |
 //! | `demo` | a demonstration model for machines without Ollama (the same feature) |
 //! | `profile` | which host, which credential |
+//! | `rotation` | replacing API keys so that no crash loses or leaks one |
 //! | `vault` | where secrets rest |
 //! | [`identity`] | device keys, signatures, connect links; pure |
 //! | [`keyspec`] | API keys: their form, scopes, models, lifetime; pure |
@@ -44,6 +45,7 @@ mod process;
 mod profile;
 #[cfg(feature = "gateway")]
 mod proxy;
+mod rotation;
 mod signals;
 mod start;
 mod ui;

@@ -6,6 +6,7 @@ use std::panic;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::api::looks_like_key;
 use crate::app::{self, App};
 use crate::cli::{AuditFormat, Cli, Command, GlobalArgs, KeysCommand, OutputFormat};
 use crate::commands;
@@ -37,9 +38,10 @@ fn start() -> Exit {
     }
     let wants_json = wants_json(&args);
     let env = Env::from_process();
+    let keys = keys_among(&args);
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return not_parsed(&error, wants_json),
+        Err(error) => return not_parsed(&error, wants_json, &keys),
     };
     let json = cli.global.json
         || match &cli.command {
@@ -113,16 +115,31 @@ fn wants_json(args: &[OsString]) -> bool {
     args.iter().any(json) || args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
 }
 
+/// API keys that somebody has typed as arguments: no error is to repeat them.
+fn keys_among(args: &[OsString]) -> Vec<String> {
+    let texts = args.iter().filter_map(|arg| arg.to_str());
+    let parts = texts.flat_map(|arg| [Some(arg), arg.split_once('=').map(|(_, value)| value)]);
+    parts.flatten().map(str::trim).filter(|text| looks_like_key(text)).map(str::to_owned).collect()
+}
+
 /// Help and version go to stdout and are no errors; everything else is wrong usage.
-fn not_parsed(error: &clap::Error, json: bool) -> Exit {
+fn not_parsed(error: &clap::Error, json: bool, keys: &[String]) -> Exit {
     let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    if json && !wanted {
-        let env = Env::default();
-        let text = error.render().to_string();
+    if (json || !keys.is_empty()) && !wanted {
+        let mut text = error.render().to_string();
+        for key in keys {
+            text = text.replace(key, "****");
+        }
         let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        let problem = Problem::new(Exit::Usage, message).hint("see: ollama-auth --help");
-        report(app::printer(&GlobalArgs::default(), true, &env).ok(), &problem);
+        let hint = match keys {
+            [] => "see: ollama-auth --help",
+            _ => {
+                "a key that was typed as an argument is in the shell's history now: revoke it\nsee: ollama-auth --help"
+            }
+        };
+        let problem = Problem::new(Exit::Usage, message).hint(hint);
+        report(app::printer(&GlobalArgs::default(), json, &Env::default()).ok(), &problem);
         return Exit::Usage;
     }
     // A closed pipe is the only way this fails, and then nobody is listening.

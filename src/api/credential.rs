@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::identity::DeviceKey;
+use crate::keyspec::ApiKey;
 
 /// The credential of one session. `Debug` shows its kind only.
 #[derive(Clone, Default)]
@@ -46,6 +47,14 @@ pub fn looks_like_ollama_com_key(key: &SecretString) -> bool {
         && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         && secret.len() == 24
         && secret.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+/// Whether a text is an API key, as far as can be seen: a gateway's, also with a typing error in it, or one of ollama.com.
+pub fn looks_like_key(text: &str) -> bool {
+    /// No name of somebody who calls a key after its form is that long.
+    const LIKE_A_KEY: usize = 30;
+    let ours = text.starts_with(ApiKey::PREFIX) && text.len() >= LIKE_A_KEY && !text.contains(char::is_whitespace);
+    ours || looks_like_ollama_com_key(&SecretString::from(text))
 }
 
 #[cfg(test)]

@@ -238,7 +238,6 @@ impl Session<'_> {
     /// # Errors
     /// As for [`create_key`](Self::create_key). [`ApiError::Conflict`] says that the id is taken (by a request whose answer was lost,
     /// perhaps), that there is a replacement already, and which, or that the key to be replaced is accepted no longer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the rotation of keys is to use it"))]
     pub async fn replace_key(
         &self,
         _proof: AccountHost,
@@ -299,7 +298,6 @@ impl Session<'_> {
     /// # Errors
     /// No answer, a refusal, and whatever does not say plainly when that key ends: it may live on, after a 404 or 405 of a host that is
     /// not known to offer this too.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the rotation of keys is to use it"))]
     pub async fn expire_key(
         &self,
         _proof: AccountHost,

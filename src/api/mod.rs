@@ -23,7 +23,7 @@ mod transport;
 mod usage;
 
 pub use account::{AccountHost, Disconnect, HostKind, KeyCheck, Me, Standing};
-pub use credential::{Credential, looks_like_ollama_com_key};
+pub use credential::{Credential, looks_like_key, looks_like_ollama_com_key};
 pub use error::{ApiError, Conflict, Unreachable};
 pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]

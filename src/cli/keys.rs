@@ -1,11 +1,12 @@
 //! What can be typed after `keys`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::values::SpanArg;
+use super::values::{AgeArg, SpanArg};
 use crate::keyspec::{Lifetime, ModelPattern, Scope};
 
 /// API keys.
@@ -17,6 +18,8 @@ pub enum KeysCommand {
     List(KeysList),
     /// Revoke an API key
     Revoke(KeysRevoke),
+    /// Replace an API key by a new one with the same rights; made for cron
+    Rotate(KeysRotate),
     /// Find keys that are too old, unused, too broad, exposed or kept twice; exit 8 if there are any
     Audit(KeysAudit),
     /// Keep an API key that was made elsewhere, read from standard input or a hidden prompt
@@ -214,6 +217,9 @@ pub struct KeysForget {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+    /// Even if a rotation of the key is under way
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `keys revoke`.
@@ -228,6 +234,45 @@ pub struct KeysRevoke {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `keys rotate`.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["key", "all"]))]
+pub struct KeysRotate {
+    /// The key: its name or its id
+    #[arg(value_name = "NAME|ID")]
+    pub key: Option<String>,
+    /// Every API key that a profile here keeps
+    #[arg(long)]
+    pub all: bool,
+    /// Only if it is that old, or ends soon: 90d, 12h
+    #[arg(long, value_name = "AGE")]
+    pub max_age: Option<AgeArg>,
+    /// How long the old key lives on: 24h, 30m, 0s to revoke it at once
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub grace: AgeArg,
+    /// A shell command that takes the new key to where it is used; it gets it on standard input and in OLLAMA_API_KEY
+    #[arg(long, value_name = "CMD")]
+    pub deploy: Option<String>,
+    /// How long the command may take
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    pub deploy_timeout: SpanArg,
+    /// A file of NAME=value lines to put the new key into
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    pub env_file: Option<PathBuf>,
+    /// The variable in that file
+    #[arg(long, value_name = "NAME", default_value = "OLLAMA_API_KEY")]
+    pub env_var: String,
+    /// Say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait for another rotation that is at work, instead of leaving the work to it
+    #[arg(long)]
+    pub wait: bool,
+    /// Read the new key from standard input, where only a person can make one (ollama.com)
+    #[arg(long, conflicts_with = "all")]
+    pub key_stdin: bool,
 }
 
 #[cfg(test)]

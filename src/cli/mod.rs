@@ -26,7 +26,7 @@ pub use gateway::{
 };
 pub use keys::{
     AuditFormat, KeyField, KeyFilter, KeySort, KeysAudit, KeysCommand, KeysCreate, KeysForget, KeysImport, KeysList,
-    KeysRevoke,
+    KeysRevoke, KeysRotate,
 };
 #[cfg(test)]
 pub use keys::{FAIL_ON, KEY_PROBLEMS};
@@ -139,7 +139,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Run a model
     Run(Box<RunArgs>),
-    /// Make, list, check and revoke API keys
+    /// Make, list, check, rotate and revoke API keys
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Manage this device's keys

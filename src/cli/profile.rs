@@ -36,4 +36,7 @@ pub struct ProfileRemove {
     /// Do not ask for confirmation
     #[arg(short, long)]
     pub yes: bool,
+    /// Even if a rotation of its key is under way
+    #[arg(long)]
+    pub force: bool,
 }

@@ -45,7 +45,7 @@ pub struct SignoutArgs {
     /// Disconnect the key at the host, but keep it here
     #[arg(long, conflicts_with = "server")]
     pub keep_key: bool,
-    /// Remove the key here even if the host cannot be reached
+    /// Remove the key here even if the host cannot be reached, or a rotation is under way
     #[arg(long, conflicts_with = "server")]
     pub force: bool,
     /// Do not ask for confirmation

@@ -6,6 +6,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use crate::keyspec::Lifetime;
+
 /// A positive span of time: `30s`, `10m`, `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanArg(pub Duration);
@@ -18,6 +20,26 @@ impl FromStr for SpanArg {
         let span: SignedDuration = text.parse().map_err(|_| problem())?;
         let span = Duration::try_from(span).map_err(|_| problem())?;
         if span.is_zero() { Err(problem()) } else { Ok(Self(span)) }
+    }
+}
+
+/// A span of time in seconds, in which days and weeks count too: `90d`, `1w`, `12h`, `0s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgeArg(pub u64);
+
+impl FromStr for AgeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let problem = || "it is a time such as 90d, 12h, 30m or 0s".to_owned();
+        let is_nothing = text.strip_suffix(['s', 'm', 'h', 'd', 'w']).unwrap_or(text);
+        if !is_nothing.is_empty() && is_nothing.bytes().all(|byte| byte == b'0') {
+            return Ok(Self(0));
+        }
+        match text.parse() {
+            Ok(Lifetime::Seconds(seconds)) => Ok(Self(seconds)),
+            Ok(Lifetime::Never) | Err(_) => Err(problem()),
+        }
     }
 }
 
@@ -72,6 +94,16 @@ mod tests {
         assert_eq!(span("1h30m"), Ok(5400));
         for bad in ["", "10", "-5s", "0s", "soon"] {
             assert!(span(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ages_have_days_and_may_be_nothing() {
+        let age = |text: &str| text.parse::<AgeArg>().map(|age| age.0);
+        assert_eq!((age("90d"), age("1w"), age("12h"), age("30m")), (Ok(7_776_000), Ok(604_800), Ok(43_200), Ok(1800)));
+        assert_eq!((age("0"), age("0s"), age("0d")), (Ok(0), Ok(0), Ok(0)));
+        for bad in ["", "s", "never", "-1d", "90", "1y", "d0"] {
+            assert!(age(bad).is_err(), "{bad}");
         }
     }
 

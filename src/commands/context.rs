@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::exit::{Exit, Problem};
 use crate::identity::DeviceKey;
 use crate::profile::{
-    Audience, CredentialInputs, CredentialSource, HostInputs, Profile, Profiles, Target, Withheld, choose_credential,
-    choose_host, entry_id,
+    Audience, CredentialInputs, CredentialSource, HostInputs, HostReason, Profile, Profiles, Target, Withheld,
+    choose_credential, choose_host, entry_id,
 };
 use crate::vault::{EntryKind, StoreKind};
 
@@ -79,6 +79,25 @@ impl Context {
             allow_insecure_http: app.global.allow_insecure_http,
         });
         Ok(Self { unused_file: unused_file.cloned(), target, profile, source, withheld })
+    }
+
+    /// A profile that exists, with its own credential, whatever the environment holds.
+    pub fn of_profile(name: &str, profile: &Profile) -> Self {
+        let target =
+            Target { url: profile.url.clone(), profile: name.to_owned(), known: true, reason: HostReason::ProfileFlag };
+        let source = match profile {
+            Profile { api_key: Some(_), .. } => CredentialSource::ProfileKey,
+            Profile { device: Some(device), .. } if device.connected => CredentialSource::ProfileDevice,
+            _ => CredentialSource::None,
+        };
+        Self { target, profile: Some(profile.clone()), source, withheld: None, unused_file: None }
+    }
+
+    /// The same with this device's key in place of the API key that the profile keeps beside it; `None` where there are not both.
+    pub fn with_device_instead(&self) -> Option<Self> {
+        let device = self.profile.as_ref().and_then(|profile| profile.device.as_ref());
+        let both = self.source == CredentialSource::ProfileKey && device.is_some_and(|device| device.connected);
+        both.then(|| Self { source: CredentialSource::ProfileDevice, ..self.clone() })
     }
 
     /// The host.

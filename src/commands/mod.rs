@@ -25,6 +25,7 @@ mod signout;
 mod status;
 mod store;
 mod token;
+mod under_way;
 mod usage;
 
 use crate::app::App;

@@ -9,6 +9,8 @@ use super::context::{Context, KeyTrouble, device_key, require_unchanged};
 use super::disconnect;
 use super::signin::server::session_with_server;
 use super::store::{forget_for_good, secrets};
+use super::under_way::UnderWay;
+use crate::address::BaseUrl;
 use crate::api::{Credential, Disconnect, Session};
 use crate::app::App;
 use crate::cli::SignoutArgs;
@@ -39,11 +41,11 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
         return Err(Problem::new(Exit::Usage, message).hint("leave out --all, or --host and --profile").into());
     }
     let profiles = app.profiles.load()?;
-    let names: Vec<String> = if args.all {
-        profiles.profiles.keys().cloned().collect()
+    let (names, host): (Vec<String>, _) = if args.all {
+        (profiles.profiles.keys().cloned().collect(), None)
     } else {
-        let context = Context::decide(app, &profiles, Audience::Account)?;
-        vec![context.target.profile]
+        let target = Context::decide(app, &profiles, Audience::Account)?.target;
+        (vec![target.profile], Some(target.url))
     };
     let mut outcomes = Vec::new();
     let mut failure: Option<anyhow::Error> = None;
@@ -65,6 +67,7 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
             Err(error) => return Err(error),
         }
     }
+    warn_of_what_stays(app, host.as_ref());
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({ "signed_out": outcomes }))?;
     } else if args.all && outcomes.is_empty() && failure.is_none() {
@@ -79,6 +82,10 @@ fn has_anything(profile: &Profile) -> bool {
 
 async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome { profile: name.to_owned(), host: profile.url.to_string(), ..Outcome::default() };
+    let under_way = match args.keep_key {
+        true => None,
+        false => Some(UnderWay::of(app, name, profile, args.force)?),
+    };
     if profile.device.is_some() {
         consent::ask_about_shared_key(app, args.yes, name, profile).await?;
         outcome.disconnected = disconnect_device(app, args, name, profile).await?;
@@ -105,6 +112,9 @@ async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) 
         }
     })?;
     tell(app, args, profile, &outcome);
+    if let Some(under_way) = under_way {
+        under_way.leave(app, profile).await?;
+    }
     Ok(outcome)
 }
 
@@ -163,7 +173,18 @@ fn tell(app: &App, args: &SignoutArgs, profile: &Profile, outcome: &Outcome) {
         let page = if host.is_ollama_com() { "https://ollama.com/settings/keys" } else { "the host" };
         app.printer.warn(&format!("the API key stays valid at {host} until it is revoked at {page}"));
     }
-    if app.env.api_key.is_some() && host.is_ollama_com() {
+}
+
+/// What signs in at that host, or at any, and is not ours to remove.
+fn warn_of_what_stays(app: &App, host: Option<&BaseUrl>) {
+    if let Some((file, read)) = app.credentials.as_ref().and_then(|file| Some((file, file.read().ok()?)))
+        && host.is_none_or(|host| host.origin() == read.url.origin())
+    {
+        let path = file.path().display();
+        app.printer
+            .warn(&format!("the credentials file {path} still signs you in to {} wherever it is named", read.url));
+    }
+    if app.env.api_key.is_some() && host.is_none_or(BaseUrl::is_ollama_com) {
         app.printer.warn("OLLAMA_API_KEY is set: it still signs you in wherever it is used");
     }
 }

@@ -60,7 +60,7 @@ const ABANDONED: Duration = Duration::from_secs(10 * 60);
 
 /// Removes what a killed process left of its writes to `path`: such a file may hold a secret. What cannot be looked at or
 /// removed stays; the next write tries again.
-fn sweep(path: &Path) {
+pub(super) fn sweep(path: &Path) {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
     let prefix = format!(".{name}.");
     let Ok(entries) = fs::read_dir(folder_of(path)) else { return };
@@ -130,7 +130,7 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, DiskError> {
     Err(failed(io::ErrorKind::AlreadyExists.into()))
 }
 
-fn refuse_irregular(path: &Path) -> Result<(), DiskError> {
+pub(super) fn refuse_irregular(path: &Path) -> Result<(), DiskError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => Err(DiskError::Symlink { path: path.to_owned() }),
         Ok(found) if !found.is_file() => Err(DiskError::NotAFile { path: path.to_owned() }),
@@ -141,12 +141,12 @@ fn refuse_irregular(path: &Path) -> Result<(), DiskError> {
 }
 
 /// A new file with a random name, created exclusively, 0600 on Unix, removed on drop unless persisted.
-fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+pub(super) fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".tmp").tempfile_in(folder_of(path))
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -154,7 +154,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     match fs::File::open(folder)?.sync_all() {
         // Some network and FUSE file systems cannot sync a folder; the rename itself has happened.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
@@ -163,7 +163,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 

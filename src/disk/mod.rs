@@ -6,6 +6,7 @@
 mod atomic;
 mod document;
 mod error;
+mod keeping;
 mod lock;
 mod read;
 
@@ -13,5 +14,6 @@ pub use atomic::{ensure_private_dir, probe_writable, set_aside, write_atomic, wr
 pub use document::Document;
 pub use error::DiskError;
 pub(crate) use error::{chmod, shell_quoted, where_now};
+pub use keeping::{Snapshot, probe_keeping, replace_keeping};
 pub use lock::Lock;
 pub use read::{Exposure, check_input, read_input, read_private, read_public};

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::random_digits;
@@ -14,7 +15,8 @@ const CHANCE: usize = 22;
 
 /// A public id: `key_` and 8 to 60 ASCII letters and digits. It is no secret. Whoever creates a key may choose it, so as to have it on
 /// record before the key exists.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct KeyId(String);
 
 /// The text is not a public id.
@@ -58,6 +60,20 @@ impl FromStr for KeyId {
         let rest = text.strip_prefix(PREFIX).ok_or(KeyIdError)?;
         let fits = (8..=60).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if fits { Ok(Self(text.to_owned())) } else { Err(KeyIdError) }
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = KeyIdError;
+
+    fn try_from(text: String) -> Result<Self, KeyIdError> {
+        text.parse()
+    }
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.0
     }
 }
 

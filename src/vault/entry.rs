@@ -63,6 +63,8 @@ pub enum EntryKind {
     NextDeviceKey,
     /// An API key.
     ApiKey,
+    /// The successor of an API key while a rotation is under way.
+    NextApiKey,
 }
 
 impl fmt::Display for EntryKind {
@@ -71,6 +73,7 @@ impl fmt::Display for EntryKind {
             Self::DeviceKey => "device-key",
             Self::NextDeviceKey => "next-device-key",
             Self::ApiKey => "api-key",
+            Self::NextApiKey => "next-api-key",
         })
     }
 }

@@ -434,6 +434,59 @@ fn a_move_and_a_rotation_that_did_not_end() {
 }
 
 #[test]
+fn the_rotation_of_an_api_key_that_did_not_end() {
+    let (sandbox, cloud, _stock) = given("plaintext");
+    let name = cloud.url().trim_start_matches("http://").to_owned();
+    let journal = format!("{DATA}/rotations.json");
+    let write = |step: &str, profile: &str, kept: bool, targets: Value| {
+        let rotation = json!({
+            "profile": profile, "origin": cloud.url(), "old": "key_11111111", "new": "key_22222222", "kept": kept,
+            "store": "plaintext", "targets": targets, "step": step, "began_at": 1,
+        });
+        sandbox.write(&journal, json!({ "version": 1, "rotations": [rotation] }).to_string());
+    };
+    write("ending", &name, true, json!({}));
+    assert!(!has(&offline(&sandbox), "rotation-unfinished"));
+    for step in ["asked", "in-use"] {
+        write(step, &name, true, json!({}));
+        let report = offline(&sandbox);
+        let wanted = ["key_22222222", &format!("ollama-auth keys rotate --profile {name}")];
+        expect(&report, "rotation-unfinished", "warning", &wanted);
+    }
+    write("deploying", &name, false, json!({ "env_file": "/etc/my app.env", "command": true }));
+    let wanted = format!("keys rotate key_11111111 --profile {name} --env-file '/etc/my app.env' --deploy CMD");
+    expect(&offline(&sandbox), "rotation-unfinished", "warning", &[&wanted]);
+    write("stored", "gone", true, json!({}));
+    expect(&offline(&sandbox), "rotation-unfinished", "warning", &["ollama-auth keys revoke key_22222222"]);
+    // What is damaged stays where it is: `examine` compares every file.
+    sandbox.write(&journal, "{\"version\":1,\"rotations\":[{}]}");
+    expect(&offline(&sandbox), "rotation-journal", "error", &["is damaged", "rotations.json away"]);
+    fs::remove_file(sandbox.path(&journal)).unwrap();
+    assert_eq!(offline(&sandbox)["counts"]["error"], 0);
+}
+
+#[test]
+fn the_key_in_a_credentials_file_is_shown_to_its_host() {
+    let (mut sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    let file = sandbox.write("home/c.json", json!({ "host": cloud.url(), "key": KEY }).to_string());
+    chmod(&file, 0o600);
+    sandbox.set_env("OLLAMA_AUTH_CREDENTIALS", &file);
+    let report = doctor(&sandbox, &[]);
+    expect(&report, "credential-refused", "error", &["credentials file", "c.json", "put a key that is valid"]);
+    cloud.accept_api_key(KEY);
+    let report = doctor(&sandbox, &[]);
+    expect(&report, "credential", "ok", &["credentials file", "you are standin"]);
+    expect(&report, "credentials-file", "ok", &["is used at", &cloud.url()]);
+    sign_in(&sandbox, &cloud, &[]);
+    expect(&offline(&sandbox), "credentials-file-wins", "warning", &["unset OLLAMA_AUTH_CREDENTIALS"]);
+    sandbox.set_env("OLLAMA_AUTH_PROFILE", cloud.url().trim_start_matches("http://"));
+    fs::write(&file, json!({ "host": "https://other.example", "key": KEY }).to_string()).unwrap();
+    expect(&offline(&sandbox), "credentials-file-unused", "note", &["https://other.example"]);
+    let output = look(&sandbox, sandbox.command(["doctor", "-vv"]).env("RUST_LOG", "trace"));
+    sandbox.assert_no_secret(KEY, &[&output], &["home/c.json"]);
+}
+
+#[test]
 fn a_credential_that_is_refused_or_means_nothing() {
     let (sandbox, cloud, _stock) = given("plaintext");
     cloud.accept_api_key(KEY);

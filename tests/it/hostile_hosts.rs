@@ -179,6 +179,22 @@ fn a_key_typed_as_an_argument_is_not_repeated() {
 }
 
 #[test]
+fn an_api_key_that_no_command_takes_is_not_repeated_either() {
+    let sandbox = with_store("plaintext");
+    let ollama_coms = crate::harness::cloud::api_key_like(7);
+    for key in ["olauth_0123456789ABCDEFGHIJKLMNOPQRSTUV38eMnq", &ollama_coms] {
+        for args in [&["keys", "list", key][..], &["keys", "forget", key], &["run", &format!("--think={key}")], &[key]]
+        {
+            for json in [&[][..], &["--json"]] {
+                let output = sandbox.command(args).args(json).run().expect_code(2);
+                assert!(!output.stderr().contains(key), "{}", output.snapshot());
+                says(&output, &["****", "revoke it"]);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_link_is_shown_even_when_quiet_and_as_an_event_in_json() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let quiet =

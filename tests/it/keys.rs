@@ -146,7 +146,7 @@ fn issue(cloud: &Cloud, name: &str, change: &serde_json::Value) -> Issued {
 }
 
 /// The names in the first column of each table below a heading of docs/keys.md.
-fn documented(heading: &str) -> BTreeSet<String> {
+pub fn documented(heading: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (_, section) = text.split_once(&format!("\n## {heading}\n")).unwrap();
@@ -180,4 +180,33 @@ fn the_document_lists_the_members_that_are_printed() {
     let revoked = keys(&sandbox, &["revoke", "ci", "--yes", "--json"]).expect_code(0).json();
     assert_eq!(members(&revoked), documented("`keys revoke`"));
     assert_eq!(deletes(&cloud), 1);
+}
+
+/// It would be a name at the host, in its audit trail, in errors and in the log of the job.
+#[test]
+fn a_key_typed_where_a_name_belongs_goes_no_further() {
+    let (sandbox, cloud) = signed_in();
+    let before = cloud.server().requests().len();
+    for key in
+        ["olauth_0123456789ABCDEFGHIJKLMNOPQRSTUV38eMnq", "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_"]
+    {
+        let filter = format!("name={key}");
+        for args in [
+            &["create", key][..],
+            &["create", "ci", "--env", key],
+            &["revoke", key, "--yes"],
+            &["rotate", key],
+            &["list", "--filter", &filter],
+            &["import", "--name", key],
+            &["import", "--env", key],
+        ] {
+            for json in [false, true] {
+                let output = sandbox.command(["keys"].iter().chain(args)).args(json.then_some("--json")).run();
+                assert_eq!(output.code(), 2, "{args:?} {}", output.snapshot());
+                crate::given::says(&output, &["an API key", "--key-stdin"]);
+                sandbox.assert_no_secret(key, &[&output], &[]);
+            }
+        }
+    }
+    assert_eq!(cloud.server().requests().len(), before);
 }

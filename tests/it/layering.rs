@@ -62,6 +62,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("gateway", &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "profile", "proxy", "ui", "vault"]),
     ("proxy", &["app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "profile", "ui", "vault"]),
     (
+        "rotation",
+        &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "profile", "proxy", "ui"],
+    ),
+    (
         "demo",
         &[
             "api", "app", "chat", "cli", "commands", "disk", "env", "exit", "gateway", "identity", "keyspec",

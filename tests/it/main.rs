@@ -42,6 +42,8 @@ mod proxy;
 #[cfg(feature = "gateway")]
 mod quickstart;
 mod readme;
+#[cfg(feature = "gateway")]
+mod rotate;
 mod run;
 mod run_errors;
 mod signin;

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::time::{date, until};
-use super::{elsewhere, explain, how_to_revoke, is_not_offered, prove, signed_in};
+use super::{elsewhere, explain, how_to_revoke, is_not_offered, manager, prove};
 use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
 use crate::cli::KeysCreate;
@@ -42,7 +42,7 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
         true => Some(choose_store(app, context.profile.as_ref()).await?),
         false => None,
     };
-    let session = signed_in(app, &context).await?;
+    let session = manager(app, &context).await?;
     let host = context.url();
     let proof = prove(&session).await?;
     if let (true, Some(old)) = (args.save, context.profile.as_ref().and_then(|profile| profile.api_key.as_ref())) {

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::cli::KeysForget;
 use crate::commands::consent;
 use crate::commands::context::Context;
+use crate::commands::under_way::UnderWay;
 use crate::exit::Exit;
 use crate::profile::{ApiKeyRecord, Audience};
 
@@ -34,6 +35,7 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
     let kept = profile.and_then(|profile| Some((profile, profile.api_key.as_ref()?)));
     match kept {
         Some((profile, record)) => {
+            let under_way = UnderWay::of(app, name, profile, args.force)?;
             let which = record.in_words();
             let statement = format!("this would remove the only copy here of the API key {which}, valid at {url}");
             let question = format!("Remove this copy of the API key {which}? It stays valid at {url}.");
@@ -42,6 +44,7 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
             app.printer.success(&format!("Forgot the API key {which}"));
             app.printer.warn(&format!("it stays valid at {url} until it is revoked there or expires"));
             app.printer.hint(&how_to_end(record, url));
+            under_way.leave(app, profile).await?;
         }
         None => app.printer.note(&format!("No API key is kept for {url}.")),
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::findings::{Judge, Kind, Level};
 use super::select::{Judged, sort};
 use super::time::{age, ago, state, until};
-use super::{explain, signed_in};
+use super::{explain, manager};
 use crate::api::KeyEntry;
 use crate::app::App;
 use crate::cli::{KeySort, KeysList};
@@ -42,7 +42,7 @@ struct Row<'a> {
 /// Runs it.
 pub async fn run(app: &App, args: KeysList) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
-    let session = signed_in(app, &context).await?;
+    let session = manager(app, &context).await?;
     require_accounts(&session).await?;
     let entries = session.api_keys(args.revoked).await.map_err(|error| explain(error, context.url()))?;
     let now = (app.now)();

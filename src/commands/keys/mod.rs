@@ -9,13 +9,15 @@ mod forget;
 mod import;
 mod list;
 mod revoke;
+mod rotate;
 mod select;
+mod successors;
 mod time;
 
 use secrecy::SecretString;
 
 use crate::address::BaseUrl;
-use crate::api::{AccountHost, ApiError, Session, Standing};
+use crate::api::{AccountHost, ApiError, Me, Session, Standing, looks_like_key};
 use crate::app::App;
 use crate::cli::KeysCommand;
 use crate::commands::context::{Context, no_accounts, sign_in, withheld_note};
@@ -28,6 +30,7 @@ const SETTINGS: &str = "https://ollama.com/settings/keys";
 
 /// Runs it.
 pub async fn run(app: &App, command: KeysCommand) -> anyhow::Result<Exit> {
+    refuse_keys(&command)?;
     match command {
         KeysCommand::Create(args) => create::run(app, args).await,
         KeysCommand::List(args) => list::run(app, args).await,
@@ -35,7 +38,28 @@ pub async fn run(app: &App, command: KeysCommand) -> anyhow::Result<Exit> {
         KeysCommand::Import(args) => import::run(app, args).await,
         KeysCommand::Forget(args) => forget::run(app, args).await,
         KeysCommand::Revoke(args) => revoke::run(app, args).await,
+        KeysCommand::Rotate(args) => rotate::run(app, args).await,
     }
+}
+
+/// A key that was typed where a name belongs would be sent to the host as one, and stand in messages and logs.
+///
+/// # Errors
+/// Exit 2, without repeating it.
+fn refuse_keys(command: &KeysCommand) -> anyhow::Result<()> {
+    let texts = match command {
+        KeysCommand::Create(args) => vec![Some(args.name.as_str()), args.environment.as_deref()],
+        KeysCommand::List(args) => args.filters.iter().map(|filter| Some(filter.pattern.as_str())).collect(),
+        KeysCommand::Import(args) => vec![args.name.as_deref(), args.environment.as_deref()],
+        KeysCommand::Revoke(args) => vec![args.key.as_deref()],
+        KeysCommand::Rotate(args) => vec![args.key.as_deref()],
+        KeysCommand::Audit(_) | KeysCommand::Forget(_) => Vec::new(),
+    };
+    if texts.into_iter().flatten().any(|text| looks_like_key(text.trim())) {
+        let hint = "a key that was typed as an argument is in the shell's history now: revoke it\n… | ollama-auth keys revoke --key-stdin --yes";
+        return Err(Problem::new(Exit::Usage, "what stands in place of a name is an API key").hint(hint).into());
+    }
+    Ok(())
 }
 
 /// A session with the credential of the context, which must have one.
@@ -49,6 +73,21 @@ async fn signed_in<'a>(app: &'a App, context: &Context) -> anyhow::Result<Sessio
         return Err(Problem::new(Exit::SignIn, format!("not signed in to {url}")).hint(hint).into());
     }
     context.session(app).await
+}
+
+/// A session for managing the account's keys. Where the profile keeps an API key beside a device that is signed in, that is the device's: it
+/// may do all that the account may, and the key perhaps no more than its own work.
+///
+/// # Errors
+/// As for [`signed_in`].
+async fn manager<'a>(app: &'a App, context: &Context) -> anyhow::Result<Session<'a>> {
+    if let Some(context) = context.with_device_instead()
+        && let Ok(session) = context.session(app).await
+        && let Ok(Me::SignedIn(_)) = session.me().await
+    {
+        return Ok(session);
+    }
+    signed_in(app, context).await
 }
 
 /// Proves that the host keeps accounts and accepts the session.

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::copies::{Revoked, everywhere};
-use super::{SETTINGS, check_form, explain, not_offered, prove, signed_in};
+use super::{SETTINGS, check_form, explain, manager, not_offered, prove, successors};
 use crate::api::{ApiError, Credential, KeyEntry, Revocation, Session, Standing};
 use crate::app::App;
 use crate::cli::KeysRevoke;
@@ -24,15 +24,17 @@ struct Meant {
     entry: Option<KeyEntry>,
     /// The key itself, where that was given.
     key: Option<SecretString>,
+    /// What the host listed besides, revoked keys too.
+    listed: Vec<KeyEntry>,
 }
 
 impl Meant {
-    fn listed(entry: KeyEntry, host: &str) -> anyhow::Result<Self> {
+    fn listed(entry: KeyEntry, host: &str, listed: Vec<KeyEntry>) -> anyhow::Result<Self> {
         let id = entry.id.parse().map_err(|_| ApiError::Protocol {
             host: host.to_owned(),
             reason: format!("a key of the id {:?}, which is none", entry.id),
         })?;
-        Ok(Self { id, entry: Some(entry), key: None })
+        Ok(Self { id, entry: Some(entry), key: None, listed })
     }
 
     fn in_words(&self) -> String {
@@ -53,6 +55,8 @@ struct Report<'a> {
     revoked: bool,
     /// The profiles whose copy of the key was removed.
     forgotten: Vec<String>,
+    /// The ids of the valid keys that were made to replace it.
+    replacements: Vec<&'a str>,
 }
 
 /// Runs it.
@@ -61,7 +65,7 @@ pub async fn run(app: &App, args: KeysRevoke) -> anyhow::Result<Exit> {
     let host = context.url();
     let (session, meant) = match &args.key {
         Some(text) => {
-            let session = signed_in(app, &context).await?;
+            let session = manager(app, &context).await?;
             require_accounts(&session).await?;
             let meant = find(&session, text).await?;
             (session, meant)
@@ -87,9 +91,13 @@ pub async fn run(app: &App, args: KeysRevoke) -> anyhow::Result<Exit> {
     for profile in &forgotten {
         app.printer.note(&format!("The copy kept in the profile {profile:?} is gone too."));
     }
+    let replacements = successors::of(&meant.listed, &meant.id, (app.now)());
+    successors::tell(app, &replacements, host);
     if app.printer.is_json() {
+        let replacements = replacements.iter().map(|entry| entry.id.as_str()).collect();
         let name = meant.entry.as_ref().map(|entry| entry.name.as_str());
-        app.printer.json(&Report { host: host.to_string(), id: meant.id.as_str(), name, revoked: true, forgotten })?;
+        let (host, id) = (host.to_string(), meant.id.as_str());
+        app.printer.json(&Report { host, id, name, revoked: true, forgotten, replacements })?;
     }
     Ok(Exit::Done)
 }
@@ -139,32 +147,30 @@ async fn find(session: &Session<'_>, text: &str) -> anyhow::Result<Meant> {
     let host = session.base();
     if let Ok(id) = text.parse::<KeyId>() {
         // The list only adds the name: who may not see it can revoke by id all the same.
-        let entry = match session.api_keys(false).await {
-            Ok(entries) => entries.into_iter().find(|entry| entry.id == text),
-            Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. } | ApiError::Status { status: 405, .. }) => None,
+        let listed = match session.api_keys(true).await {
+            Ok(entries) => entries,
+            Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. } | ApiError::Status { status: 405, .. }) => {
+                Vec::new()
+            }
             Err(error) => return Err(error.into()),
         };
-        return Ok(Meant { id, entry, key: None });
+        let entry = listed.iter().find(|entry| entry.id == text).cloned();
+        return Ok(Meant { id, entry, key: None, listed });
     }
-    let list = async |revoked| session.api_keys(revoked).await.map_err(|error| explain(error, host));
-    let mut named: Vec<KeyEntry> = list(false).await?;
-    named.retain(|entry| entry.name == text && entry.revoked_at.is_none());
-    match named.len() {
-        1 => {}
-        0 => {
-            named = list(true).await?;
-            named.retain(|entry| entry.name == text && entry.revoked_at.is_some());
-        }
-        _ => return Err(ambiguous(&format!("are called {text:?}"), &named).into()),
+    let listed = session.api_keys(true).await.map_err(|error| explain(error, host))?;
+    let (mut gone, mut named): (Vec<KeyEntry>, Vec<KeyEntry>) =
+        listed.iter().filter(|entry| entry.name == text).cloned().partition(|entry| entry.revoked_at.is_some());
+    if named.len() > 1 {
+        return Err(ambiguous(&format!("are called {text:?}"), &named).into());
     }
-    let Some(entry) = named.pop() else {
+    let Some(entry) = named.pop().or_else(|| gone.pop()) else {
         let problem = Problem::new(Exit::NotFound, format!("{host} lists no API key called {text:?}"));
         return Err(problem.hint("see what there is: ollama-auth keys list").into());
     };
-    Meant::listed(entry, &host.to_string())
+    Meant::listed(entry, &host.to_string(), listed)
 }
 
-fn ambiguous(what: &str, entries: &[KeyEntry]) -> Problem {
+pub(super) fn ambiguous(what: &str, entries: &[KeyEntry]) -> Problem {
     const SHOWN: usize = 20;
     let line = |entry: &KeyEntry| {
         let made = entry.created_at.map_or_else(String::new, |made| format!(", made {}", super::time::date(made)));
@@ -201,8 +207,8 @@ async fn by_itself<'a>(app: &'a App, context: &Context, args: &KeysRevoke) -> an
         Standing::Doubtful(error) => return Err(error.into()),
         Standing::NoAccounts(kind) => return Err(no_accounts(&session, kind).into()),
     }
-    let mut entries = session.api_keys(false).await.map_err(|error| explain(error, host))?;
-    entries.retain(|entry| entry.is_self);
+    let listed = session.api_keys(true).await.map_err(|error| explain(error, host))?;
+    let mut entries: Vec<KeyEntry> = listed.iter().filter(|entry| entry.is_self).cloned().collect();
     if entries.len() > 1 {
         return Err(ambiguous("are all called this one by the host", &entries).into());
     }
@@ -210,7 +216,7 @@ async fn by_itself<'a>(app: &'a App, context: &Context, args: &KeysRevoke) -> an
         let message = format!("{host} accepts this key but does not say which one it is, so it may still be valid");
         return Err(Problem::new(Exit::Failed, message).hint("revoke it by its id").into());
     };
-    let mut meant = Meant::listed(entry, &host.to_string())?;
+    let mut meant = Meant::listed(entry, &host.to_string(), listed)?;
     meant.key = Some(key);
     Ok((session, meant))
 }

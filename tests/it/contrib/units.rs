@@ -151,7 +151,7 @@ fn a_key_goes_to_gitlab_and_a_refusal_is_a_failure() {
     let script = file("contrib/deploy/gitlab-variable");
     let path = std::env::var("PATH").unwrap();
     let deploy = |token: &str, stdin: &str| {
-        let token = sandbox.write("home/token", format!("PRIVATE-TOKEN: {token}\n"));
+        let token = sandbox.write("home/token", format!("PRIVATE-TOKEN:{token}\n"));
         let command = sandbox.program(&script, ["42", "ci"]).env("PATH", &path).env("GITLAB_TOKEN_FILE", token);
         command.env("GITLAB_URL", server.url()).env("NO_PROXY", "*").stdin(stdin).run()
     };

@@ -218,17 +218,19 @@ fn files_that_others_can_read_are_found() {
     let passphrase = sandbox.write("home/a passphrase", "words");
     let left = sandbox.write(format!("{DATA}/secrets.json.broken"), "{}");
     let credential = sandbox.write("creds/ollama-auth-passphrase", "words");
+    let named = sandbox.write("home/named.json", r#"{"host":"https://other.example","key":"a-key-0123456789"}"#);
     let run = || {
         sandbox
             .command(["keys", "audit", "--json"])
             .env("OLLAMA_AUTH_PASSPHRASE_FILE", &passphrase)
             .env("CREDENTIALS_DIRECTORY", sandbox.path("creds"))
+            .env("OLLAMA_AUTH_CREDENTIALS", &named)
             .run()
     };
     // systemd hands credentials over so.
     mode(&credential, 0o440);
     run().expect_code(0);
-    for path in [&stock, &passphrase, &left, &credential] {
+    for path in [&stock, &passphrase, &left, &credential, &named] {
         mode(path, 0o644);
         let output = run().expect_code(8);
         let finding = output.json()["findings"][0].clone();
@@ -248,6 +250,23 @@ fn files_that_others_can_read_are_found() {
     assert!(made.unwrap().success());
     run();
     assert_eq!(deletes(&cloud), 0);
+}
+
+/// What uses it refuses it then; the key in it is known to others all the same.
+#[test]
+fn a_credentials_file_that_others_can_read_is_found() {
+    let (sandbox, cloud) = signed_in();
+    let text = json!({ "host": cloud.url(), "key": "some-key-0123456789" }).to_string();
+    let file = sandbox.write("home/ollama.json", text);
+    for code in [0o600, 0o644] {
+        mode(&file, code);
+        let flag = sandbox.command(["keys", "audit", "--json", "--credentials", file.to_str().unwrap()]).run();
+        let variable = sandbox.command(["keys", "audit", "--json"]).env("OLLAMA_AUTH_CREDENTIALS", &file).run();
+        for output in [flag, variable] {
+            let found = kinds(&output.expect_code(if code == 0o600 { 0 } else { 8 }));
+            assert_eq!(found, if code == 0o600 { vec![] } else { vec!["exposed"] });
+        }
+    }
 }
 
 #[test]
@@ -272,6 +291,34 @@ fn at_a_host_that_lists_no_keys_the_age_of_the_kept_one_is_what_is_known() {
     assert!(output.json()["findings"][0]["message"].as_str().unwrap().contains("has been kept here for 91d"));
     audit(&sandbox, &["--max-age", "100d"]).expect_code(0);
     audit(&sandbox, &["--fail-on", "unlisted"]).expect_code(8);
+}
+
+/// Once it listed them: what answers there now is perhaps not that host at all.
+#[test]
+fn a_host_that_has_listed_its_keys_is_not_believed_to_list_none() {
+    let (sandbox, cloud) = signed_in();
+    keys(&sandbox, &["create", "mine", "--save"]).expect_code(0);
+    let ci = with_store("plaintext");
+    let made = issue(&cloud, "ci", &json!({}));
+    ci.command(["keys", "import", "--host", &cloud.url()]).stdin(&made.key).run().expect_code(0);
+    for (path, fault) in [
+        ("/api/user/keys", Fault::Status(404)),
+        ("/api/user/keys", Fault::Html(404)),
+        ("/api/user/keys", Fault::Status(405)),
+        ("/api/me", Fault::Html(404)),
+        ("/api/me", Fault::Html(200)),
+        ("/api/me", Fault::Html(401)),
+    ] {
+        cloud.inject(path, fault.clone());
+        for sandbox in [&sandbox, &ci] {
+            let output = audit(sandbox, &["--json"]).expect_code(1);
+            assert_eq!(kinds(&output), ["unchecked"], "{path} {fault:?}");
+            let text = audit(sandbox, &[]).expect_code(1);
+            says(&text, &["not everything could be looked at"]);
+        }
+        cloud.mend();
+    }
+    audit(&ci, &[]).expect_code(0);
 }
 
 #[test]
@@ -328,8 +375,8 @@ fn a_gateway_says_what_there_is_to_find() {
     let output = audit(&device, &["--json"]).expect_code(0);
     assert_eq!(found(&output), expected);
     assert_eq!(output.json()["profiles"][0]["keys"], json!(4));
-    // The key that is kept sees itself alone; the audit asks as the device.
-    assert_eq!(keys(&device, &["list", "--json"]).expect_code(0).json()["keys"].as_array().unwrap().len(), 1);
+    // The key that is kept sees itself alone; both ask as the device.
+    assert_eq!(keys(&device, &["list", "--json"]).expect_code(0).json()["keys"].as_array().unwrap().len(), 4);
     // In CI there is a key and nothing else.
     let ci = with_store("plaintext");
     let args = ["keys", "audit", "--fail-on", "over-broad", "--json", "--host", &gateway.url()];

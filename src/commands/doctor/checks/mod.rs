@@ -9,6 +9,7 @@ mod permissions;
 mod profiles;
 mod proxies;
 mod reach;
+mod rotations;
 mod secrets;
 mod server_key;
 mod stores;
@@ -28,6 +29,7 @@ pub const ALL: &[Check] = &[
     stores::check,
     secrets::check,
     leftovers::check,
+    rotations::check,
     profiles::check,
     variables::check,
     proxies::check,

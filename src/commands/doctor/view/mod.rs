@@ -14,6 +14,7 @@ use crate::commands::context::Context;
 use crate::disk::{DiskError, shell_quoted};
 use crate::exit::Problem;
 use crate::profile::{Audience, Profile, Profiles};
+use crate::rotation::{Journal, Rotation};
 use hosts::HostState;
 use key_files::KeyFile;
 use secrets::Secrets;
@@ -29,6 +30,8 @@ pub struct View<'a> {
     pub decisions: Result<Vec<Context>, Problem>,
     /// The stores and what is in them.
     pub secrets: Secrets,
+    /// The rotations of API keys that are not over.
+    pub rotations: Result<Vec<Rotation>, DiskError>,
     /// Key files of stock Ollama.
     pub key_files: Vec<KeyFile>,
     /// The server on this machine; `None` when no host was to be asked.
@@ -48,6 +51,7 @@ impl<'a> View<'a> {
         let decisions = decide(app, &known);
         // Before any spinner: it may ask for the passphrase of the encrypted file.
         let secrets = secrets::gather(app, &known).await?;
+        let rotations = Journal::new(&app.paths.data).peek();
         let key_files = key_files::gather(app);
         let (server, hosts) = if offline {
             (None, Vec::new())
@@ -56,7 +60,7 @@ impl<'a> View<'a> {
             let contexts = decisions.as_deref().unwrap_or_default();
             tokio::join!(async { Some(server::gather(app).await) }, hosts::gather(app, &known, contexts, &secrets))
         };
-        Ok(Self { app, profiles, decisions, secrets, key_files, server, hosts })
+        Ok(Self { app, profiles, decisions, secrets, rotations, key_files, server, hosts })
     }
 
     /// The profiles by name; none where the file cannot be read.

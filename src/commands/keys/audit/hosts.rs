@@ -118,6 +118,13 @@ fn judge(app: &App, context: &Context, answer: Result<Answer, Problem>, max_age:
             let finding = Finding::new(Kind::Unchecked, format!("{what} {name} was not checked: {}", problem.message));
             vec![Finding { remedy: problem.hint, exit: problem.exit, ..finding.at(context) }]
         }
+        // Only from a list, or from making it, is the id of a key known.
+        Ok(Answer::Unlisted) if record.is_some_and(|record| record.id.is_some()) => {
+            let message = "it does not list its keys now, and did when it told the id of the one that is kept here";
+            let problem = Problem::new(Exit::Failed, format!("{}: {message}", context.url()));
+            let hint = format!("see what answers there: ollama-auth keys list {}", place(context));
+            judge(app, context, Err(problem.hint(hint)), max_age)
+        }
         Ok(Answer::Unlisted) => {
             let host = context.url();
             let looked = if record.is_some() { ": only the age of the one kept here was looked at" } else { "" };

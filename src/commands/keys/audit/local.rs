@@ -117,6 +117,7 @@ fn files(app: &App, profiles: &Profiles) -> Vec<(PathBuf, Exposure)> {
     files.extend(ours.filter(is_secret).map(|path| (path, Exposure::Owner)));
     let named = app.global.passphrase_file.iter().chain(&app.env.passphrase_file);
     files.extend(named.map(|path| (path.clone(), Exposure::Owner)));
+    files.extend(app.credentials.iter().map(|file| (file.path().to_owned(), file.exposure())));
     let credentials = app.env.credentials_directory.iter().map(|folder| folder.join(CREDENTIAL));
     files.extend(credentials.map(|path| (path, Exposure::Group)));
     let imported = profiles.profiles.values().filter_map(|profile| profile.device.as_ref()?.imported_from.clone());

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::cli::{AuditFormat, KeysAudit};
 use crate::commands::context::Context;
 use crate::exit::Exit;
-use crate::profile::{Audience, CredentialSource, HostReason, Profile, Profiles, Target};
+use crate::profile::{Audience, CredentialSource, Profile, Profiles};
 
 /// Something that was found.
 #[derive(Debug, Clone, Serialize)]
@@ -142,18 +142,11 @@ fn contexts(app: &App, profiles: &Profiles) -> anyhow::Result<Vec<Context>> {
         let source = if source == CredentialSource::None { context.source.clone() } else { source };
         return Ok(vec![Context { source, ..context }]);
     }
-    let all = profiles.profiles.iter().map(|(name, profile)| Context {
-        target: Target {
-            url: profile.url.clone(),
-            profile: name.clone(),
-            known: true,
-            reason: HostReason::CurrentProfile,
-        },
+    let context = |(name, profile): (&String, &Profile)| Context {
         source: source(profile),
-        profile: Some(profile.clone()),
-        withheld: None,
-        unused_file: None,
-    });
+        ..Context::of_profile(name, profile)
+    };
+    let all = profiles.profiles.iter().map(context);
     Ok(all.collect())
 }
 

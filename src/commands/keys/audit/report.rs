@@ -5,6 +5,7 @@ use serde_json::json;
 use super::super::findings::Kind;
 use super::{Audit, Finding};
 use crate::app::App;
+use crate::exit::Exit;
 use crate::ui::sanitize::{clean, clean_text};
 
 /// As JSON.
@@ -33,6 +34,9 @@ pub(super) fn text(app: &App, audit: &Audit) -> anyhow::Result<()> {
     let failing = audit.findings.iter().filter(|finding| audit.fails(finding)).count();
     match (audit.findings.len(), failing) {
         (0, _) => app.printer.success(&format!("Nothing was found: {looked}")),
+        (all, 0) if audit.exit() != Exit::Done => {
+            app.printer.warn(&format!("{looked}; {}; not everything could be looked at", count(all, "finding")));
+        }
         (all, 0) => app.printer.note(&format!("{looked}; {}, none that fails the audit.", count(all, "finding"))),
         (all, some) => {
             app.printer.warn(&format!("{looked}; {}, {some} of which fail the audit", count(all, "finding")));

@@ -1,0 +1,262 @@
+//! Handing a key out: to a command that gets it on standard input and in its environment, and into an env file.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+
+use crate::address::BaseUrl;
+use crate::app::App;
+use crate::env::keep_secrets_from;
+use crate::exit::{Exit, Problem};
+use crate::keyspec::KeyId;
+use crate::rotation::{EnvFile, Redactor, Targets};
+
+/// How long the output may go on after the command has ended: something it started holds on to it.
+const AFTERMATH: Duration = Duration::from_secs(1);
+/// Lines of output that an error repeats.
+const QUOTED: usize = 5;
+/// Lines of output that are shown.
+const SHOWN: usize = 500;
+
+/// Where keys are handed out.
+pub struct Deployer {
+    /// A line for the shell.
+    pub command: Option<String>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The file, opened before anything begins, so that a wrong path costs nothing.
+    pub env_file: Option<EnvFile>,
+    /// What the env file held before, as long as this run lasts.
+    before: Mutex<Option<SecretString>>,
+}
+
+/// What the command is told besides the key.
+pub struct Parcel<'a> {
+    /// The key.
+    pub key: &'a SecretString,
+    /// Its id.
+    pub id: &'a KeyId,
+    /// The profile.
+    pub profile: &'a str,
+    /// The host that it is for.
+    pub host: &'a BaseUrl,
+    /// What must not be shown besides the key.
+    pub secrets: Vec<&'a SecretString>,
+}
+
+impl Deployer {
+    /// See the fields.
+    pub fn new(command: Option<String>, timeout: Duration, env_file: Option<EnvFile>) -> Self {
+        Self { command, timeout, env_file, before: Mutex::new(None) }
+    }
+
+    /// The places, for the journal.
+    pub fn targets(&self) -> Targets {
+        Targets {
+            env_file: self.env_file.as_ref().map(|file| file.path().to_owned()),
+            env_var: self.env_file.as_ref().map(|file| file.name().to_owned()),
+            command: self.command.is_some(),
+        }
+    }
+
+    /// Finds out what can be found out before there is a key to hand out.
+    ///
+    /// # Errors
+    /// When the env file cannot be written.
+    pub fn probe(&self) -> anyhow::Result<()> {
+        Ok(self.env_file.as_ref().map_or(Ok(()), EnvFile::probe)?)
+    }
+
+    /// Hands a key out everywhere.
+    ///
+    /// # Errors
+    /// At the first place that does not take it.
+    pub async fn deploy(&self, app: &App, parcel: &Parcel<'_>) -> anyhow::Result<()> {
+        if let Some(file) = &self.env_file {
+            let before = file.read()?;
+            file.write(parcel.key)?;
+            app.printer.note(&format!("Wrote it to {}.", file.path().display()));
+            let mut kept = self.before.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if kept.is_none() {
+                *kept = before.filter(|before| before.expose_secret() != parcel.key.expose_secret());
+            }
+        }
+        match &self.command {
+            Some(command) => self.run(app, command, parcel).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Puts the env file back as this run found it; `false` when it did not change any, or there is a command too.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_back(&self) -> anyhow::Result<bool> {
+        let before = self.before.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        match (&self.env_file, before, &self.command) {
+            (Some(file), Some(before), command) => {
+                file.write(&before)?;
+                Ok(command.is_none())
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn run(&self, app: &App, line: &str, parcel: &Parcel<'_>) -> anyhow::Result<()> {
+        let mut child = shell(line, parcel).spawn().context("the deploy command cannot be started")?;
+        let group = Group::of(&child);
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // A command that takes it from its environment may not read at all.
+                let mut line = zeroize::Zeroizing::new(parcel.key.expose_secret().as_bytes().to_vec());
+                line.push(b'\n');
+                let _ = stdin.write_all(&line).await;
+            }
+        };
+        let told = Mutex::new(Told::default());
+        let secrets = || parcel.secrets.iter().copied().chain([parcel.key]);
+        let listen = async {
+            tokio::join!(
+                relay(app, stdout, Redactor::new(secrets()), &told),
+                relay(app, stderr, Redactor::new(secrets()), &told)
+            );
+        };
+        let ended = {
+            let mut listening = std::pin::pin!(listen);
+            let mut feeding = std::pin::pin!(feed);
+            let (mut heard, mut fed) = (false, false);
+            let ended = tokio::time::timeout(self.timeout, async {
+                loop {
+                    tokio::select! {
+                        status = child.wait() => break status,
+                        () = &mut listening, if !heard => heard = true,
+                        () = &mut feeding, if !fed => fed = true,
+                    }
+                }
+            });
+            let ended = ended.await;
+            if ended.is_err() {
+                group.kill();
+            }
+            if !heard {
+                let _ = tokio::time::timeout(AFTERMATH, listening).await;
+            }
+            ended
+        };
+        let told = told.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Ok(status) = ended else {
+            let message = format!("the deploy command did not end within {} s and was killed", self.timeout.as_secs());
+            return Err(told.problem(message).into());
+        };
+        let status = status.context("the deploy command cannot be waited for")?;
+        group.is_over();
+        if status.success() {
+            return Ok(());
+        }
+        Err(told.problem(format!("the deploy command {}", how_it_ended(status))).into())
+    }
+}
+
+/// What the command has said so far.
+#[derive(Default)]
+struct Told {
+    count: usize,
+    last: std::collections::VecDeque<String>,
+}
+
+impl Told {
+    fn problem(self, message: String) -> Problem {
+        let said = Vec::from(self.last).join("\n");
+        let message = if said.is_empty() { message } else { format!("{message}; it said last: {said}") };
+        Problem::new(Exit::Failed, message)
+    }
+}
+
+/// Shows what the command prints, line by line, without secrets.
+async fn relay(app: &App, pipe: Option<impl AsyncRead + Unpin>, mut redactor: Redactor, told: &Mutex<Told>) {
+    let Some(mut pipe) = pipe else { return };
+    let show = |line: String| {
+        let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        told.count += 1;
+        if told.count <= SHOWN {
+            app.printer.note(&format!("deploy: {line}"));
+        }
+        told.last.push_back(line);
+        if told.last.len() > QUOTED {
+            told.last.pop_front();
+        }
+    };
+    let mut buffer = zeroize::Zeroizing::new([0_u8; 8192]);
+    while let Ok(count @ 1..) = pipe.read(&mut buffer[..]).await {
+        redactor.feed(&buffer[..count]).into_iter().for_each(show);
+    }
+    redactor.rest().into_iter().for_each(show);
+}
+
+fn shell(line: &str, parcel: &Parcel<'_>) -> Command {
+    let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("/bin/sh") };
+    command.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(line);
+    keep_secrets_from(command.as_std_mut());
+    command
+        .env("OLLAMA_API_KEY", parcel.key.expose_secret())
+        .env("OLLAMA_HOST", parcel.host.to_string())
+        .env("OLLAMA_AUTH_KEY_ID", parcel.id.as_str())
+        .env("OLLAMA_AUTH_PROFILE", parcel.profile)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    // All that it starts can be ended with it.
+    #[cfg(unix)]
+    command.process_group(0);
+    command
+}
+
+fn how_it_ended(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return format!("was ended by signal {signal}");
+    }
+    status.code().map_or_else(|| "failed".to_owned(), |code| format!("failed with exit code {code}"))
+}
+
+/// The command and whatever it started; killed unless it has ended by itself.
+struct Group(#[cfg(unix)] std::cell::Cell<Option<rustix::process::Pid>>);
+
+impl Group {
+    #[cfg(unix)]
+    fn of(child: &Child) -> Self {
+        let id = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+        Self(std::cell::Cell::new(id))
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &Child) -> Self {
+        Self()
+    }
+
+    /// What it has left running may go on.
+    fn is_over(&self) {
+        #[cfg(unix)]
+        self.0.set(None);
+    }
+
+    fn kill(&self) {
+        #[cfg(unix)]
+        if let Some(id) = self.0.take() {
+            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

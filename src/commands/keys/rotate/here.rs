@@ -1,0 +1,285 @@
+//! What the steps of a rotation act on: this machine's journal and vault, the host, the places where the key is used.
+
+use std::cell::RefCell;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::super::{explain, prove};
+use super::deploy::{Deployer, Parcel};
+use crate::api::{ApiError, Conflict, Credential, KeyCheck, Revocation, Session, Standing};
+use crate::app::App;
+use crate::commands::api_key::{Known, keep};
+use crate::commands::context::{Context, api_key, no_accounts};
+use crate::exit::{Exit, Problem};
+use crate::keyspec::KeyId;
+use crate::profile::Profile;
+use crate::rotation::{Asked, Journal, OldKey, Rotation, Verdict, World};
+
+/// The world of one profile in this run.
+pub struct Here<'a> {
+    /// The program.
+    pub app: &'a App,
+    /// What is under way.
+    pub journal: &'a Journal,
+    /// The profile and its host.
+    pub context: &'a Context,
+    /// Who may make and end keys; `None` at a host where only a person can.
+    pub authority: Option<Session<'a>>,
+    /// Where keys are handed out.
+    pub deployer: &'a Deployer,
+    /// Seconds between the new key's first use and the old one's end.
+    pub grace: u64,
+    /// The old key, where this run has it.
+    pub old: Option<SecretString>,
+    /// A new key that a person has made and given.
+    pub given: RefCell<Option<SecretString>>,
+}
+
+impl Here<'_> {
+    fn with_key(&self, key: &SecretString) -> anyhow::Result<Session<'_>> {
+        self.context.session_with(self.app, Credential::ApiKey(key.clone()))
+    }
+
+    fn authority(&self) -> anyhow::Result<&Session<'_>> {
+        self.authority.as_ref().context("this host lets nobody but a person manage keys")
+    }
+
+    /// The profile as it is now.
+    fn profile(&self, rotation: &Rotation) -> anyhow::Result<Option<Profile>> {
+        let found = self.app.profiles.load()?.profiles.remove(&rotation.profile);
+        Ok(found.filter(|profile| profile.url.origin() == rotation.origin))
+    }
+
+    async fn hand_out(&self, rotation: &Rotation, key: &SecretString, id: &KeyId) -> anyhow::Result<()> {
+        // Where the command replaces one by the other, it may print either.
+        let new = self.held(rotation).await.unwrap_or_default();
+        let parcel = Parcel {
+            key,
+            id,
+            profile: &rotation.profile,
+            host: self.context.url(),
+            secrets: self.old.iter().chain(&new).collect(),
+        };
+        self.deployer.deploy(self.app, &parcel).await
+    }
+
+    /// The old key, where the profile keeps it still.
+    async fn kept_old(&self, rotation: &Rotation) -> anyhow::Result<Option<SecretString>> {
+        let profile = self.profile(rotation)?.filter(|_| rotation.kept);
+        let is_old = |profile: &Profile| {
+            let record = profile.api_key.as_ref();
+            record.is_some_and(|record| record.id.as_deref() == rotation.old.as_ref().map(KeyId::as_str))
+        };
+        match profile.filter(is_old) {
+            Some(profile) => Ok(Some(api_key(self.app, &rotation.profile, &profile).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Asks a host that offers no more than that whether it takes a key.
+    async fn simple_check(&self, key: &SecretString) -> anyhow::Result<Verdict> {
+        match self.with_key(key)?.check_api_key().await {
+            Ok(KeyCheck::Accepted(_)) => Ok(Verdict::Accepted),
+            Ok(KeyCheck::NotAsked) => Ok(Verdict::Refused("it answers without a credential".to_owned())),
+            Err(error @ ApiError::Unauthorized { .. }) => Ok(Verdict::Refused(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn revoke_with(&self, session: &Session<'_>, id: &KeyId) -> anyhow::Result<()> {
+        let proof = prove(session).await?;
+        match session.revoke_key(proof, id).await {
+            // A key of which the host knows nothing was never made.
+            Ok(Revocation::Done | Revocation::Unknown) => Ok(()),
+            Err(error) => Err(explain(error, session.base())),
+        }
+    }
+
+    async fn end_old_with(&self, session: &Session<'_>, old: &KeyId, grace: u64) -> anyhow::Result<OldKey> {
+        if grace == 0 {
+            self.revoke_with(session, old).await?;
+            return Ok(OldKey::Gone);
+        }
+        let proof = prove(session).await?;
+        match session.expire_key(proof, old, grace).await {
+            Ok(None) => Ok(OldKey::Gone),
+            Ok(Some(entry)) => self
+                .state(entry.expires_at, entry.revoked_at.is_some())
+                .with_context(|| format!("{} did not say when the key {old} ends", session.base())),
+            Err(error) => Err(explain(error, session.base())),
+        }
+    }
+
+    /// The old key's state, from the host's description of it.
+    fn state(&self, expires_at: Option<Timestamp>, revoked: bool) -> Option<OldKey> {
+        if revoked {
+            return Some(OldKey::Gone);
+        }
+        let end = expires_at?.as_second();
+        Some(if end <= (self.app.now)() { OldKey::Gone } else { OldKey::EndsAt(end) })
+    }
+}
+
+impl World for Here<'_> {
+    type Error = anyhow::Error;
+
+    fn record(&self, rotation: &Rotation) -> anyhow::Result<()> {
+        tracing::debug!(old = rotation.old.as_ref().map(KeyId::as_str), new = %rotation.new, step = ?rotation.step, "rotation");
+        Ok(self.journal.record(rotation)?)
+    }
+
+    fn strike_out(&self, rotation: &Rotation) -> anyhow::Result<()> {
+        tracing::debug!(new = %rotation.new, "rotation struck out");
+        Ok(self.journal.forget(&rotation.new)?)
+    }
+
+    async fn held(&self, rotation: &Rotation) -> anyhow::Result<Option<SecretString>> {
+        Ok(self.app.vault.get(rotation.store, &rotation.entry()).await?)
+    }
+
+    async fn hold(&self, rotation: &Rotation, key: &SecretString) -> anyhow::Result<()> {
+        Ok(self.app.vault.put(rotation.store, &rotation.entry(), key).await?)
+    }
+
+    async fn let_go(&self, rotation: &Rotation) -> anyhow::Result<()> {
+        self.app.vault.delete(rotation.store, &rotation.entry()).await?;
+        Ok(())
+    }
+
+    async fn ask(&self, rotation: &Rotation) -> anyhow::Result<Asked<anyhow::Error>> {
+        let (Some(session), Some(old)) = (&self.authority, &rotation.old) else {
+            return Ok(match self.given.take() {
+                Some(key) => Asked::Made(key),
+                // Cut short before it was kept: there is nothing to go on with, and nothing was made.
+                None => Asked::Taken,
+            });
+        };
+        let proof = match prove(session).await {
+            Ok(proof) => proof,
+            Err(error) => return Ok(Asked::Refused(error)),
+        };
+        Ok(match session.replace_key(proof, &rotation.new, old).await {
+            Ok(created) => Asked::Made(SecretString::from(created.key.expose())),
+            Err(ApiError::Conflict { conflict: Conflict::IdTaken, .. }) => Asked::Taken,
+            Err(ApiError::Conflict { conflict: Conflict::Replaced(other), .. }) if other == rotation.new => {
+                Asked::Taken
+            }
+            Err(ApiError::Conflict { conflict: Conflict::Replaced(other), .. }) => Asked::Replaced(other),
+            Err(error) if error.leaves_doubt() => return Err(error.into()),
+            Err(error) => Asked::Refused(explain(error, session.base())),
+        })
+    }
+
+    async fn verify(&self, rotation: &Rotation, key: &SecretString) -> anyhow::Result<Verdict> {
+        if rotation.old.is_none() {
+            return self.simple_check(key).await;
+        }
+        let session = self.with_key(key)?;
+        match session.standing().await? {
+            Standing::Accepted(_) => {}
+            Standing::Unknown => return Ok(Verdict::Refused("it does not know it".to_owned())),
+            Standing::Doubtful(error) => return Err(error.into()),
+            Standing::NoAccounts(kind) => return Err(no_accounts(&session, kind).into()),
+        }
+        // That it is this one is what the host says, too.
+        let entries = session.api_keys(false).await?;
+        let is_this = entries.iter().any(|entry| entry.is_self && entry.id == rotation.new.as_str());
+        Ok(if is_this { Verdict::Accepted } else { Verdict::Refused("it takes it for another key".to_owned()) })
+    }
+
+    async fn deploy(&self, rotation: &Rotation, key: &SecretString) -> anyhow::Result<()> {
+        self.hand_out(rotation, key, &rotation.new).await
+    }
+
+    async fn restore(&self, rotation: &Rotation) -> anyhow::Result<bool> {
+        let old = match &self.old {
+            Some(key) => Some(key.clone()),
+            None => self.kept_old(rotation).await?,
+        };
+        match (old, &rotation.old) {
+            (Some(key), Some(id)) => self.hand_out(rotation, &key, id).await.map(|()| true),
+            _ => self.deployer.put_back(),
+        }
+    }
+
+    async fn take_into_use(&self, rotation: &Rotation, key: Option<&SecretString>) -> anyhow::Result<bool> {
+        if !rotation.kept {
+            return Ok(true);
+        }
+        let profile = self.profile(rotation)?;
+        let record = profile.as_ref().and_then(|profile| profile.api_key.as_ref());
+        let Some(key) = key else {
+            let is_new = record
+                .is_some_and(|record| rotation.old.is_none() || record.id.as_deref() == Some(rotation.new.as_str()));
+            if is_new {
+                return Ok(true);
+            }
+            let message = format!("the new key {} is not in the {} store any more", rotation.new, rotation.store);
+            return Err(Problem::new(Exit::Failed, message).into());
+        };
+        let Some(record) = record else { return Ok(false) };
+        let ids = [rotation.old.as_ref(), Some(&rotation.new)];
+        let is_known = ids.into_iter().flatten().any(|id| record.id.as_deref() == Some(id.as_str()));
+        if rotation.old.is_some() && !is_known {
+            return Ok(false);
+        }
+        let known = Known {
+            id: rotation.old.is_some().then_some(&rotation.new),
+            name: record.name.as_deref(),
+            environment: record.environment.as_deref(),
+        };
+        let context = Context { profile: profile.clone(), ..self.context.clone() };
+        keep(self.app, &context, record.store, key, known, |_, _| {}).await?;
+        Ok(true)
+    }
+
+    async fn end_old(&self, rotation: &Rotation) -> anyhow::Result<OldKey> {
+        let Some(old) = &rotation.old else { return Ok(OldKey::ByHand) };
+        let by_authority = self.end_old_with(self.authority()?, old, self.grace).await;
+        let Err(error) = by_authority else { return by_authority };
+        // The credential is none any more, or the profile has got another one that may not: the key that takes its place always may.
+        if !matches!(Problem::of(&error).exit, Exit::SignIn | Exit::Forbidden) {
+            return Err(error);
+        }
+        match self.held(rotation).await? {
+            Some(key) => {
+                let by_itself = self.end_old_with(&self.with_key(&key)?, old, self.grace.max(1)).await;
+                by_itself.map_err(|_| error)
+            }
+            None => Err(error),
+        }
+    }
+
+    async fn look_at_old(&self, rotation: &Rotation) -> anyhow::Result<OldKey> {
+        let Some(old) = &rotation.old else { return Ok(OldKey::ByHand) };
+        // Until then there is nothing to see. The host has set the end, whatever this machine's clock says.
+        if let Some(end) = rotation.old_ends_at.filter(|end| (self.app.now)() < *end) {
+            return Ok(OldKey::EndsAt(end));
+        }
+        let session = self.authority()?;
+        let entries = session.api_keys(true).await.map_err(|error| explain(error, session.base()))?;
+        let Some(entry) = entries.into_iter().find(|entry| entry.id == old.as_str()) else {
+            return Ok(OldKey::Gone);
+        };
+        match self.state(entry.expires_at, entry.revoked_at.is_some()) {
+            Some(state) => Ok(state),
+            None => self.end_old(rotation).await,
+        }
+    }
+
+    async fn revoke_new(&self, rotation: &Rotation) -> anyhow::Result<()> {
+        // Nobody but a person can, who is told so.
+        if rotation.old.is_none() {
+            return Ok(());
+        }
+        let by_authority = self.revoke_with(self.authority()?, &rotation.new).await;
+        let Err(error) = by_authority else { return Ok(()) };
+        // The old key may have ended meanwhile; the new one can always revoke itself.
+        match self.held(rotation).await? {
+            Some(key) => self.revoke_with(&self.with_key(&key)?, &rotation.new).await.map_err(|_| error),
+            None => Err(error),
+        }
+    }
+}

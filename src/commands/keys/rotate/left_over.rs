@@ -1,0 +1,192 @@
+//! What earlier runs have left in the journal: it is finished, taken back, or spoken of.
+
+use super::by_hand;
+use super::report::{Outcome, Report, Row, given_up, problem_of, row_of};
+use super::select::{Chosen, Field};
+use super::{JUST_NOW, Run};
+use crate::api::KeyEntry;
+use crate::commands::context::Context;
+use crate::exit::{Exit, Problem};
+use crate::rotation::{Driven, Rotation, Step, Stopped, give_up, resume};
+
+impl Run<'_> {
+    /// The journal. A dry run leaves it where it is, whatever it holds.
+    pub(super) fn under_way(&self) -> anyhow::Result<Vec<Rotation>> {
+        Ok(if self.args.dry_run { self.journal.peek()? } else { self.journal.load()? })
+    }
+
+    /// A rotation whose profile is gone goes on no more, and its new key may be valid. One that only waited for the end of the old key is
+    /// over when that has come.
+    pub(super) fn warn_of_the_forgotten(&self, contexts: &[Context]) -> anyhow::Result<()> {
+        let profiles = self.app.profiles.load()?.profiles;
+        let is_gone = |rotation: &Rotation| {
+            let is_here = |context: &Context| {
+                context.target.profile == rotation.profile && context.url().origin() == rotation.origin
+            };
+            let profile = profiles.get(&rotation.profile);
+            let has_credential =
+                profile.is_some_and(|profile| profile.url.origin() == rotation.origin && profile.has_credential());
+            !has_credential && !contexts.iter().any(is_here)
+        };
+        for rotation in self.under_way()?.iter().filter(|rotation| is_gone(rotation)) {
+            let Rotation { profile, origin, new, .. } = rotation;
+            if rotation.is_unfinished() {
+                self.app.printer.warn(&format!(
+                    "the rotation to the key {new} was begun for the profile {profile:?}, which is gone or signed out: the key may be valid at {origin}; sign in there and run this again, or revoke it"
+                ));
+            } else if rotation.old_ends_at.is_none_or(|end| end <= (self.app.now)()) && !self.args.dry_run {
+                self.journal.forget(new)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The profile by the new key of a rotation that an earlier run has begun: the old one, by which it would be looked at, may have been
+    /// revoked meanwhile.
+    pub(super) async fn by_the_new_key(&self, context: Context) -> anyhow::Result<Option<Field<'_>>> {
+        let is_here = |rotation: &&Rotation| {
+            rotation.is_unfinished()
+                && rotation.profile == context.target.profile
+                && rotation.origin == context.url().origin()
+        };
+        let Some(rotation) = self.under_way()?.into_iter().find(|rotation| is_here(&rotation)) else {
+            return Ok(None);
+        };
+        let Some(key) = self.app.vault.get(rotation.store, &rotation.entry()).await? else { return Ok(None) };
+        Ok(Field::survey_with(self.app, context, key).await.ok())
+    }
+
+    /// Goes on with what an earlier run has begun. Returns whether it was taken back.
+    pub(super) async fn go_on(
+        &self,
+        field: &Field<'_>,
+        mut rotation: Rotation,
+        chosen: Option<&Chosen>,
+        row: &Row,
+        report: &mut Report,
+    ) -> anyhow::Result<bool> {
+        let row = Row {
+            name: chosen.map(|chosen| chosen.label.clone()).or_else(|| row.name.clone()),
+            old: rotation.old.as_ref().map(ToString::to_string),
+            new: Some(rotation.new.to_string()),
+            ..row.clone()
+        };
+        let unfinished = rotation.is_unfinished();
+        if self.args.dry_run {
+            if unfinished {
+                report.add(self.app, Row { outcome: Outcome::WouldResume, ..row });
+            }
+            return Ok(false);
+        }
+        let (authority, old) = match (&rotation.old, &field.entries) {
+            (Some(old), Some(entries)) => {
+                let is_self = entries.iter().any(|entry| entry.is_self && entry.id == old.as_str());
+                (Some(field.session.clone()), field.key.clone().filter(|_| is_self))
+            }
+            _ => (None, field.key.clone()),
+        };
+        let here = self.here(field, authority, old, None);
+        let host = field.context.url().to_string();
+        if unfinished {
+            if let Err(other_targets) = self.same_targets(&mut rotation) {
+                match give_up(&here, &rotation).await {
+                    Ok(true) => {}
+                    Ok(false) => return Err(other_targets),
+                    Err(stopped) => {
+                        report.fail(self.app, row, problem_of(stopped, &rotation, &host));
+                        return Ok(false);
+                    }
+                }
+                self.app.printer.warn(&given_up(&rotation));
+                return Ok(true);
+            }
+            self.app.printer.note("Going on with the rotation that was interrupted.");
+        }
+        match resume(&here, rotation.clone()).await {
+            Ok(driven) => {
+                if unfinished {
+                    report.add(self.app, row_of(driven, row, true));
+                    if driven == Driven::ByHand {
+                        by_hand::remind(self, field);
+                    }
+                } else if driven == Driven::Over {
+                    self.app
+                        .printer
+                        .note(&format!("The old key {} has ended.", row.old.as_deref().unwrap_or_default()));
+                }
+                Ok(driven == Driven::TakenBack)
+            }
+            // Revoked by somebody who gave it up, perhaps: it is taken back, so another one can be made.
+            Err(
+                stopped @ (Stopped::Lost | Stopped::NotVerified { undone: Ok(()), restored: None | Some(Ok(_)), .. }),
+            ) => {
+                self.app.printer.warn(&problem_of(stopped, &rotation, &host).message);
+                Ok(true)
+            }
+            Err(stopped) => {
+                report.fail(self.app, row, problem_of(stopped, &rotation, &host));
+                Ok(false)
+            }
+        }
+    }
+
+    /// What was begun is to be handed out where it was meant to: a run that forgets a place would end the key that is used there.
+    fn same_targets(&self, rotation: &mut Rotation) -> anyhow::Result<()> {
+        let now = self.deployer.targets();
+        if !rotation.targets.any() && rotation.step <= Step::Stored {
+            rotation.targets = now;
+            return Ok(());
+        }
+        if rotation.step >= Step::Deployed || rotation.targets == now {
+            return Ok(());
+        }
+        let mut wanted = Vec::new();
+        wanted.extend(rotation.targets.command.then(|| "--deploy CMD".to_owned()));
+        wanted.extend(rotation.targets.env_file.as_ref().map(|path| format!("--env-file {}", path.display())));
+        wanted.extend(rotation.targets.env_var.as_ref().map(|name| format!("--env-var {name}")));
+        let wanted = if wanted.is_empty() { "neither --deploy nor --env-file".to_owned() } else { wanted.join(" ") };
+        let message =
+            format!("the rotation to the key {} was begun with {wanted}, and is to be finished so", rotation.new);
+        let hint = format!(
+            "run it again with the same options; or give the new key up: ollama-auth keys revoke {} --yes --host {}",
+            rotation.new, rotation.origin
+        );
+        Err(Problem::new(Exit::Usage, message).hint(hint).into())
+    }
+
+    /// A rotation of which the journal was lost: its new key waits in the store still, under the id that the host names.
+    pub(super) async fn found_again(
+        &self,
+        field: &Field<'_>,
+        chosen: &Chosen,
+        successor: &KeyEntry,
+    ) -> anyhow::Result<Option<Rotation>> {
+        let record = field.context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
+        let (Some(record), Ok(new), false) = (record, successor.id.parse(), self.args.dry_run) else { return Ok(None) };
+        let rotation = Rotation { new, step: Step::Stored, ..self.new_rotation(field, chosen, record.store)? };
+        if self.app.vault.get(rotation.store, &rotation.entry()).await?.is_none() {
+            return Ok(None);
+        }
+        self.journal.record(&rotation)?;
+        let message =
+            format!("The key {} waits here, of which the journal knows nothing: going on with it.", rotation.new);
+        self.app.printer.note(&message);
+        Ok(Some(rotation))
+    }
+
+    /// Rotations of the profile that this run does not go on with.
+    pub(super) fn speak_of(&self, rotations: &[Rotation]) {
+        for Rotation { new, profile, .. } in rotations {
+            self.app.printer.warn(&format!(
+                "a rotation to the key {new} is under way in the profile {profile:?}; to finish it, with the options that it was begun with: ollama-auth keys rotate {new} --profile {profile}"
+            ));
+        }
+    }
+
+    pub(super) fn was_just_now(&self, rotation: &Rotation) -> bool {
+        let now = (self.app.now)();
+        // Not after now: the clock was set back, and who knows when that was.
+        let since = self.started.min(now - JUST_NOW);
+        rotation.step == Step::Ending && (since..=now).contains(&rotation.began_at)
+    }
+}

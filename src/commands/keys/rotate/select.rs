@@ -1,0 +1,233 @@
+//! Which keys a run is about, and who may replace them.
+
+use secrecy::SecretString;
+
+use super::super::signed_in;
+use crate::api::{ApiError, Credential, KeyEntry, Session};
+use crate::app::App;
+use crate::commands::context::{Context, device_key};
+use crate::commands::keys::revoke::ambiguous;
+use crate::commands::keys::time::state;
+use crate::exit::{Exit, Problem};
+use crate::keyspec::KeyId;
+use crate::profile::{Audience, CredentialSource};
+use crate::rotation::Rotation;
+
+/// A profile whose keys are looked at.
+pub struct Field<'a> {
+    /// Its name, host and credential.
+    pub context: Context,
+    /// What its credential may see; `None` at a host where only a person manages keys.
+    pub entries: Option<Vec<KeyEntry>>,
+    /// Its session.
+    pub session: Session<'a>,
+    /// The credential, where it is an API key.
+    pub key: Option<SecretString>,
+}
+
+/// A key to be looked at.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// What people call it.
+    pub label: String,
+    /// Its id; `None` at a host where only a person manages keys.
+    pub id: Option<KeyId>,
+    /// When it was made, in Unix seconds, as far as is known.
+    pub created_at: Option<i64>,
+    /// When it ends.
+    pub expires_at: Option<i64>,
+    /// It is the key that the profile keeps.
+    pub kept: bool,
+    /// It is the credential that asks.
+    pub is_self: bool,
+    /// It may ask for its replacement itself.
+    pub replaceable: bool,
+}
+
+/// The contexts that are meant: the one that is named or current; with `all`, every profile that keeps an API key.
+///
+/// # Errors
+/// Exit 3 when there is none.
+pub fn contexts(app: &App, all: bool) -> anyhow::Result<Vec<Context>> {
+    let profiles = app.profiles.load()?;
+    let names_one = app.host.is_some() || app.global.profile.is_some();
+    if !all || names_one {
+        return Ok(vec![Context::decide(app, &profiles, Audience::Account)?]);
+    }
+    let with_key = profiles.profiles.iter().filter(|(_, profile)| profile.api_key.is_some());
+    Ok(with_key.map(|(name, profile)| Context::of_profile(name, profile)).collect())
+}
+
+impl<'a> Field<'a> {
+    /// Signs in and looks at the keys.
+    ///
+    /// # Errors
+    /// Exit 4 without a credential, and what the host says.
+    pub async fn survey(app: &'a App, context: Context) -> anyhow::Result<Self> {
+        let session = signed_in(app, &context).await?;
+        let key = match context.source {
+            CredentialSource::ProfileDevice => None,
+            _ => match context.credential(app).await? {
+                Credential::ApiKey(key) => Some(key),
+                _ => None,
+            },
+        };
+        Self::look(context, session, key).await
+    }
+
+    /// The same with an API key in place of the profile's credential.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn survey_with(app: &'a App, context: Context, key: SecretString) -> anyhow::Result<Self> {
+        let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
+        Self::look(context, session, Some(key)).await
+    }
+
+    async fn look(context: Context, session: Session<'a>, key: Option<SecretString>) -> anyhow::Result<Self> {
+        let entries = match session.api_keys(false).await {
+            Ok(entries) => Some(entries),
+            // Not known to offer it: its keys are made by people.
+            Err(ApiError::NotFound { .. } | ApiError::Status { status: 405 | 501, .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { context, entries, session, key })
+    }
+
+    /// The key that the profile keeps, if it is among those that are seen.
+    pub fn kept(&self) -> Option<Chosen> {
+        let record = self.context.profile.as_ref()?.api_key.as_ref()?;
+        let Some(entries) = &self.entries else {
+            let label = record.name.clone().unwrap_or_else(|| self.context.target.profile.clone());
+            return Some(Chosen {
+                label,
+                id: None,
+                created_at: Some(record.added_at),
+                expires_at: None,
+                kept: true,
+                is_self: self.context.source == CredentialSource::ProfileKey,
+                replaceable: false,
+            });
+        };
+        let uses_it = self.context.source == CredentialSource::ProfileKey;
+        let entry = entries.iter().find(|entry| match &record.id {
+            Some(id) => entry.id == *id,
+            // Not made by us: the host says which one it is.
+            None => uses_it && entry.is_self,
+        });
+        // A crash between the store and the record: the host knows better which key rests here.
+        let entry = entry.or_else(|| entries.iter().find(|entry| uses_it && entry.is_self))?;
+        self.chosen(entry)
+    }
+
+    /// The key of that name or id.
+    ///
+    /// # Errors
+    /// Exit 3 when there is none, 2 when there are several.
+    pub fn named(&self, name: &str) -> anyhow::Result<Chosen> {
+        let Some(entries) = &self.entries else {
+            let profile = self.context.profile.as_ref();
+            let hint = profile.and_then(|profile| profile.api_key.as_ref()).map(|record| record.hint.as_str());
+            let kept = self.kept();
+            let fits = |chosen: &Chosen| {
+                chosen.label == name || self.context.target.profile == name || hint.is_some_and(|hint| hint == name)
+            };
+            return kept.filter(fits).ok_or_else(|| self.unknown(name));
+        };
+        let now_replaced = |entry: &KeyEntry| {
+            entries.iter().any(|other| other.revoked_at.is_none() && other.replaces.as_ref() == Some(&entry.id))
+        };
+        let mut found: Vec<&KeyEntry> = entries.iter().filter(|entry| entry.revoked_at.is_none()).collect();
+        found.retain(|entry| entry.id == name || entry.name == name);
+        // The key that is kept here is meant before the one that replaced it elsewhere.
+        let kept = found.iter().copied().find(|entry| self.chosen(entry).is_some_and(|chosen| chosen.kept));
+        found.retain(|entry| match kept {
+            Some(kept) => entry.id == kept.id || (entry.replaces.as_ref() != Some(&kept.id) && !now_replaced(entry)),
+            None => entry.id == name || !now_replaced(entry),
+        });
+        match found[..] {
+            [] => Err(self.unknown(name)),
+            [one] => self.chosen(one).ok_or_else(|| self.unknown(name)),
+            _ => {
+                let found: Vec<KeyEntry> = found.into_iter().cloned().collect();
+                Err(ambiguous(&format!("are called {name:?}"), &found).into())
+            }
+        }
+    }
+
+    /// The key that replaces another one and is valid at `now`.
+    pub fn successor_of(&self, chosen: &Chosen, now: i64) -> Option<&KeyEntry> {
+        let id = chosen.id.as_ref()?.as_str();
+        let mut others = self.entries.iter().flatten().filter(|entry| state(entry, now) == "valid");
+        others.find(|other| other.replaces.as_deref() == Some(id))
+    }
+
+    fn unknown(&self, name: &str) -> anyhow::Error {
+        let message = format!("{} lists no API key called {name:?} that is valid", self.context.url());
+        Problem::new(Exit::NotFound, message).hint("see what there is: ollama-auth keys list").into()
+    }
+
+    fn chosen(&self, entry: &KeyEntry) -> Option<Chosen> {
+        let record = self.context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
+        let kept_id = record.and_then(|record| record.id.as_deref());
+        let uses_it = self.context.source == CredentialSource::ProfileKey && entry.is_self;
+        Some(Chosen {
+            label: entry.name.clone(),
+            id: Some(entry.id.parse().ok()?),
+            created_at: entry.created_at.map(|time| time.as_second()),
+            expires_at: entry.expires_at.map(|time| time.as_second()),
+            kept: uses_it || kept_id == Some(&entry.id),
+            is_self: entry.is_self,
+            replaceable: entry.replaceable,
+        })
+    }
+
+    /// Whether a rotation is one of this profile.
+    pub fn is_of(&self, rotation: &Rotation) -> bool {
+        rotation.profile == self.context.target.profile && rotation.origin == self.context.url().origin()
+    }
+
+    /// The rotations of the journal that concern a key: those of this profile that replace it, or in which it is the new one.
+    pub fn concerns(&self, rotation: &Rotation, name: Option<&str>) -> bool {
+        if !self.is_of(rotation) {
+            return false;
+        }
+        let Some(name) = name else { return true };
+        let ids = || [rotation.old.as_ref(), Some(&rotation.new)].into_iter().flatten();
+        let listed = self.entries.iter().flatten();
+        let mut called_so = listed.filter(|entry| entry.name == name);
+        ids().any(|id| id.as_str() == name)
+            || called_so.any(|entry| ids().any(|id| id.as_str() == entry.id))
+            || (rotation.old.is_none() && self.named(name).is_ok())
+    }
+
+    /// Who asks for the replacement: the credential of the profile, unless that is the key itself and may not; then the profile's device.
+    ///
+    /// # Errors
+    /// Exit 5 when nobody here may.
+    pub async fn authority(&self, app: &'a App, chosen: &Chosen) -> anyhow::Result<Session<'a>> {
+        let manages =
+            self.key.is_none() || self.own_scopes().is_some_and(|scopes| scopes.iter().any(|scope| scope == "keys"));
+        if (chosen.is_self && chosen.replaceable) || (!chosen.is_self && manages) {
+            return Ok(self.session.clone());
+        }
+        let name = &self.context.target.profile;
+        if let Some(profile) = &self.context.profile
+            && profile.device.as_ref().is_some_and(|device| device.connected)
+        {
+            let device = device_key(app, name, profile).await?;
+            return self.context.session_with(app, Credential::Device(std::sync::Arc::new(device)));
+        }
+        let message = match chosen.is_self {
+            true => format!("the key {:?} may not ask for a replacement of itself", chosen.label),
+            false => format!("the credential for {} may not replace the key {:?}", self.context.url(), chosen.label),
+        };
+        let hint = format!("sign this device in, which may: ollama-auth signin --host {}", self.context.url());
+        Err(Problem::new(Exit::Forbidden, message).hint(hint).into())
+    }
+
+    fn own_scopes(&self) -> Option<&[String]> {
+        let own = self.entries.iter().flatten().find(|entry| entry.is_self)?;
+        Some(&own.scopes)
+    }
+}

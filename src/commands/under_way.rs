@@ -1,0 +1,78 @@
+//! A rotation that is under way in a profile whose credential is to be removed: its new key is valid, and would be nobody's.
+
+use std::time::Duration;
+
+use crate::app::App;
+use crate::disk::Lock;
+use crate::exit::{Exit, Problem};
+use crate::profile::Profile;
+use crate::rotation::{Journal, Rotation};
+
+/// The rotations that end with the profile's credential. No other run works on them meanwhile.
+#[derive(Debug)]
+pub struct UnderWay {
+    journal: Journal,
+    rotations: Vec<Rotation>,
+    _lock: Option<Lock>,
+}
+
+impl UnderWay {
+    /// Looks whether there are any, which takes `force` then.
+    ///
+    /// # Errors
+    /// Exit 1 where there are some and no `force`, or where another run is at work on them; and when the journal cannot be read.
+    pub fn of(app: &App, name: &str, profile: &Profile, force: bool) -> anyhow::Result<Self> {
+        let journal = Journal::new(&app.paths.data);
+        let mut rotations = journal.load()?;
+        let origin = profile.url.origin();
+        rotations.retain(|one| one.is_unfinished() && one.profile == name && one.origin == origin);
+        let Some(first) = rotations.first().filter(|_| !force) else {
+            let lock = if rotations.is_empty() { None } else { journal.lock(Duration::ZERO)? };
+            if !rotations.is_empty() && lock.is_none() {
+                let problem =
+                    Problem::new(Exit::Failed, format!("a rotation is at work in the profile {name:?} right now"));
+                return Err(problem.hint("wait for its end, then try again").into());
+            }
+            return Ok(Self { journal, rotations, _lock: lock });
+        };
+        let host = &profile.url;
+        let message = format!("a rotation is under way in the profile {name:?}: {}", in_words(first, "is valid", host));
+        let hint = match &first.old {
+            Some(_) => format!(
+                "finish it, with the options that it was begun with: ollama-auth keys rotate {} --profile {name}\nor leave it: pass --force, and revoke the new key: {}",
+                first.new,
+                revoke(first, host)
+            ),
+            None => format!("finish it: ollama-auth keys rotate {name} --profile {name}\nor leave it: pass --force"),
+        };
+        Err(Problem::new(Exit::Failed, message).hint(hint).into())
+    }
+
+    /// Forgets them and the copies of their new keys here, and says which keys stay valid.
+    ///
+    /// # Errors
+    /// Those of the store and of the journal.
+    pub async fn leave(self, app: &App, profile: &Profile) -> anyhow::Result<()> {
+        for rotation in &self.rotations {
+            app.vault.delete(rotation.store, &rotation.entry()).await?;
+            self.journal.forget(&rotation.new)?;
+            app.printer
+                .warn(&format!("a rotation was not finished: {}", in_words(rotation, "stays valid", &profile.url)));
+            if rotation.old.is_some() {
+                app.printer.hint(&format!("revoke it: {}", revoke(rotation, &profile.url)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn in_words(rotation: &Rotation, is_valid: &str, host: &crate::address::BaseUrl) -> String {
+    match &rotation.old {
+        Some(_) => format!("its new key {} {is_valid} at {host}, and may be deployed already", rotation.new),
+        None => format!("the key that was given for it {is_valid} at {host} until you revoke it there"),
+    }
+}
+
+fn revoke(rotation: &Rotation, host: &crate::address::BaseUrl) -> String {
+    format!("ollama-auth keys revoke {} --yes --host {host}", rotation.new)
+}

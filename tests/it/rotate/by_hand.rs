@@ -1,0 +1,234 @@
+//! A host whose keys only a person can make, as ollama.com: the person is shown the way and reminded, and all but the making and the
+//! revoking is done as elsewhere.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::given::{PASSPHRASE, edit_profiles, on_a_full_disk, plaintext, profile, says, with_store};
+use crate::harness::cloud::Cloud;
+use crate::harness::cmd::{Output, Sandbox};
+use crate::harness::pty::Terminal;
+
+const OLD: &str = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
+const NEW: &str = "fedcba9876543210fedcba9876543210.ZyXwVuTsRqPoNmLkJiHgFe_-";
+const JOURNAL: &str = "home/.local/share/ollama-auth/rotations.json";
+
+/// A host that manages no keys, and a machine that keeps one of it.
+fn given() -> (Sandbox, Cloud) {
+    given_in("plaintext")
+}
+
+fn given_in(store: &str) -> (Sandbox, Cloud) {
+    let (machine, cloud) = (with_store(store), Cloud::start());
+    cloud.accept_api_key(OLD).accept_api_key(NEW);
+    let keep = ["keys", "import", "--name", "nightly", "--host", &cloud.url()];
+    machine.command(keep).stdin(OLD).run().expect_code(0);
+    machine.command(["profile", "use", cloud.url().trim_start_matches("http://")]).run().expect_code(0);
+    (machine, cloud)
+}
+
+fn rotate(machine: &Sandbox, args: &[&str]) -> Output {
+    machine.command(["keys", "rotate"].iter().chain(args)).run()
+}
+
+fn rotate_with(machine: &Sandbox, key: &str, args: &[&str]) -> Output {
+    machine.command(["keys", "rotate", "nightly", "--key-stdin"]).args(args).stdin(key).run()
+}
+
+fn current(machine: &Sandbox) -> String {
+    machine.command(["token"]).run().expect_code(0).stdout().trim().to_owned()
+}
+
+/// Makes the kept key so many days older.
+fn age(machine: &Sandbox, days: i64) {
+    edit_profiles(machine, |all| {
+        for profile in all["profiles"].as_object_mut().unwrap().values_mut() {
+            let added = profile["api_key"]["added_at"].as_i64().unwrap();
+            profile["api_key"]["added_at"] = json!(added - days * 86_400);
+        }
+    });
+}
+
+fn under_way(machine: &Sandbox) -> usize {
+    let text = fs::read_to_string(machine.path(JOURNAL)).unwrap_or_else(|_| r#"{"rotations":[]}"#.to_owned());
+    let journal: serde_json::Value = serde_json::from_str(&text).unwrap();
+    journal["rotations"].as_array().unwrap().len()
+}
+
+fn assert_unchanged(machine: &Sandbox) {
+    assert_eq!(current(machine), OLD);
+    assert_eq!(under_way(machine), 0);
+    assert!(!plaintext(machine).contains(NEW));
+}
+
+#[test]
+fn nobody_there_is_reminded_by_the_exit_code_and_only_when_it_is_due() {
+    let (machine, cloud) = given();
+    for args in [&["nightly"][..], &["--all"], &["nightly", "--max-age", "30d"]] {
+        let output = rotate(&machine, args).expect_code(0);
+        assert_eq!(output.stderr().lines().count(), 1, "{}", output.snapshot());
+        says(&output, &["The key \"nightly\" was put here 0 days ago: nothing to do before"]);
+    }
+    age(&machine, 40);
+    rotate(&machine, &["--all"]).expect_code(0);
+    let output = rotate(&machine, &["--all", "--max-age", "30d"]).expect_code(8);
+    says(
+        &output,
+        &["was put here 40 days ago, and only a person can replace it", "ollama-auth keys rotate nightly --profile"],
+    );
+    age(&machine, 60);
+    rotate(&machine, &["nightly"]).expect_code(8);
+    let report = rotate(&machine, &["nightly", "--json"]).expect_code(8).json();
+    assert_eq!(report["rotations"][0]["outcome"], "due");
+    // A clock that was set back makes nothing due, and no sense of the age.
+    age(&machine, -400);
+    says(&rotate(&machine, &["nightly"]).expect_code(0), &["0 days ago"]);
+    assert_unchanged(&machine);
+    assert_eq!(cloud.server().requests().iter().filter(|request| request.method == "DELETE").count(), 0);
+}
+
+#[test]
+fn a_person_pastes_the_new_key_and_is_told_to_revoke_the_old_one() {
+    let (machine, cloud) = given();
+    let deploy = "read -r key; echo \"$key\" > $HOME/deployed";
+    let mut terminal = Terminal::start(&machine, &["keys", "rotate", "nightly", "--deploy", deploy]);
+    terminal.wait_text("lets only a person make API keys");
+    terminal.wait_text("API key: ");
+    terminal.send(&format!("{NEW}\r"));
+    let finished = terminal.finish();
+    assert_eq!(finished.code, 0, "{}", finished.screen);
+    let screen = finished.screen.replace('\n', " ");
+    assert!(screen.contains("Replaced the key \"nightly\""), "{screen}");
+    assert!(screen.contains("(ending in Uv-_) is valid until you revoke it"), "{screen}");
+    assert!(!crate::harness::contains(&finished.raw, NEW.as_bytes()));
+    assert_eq!(current(&machine), NEW);
+    assert_eq!(fs::read_to_string(machine.path("home/deployed")).unwrap(), format!("{NEW}\n"));
+    assert_eq!((profile(&machine)["api_key"]["name"].clone(), under_way(&machine)), (json!("nightly"), 0));
+    assert!(!plaintext(&machine).contains("next-api-key"));
+    assert!(cloud.server().requests().iter().all(|request| request.method != "DELETE"));
+}
+
+#[test]
+fn the_new_key_comes_by_standard_input_where_nobody_is() {
+    let (machine, _cloud) = given();
+    let file = machine.write("home/app.env", format!("OLLAMA_API_KEY={OLD}\n"));
+    let output = rotate_with(&machine, NEW, &["--env-file", file.to_str().unwrap(), "-vv"]).expect_code(0);
+    says(&output, &["Replaced the key \"nightly\"", "ending in Uv-_", "until you revoke it"]);
+    assert_eq!(current(&machine), NEW);
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("OLLAMA_API_KEY={NEW}\n"));
+    for secret in [OLD, NEW] {
+        machine.assert_no_secret(secret, &[&output], &["home/.local/share/ollama-auth/secrets.json", "home/app.env"]);
+    }
+}
+
+#[test]
+fn a_key_that_is_refused_changes_nothing_and_nothing_is_said_to_be_revoked() {
+    let (machine, cloud) = given();
+    cloud.revoke_api_key(NEW);
+    let deploy = "echo > $HOME/deployed";
+    let output = rotate_with(&machine, NEW, &["--deploy", deploy]).expect_code(4);
+    says(&output, &["does not accept the key that was given", "stays as it is"]);
+    for wrong in ["key_", "it was revoked", "stays valid"] {
+        assert!(!output.stderr().contains(wrong), "{wrong}\n{}", output.snapshot());
+    }
+    assert_unchanged(&machine);
+    assert!(!machine.path("home/deployed").exists());
+    machine.assert_no_secret(NEW, &[&output], &[]);
+    // What is no key, and what is no new one.
+    for (given, words) in [
+        ("", "no API key was given"),
+        ("two words", "is no API key"),
+        ("olauth_short", "is no API key"),
+        (OLD, "not a new one"),
+    ] {
+        says(&rotate_with(&machine, given, &[]).expect_code(2), &[words]);
+        assert_unchanged(&machine);
+    }
+}
+
+#[test]
+fn a_deploy_that_fails_keeps_the_pasted_key_for_the_next_run() {
+    let (machine, _cloud) = given();
+    let output = rotate_with(&machine, NEW, &["--deploy", "exit 3"]).expect_code(1);
+    says(&output, &["failed with exit code 3", "run the same command again"]);
+    assert!(!output.stderr().contains("keys revoke"), "{}", output.snapshot());
+    assert_eq!((current(&machine), under_way(&machine)), (OLD.to_owned(), 1));
+    // Nobody has to paste it again.
+    let output =
+        rotate(&machine, &["nightly", "--deploy", "read -r key; echo \"$key\" > $HOME/deployed"]).expect_code(0);
+    says(&output, &["Finished", "until you revoke it"]);
+    assert!(!output.stderr().contains("accepted no longer"), "{}", output.snapshot());
+    assert_eq!((current(&machine), under_way(&machine)), (NEW.to_owned(), 0));
+    assert_eq!(fs::read_to_string(machine.path("home/deployed")).unwrap(), format!("{NEW}\n"));
+}
+
+#[test]
+fn killed_while_it_is_deployed_the_next_run_finishes() {
+    let (machine, _cloud) = given();
+    let deploy = "echo > $HOME/started; read -r none; read -r never < /dev/fd/9";
+    let fifo = machine.path("home/fifo");
+    assert!(std::process::Command::new(crate::harness::tool("mkfifo")).arg(&fifo).status().unwrap().success());
+    let deploy = deploy.replace("/dev/fd/9", "$HOME/fifo");
+    let child = machine.command(["keys", "rotate", "nightly", "--key-stdin", "--deploy", &deploy]).stdin(NEW).spawn();
+    crate::harness::poll("the command", || machine.path("home/started").exists().then_some(()));
+    child.signal(rustix::process::Signal::KILL);
+    drop(child);
+    // Lets the command, which nobody waits for, end.
+    drop(fs::OpenOptions::new().write(true).open(&fifo).unwrap());
+    assert_eq!((current(&machine), under_way(&machine)), (OLD.to_owned(), 1));
+    rotate(&machine, &["nightly", "--deploy", "true"]).expect_code(0);
+    assert_eq!((current(&machine), under_way(&machine)), (NEW.to_owned(), 0));
+}
+
+/// Killed between the paste and the store: nothing was made, so nothing has to be taken back, and the next run begins as this one did.
+#[test]
+fn a_key_that_was_lost_before_it_was_kept_is_asked_for_again() {
+    let (machine, cloud) = given();
+    rotate_with(&machine, NEW, &["--deploy", "exit 3"]).expect_code(1);
+    let text = fs::read_to_string(machine.path(JOURNAL)).unwrap().replace("\"deploying\"", "\"asked\"");
+    machine.write(JOURNAL, text);
+    let stored = plaintext(&machine);
+    let mut stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
+    for part in stored.as_object_mut().unwrap().values_mut().filter_map(serde_json::Value::as_object_mut) {
+        part.retain(|name, _| !name.starts_with("next-api-key"));
+    }
+    machine.write("home/.local/share/ollama-auth/secrets.json", stored.to_string());
+    rotate(&machine, &["nightly"]).expect_code(0);
+    assert_unchanged(&machine);
+    rotate_with(&machine, NEW, &["--deploy", "true"]).expect_code(0);
+    assert_eq!(current(&machine), NEW);
+    drop(cloud);
+}
+
+#[test]
+fn what_would_lose_the_pasted_key_is_found_out_before_it_is_asked_for() {
+    let (machine, _cloud) = given();
+    let args = ["keys", "rotate", "nightly"];
+    let output = on_a_full_disk(&machine, &[&args[..], &["--key-stdin"]].concat()).stdin(NEW).run().expect_code(1);
+    says(&output, &["free some space"]);
+    assert_unchanged(&machine);
+    fs::create_dir(machine.path("home/folder")).unwrap();
+    let mut terminal = Terminal::start(&machine, &[&args[..], &["--env-file", "folder"]].concat());
+    let finished = {
+        let _ = &mut terminal;
+        terminal.finish()
+    };
+    assert_eq!(finished.code, 1);
+    assert!(!finished.screen.contains("API key:"), "{}", finished.screen);
+    assert_unchanged(&machine);
+    // An encrypted file whose passphrase nobody has.
+    let (machine, _cloud) = given_in("file");
+    let command = machine.command(args).args(["--key-stdin"]).stdin(NEW);
+    let output = command.env("OLLAMA_AUTH_PASSPHRASE", format!("not {PASSPHRASE}")).run();
+    assert!(output.code() == 1 || output.code() == 2, "{}", output.snapshot());
+    assert_eq!((current(&machine), under_way(&machine)), (OLD.to_owned(), 0));
+}
+
+#[test]
+fn a_host_that_makes_keys_itself_takes_none_from_a_person() {
+    let given = super::Given::new();
+    let output = given.machine.command(["keys", "rotate", "nightly", "--key-stdin"]).stdin(NEW).run().expect_code(2);
+    says(&output, &["makes its keys itself", "leave out --key-stdin"]);
+    assert_eq!(given.keys().len(), 1);
+}

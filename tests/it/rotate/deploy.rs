@@ -1,0 +1,258 @@
+//! Handing the new key out: whatever the command does, the old key stays in use until it has worked, and nothing shows the new one.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::{Given, text};
+use crate::given::says;
+use crate::harness::cmd::{Cmd, Sandbox};
+use crate::harness::poll;
+
+/// Takes the key from standard input and writes it down.
+const TAKES: &str = "read -r key; printf '%s\\n' \"$key\" >> $HOME/deployed";
+
+/// A rotation of the machine's key, with the tools that a command may need.
+fn rotation(given: &Given, args: &[&str]) -> Cmd {
+    let path = std::env::var_os("PATH").unwrap();
+    given.machine.command(["keys", "rotate", "nightly"]).args(args).env("PATH", path)
+}
+
+fn deployed(sandbox: &Sandbox) -> Vec<String> {
+    let text = fs::read_to_string(sandbox.path("home/deployed")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The old key is in use as if nothing had been tried, and the new one waits. Gives the id of that.
+fn assert_waits(given: &Given) -> String {
+    assert_eq!(given.current(), text(&given.first, "key"));
+    let live = given.live();
+    assert_eq!(live.len(), 2, "{live:#?}");
+    let old = live.iter().find(|key| key["id"] == given.first["id"]).unwrap();
+    assert_eq!((&old["expires_at"], &old["replaceable"]), (&given.first["expires_at"], &json!(true)));
+    let under_way = given.under_way();
+    assert_eq!((under_way.len(), &under_way[0]["step"]), (1, &json!("deploying")));
+    text(&under_way[0], "new").to_owned()
+}
+
+/// Whether a process is there and does not only wait to be buried.
+fn runs(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// The process id that a command has written down.
+fn pid_in(file: &Path) -> String {
+    poll("the process id of a command", || {
+        let text = fs::read_to_string(file).ok()?;
+        text.ends_with('\n').then(|| text.trim().to_owned())
+    })
+}
+
+#[test]
+fn a_command_that_fails_leaves_the_old_key_and_the_next_run_goes_on_with_the_same_new_one() {
+    for (command, how) in [
+        (
+            "echo no such machine >&2; exit 7",
+            "the deploy command failed with exit code 7; it said last: no such machine",
+        ),
+        ("kill -KILL $$", "the deploy command was ended by signal 9"),
+        ("/no/such/program", "the deploy command failed with exit code 127"),
+    ] {
+        let given = Given::new();
+        let output = rotation(&given, &["--deploy", command]).run().expect_code(1);
+        let new = assert_waits(&given);
+        says(&output, &[how, &new, "stays as it is", "run the same command again", "keys revoke"]);
+        // Without the command whoever it hands keys to would be forgotten.
+        let file = given.machine.path("home/app.env");
+        for args in [&[][..], &["--env-file", file.to_str().unwrap()]] {
+            let output = rotation(&given, args).run().expect_code(2);
+            says(&output, &["was begun with --deploy CMD", "keys revoke"]);
+            assert_eq!(assert_waits(&given), new);
+        }
+        let report = rotation(&given, &["--deploy", TAKES, "--json"]).run().expect_code(0).json();
+        assert_eq!(
+            (&report["rotations"][0]["outcome"], &report["rotations"][0]["new"]),
+            (&json!("finished"), &json!(new))
+        );
+        given.assert_rotated();
+        assert_eq!(deployed(&given.machine), [given.current()]);
+    }
+}
+
+#[test]
+fn a_new_key_that_is_given_up_makes_room_for_another_and_the_old_one_is_handed_out_again() {
+    let given = Given::new();
+    rotation(&given, &["--deploy", &format!("{TAKES}; exit 1")]).run().expect_code(1);
+    let given_up = assert_waits(&given);
+    given.machine.command(["keys", "revoke", &given_up, "--yes"]).run().expect_code(0);
+    let output = rotation(&given, &["--deploy", TAKES]).run().expect_code(0);
+    says(&output, &[&given_up, "the old key was deployed again", "Replaced the key \"nightly\""]);
+    let seen = deployed(&given.machine);
+    assert_eq!(seen.len(), 3);
+    assert_eq!((&*seen[1], &seen[2]), (text(&given.first, "key"), &given.current()));
+    assert_eq!(given.keys().len(), 3);
+    given.assert_rotated();
+}
+
+#[test]
+fn a_new_key_can_be_given_up_by_who_wants_it_deployed_elsewhere() {
+    let given = Given::new();
+    let file = given.machine.path("home/app.env");
+    rotation(&given, &["--deploy", "exit 1"]).run().expect_code(1);
+    let given_up = assert_waits(&given);
+    given.machine.command(["keys", "revoke", &given_up, "--yes"]).run().expect_code(0);
+    let output = rotation(&given, &["--env-file", file.to_str().unwrap()]).run().expect_code(0);
+    says(&output, &[&given_up, "deploy the old one again", "Replaced the key \"nightly\""]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("OLLAMA_API_KEY={}\n", given.current()));
+    given.assert_rotated();
+    // Nothing of the first one rests anywhere.
+    assert!(!crate::given::plaintext(&given.machine).contains("next-api-key"));
+}
+
+#[test]
+fn a_command_that_hangs_is_killed_with_all_that_it_started() {
+    let given = Given::new();
+    let hangs = "sleep 600 & echo $! > $HOME/child; echo $$ > $HOME/shell; echo working; wait";
+    let output = rotation(&given, &["--deploy", hangs, "--deploy-timeout", "1s"]).run().expect_code(1);
+    says(&output, &["did not end within 1 s and was killed", "it said last: working", "run the same command again"]);
+    assert!(output.duration < Duration::from_secs(20), "{:?}", output.duration);
+    for name in ["child", "shell"] {
+        let pid = pid_in(&given.machine.path("home").join(name));
+        poll("the end of what hung", || (!runs(&pid)).then_some(()));
+    }
+    assert_waits(&given);
+    rotation(&given, &["--deploy", TAKES]).run().expect_code(0);
+    given.assert_rotated();
+}
+
+#[test]
+fn an_interrupt_ends_the_command_and_the_next_run_finishes() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let given = Given::new();
+        let hangs = "sleep 600 & echo $! > $HOME/child; wait";
+        let child = rotation(&given, &["--deploy", hangs]).spawn();
+        let pid = pid_in(&given.machine.path("home/child"));
+        let since = Instant::now();
+        child.signal(signal);
+        child.finish().expect_code(130);
+        assert!(since.elapsed() < Duration::from_secs(10));
+        poll("the end of the command", || (!runs(&pid)).then_some(()));
+        let new = assert_waits(&given);
+        rotation(&given, &["--deploy", TAKES]).run().expect_code(0);
+        given.assert_rotated();
+        assert_eq!(given.under_way()[0]["new"], json!(new));
+    }
+}
+
+#[test]
+fn a_command_that_neither_reads_nor_lets_go_of_its_output_does_not_hold_the_rotation_up() {
+    let given = Given::new();
+    let output = rotation(&given, &["--deploy", "exec <&-; sleep 600 & echo $! > $HOME/child"]).run().expect_code(0);
+    assert!(output.duration < Duration::from_secs(20), "{:?}", output.duration);
+    given.assert_rotated();
+    // What it has left running is none of our business.
+    let pid = pid_in(&given.machine.path("home/child"));
+    assert!(runs(&pid));
+    let id = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+    rustix::process::kill_process(id, Signal::KILL).unwrap();
+}
+
+/// A command that has ended in time did not hang, whatever it has left running.
+#[test]
+fn what_a_command_leaves_behind_does_not_count_against_its_time() {
+    let given = Given::new();
+    let leaves = "sleep 2.1; sleep 600 & echo $! > $HOME/child";
+    let output = rotation(&given, &["--deploy", leaves, "--deploy-timeout", "3s"]).run();
+    let pid = pid_in(&given.machine.path("home/child"));
+    let id = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+    let _ = rustix::process::kill_process(id, Signal::KILL);
+    output.expect_code(0);
+    given.assert_rotated();
+}
+
+#[test]
+fn a_command_that_prints_the_key_shows_it_to_nobody() {
+    let prints = r#"
+        key=$OLLAMA_API_KEY
+        echo "$key"; echo "$key" >&2; printf '%s' "$key" | base64; echo "$key" | base64
+        printf 'k%s' "$key" | base64 -w 0; echo; printf 'ke%s' "$key" | base64 -w 0; echo
+        printf 'user:%s' "$key" | base64 -w 0 >&2; echo >&2
+        printf '%.20s' "$key"; sleep 0.1; printf '%s\n' "${key#????????????????????}"
+        printf '\033[31m%s\033[0m\r\n' "$key"; printf '\377%s\000\n' "$key"
+        set -x; : "$key"; set +x
+        yes "$key" | head -c 10000000
+        yes "$key" | tr -d '\n' | head -c 1000000 >&2
+        printf 'last %s' "$key"
+        printf 'last %s' "$key" >&2
+        exit 1"#;
+    let given = Given::new();
+    let plain = rotation(&given, &["--deploy", prints]).run().expect_code(1);
+    says(&plain, &["last ****"]);
+    let traced = rotation(&given, &["--deploy", prints, "-vv"]).run().expect_code(1);
+    let json = rotation(&given, &["--deploy", prints, "--json"]).run().expect_code(1);
+    assert_eq!(json.json()["rotations"][0]["outcome"], "failed");
+    assert!(plain.stderr.len() < 2_000_000, "{} bytes", plain.stderr.len());
+    rotation(&given, &["--deploy", "true", "-vv"]).run().expect_code(0);
+    let key = given.current();
+    let outputs = [&plain, &traced, &json];
+    given.machine.assert_no_secret(&key, &outputs, &["home/.local/share/ollama-auth/secrets.json"]);
+    // However it stands between the three bytes that four letters of base64 are made of.
+    for before in ["k", "ke", "user:"] {
+        let coded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD_NO_PAD, format!("{before}{key}"));
+        let core = &coded[12..coded.len() - 4];
+        assert!(outputs.iter().all(|output| !output.stderr().contains(core)), "base64 after {before:?}");
+    }
+}
+
+#[test]
+fn the_key_is_in_the_environment_of_the_command_alone_and_what_opens_the_store_is_not() {
+    let given = Given::in_store("file");
+    let looks = r#"
+        env > $HOME/env
+        for file in /proc/[0-9]*/cmdline; do cat $file >> $HOME/ps; done 2>/dev/null
+        cat /proc/$PPID/environ >> $HOME/ps
+        read -r key; test "$key" = "$OLLAMA_API_KEY""#;
+    rotation(&given, &["--deploy", looks, "--grace", "1h"]).env("OLLAMA_AUTH_CREDENTIALS", "").run().expect_code(0);
+    let key = given.current();
+    let env = fs::read_to_string(given.machine.path("home/env")).unwrap();
+    let value = |name: &str| env.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+    assert_eq!(value("OLLAMA_API_KEY"), Some(&*key));
+    assert_eq!(value("OLLAMA_HOST"), Some(&*given.gateway.url()));
+    assert_eq!(value("OLLAMA_AUTH_KEY_ID"), given.under_way()[0]["new"].as_str());
+    assert_eq!(value("OLLAMA_AUTH_PROFILE"), Some(given.gateway.url().trim_start_matches("http://")));
+    for name in ["OLLAMA_AUTH_PASSPHRASE", "OLLAMA_AUTH_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY"] {
+        assert_eq!(value(name), None);
+    }
+    // Every process's arguments, and our own environment.
+    let seen = fs::read(given.machine.path("home/ps")).unwrap();
+    assert!(seen.len() > 100);
+    for secret in [&*key, text(&given.first, "key")] {
+        assert!(!crate::harness::contains(&seen, secret.as_bytes()));
+        given.machine.assert_no_secret(secret, &[], &["home/env"]);
+    }
+}
+
+/// And docs/keys.md describes each member.
+#[test]
+fn the_report_names_keys_and_never_shows_them() {
+    let given = Given::new();
+    let file = given.machine.path("home/app.env");
+    let args = ["--deploy", TAKES, "--env-file", file.to_str().unwrap(), "--json"];
+    let output = rotation(&given, &args).run().expect_code(0);
+    let row = output.json()["rotations"][0].clone();
+    assert_eq!(row["old"], given.first["id"]);
+    assert_eq!(row["env_file"], json!(file));
+    assert_eq!((&row["error"], &row["name"]), (&Value::Null, &json!("nightly")));
+    assert_eq!(row["new"], given.under_way()[0]["new"]);
+    let documented = crate::keys::documented("`keys rotate`");
+    for part in [output.json(), row] {
+        let missing: Vec<_> = part.as_object().unwrap().keys().filter(|name| !documented.contains(*name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+    let allowed = ["home/.local/share/ollama-auth/secrets.json", "home/app.env", "home/deployed"];
+    given.machine.assert_no_secret(&given.current(), &[&output], &allowed);
+}

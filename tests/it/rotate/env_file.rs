@@ -1,0 +1,223 @@
+//! The file that the new key is put into: whole at every moment, as it was but for the key, and looked at before there is a new key.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Given, text};
+use crate::given::{as_nobody, mode, on_a_full_disk, says};
+use crate::harness::cmd::Output;
+
+fn rotate_into(given: &Given, file: &Path, more: &[&str]) -> Output {
+    given.rotate(&[&["nightly", "--env-file", file.to_str().unwrap()], more].concat())
+}
+
+/// A file with the first key in it, and much that is none of our business.
+fn full_of_settings(given: &Given) -> (PathBuf, String) {
+    let before = format!(
+        "# settings\r\nA = 1\r\nOLLAMA_API_KEYS=x\r\nexport OLLAMA_API_KEY='{}' # the key\r\nB=\"two words\"\r\nlast",
+        text(&given.first, "key")
+    );
+    (given.machine.write("home/app.env", &before), before)
+}
+
+fn assert_nothing_made(given: &Given) {
+    assert_eq!(given.keys().len(), 1);
+    assert!(given.under_way().is_empty());
+    assert_eq!(given.current(), text(&given.first, "key"));
+}
+
+#[test]
+fn owner_mode_link_and_every_other_byte_stay() {
+    let given = Given::new();
+    let (file, before) = full_of_settings(&given);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&file, Some(65534), Some(65533)).unwrap();
+    }
+    let link = given.machine.path("home/link.env");
+    symlink("app.env", &link).unwrap();
+    let owner = |path: &Path| path.symlink_metadata().map(|found| (found.uid(), found.gid(), found.mode())).unwrap();
+    let was = (owner(&file), owner(&link));
+    let output = rotate_into(&given, &link, &[]).expect_code(0);
+    says(&output, &["other accounts can read", "Wrote it to", "app.env"]);
+    assert_eq!((owner(&file), owner(&link)), was);
+    let after = fs::read_to_string(&file).unwrap();
+    assert_eq!(after, before.replace(text(&given.first, "key"), &given.current()));
+    assert_ne!(after, before);
+    given.assert_rotated();
+    // Nothing is left beside it.
+    let names = fs::read_dir(given.machine.home()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.filter(|name| name.to_string_lossy().contains("env")).count(), 2);
+}
+
+#[test]
+fn a_file_that_is_missing_is_made_for_its_owner_alone() {
+    let given = Given::new();
+    let file = given.machine.path("home/app.env");
+    rotate_into(&given, &file, &["--env-var", "KEY"]).expect_code(0);
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("KEY={}\n", given.current()));
+    assert_eq!(mode(&file), 0o600);
+    // By a path from here, too.
+    let args = ["keys", "rotate", "nightly", "--max-age", "0s", "--env-file", "near.env"];
+    given.machine.command(args).run().expect_code(0);
+    assert!(fs::read_to_string(given.machine.path("home/near.env")).unwrap().contains(&given.current()));
+}
+
+#[test]
+fn a_path_that_cannot_be_is_told_before_there_is_a_key_to_lose() {
+    let given = Given::new();
+    let folder = given.machine.path("home/folder");
+    fs::create_dir(&folder).unwrap();
+    symlink("nowhere", given.machine.path("home/dangling")).unwrap();
+    given.machine.write("home/huge", vec![b'#'; 5 << 20]);
+    for (path, word) in [
+        ("home/folder", "is not a regular file"),
+        ("home/none/app.env", "cannot be found"),
+        ("home/huge/app.env", "cannot be found"),
+        ("home/dangling", "cannot be found"),
+        ("home/huge", "is larger than"),
+    ] {
+        let output = rotate_into(&given, &given.machine.path(path), &[]).expect_code(1);
+        says(&output, &[path.rsplit('/').next().unwrap(), word]);
+        assert_nothing_made(&given);
+    }
+    assert!(folder.is_dir());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_and_a_full_disk_cost_nothing() {
+    let given = Given::new();
+    let (file, before) = full_of_settings(&given);
+    let args = ["keys", "rotate", "nightly", "--env-file", file.to_str().unwrap()];
+    on_a_full_disk(&given.machine, &args).run().expect_code(1);
+    assert_nothing_made(&given);
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    // A folder in which nothing can be made: for root, who may everything, one that is none.
+    let output = if rustix::process::geteuid().is_root() {
+        let args = ["keys", "rotate", "nightly", "--env-file", "/proc/self/app.env"];
+        given.machine.command(args).run().expect_code(1)
+    } else {
+        let folder = given.machine.path("home/sealed");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).unwrap();
+        rotate_into(&given, &folder.join("app.env"), &[]).expect_code(1)
+    };
+    says(&output, &["cannot write", "app.env"]);
+    assert_nothing_made(&given);
+}
+
+#[test]
+fn a_file_that_belongs_to_somebody_else_is_not_taken_from_them() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let given = Given::new();
+    let (file, before) = full_of_settings(&given);
+    // Gives all of the sandbox to nobody; then the file to a third account.
+    as_nobody(&given.machine, &["--version"]).run().expect_code(0);
+    std::os::unix::fs::chown(&file, Some(4711), Some(4711)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let program = given.machine.path("program");
+    let output = given
+        .machine
+        .program(crate::harness::tool("setpriv"), ["--clear-groups", "--reuid=65534", "--regid=65534"])
+        .args([program.to_str().unwrap(), "keys", "rotate", "nightly", "--env-file", file.to_str().unwrap()])
+        .run()
+        .expect_code(1);
+    says(&output, &["cannot write", "app.env"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    assert_eq!(file.metadata().unwrap().uid(), 4711);
+    assert_eq!(given.keys().len(), 1);
+}
+
+#[test]
+fn a_file_that_goes_wrong_later_stops_the_rotation_and_the_next_run_finishes() {
+    let given = Given::new();
+    let (file, before) = full_of_settings(&given);
+    rotate_into(&given, &file, &["--deploy", "exit 1"]).expect_code(1);
+    let new = text(&given.under_way()[0], "new").to_owned();
+    // Somebody else's folder in its place.
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let output = rotate_into(&given, &file, &["--deploy", "true"]).expect_code(1);
+    says(&output, &["is not a regular file", "app.env"]);
+    assert!(given.accepts(text(&given.first, "key")));
+    assert_eq!(given.under_way()[0]["new"], new);
+    fs::remove_dir(&file).unwrap();
+    fs::write(&file, &before).unwrap();
+    rotate_into(&given, &file, &["--deploy", "true"]).expect_code(0);
+    given.assert_rotated();
+    assert!(fs::read_to_string(&file).unwrap().contains(&given.current()));
+}
+
+#[test]
+fn a_reader_sees_one_whole_key_or_the_other_at_every_moment() {
+    let given = Given::new();
+    let (file, before) = full_of_settings(&given);
+    let first = text(&given.first, "key").to_owned();
+    let (done, seen) = (AtomicBool::new(false), std::sync::Mutex::new(BTreeSet::new()));
+    let mut keys = BTreeSet::from([first.clone()]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let now = fs::read_to_string(&file).unwrap();
+                seen.lock().unwrap().insert(now);
+                std::thread::yield_now();
+            }
+        });
+        for _ in 0..4 {
+            rotate_into(&given, &file, &["--max-age", "0s"]).expect_code(0);
+            keys.insert(given.current());
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let whole: BTreeSet<String> = keys.iter().map(|key| before.replace(&first, key)).collect();
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.is_subset(&whole));
+    assert!(seen.len() > 1);
+}
+
+/// Another program that changes the file at the same time loses nothing: the rotation stops, or its change comes after ours.
+#[test]
+fn what_another_program_writes_meanwhile_is_not_lost() {
+    let given = Given::new();
+    let (file, _) = full_of_settings(&given);
+    let done = AtomicBool::new(false);
+    let mut rotations = 0;
+    let mut written = 0;
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut number = 0;
+            while !done.load(Ordering::Relaxed) {
+                number += 1;
+                let mut now = fs::read_to_string(&file).unwrap();
+                // As an editor does it: beside, then over it.
+                now = now
+                    .lines()
+                    .filter(|line| !line.starts_with("COUNT="))
+                    .fold(String::new(), |all, line| all + line + "\n");
+                let beside = file.with_extension("editor");
+                fs::write(&beside, format!("{now}COUNT={number}\n")).unwrap();
+                fs::rename(&beside, &file).unwrap();
+            }
+            number
+        });
+        for _ in 0..4 {
+            let output = rotate_into(&given, &file, &["--max-age", "0s"]);
+            match output.code() {
+                0 => rotations += 1,
+                _ => says(&output, &["another program", "stays as it is"]),
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        written = writer.join().unwrap();
+    });
+    rotate_into(&given, &file, &[]).expect_code(0);
+    let after = fs::read_to_string(&file).unwrap();
+    assert!(after.contains("B=\"two words\""), "{after}");
+    assert!(written > 0 && after.contains("COUNT="), "{rotations} rotations: {after}");
+    assert!(given.accepts(&given.current()));
+}

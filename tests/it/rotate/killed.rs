@@ -1,0 +1,223 @@
+//! Killed at every system call that leaves a trace, and at any moment, while a client uses the key: no request of its fails, and nothing is
+//! left at the gateway that the journal does not know.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{Given, text};
+use crate::harness::cmd::{Output, PROGRAM};
+use crate::harness::tool;
+
+/// What changes files. The vault does so on threads of its own, each of which counts for itself; the main thread's calls before and after are
+/// the points between its steps.
+const ON_DISK: [&str; 9] = [
+    "rename,renameat,renameat2",
+    "fsync,fdatasync",
+    "write",
+    "flock",
+    "unlink,unlinkat",
+    "openat",
+    "fchmod",
+    "mkdir",
+    "clone3,clone",
+];
+/// What talks to the gateway.
+const ON_THE_WIRE: [&str; 4] = ["connect", "writev,sendto,sendmsg", "recvfrom,read", "epoll_wait"];
+
+/// A rotation of the key in an env file, that a client uses meanwhile.
+struct Scene {
+    given: Given,
+    file: PathBuf,
+}
+
+impl Scene {
+    fn new() -> Self {
+        // A key without the scope keys would be held back for replacing itself hundreds of times.
+        let given = Given::with(&["--scope", "inference,keys"]);
+        let file = given.machine.write("app.env", format!("A=1\nOLLAMA_API_KEY={}\nB=2\n", text(&given.first, "key")));
+        Self { given, file }
+    }
+
+    fn args(&self) -> Vec<String> {
+        let file = self.file.to_str().unwrap();
+        let args = [
+            "keys",
+            "rotate",
+            "--profile",
+            &self.profile(),
+            "nightly",
+            "--max-age",
+            "0s",
+            "--grace",
+            "2s",
+            "--env-file",
+            file,
+        ];
+        args.map(str::to_owned).into()
+    }
+
+    fn profile(&self) -> String {
+        self.given.gateway.url().trim_start_matches("http://").to_owned()
+    }
+
+    /// The run that nobody kills.
+    fn finish(&self) -> Output {
+        self.given.machine.command(self.args()).run().expect_code(0)
+    }
+
+    /// Runs the client until `work` is done, and gives how many requests it made.
+    fn while_used(&self, work: impl FnOnce()) -> usize {
+        let (done, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    let key = key_in(&self.file);
+                    // It may have been replaced since it was read, and its grace be over: then another is in the file.
+                    assert!(self.given.accepts(&key) || key_in(&self.file) != key, "the key in use was refused");
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            // The client's failure is to be told, not that of the work that it ends.
+            let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            done.store(true, Ordering::SeqCst);
+            client.join().expect("the client's requests");
+            if let Err(panic) = worked {
+                std::panic::resume_unwind(panic);
+            }
+        });
+        asked.into_inner()
+    }
+
+    /// Nothing is alive but the key in use and those with an end that the journal knows.
+    fn assert_no_orphan(&self) {
+        let journal = self.given.under_way();
+        let known = |id: &Value| journal.iter().any(|rotation| rotation["old"] == *id);
+        let current = self.given.current();
+        assert_eq!(key_in(&self.file), current, "the env file and the store differ");
+        assert!(self.given.accepts(&current));
+        for key in self.given.live() {
+            let in_use = current.ends_with(text(&key, "hint")) && key["replaceable"] == true;
+            let ending = known(&key["id"]) && key["replaceable"] == false;
+            assert!(in_use || ending, "{key:#} is alive and nobody knows of it: {journal:#?}");
+        }
+        assert!(journal.iter().all(|rotation| rotation["step"] == "ending"), "{journal:#?}");
+        let waiting =
+            fs::read_to_string(self.given.machine.path("home/.local/share/ollama-auth/secrets.json")).unwrap();
+        assert!(!waiting.contains("next-api-key"), "a key was left in the store");
+    }
+}
+
+/// The key in the file, which must be whole at every moment.
+fn key_in(file: &Path) -> String {
+    let content = fs::read_to_string(file).expect("the env file is always there");
+    let key = content.strip_prefix("A=1\nOLLAMA_API_KEY=").and_then(|rest| rest.strip_suffix("\nB=2\n"));
+    let key = key.unwrap_or_else(|| panic!("half an env file: {content:?}"));
+    assert!(key.len() == 45 && key.starts_with("olauth_"), "half a key: {content:?}");
+    key.to_owned()
+}
+
+/// Kills the run at its first, second, third … call of each kind, until there are no more.
+fn killed_at_every_call(kinds: &[&str], at_least: usize) {
+    let scene = Scene::new();
+    let mut kills = 0;
+    let asked = scene.while_used(|| {
+        for calls in kinds {
+            for at in 1.. {
+                let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:signal=SIGKILL:when={at}"));
+                let args = ["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject, PROGRAM];
+                let output = scene.given.machine.program(tool("strace"), args).args(scene.args()).run();
+                if output.code() == 0 {
+                    break;
+                }
+                assert_eq!(output.code(), 137, "{}", output.snapshot());
+                kills += 1;
+                scene.finish();
+                scene.assert_no_orphan();
+            }
+        }
+    });
+    assert!(kills >= at_least && asked > kills, "{kills} kills, {asked} requests");
+}
+
+#[test]
+fn at_every_call_that_changes_a_file() {
+    killed_at_every_call(&ON_DISK, 90);
+}
+
+#[test]
+fn at_every_call_that_talks_to_the_gateway() {
+    killed_at_every_call(&ON_THE_WIRE, 90);
+}
+
+/// Kills come in a row here: the run that is to mend is killed too.
+#[test]
+fn at_any_moment_hundreds_of_times() {
+    const KILLS: u32 = 300;
+    let scene = Scene::new();
+    // What an undisturbed run takes, so that the kills fall everywhere into it.
+    let started = Instant::now();
+    scene.finish();
+    let whole = started.elapsed();
+    let (mut killed, mut ended) = (0, 0);
+    let asked = scene.while_used(|| {
+        for number in 0..KILLS {
+            // Spread evenly, in an order that has nothing of a pattern: a multiple of the golden section.
+            let part = (f64::from(number) * 0.618_033_988_749).fract();
+            let run = scene.given.machine.command(scene.args()).spawn();
+            std::thread::sleep(whole.mul_f64(part * 1.2));
+            // It may have ended by itself.
+            let pid = rustix::process::Pid::from_raw(run.pid().cast_signed()).unwrap();
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            match run.finish().code() {
+                137 => killed += 1,
+                0 => ended += 1,
+                code => panic!("exit code {code}"),
+            }
+        }
+    });
+    scene.finish();
+    scene.assert_no_orphan();
+    assert!(killed >= KILLS / 3, "{killed} were killed, {ended} ended by themselves");
+    assert!(asked > 100, "{asked} requests");
+}
+
+/// The gateway's record of it: each key that was made is in the trail, each with its end, and no key itself.
+#[test]
+fn every_key_is_in_the_gateways_trail_and_none_in_its_database() {
+    let mut scene = Scene::new();
+    let mut secrets = vec![key_in(&scene.file)];
+    for _ in 0..3 {
+        let logged = scene.given.machine.command(scene.args()).args(["-vv"]).run().expect_code(0);
+        secrets.push(key_in(&scene.file));
+        for secret in &secrets {
+            let stores = ["home/.local/share/ollama-auth/secrets.json", "app.env"];
+            scene.given.machine.assert_no_secret(secret, &[&logged], &stores);
+        }
+    }
+    let keys = scene.given.keys();
+    assert_eq!(keys.len(), 4);
+    let trail = scene.given.gateway.admin(&["audit", "--json", "--limit", "1000"]).expect_code(0);
+    let told = |action: &str, id: &Value| {
+        trail.json()["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|event| event["action"] == action && event["subject"] == *id)
+    };
+    for key in &keys {
+        let made = if key["replaces"].is_null() { "key.created" } else { "key.replaced" };
+        assert!(told(made, &key["id"]), "{made} {}", trail.stdout());
+        let replaced = keys.iter().any(|other| other["replaces"] == key["id"]);
+        assert_eq!(told("key.ending", &key["id"]), replaced, "{}", trail.stdout());
+    }
+    let log = scene.given.gateway.end(Signal::TERM);
+    for secret in &secrets {
+        scene.given.gateway.sandbox().assert_no_secret(secret, &[&log, &trail], &[]);
+    }
+    assert!(log.duration < Duration::from_secs(300));
+}

@@ -1,0 +1,55 @@
+//! What an earlier run has left: it is finished whatever has happened since, and keeps no other key from its own rotation.
+
+use std::fs;
+
+use super::{Given, text};
+use crate::given::says;
+
+#[test]
+fn the_new_key_goes_on_alone_where_the_old_one_was_revoked() {
+    let given = Given::new();
+    given.rotate(&["nightly", "--deploy", "exit 3"]).expect_code(1);
+    let new = given.under_way()[0]["new"].clone();
+    given.device.command(["keys", "revoke", text(&given.first, "id"), "--yes"]).run().expect_code(0);
+    let output = given.rotate(&["nightly", "--deploy", "true"]).expect_code(0);
+    says(&output, &["Finished a rotation", new.as_str().unwrap()]);
+    assert!(given.accepts(&given.current()));
+    assert_eq!(given.live().len(), 1);
+    given.rotate(&["--all", "--max-age", "90d"]).expect_code(0);
+    assert!(given.under_way().is_empty());
+}
+
+#[test]
+fn an_unfinished_rotation_of_another_key_does_not_stop_the_nightly_one() {
+    let given = Given::new();
+    let keys = |args: &[&str]| given.device.command(["keys"].iter().chain(args)).run();
+    keys(&["create", "own", "--save"]).expect_code(0);
+    keys(&["rotate", "nightly", "--deploy", "exit 3"]).expect_code(1);
+    let output = keys(&["rotate", "--all", "--max-age", "0s"]).expect_code(0);
+    says(&output, &["Replaced the key \"own\"", "is under way", "with the options that it was begun with"]);
+    keys(&["rotate", "nightly", "--deploy", "true"]).expect_code(0);
+    assert_eq!(keys(&["list", "--json"]).expect_code(0).json()["keys"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn another_variable_in_the_file_is_another_place() {
+    let given = Given::new();
+    let file = given.machine.write("app.env", "A=1\n");
+    let file = file.to_str().unwrap();
+    let args = ["nightly", "--env-file", file, "--env-var", "A", "--deploy", "exit 3"];
+    given.rotate(&args).expect_code(1);
+    let output = given.rotate(&["nightly", "--env-file", file, "--deploy", "true"]).expect_code(2);
+    says(&output, &["was begun with --deploy CMD", "--env-var A"]);
+    given.rotate(&["nightly", "--env-file", file, "--env-var", "A", "--deploy", "true"]).expect_code(0);
+    assert_eq!(fs::read_to_string(file).unwrap(), format!("A={}\n", given.current()));
+}
+
+/// A dry run leaves a damaged journal to the run that reports it.
+#[test]
+fn a_dry_run_moves_no_damaged_journal() {
+    let given = Given::new();
+    given.machine.write("home/.local/share/ollama-auth/rotations.json", "{");
+    let before = given.machine.files();
+    given.rotate(&["nightly", "--dry-run"]).expect_code(1);
+    assert_eq!(given.machine.files(), before);
+}
