@@ -22,7 +22,7 @@ pub mod signature;
 pub mod stock;
 
 /// The longest that any single wait of the harness lasts. Generous: a loaded machine is slow, a hang is for ever.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Where a tool lies on the PATH of the test run; fails the test with its name when it is missing.
 pub fn tool(name: &str) -> PathBuf {

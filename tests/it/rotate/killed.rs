@@ -29,6 +29,9 @@ const ON_DISK: [&str; 9] = [
 /// What talks to the gateway.
 const ON_THE_WIRE: [&str; 4] = ["connect", "writev,sendto,sendmsg", "recvfrom,read", "epoll_wait"];
 
+/// Each run makes a dozen files sure, which takes a disk that others fill its time.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// A rotation of the key in an env file, that a client uses meanwhile.
 struct Scene {
     given: Given,
@@ -67,7 +70,7 @@ impl Scene {
 
     /// The run that nobody kills.
     fn finish(&self) -> Output {
-        self.given.machine.command(self.args()).run().expect_code(0)
+        self.given.machine.command(self.args()).deadline(PATIENCE).run().expect_code(0)
     }
 
     /// Runs the client until `work` is done, and gives how many requests it made.
@@ -80,6 +83,8 @@ impl Scene {
                     // It may have been replaced since it was read, and its grace be over: then another is in the file.
                     assert!(self.given.accepts(&key) || key_in(&self.file) != key, "the key in use was refused");
                     asked.fetch_add(1, Ordering::SeqCst);
+                    // All the time, but not with all the machine's ports.
+                    std::thread::sleep(Duration::from_millis(1));
                 }
             });
             // The client's failure is to be told, not that of the work that it ends.
@@ -130,7 +135,8 @@ fn killed_at_every_call(kinds: &[&str], at_least: usize) {
             for at in 1.. {
                 let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:signal=SIGKILL:when={at}"));
                 let args = ["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject, PROGRAM];
-                let output = scene.given.machine.program(tool("strace"), args).args(scene.args()).run();
+                let run = scene.given.machine.program(tool("strace"), args).args(scene.args());
+                let output = run.deadline(PATIENCE).run();
                 if output.code() == 0 {
                     break;
                 }
