@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::body::error_text;
@@ -100,7 +100,7 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// One line of `/api/pull`.
+/// One line of `/api/pull`, `/api/push` and `/api/create`.
 #[derive(Debug, Default, Deserialize)]
 pub struct ProgressChunk {
     /// What is going on, such as `pulling manifest`.
@@ -110,14 +110,19 @@ pub struct ProgressChunk {
     #[serde(default)]
     pub digest: Option<String>,
     /// Bytes of the layer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "size")]
     pub total: Option<u64>,
     /// Bytes of it that are here.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "size")]
     pub completed: Option<u64>,
     /// An error in the middle of a stream whose status was 200.
     #[serde(default)]
     error: Option<Value>,
+}
+
+/// A size that is none is no reason to give a pull up.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_u64())
 }
 
 impl ProgressChunk {

@@ -30,9 +30,7 @@ pub use events::{Chunk, ProgressChunk};
 pub use forward::{Forwarded, Forwarder};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
 pub use look::Look;
-#[cfg(feature = "gateway")]
-pub use models::ListedModel;
-pub use models::{EmbedRequest, GenerateRequest, ShowResponse, Think};
+pub use models::{EmbedRequest, GenerateRequest, ListedModel, RunningModel, ShowResponse, Think};
 pub use ndjson::{Batch, LineStream};
 pub use raw::{HeaderProblem, RawAnswer, RawHeaders, RawRequest};
 pub use raw_body::{BodyFeed, RawBody};

@@ -1,4 +1,8 @@
-//! What `run` asks of a server: about a model, for text, for an embedding, for a model to be pulled.
+//! What is asked of a server about its models: to run them here, to describe, list and manage them in the files below.
+
+mod listing;
+mod manage;
+mod show;
 
 use std::time::Duration;
 
@@ -7,61 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+pub use listing::{ListedModel, RunningModel};
+pub use show::ShowResponse;
+
 use super::body::{Bounds, json};
 use super::error::ApiError;
 use super::ndjson::LineStream;
 use super::session::Session;
-
-/// The parts of `POST /api/show` that decide how a model is run.
-#[derive(Debug, Default, Deserialize)]
-pub struct ShowResponse {
-    /// `completion`, `vision`, `audio`, `embedding`, `thinking`, `tools`, …
-    #[serde(default)]
-    pub capabilities: Vec<String>,
-    /// Present on servers older than `capabilities` when the model sees images.
-    #[serde(default)]
-    projector_info: Option<Map<String, Value>>,
-    /// Likewise: keys with `.vision.` in them.
-    #[serde(default)]
-    model_info: Option<Map<String, Value>>,
-}
-
-impl ShowResponse {
-    /// Whether the model has a capability.
-    pub fn can(&self, capability: &str) -> bool {
-        self.capabilities.iter().any(|each| each == capability)
-    }
-
-    /// Whether images or sounds can be attached.
-    pub fn takes_media(&self) -> bool {
-        self.can("vision")
-            || self.can("audio")
-            || self.projector_info.as_ref().is_some_and(|info| !info.is_empty())
-            || self.model_info.as_ref().is_some_and(|info| info.keys().any(|key| key.contains(".vision.")))
-    }
-}
-
-/// A model in the answer to `GET /api/tags`.
-#[cfg(feature = "gateway")]
-#[derive(Debug, Default, Deserialize)]
-pub struct ListedModel {
-    /// Its name, with the tag.
-    #[serde(default)]
-    pub name: String,
-    /// As [`ShowResponse::capabilities`]; older servers do not list them here.
-    #[serde(default)]
-    pub capabilities: Option<Vec<String>>,
-    /// Present when the model runs at another host.
-    #[serde(default)]
-    pub remote_host: Option<String>,
-}
-
-#[cfg(feature = "gateway")]
-#[derive(Deserialize)]
-struct TagsResponse {
-    #[serde(default)]
-    models: Option<Vec<ListedModel>>,
-}
 
 /// `think`: on, off, or how much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,26 +84,6 @@ struct EmbedResponse {
 }
 
 impl Session<'_> {
-    /// `GET /api/tags`: the models that the host has.
-    ///
-    /// # Errors
-    /// What hinders it.
-    #[cfg(feature = "gateway")]
-    pub async fn models(&self) -> Result<Vec<ListedModel>, ApiError> {
-        let response = self.request(Method::GET, "/api/tags").send().await?;
-        let answer: TagsResponse = json(response, &self.base().to_string(), Bounds::LOOK_UP).await?;
-        Ok(answer.models.unwrap_or_default())
-    }
-
-    /// `POST /api/show`.
-    ///
-    /// # Errors
-    /// [`ApiError::NotFound`] when the host does not have the model.
-    pub async fn show(&self, model: &str) -> Result<ShowResponse, ApiError> {
-        let request = self.request(Method::POST, "/api/show").json(&serde_json::json!({ "model": model }))?;
-        json(request.harmless().send().await?, &self.base().to_string(), Bounds::LOOK_UP).await
-    }
-
     /// `POST /api/generate`, streamed. `timeout` bounds each wait (`None`: a model may take as long as it takes).
     ///
     /// # Errors
@@ -158,15 +94,6 @@ impl Session<'_> {
         timeout: Option<Duration>,
     ) -> Result<LineStream, ApiError> {
         self.stream("/api/generate", body, timeout).await
-    }
-
-    /// `POST /api/pull`, streamed.
-    ///
-    /// # Errors
-    /// What the host answers before the stream begins.
-    pub async fn pull(&self, model: &str, insecure: bool, timeout: Option<Duration>) -> Result<LineStream, ApiError> {
-        let body = serde_json::json!({ "model": model, "insecure": insecure });
-        self.stream("/api/pull", &body, timeout).await
     }
 
     /// `POST /api/embed`: the vector, as the JSON array that the host sent.
@@ -195,16 +122,6 @@ impl Session<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn old_servers_tell_vision_by_other_members() {
-        let show = |text: &str| serde_json::from_str::<ShowResponse>(text).unwrap();
-        assert!(show(r#"{"capabilities":["vision"]}"#).takes_media());
-        assert!(show(r#"{"projector_info":{"a":1}}"#).takes_media());
-        assert!(show(r#"{"model_info":{"llama.vision.blocks":1}}"#).takes_media());
-        assert!(!show(r#"{"model_info":{"llama.blocks":1},"capabilities":["completion"]}"#).takes_media());
-        assert!(!show("{}").takes_media());
-    }
 
     #[test]
     fn a_plain_request_sends_nothing_that_was_not_asked_for() {

@@ -5,6 +5,7 @@ mod doctor;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod keys;
+mod models;
 mod profile;
 #[cfg(feature = "gateway")]
 mod proxy;
@@ -30,6 +31,7 @@ pub use keys::{
 };
 #[cfg(test)]
 pub use keys::{FAIL_ON, KEY_PROBLEMS};
+pub use models::{CpArgs, ListArgs, RmArgs, ShowArgs, ShowPart, StopArgs, TransferArgs};
 pub use profile::{ProfileCommand, ProfileRemove, ProfileUse};
 #[cfg(feature = "gateway")]
 pub use proxy::ProxyArgs;
@@ -37,6 +39,7 @@ pub use run::{OutputFormat, RunArgs, ThinkArg};
 pub use session::{SigninArgs, SignoutArgs, StatusArgs};
 pub use store::{StoreCommand, StoreMove};
 pub use use_credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
+pub use values::SpanArg;
 
 /// Sign in to Ollama, keep its credentials safe, run models with them.
 #[derive(Debug, Parser)]
@@ -82,7 +85,7 @@ pub struct GlobalArgs {
     /// Say only what goes wrong
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more (`run`: show timings; twice: show requests)
+    /// Say more (`run`: show timings, `show`: show all; twice: show requests)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// When to use colour
@@ -139,6 +142,23 @@ pub enum Command {
     Status(StatusArgs),
     /// Run a model
     Run(Box<RunArgs>),
+    /// Let the server fetch a model from a registry
+    Pull(TransferArgs),
+    /// Let the server publish a model
+    Push(TransferArgs),
+    /// List the models of the server
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Describe a model
+    Show(ShowArgs),
+    /// List the models that the server has loaded
+    Ps(ListArgs),
+    /// Take a model out of the server's memory
+    Stop(StopArgs),
+    /// Remove models from the server
+    Rm(RmArgs),
+    /// Copy a model to another name
+    Cp(CpArgs),
     /// Make, list, check, rotate and revoke API keys
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -201,7 +221,7 @@ mod tests {
 
     #[test]
     fn stock_names_work() {
-        for name in ["login", "logout", "whoami"] {
+        for name in ["login", "logout", "whoami", "ls"] {
             Cli::try_parse_from(["ollama-auth", name]).unwrap();
         }
     }

@@ -13,6 +13,7 @@ mod exec;
 mod gateway;
 mod keys;
 mod man;
+mod models;
 mod profile;
 #[cfg(feature = "gateway")]
 mod proxy;
@@ -42,6 +43,14 @@ pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
         Command::Signout(args) => signout::run(app, args).await,
         Command::Status(args) => status::run(app, args).await,
         Command::Run(args) => run::run(app, *args).await,
+        Command::Pull(args) => models::pull::run(app, args).await,
+        Command::Push(args) => models::push::run(app, args).await,
+        Command::List(args) => models::list::run(app, args).await,
+        Command::Show(args) => models::show::run(app, args).await,
+        Command::Ps(args) => models::ps::run(app, args).await,
+        Command::Stop(args) => models::stop::run(app, args).await,
+        Command::Rm(args) => models::rm::run(app, args).await,
+        Command::Cp(args) => models::cp::run(app, args).await,
         Command::Keys(command) => keys::run(app, command).await,
         #[cfg(feature = "gateway")]
         Command::Proxy(args) => proxy::run(app, args).await,

@@ -18,6 +18,15 @@ const TICK: Duration = Duration::from_millis(100);
 /// Hex digits of a digest that are shown.
 const SHORT_DIGEST: usize = 12;
 
+/// Layers that are shown at once. A model has about a dozen; a host can name as many as it likes.
+const MOST_LAYERS: usize = 16;
+
+/// Lines that are said of one pull where nothing moves, likewise.
+const MOST_SAID: usize = 200;
+
+/// Characters of a status that are shown.
+const LONGEST_STATUS: usize = 200;
+
 /// Columns of a terminal that has room for a bar beside the numbers.
 const WIDE: u16 = 80;
 
@@ -40,6 +49,13 @@ impl Progress {
         match self.area.get() {
             Some(area) => area.suspend(write),
             None => write(),
+        }
+    }
+
+    /// Forgets a line that was added.
+    fn remove(&self, bar: &ProgressBar) {
+        if let Some(area) = self.area.get() {
+            area.remove(bar);
         }
     }
 
@@ -177,7 +193,7 @@ pub struct LayerBars {
     printer: Printer,
     /// The line without a bar, such as `pulling manifest`.
     status: Option<ProgressBar>,
-    /// By digest, in order of appearance. A model has about a dozen layers.
+    /// By digest, in order of appearance; at most [`MOST_LAYERS`], and no more than the terminal has lines for.
     layers: Vec<(String, ProgressBar)>,
     /// What was said where nothing moves. Layers are fetched side by side, so their lines come in turns.
     said: HashSet<String>,
@@ -194,20 +210,44 @@ impl LayerBars {
         if progress.quiet {
             return;
         }
+        let status = match status.char_indices().nth(LONGEST_STATUS) {
+            Some((end, _)) => &status[..end],
+            None => status,
+        };
         if !progress.moving {
-            if self.said.insert(status.to_owned()) {
+            if self.said.len() < MOST_SAID && self.said.insert(status.to_owned()) {
                 self.printer.note(status);
             }
             return;
         }
         match (digest, total) {
-            (Some(digest), Some(total)) => self.layer(digest, total, completed.unwrap_or(0)),
+            (Some(digest), Some(total)) if self.has_room_for(digest) => {
+                self.layer(digest, total, completed.unwrap_or(0));
+            }
             _ => self.plain(status),
         }
     }
 
     /// Takes the bars off the screen.
     pub fn clear(self) {}
+
+    /// Whether a layer is shown or can be; a finished one makes room.
+    fn has_room_for(&mut self, digest: &str) -> bool {
+        if self.layers.iter().any(|(known, _)| known == digest) {
+            return true;
+        }
+        let lines = usize::from(Term::stderr().size().0).saturating_sub(2);
+        if self.layers.len() < MOST_LAYERS.min(lines.max(1)) {
+            return true;
+        }
+        let Some(finished) = self.layers.iter().position(|(_, bar)| bar.is_finished()) else {
+            return false;
+        };
+        let (_, bar) = self.layers.remove(finished);
+        bar.finish_and_clear();
+        self.printer.progress().remove(&bar);
+        true
+    }
 
     fn layer(&mut self, digest: &str, total: u64, completed: u64) {
         if let Some(status) = self.status.take() {
@@ -236,6 +276,10 @@ impl LayerBars {
             }
         };
         let bar = &self.layers[at].1;
+        // A layer whose digest was wrong is fetched again from its beginning.
+        if completed < bar.position() {
+            bar.reset();
+        }
         bar.set_length(total);
         bar.set_position(completed.min(total));
         if completed >= total && !bar.is_finished() {
@@ -290,6 +334,17 @@ mod tests {
         printer.spinner("waiting").clear();
         assert_eq!(err.text(), "pulling manifest\npulling ba9876543210\npulling 0123456789ab\nsuccess\n");
         assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_host_cannot_fill_a_log() {
+        let (printer, _, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
+        let mut bars = printer.layer_bars();
+        for number in 0..100_000 {
+            bars.update(&format!("pulling {number} {}", "x".repeat(1000)), None, None, None);
+        }
+        assert_eq!(err.text().lines().count(), super::MOST_SAID);
+        assert!(err.text().lines().all(|line| line.len() == super::LONGEST_STATUS));
     }
 
     #[test]

@@ -86,6 +86,7 @@ mod tests {
             name: name.to_owned(),
             capabilities: capabilities.map(|all| all.iter().map(|each| (*each).to_owned()).collect()),
             remote_host: remote.map(str::to_owned),
+            ..ListedModel::default()
         };
         assert!(is_suitable(&model("tiny:latest", None, None)));
         assert!(is_suitable(&model("tiny:latest", Some(&["tools", "completion"]), Some(""))));

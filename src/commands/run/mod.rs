@@ -3,7 +3,6 @@
 mod answer;
 mod format;
 mod media;
-mod pull;
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::context::{Context, withheld_note};
+use super::models::pull::pull;
 use crate::address::{BaseUrl, ModelName};
 use crate::api::{ApiError, EmbedRequest, GenerateRequest, Session, ShowResponse, Think};
 use crate::app::App;
@@ -95,7 +95,8 @@ impl Work<'_> {
         match self.session.show(self.name).await {
             Ok(info) => Ok(info),
             Err(ApiError::NotFound { recognised: true, .. }) if can_be_pulled => {
-                pull::pull(self.app, self.session, self.name, self.args).await?;
+                let timeout = self.args.timeout.map(|limit| limit.0);
+                pull(self.app, self.session, self.name, self.args.insecure, timeout).await?;
                 self.session.show(self.name).await.map_err(|error| self.explain(error))
             }
             Err(error) => Err(self.explain(error)),

@@ -1,12 +1,17 @@
 //! `signin --server`: connects the key of an Ollama server, which it uses for cloud models on behalf of whoever calls it.
 
+use std::time::Duration;
+
 use super::{Link, Poll, Report};
 use crate::address::BaseUrl;
 use crate::api::{ApiError, Credential, Me, Session};
 use crate::app::App;
-use crate::cli::SigninArgs;
+use crate::cli::{SigninArgs, SpanArg};
 use crate::exit::{Exit, Problem};
 use crate::identity::ConnectUrl;
+
+/// How long an approval is waited for: as `signin` has it by default.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A session with the server that `--server` means: `--host`, else `OLLAMA_HOST`, else the local one. It carries no
 /// credential, and profiles play no part: this is about a server's key.
@@ -26,7 +31,28 @@ pub fn session_with_server(app: &App) -> anyhow::Result<Session<'_>> {
 
 /// Runs it.
 pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
-    let session = session_with_server(app)?;
+    sign_in(app, &session_with_server(app)?, args).await
+}
+
+/// What `signin --server` is given when nothing more is typed, for a command that a sign-in stands before.
+pub fn by_default() -> SigninArgs {
+    SigninArgs {
+        device_name: None,
+        no_browser: false,
+        no_wait: false,
+        timeout: SpanArg(TIMEOUT),
+        qr: false,
+        with_api_key: false,
+        server: true,
+        stray: Vec::new(),
+    }
+}
+
+/// Signs in the server of a session that carries no credential.
+///
+/// # Errors
+/// Exit 4 when nobody approves it in time, and whatever hindered it.
+pub async fn sign_in(app: &App, session: &Session<'_>, args: SigninArgs) -> anyhow::Result<Exit> {
     let url = session.base().clone();
     let host = url.to_string();
     let ask = async || session.me().await;

@@ -1,0 +1,164 @@
+//! The models that a host has, and those that it has loaded. Each is kept as it was sent too, so that a script gets all of it.
+//! A member of another type than the protocol's counts as missing: one odd model must not hide the others.
+
+use jiff::Timestamp;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::super::body::{Bounds, json};
+use super::super::error::ApiError;
+use super::super::session::Session;
+
+/// A model in the answer to `GET /api/tags`.
+#[derive(Debug, Default)]
+pub struct ListedModel {
+    /// Its name, with the tag.
+    pub name: String,
+    /// The digest of its manifest, in hex.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was changed last.
+    pub modified_at: Option<Timestamp>,
+    /// As [`ShowResponse::capabilities`](super::ShowResponse::capabilities); older servers do not list them here.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
+    pub capabilities: Option<Vec<String>>,
+    /// Its name at the other host, where it runs at one.
+    pub remote_model: Option<String>,
+    /// Present when the model runs at another host.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
+    pub remote_host: Option<String>,
+    /// All that was sent of it.
+    pub sent: Map<String, Value>,
+}
+
+/// A model in the answer to `GET /api/ps`.
+#[derive(Debug, Default)]
+pub struct RunningModel {
+    /// Its name, with the tag.
+    pub name: String,
+    /// The digest of its manifest, in hex.
+    pub digest: String,
+    /// Bytes that it takes up.
+    pub size: u64,
+    /// Those of them in the memory of a GPU.
+    pub size_vram: u64,
+    /// Tokens of its context.
+    pub context_length: u64,
+    /// When it is unloaded.
+    pub expires_at: Option<Timestamp>,
+    /// All that was sent of it.
+    pub sent: Map<String, Value>,
+}
+
+impl From<Map<String, Value>> for ListedModel {
+    fn from(sent: Map<String, Value>) -> Self {
+        let capabilities = sent.get("capabilities").and_then(Value::as_array);
+        let names = |all: &Vec<Value>| all.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        Self {
+            name: name(&sent),
+            digest: text(&sent, "digest").unwrap_or_default(),
+            size: number(&sent, "size"),
+            modified_at: time(&sent, "modified_at"),
+            capabilities: capabilities.map(names),
+            remote_model: text(&sent, "remote_model").filter(|name| !name.is_empty()),
+            remote_host: text(&sent, "remote_host"),
+            sent,
+        }
+    }
+}
+
+impl From<Map<String, Value>> for RunningModel {
+    fn from(sent: Map<String, Value>) -> Self {
+        Self {
+            name: name(&sent),
+            digest: text(&sent, "digest").unwrap_or_default(),
+            size: number(&sent, "size"),
+            size_vram: number(&sent, "size_vram"),
+            context_length: number(&sent, "context_length"),
+            expires_at: time(&sent, "expires_at"),
+            sent,
+        }
+    }
+}
+
+fn name(sent: &Map<String, Value>) -> String {
+    text(sent, "name").or_else(|| text(sent, "model")).unwrap_or_default()
+}
+
+fn text(sent: &Map<String, Value>, member: &str) -> Option<String> {
+    sent.get(member).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn number(sent: &Map<String, Value>, member: &str) -> u64 {
+    sent.get(member).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// `None` for Go's year 1 too, which stands for no time.
+fn time(sent: &Map<String, Value>, member: &str) -> Option<Timestamp> {
+    let time: Timestamp = sent.get(member)?.as_str()?.parse().ok()?;
+    (time.as_second() > YEAR_TWO).then_some(time)
+}
+
+/// The Unix time of 0002-01-01, in seconds.
+const YEAR_TWO: i64 = -62_104_060_800;
+
+#[derive(Deserialize)]
+struct Listing {
+    /// Go writes an empty list as null.
+    models: Option<Vec<Map<String, Value>>>,
+}
+
+impl Session<'_> {
+    /// `GET /api/tags`: the models that the host has, in its order.
+    ///
+    /// # Errors
+    /// What hinders it; [`ApiError::Protocol`] for an answer that is no list of models, or of more than 16 MB.
+    pub async fn models(&self) -> Result<Vec<ListedModel>, ApiError> {
+        self.listing("/api/tags").await
+    }
+
+    /// `GET /api/ps`: the models that the host has loaded, in its order.
+    ///
+    /// # Errors
+    /// As for [`Session::models`].
+    pub async fn running(&self) -> Result<Vec<RunningModel>, ApiError> {
+        self.listing("/api/ps").await
+    }
+
+    async fn listing<T: From<Map<String, Value>>>(&self, path: &str) -> Result<Vec<T>, ApiError> {
+        let host = self.base().to_string();
+        let response = self.request(Method::GET, path).harmless().send().await?;
+        let object: Map<String, Value> = json(response, &host, Bounds::MODELS).await?;
+        if !object.contains_key("models") {
+            return Err(ApiError::Protocol { host, reason: "it holds no list of models".to_owned() });
+        }
+        let listing: Listing = serde_json::from_value(Value::Object(object))
+            .map_err(|error| ApiError::Protocol { host, reason: format!("its list of models is none: {error}") })?;
+        Ok(listing.models.unwrap_or_default().into_iter().map(T::from).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn what_has_the_wrong_type_is_missing() {
+        let model = ListedModel::from(object(json!({
+            "name": 7, "model": "m:1", "digest": [], "size": -4, "modified_at": "yesterday", "capabilities": {}, "remote_model": ""
+        })));
+        assert_eq!((model.name.as_str(), model.digest.as_str(), model.size), ("m:1", "", 0));
+        assert!(model.modified_at.is_none() && model.capabilities.is_none() && model.remote_model.is_none());
+        assert_eq!(model.sent["size"], -4);
+        let model = RunningModel::from(object(json!({ "expires_at": "0001-01-01T00:00:00Z", "context_length": 4096 })));
+        assert!(model.expires_at.is_none() && model.context_length == 4096);
+    }
+}

@@ -1,0 +1,79 @@
+//! The models of a server, as stock Ollama's commands of the same names: with the host and the credential that `run` would
+//! use, so that whoever is signed in to a gateway needs no second tool.
+
+mod account;
+pub mod card;
+pub mod cp;
+mod human;
+pub mod list;
+pub mod ps;
+mod published;
+pub mod pull;
+pub mod push;
+mod refused;
+pub mod rm;
+pub mod show;
+pub mod stop;
+mod transfer;
+
+use serde_json::{Map, Value};
+
+use super::context::{Context, withheld_note};
+use crate::address::ModelName;
+use crate::api::{ApiError, Session};
+use crate::app::App;
+use crate::exit::{Exit, Problem};
+use crate::profile::{Audience, CredentialSource};
+
+/// A model's name as it was typed.
+///
+/// # Errors
+/// Exit 2 when it is none.
+fn name(text: &str) -> Result<ModelName, Problem> {
+    ModelName::parse(text).map_err(|error| Problem::new(Exit::Usage, format!("the model {text:?}: {error}")))
+}
+
+/// A session with the host that `run` would use for a model of that kind.
+async fn session(app: &App, cloud: bool) -> anyhow::Result<Session<'_>> {
+    let context = Context::resolve(app, Audience::Model { cloud })?;
+    let unsent = context.withheld.filter(|_| context.source == CredentialSource::None && !context.url().is_loopback());
+    if let Some(withheld) = unsent {
+        app.printer.warn(&withheld_note(withheld, context.url()));
+    }
+    context.session(app).await
+}
+
+/// A session with an Ollama server, for what ollama.com does not do. `does` says what that is, after "ollama.com".
+///
+/// # Errors
+/// Exit 2 when the host is ollama.com.
+async fn session_with_server<'a>(app: &'a App, does: &str) -> anyhow::Result<Session<'a>> {
+    let session = session(app, false).await?;
+    if session.base().is_ollama_com() {
+        let hint = "name the server with --host or OLLAMA_HOST, such as --host http://127.0.0.1:11434";
+        return Err(Problem::new(Exit::Usage, format!("ollama.com {does}: an Ollama server does")).hint(hint).into());
+    }
+    Ok(session)
+}
+
+/// Says which model it is that a host does not have.
+fn explain(error: ApiError, model: &str) -> anyhow::Error {
+    match &error {
+        ApiError::NotFound { host, message, recognised: true, .. } => {
+            let message = format!("{host} has no model {model:?}: {message}");
+            Problem::new(Exit::NotFound, message).hint("see which it has: ollama-auth list").into()
+        }
+        _ => error.into(),
+    }
+}
+
+/// Whether a listed model is among those asked for. As stock has it, case does not matter.
+fn begins(name: &str, prefix: Option<&str>) -> bool {
+    prefix.is_none_or(|prefix| name.to_lowercase().starts_with(&prefix.to_lowercase()))
+}
+
+/// A list in the form in which the host sends it.
+fn as_sent(models: impl IntoIterator<Item = Map<String, Value>>) -> Value {
+    let models: Vec<Value> = models.into_iter().map(Value::Object).collect();
+    serde_json::json!({ "models": models })
+}
