@@ -36,6 +36,7 @@ mod keyring;
 mod keys;
 mod layering;
 mod leaks;
+mod models;
 mod profiles;
 #[cfg(feature = "gateway")]
 mod proxy;
