@@ -37,7 +37,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l ca-cert -d 'Tru
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -47,6 +47,15 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "signout" -d
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "status" -d 'Show who you are, where, with what credential, and what `run` would use'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "whoami" -d 'Show who you are, where, with what credential, and what `run` would use'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "run" -d 'Run a model'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "pull" -d 'Let the server fetch a model from a registry'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "push" -d 'Let the server publish a model'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "list" -d 'List the models of the server'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "ls" -d 'List the models of the server'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "show" -d 'Describe a model'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "ps" -d 'List the models that the server has loaded'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "stop" -d 'Take a model out of the server\'s memory'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "rm" -d 'Remove models from the server'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "cp" -d 'Copy a model to another name'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "keys" -d 'Make, list, check, rotate and revoke API keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "device" -d 'Manage this device\'s keys'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "profile" -d 'Manage profiles: one for each host you sign in to'
@@ -81,7 +90,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l with-
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l server -d 'Sign in the Ollama server\'s own key instead of this device'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signin" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -104,7 +113,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l forc
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s y -l yes -d 'Do not ask for confirmation'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand signout" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -123,7 +132,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l passp
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l offline -d 'Do not ask the host whether the credential is accepted'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -142,7 +151,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l passp
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l offline -d 'Do not ask the host whether the credential is accepted'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand whoami" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -175,11 +184,182 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l raw -d '
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l insecure -d 'Let the server pull a missing model from a registry without TLS'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand run" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l timeout -d 'Give up when nothing comes for this long [default: never]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l insecure -d 'Let the server use a registry without TLS, or with a certificate that it cannot check'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand pull" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l timeout -d 'Give up when nothing comes for this long [default: never]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l insecure -d 'Let the server use a registry without TLS, or with a certificate that it cannot check'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand push" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand list" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ls" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l license -d 'Print its license'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l modelfile -d 'Print its Modelfile'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l parameters -d 'Print its parameters'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l system -d 'Print its system message'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l template -d 'Print its template'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand show" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand ps" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand stop" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand rm" -s V -l version -d 'Print version'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l profile -d 'The profile to use' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l store -d 'Where secrets rest: the system\'s keyring, an encrypted file, or (never by default) plaintext' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file encrypted with a passphrase'
+plaintext\t'A readable file, only you can read it'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l ca-cert -d 'Trust the certificate authorities in this PEM file too' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l json -d 'Write the result, and errors, as JSON'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -s q -l quiet -d 'Say only what goes wrong'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l no-input -d 'Never ask anything'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand cp" -s V -l version -d 'Print version'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l host -d 'The host to talk to, as in OLLAMA_HOST' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l profile -d 'The profile to use' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l credentials -d 'Use the host and key in this JSON file, which only you can read' -r -F
@@ -193,7 +373,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and not __fish_seen_subcommand_from create list revoke rotate audit import forget" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -225,7 +405,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l open -d 'Open the page where keys are made, if the host makes none for programs (ollama.com)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -251,7 +431,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l revoked -d 'Include keys that were revoked'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -271,7 +451,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s y -l yes -d 'Do not ask'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -299,7 +479,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l key-stdin -d 'Read the new key from standard input, where only a person can make one (ollama.com)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -334,7 +514,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from audit" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -356,7 +536,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l replace -d 'Let it take the place of another key that is kept here'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -376,7 +556,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l force -d 'Even if a rotation of the key is under way'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand keys; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -394,7 +574,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and not __fish_seen_subcommand_from list show import export rotate revoke" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -418,7 +598,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -436,7 +616,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -457,7 +637,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l replace -d 'Replace a device key that is already here'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -478,7 +658,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l replace -d 'Overwrite the file if it exists'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -500,7 +680,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s y -l yes -d 'Do not ask for confirmation'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -519,7 +699,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fi
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -s y -l yes -d 'Do not ask for confirmation'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand device; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -537,7 +717,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and not __fish_seen_subcommand_from list use show remove" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -559,7 +739,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -577,7 +757,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from use" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -595,7 +775,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -615,7 +795,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l force -d 'Even if a rotation of its key is under way'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand profile; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -634,7 +814,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l passph
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l header -d 'Print the whole header line, for METHOD PATH'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand token" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -652,7 +832,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l ca-cert
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -675,7 +855,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l passphra
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s i -l include -d 'Print the status line and the headers of the answer first'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand api" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -697,7 +877,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l passph
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l team -d 'The usage of the whole team'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -715,7 +895,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not _
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and not __fish_seen_subcommand_from show move" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -735,7 +915,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fis
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -757,7 +937,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fis
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l all -d 'Move every profile\'s secrets'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand store; and __fish_seen_subcommand_from move" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -779,7 +959,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l passph
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l token-stdin -d 'Want a token from programs, as API key; it is read from standard input'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -798,7 +978,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand doctor" -l passp
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand doctor" -l offline -d 'Look at this machine only; ask no host'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand doctor" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand doctor" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand doctor" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand doctor" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand doctor" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand doctor" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -816,7 +996,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -848,7 +1028,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l behind-tls-proxy -d 'A proxy in front ends TLS'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -867,7 +1047,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l force -d 'Replace the file if it exists'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -885,7 +1065,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from user" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -912,7 +1092,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -933,7 +1113,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __f
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from audit" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -952,7 +1132,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l p
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s y -l yes -d 'Approve the device by itself, without a browser'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand quickstart" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -970,7 +1150,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -988,7 +1168,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l ca-cert 
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l passphrase-file -d 'Read the passphrase of the encrypted file from this file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l json -d 'Write the result, and errors, as JSON'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -s q -l quiet -d 'Say only what goes wrong'
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -s v -l verbose -d 'Say more (`run`: show timings; twice: show requests)'
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -s v -l verbose -d 'Say more (`run`: show timings, `show`: show all; twice: show requests)'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l no-input -d 'Never ask anything'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -l allow-insecure-http -d 'Send credentials over plain http, to a host that is not this machine'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
