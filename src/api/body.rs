@@ -47,7 +47,7 @@ impl Bounds {
     /// A look-up: the models of a large server, the vocabulary of a model.
     pub const LOOK_UP: Self = Self { size: 64 << 20, time: Some(Duration::from_secs(30)) };
     /// A list of models: that of a large server is one megabyte.
-    pub const MODELS: Self = Self { size: 16 << 20, time: Some(Duration::from_secs(30)) };
+    pub const MODELS: Self = Self { size: 8 << 20, time: Some(Duration::from_secs(30)) };
     /// One API key, or a page of a list of them.
     pub const KEYS: Self = Self { size: 8 << 20, time: Some(Duration::from_secs(30)) };
     /// An account.

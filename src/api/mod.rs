@@ -30,7 +30,9 @@ pub use events::{Chunk, ProgressChunk};
 pub use forward::{Forwarded, Forwarder};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
 pub use look::Look;
-pub use models::{EmbedRequest, GenerateRequest, ListedModel, RunningModel, ShowResponse, Think};
+#[cfg(feature = "gateway")]
+pub use models::ListedModel;
+pub use models::{EmbedRequest, GenerateRequest, RunningModel, ShowResponse, Think};
 pub use ndjson::{Batch, LineStream};
 pub use raw::{HeaderProblem, RawAnswer, RawHeaders, RawRequest};
 pub use raw_body::{BodyFeed, RawBody};

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-pub use listing::{ListedModel, RunningModel};
+#[cfg(feature = "gateway")]
+pub use listing::ListedModel;
+pub use listing::RunningModel;
 pub use show::ShowResponse;
 
 use super::body::{Bounds, json};

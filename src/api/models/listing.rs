@@ -1,9 +1,12 @@
 //! The models that a host has, and those that it has loaded. Each is kept as it was sent too, so that a script gets all of it.
 //! A member of another type than the protocol's counts as missing: one odd model must not hide the others.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use reqwest::Method;
-use serde::Deserialize;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::super::body::{Bounds, json};
@@ -104,17 +107,50 @@ fn time(sent: &Map<String, Value>, member: &str) -> Option<Timestamp> {
 /// The Unix time of 0002-01-01, in seconds.
 const YEAR_TWO: i64 = -62_104_060_800;
 
+/// Models that are taken. A host can name more of them in few bytes than there is memory for.
+const MOST: usize = 100_000;
+
 #[derive(Deserialize)]
 struct Listing {
+    #[serde(deserialize_with = "bounded")]
+    models: Vec<Map<String, Value>>,
+}
+
+fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Map<String, Value>>, D::Error> {
+    deserializer.deserialize_any(Objects)
+}
+
+struct Objects;
+
+impl<'de> Visitor<'de> for Objects {
+    type Value = Vec<Map<String, Value>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of models")
+    }
+
     /// Go writes an empty list as null.
-    models: Option<Vec<Map<String, Value>>>,
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut models = Vec::new();
+        while let Some(model) = list.next_element()? {
+            if models.len() == MOST {
+                return Err(Error::custom(format_args!("more than {MOST} models")));
+            }
+            models.push(model);
+        }
+        Ok(models)
+    }
 }
 
 impl Session<'_> {
     /// `GET /api/tags`: the models that the host has, in its order.
     ///
     /// # Errors
-    /// What hinders it; [`ApiError::Protocol`] for an answer that is no list of models, or of more than 16 MB.
+    /// What hinders it; [`ApiError::Protocol`] for an answer that is no list of models, or of more than 8 MB or 100,000 models.
     pub async fn models(&self) -> Result<Vec<ListedModel>, ApiError> {
         self.listing("/api/tags").await
     }
@@ -130,13 +166,8 @@ impl Session<'_> {
     async fn listing<T: From<Map<String, Value>>>(&self, path: &str) -> Result<Vec<T>, ApiError> {
         let host = self.base().to_string();
         let response = self.request(Method::GET, path).harmless().send().await?;
-        let object: Map<String, Value> = json(response, &host, Bounds::MODELS).await?;
-        if !object.contains_key("models") {
-            return Err(ApiError::Protocol { host, reason: "it holds no list of models".to_owned() });
-        }
-        let listing: Listing = serde_json::from_value(Value::Object(object))
-            .map_err(|error| ApiError::Protocol { host, reason: format!("its list of models is none: {error}") })?;
-        Ok(listing.models.unwrap_or_default().into_iter().map(T::from).collect())
+        let listing: Listing = json(response, &host, Bounds::MODELS).await?;
+        Ok(listing.models.into_iter().map(T::from).collect())
     }
 }
 

@@ -100,6 +100,17 @@ fn an_answer_without_end_is_given_up_in_time() {
 }
 
 #[test]
+fn a_list_of_too_many_is_none() {
+    let sandbox = Sandbox::new();
+    let many = |count: usize| format!("{{\"models\":[{}]}}", vec!["{}"; count].join(","));
+    let ollama = with("GET", "/api/tags", move || Reply::json(200, many(100_001)));
+    says(&at(&sandbox, &ollama, &["list"]).run().expect_code(1), &["more than 100000 models"]);
+    ollama.route("GET", "/api/tags", move |_| Reply::json(200, many(100_000)));
+    let output = at(&sandbox, &ollama, &["list"]).run().expect_code(0);
+    assert_eq!(output.stdout().lines().count(), 100_001);
+}
+
+#[test]
 fn names_do_not_act_on_the_terminal() {
     let evil = "e\u{1b}]0;pwned\u{7}\u{1b}[2J\n\u{202e}vil";
     let mut sandbox = Sandbox::new();
