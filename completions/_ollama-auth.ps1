@@ -43,7 +43,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('signout', 'signout', [CompletionResultType]::ParameterValue, 'Disconnect this device from a host and remove its credential here')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show who you are, where, with what credential, and what `run` would use')
             [CompletionResult]::new('whoami', 'whoami', [CompletionResultType]::ParameterValue, 'Show who you are, where, with what credential, and what `run` would use')
-            [CompletionResult]::new('run', 'run', [CompletionResultType]::ParameterValue, 'Run a model')
+            [CompletionResult]::new('run', 'run', [CompletionResultType]::ParameterValue, 'Run a model: once, or in a conversation on the terminal')
             [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Let the server fetch a model from a registry')
             [CompletionResult]::new('push', 'push', [CompletionResultType]::ParameterValue, 'Let the server publish a model')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the models of the server')

@@ -40,7 +40,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand signout 'Disconnect this device from a host and remove its credential here'
             cand status 'Show who you are, where, with what credential, and what `run` would use'
             cand whoami 'Show who you are, where, with what credential, and what `run` would use'
-            cand run 'Run a model'
+            cand run 'Run a model: once, or in a conversation on the terminal'
             cand pull 'Let the server fetch a model from a registry'
             cand push 'Let the server publish a model'
             cand list 'List the models of the server'

@@ -46,7 +46,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "signin" -d 
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "signout" -d 'Disconnect this device from a host and remove its credential here'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "status" -d 'Show who you are, where, with what credential, and what `run` would use'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "whoami" -d 'Show who you are, where, with what credential, and what `run` would use'
-complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "run" -d 'Run a model'
+complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "run" -d 'Run a model: once, or in a conversation on the terminal'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "pull" -d 'Let the server fetch a model from a registry'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "push" -d 'Let the server publish a model'
 complete -c ollama-auth -n "__fish_ollama_auth_needs_command" -f -a "list" -d 'List the models of the server'

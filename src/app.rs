@@ -106,8 +106,13 @@ impl App {
         global: GlobalArgs,
         api_key: Option<SecretString>,
     ) -> anyhow::Result<Self> {
-        let paths =
-            Paths { config: folder.join("config"), data: folder.join("data"), stock_key: folder.join("id_ed25519") };
+        let paths = Paths {
+            config: folder.join("config"),
+            data: folder.join("data"),
+            state: folder.join("state"),
+            home: folder.to_owned(),
+            stock_key: folder.join("id_ed25519"),
+        };
         let env = Env {
             api_key,
             no_color: self.env.no_color,

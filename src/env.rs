@@ -30,12 +30,18 @@ pub struct Env {
     pub credentials_directory: Option<PathBuf>,
     /// `NO_COLOR` is set and not empty (no-color.org).
     pub no_color: bool,
-    /// `TERM` is `dumb`.
+    /// `TERM` is `dumb`, or another that knows no more than lines.
     pub dumb_terminal: bool,
     /// The locale's encoding is UTF-8.
     pub utf8: bool,
     /// There is a desktop or another way to show a page: a browser can be opened.
     pub can_show_pages: bool,
+    /// `OLLAMA_EDITOR`, else `VISUAL`, else `EDITOR`: what a message is composed in.
+    pub editor: Option<String>,
+    /// `OLLAMA_NOHISTORY` is set, and neither `false` nor `0`.
+    pub no_history: bool,
+    /// The programs that can reach the clipboard of the desktop, if there is one.
+    pub clipboard: &'static [&'static [&'static str]],
     /// What shapes connections. The libraries below read these variables themselves; here they are only looked at by `doctor`.
     pub network: NetworkVariables,
     /// Everything that begins with `OLLAMA_AUTH_GATEWAY_`: the gateway's settings, by their whole names.
@@ -147,6 +153,8 @@ impl Env {
             Some(Ok(value)) => Some(value).filter(|value| !value.is_empty()),
             Some(Err(_)) => return Err(NotUtf8("OLLAMA_AUTH_PASSPHRASE")),
         };
+        let words =
+            |name| get(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|text| !text.is_empty());
         let desktop = ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"].into_iter().any(present);
         Ok(Self {
             ollama_host: text("OLLAMA_HOST")?,
@@ -159,12 +167,30 @@ impl Env {
             credentials_directory: path("CREDENTIALS_DIRECTORY"),
             no_color: present("NO_COLOR"),
             utf8: cfg!(any(windows, target_os = "macos")) || names_utf8(&get),
-            dumb_terminal: get("TERM").is_some_and(|term| term == "dumb"),
+            dumb_terminal: get("TERM")
+                .is_some_and(|term| ["dumb", "cons25", "emacs"].iter().any(|known| term == *known)),
+            editor: ["OLLAMA_EDITOR", "VISUAL", "EDITOR"].into_iter().find_map(words),
+            no_history: words("OLLAMA_NOHISTORY").is_some_and(|text| !matches!(text.as_str(), "false" | "0")),
+            clipboard: clipboard(&present),
             can_show_pages: cfg!(any(windows, target_os = "macos")) || desktop,
             network: NetworkVariables::read(&get),
             #[cfg(feature = "gateway")]
             gateway: GatewayVariables::default(),
         })
+    }
+}
+
+fn clipboard(present: &impl Fn(&'static str) -> bool) -> &'static [&'static [&'static str]] {
+    if cfg!(target_os = "macos") {
+        &[&["pbcopy"]]
+    } else if cfg!(windows) {
+        &[&["clip"]]
+    } else if present("WAYLAND_DISPLAY") {
+        &[&["wl-copy"], &["xclip", "-selection", "clipboard"]]
+    } else if present("DISPLAY") {
+        &[&["xclip", "-selection", "clipboard"], &["xsel", "--input", "--clipboard"]]
+    } else {
+        &[]
     }
 }
 
@@ -212,6 +238,15 @@ mod tests {
     fn an_empty_variable_is_as_good_as_none() {
         let env = read(&[("NO_COLOR", ""), ("OLLAMA_HOST", ""), ("OLLAMA_AUTH_PASSPHRASE", "")]);
         assert!(!env.no_color && env.ollama_host.is_none() && env.passphrase.is_none());
+    }
+
+    #[test]
+    fn the_nearest_editor_counts_and_history_is_off_only_when_it_is_said() {
+        assert_eq!(read(&[("EDITOR", "ed"), ("VISUAL", "vim -f")]).editor.as_deref(), Some("vim -f"));
+        assert_eq!(read(&[("OLLAMA_EDITOR", "nano"), ("VISUAL", "vim")]).editor.as_deref(), Some("nano"));
+        for (value, off) in [("1", true), ("true", true), ("yes", true), ("0", false), ("false", false), ("", false)] {
+            assert_eq!(read(&[("OLLAMA_NOHISTORY", value)]).no_history, off, "{value:?}");
+        }
     }
 
     #[cfg(unix)]

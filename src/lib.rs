@@ -8,7 +8,7 @@
 //! | `app`, `env`, `paths`, `browser`, `process` | what a command is handed, and runs in |
 //! | `exit` | exit codes, and what an error means |
 //! | `ui` | the only writer to the terminal |
-//! | `chat` | turns a model's events into text |
+//! | `chat` | what a conversation holds, its commands, and a model's events as text |
 //! | `api` | the HTTP client |
 //! | `gateway` | the authentication in front of an Ollama server (a cargo feature) |
 //! | `proxy` | a loopback port that adds a credential, on top of `api` and of the gateway's streaming (the same feature) |

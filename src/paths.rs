@@ -14,6 +14,10 @@ pub struct Paths {
     pub config: PathBuf,
     /// Secrets that rest in files: `$XDG_DATA_HOME/ollama-auth` likewise.
     pub data: PathBuf,
+    /// What can be lost without harm, such as the history of a chat: `$XDG_STATE_HOME/ollama-auth` likewise.
+    pub state: PathBuf,
+    /// The home folder.
+    pub home: PathBuf,
     /// The key of stock Ollama, `~/.ollama/id_ed25519`.
     pub stock_key: PathBuf,
 }
@@ -33,6 +37,8 @@ impl Paths {
         Ok(Self {
             config: base.config_dir().join(FOLDER),
             data: base.data_dir().join(FOLDER),
+            state: base.state_dir().unwrap_or_else(|| base.data_dir()).join(FOLDER),
+            home: base.home_dir().to_owned(),
             stock_key: base.home_dir().join(".ollama").join("id_ed25519"),
         })
     }

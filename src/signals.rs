@@ -1,6 +1,8 @@
 //! Ctrl-C and SIGTERM. The runtime hears them where it waits, and ends the command in an orderly way. Where it cannot hear,
 //! because a write to a full pipe or a library blocks its only thread, the process ends all the same.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
 use tokio::sync::watch;
 
 use crate::exit::Exit;
@@ -21,7 +23,7 @@ pub fn end_the_process_if_nothing_else_does(printer: &Printer) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     let watch = move || {
         let mut signals = signals.forever();
-        signals.next();
+        signals.find(|signal| *signal != SIGINT || !is_for_the_conversation());
         let patient = printer.clone();
         // Either the second signal or the end of the patience comes first.
         let waits = std::thread::Builder::new().spawn(move || {
@@ -47,6 +49,82 @@ fn end(printer: &Printer) {
     std::process::exit(Exit::Interrupted as i32);
 }
 
+/// A conversation goes on, in which Ctrl-C stops an answer and not the program.
+static CLAIMED: AtomicBool = AtomicBool::new(false);
+/// Ctrl-C that nobody in the conversation has heard yet.
+static UNHEARD: AtomicU32 = AtomicU32::new(0);
+/// So often Ctrl-C goes unheard before it ends the program after all.
+const DEAF: u32 = 3;
+
+/// Whether a Ctrl-C that has just come is left to the conversation. Not where that does not hear: then it is stuck.
+#[cfg(unix)]
+fn is_for_the_conversation() -> bool {
+    CLAIMED.load(Ordering::SeqCst) && UNHEARD.fetch_add(1, Ordering::SeqCst) + 1 < DEAF
+}
+
+/// Ctrl-C as long as this is kept: it does not end the program then.
+#[derive(Debug)]
+pub struct Interrupts(watch::Receiver<u32>);
+
+impl Interrupts {
+    /// Takes it over.
+    pub fn claim() -> Self {
+        CLAIMED.store(true, Ordering::SeqCst);
+        let (sender, receiver) = watch::channel(0);
+        #[cfg(unix)]
+        if let Ok(mut interrupt) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()) {
+            tokio::spawn(async move {
+                while interrupt.recv().await.is_some() {
+                    sender.send_modify(|count| *count += 1);
+                }
+            });
+        }
+        #[cfg(not(unix))]
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                sender.send_modify(|count| *count += 1);
+            }
+        });
+        Self(receiver)
+    }
+
+    /// Forgets what has come so far.
+    pub fn forget(&mut self) {
+        UNHEARD.store(0, Ordering::SeqCst);
+        self.0.mark_unchanged();
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        UNHEARD.store(0, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        CLAIMED.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Ends when the terminal is gone (SIGHUP), or on Ctrl-\ (SIGQUIT). Both would otherwise leave the terminal as it is.
+pub async fn dismissed() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut hang_up), Ok(mut quit)) = (signal(SignalKind::hangup()), signal(SignalKind::quit())) {
+            tokio::select! {
+                _ = hang_up.recv() => {}
+                _ = quit.recv() => {}
+            }
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
 /// How often Ctrl-C, or on Unix SIGTERM, has asked to stop, from now on. None is lost between two looks, and from the return of this on none
 /// ends the process by itself.
 pub fn requests_to_stop() -> watch::Receiver<u32> {
@@ -61,7 +139,7 @@ pub fn requests_to_stop() -> watch::Receiver<u32> {
             };
             loop {
                 tokio::select! {
-                    _ = interrupt.recv() => {}
+                    _ = interrupt.recv() => if CLAIMED.load(Ordering::SeqCst) { continue },
                     _ = terminate.recv() => {}
                 }
                 sender.send_modify(|count| *count += 1);
@@ -71,7 +149,9 @@ pub fn requests_to_stop() -> watch::Receiver<u32> {
     #[cfg(not(unix))]
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
-            sender.send_modify(|count| *count += 1);
+            if !CLAIMED.load(Ordering::SeqCst) {
+                sender.send_modify(|count| *count += 1);
+            }
         }
     });
     receiver

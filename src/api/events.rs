@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::body::error_text;
@@ -15,7 +15,7 @@ use super::body::error_text;
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// One line of `/api/generate`.
+/// One line of `/api/generate`, or of `/api/chat`, where the text stands in `message`.
 #[derive(Debug, Default, Deserialize)]
 pub struct Chunk<'a> {
     #[serde(borrow, default)]
@@ -33,11 +33,24 @@ pub struct Chunk<'a> {
     pub error: Option<String>,
     /// Calls of tools that the model made up.
     #[serde(default)]
-    pub tool_calls: Option<Vec<ToolCall>>,
+    tool_calls: Option<Vec<ToolCall>>,
+    #[serde(borrow, default)]
+    message: Option<Said<'a>>,
+}
+
+/// `message` of `/api/chat`.
+#[derive(Debug, Default, Deserialize)]
+struct Said<'a> {
+    #[serde(borrow, default)]
+    content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    thinking: Option<Text<'a>>,
+    #[serde(default)]
+    tool_calls: Option<Vec<ToolCall>>,
 }
 
 /// A call of a tool.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 pub struct ToolCall {
     /// What is called.
     #[serde(default)]
@@ -45,7 +58,7 @@ pub struct ToolCall {
 }
 
 /// The function of a call.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 pub struct ToolFunction {
     /// Its name.
     #[serde(default)]
@@ -69,7 +82,7 @@ impl<'a> Chunk<'a> {
     }
 
     fn says_something(&self) -> bool {
-        self.response.is_some() || self.thinking.is_some() || self.done || self.error.is_some()
+        self.response.is_some() || self.thinking.is_some() || self.error.is_some() || self.message.is_some()
     }
 
     fn leniently(object: &Map<String, Value>) -> Self {
@@ -79,7 +92,14 @@ impl<'a> Chunk<'a> {
         };
         let text = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
         let calls = member("tool_calls").and_then(|calls| serde_json::from_value(calls.clone()).ok());
+        let said = member("message").and_then(Value::as_object).map(|message| {
+            let inner = Self::leniently(message);
+            let content = message.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case("content"));
+            let content = content.and_then(|(_, value)| value.as_str()).map(|text| Text(Cow::Owned(text.to_owned())));
+            Said { content, thinking: inner.thinking, tool_calls: inner.tool_calls }
+        });
         Self {
+            message: said,
             response: text("response").map(|text| Text(Cow::Owned(text))),
             thinking: text("thinking").map(|text| Text(Cow::Owned(text))),
             done: member("done").and_then(Value::as_bool).unwrap_or(false),
@@ -91,12 +111,20 @@ impl<'a> Chunk<'a> {
 
     /// The text of the answer, empty where there is none.
     pub fn response(&self) -> &str {
-        self.response.as_ref().map_or("", |text| &text.0)
+        let said = || self.message.as_ref().and_then(|said| said.content.as_ref());
+        self.response.as_ref().or_else(said).map_or("", |text| &text.0)
     }
 
     /// The text of the thinking, empty where there is none.
     pub fn thinking(&self) -> &str {
-        self.thinking.as_ref().map_or("", |text| &text.0)
+        let said = || self.message.as_ref().and_then(|said| said.thinking.as_ref());
+        self.thinking.as_ref().or_else(said).map_or("", |text| &text.0)
+    }
+
+    /// The calls of tools, wherever they stand.
+    pub fn calls(&self) -> &[ToolCall] {
+        let said = || self.message.as_ref().and_then(|said| said.tool_calls.as_deref());
+        self.tool_calls.as_deref().or_else(said).unwrap_or_default()
     }
 }
 
@@ -159,10 +187,22 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_a_conversation_is_read_however_it_is_written() {
+        let line = br#"{"message":{"role":"assistant","content":"hi","thinking":"t","tool_calls":[{"function":{"name":"f"}}]},"done":false}"#;
+        let chunk = Chunk::parse(line).unwrap();
+        assert_eq!((chunk.response(), chunk.thinking(), chunk.calls()[0].function.name.as_str()), ("hi", "t", "f"));
+        let chunk = Chunk::parse(br#"{"Message":{"Content":"hi","THINKING":"t"},"done":true}"#).unwrap();
+        assert_eq!((chunk.response(), chunk.thinking(), chunk.done), ("hi", "t", true));
+        let chunk = Chunk::parse(br#"{"message":{"content":7},"error":"e"}"#).unwrap();
+        assert_eq!((chunk.response(), chunk.error.as_deref()), ("", Some("e")));
+        assert_eq!(Chunk::parse(br#"{"message":null,"done":true}"#).unwrap().response(), "");
+    }
+
+    #[test]
     fn tool_calls_are_read_in_both_forms() {
         let chunk =
             Chunk::parse(br#"{"response":"","tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]}"#).unwrap();
-        let calls = chunk.tool_calls.unwrap();
+        let calls = chunk.calls();
         assert_eq!(
             (calls[0].function.name.as_str(), calls[0].function.arguments.to_string().as_str()),
             ("f", r#"{"a":1}"#)

@@ -5,6 +5,7 @@
 
 mod account;
 mod body;
+mod chat;
 mod coalesce;
 mod credential;
 mod dates;
@@ -23,6 +24,7 @@ mod transport;
 mod usage;
 
 pub use account::{AccountHost, Disconnect, HostKind, KeyCheck, Me, Standing};
+pub use chat::ChatRequest;
 pub use credential::{Credential, looks_like_key, looks_like_ollama_com_key};
 pub use error::{ApiError, Conflict, Unreachable};
 pub use events::{Chunk, ProgressChunk};
@@ -30,9 +32,7 @@ pub use events::{Chunk, ProgressChunk};
 pub use forward::{Forwarded, Forwarder};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
 pub use look::Look;
-#[cfg(feature = "gateway")]
-pub use models::ListedModel;
-pub use models::{EmbedRequest, GenerateRequest, RunningModel, ShowResponse, Think};
+pub use models::{CreateRequest, EmbedRequest, GenerateRequest, ListedModel, RunningModel, ShowResponse, Think};
 pub use ndjson::{Batch, LineStream};
 pub use raw::{HeaderProblem, RawAnswer, RawHeaders, RawRequest};
 pub use raw_body::{BodyFeed, RawBody};

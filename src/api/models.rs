@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-#[cfg(feature = "gateway")]
-pub use listing::ListedModel;
-pub use listing::RunningModel;
+pub use listing::{ListedModel, RunningModel};
+pub use manage::CreateRequest;
 pub use show::ShowResponse;
 
 use super::body::{Bounds, json};

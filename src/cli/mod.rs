@@ -140,7 +140,7 @@ pub enum Command {
     /// Show who you are, where, with what credential, and what `run` would use
     #[command(visible_alias = "whoami")]
     Status(StatusArgs),
-    /// Run a model
+    /// Run a model: once, or in a conversation on the terminal
     Run(Box<RunArgs>),
     /// Let the server fetch a model from a registry
     Pull(TransferArgs),

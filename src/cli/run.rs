@@ -12,7 +12,7 @@ pub struct RunArgs {
     /// The model
     #[arg(value_name = "MODEL")]
     pub model: String,
-    /// The prompt; piped input is put in front of it
+    /// The prompt; piped input is put in front of it. Without one, on a terminal: a conversation
     #[arg(value_name = "PROMPT")]
     pub prompt: Vec<String>,
     /// Think first: true, false, low, medium, high or max [default: true for models that can]

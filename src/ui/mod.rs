@@ -2,6 +2,9 @@
 //! harmless here before a terminal sees it.
 
 mod checklist;
+mod line;
+mod line_helper;
+mod line_modes;
 mod log;
 mod output;
 mod panic;
@@ -16,6 +19,8 @@ mod table;
 pub mod wrap;
 
 pub use checklist::{Check, Checklist};
+pub use line::{Ask, LineEditor, Typed};
+pub use line_helper::Complete;
 pub use log::{log_service, log_to_stderr};
 pub use output::{Output, OutputOptions};
 pub use panic::report_panics_briefly;

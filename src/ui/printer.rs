@@ -76,6 +76,9 @@ impl TerminalState {
 /// Columns beyond which a sentence is hard to follow.
 const WIDEST_TEXT: usize = 100;
 
+/// Bytes that common terminals take for their clipboard, in Base64.
+const CLIPBOARD: usize = 74_994;
+
 #[derive(Debug)]
 struct Shared {
     options: PrinterOptions,
@@ -167,6 +170,11 @@ impl Printer {
     /// stdout is a terminal.
     pub fn stdout_is_terminal(&self) -> bool {
         self.0.terminal.stdout
+    }
+
+    /// The terminal knows no more than lines.
+    pub fn is_dumb(&self) -> bool {
+        self.0.terminal.dumb
     }
 
     /// Whether stdout gets colour.
@@ -276,6 +284,21 @@ impl Printer {
     /// The sink for model output on stdout.
     pub fn output(&self, options: OutputOptions) -> Output {
         Output::new(self.0.stdout.clone(), self.0.terminal.stdout, self.colors_stdout(), options)
+    }
+
+    /// Hands our own words to the terminal's clipboard (OSC 52); what a model writes never gets there by itself. `false` where
+    /// they are longer than terminals take.
+    ///
+    /// # Errors
+    /// As [`Printer::data`].
+    pub fn to_clipboard(&self, text: &str) -> io::Result<bool> {
+        use base64::Engine as _;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+        if encoded.len() > CLIPBOARD {
+            return Ok(false);
+        }
+        self.to_stdout(format!("\x1b]52;c;{encoded}\x07"))?;
+        Ok(true)
     }
 
     /// What is going on; one line.
@@ -391,6 +414,12 @@ impl Printer {
 
     /// Puts the terminal back when the program ends while a question is still open (it is asked on another thread).
     pub fn end_prompt(&self) {
+        prompt::end(&self.0.stderr);
+        super::line_modes::end();
+    }
+
+    /// Puts the terminal back when a question is given up while it is still open.
+    pub fn end_question(&self) {
         prompt::end(&self.0.stderr);
     }
 

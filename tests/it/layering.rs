@@ -90,6 +90,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("downcast_ref", &["exit.rs"]),
     ("ssh_key::", &["identity"]),
     ("reqwest::", &["api"]),
+    ("rustyline::", &["ui"]),
     ("sqlx::", &["gateway/store"]),
     ("maud::", &["gateway/pages"]),
     ("rustls::", &["gateway/server.rs", "gateway/tls.rs", "gateway/upstream.rs", "gateway/peer.rs"]),

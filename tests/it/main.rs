@@ -7,6 +7,7 @@ mod harness;
 
 mod api_command;
 mod bad_home;
+mod chat;
 mod contrib;
 mod credentials_file;
 mod device;

@@ -390,7 +390,8 @@ fn a_piped_answer_is_raw_while_the_terminal_shows_the_spinner() {
 #[test]
 fn without_a_prompt_it_says_what_to_type() {
     let (sandbox, ollama) = setup();
-    let finished = Terminal::start(&sandbox, &["run", "tiny"]).finish();
+    // Where somebody can be asked, a conversation begins: see `chat`.
+    let finished = Terminal::start(&sandbox, &["run", "tiny", "--no-input"]).finish();
     assert_tidy(&finished, 2);
     assert!(
         finished.screen.contains("no prompt") && finished.screen.contains("ollama-auth run tiny \""),

@@ -12,7 +12,6 @@ use super::super::ndjson::LineStream;
 use super::super::session::Session;
 
 /// `POST /api/create`, from a model that is there.
-#[allow(dead_code, reason = "a chat that is saved as a model is the one that needs it")]
 #[derive(Debug, Serialize)]
 pub struct CreateRequest<'a> {
     /// The new model.
@@ -51,7 +50,6 @@ impl Session<'_> {
     ///
     /// # Errors
     /// What the host answers before the stream begins.
-    #[allow(dead_code, reason = "a chat that is saved as a model is the one that needs it")]
     pub async fn create(&self, body: &CreateRequest<'_>) -> Result<LineStream, ApiError> {
         self.stream("/api/create", body, None).await
     }

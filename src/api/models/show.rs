@@ -24,6 +24,10 @@ pub struct ShowResponse {
     pub template: String,
     /// The system message.
     pub system: String,
+    /// Messages that a conversation with it begins with, as they were sent.
+    pub messages: Vec<Value>,
+    /// The model that it was made from, from its details: a name or a file.
+    pub parent_model: String,
     /// The architecture, from its details.
     pub family: String,
     /// Such as `8.0B`.
@@ -49,6 +53,7 @@ impl From<Map<String, Value>> for ShowResponse {
         let details = object(sent.remove("details")).unwrap_or_default();
         let detail = |member: &str| details.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (family, parameter_size) = (detail("family"), detail("parameter_size"));
+        let parent_model = detail("parent_model");
         let quantization_level = detail("quantization_level");
         let capabilities = array(sent.remove("capabilities"));
         let mut text = |member: &str| match sent.remove(member) {
@@ -68,6 +73,8 @@ impl From<Map<String, Value>> for ShowResponse {
             model_info: object(sent.remove("model_info")),
             projector_info: object(sent.remove("projector_info")),
             tensors: array(sent.remove("tensors")),
+            messages: array(sent.remove("messages")),
+            parent_model,
             family,
             parameter_size,
             quantization_level,

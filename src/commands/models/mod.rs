@@ -68,7 +68,7 @@ fn explain(error: ApiError, model: &str) -> anyhow::Error {
 }
 
 /// Whether a listed model is among those asked for. As stock has it, case does not matter.
-fn begins(name: &str, prefix: Option<&str>) -> bool {
+pub fn begins(name: &str, prefix: Option<&str>) -> bool {
     prefix.is_none_or(|prefix| name.to_lowercase().starts_with(&prefix.to_lowercase()))
 }
 

@@ -60,7 +60,7 @@ async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinn
 }
 
 /// The answer on standard output.
-struct Shown(Output);
+pub(super) struct Shown(pub(super) Output);
 
 impl Sink for Shown {
     fn text(&mut self, text: &str) -> std::io::Result<()> {
@@ -74,7 +74,7 @@ impl Sink for Shown {
 
 impl Shown {
     /// The two newlines that stock Ollama prints after an answer; a character that was cut off belongs in front of them.
-    fn end(&mut self) -> std::io::Result<()> {
+    pub(super) fn end(&mut self) -> std::io::Result<()> {
         self.0.finish()?;
         self.0.write("\n\n")?;
         self.0.flush()
@@ -102,7 +102,7 @@ fn render(renderer: &mut Renderer, output: &mut Shown, batch: &Batch, host: &str
         if !chunk.response().is_empty() {
             renderer.event(&Event::Content(Cow::Borrowed(chunk.response())), output)?;
         }
-        for call in chunk.tool_calls.iter().flatten() {
+        for call in chunk.calls() {
             let name = Cow::Borrowed(call.function.name.as_str());
             let arguments = Cow::Owned(call.function.arguments.to_string());
             renderer.event(&Event::ToolCall { name, arguments }, output)?;
@@ -114,11 +114,11 @@ fn render(renderer: &mut Renderer, output: &mut Shown, batch: &Batch, host: &str
     Ok(Step::More)
 }
 
-fn cut(host: &str) -> ApiError {
+pub(super) fn cut(host: &str) -> ApiError {
     ApiError::Cut { host: host.to_owned(), reason: "it ended without its last object".to_owned() }
 }
 
-fn not_json(host: &str, error: &serde_json::Error) -> ApiError {
+pub(super) fn not_json(host: &str, error: &serde_json::Error) -> ApiError {
     // Half a line is the end of a stream that was cut.
     if error.is_eof() {
         return ApiError::Cut { host: host.to_owned(), reason: "it ended in the middle of a line".to_owned() };

@@ -30,13 +30,19 @@ pub fn attach(app: &App, prompt: &str) -> anyhow::Result<(String, Vec<String>)> 
         };
         let what = if path.to_ascii_lowercase().ends_with(".wav") { "sound" } else { "image" };
         app.printer.note(&format!("Attached the {what} {path}"));
-        for form in [format!("'{path}'"), format!("'{written}'"), written] {
+        for form in [format!("'{path}'"), format!("'{written}'"), format!("\"{written}\""), written] {
             text = text.replace(&form, "");
         }
         files.push(STANDARD.encode(bytes));
     }
     let text = if files.is_empty() { text } else { text.trim().to_owned() };
     Ok((text, files))
+}
+
+/// Whether a line begins with the path of a file that is there and could be attached.
+pub fn begins_with_file(line: &str) -> bool {
+    let found = candidates(line);
+    found.first().is_some_and(|written| line.starts_with(written.as_str()) && Path::new(&unescape(written)).is_file())
 }
 
 /// Stretches that look like a path to a file of a known kind: they begin with `/`, `./`, `../`, `\` or a drive letter and end

@@ -1,6 +1,7 @@
-//! `run`: one prompt, one streamed answer.
+//! `run`: one prompt, one streamed answer; without a prompt, on a terminal, a conversation.
 
 mod answer;
+mod chat;
 mod format;
 mod media;
 
@@ -24,7 +25,13 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         .map_err(|error| Problem::new(Exit::Usage, format!("the model {:?}: {error}", args.model)))?;
     let typed = args.prompt.join(" ");
     let piped = read_piped(app, &args).await?;
-    if typed.is_empty() && piped.is_none() && app.printer.stdout_is_terminal() {
+    let wants_text = args.output == OutputFormat::Text && !app.printer.is_json();
+    let conversation = typed.is_empty()
+        && piped.is_none()
+        && wants_text
+        && app.printer.is_interactive()
+        && app.printer.stdout_is_terminal();
+    if typed.is_empty() && piped.is_none() && !conversation && app.printer.stdout_is_terminal() {
         let hint = format!(
             "type it behind the model: ollama-auth run {0} \"Why is the sky blue?\"\nor pipe it in: echo … | ollama-auth run {0}",
             args.model
@@ -36,6 +43,9 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
     let unsent = context.withheld.filter(|_| context.source == CredentialSource::None && !context.url().is_loopback());
     if let Some(withheld) = unsent {
         app.printer.warn(&withheld_note(withheld, context.url()));
+    }
+    if conversation {
+        return chat::run(app, &args, context, model, wanted_format).await;
     }
     let session = context.session(app).await?;
     let name = name_for(context.url(), &model);
@@ -53,11 +63,7 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
     // Only what was typed may name files: piped text is somebody else's and must not pick files to send.
     let (typed, images) = if info.takes_media() { media::attach(app, &typed)? } else { (typed, Vec::new()) };
     let prompt = joined(piped, typed);
-    let think = match &args.think {
-        Some(ThinkArg::Switch(on)) => Some(Think::Switch(*on)),
-        Some(ThinkArg::Level(level)) => Some(Think::Level(level.clone())),
-        None => info.can("thinking").then_some(Think::Switch(true)),
-    };
+    let think = asked_to_think(&args).or_else(|| info.can("thinking").then_some(Think::Switch(true)));
     let request = GenerateRequest {
         model: work.name,
         prompt: &prompt,
@@ -136,7 +142,7 @@ impl Work<'_> {
                 } else {
                     "check the name"
                 };
-                let message = format!("{host} has no model {:?}: {message}", self.args.model);
+                let message = format!("{host} has no model {:?}: {message}", self.model.as_str());
                 Problem::new(Exit::NotFound, message).hint(hint).into()
             }
             // A local server passes on what ollama.com thinks of the *server's* key (PROTOCOL: "Traps").
@@ -145,7 +151,7 @@ impl Work<'_> {
             {
                 let message = format!(
                     "the Ollama server at {host} is not signed in, and {} runs at ollama.com: {message}",
-                    self.args.model
+                    self.model.as_str()
                 );
                 let hint = format!(
                     "sign in that server: ollama-auth signin --server --host {host}\nor run it at ollama.com yourself: ollama-auth signin --host ollama.com, or set OLLAMA_API_KEY"
@@ -155,6 +161,14 @@ impl Work<'_> {
             _ => error.into(),
         }
     }
+}
+
+/// `--think`
+fn asked_to_think(args: &RunArgs) -> Option<Think> {
+    Some(match args.think.as_ref()? {
+        ThinkArg::Switch(on) => Think::Switch(*on),
+        ThinkArg::Level(level) => Think::Level(level.clone()),
+    })
 }
 
 /// At ollama.com a cloud model goes by its name without the marker; a server of one's own wants it as it was typed.

@@ -19,12 +19,16 @@ use crate::vault::EntryKind;
 
 /// Runs it.
 pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
-    let context = Context::resolve(app, Audience::Account)?;
+    run_at(app, &Context::resolve(app, Audience::Account)?, args).await
+}
+
+/// Runs it for a host that was decided on.
+pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::Result<Exit> {
     // Refused over plain http before a key is made for it.
     Session::may_carry_credential(context.url(), app.global.allow_insecure_http)?;
     require_accounts(&context.session_with(app, Credential::None)?).await?;
 
-    let Device { key, record, fresh } = find_or_make(app, &context, args.device_name.as_deref()).await?;
+    let Device { key, record, fresh } = find_or_make(app, context, args.device_name.as_deref()).await?;
     let session = context.session_with(app, Credential::Device(key.clone()))?;
     let link = ConnectUrl::new(context.url(), &record.name, key.public()).to_string();
     let host = context.url().to_string();
@@ -45,7 +49,7 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
             return Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into());
         }
         Me::SignedIn(account) => {
-            finish(app, &context, &session, key.public(), &account).await?;
+            finish(app, context, &session, key.public(), &account).await?;
             app.printer.success(&format!("Already signed in to {host} as {}", account.label()));
             report(true, true, Some(&account)).print(app)?;
             return Ok(Exit::Done);
@@ -79,7 +83,7 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
         resume: "run `ollama-auth signin` again: the key is kept, and a link that was approved in the meantime counts",
     };
     let approval = poll.until_approved(app, async || session.me().await).await?;
-    finish(app, &context, &session, key.public(), &approval.account).await?;
+    finish(app, context, &session, key.public(), &approval.account).await?;
     app.printer.success(&format!("Signed in to {host} as {}", approval.account.label()));
     app.printer.note(&format!("The key rests in the {} store.", record.store));
     if context.source == CredentialSource::ProfileKey {

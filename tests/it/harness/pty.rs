@@ -122,7 +122,12 @@ impl Terminal {
 
     /// Types. Enter is `\r`, Ctrl-C is `\x03`, Ctrl-D is `\x04`, Escape is `\x1b`.
     pub fn send(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("a terminal that takes keys");
+        self.send_bytes(keys.as_bytes());
+    }
+
+    /// The same for what need not be UTF-8.
+    pub fn send_bytes(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).and_then(|()| self.keys.flush()).expect("a terminal that takes keys");
     }
 
     /// Changes the size; the program gets SIGWINCH.

@@ -1,0 +1,187 @@
+//! One message and its answer: streamed to the terminal, stopped by Ctrl-C, kept as far as it came.
+
+use std::borrow::Cow;
+
+use super::Chat;
+use crate::api::{ApiError, Batch, ChatRequest, Chunk, LineStream, Think};
+use crate::app::App;
+use crate::chat::{Event, Message, RenderOptions, Renderer, Timings};
+use crate::commands::run::answer::{Shown, cut, not_json};
+use crate::exit::{Exit, Problem};
+use crate::signals::Interrupts;
+use crate::ui::Spinner;
+
+/// How an answer ended.
+enum Ended {
+    /// With its last object.
+    Whole(Timings),
+    /// By Ctrl-C.
+    Stopped,
+    /// By an error.
+    Failed(ApiError),
+}
+
+impl Chat<'_> {
+    /// Sends the message that is up, and shows the answer. Where a sign-in is needed, it is offered, and the same message goes
+    /// on.
+    pub(super) async fn answer(&mut self) -> anyhow::Result<()> {
+        let mut offered = false;
+        loop {
+            let (said, ended) = self.try_answer().await?;
+            let error = match ended {
+                Ended::Whole(timings) => {
+                    self.talk.answered(said);
+                    self.finish(&timings);
+                    return Ok(());
+                }
+                Ended::Stopped => {
+                    self.talk.answered(said);
+                    return Ok(());
+                }
+                Ended::Failed(error) => error,
+            };
+            let error = self.explain(error);
+            let problem = Problem::of(&error);
+            if problem.exit == Exit::SignIn && !offered && self.offer_signin(&problem).await? {
+                offered = true;
+                continue;
+            }
+            let hint = match problem.hint {
+                Some(hint) => format!("{hint}\nthe conversation is kept: /retry sends the message again"),
+                None => "the conversation is kept: /retry sends the message again".to_owned(),
+            };
+            self.app.printer.error_human(&problem.message, Some(&hint));
+            return Ok(());
+        }
+    }
+
+    fn explain(&self, error: ApiError) -> anyhow::Error {
+        let (app, args, session, model) = (self.app, self.args, &self.session, &self.model);
+        super::Work { app, args, session, model, name: self.name() }.explain(error)
+    }
+
+    /// An error of the terminal is the only one that is returned: there is no use in a conversation without it.
+    async fn try_answer(&mut self) -> anyhow::Result<(Message, Ended)> {
+        let think = self.settings.think.clone();
+        let think = think.or_else(|| self.facts.can("thinking").then_some(Think::Switch(true)));
+        let request = ChatRequest {
+            model: super::name_for(self.context.url(), &self.model),
+            messages: self.talk.sent(),
+            format: self.settings.format.as_deref(),
+            options: &self.talk.options,
+            keep_alive: self.args.keepalive.as_ref().map(|keep| keep.0.as_str()),
+            think: think.as_ref(),
+        };
+        let spinner = self.app.printer.spinner("");
+        let sent = self.session.chat(&request, self.args.timeout.map(|limit| limit.0));
+        let mut shown = Showing::new(self);
+        let ended = match Self::unless_interrupted(&mut self.interrupts, sent).await {
+            None => {
+                spinner.clear();
+                Ended::Stopped
+            }
+            Some(Err(error)) => {
+                spinner.clear();
+                Ended::Failed(error)
+            }
+            Some(Ok(stream)) => shown.stream(stream, spinner, &mut self.interrupts).await?,
+        };
+        Ok((shown.end(self.app, &ended)?, ended))
+    }
+
+    fn finish(&mut self, timings: &Timings) {
+        if self.settings.verbose {
+            self.app.printer.report(&format!("{}\n", timings.report()));
+        }
+        let window = self.window();
+        if let Some(note) = self.meter.update(timings.prompt_eval_count, timings.eval_count, window) {
+            self.app.printer.warn(&note);
+        }
+    }
+}
+
+/// An answer on its way to the terminal, and what it has said.
+struct Showing {
+    output: Shown,
+    renderer: Renderer,
+    said: Message,
+}
+
+impl Showing {
+    fn new(chat: &Chat<'_>) -> Self {
+        Self {
+            output: Shown(chat.app.printer.output(chat.output_options())),
+            renderer: Renderer::new(RenderOptions { hide_thinking: chat.args.hidethinking }),
+            said: Message::new("assistant", ""),
+        }
+    }
+
+    async fn stream(
+        &mut self,
+        mut stream: LineStream,
+        spinner: Spinner,
+        interrupts: &mut Interrupts,
+    ) -> std::io::Result<Ended> {
+        let host = stream.host().to_owned();
+        let mut spinner = Some(spinner);
+        loop {
+            let next = tokio::select! {
+                biased;
+                // The request ends at the host when the stream is dropped.
+                () = interrupts.next() => return Ok(Ended::Stopped),
+                next = stream.next() => next,
+            };
+            let batch = match next {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return Ok(Ended::Failed(cut(&host))),
+                Err(error) => return Ok(Ended::Failed(error)),
+            };
+            if let Some(spinner) = spinner.take() {
+                spinner.clear();
+            }
+            if let Some(ended) = self.batch(&batch, &host)? {
+                return Ok(ended);
+            }
+            self.output.0.flush()?;
+        }
+    }
+
+    fn batch(&mut self, batch: &Batch, host: &str) -> std::io::Result<Option<Ended>> {
+        for line in batch.lines() {
+            let chunk = match Chunk::parse(line) {
+                Ok(chunk) => chunk,
+                Err(error) => return Ok(Some(Ended::Failed(not_json(host, &error)))),
+            };
+            if let Some(message) = chunk.error {
+                return Ok(Some(Ended::Failed(ApiError::InStream { host: host.to_owned(), message })));
+            }
+            self.said.thinking.push_str(chunk.thinking());
+            self.said.content.push_str(chunk.response());
+            self.renderer.event(&Event::Thinking(Cow::Borrowed(chunk.thinking())), &mut self.output)?;
+            self.renderer.event(&Event::Content(Cow::Borrowed(chunk.response())), &mut self.output)?;
+            for call in chunk.calls() {
+                let name = Cow::Borrowed(call.function.name.as_str());
+                let arguments = Cow::Owned(call.function.arguments.to_string());
+                self.renderer.event(&Event::ToolCall { name, arguments }, &mut self.output)?;
+                self.said.tool_calls.extend(serde_json::to_value(call).ok());
+            }
+            if chunk.done {
+                return Ok(Some(Ended::Whole(serde_json::from_slice(line).unwrap_or_default())));
+            }
+        }
+        Ok(None)
+    }
+
+    fn end(mut self, app: &App, ended: &Ended) -> std::io::Result<Message> {
+        self.renderer.finish(&mut self.output)?;
+        match ended {
+            Ended::Whole(_) => self.output.end()?,
+            Ended::Stopped => {
+                self.output.0.abandon()?;
+                app.printer.report("[stopped]\n");
+            }
+            Ended::Failed(_) => self.output.0.abandon()?,
+        }
+        Ok(self.said)
+    }
+}

@@ -1,0 +1,245 @@
+//! `run` without a prompt, on a terminal: the conversation. This file holds its state and its loop; each group of commands has a
+//! file of its own. Nothing that a host does ends the conversation: the prompt comes back, with everything that was said.
+
+mod answer;
+mod compose;
+mod history;
+mod keep;
+mod names;
+mod prompt;
+mod sessions;
+mod settings;
+mod show;
+mod signin;
+mod status;
+
+use serde_json::value::RawValue;
+
+use self::history::History;
+use self::names::Names;
+use super::{Work, asked_to_think, name_for};
+use crate::address::ModelName;
+use crate::api::{Session, ShowResponse, Think};
+use crate::app::App;
+use crate::chat::{Command, Conversation, Message, Meter, Misread, help, window};
+use crate::cli::RunArgs;
+use crate::commands::context::Context;
+use crate::exit::{Exit, Problem};
+use crate::signals::{Interrupts, dismissed};
+use crate::ui::{LineEditor, OutputOptions};
+
+/// Holds the conversation until the person leaves.
+pub async fn run(
+    app: &App,
+    args: &RunArgs,
+    context: Context,
+    model: ModelName,
+    format: Option<Box<RawValue>>,
+) -> anyhow::Result<Exit> {
+    let (context, session, facts) = begin(app, args, context, &model).await?;
+    if facts.can("image") || facts.can("embedding") {
+        let message = format!("{} does not hold conversations", args.model);
+        let hint = format!("give it its prompt at once: ollama-auth run {} TEXT", args.model);
+        return Err(Problem::new(Exit::Usage, message).hint(hint).into());
+    }
+    let settings =
+        Settings { word_wrap: !args.nowordwrap, verbose: app.global.verbose > 0, format, think: asked_to_think(args) };
+    let history = History::open(app);
+    let (names, complete) = Names::new();
+    let editor = LineEditor::start(&app.printer, complete, history.entries())?;
+    let options = args.option.iter().map(|option| (option.name.clone(), option.value.clone())).collect();
+    let mut talk = Conversation { options, ..Conversation::default() };
+    if let Some(text) = &args.system {
+        talk.set_system(text);
+    }
+    let mut chat = Chat {
+        app,
+        args,
+        context,
+        session,
+        model,
+        facts,
+        talk,
+        settings,
+        meter: Meter::default(),
+        history,
+        names,
+        editor,
+        interrupts: Interrupts::claim(),
+    };
+    tokio::select! {
+        done = chat.go() => done,
+        () = dismissed() => Ok(Exit::Interrupted),
+    }
+}
+
+/// What the host knows of the model, signed in where that is needed and wanted.
+async fn begin<'a>(
+    app: &'a App,
+    args: &RunArgs,
+    mut context: Context,
+    model: &ModelName,
+) -> anyhow::Result<(Context, Session<'a>, ShowResponse)> {
+    let mut offered = false;
+    loop {
+        let session = context.session(app).await?;
+        let name = name_for(context.url(), model);
+        let spinner = app.printer.spinner("");
+        let found = Work { app, args, session: &session, model, name }.show_or_pull().await;
+        spinner.clear();
+        let error = match found {
+            Ok(facts) => return Ok((context, session, facts)),
+            Err(error) => error,
+        };
+        let problem = Problem::of(&error);
+        if offered || problem.exit != Exit::SignIn || !signin::offer(app, &context, model, &problem).await? {
+            return Err(error);
+        }
+        offered = true;
+        context = signin::renewed(app, context, model)?;
+    }
+}
+
+/// What was set for this conversation.
+struct Settings {
+    word_wrap: bool,
+    verbose: bool,
+    format: Option<Box<RawValue>>,
+    /// As it was asked for; otherwise models think that can.
+    think: Option<Think>,
+}
+
+/// The conversation.
+struct Chat<'a> {
+    app: &'a App,
+    args: &'a RunArgs,
+    context: Context,
+    session: Session<'a>,
+    model: ModelName,
+    facts: ShowResponse,
+    talk: Conversation,
+    settings: Settings,
+    meter: Meter,
+    history: History,
+    names: Names,
+    editor: LineEditor,
+    interrupts: Interrupts,
+}
+
+/// What was asked for at the prompt.
+enum Turn {
+    Command(String),
+    Message(String),
+    System(String),
+    End,
+}
+
+/// Whether the conversation goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Prompt,
+    Leave,
+}
+
+impl<'a> Chat<'a> {
+    async fn go(&mut self) -> anyhow::Result<Exit> {
+        self.load_model().await;
+        self.take_messages()?;
+        loop {
+            let next = match self.prompt().await? {
+                Turn::End => Next::Leave,
+                Turn::Message(text) => self.say(&text).await?,
+                Turn::System(text) => self.set_system(&text),
+                Turn::Command(line) => self.command(&line).await?,
+            };
+            if next == Next::Leave {
+                return Ok(Exit::Done);
+            }
+        }
+    }
+
+    async fn command(&mut self, line: &str) -> anyhow::Result<Next> {
+        let command = match Command::parse(line) {
+            Ok(command) => command,
+            Err(Misread::Unknown(_)) if super::media::begins_with_file(line) => return self.say(line).await,
+            Err(misread) => {
+                match misread {
+                    Misread::Unknown(what) => {
+                        self.app.printer.warn(&format!("there is no command {what}; /? shows them all"))
+                    }
+                    Misread::Usage(usage) => self.app.printer.warn(&format!("it is written: {usage}")),
+                    Misread::Explain(about) => self.app.printer.report(&help(about, self.facts.takes_media())),
+                }
+                return Ok(Next::Prompt);
+            }
+        };
+        match command {
+            Command::Bye => return Ok(Next::Leave),
+            Command::Help(about) => self.app.printer.report(&help(about, self.facts.takes_media())),
+            Command::Set(setting) => self.set(setting),
+            Command::Show(section) => self.show(section).await?,
+            Command::Load(model) => self.load(&model).await?,
+            Command::Save(model) => self.save(&model).await?,
+            Command::List(beginning) => self.list(beginning.as_deref()).await?,
+            Command::Clear => self.clear(),
+            Command::Retry => self.retry().await?,
+            Command::Copy => self.copy().await?,
+            Command::Export(file) => self.export(&file).await?,
+            Command::Status => self.status()?,
+        }
+        Ok(Next::Prompt)
+    }
+
+    /// Takes a message, with the files it names, and shows the answer.
+    async fn say(&mut self, text: &str) -> anyhow::Result<Next> {
+        if !self.facts.takes_media() {
+            if super::media::begins_with_file(text) {
+                self.app.printer.warn(&format!("{} takes neither images nor sounds", self.model.as_str()));
+                return Ok(Next::Prompt);
+            }
+            self.talk.ask(Message::new("user", text));
+        } else {
+            match super::media::attach(self.app, text) {
+                Ok((text, images)) => self.talk.ask(Message { images, ..Message::new("user", text) }),
+                Err(error) => {
+                    self.complain(&error);
+                    return Ok(Next::Prompt);
+                }
+            }
+        }
+        self.answer().await?;
+        Ok(Next::Prompt)
+    }
+
+    /// The model, as the host calls it.
+    fn name(&self) -> &str {
+        name_for(self.context.url(), &self.model)
+    }
+
+    /// Says what went wrong, and leaves it at that.
+    fn complain(&self, error: &anyhow::Error) {
+        let problem = Problem::of(error);
+        if problem.exit != Exit::Interrupted {
+            self.app.printer.error_human(&problem.message, problem.hint.as_deref());
+        }
+    }
+
+    /// Waits for something that Ctrl-C may break off; `None` when it did.
+    async fn unless_interrupted<T>(interrupts: &mut Interrupts, work: impl Future<Output = T>) -> Option<T> {
+        interrupts.forget();
+        tokio::select! {
+            biased;
+            () = interrupts.next() => None,
+            done = work => Some(done),
+        }
+    }
+
+    fn output_options(&self) -> OutputOptions {
+        OutputOptions { raw: self.args.raw, no_word_wrap: !self.settings.word_wrap }
+    }
+
+    /// The context window of the model, in tokens, where it is known.
+    fn window(&self) -> Option<u64> {
+        window(&self.talk.options, &self.facts.parameters, self.facts.model_info.as_ref())
+    }
+}

@@ -1,0 +1,79 @@
+//! A model that asks for a sign-in: it is offered on the spot, and the conversation goes on with what it brought.
+
+use super::Chat;
+use crate::address::ModelName;
+use crate::app::App;
+use crate::cli::SigninArgs;
+use crate::commands::context::Context;
+use crate::commands::signin;
+use crate::exit::Problem;
+use crate::profile::{Audience, CredentialSource};
+use crate::ui::PromptError;
+
+/// Says what is wrong and offers to sign in. Whether that was done; what goes wrong with it is said.
+pub(super) async fn offer(app: &App, context: &Context, model: &ModelName, problem: &Problem) -> anyhow::Result<bool> {
+    // A key that somebody put there is used in any case: signing in would change nothing.
+    if matches!(context.source, CredentialSource::File | CredentialSource::Environment) {
+        return Ok(false);
+    }
+    app.printer.warn(&problem.message);
+    // A server of one's own asks ollama.com with its own key, whoever we are.
+    let server = model.is_cloud() && !context.url().is_ollama_com() && context.source == CredentialSource::None;
+    let question = if server {
+        format!("Sign in the Ollama server at {} now?", context.url())
+    } else {
+        format!("Sign in to {} now?", context.url())
+    };
+    match app.ask(move |printer| printer.confirm(&question, true)).await? {
+        Ok(true) => {}
+        Ok(false) | Err(PromptError::Interrupted) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    let args = SigninArgs { server, ..signin::server::by_default() };
+    let done = if server {
+        let session = context.session_with(app, crate::api::Credential::None)?;
+        signin::server::sign_in(app, &session, args).await
+    } else {
+        signin::device::run_at(app, context, args).await
+    };
+    if let Err(error) = done {
+        let problem = Problem::of(&error);
+        app.printer.error_human(&problem.message, problem.hint.as_deref());
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// The decision made anew, with what the sign-in brought. The host stays.
+pub(super) fn renewed(app: &App, before: Context, model: &ModelName) -> anyhow::Result<Context> {
+    let profiles = app.profiles.load()?;
+    let context = Context::decide(app, &profiles, Audience::Model { cloud: model.is_cloud() })?;
+    if context.url().origin() == before.url().origin() {
+        return Ok(context);
+    }
+    Ok(match profiles.profiles.get(&before.target.profile) {
+        Some(profile) => {
+            let source = Context::of_profile(&before.target.profile, profile).source;
+            Context { source, profile: Some(profile.clone()), ..before }
+        }
+        None => before,
+    })
+}
+
+impl Chat<'_> {
+    /// Offers a sign-in in the middle of the conversation; `true` when the message is to be sent again.
+    pub(super) async fn offer_signin(&mut self, problem: &Problem) -> anyhow::Result<bool> {
+        let work = offer(self.app, &self.context, &self.model, problem);
+        let Some(done) = Self::unless_interrupted(&mut self.interrupts, work).await else {
+            self.app.printer.end_question();
+            return Ok(false);
+        };
+        if !done? {
+            return Ok(false);
+        }
+        self.context = renewed(self.app, self.context.clone(), &self.model)?;
+        self.session = self.context.session(self.app).await?;
+        self.names.forget();
+        Ok(true)
+    }
+}

@@ -1,0 +1,221 @@
+//! The line editor of a chat, on a thread of its own: it sleeps in a read, and everything else goes on meanwhile.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use rustyline::config::Configurer;
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+use rustyline::{
+    ColorMode, CompletionType, ConditionalEventHandler, Config, Editor, Event, EventContext, EventHandler, KeyEvent,
+    RepeatCount,
+};
+use tokio::sync::oneshot;
+
+use super::line_helper::{Assistant, Complete};
+use super::line_modes::Modes;
+use super::printer::Printer;
+
+/// What a person did at the prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// Enter: the line, which holds newlines where they were pasted.
+    Line(String),
+    /// Ctrl-C, and what had been typed.
+    Interrupted(String),
+    /// Ctrl-G: this is to be gone on with in an editor.
+    Compose(String),
+    /// Something came that is no text; what had been typed is lost.
+    Garbled,
+    /// Ctrl-D, or the terminal is gone.
+    End,
+}
+
+/// What stands at the prompt.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// In front of the line; plain text.
+    pub prompt: &'static str,
+    /// Faintly in an empty line.
+    pub placeholder: &'static str,
+    /// In the line already.
+    pub filled: String,
+}
+
+enum Work {
+    Read(Ask, oneshot::Sender<io::Result<Typed>>),
+    Remember(String),
+}
+
+/// The terminal of a chat, and the editor. The terminal is put back when this is dropped.
+#[derive(Debug)]
+pub struct LineEditor {
+    work: mpsc::Sender<Work>,
+    modes: Modes,
+}
+
+impl LineEditor {
+    /// Takes the terminal on stdin and stdout. `entries` is what was typed before, oldest first.
+    ///
+    /// # Errors
+    /// When there is none, or the thread cannot be made.
+    pub fn start(printer: &Printer, complete: Complete, entries: Vec<String>) -> io::Result<Self> {
+        let color = printer.colors_stdout();
+        let modes = Modes::begin(printer.is_dumb())?;
+        let (work, jobs) = mpsc::channel();
+        std::thread::Builder::new().name("line".to_owned()).spawn(move || serve(&jobs, complete, entries, color))?;
+        Ok(Self { work, modes })
+    }
+
+    /// Reads a line. Dropping the future leaves the editor reading: only for the end of the program.
+    ///
+    /// # Errors
+    /// When the terminal cannot be read or written.
+    pub async fn read(&self, ask: Ask) -> io::Result<Typed> {
+        let (answer, typed) = oneshot::channel();
+        let gone = || io::Error::other("the line editor has ended");
+        self.work.send(Work::Read(ask, answer)).map_err(|_| gone())?;
+        self.modes.reading(true);
+        let typed = typed.await.map_err(|_| gone());
+        self.modes.reading(false);
+        let typed = typed?;
+        // The editor has put back what it found, but for the marks around a paste.
+        self.modes.quiet()?;
+        typed
+    }
+
+    /// Lets the arrow keys and the search find this from now on.
+    pub fn remember(&self, entry: String) {
+        // An editor that has ended says so at the next read.
+        let _ = self.work.send(Work::Remember(entry));
+    }
+
+    /// Runs another program's turn at the terminal: it finds the terminal as it was before the chat.
+    ///
+    /// # Errors
+    /// When the terminal refuses.
+    pub async fn lend<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
+        self.modes.lend()?;
+        let done = work.await;
+        self.modes.quiet()?;
+        Ok(done)
+    }
+}
+
+/// Entries that can be found by key.
+const REMEMBERED: usize = 1000;
+
+type Inner = Editor<Assistant, MemHistory>;
+
+fn serve(jobs: &mpsc::Receiver<Work>, complete: Complete, entries: Vec<String>, color: bool) {
+    let keys = Keys::default();
+    let mut editor = make(complete, color, &keys);
+    if let Ok(editor) = &mut editor {
+        for entry in entries {
+            let _ = editor.add_history_entry(entry);
+        }
+    }
+    for job in jobs {
+        match (job, &mut editor) {
+            (Work::Remember(entry), Ok(editor)) => {
+                let _ = editor.add_history_entry(entry);
+            }
+            (Work::Remember(_), Err(_)) => {}
+            (Work::Read(ask, answer), Ok(editor)) => {
+                if answer.send(read(editor, &keys, &ask)).is_err() {
+                    return;
+                }
+            }
+            (Work::Read(_, answer), Err(error)) => {
+                let _ = answer.send(Err(io::Error::other(error.to_string())));
+            }
+        }
+    }
+}
+
+fn make(complete: Complete, color: bool, keys: &Keys) -> rustyline::Result<Inner> {
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        // The picture of the line is ours to make harmless, with colour and without.
+        .color_mode(ColorMode::Forced)
+        .history_ignore_dups(true)?
+        .max_history_size(REMEMBERED)?
+        .bell_style(rustyline::config::BellStyle::None)
+        .build();
+    let history = MemHistory::with_config(&config);
+    let mut editor = Editor::with_history(config, history)?;
+    editor.enable_synchronized_output(false);
+    editor.set_helper(Some(Assistant { complete, placeholder: "", color }));
+    let mut bind = |key: KeyEvent, what: Key| {
+        let handler = Handler { keys: keys.clone(), what };
+        editor.bind_sequence(key, EventHandler::Conditional(Box::new(handler)));
+    };
+    bind(KeyEvent::ctrl('C'), Key::Interrupt);
+    bind(KeyEvent::ctrl('G'), Key::Compose);
+    bind(KeyEvent::ctrl('Z'), Key::Suspend);
+    bind(KeyEvent::alt('\r'), Key::NewLine);
+    Ok(editor)
+}
+
+fn read(editor: &mut Inner, keys: &Keys, ask: &Ask) -> io::Result<Typed> {
+    keys.clear();
+    if let Some(helper) = editor.helper_mut() {
+        helper.placeholder = ask.placeholder;
+    }
+    let line = editor.readline_with_initial(ask.prompt, (&ask.filled, ""));
+    match line {
+        Ok(line) if keys.interrupted.load(Ordering::Relaxed) => Ok(Typed::Interrupted(line)),
+        Ok(line) if keys.compose.load(Ordering::Relaxed) => Ok(Typed::Compose(line)),
+        Ok(line) => Ok(Typed::Line(line)),
+        Err(ReadlineError::Interrupted) => Ok(Typed::Interrupted(String::new())),
+        Err(ReadlineError::Eof) => Ok(Typed::End),
+        Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => Ok(Typed::Garbled),
+        Err(ReadlineError::Io(error)) => Err(error),
+        Err(other) => Err(io::Error::other(other.to_string())),
+    }
+}
+
+/// Why the line was handed over. The editor knows only lines; a line that ends in another way than by Enter ends by one of these.
+#[derive(Clone, Default)]
+struct Keys {
+    interrupted: Arc<AtomicBool>,
+    compose: Arc<AtomicBool>,
+}
+
+impl Keys {
+    fn clear(&self) {
+        self.interrupted.store(false, Ordering::Relaxed);
+        self.compose.store(false, Ordering::Relaxed);
+    }
+}
+
+enum Key {
+    Interrupt,
+    Compose,
+    Suspend,
+    NewLine,
+}
+
+struct Handler {
+    keys: Keys,
+    what: Key,
+}
+
+impl ConditionalEventHandler for Handler {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<rustyline::Cmd> {
+        use rustyline::Cmd;
+        match self.what {
+            // Handed over as a line, so that what has been typed behind the key already is not lost.
+            Key::Interrupt => self.keys.interrupted.store(true, Ordering::Relaxed),
+            Key::Compose => self.keys.compose.store(true, Ordering::Relaxed),
+            Key::NewLine => return Some(Cmd::Newline),
+            Key::Suspend => {
+                #[cfg(unix)]
+                super::line_modes::suspend();
+                return Some(Cmd::Repaint);
+            }
+        }
+        Some(Cmd::AcceptLine)
+    }
+}
