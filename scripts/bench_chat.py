@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 """What a conversation costs while an answer streams: a paced server of 2,000 chunks a second, and the share of one core that the program
-takes in a pseudo-terminal of 80 columns, with wrapping on. Usage: scripts/bench_chat.py PROGRAM [SECONDS]"""
+takes in a pseudo-terminal of 80 columns, with wrapping on."""
 
 import http.server
 import json
@@ -58,16 +57,17 @@ def ticks(pid):
     return [int(field) / os.sysconf("SC_CLK_TCK") for field in fields[11:13]]
 
 
-def main():
-    program, seconds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10
+def bench(binary, quick, report):
+    seconds = 3 if quick else 10
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.seconds = seconds
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    home = tempfile.mkdtemp()
+    folder = tempfile.TemporaryDirectory()
+    home = folder.name
     pid, terminal = pty.fork()
     if pid == 0:
         env = {"HOME": home, "TERM": "xterm-256color", "LANG": "C.UTF-8", "OLLAMA_HOST": f"http://127.0.0.1:{server.server_port}"}
-        os.execve(program, [program, "run", "m"], env)
+        os.execve(binary, [binary, "run", "m"], env)
 
     def until(mark):
         seen = b""
@@ -85,7 +85,9 @@ def main():
     used = user + system
     os.write(terminal, b"/bye\r")
     _, status = os.waitpid(pid, 0)
-    print(f"{RATE * seconds / took:.0f} chunks/s for {took:.1f} s: {used:.2f} s of CPU ({user:.2f} user, {system:.2f} system), {100 * used / took:.1f} % of a core (exit {os.waitstatus_to_exitcode(status)})")
-
-
-main()
+    if os.waitstatus_to_exitcode(status) != 0:
+        sys.exit(f"the conversation ended with {status}")
+    server.shutdown()
+    share = 100 * used / took
+    print(f"chat: {RATE * seconds / took:.0f} chunks/s for {took:.1f} s: {used:.2f} s of CPU ({user:.2f} user, {system:.2f} system)")
+    report.row(f"chat, {RATE} chunks a second, wrapped", f"{share:.1f} % of a core", "10 %", share <= 10)
