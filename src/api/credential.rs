@@ -57,6 +57,12 @@ pub fn looks_like_key(text: &str) -> bool {
     ours || looks_like_ollama_com_key(&SecretString::from(text))
 }
 
+/// Whether an API key stands anywhere in a text, as far as can be seen: in quotes, behind `KEY=`, at the end of a sentence.
+pub fn holds_key(text: &str) -> bool {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')));
+    words.map(|word| word.trim_matches('.')).any(looks_like_key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +74,19 @@ mod tests {
         assert!(!shaped("0123456789ABCDEF0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_"));
         assert!(!shaped("0123456789abcdef0123456789abcdef.short"));
         assert!(!shaped("oag_something"));
+    }
+
+    #[test]
+    fn finds_a_key_in_a_text() {
+        let key = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
+        for text in [
+            format!("use {key}."),
+            format!("OLLAMA_API_KEY=\"{key}\" run\nit"),
+            format!("{}{}", ApiKey::PREFIX, "x".repeat(30)),
+        ] {
+            assert!(holds_key(&text), "{text}");
+        }
+        assert!(!holds_key("what is an oag_ key, and 0123456789abcdef0123456789abcdef.txt?"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod usage;
 
 pub use account::{AccountHost, Disconnect, HostKind, KeyCheck, Me, Standing};
 pub use chat::ChatRequest;
-pub use credential::{Credential, looks_like_key, looks_like_ollama_com_key};
+pub use credential::{Credential, holds_key, looks_like_key, looks_like_ollama_com_key};
 pub use error::{ApiError, Conflict, Unreachable};
 pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]

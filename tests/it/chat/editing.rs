@@ -321,3 +321,18 @@ fn bytes_that_are_no_text_cost_the_line_and_nothing_else() {
     assert_eq!(talk.asked().len(), 1);
     leave(terminal);
 }
+
+#[test]
+fn a_key_that_is_pasted_by_mistake_is_not_kept() {
+    let talk = Talk::new();
+    let mut terminal = talk.open_with(&[], 160, 24);
+    enter(&mut terminal, "one");
+    let key = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
+    let screen = enter(&mut terminal, &format!("OLLAMA_API_KEY={key}"));
+    assert!(screen.contains("not kept in the history"), "{screen}");
+    terminal.send("\x1b[A");
+    terminal.wait_for(|screen| screen.trim_end().ends_with(">>> one"));
+    terminal.send("\x03");
+    leave(terminal);
+    assert_eq!(fs::read_to_string(history(&talk)).unwrap(), "one\n/bye\n");
+}

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use crate::api::holds_key;
 use crate::app::App;
 use crate::chat::history::{KEPT, decode, encode};
 use crate::disk::{ensure_private_dir, read_private, write_atomic};
@@ -53,12 +54,16 @@ impl History {
         self.complained = false;
     }
 
-    /// Keeps a line. `false` where nothing is to be kept.
+    /// Keeps a line. `false` where nothing is to be kept: a key that was pasted by mistake, for one.
     pub(super) fn add(&mut self, app: &App, entry: &str) -> bool {
         if !self.on {
             return false;
         }
         let Some(line) = encode(entry) else { return false };
+        if holds_key(entry) {
+            app.printer.warn("that holds what looks like an API key, so it is not kept in the history");
+            return false;
+        }
         if !self.complained
             && let Err(error) = self.append(&line)
         {
