@@ -114,3 +114,18 @@ fn a_timeout_gives_the_prompt_back() {
     at_prompt(&terminal);
     leave(terminal);
 }
+
+#[test]
+fn an_answer_without_end_is_stopped_before_it_fills_the_memory() {
+    let talk = Talk::new();
+    let piece = "x".repeat(2 << 20);
+    talk.answers((0..9).map(|_| super::think(&piece)).chain([Step::Hang]));
+    let mut terminal = talk.open_with(&["--hidethinking"], 120, 24);
+    let screen = enter(&mut terminal, "one");
+    assert!(screen.contains("the answer was stopped at 16 MB"), "{screen}");
+    talk.ollama.server().wait_departures(1);
+    enter(&mut terminal, "/clear");
+    talk.answers([say("fine"), done()]);
+    assert!(enter(&mut terminal, "two").contains("\nfine\n"));
+    leave(terminal);
+}

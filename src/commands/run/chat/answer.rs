@@ -11,12 +11,17 @@ use crate::exit::{Exit, Problem};
 use crate::signals::Interrupts;
 use crate::ui::Spinner;
 
+/// The most of an answer that is kept, in bytes, with its thinking: a host that never ends is not to fill the memory.
+const LONGEST: usize = 16 << 20;
+
 /// How an answer ended.
 enum Ended {
     /// With its last object.
     Whole(Timings),
     /// By Ctrl-C.
     Stopped,
+    /// By us: it grew beyond [`LONGEST`].
+    TooLong,
     /// By an error.
     Failed(ApiError),
 }
@@ -36,6 +41,14 @@ impl Chat<'_> {
                 }
                 Ended::Stopped => {
                     self.talk.answered(said);
+                    return Ok(());
+                }
+                Ended::TooLong => {
+                    self.talk.answered(said);
+                    let limit = LONGEST >> 20;
+                    self.app.printer.warn(&format!(
+                        "the answer was stopped at {limit} MB; /retry asks for another, /clear forgets it"
+                    ));
                     return Ok(());
                 }
                 Ended::Failed(error) => error,
@@ -105,6 +118,8 @@ struct Showing {
     output: Shown,
     renderer: Renderer,
     said: Message,
+    /// What `said` takes up, in bytes.
+    size: usize,
 }
 
 impl Showing {
@@ -113,6 +128,7 @@ impl Showing {
             output: Shown(chat.app.printer.output(chat.output_options())),
             renderer: Renderer::new(RenderOptions { hide_thinking: chat.args.hidethinking }),
             said: Message::new("assistant", ""),
+            size: 0,
         }
     }
 
@@ -155,6 +171,11 @@ impl Showing {
             if let Some(message) = chunk.error {
                 return Ok(Some(Ended::Failed(ApiError::InStream { host: host.to_owned(), message })));
             }
+            let calls = if chunk.calls().is_empty() { 0 } else { line.len() };
+            self.size += chunk.thinking().len() + chunk.response().len() + calls;
+            if self.size > LONGEST {
+                return Ok(Some(Ended::TooLong));
+            }
             self.said.thinking.push_str(chunk.thinking());
             self.said.content.push_str(chunk.response());
             self.renderer.event(&Event::Thinking(Cow::Borrowed(chunk.thinking())), &mut self.output)?;
@@ -180,7 +201,7 @@ impl Showing {
                 self.output.0.abandon()?;
                 app.printer.report("[stopped]\n");
             }
-            Ended::Failed(_) => self.output.0.abandon()?,
+            Ended::Failed(_) | Ended::TooLong => self.output.0.abandon()?,
         }
         Ok(self.said)
     }
