@@ -31,7 +31,9 @@ pub(super) use unix::{confirm, end, hidden};
 #[cfg(unix)]
 mod unix {
     use super::{PromptError, PromptResult, Stream};
-    use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+    use rustix::termios::{
+        LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
+    };
     use secrecy::SecretString;
     use std::io;
     use std::os::fd::{AsFd, BorrowedFd};
@@ -134,6 +136,8 @@ mod unix {
 
     fn confirm_on(terminal: BorrowedFd<'_>, stderr: &Stream, question: &str, default: bool) -> PromptResult<bool> {
         let keys = Keys::take(terminal)?;
+        // Keys from before the question are no answer to it, such as what was typed into a model's answer.
+        tcflush(terminal, QueueSelector::IFlush).map_err(io::Error::from)?;
         stderr.write_all(format!("{question} [{}] ", if default { "Y/n" } else { "y/N" }).as_bytes())?;
         let answer = loop {
             match keys.next() {

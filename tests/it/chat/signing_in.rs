@@ -10,7 +10,7 @@ use crate::given::with_store;
 use crate::harness::browser::Behaviour;
 use crate::harness::cloud::Cloud;
 use crate::harness::cmd::Sandbox;
-use crate::harness::http::Reply;
+use crate::harness::http::{Gate, Reply};
 use crate::harness::pty::Terminal;
 use crate::harness::stock::{Account, Stock};
 
@@ -50,6 +50,25 @@ fn the_server_is_signed_in_and_the_same_message_goes_on() {
     stock.set_account(Account::SignedIn);
     let screen = terminal.wait_for(|screen| screen.contains("from the cloud") && screen.trim_end().ends_with(EMPTY));
     assert_eq!(screen.matches(">>> hello").count(), 1, "{screen}");
+    leave(terminal);
+}
+
+#[test]
+fn what_was_typed_before_the_question_is_no_answer_to_it() {
+    let ((sandbox, stock), gate) = (stock(), Gate::new());
+    let (browser, closed) = (sandbox.browser(Behaviour::Ignores), gate.clone());
+    stock.route("POST", "/api/chat", move |_| Reply::json(401, r#"{"error":"unauthorized"}"#).after(&closed));
+    let mut terminal = Terminal::start_sized(&sandbox, &["run", "big:cloud"], 200, 40);
+    terminal.wait_text(EMPTY);
+    terminal.send("hello\r");
+    gate.wait_reached();
+    terminal.send("yes\r");
+    gate.open();
+    terminal.wait_text("now? [Y/n]");
+    terminal.send("n");
+    let screen = terminal.wait_for(|screen| screen.contains("/retry sends") && screen.trim_end().ends_with(EMPTY));
+    assert!(screen.contains("now? [Y/n] no"), "{screen}");
+    assert!(browser.opened().is_empty());
     leave(terminal);
 }
 
