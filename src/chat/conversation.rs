@@ -38,6 +38,8 @@ pub struct Conversation {
     pub messages: Vec<Message>,
     /// The message that got no answer, because of an error or of Ctrl-C.
     pub pending: Option<Message>,
+    /// What answered the message that is up, before it was put up again.
+    pub taken_back: Vec<Message>,
     /// The system message that was set here.
     pub system: Option<String>,
     /// Parameters that were set here.
@@ -58,11 +60,17 @@ impl Conversation {
     /// Forgets what was said. The system message stays.
     pub fn clear(&mut self) {
         self.pending = None;
+        self.taken_back.clear();
         self.messages = self.system.iter().map(|text| Message::new("system", text.as_str())).collect();
     }
 
-    /// Puts a message up for an answer, in place of one that got none.
+    /// Puts a message up for an answer, in place of one that got none. One that had an answer, which was only taken back for
+    /// another that never came, stays with it.
     pub fn ask(&mut self, message: Message) {
+        if !self.taken_back.is_empty() {
+            self.messages.extend(self.pending.take());
+            self.messages.append(&mut self.taken_back);
+        }
         self.pending = Some(message);
     }
 
@@ -71,6 +79,7 @@ impl Conversation {
         if answer.content.is_empty() && answer.tool_calls.is_empty() && answer.thinking.is_empty() {
             return;
         }
+        self.taken_back.clear();
         self.messages.extend(self.pending.take());
         self.messages.push(answer);
     }
@@ -83,9 +92,10 @@ impl Conversation {
         let Some(at) = self.messages.iter().rposition(|message| message.role == "user") else { return false };
         self.pending = Some(self.messages.remove(at));
         // What stands behind it is its answer, and system messages that were set since.
-        let mut since = self.messages.split_off(at);
-        since.retain(|message| message.role == "system");
-        self.messages.append(&mut since);
+        let since = self.messages.split_off(at);
+        let (system, answer) = since.into_iter().partition(|message| message.role == "system");
+        self.messages.extend::<Vec<_>>(system);
+        self.taken_back = answer;
         true
     }
 
@@ -136,6 +146,25 @@ mod tests {
         assert!(talk.retry());
         assert_eq!(roles(&talk), "su");
         assert_eq!(talk.messages[0].content, "be better");
+    }
+
+    #[test]
+    fn an_answer_that_was_taken_back_for_nothing_is_not_lost() {
+        let mut talk = Conversation::default();
+        talk.ask(Message::new("user", "one"));
+        talk.answered(Message::new("assistant", "good"));
+        assert!(talk.retry() && talk.retry());
+        talk.answered(Message::default());
+        talk.ask(Message::new("user", "two"));
+        let said: Vec<_> = talk.sent().iter().map(|message| message.content.as_str()).collect();
+        assert_eq!(said, ["one", "good", "two"]);
+        // Once there is another, it is gone.
+        talk.answered(Message::new("assistant", "bad"));
+        assert!(talk.retry());
+        talk.answered(Message::new("assistant", "better"));
+        talk.ask(Message::new("user", "three"));
+        assert_eq!(talk.sent().iter().filter(|message| message.content == "bad").count(), 0);
+        assert_eq!(roles(&talk), "uauau");
     }
 
     #[test]
