@@ -52,11 +52,12 @@ pub(super) fn renewed(app: &App, before: Context, model: &ModelName) -> anyhow::
         return Ok(context);
     }
     Ok(match profiles.profiles.get(&before.target.profile) {
-        Some(profile) => {
+        // A profile of that name for another host keeps its credential to itself.
+        Some(profile) if profile.url.origin() == before.url().origin() => {
             let source = Context::of_profile(&before.target.profile, profile).source;
             Context { source, profile: Some(profile.clone()), ..before }
         }
-        None => before,
+        _ => before,
     })
 }
 
