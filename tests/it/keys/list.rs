@@ -66,7 +66,9 @@ fn what_needs_attention_is_on_top_and_named() {
         .iter()
         .fold(colored.stdout().to_owned(), |text, sequence| text.replace(sequence, ""));
     assert!(colored.stdout().contains("\u{1b}[31mdead"));
-    assert_eq!(plain, output.stdout());
+    // A second may have passed in between, which can make 60 days 59.
+    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "0");
+    assert_eq!(words(&plain), words(output.stdout()));
 }
 
 #[test]
