@@ -41,7 +41,10 @@ impl<'a> Published<'a> {
     /// Whether it goes to ollama.com, under the account of the server.
     pub fn is_at_ollama_com(&self) -> bool {
         let registry = self.registry.to_ascii_lowercase();
-        registry.ends_with(".ollama.ai") || registry.ends_with(".ollama.com")
+        let domains = ["ollama.ai", "ollama.com"];
+        domains
+            .iter()
+            .any(|domain| registry.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
     }
 
     /// Whether it is in the registry that is meant when none is named.
@@ -87,6 +90,7 @@ mod tests {
         }
         let plain = Published::read("tiny");
         assert!(plain.is_nobodys() && plain.is_in_default_registry() && !plain.has_tag);
+        assert!(Published::read("ollama.com/ada/tiny").is_at_ollama_com());
         assert!(!Published::read("evil-ollama.com/a/b").is_at_ollama_com());
         assert!(Published::read("ada/tiny:8b").has_tag && !Published::read("h:1/a/b").has_tag);
     }

@@ -117,6 +117,17 @@ fn raw_is_the_way_to_let_them_act() {
     leave(terminal);
 }
 
+/// It was asked for answers: what stands in the model acts before anybody has said a word.
+#[test]
+fn raw_is_not_for_the_models_own_messages() {
+    let talk = Talk::with_model(json!({
+        "capabilities": ["completion"],
+        "messages": [{ "role": "user", "content": "a\u{1b}]0;q\u{7}" }, { "role": "assistant", "content": "b\u{1b}]0;r\u{7}" }],
+    }));
+    let finished = leave(talk.open_with(&["--raw"], 80, 24));
+    assert!(!contains(&finished.raw, b"\x1b]0;"));
+}
+
 #[test]
 fn wide_joined_and_right_to_left_words_leave_the_prompt_whole() {
     let text = "空が青い \u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467} 안녕 שלום עולם e\u{301}nd";

@@ -11,6 +11,7 @@ use crate::commands::context::Context;
 use crate::commands::run::answer::Shown;
 use crate::exit::{Exit, Problem};
 use crate::profile::Audience;
+use crate::ui::OutputOptions;
 
 impl Chat<'_> {
     /// Has the model loaded, so that the first answer is quick. What goes wrong here will go wrong again with the first message,
@@ -30,8 +31,10 @@ impl Chat<'_> {
     pub(super) fn take_messages(&mut self) -> anyhow::Result<()> {
         let read = |value: &Value| serde_json::from_value::<Message>(value.clone()).ok();
         self.talk.loaded = self.facts.messages.iter().filter_map(read).collect();
+        // Nobody has asked for these, so `--raw` is not for them.
+        let options = OutputOptions { raw: false, ..self.output_options() };
         for message in &self.talk.loaded {
-            let mut output = Shown(self.app.printer.output(self.output_options()));
+            let mut output = Shown(self.app.printer.output(options));
             match message.role.as_str() {
                 "user" => {
                     output.0.write(&format!(">>> {}\n", message.content))?;
