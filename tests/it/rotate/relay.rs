@@ -12,7 +12,9 @@ pub enum Failure {
     Before,
     /// The gateway has done what it was asked, and the connection ends.
     After,
-    /// The same, in the middle of the answer.
+    /// The same, where the gateway has made a key; everything else passes.
+    AfterMaking,
+    /// As [`Failure::After`], in the middle of the answer.
     Cut,
     /// An answer of this status in the gateway's place.
     Status(u16),
@@ -77,10 +79,11 @@ fn answer(address: &str, request: &Request, state: &Mutex<State>) -> Reply {
         _ => {}
     }
     let answer = pass_on(address, request);
-    if failure == Some(Failure::After) {
+    // 201: a key was made.
+    if failure == Some(Failure::After) || (failure == Some(Failure::AfterMaking) && answer.status == 201) {
         return Reply::drop_connection();
     }
-    let reply = match failure {
+    let reply = match failure.filter(|failure| *failure != Failure::AfterMaking) {
         Some(_) => Reply::sized(
             answer.status,
             answer.body.len(),

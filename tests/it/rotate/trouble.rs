@@ -110,6 +110,25 @@ fn a_host_that_has_had_enough_for_now() {
     fail_everywhere(Failure::Status(429), &[7], "1h");
 }
 
+/// A run that has made nothing is no success, however cleanly it has taken everything back.
+#[test]
+fn a_host_whose_new_keys_always_get_lost() {
+    let mut given = Given::new();
+    let relay = Relay::start(given.gateway.address());
+    given.machine = crate::given::with_store("plaintext");
+    let keep = ["signin", "--with-api-key", "--host", &relay.url()];
+    given.machine.command(keep).stdin(text(&given.first, "key")).run().expect_code(0);
+    relay.fail(0..usize::MAX, Failure::AfterMaking);
+    let output = given.rotate(&["nightly", "--json"]).expect_code(1);
+    assert_eq!(output.json()["rotations"][0]["outcome"], "failed");
+    assert_eq!(given.current(), text(&given.first, "key"));
+    assert!(given.under_way().is_empty());
+    assert_eq!(lasting(&given).len(), 1);
+    relay.mend();
+    given.rotate(&["nightly"]).expect_code(0);
+    assert_ne!(given.current(), text(&given.first, "key"));
+}
+
 /// The host goes away in the middle and stays away for the rest of that run.
 #[test]
 fn a_host_that_goes_away_in_the_middle() {

@@ -227,6 +227,15 @@ impl Run<'_> {
             let row = Row { new: Some(rotation.new.to_string()), ..row.clone() };
             match driven {
                 Ok(Driven::TakenBack) if tries_left > 0 => {}
+                // Nothing is left of it, and nothing was done.
+                Ok(Driven::TakenBack) => {
+                    let host = field.context.url();
+                    let message = format!(
+                        "a new key was made at {host} {TRIES} times and had to be revoked again each time: its answers were lost, or the profile's key was changed meanwhile; the old key stays as it is"
+                    );
+                    let hint = "check what stands between here and there, then run the same command again";
+                    report.fail(self.app, row, Problem::new(Exit::Failed, message).hint(hint));
+                }
                 Ok(driven) => {
                     report.add(self.app, row_of(driven, row, false));
                     return Ok(());
