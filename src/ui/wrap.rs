@@ -26,15 +26,16 @@ enum Class {
     Newline,
 }
 
-/// The class of a cluster. Its first character decides, so that later ones cannot change the answer; only a digit that
-/// becomes a keycap (or another letter with an emoji selector) does, since terminals disagree about its width from then on.
+/// The class of a cluster. Its first character decides, so that later ones cannot change the answer; only the characters of
+/// keycaps are told by the selector right behind them, since terminals disagree about their width from then on. Elsewhere in
+/// a word the selector changes nothing.
 fn classify(cluster: &str) -> Class {
     let Some(first) = cluster.chars().next() else {
         return Class::Word;
     };
-    match classify_first(first) {
-        Class::Word if cluster.len() > 1 && cluster.contains(EMOJI_SELECTOR) => Class::Alone,
-        class => class,
+    match first {
+        '0'..='9' | '#' | '*' if cluster.chars().nth(1) == Some(EMOJI_SELECTOR) => Class::Alone,
+        _ => classify_first(first),
     }
 }
 
@@ -458,6 +459,14 @@ mod tests {
     }
 
     #[test]
+    fn a_selector_behind_a_letter_with_a_mark_changes_nothing() {
+        let text = "aaaaaaaaa aaa\u{301}\u{fe0f}";
+        for pieces in [&[text][..], &["aaaaaaaaa aaa", "\u{301}\u{fe0f}"], &["aaaaaaaaa aaa\u{301}", "\u{fe0f}"]] {
+            assert_eq!(screen(5, &stream(5, pieces)), ["aaaa", "aaaa", "a", "aaa"], "{pieces:?}");
+        }
+    }
+
+    #[test]
     fn a_new_width_holds_from_the_next_piece_on() {
         let (mut wrapper, mut out) = (Wrapper::new(40), String::new());
         wrapper.push("one two three four", &mut out);
@@ -492,7 +501,7 @@ mod tests {
             let text = atoms.concat();
             // What is wider than the line is left to the terminal.
             prop_assume!(text.graphemes(true).all(|g| g == "\t" || cluster_width(g, Class::Alone) < columns));
-            // A selector that comes after a letter was printed turns the letter into an emoji: that may leave a break
+            // A selector that comes after a digit was printed turns the digit into a keycap: that may leave a break
             // in front of the word which the whole text would not have had.
             let starts: Vec<usize> = text.char_indices().filter(|&(_, c)| c != EMOJI_SELECTOR).map(|(i, _)| i).chain([text.len()]).collect();
             let mut at: Vec<usize> = if by_char { starts.clone() } else { cuts.iter().map(|c| starts[c.index(starts.len())]).collect() };
