@@ -1,52 +1,68 @@
 //! What of a request's and an answer's headers goes on to the other side: nothing that is meant for one connection, nothing of the
 //! credential, nothing that only we may say.
 
-use axum::http::header::{self, HeaderMap, HeaderName};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// The prefix of the headers that tell the server behind who asks.
 const IDENTITY: &str = "x-ollama-auth-";
+
 /// Headers of one connection (RFC 9110, section 7.6.1).
-const OF_ONE_CONNECTION: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+fn is_of_one_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
 /// What callers tell us alone: who they are, where they come from, whom they ask.
-const FOR_US: [HeaderName; 6] = [
-    header::AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    header::COOKIE,
-    header::HOST,
-    header::FORWARDED,
-    header::EXPECT,
-];
+fn is_for_us(name: &str) -> bool {
+    matches!(name, "authorization" | "x-api-key" | "cookie" | "host" | "forwarded" | "expect" | "x-real-ip")
+        || name.starts_with("x-forwarded-")
+}
 
 /// By which some servers take a request for another one than it says, and than was checked and signed.
-const OF_ANOTHER_REQUEST: [&str; 7] = [
-    "x-http-method-override",
-    "x-method-override",
-    "x-http-method",
-    "x-original-url",
-    "x-original-uri",
-    "x-rewrite-url",
-    "x-override-url",
-];
+fn is_of_another_request(name: &str) -> bool {
+    matches!(
+        name,
+        "x-http-method-override"
+            | "x-method-override"
+            | "x-http-method"
+            | "x-original-url"
+            | "x-original-uri"
+            | "x-rewrite-url"
+            | "x-override-url"
+    )
+}
+
+/// Whether a name fits, or does so for servers that take an underscore for a hyphen.
+fn however_written(name: &str, fits: impl Fn(&str) -> bool) -> bool {
+    if name.contains('_') { fits(&name.replace('_', "-")) } else { fits(name) }
+}
+
+/// What of a request's headers goes on.
+pub fn that_go_on(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    let listed = listed(headers);
+    headers.iter().filter(move |(name, _)| {
+        let text = name.as_str();
+        !is_of_one_connection(text)
+            && !is_for_us(text)
+            && !however_written(text, |text| text.starts_with(IDENTITY) || is_of_another_request(text))
+            && !listed.contains(name)
+    })
+}
 
 /// Takes out of a request what does not go on.
 pub fn of_the_request(headers: &mut HeaderMap) {
-    remove_all(headers, |name| OF_ANOTHER_REQUEST.contains(&&*name.replace('_', "-")));
-    strip_hop_by_hop(headers);
-    remove_identity(headers);
-    remove_all(headers, |name| name.starts_with("x-forwarded-") || name == "x-real-ip");
-    for name in &FOR_US {
-        headers.remove(name);
-    }
+    let kept: HeaderMap = that_go_on(headers).map(|(name, value)| (name.clone(), value.clone())).collect();
+    *headers = kept;
 }
 
 /// Takes out of an answer what does not go on.
@@ -55,8 +71,10 @@ pub fn of_the_answer(headers: &mut HeaderMap) {
         // The chunks count (RFC 9112, section 6.3), and the length says something else.
         headers.remove(header::CONTENT_LENGTH);
     }
-    strip_hop_by_hop(headers);
-    remove_identity(headers);
+    for name in listed(headers) {
+        headers.remove(name);
+    }
+    remove_all(headers, |name| is_of_one_connection(name) || however_written(name, |name| name.starts_with(IDENTITY)));
 }
 
 /// Takes out every header whose name (in lower case) fits.
@@ -67,14 +85,9 @@ pub fn remove_all(headers: &mut HeaderMap, fits: impl Fn(&str) -> bool) {
     }
 }
 
-fn remove_identity(headers: &mut HeaderMap) {
-    // Some servers take an underscore for a hyphen.
-    remove_all(headers, |name| name.replace('_', "-").starts_with(IDENTITY));
-}
-
-/// Takes out what is meant for one connection, among it what `Connection` lists.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
+/// What `Connection` says is meant for one connection too.
+fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
@@ -82,16 +95,11 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| name.trim().parse().ok())
         // Without its length or type the body would be another one.
         .filter(|name| ![header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING].contains(name))
-        .collect();
-    for name in OF_ONE_CONNECTION.iter().chain(&listed) {
-        headers.remove(name);
-    }
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -108,7 +116,7 @@ mod tests {
         .iter()
         .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
         .collect();
-        strip_hop_by_hop(&mut headers);
+        of_the_request(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "content-length"]);
@@ -137,7 +145,7 @@ mod tests {
             .iter()
             .map(|name| (name.parse().unwrap(), HeaderValue::from_static("root")))
             .collect();
-        remove_identity(&mut headers);
+        of_the_request(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
     }
 }

@@ -3,39 +3,44 @@
 //! The server behind offers it in a 401, which never gets as far as here, but also in the midst of a stream that began well (a web
 //! search in `/v1/responses`; read in Ollama's source, `writeWebSearchError`). Whoever opens it makes the server's key their own.
 
+use std::sync::LazyLock;
+
 use memchr::memmem::Finder;
 
 /// What the link begins with. What follows is the key, so it is enough to stop here.
 const LINK: &[u8; 19] = b"ollama.com/connect?";
 const BEFORE: usize = LINK.len() - 1;
 
-/// Watches one answer, piece by piece.
-pub struct LinkWatch {
-    finder: Finder<'static>,
-    /// The end of what has passed, for a link that is cut over pieces.
-    tail: Vec<u8>,
-}
+static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(LINK));
 
-impl Default for LinkWatch {
-    fn default() -> Self {
-        Self { finder: Finder::new(LINK), tail: Vec::with_capacity(2 * BEFORE) }
-    }
+/// Watches one answer, piece by piece.
+#[derive(Default)]
+pub struct LinkWatch {
+    /// The end of what has passed, for a link that is cut over pieces, and its length.
+    tail: ([u8; BEFORE], usize),
 }
 
 impl LinkWatch {
-    /// Whether the link is there once `piece` has come.
-    pub fn sees(&mut self, piece: &[u8]) -> bool {
-        self.tail.extend_from_slice(&piece[..piece.len().min(BEFORE)]);
-        if self.finder.find(&self.tail).is_some() || self.finder.find(piece).is_some() {
-            return true;
+    /// How much of `piece` may pass, when the link is there once it has come.
+    pub fn sees(&mut self, piece: &[u8]) -> Option<usize> {
+        let (tail, length) = (&self.tail.0, self.tail.1);
+        // The end of what passed and the beginning of this, then the end of that again.
+        let mut seam = [0; 2 * BEFORE];
+        let begin = piece.len().min(BEFORE);
+        seam[..length].copy_from_slice(&tail[..length]);
+        seam[length..length + begin].copy_from_slice(&piece[..begin]);
+        let seam = &seam[..length + begin];
+        if length > 0 && FINDER.find(seam).is_some_and(|at| at < length) {
+            return Some(0);
         }
-        if piece.len() >= BEFORE {
-            self.tail.clear();
-            self.tail.extend_from_slice(&piece[piece.len() - BEFORE..]);
-        } else {
-            self.tail.drain(..self.tail.len().saturating_sub(BEFORE));
+        if let Some(at) = FINDER.find(piece) {
+            return Some(at);
         }
-        false
+        let end = if piece.len() >= BEFORE { &piece[piece.len() - BEFORE..] } else { seam };
+        let end = &end[end.len().saturating_sub(BEFORE)..];
+        self.tail.0[..end.len()].copy_from_slice(end);
+        self.tail.1 = end.len();
+        None
     }
 }
 
@@ -47,7 +52,7 @@ mod tests {
 
     fn seen(pieces: &[&[u8]]) -> bool {
         let mut watch = LinkWatch::default();
-        pieces.iter().any(|piece| watch.sees(piece))
+        pieces.iter().any(|piece| watch.sees(piece).is_some())
     }
 
     #[test]
@@ -57,6 +62,15 @@ mod tests {
             assert!(seen(&text.chunks(size).collect::<Vec<_>>()), "pieces of {size}");
         }
         assert!(!seen(&[b"https://ollama.com/connect", b" and then ?", b"ollama.com/", b"x", b"connect?"]));
+    }
+
+    #[test]
+    fn what_comes_before_it_may_pass() {
+        assert_eq!(LinkWatch::default().sees(b"see https://ollama.com/connect?x"), Some(12));
+        let mut watch = LinkWatch::default();
+        assert_eq!((watch.sees(b"see ollama.com/con"), watch.sees(b"nect?")), (None, Some(0)));
+        let mut watch = LinkWatch::default();
+        assert_eq!((watch.sees(b"ollama.com/con"), watch.sees(b" ollama.com/connect?")), (None, Some(1)));
     }
 
     proptest! {

@@ -13,6 +13,7 @@ pub mod descriptors;
 mod directory;
 pub mod headers;
 pub mod host;
+mod joined;
 mod knocks;
 mod link_watch;
 mod pages;
@@ -39,6 +40,7 @@ pub use admin::{
 pub use clock::Clock;
 pub use config::{Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, commented_file, load, load_database};
 pub use directory::{Directory, DirectoryError};
+pub use joined::Joined;
 pub use knocks::{Knock, Knocks};
 pub use pages::Pages;
 pub use password::{PasswordError, PasswordHash};

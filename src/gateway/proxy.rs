@@ -2,19 +2,18 @@
 //! arrives.
 
 use axum::body::Body;
-use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, Request, Response, StatusCode, Version};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{Method, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 
-use super::authn::{By, Caller};
+use super::authn::By;
 use super::config::Config;
 use super::headers;
 use super::policy::{Authorized, filter, is_too_large};
 use super::refusal::Refusal;
 use super::relay::{Broken, Relay};
 use super::routes::Models as Named;
-use super::upstream::Upstream;
-use crate::address::BaseUrl;
+use super::upstream::{Outgoing, Unanswered, Upstream};
 
 /// A list of models that is filtered is read in full, up to this many bytes.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
@@ -38,21 +37,18 @@ pub async fn forward(
         _ => None,
     };
     let hides_length = !authorized.models().is_all() && *method == Method::HEAD;
-    let mut request = Request::new(Body::empty());
-    *request.method_mut() = method.clone();
-    *request.uri_mut() = address(&config.upstream, &authorized.path_and_query())?;
-    *request.headers_mut() = forwarded(sent, &authorized);
-    if filtered.is_some() {
-        request.headers_mut().remove(header::ACCEPT_ENCODING);
-    }
-    *request.body_mut() = authorized.into_body();
-
-    let answer = upstream.send(request).await.map_err(|problem| {
-        if problem.body.as_ref().is_some_and(|error| is_too_large(error)) {
-            return Refusal::new(413, "the request is larger than this gateway takes");
-        }
+    let head = head(method, sent, &authorized, config, filtered.is_some())?;
+    let outgoing = Outgoing { method: method.clone(), head, body: authorized.into_body() };
+    let answer = upstream.send(&config.upstream.origin(), outgoing).await.map_err(|problem| {
+        let hint = match &problem {
+            Unanswered::Body(error) if is_too_large(error) => {
+                return Refusal::new(413, "the request is larger than this gateway takes");
+            }
+            Unanswered::Body(_) => return Refusal::new(400, "the request broke off"),
+            Unanswered::Unreachable => "; is Ollama running there?",
+            Unanswered::Ended | Unanswered::Malformed => "",
+        };
         tracing::warn!(upstream = %config.upstream, "{problem}");
-        let hint = if problem.unreachable { "; is Ollama running there?" } else { "" };
         Refusal::new(502, format!("bad gateway: {problem}{hint}"))
     })?;
     let (mut parts, body) = answer.into_parts();
@@ -83,44 +79,57 @@ pub async fn forward(
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
-/// The full address behind. The path is plain and begins with a slash.
-fn address(upstream: &BaseUrl, path_and_query: &str) -> Result<axum::http::Uri, Refusal> {
-    upstream.join(path_and_query).parse().map_err(|_| Refusal::new(400, "the path cannot be forwarded"))
-}
-
-/// The caller's headers without what is not forwarded, with who asks.
-fn forwarded(sent: &HeaderMap, authorized: &Authorized) -> HeaderMap {
-    let mut out = sent.clone();
-    headers::of_the_request(&mut out);
-    if let Some(rewritten) = authorized.rewritten() {
-        out.remove(header::CONTENT_ENCODING);
-        out.remove(header::CONTENT_LENGTH);
-        out.remove(header::CONTENT_TYPE);
-        if let Ok(kind) = HeaderValue::from_str(&rewritten.content_type)
-            && !kind.is_empty()
-        {
-            out.insert(header::CONTENT_TYPE, kind);
-            out.insert(header::CONTENT_LENGTH, HeaderValue::from(rewritten.length));
+/// The request line and the headers: the caller's without what is not forwarded, and who asks.
+fn head(
+    method: &Method,
+    sent: &HeaderMap,
+    authorized: &Authorized,
+    config: &Config,
+    unpacked: bool,
+) -> Result<Vec<u8>, Refusal> {
+    let (origin, path) = (config.upstream.origin(), authorized.path_and_query());
+    // The end of the line, or of the path in it, is not for callers to say.
+    if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(Refusal::new(400, "the path cannot be forwarded"));
+    }
+    let mut out = Vec::with_capacity(1024);
+    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+    put(&[method.as_str().as_bytes(), b" ", config.upstream.path().as_bytes(), path.as_bytes(), b" HTTP/1.1\r\n"]);
+    put(&[b"host: ", origin.host().as_bytes()]);
+    if origin.port() != origin.scheme().default_port() {
+        put(&[b":", origin.port().to_string().as_bytes()]);
+    }
+    put(&[b"\r\n"]);
+    let rewritten = authorized.rewritten();
+    for (name, value) in headers::that_go_on(sent) {
+        let replaced = match *name {
+            // The body tells.
+            header::CONTENT_LENGTH => true,
+            header::CONTENT_ENCODING | header::CONTENT_TYPE => rewritten.is_some(),
+            header::ACCEPT_ENCODING => unpacked,
+            _ => false,
+        };
+        if !replaced {
+            put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
     }
-    identify(&mut out, authorized.caller());
-    out
-}
-
-/// Tells the server behind who asks.
-fn identify(headers: &mut HeaderMap, caller: &Caller) {
-    let user = caller.user();
-    let mut insert = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
+    let mut say = |name: &str, value: &str| {
+        // What cannot stand in a header is left out.
+        if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !value.is_empty() {
+            put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
     };
-    insert("x-ollama-auth-user", &user.name);
-    insert("x-ollama-auth-user-id", &user.id.to_string());
-    insert("x-ollama-auth-credential", &caller.actor());
+    if let Some(rewritten) = rewritten {
+        say("content-type", &rewritten.content_type);
+    }
+    let caller = authorized.caller();
+    say("x-ollama-auth-user", &caller.user().name);
+    say("x-ollama-auth-user-id", &caller.user().id.to_string());
+    say("x-ollama-auth-credential", &caller.actor());
     if let By::Key(key) = caller.by()
         && let Some(environment) = &key.environment
     {
-        insert("x-ollama-auth-environment", environment);
+        say("x-ollama-auth-environment", environment);
     }
+    Ok(out)
 }

@@ -1,22 +1,17 @@
-//! A body on its way through: frames that are already there are joined, nothing that has arrived is held back during a wait, and an end that is no
-//! end is never made to look like one.
+//! A body on its way through: nothing is held back, and an end that is no end is never made to look like one.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::{Bytes, HttpBody};
-use bytes::BytesMut;
 use http_body::{Frame, SizeHint};
 
 use super::link_watch::LinkWatch;
 
-/// A batch is passed on at this size even while more is there, to bound memory.
-const BATCH: usize = 64 * 1024;
-
-/// How often nothing more is there before the batch is passed on. hyper asks twice before it lets others run (1.12, `poll_loop`), so the
-/// third time is the first at which they have.
+/// How often hyper is let send what it has before it hears that an answer breaks off. It asks twice before it sends (1.12, `poll_loop`), and
+/// drops what it has not sent when it hears of that.
 const PATIENCE: u8 = 2;
 
 /// Set when the answer on a connection breaks off. A caller that speaks HTTP/1.0 sees the end of an answer in the end of the connection, so the
@@ -36,16 +31,11 @@ impl Broken {
     }
 }
 
-/// Joins the frames of `body`.
-///
-/// hyper hands over one chunk at a time, and its connection's task makes the next one only when that was taken. So after each
-/// frame the others are let run, and only if that brings nothing the batch is passed on.
+/// See the module.
 pub struct Relay<B> {
     body: B,
-    batch: Batch,
-    /// How often nothing more was there since the last frame.
-    waits: u8,
-    end: Option<End>,
+    /// Why it breaks off, and how often that was not said yet.
+    cut: Option<(axum::Error, u8)>,
     broken: Broken,
     links: Option<LinkWatch>,
 }
@@ -55,54 +45,6 @@ pub struct Relay<B> {
 #[error("the server behind is not signed in to where it would run that")]
 struct Withheld;
 
-enum End {
-    Clean,
-    Trailers(Frame<Bytes>),
-    Cut(axum::Error),
-}
-
-/// One frame stays as it is; from the second on they are copied together.
-enum Batch {
-    Empty,
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Batch {
-    fn push(&mut self, bytes: Bytes) {
-        *self = match std::mem::replace(self, Self::Empty) {
-            Self::Empty => Self::One(bytes),
-            Self::One(first) => {
-                let mut many = BytesMut::with_capacity((first.len() + bytes.len()).max(4096));
-                many.extend_from_slice(&first);
-                many.extend_from_slice(&bytes);
-                Self::Many(many)
-            }
-            Self::Many(mut many) => {
-                many.extend_from_slice(&bytes);
-                Self::Many(many)
-            }
-        };
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Empty => 0,
-            Self::One(bytes) => bytes.len(),
-            Self::Many(bytes) => bytes.len(),
-        }
-    }
-
-    fn take(&mut self) -> Option<Frame<Bytes>> {
-        let bytes = match std::mem::replace(self, Self::Empty) {
-            Self::Empty => return None,
-            Self::One(bytes) => bytes,
-            Self::Many(bytes) => bytes.freeze(),
-        };
-        Some(Frame::data(bytes))
-    }
-}
-
 impl<B> Relay<B> {
     /// Relays `body` and cuts it off before the link that connects the key of the server behind; `broken` is set when it breaks off.
     pub fn new(body: B, broken: Broken) -> Self {
@@ -111,7 +53,7 @@ impl<B> Relay<B> {
 
     /// The same for somebody whose own host it comes from: all of it is for them.
     pub fn of_ones_own(body: B, broken: Broken) -> Self {
-        Self { body, batch: Batch::Empty, waits: 0, end: None, broken, links: None }
+        Self { body, cut: None, broken, links: None }
     }
 }
 
@@ -126,73 +68,37 @@ where
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
         loop {
-            if this.end.is_some() {
-                if let Some(frame) = this.batch.take() {
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                // What came before the break is the caller's: hyper drops what it has not sent when it hears of the error.
-                if matches!(this.end, Some(End::Cut(_))) && this.waits < PATIENCE {
-                    this.waits += 1;
+            if let Some((error, waits)) = this.cut.take() {
+                // What came before is the caller's.
+                if waits < PATIENCE {
+                    this.cut = Some((error, waits + 1));
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                return Poll::Ready(match this.end.replace(End::Clean) {
-                    Some(End::Trailers(trailers)) => Some(Ok(trailers)),
-                    Some(End::Cut(error)) => {
-                        this.broken.set();
-                        Some(Err(error))
-                    }
-                    Some(End::Clean) | None => None,
-                });
+                this.broken.set();
+                return Poll::Ready(Some(Err(error)));
             }
-            let frame = match Pin::new(&mut this.body).poll_frame(context) {
-                Poll::Ready(frame) => frame,
-                Poll::Pending if this.batch.len() == 0 => {
-                    this.waits = 0;
-                    return Poll::Pending;
-                }
-                Poll::Pending if this.waits >= PATIENCE => {
-                    this.waits = 0;
-                    return Poll::Ready(this.batch.take().map(Ok));
-                }
-                Poll::Pending => {
-                    this.waits += 1;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-            };
-            this.waits = 0;
-            match frame.map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(bytes))) if this.links.as_mut().is_some_and(|links| links.sees(&bytes)) => {
+            let Some(next) = ready!(Pin::new(&mut this.body).poll_frame(context)) else { return Poll::Ready(None) };
+            match next {
+                Ok(frame) => {
+                    let link = frame.data_ref().zip(this.links.as_mut()).and_then(|(data, links)| links.sees(data));
+                    let Some(before) = link else { return Poll::Ready(Some(Ok(frame))) };
                     tracing::warn!("an answer was cut off before the link that connects the key of the server behind");
-                    this.end = Some(End::Cut(axum::Error::new(Withheld)));
-                }
-                Some(Ok(Ok(bytes))) => {
-                    this.batch.push(bytes);
-                    if this.batch.len() >= BATCH {
-                        return Poll::Ready(this.batch.take().map(Ok));
+                    this.cut = Some((axum::Error::new(Withheld), 0));
+                    if let Some(data) = frame.data_ref().filter(|_| before > 0) {
+                        return Poll::Ready(Some(Ok(Frame::data(data.slice(..before)))));
                     }
                 }
-                Some(Ok(Err(trailers))) => this.end = Some(End::Trailers(trailers)),
-                Some(Err(error)) => this.end = Some(End::Cut(axum::Error::new(error))),
-                None => this.end = Some(End::Clean),
+                Err(error) => this.cut = Some((axum::Error::new(error), 0)),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.batch.len() == 0
-            && (matches!(self.end, Some(End::Clean)) || (self.end.is_none() && self.body.is_end_stream()))
+        self.cut.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.body.size_hint();
-        let here = self.batch.len() as u64;
-        let mut hint = SizeHint::new();
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + here);
-        }
-        hint.set_lower(rest.lower() + here);
-        hint
+        self.body.size_hint()
     }
 }

@@ -19,7 +19,7 @@ use super::door::Door;
 use super::owner::Owner;
 use super::{passage, query};
 use crate::api::{Forwarded, Forwarder};
-use crate::gateway::{Broken, Dialect, Refusal, Relay, Target, headers};
+use crate::gateway::{Broken, Dialect, Joined, Refusal, Relay, Target, headers};
 
 /// The host does not accept the credential.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,7 @@ impl Stack {
                 || ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "clear-site-data"]
                     .contains(&name)
         });
-        Ok(Response::from_parts(parts, Body::new(Relay::of_ones_own(body, broken))))
+        Ok(Response::from_parts(parts, Body::new(Relay::of_ones_own(Joined::new(body), broken))))
     }
 }
 

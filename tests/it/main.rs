@@ -29,6 +29,7 @@ mod gateway_keys;
 mod gateway_streams;
 #[cfg(feature = "gateway")]
 mod gateway_tls;
+mod gateway_upstream;
 mod generated;
 mod given;
 mod harness_selftest;

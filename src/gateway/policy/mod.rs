@@ -45,8 +45,6 @@ pub struct Authorized {
 pub struct Rewritten {
     /// Its type; empty when there is no body.
     pub content_type: String,
-    /// Its length in bytes.
-    pub length: u64,
 }
 
 /// What an account endpoint asks of its caller is its own affair; see `account`.
@@ -132,7 +130,7 @@ impl Permitted {
                 form::canonical(bytes, headers, field, models).await?
             }
         };
-        let rewritten = Some(Rewritten { content_type, length: bytes.len() as u64 });
+        let rewritten = Some(Rewritten { content_type });
         Ok(Authorized { permitted: self, body: Body::from(bytes), rewritten })
     }
 }

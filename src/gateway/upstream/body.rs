@@ -1,0 +1,151 @@
+//! The body of an answer, as it comes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
+use thiserror::Error;
+
+use super::answer::Framing;
+use super::pool::Pool;
+use super::sending::{Sending, Unsent};
+use super::wire::Wire;
+use crate::address::Origin;
+
+/// Why a body breaks off.
+#[derive(Debug, Error)]
+pub enum Cut {
+    /// Its end did not come.
+    #[error("the server behind ended the connection in the midst of an answer")]
+    Short,
+    /// It is not in chunks, as was announced.
+    #[error(transparent)]
+    Chunks(#[from] super::chunks::Malformed),
+    /// The connection broke.
+    #[error("the connection to the server behind broke: {0}")]
+    Wire(#[from] std::io::Error),
+    /// The caller's own body was at fault.
+    #[error(transparent)]
+    Request(Unsent),
+}
+
+/// See the module. Dropping it before its end ends the connection.
+pub struct Incoming {
+    /// What came with the head.
+    first: Bytes,
+    /// What is still to be read.
+    rest: Option<Rest>,
+}
+
+/// A connection in the midst of an answer.
+pub struct Rest {
+    /// The connection.
+    pub wire: Wire,
+    /// Of the request, when it is still on its way.
+    pub sending: Option<Sending>,
+    /// By what the body ends.
+    pub framing: Framing,
+    /// Where the connection goes when it can be used again.
+    pub home: Option<(Pool, Origin)>,
+}
+
+impl Incoming {
+    /// A body whose beginning came with its head.
+    ///
+    /// # Errors
+    /// [`Cut::Chunks`].
+    pub fn new(came: Bytes, mut rest: Rest) -> Result<Self, Cut> {
+        let mut piece = Vec::from(came);
+        let (body, used) = rest.framing.decode(&mut piece)?;
+        if used < piece.len() {
+            rest.home = None;
+        }
+        piece.truncate(body);
+        let first = Bytes::from(piece);
+        let mut body = Self { first, rest: Some(rest) };
+        body.release_at_the_end();
+        Ok(body)
+    }
+
+    /// Gives the connection back once the body has ended.
+    fn release_at_the_end(&mut self) {
+        let Some(Rest { wire, sending, home, .. }) = self.rest.take_if(|rest| rest.framing.has_ended()) else { return };
+        if let (None, Some((pool, origin))) = (sending, home) {
+            pool.put(&origin, wire);
+        }
+    }
+}
+
+impl Rest {
+    /// What comes next of the body; nothing at its end.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Cut>> {
+        if let Some(sending) = &mut self.sending {
+            match sending.poll(&mut self.wire, context) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.sending = None,
+                // It may say why it takes no more; but the connection is of no more use.
+                Poll::Ready(Err(Unsent::Wire(_))) => (self.sending, self.home) = (None, None),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Cut::Request(error))),
+            }
+        }
+        let Self { wire, framing, home, .. } = self;
+        while !framing.has_ended() {
+            let read = wire.poll_read(context, |piece| {
+                if piece.is_empty() {
+                    return if matches!(framing, Framing::Connection) { Ok(None) } else { Err(Cut::Short) };
+                }
+                let (body, used) = framing.decode(piece)?;
+                if used < piece.len() {
+                    // Something that nobody asked for: the next caller is not to get it as an answer.
+                    *home = None;
+                }
+                Ok(Some(Bytes::copy_from_slice(&piece[..body])))
+            });
+            match ready!(read)?? {
+                Some(piece) if piece.is_empty() => {}
+                piece => return Poll::Ready(Ok(piece)),
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+}
+
+impl HttpBody for Incoming {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self.get_mut();
+        if !this.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
+        }
+        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+        let read = ready!(rest.poll(context)).transpose();
+        match &read {
+            Some(Ok(_)) => this.release_at_the_end(),
+            Some(Err(_)) | None => {
+                this.release_at_the_end();
+                this.rest = None;
+            }
+        }
+        Poll::Ready(read.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty() && self.rest.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let here = self.first.len() as u64;
+        match self.rest.as_ref().map(|rest| &rest.framing) {
+            None => SizeHint::with_exact(here),
+            Some(Framing::Length(left)) => SizeHint::with_exact(here + left),
+            Some(Framing::Chunks(_) | Framing::Connection) => {
+                let mut hint = SizeHint::new();
+                hint.set_lower(here);
+                hint
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The client for the server behind, of HTTP/1.1 alone and no more than a relay needs. Each worker thread has its own, with
+//! connections of its own.
+//!
+//! A general client hands over each chunk from a task of the connection to a task of the caller's; that cost more than all else that the
+//! gateway does, and joining what is already there needed guesses about when more is. Here whoever answers the caller reads the
+//! connection, and what one read brings goes on in one piece.
+
+mod answer;
+mod body;
+mod chunks;
+mod connect;
+mod pool;
+mod sending;
+mod wire;
+
+use std::task::{Poll, ready};
+
+use axum::body::Body;
+use axum::http::{Method, Response};
+use thiserror::Error;
+
+use self::answer::{Head, Parsed};
+pub use self::body::Incoming;
+use self::body::Rest;
+use self::connect::Connector;
+use self::pool::Pool;
+use self::sending::{Sending, Unsent};
+use self::wire::Wire;
+use crate::address::Origin;
+
+/// Why no answer came.
+#[derive(Debug, Error)]
+pub enum Unanswered {
+    /// It never got there: nothing was done.
+    #[error("the server behind cannot be reached")]
+    Unreachable,
+    /// It ended the connection, or it broke.
+    #[error("the server behind ended the connection")]
+    Ended,
+    /// What came is no answer of HTTP/1.
+    #[error("the server behind answered with something that is no HTTP")]
+    Malformed,
+    /// The caller's own body was at fault.
+    #[error("the request's body broke off")]
+    Body(axum::Error),
+}
+
+/// A client.
+#[derive(Clone)]
+pub struct Upstream {
+    connector: Connector,
+    pool: Pool,
+}
+
+/// A request for the server behind.
+pub struct Outgoing {
+    /// Its method.
+    pub method: Method,
+    /// The request line and the headers, each with its CR LF, without those that tell the body's end and without the empty line.
+    pub head: Vec<u8>,
+    /// Its body.
+    pub body: Body,
+}
+
+impl Upstream {
+    /// Without connections yet. `tls` says that the server is spoken to by https.
+    ///
+    /// # Errors
+    /// When the system's certificate authorities cannot be used.
+    pub fn new(tls: bool) -> Result<Self, rustls::Error> {
+        Ok(Self { connector: Connector::new(tls)?, pool: Pool::default() })
+    }
+
+    /// Sends a request and waits for the head of the answer, as long as it takes. Dropping this, or the answer's body, ends the connection.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn send(&self, origin: &Origin, outgoing: Outgoing) -> Result<Response<Incoming>, Unanswered> {
+        let Outgoing { method, head, body } = outgoing;
+        // As `Content-Length: 0` where a body is usual (RFC 9110, section 8.6).
+        let needs_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
+        let mut sending = Sending::new(head, body, needs_length);
+        // A connection that waited may have been ended by the server in this very moment; then nothing of an answer came.
+        if let Some(wire) = self.pool.take(origin) {
+            match exchange(wire, &mut sending, &method).await {
+                Err(Unanswered::Ended) if method.is_safe() && sending.rewind() => {}
+                Err(error) => return Err(error),
+                Ok((wire, head)) => return self.answered(origin, wire, head, sending),
+            }
+        }
+        let wire = self.connector.connect(origin).await.map_err(|error| {
+            tracing::debug!(%error, "no connection to the server behind");
+            Unanswered::Unreachable
+        })?;
+        let (wire, head) = exchange(wire, &mut sending, &method).await?;
+        self.answered(origin, wire, head, sending)
+    }
+
+    fn answered(
+        &self,
+        origin: &Origin,
+        wire: Wire,
+        head: Head,
+        sending: Sending,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let home = head.reusable.then(|| (self.pool.clone(), origin.clone()));
+        let sending = (!sending.is_done()).then_some(sending);
+        let rest = Rest { wire, sending, framing: head.framing, home };
+        let body = Incoming::new(head.rest, rest).map_err(|_| Unanswered::Malformed)?;
+        Ok(Response::from_parts(head.parts, body))
+    }
+}
+
+/// Sends a request, and reads until the head of its answer is there; the server may answer before it has all of the request.
+async fn exchange(wire: Wire, sending: &mut Sending, method: &Method) -> Result<(Wire, Head), Unanswered> {
+    let mut wire = wire;
+    let mut refused = false;
+    let mut came = Vec::new();
+    let head = std::future::poll_fn(|context| {
+        if !refused && !sending.is_done() {
+            match sending.poll(&mut wire, context) {
+                Poll::Pending | Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(Unsent::Body(error))) => return Poll::Ready(Err(Unanswered::Body(error))),
+                // It may say why it takes no more.
+                Poll::Ready(Err(_)) => refused = true,
+            }
+        }
+        loop {
+            let read = wire.poll_read(context, |bytes| {
+                came.extend_from_slice(bytes);
+                bytes.is_empty()
+            });
+            match ready!(read) {
+                Err(_) | Ok(true) => return Poll::Ready(Err(Unanswered::Ended)),
+                Ok(false) => {}
+            }
+            match answer::parse(std::mem::take(&mut came), method) {
+                Err(_) => return Poll::Ready(Err(Unanswered::Malformed)),
+                Ok(Parsed::Whole(head)) => return Poll::Ready(Ok(*head)),
+                Ok(Parsed::Partial(rest)) => came = rest,
+            }
+        }
+    })
+    .await?;
+    Ok((wire, head))
+}

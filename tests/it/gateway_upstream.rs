@@ -1,0 +1,233 @@
+//! The gateway as the client of the server behind: connections that were ended while they waited, answers that come early, in odd
+//! forms, or with more behind them than was announced.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+
+use crate::harness::DEADLINE;
+use crate::harness::gateway::{Answer, Gateway};
+
+/// A server that does with each connection, in turn, what its number says, on a thread of its own; and a gateway with a key for it.
+struct Behind {
+    gateway: Gateway,
+    header: String,
+}
+
+impl Behind {
+    fn new(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serve = std::sync::Arc::new(serve);
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let (stream, serve) = (stream.unwrap(), serve.clone());
+                stream.set_read_timeout(Some(DEADLINE)).unwrap();
+                std::thread::spawn(move || serve(number, stream));
+            }
+        });
+        // One thread, so that all requests share its connections.
+        let gateway = Gateway::start_within(&url, "export OLLAMA_AUTH_GATEWAY_THREADS=1");
+        gateway.add_user("ada", "maintainer");
+        let key = gateway.key(&gateway.device_of("ada"), &["k", "--scope", "inference,models:read,models:write"]);
+        Self { gateway, header: format!("Authorization: Bearer {key}") }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.gateway.ask(method, path, &[&self.header], body)
+    }
+}
+
+/// Reads one request whose body, if any, is announced by its length. False when the connection has ended.
+fn request(stream: &mut TcpStream) -> bool {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte).unwrap_or(0) == 0 {
+            return false;
+        }
+        text.push(byte[0]);
+    }
+    let head = String::from_utf8(text).unwrap().to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).is_ok()
+}
+
+fn whole(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// It says nothing of it, as a server that is restarted: neither a request that can be repeated nor one that cannot is lost.
+#[test]
+fn connections_that_were_ended_while_they_waited_are_not_used() {
+    let (ended, ends) = mpsc::channel();
+    let behind = Behind::new(move |number, mut stream| {
+        assert!(request(&mut stream));
+        stream.write_all(whole(&format!("answer {number}")).as_bytes()).unwrap();
+        drop(stream);
+        ended.send(()).unwrap();
+    });
+    for (number, (method, path, body)) in
+        [("POST", "/api/generate", "{}"), ("GET", "/api/tags", ""), ("POST", "/api/chat", "{}")].into_iter().enumerate()
+    {
+        let answer = behind.ask(method, path, body);
+        assert_eq!(answer.status, 200, "{method}");
+        assert_eq!(answer.text(), format!("answer {number}"));
+        ends.recv_timeout(DEADLINE).unwrap();
+    }
+}
+
+/// The connection is ended only when the next request has come: what changes nothing is asked again, what could is not.
+#[test]
+fn a_connection_that_ends_under_a_request() {
+    let behind = Behind::new(move |number, mut stream| {
+        let answers = [1, 0].get(number).copied().unwrap_or(usize::MAX);
+        for _ in 0..answers {
+            if !request(&mut stream) {
+                return;
+            }
+            stream.write_all(whole(&format!("answer {number}")).as_bytes()).unwrap();
+        }
+        request(&mut stream);
+    });
+    assert_eq!(behind.ask("GET", "/api/tags", "").text(), "answer 0");
+    // The second request of connection 0 is answered by its end, and so is the first of connection 1: once is enough.
+    let answer = behind.ask("GET", "/api/tags", "");
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert_eq!(behind.ask("GET", "/api/tags", "").text(), "answer 2");
+    assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "answer 2");
+}
+
+/// What follows an answer unasked would be taken for the next caller's.
+#[test]
+fn what_follows_an_answer_is_nobodys() {
+    for framed in
+        [whole("mine"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nmine\r\n0\r\n\r\n".to_owned()]
+    {
+        let behind = Behind::new(move |number, mut stream| {
+            let first = format!("{framed}{}", whole("poison"));
+            while request(&mut stream) {
+                let text = if number == 0 { first.clone() } else { whole("clean") };
+                if stream.write_all(text.as_bytes()).is_err() {
+                    return;
+                }
+            }
+        });
+        assert_eq!(behind.ask("GET", "/api/tags", "").text(), "mine");
+        assert_eq!(behind.ask("GET", "/api/tags", "").text(), "clean");
+    }
+}
+
+/// The same where it comes a moment later, while the connection waits.
+#[test]
+fn nor_is_what_comes_while_nobody_asked() {
+    let (go, goes) = mpsc::channel::<()>();
+    let (done, is_done) = mpsc::channel();
+    let goes = std::sync::Mutex::new(goes);
+    let behind = Behind::new(move |number, mut stream| {
+        while request(&mut stream) {
+            let body = if number == 0 { "mine" } else { "clean" };
+            stream.write_all(whole(body).as_bytes()).unwrap();
+            if number == 0 {
+                goes.lock().unwrap().recv().unwrap();
+                stream.write_all(whole("poison").as_bytes()).unwrap();
+                done.send(()).unwrap();
+            }
+        }
+    });
+    assert_eq!(behind.ask("GET", "/api/tags", "").text(), "mine");
+    go.send(()).unwrap();
+    is_done.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "clean");
+}
+
+/// A server may refuse a body before it has all of it; the caller is to hear why.
+#[test]
+fn an_answer_may_come_before_the_request_is_whole() {
+    let behind = Behind::new(move |_, mut stream| {
+        let mut start = [0; 2048];
+        let _ = stream.read(&mut start).unwrap();
+        stream.write_all(b"HTTP/1.1 418 No\r\nContent-Length: 8\r\n\r\nnot this").unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let mut caller = TcpStream::connect(behind.gateway.address()).unwrap();
+    caller.set_read_timeout(Some(DEADLINE)).unwrap();
+    let head = format!(
+        "POST /api/generate HTTP/1.1\r\nHost: {}\r\n{}\r\nContent-Length: 1000000\r\n\r\n{{\"prompt\":\"",
+        behind.gateway.address(),
+        behind.header
+    );
+    caller.write_all(head.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"not this") {
+        assert_eq!(caller.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&answer));
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 418 "), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn answers_that_can_be_read_in_two_ways_are_none() {
+    for (text, said) in [
+        ("SSH-2.0-OpenSSH_9.2\r\n", "no HTTP"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "no HTTP"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "no HTTP"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "no HTTP"),
+        ("HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", "no HTTP"),
+        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "another protocol"),
+        ("HTTP/1.1 200 OK\r\nContent-Le", "ended the connection"),
+        ("", "ended the connection"),
+    ] {
+        let behind = Behind::new(move |_, mut stream| {
+            request(&mut stream);
+            let _ = stream.write_all(text.as_bytes());
+        });
+        let answer = behind.ask("POST", "/api/generate", "{}");
+        assert_eq!(answer.status, 502, "{text:?}");
+        assert!(answer.text().contains(said), "{text:?}: {}", answer.text());
+    }
+}
+
+#[test]
+fn what_comes_before_an_answer_is_not_taken_for_it() {
+    let behind = Behind::new(move |_, mut stream| {
+        while request(&mut stream) {
+            let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+            stream.write_all(format!("{early}{}", whole("late")).as_bytes()).unwrap();
+        }
+    });
+    let answer = behind.ask("POST", "/api/generate", "{}");
+    assert_eq!((answer.status, answer.text()), (200, "late"));
+    assert!(answer.header("link").is_none());
+}
+
+/// Chunks of all sizes, cut anywhere, are the same body at the other end.
+#[test]
+fn a_body_is_the_same_however_it_is_cut() {
+    let body: String = (0..200_000).map(|number: u32| char::from(b'a' + (number % 26) as u8)).collect();
+    let sent = body.clone();
+    let behind = Behind::new(move |_, mut stream| {
+        while request(&mut stream) {
+            let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            let mut rest = sent.as_bytes();
+            for size in [1, 2, 15, 16, 17, 255, 4096, 70_000].into_iter().cycle() {
+                let (chunk, after) = rest.split_at(rest.len().min(size));
+                answer.extend_from_slice(format!("{:X}\r\n", chunk.len()).as_bytes());
+                answer.extend_from_slice(chunk);
+                answer.extend_from_slice(b"\r\n");
+                rest = after;
+                if chunk.is_empty() {
+                    break;
+                }
+            }
+            for piece in answer.chunks(1999) {
+                stream.write_all(piece).unwrap();
+            }
+        }
+    });
+    for _ in 0..2 {
+        assert!(behind.ask("POST", "/api/generate", "{}").text() == body);
+    }
+}
