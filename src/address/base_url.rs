@@ -138,6 +138,11 @@ impl BaseUrl {
         self.origin.clone()
     }
 
+    /// The same, for looking at.
+    pub fn as_origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// The scheme.
     pub fn scheme(&self) -> Scheme {
         self.origin.scheme()

@@ -6,6 +6,8 @@ use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 
+use uuid::Uuid;
+
 use super::authn::By;
 use super::config::Config;
 use super::headers;
@@ -39,7 +41,7 @@ pub async fn forward(
     let hides_length = !authorized.models().is_all() && *method == Method::HEAD;
     let head = head(method, sent, &authorized, config, filtered.is_some())?;
     let outgoing = Outgoing { method: method.clone(), head, body: authorized.into_body() };
-    let answer = upstream.send(&config.upstream.origin(), outgoing).await.map_err(|problem| {
+    let answer = upstream.send(config.upstream.as_origin(), outgoing).await.map_err(|problem| {
         let hint = match &problem {
             Unanswered::Body(error) if is_too_large(error) => {
                 return Refusal::new(413, "the request is larger than this gateway takes");
@@ -87,7 +89,7 @@ fn head(
     config: &Config,
     unpacked: bool,
 ) -> Result<Vec<u8>, Refusal> {
-    let (origin, path) = (config.upstream.origin(), authorized.path_and_query());
+    let (origin, path) = (config.upstream.as_origin(), authorized.path_and_query());
     // The end of the line, or of the path in it, is not for callers to say.
     if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(Refusal::new(400, "the path cannot be forwarded"));
@@ -124,7 +126,7 @@ fn head(
     }
     let caller = authorized.caller();
     say("x-ollama-auth-user", &caller.user().name);
-    say("x-ollama-auth-user-id", &caller.user().id.to_string());
+    say("x-ollama-auth-user-id", caller.user().id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
     say("x-ollama-auth-credential", &caller.actor());
     if let By::Key(key) = caller.by()
         && let Some(environment) = &key.environment

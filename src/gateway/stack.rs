@@ -23,12 +23,11 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::account::{self, json_response};
-use super::config::Config;
 use super::policy::{Limits, Pass};
 use super::refusal::Refusal;
 use super::relay::Broken;
 use super::routes::{Access, Matched, Public};
-use super::state::{ClientAddress, Gateway};
+use super::state::{ClientAddress, Current, Gateway};
 use super::target::Target;
 use super::upstream::Upstream;
 use super::{authn, host, pages, policy, proxy};
@@ -47,6 +46,14 @@ pub struct Worker {
     pages: Router,
 }
 
+/// A request without its body.
+struct Asked<'a> {
+    current: &'a Current,
+    parts: &'a Parts,
+    address: IpAddr,
+    broken: Broken,
+}
+
 impl Worker {
     /// With connections of its own to the server behind.
     pub fn new(gateway: Arc<Gateway>, upstream: Upstream) -> Self {
@@ -55,7 +62,7 @@ impl Worker {
     }
 
     /// The configuration as it is now.
-    pub fn config(&self) -> Arc<Config> {
+    pub fn config(&self) -> Arc<Current> {
         self.gateway.config()
     }
 
@@ -67,10 +74,12 @@ impl Worker {
         broken: Broken,
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
-        let address = host::client_address(&self.gateway.config(), &parts.headers, peer);
+        let current = self.gateway.config();
+        let address = host::client_address(&current, &parts.headers, peer);
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
-        let mut response = match self.pass(&parts, Body::new(body), address, broken).await {
+        let asked = Asked { current: &current, parts: &parts, address, broken };
+        let mut response = match self.pass(asked, Body::new(body)).await {
             Ok(response) => response,
             Err(refusal) => {
                 tracing::debug!(%address, status = refusal.status(), reason = refusal.message(), "refused");
@@ -82,58 +91,51 @@ impl Worker {
         Ok(response)
     }
 
-    async fn pass(
-        &self,
-        parts: &Parts,
-        body: Body,
-        address: IpAddr,
-        broken: Broken,
-    ) -> Result<Response<Body>, Refusal> {
-        host::accept(&self.gateway, &parts.headers)?;
-        let public_url = self.gateway.public_url();
-        let target = Target::read(parts, public_url.path())?;
+    async fn pass(&self, asked: Asked<'_>, body: Body) -> Result<Response<Body>, Refusal> {
+        let Asked { current, parts, address, .. } = asked;
+        host::accept(current, self.gateway.local().ip(), &parts.headers)?;
+        let target = Target::read(parts, current.public_url.path())?;
         let dialect = target.dialect();
         let answered = async {
             if pages::owns(target.path) {
-                return self.page(parts, &target, body, address).await;
+                // In a box, since few requests need the room that it takes.
+                return Box::pin(self.page(parts, &target, body, address)).await;
             }
             let matched = target.route()?;
             if let Access::Public(answer) = matched.route.access {
                 return Ok(public(answer));
             }
-            self.known(parts, body, &target, matched, address, broken).await
+            self.known(asked, body, &target, matched).await
         };
         answered.await.map_err(|refusal: Refusal| refusal.spoken(dialect))
     }
 
     async fn known(
         &self,
-        parts: &Parts,
+        asked: Asked<'_>,
         body: Body,
         target: &Target<'_>,
         matched: Matched<'_>,
-        address: IpAddr,
-        broken: Broken,
     ) -> Result<Response<Body>, Refusal> {
+        let Asked { current, parts, address, broken } = asked;
         let Parts { method, headers, .. } = parts;
         let once = account::changes_something(method, &matched);
         let caller = authn::identify(&self.gateway, headers, target, address, once).await?;
         let permitted = match policy::permit(caller, target, matched)? {
             Pass::Account(call) => {
                 let request = account::Request { method, target, headers, body, address };
-                return account::answer(&self.gateway, call, request).await;
+                return Box::pin(account::answer(&self.gateway, call, request)).await;
             }
             Pass::Upstream(permitted) => permitted,
         };
-        let config = self.gateway.config();
-        let limits = Limits { usual: config.max_body, blob: config.max_blob, scanned: config.max_scanned_body };
+        let limits = Limits { usual: current.max_body, blob: current.max_blob, scanned: current.max_scanned_body };
         let authorized = permitted.admit(headers, body, limits).await?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !authorized.caller().holds(&self.gateway.directory, self.gateway.clock.now()) {
             return Err(authn::no_longer());
         }
-        proxy::forward(authorized, method, headers, &self.upstream, &config, broken).await
+        proxy::forward(authorized, method, headers, &self.upstream, current, broken).await
     }
 
     /// Hands a request to the pages, with the base path cut off.

@@ -1,9 +1,11 @@
 //! What every request of a gateway is decided by.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::account::Often;
+use super::authn::Proofs;
 use super::pages::Pages;
 use super::replays::Replays;
 use super::reports::Reports;
@@ -18,6 +20,8 @@ pub struct Gateway {
     pub knocks: Knocks,
     /// The signatures that were accepted lately.
     pub replays: Replays,
+    /// The signatures that were verified lately.
+    pub proofs: Proofs,
     /// What was reported lately.
     pub reports: Reports,
     /// What keys changed of themselves lately.
@@ -26,12 +30,38 @@ pub struct Gateway {
     pub clock: Clock,
     /// Browser sessions and what belongs to them.
     pub pages: Pages,
-    config: RwLock<Arc<Config>>,
+    config: RwLock<Arc<Current>>,
     /// Where it really listens, once the system has chosen a port.
     local: SocketAddr,
     /// The address itself, for callers that know no better one. Whether TLS is spoken there does not change.
     own_url: BaseUrl,
     not_before: i64,
+}
+
+/// The configuration as it is, and what follows from it for every request.
+pub struct Current {
+    config: Config,
+    /// What callers and browsers call the gateway. Links and redirects are built from it and nothing else.
+    pub public_url: BaseUrl,
+    /// The same as most callers write it in `Host`.
+    pub authority: String,
+}
+
+impl Current {
+    fn new(config: Config, own_url: &BaseUrl) -> Arc<Self> {
+        let public_url = config.public_url.clone().unwrap_or_else(|| own_url.clone());
+        let origin = public_url.origin().to_string();
+        let authority = origin.split_once("://").map_or("", |(_, authority)| authority).to_owned();
+        Arc::new(Self { config, public_url, authority })
+    }
+}
+
+impl Deref for Current {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
 }
 
 /// Where a request came from: the peer's address, or what a trusted proxy says. An extension of each request.
@@ -50,11 +80,12 @@ impl Gateway {
             directory,
             knocks: Knocks::default(),
             replays: Replays::default(),
+            proofs: Proofs::default(),
             reports: Reports::default(),
             often: Often::default(),
             clock,
             pages,
-            config: RwLock::new(Arc::new(config)),
+            config: RwLock::new(Current::new(config, &own_url)),
             local,
             own_url,
             not_before,
@@ -62,13 +93,14 @@ impl Gateway {
     }
 
     /// The configuration as it is now: it changes on SIGHUP.
-    pub fn config(&self) -> Arc<Config> {
+    pub fn config(&self) -> Arc<Current> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces the configuration.
     pub fn reconfigure(&self, config: Config) {
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        let current = Current::new(config, &self.own_url);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = current;
     }
 
     /// Where it listens.
@@ -83,6 +115,6 @@ impl Gateway {
 
     /// What callers and browsers call the gateway. Links and redirects are built from it and nothing else.
     pub fn public_url(&self) -> BaseUrl {
-        self.config().public_url.clone().unwrap_or_else(|| self.own_url.clone())
+        self.config().public_url.clone()
     }
 }

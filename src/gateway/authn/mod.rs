@@ -4,6 +4,7 @@
 
 mod credential;
 mod key;
+mod proofs;
 mod signature;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use super::store::{Device, KeyRecord, User};
 use super::target::Target;
 use crate::keyspec::{Models, Rights, Scope, Scopes};
 use credential::Presented;
+pub use proofs::Proofs;
 
 /// Proof of who asks: an account that is not disabled, by a credential of its that was checked just now.
 #[derive(Clone, Debug)]

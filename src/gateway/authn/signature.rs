@@ -12,15 +12,16 @@ use super::super::replays::{Used, Verdict};
 use super::super::state::Gateway;
 use super::super::store::{Change, Event, Use};
 use super::super::target::Target;
+use super::proofs::Claim;
 use super::{By, Caller};
 use crate::identity::{Challenge, ConnectUrl, PublicKey, VerifyError, verify};
 
 /// A longer time than the world will see, in digits.
 const LONGEST_TS: usize = 12;
 
-/// A signature that was checked and is of now.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Checked {
+/// A signature that was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
     /// Whose.
     pub key: PublicKey,
     /// What was signed.
@@ -40,11 +41,11 @@ pub struct Freshness {
     pub not_before: i64,
 }
 
-/// Checks a header against a target.
+/// Verifies a header against a target, at whatever time.
 ///
 /// # Errors
 /// 400 for a `ts` that is missing or malformed, 401 for everything that does not prove who asks.
-pub fn check(header: &str, target: &Target<'_>, freshness: Freshness) -> Result<Checked, Refusal> {
+pub fn prove(header: &str, target: &Target<'_>) -> Result<Proof, Refusal> {
     let text = target.ts()?.ok_or_else(|| Refusal::new(400, "a signed request has the parameter ts"))?;
     let digits = !text.is_empty() && text.len() <= LONGEST_TS && text.bytes().all(|byte| byte.is_ascii_digit());
     let ts = text.parse::<i64>().ok().filter(|_| digits);
@@ -57,7 +58,14 @@ pub fn check(header: &str, target: &Target<'_>, freshness: Freshness) -> Result<
         checked = verify(header, &challenge);
     }
     let key = checked.map_err(|error| Refusal::unauthorized(format!("unauthorized: {error}")))?;
+    Ok(Proof { key, challenge, ts })
+}
 
+/// Makes sure that a signature is of now.
+///
+/// # Errors
+/// 401.
+pub fn of_now(ts: i64, freshness: Freshness) -> Result<(), Refusal> {
     let Freshness { now, tolerance, not_before } = freshness;
     let off = ts.saturating_sub(now);
     if off.abs() > tolerance {
@@ -70,7 +78,7 @@ pub fn check(header: &str, target: &Target<'_>, freshness: Freshness) -> Result<
             "unauthorized: the request was signed before this gateway started; sign it anew",
         ));
     }
-    Ok(Checked { key, challenge, ts })
+    Ok(())
 }
 
 /// What is signed when all of it is.
@@ -81,7 +89,7 @@ fn whole(target: &Target<'_>) -> Challenge {
 /// Whose device signed it.
 ///
 /// # Errors
-/// As [`check`]; 401 with a sign-in link for a key that is not known, 403 for one that a person refused, 401 for a replay.
+/// As [`prove`] and [`of_now`]; 401 with a sign-in link for a key that is not known, 403 for one that a person refused, 401 for a replay.
 pub async fn identify(
     gateway: &Gateway,
     header: &SecretString,
@@ -92,7 +100,12 @@ pub async fn identify(
     let now = gateway.clock.now();
     let tolerance = i64::try_from(gateway.config().clock_tolerance.as_secs()).unwrap_or(i64::MAX);
     let freshness = Freshness { now, tolerance, not_before: gateway.not_before() };
-    let Checked { key, challenge, ts } = check(header.expose_secret(), target, freshness)?;
+    let claim = Claim::new(header.expose_secret(), target);
+    let known = gateway.proofs.get(&claim);
+    let is_new = known.is_none();
+    let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok)?;
+    of_now(proof.ts, freshness)?;
+    let Proof { key, challenge, ts } = proof.clone();
     // What is to be changed stands in the parameters too: nobody on the way may put in others.
     if once && target.other_parameters().is_some() && challenge != whole(target) {
         let message = "unauthorized: the signature of a request that changes something covers all its parameters";
@@ -123,6 +136,9 @@ pub async fn identify(
             let message = "this device makes more signatures than can be remembered";
             return Err(Refusal::new(429, message).header("retry-after", "60"));
         }
+    }
+    if is_new {
+        gateway.proofs.put(claim, proof);
     }
     gateway.directory.used(Use::Device(key), now);
     Ok(Caller { user: known.user, by: By::Device(known.credential) })

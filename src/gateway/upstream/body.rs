@@ -8,10 +8,9 @@ use http_body::{Frame, SizeHint};
 use thiserror::Error;
 
 use super::answer::Framing;
-use super::pool::Pool;
+use super::pool::Place;
 use super::sending::{Sending, Unsent};
 use super::wire::Wire;
-use crate::address::Origin;
 
 /// Why a body breaks off.
 #[derive(Debug, Error)]
@@ -36,6 +35,8 @@ pub struct Incoming {
     first: Bytes,
     /// What is still to be read.
     rest: Option<Rest>,
+    /// Its length was announced. Where it was not the caller's is not either, even when it is known by now.
+    has_length: bool,
 }
 
 /// A connection in the midst of an answer.
@@ -47,7 +48,7 @@ pub struct Rest {
     /// By what the body ends.
     pub framing: Framing,
     /// Where the connection goes when it can be used again.
-    pub home: Option<(Pool, Origin)>,
+    pub home: Option<Place>,
 }
 
 impl Incoming {
@@ -55,15 +56,27 @@ impl Incoming {
     ///
     /// # Errors
     /// [`Cut::Chunks`].
-    pub fn new(came: Bytes, mut rest: Rest) -> Result<Self, Cut> {
-        let mut piece = Vec::from(came);
-        let (body, used) = rest.framing.decode(&mut piece)?;
-        if used < piece.len() {
+    pub fn new(came: &Bytes, mut rest: Rest) -> Result<Self, Cut> {
+        let (first, used) = match &mut rest.framing {
+            Framing::Connection => (came.clone(), came.len()),
+            // Without a copy.
+            Framing::Length(left) => {
+                let length = came.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= length as u64;
+                (came.slice(..length), length)
+            }
+            Framing::Chunks(chunks) => {
+                let mut piece = came.to_vec();
+                let read = chunks.read(&mut piece)?;
+                piece.truncate(read.body);
+                (piece.into(), read.used)
+            }
+        };
+        if used < came.len() {
             rest.home = None;
         }
-        piece.truncate(body);
-        let first = Bytes::from(piece);
-        let mut body = Self { first, rest: Some(rest) };
+        let has_length = matches!(rest.framing, Framing::Length(_));
+        let mut body = Self { first, rest: Some(rest), has_length };
         body.release_at_the_end();
         Ok(body)
     }
@@ -71,8 +84,8 @@ impl Incoming {
     /// Gives the connection back once the body has ended.
     fn release_at_the_end(&mut self) {
         let Some(Rest { wire, sending, home, .. }) = self.rest.take_if(|rest| rest.framing.has_ended()) else { return };
-        if let (None, Some((pool, origin))) = (sending, home) {
-            pool.put(&origin, wire);
+        if let (None, Some(place)) = (sending, home) {
+            place.put(wire);
         }
     }
 }
@@ -139,9 +152,9 @@ impl HttpBody for Incoming {
     fn size_hint(&self) -> SizeHint {
         let here = self.first.len() as u64;
         match self.rest.as_ref().map(|rest| &rest.framing) {
-            None => SizeHint::with_exact(here),
+            None if self.has_length => SizeHint::with_exact(here),
             Some(Framing::Length(left)) => SizeHint::with_exact(here + left),
-            Some(Framing::Chunks(_) | Framing::Connection) => {
+            None | Some(Framing::Chunks(_) | Framing::Connection) => {
                 let mut hint = SizeHint::new();
                 hint.set_lower(here);
                 hint

@@ -23,7 +23,7 @@ use self::answer::{Head, Parsed};
 pub use self::body::Incoming;
 use self::body::Rest;
 use self::connect::Connector;
-use self::pool::Pool;
+use self::pool::{Place, Pool};
 use self::sending::{Sending, Unsent};
 use self::wire::Wire;
 use crate::address::Origin;
@@ -80,12 +80,13 @@ impl Upstream {
         // As `Content-Length: 0` where a body is usual (RFC 9110, section 8.6).
         let needs_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let mut sending = Sending::new(head, body, needs_length);
-        // A connection that waited may have been ended by the server in this very moment; then nothing of an answer came.
-        if let Some(wire) = self.pool.take(origin) {
+        let (place, waiting) = self.pool.take(origin);
+        if let Some(wire) = waiting {
             match exchange(wire, &mut sending, &method).await {
+                // It may have been ended by the server in this very moment; then nothing of an answer came.
                 Err(Unanswered::Ended) if method.is_safe() && sending.rewind() => {}
                 Err(error) => return Err(error),
-                Ok((wire, head)) => return self.answered(origin, wire, head, sending),
+                Ok((wire, head)) => return answered(place, wire, head, sending),
             }
         }
         let wire = self.connector.connect(origin).await.map_err(|error| {
@@ -93,22 +94,15 @@ impl Upstream {
             Unanswered::Unreachable
         })?;
         let (wire, head) = exchange(wire, &mut sending, &method).await?;
-        self.answered(origin, wire, head, sending)
+        answered(place, wire, head, sending)
     }
+}
 
-    fn answered(
-        &self,
-        origin: &Origin,
-        wire: Wire,
-        head: Head,
-        sending: Sending,
-    ) -> Result<Response<Incoming>, Unanswered> {
-        let home = head.reusable.then(|| (self.pool.clone(), origin.clone()));
-        let sending = (!sending.is_done()).then_some(sending);
-        let rest = Rest { wire, sending, framing: head.framing, home };
-        let body = Incoming::new(head.rest, rest).map_err(|_| Unanswered::Malformed)?;
-        Ok(Response::from_parts(head.parts, body))
-    }
+fn answered(place: Place, wire: Wire, head: Head, sending: Sending) -> Result<Response<Incoming>, Unanswered> {
+    let sending = (!sending.is_done()).then_some(sending);
+    let rest = Rest { wire, sending, framing: head.framing, home: head.reusable.then_some(place) };
+    let body = Incoming::new(&head.rest, rest).map_err(|_| Unanswered::Malformed)?;
+    Ok(Response::from_parts(head.parts, body))
 }
 
 /// Sends a request, and reads until the head of its answer is there; the server may answer before it has all of the request.

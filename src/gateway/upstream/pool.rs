@@ -21,47 +21,55 @@ pub struct Pool(Arc<Mutex<Waiting>>);
 struct Waiting {
     /// Whose they are: the configuration can come to name another server.
     origin: Option<Origin>,
+    /// How many servers there were before that one.
+    number: u64,
     /// The one that was used last is at the end, and is used next.
     wires: Vec<(Wire, Instant)>,
     /// Somebody ends those that waited too long.
     swept: bool,
 }
 
-impl Pool {
-    /// One that can be used, if there is any.
-    pub fn take(&self, origin: &Origin) -> Option<Wire> {
-        let mut waiting = self.lock();
-        if waiting.origin.as_ref() != Some(origin) {
-            waiting.wires.clear();
-            return None;
-        }
-        let oldest = Instant::now().checked_sub(IDLE);
-        while let Some((wire, since)) = waiting.wires.pop() {
-            if oldest.is_none_or(|oldest| since >= oldest) && wire.is_quiet() {
-                return Some(wire);
-            }
-        }
-        None
-    }
+/// Where a connection goes back to.
+pub struct Place {
+    pool: Pool,
+    number: u64,
+}
 
-    /// Takes back one whose last answer was read to its end.
-    pub fn put(&self, origin: &Origin, wire: Wire) {
+impl Pool {
+    /// The place of a connection to that server, and one that can be used if there is any.
+    pub fn take(&self, origin: &Origin) -> (Place, Option<Wire>) {
         let mut waiting = self.lock();
         if waiting.origin.as_ref() != Some(origin) {
             waiting.wires.clear();
             waiting.origin = Some(origin.clone());
+            waiting.number += 1;
         }
-        if waiting.wires.len() >= MOST {
-            return;
+        let place = Place { pool: self.clone(), number: waiting.number };
+        let oldest = Instant::now().checked_sub(IDLE);
+        while let Some((wire, since)) = waiting.wires.pop() {
+            if oldest.is_none_or(|oldest| since >= oldest) && wire.is_quiet() {
+                return (place, Some(wire));
+            }
         }
-        waiting.wires.push((wire, Instant::now()));
-        if !std::mem::replace(&mut waiting.swept, true) {
-            tokio::spawn(sweep(self.clone()));
-        }
+        (place, None)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Takes back a connection whose last answer was read to its end.
+    pub fn put(self, wire: Wire) {
+        let mut waiting = self.pool.lock();
+        if waiting.number != self.number || waiting.wires.len() >= MOST {
+            return;
+        }
+        waiting.wires.push((wire, Instant::now()));
+        if !std::mem::replace(&mut waiting.swept, true) {
+            tokio::spawn(sweep(self.pool.clone()));
+        }
     }
 }
 

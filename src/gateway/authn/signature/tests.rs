@@ -28,11 +28,12 @@ fn parts(method: &str, uri: &str) -> Parts {
     Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0
 }
 
-fn checked(method: &str, uri: &str, header: &str, freshness: Freshness) -> Result<Checked, u16> {
+fn checked(method: &str, uri: &str, header: &str, freshness: Freshness) -> Result<Proof, u16> {
     let base = if uri.starts_with("/prefix") { "/prefix" } else { "" };
     let parts = parts(method, uri);
     let target = Target::read(&parts, base).map_err(|refusal| refusal.status())?;
-    check(header, &target, freshness).map_err(|refusal| refusal.status())
+    let proof = prove(header, &target).and_then(|proof| of_now(proof.ts, freshness).map(|()| proof));
+    proof.map_err(|refusal| refusal.status())
 }
 
 fn at(now: i64) -> Freshness {
