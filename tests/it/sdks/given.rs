@@ -137,10 +137,13 @@ impl Sdk {
     fn environment(&self, url: &str, key: Option<&str>) -> (Value, Value) {
         let below = if self.api == Api::OpenAi { "/v1" } else { "" };
         let (url_name, key_name) = self.variables;
-        match key {
-            Some(key) => (json!({ url_name: format!("{url}{below}"), key_name: key }), json!([])),
-            None => (json!({ url_name: format!("{url}{below}") }), json!([key_name])),
+        let mut env = json!({ url_name: format!("{url}{below}") });
+        let mut unset = vec!["OLLAMA_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"];
+        if let Some(key) = key {
+            env[key_name] = json!(key);
+            unset.retain(|name| *name != key_name);
         }
+        (env, json!(unset))
     }
 
     fn call(&self, call: &Call, url: &str, key: Option<&str>) -> Value {
@@ -167,6 +170,7 @@ pub struct Given {
     pub key: String,
     /// How many callers left in the midst of an answer so far.
     pub leavers: usize,
+    markers: usize,
     program: Program,
 }
 
@@ -180,7 +184,7 @@ impl Given {
         gateway.add_user("ada", "member");
         let device = gateway.device_of("ada");
         let key = gateway.key(&device, &["sdk", "--scope", "inference,models:read"]);
-        Self { sdk, upstream, gateway, device, key, leavers: 0, program }
+        Self { sdk, upstream, gateway, device, key, leavers: 0, markers: 0, program }
     }
 
     /// Uses another client of the same language from now on.
@@ -224,19 +228,28 @@ impl Given {
         through
     }
 
-    /// How many requests the gateway has answered so far.
-    pub fn answered(&self) -> usize {
-        self.gateway.child().wait_stderr(|_| true).matches("answered").count()
+    /// How many requests the gateway has answered so far, going by its log. What has been answered is in the log by then; one request
+    /// more, which does not count, shows how far the log has been read.
+    pub fn answered(&mut self) -> usize {
+        self.markers += 1;
+        self.gateway.ask("GET", "/api/version", &[], "");
+        let of_markers = |text: &str| lines(text).filter(|line| line.contains("/api/version")).count();
+        let text = self.gateway.child().wait_stderr(|text| of_markers(text) == self.markers);
+        lines(&text).count() - self.markers
     }
+}
+
+/// A line for each request that was answered, but the last if it is not whole.
+fn lines(log: &str) -> impl Iterator<Item = &str> {
+    log.split_inclusive('\n').filter(|line| line.contains("answered") && line.ends_with('\n'))
 }
 
 /// The headers without those of one connection, the credential, and who asks.
 fn headers(request: &Request) -> Vec<(String, String)> {
     let own = ["host", "connection", "authorization", "x-api-key"];
     let all = request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
-    let mut all: Vec<_> = all
-        .filter(|(name, _)| !own.contains(&&**name) && !name.starts_with("x-ollama-auth-"))
-        .collect();
+    let mut all: Vec<_> =
+        all.filter(|(name, _)| !own.contains(&&**name) && !name.starts_with("x-ollama-auth-")).collect();
     all.sort();
     all
 }

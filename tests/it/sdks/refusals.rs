@@ -34,7 +34,6 @@ fn refused(given: &mut Given, call: &Call, key: Option<&str>, status: u16, words
     }
     assert_eq!(given.upstream.requests().len(), behind, "{call:?} got to the server behind");
     // Nobody tries a key again that was refused.
-    given.gateway.child().wait_stderr(|text| text.matches("answered").count() > answered);
     assert_eq!(given.answered(), answered + 1, "{call:?}");
 }
 
@@ -61,9 +60,7 @@ fn keys_that_are_not_good(given: &mut Given) {
     for malformed in ["nonsense", "sk-0123456789abcdef", "olauth_"] {
         refused(given, &question, Some(malformed), 401, "this gateway does not know that API key");
     }
-    // In one header this is no way to write a key, in another it is another key.
-    let status = if given.sdk.api == Api::Anthropic { 401 } else { 400 };
-    refused(given, &question, Some("two words"), status, "API key");
+    refused(given, &question, Some("two words"), 400, "neither a signature nor Bearer and an API key");
     no_key(given);
 }
 
@@ -135,7 +132,6 @@ fn a_server_that_is_down(given: &mut Given) {
         assert_eq!((&raised["type"], &raised["status"]), (&json!(given.sdk.error(502)), &json!(502)), "{raised}");
         assert!(raised["message"].as_str().unwrap().contains("bad gateway"), "{raised}");
         let times = if given.sdk.api == Api::Ollama { 1 } else { 2 };
-        given.gateway.child().wait_stderr(|text| text.matches("answered").count() >= answered + times);
         assert_eq!(given.answered(), answered + times);
         given.upstream.forget_answers();
     }

@@ -86,11 +86,13 @@ fn streamed(path: &str, chunks: Vec<String>) -> Reply {
 fn unrecorded(request: &Request) -> Option<Reply> {
     let path = request.path();
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    let (streams, tools) = (body["stream"] == true, body["tools"].is_array());
+    let (streams, tools) = (body["stream"] == true, body["tools"].as_array().is_some_and(|tools| !tools.is_empty()));
     let answer = match (path, streams) {
         ("/api/tags", _) => return Some(models("tags", "models", &["name", "model"])),
         ("/v1/models", _) => return Some(models("openai_models", "data", &["id"])),
-        ("/v1/models/tiny", _) => json!({ "id": "tiny", "object": "model", "created": 1_795_211_448, "owned_by": "library" }),
+        ("/v1/models/tiny", _) => {
+            json!({ "id": "tiny", "object": "model", "created": 1_795_211_448, "owned_by": "library" })
+        }
         ("/api/embed", _) => json!({
             "model": "tiny", "embeddings": [[0.5, -0.25]], "total_duration": 1000, "load_duration": 10, "prompt_eval_count": 1,
         }),
@@ -108,7 +110,9 @@ fn unrecorded(request: &Request) -> Option<Reply> {
                 "eval_duration": 30,
             })
         }
-        ("/v1/chat/completions", false) => completion("chat.completion", "message", &chat_message(tools), finish(tools)),
+        ("/v1/chat/completions", false) => {
+            completion("chat.completion", "message", &chat_message(tools), finish(tools))
+        }
         ("/v1/chat/completions", true) if tools => {
             let first = completion("chat.completion.chunk", "delta", &chat_message(true), Value::Null);
             let last = completion("chat.completion.chunk", "delta", &json!({}), finish(true));
@@ -190,7 +194,9 @@ fn response(status: &str, tools: bool) -> Value {
             "id": "fc_1", "type": "function_call", "status": "completed", "call_id": "call_1", "name": "weather",
             "arguments": "{\"city\":\"Paris\"}",
         }]),
-        (_, false) => json!([{ "id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [text] }]),
+        (_, false) => {
+            json!([{ "id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [text] }])
+        }
     };
     json!({
         "id": "resp_7", "object": "response", "created_at": 1_795_211_572, "completed_at": null, "status": status,
@@ -208,9 +214,7 @@ fn response(status: &str, tools: bool) -> Value {
 }
 
 fn response_events() -> Vec<String> {
-    let item = |status: &str, content: Value| {
-        json!({ "id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": content })
-    };
+    let item = |status: &str, content: Value| json!({ "id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": content });
     let text = |text: &str| json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] });
     let at = json!({ "item_id": "msg_1", "output_index": 0, "content_index": 0 });
     let placed = |name: &str, value: Value| {

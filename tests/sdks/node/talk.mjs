@@ -48,7 +48,8 @@ async function perform(call) {
     const owner = path.reduce((value, step) => value[step], client)
     const args = Object.keys(call.with).length > 0 ? [...call.args, call.with] : call.args
     const result = await owner[name](...args)
-    if (!call.streams) return result
+    // A page of a list holds the client as well.
+    if (!call.streams) return result?.getPaginatedItems ? { data: result.getPaginatedItems() } : result
     let count = 0
     for await (const part of result) {
         say({ part })
