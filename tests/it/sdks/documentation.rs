@@ -7,6 +7,7 @@ use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::gateway::Gateway;
 use crate::harness::ollama::recorded;
 
+const PAGE: &str = include_str!("../../../docs/sdks.md");
 /// Where the gateway is in the examples, and the key.
 const URL: &str = "https://gpu.example.com";
 const KEY: &str = "olauth_…";
@@ -38,15 +39,22 @@ fn run(language: Language, code: &str, variables: &[(String, String)]) -> Output
     script(&sandbox, language, &path, &[]).run().expect_code(0)
 }
 
+/// Makes the key in the way that the page shows.
+fn key_as_documented(device: &Sandbox, gateway: &Gateway) -> String {
+    let line = PAGE.lines().find_map(|line| line.strip_prefix("ollama-auth keys create ")).unwrap();
+    let args: Vec<String> = line.split(' ').map(|arg| arg.replace(URL, &gateway.url())).collect();
+    device.command(["keys", "create"]).args(args).run().expect_code(0).stdout().trim().to_owned()
+}
+
 fn examples_work(language: Language, kind: &str) {
     let upstream = Upstream::start();
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member");
     let device = gateway.device_of("ada");
-    let good = gateway.key(&device, &["my-program", "--scope", "inference,models:read", "--model", "tiny"]);
+    let good = key_as_documented(&device, &gateway);
     let bad = gateway.key(&device, &["reader", "--scope", "models:read"]);
     let mut ran = 0;
-    for section in include_str!("../../../docs/sdks.md").split("\n## ") {
+    for section in PAGE.split("\n## ") {
         let said = match section.lines().next().unwrap() {
             "Ollama" => recorded("chat").said(),
             "OpenAI" => said_to_openai(),

@@ -45,6 +45,8 @@ pub struct Call {
     pub streams: bool,
     /// After how many parts the caller leaves.
     pub leave_after: Option<usize>,
+    /// Whether the caller leaves by ending its loop, without a word to the library.
+    pub breaks: bool,
     /// How the client is made, beyond what is in the environment.
     pub options: Value,
     /// Whether the client of the call before is used.
@@ -56,7 +58,7 @@ impl Call {
     pub fn new(method: &'static str, with: Value) -> Self {
         let streams = with["stream"] == true;
         let (args, options) = (json!([]), json!({}));
-        Self { method, args, with, streams, leave_after: None, options, same_client: false }
+        Self { method, args, with, streams, leave_after: None, breaks: false, options, same_client: false }
     }
 
     /// A call with arguments in order.
@@ -151,7 +153,7 @@ impl Sdk {
         json!({
             "client": self.client, "env": env, "unset": unset, "options": call.options, "same_client": call.same_client,
             "method": call.method, "args": call.args, "with": call.with,
-            "streams": call.streams, "leave_after": call.leave_after,
+            "streams": call.streams, "leave_after": call.leave_after, "breaks": call.breaks,
         })
     }
 }

@@ -7,6 +7,7 @@ use super::program::Language;
 use super::refusals::names;
 use super::upstream::WHOLE;
 use super::{refusals, streams};
+use crate::harness::http::Reply;
 
 const VARIABLES: (&str, &str) = ("OPENAI_BASE_URL", "OPENAI_API_KEY");
 
@@ -95,6 +96,25 @@ fn check_body(given: &mut Given, call: &Call, unlimited: &[Value], key: &str) {
     assert_eq!(given.upstream.requests().last().unwrap().json(), as_sent);
 }
 
+/// A form with a file in it, which names a model too.
+fn a_recording(given: &mut Given) {
+    let key = given.gateway.key(&given.device, &["hears", "--scope", "inference", "--model", "tiny"]);
+    let call = |model: &str| {
+        let with = json!({ "model": model, "file": ["a.wav", "RIFF and so on"], "language": "en" });
+        Call::new("audio.transcriptions.create", with)
+    };
+    for key in [given.key.clone(), key.clone()] {
+        given.upstream.answer_next(Reply::json(200, r#"{"text":"hello"}"#));
+        assert_eq!(result(&given.with_key(&call("tiny"), Some(&key)))["text"], "hello");
+        let body = String::from_utf8(given.upstream.requests().pop().unwrap().body).unwrap();
+        for part in ["filename=\"a.wav\"", "RIFF and so on\r\n", "name=\"model\"\r\n\r\ntiny\r\n", "\r\n\r\nen\r\n"] {
+            assert!(body.contains(part), "{part:?} is not in {body:?}");
+        }
+    }
+    let refused = given.with_key(&call("other"), Some(&key));
+    assert_eq!(raised(&refused)["type"], json!(given.sdk.error(403)), "{refused:?}");
+}
+
 /// What a key may not do is told of single models too.
 fn single_models(given: &mut Given) {
     let key = given.gateway.key(&given.device, &["one", "--scope", "models:read", "--model", "tiny"]);
@@ -116,6 +136,7 @@ fn everything(given: &mut Given) {
 fn of_python() {
     let mut given = Given::new(&PYTHON);
     everything(&mut given);
+    a_recording(&mut given);
     given.switch(&PYTHON_ASYNC);
     everything(&mut given);
 }

@@ -1,6 +1,7 @@
 //! Streams, of any library: each piece reaches the program when it is sent, what breaks off raises, whoever leaves is not worked for.
 
-use super::given::{Given, parts, raised, result};
+use super::given::{Api, Call, Given, parts, raised, result};
+use super::program::Language;
 use super::upstream::{WHOLE, pieces, stream};
 use crate::harness::http::{Gate, Reply, Step};
 
@@ -8,7 +9,13 @@ use crate::harness::http::{Gate, Reply, Step};
 pub fn check(given: &mut Given) {
     pieces_come_as_they_are_sent(given);
     what_breaks_off_raises(given);
-    leaving_ends_it_behind(given);
+    leaving_ends_it_behind(given, false);
+    match (given.sdk.language, given.sdk.api) {
+        // When what nobody holds any more is closed is a matter of Python's own.
+        (Language::Python, _) => {}
+        (Language::Node, Api::Ollama) => a_library_that_does_not_let_go(given),
+        (Language::Node, _) => leaving_ends_it_behind(given, true),
+    }
     an_answer_that_is_cut_raises(given);
 }
 
@@ -51,12 +58,13 @@ fn what_breaks_off_raises(given: &mut Given) {
     }
 }
 
-fn leaving_ends_it_behind(given: &mut Given) {
+/// The caller closes the stream, or just ends its loop.
+fn leaving_ends_it_behind(given: &mut Given, breaks: bool) {
     let path = given.sdk.path();
     // Those that were cut by the server itself do not count.
     let first = pieces(path).remove(0);
     given.upstream.answer_next(stream(path, [Step::send(first), Step::Hang]));
-    given.begin(&given.sdk.question("tiny", true).leaving_after(1));
+    given.begin(&Call { breaks, ..given.sdk.question("tiny", true).leaving_after(1) });
     assert!(given.hear().get("part").is_some());
     assert_eq!(given.hear()["result"], "left");
     given.leavers += 1;
@@ -66,6 +74,23 @@ fn leaving_ends_it_behind(given: &mut Given) {
     given.begin(&question);
     let report = given.hear();
     assert!(result(std::slice::from_ref(&report)).is_object(), "{report}");
+}
+
+/// After the end of the loop Ollama's library for JavaScript goes on taking the answer, which so comes to its end; docs/sdks.md says so.
+fn a_library_that_does_not_let_go(given: &mut Given) {
+    let path = given.sdk.path();
+    let (gate, end, mut rest) = (Gate::new(), Gate::new(), pieces(path));
+    let first = [Step::send(rest.remove(0)), Step::WaitFor(gate.clone())];
+    let last = [Step::WaitFor(end.clone())];
+    let steps = first.into_iter().chain(rest.into_iter().map(Step::send)).chain(last);
+    given.upstream.answer_next(stream(path, steps));
+    given.begin(&Call { breaks: true, ..given.sdk.question("tiny", true).leaving_after(1) });
+    assert!(given.hear().get("part").is_some());
+    assert_eq!(given.hear()["result"], "left");
+    gate.open();
+    // Nobody stands there any more if the caller has left.
+    end.wait_reached();
+    end.open();
 }
 
 /// An answer in one piece that is shorter than announced.

@@ -55,6 +55,8 @@ async function perform(call) {
         say({ part })
         count += 1
         if (count === call.leave_after) {
+            // Out of the loop and nothing else, or what the library has for it.
+            if (call.breaks) return 'left'
             if (result.abort) result.abort()
             else result.controller.abort()
             return 'left'

@@ -61,8 +61,12 @@ class Talk:
             method = getattr(method, name)
         return method
 
+    def given_by_name(self, call):
+        """A file is told by its name and content."""
+        return {name: (value[0], value[1].encode()) if name == "file" else value for name, value in call["with"].items()}
+
     def do(self, call):
-        result = self.method_of(call)(*call["args"], **call["with"])
+        result = self.method_of(call)(*call["args"], **self.given_by_name(call))
         if not call["streams"]:
             return plain(result)
         for count, part in enumerate(result, 1):
@@ -74,7 +78,7 @@ class Talk:
         return "ended"
 
     async def do_async(self, call):
-        result = self.method_of(call)(*call["args"], **call["with"])
+        result = self.method_of(call)(*call["args"], **self.given_by_name(call))
         if hasattr(result, "__await__"):
             result = await result
         if not call["streams"]:
