@@ -49,6 +49,8 @@ mod readme;
 mod rotate;
 mod run;
 mod run_errors;
+#[cfg(feature = "gateway")]
+mod sdks;
 mod signin;
 mod signin_api_key;
 mod signin_server;
