@@ -36,6 +36,8 @@ mod demo;
 pub mod disk;
 mod env;
 mod exit;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(feature = "gateway")]
 mod gateway;
 pub mod identity;

@@ -2,9 +2,9 @@
 //!
 //! The outcome is a [`Caller`], which nothing else can make. What it may do is for `policy` to say.
 
-mod credential;
+pub(super) mod credential;
 mod key;
-mod signature;
+pub(super) mod signature;
 
 use std::net::IpAddr;
 use std::sync::Arc;
