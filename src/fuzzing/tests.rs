@@ -103,9 +103,14 @@ fn no_example_and_no_change_of_one_is_taken_wrongly() {
 fn every_target_is_built_and_has_examples() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
-    let mut built: Vec<_> = manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\"")).collect();
-    let mut folders: Vec<_> =
-        fs::read_dir(fuzz.join("corpus")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut built: Vec<_> = manifest
+        .lines()
+        .filter_map(|line| line.strip_prefix("path = \"fuzz_targets/")?.strip_suffix(".rs\""))
+        .collect();
+    let mut folders: Vec<_> = fs::read_dir(fuzz.join("corpus"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     let mut targets: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
     built.sort_unstable();
     folders.sort_unstable();

@@ -107,6 +107,9 @@ pub fn models(data: &[u8]) {
         assert!(pattern.covers(pattern), "{pattern} does not cover itself");
     }
     if let (Some(one), Some(other), Some(model)) = (one, other, model) {
-        assert!(!one.covers(&other) || !other.matches(&model) || one.matches(&model), "{one} covers {other}, not {model}");
+        assert!(
+            !one.covers(&other) || !other.matches(&model) || one.matches(&model),
+            "{one} covers {other}, not {model}"
+        );
     }
 }

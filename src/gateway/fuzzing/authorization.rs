@@ -118,7 +118,8 @@ fn accepted(header: &str, target: &Target<'_>, checked: &Checked) {
     let (path, query) = signed.split_once('?').unwrap();
     assert_eq!(path, target.path);
     let sent = go::parse_query(target.query.unwrap());
-    let mut stamps = sent.iter().filter(|(name, _)| name == b"ts").map(|(_, value)| std::str::from_utf8(value).unwrap());
+    let mut stamps =
+        sent.iter().filter(|(name, _)| name == b"ts").map(|(_, value)| std::str::from_utf8(value).unwrap());
     let (Some(ts), None) = (stamps.next(), stamps.next()) else { panic!("not one time: {:?}", target.query) };
     assert_eq!(ts.parse(), Ok(checked.ts));
     assert!((checked.ts - NOW).abs() <= TOLERANCE);

@@ -108,7 +108,8 @@ fn form_body(bytes: &[u8]) {
     let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
     let Ok(kind) = HeaderValue::from_bytes(&bytes[..end]) else { return };
     let headers: HeaderMap = [(header::CONTENT_TYPE, kind)].into_iter().collect();
-    let Ok((kind, sent)) = now(form::canonical(Bytes::copy_from_slice(&bytes[end + 1..]), &headers, "model", &models()))
+    let Ok((kind, sent)) =
+        now(form::canonical(Bytes::copy_from_slice(&bytes[end + 1..]), &headers, "model", &models()))
     else {
         return;
     };

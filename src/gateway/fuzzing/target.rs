@@ -18,7 +18,11 @@ pub fn target(data: &[u8]) {
 
     let path = target.path;
     assert!(path.starts_with('/'), "{path}");
-    assert_eq!(go::path_unescape(path.as_bytes()).as_deref(), Some(path.as_bytes()), "read once more, it is another path");
+    assert_eq!(
+        go::path_unescape(path.as_bytes()).as_deref(),
+        Some(path.as_bytes()),
+        "read once more, it is another path"
+    );
     assert_eq!(go::clean(path), path, "tidied up, it is another path");
     assert!(!path.bytes().any(|byte| byte <= b' ' || byte >= 0x7f || b"%\\;?#".contains(&byte)), "{path}");
     assert!(path == "/" || parts.uri.path() == format!("{base}{path}"), "{path} is not what was sent");
