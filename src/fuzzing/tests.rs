@@ -115,6 +115,11 @@ fn every_target_is_built_and_has_examples() {
     built.sort_unstable();
     folders.sort_unstable();
     targets.sort_unstable();
+    for name in &targets {
+        let code = fs::read_to_string(fuzz.join(format!("fuzz_targets/{name}.rs"))).unwrap();
+        let call = format!("libfuzzer_sys::fuzz_target!(|data: &[u8]| ollama_auth::fuzzing::{name}(data));");
+        assert!(code.lines().any(|line| line == call), "{name}");
+    }
     assert_eq!(built, targets);
     assert_eq!(folders, targets);
 }
