@@ -50,12 +50,12 @@ fn is_allowed(name: &str) -> bool {
 fn fields(members: &[(String, Value)], names: &[&str]) -> Vec<String> {
     let held = names.iter().map(|field| {
         let values = members.iter().filter(|(name, _)| go::is_field(name, field)).map(|(_, value)| value);
-        let texts = values.filter_map(|value| match value {
+        let mut texts = values.filter_map(|value| match value {
             Value::Text(text) => Some(text.as_str()),
             Value::Null => None,
             Value::Other(other) => panic!("{field} holds {other}, and passed"),
         });
-        texts.last().unwrap_or_default().trim().to_owned()
+        texts.next_back().unwrap_or_default().trim().to_owned()
     });
     held.collect()
 }
