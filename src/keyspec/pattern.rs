@@ -53,11 +53,13 @@ impl CanonicalModel {
         if ![host_name, namespace, model, tag].into_iter().all(plain) || host.matches(':').count() > 1 {
             return Err(CanonicalModelError);
         }
-        Ok(Self(match (host, namespace) {
+        let name = match (host, namespace) {
             (REGISTRY, NAMESPACE) => format!("{model}:{tag}"),
             (REGISTRY, namespace) => format!("{namespace}/{model}:{tag}"),
             (host, namespace) => format!("{host}/{namespace}/{model}:{tag}"),
-        }))
+        };
+        // What is kept must be readable again, its tag included.
+        if name.len() > LONGEST { Err(CanonicalModelError) } else { Ok(Self(name)) }
     }
 
     /// The canonical form.
@@ -121,6 +123,9 @@ impl FromStr for ModelPattern {
         }
         let tagged = last.contains(':') || last.ends_with('*');
         let pattern = if tagged { pattern } else { format!("{pattern}:{TAG}") };
+        if pattern.len() > LONGEST {
+            return Err(problem());
+        }
         Ok(Self(match pattern.split('/').collect::<Vec<_>>().as_slice() {
             [NAMESPACE, model] | [REGISTRY, NAMESPACE, model] => match one_part(model).as_str() {
                 // Alone, the star would stand for every model.
@@ -350,6 +355,18 @@ mod tests {
             let kept = pattern(text);
             assert_eq!(pattern(kept.as_str()), kept, "{text}");
             assert!(!pattern(kept.as_str()).matches(&model("hf.co/me/secret")), "{text}");
+        }
+    }
+
+    /// One that could be kept and not read again would keep the gateway from starting.
+    #[test]
+    fn it_is_not_longer_with_its_tag_than_what_is_read() {
+        for length in 390..=400 {
+            for text in ["a".repeat(length), format!("*{}", "a".repeat(length - 1))] {
+                let kept = text.parse::<ModelPattern>();
+                assert_eq!(kept.is_ok(), length + ":latest".len() <= LONGEST, "{length}");
+                assert!(kept.is_err() || kept.is_ok_and(|kept| kept.as_str().parse() == Ok(kept)), "{length}");
+            }
         }
     }
 
