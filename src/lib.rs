@@ -19,6 +19,7 @@
 //! | [`identity`] | device keys, signatures, connect links; pure |
 //! | [`keyspec`] | API keys: their form, scopes, models, lifetime; pure |
 //! | [`address`] | hosts and model names as people write them; pure |
+//! | `fuzzing` | what `fuzz/` calls; only there while fuzzing and in tests |
 //! | `disk` | files that are replaced whole, locks, versioned documents |
 
 #![warn(missing_docs)]
@@ -36,6 +37,8 @@ mod demo;
 pub mod disk;
 mod env;
 mod exit;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(feature = "gateway")]
 mod gateway;
 pub mod identity;

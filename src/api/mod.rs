@@ -33,6 +33,8 @@ pub use forward::{Forwarded, Forwarder};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
 pub use look::Look;
 pub use models::{CreateRequest, EmbedRequest, GenerateRequest, ListedModel, RunningModel, ShowResponse, Think};
+#[cfg(any(test, fuzzing))]
+pub use ndjson::LineBuffer;
 pub use ndjson::{Batch, LineStream};
 pub use raw::{HeaderProblem, RawAnswer, RawHeaders, RawRequest};
 pub use raw_body::{BodyFeed, RawBody};

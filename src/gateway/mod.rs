@@ -11,6 +11,8 @@ mod config;
 pub mod connection;
 pub mod descriptors;
 mod directory;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod headers;
 pub mod host;
 mod joined;

@@ -183,7 +183,12 @@ fn damaged(err: &ssh_key::Error) -> IdentityError {
         | ssh_key::Error::Encoding(ssh_key::encoding::Error::TrailingData { remaining }) => {
             corrupt(&format!("{remaining} bytes follow the end of the key"))
         }
-        other => corrupt(&format!("its data is not in OpenSSH's format ({other})")),
+        other => {
+            // The message can repeat a name out of the file.
+            let plain = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
+            let said: String = other.to_string().chars().map(plain).collect();
+            corrupt(&format!("its data is not in OpenSSH's format ({said})"))
+        }
     }
 }
 

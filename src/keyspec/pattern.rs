@@ -53,11 +53,13 @@ impl CanonicalModel {
         if ![host_name, namespace, model, tag].into_iter().all(plain) || host.matches(':').count() > 1 {
             return Err(CanonicalModelError);
         }
-        Ok(Self(match (host, namespace) {
+        let name = match (host, namespace) {
             (REGISTRY, NAMESPACE) => format!("{model}:{tag}"),
             (REGISTRY, namespace) => format!("{namespace}/{model}:{tag}"),
             (host, namespace) => format!("{host}/{namespace}/{model}:{tag}"),
-        }))
+        };
+        // What is kept must be readable again, its tag included.
+        if name.len() > LONGEST { Err(CanonicalModelError) } else { Ok(Self(name)) }
     }
 
     /// The canonical form.
@@ -115,15 +117,30 @@ impl FromStr for ModelPattern {
         if pattern.len() > LONGEST || !pattern.chars().all(allowed) || pattern.contains("***") {
             return Err(problem());
         }
-        let short = pattern.strip_prefix(&format!("{REGISTRY}/")).unwrap_or(&pattern);
-        let short = short.strip_prefix(&format!("{NAMESPACE}/")).unwrap_or(short);
-        let last = short.rsplit('/').next().unwrap_or_default();
-        if last.is_empty() || short.starts_with('/') || short.contains("//") {
+        let last = pattern.rsplit('/').next().unwrap_or_default();
+        if last.is_empty() || pattern.starts_with('/') || pattern.contains("//") {
             return Err(problem());
         }
         let tagged = last.contains(':') || last.ends_with('*');
-        Ok(Self(if tagged { short.to_owned() } else { format!("{short}:{TAG}") }))
+        let pattern = if tagged { pattern } else { format!("{pattern}:{TAG}") };
+        if pattern.len() > LONGEST {
+            return Err(problem());
+        }
+        Ok(Self(match pattern.split('/').collect::<Vec<_>>().as_slice() {
+            [NAMESPACE, model] | [REGISTRY, NAMESPACE, model] => match one_part(model).as_str() {
+                // Alone, the star would stand for every model.
+                "*" => "*:*".to_owned(),
+                model => model.to_owned(),
+            },
+            [REGISTRY, namespace, model] => format!("{}/{}", one_part(namespace), one_part(model)),
+            _ => pattern,
+        }))
     }
+}
+
+/// A part of a name that has no slash, however wide its stars: without what stood before it, they would reach beyond it.
+fn one_part(pattern: &str) -> String {
+    pattern.replace("**", "*")
 }
 
 impl fmt::Display for ModelPattern {
@@ -306,6 +323,12 @@ mod tests {
             ("me/*", vec!["me/a", "me/a:b"], vec!["a", "you/a"]),
             ("*-coder", vec!["q-coder"], vec!["q-coder:8b", "me/q-coder"]),
             ("library/t*", vec!["tiny:8b"], vec!["me/tiny"]),
+            ("library/*", vec!["tiny:8b"], vec!["me/tiny", "hf.co/a/b"]),
+            ("library/t**", vec!["tiny:8b"], vec!["team/tiny", "t.co/a/b"]),
+            ("registry.ollama.ai/library/**", vec!["tiny"], vec!["me/tiny", "hf.co/a/b"]),
+            ("registry.ollama.ai/m**/*", vec!["me/tiny:8b"], vec!["tiny", "m.co/a/b"]),
+            ("registry.ollama.ai/*", vec![], vec!["tiny", "me/tiny", "hf.co/a/b"]),
+            ("library/a/b*", vec!["library/a/b:8b"], vec!["a/b"]),
         ] {
             for name in fits {
                 assert!(pattern(text).matches(&model(name)), "{text} fits {name}");
@@ -316,6 +339,34 @@ mod tests {
         }
         for text in ["", "/*", "a//*", "***", "a b*", "http://*", "*/"] {
             assert!(text.parse::<ModelPattern>().is_err() || text == "http://*", "{text}");
+        }
+    }
+
+    /// A pattern is kept as text, and must not be a wider one when it is read again.
+    #[test]
+    fn what_is_kept_is_the_same_pattern() {
+        for text in [
+            "library/*",
+            "library/**",
+            "registry.ollama.ai/library/*",
+            "registry.ollama.ai/*",
+            "registry.ollama.ai/**/*",
+        ] {
+            let kept = pattern(text);
+            assert_eq!(pattern(kept.as_str()), kept, "{text}");
+            assert!(!pattern(kept.as_str()).matches(&model("hf.co/me/secret")), "{text}");
+        }
+    }
+
+    /// One that could be kept and not read again would keep the gateway from starting.
+    #[test]
+    fn it_is_not_longer_with_its_tag_than_what_is_read() {
+        for length in 390..=400 {
+            for text in ["a".repeat(length), format!("*{}", "a".repeat(length - 1))] {
+                let kept = text.parse::<ModelPattern>();
+                assert_eq!(kept.is_ok(), length + ":latest".len() <= LONGEST, "{length}");
+                assert!(kept.is_err() || kept.is_ok_and(|kept| kept.as_str().parse() == Ok(kept)), "{length}");
+            }
         }
     }
 

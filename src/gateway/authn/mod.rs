@@ -2,10 +2,10 @@
 //!
 //! The outcome is a [`Caller`], which nothing else can make. What it may do is for `policy` to say.
 
-mod credential;
+pub(super) mod credential;
 mod key;
 mod proofs;
-mod signature;
+pub(super) mod signature;
 
 use std::net::IpAddr;
 use std::sync::Arc;

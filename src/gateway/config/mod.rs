@@ -4,7 +4,7 @@
 
 mod checks;
 mod error;
-mod file;
+pub(super) mod file;
 mod settings;
 mod template;
 #[cfg(test)]

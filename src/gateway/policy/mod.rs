@@ -2,9 +2,9 @@
 //!
 //! The way upstream takes an [`Authorized`], and only [`Permitted::admit`] makes one: code that forgot a check does not compile.
 
-mod body;
-mod form;
-mod json;
+pub(super) mod body;
+pub(super) mod form;
+pub(super) mod json;
 mod listing;
 
 use axum::body::Body;

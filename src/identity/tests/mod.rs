@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{Authorization, Challenge, DeviceKey, PublicKey};
 
 mod connect;
+mod edges;
 mod forgery;
 mod key_files;
 mod recorded;

@@ -111,6 +111,11 @@ impl Gateway {
         Self::begin(&["--upstream", upstream], Some(line.to_owned()))
     }
 
+    /// Both: more arguments, and a line of shell.
+    pub fn start_with_within(upstream: &str, more: &[&str], line: &str) -> Self {
+        Self::begin(&[&["--upstream", upstream], more].concat(), Some(line.to_owned()))
+    }
+
     /// With these arguments, which name the server behind or a file that does.
     pub fn start_from(more: &[&str]) -> Self {
         Self::begin(more, None)

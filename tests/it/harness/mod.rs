@@ -18,6 +18,7 @@ pub mod http;
 pub mod keyring;
 pub mod ollama;
 pub mod pty;
+pub mod set_clock;
 pub mod signature;
 pub mod stock;
 

@@ -1,0 +1,179 @@
+//! Bodies: whatever is forwarded for a credential that is limited to certain models names only those, as the server behind reads it.
+//!
+//! The first byte says what kind of body follows: `0` to `3` JSON for four kinds of route, `4` a form whose type stands in the first
+//! line, `5` something packed as zstd.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, header};
+
+use super::super::policy::{body as packed, form, json};
+use super::go::{self, Value};
+use crate::keyspec::{ModelPattern, Models};
+
+/// The longest that is unpacked, in bytes.
+const LIMIT: u64 = 64 * 1024;
+
+/// Reads a body as a key would have it read that may use `tiny` and `me/*`.
+///
+/// # Panics
+/// When what passes names another model, or is not what was sent.
+pub fn body(data: &[u8]) {
+    let Some((kind, rest)) = data.split_first() else { return };
+    match kind {
+        b'0' => json_body(rest, &["model"], false),
+        b'1' => json_body(rest, &["model", "name"], false),
+        b'2' => json_body(rest, &["source", "destination"], false),
+        b'3' => json_body(rest, &["model", "name", "from"], true),
+        b'4' => form_body(rest),
+        b'5' => zstd_body(rest),
+        _ => {}
+    }
+}
+
+fn models() -> Models {
+    ["tiny", "me/*"].into_iter().filter_map(|pattern| pattern.parse::<ModelPattern>().ok()).collect()
+}
+
+/// Whether the server would use one of the models that [`models`] allows.
+fn is_allowed(name: &str) -> bool {
+    let [host, namespace, model, tag] = go::model(name);
+    let here = host == "registry.ollama.ai";
+    let plain = |part: &str| !part.is_empty() && !part.contains(['/', ':', '@']);
+    let tiny = namespace == "library" && model == "tiny" && tag == "latest";
+    here && plain(&model) && plain(&tag) && (tiny || namespace == "me")
+}
+
+/// What the fields hold in the end, in the order of `names`: the last text that is there, and null changes nothing.
+fn fields(members: &[(String, Value)], names: &[&str]) -> Vec<String> {
+    let held = names.iter().map(|field| {
+        let values = members.iter().filter(|(name, _)| go::is_field(name, field)).map(|(_, value)| value);
+        let mut texts = values.filter_map(|value| match value {
+            Value::Text(text) => Some(text.as_str()),
+            Value::Null => None,
+            Value::Other(other) => panic!("{field} holds {other}, and passed"),
+        });
+        texts.next_back().unwrap_or_default().trim().to_owned()
+    });
+    held.collect()
+}
+
+fn json_body(bytes: &[u8], names: &[&str], creates: bool) {
+    let Ok(sent) = json::canonical(bytes, names, &models(), creates) else { return };
+    let text = String::from_utf8_lossy(&sent);
+    let (Some(came), Some(goes)) = (go::members(bytes), go::members(&sent)) else {
+        panic!("it passed, and is no object: {text}")
+    };
+    let is_named = |(name, _): &&(String, Value)| names.iter().any(|field| go::is_field(name, field));
+    let (named, others): (Vec<_>, Vec<_>) = goes.iter().partition(is_named);
+
+    // Each model once, under the exact name, allowed, in front.
+    assert!(!named.is_empty(), "{text}");
+    for (at, (name, value)) in named.iter().enumerate() {
+        assert!(names.contains(&name.as_str()) && goes[at].0 == *name, "{text}");
+        assert!(!named[..at].iter().any(|(earlier, _)| earlier == name), "{text}");
+        let Value::Text(model) = value else { panic!("{text}") };
+        assert!(is_allowed(model), "{model:?} passed: {text}");
+    }
+    // It is what was sent, but for the spaces and the marker that are cut off.
+    for (before, after) in fields(&came, names).iter().zip(fields(&goes, names)) {
+        let local = before.to_lowercase().ends_with("local");
+        assert!(*before == after || (local && before.starts_with(&after)), "{before:?} became {after:?}");
+    }
+    let left: Vec<_> = came.iter().filter(|member| !is_named(member)).collect();
+    assert_eq!(others, left, "the rest was changed");
+    if creates {
+        let reaching = ["files", "adapters", "draft_files", "modelfile", "path", "remote_host", "from_"];
+        assert!(!others.iter().any(|(name, _)| reaching.iter().any(|field| go::is_field(name, field))), "{text}");
+    }
+    // What passed passes again, unchanged.
+    assert_eq!(json::canonical(&sent, names, &models(), creates).ok(), Some(sent.clone()), "{text}");
+}
+
+/// Nothing here waits for anything.
+fn now<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..100_000 {
+        if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
+            return done;
+        }
+    }
+    panic!("it waits for something")
+}
+
+fn form_body(bytes: &[u8]) {
+    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
+    let Ok(kind) = HeaderValue::from_bytes(&bytes[..end]) else { return };
+    let headers: HeaderMap = [(header::CONTENT_TYPE, kind)].into_iter().collect();
+    let Ok((kind, sent)) =
+        now(form::canonical(Bytes::copy_from_slice(&bytes[end + 1..]), &headers, "model", &models()))
+    else {
+        return;
+    };
+    let shown = String::from_utf8_lossy(&sent);
+    let boundary = kind.strip_prefix("multipart/form-data; boundary=").unwrap_or_else(|| panic!("{kind}"));
+    let mut named = 0;
+    for part in parts(&sent, boundary).unwrap_or_else(|| panic!("it passed, and is no form: {shown}")) {
+        let Some((name, file, content)) = read_part(part) else { panic!("not a part of a form: {shown}") };
+        if name.eq_ignore_ascii_case("model") {
+            let model = std::str::from_utf8(content).unwrap_or_else(|_| panic!("{shown}"));
+            assert!(name == "model" && !file && is_allowed(model), "{model:?} passed: {shown}");
+            named += 1;
+        }
+    }
+    assert_eq!(named, 1, "{shown}");
+}
+
+/// What stands between the boundaries, as Go's `mime/multipart` finds it.
+fn parts<'a>(form: &'a [u8], boundary: &str) -> Option<Vec<&'a [u8]>> {
+    let delimiter = format!("\r\n--{boundary}");
+    let mut rest = form.strip_prefix(&delimiter.as_bytes()[2..])?;
+    let mut parts = Vec::new();
+    while rest != b"--\r\n" {
+        let part = rest.strip_prefix(b"\r\n")?;
+        let end = part.windows(delimiter.len()).position(|window| window == delimiter.as_bytes())?;
+        parts.push(&part[..end]);
+        rest = &part[end + delimiter.len()..];
+    }
+    Some(parts)
+}
+
+/// A part's name, whether it is a file, and its content.
+fn read_part(part: &[u8]) -> Option<(String, bool, &[u8])> {
+    let end = part.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&part[..end]).ok()?;
+    let mut lines = head.split("\r\n");
+    let disposition = lines.next()?.strip_prefix("Content-Disposition: form-data; name=\"")?;
+    let (name, more) = disposition.split_once('"')?;
+    let file = match more {
+        "" => false,
+        more => {
+            let file = more.strip_prefix("; filename=\"")?.strip_suffix('"')?;
+            if file.contains('"') {
+                return None;
+            }
+            true
+        }
+    };
+    if lines.next().is_some_and(|line| !line.starts_with("Content-Type: ")) || lines.next().is_some() {
+        return None;
+    }
+    let odd = |c: char| c.is_control() || c == '\\';
+    (!head.replace("\r\n", "").contains(odd)).then_some((name.to_owned(), file, &part[end + 4..]))
+}
+
+fn zstd_body(bytes: &[u8]) {
+    let zstd: HeaderMap = [(header::CONTENT_ENCODING, HeaderValue::from_static("zstd"))].into_iter().collect();
+    let read = |bytes: Vec<u8>| now(packed::read(Body::from(bytes), &zstd, LIMIT));
+    if let Ok(unpacked) = read(bytes.to_vec()) {
+        assert!(unpacked.len() as u64 <= LIMIT, "more than the limit");
+    }
+    // And what is packed comes out again.
+    if bytes.len() as u64 <= LIMIT && !bytes.is_empty() {
+        let again = ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
+        assert_eq!(read(again).ok().as_deref(), Some(bytes), "it does not come out as it was");
+    }
+}
