@@ -40,6 +40,8 @@ const OF_ANOTHER_REQUEST: [&str; 7] = [
 
 /// Takes out of a request what does not go on.
 pub fn of_the_request(headers: &mut HeaderMap) {
+    // Some servers take an underscore for a hyphen, and `transfer_encoding` for what it looks like.
+    remove_all(headers, |name| name.contains('_') && says_how_to_read_it(&name.replace('_', "-")));
     remove_all(headers, |name| OF_ANOTHER_REQUEST.contains(&&*name.replace('_', "-")));
     strip_hop_by_hop(headers);
     remove_identity(headers);
@@ -47,6 +49,13 @@ pub fn of_the_request(headers: &mut HeaderMap) {
     for name in &FOR_US {
         headers.remove(name);
     }
+}
+
+/// Whether a header is one that goes on changed or not at all, or by which the end of a body is found.
+fn says_how_to_read_it(name: &str) -> bool {
+    name.starts_with("content-")
+        || OF_ONE_CONNECTION.iter().any(|known| known == name)
+        || FOR_US.iter().any(|known| known == name)
 }
 
 /// Takes out of an answer what does not go on.
@@ -123,6 +132,9 @@ mod tests {
             "x-http-method",
             "x-original-url",
             "x-rewrite-url",
+            "transfer_encoding",
+            "Content_Length",
+            "x_api_key",
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static("DELETE"));
