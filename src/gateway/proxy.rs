@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use super::authn::{By, Caller};
 use super::config::Config;
 use super::headers;
-use super::policy::{Authorized, filter, is_too_large};
+use super::policy::{Authorized, fault_of_the_sender, filter};
 use super::refusal::Refusal;
 use super::relay::{Broken, Relay};
 use super::routes::Models as Named;
@@ -21,7 +21,7 @@ const LARGEST_LIST: usize = 64 * 1024 * 1024;
 /// Sends an authorised request upstream and gives back its answer.
 ///
 /// # Errors
-/// 502 when the server behind does not answer, or refuses *us*; 413 when the body turned out too large.
+/// 502 when the server behind does not answer, or refuses *us*; 413 and 408 when the body turned out too large or too slow.
 pub async fn forward(
     authorized: Authorized,
     method: &Method,
@@ -48,8 +48,8 @@ pub async fn forward(
     *request.body_mut() = authorized.into_body();
 
     let answer = upstream.send(request).await.map_err(|problem| {
-        if problem.body.as_ref().is_some_and(|error| is_too_large(error)) {
-            return Refusal::new(413, "the request is larger than this gateway takes");
+        if let Some(refusal) = problem.body.as_ref().and_then(|error| fault_of_the_sender(error)) {
+            return refusal;
         }
         tracing::warn!(upstream = %config.upstream, "{problem}");
         let hint = if problem.unreachable { "; is Ollama running there?" } else { "" };

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use super::account::{self, json_response};
 use super::config::Config;
-use super::policy::{Limits, Pass};
+use super::policy::{Limits, Paced, Pass};
 use super::refusal::Refusal;
 use super::relay::Broken;
 use super::routes::{Access, Matched, Public};
@@ -70,7 +70,8 @@ impl Worker {
         let address = host::client_address(&self.gateway.config(), &parts.headers, peer);
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
-        let mut response = match self.pass(&parts, Body::new(body), address, broken).await {
+        let body = Body::new(Paced::new(body, self.config().body_timeout));
+        let mut response = match self.pass(&parts, body, address, broken).await {
             Ok(response) => response,
             Err(refusal) => {
                 tracing::debug!(%address, status = refusal.status(), reason = refusal.message(), "refused");
