@@ -212,6 +212,9 @@ pub fn api_hint(error: &ApiError) -> Option<String> {
     of_api(error).1
 }
 
+/// How a gateway says that a signature was good before.
+const SPENT: [&str; 2] = ["signature was used already", "signed before this gateway started"];
+
 fn of_api(error: &ApiError) -> (Exit, Option<String>) {
     match error {
         ApiError::Unreachable { host, kind, .. } => (Exit::Unreachable, Some(reach_hint(host, *kind))),
@@ -220,6 +223,10 @@ fn of_api(error: &ApiError) -> (Exit, Option<String>) {
             Some("install the system's CA certificates (Debian: ca-certificates), or name a file with --ca-cert or SSL_CERT_FILE".into()),
         ),
         ApiError::CaFile { .. } => (Exit::Usage, Some("give a PEM file of certificates with --ca-cert".into())),
+        // The credential is fine; this one signature of it is not good again.
+        ApiError::Unauthorized { message, from_gateway: true, skew: None, .. } if SPENT.iter().any(|words| message.contains(words)) => {
+            (Exit::SignIn, Some("each signature is good once: run the command again, which makes a new one".to_owned()))
+        }
         ApiError::Unauthorized { host, had_credential, skew, .. } => {
             (Exit::SignIn, Some(sign_in_hint(host, *had_credential, *skew)))
         }
@@ -334,5 +341,27 @@ mod tests {
         assert!(sign_in_hint("h", true, Some(600)).contains("10 minutes ahead of that of h"));
         assert!(sign_in_hint("h", true, Some(-90)).contains("90 seconds behind"));
         assert!(sign_in_hint("h", false, Some(600)).starts_with("sign in: "));
+    }
+
+    #[test]
+    fn a_signature_that_was_used_is_made_anew_without_a_new_sign_in() {
+        for words in
+            ["unauthorized: this signature was used already", "the request was signed before this gateway started"]
+        {
+            let error = ApiError::Unauthorized {
+                host: "https://h".into(),
+                message: words.into(),
+                signin_url: None,
+                had_credential: true,
+                from_gateway: true,
+                recognised: true,
+                skew: None,
+                clock_offset: None,
+            };
+            let problem = Problem::of(&error.into());
+            assert_eq!(problem.exit, Exit::SignIn, "{words}");
+            let hint = problem.hint.unwrap();
+            assert!(hint.contains("run the command again") && !hint.contains("sign in"), "{hint}");
+        }
     }
 }

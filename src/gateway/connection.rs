@@ -1,8 +1,8 @@
 //! One caller's connection: how it is listened for, what it may send, and its end.
 
 use std::convert::Infallible;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -44,6 +44,22 @@ pub fn prepare(stream: &std::net::TcpStream) {
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+}
+
+/// Tells a caller whose address has `limit` connections already that it gets no other, where that can be said without TLS.
+pub fn turn_away(mut stream: &std::net::TcpStream, by_tls: bool, limit: usize) {
+    if by_tls {
+        return;
+    }
+    let message = format!("this address has {limit} connections open, and may have no more at a time");
+    let body = serde_json::json!({ "error": message }).to_string();
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {length}\r\nRetry-After: 10\r\nConnection: close\r\n\r\n{body}"
+    );
+    // A new connection takes that much at once. Where it does not, or where more came from there than is read, it just ends.
+    let _ = stream.write(answer.as_bytes());
+    let _ = stream.shutdown(Shutdown::Write);
 }
 
 /// Serves requests until the caller leaves, or `drain` says to finish what is under way. `timeout` is how long a request's header may take.

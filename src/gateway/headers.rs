@@ -47,15 +47,23 @@ fn however_written(name: &str, fits: impl Fn(&str) -> bool) -> bool {
     if name.contains('_') { fits(&name.replace('_', "-")) } else { fits(name) }
 }
 
+/// Whether a header is one that goes on changed or not at all, or by which the end of a body is found. Written with an underscore it is
+/// none of ours, and some servers take it for one.
+fn says_how_to_read_it(name: &str) -> bool {
+    name.starts_with("content-") || is_of_one_connection(name) || is_for_us(name)
+}
+
 /// What of a request's headers goes on.
 pub fn that_go_on(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let listed = listed(headers);
     headers.iter().filter(move |(name, _)| {
         let text = name.as_str();
-        !is_of_one_connection(text)
-            && !is_for_us(text)
-            && !however_written(text, |text| text.starts_with(IDENTITY) || is_of_another_request(text))
-            && !listed.contains(name)
+        let stays = is_of_one_connection(text)
+            || is_for_us(text)
+            || however_written(text, |text| text.starts_with(IDENTITY) || is_of_another_request(text))
+            || (text.contains('_') && says_how_to_read_it(&text.replace('_', "-")))
+            || listed.contains(name);
+        !stays
     })
 }
 
@@ -131,6 +139,9 @@ mod tests {
             "x-http-method",
             "x-original-url",
             "x-rewrite-url",
+            "transfer_encoding",
+            "Content_Length",
+            "x_api_key",
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static("DELETE"));

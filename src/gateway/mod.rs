@@ -6,6 +6,7 @@
 mod account;
 pub mod admin;
 mod authn;
+mod callers;
 mod clock;
 mod config;
 pub mod connection;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::authn::By;
 use super::config::Config;
 use super::headers;
-use super::policy::{Authorized, filter, is_too_large};
+use super::policy::{Authorized, fault_of_the_sender, filter};
 use super::refusal::Refusal;
 use super::relay::{Broken, Relay};
 use super::routes::Models as Named;
@@ -22,7 +22,7 @@ const LARGEST_LIST: usize = 64 * 1024 * 1024;
 /// Sends an authorised request upstream and gives back its answer.
 ///
 /// # Errors
-/// 502 when the server behind does not answer, or refuses *us*; 413 when the body turned out too large.
+/// 502 when the server behind does not answer, or refuses *us*; 413 and 408 when the body turned out too large or too slow.
 pub async fn forward(
     authorized: Authorized,
     method: &Method,
@@ -43,10 +43,9 @@ pub async fn forward(
     let outgoing = Outgoing { method: method.clone(), head, body: authorized.into_body() };
     let answer = upstream.send(config.upstream.as_origin(), outgoing).await.map_err(|problem| {
         let hint = match &problem {
-            Unanswered::Body(error) if is_too_large(error) => {
-                return Refusal::new(413, "the request is larger than this gateway takes");
+            Unanswered::Body(error) => {
+                return fault_of_the_sender(error).unwrap_or_else(|| Refusal::new(400, "the request broke off"));
             }
-            Unanswered::Body(_) => return Refusal::new(400, "the request broke off"),
             Unanswered::Unreachable => "; is Ollama running there?",
             Unanswered::Ended | Unanswered::Malformed => "",
         };

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
+use super::callers::{Callers, Seat, share};
 use super::config::Config;
 use super::connection;
 use super::descriptors;
@@ -81,6 +82,8 @@ struct Accepted {
     peer: SocketAddr,
     /// Given back when the connection ends.
     permit: OwnedSemaphorePermit,
+    /// Likewise.
+    seat: Seat,
 }
 
 impl Server {
@@ -136,7 +139,8 @@ impl Server {
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(work).map_err(ServeError::Start)?;
             threads.push(give);
         }
-        let permits = Arc::new(Semaphore::new(most));
+        let (permits, callers) = (Arc::new(Semaphore::new(most)), Callers::default());
+        let by_tls = tls.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
 
         tokio::pin!(stop);
         let mut next = threads.iter().cycle();
@@ -158,15 +162,26 @@ impl Server {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of files, mostly: what there is goes on, and some will be free again.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Out of files, mostly: what there is goes on, and some will be free again. Said once a minute: it is tried anew
+                    // all the time, and whoever takes all files must not fill the disk by it.
+                    if gateway.reports.may("connections that could not be accepted", gateway.clock.now()) {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
             let (Ok(permit), Ok(stream)) = (permit, stream.into_std()) else { continue };
+            let limit = share(&gateway.config(), peer.ip(), most);
+            let Some(seat) = callers.admit(peer.ip(), limit) else {
+                if gateway.reports.may("connections that were turned away", gateway.clock.now()) {
+                    tracing::warn!(address = %peer.ip(), "{limit} connections are open from there; more are turned away");
+                }
+                connection::turn_away(&stream, by_tls, limit);
+                continue;
+            };
             if let Some(thread) = next.next() {
-                let _ = thread.send(Accepted { stream, peer, permit });
+                let _ = thread.send(Accepted { stream, peer, permit, seat });
             }
         }
         drop(listener);
@@ -235,12 +250,12 @@ async fn work(
     loop {
         tokio::select! {
             accepted = connections.recv() => {
-                let Some(Accepted { stream, peer, permit }) = accepted else { break };
+                let Some(Accepted { stream, peer, permit, seat }) = accepted else { break };
                 let tls = tls.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
                 let (worker, drain) = (worker.clone(), drain.clone());
                 running.spawn(async move {
                     connection(worker, stream, peer, tls, drain).await;
-                    drop(permit);
+                    drop((permit, seat));
                 });
             }
             Some(_) = running.join_next() => {}

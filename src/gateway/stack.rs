@@ -23,7 +23,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::account::{self, json_response};
-use super::policy::{Limits, Pass};
+use super::policy::{Limits, Paced, Pass};
 use super::refusal::Refusal;
 use super::relay::Broken;
 use super::routes::{Access, Matched, Public};
@@ -78,8 +78,9 @@ impl Worker {
         let address = host::client_address(&current, &parts.headers, peer);
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
+        let body = Body::new(Paced::new(body, current.body_timeout));
         let asked = Asked { current: &current, parts: &parts, address, broken };
-        let mut response = match self.pass(asked, Body::new(body)).await {
+        let mut response = match self.pass(asked, body).await {
             Ok(response) => response,
             Err(refusal) => {
                 tracing::debug!(%address, status = refusal.status(), reason = refusal.message(), "refused");

@@ -1,5 +1,15 @@
 //! What somebody tries who wants more than they were given: keys that outlive their end, models by side doors, a server behind that
-//! answers oddly, callers who take every file the gateway may open.
+//! answers oddly, callers who take every file the gateway may open. Each kind of attack has a file below.
+
+mod body;
+mod credentials;
+mod crowds;
+mod known_gaps;
+mod recorder;
+mod slow;
+mod smuggling;
+mod targets;
+mod trouble;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,6 +20,7 @@ use crate::harness::DEADLINE;
 use crate::harness::cmd::Sandbox;
 use crate::harness::gateway::{Answer, Gateway};
 use crate::harness::http::{Reply, Server, Step};
+use recorder::{Recorder, Seen};
 
 fn bearer(key: &str) -> String {
     format!("Authorization: Bearer {key}")

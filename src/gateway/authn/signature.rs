@@ -4,9 +4,11 @@
 //! parameters were not signed. A base path is never signed.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::super::clock::Clock;
 use super::super::refusal::Refusal;
 use super::super::replays::{Used, Verdict};
 use super::super::state::Gateway;
@@ -18,6 +20,9 @@ use crate::identity::{Challenge, ConnectUrl, PublicKey, VerifyError, verify};
 
 /// A longer time than the world will see, in digits.
 const LONGEST_TS: usize = 12;
+
+/// Between two looks at the clock.
+const WAIT: Duration = Duration::from_millis(50);
 
 /// A signature that was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,8 +145,19 @@ pub async fn identify(
     if is_new {
         gateway.proofs.put(claim, proof);
     }
+    if once {
+        wait_until(&gateway.clock, ts).await;
+    }
     gateway.directory.used(Use::Device(key), now);
     Ok(Caller { user: known.user, by: By::Device(known.credential) })
+}
+
+/// What changes something is done when its time has come, however far ahead the clock is that it was signed by: a gateway that starts
+/// takes nothing from before its start, so that nothing which was used here is good again there.
+async fn wait_until(clock: &Clock, ts: i64) {
+    while ts > clock.now() {
+        tokio::time::sleep(WAIT).await;
+    }
 }
 
 /// Says that somebody has got hold of a signature: always in the log, and in the audit trail as often as it can be without letting anybody

@@ -91,8 +91,12 @@ pub struct Config {
     pub max_scanned_body: u64,
     /// Connections at a time.
     pub max_connections: usize,
+    /// Of these as many for one address; 0 is a quarter of all, but 16 at least.
+    pub max_connections_per_address: usize,
     /// How long a request's header may take to arrive, and how long a connection may idle between requests.
     pub header_timeout: Duration,
+    /// How long the next 16 KiB of a request's body, or its end, may be waited for.
+    pub body_timeout: Duration,
     /// How long streams may go on after SIGTERM.
     pub drain_timeout: Duration,
     /// Threads that serve connections; 0 is one for each processor.
@@ -115,7 +119,9 @@ impl Default for Config {
             max_blob: 0,
             max_scanned_body: 16 * 1024 * 1024,
             max_connections: 10_000,
+            max_connections_per_address: 0,
             header_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             threads: 0,
         }

@@ -90,7 +90,7 @@ fn time(time: Duration) -> String {
 }
 
 /// Every setting, in the order of the file.
-pub static SETTINGS: [Setting; 17] = [
+pub static SETTINGS: [Setting; 19] = [
     Setting {
         name: "listen",
         explanation: "Where to listen. Port 0 lets the system choose.",
@@ -229,12 +229,32 @@ pub static SETTINGS: [Setting; 17] = [
         },
     },
     Setting {
+        name: "max-connections-per-address",
+        explanation: "Of these as many for one address (IPv6: one /64 network), trusted proxies excepted; more are turned away. 0 is a quarter of all, but 16 at least.",
+        expected: "a number from 0 to 1000000, such as 500",
+        restart: false,
+        show: |config| config.max_connections_per_address.to_string(),
+        apply: |draft, given| {
+            let number = given.value.number(0, 1_000_000)?;
+            draft.config.max_connections_per_address = usize::try_from(number).map_err(|_| Wrong::default())?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "header-timeout",
         explanation: "How long a request's header may take to arrive, and a connection may idle between requests.",
         expected: "a time from 1s to 1h, such as 60s",
         restart: false,
         show: |config| time(config.header_timeout),
         apply: |draft, given| given.value.time(1, 3600).map(|read| draft.config.header_timeout = read),
+    },
+    Setting {
+        name: "body-timeout",
+        explanation: "How long the next 16 KiB of a request's body, or its end, may be waited for.",
+        expected: "a time from 1s to 1h, such as 60s",
+        restart: false,
+        show: |config| time(config.body_timeout),
+        apply: |draft, given| given.value.time(1, 3600).map(|read| draft.config.body_timeout = read),
     },
     Setting {
         name: "drain-timeout",

@@ -73,7 +73,9 @@ fn every_setting_can_be_set_in_each_layer() {
         ("max-blob", "1GiB"),
         ("max-scanned-body", "1MiB"),
         ("max-connections", "12"),
+        ("max-connections-per-address", "4"),
         ("header-timeout", "5s"),
+        ("body-timeout", "6s"),
         ("drain-timeout", "0s"),
         ("threads", "3"),
     ];

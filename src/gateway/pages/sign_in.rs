@@ -127,6 +127,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
         notes::failed_sign_in(&visit, &name, "user.sign_in_failed", "the account is disabled");
         return again(StatusCode::FORBIDDEN, "This account is disabled. Ask whoever runs this gateway.");
     }
+    gateway.pages.throttle.remember(&name, visit.address);
     let actor = format!("user:{}", user.name);
     notes::note(&visit, actor, "user.signed_in", user.name.clone(), String::new()).await;
     start(&visit, &user, moment, &link.map_or_else(|| "/account".to_owned(), |link| link.path()))

@@ -2,11 +2,16 @@
 //!
 //! Each is counted in one of 65,536 places, chosen by a hash that nobody outside can work out, so that memory is bounded
 //! whatever is sent. Two that meet in one place share it.
+//!
+//! What others try by a name does not hold up whoever signed in by it lately, from the same address: else anybody with a few
+//! addresses could lock anybody out.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -27,6 +32,8 @@ pub struct Throttle<C: Clock = DefaultClock> {
     pair: Limiter<C>,
     address: Limiter<C>,
     name: Limiter<C>,
+    /// The names and addresses that belong together.
+    proven: Mutex<HashSet<u32>>,
     places: RandomState,
     tries: AtomicU32,
     clock: C,
@@ -44,6 +51,7 @@ impl<C: Clock + Clone> Throttle<C> {
             pair: limiter(5, Duration::from_secs(10)),
             address: limiter(20, Duration::from_secs(3)),
             name: limiter(30, Duration::from_secs(5)),
+            proven: Mutex::default(),
             places: RandomState::new(),
             tries: AtomicU32::new(0),
             clock: clock.clone(),
@@ -63,8 +71,22 @@ impl<C: Clock + Clone> Throttle<C> {
         }
         let address = network(address);
         self.count(&self.address, self.place(address))?;
-        self.count(&self.pair, self.place((name, address)))?;
+        let pair = self.place((name, address));
+        self.count(&self.pair, pair)?;
+        if self.proven().contains(&pair) {
+            return Ok(());
+        }
         self.count(&self.name, self.place(name))
+    }
+
+    /// Remembers that somebody signed in, until the gateway ends.
+    pub fn remember(&self, name: &str, address: IpAddr) {
+        let pair = self.place((name, network(address)));
+        self.proven().insert(pair);
+    }
+
+    fn proven(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, limiter: &Limiter<C>, place: u32) -> Result<(), Duration> {
@@ -116,6 +138,22 @@ mod tests {
         let one_network = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
         assert_eq!((0..50).filter(|n| throttle.check(&format!("u{n}"), one_network(*n)).is_ok()).count(), 20);
         assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), address(1));
+    }
+
+    #[test]
+    fn nobody_is_locked_out_where_they_signed_in() {
+        let (throttle, clock) = throttle();
+        throttle.check("ada", address(1)).unwrap();
+        throttle.remember("ada", address(1));
+        let by_others = (2..102).filter(|n| throttle.check("ada", address(*n)).is_ok()).count();
+        assert_eq!(by_others, 29);
+        assert!(throttle.check("ada", address(200)).is_err(), "from elsewhere it is to wait");
+        for _ in 0..4 {
+            throttle.check("ada", address(1)).unwrap();
+        }
+        assert!(throttle.check("ada", address(1)).is_err(), "but may not guess on and on");
+        clock.advance(Duration::from_secs(10));
+        throttle.check("ada", address(1)).unwrap();
     }
 
     #[test]

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::super::refusal::Refusal;
+use super::paced::TooSlow;
 
 /// The largest bodies, in bytes; 0 is no limit.
 #[derive(Clone, Copy, Debug)]
@@ -42,22 +43,26 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Refu
     Ok(Body::new(Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX))))
 }
 
-/// Whether an error came from [`limited`].
-pub fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+/// What to answer when an error came from [`limited`] or from [`Paced`](super::Paced): it is the sender's own fault.
+pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if error.is::<LengthLimitError>() {
-            return true;
+            return Some(Refusal::new(413, "the request is larger than this gateway takes"));
+        }
+        if error.is::<TooSlow>() {
+            return Some(Refusal::new(408, "the request's body comes too slowly for this gateway"));
         }
         cause = error.source();
     }
-    false
+    None
 }
 
 /// Reads a body, and unpacks it if it is packed as zstd, the one encoding that Ollama takes.
 ///
 /// # Errors
-/// 413 when it is, or becomes, larger than `limit`; 415 for another encoding; 400 when it breaks off or is damaged.
+/// 413 when it is, or becomes, larger than `limit`; 408 when it comes too slowly; 415 for another encoding; 400 when it breaks off or is
+/// damaged.
 pub async fn read(body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, Refusal> {
     let limit = if limit == 0 { u64::from(u32::MAX) } else { limit };
     let encodings: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
@@ -70,8 +75,10 @@ pub async fn read(body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, 
     let body = limited(body, headers, limit)?;
     let bytes = match body.collect().await {
         Ok(collected) => collected.to_bytes(),
-        Err(error) if is_too_large(&error) => return Err(too_large(limit)),
-        Err(_) => return Err(Refusal::new(400, "the request broke off")),
+        Err(error) => {
+            let refusal = fault_of_the_sender(&error);
+            return Err(refusal.unwrap_or_else(|| Refusal::new(400, "the request broke off")));
+        }
     };
     if zstd { unpack(&bytes, limit) } else { Ok(bytes) }
 }

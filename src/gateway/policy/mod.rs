@@ -6,6 +6,7 @@ pub(super) mod body;
 pub(super) mod form;
 pub(super) mod json;
 mod listing;
+mod paced;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -16,8 +17,9 @@ use super::routes::{Access, Account, Matched, Models as Named, Route};
 use super::target::Target;
 use crate::keyspec::{CanonicalModel, Models, Rights, Scope};
 
-pub use body::{Limits, is_too_large, read_small};
+pub use body::{Limits, fault_of_the_sender, read_small};
 pub use listing::filter;
+pub use paced::Paced;
 
 /// Proof that a caller may use a route. The models are still to be looked at.
 #[derive(Debug)]

@@ -1,0 +1,93 @@
+//! Small leaks that were found before: each is stopped here.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
+
+use super::*;
+use crate::harness::signature::TestDevice;
+
+/// Whoever takes all files must not fill the disk with what is said of it.
+#[test]
+fn what_cannot_be_accepted_is_said_once_a_minute() {
+    let gateway = Gateway::start("http://127.0.0.1:9");
+    assert_eq!(gateway.ask("GET", "/", &[], "").status, 200);
+    let pid = Pid::from_raw(gateway.child().pid().cast_signed());
+    let before =
+        prlimit(pid, Resource::Nofile, Rlimit { current: Some(3), maximum: getrlimit(Resource::Nofile).maximum })
+            .unwrap();
+    let mut waiting = TcpStream::connect(gateway.address()).unwrap();
+    waiting.set_read_timeout(Some(DEADLINE)).unwrap();
+    gateway.child().wait_stderr(|text| text.contains("could not be accepted"));
+    // It is tried twenty times in that time.
+    std::thread::sleep(Duration::from_secs(1));
+    prlimit(pid, Resource::Nofile, before).unwrap();
+    write!(waiting, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    waiting.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "who waited is served when there is room again");
+    let text = gateway.child().wait_stderr(|_| true);
+    assert_eq!(text.matches("could not be accepted").count(), 1, "{text}");
+}
+
+/// The clock that a signature was made by may run ahead; the gateway may start anew before that time has come.
+#[test]
+fn a_signature_from_ahead_is_not_good_again_after_a_restart() {
+    let mut gateway = Gateway::start("http://127.0.0.1:9");
+    gateway.add_user("ada", "member");
+    let device = TestDevice::new(7);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let signed = |method: &str, path: &str, ts: u64| {
+        let target = format!("{path}?ts={ts}");
+        let header = format!("Authorization: {}", device.sign(&format!("{method},{target}")));
+        (target, header)
+    };
+    let (me, header) = signed("POST", "/api/me", now() + 10);
+    let link = gateway.ask("POST", &me, &[&header], "").json()["signin_url"].as_str().unwrap().to_owned();
+    gateway.admin(&["approve", &link, "--user", "ada"]).expect_code(0);
+    // What changes nothing does not wait for that time.
+    assert_eq!(gateway.ask("POST", &me, &[&header], "").status, 200);
+    let body = r#"{"name":"once"}"#;
+    let (create, header) = signed("POST", "/api/user/keys", now() + 8);
+    assert_eq!(gateway.ask("POST", &create, &[&header], body).status, 201);
+    gateway.end(Signal::KILL);
+    gateway.restart();
+    let again = gateway.ask("POST", &create, &[&header], body);
+    assert_eq!(again.status, 401, "{}", again.text());
+    let (list, header) = signed("GET", "/api/user/keys", now());
+    let list = gateway.ask("GET", &list, &[&header], "").json();
+    assert_eq!(list["keys"].as_array().unwrap().iter().filter(|key| key["name"] == "once").count(), 1, "{list}");
+}
+
+/// To revoke is the safe way, and whoever may manage an account's keys may go it, whatever else they may do. To make or to replace a key
+/// takes the rights that it would have.
+#[test]
+fn a_key_that_manages_others_takes_away_and_does_not_give() {
+    let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
+    gateway.add_user("bob", "member");
+    let others = gateway.key(&gateway.device_of("bob"), &["theirs"]);
+    let strong = gateway.ask(
+        "POST",
+        "/api/user/keys",
+        &[&bearer(&gateway.key(&device, &["all", "--scope", "inference,models:read,models:write,keys"]))],
+        r#"{"name":"strong","scopes":["inference","models:write"]}"#,
+    );
+    let strong = strong.json();
+    let (id, key) = (strong["id"].as_str().unwrap(), strong["key"].as_str().unwrap());
+    let weak = bearer(&gateway.key(&device, &["weak", "--scope", "keys", "--model", "tiny"]));
+    let wanted = json!({ "name": "more", "scopes": ["models:write"] }).to_string();
+    assert_eq!(gateway.ask("POST", "/api/user/keys", &[&weak], &wanted).status, 403);
+    let replace = json!({ "replaces": id }).to_string();
+    assert_eq!(gateway.ask("POST", "/api/user/keys", &[&weak], &replace).status, 403);
+    let encoded = |id: &str| {
+        use base64::Engine as _;
+        format!("/api/user/keys/{}", base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(id))
+    };
+    assert_eq!(gateway.ask("DELETE", &encoded(id), &[&weak], "").status, 200);
+    assert_eq!(gateway.ask("POST", "/api/me", &[&bearer(key)], "").status, 401);
+    // Of its own account, that is.
+    let list = gateway.ask("GET", "/api/user/keys", &[&bearer(&others)], "").json();
+    let theirs = list["keys"][0]["id"].as_str().unwrap();
+    assert_eq!(gateway.ask("DELETE", &encoded(theirs), &[&weak], "").status, 404);
+    assert_eq!(gateway.ask("POST", "/api/me", &[&bearer(&others)], "").status, 200);
+}

@@ -1,0 +1,181 @@
+//! Callers who send or read next to nothing: they do not hold anything for ever, and what they hold is little. Slow lines that get on
+//! are waited for.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Memory in use by a process, in KiB.
+pub fn resident(gateway: &Gateway) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.child().pid())).unwrap();
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok()).unwrap()
+}
+
+fn connect(gateway: &Gateway) -> TcpStream {
+    let stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// Sends a byte every while until the other side has enough, and gives its answer.
+fn trickle(mut stream: TcpStream, begin: &str, byte: &str) -> Vec<u8> {
+    stream.write_all(begin.as_bytes()).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    let byte = byte.to_owned();
+    let end = Instant::now() + DEADLINE;
+    let sending = thread::spawn(move || {
+        while writer.write_all(byte.as_bytes()).is_ok() {
+            assert!(Instant::now() < end, "it is listened to for ever");
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+    sending.join().unwrap();
+    answer
+}
+
+#[test]
+fn a_header_that_trickles_in_is_not_waited_for() {
+    let upstream = Recorder::start();
+    let gateway = Gateway::start_with(&upstream.url(), &["--set", "header-timeout=1s"]);
+    for (begin, byte) in [("", "G"), ("GET / HTTP/1.1\r\nHost: localhost\r\n", "X-A: b\r\n"), ("GET /", "a")] {
+        trickle(connect(&gateway), begin, byte);
+    }
+    // On a connection that was of use before, too.
+    trickle(connect(&gateway), "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "a");
+    assert_eq!(upstream.take(), []);
+}
+
+#[test]
+fn nor_is_a_body_that_trickles_in() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    let gateway = Gateway::start_with(&upstream.url(), &["--set", "body-timeout=1s"]);
+    gateway.add_user("ada", "maintainer");
+    let device = gateway.device_of("ada");
+    let [any, limited] =
+        [&["a", "--scope", "inference,models:write,keys"][..], &["b", "--scope", "inference", "--model", "tiny"]]
+            .map(|args| bearer(&gateway.key(&device, args)));
+    let blob = format!("/api/blobs/sha256:{}", "0a".repeat(32));
+    let before = upstream.requests().len();
+    for (path, key) in [(&*blob, &any), ("/api/generate", &any), ("/api/generate", &limited), ("/api/user/keys", &any)]
+    {
+        for length in ["Content-Length: 60000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"] {
+            let begin = format!("POST {path} HTTP/1.1\r\nHost: {}\r\n{key}\r\n{length}", gateway.address());
+            let byte = if length.starts_with('C') { " " } else { "1\r\n \r\n" };
+            let answer = trickle(connect(&gateway), &begin, byte);
+            let answer = Answer::parse(&answer).unwrap_or_else(|error| panic!("{path}: {error}: {answer:?}"));
+            assert_eq!(answer.status, 408, "{path}: {}", answer.text());
+            assert!(answer.text().contains("too slowly"), "{}", answer.text());
+        }
+    }
+    // A form of the pages.
+    let begin = format!(
+        "POST /login HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 6000\r\n\r\n",
+        gateway.address()
+    );
+    let answer = trickle(connect(&gateway), &begin, "a");
+    assert!(answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(upstream.requests().len(), before, "half a request was taken for one");
+}
+
+/// As long as the limit lasts three times over, and more than enough in each: a slow line, and a large file.
+#[test]
+fn a_slow_upload_that_gets_on_is_waited_for() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    let gateway = Gateway::start_with(&upstream.url(), &["--set", "body-timeout=5s"]);
+    gateway.add_user("ada", "maintainer");
+    let key = gateway.key(&gateway.device_of("ada"), &["a", "--scope", "models:write"]);
+    let mut stream = connect(&gateway);
+    let (count, piece) = (24, vec![b'x'; 17 * 1024]);
+    let length = count * piece.len();
+    write!(
+        stream,
+        "POST /api/blobs/sha256:{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{}\r\nContent-Length: {length}\r\n\r\n",
+        "0a".repeat(32),
+        bearer(&key)
+    )
+    .unwrap();
+    for _ in 0..count {
+        thread::sleep(Duration::from_millis(400));
+        stream.write_all(&piece).unwrap();
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert_eq!(Answer::parse(&answer).unwrap().status, 200);
+    assert_eq!(upstream.wait_requests(1)[0].body.len(), length);
+}
+
+/// A server behind that sends without end, and says when it is held back. Each answer is counted.
+fn endless() -> (String, std::sync::mpsc::Receiver<u64>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, held) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, tell) = (stream.unwrap(), tell.clone());
+            thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+                let chunk = [&b"10000\r\n"[..], &[b'x'; 1 << 16], b"\r\n"].concat();
+                let head =
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
+                let (mut sent, mut failed) = (0, stream.write_all(head).err());
+                while failed.is_none() && sent < 1 << 30 {
+                    match stream.write(&chunk) {
+                        Ok(count) => sent += count as u64,
+                        Err(error) => failed = Some(error),
+                    }
+                }
+                if failed.is_some_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)) {
+                    let _ = tell.send(sent);
+                    // Until the caller leaves.
+                    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+                    let _ = stream.read(&mut [0; 16]);
+                } else {
+                    let _ = tell.send(u64::MAX);
+                }
+            });
+        }
+    });
+    (url, held)
+}
+
+/// Whoever does not read an answer holds back the server behind, not the gateway's memory.
+#[test]
+fn a_caller_who_does_not_read_is_not_read_for() {
+    const CALLERS: u64 = 20;
+    let (url, held) = endless();
+    let gateway = Gateway::start(&url);
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    for args in [&["a"][..], &["b", "--model", "tiny"]] {
+        let key = gateway.key(&device, args);
+        let before = resident(&gateway);
+        let body = r#"{"model":"tiny"}"#;
+        let callers: Vec<TcpStream> = (0..CALLERS)
+            .map(|_| {
+                let mut stream = connect(&gateway);
+                write!(
+                    stream,
+                    "POST /api/generate HTTP/1.1\r\nHost: localhost\r\n{}\r\nContent-Length: {}\r\n\r\n{body}",
+                    bearer(&key),
+                    body.len()
+                )
+                .unwrap();
+                stream
+            })
+            .collect();
+        for _ in 0..CALLERS {
+            let sent = held.recv_timeout(DEADLINE).expect("a server that is held back");
+            assert!(sent < 1 << 30, "all of it was taken");
+        }
+        let each = resident(&gateway).saturating_sub(before) / CALLERS;
+        assert!(each < 2 * 1024, "{each} KiB are held for each");
+        drop(callers);
+    }
+}
