@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{Device, devices, sign_in_as_ada, with_ada};
 use crate::harness::chromium::Chromium;
 use crate::harness::http::{Reply, Server};
+use crate::harness::poll;
 
 /// A server that shows whatever stands in the query, as a page.
 fn stranger() -> Server {
@@ -39,10 +40,7 @@ fn a_page_of_a_stranger_shows_reads_and_approves_nothing() {
         // Framed. A page of its own shows that a frame would work.
         let framed = |address: &str| {
             show(&page, base, &format!("<iframe src='{}'></iframe>", address.replace('&', "&amp;")));
-            page.enter_frame("iframe");
-            let shown = page.run("return location.href", &json!([]));
-            page.leave_frame();
-            shown
+            page.frame_address("iframe").expect("a frame")
         };
         assert_eq!(framed(&format!("{base}/")), format!("{base}/"));
         for address in [&link, &format!("{host}/account"), &format!("{host}/login")] {
@@ -76,6 +74,11 @@ fn a_page_of_a_stranger_shows_reads_and_approves_nothing() {
              <button>x</button></form><script>document.forms[0].submit()</script>"
         );
         show(&page, base, &format!("<iframe sandbox='allow-scripts allow-forms' srcdoc=\"{form}\"></iframe>"));
+
+        // What came of it is kept out of the frame, like everything of ours.
+        poll("the form to be sent", || {
+            (page.frame_address("iframe")? == "chrome-error://chromewebdata/").then_some(())
+        });
 
         // Asked for by a script, with the person's cookies.
         show(&page, base, "<p>x");
@@ -153,7 +156,7 @@ fn our_forms_and_addresses_lead_nowhere_else() {
     assert_ne!(page.run(planted, &json!([server.url()])), "planted");
     let refused = || page.console().iter().filter(|line| line.contains("Content Security Policy")).count();
     let mut seen = 0;
-    crate::harness::poll("the browser to refuse all three", || {
+    poll("the browser to refuse all three", || {
         seen += refused();
         (seen >= 3).then_some(())
     });

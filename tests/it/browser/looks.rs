@@ -3,102 +3,116 @@
 
 use serde_json::{Value, json};
 
-use super::{Device, assert_quiet, sign_in, sign_in_as_ada, with_ada};
+use super::{Device, complaints, sign_in, sign_in_as_ada, with_ada};
 use crate::harness::chromium::{Chromium, Look, Width};
 use crate::harness::gateway::{Gateway, PASSWORD};
 use crate::harness::signature::TestDevice;
 
 const INSPECT: &str = include_str!("inspect.js");
 
-/// Looks at the page that is shown in every way, and keeps the pictures.
-#[track_caller]
-pub fn inspect(page: &Chromium, name: &str) {
-    let mut wrong = Vec::new();
-    for (width, pixels, is) in [(Width::Wide, 1280, "wide"), (Width::Phone, 390, "phone")] {
-        page.set_width(width);
-        for (look, and) in [(Look::Light, "light"), (Look::Dark, "dark")] {
-            page.set_look(look);
-            page.picture(&format!("{name}-{is}-{and}"));
-            let Value::Array(found) = page.run(INSPECT, &json!([pixels])) else { panic!("{name}: no list") };
-            wrong.extend(found.iter().map(|what| format!("{is} {and}: {}", what.as_str().unwrap_or_default())));
+/// What is found wrong with all pages of a test: told at its end, so that one run tells everything and keeps every picture.
+#[derive(Default)]
+pub struct Inspection(Vec<String>);
+
+impl Inspection {
+    /// Looks at the page that is shown in every way, and keeps the pictures.
+    pub fn look(&mut self, page: &Chromium, name: &str) {
+        for (width, pixels, is) in [(Width::Wide, 1280, "wide"), (Width::Phone, 390, "phone")] {
+            page.set_width(width);
+            for (look, and) in [(Look::Light, "light"), (Look::Dark, "dark")] {
+                page.set_look(look);
+                let name = format!("{name}-{is}-{and}");
+                page.picture(&name);
+                let Value::Array(found) = page.run(INSPECT, &json!([pixels])) else { panic!("{name}: no list") };
+                self.0.extend(found.iter().map(|what| format!("{name}: {}", what.as_str().unwrap_or_default())));
+            }
         }
+        page.set_width(Width::Wide);
+        page.set_look(Look::Light);
+        self.0.extend(complaints(page).into_iter().map(|line| format!("{name}: {line}")));
     }
-    page.set_width(Width::Wide);
-    page.set_look(Look::Light);
-    assert_eq!(wrong, Vec::<String>::new(), "{name}");
-    assert_quiet(page);
+
+    /// Fails if anything was wrong.
+    #[track_caller]
+    pub fn end(self) {
+        assert!(self.0.is_empty(), "{}", self.0.join("\n"));
+    }
 }
 
 #[test]
 fn the_pages_before_anybody_is_signed_in() {
     let gateway = Gateway::start("http://127.0.0.1:9");
     let page = Chromium::start();
+    let mut seen = Inspection::default();
     let link = gateway.listening()["setup_url"].as_str().unwrap().to_owned();
     page.open(&link[..link.len() - 1]);
-    inspect(&page, "setup-wrong-link");
+    seen.look(&page, "setup-wrong-link");
     page.open(&format!("{}/login", gateway.url()));
-    inspect(&page, "login-no-account");
+    seen.look(&page, "login-no-account");
     page.open(&link);
-    inspect(&page, "setup");
+    seen.look(&page, "setup");
     page.fill("#name", "ada");
     page.fill("#email", "ada@gate.example");
     page.fill("#password", PASSWORD);
     page.fill("#again", "another one");
     page.press("Create the administrator");
-    inspect(&page, "setup-trouble");
+    seen.look(&page, "setup-trouble");
     page.fill("#password", PASSWORD);
     page.fill("#again", PASSWORD);
     page.press("Create the administrator");
-    inspect(&page, "account-empty");
+    seen.look(&page, "account-empty");
     page.open(&link);
-    inspect(&page, "setup-over");
+    seen.look(&page, "setup-over");
     page.press("Sign out");
-    inspect(&page, "login");
+    seen.look(&page, "login");
     sign_in(&page, "ada", "wrong password");
-    inspect(&page, "login-wrong");
+    seen.look(&page, "login-wrong");
     for _ in 0..9 {
         sign_in(&page, "ada", "wrong password");
         if page.text("[role=alert]").contains("too many") {
             break;
         }
     }
-    inspect(&page, "login-throttled");
+    seen.look(&page, "login-throttled");
     page.open(&format!("{}/logout", gateway.url()));
-    inspect(&page, "no-such-method");
+    seen.look(&page, "no-such-method");
+    seen.end();
 }
 
 #[test]
 fn the_pages_about_a_device() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
+    let mut seen = Inspection::default();
     let long = "W".repeat(60);
     let names = ["ada's laptop", &*long, "לפטופ \u{202e}evil\u{202d} 书斎のPC <b>"];
     for (count, name) in names.iter().enumerate() {
         let device = Device::knock(&gateway, name);
         page.open(&device.link);
         if count == 0 {
-            inspect(&page, "connect-login");
+            seen.look(&page, "connect-login");
             sign_in(&page, "ada", PASSWORD);
         }
-        inspect(&page, &format!("connect-{count}"));
+        seen.look(&page, &format!("connect-{count}"));
         page.press("Approve");
         if count == 0 {
-            inspect(&page, "connect-approved");
+            seen.look(&page, "connect-approved");
         }
         device.expect_signed_in();
     }
     page.press("ada");
-    inspect(&page, "account-devices");
+    seen.look(&page, "account-devices");
     let device = Device::knock(&gateway, "a stranger's");
     page.open(&device.link);
     page.press("Deny");
-    inspect(&page, "connect-denied");
+    seen.look(&page, "connect-denied");
     assert_eq!(device.finish().0.code, 5);
     let key = TestDevice::new(9).key().encoded;
     page.open(&format!("{}/connect?name=x&key={key}", gateway.url()));
-    inspect(&page, "connect-refused");
+    seen.look(&page, "connect-refused");
     page.open(&format!("{}/connect?name=x", gateway.url()));
-    inspect(&page, "connect-incomplete");
+    seen.look(&page, "connect-incomplete");
+    seen.end();
 }
 
 #[test]
@@ -107,6 +121,7 @@ fn a_device_of_another_account_and_a_long_name_of_a_person() {
     let long = "a".repeat(64);
     gateway.add_user(&long, "member");
     let page = Chromium::start();
+    let mut seen = Inspection::default();
     let device = Device::knock(&gateway, "laptop");
     sign_in_as_ada(&page, &gateway);
     page.open(&device.link);
@@ -119,8 +134,9 @@ fn a_device_of_another_account_and_a_long_name_of_a_person() {
     let again = sandbox.command(["signin", "--host", &gateway.url(), "--no-wait"]).run().expect_code(4);
     page.open(again.stdout().trim());
     sign_in(&page, &long, PASSWORD);
-    inspect(&page, "connect-long-person");
+    seen.look(&page, "connect-long-person");
     page.press("Approve");
     page.open(&format!("{}/account", gateway.url()));
-    inspect(&page, "account-long-person");
+    seen.look(&page, "account-long-person");
+    seen.end();
 }

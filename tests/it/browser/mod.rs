@@ -87,11 +87,16 @@ fn devices(gateway: &Gateway) -> u64 {
     list.iter().map(|user| user["devices"].as_u64().expect("a number of devices")).sum()
 }
 
-/// Fails when the console has something to say, other than that a page was answered with a status of trouble, as it should.
+/// What the console has to say, other than that a page was answered with a status of trouble, as it should.
 #[track_caller]
-fn assert_quiet(page: &Chromium) {
+fn complaints(page: &Chromium) -> Vec<String> {
     let is_status =
         |line: &str| line.starts_with("network ") && line.contains("the server responded with a status of 4");
-    let console: Vec<String> = page.console().into_iter().filter(|line| !is_status(line)).collect();
-    assert_eq!(console, Vec::<String>::new(), "at {}", page.url());
+    page.console().into_iter().filter(|line| !is_status(line)).collect()
+}
+
+/// Fails when there is any.
+#[track_caller]
+fn assert_quiet(page: &Chromium) {
+    assert_eq!(complaints(page), Vec::<String>::new(), "at {}", page.url());
 }

@@ -92,17 +92,14 @@ impl Chromium {
         self.must("POST", "window", &json!({ "handle": tab }));
     }
 
-    /// Looks into a frame of the page.
+    /// Where a frame of the page is; `None` while it is on its way from one place to another.
     #[track_caller]
-    pub fn enter_frame(&self, css: &str) {
-        let frame = self.find(css).value();
-        self.must("POST", "frame", &json!({ "id": frame }));
-    }
-
-    /// And at the whole page again.
-    #[track_caller]
-    pub fn leave_frame(&self) {
+    pub fn frame_address(&self, css: &str) -> Option<String> {
+        self.must("POST", "frame", &json!({ "id": self.find(css).value() }));
+        let script = json!({ "script": "return location.href", "args": [] });
+        let address = self.send("POST", "execute/sync", &script).ok();
         self.must("POST", "frame", &json!({ "id": null }));
+        address?.as_str().map(str::to_owned)
     }
 
     /// The cookies that the browser would send to this page, as it keeps them.
