@@ -1,9 +1,10 @@
-//! Who asks: a device by its signature, a program by its API key.
+//! Who asks: a device by its signature, a program by its API key, a person by a browser's session.
 //!
 //! The outcome is a [`Caller`], which nothing else can make. What it may do is for `policy` to say.
 
 mod credential;
 mod key;
+mod session;
 mod signature;
 
 use std::net::IpAddr;
@@ -12,12 +13,14 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 
 use super::directory::Directory;
+use super::pages::Ticket;
 use super::refusal::Refusal;
 use super::state::Gateway;
 use super::store::{Device, KeyRecord, User};
 use super::target::Target;
 use crate::keyspec::{Models, Rights, Scope, Scopes};
 use credential::Presented;
+pub use session::identify as identify_session;
 
 /// Proof of who asks: an account that is not disabled, by a credential of its that was checked just now.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub enum By {
     Device(Arc<Device>),
     /// An API key.
     Key(Arc<KeyRecord>),
+    /// A session of the pages. No request of a program is answered to it.
+    Session(Ticket),
 }
 
 impl Caller {
@@ -46,7 +51,8 @@ impl Caller {
         &self.by
     }
 
-    /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`.
+    /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`; a person who typed
+    /// the password everything that the role allows.
     pub fn rights(&self) -> Rights {
         let role = self.user.role.scopes();
         match &self.by {
@@ -54,6 +60,7 @@ impl Caller {
                 let admin: Scopes = [Scope::Admin].into_iter().collect();
                 Rights { scopes: role.without(admin), models: Models::all(), expires_at: None }
             }
+            By::Session(_) => Rights { scopes: role, models: Models::all(), expires_at: None },
             By::Key(key) => Rights { scopes: key.rights.scopes.intersection(role), ..key.rights.clone() },
         }
     }
@@ -65,6 +72,7 @@ impl Caller {
             By::Key(key) => {
                 directory.key(&key.hash).filter(|known| known.credential.is_live(now)).map(|known| known.user)
             }
+            By::Session(ticket) => directory.user(self.user.id).filter(|_| ticket.counts()),
         };
         // Its role and whether it is disabled among it.
         user.is_some_and(|user| user == self.user)
@@ -77,11 +85,12 @@ impl Caller {
         now.is_some_and(|now| now.credential.rights == key.rights && now.credential.replaceable == key.replaceable)
     }
 
-    /// The credential, for logs and the audit trail: `device:SHA256:…` or `key:key_…`.
+    /// The credential, for logs and the audit trail: `device:SHA256:…` or `key:key_…`; of a session, the person: `user:NAME`.
     pub fn actor(&self) -> String {
         match &self.by {
             By::Device(device) => format!("device:{}", device.key.fingerprint()),
             By::Key(key) => format!("key:{}", key.id),
+            By::Session(_) => format!("user:{}", self.user.name),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{layout, text};
 /// The page. Who is not signed in is sent to do so.
 pub async fn show(visit: Visit) -> Answer {
     let Some(session) = visit.signed_in() else { return Ok(visit.redirect("/login")) };
-    let user = &session.user;
+    let user = session.user();
     let devices = visit.gateway.directory.devices_of(user.id);
     let content = html! {
         section.card {

@@ -88,7 +88,7 @@ fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock) -> axum::r
     let content = html! {
         section.card {
             h1 { "Approve this device?" }
-            p.lead { (link.name()) " asks to use this gateway as " strong { (session.user.name) } "." }
+            p.lead { (link.name()) " asks to use this gateway as " strong { (session.user().name) } "." }
             div.compare {
                 p.label #fingerprint-label { "Fingerprint of its key" }
                 p.fingerprint aria-labelledby="fingerprint-label" { (grouped(&fingerprint)) }
@@ -163,7 +163,7 @@ async fn approve(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: L
     let before = gateway.directory.device(&link.key).map(|known| format!(", before that of {}", known.user.name));
     let event = event(&visit, &session, &link, "device.approved", before.unwrap_or_default());
     let device =
-        Device { key: link.key, user: session.user.id, name: link.name, created_at: visit.now, last_used_at: None };
+        Device { key: link.key, user: session.user().id, name: link.name, created_at: visit.now, last_used_at: None };
     let now = visit.now;
     // In a task of its own: a browser that leaves does not separate the change from what belongs to it.
     let made = tokio::spawn(async move {
@@ -210,7 +210,7 @@ async fn deny(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: Link
 fn event(visit: &Visit, session: &SignedIn, link: &Link, action: &'static str, more: String) -> Event {
     Event {
         at: visit.now,
-        actor: format!("user:{}", session.user.name),
+        actor: format!("user:{}", session.user().name),
         action,
         subject: link.key.fingerprint(),
         detail: format!("{}{more}", link.name),
@@ -219,7 +219,7 @@ fn event(visit: &Visit, session: &SignedIn, link: &Link, action: &'static str, m
 }
 
 fn is_mine(visit: &Visit, session: &SignedIn, key: &PublicKey) -> bool {
-    visit.gateway.directory.device(key).is_some_and(|known| known.user.id == session.user.id)
+    visit.gateway.directory.device(key).is_some_and(|known| known.user.id == session.user().id)
 }
 
 fn done(visit: &Visit, title: &str) -> axum::response::Response {

@@ -56,7 +56,7 @@ pub fn page(visit: &Visit, status: StatusCode, title: &str, session: Option<&Sig
                         p.brand { span.mark aria-hidden="true" {} "ollama-auth gateway" }
                         @if let Some(session) = session {
                             div.who {
-                                a href=(visit.link("/account")) { (session.user.name) }
+                                a href=(visit.link("/account")) { (session.user().name) }
                                 form method="post" action=(visit.link("/logout")) {
                                     (hidden("csrf", &visit.token(session)))
                                     button.quiet type="submit" { "Sign out" }

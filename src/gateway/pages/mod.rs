@@ -33,9 +33,11 @@ use zeroize::Zeroizing;
 use self::csrf::Csrf;
 use self::notes::Notes;
 use self::password_check::PasswordCheck;
-use self::sessions::Sessions;
+use self::sessions::{Found, Sessions};
 use self::throttle::Throttle;
 use super::state::Gateway;
+
+pub use self::sessions::Ticket;
 
 /// Browser sessions and what belongs to them.
 pub struct Pages {
@@ -75,6 +77,11 @@ impl Pages {
     /// Ends all sessions of an account: its password has changed, or it was disabled.
     pub fn end_sessions(&self, user: Uuid) {
         self.sessions.end_all_of(user);
+    }
+
+    /// The session that a cookie is of, which counts as a use of it.
+    pub fn session(&self, cookie: &str, now: i64) -> Option<Found> {
+        self.sessions.find(cookie, now)
     }
 
     /// To be held while a device that knocked is looked up and then approved, so that only one account gets it.

@@ -14,6 +14,7 @@ use super::csrf::{self, For};
 use super::form::{Form, FormError};
 use super::{cookies, layout};
 use crate::address::BaseUrl;
+use crate::gateway::authn::{self, Caller};
 use crate::gateway::state::{ClientAddress, Gateway};
 use crate::gateway::store::User;
 
@@ -35,10 +36,19 @@ pub struct Visit {
 
 /// Somebody who is signed in.
 pub struct SignedIn {
-    /// Who.
-    pub user: Arc<User>,
+    /// Who, with what that allows.
+    pub caller: Caller,
+    /// Whether the password was typed within the last quarter of an hour.
+    pub fresh: bool,
     /// The value of the session's cookie.
     pub cookie: String,
+}
+
+impl SignedIn {
+    /// The account.
+    pub fn user(&self) -> &User {
+        self.caller.user()
+    }
 }
 
 /// A browser that fills in a form before the sign-in.
@@ -109,12 +119,12 @@ impl Visit {
     /// Who is signed in with this browser.
     pub fn signed_in(&self) -> Option<SignedIn> {
         let cookie = cookies::read(&self.headers, &cookies::name(&self.public, For::Session))?;
-        let user = self.gateway.pages.sessions.find(&cookie, self.now)?;
-        let user = self.gateway.directory.user(user).filter(|user| !user.disabled);
-        if user.is_none() {
+        let found = authn::identify_session(&self.gateway, &cookie, self.now);
+        if found.is_none() {
             self.gateway.pages.sessions.end(&cookie);
         }
-        Some(SignedIn { user: user?, cookie })
+        let (caller, fresh) = found?;
+        Some(SignedIn { caller, fresh, cookie })
     }
 
     /// What a form of somebody who is signed in has to carry.
