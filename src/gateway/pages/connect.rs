@@ -11,8 +11,9 @@ use maud::{Markup, html};
 
 use super::form::Form;
 use super::layout::{self, Tone, hidden};
+use super::sign_in::{self, Next};
+use super::text;
 use super::visit::{Answer, SignedIn, Stop, Visit};
-use super::{sign_in, text};
 use crate::gateway::directory::DirectoryError;
 use crate::gateway::knocks::Knock;
 use crate::gateway::state::Gateway;
@@ -78,7 +79,7 @@ pub async fn show(visit: Visit) -> Answer {
     let knock = visit.gateway.knocks.find(&link.key, visit.now).ok_or_else(|| no_knock(&visit))?;
     match session {
         Some(session) => Ok(ask(&visit, &session, &link, &knock)),
-        None => sign_in::page(&visit, StatusCode::OK, Some(&link), "", None),
+        None => sign_in::page(&visit, StatusCode::OK, &Next::Device(link), "", None),
     }
 }
 
@@ -104,12 +105,12 @@ fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock) -> axum::r
                 dt { "Calls itself" } dd { (link.name()) }
             }
             @if moves { p.alert { "This device is signed in to another account. Approving it moves it to yours." } }
-            form method="post" action=(visit.link("/connect")) {
+            form #decide method="post" action=(visit.link("/connect")) {
                 (hidden("csrf", &visit.token(session)))
                 (link.fields("name"))
                 div.actions {
-                    button.primary type="submit" name="decision" value="approve" { "Approve" }
-                    button.danger type="submit" name="decision" value="deny" { "Deny" }
+                    button.primary #approve type="submit" name="decision" value="approve" { "Approve" }
+                    button.danger #deny type="submit" name="decision" value="deny" { "Deny" }
                 }
             }
         }
@@ -223,7 +224,7 @@ fn is_mine(visit: &Visit, session: &SignedIn, key: &PublicKey) -> bool {
 }
 
 fn done(visit: &Visit, title: &str) -> axum::response::Response {
-    let text = html! { p { "It can use this gateway with your account now. You can close this page and go back to the terminal." } };
+    let text = html! { p { "It can use this gateway with your account now. You can close this page and go back to the terminal." } p { a href=(visit.link("/settings/keys")) { "Your keys and devices" } } };
     layout::notice(visit, StatusCode::OK, Tone::Good, title, text)
 }
 
