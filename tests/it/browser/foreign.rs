@@ -43,7 +43,9 @@ fn a_page_of_a_stranger_shows_reads_and_approves_nothing() {
             page.frame_address("iframe").expect("a frame")
         };
         assert_eq!(framed(&format!("{base}/")), format!("{base}/"));
-        for address in [&link, &format!("{host}/account"), &format!("{host}/login")] {
+        for address in
+            [&link, &format!("{host}/account"), &format!("{host}/login"), &format!("{host}/settings/keys/new")]
+        {
             assert_eq!(framed(address), "chrome-error://chromewebdata/", "{base} {address}");
         }
         // In a window that the stranger holds on to.
@@ -90,6 +92,16 @@ fn a_page_of_a_stranger_shows_reads_and_approves_nothing() {
             ("/account", json!({})),
             ("/connect", json!({ "method": "POST", "headers": kind, "body": form })),
             ("/connect", json!({ "method": "POST", "headers": { "X-Other": "1" }, "body": form })),
+            ("/settings/keys", json!({})),
+            (
+                "/settings/keys",
+                json!({ "method": "POST", "headers": kind, "body": "name=x&expires=never&scope-keys=on&csrf=" }),
+            ),
+            ("/settings/keys/revoke", json!({ "method": "POST", "headers": kind, "body": "id=x&csrf=" })),
+            (
+                "/settings/devices/disconnect",
+                json!({ "method": "POST", "headers": kind, "body": format!("key={encoded}&csrf=") }),
+            ),
             ("/logout", json!({ "method": "POST", "headers": kind, "body": "csrf=" })),
             ("/api/me", json!({ "method": "POST" })),
             ("/api/user/keys", json!({})),

@@ -4,6 +4,14 @@ const [width] = arguments;
 const wrong = [];
 const all = css => [...document.querySelectorAll(css)];
 const shown = element => element.getClientRects().length > 0 && getComputedStyle(element).visibility === 'visible';
+// What is there for those who listen, or until it has the focus, takes no room on the screen.
+const aside = element => {
+  for (let at = element; at && at !== document.body; at = at.parentElement) {
+    const { width: across, height, right, bottom } = at.getBoundingClientRect();
+    if ((across <= 1 && height <= 1) || right <= 0 || bottom + scrollY <= 0) return true;
+  }
+  return false;
+};
 const named = element => {
   const text = (element.innerText || element.value || '').trim().replace(/\s+/g, ' ').slice(0, 40);
   const place = element.id ? `#${element.id}` : element.className ? `.${element.className}` : '';
@@ -41,14 +49,14 @@ for (const attribute of ['aria-describedby', 'aria-labelledby', 'aria-controls',
 // What fits.
 const { scrollWidth } = document.documentElement;
 if (scrollWidth > width) wrong.push(`the page is ${scrollWidth} wide in a window of ${width}`);
-for (const element of all('body *').filter(shown)) {
+for (const element of all('body *').filter(shown).filter(element => !aside(element))) {
   const { left, right } = element.getBoundingClientRect();
   if (right > width + 0.5 || left < -0.5) wrong.push(`${named(element)} stands from ${left} to ${right}`);
 }
 // What a finger has to hit. A link within a sentence is as high as its line.
 const inSentence = element => element.tagName === 'A' && element.closest('p, li, dd') !== null
   && element.closest('p, li, dd').innerText.trim() !== element.innerText.trim();
-for (const control of all('button, a, summary, input:not([type=hidden]), select').filter(shown)) {
+for (const control of all('button, a, summary, input:not([type=hidden]), select').filter(shown).filter(element => !aside(element))) {
   // A box to tick is as large as the label around it.
   const target = (/^(checkbox|radio)$/.test(control.type ?? '') && control.closest('label')) || control;
   const { width: across, height } = target.getBoundingClientRect();
@@ -88,7 +96,7 @@ const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 const seen = new Set();
 while (texts.nextNode()) {
   const element = texts.currentNode.parentElement;
-  if (!texts.currentNode.data.trim() || seen.has(element) || !shown(element)) continue;
+  if (!texts.currentNode.data.trim() || seen.has(element) || !shown(element) || aside(element)) continue;
   seen.add(element);
   readable(element, getComputedStyle(element).color, 4.5);
 }

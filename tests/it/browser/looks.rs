@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::keys::create;
 use super::{Device, complaints, sign_in, sign_in_as_ada, with_ada};
 use crate::harness::chromium::{Chromium, Look, Width};
 use crate::harness::gateway::{Gateway, PASSWORD};
@@ -100,8 +101,10 @@ fn the_pages_about_a_device() {
         }
         device.expect_signed_in();
     }
-    page.press("ada");
-    seen.look(&page, "account-devices");
+    page.open(&format!("{}/account", gateway.url()));
+    seen.look(&page, "account");
+    page.open(&format!("{}/settings/keys", gateway.url()));
+    seen.look(&page, "keys-devices");
     let device = Device::knock(&gateway, "a stranger's");
     page.open(&device.link);
     page.press("Deny");
@@ -136,7 +139,66 @@ fn a_device_of_another_account_and_a_long_name_of_a_person() {
     sign_in(&page, &long, PASSWORD);
     seen.look(&page, "connect-long-person");
     page.press("Approve");
-    page.open(&format!("{}/account", gateway.url()));
-    seen.look(&page, "account-long-person");
+    for (path, name) in [("/account", "account-long-person"), ("/settings/keys", "keys-long-person")] {
+        page.open(&format!("{}{path}", gateway.url()));
+        seen.look(&page, name);
+    }
+    seen.end();
+}
+
+#[test]
+fn the_pages_about_keys() {
+    let (_upstream, gateway) = with_ada();
+    gateway.admin(&["user", "role", "ada", "admin"]).expect_code(0);
+    let page = Chromium::start();
+    let mut seen = Inspection::default();
+    sign_in_as_ada(&page, &gateway);
+    page.open(&format!("{}/settings/keys", gateway.url()));
+    seen.look(&page, "keys-empty");
+    page.press("Create a key");
+    seen.look(&page, "keys-new");
+    page.fill("#name", "nightly summaries");
+    page.fill("#models", "no such [pattern");
+    page.press("Create the key");
+    seen.look(&page, "keys-new-trouble");
+    create(&page, &gateway, "nightly summaries");
+    seen.look(&page, "keys-made");
+    page.reload();
+    seen.look(&page, "keys-made-before");
+
+    // With every right, an environment, patterns, and names of every kind.
+    let long = "W".repeat(100);
+    for name in ["build", &*long, "מפתח \u{1f469}\u{200d}\u{1f4bb} <script>alert(1)</script>"] {
+        page.open(&format!("{}/settings/keys/new", gateway.url()));
+        for scope in page.all("[type=checkbox]:not(:checked)") {
+            page.click(&scope);
+        }
+        page.fill("#name", name);
+        page.fill("#models", "llama3.2\nqwen3:*\nsomebody-with-a-long-name/a-model-with-a-very-long-name-indeed-*");
+        page.fill("#environment", "production-in-a-place-with-a-long-name");
+        page.press("Create the key");
+        assert_eq!(page.text("h1"), "Your new API key", "{}", page.text("main"));
+    }
+    seen.look(&page, "keys-made-long");
+    page.open(&format!("{}/settings/keys", gateway.url()));
+    seen.look(&page, "keys");
+    page.press("Revoke");
+    seen.look(&page, "keys-revoke");
+    page.press("Revoke the key");
+    seen.look(&page, "keys-revoked");
+    page.open(&format!("{}/settings/keys?revoked=true", gateway.url()));
+    seen.look(&page, "keys-with-revoked");
+    page.open(&format!("{}/settings/keys/revoke?id=x", gateway.url()));
+    seen.look(&page, "keys-no-such-key");
+
+    let device = Device::knock(&gateway, "ada's laptop");
+    page.open(&device.link);
+    page.press("Approve");
+    assert_eq!(device.finish().0.code, 0);
+    page.open(&format!("{}/settings/keys", gateway.url()));
+    page.press("Disconnect");
+    seen.look(&page, "device-disconnect");
+    page.press("Disconnect the device");
+    seen.look(&page, "device-disconnected");
     seen.end();
 }

@@ -5,6 +5,7 @@ mod connect;
 mod cookies;
 mod foreign;
 mod keyboard;
+mod keys;
 mod looks;
 mod plain;
 mod setting_up;

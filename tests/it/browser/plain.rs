@@ -1,5 +1,6 @@
 //! With scripts switched off everything works the same.
 
+use super::keys::create;
 use super::{Device, devices, sign_in};
 use crate::harness::chromium::Chromium;
 use crate::harness::gateway::{Gateway, PASSWORD};
@@ -39,6 +40,18 @@ fn without_scripts_everything_works_the_same() {
     page.press("Deny");
     assert_eq!((page.text("h1").as_str(), devices(&gateway)), ("Device denied", 1));
     assert_eq!(stranger.finish().0.code, 5);
-    page.press("ada");
+    page.press("Keys and devices");
     assert!(page.text("main").contains("no scripts"), "{}", page.text("main"));
+    let key = create(&page, &gateway, "by hand");
+    // Without a script there is no button that needs one; the key can be read and copied by hand.
+    assert_eq!((page.text("#copy").as_str(), key.len() > 30), ("", true));
+    assert_eq!(gateway.ask("GET", "/api/tags", &[&format!("Authorization: Bearer {key}")], "").status, 200);
+    page.press("I have copied it");
+    page.press("Revoke");
+    page.press("Revoke the key");
+    assert_eq!(gateway.ask("GET", "/api/tags", &[&format!("Authorization: Bearer {key}")], "").status, 401);
+    page.press("Keys and devices");
+    page.press("Disconnect");
+    page.press("Disconnect the device");
+    assert_eq!(devices(&gateway), 0);
 }
