@@ -9,7 +9,8 @@ use crate::harness::chromium::{Chromium, Look, Width};
 use crate::harness::gateway::{Gateway, PASSWORD};
 use crate::harness::signature::TestDevice;
 
-const INSPECT: &str = include_str!("inspect.js");
+/// The inspection: a script that gives a list of what is wrong.
+pub const INSPECT: &str = include_str!("inspect.js");
 
 /// What is found wrong with all pages of a test: told at its end, so that one run tells everything and keeps every picture.
 #[derive(Default)]
