@@ -6,10 +6,11 @@ use std::sync::LazyLock;
 
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest as _, Sha256};
 
+use super::sign_in;
 use super::visit::{SignedIn, Visit};
 
 const STYLE: &str = include_str!("style.css");
@@ -40,6 +41,16 @@ pub async fn style() -> Response {
     ([(CONTENT_TYPE, kind), (CACHE_CONTROL, KEPT)], STYLE).into_response()
 }
 
+/// `GET /assets/signed-out.css`: no style, but the word to the browser to drop the pages that it keeps for its back button.
+///
+/// Some keep them in spite of `no-store`, and drop them only for something that a page after them loads. Over plain http they do so
+/// on loopback alone.
+pub async fn signed_out() -> Response {
+    let kind = HeaderValue::from_static("text/css; charset=utf-8");
+    let drop = (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\""));
+    ([(CONTENT_TYPE, kind), drop], "").into_response()
+}
+
 /// A whole page.
 pub fn page(visit: &Visit, status: StatusCode, title: &str, session: Option<&SignedIn>, content: Markup) -> Response {
     let style = format!("{}?v={}", visit.link("/assets/style.css"), *STYLE_VERSION);
@@ -53,6 +64,7 @@ pub fn page(visit: &Visit, status: StatusCode, title: &str, session: Option<&Sig
                 meta name="robots" content="noindex";
                 title { (title) " · ollama-auth gateway" }
                 link rel="stylesheet" href=(style);
+                @if sign_in::has_just_left(visit) { link rel="stylesheet" href=(visit.link("/assets/signed-out.css")); }
             }
             body {
                 a.skip href="#content" { "Skip to the content" }

@@ -117,6 +117,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/settings/devices", get(settings::devices))
         .route("/settings/devices/disconnect", get(settings::ask_to_disconnect).post(settings::disconnect))
         .route("/assets/style.css", get(layout::style))
+        .route("/assets/signed-out.css", get(layout::signed_out))
         .route("/assets/copy.js", get(settings::script))
         .fallback(headers::no_such_page)
         .method_not_allowed_fallback(headers::no_such_method)

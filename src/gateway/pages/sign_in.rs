@@ -23,6 +23,8 @@ use crate::gateway::store::User;
 
 /// Longer ones are nobody's.
 const LONGEST_NAME: usize = 64;
+/// Where a sign-out leads.
+const LEFT: &str = "/login?signed-out=true";
 /// The field with the device's name: `name` is the account's.
 const DEVICE: &str = "device";
 
@@ -204,7 +206,12 @@ pub async fn sign_out(visit: Visit, body: Body) -> Result<Response, Stop> {
         visit.check_session(&session, &form)?;
         visit.gateway.pages.sessions.end(&session.cookie);
     }
-    let mut response = visit.redirect("/login");
+    let mut response = visit.redirect(LEFT);
     response.headers_mut().append(SET_COOKIE, header(&cookies::remove(&visit.public, For::Session)));
     Ok(response)
+}
+
+/// Whether it is the page after a sign-out.
+pub fn has_just_left(visit: &Visit) -> bool {
+    visit.path == "/login" && visit.parameter("signed-out") == "true"
 }
