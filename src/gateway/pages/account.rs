@@ -21,6 +21,13 @@ pub async fn show(visit: Visit) -> Answer {
                 dt { "May" } dd { span.tags { @for scope in session.caller.rights().scopes.iter() { code { (scope) } } } }
                 dt { "Devices" } dd { (devices) }
             }
+            @if devices == 0 {
+                div.empty {
+                    p { strong { "No device is signed in yet." } }
+                    p.hint { "Run this on the machine that is to use the gateway, then open the link that it prints:" }
+                    pre { code { "ollama-auth signin --host " (visit.public) } }
+                }
+            }
             div.actions { a.button.primary #manage href=(visit.link("/settings/keys")) { "Keys and devices" } }
             p.hint {
                 "You are signed out when you close the browser, an hour after the last page, or 12 hours after the sign-in."

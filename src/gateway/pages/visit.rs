@@ -230,8 +230,11 @@ impl Visit {
         let keys = html! { p { a href=(self.link("/settings/keys")) { "Your keys and devices" } } };
         match refusal.status() {
             401 => {
-                let text = html! { p { a href=(self.link("/login?to=keys")) { "Sign in again" } " to go on. Nothing was changed." } };
-                self.stop(status, "You have been signed out", text)
+                let text = html! {
+                    p { "Your session ended, or your account was changed, while you asked. Nothing was done." }
+                    p { a href=(self.link("/login?to=keys")) { "Go on to your keys" } }
+                };
+                self.stop(status, "Sign in again", text)
             }
             404 => {
                 let text = html! { p { "It is not on record, or not yours." } (keys) };

@@ -37,11 +37,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
         let trouble = Trouble { field: "password", status, text };
         return Ok(new::page(&visit, &session, &filled, Some(&trouble)));
     }
-    let (address, caller) = (visit.address, session.caller.clone());
-    // In a task of its own: a browser that leaves does not leave a key behind of which nothing is on record.
-    let made = tokio::spawn(async move { account::make(&gateway, &caller, &wanted, address).await });
-    let made = made.await.map_err(|_| visit.broken("the gateway is shutting down"))?;
-    match made {
+    match account::make(&gateway, &session.caller, &wanted, visit.address).await {
         Ok((record, key)) => Ok(made::page(&visit, &session, &record, &key)),
         // Two at once: the other was faster.
         Err(refusal) if refusal.status() == 409 => {
@@ -50,7 +46,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
         Err(refusal) if matches!(refusal.status(), 400 | 403) => {
             let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
             let trouble = Trouble { field: "", status, text: text::sentence(&text::visible_long(refusal.message())) };
-            // It may be the session that has ended meanwhile.
+            // Perhaps the password was typed meanwhile; or the session has ended.
             let session: SignedIn = visit.signed_in().ok_or_else(|| Stop::from(visit.redirect("/login?to=new-key")))?;
             Ok(new::page(&visit, &session, &filled, Some(&trouble)))
         }

@@ -59,14 +59,9 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
     }
     let found = account::find_device(&gateway, &session.caller, &key);
     let device = found.map_err(|refusal| visit.refused(&refusal))?;
-    let (caller, address) = (session.caller, visit.address);
-    // In a task of its own: the person who left meant it all the same.
-    let gone = tokio::spawn(async move { account::disconnect(&gateway, &caller, &key, address).await });
-    match gone.await {
-        Ok(Ok(())) => Ok(done(&visit, Some(&device))),
-        Ok(Err(refusal)) => Err(visit.refused(&refusal)),
-        Err(_) => Err(visit.broken("the gateway is shutting down")),
-    }
+    let gone = account::disconnect(&gateway, &session.caller, &key, visit.address).await;
+    gone.map_err(|refusal| visit.refused(&refusal))?;
+    Ok(done(&visit, Some(&device)))
 }
 
 fn read(visit: &Visit, encoded: &str) -> Result<PublicKey, Stop> {

@@ -71,14 +71,9 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
     let session = signed_in(&visit)?;
     visit.check_session(&session, &form)?;
     let key = find(&visit, &session, form.get("id"))?;
-    let (id, caller, address) = (key.id.clone(), session.caller, visit.address);
-    // In a task of its own: the person who left meant it all the same.
-    let revoked = tokio::spawn(async move { account::revoke(&gateway, &caller, &id, address).await });
-    match revoked.await {
-        Ok(Ok(())) => Ok(done(&visit, &key)),
-        Ok(Err(refusal)) => Err(visit.refused(&refusal)),
-        Err(_) => Err(visit.broken("the gateway is shutting down")),
-    }
+    let revoked = account::revoke(&gateway, &session.caller, &key.id, visit.address).await;
+    revoked.map_err(|refusal| visit.refused(&refusal))?;
+    Ok(done(&visit, &key))
 }
 
 fn find(visit: &Visit, session: &SignedIn, id: &str) -> Result<Arc<KeyRecord>, Stop> {

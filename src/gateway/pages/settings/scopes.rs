@@ -42,7 +42,7 @@ pub fn read(form: &Form) -> Scopes {
 /// The boxes that there are for somebody who may give `own`.
 pub fn boxes(own: Scopes, ticked: Scopes, trouble: bool) -> Markup {
     html! {
-        fieldset aria-describedby=[trouble.then_some("trouble")] {
+        fieldset .wrong[trouble] aria-describedby=[trouble.then_some("trouble")] {
             legend { "What it may do" }
             div.choices {
                 @for scope in own.iter() {

@@ -61,13 +61,13 @@ impl State {
     }
 }
 
-/// When it ends, in words.
+/// When it ends, in words; of one that is over, when that was.
 pub fn end(key: &KeyRecord, state: &State, now: i64) -> Markup {
     match (state, key.rights.expires_at) {
-        (State::Revoked(at), _) => html! { "Revoked " (moment(*at)) },
+        (State::Revoked(at), _) => moment(*at),
         (_, None) => html! { "Never ends" },
-        (State::Ended, Some(end)) => html! { "Ended " (moment(end)) },
-        (_, Some(end)) => html! { "Ends " (moment(end)) span.hint { (text::until(end, now)) } },
+        (State::Ended, Some(end)) => moment(end),
+        (_, Some(end)) => html! { "Ends " (moment(end)) " " span.hint { (text::until(end, now)) } },
     }
 }
 
