@@ -1,7 +1,8 @@
 //! A real browser without a screen: Debian's Chromium, driven through chromedriver by WebDriver.
 //!
 //! Each test has a browser of its own, with an empty profile, so that no cookie and no crash of one is seen by another. At most
-//! two run at once. Chromium talks to its driver through a pipe: whoever ends the driver ends the browser too.
+//! two run at once. Chromium talks to its driver through a pipe: whoever ends the driver ends the browser too, and the driver ends
+//! with the thread of its test.
 
 mod elements;
 mod pages;
@@ -73,7 +74,10 @@ impl Chromium {
         // Both may be scripts that need other tools.
         let path = std::env::var_os("PATH").unwrap_or_default();
         let browser = tool("chromium");
-        let driver = sandbox.program(tool("chromedriver"), ["--port=0"]).env("PATH", path).spawn();
+        // Ended with this thread, however that ends.
+        let driver =
+            ["--pdeathsig", "KILL"].map(Into::into).into_iter().chain([tool("chromedriver"), "--port=0".into()]);
+        let driver = sandbox.program(tool("setpriv"), driver).env("PATH", path).spawn();
         let line = "started successfully on port ";
         let text = driver.wait_stdout(|text| text.split_once(line).is_some_and(|(_, rest)| rest.contains('.')));
         let port = text.split_once(line).and_then(|(_, rest)| rest.split('.').next()?.parse().ok());
