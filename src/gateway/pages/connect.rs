@@ -79,7 +79,7 @@ pub async fn show(visit: Visit) -> Answer {
     let knock = visit.gateway.knocks.find(&link.key, visit.now).ok_or_else(|| no_knock(&visit))?;
     match session {
         Some(session) => Ok(ask(&visit, &session, &link, &knock)),
-        None => sign_in::page(&visit, StatusCode::OK, &Next::Device(link), "", None),
+        None => sign_in::page(&visit, StatusCode::OK, &Next::Device(Box::new(link)), "", None),
     }
 }
 

@@ -4,8 +4,8 @@
 //! a cookie made for the purpose. Nothing is kept, so nobody can fill our memory.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::HeaderMap;
 use http::header::ORIGIN;
+use http::{HeaderMap, HeaderValue};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -68,7 +68,7 @@ impl Csrf {
 /// `named` is the `Host` of the request, where it is a name that the gateway answers to: a page that was opened under that name is ours.
 /// A page of another port, scheme or name is not, even if it is of this machine.
 pub fn is_foreign(headers: &HeaderMap, public: &BaseUrl, named: Option<&str>) -> bool {
-    let site = headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if !matches!(site, None | Some(b"same-origin" | b"none")) {
         return true;
     }
@@ -78,10 +78,8 @@ pub fn is_foreign(headers: &HeaderMap, public: &BaseUrl, named: Option<&str>) ->
         |origin: &[u8]| origin == public.as_bytes() || named.as_ref().is_some_and(|name| origin == name.as_bytes());
     // `null` is what a browser says where a proxy in front has added `Referrer-Policy: no-referrer` to our pages. A sandboxed page
     // of anybody says so too, hence the second question.
-    headers
-        .get_all(ORIGIN)
-        .iter()
-        .any(|origin| !is_ours(origin.as_bytes()) && !(origin == "null" && site == Some(b"same-origin".as_slice())))
+    let is_null = |origin: &HeaderValue| origin == "null" && site == Some(b"same-origin".as_slice());
+    headers.get_all(ORIGIN).iter().any(|origin| !(is_ours(origin.as_bytes()) || is_null(origin)))
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub enum Next {
     /// To the form for a new key.
     NewKey,
     /// To the approval of that device.
-    Device(Link),
+    Device(Box<Link>),
 }
 
 impl Next {
@@ -139,7 +139,8 @@ pub fn page(visit: &Visit, status: StatusCode, next: &Next, name: &str, trouble:
 pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
     let mut form = visit.form(body).await?;
     visit.check_visitor(&form)?;
-    let next = Link::from_form(&form, DEVICE).map_or_else(|| Next::named(form.get("to")), Next::Device);
+    let next =
+        Link::from_form(&form, DEVICE).map_or_else(|| Next::named(form.get("to")), |link| Next::Device(Box::new(link)));
     let (name, password) = (form.get("name").trim().to_ascii_lowercase(), form.secret("password"));
     let name: String = name.chars().take(LONGEST_NAME + 1).collect();
     let again = |status, trouble: &str| {

@@ -124,7 +124,7 @@ async fn what_is_wrong_with_a_form_is_said_with_what_was_in_it() {
     let (token, id) = (form.token(), id_in(&form.body));
     let long = "x".repeat(101);
     let patterns = format!("{}*", "a".repeat(399));
-    let many = vec![patterns.as_str(); 11].join("\n");
+    let many = [patterns.as_str(); 11].join("\n");
     let cases: [(&str, &str, &str); 8] = [
         ("name", "", "1 to 100 characters"),
         ("name", long.as_str(), "1 to 100 characters"),
