@@ -8,6 +8,7 @@ mod elements;
 mod pages;
 mod wire;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -74,14 +75,9 @@ impl Chromium {
         // Both may be scripts that need other tools.
         let path = std::env::var_os("PATH").unwrap_or_default();
         let browser = tool("chromium");
-        // Ended with this thread, however that ends.
-        let driver =
-            ["--pdeathsig", "KILL"].map(Into::into).into_iter().chain([tool("chromedriver"), "--port=0".into()]);
-        let driver = sandbox.program(tool("setpriv"), driver).env("PATH", path).spawn();
-        let line = "started successfully on port ";
-        let text = driver.wait_stdout(|text| text.split_once(line).is_some_and(|(_, rest)| rest.contains('.')));
-        let port = text.split_once(line).and_then(|(_, rest)| rest.split('.').next()?.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("chromedriver named no port: {text}"));
+        // It takes a free port of IPv6 and then the same of IPv4, which somebody else may have: then it gives up, and is asked again.
+        let started = (0..20).find_map(|_| start_driver(&sandbox, &path));
+        let (driver, port) = started.expect("a chromedriver that finds a port");
         let mut chromium = Self { driver, port, session: String::new(), _sandbox: sandbox, _slot: slot };
         chromium.begin(&browser, scripts);
         chromium
@@ -160,6 +156,17 @@ impl Drop for Chromium {
         // Ended properly it leaves no process that still writes into its folder. If that fails, its process group is killed.
         let _ = wire::ask(self.port, "DELETE", &format!("/session/{}", self.session), None, Duration::from_secs(20));
     }
+}
+
+/// A driver and its port; `None` when it found none.
+fn start_driver(sandbox: &Sandbox, path: &OsStr) -> Option<(Child, u16)> {
+    // Ended with this thread, however that ends.
+    let args = ["--pdeathsig", "KILL"].map(Into::into).into_iter().chain([tool("chromedriver"), "--port=0".into()]);
+    let driver = sandbox.program(tool("setpriv"), args).env("PATH", path).spawn();
+    let line = "started successfully on port ";
+    let port = |text: &str| text.split_once(line)?.1.split_once('.')?.0.parse().ok();
+    let text = driver.wait_stdout(|text| port(text).is_some() || text.contains("Exiting"));
+    port(&text).map(|port| (driver, port))
 }
 
 /// Where the pictures of pages are kept: `target/screenshots`.
