@@ -19,10 +19,10 @@ use crate::address::{BaseUrl, Scheme};
 pub fn accept(current: &Current, listens_at: IpAddr, headers: &HeaderMap) -> Result<(), Refusal> {
     let host = the_one(headers)?;
     // As nearly all write it; the others are read with care.
-    if host == current.authority || answers_to(current, &current.public_url, listens_at, host) {
+    if host == current.authority || answers_to(current, &current.url, listens_at, host) {
         return Ok(());
     }
-    let message = format!("this gateway does not answer to that name; its address is {}", current.public_url);
+    let message = format!("this gateway does not answer to that name; its address is {}", current.url);
     Err(Refusal::new(403, message))
 }
 

@@ -95,7 +95,7 @@ impl Worker {
     async fn pass(&self, asked: Asked<'_>, body: Body) -> Result<Response<Body>, Refusal> {
         let Asked { current, parts, address, .. } = asked;
         host::accept(current, self.gateway.local().ip(), &parts.headers)?;
-        let target = Target::read(parts, current.public_url.path())?;
+        let target = Target::read(parts, current.url.path())?;
         let dialect = target.dialect();
         let answered = async {
             if pages::owns(target.path) {

@@ -42,17 +42,17 @@ pub struct Gateway {
 pub struct Current {
     config: Config,
     /// What callers and browsers call the gateway. Links and redirects are built from it and nothing else.
-    pub public_url: BaseUrl,
+    pub url: BaseUrl,
     /// The same as most callers write it in `Host`.
     pub authority: String,
 }
 
 impl Current {
     fn new(config: Config, own_url: &BaseUrl) -> Arc<Self> {
-        let public_url = config.public_url.clone().unwrap_or_else(|| own_url.clone());
-        let origin = public_url.origin().to_string();
+        let url = config.public_url.clone().unwrap_or_else(|| own_url.clone());
+        let origin = url.origin().to_string();
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority).to_owned();
-        Arc::new(Self { config, public_url, authority })
+        Arc::new(Self { config, url, authority })
     }
 }
 
@@ -115,6 +115,6 @@ impl Gateway {
 
     /// What callers and browsers call the gateway. Links and redirects are built from it and nothing else.
     pub fn public_url(&self) -> BaseUrl {
-        self.config().public_url.clone()
+        self.config().url.clone()
     }
 }

@@ -7,6 +7,8 @@ mod harness;
 
 mod api_command;
 mod bad_home;
+#[cfg(feature = "gateway")]
+mod browser;
 mod chat;
 mod contrib;
 mod credentials_file;

@@ -1,5 +1,7 @@
 //! `POST /api/user/keys`: a new API key, or a replacement of one that there is.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,8 @@ use super::replace::replacement;
 use super::{Request, commit, item, json_response, manages, own_key};
 use crate::keyspec::{ApiKey, KeyId, Lifetime, Models, Rights, Scope, Scopes};
 
-const LONGEST_NAME: usize = 100;
+/// In characters, of a key's name and of its environment.
+pub const LONGEST_NAME: usize = 100;
 /// All model patterns of a key together, in bytes: whether one list is within another takes as many steps as the product of their lengths.
 const LONGEST_PATTERNS: usize = 4096;
 /// Live keys of one account, so that a stolen key cannot fill the disk.
@@ -21,21 +24,27 @@ const MOST_KEYS: usize = 20_000;
 /// With those that were revoked or have expired, which stay on record.
 const MOST_RECORDS: usize = 100_000;
 
-#[derive(Debug, Deserialize)]
+/// What a new key is to be.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub struct Wanted {
     /// Chosen by the creator, who can then have it on record beforehand.
-    id: Option<String>,
-    pub(super) name: Option<String>,
-    environment: Option<String>,
-    scopes: Option<Scopes>,
-    models: Option<Models>,
+    pub id: Option<String>,
+    /// For people; needed unless it replaces another.
+    pub name: Option<String>,
+    /// Where it is used, such as `ci`.
+    pub environment: Option<String>,
+    /// What it may do; nothing is `inference` and `models:read`.
+    pub scopes: Option<Scopes>,
+    /// With which models; nothing is those of whoever makes it.
+    pub models: Option<Models>,
     /// In seconds; null is for ever, nothing is 90 days.
     #[serde(default, deserialize_with = "given")]
-    expires_in: Option<Option<u64>>,
-    replaceable: Option<bool>,
+    pub expires_in: Option<Option<u64>>,
+    /// Whether it may ask for its own replacement.
+    pub replaceable: Option<bool>,
     /// The id of a key: the new one gets the same rights and a life of the same length.
-    replaces: Option<String>,
+    pub replaces: Option<String>,
 }
 
 impl Wanted {
@@ -54,8 +63,7 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Opt
 /// Makes the key and shows it, this once.
 ///
 /// # Errors
-/// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken and for a second replacement, 429 for a
-/// key that replaces itself too often.
+/// As [`make`]; and 400 for what cannot be understood.
 pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) -> Result<Response<Body>, Refusal> {
     let wanted = read(request.body, request.headers).await?;
     // Where it stands in the query as well, it was signed there.
@@ -64,6 +72,21 @@ pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) ->
     {
         return Err(Refusal::new(400, "the id in the query is not the id in the body"));
     }
+    let (record, key) = make(gateway, caller, &wanted, request.address).await?;
+    Ok(json_response(StatusCode::CREATED, &Made { shown: item::Key::of(&record), key: key.expose() }))
+}
+
+/// Makes the key: the one place where that is done, whoever asks. The key itself is in no other place afterwards.
+///
+/// # Errors
+/// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken and for a second replacement, 429 for a
+/// key that replaces itself too often.
+pub async fn make(
+    gateway: &Gateway,
+    caller: &Caller,
+    wanted: &Wanted,
+    address: IpAddr,
+) -> Result<(KeyRecord, ApiKey), Refusal> {
     let id = match &wanted.id {
         Some(id) => id.parse().map_err(|error| Refusal::new(400, format!("id: {error}")))?,
         None => KeyId::generate().map_err(|_| no_random())?,
@@ -72,8 +95,8 @@ pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) ->
     let now = gateway.clock.now();
     let draft = Draft { id, now, user: caller.user().id, hash: key.hash(), hint: key.hint().to_owned() };
     let (record, action) = match &wanted.replaces {
-        Some(replaced) => (replacement(&gateway.directory, caller, replaced, &wanted, draft)?, "key.replaced"),
-        None => (new(caller, &wanted, draft)?, "key.created"),
+        Some(replaced) => (replacement(&gateway.directory, caller, replaced, wanted, draft)?, "key.replaced"),
+        None => (new(caller, wanted, draft)?, "key.created"),
     };
     let count = gateway.directory.count_keys(record.user);
     // Below that many there is no need to look at each.
@@ -91,8 +114,8 @@ pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) ->
     };
     super::count(gateway, caller)?;
     let told = (action, record.id.to_string(), detail);
-    commit(gateway, Change::AddKey(Box::new(record.clone())), caller, request.address, told).await?;
-    Ok(json_response(StatusCode::CREATED, &Made { shown: item::Key::of(&record), key: key.expose() }))
+    commit(gateway, Change::AddKey(Box::new(record.clone())), caller, address, told).await?;
+    Ok((record, key))
 }
 
 /// The answer. Never to be printed, since it holds the key.
@@ -176,8 +199,11 @@ async fn read(body: Body, headers: &HeaderMap) -> Result<Wanted, Refusal> {
         .map_err(|error| Refusal::new(400, format!("the request cannot be understood: {error}")))
 }
 
-/// A name that can be shown anywhere.
-pub(super) fn name(what: &str, text: &str) -> Result<String, Refusal> {
+/// A name that can be shown anywhere, without the spaces around it.
+///
+/// # Errors
+/// 400 for one that is empty, too long or holds control characters.
+pub fn name(what: &str, text: &str) -> Result<String, Refusal> {
     let text = text.trim();
     let fits = !text.is_empty() && text.chars().count() <= LONGEST_NAME && !text.chars().any(char::is_control);
     if fits {

@@ -73,6 +73,32 @@ pub fn list(gateway: &Gateway, caller: &Caller, target: &Target<'_>) -> Result<R
     Ok(page(items, last.filter(|_| more)))
 }
 
+/// Up to `limit` of the account's keys behind a cursor, the newest first, and the cursor of the next page if there is one: for people,
+/// who see the devices apart.
+///
+/// # Errors
+/// 400 for a cursor that is none, 403 for a caller that may not manage keys.
+pub fn keys_behind(
+    gateway: &Gateway,
+    caller: &Caller,
+    after: &str,
+    limit: usize,
+    revoked: bool,
+) -> Result<(Vec<Arc<KeyRecord>>, Option<String>), Refusal> {
+    super::require_management(caller)?;
+    let place = match after {
+        "" => None,
+        cursor => match After::read(cursor) {
+            Some(After::Key(place)) => Some(place),
+            _ => return Err(Refusal::new(400, "after is the place where a page ended")),
+        },
+    };
+    let wanted = |key: &&Arc<KeyRecord>| revoked || key.revoked_at.is_none();
+    let (keys, more) = gateway.directory.keys_page(caller.user().id, place.as_ref(), limit, wanted);
+    let next = keys.last().filter(|_| more).map(|key| cursor('k', key.created_at, key.id.as_str()));
+    Ok((keys, next))
+}
+
 /// The devices behind a cursor, each with its own.
 fn devices_after(gateway: &Gateway, user: uuid::Uuid, after: &str) -> Vec<(String, Arc<Device>)> {
     let devices = gateway.directory.devices_of(user).into_iter();

@@ -15,7 +15,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 
+pub use create::{LONGEST_NAME, Wanted, make, name};
+pub use list::keys_behind;
 pub use often::Often;
+pub use remove::{disconnect, find_device, find_key, revoke};
 
 use super::authn::{By, Caller, no_longer};
 use super::directory::{Directory, DirectoryError};
@@ -154,10 +157,18 @@ fn manages(caller: &Caller) -> bool {
     caller.rights().scopes.contains(Scope::Keys)
 }
 
+/// 403 for a credential that may only manage itself.
+fn require_management(caller: &Caller) -> Result<(), Refusal> {
+    if manages(caller) {
+        return Ok(());
+    }
+    Err(Refusal::new(403, "this key does not have the scope keys: it may revoke itself and its replacement"))
+}
+
 /// The caller's own key, if it is one.
 fn own_key(caller: &Caller) -> Option<&super::store::KeyRecord> {
     match caller.by() {
         By::Key(key) => Some(key),
-        By::Device(_) => None,
+        By::Device(_) | By::Session(_) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Disconnecting devices and revoking keys. What is gone already is fine; what never was is not.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
@@ -9,8 +10,8 @@ use serde_json::Value;
 use super::super::authn::{By, Caller};
 use super::super::refusal::Refusal;
 use super::super::state::Gateway;
-use super::super::store::Change;
-use super::{commit, json_response, manages, own_key};
+use super::super::store::{Change, Device, KeyRecord};
+use super::{commit, json_response, own_key, require_management};
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyId, Scope};
 
@@ -40,20 +41,35 @@ pub async fn remove(
     address: IpAddr,
 ) -> Result<Response<Body>, Refusal> {
     if let Ok(key) = PublicKey::from_encoded(encoded) {
-        require_management(caller)?;
-        let known = gateway.directory.device(&key);
-        let own = known.is_some_and(|known| known.user.id == caller.user().id);
-        if !own {
-            return Err(Refusal::new(404, format!("there is no device {}", key.fingerprint())));
-        }
+        find_device(gateway, caller, &key)?;
         disconnect(gateway, caller, &key, address).await?;
         return Ok(done());
     }
     let id = KeyId::from_encoded(encoded)
         .map_err(|_| Refusal::new(400, "what is to be removed is a device's encoded key or a key's encoded id"))?;
-    let replaced = gateway.directory.key_by_id(&id).and_then(|key| key.replaces.clone());
+    revoke(gateway, caller, &id, address).await?;
+    Ok(done())
+}
+
+/// The device, if the caller may disconnect it: only its own account's, whoever asks.
+///
+/// # Errors
+/// 403, 404 as in [`remove`].
+pub fn find_device(gateway: &Gateway, caller: &Caller, key: &PublicKey) -> Result<Arc<Device>, Refusal> {
+    require_management(caller)?;
+    let known = gateway.directory.device(key).filter(|known| known.user.id == caller.user().id);
+    let known = known.ok_or_else(|| Refusal::new(404, format!("there is no device {}", key.fingerprint())))?;
+    Ok(known.credential)
+}
+
+/// The key, if the caller may revoke it, whatever has become of it: with the scope `admin` that of any account.
+///
+/// # Errors
+/// 403, 404 as in [`remove`].
+pub fn find_key(gateway: &Gateway, caller: &Caller, id: &KeyId) -> Result<Arc<KeyRecord>, Refusal> {
+    let replaced = gateway.directory.key_by_id(id).and_then(|key| key.replaces.clone());
     match own_key(caller) {
-        Some(own) if own.id == id => {}
+        Some(own) if own.id == *id => {}
         // Its own replacement, too: one whose making was cut short must not be left to nobody. But not once that has taken its place: else
         // whoever got hold of the old key could end the new one.
         Some(own) if replaced.as_ref() == Some(&own.id) => {
@@ -65,29 +81,34 @@ pub async fn remove(
         _ => require_management(caller)?,
     }
     let all = caller.rights().scopes.contains(Scope::Admin);
-    let key = gateway.directory.key_by_id(&id).filter(|key| all || key.user == caller.user().id);
-    let key = key.ok_or_else(|| Refusal::new(404, format!("there is no key {id}")))?;
-    if key.revoked_at.is_none() {
-        let told = ("key.revoked", id.to_string(), key.name.clone());
-        commit(gateway, Change::RevokeKey(id, gateway.clock.now()), caller, address, told).await?;
-    }
-    Ok(done())
+    let key = gateway.directory.key_by_id(id).filter(|key| all || key.user == caller.user().id);
+    key.ok_or_else(|| Refusal::new(404, format!("there is no key {id}")))
 }
 
-async fn disconnect(gateway: &Gateway, caller: &Caller, key: &PublicKey, address: IpAddr) -> Result<(), Refusal> {
+/// Revokes a key. One that is revoked already stays so.
+///
+/// # Errors
+/// 403, 404 as in [`remove`].
+pub async fn revoke(gateway: &Gateway, caller: &Caller, id: &KeyId, address: IpAddr) -> Result<(), Refusal> {
+    let key = find_key(gateway, caller, id)?;
+    if key.revoked_at.is_none() {
+        let told = ("key.revoked", id.to_string(), key.name.clone());
+        commit(gateway, Change::RevokeKey(id.clone(), gateway.clock.now()), caller, address, told).await?;
+    }
+    Ok(())
+}
+
+/// Disconnects a device that [`find_device`] has found. One that is gone already stays so.
+///
+/// # Errors
+/// 401 for a caller that is not accepted any more, 503 when the change cannot be kept.
+pub async fn disconnect(gateway: &Gateway, caller: &Caller, key: &PublicKey, address: IpAddr) -> Result<(), Refusal> {
     let told = ("device.disconnected", key.fingerprint(), String::new());
     match commit(gateway, Change::RemoveDevice(key.clone()), caller, address, told).await {
         // Another request was faster.
         Err(refusal) if refusal.status() == 404 => Ok(()),
         other => other,
     }
-}
-
-fn require_management(caller: &Caller) -> Result<(), Refusal> {
-    if manages(caller) {
-        return Ok(());
-    }
-    Err(Refusal::new(403, "this key does not have the scope keys: it may revoke itself and its replacement"))
 }
 
 /// What ollama.com and a stock server answer.

@@ -1,10 +1,11 @@
-//! Who asks: a device by its signature, a program by its API key.
+//! Who asks: a device by its signature, a program by its API key, a person by a browser's session.
 //!
 //! The outcome is a [`Caller`], which nothing else can make. What it may do is for `policy` to say.
 
 pub(super) mod credential;
 mod key;
 mod proofs;
+mod session;
 pub(super) mod signature;
 
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 
 use super::directory::Directory;
+use super::pages::Ticket;
 use super::refusal::Refusal;
 use super::state::Gateway;
 use super::store::{Device, KeyRecord, User};
@@ -20,6 +22,7 @@ use super::target::Target;
 use crate::keyspec::{Models, Rights, Scope, Scopes};
 use credential::Presented;
 pub use proofs::Proofs;
+pub use session::identify as identify_session;
 
 /// Proof of who asks: an account that is not disabled, by a credential of its that was checked just now.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub enum By {
     Device(Arc<Device>),
     /// An API key.
     Key(Arc<KeyRecord>),
+    /// A session of the pages. No request of a program is answered to it.
+    Session(Ticket),
 }
 
 impl Caller {
@@ -48,7 +53,8 @@ impl Caller {
         &self.by
     }
 
-    /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`.
+    /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`; a person who typed
+    /// the password everything that the role allows.
     pub fn rights(&self) -> Rights {
         let role = self.user.role.scopes();
         match &self.by {
@@ -56,6 +62,7 @@ impl Caller {
                 let admin: Scopes = [Scope::Admin].into_iter().collect();
                 Rights { scopes: role.without(admin), models: Models::all(), expires_at: None }
             }
+            By::Session(_) => Rights { scopes: role, models: Models::all(), expires_at: None },
             By::Key(key) => Rights { scopes: key.rights.scopes.intersection(role), ..key.rights.clone() },
         }
     }
@@ -67,6 +74,7 @@ impl Caller {
             By::Key(key) => {
                 directory.key(&key.hash).filter(|known| known.credential.is_live(now)).map(|known| known.user)
             }
+            By::Session(ticket) => directory.user(self.user.id).filter(|_| ticket.counts()),
         };
         // Its role and whether it is disabled among it.
         user.is_some_and(|user| user == self.user)
@@ -79,11 +87,12 @@ impl Caller {
         now.is_some_and(|now| now.credential.rights == key.rights && now.credential.replaceable == key.replaceable)
     }
 
-    /// The credential, for logs and the audit trail: `device:SHA256:…` or `key:key_…`.
+    /// The credential, for logs and the audit trail: `device:SHA256:…` or `key:key_…`; of a session, the person: `user:NAME`.
     pub fn actor(&self) -> String {
         match &self.by {
             By::Device(device) => format!("device:{}", device.key.fingerprint()),
             By::Key(key) => format!("key:{}", key.id),
+            By::Session(_) => format!("user:{}", self.user.name),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /account`: who is signed in, and with which devices.
+//! `GET /account`: who is signed in, and the way to keys and devices.
 
 use http::StatusCode;
 use maud::html;
@@ -9,44 +9,28 @@ use super::{layout, text};
 /// The page. Who is not signed in is sent to do so.
 pub async fn show(visit: Visit) -> Answer {
     let Some(session) = visit.signed_in() else { return Ok(visit.redirect("/login")) };
-    let user = &session.user;
-    let devices = visit.gateway.directory.devices_of(user.id);
+    let user = session.user();
+    let devices = visit.gateway.directory.devices_of(user.id).len();
     let content = html! {
-        section.card {
+        section.card.form {
             h1 { "Your account" }
             dl.facts {
-                dt { "Name" } dd { (user.name) }
+                dt { "Name" } dd { bdi { (user.name) } }
                 @if !user.email.is_empty() { dt { "E-mail" } dd { bdi { (text::visible_long(&user.email)) } } }
                 dt { "Role" } dd { (user.role.name()) }
+                dt { "May" } dd { span.tags { @for scope in session.caller.rights().scopes.iter() { code { (scope) } } } }
+                dt { "Devices" } dd { (devices) }
             }
-        }
-        section.card {
-            h2 { "Devices" }
-            @if devices.is_empty() {
-                p { "None is signed in yet. Run this on the machine that is to use the gateway, then open the link that it prints:" }
-                pre { code { "ollama-auth signin --host " (visit.public) } }
-            } @else {
-                ul.devices {
-                    @for device in &devices {
-                        li {
-                            p.device {
-                                @match text::visible(&device.name).as_str() {
-                                    "" => { em { "without a name" } }
-                                    name => { bdi { (name) } }
-                                }
-                            }
-                            p.print { (device.key.fingerprint()) }
-                            p.hint {
-                                "Approved " (text::date(device.created_at)) " · "
-                                @match device.last_used_at {
-                                    Some(at) => { "last used " (text::ago(at, visit.now)) }
-                                    None => { "not used yet" }
-                                }
-                            }
-                        }
-                    }
+            @if devices == 0 {
+                div.empty {
+                    p { strong { "No device is signed in yet." } }
+                    p.hint { "Run this on the machine that is to use the gateway, then open the link that it prints:" }
+                    pre { code { "ollama-auth signin --host " (visit.public) } }
                 }
-                p.hint { "A device signs itself out with " code { "ollama-auth signout" } "." }
+            }
+            div.actions { a.button.primary #manage href=(visit.link("/settings/keys")) { "Keys and devices" } }
+            p.hint {
+                "You are signed out when you close the browser, an hour after the last page, or 12 hours after the sign-in."
             }
         }
     };

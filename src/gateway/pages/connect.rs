@@ -11,8 +11,9 @@ use maud::{Markup, html};
 
 use super::form::Form;
 use super::layout::{self, Tone, hidden};
+use super::sign_in::{self, Next};
+use super::text;
 use super::visit::{Answer, SignedIn, Stop, Visit};
-use super::{sign_in, text};
 use crate::gateway::directory::DirectoryError;
 use crate::gateway::knocks::Knock;
 use crate::gateway::state::Gateway;
@@ -78,7 +79,7 @@ pub async fn show(visit: Visit) -> Answer {
     let knock = visit.gateway.knocks.find(&link.key, visit.now).ok_or_else(|| no_knock(&visit))?;
     match session {
         Some(session) => Ok(ask(&visit, &session, &link, &knock)),
-        None => sign_in::page(&visit, StatusCode::OK, Some(&link), "", None),
+        None => sign_in::page(&visit, StatusCode::OK, &Next::Device(Box::new(link)), "", None),
     }
 }
 
@@ -88,7 +89,7 @@ fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock) -> axum::r
     let content = html! {
         section.card {
             h1 { "Approve this device?" }
-            p.lead { (link.name()) " asks to use this gateway as " strong { (session.user.name) } "." }
+            p.lead { (link.name()) " asks to use this gateway as " strong { (session.user().name) } "." }
             div.compare {
                 p.label #fingerprint-label { "Fingerprint of its key" }
                 p.fingerprint aria-labelledby="fingerprint-label" { (grouped(&fingerprint)) }
@@ -104,12 +105,12 @@ fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock) -> axum::r
                 dt { "Calls itself" } dd { (link.name()) }
             }
             @if moves { p.alert { "This device is signed in to another account. Approving it moves it to yours." } }
-            form method="post" action=(visit.link("/connect")) {
+            form #decide method="post" action=(visit.link("/connect")) {
                 (hidden("csrf", &visit.token(session)))
                 (link.fields("name"))
                 div.actions {
-                    button.primary type="submit" name="decision" value="approve" { "Approve" }
-                    button.danger type="submit" name="decision" value="deny" { "Deny" }
+                    button.primary #approve type="submit" name="decision" value="approve" { "Approve" }
+                    button.danger #deny type="submit" name="decision" value="deny" { "Deny" }
                 }
             }
         }
@@ -163,7 +164,7 @@ async fn approve(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: L
     let before = gateway.directory.device(&link.key).map(|known| format!(", before that of {}", known.user.name));
     let event = event(&visit, &session, &link, "device.approved", before.unwrap_or_default());
     let device =
-        Device { key: link.key, user: session.user.id, name: link.name, created_at: visit.now, last_used_at: None };
+        Device { key: link.key, user: session.user().id, name: link.name, created_at: visit.now, last_used_at: None };
     let now = visit.now;
     // In a task of its own: a browser that leaves does not separate the change from what belongs to it.
     let made = tokio::spawn(async move {
@@ -210,7 +211,7 @@ async fn deny(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: Link
 fn event(visit: &Visit, session: &SignedIn, link: &Link, action: &'static str, more: String) -> Event {
     Event {
         at: visit.now,
-        actor: format!("user:{}", session.user.name),
+        actor: format!("user:{}", session.user().name),
         action,
         subject: link.key.fingerprint(),
         detail: format!("{}{more}", link.name),
@@ -219,11 +220,11 @@ fn event(visit: &Visit, session: &SignedIn, link: &Link, action: &'static str, m
 }
 
 fn is_mine(visit: &Visit, session: &SignedIn, key: &PublicKey) -> bool {
-    visit.gateway.directory.device(key).is_some_and(|known| known.user.id == session.user.id)
+    visit.gateway.directory.device(key).is_some_and(|known| known.user.id == session.user().id)
 }
 
 fn done(visit: &Visit, title: &str) -> axum::response::Response {
-    let text = html! { p { "It can use this gateway with your account now. You can close this page and go back to the terminal." } };
+    let text = html! { p { "It can use this gateway with your account now. You can close this page and go back to the terminal." } p { a href=(visit.link("/settings/keys")) { "Your keys and devices" } } };
     layout::notice(visit, StatusCode::OK, Tone::Good, title, text)
 }
 

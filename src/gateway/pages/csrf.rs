@@ -4,12 +4,13 @@
 //! a cookie made for the purpose. Nothing is kept, so nobody can fill our memory.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::HeaderMap;
 use http::header::ORIGIN;
+use http::{HeaderMap, HeaderValue};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::address::BaseUrl;
+use crate::gateway::host;
 
 /// The secret that tokens are made with.
 pub struct Csrf(Zeroizing<[u8; 32]>);
@@ -63,17 +64,22 @@ impl Csrf {
 }
 
 /// Whether a POST says that it comes from a page of another site. Browsers say so themselves, and pages cannot make them lie.
-pub fn is_foreign(headers: &HeaderMap, public: &BaseUrl) -> bool {
-    let site = headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
+///
+/// `named` is the `Host` of the request, where it is a name that the gateway answers to: a page that was opened under that name is ours.
+/// A page of another port, scheme or name is not, even if it is of this machine.
+pub fn is_foreign(headers: &HeaderMap, public: &BaseUrl, named: Option<&str>) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if !matches!(site, None | Some(b"same-origin" | b"none")) {
         return true;
     }
-    let ours = public.origin().to_string();
+    let named = named.and_then(|host| host::named(public.scheme(), host)).map(|url| url.origin().to_string());
+    let public = public.origin().to_string();
+    let is_ours =
+        |origin: &[u8]| origin == public.as_bytes() || named.as_ref().is_some_and(|name| origin == name.as_bytes());
     // `null` is what a browser says where a proxy in front has added `Referrer-Policy: no-referrer` to our pages. A sandboxed page
     // of anybody says so too, hence the second question.
-    headers.get_all(ORIGIN).iter().any(|origin| {
-        origin.as_bytes() != ours.as_bytes() && !(origin == "null" && site == Some(b"same-origin".as_slice()))
-    })
+    let is_null = |origin: &HeaderValue| origin == "null" && site == Some(b"same-origin".as_slice());
+    headers.get_all(ORIGIN).iter().any(|origin| !(is_ours(origin.as_bytes()) || is_null(origin)))
 }
 
 #[cfg(test)]
@@ -97,11 +103,21 @@ mod tests {
         let public = BaseUrl::parse("https://gate.example/models").unwrap().url;
         let foreign = |pairs: &[(&'static str, &'static str)]| {
             let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-            is_foreign(&headers, &public)
+            is_foreign(&headers, &public, Some("box.lan:443"))
         };
         assert!(!foreign(&[]) && !foreign(&[("origin", "https://gate.example")]));
         assert!(!foreign(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
-        for origin in ["https://evil.example", "http://gate.example", "https://gate.example:444", "null", ""] {
+        assert!(!foreign(&[("origin", "https://box.lan")]), "opened under another of our names");
+        for origin in [
+            "http://box.lan",
+            "https://box.lan:444",
+            "https://box.lan.evil.example",
+            "https://evil.example",
+            "http://gate.example",
+            "https://gate.example:444",
+            "null",
+            "",
+        ] {
             assert!(foreign(&[("origin", origin)]), "{origin}");
         }
         for site in ["cross-site", "same-site", "new-fangled"] {

@@ -7,15 +7,20 @@ use http::header::{
 use http::{HeaderValue, StatusCode};
 use maud::html;
 
+use super::settings::Scripted;
 use super::visit::{Answer, Visit};
+
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+);
+/// Of the page with a new key, which has a button that copies it.
+const POLICY_WITH_SCRIPT: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+);
 
 /// `same-origin` and not `no-referrer`: with the latter browsers send `Origin: null` with our own forms, and a POST from another site
 /// could not be told from one of ours.
-const EVERYWHERE: [(HeaderName, &str); 5] = [
-    (
-        CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    ),
+const EVERYWHERE: [(HeaderName, &str); 4] = [
     (REFERRER_POLICY, "same-origin"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
@@ -24,7 +29,9 @@ const EVERYWHERE: [(HeaderName, &str); 5] = [
 
 /// Adds them.
 pub async fn protect(mut response: Response) -> Response {
+    let scripted = response.extensions().get::<Scripted>().is_some();
     let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, if scripted { POLICY_WITH_SCRIPT } else { POLICY });
     for (name, value) in EVERYWHERE {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -1,22 +1,28 @@
 //! What all pages have in common: the frame, the notice, the fields of forms.
 //!
-//! Maud escapes everything that is written out. No page has a script or a style of its own.
+//! Maud escapes everything that is written out. No page has a style of its own, and only that of a new key a script.
 
 use std::sync::LazyLock;
 
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest as _, Sha256};
 
+use super::sign_in;
 use super::visit::{SignedIn, Visit};
 
 const STYLE: &str = include_str!("style.css");
 
-/// Changes whenever the stylesheet does, so that a browser may keep it.
-static STYLE_VERSION: LazyLock<String> =
-    LazyLock::new(|| Sha256::digest(STYLE)[..6].iter().map(|byte| format!("{byte:02x}")).collect());
+static STYLE_VERSION: LazyLock<String> = LazyLock::new(|| version(STYLE));
+/// For how long a browser keeps the stylesheet and the script.
+pub const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=86400");
+
+/// A part of a file's address that changes whenever the file does, so that a browser may keep it.
+pub fn version(file: &str) -> String {
+    Sha256::digest(file)[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// How a notice is meant.
 #[derive(Clone, Copy)]
@@ -31,9 +37,18 @@ pub enum Tone {
 
 /// `GET /assets/style.css`.
 pub async fn style() -> Response {
-    let kept = HeaderValue::from_static("public, max-age=86400");
     let kind = HeaderValue::from_static("text/css; charset=utf-8");
-    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, kept)], STYLE).into_response()
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, KEPT)], STYLE).into_response()
+}
+
+/// `GET /assets/signed-out.css`: no style, but the word to the browser to drop the pages that it keeps for its back button.
+///
+/// Some keep them in spite of `no-store`, and drop them only for something that a page after them loads. Over plain http they do so
+/// on loopback alone.
+pub async fn signed_out() -> Response {
+    let kind = HeaderValue::from_static("text/css; charset=utf-8");
+    let drop = (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\""));
+    ([(CONTENT_TYPE, kind), drop], "").into_response()
 }
 
 /// A whole page.
@@ -49,29 +64,40 @@ pub fn page(visit: &Visit, status: StatusCode, title: &str, session: Option<&Sig
                 meta name="robots" content="noindex";
                 title { (title) " · ollama-auth gateway" }
                 link rel="stylesheet" href=(style);
+                @if sign_in::has_just_left(visit) { link rel="stylesheet" href=(visit.link("/assets/signed-out.css")); }
             }
             body {
+                a.skip href="#content" { "Skip to the content" }
                 header.top {
                     div.bar {
                         p.brand { span.mark aria-hidden="true" {} "ollama-auth gateway" }
-                        @if let Some(session) = session {
-                            div.who {
-                                a href=(visit.link("/account")) { (session.user.name) }
-                                form method="post" action=(visit.link("/logout")) {
-                                    (hidden("csrf", &visit.token(session)))
-                                    button.quiet type="submit" { "Sign out" }
-                                }
-                            }
-                        }
+                        @if let Some(session) = session { (who(visit, session)) }
                     }
                 }
-                main { (content) }
+                main #content { (content) }
                 footer { p { (visit.public) } }
             }
         }
     };
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     (status, [(CONTENT_TYPE, kind)], whole.into_string()).into_response()
+}
+
+/// The way around, for who is signed in.
+fn who(visit: &Visit, session: &SignedIn) -> Markup {
+    let current = |path: &str| (visit.path == path).then_some("page");
+    html! {
+        nav aria-label="Pages" {
+            a #nav-keys href=(visit.link("/settings/keys")) aria-current=[current("/settings/keys")] { "Keys and devices" }
+            a #nav-account href=(visit.link("/account")) aria-current=[current("/account")] title=(session.user().name) {
+                span.unseen { "Account of " } (session.user().name)
+            }
+        }
+        form #sign-out method="post" action=(visit.link("/logout")) {
+            (hidden("csrf", &visit.token(session)))
+            button.quiet type="submit" { "Sign out" }
+        }
+    }
 }
 
 /// A page that says one thing.
@@ -116,6 +142,8 @@ pub struct Field<'a> {
     pub value: &'a str,
     /// What stands below it; may be empty.
     pub hint: &'a str,
+    /// In characters.
+    pub longest: usize,
     /// It can be left empty.
     pub optional: bool,
     /// The cursor starts here.
@@ -136,7 +164,7 @@ impl Field<'_> {
             div.field {
                 label for=(self.name) { (self.label) @if self.optional { " " span.optional { "optional" } } }
                 input id=(self.name) name=(self.name) type=(self.kind) autocomplete=(self.autocomplete)
-                    value=[(!password).then_some(self.value)] required[!self.optional] autofocus[self.first]
+                    value=[(!password).then_some(self.value)] required[!self.optional] maxlength=(self.longest) autofocus[self.first]
                     autocapitalize="none" spellcheck="false" aria-describedby=[described]
                     aria-invalid=[trouble.then_some("true")];
                 @if !self.hint.is_empty() { p.hint id=(hint_id) { (self.hint) } }

@@ -1,4 +1,5 @@
-//! The pages for people: setting up, signing in, approving a device. HTML from the server, without a script.
+//! The pages for people: setting up, signing in, approving a device, keys and devices. HTML from the server; all of it works without a
+//! script.
 //!
 //! Links, redirects and forms are built from the public address and never from a `Host` header. What a form does, it does only
 //! with the token of the browser it was given to.
@@ -13,6 +14,7 @@ mod layout;
 mod notes;
 mod password_check;
 mod sessions;
+mod settings;
 mod setup;
 mod sign_in;
 mod text;
@@ -33,9 +35,11 @@ use zeroize::Zeroizing;
 use self::csrf::Csrf;
 use self::notes::Notes;
 use self::password_check::PasswordCheck;
-use self::sessions::Sessions;
+use self::sessions::{Found, Sessions};
 use self::throttle::Throttle;
 use super::state::Gateway;
+
+pub use self::sessions::Ticket;
 
 /// Browser sessions and what belongs to them.
 pub struct Pages {
@@ -77,6 +81,11 @@ impl Pages {
         self.sessions.end_all_of(user);
     }
 
+    /// The session that a cookie is of, which counts as a use of it.
+    pub fn session(&self, cookie: &str, now: i64) -> Option<Found> {
+        self.sessions.find(cookie, now)
+    }
+
     /// To be held while a device that knocked is looked up and then approved, so that only one account gets it.
     pub async fn decide(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.deciding.lock().await
@@ -89,7 +98,9 @@ impl Pages {
 
 /// Whether a path, with the base path cut off, is one of the pages.
 pub fn owns(path: &str) -> bool {
-    matches!(path, "/setup" | "/connect" | "/login" | "/logout" | "/account" | "/assets/style.css")
+    // Whatever is below these two is nobody else's: a page that is not there is refused as a page.
+    let below = path.starts_with("/settings/") || path.starts_with("/assets/");
+    below || matches!(path, "/setup" | "/connect" | "/login" | "/logout" | "/account")
 }
 
 /// The pages, at paths below the base path: it has been cut off.
@@ -100,7 +111,14 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/login", get(sign_in::show).post(sign_in::submit))
         .route("/logout", post(sign_in::sign_out))
         .route("/account", get(account::show))
+        .route("/settings/keys", get(settings::show).post(settings::submit))
+        .route("/settings/keys/new", get(settings::show_form))
+        .route("/settings/keys/revoke", get(settings::ask_to_revoke).post(settings::revoke))
+        .route("/settings/devices", get(settings::devices))
+        .route("/settings/devices/disconnect", get(settings::ask_to_disconnect).post(settings::disconnect))
         .route("/assets/style.css", get(layout::style))
+        .route("/assets/signed-out.css", get(layout::signed_out))
+        .route("/assets/copy.js", get(settings::script))
         .fallback(headers::no_such_page)
         .method_not_allowed_fallback(headers::no_such_method)
         .layer(axum::middleware::map_response(headers::protect))

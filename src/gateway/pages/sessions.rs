@@ -3,7 +3,7 @@
 //! The cookie holds 256 random bits. Only its SHA-256 is kept, so whoever reads our memory cannot sign in with it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -14,6 +14,9 @@ use super::random_text;
 const LONGEST: i64 = 12 * 60 * 60;
 /// And this many seconds after its last request.
 const LONGEST_IDLE: i64 = 60 * 60;
+/// For so many seconds after the password was typed a key can be made without it: a key outlives the session, and a browser that was
+/// left open or whose cookie was stolen must not turn into one. Revoking takes no password: it can only do less harm, and may be urgent.
+const FRESH: i64 = 15 * 60;
 /// As many in all.
 const MOST: usize = 4096;
 /// As many of one account.
@@ -38,6 +41,31 @@ struct Session {
     user: Uuid,
     since: i64,
     seen: i64,
+    /// When the password was typed last.
+    confirmed: i64,
+    /// Gone with the session.
+    alive: Arc<()>,
+}
+
+/// Says later on whether a session that was there is still there.
+#[derive(Clone, Debug)]
+pub struct Ticket(Weak<()>);
+
+impl Ticket {
+    /// Whether nobody has ended it since.
+    pub fn counts(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+/// A session that was found.
+pub struct Found {
+    /// Whose it is.
+    pub user: Uuid,
+    /// Whether the password was typed within the last quarter of an hour.
+    pub fresh: bool,
+    /// For later.
+    pub ticket: Ticket,
 }
 
 impl Session {
@@ -72,20 +100,28 @@ impl Sessions {
         } else if all.len() >= MOST {
             drop_oldest(all, |_| true);
         }
-        all.insert(digest(&cookie), Session { user, since: now, seen: now });
+        all.insert(digest(&cookie), Session { user, since: now, seen: now, confirmed: now, alive: Arc::default() });
         Ok(Some(cookie))
     }
 
     /// Whose session a cookie is of, which counts as a use of it.
-    pub fn find(&self, cookie: &str, now: i64) -> Option<Uuid> {
+    pub fn find(&self, cookie: &str, now: i64) -> Option<Found> {
         let (mut table, digest) = (self.lock(), digest(cookie));
         let session = table.all.get_mut(&digest)?;
         if session.counts(now) {
             session.seen = session.seen.max(now);
-            return Some(session.user);
+            let ticket = Ticket(Arc::downgrade(&session.alive));
+            return Some(Found { user: session.user, fresh: now - session.confirmed <= FRESH, ticket });
         }
         table.all.remove(&digest);
         None
+    }
+
+    /// Notes that the password was typed again.
+    pub fn confirm(&self, cookie: &str, now: i64) {
+        if let Some(session) = self.lock().all.get_mut(&digest(cookie)) {
+            session.confirmed = session.confirmed.max(now);
+        }
     }
 
     /// Ends one session.
@@ -125,25 +161,43 @@ mod tests {
         sessions.start(user, now, sessions.moment()).unwrap().unwrap()
     }
 
+    fn find(sessions: &Sessions, cookie: &str, now: i64) -> Option<Uuid> {
+        sessions.find(cookie, now).map(|found| found.user)
+    }
+
+    #[test]
+    fn is_fresh_for_a_quarter_of_an_hour_and_its_ticket_ends_with_it() {
+        let (sessions, user) = (Sessions::default(), Uuid::new_v4());
+        let cookie = start(&sessions, user, 0);
+        assert!(sessions.find(&cookie, 900).unwrap().fresh && !sessions.find(&cookie, 901).unwrap().fresh);
+        sessions.confirm(&cookie, 901);
+        let found = sessions.find(&cookie, 1801).unwrap();
+        assert!(found.fresh && found.ticket.counts());
+        sessions.end_all_of(user);
+        assert!(!found.ticket.counts());
+        sessions.confirm(&cookie, 1900);
+        assert!(sessions.find(&cookie, 1900).is_none(), "no password brings it back");
+    }
+
     #[test]
     fn ends_when_idle_when_old_and_when_told() {
         let (sessions, user) = (Sessions::default(), Uuid::new_v4());
         let idle = start(&sessions, user, 0);
-        assert_eq!(sessions.find(&idle, 3600), Some(user));
-        assert_eq!(sessions.find(&idle, 7201), None);
-        assert_eq!(sessions.find(&idle, 3600), None, "and stays ended");
+        assert_eq!(find(&sessions, &idle, 3600), Some(user));
+        assert_eq!(find(&sessions, &idle, 7201), None);
+        assert_eq!(find(&sessions, &idle, 3600), None, "and stays ended");
 
         let busy = start(&sessions, user, 0);
         for now in (0..=12 * 3600).step_by(1800) {
-            assert_eq!(sessions.find(&busy, now), Some(user), "{now}");
+            assert_eq!(find(&sessions, &busy, now), Some(user), "{now}");
         }
-        assert_eq!(sessions.find(&busy, 12 * 3600 + 1), None);
+        assert_eq!(find(&sessions, &busy, 12 * 3600 + 1), None);
 
         let (mine, other) = (start(&sessions, user, 0), start(&sessions, Uuid::new_v4(), 0));
         sessions.end_all_of(user);
-        assert!(sessions.find(&mine, 1).is_none() && sessions.find(&other, 1).is_some());
+        assert!(find(&sessions, &mine, 1).is_none() && find(&sessions, &other, 1).is_some());
         sessions.end(&other);
-        assert!(sessions.find(&other, 1).is_none());
+        assert!(find(&sessions, &other, 1).is_none());
     }
 
     #[test]
@@ -151,8 +205,8 @@ mod tests {
         let (sessions, user) = (Sessions::default(), Uuid::new_v4());
         let first = start(&sessions, user, 0);
         let others: Vec<String> = (1..=32).map(|now| start(&sessions, user, now)).collect();
-        assert!(sessions.find(&first, 40).is_none(), "the oldest of the account makes room");
-        assert!(others.iter().all(|cookie| cookie.len() == 43 && sessions.find(cookie, 40).is_some()));
+        assert!(find(&sessions, &first, 40).is_none(), "the oldest of the account makes room");
+        assert!(others.iter().all(|cookie| cookie.len() == 43 && find(&sessions, cookie, 40).is_some()));
         for _ in 0..5000 {
             start(&sessions, Uuid::new_v4(), 50);
         }

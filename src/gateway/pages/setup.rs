@@ -63,6 +63,7 @@ fn page(visit: &Visit, status: StatusCode, token: &str, name: &str, email: &str,
         autocomplete: "username",
         value: name,
         hint: "Lower-case letters, digits, dots, dashes and underscores, such as ada.",
+        longest: 64,
         optional: false,
         first: true,
     };
@@ -73,6 +74,7 @@ fn page(visit: &Visit, status: StatusCode, token: &str, name: &str, email: &str,
         autocomplete: "email",
         value: email,
         hint: "",
+        longest: LONGEST_EMAIL,
         optional: true,
         first: false,
     };
@@ -83,6 +85,7 @@ fn page(visit: &Visit, status: StatusCode, token: &str, name: &str, email: &str,
         autocomplete: "new-password",
         value: "",
         hint: "At least 8 characters. A few random words are easy to remember and hard to guess.",
+        longest: 1024,
         ..name
     };
     let password = Field { first: false, ..password };
@@ -93,7 +96,7 @@ fn page(visit: &Visit, status: StatusCode, token: &str, name: &str, email: &str,
             h1 { "Set up this gateway" }
             p.lead { "Make the first account. It is the administrator: it can approve devices and manage the other accounts." }
             (alert(trouble))
-            form method="post" action=(visit.link("/setup")) {
+            form #setup method="post" action=(visit.link("/setup")) {
                 (hidden("csrf", &visitor.token))
                 (hidden("token", token))
                 (name.show(wrong))

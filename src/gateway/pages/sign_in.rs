@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{RETRY_AFTER, SET_COOKIE};
-use maud::html;
+use maud::{Markup, html};
 use std::sync::Arc;
 
 use super::connect::Link;
@@ -17,28 +17,72 @@ use super::notes;
 use super::password_check::CheckError;
 use super::sessions::Moment;
 use super::visit::{Answer, Stop, Visit, header};
-use super::{cookies, text};
+use super::{cookies, settings, text};
 use crate::gateway::state::Gateway;
 use crate::gateway::store::User;
 
 /// Longer ones are nobody's.
 const LONGEST_NAME: usize = 64;
+/// Where a sign-out leads.
+const LEFT: &str = "/login?signed-out=true";
 /// The field with the device's name: `name` is the account's.
 const DEVICE: &str = "device";
 
-/// `GET /login`.
-pub async fn show(visit: Visit) -> Answer {
-    match visit.signed_in() {
-        Some(_) => Ok(visit.redirect("/account")),
-        None => page(&visit, StatusCode::OK, None, "", None),
+/// Where a sign-in can lead.
+pub enum Next {
+    /// To the account.
+    Account,
+    /// To the keys and devices.
+    Keys,
+    /// To the form for a new key.
+    NewKey,
+    /// To the approval of that device.
+    Device(Box<Link>),
+}
+
+impl Next {
+    /// From a word in an address or a form. Any other leads to the account: nobody can be sent elsewhere by it.
+    fn named(word: &str) -> Self {
+        match word {
+            "keys" => Self::Keys,
+            "new-key" => Self::NewKey,
+            _ => Self::Account,
+        }
+    }
+
+    fn fields(&self) -> Markup {
+        match self {
+            Self::Account => html! {},
+            Self::Keys => hidden("to", "keys"),
+            Self::NewKey => hidden("to", "new-key"),
+            Self::Device(link) => link.fields(DEVICE),
+        }
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::Account => "/account".to_owned(),
+            Self::Keys => settings::KEYS.to_owned(),
+            Self::NewKey => settings::NEW.to_owned(),
+            Self::Device(link) => link.path(),
+        }
     }
 }
 
-/// The form. With a link it leads on to the approval of that device.
+/// `GET /login`.
+pub async fn show(visit: Visit) -> Answer {
+    let next = Next::named(&visit.parameter("to"));
+    match visit.signed_in() {
+        Some(_) => Ok(visit.redirect(&next.path())),
+        None => page(&visit, StatusCode::OK, &next, "", None),
+    }
+}
+
+/// The form. It knows where it leads.
 ///
 /// # Errors
 /// When the system gives no random bytes.
-pub fn page(visit: &Visit, status: StatusCode, link: Option<&Link>, name: &str, trouble: Option<&str>) -> Answer {
+pub fn page(visit: &Visit, status: StatusCode, next: &Next, name: &str, trouble: Option<&str>) -> Answer {
     let visitor = visit.visitor()?;
     let first = name.is_empty();
     let name = Field {
@@ -48,6 +92,7 @@ pub fn page(visit: &Visit, status: StatusCode, link: Option<&Link>, name: &str, 
         autocomplete: "username",
         value: name,
         hint: "",
+        longest: LONGEST_NAME,
         optional: false,
         first,
     };
@@ -57,6 +102,7 @@ pub fn page(visit: &Visit, status: StatusCode, link: Option<&Link>, name: &str, 
         kind: "password",
         autocomplete: "current-password",
         value: "",
+        longest: 1024,
         first: !first,
         ..name
     };
@@ -64,9 +110,10 @@ pub fn page(visit: &Visit, status: StatusCode, link: Option<&Link>, name: &str, 
     let content = html! {
         section.card.narrow {
             h1 { "Sign in" }
-            @match link {
-                Some(link) => { p.lead { "to approve the device " (link.name()) "." } }
-                None => { p.lead { "to see your account and devices." } }
+            @match next {
+                Next::Device(link) => { p.lead { "to approve the device " (link.name()) "." } }
+                Next::NewKey => { p.lead { "to create an API key." } }
+                Next::Account | Next::Keys => { p.lead { "to see your API keys and devices." } }
             }
             @if visit.gateway.directory.is_empty() {
                 p.alert role="alert" {
@@ -75,9 +122,9 @@ pub fn page(visit: &Visit, status: StatusCode, link: Option<&Link>, name: &str, 
                 }
             }
             (alert(trouble))
-            form method="post" action=(visit.link("/login")) {
+            form #sign-in method="post" action=(visit.link("/login")) {
                 (hidden("csrf", &visitor.token))
-                @if let Some(link) = link { (link.fields(DEVICE)) }
+                (next.fields())
                 (name.show(wrong))
                 (password.show(wrong))
                 div.actions { button.primary type="submit" { "Sign in" } }
@@ -92,12 +139,13 @@ pub fn page(visit: &Visit, status: StatusCode, link: Option<&Link>, name: &str, 
 pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
     let mut form = visit.form(body).await?;
     visit.check_visitor(&form)?;
-    let link = Link::from_form(&form, DEVICE);
+    let next =
+        Link::from_form(&form, DEVICE).map_or_else(|| Next::named(form.get("to")), |link| Next::Device(Box::new(link)));
     let (name, password) = (form.get("name").trim().to_ascii_lowercase(), form.secret("password"));
     let name: String = name.chars().take(LONGEST_NAME + 1).collect();
     let again = |status, trouble: &str| {
         let shown = text::visible(&name);
-        page(&visit, status, link.as_ref(), &shown, Some(trouble))
+        page(&visit, status, &next, &shown, Some(trouble))
     };
 
     if let Err(wait) = gateway.pages.throttle.check(&name, visit.address) {
@@ -130,7 +178,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
     gateway.pages.throttle.remember(&name, visit.address);
     let actor = format!("user:{}", user.name);
     notes::note(&visit, actor, "user.signed_in", user.name.clone(), String::new()).await;
-    start(&visit, &user, moment, &link.map_or_else(|| "/account".to_owned(), |link| link.path()))
+    start(&visit, &user, moment, &next.path())
 }
 
 /// Starts a session, which replaces whatever this browser had, and goes on to `path`.
@@ -160,7 +208,12 @@ pub async fn sign_out(visit: Visit, body: Body) -> Result<Response, Stop> {
         visit.check_session(&session, &form)?;
         visit.gateway.pages.sessions.end(&session.cookie);
     }
-    let mut response = visit.redirect("/login");
+    let mut response = visit.redirect(LEFT);
     response.headers_mut().append(SET_COOKIE, header(&cookies::remove(&visit.public, For::Session)));
     Ok(response)
+}
+
+/// Whether it is the page after a sign-out.
+pub fn has_just_left(visit: &Visit) -> bool {
+    visit.path == "/login" && visit.parameter("signed-out") == "true"
 }

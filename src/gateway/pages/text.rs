@@ -18,12 +18,16 @@ pub fn visible_long(text: &str) -> String {
 
 fn shown(text: &str, longest: usize) -> String {
     let (mut shown, mut length) = (String::new(), 0);
-    for c in text.trim().chars() {
+    let mut chars = text.trim().chars().peekable();
+    while let Some(c) = chars.next() {
+        // Within an emoji of several people or things it hides nothing.
+        let joins = c == JOINER && shown.ends_with(is_picture) && chars.peek().is_some_and(|next| is_picture(*next));
         // Stacked marks would cover the lines above and below.
         let stacked = is_mark(c) && shown.chars().rev().take(3).filter(|c| is_mark(*c)).count() == 3;
-        let width = if is_hidden(c) || stacked { c.escape_unicode().len() } else { 1 };
+        let width = if (is_hidden(c) && !joins) || stacked { c.escape_unicode().len() } else { 1 };
         length += width;
         if length > longest {
+            shown.truncate(shown.trim_end_matches(JOINER).len());
             shown.push('…');
             break;
         }
@@ -47,6 +51,13 @@ fn is_hidden(c: char) -> bool {
     }
 }
 
+const JOINER: char = '\u{200d}';
+
+/// What a joiner makes one emoji of.
+fn is_picture(c: char) -> bool {
+    matches!(c, '\u{2194}'..='\u{21aa}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}')
+}
+
 /// The blocks of combining marks.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
@@ -65,21 +76,46 @@ pub fn date(at: i64) -> String {
     at.strftime("%-d %b %Y, %H:%M UTC").to_string()
 }
 
+/// A Unix time as `21 Nov 2026`, in UTC.
+pub fn day(at: i64) -> String {
+    let Ok(at) = Timestamp::from_second(at) else { return "unknown".to_owned() };
+    at.strftime("%-d %b %Y").to_string()
+}
+
+/// How far off a Unix time is: `in 3 days`.
+pub fn until(at: i64, now: i64) -> String {
+    match at.saturating_sub(now) {
+        ..=59 => "in less than a minute".to_owned(),
+        // Rounded: what was just made for 90 days ends in 90 days.
+        seconds @ 86_400.. => format!("in {}", span(seconds + 43_200)),
+        seconds => format!("in {}", span(seconds)),
+    }
+}
+
+/// A message of the API as a sentence: they begin small and end without a dot.
+pub fn sentence(message: &str) -> String {
+    let mut rest = message.chars();
+    let first: String = rest.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", rest.as_str())
+}
+
 /// How long ago a Unix time was: `3 minutes ago`.
 pub fn ago(at: i64, now: i64) -> String {
-    let seconds = now.saturating_sub(at).max(0);
+    match now.saturating_sub(at) {
+        ..=9 => "just now".to_owned(),
+        seconds => span(seconds) + " ago",
+    }
+}
+
+/// Seconds as `3 minutes`, rounded down.
+fn span(seconds: i64) -> String {
     let (count, unit) = match seconds {
-        0..=9 => return "just now".to_owned(),
-        10..=59 => (seconds, "second"),
+        ..=59 => (seconds, "second"),
         60..=3_599 => (seconds / 60, "minute"),
         3_600..=86_399 => (seconds / 3_600, "hour"),
         _ => (seconds / 86_400, "day"),
     };
-    let mut text = format!("{count} {unit}");
-    if count != 1 {
-        text.push('s');
-    }
-    text + " ago"
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -97,6 +133,10 @@ mod tests {
         assert!(hostile.chars().count() <= 81 && visible(&hostile) == hostile);
         let stacked = format!("a{}", "\u{301}".repeat(9));
         assert_eq!(visible(&stacked).matches("\\u{301}").count(), 2, "three on each");
+        assert_eq!(visible("👩\u{200d}💻 bot"), "👩\u{200d}💻 bot");
+        assert_eq!(visible("a\u{200d}b 👩\u{200d}\u{200d}💻\u{200d}x").matches("\\u{200d}").count(), 4);
+        let family = visible(&"👩\u{200d}".repeat(100));
+        assert!(visible(&family) == family && family.ends_with("👩…"), "{family}");
         assert_eq!(visible("<b>&\""), "<b>&\"", "maud escapes it");
     }
 
@@ -109,6 +149,15 @@ mod tests {
             all,
             ["just now", "just now", "59 seconds ago", "1 minute ago", "1 minute ago", "1 hour ago", "1 day ago"]
         );
+    }
+
+    #[test]
+    fn the_future_is_readable_too() {
+        let all: Vec<String> = [-5, 59, 60, 7200, 86_400, 90 * 86_400 - 1].iter().map(|at| until(*at, 0)).collect();
+        let soon = "in less than a minute";
+        assert_eq!(all, [soon, soon, "in 1 minute", "in 2 hours", "in 1 day", "in 90 days"]);
+        assert_eq!((day(1_795_236_626), day(i64::MIN)), ("21 Nov 2026".into(), "unknown".into()));
+        assert_eq!((sentence("a key"), sentence("")), ("A key.".into(), ".".into()));
     }
 
     #[test]

@@ -12,8 +12,11 @@ use maud::{Markup, html};
 
 use super::csrf::{self, For};
 use super::form::{Form, FormError};
-use super::{cookies, layout};
+use super::{cookies, layout, text};
 use crate::address::BaseUrl;
+use crate::gateway::authn::{self, Caller};
+use crate::gateway::host;
+use crate::gateway::refusal::Refusal;
 use crate::gateway::state::{ClientAddress, Gateway};
 use crate::gateway::store::User;
 
@@ -27,6 +30,8 @@ pub struct Visit {
     pub address: IpAddr,
     /// When, in Unix seconds.
     pub now: i64,
+    /// Its path, below the base path.
+    pub path: String,
     /// Its query, as sent.
     pub query: String,
     /// Its headers.
@@ -35,10 +40,19 @@ pub struct Visit {
 
 /// Somebody who is signed in.
 pub struct SignedIn {
-    /// Who.
-    pub user: Arc<User>,
+    /// Who, with what that allows.
+    pub caller: Caller,
+    /// Whether the password was typed within the last quarter of an hour.
+    pub fresh: bool,
     /// The value of the session's cookie.
     pub cookie: String,
+}
+
+impl SignedIn {
+    /// The account.
+    pub fn user(&self) -> &User {
+        self.caller.user()
+    }
 }
 
 /// A browser that fills in a form before the sign-in.
@@ -62,6 +76,12 @@ impl Visitor {
 /// A page that says why nothing more is done.
 pub struct Stop(Box<Response>);
 
+impl From<Response> for Stop {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
 impl IntoResponse for Stop {
     fn into_response(self) -> Response {
         *self.0
@@ -84,6 +104,7 @@ impl FromRequestParts<Arc<Gateway>> for Visit {
             public: gateway.public_url(),
             address: address.to_canonical(),
             now: gateway.clock.now(),
+            path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers.clone(),
         })
@@ -100,6 +121,15 @@ impl Visit {
         }
     }
 
+    /// A parameter of the query; empty when it is not there, or there twice.
+    pub fn parameter(&self, name: &str) -> String {
+        let mut values = url::form_urlencoded::parse(self.query.as_bytes()).filter(|(key, _)| key == name);
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => value.into_owned(),
+            _ => String::new(),
+        }
+    }
+
     /// Sends the browser to one of our pages, with a GET.
     pub fn redirect(&self, path: &str) -> Response {
         let location = [(http::header::LOCATION, self.link(path))];
@@ -109,12 +139,12 @@ impl Visit {
     /// Who is signed in with this browser.
     pub fn signed_in(&self) -> Option<SignedIn> {
         let cookie = cookies::read(&self.headers, &cookies::name(&self.public, For::Session))?;
-        let user = self.gateway.pages.sessions.find(&cookie, self.now)?;
-        let user = self.gateway.directory.user(user).filter(|user| !user.disabled);
-        if user.is_none() {
+        let found = authn::identify_session(&self.gateway, &cookie, self.now);
+        if found.is_none() {
             self.gateway.pages.sessions.end(&cookie);
         }
-        Some(SignedIn { user: user?, cookie })
+        let (caller, fresh) = found?;
+        Some(SignedIn { caller, fresh, cookie })
     }
 
     /// What a form of somebody who is signed in has to carry.
@@ -140,10 +170,14 @@ impl Visit {
     /// # Errors
     /// For a POST of another site, and for a body that is no form of ours.
     pub async fn form(&self, body: axum::body::Body) -> Result<Form, Stop> {
-        if csrf::is_foreign(&self.headers, &self.public) {
+        let named = host::accept(&self.gateway.config(), self.gateway.local().ip(), &self.headers)
+            .is_ok()
+            .then(|| host::the_one(&self.headers).ok())
+            .flatten();
+        if csrf::is_foreign(&self.headers, &self.public, named) {
             let text = html! {
                 p { "The form was sent from another web site, or this gateway was opened under a name that is not its own." }
-                p { "Open it as " strong { (self.public) } " and try again." }
+                p { "Open it as " a href=(self.public) { (self.public) } " and try again." }
             };
             return Err(self.stop(StatusCode::FORBIDDEN, "Nothing was done", text));
         }
@@ -172,9 +206,13 @@ impl Visit {
         if cookie.is_some_and(|cookie| self.gateway.pages.csrf.fits(purpose, cookie, form.get("csrf"))) {
             return Ok(());
         }
+        // Without https a browser keeps no cookie of an https address.
+        let elsewhere =
+            html! { p { "If this happens again, open the gateway as " a href=(self.public) { (self.public) } "." } };
         let text = html! {
             p { "The form does not belong to this browser's session. It may have been open for too long, or cookies are switched off." }
             p { "Go back, load the page again, and try once more." }
+            @if cookie.is_none() { (elsewhere) }
         };
         Err(self.stop(StatusCode::FORBIDDEN, "Nothing was done", text))
     }
@@ -186,6 +224,30 @@ impl Visit {
     /// A page that says why nothing more is done.
     pub fn stop(&self, status: StatusCode, title: &str, text: Markup) -> Stop {
         Stop(Box::new(layout::notice(self, status, layout::Tone::Bad, title, text)))
+    }
+
+    /// The page for what the API would refuse, in its words.
+    pub fn refused(&self, refusal: &Refusal) -> Stop {
+        let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let keys = html! { p { a href=(self.link("/settings/keys")) { "Your keys and devices" } } };
+        match refusal.status() {
+            401 => {
+                let text = html! {
+                    p { "Your session ended, or your account was changed, while you asked. Nothing was done." }
+                    p { a href=(self.link("/login?to=keys")) { "Go on to your keys" } }
+                };
+                self.stop(status, "Sign in again", text)
+            }
+            404 => {
+                let text = html! { p { "It is not on record, or not yours." } (keys) };
+                self.stop(status, "There is no such key or device", text)
+            }
+            500.. => self.broken(refusal.message()),
+            _ => {
+                let reason = text::visible_long(refusal.message());
+                self.stop(status, "Nothing was done", html! { p { (text::sentence(&reason)) } (keys) })
+            }
+        }
     }
 
     /// The page for trouble of our own. What exactly it is stands in the log.

@@ -12,6 +12,8 @@ use super::{Answer, Change, Event, RecordedEvent, Snapshot, Store, StoreError, U
 /// Keeps passwords and events; the rest is in the directory already.
 #[derive(Default)]
 pub struct MemoryStore {
+    /// What it has when it is opened.
+    pub first: Mutex<Snapshot>,
     passwords: Mutex<HashMap<Uuid, String>>,
     events: Mutex<Vec<RecordedEvent>>,
     /// Nothing can be written while this is set.
@@ -22,7 +24,8 @@ pub struct MemoryStore {
 
 impl Store for MemoryStore {
     fn load(&self) -> Answer<'_, Snapshot> {
-        Box::pin(async { Ok(Snapshot::default()) })
+        let first = self.first.lock().unwrap().clone();
+        Box::pin(async { Ok(first) })
     }
 
     fn apply<'a>(&'a self, change: &'a Change, event: &'a Event) -> Answer<'a, ()> {

@@ -10,6 +10,8 @@ use std::{
 };
 
 pub mod browser;
+#[cfg(feature = "gateway")]
+pub mod chromium;
 pub mod clock;
 pub mod cloud;
 pub mod cmd;

@@ -110,7 +110,7 @@ async fn the_sign_in_leads_back_to_the_device_and_on_to_its_approval() {
     assert!(browser.get(&back).await.has("This device is signed in"), "and a reload says so");
     let again = browser.post("/connect", &decision(&page.token(), &key.encoded(), "deny")).await;
     assert!(again.has("This device is signed in") && site.events("device.approved").await.len() == 1);
-    assert!(browser.get("/account").await.has(&key.fingerprint()));
+    assert!(browser.get("/settings/keys").await.has(&key.fingerprint()));
 }
 
 #[tokio::test]

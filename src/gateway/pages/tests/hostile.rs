@@ -23,7 +23,7 @@ async fn names_are_harmless_wherever_they_are_shown() {
         [("csrf", page.token()), ("key", key.encoded()), ("name", name.into()), ("decision", "approve".into())];
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     ada.post("/connect", &fields).await;
-    harmless(&ada.get("/account").await.body);
+    harmless(&ada.get("/settings/keys").await.body);
     assert!(!site.gateway.directory.device(&key).unwrap().credential.name.contains(|c: char| c.is_control()));
     assert!(!site.events("device.approved").await[0].detail.contains(|c: char| c.is_control()));
 
@@ -62,7 +62,12 @@ async fn crooked_links_are_refused() {
 #[tokio::test]
 async fn nobody_is_sent_elsewhere() {
     let site = Site::with_people().await;
-    for extra in [("key", "//evil.example"), ("next", "https://evil.example"), ("device", "//evil.example")] {
+    for extra in [
+        ("key", "//evil.example"),
+        ("next", "https://evil.example"),
+        ("device", "//evil.example"),
+        ("to", "//evil.example"),
+    ] {
         let mut browser = site.browser();
         browser.headers = vec![("host", "evil.example".into()), ("x-forwarded-host", "evil.example".into())];
         browser.address = IpAddr::from([192, 0, 2, 3]);
@@ -80,7 +85,8 @@ async fn bodies_have_limits() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let token = ada.get("/account").await.token();
-    for path in ["/connect", "/login", "/logout", "/setup"] {
+    let settings = ["/settings/keys", "/settings/keys/revoke", "/settings/devices/disconnect"];
+    for path in ["/connect", "/login", "/logout", "/setup"].into_iter().chain(settings) {
         let huge = format!("csrf={token}&name={}", "a".repeat(16 * 1024));
         assert_eq!(ada.send("POST", path, Body::from(huge)).await.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
         let twice = format!("csrf={token}&csrf={token}");
@@ -94,7 +100,10 @@ async fn every_answer_carries_the_headers() {
     let site = Site::with_people().await;
     let (key, mut browser) = (site.knocking(), site.browser());
     let link = link("laptop", &key);
-    for path in ["/login", "/account", "/setup", "/connect", "/logout", "/nonsense", "/assets/style.css", &link] {
+    let settings = ["/settings/keys", "/settings/keys/new", "/settings/keys/revoke", "/settings/devices/disconnect"];
+    let others =
+        ["/login", "/account", "/setup", "/connect", "/logout", "/nonsense", "/assets/style.css", "/assets/copy.js"];
+    for path in others.into_iter().chain(settings).chain([link.as_str()]) {
         let reply = browser.get(path).await;
         let header = |name: &str| reply.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
         assert_eq!(
@@ -106,12 +115,13 @@ async fn every_answer_carries_the_headers() {
         let kept = if path.starts_with("/assets") { "public, max-age=86400" } else { "no-store" };
         assert_eq!(reply.headers[CACHE_CONTROL], kept, "{path}");
         assert!(!reply.has("<script") && !reply.has("style="), "{path}");
+        assert!(!reply.has(" onclick=") && !reply.has("javascript:"), "{path}");
         assert!(owns(path.split('?').next().unwrap()) || path == "/nonsense");
         if path == "/nonsense" {
             assert!(reply.status == StatusCode::NOT_FOUND && !owns(path));
         }
     }
-    assert!(!owns("/") && !owns("/api/me") && !owns("/login/"));
+    assert!(!owns("/") && !owns("/api/me") && !owns("/login/") && !owns("/settings") && owns("/settings/nonsense"));
 }
 
 #[tokio::test]

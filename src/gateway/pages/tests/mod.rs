@@ -2,8 +2,10 @@
 
 mod approval;
 mod browser;
-
 mod hostile;
+mod keys;
+mod keys_hostile;
+mod names;
 mod setting_up;
 mod signing_in;
 
@@ -16,9 +18,10 @@ use uuid::Uuid;
 use self::browser::Browser;
 use crate::address::BaseUrl;
 use crate::gateway::store::memory::MemoryStore;
-use crate::gateway::store::{Change, Event, RecordedEvent, Role, User};
+use crate::gateway::store::{Change, Event, KeyRecord, RecordedEvent, Role, User};
 use crate::gateway::{Clock, Config, Directory, Gateway, PasswordHash};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
+use crate::keyspec::{ApiKey, KeyId, Scope};
 
 const PASSWORD: &str = "correct horse";
 
@@ -32,7 +35,11 @@ struct Site {
 impl Site {
     /// Without accounts.
     async fn at(url: &str) -> Self {
-        let (store, time) = (Arc::new(MemoryStore::default()), Arc::new(AtomicI64::new(1_795_236_626)));
+        Self::opened(url, MemoryStore::default()).await
+    }
+
+    async fn opened(url: &str, store: MemoryStore) -> Self {
+        let (store, time) = (Arc::new(store), Arc::new(AtomicI64::new(1_795_236_626)));
         let directory = Directory::open(store.clone()).await.unwrap();
         let config = Config { public_url: Some(BaseUrl::parse(url).unwrap().url), ..Config::default() };
         let clock = Clock::new({
@@ -54,14 +61,24 @@ impl Site {
 
     async fn add(&self, name: &str, role: Role) -> Uuid {
         let id = Uuid::new_v4();
-        let user = User { id, name: name.into(), email: String::new(), role, disabled: false, created_at: self.now() };
-        let hash = PasswordHash::of(&PASSWORD.into()).unwrap();
-        self.change(Change::AddUser(user, Some(hash))).await;
+        self.add_as(id, name, role).await;
         id
     }
 
+    async fn add_as(&self, id: Uuid, name: &str, role: Role) {
+        let user = User { id, name: name.into(), email: String::new(), role, disabled: false, created_at: self.now() };
+        let hash = PasswordHash::of(&PASSWORD.into()).unwrap();
+        self.change(Change::AddUser(user, Some(hash))).await;
+    }
+
     async fn change(&self, change: Change) {
-        self.gateway.directory.commit(change, Event { action: "test", ..Event::default() }).await.unwrap();
+        self.committed(change).await;
+    }
+
+    /// The same, for a task of its own.
+    fn committed(&self, change: Change) -> impl Future<Output = ()> + use<> {
+        let gateway = self.gateway.clone();
+        async move { gateway.directory.commit(change, Event { action: "test", ..Event::default() }).await.unwrap() }
     }
 
     fn user(&self, name: &str) -> Uuid {
@@ -86,6 +103,19 @@ impl Site {
         browser
     }
 
+    /// A key that this browser makes: its id, and itself.
+    async fn key(&self, browser: &mut Browser, name: &str) -> (KeyId, String) {
+        let form = browser.get("/settings/keys/new").await;
+        let (token, id) = (form.token(), id_in(&form.body));
+        let made = browser.post("/settings/keys", &wish(&token, &id, name)).await;
+        assert_eq!(made.status, http::StatusCode::CREATED, "{}", made.body);
+        (id.parse().unwrap(), key_in(&made.body).expect("no key is shown"))
+    }
+
+    fn record(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
+        self.gateway.directory.key_by_id(id)
+    }
+
     /// A device that has knocked.
     fn knocking(&self) -> PublicKey {
         let key = DeviceKey::generate().unwrap().public().clone();
@@ -105,6 +135,22 @@ impl Site {
         let all = self.gateway.directory.events(1000).await.unwrap();
         all.into_iter().filter(|event| event.action == action).collect()
     }
+}
+
+/// The id that the form for a new key carries.
+fn id_in(body: &str) -> String {
+    body.split(r#"name="id" value=""#).nth(1).expect("no id").split('"').next().unwrap().to_owned()
+}
+
+/// The key that a page shows.
+fn key_in(body: &str) -> Option<String> {
+    let at = body.find("olauth_")?;
+    Some(body[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect())
+}
+
+/// What somebody sends who fills in no more than a name.
+fn wish<'a>(token: &'a str, id: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![("csrf", token), ("id", id), ("name", name), ("scope-inference", "on"), ("expires", "90")]
 }
 
 /// The path of a connect link.

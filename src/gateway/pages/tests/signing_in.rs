@@ -141,7 +141,7 @@ async fn sessions_end_by_sign_out_time_and_command() {
     assert_eq!(ada.post("/logout", &[("csrf", "00")]).await.status, StatusCode::FORBIDDEN);
     assert_eq!(ada.get("/account").await.status, StatusCode::OK);
     assert_eq!(ada.get("/logout").await.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(ada.post("/logout", &[("csrf", &token)]).await.location(), "/login");
+    assert_eq!(ada.post("/logout", &[("csrf", &token)]).await.location(), "/login?signed-out=true");
     assert!(ada.session().is_none());
     assert_eq!(copy.clone().get("/account").await.location(), "/login", "a copied cookie is worth nothing");
 

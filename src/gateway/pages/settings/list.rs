@@ -1,0 +1,163 @@
+//! `GET /settings/keys`: the keys, fifty at a time, and the devices.
+
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::state::{self, State};
+use super::{DISCONNECT, NEW, REVOKE, models, signed_in};
+use crate::gateway::account;
+use crate::gateway::pages::visit::{Answer, SignedIn, Visit};
+use crate::gateway::pages::{layout, text};
+use crate::gateway::store::{Device, KeyRecord};
+
+/// Keys of a page.
+const SHOWN: usize = 50;
+
+/// The page.
+pub async fn show(visit: Visit) -> Answer {
+    let session = signed_in(&visit)?;
+    let (after, revoked) = (visit.parameter("after"), visit.parameter("revoked") == "true");
+    let found = account::keys_behind(&visit.gateway, &session.caller, &after, SHOWN, revoked);
+    let (keys, next) = found.map_err(|refusal| visit.refused(&refusal))?;
+    let first = after.is_empty();
+    let content = html! {
+        section.card.wide aria-labelledby="keys" {
+            div.head {
+                div {
+                    h1 #keys { "API keys" }
+                    p.hint { "For programs. Each has its own rights and its own end." }
+                }
+                a.button.primary #new-key href=(visit.link(NEW)) { "Create a key" }
+            }
+            @if keys.is_empty() && first {
+                div.empty {
+                    p { strong { "There is no key " @if !revoked { "in use " } "yet." } }
+                    p.hint { "Make one for each program and each place where it runs, so that each can be revoked alone." }
+                }
+            } @else if keys.is_empty() {
+                p.hint { "There are no older keys." }
+            } @else {
+                (table(&visit, &keys))
+            }
+            div.below {
+                @if revoked { a href=(visit.link(super::KEYS)) { "Hide revoked keys" } }
+                @else { a #show-revoked href=(visit.link("/settings/keys?revoked=true")) { "Show revoked keys too" } }
+                @if !first { a href=(visit.link(page_link("", revoked).as_str())) { "Newest keys" } }
+                @if let Some(next) = &next { a #older rel="next" href=(visit.link(page_link(next, revoked).as_str())) { "Older keys" } }
+            }
+        }
+        @if first { (devices(&visit, &session)) }
+    };
+    Ok(layout::page(&visit, StatusCode::OK, "API keys and devices", Some(&session), content))
+}
+
+fn page_link(after: &str, revoked: bool) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    if revoked {
+        query.append_pair("revoked", "true");
+    }
+    if !after.is_empty() {
+        query.append_pair("after", after);
+    }
+    format!("/settings/keys?{}", query.finish())
+}
+
+/// Its roles are spelled out: a browser that is told to lay a table out as cards takes it for none otherwise.
+fn table(visit: &Visit, keys: &[std::sync::Arc<KeyRecord>]) -> Markup {
+    html! {
+        table.keys role="table" aria-labelledby="keys" {
+            thead role="rowgroup" {
+                tr role="row" {
+                    @for title in ["Key", "Rights", "Used", "State"] { th scope="col" role="columnheader" { (title) } }
+                    th scope="col" role="columnheader" { span.unseen { "Revoke" } }
+                }
+            }
+            tbody role="rowgroup" { @for key in keys { (row(visit, key)) } }
+        }
+    }
+}
+
+fn row(visit: &Visit, key: &KeyRecord) -> Markup {
+    let state = state::of(key, &visit.gateway.directory, visit.now);
+    let name = text::visible_long(&key.name);
+    html! {
+        tr role="row" id=(key.id) .over[!state.is_live()] {
+            th scope="row" role="rowheader" {
+                bdi.name { (name) }
+                span.print { (key.id) }
+                span.hint {
+                    "ends in " code { "…" (key.hint) }
+                    @if let Some(environment) = &key.environment { " · for " bdi { (text::visible_long(environment)) } }
+                }
+            }
+            td role="cell" data-label="Rights" {
+                span.tags { @for scope in key.rights.scopes.iter() { code { (scope) } } }
+                span.hint {
+                    @if key.rights.models.patterns().is_empty() { "all models" }
+                    @else { "only " (models::line(&key.rights.models)) }
+                }
+            }
+            td role="cell" data-label="Used" {
+                @match key.last_used_at {
+                    Some(at) => { span { (text::ago(at, visit.now)) } }
+                    None => { span { "never" } }
+                }
+                span.hint { "made " (state::moment(key.created_at)) }
+            }
+            td role="cell" data-label="State" {
+                (state.badge())
+                span.ends { (state::end(key, &state, visit.now)) }
+                @if let State::Replaced(by) = &state { span.hint { "by " span.print { (by) } } }
+            }
+            td.does role="cell" {
+                @if state.is_live() {
+                    a.button.small.danger.revoke href=(visit.link(&format!("{REVOKE}?id={}", key.id)))
+                        aria-label={ "Revoke " (name) } { "Revoke" }
+                }
+            }
+        }
+    }
+}
+
+fn devices(visit: &Visit, session: &SignedIn) -> Markup {
+    let devices = visit.gateway.directory.devices_of(session.user().id);
+    html! {
+        section.card.wide #devices aria-labelledby="devices-title" {
+            div {
+                h2 #devices-title { "Devices" }
+                p.hint { "They were approved with your account, and sign their requests with a key that never leaves them." }
+            }
+            @if devices.is_empty() {
+                div.empty {
+                    p { strong { "None is signed in yet." } }
+                    p.hint { "Run this on the machine that is to use the gateway, then open the link that it prints:" }
+                    pre { code { "ollama-auth signin --host " (visit.public) } }
+                }
+            } @else {
+                ul.devices { @for device in &devices { (device_row(visit, device)) } }
+                p.hint { "A device signs itself out with " code { "ollama-auth signout" } "." }
+            }
+        }
+    }
+}
+
+fn device_row(visit: &Visit, device: &Device) -> Markup {
+    let name = text::visible(&device.name);
+    let link = format!("{DISCONNECT}?key={}", device.key.encoded());
+    html! {
+        li {
+            div {
+                p.device { @if name.is_empty() { em { "without a name" } } @else { bdi { (name) } } }
+                p.print { (device.key.fingerprint()) }
+                p.hint {
+                    "Approved " (state::moment(device.created_at)) " · "
+                    @match device.last_used_at {
+                        Some(at) => { "last used " (text::ago(at, visit.now)) }
+                        None => { "not used yet" }
+                    }
+                }
+            }
+            a.button.small.danger.disconnect href=(visit.link(&link)) aria-label={ "Disconnect " (name) } { "Disconnect" }
+        }
+    }
+}
