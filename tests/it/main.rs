@@ -26,6 +26,8 @@ mod gateway_hostile;
 #[cfg(feature = "gateway")]
 mod gateway_keys;
 #[cfg(feature = "gateway")]
+mod gateway_pages;
+#[cfg(feature = "gateway")]
 mod gateway_streams;
 #[cfg(feature = "gateway")]
 mod gateway_tls;
