@@ -27,6 +27,7 @@ mod gateway_flow;
 mod gateway_hostile;
 #[cfg(feature = "gateway")]
 mod gateway_keys;
+mod gateway_pages;
 #[cfg(feature = "gateway")]
 mod gateway_recorded;
 #[cfg(feature = "gateway")]

@@ -142,7 +142,7 @@ pub struct Field<'a> {
     pub value: &'a str,
     /// What stands below it; may be empty.
     pub hint: &'a str,
-    /// In characters.
+    /// In characters. A password is not cut: it is told when it is too long.
     pub longest: usize,
     /// It can be left empty.
     pub optional: bool,
@@ -164,7 +164,7 @@ impl Field<'_> {
             div.field {
                 label for=(self.name) { (self.label) @if self.optional { " " span.optional { "optional" } } }
                 input id=(self.name) name=(self.name) type=(self.kind) autocomplete=(self.autocomplete)
-                    value=[(!password).then_some(self.value)] required[!self.optional] maxlength=(self.longest) autofocus[self.first]
+                    value=[(!password).then_some(self.value)] required[!self.optional] maxlength=[(!password).then_some(self.longest)] autofocus[self.first]
                     autocapitalize="none" spellcheck="false" aria-describedby=[described]
                     aria-invalid=[trouble.then_some("true")];
                 @if !self.hint.is_empty() { p.hint id=(hint_id) { (self.hint) } }
