@@ -93,7 +93,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("rustyline::", &["ui"]),
     ("sqlx::", &["gateway/store"]),
     ("maud::", &["gateway/pages"]),
-    ("rustls::", &["gateway/server.rs", "gateway/tls.rs", "gateway/upstream.rs", "gateway/peer.rs"]),
+    ("rustls::", &["gateway/server.rs", "gateway/tls.rs", "gateway/upstream", "gateway/peer.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
