@@ -46,10 +46,19 @@ class Timings:
             print(f"  {peer:<24} median {statistics.median(values):12.2f}   min {low:12.2f}   max {high:12.2f}")
 
 
-def wrk(url, header, connections, seconds):
+# Each request has a parameter of its own, which is not signed.
+ANEW = """
+local threads, count = 0, 0
+function setup(thread) thread:set("id", threads) threads = threads + 1 end
+function request() count = count + 1 return wrk.format(nil, wrk.path .. "&n=" .. id .. "." .. count) end
+"""
+
+
+def wrk(url, header, connections, seconds, script=None):
     """Requests a second, and the median latency in µs."""
     threads = min(2, connections)
-    args = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "-H", header, url]
+    args = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "-H", header]
+    args += [*(["-s", script] if script else []), url]
     out = subprocess.run(args, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in out or "Socket errors" in out:
         sys.exit(f"{url}: {out}")
@@ -125,14 +134,18 @@ class Bench:
 
     def requests(self):
         rate, cpu = Timings("GET /api/tags, 64 connections", "requests/s"), Timings("the same: CPU", "µs/request")
-        signed = "gateway, signature"
+        signed, anew = "gateway, signature", "gateway, verified anew"
+        script = os.path.join(self.ours.folder, "anew.lua")
+        with open(script, "w", encoding="ascii") as file:
+            file.write(ANEW)
         for number in range(self.rounds + 1):
-            for name, peer, header, path in [
-                *((peer.name, peer, self.ours.header, "/api/tags") for peer in self.peers),
-                (signed, self.ours, *self.ours.signed("/api/tags")),
+            for name, peer, header, path, script_of in [
+                *((peer.name, peer, self.ours.header, "/api/tags", None) for peer in self.peers),
+                (signed, self.ours, *self.ours.signed("/api/tags"), None),
+                (anew, self.ours, *self.ours.signed("/api/tags"), script),
             ]:
                 seconds, before = (self.seconds, peer.cpu()) if number else (1, 0)
-                per_second, _ = wrk(peer.url + path, header, 64, seconds)
+                per_second, _ = wrk(peer.url + path, header, 64, seconds, script_of)
                 if number:
                     rate.add(name, per_second)
                     cpu.add(name, (peer.cpu() - before) / (per_second * seconds) * 1e6)
@@ -148,7 +161,10 @@ class Bench:
             goal("GET /api/tags, requests/s", f"{ratio:.2f} x caddy", "at least 4", ratio >= 4)
         self.report.note("GET /api/tags, requests/s", f"{rate.ratio('gateway', 'direct'):.2f} x direct", "")
         ratio = rate.ratio(signed, "nginx")
-        goal("the same with a signature", f"{ratio:.2f} x nginx with a key", "at least 0.33", ratio >= 0.33)
+        goal("the same with a signature, within its second", f"{ratio:.2f} x nginx with a key", "at least 0.33", ratio >= 0.33)
+        # The whole target is tried first and the path alone then, so two verifications each.
+        ratio = rate.ratio(anew, "nginx")
+        self.report.note("the same, each verified anew (twice)", f"{ratio:.2f} x nginx with a key", "")
 
     def latency(self):
         timings = Timings("GET /api/tags, one connection: median latency", "µs")

@@ -5,79 +5,103 @@ use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
-
 use uuid::Uuid;
 
 use super::authn::By;
 use super::config::Config;
 use super::headers;
 use super::policy::{Authorized, fault_of_the_sender, filter};
-use super::refusal::Refusal;
+use super::refusal::{Dialect, Refusal};
 use super::relay::{Broken, Relay};
 use super::routes::Models as Named;
 use super::upstream::{Outgoing, Unanswered, Upstream};
+use crate::address::BaseUrl;
+use crate::keyspec::Models;
 
 /// A list of models that is filtered is read in full, up to this many bytes.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
-/// Sends an authorised request upstream and gives back its answer.
-///
-/// # Errors
-/// 502 when the server behind does not answer, or refuses *us*; 413 and 408 when the body turned out too large or too slow.
-pub async fn forward(
-    authorized: Authorized,
-    method: &Method,
-    sent: &HeaderMap,
-    upstream: &Upstream,
-    config: &Config,
-    broken: Broken,
-) -> Result<Response<Body>, Refusal> {
-    let route = authorized.route();
-    let filtered = match route.models {
-        Named::Listed(list, members) if !authorized.models().is_all() && *method != Method::HEAD => {
-            Some((list, members, authorized.models().clone()))
-        }
-        _ => None,
-    };
-    let hides_length = !authorized.models().is_all() && *method == Method::HEAD;
-    let head = head(method, sent, &authorized, config, filtered.is_some())?;
-    let outgoing = Outgoing { method: method.clone(), head, body: authorized.into_body() };
-    let answer = upstream.send(config.upstream.as_origin(), outgoing).await.map_err(|problem| {
-        let hint = match &problem {
-            Unanswered::Body(error) => {
-                return fault_of_the_sender(error).unwrap_or_else(|| Refusal::new(400, "the request broke off"));
-            }
-            Unanswered::Unreachable => "; is Ollama running there?",
-            Unanswered::Ended | Unanswered::Malformed => "",
+/// An authorised request, ready to be sent.
+pub struct Forward {
+    outgoing: Outgoing,
+    /// The answer is a list of models: where they stand in it, and which of them the caller may know of.
+    filtered: Option<(&'static str, &'static [&'static str], Models)>,
+    /// The answer's length would tell of others.
+    hides_length: bool,
+    dialect: Dialect,
+}
+
+impl Forward {
+    /// Puts together what is sent: without anything of the credential.
+    ///
+    /// # Errors
+    /// 400 for a path that cannot be sent.
+    pub fn new(authorized: Authorized, method: &Method, sent: &HeaderMap, config: &Config) -> Result<Self, Refusal> {
+        let (route, limited) = (authorized.route(), !authorized.models().is_all());
+        let is_head = *method == Method::HEAD;
+        let filtered = match route.models {
+            Named::Listed(list, members) if limited && !is_head => Some((list, members, authorized.models().clone())),
+            _ => None,
         };
-        tracing::warn!(upstream = %config.upstream, "{problem}");
-        Refusal::new(502, format!("bad gateway: {problem}{hint}"))
-    })?;
-    let (mut parts, body) = answer.into_parts();
-    if parts.status.is_informational() {
-        // 101: we asked for no other protocol, and could not follow into it.
-        return Err(Refusal::new(502, "bad gateway: the server behind wants to speak another protocol"));
+        let head = head(method, sent, &authorized, config, filtered.is_some())?;
+        let outgoing = Outgoing { method: method.clone(), head, body: authorized.into_body() };
+        Ok(Self { outgoing, filtered, hides_length: limited && is_head, dialect: Dialect::of(route.path) })
     }
-    if parts.status == StatusCode::UNAUTHORIZED {
-        // Whatever it says, such as the link that connects the server's own key, is not for callers.
-        let message =
-            "bad gateway: the server behind is not signed in to where it would run that model; tell whoever runs it";
-        return Err(Refusal::new(502, message));
+
+    /// Sends it, and gives back the answer. `broken` is set when that breaks off.
+    ///
+    /// # Errors
+    /// 502 when the server behind does not answer, or refuses *us*; 413 and 408 when the body turned out too large or too slow.
+    pub async fn send(
+        self: Box<Self>,
+        upstream: &Upstream,
+        to: &BaseUrl,
+        broken: Broken,
+    ) -> Result<Response<Body>, Refusal> {
+        let Self { outgoing, filtered, hides_length, dialect } = *self;
+        let refused = |refusal: Refusal| refusal.spoken(dialect);
+        let answer = upstream.send(to.as_origin(), outgoing).await;
+        let (mut parts, body) = answer.map_err(|problem| refused(unanswered(&problem, to)))?.into_parts();
+        if parts.status.is_informational() {
+            // 101: we asked for no other protocol, and could not follow into it.
+            let message = "bad gateway: the server behind wants to speak another protocol";
+            return Err(refused(Refusal::new(502, message)));
+        }
+        if parts.status == StatusCode::UNAUTHORIZED {
+            // Whatever it says, such as the link that connects the server's own key, is not for callers.
+            let message = "bad gateway: the server behind is not signed in to where it would run that model; tell whoever runs it";
+            return Err(refused(Refusal::new(502, message)));
+        }
+        headers::of_the_answer(&mut parts.headers);
+        // Not that of the server behind: in ours an answer that breaks off can be told from one that ends.
+        parts.version = Version::HTTP_11;
+        if hides_length {
+            parts.headers.remove(header::CONTENT_LENGTH);
+        }
+        let Some((list, members, models)) = filtered.filter(|_| parts.status.is_success()) else {
+            return Ok(Response::from_parts(parts, Body::new(Relay::new(body, broken))));
+        };
+        let unreadable = || {
+            let message = "bad gateway: the server behind answered with something that is no list of models";
+            refused(Refusal::new(502, message))
+        };
+        let body = http_body_util::Limited::new(body, LARGEST_LIST).collect().await.map_err(|_| unreadable())?;
+        let bytes = filter(&body.to_bytes(), list, members, &models).ok_or_else(unreadable)?;
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        Ok(Response::from_parts(parts, Body::from(bytes)))
     }
-    headers::of_the_answer(&mut parts.headers);
-    // Not that of the server behind: in ours an answer that breaks off can be told from one that ends.
-    parts.version = Version::HTTP_11;
-    if hides_length {
-        parts.headers.remove(header::CONTENT_LENGTH);
-    }
-    let Some((list, members, models)) = filtered.filter(|_| parts.status.is_success()) else {
-        return Ok(Response::from_parts(parts, Body::new(Relay::new(body, broken))));
+}
+
+/// What to say when no answer came.
+fn unanswered(problem: &Unanswered, upstream: &BaseUrl) -> Refusal {
+    let hint = match problem {
+        Unanswered::Body(error) => {
+            return fault_of_the_sender(error).unwrap_or_else(|| Refusal::new(400, "the request broke off"));
+        }
+        Unanswered::Unreachable => "; is Ollama running there?",
+        Unanswered::Ended | Unanswered::Malformed => "",
     };
-    let unreadable =
-        || Refusal::new(502, "bad gateway: the server behind answered with something that is no list of models");
-    let body = http_body_util::Limited::new(body, LARGEST_LIST).collect().await.map_err(|_| unreadable())?;
-    let bytes = filter(&body.to_bytes(), list, members, &models).ok_or_else(unreadable)?;
-    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    Ok(Response::from_parts(parts, Body::from(bytes)))
+    tracing::warn!(%upstream, "{problem}");
+    Refusal::new(502, format!("bad gateway: {problem}{hint}"))
 }
 
 /// The request line and the headers: the caller's without what is not forwarded, and who asks.

@@ -18,19 +18,20 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::account::{self, json_response};
 use super::policy::{Limits, Paced, Pass};
+use super::proxy::Forward;
 use super::refusal::Refusal;
 use super::relay::Broken;
 use super::routes::{Access, Matched, Public};
 use super::state::{ClientAddress, Current, Gateway};
 use super::target::Target;
 use super::upstream::Upstream;
-use super::{authn, host, pages, policy, proxy};
+use super::{authn, host, pages, policy};
 
 /// The header by which the gateway names itself, in every answer.
 const NAME: HeaderName = HeaderName::from_static("x-ollama-auth-gateway");
@@ -46,12 +47,12 @@ pub struct Worker {
     pages: Router,
 }
 
-/// A request without its body.
-struct Asked<'a> {
-    current: &'a Current,
-    parts: &'a Parts,
-    address: IpAddr,
-    broken: Broken,
+/// What becomes of a request.
+enum Decided {
+    /// It is answered.
+    Answer(Response<Body>),
+    /// It goes on to the server behind.
+    Forward(Box<Forward>),
 }
 
 impl Worker {
@@ -78,65 +79,67 @@ impl Worker {
         let address = host::client_address(&current, &parts.headers, peer);
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
-        let body = Body::new(Paced::new(body, current.body_timeout));
-        let asked = Asked { current: &current, parts: &parts, address, broken };
-        let mut response = match self.pass(asked, body).await {
-            Ok(response) => response,
-            Err(refusal) => {
-                tracing::debug!(%address, status = refusal.status(), reason = refusal.message(), "refused");
-                refusal.into_response()
-            }
+        let body = if body.is_end_stream() { Body::empty() } else { Body::new(Paced::new(body, current.body_timeout)) };
+        // For the log alone.
+        let asked = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| (parts.method.clone(), parts.uri.path().to_owned()))
+            .unwrap_or_default();
+        // In boxes, and one after the other: of a thousand answers that are waited for, none holds what its request came with any more.
+        let answered = match Box::pin(self.decide(&current, parts, body, address)).await {
+            Ok(Decided::Answer(response)) => Ok(response),
+            Ok(Decided::Forward(request)) => Box::pin(request.send(&self.upstream, &current.upstream, broken)).await,
+            Err(refusal) => Err(refusal),
         };
-        tracing::debug!(%address, method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "answered");
+        let mut response = answered.unwrap_or_else(|refusal| {
+            tracing::debug!(%address, status = refusal.status(), reason = refusal.message(), "refused");
+            refusal.into_response()
+        });
+        let (method, path) = asked;
+        tracing::debug!(%address, %method, path, status = response.status().as_u16(), "answered");
         response.headers_mut().insert(NAME, VERSION);
         Ok(response)
     }
 
-    async fn pass(&self, asked: Asked<'_>, body: Body) -> Result<Response<Body>, Refusal> {
-        let Asked { current, parts, address, .. } = asked;
+    async fn decide(&self, current: &Current, parts: Parts, body: Body, address: IpAddr) -> Result<Decided, Refusal> {
         host::accept(current, self.gateway.local().ip(), &parts.headers)?;
-        let target = Target::read(parts, current.url.path())?;
+        let target = Target::read(&parts, current.url.path())?;
         let dialect = target.dialect();
-        let answered = async {
+        let decided = async {
             if pages::owns(target.path) {
-                // In a box, since few requests need the room that it takes.
-                return Box::pin(self.page(parts, &target, body, address)).await;
+                return self.page(&parts, &target, body, address).await.map(Decided::Answer);
             }
             let matched = target.route()?;
             if let Access::Public(answer) = matched.route.access {
-                return Ok(public(answer));
+                return Ok(Decided::Answer(public(answer)));
             }
-            self.known(asked, body, &target, matched).await
+            let Parts { method, headers, .. } = &parts;
+            let request = account::Request { method, target: &target, headers, body, address };
+            self.known(current, request, matched).await
         };
-        answered.await.map_err(|refusal: Refusal| refusal.spoken(dialect))
+        decided.await.map_err(|refusal: Refusal| refusal.spoken(dialect))
     }
 
     async fn known(
         &self,
-        asked: Asked<'_>,
-        body: Body,
-        target: &Target<'_>,
+        current: &Current,
+        request: account::Request<'_>,
         matched: Matched<'_>,
-    ) -> Result<Response<Body>, Refusal> {
-        let Asked { current, parts, address, broken } = asked;
-        let Parts { method, headers, .. } = parts;
+    ) -> Result<Decided, Refusal> {
+        let account::Request { method, target, headers, address, .. } = request;
         let once = account::changes_something(method, &matched);
         let caller = authn::identify(&self.gateway, headers, target, address, once).await?;
         let permitted = match policy::permit(caller, target, matched)? {
-            Pass::Account(call) => {
-                let request = account::Request { method, target, headers, body, address };
-                return Box::pin(account::answer(&self.gateway, call, request)).await;
-            }
+            Pass::Account(call) => return account::answer(&self.gateway, call, request).await.map(Decided::Answer),
             Pass::Upstream(permitted) => permitted,
         };
         let limits = Limits { usual: current.max_body, blob: current.max_blob, scanned: current.max_scanned_body };
-        let authorized = permitted.admit(headers, body, limits).await?;
+        let authorized = permitted.admit(headers, request.body, limits).await?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !authorized.caller().holds(&self.gateway.directory, self.gateway.clock.now()) {
             return Err(authn::no_longer());
         }
-        proxy::forward(authorized, method, headers, &self.upstream, current, broken).await
+        Forward::new(authorized, method, headers, current).map(|forward| Decided::Forward(forward.into()))
     }
 
     /// Hands a request to the pages, with the base path cut off.

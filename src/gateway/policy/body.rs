@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
@@ -39,6 +39,9 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Refu
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
+    }
+    if body.is_end_stream() {
+        return Ok(body);
     }
     Ok(Body::new(Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX))))
 }
