@@ -218,3 +218,64 @@ async fn that_an_address_is_the_same_is_said_only_where_it_means_something() {
     let page = ada.get(&link("laptop", &key)).await;
     assert!(page.has("127.0.0.1") && !page.has(same));
 }
+
+/// A device outlives the sign-in, and can make keys: a browser that was left open, or a stolen cookie, must not turn into one.
+#[tokio::test]
+async fn an_old_sign_in_approves_nothing_without_the_password() {
+    let site = Site::with_people().await;
+    let mut ada = site.signed_in("ada").await;
+    site.wait(901);
+    let (key, other) = (site.knocking(), site.knocking());
+    let page = ada.get(&link("laptop", &key)).await;
+    assert!(page.has("type=\"password\"") && page.has("formnovalidate"), "{}", page.body);
+    let (token, encoded) = (page.token(), key.encoded());
+    for (password, said) in [("", "Type your password once more"), ("wrong", "The password is wrong")] {
+        let fields = [&decision(&token, &encoded, "approve")[..], &[("password", password)]].concat();
+        let reply = ada.post("/connect", &fields).await;
+        assert!(reply.status == StatusCode::FORBIDDEN && reply.has(said) && !reply.has("value=\"wrong\""), "{said}");
+        assert!(reply.has("Approve this device?") && reply.has(">laptop<"), "the question is still there");
+    }
+    assert_eq!(site.owner(&key), None);
+    assert_eq!(site.events("user.sign_in_failed").await[0].detail, "wrong password for a device");
+    // A no can only do less harm.
+    assert!(ada.post("/connect", &decision(&token, &other.encoded(), "deny")).await.has("Device denied"));
+    let fields = [&decision(&token, &encoded, "approve")[..], &[("password", PASSWORD)]].concat();
+    assert!(ada.post("/connect", &fields).await.has("Device approved"));
+    assert_eq!(site.owner(&key).as_deref(), Some("ada"));
+    let next = site.knocking();
+    assert!(!ada.get(&link("laptop", &next)).await.has("type=\"password\""), "for another quarter of an hour");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_the_disk_is_waited_for_approves_nothing() {
+    let site = Site::with_people().await;
+    for end in ["sign-out", "disabled"] {
+        let (key, mut bob) = (site.knocking(), site.signed_in("bob").await);
+        let token = bob.get(&link("laptop", &key)).await.token();
+        let slow = site.store.held.write().await;
+        let change = match end {
+            "disabled" => Change::SetDisabled(site.user("bob"), true),
+            _ => Change::Note,
+        };
+        let first = tokio::spawn(site.committed(change));
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        let encoded = key.encoded();
+        let sent = tokio::spawn(async move {
+            bob.post("/connect", &decision(&token, &encoded, "approve")).await.location().to_owned()
+        });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        if end == "sign-out" {
+            site.gateway.pages.end_sessions(site.user("bob"));
+        }
+        drop(slow);
+        first.await.unwrap();
+        assert_eq!(sent.await.unwrap(), format!("/connect?name=laptop&key={}", key.encoded()), "{end}");
+        assert_eq!(site.owner(&key), None, "{end}");
+        assert!(site.gateway.knocks.find(&key, site.now()).is_some(), "another may still answer");
+    }
+    assert!(site.events("device.approved").await.is_empty());
+}
