@@ -23,6 +23,9 @@ use crate::gateway::state::Gateway;
 use crate::gateway::store::{Change, Device, Event};
 use crate::identity::{ConnectUrl, PublicKey};
 
+/// Devices of one account: they are all on one page, and a device can be had by whoever asks for one.
+const MOST_DEVICES: usize = 1000;
+
 /// The device that a link or form is about.
 pub struct Link {
     /// In its visible form.
@@ -53,7 +56,7 @@ impl Link {
     pub fn name(&self) -> Markup {
         match self.name.as_str() {
             "" => html! { em { "without a name" } },
-            name => html! { bdi.device { (name) } },
+            name => html! { bdi.device dir="ltr" { (name) } },
         }
     }
 
@@ -173,6 +176,15 @@ pub async fn decide(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
     }
 }
 
+/// What became of an approval.
+enum Made {
+    Approved,
+    /// The session ended, or the account was changed, meanwhile.
+    NotAnyMore,
+    NoKnock,
+    Full,
+}
+
 async fn approve(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: Link) -> Answer {
     let before = gateway.directory.device(&link.key).map(|known| format!(", before that of {}", known.user.name));
     let event = event(&visit, &session, &link, "device.approved", before.unwrap_or_default());
@@ -185,20 +197,30 @@ async fn approve(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: L
         let _one_decides = gateway.pages.deciding.lock().await;
         let key = device.key.clone();
         if gateway.knocks.find(&key, now).is_none() {
-            return Ok(None);
+            return Ok(Made::NoKnock);
+        }
+        if gateway.directory.devices_of(device.user).len() >= MOST_DEVICES {
+            return Ok(Made::Full);
         }
         let still = move |directory: &Directory| by.holds(directory, clock.now());
-        let made = gateway.directory.commit_if(Change::AddDevice(device), event, still).await?;
-        if made {
-            gateway.knocks.settle(&key);
+        if !gateway.directory.commit_if(Change::AddDevice(device), event, still).await? {
+            return Ok(Made::NotAnyMore);
         }
-        Ok(Some(made))
+        gateway.knocks.settle(&key);
+        Ok(Made::Approved)
     });
     match made.await.unwrap_or(Err(DirectoryError::Ending)) {
-        Ok(Some(true)) => Ok(done(&visit, "Device approved")),
-        // The session ended, or the account was changed, meanwhile: to the question again, or to the sign-in before it.
-        Ok(Some(false)) => Ok(visit.redirect(&path)),
-        Ok(None) => Err(no_knock(&visit)),
+        Ok(Made::Approved) => Ok(done(&visit, "Device approved")),
+        // To the question again, or to the sign-in before it.
+        Ok(Made::NotAnyMore) => Ok(visit.redirect(&path)),
+        Ok(Made::NoKnock) => Err(no_knock(&visit)),
+        Ok(Made::Full) => {
+            let text = html! {
+                p { "Your account has as many devices as it may have: " (MOST_DEVICES) "." }
+                p { "Disconnect those that are not used any more on " a href=(visit.link("/settings/keys#devices")) { "the page of your devices" } ", then open the link again." }
+            };
+            Err(visit.stop(StatusCode::FORBIDDEN, "The device was not approved", text))
+        }
         Err(error) => Err(visit.broken(&error.to_string())),
     }
 }

@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::*;
 use crate::gateway::admin::{AdminContext, AdminError, AdminRequest, DeviceRef, perform};
+use crate::gateway::store::Device;
 
 #[tokio::test]
 async fn no_knock_no_page() {
@@ -278,4 +279,24 @@ async fn a_session_that_ends_while_the_disk_is_waited_for_approves_nothing() {
         assert!(site.gateway.knocks.find(&key, site.now()).is_some(), "another may still answer");
     }
     assert!(site.events("device.approved").await.is_empty());
+}
+
+/// They are all on one page, which would else grow until it takes the memory of everybody.
+#[tokio::test]
+async fn an_account_has_a_thousand_devices_at_most() {
+    let (store, user) = (MemoryStore::default(), Uuid::new_v4());
+    let keys: Vec<PublicKey> = (0..1000).map(|_| DeviceKey::generate().unwrap().public().clone()).collect();
+    let (name, created_at) = ("one of many", 1);
+    let device = |key: &PublicKey| Device { key: key.clone(), user, name: name.into(), created_at, last_used_at: None };
+    store.first.lock().unwrap().devices.extend(keys.iter().map(device));
+    let site = Site::opened("http://127.0.0.1:11435", store).await;
+    site.add_as(user, "ada", Role::Member).await;
+    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let token = ada.get(&link("laptop", &key)).await.token();
+    let encoded = key.encoded();
+    let reply = ada.post("/connect", &decision(&token, &encoded, "approve")).await;
+    assert!(reply.status == StatusCode::FORBIDDEN && reply.has("as many devices as it may have"), "{}", reply.body);
+    assert_eq!(site.owner(&key), None);
+    ada.post("/settings/devices/disconnect", &[("csrf", &token), ("key", &keys[0].encoded())]).await;
+    assert!(ada.post("/connect", &decision(&token, &encoded, "approve")).await.has("Device approved"));
 }
