@@ -124,7 +124,8 @@ fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock, trouble: O
         }
     };
     let status = trouble.map_or(StatusCode::OK, |(status, _)| *status);
-    layout::page(visit, status, "Approve this device?", Some(session), content)
+    let title = if trouble.is_some() { "Not yet: approve this device?" } else { "Approve this device?" };
+    layout::page(visit, status, title, Some(session), content)
 }
 
 /// Whether the device asked from where the person is. Where a proxy hides who is who, everybody seems to be in one place, and saying so

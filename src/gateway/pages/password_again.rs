@@ -28,7 +28,7 @@ impl Lasting {
                 "You signed in more than 15 minutes ago, and a key stays when you have left. So say again that it is you."
             }
             Self::Device => {
-                "You signed in more than 15 minutes ago, and a device stays when you have left. So say again that it is you."
+                "You signed in more than 15 minutes ago, and a device stays signed in when you have left. So say again that it is you."
             }
         }
     }

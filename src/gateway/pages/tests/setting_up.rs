@@ -59,6 +59,8 @@ async fn wrong_input_is_said_and_kept() {
     assert_eq!(marked(&reply.body), (vec!["email"], vec!["email"]));
     let reply = browser.post("/setup", &fields(&csrf, &token, "Ada L", PASSWORD)).await;
     assert_eq!(marked(&reply.body), (vec!["name"], vec!["name"]));
+    // With the role: whoever leaves it out gets a gateway that nobody rules.
+    assert!(browser.get("/login").await.has("gateway user add NAME --role admin"));
     let first = browser.get(&format!("/setup?token={token}")).await;
     assert_eq!(marked(&first.body), (vec!["name"], vec![]));
     assert!(site.gateway.directory.is_empty());
