@@ -15,8 +15,8 @@ pub async fn show(visit: Visit) -> Answer {
         section.card.form {
             h1 { "Your account" }
             dl.facts {
-                dt { "Name" } dd { bdi { (user.name) } }
-                @if !user.email.is_empty() { dt { "E-mail" } dd { bdi { (text::visible_long(&user.email)) } } }
+                dt { "Name" } dd { bdi dir="ltr" { (user.name) } }
+                @if !user.email.is_empty() { dt { "E-mail" } dd { bdi dir="ltr" { (text::visible_long(&user.email)) } } }
                 dt { "Role" } dd { (user.role.name()) }
                 dt { "May" } dd { span.tags { @for scope in session.caller.rights().scopes.iter() { code { (scope) } } } }
                 dt { "Devices" } dd { (devices) }

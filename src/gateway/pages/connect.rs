@@ -1,24 +1,30 @@
 //! Approving a device: `/connect?name=…&key=…`.
 //!
-//! The link proves nothing, so it is taken only for a key that knocked lately, and the person is told to compare fingerprints.
+//! The link proves nothing, so it is taken only for a key that knocked lately, and the person is told to compare fingerprints. A device
+//! outlives the sign-in and can make keys, so it takes the password as lately as a key does.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::response::Response;
 use http::StatusCode;
 use maud::{Markup, html};
 
 use super::form::Form;
-use super::layout::{self, Tone, hidden};
+use super::layout::{self, Tone, alert, hidden};
+use super::password_again::{self, Lasting, Trouble};
 use super::sign_in::{self, Next};
 use super::text;
 use super::visit::{Answer, SignedIn, Stop, Visit};
-use crate::gateway::directory::DirectoryError;
+use crate::gateway::directory::{Directory, DirectoryError};
 use crate::gateway::knocks::Knock;
 use crate::gateway::state::Gateway;
 use crate::gateway::store::{Change, Device, Event};
 use crate::identity::{ConnectUrl, PublicKey};
+
+/// Devices of one account: they are all on one page, and a device can be had by whoever asks for one.
+const MOST_DEVICES: usize = 1000;
 
 /// The device that a link or form is about.
 pub struct Link {
@@ -50,7 +56,7 @@ impl Link {
     pub fn name(&self) -> Markup {
         match self.name.as_str() {
             "" => html! { em { "without a name" } },
-            name => html! { bdi.device { (name) } },
+            name => html! { bdi.device dir="ltr" { (name) } },
         }
     }
 
@@ -78,12 +84,12 @@ pub async fn show(visit: Visit) -> Answer {
     }
     let knock = visit.gateway.knocks.find(&link.key, visit.now).ok_or_else(|| no_knock(&visit))?;
     match session {
-        Some(session) => Ok(ask(&visit, &session, &link, &knock)),
+        Some(session) => Ok(ask(&visit, &session, &link, &knock, None)),
         None => sign_in::page(&visit, StatusCode::OK, &Next::Device(Box::new(link)), "", None),
     }
 }
 
-fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock) -> axum::response::Response {
+fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock, trouble: Option<&Trouble>) -> Response {
     let fingerprint = link.key.fingerprint();
     let moves = visit.gateway.directory.device(&link.key).is_some();
     let content = html! {
@@ -105,17 +111,21 @@ fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock) -> axum::r
                 dt { "Calls itself" } dd { (link.name()) }
             }
             @if moves { p.alert { "This device is signed in to another account. Approving it moves it to yours." } }
+            (alert(trouble.map(|(_, text)| text.as_str())))
             form #decide method="post" action=(visit.link("/connect")) {
                 (hidden("csrf", &visit.token(session)))
                 (link.fields("name"))
+                @if !session.fresh { (password_again::field(Lasting::Device, trouble.is_some())) }
                 div.actions {
                     button.primary #approve type="submit" name="decision" value="approve" { "Approve" }
-                    button.danger #deny type="submit" name="decision" value="deny" { "Deny" }
+                    button.danger #deny type="submit" name="decision" value="deny" formnovalidate { "Deny" }
                 }
             }
         }
     };
-    layout::page(visit, StatusCode::OK, "Approve this device?", Some(session), content)
+    let status = trouble.map_or(StatusCode::OK, |(status, _)| *status);
+    let title = if trouble.is_some() { "Not yet: approve this device?" } else { "Approve this device?" };
+    layout::page(visit, status, title, Some(session), content)
 }
 
 /// Whether the device asked from where the person is. Where a proxy hides who is who, everybody seems to be in one place, and saying so
@@ -137,7 +147,7 @@ fn grouped(fingerprint: &str) -> Markup {
 
 /// `POST /connect`.
 pub async fn decide(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
-    let form = visit.form(body).await?;
+    let mut form = visit.form(body).await?;
     let link = Link::from_form(&form, "name").ok_or_else(|| {
         let text = html! { p { "The form names no device. Open the link of the sign-in again." } };
         visit.stop(StatusCode::BAD_REQUEST, "Nothing was done", text)
@@ -151,7 +161,14 @@ pub async fn decide(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
         return Ok(done(&visit, "This device is signed in"));
     }
     match form.get("decision") {
-        "approve" => approve(gateway, visit, session, link).await,
+        "approve" => {
+            // Said before the password is asked for: there is nothing that it would be good for.
+            let knock = gateway.knocks.find(&link.key, visit.now).ok_or_else(|| no_knock(&visit))?;
+            match password_again::confirm(&visit, &session, &mut form, Lasting::Device).await? {
+                Ok(()) => approve(gateway, visit, session, link).await,
+                Err(trouble) => Ok(ask(&visit, &session, &link, &knock, Some(&trouble))),
+            }
+        }
         "deny" => deny(gateway, visit, session, link).await,
         _ => {
             let text = html! { p { "The form says neither to approve nor to deny." } };
@@ -160,26 +177,51 @@ pub async fn decide(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
     }
 }
 
+/// What became of an approval.
+enum Made {
+    Approved,
+    /// The session ended, or the account was changed, meanwhile.
+    NotAnyMore,
+    NoKnock,
+    Full,
+}
+
 async fn approve(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: Link) -> Answer {
     let before = gateway.directory.device(&link.key).map(|known| format!(", before that of {}", known.user.name));
     let event = event(&visit, &session, &link, "device.approved", before.unwrap_or_default());
+    let path = link.path();
     let device =
         Device { key: link.key, user: session.user().id, name: link.name, created_at: visit.now, last_used_at: None };
-    let now = visit.now;
+    let (now, by, clock) = (visit.now, session.caller, gateway.clock.clone());
     // In a task of its own: a browser that leaves does not separate the change from what belongs to it.
     let made = tokio::spawn(async move {
         let _one_decides = gateway.pages.deciding.lock().await;
         let key = device.key.clone();
         if gateway.knocks.find(&key, now).is_none() {
-            return Ok(false);
+            return Ok(Made::NoKnock);
         }
-        gateway.directory.commit(Change::AddDevice(device), event).await?;
+        if gateway.directory.devices_of(device.user).len() >= MOST_DEVICES {
+            return Ok(Made::Full);
+        }
+        let still = move |directory: &Directory| by.holds(directory, clock.now());
+        if !gateway.directory.commit_if(Change::AddDevice(device), event, still).await? {
+            return Ok(Made::NotAnyMore);
+        }
         gateway.knocks.settle(&key);
-        Ok(true)
+        Ok(Made::Approved)
     });
     match made.await.unwrap_or(Err(DirectoryError::Ending)) {
-        Ok(true) => Ok(done(&visit, "Device approved")),
-        Ok(false) => Err(no_knock(&visit)),
+        Ok(Made::Approved) => Ok(done(&visit, "Device approved")),
+        // To the question again, or to the sign-in before it.
+        Ok(Made::NotAnyMore) => Ok(visit.redirect(&path)),
+        Ok(Made::NoKnock) => Err(no_knock(&visit)),
+        Ok(Made::Full) => {
+            let text = html! {
+                p { "Your account has as many devices as it may have: " (MOST_DEVICES) "." }
+                p { "Disconnect those that are not used any more on " a href=(visit.link("/settings/keys#devices")) { "the page of your devices" } ", then open the link again." }
+            };
+            Err(visit.stop(StatusCode::FORBIDDEN, "The device was not approved", text))
+        }
         Err(error) => Err(visit.broken(&error.to_string())),
     }
 }
@@ -223,7 +265,7 @@ fn is_mine(visit: &Visit, session: &SignedIn, key: &PublicKey) -> bool {
     visit.gateway.directory.device(key).is_some_and(|known| known.user.id == session.user().id)
 }
 
-fn done(visit: &Visit, title: &str) -> axum::response::Response {
+fn done(visit: &Visit, title: &str) -> Response {
     let text = html! { p { "It can use this gateway with your account now. You can close this page and go back to the terminal." } p { a href=(visit.link("/settings/keys")) { "Your keys and devices" } } };
     layout::notice(visit, StatusCode::OK, Tone::Good, title, text)
 }

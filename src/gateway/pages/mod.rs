@@ -12,6 +12,7 @@ mod form;
 mod headers;
 mod layout;
 mod notes;
+mod password_again;
 mod password_check;
 mod sessions;
 mod settings;

@@ -14,8 +14,9 @@ use super::random_text;
 const LONGEST: i64 = 12 * 60 * 60;
 /// And this many seconds after its last request.
 const LONGEST_IDLE: i64 = 60 * 60;
-/// For so many seconds after the password was typed a key can be made without it: a key outlives the session, and a browser that was
-/// left open or whose cookie was stolen must not turn into one. Revoking takes no password: it can only do less harm, and may be urgent.
+/// For so many seconds after the password was typed a key can be made, and a device approved, without it: both outlive the session, and a
+/// browser that was left open or whose cookie was stolen must not turn into one. Revoking takes no password: it can only do less harm, and
+/// may be urgent.
 const FRESH: i64 = 15 * 60;
 /// As many in all.
 const MOST: usize = 4096;

@@ -54,8 +54,17 @@ fn gone(visit: &Visit) -> Stop {
     visit.stop(StatusCode::GONE, "This gateway is set up", text)
 }
 
-fn page(visit: &Visit, status: StatusCode, token: &str, name: &str, email: &str, trouble: Option<&str>) -> Answer {
+/// `trouble` is the field that is wrong, and what is wrong with it.
+fn page(
+    visit: &Visit,
+    status: StatusCode,
+    token: &str,
+    name: &str,
+    email: &str,
+    trouble: Option<(&str, &str)>,
+) -> Answer {
     let visitor = visit.visitor()?;
+    let wrong = |field: &str| trouble.is_some_and(|(wrong, _)| wrong == field);
     let name = Field {
         name: "name",
         label: "Name",
@@ -65,7 +74,7 @@ fn page(visit: &Visit, status: StatusCode, token: &str, name: &str, email: &str,
         hint: "Lower-case letters, digits, dots, dashes and underscores, such as ada.",
         longest: 64,
         optional: false,
-        first: true,
+        first: trouble.is_none() || wrong("name"),
     };
     let email = Field {
         name: "email",
@@ -76,7 +85,7 @@ fn page(visit: &Visit, status: StatusCode, token: &str, name: &str, email: &str,
         hint: "",
         longest: LONGEST_EMAIL,
         optional: true,
-        first: false,
+        first: wrong("email"),
     };
     let password = Field {
         name: "password",
@@ -86,23 +95,22 @@ fn page(visit: &Visit, status: StatusCode, token: &str, name: &str, email: &str,
         value: "",
         hint: "At least 8 characters. A few random words are easy to remember and hard to guess.",
         longest: 1024,
+        first: wrong("password"),
         ..name
     };
-    let password = Field { first: false, ..password };
-    let again = Field { name: "again", label: "Password once more", hint: "", ..password };
-    let wrong = trouble.is_some();
+    let again = Field { name: "again", label: "Password once more", hint: "", first: false, ..password };
     let content = html! {
         section.card.narrow {
             h1 { "Set up this gateway" }
             p.lead { "Make the first account. It is the administrator: it can approve devices and manage the other accounts." }
-            (alert(trouble))
+            (alert(trouble.map(|(_, text)| text)))
             form #setup method="post" action=(visit.link("/setup")) {
                 (hidden("csrf", &visitor.token))
                 (hidden("token", token))
-                (name.show(wrong))
-                (email.show(false))
-                (password.show(wrong))
-                (again.show(wrong))
+                (name.show(wrong("name")))
+                (email.show(wrong("email")))
+                (password.show(wrong("password")))
+                (again.show(wrong("password")))
                 div.actions { button.primary type="submit" { "Create the administrator" } }
             }
         }
@@ -117,30 +125,33 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
     visit.check_visitor(&form)?;
     check(&visit, form.get("token"))?;
     let (password, repeated) = (form.secret("password"), form.secret("again"));
-    let again = |form: &Form, trouble: &str| {
+    let again = |form: &Form, field: &str, trouble: &str| {
         let (name, email) = (text::visible(form.get("name")), text::visible_long(form.get("email")));
-        page(&visit, StatusCode::UNPROCESSABLE_ENTITY, form.get("token"), &name, &email, Some(trouble))
+        page(&visit, StatusCode::UNPROCESSABLE_ENTITY, form.get("token"), &name, &email, Some((field, trouble)))
     };
     let (name, email) = (form.get("name").trim(), form.get("email").trim());
     if !text::is_user_name(name) {
         return again(
             &form,
+            "name",
             "A name has 1 to 64 lower-case letters (a to z), digits, dots, dashes and underscores, and nothing else.",
         );
     }
     if !is_email(email) {
-        return again(&form, "That is no e-mail address. Correct it, or leave it out.");
+        return again(&form, "email", "That is no e-mail address. Correct it, or leave it out.");
     }
     if !bool::from(password.expose_secret().as_bytes().ct_eq(repeated.expose_secret().as_bytes())) {
-        return again(&form, "The two passwords differ. Type both once more.");
+        return again(&form, "password", "The two passwords differ. Type both once more.");
     }
     let moment = gateway.pages.sessions.moment();
     let hash = match gateway.pages.passwords.hash(password).await {
         Ok(hash) => hash,
         Err(CheckError::Password(error @ (PasswordError::Short | PasswordError::Long))) => {
-            return again(&form, &format!("That cannot be the password: {error}."));
+            return again(&form, "password", &format!("That cannot be the password: {error}."));
         }
-        Err(CheckError::Busy) => return again(&form, "Too many passwords are being checked. Try again in a moment."),
+        Err(CheckError::Busy) => {
+            return again(&form, "password", "Too many passwords are being checked. Try again in a moment.");
+        }
         Err(error) => return Err(visit.broken(&error.to_string())),
     };
     let user = User {

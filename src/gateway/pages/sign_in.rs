@@ -118,7 +118,7 @@ pub fn page(visit: &Visit, status: StatusCode, next: &Next, name: &str, trouble:
             @if visit.gateway.directory.is_empty() {
                 p.alert role="alert" {
                     "This gateway has no account yet. Open the one-time link that it printed when it started, "
-                    "or run " code { "ollama-auth gateway user add" } " on its machine."
+                    "or run " code { "ollama-auth gateway user add NAME --role admin" } " on its machine."
                 }
             }
             (alert(trouble))

@@ -8,8 +8,9 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::new::{self, Filled, Trouble};
-use super::{made, models, password};
+use super::{made, models};
 use crate::gateway::account::{self, Wanted};
+use crate::gateway::pages::password_again::{self, Lasting};
 use crate::gateway::pages::text;
 use crate::gateway::pages::visit::{Answer, SignedIn, Stop, Visit};
 use crate::gateway::state::Gateway;
@@ -33,7 +34,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
         Ok(wanted) => wanted,
         Err(trouble) => return Ok(new::page(&visit, &session, &filled, Some(&trouble))),
     };
-    if let Err((status, text)) = password::confirm(&visit, &session, &mut form).await? {
+    if let Err((status, text)) = password_again::confirm(&visit, &session, &mut form, Lasting::Key).await? {
         let trouble = Trouble { field: "password", status, text };
         return Ok(new::page(&visit, &session, &filled, Some(&trouble)));
     }

@@ -74,7 +74,7 @@ fn read(visit: &Visit, encoded: &str) -> Result<PublicKey, Stop> {
 fn named(device: &Device) -> maud::Markup {
     match text::visible(&device.name).as_str() {
         "" => html! { em { "without a name" } },
-        name => html! { bdi.device { (name) } },
+        name => html! { bdi.device dir="ltr" { (name) } },
     }
 }
 

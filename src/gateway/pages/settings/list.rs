@@ -83,11 +83,11 @@ fn row(visit: &Visit, key: &KeyRecord) -> Markup {
     html! {
         tr role="row" id=(key.id) .over[!state.is_live()] {
             th scope="row" role="rowheader" {
-                bdi.name { (name) }
+                bdi.name dir="ltr" title=(name) { (name) }
                 span.print { (key.id) }
                 span.hint {
                     "ends in " code { "…" (key.hint) }
-                    @if let Some(environment) = &key.environment { " · for " bdi { (text::visible_long(environment)) } }
+                    @if let Some(environment) = &key.environment { " · for " bdi dir="ltr" { (text::visible_long(environment)) } }
                 }
             }
             td role="cell" data-label="Rights" {
@@ -147,7 +147,7 @@ fn device_row(visit: &Visit, device: &Device) -> Markup {
     html! {
         li {
             div {
-                p.device { @if name.is_empty() { em { "without a name" } } @else { bdi { (name) } } }
+                p.device { @if name.is_empty() { em { "without a name" } } @else { bdi dir="ltr" { (name) } } }
                 p.print { (device.key.fingerprint()) }
                 p.hint {
                     "Approved " (state::moment(device.created_at)) " · "

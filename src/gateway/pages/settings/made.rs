@@ -36,7 +36,7 @@ pub fn page(visit: &Visit, session: &SignedIn, record: &KeyRecord, key: &ApiKey)
                 p { "Whoever has it can do what it may do. Keep it in a password manager or a secret store, not in a file that is shared." }
             }
             dl.facts {
-                dt { "Name" } dd { bdi { (text::visible_long(&record.name)) } }
+                dt { "Name" } dd { bdi dir="ltr" { (text::visible_long(&record.name)) } }
                 dt { "Id" } dd.print { (record.id) }
                 dt { "May" } dd { span.tags { @for scope in record.rights.scopes.iter() { code { (scope) } } } }
                 dt { "Models" } dd {
@@ -44,7 +44,7 @@ pub fn page(visit: &Visit, session: &SignedIn, record: &KeyRecord, key: &ApiKey)
                 }
                 dt { "Ends" } dd { @match record.rights.expires_at { Some(end) => (moment(end)), None => "never" } }
                 @if let Some(environment) = &record.environment {
-                    dt { "Environment" } dd { bdi { (text::visible_long(environment)) } }
+                    dt { "Environment" } dd { bdi dir="ltr" { (text::visible_long(environment)) } }
                 }
             }
             div.actions { a.button.quiet #done href=(visit.link(KEYS)) { "I have copied it" } }
@@ -60,7 +60,7 @@ pub fn page(visit: &Visit, session: &SignedIn, record: &KeyRecord, key: &ApiKey)
 pub fn again(visit: &Visit, key: &KeyRecord) -> Response {
     let revoke = visit.link(&format!("{REVOKE}?id={}", key.id));
     let text = html! {
-        p { "This form has made the key " bdi.device { (text::visible_long(&key.name)) } " and makes no second one. A key is shown once." }
+        p { "This form has made the key " bdi.device dir="ltr" { (text::visible_long(&key.name)) } " and makes no second one. A key is shown once." }
         p.detail { span.print { (key.id) } ", made " (text::date(key.created_at)) }
         p {
             "If you did not copy it: " a href=(revoke) { "revoke it" } " and "

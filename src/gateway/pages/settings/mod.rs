@@ -8,7 +8,6 @@ mod list;
 mod made;
 mod models;
 mod new;
-mod password;
 mod revoke;
 mod scopes;
 mod script;

@@ -9,6 +9,7 @@ use super::{KEYS, scopes, signed_in};
 use crate::gateway::account::LONGEST_NAME;
 use crate::gateway::pages::form::Form;
 use crate::gateway::pages::layout::{self, Field, alert, hidden};
+use crate::gateway::pages::password_again::{self, Lasting};
 use crate::gateway::pages::text;
 use crate::gateway::pages::visit::{Answer, SignedIn, Visit};
 use crate::keyspec::{KeyId, Scopes};
@@ -100,17 +101,7 @@ pub fn page(visit: &Visit, session: &SignedIn, filled: &Filled, trouble: Option<
                     first: wrong("environment"),
                 }.show(wrong("environment")))
                 @if !session.fresh {
-                    (Field {
-                        name: "password",
-                        label: "Your password",
-                        kind: "password",
-                        autocomplete: "current-password",
-                        value: "",
-                        hint: "You signed in more than 15 minutes ago, and a key stays when you have left. So say again that it is you.",
-                        longest: 1024,
-                        optional: false,
-                        first: wrong("password"),
-                    }.show(wrong("password")))
+                    (password_again::field(Lasting::Key, wrong("password")))
                 }
                 div.actions {
                     button.primary type="submit" { "Create the key" }

@@ -37,11 +37,11 @@ pub async fn ask(visit: Visit) -> Answer {
                 p.alert { "It is a key of " strong { (owner.name) } ", not one of yours." }
             }
             dl.facts {
-                dt { "Name" } dd { bdi.device { (text::visible_long(&key.name)) } }
+                dt { "Name" } dd { bdi.device dir="ltr" { (text::visible_long(&key.name)) } }
                 dt { "Id" } dd.print { (key.id) }
                 dt { "Key" } dd { "ends in " code { "…" (key.hint) } }
                 @if let Some(environment) = &key.environment {
-                    dt { "Environment" } dd { bdi { (text::visible_long(environment)) } }
+                    dt { "Environment" } dd { bdi dir="ltr" { (text::visible_long(environment)) } }
                 }
                 dt { "Last used" } dd {
                     @match key.last_used_at { Some(at) => (text::ago(at, visit.now)), None => "never" }
@@ -86,7 +86,7 @@ fn find(visit: &Visit, session: &SignedIn, id: &str) -> Result<Arc<KeyRecord>, S
 
 fn done(visit: &Visit, key: &KeyRecord) -> Response {
     let text = html! {
-        p { bdi.device { (text::visible_long(&key.name)) } " is not accepted any more." }
+        p { bdi.device dir="ltr" { (text::visible_long(&key.name)) } " is not accepted any more." }
         p.detail { span.print { (key.id) } }
         p { a href=(visit.link(KEYS)) { "Your keys and devices" } " · " a href=(visit.link(NEW)) { "Create a key" } }
     };

@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::*;
 use crate::gateway::admin::{AdminContext, AdminError, AdminRequest, DeviceRef, perform};
+use crate::gateway::store::Device;
 
 #[tokio::test]
 async fn no_knock_no_page() {
@@ -217,4 +218,85 @@ async fn that_an_address_is_the_same_is_said_only_where_it_means_something() {
     site.gateway.knocks.knock(&key, local.ip(), site.now());
     let page = ada.get(&link("laptop", &key)).await;
     assert!(page.has("127.0.0.1") && !page.has(same));
+}
+
+/// A device outlives the sign-in, and can make keys: a browser that was left open, or a stolen cookie, must not turn into one.
+#[tokio::test]
+async fn an_old_sign_in_approves_nothing_without_the_password() {
+    let site = Site::with_people().await;
+    let mut ada = site.signed_in("ada").await;
+    site.wait(901);
+    let (key, other) = (site.knocking(), site.knocking());
+    let page = ada.get(&link("laptop", &key)).await;
+    assert!(page.has("type=\"password\"") && page.has("formnovalidate"), "{}", page.body);
+    let (token, encoded) = (page.token(), key.encoded());
+    for (password, said) in [("", "Type your password once more"), ("wrong", "The password is wrong")] {
+        let fields = [&decision(&token, &encoded, "approve")[..], &[("password", password)]].concat();
+        let reply = ada.post("/connect", &fields).await;
+        assert!(reply.status == StatusCode::FORBIDDEN && reply.has(said) && !reply.has("value=\"wrong\""), "{said}");
+        assert!(reply.has("Approve this device?") && reply.has(">laptop<"), "the question is still there");
+    }
+    assert_eq!(site.owner(&key), None);
+    assert_eq!(site.events("user.sign_in_failed").await[0].detail, "wrong password for a device");
+    // A no can only do less harm.
+    assert!(ada.post("/connect", &decision(&token, &other.encoded(), "deny")).await.has("Device denied"));
+    let fields = [&decision(&token, &encoded, "approve")[..], &[("password", PASSWORD)]].concat();
+    assert!(ada.post("/connect", &fields).await.has("Device approved"));
+    assert_eq!(site.owner(&key).as_deref(), Some("ada"));
+    let next = site.knocking();
+    assert!(!ada.get(&link("laptop", &next)).await.has("type=\"password\""), "for another quarter of an hour");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_the_disk_is_waited_for_approves_nothing() {
+    let site = Site::with_people().await;
+    for end in ["sign-out", "disabled"] {
+        let (key, mut bob) = (site.knocking(), site.signed_in("bob").await);
+        let token = bob.get(&link("laptop", &key)).await.token();
+        let slow = site.store.held.write().await;
+        let change = match end {
+            "disabled" => Change::SetDisabled(site.user("bob"), true),
+            _ => Change::Note,
+        };
+        let first = tokio::spawn(site.committed(change));
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        let encoded = key.encoded();
+        let sent = tokio::spawn(async move {
+            bob.post("/connect", &decision(&token, &encoded, "approve")).await.location().to_owned()
+        });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        if end == "sign-out" {
+            site.gateway.pages.end_sessions(site.user("bob"));
+        }
+        drop(slow);
+        first.await.unwrap();
+        assert_eq!(sent.await.unwrap(), format!("/connect?name=laptop&key={}", key.encoded()), "{end}");
+        assert_eq!(site.owner(&key), None, "{end}");
+        assert!(site.gateway.knocks.find(&key, site.now()).is_some(), "another may still answer");
+    }
+    assert!(site.events("device.approved").await.is_empty());
+}
+
+/// They are all on one page, which would else grow until it takes the memory of everybody.
+#[tokio::test]
+async fn an_account_has_a_thousand_devices_at_most() {
+    let (store, user) = (MemoryStore::default(), Uuid::new_v4());
+    let keys: Vec<PublicKey> = (0..1000).map(|_| DeviceKey::generate().unwrap().public().clone()).collect();
+    let (name, created_at) = ("one of many", 1);
+    let device = |key: &PublicKey| Device { key: key.clone(), user, name: name.into(), created_at, last_used_at: None };
+    store.first.lock().unwrap().devices.extend(keys.iter().map(device));
+    let site = Site::opened("http://127.0.0.1:11435", store).await;
+    site.add_as(user, "ada", Role::Member).await;
+    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let token = ada.get(&link("laptop", &key)).await.token();
+    let encoded = key.encoded();
+    let reply = ada.post("/connect", &decision(&token, &encoded, "approve")).await;
+    assert!(reply.status == StatusCode::FORBIDDEN && reply.has("as many devices as it may have"), "{}", reply.body);
+    assert_eq!(site.owner(&key), None);
+    ada.post("/settings/devices/disconnect", &[("csrf", &token), ("key", &keys[0].encoded())]).await;
+    assert!(ada.post("/connect", &decision(&token, &encoded, "approve")).await.has("Device approved"));
 }

@@ -15,6 +15,8 @@ async fn names_are_harmless_wherever_they_are_shown() {
     let harmless = |body: &str| {
         assert!(!body.contains("<script") && body.contains("&lt;script&gt;"), "{body}");
         assert!(!body.contains(['\u{202e}', '\u{200b}', '\u{1b}', '\r']) && body.contains("\\u{202e}evil"), "{body}");
+        // A name that begins with Hebrew would else turn round what is written in place of a character.
+        assert_eq!(body.matches("<bdi").count(), body.matches("dir=\"ltr\"").count(), "{body}");
     };
     harmless(&site.browser().get(&link(name, &key)).await.body);
     let page = ada.get(&link(name, &key)).await;

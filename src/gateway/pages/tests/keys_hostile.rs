@@ -195,6 +195,7 @@ async fn names_of_keys_are_harmless() {
     let harmless = |body: &str| {
         assert!(!body.contains("<script>") && body.contains("&lt;script&gt;"), "{body}");
         assert!(!body.contains(['\u{202e}', '\u{200b}']) && body.contains("\\u{202e}evil"), "{body}");
+        assert_eq!(body.matches("<bdi").count(), body.matches("dir=\"ltr\"").count(), "{body}");
     };
     let form = ada.get("/settings/keys/new").await;
     let (token, id) = (form.token(), id_in(&form.body));

@@ -49,11 +49,30 @@ async fn wrong_input_is_said_and_kept() {
     }
     let mut wrong = fields(&csrf, &token, "ada", PASSWORD);
     wrong[5].1 = "incorrect horse";
-    assert!(browser.post("/setup", &wrong).await.has("The two passwords differ"));
+    let reply = browser.post("/setup", &wrong).await;
+    assert!(reply.has("The two passwords differ"));
+    assert_eq!(marked(&reply.body), (vec!["password"], vec!["password", "again"]));
     let mut wrong = fields(&csrf, &token, "ada", PASSWORD);
     wrong[3].1 = "no address";
-    assert!(browser.post("/setup", &wrong).await.has("no e-mail address"));
+    let reply = browser.post("/setup", &wrong).await;
+    assert!(reply.has("no e-mail address"));
+    assert_eq!(marked(&reply.body), (vec!["email"], vec!["email"]));
+    let reply = browser.post("/setup", &fields(&csrf, &token, "Ada L", PASSWORD)).await;
+    assert_eq!(marked(&reply.body), (vec!["name"], vec!["name"]));
+    // With the role: whoever leaves it out gets a gateway that nobody rules.
+    assert!(browser.get("/login").await.has("gateway user add NAME --role admin"));
+    let first = browser.get(&format!("/setup?token={token}")).await;
+    assert_eq!(marked(&first.body), (vec!["name"], vec![]));
     assert!(site.gateway.directory.is_empty());
+}
+
+/// The fields that the cursor is in, and those that are said to be wrong.
+fn marked(body: &str) -> (Vec<&str>, Vec<&str>) {
+    let fields: Vec<&str> = body.split("<input id=\"").skip(1).map(|rest| rest.split('>').next().unwrap()).collect();
+    let with = |mark: &str| {
+        fields.iter().filter(|field| field.contains(mark)).map(|field| field.split('"').next().unwrap()).collect()
+    };
+    (with(" autofocus"), with("aria-invalid=\"true\""))
 }
 
 #[tokio::test]

@@ -1,20 +1,73 @@
 //! The password once more, where the sign-in was a while ago: see `sessions` for why.
 
 use http::StatusCode;
+use maud::Markup;
 
-use crate::gateway::pages::form::Form;
-use crate::gateway::pages::notes;
-use crate::gateway::pages::password_check::CheckError;
-use crate::gateway::pages::visit::{SignedIn, Stop, Visit};
+use super::form::Form;
+use super::layout::Field;
+use super::notes;
+use super::password_check::CheckError;
+use super::visit::{SignedIn, Stop, Visit};
 
 /// What is said when it was not given, or is wrong.
 pub type Trouble = (StatusCode, String);
+
+/// What outlives the sign-in, and so takes the password.
+#[derive(Clone, Copy)]
+pub enum Lasting {
+    /// A new key.
+    Key,
+    /// An approved device.
+    Device,
+}
+
+impl Lasting {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Key => {
+                "You signed in more than 15 minutes ago, and a key stays when you have left. So say again that it is you."
+            }
+            Self::Device => {
+                "You signed in more than 15 minutes ago, and a device stays signed in when you have left. So say again that it is you."
+            }
+        }
+    }
+
+    /// For the record.
+    fn wrong(self) -> &'static str {
+        match self {
+            Self::Key => "wrong password for a new key",
+            Self::Device => "wrong password for a device",
+        }
+    }
+}
+
+/// The field for it. `wrong` says that it is what is wrong with the form.
+pub fn field(lasting: Lasting, wrong: bool) -> Markup {
+    let field = Field {
+        name: "password",
+        label: "Your password",
+        kind: "password",
+        autocomplete: "current-password",
+        value: "",
+        hint: lasting.hint(),
+        longest: 1024,
+        optional: false,
+        first: wrong,
+    };
+    field.show(wrong)
+}
 
 /// Makes sure that the person typed the password lately, or does so with this form. Throttled as a sign-in.
 ///
 /// # Errors
 /// The trouble to show with the form; or a page, when it cannot be checked at all.
-pub async fn confirm(visit: &Visit, session: &SignedIn, form: &mut Form) -> Result<Result<(), Trouble>, Stop> {
+pub async fn confirm(
+    visit: &Visit,
+    session: &SignedIn,
+    form: &mut Form,
+    lasting: Lasting,
+) -> Result<Result<(), Trouble>, Stop> {
     if session.fresh {
         return Ok(Ok(()));
     }
@@ -34,7 +87,7 @@ pub async fn confirm(visit: &Visit, session: &SignedIn, form: &mut Form) -> Resu
             Ok(Ok(()))
         }
         Ok(_) => {
-            notes::failed_sign_in(visit, name, "user.sign_in_failed", "wrong password for a new key");
+            notes::failed_sign_in(visit, name, "user.sign_in_failed", lasting.wrong());
             Ok(Err((StatusCode::FORBIDDEN, "The password is wrong.".to_owned())))
         }
         Err(CheckError::Busy) => {
