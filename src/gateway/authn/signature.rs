@@ -121,6 +121,10 @@ pub async fn identify(
         if gateway.knocks.knock(&key, address, now) {
             return Err(Refusal::new(403, "this device was refused"));
         }
+        // Approved in this very moment: a knock that stays would let whoever has the link approve it once more, for another account.
+        if gateway.directory.device(&key).is_some() {
+            gateway.knocks.settle(&key);
+        }
         tracing::debug!(device = key.fingerprint(), %address, "an unknown device knocked");
         let link = ConnectUrl::new(&gateway.public_url(), &format!("device at {address}"), &key);
         return Err(Refusal::unauthorized("unauthorized").with_signin_url(link.to_string()));
