@@ -23,6 +23,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::account::{self, json_response};
+use super::peer::Acquainted;
 use super::policy::{Limits, Paced, Pass};
 use super::refusal::Refusal;
 use super::relay::Broken;
@@ -52,6 +53,7 @@ struct Asked<'a> {
     parts: &'a Parts,
     address: IpAddr,
     broken: Broken,
+    acquainted: Acquainted,
 }
 
 impl Worker {
@@ -66,12 +68,14 @@ impl Worker {
         self.gateway.config()
     }
 
-    /// Answers a request of `peer`. `broken` is set when the answer breaks off and the caller's protocol cannot show it.
+    /// Answers a request of `peer`. `broken` is set when the answer breaks off and the caller's protocol cannot show it; `acquainted` when
+    /// the caller showed a credential that was accepted.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
         broken: Broken,
+        acquainted: Acquainted,
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
         let current = self.gateway.config();
@@ -79,7 +83,7 @@ impl Worker {
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
         let body = Body::new(Paced::new(body, current.body_timeout));
-        let asked = Asked { current: &current, parts: &parts, address, broken };
+        let asked = Asked { current: &current, parts: &parts, address, broken, acquainted };
         let mut response = match self.pass(asked, body).await {
             Ok(response) => response,
             Err(refusal) => {
@@ -118,10 +122,11 @@ impl Worker {
         target: &Target<'_>,
         matched: Matched<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let Asked { current, parts, address, broken } = asked;
+        let Asked { current, parts, address, broken, acquainted } = asked;
         let Parts { method, headers, .. } = parts;
         let once = account::changes_something(method, &matched);
         let caller = authn::identify(&self.gateway, headers, target, address, once).await?;
+        acquainted.set();
         let permitted = match policy::permit(caller, target, matched)? {
             Pass::Account(call) => {
                 let request = account::Request { method, target, headers, body, address };
