@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
@@ -133,6 +133,10 @@ impl Worker {
                 return Box::pin(account::answer(&self.gateway, call, request)).await;
             }
             Pass::Upstream(permitted) => permitted,
+        };
+        let body = match body.is_end_stream() {
+            true => body,
+            false => Body::new(authn::Held::new(body, permitted.caller().clone(), self.gateway.clone())),
         };
         let limits = Limits { usual: current.max_body, blob: current.max_blob, scanned: current.max_scanned_body };
         let authorized = permitted.admit(headers, body, limits).await?;
