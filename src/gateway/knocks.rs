@@ -4,6 +4,7 @@
 //! out their own knocks first.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,47 +33,36 @@ pub struct Knock {
 
 /// The knocks of the last ten minutes.
 #[derive(Debug, Default)]
-pub struct Knocks(Mutex<HashMap<PublicKey, Knock>>);
+pub struct Knocks(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    all: HashMap<PublicKey, Knock>,
+    /// How many there are of each network. To count them anew for each knock would let a crowd stop everybody else.
+    from: HashMap<IpAddr, usize>,
+    /// When those that do not count any more were last dropped, in Unix seconds.
+    swept: i64,
+}
 
 impl Knocks {
     /// Takes note of a key whose signature was checked. Returns whether a person has said no to it.
     pub fn knock(&self, key: &PublicKey, address: IpAddr, now: i64) -> bool {
-        let mut all = self.lock();
-        if let Some(knock) = all.get_mut(key).filter(|knock| counts(knock, now)) {
+        let mut table = self.lock();
+        if let Some(known) = table.all.get(key).filter(|knock| counts(knock, now)) {
             // A no holds for ten minutes, however often the device goes on asking.
-            if !knock.denied {
-                (knock.at, knock.address) = (now, address);
+            if known.denied {
+                return true;
             }
-            return knock.denied;
+        } else {
+            table.make_room(network(address), now);
         }
-        let full = all.len() >= MOST;
-        let place = network(address);
-        let from_one = |knock: &&Knock| network(knock.address) == place;
-        if full || all.values().filter(from_one).count() >= MOST_FROM_ONE {
-            all.retain(|_, knock| counts(knock, now));
-            let crowded = all.values().filter(from_one).count() >= MOST_FROM_ONE;
-            let oldest = |pick: &dyn Fn(&Knock) -> bool| {
-                all.values().filter(|knock| pick(knock)).min_by_key(|knock| knock.at).map(|knock| knock.key.clone())
-            };
-            let leaves = match (crowded, all.len() >= MOST) {
-                (true, _) => oldest(&|knock| network(knock.address) == place),
-                (false, true) => {
-                    let busiest = busiest(&all);
-                    oldest(&|knock| Some(network(knock.address)) == busiest)
-                }
-                (false, false) => None,
-            };
-            if let Some(key) = leaves {
-                all.remove(&key);
-            }
-        }
-        all.insert(key.clone(), Knock { key: key.clone(), address, at: now, denied: false });
+        table.put(Knock { key: key.clone(), address, at: now, denied: false });
         false
     }
 
     /// The knock of that key, if it counts and nobody has said no.
     pub fn find(&self, key: &PublicKey, now: i64) -> Option<Knock> {
-        self.lock().get(key).filter(|knock| counts(knock, now) && !knock.denied).cloned()
+        self.lock().all.get(key).filter(|knock| counts(knock, now) && !knock.denied).cloned()
     }
 
     /// The same by its fingerprint (`SHA256:…`).
@@ -83,39 +73,73 @@ impl Knocks {
     /// All that count and are open, the latest first.
     pub fn all(&self, now: i64) -> Vec<Knock> {
         let mut open: Vec<Knock> =
-            self.lock().values().filter(|knock| counts(knock, now) && !knock.denied).cloned().collect();
+            self.lock().all.values().filter(|knock| counts(knock, now) && !knock.denied).cloned().collect();
         open.sort_by_key(|knock| std::cmp::Reverse(knock.at));
         open
     }
 
     /// Forgets a key: it is known now.
     pub fn settle(&self, key: &PublicKey) {
-        self.lock().remove(key);
+        self.lock().take(key);
     }
 
     /// Remembers that a person said no.
     pub fn deny(&self, key: &PublicKey) {
-        if let Some(knock) = self.lock().get_mut(key) {
+        if let Some(knock) = self.lock().all.get_mut(key) {
             knock.denied = true;
         }
     }
 
     /// A panic elsewhere leaves the table as it was after its last whole change.
-    fn lock(&self) -> MutexGuard<'_, HashMap<PublicKey, Knock>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Drives one out where there are as many as there may be: of the same network, or else of the one that has most.
+    fn make_room(&mut self, place: IpAddr, now: i64) {
+        let crowded = |table: &Self| table.from.get(&place).is_some_and(|count| *count >= MOST_FROM_ONE);
+        if self.all.len() < MOST && !crowded(self) {
+            return;
+        }
+        if self.swept != now {
+            self.swept = now;
+            let over: Vec<PublicKey> =
+                self.all.values().filter(|knock| !counts(knock, now)).map(|knock| knock.key.clone()).collect();
+            over.iter().for_each(|key| self.take(key));
+        }
+        let loses = match (crowded(self), self.all.len() >= MOST) {
+            (true, _) => Some(place),
+            (false, true) => self.from.iter().max_by_key(|(_, count)| **count).map(|(place, _)| *place),
+            (false, false) => None,
+        };
+        let Some(loses) = loses else { return };
+        let theirs = self.all.values().filter(|knock| network(knock.address) == loses);
+        if let Some(key) = theirs.min_by_key(|knock| knock.at).map(|knock| knock.key.clone()) {
+            self.take(&key);
+        }
+    }
+
+    fn put(&mut self, knock: Knock) {
+        self.take(&knock.key);
+        *self.from.entry(network(knock.address)).or_default() += 1;
+        self.all.insert(knock.key.clone(), knock);
+    }
+
+    fn take(&mut self, key: &PublicKey) {
+        let Some(knock) = self.all.remove(key) else { return };
+        if let Entry::Occupied(mut count) = self.from.entry(network(knock.address)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
 fn counts(knock: &Knock, now: i64) -> bool {
     (now - knock.at).abs() <= COUNTS
-}
-
-fn busiest(all: &HashMap<PublicKey, Knock>) -> Option<IpAddr> {
-    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-    for knock in all.values() {
-        *counts.entry(network(knock.address)).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|(_, count)| *count).map(|(address, _)| address)
 }
 
 #[cfg(test)]
@@ -193,5 +217,34 @@ mod tests {
         }
         assert_eq!(knocks.all(1001).len(), 1 + MOST_FROM_ONE);
         assert!(knocks.find(&mine, 1001).is_some());
+    }
+
+    /// Each from a network of its own, as whoever has a /48 can send them.
+    #[test]
+    fn a_crowd_from_everywhere_is_bounded_and_counted_right() {
+        let knocks = Knocks::default();
+        let from = |n: usize| IpAddr::from([0x2001, 0xdb8, (n >> 16) as u16, n as u16, 0, 0, 0, 1]);
+        let crowd: Vec<PublicKey> = (0..MOST + 100).map(|_| key()).collect();
+        for (n, key) in crowd.iter().enumerate() {
+            knocks.knock(key, from(n), 1000 + (n % 3) as i64);
+            // Again, and from elsewhere.
+            knocks.knock(key, from(n / 2), 1000 + (n % 3) as i64);
+        }
+        let consistent = |table: &Table| {
+            let mut counted: HashMap<IpAddr, usize> = HashMap::new();
+            table.all.values().for_each(|knock| *counted.entry(network(knock.address)).or_default() += 1);
+            counted == table.from
+        };
+        assert!(knocks.lock().all.len() == MOST && consistent(&knocks.lock()));
+        for key in &crowd[..] {
+            knocks.settle(key);
+        }
+        assert!(knocks.lock().all.is_empty() && knocks.lock().from.is_empty());
+        knocks.knock(&crowd[0], from(0), 1000);
+        for (n, key) in crowd.iter().enumerate().skip(1).take(MOST) {
+            knocks.knock(key, from(n), 1700);
+        }
+        assert!(knocks.lock().all.len() == MOST && consistent(&knocks.lock()), "what is over is dropped first");
+        assert!(knocks.find(&crowd[1], 1700).is_some());
     }
 }

@@ -19,6 +19,7 @@ pub mod host;
 mod joined;
 mod knocks;
 mod link_watch;
+mod pace;
 mod pages;
 mod password;
 mod peer;

@@ -1,7 +1,10 @@
-//! A caller's connection, with or without TLS. One whose answer broke off in a way that its protocol cannot show is reset at the end.
+//! A caller's connection, with or without TLS. One whose answer broke off in a way that its protocol cannot show is reset at the end; and so is
+//! one by which a stranger leaves answers unread.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,12 +13,30 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::pace::Pace;
 use super::relay::Broken;
+
+/// Set when somebody showed a credential on a connection that was accepted. Until then a stranger is there.
+#[derive(Clone, Debug, Default)]
+pub struct Acquainted(Arc<AtomicBool>);
+
+impl Acquainted {
+    /// It is somebody we know.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// See the module.
 pub struct Peer {
     stream: Stream,
     broken: Broken,
+    /// How long answers may be left unread, and who may leave them so for longer.
+    unread: Option<(Pace, Acquainted)>,
 }
 
 enum Stream {
@@ -26,12 +47,40 @@ enum Stream {
 impl Peer {
     /// Without TLS.
     pub fn plain(stream: TcpStream, broken: Broken) -> Self {
-        Self { stream: Stream::Plain(stream), broken }
+        Self { stream: Stream::Plain(stream), broken, unread: None }
     }
 
     /// With TLS, after the handshake.
     pub fn tls(stream: TlsStream<TcpStream>, broken: Broken) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), broken }
+        Self { stream: Stream::Tls(Box::new(stream)), broken, unread: None }
+    }
+
+    /// A stranger has to read what they asked for, within `limit` as much as a slow line carries: else a few of them, who send nothing
+    /// either, would hold all connections for ever. Somebody we know may look away for as long as they like.
+    #[must_use]
+    pub fn read_within(mut self, limit: Duration, acquainted: Acquainted) -> Self {
+        self.unread = Some((Pace::new(limit), acquainted));
+        self
+    }
+
+    /// What came of sending so many bytes; an error when it took too long.
+    fn paced<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        sent: Poll<io::Result<T>>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        let Some((pace, acquainted)) = &mut self.unread else { return sent };
+        match &sent {
+            Poll::Ready(Ok(sent)) => pace.note(bytes(sent)),
+            Poll::Pending if !acquainted.is_set() && pace.poll_too_long(context).is_ready() => {
+                // What they did not read would be kept for them by the system.
+                self.broken.set();
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        sent
     }
 }
 
@@ -60,10 +109,12 @@ impl AsyncRead for Peer {
 
 impl AsyncWrite for Peer {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let sent = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        };
+        this.paced(context, sent, |count| *count)
     }
 
     fn poll_write_vectored(
@@ -71,10 +122,12 @@ impl AsyncWrite for Peer {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let sent = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, buffers),
-        }
+        };
+        this.paced(context, sent, |count| *count)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -85,16 +138,20 @@ impl AsyncWrite for Peer {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let sent = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
+        };
+        this.paced(context, sent, |()| 0)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        let sent = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        };
+        this.paced(context, sent, |()| 0)
     }
 }

@@ -18,7 +18,7 @@ use super::callers::{Callers, Seat, share};
 use super::config::Config;
 use super::connection;
 use super::descriptors;
-use super::peer::Peer;
+use super::peer::{Acquainted, Peer};
 use super::relay::Broken;
 use super::stack::Worker;
 use super::state::Gateway;
@@ -287,9 +287,11 @@ async fn connection(
         }
     };
     let timeout = worker.config().header_timeout;
+    let acquainted = Acquainted::default();
+    let stream = stream.read_within(timeout, acquainted.clone());
     let answer = |request| {
-        let (worker, broken) = (worker.clone(), broken.clone());
-        async move { worker.answer(request, peer.ip(), broken).await }
+        let (worker, broken, acquainted) = (worker.clone(), broken.clone(), acquainted.clone());
+        async move { worker.answer(request, peer.ip(), broken, acquainted).await }
     };
     if let Err(error) = connection::serve(stream, timeout, answer, drain).await {
         tracing::debug!(%peer, %error, "the connection ended");

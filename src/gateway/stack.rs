@@ -23,6 +23,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::account::{self, json_response};
+use super::peer::Acquainted;
 use super::policy::{Limits, Paced, Pass};
 use super::proxy::Forward;
 use super::refusal::Refusal;
@@ -67,12 +68,14 @@ impl Worker {
         self.gateway.config()
     }
 
-    /// Answers a request of `peer`. `broken` is set when the answer breaks off and the caller's protocol cannot show it.
+    /// Answers a request of `peer`. `broken` is set when the answer breaks off and the caller's protocol cannot show it; `acquainted` when
+    /// the caller showed a credential that was accepted.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
         broken: Broken,
+        acquainted: Acquainted,
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
         let current = self.gateway.config();
@@ -85,7 +88,7 @@ impl Worker {
             .then(|| (parts.method.clone(), parts.uri.path().to_owned()))
             .unwrap_or_default();
         // In boxes, and one after the other: of a thousand answers that are waited for, none holds what its request came with any more.
-        let answered = match Box::pin(self.decide(&current, parts, body, address)).await {
+        let answered = match Box::pin(self.decide(&current, parts, body, address, acquainted)).await {
             Ok(Decided::Answer(response)) => Ok(response),
             Ok(Decided::Forward(request)) => Box::pin(request.send(&self.upstream, &current.upstream, broken)).await,
             Err(refusal) => Err(refusal),
@@ -100,7 +103,14 @@ impl Worker {
         Ok(response)
     }
 
-    async fn decide(&self, current: &Current, parts: Parts, body: Body, address: IpAddr) -> Result<Decided, Refusal> {
+    async fn decide(
+        &self,
+        current: &Current,
+        parts: Parts,
+        body: Body,
+        address: IpAddr,
+        acquainted: Acquainted,
+    ) -> Result<Decided, Refusal> {
         host::accept(current, self.gateway.local().ip(), &parts.headers)?;
         let target = Target::read(&parts, current.url.path())?;
         let dialect = target.dialect();
@@ -114,7 +124,7 @@ impl Worker {
             }
             let Parts { method, headers, .. } = &parts;
             let request = account::Request { method, target: &target, headers, body, address };
-            self.known(current, request, matched).await
+            self.known(current, request, matched, &acquainted).await
         };
         decided.await.map_err(|refusal: Refusal| refusal.spoken(dialect))
     }
@@ -124,16 +134,22 @@ impl Worker {
         current: &Current,
         request: account::Request<'_>,
         matched: Matched<'_>,
+        acquainted: &Acquainted,
     ) -> Result<Decided, Refusal> {
         let account::Request { method, target, headers, address, .. } = request;
         let once = account::changes_something(method, &matched);
         let caller = authn::identify(&self.gateway, headers, target, address, once).await?;
+        acquainted.set();
         let permitted = match policy::permit(caller, target, matched)? {
             Pass::Account(call) => return account::answer(&self.gateway, call, request).await.map(Decided::Answer),
             Pass::Upstream(permitted) => permitted,
         };
+        let body = match request.body.is_end_stream() {
+            true => request.body,
+            false => Body::new(authn::Held::new(request.body, permitted.caller().clone(), self.gateway.clone())),
+        };
         let limits = Limits { usual: current.max_body, blob: current.max_blob, scanned: current.max_scanned_body };
-        let authorized = permitted.admit(headers, request.body, limits).await?;
+        let authorized = permitted.admit(headers, body, limits).await?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !authorized.caller().holds(&self.gateway.directory, self.gateway.clock.now()) {

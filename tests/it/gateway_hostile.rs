@@ -107,6 +107,21 @@ fn nor_does_one_that_is_limited_run_its_model() {
     assert_eq!(upstream.seen(), ["POST /api/generate"]);
 }
 
+/// A key for all models, whose requests are passed on as they come: nothing that comes after its end is.
+#[test]
+fn nor_does_one_whose_requests_are_begun_beforehand() {
+    let (upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
+    let key = gateway.key(&device, &["stolen", "--scope", "inference,models:write"]);
+    let body = r#"{"model":"tiny"}"#;
+    let blob = format!("/api/blobs/sha256:{}", "0a".repeat(32));
+    let [one, other] = [(); 2].map(|()| Begun::new(&gateway, "/api/generate", &key, body));
+    let upload = Begun::new(&gateway, &blob, &key, body);
+    assert_eq!(one.finish(body).status, 200);
+    device.command(["keys", "revoke", "stolen", "--yes"]).run().expect_code(0);
+    assert_eq!((other.finish(body).status, upload.finish(body).status), (401, 401));
+    assert_eq!(upstream.seen(), ["POST /api/generate"]);
+}
+
 #[test]
 fn a_key_that_may_not_renew_itself_makes_none_that_may() {
     let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));

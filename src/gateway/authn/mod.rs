@@ -3,6 +3,7 @@
 //! The outcome is a [`Caller`], which nothing else can make. What it may do is for `policy` to say.
 
 pub(super) mod credential;
+mod held;
 mod key;
 mod proofs;
 mod session;
@@ -21,6 +22,7 @@ use super::store::{Device, KeyRecord, User};
 use super::target::Target;
 use crate::keyspec::{Models, Rights, Scope, Scopes};
 use credential::Presented;
+pub use held::{Held, NoLonger};
 pub use proofs::Proofs;
 pub use session::identify as identify_session;
 

@@ -164,14 +164,14 @@ async fn wait_until(clock: &Clock, ts: i64) {
     }
 }
 
-/// Says that somebody has got hold of a signature: always in the log, and in the audit trail as often as it can be without letting anybody
-/// fill the disk.
+/// Says that somebody has got hold of a signature, in the log and in the audit trail: as often as it can be without letting anybody fill the
+/// disk. An account's own device can do it for ever, from two addresses.
 async fn report(gateway: &Gateway, key: &PublicKey, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
     let device = key.fingerprint();
-    tracing::warn!(device, %from, first_from = %first, path = target.path, "a signature was replayed from another address");
     if !gateway.reports.may(&device, now) {
         return;
     }
+    tracing::warn!(device, %from, first_from = %first, path = target.path, "a signature was replayed from another address");
     let event = Event {
         at: now,
         actor: "gateway".to_owned(),

@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use super::super::authn::{NoLonger, no_longer};
 use super::super::refusal::Refusal;
 use super::paced::TooSlow;
 
@@ -46,7 +47,8 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Refu
     Ok(Body::new(Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX))))
 }
 
-/// What to answer when an error came from [`limited`] or from [`Paced`](super::Paced): it is the sender's own fault.
+/// What to answer when an error came from [`limited`], from [`Paced`](super::Paced) or from [`Held`](super::super::authn::Held): it is
+/// the sender's own fault.
 pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -55,6 +57,9 @@ pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<
         }
         if error.is::<TooSlow>() {
             return Some(Refusal::new(408, "the request's body comes too slowly for this gateway"));
+        }
+        if error.is::<NoLonger>() {
+            return Some(no_longer());
         }
         cause = error.source();
     }

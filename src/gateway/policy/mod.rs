@@ -99,6 +99,11 @@ pub fn require(rights: &Rights, scope: Scope) -> Result<(), Refusal> {
 }
 
 impl Permitted {
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// Looks at the models that the request names. Without model patterns the body is not looked at and streams through; with them it
     /// is read in full and put together anew, so that the server behind cannot read it otherwise than we did.
     ///

@@ -1,20 +1,17 @@
-//! A request's body that has to get on. Whoever sends a byte every while would hold a connection here and one to the server
-//! behind for as long as they like; so as much as a slow line brings must come in a given time.
+//! A request's body that has to get on (see [`Pace`]).
 //!
 //! Only the time counts in which there was nothing to read: where the server behind is slow to take a body, its sender is not to blame.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use thiserror::Error;
-use tokio::time::{Instant, Sleep, sleep_until};
 
-/// After so many bytes the wait begins anew. In the usual minute that is less than a modem brings.
-const STEP: usize = 16 * 1024;
+use super::super::pace::Pace;
 
 /// The body does not get on.
 #[derive(Debug, Error)]
@@ -24,44 +21,13 @@ pub struct TooSlow;
 /// See the module.
 pub struct Paced<B> {
     body: B,
-    limit: Duration,
-    /// Since the last step.
-    waited: Duration,
-    received: usize,
-    /// When the wait that is under way began.
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
 }
 
 impl<B> Paced<B> {
     /// Waits `limit` for each step, and no longer.
     pub fn new(body: B, limit: Duration) -> Self {
-        Self { body, limit, waited: Duration::ZERO, received: 0, since: None, timer: None }
-    }
-
-    /// Ready when the wait has been too long.
-    fn poll_too_long(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let end = since + self.limit.saturating_sub(self.waited);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
-        loop {
-            ready!(timer.as_mut().poll(context));
-            if timer.deadline() >= end {
-                return Poll::Ready(());
-            }
-            // It was set for an earlier wait. To move it for each would cost more than to be woken now and then.
-            timer.as_mut().reset(end);
-        }
-    }
-
-    fn note(&mut self, bytes: usize) {
-        if let Some(since) = self.since.take() {
-            self.waited += since.elapsed();
-        }
-        self.received += bytes;
-        if self.received >= STEP {
-            (self.received, self.waited) = (0, Duration::ZERO);
-        }
+        Self { body, pace: Pace::new(limit) }
     }
 }
 
@@ -76,10 +42,10 @@ where
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
-            return this.poll_too_long(context).map(|()| Some(Err(TooSlow.into())));
+            return this.pace.poll_too_long(context).map(|()| Some(Err(TooSlow.into())));
         };
         let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        this.note(bytes.map_or(0, Bytes::len));
+        this.pace.note(bytes.map_or(0, Bytes::len));
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
@@ -96,6 +62,7 @@ where
 mod tests {
     use http_body_util::BodyExt as _;
 
+    use super::super::super::pace::STEP;
     use super::*;
 
     /// So many steps, each after a wait, and then an end or silence.
@@ -141,16 +108,5 @@ mod tests {
         let steps = Steps { left: 3, waits: false, ends: false };
         let error = Paced::new(steps, Duration::from_millis(20)).collect().await.unwrap_err();
         assert!(error.is::<TooSlow>(), "{error}");
-    }
-
-    /// The time of all waits counts, until enough came.
-    #[test]
-    fn a_byte_now_and_then_is_not_enough() {
-        let mut paced = Paced::new((), Duration::from_secs(60));
-        for (bytes, waited) in [(1, 30), (1, 60), (STEP - 2, 0), (1, 30)] {
-            paced.since = Instant::now().checked_sub(Duration::from_secs(30));
-            paced.note(bytes);
-            assert_eq!(paced.waited.as_secs(), waited, "{bytes}");
-        }
     }
 }

@@ -59,6 +59,26 @@ fn a_signature_from_ahead_is_not_good_again_after_a_restart() {
     assert_eq!(list["keys"].as_array().unwrap().iter().filter(|key| key["name"] == "once").count(), 1, "{list}");
 }
 
+/// Whoever has a device, or a signature, can send it again and again from elsewhere; that must not fill the disk either.
+#[test]
+fn what_is_replayed_is_said_once_a_minute() {
+    let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "trusted-proxies=127.0.0.1"]);
+    gateway.add_user("ada", "member");
+    let device = TestDevice::new(9);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 10;
+    let target = format!("/api/me?ts={now}");
+    let header = format!("Authorization: {}", device.sign(&format!("POST,{target}")));
+    let link = gateway.ask("POST", &target, &[&header], "").json()["signin_url"].as_str().unwrap().to_owned();
+    gateway.admin(&["approve", &link, "--user", "ada"]).expect_code(0);
+    let status = |from: &str| gateway.ask("POST", &target, &[&header, &format!("X-Forwarded-For: {from}")], "").status;
+    assert_eq!(status("192.0.2.1"), 200);
+    for from in 2..30 {
+        assert_eq!(status(&format!("192.0.2.{from}")), 401);
+    }
+    let text = gateway.child().wait_stderr(|text| text.contains("signature.replayed"));
+    assert_eq!(text.matches("replayed from another address").count(), 1, "{text}");
+}
+
 /// To revoke is the safe way, and whoever may manage an account's keys may go it, whatever else they may do. To make or to replace a key
 /// takes the rights that it would have.
 #[test]

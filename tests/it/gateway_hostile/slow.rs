@@ -179,3 +179,44 @@ fn a_caller_who_does_not_read_is_not_read_for() {
         drop(callers);
     }
 }
+
+/// Nobody knows them, and they send nothing either: for as long as they liked they would hold a connection.
+#[test]
+fn a_stranger_who_does_not_read_is_not_waited_for() {
+    let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "header-timeout=1s"]);
+    let mut stream = connect(&gateway);
+    stream.set_nonblocking(true).unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", gateway.address());
+    let requests = request.repeat(1000);
+    let mut rest = requests.as_bytes();
+    crate::harness::poll("a connection that is ended", || {
+        loop {
+            match stream.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(_) => return Some(()),
+            }
+            if rest.is_empty() {
+                rest = requests.as_bytes();
+            }
+        }
+    });
+}
+
+/// A person may stop the program that shows an answer, and go on later.
+#[test]
+fn somebody_known_who_does_not_read_for_a_while_is_waited_for() {
+    const LENGTH: usize = 32 << 20;
+    let upstream = Server::start(|_| Reply::new(200, "x".repeat(LENGTH)));
+    let gateway = Gateway::start_with(&upstream.url(), &["--set", "header-timeout=1s"]);
+    gateway.add_user("ada", "member");
+    let key = bearer(&gateway.key(&gateway.device_of("ada"), &["k"]));
+    let mut stream = connect(&gateway);
+    write!(stream, "GET /api/ps HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{key}\r\n\r\n", gateway.address())
+        .unwrap();
+    stream.read_exact(&mut [0; 12]).unwrap();
+    thread::sleep(Duration::from_secs(3));
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.len() > LENGTH, "{}", answer.len());
+}
