@@ -115,8 +115,12 @@ async fn exchange(wire: Wire, sending: &mut Sending, method: &Method) -> Result<
             match sending.poll(&mut wire, context) {
                 Poll::Pending | Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(Unsent::Body(error))) => return Poll::Ready(Err(Unanswered::Body(error))),
+                // The server would wait for the rest.
+                Poll::Ready(Err(error @ Unsent::Length)) => {
+                    return Poll::Ready(Err(Unanswered::Body(axum::Error::new(error))));
+                }
                 // It may say why it takes no more.
-                Poll::Ready(Err(_)) => refused = true,
+                Poll::Ready(Err(Unsent::Wire(_))) => refused = true,
             }
         }
         loop {
