@@ -46,10 +46,16 @@ pub async fn forward(
             Unanswered::Body(error) => {
                 return fault_of_the_sender(error).unwrap_or_else(|| Refusal::new(400, "the request broke off"));
             }
-            Unanswered::Unreachable => "; is Ollama running there?",
-            Unanswered::Ended | Unanswered::Malformed => "",
+            Unanswered::Unreachable(reason) => {
+                // Not for callers: it can hold addresses of the network behind.
+                tracing::warn!(upstream = %config.upstream, "{problem}: {reason}");
+                "; is Ollama running there?"
+            }
+            Unanswered::Ended | Unanswered::Malformed => {
+                tracing::warn!(upstream = %config.upstream, "{problem}");
+                ""
+            }
         };
-        tracing::warn!(upstream = %config.upstream, "{problem}");
         Refusal::new(502, format!("bad gateway: {problem}{hint}"))
     })?;
     let (mut parts, body) = answer.into_parts();

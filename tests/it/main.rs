@@ -39,6 +39,8 @@ mod gateway_streams;
 mod gateway_tls;
 #[cfg(feature = "gateway")]
 mod gateway_upstream;
+#[cfg(feature = "gateway")]
+mod gateway_upstream_places;
 mod generated;
 mod given;
 mod harness_selftest;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper_rustls::ConfigBuilderExt as _;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -15,6 +16,8 @@ use crate::address::{Origin, Scheme};
 
 /// For all of it: the name, the connection, the handshake.
 const LIMIT: Duration = Duration::from_secs(10);
+/// A server that vanished without a word is noticed after about two minutes.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Makes connections.
 #[derive(Clone)]
@@ -46,6 +49,9 @@ impl Connector {
             let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
             let stream = TcpStream::connect((name, origin.port())).await?;
             stream.set_nodelay(true)?;
+            // An answer may take as long as it likes. Whether there is still somebody who prepares it is for the system to ask.
+            let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
+            SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
             let tls = match (origin.scheme(), &self.tls) {
                 (Scheme::Http, _) => return Ok(Wire::Plain(stream)),
                 (Scheme::Https, Some(tls)) => tls,
