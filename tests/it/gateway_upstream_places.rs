@@ -5,12 +5,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 
+use rustix::process::Signal;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::gateway_tls::Authority;
 use crate::harness::DEADLINE;
+use crate::harness::cmd::Sandbox;
 use crate::harness::gateway::{Answer, Gateway};
 
 /// Reads a request with an announced length; gives its first line. `None` at the end of the connection.
@@ -227,4 +229,52 @@ fn a_server_that_vanishes_is_noticed() {
     let timer = asks.recv_timeout(DEADLINE).unwrap().unwrap();
     // While something was sent and is not confirmed it is that timer (1) that counts.
     assert!(timer.starts_with("02:") || timer.starts_with("01:"), "{timer}");
+}
+
+/// Another server from one moment to the next: what is under way ends where it began, and no connection of the one serves for the other.
+#[test]
+fn elsewhere_after_the_configuration_was_read_anew() {
+    let (go, goes) = mpsc::channel::<()>();
+    let (arrived, arrives) = mpsc::channel();
+    let held = Mutex::new((arrived, goes));
+    let local = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = serve(local(), move |number, mut stream| {
+        for asked in 0.. {
+            let Some(line) = request(&mut stream) else { return };
+            if line.contains("/api/chat") {
+                let held = held.lock().unwrap();
+                held.0.send(()).unwrap();
+                held.1.recv().unwrap();
+            }
+            stream.write_all(&whole(&format!("first {number} {asked}"))).unwrap();
+        }
+    });
+    let second = serve(local(), |number, mut stream| {
+        for asked in 0.. {
+            let Some(_) = request(&mut stream) else { return };
+            stream.write_all(&whole(&format!("second {number} {asked}"))).unwrap();
+        }
+    });
+    let files = Sandbox::new();
+    let settings = |port: u16| {
+        let text = format!("upstream = \"http://127.0.0.1:{port}\"\nthreads = 1\n");
+        files.write("gateway.toml", text).to_str().unwrap().to_owned()
+    };
+    let gateway = Gateway::start_from(&["--config", &settings(first)]);
+    gateway.add_user("ada", "member");
+    let key = gateway.key(&gateway.device_of("ada"), &["k", "--scope", "inference"]);
+    let here = (gateway, format!("Authorization: Bearer {key}"));
+    let (gateway, header) = &here;
+    assert_eq!(ask(&here, "{}").text(), "first 0 0");
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| gateway.ask("POST", "/api/chat", &[header], "{}"));
+        arrives.recv_timeout(DEADLINE).unwrap();
+        settings(second);
+        gateway.child().signal(Signal::HUP);
+        gateway.child().wait_stderr(|text| text.contains("the configuration was read anew"));
+        assert_eq!(ask(&here, "{}").text(), "second 0 0");
+        go.send(()).unwrap();
+        assert_eq!(held.join().unwrap().text(), "first 0 1");
+    });
+    assert_eq!(ask(&here, "{}").text(), "second 0 1");
 }
