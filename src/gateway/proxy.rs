@@ -39,7 +39,7 @@ pub async fn forward(
         _ => None,
     };
     let hides_length = !authorized.models().is_all() && *method == Method::HEAD;
-    let head = head(method, sent, &authorized, config, filtered.is_some())?;
+    let head = head(method, sent, &authorized, config)?;
     let outgoing = Outgoing { method: method.clone(), head, body: authorized.into_body() };
     let answer = upstream.send(config.upstream.as_origin(), outgoing).await.map_err(|problem| {
         let hint = match &problem {
@@ -87,13 +87,7 @@ pub async fn forward(
 }
 
 /// The request line and the headers: the caller's without what is not forwarded, and who asks.
-fn head(
-    method: &Method,
-    sent: &HeaderMap,
-    authorized: &Authorized,
-    config: &Config,
-    unpacked: bool,
-) -> Result<Vec<u8>, Refusal> {
+fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Config) -> Result<Vec<u8>, Refusal> {
     let (origin, path) = (config.upstream.as_origin(), authorized.path_and_query());
     // The end of the line, or of the path in it, is not for callers to say.
     if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
@@ -113,7 +107,8 @@ fn head(
             // The body tells.
             header::CONTENT_LENGTH => true,
             header::CONTENT_ENCODING | header::CONTENT_TYPE => rewritten.is_some(),
-            header::ACCEPT_ENCODING => unpacked,
+            // What is packed could not be looked through, be it for models or for the link (see `link_watch`).
+            header::ACCEPT_ENCODING => true,
             _ => false,
         };
         if !replaced {

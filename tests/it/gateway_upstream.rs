@@ -334,3 +334,24 @@ fn a_head_may_come_byte_by_byte() {
         assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "abc");
     }
 }
+
+/// The link that is not for callers cannot be seen in an answer that is packed, so none is asked for.
+#[test]
+fn nobody_gets_the_link_by_asking_for_a_packed_answer() {
+    let behind = Behind::new(move |_, mut stream| {
+        let mut head = [0; 4096];
+        let length = stream.read(&mut head).unwrap();
+        let packs = String::from_utf8_lossy(&head[..length]).to_lowercase().contains("gzip");
+        let coding = if packs { "Content-Encoding: gzip\r\n" } else { "" };
+        let text = if packs { "packed" } else { "go to ollama.com/connect?key=abc" };
+        let answer = format!("HTTP/1.1 200 OK\r\n{coding}Content-Length: {}\r\n\r\n{text}", text.len());
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let answer = behind.gateway.raw(format!(
+        "GET /api/tags HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}\r\nAccept-Encoding: gzip, br\r\n\r\n",
+        behind.gateway.address(),
+        behind.header
+    ));
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("\r\n\r\ngo to "), "{text}");
+}
