@@ -156,8 +156,9 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
 fn stays_open(parts: &Parts) -> bool {
     let says = |word: &str| {
         let values = parts.headers.get_all(header::CONNECTION).iter();
-        let mut words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        words.any(|said| said.trim().eq_ignore_ascii_case(word))
+        // By bytes: what stands beside the word need not be text.
+        let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     };
     // What is announced in two ways was perhaps meant in the other.
     let ambiguous =
