@@ -6,7 +6,7 @@
 mod text;
 
 #[cfg(feature = "gateway")]
-pub use crate::gateway::fuzzing::{authorization, body, settings, target};
+pub use crate::gateway::fuzzing::{answer, authorization, body, settings, target};
 pub use text::{keyfile, models, ndjson, sanitize};
 
 /// A target, by the name of its folder of examples.
@@ -22,6 +22,8 @@ pub const TARGETS: &[Target] = &[
     ("body", body),
     #[cfg(feature = "gateway")]
     ("settings", settings),
+    #[cfg(feature = "gateway")]
+    ("answer", answer),
     ("keyfile", keyfile),
     ("models", models),
     ("ndjson", ndjson),

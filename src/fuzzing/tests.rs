@@ -123,3 +123,20 @@ fn every_target_is_built_and_has_examples() {
     assert_eq!(built, targets);
     assert_eq!(folders, targets);
 }
+
+/// It is built with its own lock file, which nobody else's build brings up to date.
+#[test]
+#[cfg(feature = "gateway")]
+fn the_lock_file_knows_every_dependency() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap().parse::<toml::Table>().unwrap();
+    let lock = fs::read_to_string(root.join("fuzz/Cargo.lock")).unwrap().parse::<toml::Table>().unwrap();
+    let ours =
+        lock["package"].as_array().unwrap().iter().find(|package| package["name"].as_str() == Some("ollama-auth"));
+    let locked = ours.unwrap()["dependencies"].as_array().unwrap();
+    for name in manifest["dependencies"].as_table().unwrap().keys() {
+        // Where there are two versions of one, its version follows the name.
+        let known = locked.iter().any(|entry| entry.as_str().unwrap().split(' ').next() == Some(name));
+        assert!(known, "{name}: cargo metadata --offline --manifest-path fuzz/Cargo.toml");
+    }
+}

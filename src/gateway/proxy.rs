@@ -20,6 +20,7 @@ use crate::keyspec::Models;
 
 /// A list of models that is filtered is read in full, up to this many bytes.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
+
 /// An authorised request, ready to be sent.
 pub struct Forward {
     outgoing: Outgoing,
@@ -42,7 +43,7 @@ impl Forward {
             Named::Listed(list, members) if limited && !is_head => Some((list, members, authorized.models().clone())),
             _ => None,
         };
-        let head = head(method, sent, &authorized, config, filtered.is_some())?;
+        let head = head(method, sent, &authorized, config)?;
         let outgoing = Outgoing { method: method.clone(), head, body: authorized.into_body() };
         Ok(Self { outgoing, filtered, hides_length: limited && is_head, dialect: Dialect::of(route.path) })
     }
@@ -97,21 +98,21 @@ fn unanswered(problem: &Unanswered, upstream: &BaseUrl) -> Refusal {
         Unanswered::Body(error) => {
             return fault_of_the_sender(error).unwrap_or_else(|| Refusal::new(400, "the request broke off"));
         }
-        Unanswered::Unreachable => "; is Ollama running there?",
-        Unanswered::Ended | Unanswered::Malformed => "",
+        Unanswered::Unreachable(reason) => {
+            // Not for callers: it can hold addresses of the network behind.
+            tracing::warn!(%upstream, "{problem}: {reason}");
+            "; is Ollama running there?"
+        }
+        Unanswered::Ended | Unanswered::Malformed => {
+            tracing::warn!(%upstream, "{problem}");
+            ""
+        }
     };
-    tracing::warn!(%upstream, "{problem}");
     Refusal::new(502, format!("bad gateway: {problem}{hint}"))
 }
 
 /// The request line and the headers: the caller's without what is not forwarded, and who asks.
-fn head(
-    method: &Method,
-    sent: &HeaderMap,
-    authorized: &Authorized,
-    config: &Config,
-    unpacked: bool,
-) -> Result<Vec<u8>, Refusal> {
+fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Config) -> Result<Vec<u8>, Refusal> {
     let (origin, path) = (config.upstream.as_origin(), authorized.path_and_query());
     // The end of the line, or of the path in it, is not for callers to say.
     if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
@@ -131,7 +132,8 @@ fn head(
             // The body tells.
             header::CONTENT_LENGTH => true,
             header::CONTENT_ENCODING | header::CONTENT_TYPE => rewritten.is_some(),
-            header::ACCEPT_ENCODING => unpacked,
+            // What is packed could not be looked through, be it for models or for the link (see `link_watch`).
+            header::ACCEPT_ENCODING => true,
             _ => false,
         };
         if !replaced {

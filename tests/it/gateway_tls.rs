@@ -72,6 +72,21 @@ impl Authority {
         Gateway::start_from(&[&args, more].concat())
     }
 
+    /// A certificate for that name (`DNS:example.com`) and so many days, and its key, in files that are called so: the paths of both.
+    pub fn issue_for(&self, file: &str, name: &str, days: u32) -> [PathBuf; 2] {
+        let section = format!("[other]\nbasicConstraints = CA:FALSE\nsubjectAltName = {name}\n");
+        self.0.write("tls/other.cnf", format!("{EXTENSIONS}{section}"));
+        self.openssl(&format!("req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -config other.cnf -keyout {file}.key -out {file}.csr"));
+        self.openssl(&format!("x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -set_serial 9 -days {days} -extfile other.cnf -extensions other -out {file}.pem"));
+        ["pem", "key"].map(|kind| self.file(&format!("{file}.{kind}")))
+    }
+
+    /// Whether a certificate's time is over.
+    pub fn is_over(&self, certificate: &std::path::Path) -> bool {
+        let args = ["x509", "-checkend", "0", "-noout", "-in", certificate.to_str().unwrap()];
+        self.0.program(tool("openssl"), args).run().code() != 0
+    }
+
     /// The certificate that a gateway shows now.
     fn shown_by(&self, gateway: &Gateway) -> String {
         let (address, ca) = (gateway.address(), self.ca());

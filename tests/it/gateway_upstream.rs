@@ -9,13 +9,16 @@ use crate::harness::DEADLINE;
 use crate::harness::gateway::{Answer, Gateway};
 
 /// A server that does with each connection, in turn, what its number says, on a thread of its own; and a gateway with a key for it.
-struct Behind {
-    gateway: Gateway,
-    header: String,
+pub struct Behind {
+    /// The gateway.
+    pub gateway: Gateway,
+    /// The line with the key.
+    pub header: String,
 }
 
 impl Behind {
-    fn new(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> Self {
+    /// Starts both.
+    pub fn new(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serve = std::sync::Arc::new(serve);
@@ -33,7 +36,8 @@ impl Behind {
         Self { gateway, header: format!("Authorization: Bearer {key}") }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+    /// Asks with the key.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         self.gateway.ask(method, path, &[&self.header], body)
     }
 }
@@ -230,4 +234,124 @@ fn a_body_is_the_same_however_it_is_cut() {
     for _ in 0..2 {
         assert!(behind.ask("POST", "/api/generate", "{}").text() == body);
     }
+}
+
+/// What has no body has none, whatever length it names.
+#[test]
+fn answers_without_a_body() {
+    for head in [
+        "204 No Content\r\nContent-Length: 9\r\n",
+        "304 Not Modified\r\nContent-Length: 9\r\nETag: \"x\"\r\n",
+        "304 Not Modified\r\nTransfer-Encoding: chunked\r\n",
+        "204 No Content\r\n",
+        "200 OK\r\nContent-Length: 0\r\n",
+        "200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n",
+        "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+    ] {
+        let behind = Behind::new(move |number, mut stream| {
+            let text = format!("HTTP/1.1 {head}X-Number: {number}\r\n\r\n");
+            let text =
+                if head.ends_with("0\r\n") && head.contains("chunked") { format!("HTTP/1.1 {head}\r\n") } else { text };
+            while request(&mut stream) {
+                stream.write_all(text.as_bytes()).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            let answer = behind.ask("GET", "/api/tags", "");
+            assert_eq!(answer.status.to_string(), head[..3], "{head}");
+            assert!(answer.text().is_empty(), "{head}");
+            assert!(answer.header("x-number").is_none_or(|number| number == "0"), "{head}: another connection");
+        }
+    }
+    // The same length twice is one.
+    for head in ["Content-Length: 5\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n"] {
+        let behind = Behind::new(move |_, mut stream| {
+            for body in ["", "", "hello"] {
+                assert!(request(&mut stream));
+                stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}").as_bytes()).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            let answer = behind.ask("HEAD", "/api/tags", "");
+            assert_eq!(answer.status, 200, "{head}");
+            assert_eq!(answer.header("x-content-length"), Some("5"), "{head}");
+        }
+        assert_eq!(behind.ask("GET", "/api/tags", "").text(), "hello", "{head}");
+    }
+}
+
+/// What was right before the fault is the caller's, however it came; the fault is no end.
+#[test]
+fn what_comes_before_a_fault_is_delivered() {
+    for at_once in [true, false] {
+        let (go, goes) = mpsc::channel::<()>();
+        let goes = std::sync::Mutex::new(goes);
+        let behind = Behind::new(move |_, mut stream| {
+            request(&mut stream);
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let body = b"4\r\nsome\r\nnonsense";
+            if at_once {
+                stream.write_all(&[&head[..], body].concat()).unwrap();
+            } else {
+                stream.write_all(head).unwrap();
+                goes.lock().unwrap().recv().unwrap();
+                stream.write_all(body).unwrap();
+            }
+            // It neither goes on nor ends.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let mut caller = TcpStream::connect(behind.gateway.address()).unwrap();
+        caller.set_read_timeout(Some(DEADLINE)).unwrap();
+        let (host, key) = (behind.gateway.address(), &behind.header);
+        write!(caller, "POST /api/generate HTTP/1.1\r\nHost: {host}\r\n{key}\r\nContent-Length: 2\r\n\r\n{{}}")
+            .unwrap();
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(b"\r\n\r\n") {
+            assert_eq!(caller.read(&mut byte).unwrap(), 1);
+            answer.push(byte[0]);
+        }
+        let _ = go.send(());
+        let mut body = Vec::new();
+        let _ = caller.read_to_end(&mut body);
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{at_once}: {}", answer.escape_ascii());
+        assert_eq!(body.escape_ascii().to_string(), "4\\r\\nsome\\r\\n", "{at_once}");
+    }
+}
+
+#[test]
+fn a_head_may_come_byte_by_byte() {
+    let behind = Behind::new(move |_, mut stream| {
+        stream.set_nodelay(true).unwrap();
+        while request(&mut stream) {
+            let text = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nz: 1\r\n\r\n";
+            for byte in text.bytes() {
+                stream.write_all(&[byte]).unwrap();
+            }
+        }
+    });
+    for _ in 0..2 {
+        assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "abc");
+    }
+}
+
+/// The link that is not for callers cannot be seen in an answer that is packed, so none is asked for.
+#[test]
+fn nobody_gets_the_link_by_asking_for_a_packed_answer() {
+    let behind = Behind::new(move |_, mut stream| {
+        let mut head = [0; 4096];
+        let length = stream.read(&mut head).unwrap();
+        let packs = String::from_utf8_lossy(&head[..length]).to_lowercase().contains("gzip");
+        let coding = if packs { "Content-Encoding: gzip\r\n" } else { "" };
+        let text = if packs { "packed" } else { "go to ollama.com/connect?key=abc" };
+        let answer = format!("HTTP/1.1 200 OK\r\n{coding}Content-Length: {}\r\n\r\n{text}", text.len());
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let answer = behind.gateway.raw(format!(
+        "GET /api/tags HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}\r\nAccept-Encoding: gzip, br\r\n\r\n",
+        behind.gateway.address(),
+        behind.header
+    ));
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("\r\n\r\ngo to "), "{text}");
 }

@@ -22,11 +22,14 @@ mod gateway_admin;
 #[cfg(feature = "gateway")]
 mod gateway_config;
 #[cfg(feature = "gateway")]
+mod gateway_duplex;
+#[cfg(feature = "gateway")]
 mod gateway_flow;
 #[cfg(feature = "gateway")]
 mod gateway_hostile;
 #[cfg(feature = "gateway")]
 mod gateway_keys;
+#[cfg(feature = "gateway")]
 mod gateway_pages;
 #[cfg(feature = "gateway")]
 mod gateway_recorded;
@@ -34,7 +37,10 @@ mod gateway_recorded;
 mod gateway_streams;
 #[cfg(feature = "gateway")]
 mod gateway_tls;
+#[cfg(feature = "gateway")]
 mod gateway_upstream;
+#[cfg(feature = "gateway")]
+mod gateway_upstream_places;
 mod generated;
 mod given;
 mod harness_selftest;

@@ -1,6 +1,7 @@
 //! The head of an answer, and by what its body ends (RFC 9112, section 6.3). Strict: an answer that can be read in two ways is none.
 
 use axum::body::Bytes;
+use axum::http::header::Entry;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use thiserror::Error;
@@ -35,6 +36,14 @@ impl Framing {
             Self::Chunks(chunks) => chunks.is_done(),
             Self::Connection => false,
         }
+    }
+
+    /// Whether what comes next can be read.
+    ///
+    /// # Errors
+    /// When it is not in chunks, as was announced.
+    pub fn check(&self) -> Result<(), chunks::Malformed> {
+        if let Self::Chunks(chunks) = self { chunks.check() } else { Ok(()) }
     }
 
     /// Reads a piece; what of the body is in it is then at its beginning. Returns how much that is, and how much of the piece was used.
@@ -104,6 +113,11 @@ pub fn parse(came: Vec<u8>, method: &Method) -> Result<Parsed, Malformed> {
             parts.headers.append(name, value);
         }
         let framing = framing(&parts, method)?;
+        if let Entry::Occupied(mut lengths) = parts.headers.entry(header::CONTENT_LENGTH) {
+            // One that is announced twice goes on once: hyper would not send the head of an answer to HEAD with both.
+            let length = lengths.get().clone();
+            lengths.insert(length);
+        }
         let reusable = !matches!(framing, Framing::Connection) && stays_open(&parts);
         return Ok(Parsed::Whole(Box::new(Head { parts, framing, reusable, rest: came.slice(length..) })));
     }
@@ -142,8 +156,9 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
 fn stays_open(parts: &Parts) -> bool {
     let says = |word: &str| {
         let values = parts.headers.get_all(header::CONNECTION).iter();
-        let mut words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        words.any(|said| said.trim().eq_ignore_ascii_case(word))
+        // By bytes: what stands beside the word need not be text.
+        let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     };
     // What is announced in two ways was perhaps meant in the other.
     let ambiguous =

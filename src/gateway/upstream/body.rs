@@ -104,13 +104,14 @@ impl Rest {
         }
         let Self { wire, framing, home, .. } = self;
         while !framing.has_ended() {
+            framing.check()?;
             let read = wire.poll_read(context, |piece| {
                 if piece.is_empty() {
                     return if matches!(framing, Framing::Connection) { Ok(None) } else { Err(Cut::Short) };
                 }
                 let (body, used) = framing.decode(piece)?;
                 if used < piece.len() {
-                    // Something that nobody asked for: the next caller is not to get it as an answer.
+                    // A fault, or something that nobody asked for: the next caller is not to get it as an answer.
                     *home = None;
                 }
                 Ok(Some(Bytes::copy_from_slice(&piece[..body])))

@@ -45,6 +45,8 @@ enum State {
     /// The empty line behind all has had its CR.
     End,
     Done,
+    /// What came is malformed from here on.
+    Malformed,
 }
 
 /// What [`Chunks::read`] made of a piece.
@@ -52,16 +54,18 @@ enum State {
 pub struct Read {
     /// How much of the body is now at the piece's beginning, in bytes.
     pub body: usize,
-    /// How much of the piece was used, in bytes: less than all of it at the end only.
+    /// How much of the piece was used, in bytes: less than all of it at the end and before a fault only.
     pub used: usize,
 }
 
 impl Chunks {
-    /// Reads a piece, and moves what of the body is in it to its beginning.
+    /// Reads a piece, and moves what of the body is in it to its beginning. What comes before a fault is given out first, so that it makes no
+    /// difference how it was cut; the fault is then what [`Chunks::check`] and the next call say.
     ///
     /// # Errors
-    /// [`Malformed`]; what came before is lost too.
+    /// [`Malformed`].
     pub fn read(&mut self, piece: &mut [u8]) -> Result<Read, Malformed> {
+        self.check()?;
         let (mut at, mut body) = (0, 0);
         while at < piece.len() && self.state != State::Done {
             if self.state == State::Data {
@@ -75,10 +79,21 @@ impl Chunks {
                 }
                 continue;
             }
-            self.step(piece[at])?;
+            if let Err(malformed) = self.step(piece[at]) {
+                self.state = State::Malformed;
+                return if body > 0 { Ok(Read { body, used: at }) } else { Err(malformed) };
+            }
             at += 1;
         }
         Ok(Read { body, used: at })
+    }
+
+    /// Whether what comes next can be read.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn check(&self) -> Result<(), Malformed> {
+        if self.state == State::Malformed { Err(Malformed) } else { Ok(()) }
     }
 
     /// Whether the body has ended.
@@ -146,6 +161,7 @@ mod tests {
         for piece in pieces {
             let mut piece = piece.to_vec();
             let read = chunks.read(&mut piece)?;
+            chunks.check()?;
             body.extend_from_slice(&piece[..read.body]);
             rest.extend_from_slice(&piece[read.used..]);
         }
@@ -193,6 +209,15 @@ mod tests {
         assert_eq!(whole("ffffffffffffffff\r\nabc").unwrap().0, "abc");
         assert_eq!(whole(&format!("3;{}\r\n", "x".repeat(LONGEST_LINE + 1))), Err(Malformed));
         assert_eq!(whole(&format!("0\r\n{}", "a: b\r\n".repeat(LONGEST_TRAILERS / 4 + 1))), Err(Malformed));
+    }
+
+    #[test]
+    fn what_comes_before_a_fault_is_given_out() {
+        let mut chunks = Chunks::default();
+        let mut piece = *b"3\r\nabc\r\n2\r\nde?";
+        assert_eq!(chunks.read(&mut piece), Ok(Read { body: 5, used: 13 }));
+        assert_eq!(&piece[..5], b"abcde");
+        assert_eq!((chunks.check(), chunks.read(&mut []), chunks.is_done()), (Err(Malformed), Err(Malformed), false));
     }
 
     proptest! {

@@ -5,6 +5,9 @@
 //! gateway does, and joining what is already there needed guesses about when more is. Here whoever answers the caller reads the
 //! connection, and what one read brings goes on in one piece.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod answer;
+#[cfg(not(any(test, fuzzing)))]
 mod answer;
 mod body;
 mod chunks;
@@ -33,7 +36,7 @@ use crate::address::Origin;
 pub enum Unanswered {
     /// It never got there: nothing was done.
     #[error("the server behind cannot be reached")]
-    Unreachable,
+    Unreachable(#[source] std::io::Error),
     /// It ended the connection, or it broke.
     #[error("the server behind ended the connection")]
     Ended,
@@ -89,10 +92,7 @@ impl Upstream {
                 Ok((wire, head)) => return answered(place, wire, head, sending),
             }
         }
-        let wire = self.connector.connect(origin).await.map_err(|error| {
-            tracing::debug!(%error, "no connection to the server behind");
-            Unanswered::Unreachable
-        })?;
+        let wire = self.connector.connect(origin).await.map_err(Unanswered::Unreachable)?;
         let (wire, head) = exchange(wire, &mut sending, &method).await?;
         answered(place, wire, head, sending)
     }
@@ -115,8 +115,12 @@ async fn exchange(wire: Wire, sending: &mut Sending, method: &Method) -> Result<
             match sending.poll(&mut wire, context) {
                 Poll::Pending | Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(Unsent::Body(error))) => return Poll::Ready(Err(Unanswered::Body(error))),
+                // The server would wait for the rest.
+                Poll::Ready(Err(error @ Unsent::Length)) => {
+                    return Poll::Ready(Err(Unanswered::Body(axum::Error::new(error))));
+                }
                 // It may say why it takes no more.
-                Poll::Ready(Err(_)) => refused = true,
+                Poll::Ready(Err(Unsent::Wire(_))) => refused = true,
             }
         }
         loop {

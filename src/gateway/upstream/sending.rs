@@ -40,8 +40,6 @@ pub struct Sending {
     at: usize,
     body: Option<Body>,
     framing: Framing,
-    /// A chunk's data is in front of what comes next.
-    in_chunks: bool,
     has_body: bool,
     done: bool,
 }
@@ -63,7 +61,7 @@ impl Sending {
         head.extend_from_slice(b"\r\n");
         let has_body = !matches!(framing, Framing::Length(0));
         let body = has_body.then_some(body);
-        Self { buffer: head, at: 0, body, framing, in_chunks: false, has_body, done: false }
+        Self { buffer: head, at: 0, body, framing, has_body, done: false }
     }
 
     /// Whether all of it was sent.
@@ -90,6 +88,11 @@ impl Sending {
             ready!(wire.poll_flush(context))?;
             if self.body.is_none() {
                 self.done = true;
+                if self.has_body {
+                    // It is not sent again, and the answer may take a while.
+                    self.buffer = Vec::new();
+                    self.at = 0;
+                }
                 return Poll::Ready(Ok(()));
             }
             self.buffer.clear();
@@ -111,7 +114,6 @@ impl Sending {
                     match self.framing {
                         Framing::Length(0) => {}
                         Framing::Length(_) => return Err(Unsent::Length),
-                        Framing::Chunks if self.in_chunks => self.buffer.extend_from_slice(b"\r\n0\r\n\r\n"),
                         Framing::Chunks => self.buffer.extend_from_slice(b"0\r\n\r\n"),
                     }
                     self.body = None;
@@ -135,11 +137,14 @@ impl Sending {
             // An empty chunk would be the end.
             Framing::Chunks if data.is_empty() => return Ok(()),
             Framing::Chunks => {
-                let end = if std::mem::replace(&mut self.in_chunks, true) { "\r\n" } else { "" };
-                self.buffer.extend_from_slice(format!("{end}{:x}\r\n", data.len()).as_bytes());
+                self.buffer.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
             }
         }
         self.buffer.extend_from_slice(data);
+        if let Framing::Chunks = self.framing {
+            // At once, not with the next one: there are servers that hand a chunk on only when its line has ended.
+            self.buffer.extend_from_slice(b"\r\n");
+        }
         Ok(())
     }
 }

@@ -66,7 +66,14 @@ impl Wire {
     pub fn is_quiet(&self) -> bool {
         let stream = match self {
             Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => {
+                let (stream, session) = stream.get_ref();
+                // It wants none when there is something of it that was not read here, be it only that this was all.
+                if !session.wants_read() {
+                    return false;
+                }
+                stream
+            }
         };
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         let peeked = SockRef::from(stream).peek(&mut byte);

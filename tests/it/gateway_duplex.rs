@@ -1,0 +1,217 @@
+//! Requests and answers that are under way at the same time: neither waits for the other, and what is cut is cut for both.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::gateway_upstream::Behind;
+use crate::harness::DEADLINE;
+use crate::harness::gateway::Answer;
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// Reads up to the empty line behind a head.
+fn head(from: &mut impl Read) -> String {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(b"\r\n\r\n") {
+        assert_eq!(from.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&text));
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// Reads one chunk and the end of its line, as a server would that hands on whole chunks only.
+fn chunk(from: &mut impl BufRead) -> Vec<u8> {
+    let mut line = String::new();
+    from.read_line(&mut line).unwrap();
+    let size = usize::from_str_radix(line.trim_end(), 16).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+    let mut data = vec![0; size + 2];
+    from.read_exact(&mut data).unwrap();
+    assert!(data.ends_with(b"\r\n"));
+    data.truncate(size);
+    data
+}
+
+fn caller(behind: &Behind, framing: &str) -> TcpStream {
+    let mut caller = TcpStream::connect(behind.gateway.address()).unwrap();
+    caller.set_read_timeout(Some(DEADLINE)).unwrap();
+    caller.set_write_timeout(Some(DEADLINE)).unwrap();
+    let path = format!("/api/blobs/sha256:{}", "0a".repeat(32));
+    let (host, key) = (behind.gateway.address(), &behind.header);
+    write!(caller, "POST {path} HTTP/1.1\r\nHost: {host}\r\n{key}\r\n{framing}\r\n\r\n").unwrap();
+    caller
+}
+
+/// The end of a chunk's line is part of it: a server that waits for it before it answers would wait for ever.
+#[test]
+fn a_chunk_is_sent_whole_before_the_next_comes() {
+    let behind = Behind::new(|_, stream| {
+        let mut reader = BufReader::new(stream);
+        head(&mut reader);
+        reader.get_mut().write_all(OK).unwrap();
+        loop {
+            let data = chunk(&mut reader);
+            let said = [format!("{:x}\r\n", data.len()).as_bytes(), &data, b"\r\n"].concat();
+            reader.get_mut().write_all(&said).unwrap();
+            if data.is_empty() {
+                return;
+            }
+        }
+    });
+    let mut caller = caller(&behind, "Transfer-Encoding: chunked");
+    caller.write_all(b"3\r\none\r\n").unwrap();
+    let mut answer = BufReader::new(caller.try_clone().unwrap());
+    assert!(head(&mut answer).starts_with("HTTP/1.1 200 "));
+    assert_eq!(chunk(&mut answer), b"one");
+    caller.write_all(b"3\r\ntwo\r\n").unwrap();
+    assert_eq!(chunk(&mut answer), b"two");
+    caller.write_all(b"0\r\n\r\n").unwrap();
+    assert_eq!(chunk(&mut answer), b"");
+}
+
+/// More than all buffers on the way hold, both ways at once.
+#[test]
+fn a_large_body_comes_back_while_it_is_sent() {
+    const SIZE: usize = 24 << 20;
+    let behind = Behind::new(|_, mut stream| {
+        head(&mut stream);
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").unwrap();
+        let (mut piece, mut left) = (vec![0; 100_000], SIZE);
+        while left > 0 {
+            let read = stream.read(&mut piece).unwrap();
+            assert!(read > 0);
+            stream.write_all(&piece[..read]).unwrap();
+            left -= read;
+        }
+    });
+    for _ in 0..2 {
+        let caller = caller(&behind, &format!("Content-Length: {SIZE}"));
+        let mut sends = caller.try_clone().unwrap();
+        let sent = std::thread::spawn(move || {
+            for number in 0..SIZE / 1024 {
+                sends.write_all(&[(number % 251) as u8; 1024]).unwrap();
+            }
+        });
+        let mut answer = BufReader::new(caller);
+        assert!(head(&mut answer).starts_with("HTTP/1.1 200 "));
+        let mut block = [0; 1024];
+        for number in 0..SIZE / 1024 {
+            answer.read_exact(&mut block).unwrap();
+            assert!(block == [(number % 251) as u8; 1024], "block {number}");
+        }
+        sent.join().unwrap();
+    }
+}
+
+/// Who is told "too large" while sending is to hear it, although nobody takes the rest.
+#[test]
+fn a_refusal_reaches_a_caller_that_still_sends() {
+    for ends in [true, false] {
+        let behind = Behind::new(move |_, mut stream| {
+            head(&mut stream);
+            stream.write_all(b"HTTP/1.1 413 No\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large").unwrap();
+            if !ends {
+                // It never reads more, and stays.
+                std::thread::sleep(DEADLINE);
+            }
+        });
+        let caller = caller(&behind, &format!("Content-Length: {}", 64 << 20));
+        let mut sends = caller.try_clone().unwrap();
+        let sent = std::thread::spawn(move || while sends.write_all(&[0; 65536]).is_ok() {});
+        let mut answer = Vec::new();
+        let mut reader = caller;
+        let mut piece = [0; 4096];
+        while !answer.ends_with(b"too large") {
+            let read =
+                reader.read(&mut piece).unwrap_or_else(|error| panic!("{ends}: {error}: {}", answer.escape_ascii()));
+            assert!(read > 0, "{ends}: {}", answer.escape_ascii());
+            answer.extend_from_slice(&piece[..read]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 413 "), "{}", answer.escape_ascii());
+        let _ = reader.shutdown(Shutdown::Both);
+        sent.join().unwrap();
+    }
+}
+
+/// The server behind must see that a body is cut, and the next request must not be taken for its rest.
+#[test]
+fn a_body_that_breaks_off_is_cut_for_the_server_behind() {
+    for (framing, part) in [
+        ("Content-Length: 100", "0123456789"),
+        ("Transfer-Encoding: chunked", "64\r\n0123456789"),
+        ("Transfer-Encoding: chunked", "a\r\n0123456789\r\n"),
+    ] {
+        let (heard, hears) = mpsc::channel();
+        let behind = Behind::new(move |number, mut stream| {
+            if number > 0 {
+                head(&mut stream);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nclean");
+                return;
+            }
+            head(&mut stream);
+            let mut body = Vec::new();
+            let _ = stream.read_to_end(&mut body);
+            heard.send(body).unwrap();
+        });
+        let mut sends = caller(&behind, framing);
+        sends.write_all(part.as_bytes()).unwrap();
+        sends.shutdown(Shutdown::Write).unwrap();
+        let body = hears.recv_timeout(DEADLINE).unwrap();
+        assert!(!body.ends_with(b"0\r\n\r\n") && body.len() < 100, "{framing}: {}", body.escape_ascii());
+        let mut answer = Vec::new();
+        let _ = sends.read_to_end(&mut answer);
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", answer.escape_ascii());
+        assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "clean");
+    }
+}
+
+/// An answer may be whole before the request is: that connection is then in the midst of something and for nobody else.
+#[test]
+fn a_connection_with_half_a_request_on_it_is_not_used_again() {
+    let behind = Behind::new(|number, mut stream| {
+        loop {
+            let mut piece = [0; 4096];
+            if stream.read(&mut piece).unwrap_or(0) == 0 {
+                return;
+            }
+            let said = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}");
+            if stream.write_all(said.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut half = caller(&behind, "Content-Length: 1000");
+    assert!(head(&mut half).starts_with("HTTP/1.1 200 "));
+    assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "1");
+}
+
+/// What a caller says behind its chunks is for nobody, and is no part of the body.
+#[test]
+fn the_trailers_of_a_request_stay_here() {
+    let (heard, hears) = mpsc::channel();
+    let behind = Behind::new(move |_, stream| {
+        let mut reader = BufReader::new(stream);
+        head(&mut reader);
+        let mut body = chunk(&mut reader);
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let mut end = [0; 2];
+        reader.read_exact(&mut end).unwrap();
+        body.extend_from_slice(line.as_bytes());
+        body.extend_from_slice(&end);
+        heard.send(body).unwrap();
+        reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        let mut rest = Vec::new();
+        reader.get_mut().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let _ = reader.read_to_end(&mut rest);
+        assert_eq!(rest, b"");
+    });
+    let mut caller = caller(&behind, "Transfer-Encoding: chunked\r\nTrailer: X-Ollama-Auth-User\r\nConnection: close");
+    caller.write_all(b"3;a=b\r\none\r\n0\r\nX-Ollama-Auth-User: root\r\n\r\n").unwrap();
+    assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), b"one0\r\n\r\n");
+    let mut answer = Vec::new();
+    caller.read_to_end(&mut answer).unwrap();
+    assert_eq!(Answer::parse(&answer).unwrap().text(), "ok");
+}
