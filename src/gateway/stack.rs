@@ -87,10 +87,11 @@ impl Worker {
         let asked = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| (parts.method.clone(), parts.uri.path().to_owned()))
             .unwrap_or_default();
-        // In boxes, and one after the other: of a thousand answers that are waited for, none holds what its request came with any more.
+        // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
+        // long as the connection, so what takes much room in it is in boxes.
         let answered = match Box::pin(self.decide(&current, parts, body, address, acquainted)).await {
             Ok(Decided::Answer(response)) => Ok(response),
-            Ok(Decided::Forward(request)) => Box::pin(request.send(&self.upstream, &current.upstream, broken)).await,
+            Ok(Decided::Forward(request)) => request.send(&self.upstream, &current.upstream, broken).await,
             Err(refusal) => Err(refusal),
         };
         let mut response = answered.unwrap_or_else(|refusal| {
@@ -116,7 +117,7 @@ impl Worker {
         let dialect = target.dialect();
         let decided = async {
             if pages::owns(target.path) {
-                return self.page(&parts, &target, body, address).await.map(Decided::Answer);
+                return Box::pin(self.page(&parts, &target, body, address)).await.map(Decided::Answer);
             }
             let matched = target.route()?;
             if let Access::Public(answer) = matched.route.access {
@@ -141,7 +142,9 @@ impl Worker {
         let caller = authn::identify(&self.gateway, headers, target, address, once).await?;
         acquainted.set();
         let permitted = match policy::permit(caller, target, matched)? {
-            Pass::Account(call) => return account::answer(&self.gateway, call, request).await.map(Decided::Answer),
+            Pass::Account(call) => {
+                return Box::pin(account::answer(&self.gateway, call, request)).await.map(Decided::Answer);
+            }
             Pass::Upstream(permitted) => permitted,
         };
         let body = match request.body.is_end_stream() {

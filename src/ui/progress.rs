@@ -257,8 +257,9 @@ impl LayerBars {
             Some(at) => at,
             None => {
                 let short = digest.rsplit(':').next().unwrap_or(digest).chars().take(SHORT_DIGEST).collect::<String>();
+                // Sizes and rates from 1000 to 1023 of a unit take a column more than these say.
                 let template = if Term::stderr().size().1 >= WIDE {
-                    "{prefix:12} {bar:24} {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4}"
+                    "{prefix:12} {bar:20} {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4}"
                 } else {
                     "{prefix:12} {bytes}/{total_bytes} {eta}"
                 };

@@ -134,7 +134,7 @@ pub async fn identify(
         Verdict::First | Verdict::Again => {}
         Verdict::Spent => return Err(Refusal::unauthorized("unauthorized: this signature was used already")),
         Verdict::Stolen(first) => {
-            report(gateway, &key, target, address, first, now).await;
+            Box::pin(report(gateway, &key, target, address, first, now)).await;
             return Err(Refusal::unauthorized("unauthorized: this signature was used from another address"));
         }
         Verdict::Forgotten => {

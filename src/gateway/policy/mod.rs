@@ -134,7 +134,7 @@ impl Permitted {
             }
             Named::Form(field) => {
                 let bytes = body::read(body, headers, limits.of(self.route.path)).await?;
-                form::canonical(bytes, headers, field, models).await?
+                Box::pin(form::canonical(bytes, headers, field, models)).await?
             }
         };
         let rewritten = Some(Rewritten { content_type });

@@ -92,7 +92,7 @@ impl Upstream {
                 Ok((wire, head)) => return answered(place, wire, head, sending),
             }
         }
-        let wire = self.connector.connect(origin).await.map_err(Unanswered::Unreachable)?;
+        let wire = Box::pin(self.connector.connect(origin)).await.map_err(Unanswered::Unreachable)?;
         let (wire, head) = exchange(wire, &mut sending, &method).await?;
         answered(place, wire, head, sending)
     }

@@ -246,9 +246,10 @@ fn lines(log: &str) -> impl Iterator<Item = &str> {
     log.split_inclusive('\n').filter(|line| line.contains("answered") && line.ends_with('\n'))
 }
 
-/// The headers without those of one connection, the credential, and who asks.
+/// The headers without those of one connection, the credential, and who asks; and without what an answer may be packed as, which the gateway
+/// has to be able to read.
 fn headers(request: &Request) -> Vec<(String, String)> {
-    let own = ["host", "connection", "authorization", "x-api-key"];
+    let own = ["host", "connection", "authorization", "x-api-key", "accept-encoding"];
     let all = request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
     let mut all: Vec<_> =
         all.filter(|(name, _)| !own.contains(&&**name) && !name.starts_with("x-ollama-auth-")).collect();
