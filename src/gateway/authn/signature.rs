@@ -150,7 +150,14 @@ pub async fn identify(
         gateway.proofs.put(claim, proof);
     }
     if once {
-        wait_until(&gateway.clock, ts).await;
+        let ahead = u64::try_from(ts.saturating_sub(now)).unwrap_or_default();
+        let waited = tokio::time::timeout(Duration::from_secs(ahead + 1), wait_until(&gateway.clock, ts)).await;
+        // It would wait for as long as the clock was set back by.
+        if waited.is_err() {
+            let message =
+                "unauthorized: this gateway's clock was set back while the request waited for its time; sign it anew";
+            return Err(Refusal::unauthorized(message));
+        }
     }
     gateway.directory.used(Use::Device(key), now);
     Ok(Caller { user: known.user, by: By::Device(known.credential) })
