@@ -1078,7 +1078,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         }
         &'ollama-auth;gateway;serve'= {
             cand --listen 'Where to listen [default: 127.0.0.1:11435]'
-            cand --upstream 'The Ollama server behind [default: http://127.0.0.1:11434]'
+            cand --upstream 'The upstream Ollama server [default: http://127.0.0.1:11434]'
             cand --database 'The database: sqlite:PATH, or a path'
             cand --config 'The configuration file'
             cand --tls-cert 'Serve https with this certificate chain (PEM)'

@@ -1007,7 +1007,7 @@ complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -f -a "approve" -d 'Approve a device without a browser'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and not __fish_seen_subcommand_from serve init user approve audit" -f -a "audit" -d 'Show what happened: approvals, keys, accounts, refused replays'
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l listen -d 'Where to listen [default: 127.0.0.1:11435]' -r
-complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l upstream -d 'The Ollama server behind [default: http://127.0.0.1:11434]' -r
+complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l upstream -d 'The upstream Ollama server [default: http://127.0.0.1:11434]' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l database -d 'The database: sqlite:PATH, or a path' -r
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l config -d 'The configuration file' -r -F
 complete -c ollama-auth -n "__fish_ollama_auth_using_subcommand gateway; and __fish_seen_subcommand_from serve" -l tls-cert -d 'Serve https with this certificate chain (PEM)' -r -F

@@ -204,14 +204,14 @@ class Bench:
         self.report.goal("first byte", f"nginx {more:+.2f} ms", "at most +0.3 ms", more <= 0.3)
 
     def death(self):
-        print("\nthe server behind dies mid-stream: how curl ends")
+        print("\nthe upstream server dies mid-stream: how curl ends")
         for peer in self.peers:
             body = '{"model":"die-3","prompt":"hi","end":1}'
             args = ["curl", "-sS", "-o", "/dev/null", "--noproxy", "*", "-H", self.ours.header, "-d", body]
             code = subprocess.run([*args, f"{peer.url}/api/generate"], stderr=subprocess.DEVNULL).returncode
             print(f"  {peer.name:<24} exit {code}{' (a clean end: cut answers look whole)' if code == 0 else ''}")
             if peer is self.ours:
-                self.report.row("the server behind dies: never a clean end", f"curl: exit {code}", "not 0", code != 0)
+                self.report.row("the upstream server dies: never a clean end", f"curl: exit {code}", "not 0", code != 0)
 
 
 def bench(binary, quick, report):

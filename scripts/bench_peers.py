@@ -1,4 +1,4 @@
-"""What scripts/bench measures beside each other: the server behind itself, the gateway, nginx, Caddy. Each is a process of ours on a free
+"""What scripts/bench measures beside each other: the upstream server itself, the gateway, nginx, Caddy. Each is a process of ours on a free
 loopback port, and knows what it has cost so far."""
 
 import base64

@@ -1,4 +1,4 @@
-/* Both ends of the wire for scripts/bench: a server behind that costs next to nothing, and a client of many streams.
+/* Both ends of the wire for scripts/bench: an upstream server that costs next to nothing, and a client of many streams.
  *
  *   bench_wire serve                 listens on a free loopback port, which it prints
  *   bench_wire streams PORT COUNT HEADER MODEL

@@ -99,7 +99,7 @@ impl App {
     /// # Errors
     /// A `--host` that makes no sense.
     #[cfg(feature = "gateway")]
-    pub fn apart(
+    pub fn isolated(
         &self,
         folder: &Path,
         printer: Printer,

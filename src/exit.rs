@@ -194,7 +194,7 @@ fn of_gateway(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option
     }
     if let Some(error) = cause.downcast_ref::<AdminError>() {
         let exit = match error {
-            AdminError::NoUser(_) | AdminError::NoKnock(_) => Exit::NotFound,
+            AdminError::NoUser(_) | AdminError::NotPending(_) => Exit::NotFound,
             AdminError::BadName(_) | AdminError::BadEmail => Exit::Usage,
             _ => Exit::Failed,
         };

@@ -15,7 +15,7 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Ends the process with exit code 130 a second after the first Ctrl-C or SIGTERM, or at the second one, if it still runs then.
 /// The terminal is put back first. Where the thread for it cannot be made, only the orderly way is left.
 #[cfg(unix)]
-pub fn end_the_process_if_nothing_else_does(printer: &Printer) {
+pub fn force_exit_on_signal(printer: &Printer) {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
@@ -40,7 +40,7 @@ pub fn end_the_process_if_nothing_else_does(printer: &Printer) {
 
 /// Elsewhere the runtime alone hears Ctrl-C.
 #[cfg(not(unix))]
-pub fn end_the_process_if_nothing_else_does(_: &Printer) {}
+pub fn force_exit_on_signal(_: &Printer) {}
 
 #[cfg(unix)]
 #[allow(clippy::exit, reason = "the main thread is blocked and cannot return")]

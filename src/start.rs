@@ -82,7 +82,7 @@ fn run(app: &App, command: Command) -> Result<Exit, Problem> {
         if app.global.verbose > 1 {
             ui::log_to_stderr();
         }
-        signals::end_the_process_if_nothing_else_does(&app.printer);
+        signals::force_exit_on_signal(&app.printer);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Problem::new(Exit::Failed, format!("cannot start: {error}")))?;

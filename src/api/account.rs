@@ -103,7 +103,7 @@ impl Session<'_> {
     }
 
     /// What answers there: asked without a credential, then (but for ollama.com) with the signature of a key that nobody
-    /// knows. A stock server behind a bare check for *some* credential gives itself away by the second.
+    /// knows. A stock server with a bare check for *some* credential gives itself away by the second.
     ///
     /// # Errors
     /// When no answer comes, or one that says nothing (403, 429, 5xx other than the stock server's own).
@@ -188,7 +188,7 @@ impl Session<'_> {
     /// `DELETE /api/user/keys/<encoded key>`: disconnects a device. Sent once: another try takes another proof.
     ///
     /// # Errors
-    /// No answer, a refusal, and a 404 that does not speak the protocol.
+    /// No answer, a rejection, and a 404 that does not speak the protocol.
     pub async fn disconnect_device(&self, _proof: AccountHost, key: &PublicKey) -> Result<Disconnect, ApiError> {
         let path = format!("/api/user/keys/{}", key.encoded());
         match self.request(Method::DELETE, &path).send().await {
@@ -201,7 +201,7 @@ impl Session<'_> {
     /// `POST /api/signout` of a stock server: disconnects the server's own key. `false` when it was not signed in.
     ///
     /// # Errors
-    /// Every other refusal, and no answer.
+    /// Every other rejection, and no answer.
     pub async fn sign_out_server(&self) -> Result<bool, ApiError> {
         match self.request(Method::POST, "/api/signout").send().await {
             Ok(_) => Ok(true),

@@ -163,7 +163,7 @@ impl Session<'_> {
     /// among them only if asked for. Entries of other kinds are left out.
     ///
     /// # Errors
-    /// No answer, a refusal, an answer that is no list of keys or has no end.
+    /// No answer, a rejection, an answer that is no list of keys or has no end.
     pub async fn api_keys(&self, revoked: bool) -> Result<Vec<KeyEntry>, ApiError> {
         tokio::time::timeout(LIST_TIME, self.all_pages(revoked)).await.unwrap_or_else(|_| {
             Err(ApiError::Unreachable {
@@ -227,7 +227,7 @@ impl Session<'_> {
     /// `POST /api/user/keys`. Sent once. After an error of which [`ApiError::leaves_doubt`] is true the key may exist.
     ///
     /// # Errors
-    /// No answer, a refusal, and an answer without the key that was asked for.
+    /// No answer, a rejection, and an answer without the key that was asked for.
     pub async fn create_key(&self, _proof: AccountHost, new: &NewKey) -> Result<CreatedKey, ApiError> {
         self.make(&new.id, new).await
     }
@@ -277,7 +277,7 @@ impl Session<'_> {
     /// `DELETE /api/user/keys/<encoded id>`. Sent once: another try takes another proof.
     ///
     /// # Errors
-    /// No answer, a refusal, and whatever does not say plainly that the key is revoked or unknown. Such a 404 is
+    /// No answer, a rejection, and whatever does not say plainly that the key is revoked or unknown. Such a 404 is
     /// [`ApiError::NotFound`]: the key may still be valid.
     pub async fn revoke_key(&self, _proof: AccountHost, id: &KeyId) -> Result<Revocation, ApiError> {
         let path = format!("{PATH}/{}", id.encoded());
@@ -296,7 +296,7 @@ impl Session<'_> {
     /// such key. Sent once; asking again never makes the end later.
     ///
     /// # Errors
-    /// No answer, a refusal, and whatever does not say plainly when that key ends: it may live on, after a 404 or 405 of a host that is
+    /// No answer, a rejection, and whatever does not say plainly when that key ends: it may live on, after a 404 or 405 of a host that is
     /// not known to offer this too.
     pub async fn expire_key(
         &self,

@@ -37,7 +37,7 @@ pub struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:11435]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// The Ollama server behind [default: http://127.0.0.1:11434]
+    /// The upstream Ollama server [default: http://127.0.0.1:11434]
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
     /// Where accounts, devices and keys are

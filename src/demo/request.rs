@@ -33,7 +33,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// A refusal.
+    /// A rejection.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }

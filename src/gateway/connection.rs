@@ -47,7 +47,7 @@ pub fn prepare(stream: &std::net::TcpStream) {
 }
 
 /// Tells a caller whose address has `limit` connections already that it gets no other, where that can be said without TLS.
-pub fn turn_away(mut stream: &std::net::TcpStream, by_tls: bool, limit: usize) {
+pub fn reject_over_limit(mut stream: &std::net::TcpStream, by_tls: bool, limit: usize) {
     if by_tls {
         return;
     }

@@ -1,4 +1,4 @@
-//! How many connections the system has files for. Each caller may need a second one, to the server behind; callers who only connect and
+//! How many connections the system has files for. Each caller may need a second one, to the upstream server; callers who only connect and
 //! say nothing must not take those.
 
 /// What there is besides connections: the database, the listener, the log, and what each thread waits with.

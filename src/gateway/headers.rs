@@ -3,7 +3,7 @@
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// The prefix of the headers that tell the server behind who asks.
+/// The prefix of the headers that tell the upstream server who asks.
 const IDENTITY: &str = "x-ollama-auth-";
 
 /// Headers of one connection (RFC 9110, section 7.6.1).
@@ -54,7 +54,7 @@ fn says_how_to_read_it(name: &str) -> bool {
 }
 
 /// What of a request's headers goes on.
-pub fn that_go_on(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+pub fn forwardable_request_headers(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let listed = listed(headers);
     headers.iter().filter(move |(name, _)| {
         let text = name.as_str();
@@ -69,12 +69,13 @@ pub fn that_go_on(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &He
 
 /// Takes out of a request what does not go on.
 pub fn of_the_request(headers: &mut HeaderMap) {
-    let kept: HeaderMap = that_go_on(headers).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let kept: HeaderMap =
+        forwardable_request_headers(headers).map(|(name, value)| (name.clone(), value.clone())).collect();
     *headers = kept;
 }
 
 /// Takes out of an answer what does not go on.
-pub fn of_the_answer(headers: &mut HeaderMap) {
+pub fn strip_response_headers(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         // The chunks count (RFC 9112, section 6.3), and the length says something else.
         headers.remove(header::CONTENT_LENGTH);

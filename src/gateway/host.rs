@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, header};
 
 use super::config::Config;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::state::Current;
 use crate::address::{BaseUrl, Scheme};
 
@@ -16,24 +16,24 @@ use crate::address::{BaseUrl, Scheme};
 ///
 /// # Errors
 /// 400 without a `Host`, or with two; 403 for a name that is not ours.
-pub fn accept(current: &Current, listens_at: IpAddr, headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn accept(current: &Current, listens_at: IpAddr, headers: &HeaderMap) -> Result<(), Rejection> {
     let host = the_one(headers)?;
     // As nearly all write it; the others are read with care.
     if host == current.authority || answers_to(current, &current.url, listens_at, host) {
         return Ok(());
     }
     let message = format!("this gateway does not answer to that name; its address is {}", current.url);
-    Err(Refusal::new(403, message))
+    Err(Rejection::new(403, message))
 }
 
 /// The one `Host` of a request; empty when it is no text.
 ///
 /// # Errors
 /// 400 when there is none, or two.
-pub fn the_one(headers: &HeaderMap) -> Result<&str, Refusal> {
+pub fn the_one(headers: &HeaderMap) -> Result<&str, Rejection> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Refusal::new(400, "a request names its host once"));
+        return Err(Rejection::new(400, "a request names its host once"));
     };
     Ok(host.to_str().unwrap_or_default())
 }

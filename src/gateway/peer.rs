@@ -18,9 +18,9 @@ use super::relay::Broken;
 
 /// Set when somebody showed a credential on a connection that was accepted. Until then a stranger is there.
 #[derive(Clone, Debug, Default)]
-pub struct Acquainted(Arc<AtomicBool>);
+pub struct AuthenticatedFlag(Arc<AtomicBool>);
 
-impl Acquainted {
+impl AuthenticatedFlag {
     /// It is somebody we know.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
@@ -36,7 +36,7 @@ pub struct Peer {
     stream: Stream,
     broken: Broken,
     /// How long answers may be left unread, and who may leave them so for longer.
-    unread: Option<(Pace, Acquainted)>,
+    unread: Option<(Pace, AuthenticatedFlag)>,
 }
 
 enum Stream {
@@ -58,8 +58,8 @@ impl Peer {
     /// A stranger has to read what they asked for, within `limit` as much as a slow line carries: else a few of them, who send nothing
     /// either, would hold all connections for ever. Somebody we know may look away for as long as they like.
     #[must_use]
-    pub fn read_within(mut self, limit: Duration, acquainted: Acquainted) -> Self {
-        self.unread = Some((Pace::new(limit), acquainted));
+    pub fn read_within(mut self, limit: Duration, authenticated: AuthenticatedFlag) -> Self {
+        self.unread = Some((Pace::new(limit), authenticated));
         self
     }
 
@@ -70,10 +70,10 @@ impl Peer {
         sent: Poll<io::Result<T>>,
         bytes: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        let Some((pace, acquainted)) = &mut self.unread else { return sent };
+        let Some((pace, authenticated)) = &mut self.unread else { return sent };
         match &sent {
             Poll::Ready(Ok(sent)) => pace.note(bytes(sent)),
-            Poll::Pending if !acquainted.is_set() && pace.poll_too_long(context).is_ready() => {
+            Poll::Pending if !authenticated.is_set() && pace.poll_too_long(context).is_ready() => {
                 // What they did not read would be kept for them by the system.
                 self.broken.set();
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

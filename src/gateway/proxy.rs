@@ -1,4 +1,4 @@
-//! Forwarding: an [`Authorized`] request goes to the server behind, without anything of the credential, and its answer comes back as it
+//! Forwarding: an [`Authorized`] request goes to the upstream server, without anything of the credential, and its answer comes back as it
 //! arrives.
 
 use axum::body::Body;
@@ -7,14 +7,14 @@ use axum::http::{Method, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use uuid::Uuid;
 
-use super::authn::By;
+use super::authn::Credential;
 use super::config::Config;
 use super::headers;
 use super::policy::{Authorized, fault_of_the_sender, filter};
-use super::refusal::{Dialect, Refusal};
+use super::rejection::{Dialect, Rejection};
 use super::relay::{Broken, Relay};
 use super::routes::Models as Named;
-use super::upstream::{Outgoing, Unanswered, Upstream};
+use super::upstream::{Outgoing, Upstream, UpstreamError};
 use crate::address::BaseUrl;
 use crate::keyspec::Models;
 
@@ -36,7 +36,7 @@ impl Forward {
     ///
     /// # Errors
     /// 400 for a path that cannot be sent.
-    pub fn new(authorized: Authorized, method: &Method, sent: &HeaderMap, config: &Config) -> Result<Self, Refusal> {
+    pub fn new(authorized: Authorized, method: &Method, sent: &HeaderMap, config: &Config) -> Result<Self, Rejection> {
         let (route, limited) = (authorized.route(), !authorized.models().is_all());
         let is_head = *method == Method::HEAD;
         let filtered = match route.models {
@@ -51,29 +51,29 @@ impl Forward {
     /// Sends it, and gives back the answer. `broken` is set when that breaks off.
     ///
     /// # Errors
-    /// 502 when the server behind does not answer, or refuses *us*; 413 and 408 when the body turned out too large or too slow.
+    /// 502 when the upstream server does not answer, or refuses *us*; 413 and 408 when the body turned out too large or too slow.
     pub async fn send(
         self: Box<Self>,
         upstream: &Upstream,
         to: &BaseUrl,
         broken: Broken,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, Rejection> {
         let Self { outgoing, filtered, hides_length, dialect } = *self;
-        let refused = |refusal: Refusal| refusal.spoken(dialect);
+        let refused = |rejection: Rejection| rejection.with_dialect(dialect);
         let answer = upstream.send(to.as_origin(), outgoing).await;
         let (mut parts, body) = answer.map_err(|problem| refused(unanswered(&problem, to)))?.into_parts();
         if parts.status.is_informational() {
             // 101: we asked for no other protocol, and could not follow into it.
-            let message = "bad gateway: the server behind wants to speak another protocol";
-            return Err(refused(Refusal::new(502, message)));
+            let message = "bad gateway: the upstream server wants to speak another protocol";
+            return Err(refused(Rejection::new(502, message)));
         }
         if parts.status == StatusCode::UNAUTHORIZED {
             // Whatever it says, such as the link that connects the server's own key, is not for callers.
-            let message = "bad gateway: the server behind is not signed in to where it would run that model; tell whoever runs it";
-            return Err(refused(Refusal::new(502, message)));
+            let message = "bad gateway: the upstream server is not signed in to where it would run that model; tell whoever runs it";
+            return Err(refused(Rejection::new(502, message)));
         }
-        headers::of_the_answer(&mut parts.headers);
-        // Not that of the server behind: in ours an answer that breaks off can be told from one that ends.
+        headers::strip_response_headers(&mut parts.headers);
+        // Not that of the upstream server: in ours an answer that breaks off can be told from one that ends.
         parts.version = Version::HTTP_11;
         if hides_length {
             parts.headers.remove(header::CONTENT_LENGTH);
@@ -82,8 +82,8 @@ impl Forward {
             return Ok(Response::from_parts(parts, Body::new(Relay::new(body, broken))));
         };
         let unreadable = || {
-            let message = "bad gateway: the server behind answered with something that is no list of models";
-            refused(Refusal::new(502, message))
+            let message = "bad gateway: the upstream server answered with something that is no list of models";
+            refused(Rejection::new(502, message))
         };
         let body = http_body_util::Limited::new(body, LARGEST_LIST).collect().await.map_err(|_| unreadable())?;
         let bytes = filter(&body.to_bytes(), list, members, &models).ok_or_else(unreadable)?;
@@ -93,30 +93,30 @@ impl Forward {
 }
 
 /// What to say when no answer came.
-fn unanswered(problem: &Unanswered, upstream: &BaseUrl) -> Refusal {
+fn unanswered(problem: &UpstreamError, upstream: &BaseUrl) -> Rejection {
     let hint = match problem {
-        Unanswered::Body(error) => {
-            return fault_of_the_sender(error).unwrap_or_else(|| Refusal::new(400, "the request broke off"));
+        UpstreamError::Body(error) => {
+            return fault_of_the_sender(error).unwrap_or_else(|| Rejection::new(400, "the request broke off"));
         }
-        Unanswered::Unreachable(reason) => {
+        UpstreamError::Unreachable(reason) => {
             // Not for callers: it can hold addresses of the network behind.
             tracing::warn!(%upstream, "{problem}: {reason}");
             "; is Ollama running there?"
         }
-        Unanswered::Ended | Unanswered::Malformed => {
+        UpstreamError::Ended | UpstreamError::Malformed => {
             tracing::warn!(%upstream, "{problem}");
             ""
         }
     };
-    Refusal::new(502, format!("bad gateway: {problem}{hint}"))
+    Rejection::new(502, format!("bad gateway: {problem}{hint}"))
 }
 
 /// The request line and the headers: the caller's without what is not forwarded, and who asks.
-fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Config) -> Result<Vec<u8>, Refusal> {
+fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Config) -> Result<Vec<u8>, Rejection> {
     let (origin, path) = (config.upstream.as_origin(), authorized.path_and_query());
     // The end of the line, or of the path in it, is not for callers to say.
     if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-        return Err(Refusal::new(400, "the path cannot be forwarded"));
+        return Err(Rejection::new(400, "the path cannot be forwarded"));
     }
     let mut out = Vec::with_capacity(1024);
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
@@ -127,12 +127,12 @@ fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Con
     }
     put(&[b"\r\n"]);
     let rewritten = authorized.rewritten();
-    for (name, value) in headers::that_go_on(sent) {
+    for (name, value) in headers::forwardable_request_headers(sent) {
         let replaced = match *name {
             // The body tells.
             header::CONTENT_LENGTH => true,
             header::CONTENT_ENCODING | header::CONTENT_TYPE => rewritten.is_some(),
-            // What is packed could not be looked through, be it for models or for the link (see `link_watch`).
+            // What is packed could not be looked through, be it for models or for the link (see `signin_link_filter`).
             header::ACCEPT_ENCODING => true,
             _ => false,
         };
@@ -153,7 +153,7 @@ fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Con
     say("x-ollama-auth-user", &caller.user().name);
     say("x-ollama-auth-user-id", caller.user().id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
     say("x-ollama-auth-credential", &caller.actor());
-    if let By::Key(key) = caller.by()
+    if let Credential::Key(key) = caller.credential()
         && let Some(environment) = &key.environment
     {
         say("x-ollama-auth-environment", environment);

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 
-use super::link_watch::LinkWatch;
+use super::signin_link_filter::SigninLinkFilter;
 
 /// How often hyper is let send what it has before it hears that an answer breaks off. It asks twice before it sends (1.12, `poll_loop`), and
 /// drops what it has not sent when it hears of that.
@@ -37,22 +37,22 @@ pub struct Relay<B> {
     /// Why it breaks off, and how often that was not said yet.
     cut: Option<(axum::Error, u8)>,
     broken: Broken,
-    links: Option<LinkWatch>,
+    links: Option<SigninLinkFilter>,
 }
 
-/// An answer is cut off before the link that connects the key of the server behind, which is not for callers.
+/// An answer is cut off before the link that connects the key of the upstream server, which is not for callers.
 #[derive(Debug, thiserror::Error)]
-#[error("the server behind is not signed in to where it would run that")]
+#[error("the upstream server is not signed in to where it would run that")]
 struct Withheld;
 
 impl<B> Relay<B> {
-    /// Relays `body` and cuts it off before the link that connects the key of the server behind; `broken` is set when it breaks off.
+    /// Relays `body` and cuts it off before the link that connects the key of the upstream server; `broken` is set when it breaks off.
     pub fn new(body: B, broken: Broken) -> Self {
-        Self { links: Some(LinkWatch::default()), ..Self::of_ones_own(body, broken) }
+        Self { links: Some(SigninLinkFilter::default()), ..Self::unfiltered(body, broken) }
     }
 
     /// The same for somebody whose own host it comes from: all of it is for them.
-    pub fn of_ones_own(body: B, broken: Broken) -> Self {
+    pub fn unfiltered(body: B, broken: Broken) -> Self {
         Self { body, cut: None, broken, links: None }
     }
 }
@@ -83,7 +83,9 @@ where
                 Ok(frame) => {
                     let link = frame.data_ref().zip(this.links.as_mut()).and_then(|(data, links)| links.sees(data));
                     let Some(before) = link else { return Poll::Ready(Some(Ok(frame))) };
-                    tracing::warn!("an answer was cut off before the link that connects the key of the server behind");
+                    tracing::warn!(
+                        "an answer was cut off before the link that connects the key of the upstream server"
+                    );
                     this.cut = Some((axum::Error::new(Withheld), 0));
                     if let Some(data) = frame.data_ref().filter(|_| before > 0) {
                         return Poll::Ready(Some(Ok(Frame::data(data.slice(..before)))));

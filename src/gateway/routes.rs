@@ -2,7 +2,7 @@
 //!
 //! After `ollama serve` 0.33.0-rc2 (`endpoints.json` of the tests, which are held against this table).
 
-use super::refusal::{Dialect, Refusal};
+use super::rejection::{Dialect, Rejection};
 use crate::keyspec::Scope;
 
 /// What answers a route, and what it takes.
@@ -12,7 +12,7 @@ pub enum Access {
     Public(Public),
     /// The gateway, for an account.
     Account(Account),
-    /// The server behind, for whoever has the scope.
+    /// The upstream server, for whoever has the scope.
     Upstream(Scope),
 }
 
@@ -137,7 +137,7 @@ pub const ROUTES: &[Route] = &[
 ///
 /// # Errors
 /// 404 for an unknown path, 405 for a method that the path does not take.
-pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, Refusal> {
+pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, Rejection> {
     let matches = |route: &&'static Route| match route.path.split_once('{') {
         None => route.path == path,
         Some((before, name)) => path.strip_prefix(before).is_some_and(|rest| takes(name, rest)),
@@ -152,10 +152,10 @@ pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, Refusal> {
     }
     let dialect = Dialect::of(path);
     if allowed.is_empty() {
-        return Err(Refusal::new(404, format!("this gateway has no {path}")).spoken(dialect));
+        return Err(Rejection::new(404, format!("this gateway has no {path}")).with_dialect(dialect));
     }
-    Err(Refusal::new(405, format!("{path} takes {}", allowed.join(", ")))
-        .spoken(dialect)
+    Err(Rejection::new(405, format!("{path} takes {}", allowed.join(", ")))
+        .with_dialect(dialect)
         .header("allow", &allowed.join(", ")))
 }
 

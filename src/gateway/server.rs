@@ -14,11 +14,11 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-use super::callers::{Callers, Seat, share};
 use super::config::Config;
 use super::connection;
+use super::connection_slots::{ConnectionSlot, ConnectionSlots, share};
 use super::descriptors;
-use super::peer::{Acquainted, Peer};
+use super::peer::{AuthenticatedFlag, Peer};
 use super::relay::Broken;
 use super::stack::Worker;
 use super::state::Gateway;
@@ -44,7 +44,7 @@ pub enum ServeError {
     #[error("the certificate cannot be used: {0}")]
     Tls(#[from] TlsError),
     /// The system's certificate authorities, for an upstream by https.
-    #[error("the server behind cannot be spoken to by https: {0}")]
+    #[error("the upstream server cannot be spoken to by https: {0}")]
     Upstream(rustls::Error),
     /// No threads.
     #[error("cannot start: {0}")]
@@ -83,7 +83,7 @@ struct Accepted {
     /// Given back when the connection ends.
     permit: OwnedSemaphorePermit,
     /// Likewise.
-    seat: Seat,
+    slot: ConnectionSlot,
 }
 
 impl Server {
@@ -139,7 +139,7 @@ impl Server {
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(work).map_err(ServeError::Start)?;
             threads.push(give);
         }
-        let (permits, callers) = (Arc::new(Semaphore::new(most)), Callers::default());
+        let (permits, slots) = (Arc::new(Semaphore::new(most)), ConnectionSlots::default());
         let by_tls = tls.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
 
         tokio::pin!(stop);
@@ -164,7 +164,7 @@ impl Server {
                 Err(error) => {
                     // Out of files, mostly: what there is goes on, and some will be free again. Said once a minute: it is tried anew
                     // all the time, and whoever takes all files must not fill the disk by it.
-                    if gateway.reports.may("connections that could not be accepted", gateway.clock.now()) {
+                    if gateway.log_throttle.allow("connections that could not be accepted", gateway.clock.now()) {
                         tracing::warn!(%error, "a connection could not be accepted");
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -173,15 +173,15 @@ impl Server {
             };
             let (Ok(permit), Ok(stream)) = (permit, stream.into_std()) else { continue };
             let limit = share(&gateway.config(), peer.ip(), most);
-            let Some(seat) = callers.admit(peer.ip(), limit) else {
-                if gateway.reports.may("connections that were turned away", gateway.clock.now()) {
+            let Some(slot) = slots.admit(peer.ip(), limit) else {
+                if gateway.log_throttle.allow("connections that were turned away", gateway.clock.now()) {
                     tracing::warn!(address = %peer.ip(), "{limit} connections are open from there; more are turned away");
                 }
-                connection::turn_away(&stream, by_tls, limit);
+                connection::reject_over_limit(&stream, by_tls, limit);
                 continue;
             };
             if let Some(thread) = next.next() {
-                let _ = thread.send(Accepted { stream, peer, permit, seat });
+                let _ = thread.send(Accepted { stream, peer, permit, slot });
             }
         }
         drop(listener);
@@ -250,12 +250,12 @@ async fn work(
     loop {
         tokio::select! {
             accepted = connections.recv() => {
-                let Some(Accepted { stream, peer, permit, seat }) = accepted else { break };
+                let Some(Accepted { stream, peer, permit, slot }) = accepted else { break };
                 let tls = tls.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
                 let (worker, drain) = (worker.clone(), drain.clone());
                 running.spawn(async move {
                     connection(worker, stream, peer, tls, drain).await;
-                    drop((permit, seat));
+                    drop((permit, slot));
                 });
             }
             Some(_) = running.join_next() => {}
@@ -287,11 +287,11 @@ async fn connection(
         }
     };
     let timeout = worker.config().header_timeout;
-    let acquainted = Acquainted::default();
-    let stream = stream.read_within(timeout, acquainted.clone());
+    let authenticated = AuthenticatedFlag::default();
+    let stream = stream.read_within(timeout, authenticated.clone());
     let answer = |request| {
-        let (worker, broken, acquainted) = (worker.clone(), broken.clone(), acquainted.clone());
-        async move { worker.answer(request, peer.ip(), broken, acquainted).await }
+        let (worker, broken, authenticated) = (worker.clone(), broken.clone(), authenticated.clone());
+        async move { worker.answer(request, peer.ip(), broken, authenticated).await }
     };
     if let Err(error) = connection::serve(stream, timeout, answer, drain).await {
         tracing::debug!(%peer, %error, "the connection ended");

@@ -8,7 +8,7 @@
 //! 6. `policy`: the scope
 //! 7. `account`: the account endpoints leave here
 //! 8. `policy` again: the models, and the body
-//! 9. `proxy`: the server behind
+//! 9. `proxy`: the upstream server
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -23,10 +23,10 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::account::{self, json_response};
-use super::peer::Acquainted;
-use super::policy::{Limits, Paced, Pass};
+use super::peer::AuthenticatedFlag;
+use super::policy::{Destination, Limits, Paced};
 use super::proxy::Forward;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::relay::Broken;
 use super::routes::{Access, Matched, Public};
 use super::state::{ClientAddress, Current, Gateway};
@@ -49,15 +49,15 @@ pub struct Worker {
 }
 
 /// What becomes of a request.
-enum Decided {
+enum Decision {
     /// It is answered.
     Answer(Response<Body>),
-    /// It goes on to the server behind.
+    /// It goes on to the upstream server.
     Forward(Box<Forward>),
 }
 
 impl Worker {
-    /// With connections of its own to the server behind.
+    /// With connections of its own to the upstream server.
     pub fn new(gateway: Arc<Gateway>, upstream: Upstream) -> Self {
         let pages = pages::router(gateway.clone());
         Self { gateway, upstream, pages }
@@ -68,14 +68,14 @@ impl Worker {
         self.gateway.config()
     }
 
-    /// Answers a request of `peer`. `broken` is set when the answer breaks off and the caller's protocol cannot show it; `acquainted` when
+    /// Answers a request of `peer`. `broken` is set when the answer breaks off and the caller's protocol cannot show it; `authenticated` when
     /// the caller showed a credential that was accepted.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
         broken: Broken,
-        acquainted: Acquainted,
+        authenticated: AuthenticatedFlag,
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
         let current = self.gateway.config();
@@ -89,14 +89,14 @@ impl Worker {
             .unwrap_or_default();
         // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
         // long as the connection, so what takes much room in it is in boxes.
-        let answered = match Box::pin(self.decide(&current, parts, body, address, acquainted)).await {
-            Ok(Decided::Answer(response)) => Ok(response),
-            Ok(Decided::Forward(request)) => request.send(&self.upstream, &current.upstream, broken).await,
-            Err(refusal) => Err(refusal),
+        let answered = match Box::pin(self.decide(&current, parts, body, address, authenticated)).await {
+            Ok(Decision::Answer(response)) => Ok(response),
+            Ok(Decision::Forward(request)) => request.send(&self.upstream, &current.upstream, broken).await,
+            Err(rejection) => Err(rejection),
         };
-        let mut response = answered.unwrap_or_else(|refusal| {
-            tracing::debug!(%address, status = refusal.status(), reason = refusal.message(), "refused");
-            refusal.into_response()
+        let mut response = answered.unwrap_or_else(|rejection| {
+            tracing::debug!(%address, status = rejection.status(), reason = rejection.message(), "refused");
+            rejection.into_response()
         });
         let (method, path) = asked;
         tracing::debug!(%address, %method, path, status = response.status().as_u16(), "answered");
@@ -110,55 +110,57 @@ impl Worker {
         parts: Parts,
         body: Body,
         address: IpAddr,
-        acquainted: Acquainted,
-    ) -> Result<Decided, Refusal> {
+        authenticated: AuthenticatedFlag,
+    ) -> Result<Decision, Rejection> {
         host::accept(current, self.gateway.local().ip(), &parts.headers)?;
         let target = Target::read(&parts, current.url.path())?;
         let dialect = target.dialect();
-        let decided = async {
+        let decision = async {
             if pages::owns(target.path) {
-                return Box::pin(self.page(&parts, &target, body, address)).await.map(Decided::Answer);
+                return Box::pin(self.page(&parts, &target, body, address)).await.map(Decision::Answer);
             }
             let matched = target.route()?;
             if let Access::Public(answer) = matched.route.access {
-                return Ok(Decided::Answer(public(answer)));
+                return Ok(Decision::Answer(public(answer)));
             }
             let Parts { method, headers, .. } = &parts;
             let request = account::Request { method, target: &target, headers, body, address };
-            self.known(current, request, matched, &acquainted).await
+            self.authorize(current, request, matched, &authenticated).await
         };
-        decided.await.map_err(|refusal: Refusal| refusal.spoken(dialect))
+        decision.await.map_err(|rejection: Rejection| rejection.with_dialect(dialect))
     }
 
-    async fn known(
+    async fn authorize(
         &self,
         current: &Current,
         request: account::Request<'_>,
         matched: Matched<'_>,
-        acquainted: &Acquainted,
-    ) -> Result<Decided, Refusal> {
+        authenticated: &AuthenticatedFlag,
+    ) -> Result<Decision, Rejection> {
         let account::Request { method, target, headers, address, .. } = request;
         let once = account::changes_something(method, &matched);
         let caller = authn::identify(&self.gateway, headers, target, address, once).await?;
-        acquainted.set();
+        authenticated.set();
         let permitted = match policy::permit(caller, target, matched)? {
-            Pass::Account(call) => {
-                return Box::pin(account::answer(&self.gateway, call, request)).await.map(Decided::Answer);
+            Destination::Account(call) => {
+                return Box::pin(account::answer(&self.gateway, call, request)).await.map(Decision::Answer);
             }
-            Pass::Upstream(permitted) => permitted,
+            Destination::Upstream(permitted) => permitted,
         };
         let body = match request.body.is_end_stream() {
             true => request.body,
-            false => Body::new(authn::Held::new(request.body, permitted.caller().clone(), self.gateway.clone())),
+            false => {
+                Body::new(authn::RevalidatingBody::new(request.body, permitted.caller().clone(), self.gateway.clone()))
+            }
         };
         let limits = Limits { usual: current.max_body, blob: current.max_blob, scanned: current.max_scanned_body };
         let authorized = permitted.admit(headers, body, limits).await?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !authorized.caller().holds(&self.gateway.directory, self.gateway.clock.now()) {
-            return Err(authn::no_longer());
+            return Err(authn::credential_revoked());
         }
-        Forward::new(authorized, method, headers, current).map(|forward| Decided::Forward(forward.into()))
+        Forward::new(authorized, method, headers, current).map(|forward| Decision::Forward(forward.into()))
     }
 
     /// Hands a request to the pages, with the base path cut off.
@@ -168,11 +170,11 @@ impl Worker {
         target: &Target<'_>,
         body: Body,
         address: IpAddr,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, Rejection> {
         let mut request = Request::new(body);
         *request.method_mut() = parts.method.clone();
         let path = target.query.map_or_else(|| target.path.to_owned(), |query| format!("{}?{query}", target.path));
-        *request.uri_mut() = path.parse::<Uri>().map_err(|_| Refusal::new(400, "the path cannot be read"))?;
+        *request.uri_mut() = path.parse::<Uri>().map_err(|_| Rejection::new(400, "the path cannot be read"))?;
         *request.headers_mut() = parts.headers.clone();
         request.extensions_mut().insert(ClientAddress(address));
         Ok(self.pages.clone().oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}))

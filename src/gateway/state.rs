@@ -4,28 +4,28 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::account::Often;
-use super::authn::Proofs;
+use super::account::RateLimiter;
+use super::authn::SignatureCache;
+use super::log_throttle::LogThrottle;
 use super::pages::Pages;
 use super::replays::Replays;
-use super::reports::Reports;
-use super::{Clock, Config, Directory, Knocks};
+use super::{Clock, Config, Directory, PendingDevices};
 use crate::address::BaseUrl;
 
 /// A running gateway.
 pub struct Gateway {
     /// The accounts, devices and keys.
     pub directory: Directory,
-    /// The unknown keys that knocked lately.
-    pub knocks: Knocks,
+    /// The unknown keys that can be approved.
+    pub pending_devices: PendingDevices,
     /// The signatures that were accepted lately.
     pub replays: Replays,
     /// The signatures that were verified lately.
-    pub proofs: Proofs,
+    pub signature_cache: SignatureCache,
     /// What was reported lately.
-    pub reports: Reports,
+    pub log_throttle: LogThrottle,
     /// What keys changed of themselves lately.
-    pub often: Often,
+    pub self_change_limiter: RateLimiter,
     /// The time.
     pub clock: Clock,
     /// Browser sessions and what belongs to them.
@@ -78,11 +78,11 @@ impl Gateway {
         let own_url = own_url.map_or_else(|_| BaseUrl::local(), |parsed| parsed.url);
         Self {
             directory,
-            knocks: Knocks::default(),
+            pending_devices: PendingDevices::default(),
             replays: Replays::default(),
-            proofs: Proofs::default(),
-            reports: Reports::default(),
-            often: Often::default(),
+            signature_cache: SignatureCache::default(),
+            log_throttle: LogThrottle::default(),
+            self_change_limiter: RateLimiter::default(),
             clock,
             pages,
             config: RwLock::new(Current::new(config, &own_url)),

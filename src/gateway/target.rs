@@ -5,7 +5,7 @@
 
 use axum::http::request::Parts;
 
-use super::refusal::{Dialect, Refusal};
+use super::rejection::{Dialect, Rejection};
 use super::routes::{self, Matched};
 
 const LONGEST: usize = 8 * 1024;
@@ -26,25 +26,25 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// 400 for a form that is not plain, 404 for a path outside the base path.
-    pub fn read(request: &'a Parts, base: &str) -> Result<Self, Refusal> {
+    pub fn read(request: &'a Parts, base: &str) -> Result<Self, Rejection> {
         let uri = &request.uri;
         if uri.scheme().is_some() || uri.authority().is_some() {
-            return Err(Refusal::new(400, "a request names its path alone, not a whole address"));
+            return Err(Rejection::new(400, "a request names its path alone, not a whole address"));
         }
         let path = uri.path();
         let length = path.len() + uri.query().map_or(0, str::len);
         if length > LONGEST {
-            return Err(Refusal::new(414, "the path and its parameters are too long"));
+            return Err(Rejection::new(414, "the path and its parameters are too long"));
         }
         if !is_plain(path) {
             let message =
                 "a path is taken as it is: without percent signs, dots between slashes, or two slashes in a row";
-            return Err(Refusal::new(400, message));
+            return Err(Rejection::new(400, message));
         }
         let path = match path.strip_prefix(base) {
             Some("") => "/",
             Some(below) if below.starts_with('/') => below,
-            _ => return Err(Refusal::new(404, format!("this gateway answers below {base}/"))),
+            _ => return Err(Rejection::new(404, format!("this gateway answers below {base}/"))),
         };
         Ok(Self { method: request.method.as_str(), path, query: uri.query() })
     }
@@ -53,7 +53,7 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// 404, 405.
-    pub fn route(&self) -> Result<Matched<'a>, Refusal> {
+    pub fn route(&self) -> Result<Matched<'a>, Rejection> {
         routes::find(self.method, self.path)
     }
 
@@ -66,16 +66,16 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     /// 400 when it is there twice, or written so that another reader might find it and we not.
-    pub fn ts(&self) -> Result<Option<&'a str>, Refusal> {
+    pub fn ts(&self) -> Result<Option<&'a str>, Rejection> {
         let Some(query) = self.query else { return Ok(None) };
         let mut found = None;
         for (name, value) in pairs(query) {
             if name == "ts" {
                 if found.replace(value).is_some() {
-                    return Err(Refusal::new(400, "the parameter ts is there twice"));
+                    return Err(Rejection::new(400, "the parameter ts is there twice"));
                 }
             } else if name.contains('%') || name.eq_ignore_ascii_case("ts") || query.contains(';') {
-                return Err(Refusal::new(400, "parameters are named in plain letters, with & between them"));
+                return Err(Rejection::new(400, "parameters are named in plain letters, with & between them"));
             }
         }
         Ok(found)

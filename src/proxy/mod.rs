@@ -3,11 +3,11 @@
 //! A request goes through `stack`, top to bottom. What is forwarded goes to one host, and whoever asks must be a program of this account
 //! or know the token: a page in a browser, another account, a name that was pointed here are all refused.
 
-mod door;
+mod access_check;
 mod origin;
 mod owner;
-mod passage;
 mod query;
+mod route_policy;
 mod server;
 mod stack;
 mod token;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use crate::gateway::Refusal;
+use crate::gateway::Rejection;
 
 /// A name and its value.
 pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
@@ -15,14 +15,14 @@ pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 /// # Errors
 /// 400 for a percent sign that begins no byte, bytes that are no text, a semicolon (which some take for `&`), a sign that does not
 /// stand in an address.
-pub fn decoded(query: &str) -> Result<Vec<Pair<'_>>, Refusal> {
+pub fn decoded(query: &str) -> Result<Vec<Pair<'_>>, Rejection> {
     if !is_plain(query) {
-        return Err(Refusal::new(400, "the parameters cannot be passed on as they are: escape them as a form does"));
+        return Err(Rejection::new(400, "the parameters cannot be passed on as they are: escape them as a form does"));
     }
     let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "ts").collect();
     // What stands there for bytes that are no text.
     if pairs.iter().any(|(name, value)| name.contains('\u{fffd}') || value.contains('\u{fffd}')) {
-        return Err(Refusal::new(400, "the parameters are no text in UTF-8"));
+        return Err(Rejection::new(400, "the parameters are no text in UTF-8"));
     }
     Ok(pairs)
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::door::Door;
+use super::access_check::AccessCheck;
 use super::origin::AllowedOrigin;
 use super::owner::{self, Owner};
 use super::stack::{Refused, Stack};
@@ -39,7 +39,7 @@ pub struct ProxyOptions {
 pub struct Proxy {
     listener: TcpListener,
     local: SocketAddr,
-    door: Door,
+    access_check: AccessCheck,
 }
 
 impl Proxy {
@@ -51,8 +51,8 @@ impl Proxy {
         let problem = |source| ServeError::Listen { address: options.listen, source };
         let listener = connection::listen(options.listen).map_err(problem)?;
         let local = listener.local_addr().map_err(problem)?;
-        let door = Door::new(local.port(), options.origins, options.token);
-        Ok(Self { listener, local, door })
+        let access_check = AccessCheck::new(local.port(), options.origins, options.token);
+        Ok(Self { listener, local, access_check })
     }
 
     /// Where it listens.
@@ -72,7 +72,7 @@ impl Proxy {
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Start)?;
-        let stack = Arc::new(Stack::new(self.door, forwarder, Box::new(on_refused)));
+        let stack = Arc::new(Stack::new(self.access_check, forwarder, Box::new(on_refused)));
         let room = descriptors::room_for(MOST, 1);
         let permits = Arc::new(Semaphore::new(room - room / STRANGERS));
         let strangers = Arc::new(Semaphore::new((room / STRANGERS).max(1)));

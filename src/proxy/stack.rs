@@ -1,9 +1,9 @@
 //! What a request goes through, top to bottom:
 //!
-//! 1. `door`: whose program asks; that the request names us, and that no page made it
+//! 1. `access_check`: whose program asks; that the request names us, and that no page made it
 //! 2. the question of a browser whether a page may ask (CORS)
-//! 3. `door` again: the token
-//! 4. `target`, `passage`, `query`: a path and parameters that mean one thing, and nothing of the account
+//! 3. `access_check` again: the token
+//! 4. `target`, `route_policy`, `query`: a path and parameters that mean one thing, and nothing of the account
 //! 5. the host, with our credential
 
 use std::convert::Infallible;
@@ -15,11 +15,11 @@ use axum::http::request::Parts;
 use axum::http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
-use super::door::Door;
+use super::access_check::AccessCheck;
 use super::owner::Owner;
-use super::{passage, query};
+use super::{query, route_policy};
 use crate::api::{Forwarded, Forwarder};
-use crate::gateway::{Broken, Dialect, Joined, Refusal, Relay, Target, headers};
+use crate::gateway::{Broken, Dialect, Joined, Rejection, Relay, Target, headers};
 
 /// The host does not accept the credential.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub struct Refused {
 
 /// What every request is answered by.
 pub struct Stack {
-    door: Door,
+    access_check: AccessCheck,
     forwarder: Forwarder,
     on_refused: Box<dyn Fn(Refused) + Send + Sync>,
     told: AtomicBool,
@@ -38,8 +38,12 @@ pub struct Stack {
 
 impl Stack {
     /// `on_refused` is called once, when the host first answers 401.
-    pub fn new(door: Door, forwarder: Forwarder, on_refused: Box<dyn Fn(Refused) + Send + Sync>) -> Self {
-        Self { door, forwarder, on_refused, told: AtomicBool::new(false) }
+    pub fn new(
+        access_check: AccessCheck,
+        forwarder: Forwarder,
+        on_refused: Box<dyn Fn(Refused) + Send + Sync>,
+    ) -> Self {
+        Self { access_check, forwarder, on_refused, told: AtomicBool::new(false) }
     }
 
     /// Answers a request. `broken` is set when the answer breaks off and the caller's protocol cannot show it.
@@ -52,17 +56,17 @@ impl Stack {
         let (parts, body) = request.into_parts();
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
-        let page = self.door.owner(owner).and_then(|()| self.door.page(&parts.headers));
+        let page = self.access_check.owner(owner).and_then(|()| self.access_check.page(&parts.headers));
         let (page, answered) = match page {
             Ok(page) => {
                 let answered = self.admit(&parts, page.as_ref(), body, broken).await;
                 (page, answered)
             }
-            Err(refusal) => (None, Err(refusal)),
+            Err(rejection) => (None, Err(rejection)),
         };
-        let mut response = answered.unwrap_or_else(|refusal| {
-            tracing::debug!(status = refusal.status(), reason = refusal.message(), "refused");
-            refusal.spoken(Dialect::of(parts.uri.path())).into_response()
+        let mut response = answered.unwrap_or_else(|rejection| {
+            tracing::debug!(status = rejection.status(), reason = rejection.message(), "refused");
+            rejection.with_dialect(Dialect::of(parts.uri.path())).into_response()
         });
         tracing::debug!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "answered");
         protect(response.headers_mut(), page);
@@ -75,16 +79,16 @@ impl Stack {
         page: Option<&HeaderValue>,
         body: Incoming,
         broken: Broken,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, Rejection> {
         if parts.method == Method::OPTIONS
             && page.is_some()
             && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
         {
             return Ok(may_ask(&parts.headers));
         }
-        self.door.token(&parts.headers)?;
+        self.access_check.token(&parts.headers)?;
         let target = Target::read(parts, "")?;
-        passage::check(&target)?;
+        route_policy::check(&target)?;
         let pairs = query::decoded(target.query.unwrap_or_default())?;
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
         self.forward(parts, target.path, &pairs, body, broken).await
@@ -97,21 +101,21 @@ impl Stack {
         query: &[(&str, &str)],
         body: Incoming,
         broken: Broken,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, Rejection> {
         let request = Forwarded { method: parts.method.clone(), path, query, headers: sent_on(&parts.headers), body };
         let answer = self.forwarder.send(request).await.map_err(|error| {
             tracing::warn!("{error}");
-            Refusal::new(502, format!("bad gateway: {error}"))
+            Rejection::new(502, format!("bad gateway: {error}"))
         })?;
         let (mut parts, body) = answer.into_parts();
         if parts.status.is_informational() {
             // 101: we asked for no other protocol, and could not follow into it.
-            return Err(Refusal::new(502, "bad gateway: the host wants to speak another protocol"));
+            return Err(Rejection::new(502, "bad gateway: the host wants to speak another protocol"));
         }
         if parts.status == StatusCode::UNAUTHORIZED && !self.told.swap(true, Ordering::Relaxed) {
             (self.on_refused)(Refused { skew: self.forwarder.skew(&parts.headers) });
         }
-        headers::of_the_answer(&mut parts.headers);
+        headers::strip_response_headers(&mut parts.headers);
         // Not that of the host's protocol: in ours an answer that breaks off can be told from one that ends.
         parts.version = Version::HTTP_11;
         // What a host says to a browser is about the host, and we are another.
@@ -120,7 +124,7 @@ impl Stack {
                 || ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "clear-site-data"]
                     .contains(&name)
         });
-        Ok(Response::from_parts(parts, Body::new(Relay::of_ones_own(Joined::new(body), broken))))
+        Ok(Response::from_parts(parts, Body::new(Relay::unfiltered(Joined::new(body), broken))))
     }
 }
 

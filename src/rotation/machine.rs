@@ -47,7 +47,7 @@ pub enum OldKey {
 }
 
 /// What the steps act on. Each effect may be asked for again after a crash in the middle of it, and must come to the same.
-pub trait World {
+pub trait RotationBackend {
     /// Why an effect failed.
     type Error;
 
@@ -139,17 +139,17 @@ type Outcome<E> = Result<Driven, Stopped<E>>;
 ///
 /// # Errors
 /// [`Stopped`].
-pub async fn begin<W: World>(world: &W, rotation: Rotation) -> Outcome<W::Error> {
-    world.record(&rotation).map_err(Stopped::Local)?;
-    drive(world, rotation, true).await
+pub async fn begin<W: RotationBackend>(backend: &W, rotation: Rotation) -> Outcome<W::Error> {
+    backend.record(&rotation).map_err(Stopped::Local)?;
+    drive(backend, rotation, true).await
 }
 
 /// Goes on with a rotation from the journal, as far as it goes.
 ///
 /// # Errors
 /// [`Stopped`].
-pub async fn resume<W: World>(world: &W, rotation: Rotation) -> Outcome<W::Error> {
-    drive(world, rotation, false).await
+pub async fn resume<W: RotationBackend>(backend: &W, rotation: Rotation) -> Outcome<W::Error> {
+    drive(backend, rotation, false).await
 }
 
 /// Takes a rotation back whose new key is of no use any more: it does not wait in the vault, or the host does not accept it. `false` when
@@ -157,54 +157,54 @@ pub async fn resume<W: World>(world: &W, rotation: Rotation) -> Outcome<W::Error
 ///
 /// # Errors
 /// [`Stopped::NotAsked`], and [`Stopped::Unclear`] when it cannot be taken back.
-pub async fn give_up<W: World>(world: &W, rotation: &Rotation) -> Result<bool, Stopped<W::Error>> {
-    if let Some(key) = world.held(rotation).await.map_err(Stopped::Local)?
-        && let Verdict::Accepted = world.verify(rotation, &key).await.map_err(Stopped::NotAsked)?
+pub async fn give_up<W: RotationBackend>(backend: &W, rotation: &Rotation) -> Result<bool, Stopped<W::Error>> {
+    if let Some(key) = backend.held(rotation).await.map_err(Stopped::Local)?
+        && let Verdict::Accepted = backend.verify(rotation, &key).await.map_err(Stopped::NotAsked)?
     {
         return Ok(false);
     }
-    take_back(world, rotation).await.map_err(Stopped::Unclear)?;
+    take_back(backend, rotation).await.map_err(Stopped::Unclear)?;
     Ok(true)
 }
 
-async fn drive<W: World>(world: &W, mut rotation: Rotation, is_new: bool) -> Outcome<W::Error> {
+async fn drive<W: RotationBackend>(backend: &W, mut rotation: Rotation, is_new: bool) -> Outcome<W::Error> {
     loop {
         let driven = match rotation.step {
-            Step::Asked => asked(world, &mut rotation, is_new).await?,
-            Step::Stored | Step::Deploying => waiting(world, &mut rotation).await?,
+            Step::Asked => asked(backend, &mut rotation, is_new).await?,
+            Step::Stored | Step::Deploying => waiting(backend, &mut rotation).await?,
             Step::Deployed => {
-                let held = world.held(&rotation).await.map_err(Stopped::Local)?;
-                let in_use = world.take_into_use(&rotation, held.as_ref()).await.map_err(Stopped::NotInUse)?;
+                let held = backend.held(&rotation).await.map_err(Stopped::Local)?;
+                let in_use = backend.take_into_use(&rotation, held.as_ref()).await.map_err(Stopped::NotInUse)?;
                 if in_use || rotation.targets.any() {
-                    reach(world, &mut rotation, Step::InUse)?
+                    reach(backend, &mut rotation, Step::InUse)?
                 } else {
                     // Nobody uses it.
-                    take_back(world, &rotation).await.map_err(Stopped::Unclear)?;
+                    take_back(backend, &rotation).await.map_err(Stopped::Unclear)?;
                     Some(Driven::TakenBack)
                 }
             }
             Step::InUse => {
-                let old = world.end_old(&rotation).await.map_err(Stopped::OldNotEnded)?;
+                let old = backend.end_old(&rotation).await.map_err(Stopped::OldNotEnded)?;
                 // Not before: where the profile has got another key, the new one alone may be allowed to end the old one.
-                world.let_go(&rotation).await.map_err(Stopped::Local)?;
+                backend.let_go(&rotation).await.map_err(Stopped::Local)?;
                 match old {
                     OldKey::EndsAt(end) => {
                         rotation.old_ends_at = Some(end);
-                        reach(world, &mut rotation, Step::Ending)?;
+                        reach(backend, &mut rotation, Step::Ending)?;
                         Some(Driven::Ending(end))
                     }
                     // On record until the next run, which can tell by it what was done just now.
                     OldKey::Gone => {
-                        reach(world, &mut rotation, Step::Ending)?;
+                        reach(backend, &mut rotation, Step::Ending)?;
                         Some(Driven::Over)
                     }
-                    OldKey::ByHand => Some(over(world, &rotation, Driven::ByHand)?),
+                    OldKey::ByHand => Some(over(backend, &rotation, Driven::ByHand)?),
                 }
             }
-            Step::Ending => match world.look_at_old(&rotation).await.map_err(Stopped::OldNotEnded)? {
+            Step::Ending => match backend.look_at_old(&rotation).await.map_err(Stopped::OldNotEnded)? {
                 OldKey::EndsAt(end) => Some(Driven::Ending(end)),
-                OldKey::Gone => Some(over(world, &rotation, Driven::Over)?),
-                OldKey::ByHand => Some(over(world, &rotation, Driven::ByHand)?),
+                OldKey::Gone => Some(over(backend, &rotation, Driven::Over)?),
+                OldKey::ByHand => Some(over(backend, &rotation, Driven::ByHand)?),
             },
         };
         if let Some(driven) = driven {
@@ -214,95 +214,106 @@ async fn drive<W: World>(world: &W, mut rotation: Rotation, is_new: bool) -> Out
 }
 
 /// Goes on from a key that may or may not exist.
-async fn asked<W: World>(
-    world: &W,
+async fn asked<W: RotationBackend>(
+    backend: &W,
     rotation: &mut Rotation,
     mut is_new: bool,
 ) -> Result<Option<Driven>, Stopped<W::Error>> {
-    if world.held(rotation).await.map_err(Stopped::Local)?.is_some() {
-        return reach(world, rotation, Step::Stored);
+    if backend.held(rotation).await.map_err(Stopped::Local)?.is_some() {
+        return reach(backend, rotation, Step::Stored);
     }
     // The id is the same each time it is asked for: the host makes one key of it at most, however late an earlier request arrives.
-    let mut answer = world.ask(rotation).await;
+    let mut answer = backend.ask(rotation).await;
     if answer.is_err() {
         is_new = false;
-        answer = world.ask(rotation).await;
+        answer = backend.ask(rotation).await;
     }
     match answer.map_err(Stopped::Unclear)? {
         Asked::Made(key) => {
-            if let Err(error) = world.hold(rotation, &key).await {
-                let undone = take_back(world, rotation).await;
+            if let Err(error) = backend.hold(rotation, &key).await {
+                let undone = take_back(backend, rotation).await;
                 return Err(Stopped::NotHeld { error, undone });
             }
-            reach(world, rotation, Step::Stored)
+            reach(backend, rotation, Step::Stored)
         }
         Asked::Taken => {
-            take_back(world, rotation).await.map_err(Stopped::Unclear)?;
+            take_back(backend, rotation).await.map_err(Stopped::Unclear)?;
             Ok(Some(Driven::TakenBack))
         }
         // Only one is accepted at a time, so this one is not.
         Asked::Replaced(other) => {
-            world.strike_out(rotation).map_err(Stopped::Local)?;
+            backend.strike_out(rotation).map_err(Stopped::Local)?;
             Err(Stopped::Replaced(other))
         }
         // An earlier request may have made it all the same.
-        Asked::Refused(error) if !is_new => match take_back(world, rotation).await {
+        Asked::Refused(error) if !is_new => match take_back(backend, rotation).await {
             Ok(()) => Err(Stopped::NotMade(error)),
             Err(_) => Err(Stopped::Unclear(error)),
         },
         Asked::Refused(error) => {
-            world.strike_out(rotation).map_err(Stopped::Local)?;
+            backend.strike_out(rotation).map_err(Stopped::Local)?;
             Err(Stopped::NotMade(error))
         }
     }
 }
 
 /// Goes on with a key that waits in the vault.
-async fn waiting<W: World>(world: &W, rotation: &mut Rotation) -> Result<Option<Driven>, Stopped<W::Error>> {
-    let Some(key) = world.held(rotation).await.map_err(Stopped::Local)? else {
-        take_back(world, rotation).await.map_err(Stopped::Unclear)?;
+async fn waiting<W: RotationBackend>(
+    backend: &W,
+    rotation: &mut Rotation,
+) -> Result<Option<Driven>, Stopped<W::Error>> {
+    let Some(key) = backend.held(rotation).await.map_err(Stopped::Local)? else {
+        take_back(backend, rotation).await.map_err(Stopped::Unclear)?;
         return if rotation.step == Step::Stored { Ok(Some(Driven::TakenBack)) } else { Err(Stopped::Lost) };
     };
-    verify(world, rotation, &key).await?;
+    verify(backend, rotation, &key).await?;
     if !rotation.targets.any() {
-        return reach(world, rotation, Step::Deployed);
+        return reach(backend, rotation, Step::Deployed);
     }
     if rotation.step == Step::Stored {
-        return reach(world, rotation, Step::Deploying);
+        return reach(backend, rotation, Step::Deploying);
     }
-    world.deploy(rotation, &key).await.map_err(Stopped::NotDeployed)?;
-    verify(world, rotation, &key).await?;
-    reach(world, rotation, Step::Deployed)
+    backend.deploy(rotation, &key).await.map_err(Stopped::NotDeployed)?;
+    verify(backend, rotation, &key).await?;
+    reach(backend, rotation, Step::Deployed)
 }
 
 /// Makes sure that the host accepts the new key; one that it does not accept is taken back.
-async fn verify<W: World>(world: &W, rotation: &Rotation, key: &SecretString) -> Result<(), Stopped<W::Error>> {
-    let reason = match world.verify(rotation, key).await.map_err(Stopped::NotAsked)? {
+async fn verify<W: RotationBackend>(
+    backend: &W,
+    rotation: &Rotation,
+    key: &SecretString,
+) -> Result<(), Stopped<W::Error>> {
+    let reason = match backend.verify(rotation, key).await.map_err(Stopped::NotAsked)? {
         Verdict::Accepted => return Ok(()),
         Verdict::Refused(reason) => reason,
     };
     let restored = match rotation.step {
-        Step::Deploying => Some(world.restore(rotation).await),
+        Step::Deploying => Some(backend.restore(rotation).await),
         _ => None,
     };
-    let undone = take_back(world, rotation).await;
+    let undone = take_back(backend, rotation).await;
     Err(Stopped::NotVerified { reason, undone, restored })
 }
 
 /// Revokes the new key and forgets the rotation; the old key was never touched.
-async fn take_back<W: World>(world: &W, rotation: &Rotation) -> Result<(), W::Error> {
-    world.revoke_new(rotation).await?;
-    world.let_go(rotation).await?;
-    world.strike_out(rotation)
+async fn take_back<W: RotationBackend>(backend: &W, rotation: &Rotation) -> Result<(), W::Error> {
+    backend.revoke_new(rotation).await?;
+    backend.let_go(rotation).await?;
+    backend.strike_out(rotation)
 }
 
-fn reach<W: World>(world: &W, rotation: &mut Rotation, step: Step) -> Result<Option<Driven>, Stopped<W::Error>> {
+fn reach<W: RotationBackend>(
+    backend: &W,
+    rotation: &mut Rotation,
+    step: Step,
+) -> Result<Option<Driven>, Stopped<W::Error>> {
     rotation.step = step;
-    world.record(rotation).map_err(Stopped::Local)?;
+    backend.record(rotation).map_err(Stopped::Local)?;
     Ok(None)
 }
 
-fn over<W: World>(world: &W, rotation: &Rotation, driven: Driven) -> Result<Driven, Stopped<W::Error>> {
-    world.strike_out(rotation).map_err(Stopped::Local)?;
+fn over<W: RotationBackend>(backend: &W, rotation: &Rotation, driven: Driven) -> Result<Driven, Stopped<W::Error>> {
+    backend.strike_out(rotation).map_err(Stopped::Local)?;
     Ok(driven)
 }

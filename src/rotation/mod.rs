@@ -2,7 +2,7 @@
 //!
 //! A rotation is on record, under the id that its new key will have, before that key is asked for; no step begins before the
 //! journal holds the one before it. What the steps do to the host, the vault and the places where the key is used is behind
-//! [`World`], so that every point of death can be tried without a host.
+//! [`RotationBackend`], so that every point of death can be tried without a host.
 
 mod due;
 mod env_file;
@@ -13,5 +13,5 @@ mod redact;
 pub use due::{Due, is_due};
 pub use env_file::{EnvFile, EnvFileError};
 pub use journal::{Journal, Rotation, Step, Targets};
-pub use machine::{Asked, Driven, OldKey, Stopped, Verdict, World, begin, give_up, resume};
+pub use machine::{Asked, Driven, OldKey, RotationBackend, Stopped, Verdict, begin, give_up, resume};
 pub use redact::Redactor;

@@ -34,7 +34,7 @@ fn bearer(key: &str) -> String {
     format!("Authorization: Bearer {key}")
 }
 
-/// What the server behind was asked, without the gateway's own housekeeping.
+/// What the upstream server was asked, without the gateway's own housekeeping.
 fn asked(upstream: &Server) -> usize {
     upstream.requests().len()
 }
@@ -58,7 +58,7 @@ fn every_route_asks_for_its_scope_and_nothing_else_passes() {
         } else {
             assert_eq!(stranger.status, 401, "{method} {path}");
         }
-        assert_eq!(asked(&upstream), before, "{method} {path} reached the server behind without a credential");
+        assert_eq!(asked(&upstream), before, "{method} {path} reached the upstream server without a credential");
         if ["none", "account"].contains(&&*scope) {
             continue;
         }

@@ -135,7 +135,7 @@ fn a_refusal_reaches_a_caller_that_still_sends() {
     }
 }
 
-/// The server behind must see that a body is cut, and the next request must not be taken for its rest.
+/// The upstream server must see that a body is cut, and the next request must not be taken for its rest.
 #[test]
 fn a_body_that_breaks_off_is_cut_for_the_server_behind() {
     for (framing, part) in [

@@ -66,7 +66,7 @@ fn the_same_with_an_api_key() {
 }
 
 #[test]
-fn a_link_for_a_key_that_never_knocked_is_refused() {
+fn a_link_for_a_key_that_is_not_pending_is_refused() {
     let gateway = Gateway::start("http://127.0.0.1:9");
     gateway.add_user("ada", "member");
     let link = format!("{}/connect?name=x&key={}", gateway.url(), TestDevice::new(9).key().encoded);

@@ -1,4 +1,4 @@
-//! What somebody tries who wants more than they were given: keys that outlive their end, models by side doors, a server behind that
+//! What somebody tries who wants more than they were given: keys that outlive their end, models by side doors, an upstream server that
 //! answers oddly, callers who take every file the gateway may open. Each kind of attack has a file below.
 
 mod body;

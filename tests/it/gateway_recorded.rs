@@ -44,7 +44,7 @@ impl Recorded {
     }
 
     /// The first request of a device, which asks for a person's approval.
-    fn knock_and_approve(&self, gateway: &Gateway) {
+    fn request_and_approve(&self, gateway: &Gateway) {
         let header = format!("Authorization: {}", self.authorization);
         let answer = gateway.ask(&self.method, &self.target, &[&header], &self.body);
         assert_eq!(answer.status, 401, "{}", answer.text());
@@ -107,7 +107,7 @@ fn what_the_stock_client_signed_is_taken_at_its_own_time_and_no_other() {
         assert_eq!(case.send(&gateway), 401, "{}", case.target);
     }
     clock.stand_at(ts - TOLERANCE);
-    cli[0].knock_and_approve(&gateway);
+    cli[0].request_and_approve(&gateway);
     let (signout, others) = cli.split_last().unwrap();
     for now in [ts - TOLERANCE, ts, ts + TOLERANCE] {
         clock.stand_at(now);
@@ -126,7 +126,7 @@ fn what_the_stock_client_signed_is_taken_at_its_own_time_and_no_other() {
     // The server's cloud proxy signed some seconds later.
     let later = cloud[0].ts;
     clock.stand_at(later);
-    cloud[0].knock_and_approve(&gateway);
+    cloud[0].request_and_approve(&gateway);
     for case in &cloud {
         assert_eq!(case.send(&gateway), 200, "{}", case.target);
         case.assert_nothing_else_is_taken(&gateway);
@@ -154,7 +154,7 @@ fn below_a_base_path_that_is_sent_and_not_signed() {
     let gateway = Gateway::start_with_within(&upstream.url(), &more, &clock.line());
     gateway.add_user("ada", "member");
     clock.stand_at(me.ts);
-    me.knock_and_approve(&gateway);
+    me.request_and_approve(&gateway);
     assert_eq!(me.send(&gateway), 200);
     for target in
         [me.target.replace("/prefix", ""), me.target.replace("/prefix", "/prefixed"), format!("/prefix{}", me.target)]

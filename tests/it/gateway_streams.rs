@@ -202,7 +202,7 @@ fn bodies_have_limits_and_blobs_have_none() {
     );
     assert_eq!(Answer::parse(&gateway.raw(request)).unwrap().status, 413);
     let whole = |request: &crate::harness::http::Request| request.body.len() >= 1000;
-    assert!(!upstream.requests().iter().any(whole), "more than the limit reached the server behind");
+    assert!(!upstream.requests().iter().any(whole), "more than the limit reached the upstream server");
 
     let blob = format!("/api/blobs/sha256:{}", "0a".repeat(32));
     assert_eq!(gateway.ask("POST", &blob, &[&header], &"b".repeat(1 << 20)).status, 200);

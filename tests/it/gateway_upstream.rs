@@ -1,4 +1,4 @@
-//! The gateway as the client of the server behind: connections that were ended while they waited, answers that come early, in odd
+//! The gateway as the client of the upstream server: connections that were ended while they waited, answers that come early, in odd
 //! forms, or with more behind them than was announced.
 
 use std::io::{Read, Write};

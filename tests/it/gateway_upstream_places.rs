@@ -1,4 +1,4 @@
-//! Where the server behind can be: by https with certificates that are believed and some that are not, at IPv6 and by name, below a path.
+//! Where the upstream server can be: by https with certificates that are believed and some that are not, at IPv6 and by name, below a path.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! `gateway approve`: for a machine without a browser. The device must have knocked at the running gateway.
+//! `gateway approve`: for a machine without a browser. The device must have asked the running gateway for approval.
 
 use serde_json::json;
 

@@ -63,7 +63,7 @@ fn sign_in_hint(session: &Session<'_>) -> String {
 }
 
 /// What to say when the registry refused the server. `does` is `pull` or `push`.
-pub async fn refusal(session: &Session<'_>, does: &str, model: &str, refused: Refused, words: &str) -> Problem {
+pub async fn rejection(session: &Session<'_>, does: &str, model: &str, refused: Refused, words: &str) -> Problem {
     let published = Published::read(model);
     let message = format!("{} cannot {does} {model}: {words}", session.base());
     let forbidden = |hint: String| Problem::new(Exit::Forbidden, message.clone()).hint(hint);
@@ -72,7 +72,7 @@ pub async fn refusal(session: &Session<'_>, does: &str, model: &str, refused: Re
     }
     match ServerAccount::ask(session).await {
         ServerAccount::BehindGateway => forbidden(
-            "the server behind that gateway has an account of its own at ollama.com: ask whoever runs it to sign it in, and which names are its own".to_owned(),
+            "the upstream server that gateway has an account of its own at ollama.com: ask whoever runs it to sign it in, and which names are its own".to_owned(),
         ),
         ServerAccount::SignedOut => Problem::new(Exit::SignIn, message).hint(sign_in_hint(session)),
         ServerAccount::Unknown if refused == Refused::UnknownKey => {

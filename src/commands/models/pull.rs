@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::account::refusal;
+use super::account::rejection;
 use super::published::Published;
 use super::refused::{Refused, words};
 use super::{name, session_with_server, transfer};
@@ -78,7 +78,7 @@ async fn explain(session: &Session<'_>, model: &str, error: ApiError) -> anyhow:
         Refused::Insecure => problem(Exit::Usage, "if that registry is to be trusted without TLS, pass --insecure"),
         Refused::BadName => problem(Exit::Usage, "a name is [NAMESPACE/]MODEL[:TAG]"),
         Refused::Other => problem(Exit::Failed, "check that server's network, then try again"),
-        refused => refusal(session, "pull", model, refused, words).await,
+        refused => rejection(session, "pull", model, refused, words).await,
     }
     .into()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::account::{ServerAccount, refusal, sign_in_first};
+use super::account::{ServerAccount, rejection, sign_in_first};
 use super::published::Published;
 use super::refused::{Refused, words};
 use super::{name, session_with_server, transfer};
@@ -50,7 +50,7 @@ async fn explain(session: &Session<'_>, model: &str, error: ApiError) -> anyhow:
         Refused::Insecure => problem(Exit::Usage, "if that registry is to be trusted without TLS, pass --insecure"),
         Refused::BadName => problem(Exit::Usage, "a name is [NAMESPACE/]MODEL[:TAG]"),
         Refused::Other => problem(Exit::Failed, "check that server's network, then try again"),
-        refused => refusal(session, "push", model, refused, words).await,
+        refused => rejection(session, "push", model, refused, words).await,
     }
     .into()
 }

@@ -159,11 +159,11 @@ async fn sign_in(tour: &mut Tour<'_>, stage: &Stage, host: &str, by_itself: bool
         known.profiles.values().any(|profile| profile.device.as_ref().is_some_and(|device| device.public_key == *key))
     };
     // While the device is held up, so that its first question after the link finds it approved.
-    let approve = async |knock| {
-        approved = Some(stage.approve(knock, NAME).await?);
+    let approve = async |device| {
+        approved = Some(stage.approve(device, NAME).await?);
         Ok(())
     };
-    tour.command_until(step, Outcome::Shown, stage.knock(ours), approve).await?;
+    tour.command_until(step, Outcome::Shown, stage.pending_device(ours), approve).await?;
     let Some(fingerprint) = approved else {
         return Err(Problem::new(Exit::Failed, "the device was signed in, but nobody approved it").into());
     };

@@ -16,7 +16,7 @@ use crate::commands::signin::device::machine_name;
 use crate::exit::{Exit, Problem};
 use crate::gateway::admin::perform;
 use crate::gateway::{
-    AdminContext, AdminReply, AdminRequest, Config, DeviceRef, Gateway, Knock, PasswordHash, Role, ServeError,
+    AdminContext, AdminReply, AdminRequest, Config, DeviceRef, Gateway, PasswordHash, PendingDevice, Role, ServeError,
 };
 use crate::identity::PublicKey;
 
@@ -68,24 +68,24 @@ impl Stage {
         self.perform(request).await.map(drop)
     }
 
-    /// Waits for a device that knocks and is one of ours: `signin` knocks with a key of no device too, to see what the host is.
+    /// Waits for a pending device that is one of ours: `signin` also signs with a key of no device, to see what the host is.
     ///
-    /// To be polled before whatever makes the device knock, and in the same task: what wakes it is the answer to the knock.
-    pub async fn knock(&self, ours: impl Fn(&PublicKey) -> bool) -> Knock {
+    /// To be polled before whatever makes the device device, and in the same task: what wakes it is the answer to the device.
+    pub async fn pending_device(&self, ours: impl Fn(&PublicKey) -> bool) -> PendingDevice {
         std::future::poll_fn(|_| {
-            match self.gateway.knocks.all((self.now)()).into_iter().find(|knock| ours(&knock.key)) {
-                Some(knock) => Poll::Ready(knock),
+            match self.gateway.pending_devices.all((self.now)()).into_iter().find(|device| ours(&device.key)) {
+                Some(device) => Poll::Ready(device),
                 None => Poll::Pending,
             }
         })
         .await
     }
 
-    /// Approves a device that knocked, as `gateway approve` does, and gives its fingerprint.
+    /// Approves a pending device, as `gateway approve` does, and gives its fingerprint.
     ///
     /// # Errors
     /// When the approval cannot be kept.
-    pub async fn approve(&self, Knock { key, .. }: Knock, name: &str) -> anyhow::Result<String> {
+    pub async fn approve(&self, PendingDevice { key, .. }: PendingDevice, name: &str) -> anyhow::Result<String> {
         let device = DeviceRef::Key { key, name: machine_name() };
         let AdminReply::Approved { fingerprint, .. } =
             self.perform(AdminRequest::Approve { device, user: name.to_owned() }).await?

@@ -129,7 +129,7 @@ impl<'a> Tour<'a> {
         };
         let (printer, kept) = outer.within(seen);
         let cli = line.parse().map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
-        let app = self.app.apart(self.folder, printer.clone(), cli.global, line.key().cloned())?;
+        let app = self.app.isolated(self.folder, printer.clone(), cli.global, line.key().cloned())?;
         // On the heap, for this is run by the very function.
         let mut running = Box::pin(commands::run(&app, cli.command));
         let ended = tokio::select! {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::authn::Caller;
 use super::super::policy::read_small;
-use super::super::refusal::Refusal;
+use super::super::rejection::Rejection;
 use super::super::state::Gateway;
 use super::super::store::{Change, KeyRecord};
 use super::replace::replacement;
@@ -64,13 +64,13 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Opt
 ///
 /// # Errors
 /// As [`make`]; and 400 for what cannot be understood.
-pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) -> Result<Response<Body>, Refusal> {
+pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) -> Result<Response<Body>, Rejection> {
     let wanted = read(request.body, request.headers).await?;
     // Where it stands in the query as well, it was signed there.
     if let Some(signed) = request.target.parameter("id")
         && wanted.id.as_deref() != Some(signed)
     {
-        return Err(Refusal::new(400, "the id in the query is not the id in the body"));
+        return Err(Rejection::new(400, "the id in the query is not the id in the body"));
     }
     let (record, key) = make(gateway, caller, &wanted, request.address).await?;
     Ok(json_response(StatusCode::CREATED, &Made { shown: item::Key::of(&record), key: key.expose() }))
@@ -86,9 +86,9 @@ pub async fn make(
     caller: &Caller,
     wanted: &Wanted,
     address: IpAddr,
-) -> Result<(KeyRecord, ApiKey), Refusal> {
+) -> Result<(KeyRecord, ApiKey), Rejection> {
     let id = match &wanted.id {
-        Some(id) => id.parse().map_err(|error| Refusal::new(400, format!("id: {error}")))?,
+        Some(id) => id.parse().map_err(|error| Rejection::new(400, format!("id: {error}")))?,
         None => KeyId::generate().map_err(|_| no_random())?,
     };
     let key = ApiKey::generate().map_err(|_| no_random())?;
@@ -105,7 +105,7 @@ pub async fn make(
         if live >= MOST_KEYS || count >= MOST_RECORDS {
             let message =
                 format!("this account has {live} keys, and {count} on record: that is as many as it may have");
-            return Err(Refusal::new(403, message));
+            return Err(Rejection::new(403, message));
         }
     }
     let detail = match &record.replaces {
@@ -136,21 +136,21 @@ pub(super) struct Draft {
     pub(super) hint: String,
 }
 
-fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Refusal> {
+fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Rejection> {
     if !manages(caller) {
         let message = "this key does not have the scope keys: it can only be replaced, by naming it in `replaces`";
-        return Err(Refusal::new(403, message));
+        return Err(Rejection::new(403, message));
     }
     let lifetime = match wanted.expires_in {
         None => Lifetime::USUAL,
         Some(None) => Lifetime::Never,
         Some(Some(seconds)) => {
-            Lifetime::from_seconds(seconds).map_err(|error| Refusal::new(400, format!("expires_in: {error}")))?
+            Lifetime::from_seconds(seconds).map_err(|error| Rejection::new(400, format!("expires_in: {error}")))?
         }
     };
     let length = wanted.models.iter().flat_map(Models::patterns).map(|pattern| pattern.as_str().len()).sum::<usize>();
     if length > LONGEST_PATTERNS {
-        return Err(Refusal::new(400, format!("models: the patterns are longer than {LONGEST_PATTERNS} characters")));
+        return Err(Rejection::new(400, format!("models: the patterns are longer than {LONGEST_PATTERNS} characters")));
     }
     let own = caller.rights();
     let mut expires_at = lifetime.end(draft.now);
@@ -166,14 +166,14 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Refu
         expires_at,
     };
     if rights.scopes.is_empty() {
-        return Err(Refusal::new(400, "a key without scopes could do nothing"));
+        return Err(Rejection::new(400, "a key without scopes could do nothing"));
     }
-    rights.within(&own).map_err(|error| Refusal::new(403, error.to_string()))?;
+    rights.within(&own).map_err(|error| Rejection::new(403, error.to_string()))?;
     // A key that may not renew itself would do so by one that may.
     let may_renew = own_key(caller).is_none_or(|own| own.replaceable);
     let replaceable = wanted.replaceable.unwrap_or(may_renew);
     if replaceable && !may_renew {
-        return Err(Refusal::new(403, "this key may not be replaced by itself, so it cannot make one that may"));
+        return Err(Rejection::new(403, "this key may not be replaced by itself, so it cannot make one that may"));
     }
     let name = name("name", wanted.name.as_deref().unwrap_or_default())?;
     let environment = wanted.environment.as_deref().map(|text| self::name("environment", text)).transpose()?;
@@ -193,26 +193,26 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Refu
     })
 }
 
-async fn read(body: Body, headers: &HeaderMap) -> Result<Wanted, Refusal> {
+async fn read(body: Body, headers: &HeaderMap) -> Result<Wanted, Rejection> {
     let bytes = read_small(body, headers).await?;
     serde_json::from_slice(&bytes)
-        .map_err(|error| Refusal::new(400, format!("the request cannot be understood: {error}")))
+        .map_err(|error| Rejection::new(400, format!("the request cannot be understood: {error}")))
 }
 
 /// A name that can be shown anywhere, without the spaces around it.
 ///
 /// # Errors
 /// 400 for one that is empty, too long or holds control characters.
-pub fn name(what: &str, text: &str) -> Result<String, Refusal> {
+pub fn name(what: &str, text: &str) -> Result<String, Rejection> {
     let text = text.trim();
     let fits = !text.is_empty() && text.chars().count() <= LONGEST_NAME && !text.chars().any(char::is_control);
     if fits {
         Ok(text.to_owned())
     } else {
-        Err(Refusal::new(400, format!("{what} is a line of 1 to {LONGEST_NAME} characters")))
+        Err(Rejection::new(400, format!("{what} is a line of 1 to {LONGEST_NAME} characters")))
     }
 }
 
-fn no_random() -> Refusal {
-    Refusal::new(500, "the system gives no random bytes")
+fn no_random() -> Rejection {
+    Rejection::new(500, "the system gives no random bytes")
 }

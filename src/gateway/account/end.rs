@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 
 use super::super::authn::Caller;
-use super::super::refusal::Refusal;
+use super::super::rejection::Rejection;
 use super::super::state::Gateway;
 use super::super::store::Change;
 use super::super::target::Target;
@@ -25,35 +25,35 @@ pub async fn end(
     encoded: &str,
     target: &Target<'_>,
     address: IpAddr,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, Rejection> {
     let id = KeyId::from_encoded(encoded)
-        .map_err(|_| Refusal::new(400, "what is to end is an API key, named by its encoded id"))?;
+        .map_err(|_| Rejection::new(400, "what is to end is an API key, named by its encoded id"))?;
     let seconds = target
         .parameter("expires_in")
-        .ok_or_else(|| Refusal::new(400, "expires_in is missing: in how many seconds the key is to end"))?;
+        .ok_or_else(|| Rejection::new(400, "expires_in is missing: in how many seconds the key is to end"))?;
     let life = seconds.parse().ok().and_then(|seconds| Lifetime::from_seconds(seconds).ok());
     let life =
-        life.ok_or_else(|| Refusal::new(400, "expires_in is a number of seconds, from 1 to those of ten years"))?;
+        life.ok_or_else(|| Rejection::new(400, "expires_in is a number of seconds, from 1 to those of ten years"))?;
     let mine = |own: &super::super::store::KeyRecord| own.id == id || own.replaces.as_ref() == Some(&id);
     if !manages(caller) && !own_key(caller).is_some_and(mine) {
         let message = "this key does not have the scope keys: it may end itself and the key that it replaces";
-        return Err(Refusal::new(403, message));
+        return Err(Rejection::new(403, message));
     }
     let user = caller.user().id;
     let find = || gateway.directory.key_by_id(&id).filter(|key| key.user == user);
-    let unknown = || Refusal::new(404, format!("there is no key {id}"));
+    let unknown = || Rejection::new(404, format!("there is no key {id}"));
     let key = find().ok_or_else(unknown)?;
     // To end it in a second would be to revoke it; see `remove`.
     if own_key(caller).is_some_and(|own| !own.replaceable && key.replaces.as_ref() == Some(&own.id)) {
         let message = "this key may not be replaced (any more), so it may not end its replacement";
-        return Err(Refusal::new(403, message));
+        return Err(Rejection::new(403, message));
     }
     let now = gateway.clock.now();
     if let Some(at) = life.end(now)
         && key.is_live(now)
         && (key.replaceable || key.rights.expires_at.is_none_or(|end| at < end))
     {
-        // The first time is never too often: a key must be able to come to its end.
+        // The first time is never too self_change_limiter: a key must be able to come to its end.
         if !key.replaceable {
             super::count(gateway, caller)?;
         }

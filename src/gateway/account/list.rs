@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::super::authn::Caller;
 use super::super::directory::Place;
-use super::super::refusal::Refusal;
+use super::super::rejection::Rejection;
 use super::super::state::Gateway;
 use super::super::store::{Device, KeyRecord};
 use super::super::target::Target;
@@ -25,20 +25,20 @@ const MOST: usize = 1000;
 ///
 /// # Errors
 /// 400 for parameters that make no sense.
-pub fn list(gateway: &Gateway, caller: &Caller, target: &Target<'_>) -> Result<Response<Body>, Refusal> {
+pub fn list(gateway: &Gateway, caller: &Caller, target: &Target<'_>) -> Result<Response<Body>, Rejection> {
     let limit = match target.parameter("limit").map(str::parse::<usize>) {
         None => USUAL,
         Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
-        Some(_) => return Err(Refusal::new(400, format!("limit is a number from 1 to {MOST}"))),
+        Some(_) => return Err(Rejection::new(400, format!("limit is a number from 1 to {MOST}"))),
     };
     let revoked = match target.parameter("revoked") {
         None | Some("false") => false,
         Some("true") => true,
-        Some(_) => return Err(Refusal::new(400, "revoked is true or false")),
+        Some(_) => return Err(Rejection::new(400, "revoked is true or false")),
     };
     let after = match target.parameter("after") {
         None | Some("") => After::Nothing,
-        Some(cursor) => After::read(cursor).ok_or_else(|| Refusal::new(400, "after is the `next` of a page"))?,
+        Some(cursor) => After::read(cursor).ok_or_else(|| Rejection::new(400, "after is the `next` of a page"))?,
     };
     let wanted = |key: &KeyRecord| revoked || key.revoked_at.is_none();
     if let (false, Some(own)) = (manages(caller), own_key(caller)) {
@@ -84,13 +84,13 @@ pub fn keys_behind(
     after: &str,
     limit: usize,
     revoked: bool,
-) -> Result<(Vec<Arc<KeyRecord>>, Option<String>), Refusal> {
+) -> Result<(Vec<Arc<KeyRecord>>, Option<String>), Rejection> {
     super::require_management(caller)?;
     let place = match after {
         "" => None,
         cursor => match After::read(cursor) {
             Some(After::Key(place)) => Some(place),
-            _ => return Err(Refusal::new(400, "after is the place where a page ended")),
+            _ => return Err(Rejection::new(400, "after is the place where a page ended")),
         },
     };
     let wanted = |key: &&Arc<KeyRecord>| revoked || key.revoked_at.is_none();

@@ -4,7 +4,7 @@ mod create;
 mod end;
 mod item;
 mod list;
-mod often;
+mod rate_limiter;
 mod remove;
 mod replace;
 
@@ -17,13 +17,13 @@ use serde_json::json;
 
 pub use create::{LONGEST_NAME, Wanted, make, name};
 pub use list::keys_behind;
-pub use often::Often;
+pub use rate_limiter::RateLimiter;
 pub use remove::{disconnect, find_device, find_key, revoke};
 
-use super::authn::{By, Caller, no_longer};
+use super::authn::{Caller, Credential, credential_revoked};
 use super::directory::{Directory, DirectoryError};
 use super::policy::AccountCall;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::routes::{Access, Account, Matched};
 use super::state::Gateway;
 use super::store::{Change, Event, StoreError};
@@ -58,7 +58,7 @@ pub fn changes_something(method: &Method, matched: &Matched<'_>) -> bool {
 ///
 /// # Errors
 /// See the endpoints; 503 when the change cannot be kept.
-pub async fn answer(gateway: &Gateway, call: AccountCall, request: Request<'_>) -> Result<Response<Body>, Refusal> {
+pub async fn answer(gateway: &Gateway, call: AccountCall, request: Request<'_>) -> Result<Response<Body>, Rejection> {
     match (call.endpoint, request.method) {
         (Account::Me, _) => Ok(me(&call.caller)),
         (Account::SignOut, _) => remove::sign_out(gateway, &call.caller, request.address).await,
@@ -78,7 +78,7 @@ fn me(caller: &Caller) -> Response<Body> {
 /// A JSON answer that nobody keeps a copy of.
 pub fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let Ok(body) = serde_json::to_vec(value) else {
-        return Refusal::new(500, "the answer cannot be written").into_response();
+        return Rejection::new(500, "the answer cannot be written").into_response();
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -97,7 +97,7 @@ async fn commit(
     caller: &Caller,
     address: IpAddr,
     (action, subject, detail): (&'static str, String, String),
-) -> Result<(), Refusal> {
+) -> Result<(), Rejection> {
     let event =
         Event { at: gateway.clock.now(), actor: caller.actor(), action, subject, detail, address: address.to_string() };
     let as_before = match &change {
@@ -111,27 +111,27 @@ async fn commit(
     let made = gateway.directory.commit_if(change, event, still).await;
     let made = made.map_err(|error| match error {
         DirectoryError::Store(StoreError::Taken(what)) => {
-            Refusal::new(409, format!("{what} is taken")).member("code", "id_taken")
+            Rejection::new(409, format!("{what} is taken")).member("code", "id_taken")
         }
-        DirectoryError::Unknown(what) => Refusal::new(404, format!("there is no {what}")),
+        DirectoryError::Unknown(what) => Rejection::new(404, format!("there is no {what}")),
         DirectoryError::Replaced(by) => {
             let message = format!("the key has a replacement already: {by}");
-            Refusal::new(409, message).member("code", "replaced").member("by", by.as_str())
+            Rejection::new(409, message).member("code", "replaced").member("by", by.as_str())
         }
         DirectoryError::NotLive(id) => not_live(&id),
-        DirectoryError::LastAdmin(_) => Refusal::new(403, error.to_string()),
+        DirectoryError::LastAdmin(_) => Rejection::new(403, error.to_string()),
         DirectoryError::Store(_) | DirectoryError::Ending => {
             tracing::error!(%error, "a change could not be kept");
-            Refusal::new(503, "this gateway cannot keep the change now; nothing was changed")
+            Rejection::new(503, "this gateway cannot keep the change now; nothing was changed")
                 .header("retry-after", "10")
         }
     })?;
     match made {
         true => Ok(()),
         false if caller.holds(&gateway.directory, gateway.clock.now()) => {
-            Err(Refusal::new(403, "this key was brought to its end while it asked"))
+            Err(Rejection::new(403, "this key was brought to its end while it asked"))
         }
-        false => Err(no_longer()),
+        false => Err(credential_revoked()),
     }
 }
 
@@ -139,17 +139,17 @@ async fn commit(
 ///
 /// # Errors
 /// 429 when it asks too often.
-fn count(gateway: &Gateway, caller: &Caller) -> Result<(), Refusal> {
+fn count(gateway: &Gateway, caller: &Caller) -> Result<(), Rejection> {
     match own_key(caller) {
-        Some(own) if !manages(caller) => gateway.often.count(gateway.directory.first_of(own)),
+        Some(own) if !manages(caller) => gateway.self_change_limiter.count(gateway.directory.first_of(own)),
         _ => Ok(()),
     }
 }
 
 /// 409 for a key that is to be replaced and is accepted no longer.
-fn not_live(id: &KeyId) -> Refusal {
+fn not_live(id: &KeyId) -> Rejection {
     let error = DirectoryError::NotLive(id.clone());
-    Refusal::new(409, error.to_string()).member("code", "not_live")
+    Rejection::new(409, error.to_string()).member("code", "not_live")
 }
 
 /// Whether a credential may manage what its account has; without that a key may still see, replace and revoke itself.
@@ -158,17 +158,17 @@ fn manages(caller: &Caller) -> bool {
 }
 
 /// 403 for a credential that may only manage itself.
-fn require_management(caller: &Caller) -> Result<(), Refusal> {
+fn require_management(caller: &Caller) -> Result<(), Rejection> {
     if manages(caller) {
         return Ok(());
     }
-    Err(Refusal::new(403, "this key does not have the scope keys: it may revoke itself and its replacement"))
+    Err(Rejection::new(403, "this key does not have the scope keys: it may revoke itself and its replacement"))
 }
 
 /// The caller's own key, if it is one.
 fn own_key(caller: &Caller) -> Option<&super::store::KeyRecord> {
-    match caller.by() {
-        By::Key(key) => Some(key),
-        By::Device(_) | By::Session(_) => None,
+    match caller.credential() {
+        Credential::Key(key) => Some(key),
+        Credential::Device(_) | Credential::Session(_) => None,
     }
 }

@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use serde_json::Value;
 
-use super::super::authn::{By, Caller};
-use super::super::refusal::Refusal;
+use super::super::authn::{Caller, Credential};
+use super::super::rejection::Rejection;
 use super::super::state::Gateway;
 use super::super::store::{Change, Device, KeyRecord};
 use super::{commit, json_response, own_key, require_management};
@@ -19,9 +19,9 @@ use crate::keyspec::{KeyId, Scope};
 ///
 /// # Errors
 /// 400 for an API key: nobody signs out with one by accident.
-pub async fn sign_out(gateway: &Gateway, caller: &Caller, address: IpAddr) -> Result<Response<Body>, Refusal> {
-    let By::Device(device) = caller.by() else {
-        return Err(Refusal::new(
+pub async fn sign_out(gateway: &Gateway, caller: &Caller, address: IpAddr) -> Result<Response<Body>, Rejection> {
+    let Credential::Device(device) = caller.credential() else {
+        return Err(Rejection::new(
             400,
             "an API key is not signed out but revoked: DELETE /api/user/keys/<its encoded id>",
         ));
@@ -39,14 +39,14 @@ pub async fn remove(
     caller: &Caller,
     encoded: &str,
     address: IpAddr,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, Rejection> {
     if let Ok(key) = PublicKey::from_encoded(encoded) {
         find_device(gateway, caller, &key)?;
         disconnect(gateway, caller, &key, address).await?;
         return Ok(done());
     }
     let id = KeyId::from_encoded(encoded)
-        .map_err(|_| Refusal::new(400, "what is to be removed is a device's encoded key or a key's encoded id"))?;
+        .map_err(|_| Rejection::new(400, "what is to be removed is a device's encoded key or a key's encoded id"))?;
     revoke(gateway, caller, &id, address).await?;
     Ok(done())
 }
@@ -55,10 +55,10 @@ pub async fn remove(
 ///
 /// # Errors
 /// 403, 404 as in [`remove`].
-pub fn find_device(gateway: &Gateway, caller: &Caller, key: &PublicKey) -> Result<Arc<Device>, Refusal> {
+pub fn find_device(gateway: &Gateway, caller: &Caller, key: &PublicKey) -> Result<Arc<Device>, Rejection> {
     require_management(caller)?;
     let known = gateway.directory.device(key).filter(|known| known.user.id == caller.user().id);
-    let known = known.ok_or_else(|| Refusal::new(404, format!("there is no device {}", key.fingerprint())))?;
+    let known = known.ok_or_else(|| Rejection::new(404, format!("there is no device {}", key.fingerprint())))?;
     Ok(known.credential)
 }
 
@@ -66,7 +66,7 @@ pub fn find_device(gateway: &Gateway, caller: &Caller, key: &PublicKey) -> Resul
 ///
 /// # Errors
 /// 403, 404 as in [`remove`].
-pub fn find_key(gateway: &Gateway, caller: &Caller, id: &KeyId) -> Result<Arc<KeyRecord>, Refusal> {
+pub fn find_key(gateway: &Gateway, caller: &Caller, id: &KeyId) -> Result<Arc<KeyRecord>, Rejection> {
     let replaced = gateway.directory.key_by_id(id).and_then(|key| key.replaces.clone());
     match own_key(caller) {
         Some(own) if own.id == *id => {}
@@ -75,21 +75,21 @@ pub fn find_key(gateway: &Gateway, caller: &Caller, id: &KeyId) -> Result<Arc<Ke
         Some(own) if replaced.as_ref() == Some(&own.id) => {
             if !own.replaceable {
                 let message = "this key may not be replaced (any more), so it may not revoke its replacement";
-                return Err(Refusal::new(403, message));
+                return Err(Rejection::new(403, message));
             }
         }
         _ => require_management(caller)?,
     }
     let all = caller.rights().scopes.contains(Scope::Admin);
     let key = gateway.directory.key_by_id(id).filter(|key| all || key.user == caller.user().id);
-    key.ok_or_else(|| Refusal::new(404, format!("there is no key {id}")))
+    key.ok_or_else(|| Rejection::new(404, format!("there is no key {id}")))
 }
 
 /// Revokes a key. One that is revoked already stays so.
 ///
 /// # Errors
 /// 403, 404 as in [`remove`].
-pub async fn revoke(gateway: &Gateway, caller: &Caller, id: &KeyId, address: IpAddr) -> Result<(), Refusal> {
+pub async fn revoke(gateway: &Gateway, caller: &Caller, id: &KeyId, address: IpAddr) -> Result<(), Rejection> {
     let key = find_key(gateway, caller, id)?;
     if key.revoked_at.is_none() {
         let told = ("key.revoked", id.to_string(), key.name.clone());
@@ -102,11 +102,11 @@ pub async fn revoke(gateway: &Gateway, caller: &Caller, id: &KeyId, address: IpA
 ///
 /// # Errors
 /// 401 for a caller that is not accepted any more, 503 when the change cannot be kept.
-pub async fn disconnect(gateway: &Gateway, caller: &Caller, key: &PublicKey, address: IpAddr) -> Result<(), Refusal> {
+pub async fn disconnect(gateway: &Gateway, caller: &Caller, key: &PublicKey, address: IpAddr) -> Result<(), Rejection> {
     let told = ("device.disconnected", key.fingerprint(), String::new());
     match commit(gateway, Change::RemoveDevice(key.clone()), caller, address, told).await {
         // Another request was faster.
-        Err(refusal) if refusal.status() == 404 => Ok(()),
+        Err(rejection) if rejection.status() == 404 => Ok(()),
         other => other,
     }
 }

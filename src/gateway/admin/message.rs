@@ -47,7 +47,7 @@ pub enum AdminRequest {
         /// What it may do from now on.
         role: Role,
     },
-    /// A device that knocked is an account's.
+    /// A pending device was approved for an account.
     Approve {
         /// Which one.
         device: DeviceRef,
@@ -61,7 +61,7 @@ pub enum AdminRequest {
     },
 }
 
-/// What a device that knocked is named by.
+/// How a pending device is named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceRef {
@@ -144,8 +144,8 @@ pub enum AdminError {
     Disabled(String),
     /// No such key made a signed request lately; holds its fingerprint.
     #[error("no device with the key {0} asked to be connected within the last ten minutes")]
-    NoKnock(String),
-    /// Nothing can have knocked, since no gateway runs.
+    NotPending(String),
+    /// No device can be pending, because no gateway runs.
     #[error("no gateway runs, so no device can have asked to be connected")]
     NotRunning,
     /// Everything else.
@@ -166,7 +166,9 @@ impl AdminError {
             Self::NameTaken(_) => "choose another name, or set that user's password: ollama-auth gateway user passwd",
             Self::LastAdmin(_) => "make somebody else an administrator first: ollama-auth gateway user role NAME admin",
             Self::Disabled(name) => return Some(format!("let them in first: ollama-auth gateway user enable {name}")),
-            Self::NoKnock(_) => "run a model or `signin` on the device again, compare the fingerprint, then approve it",
+            Self::NotPending(_) => {
+                "run a model or `signin` on the device again, compare the fingerprint, then approve it"
+            }
             Self::NotRunning => {
                 "start it with `ollama-auth gateway serve`, or name its database with --database, then try on the device again"
             }

@@ -112,28 +112,28 @@ impl AdminContext<'_> {
 
     async fn approve(&self, device: DeviceRef, name: &str) -> Result<AdminReply, AdminError> {
         let gateway = self.running.ok_or(AdminError::NotRunning)?;
-        let (knocks, _one_decides) = (&gateway.knocks, gateway.pages.decide().await);
+        let (pending, _one_decides) = (&gateway.pending_devices, gateway.pages.decide().await);
         let user = self.user(name)?;
         if user.disabled {
             return Err(AdminError::Disabled(name.to_owned()));
         }
-        let (knock, called, fingerprint) = match &device {
-            DeviceRef::Key { key, name } => (knocks.find(key, self.now), name.as_str(), key.fingerprint()),
-            DeviceRef::Fingerprint(text) => (knocks.find_by_fingerprint(text, self.now), "", text.clone()),
+        let (found, called, fingerprint) = match &device {
+            DeviceRef::Key { key, name } => (pending.find(key, self.now), name.as_str(), key.fingerprint()),
+            DeviceRef::Fingerprint(text) => (pending.find_by_fingerprint(text, self.now), "", text.clone()),
         };
-        let knock = knock.ok_or_else(|| AdminError::NoKnock(fingerprint.clone()))?;
+        let asked = found.ok_or_else(|| AdminError::NotPending(fingerprint.clone()))?;
         let called = Some(called.trim()).filter(|called| !called.is_empty()).unwrap_or(UNNAMED);
         let called: String = called.chars().take(LONGEST_NAME).collect();
         let device = Device {
-            key: knock.key.clone(),
+            key: asked.key.clone(),
             user: user.id,
             name: called.clone(),
             created_at: self.now,
             last_used_at: None,
         };
-        let detail = format!("for {name}, called {called:?}, asked from {}", knock.address);
+        let detail = format!("for {name}, called {called:?}, asked from {}", asked.address);
         self.commit(Change::AddDevice(device), "device.approved", &fingerprint, detail).await?;
-        knocks.settle(&knock.key);
+        pending.settle(&asked.key);
         Ok(AdminReply::Approved { user: name.to_owned(), device: called, fingerprint })
     }
 

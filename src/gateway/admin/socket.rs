@@ -25,7 +25,7 @@ use crate::gateway::{Gateway, SqliteStore};
 const LONGEST: u64 = 16 << 10;
 /// From the first byte to the answer.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Callers at a time; more wait.
+/// ConnectionSlots at a time; more wait.
 const MOST: usize = 16;
 /// As many bytes has the system for a path, without the zero at its end.
 const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };

@@ -83,17 +83,17 @@ async fn accounts_are_made_changed_and_kept_apart() {
 }
 
 #[tokio::test]
-async fn only_a_key_that_knocked_is_approved_and_only_once() {
+async fn only_a_pending_key_is_approved_and_only_once() {
     let folder = tempfile::tempdir().unwrap();
     let (_store, gateway) = gateway(folder.path()).await;
     on(&gateway, add("ann", Role::Admin)).await.unwrap();
     on(&gateway, add("bob", Role::Member)).await.unwrap();
     let key = DeviceKey::generate().unwrap().public().clone();
-    let stranger = Err(AdminError::NoKnock(key.fingerprint()));
+    let stranger = Err(AdminError::NotPending(key.fingerprint()));
     assert_eq!(on(&gateway, approve(&key, "ann")).await, stranger);
-    gateway.knocks.knock(&key, HOME, NOW - 601);
+    gateway.pending_devices.add(&key, HOME, NOW - 601);
     assert_eq!(on(&gateway, approve(&key, "ann")).await, stranger);
-    gateway.knocks.knock(&key, HOME, NOW);
+    gateway.pending_devices.add(&key, HOME, NOW);
     assert_eq!(on(&gateway, approve(&key, "eve")).await, Err(AdminError::NoUser("eve".into())));
     on(&gateway, AdminRequest::SetDisabled { name: "bob".into(), disabled: true }).await.unwrap();
     assert_eq!(on(&gateway, approve(&key, "bob")).await, Err(AdminError::Disabled("bob".into())));
@@ -106,13 +106,13 @@ async fn only_a_key_that_knocked_is_approved_and_only_once() {
     assert_eq!(approved, AdminReply::Approved { user, device, fingerprint });
     let known = gateway.directory.device(&key).unwrap();
     assert_eq!((known.user.name.as_str(), known.credential.created_at), ("ann", NOW));
-    assert!(gateway.knocks.find(&key, NOW).is_none());
+    assert!(gateway.pending_devices.find(&key, NOW).is_none());
     assert_eq!(on(&gateway, approve(&key, "ann")).await, stranger);
 
     // By its fingerprint it has no name; a name is cut to what a list can show.
     let (second, third) = (DeviceKey::generate().unwrap(), DeviceKey::generate().unwrap());
     for key in [&second, &third] {
-        gateway.knocks.knock(key.public(), HOME, NOW);
+        gateway.pending_devices.add(key.public(), HOME, NOW);
     }
     let device = DeviceRef::Fingerprint(second.public().fingerprint());
     on(&gateway, AdminRequest::Approve { device, user: "ann".into() }).await.unwrap();
@@ -122,9 +122,9 @@ async fn only_a_key_that_knocked_is_approved_and_only_once() {
     assert_eq!(gateway.directory.device(third.public()).unwrap().credential.name, "ö".repeat(128));
     // What a person has denied is not approved by the way.
     let denied = DeviceKey::generate().unwrap().public().clone();
-    gateway.knocks.knock(&denied, HOME, NOW);
-    gateway.knocks.deny(&denied);
-    assert_eq!(on(&gateway, approve(&denied, "ann")).await, Err(AdminError::NoKnock(denied.fingerprint())));
+    gateway.pending_devices.add(&denied, HOME, NOW);
+    gateway.pending_devices.deny(&denied);
+    assert_eq!(on(&gateway, approve(&denied, "ann")).await, Err(AdminError::NotPending(denied.fingerprint())));
 }
 
 #[cfg(unix)]
@@ -156,7 +156,7 @@ mod socket {
         let again = ask(&database, &add("ann", Role::Admin)).await.unwrap();
         assert_eq!(again, Err(AdminError::NameTaken("ann".into())));
         let key = DeviceKey::generate().unwrap().public().clone();
-        gateway.knocks.knock(&key, HOME, NOW);
+        gateway.pending_devices.add(&key, HOME, NOW);
         ask(&database, &approve(&key, "ann")).await.unwrap().unwrap();
         assert!(gateway.directory.device(&key).is_some());
         let events = ask(&database, &AdminRequest::Events { limit: 1 }).await.unwrap().unwrap();

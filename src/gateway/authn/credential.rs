@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, header};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::refusal::Refusal;
+use super::super::rejection::Rejection;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// No credential of ours is nearly as long.
@@ -24,7 +24,7 @@ pub enum Presented {
 ///
 /// # Errors
 /// 400 for a header that is there twice, is no text, is too long, or says something else than the other; for another scheme than `Bearer`.
-pub fn presented(headers: &HeaderMap) -> Result<Presented, Refusal> {
+pub fn presented(headers: &HeaderMap) -> Result<Presented, Rejection> {
     let authorization = single(headers, &header::AUTHORIZATION)?.map(of_authorization).transpose()?;
     let api_key = single(headers, &X_API_KEY)?.map(|value| Presented::Key(SecretString::from(value)));
     match (authorization, api_key) {
@@ -35,12 +35,12 @@ pub fn presented(headers: &HeaderMap) -> Result<Presented, Refusal> {
         }
         (Some(Presented::Nothing), Some(other)) => Ok(other),
         (Some(_), Some(_)) => {
-            Err(Refusal::new(400, "Authorization and X-API-Key hold different credentials: send one"))
+            Err(Rejection::new(400, "Authorization and X-API-Key hold different credentials: send one"))
         }
     }
 }
 
-fn of_authorization(value: &str) -> Result<Presented, Refusal> {
+fn of_authorization(value: &str) -> Result<Presented, Rejection> {
     let (bearer, rest) = match value.split_once(' ') {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => (true, rest.trim_matches(' ')),
         // Some clients send the scheme alone where no key is set.
@@ -48,7 +48,7 @@ fn of_authorization(value: &str) -> Result<Presented, Refusal> {
         _ => (false, value),
     };
     if rest.contains([' ', ',']) {
-        return Err(Refusal::new(400, "the Authorization header is neither a signature nor Bearer and an API key"));
+        return Err(Rejection::new(400, "the Authorization header is neither a signature nor Bearer and an API key"));
     }
     // No API key holds a colon, and every signature does.
     match (rest.contains(':'), bearer) {
@@ -56,20 +56,20 @@ fn of_authorization(value: &str) -> Result<Presented, Refusal> {
         (false, true) if rest.is_empty() => Ok(Presented::Nothing),
         (false, true) => Ok(Presented::Key(SecretString::from(rest))),
         (false, false) => {
-            Err(Refusal::new(400, "the Authorization header is neither a signature nor Bearer and an API key"))
+            Err(Rejection::new(400, "the Authorization header is neither a signature nor Bearer and an API key"))
         }
     }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Rejection> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refusal::new(400, format!("the header {name} is there twice")));
+        return Err(Rejection::new(400, format!("the header {name} is there twice")));
     }
-    let value = value.to_str().map_err(|_| Refusal::new(400, format!("the header {name} is not plain text")))?;
+    let value = value.to_str().map_err(|_| Rejection::new(400, format!("the header {name} is not plain text")))?;
     if value.len() > LONGEST {
-        return Err(Refusal::new(400, format!("the header {name} is too long")));
+        return Err(Rejection::new(400, format!("the header {name} is too long")));
     }
     let value = value.trim_matches([' ', '\t']);
     // Some clients send an empty header where no key is set.
@@ -91,7 +91,7 @@ mod tests {
             Ok(Presented::Nothing) => Ok("nothing".to_owned()),
             Ok(Presented::Signature(text)) => Ok(format!("signature {}", text.expose_secret())),
             Ok(Presented::Key(text)) => Ok(format!("key {}", text.expose_secret())),
-            Err(refusal) => Err(refusal.status()),
+            Err(rejection) => Err(rejection.status()),
         }
     }
 

@@ -2,18 +2,18 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::refusal::Refusal;
+use super::super::rejection::Rejection;
 use super::super::state::Gateway;
 use super::super::store::Use;
-use super::{By, Caller};
+use super::{Caller, Credential};
 use crate::keyspec::ApiKey;
 
 /// Whose key it is.
 ///
 /// # Errors
 /// 401, saying whether it is none, unknown, revoked or expired: whoever holds the whole key may know.
-pub fn identify(gateway: &Gateway, text: &SecretString) -> Result<Caller, Refusal> {
-    let unknown = || Refusal::unauthorized("unauthorized: this gateway does not know that API key");
+pub fn identify(gateway: &Gateway, text: &SecretString) -> Result<Caller, Rejection> {
+    let unknown = || Rejection::unauthorized("unauthorized: this gateway does not know that API key");
     let key = ApiKey::parse(text.expose_secret()).map_err(|_| unknown())?;
     let hash = key.hash();
     let known = gateway.directory.key(&hash).ok_or_else(unknown)?;
@@ -23,11 +23,11 @@ pub fn identify(gateway: &Gateway, text: &SecretString) -> Result<Caller, Refusa
     }
     let now = gateway.clock.now();
     if known.credential.revoked_at.is_some() {
-        return Err(Refusal::unauthorized("unauthorized: this API key was revoked"));
+        return Err(Rejection::unauthorized("unauthorized: this API key was revoked"));
     }
     if !known.credential.is_live(now) {
-        return Err(Refusal::unauthorized("unauthorized: this API key has expired"));
+        return Err(Rejection::unauthorized("unauthorized: this API key has expired"));
     }
     gateway.directory.used(Use::Key(known.credential.id.clone()), now);
-    Ok(Caller { user: known.user, by: By::Key(known.credential) })
+    Ok(Caller { user: known.user, credential: Credential::Key(known.credential) })
 }

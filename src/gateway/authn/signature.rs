@@ -9,13 +9,13 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::super::clock::Clock;
-use super::super::refusal::Refusal;
+use super::super::rejection::Rejection;
 use super::super::replays::{Used, Verdict};
 use super::super::state::Gateway;
 use super::super::store::{Change, Event, Use};
 use super::super::target::Target;
-use super::proofs::Claim;
-use super::{By, Caller};
+use super::signature_cache::Claim;
+use super::{Caller, Credential};
 use crate::identity::{Challenge, ConnectUrl, PublicKey, VerifyError, verify};
 
 /// A longer time than the world will see, in digits.
@@ -50,11 +50,11 @@ pub struct Freshness {
 ///
 /// # Errors
 /// 400 for a `ts` that is missing or malformed, 401 for everything that does not prove who asks.
-pub fn prove(header: &str, target: &Target<'_>) -> Result<Proof, Refusal> {
-    let text = target.ts()?.ok_or_else(|| Refusal::new(400, "a signed request has the parameter ts"))?;
+pub fn prove(header: &str, target: &Target<'_>) -> Result<Proof, Rejection> {
+    let text = target.ts()?.ok_or_else(|| Rejection::new(400, "a signed request has the parameter ts"))?;
     let digits = !text.is_empty() && text.len() <= LONGEST_TS && text.bytes().all(|byte| byte.is_ascii_digit());
     let ts = text.parse::<i64>().ok().filter(|_| digits);
-    let ts = ts.ok_or_else(|| Refusal::new(400, "the parameter ts is not a time in Unix seconds"))?;
+    let ts = ts.ok_or_else(|| Rejection::new(400, "the parameter ts is not a time in Unix seconds"))?;
 
     let mut challenge = whole(target);
     let mut checked = verify(header, &challenge);
@@ -62,7 +62,7 @@ pub fn prove(header: &str, target: &Target<'_>) -> Result<Proof, Refusal> {
         challenge = Challenge::of_request(target.method, &format!("{}?ts={text}", target.path));
         checked = verify(header, &challenge);
     }
-    let key = checked.map_err(|error| Refusal::unauthorized(format!("unauthorized: {error}")))?;
+    let key = checked.map_err(|error| Rejection::unauthorized(format!("unauthorized: {error}")))?;
     Ok(Proof { key, challenge, ts })
 }
 
@@ -70,16 +70,16 @@ pub fn prove(header: &str, target: &Target<'_>) -> Result<Proof, Refusal> {
 ///
 /// # Errors
 /// 401.
-pub fn of_now(ts: i64, freshness: Freshness) -> Result<(), Refusal> {
+pub fn of_now(ts: i64, freshness: Freshness) -> Result<(), Rejection> {
     let Freshness { now, tolerance, not_before } = freshness;
     let off = ts.saturating_sub(now);
     if off.abs() > tolerance {
         let direction = if off > 0 { "ahead of" } else { "behind" };
         let message = format!("unauthorized: the request's time is {} s {direction} this gateway's clock", off.abs());
-        return Err(Refusal::unauthorized(message));
+        return Err(Rejection::unauthorized(message));
     }
     if ts < not_before {
-        return Err(Refusal::unauthorized(
+        return Err(Rejection::unauthorized(
             "unauthorized: the request was signed before this gateway started; sign it anew",
         ));
     }
@@ -101,12 +101,12 @@ pub async fn identify(
     target: &Target<'_>,
     address: IpAddr,
     once: bool,
-) -> Result<Caller, Refusal> {
+) -> Result<Caller, Rejection> {
     let now = gateway.clock.now();
     let tolerance = i64::try_from(gateway.config().clock_tolerance.as_secs()).unwrap_or(i64::MAX);
     let freshness = Freshness { now, tolerance, not_before: gateway.not_before() };
     let claim = Claim::new(header.expose_secret(), target);
-    let known = gateway.proofs.get(&claim);
+    let known = gateway.signature_cache.get(&claim);
     let is_new = known.is_none();
     let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok)?;
     of_now(proof.ts, freshness)?;
@@ -114,40 +114,40 @@ pub async fn identify(
     // What is to be changed stands in the parameters too: nobody on the way may put in others.
     if once && target.other_parameters().is_some() && challenge != whole(target) {
         let message = "unauthorized: the signature of a request that changes something covers all its parameters";
-        return Err(Refusal::unauthorized(message));
+        return Err(Rejection::unauthorized(message));
     }
 
     let Some(known) = gateway.directory.device(&key) else {
-        if gateway.knocks.knock(&key, address, now) {
-            return Err(Refusal::new(403, "this device was refused"));
+        if gateway.pending_devices.add(&key, address, now) {
+            return Err(Rejection::new(403, "this device was refused"));
         }
-        // Approved in this very moment: a knock that stays would let whoever has the link approve it once more, for another account.
+        // Approved in this very moment: an entry that stays would let whoever has the link approve it once more, for another account.
         if gateway.directory.device(&key).is_some() {
-            gateway.knocks.settle(&key);
+            gateway.pending_devices.settle(&key);
         }
-        tracing::debug!(device = key.fingerprint(), %address, "an unknown device knocked");
+        tracing::debug!(device = key.fingerprint(), %address, "unknown device asked for approval");
         let link = ConnectUrl::new(&gateway.public_url(), &format!("device at {address}"), &key);
-        return Err(Refusal::unauthorized("unauthorized").with_signin_url(link.to_string()));
+        return Err(Rejection::unauthorized("unauthorized").with_signin_url(link.to_string()));
     };
     let used = Used { key: &key, challenge: &challenge, ts, address, once };
     match gateway.replays.admit(used, now, tolerance) {
         Verdict::First | Verdict::Again => {}
-        Verdict::Spent => return Err(Refusal::unauthorized("unauthorized: this signature was used already")),
+        Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
         Verdict::Stolen(first) => {
             Box::pin(report(gateway, &key, target, address, first, now)).await;
-            return Err(Refusal::unauthorized("unauthorized: this signature was used from another address"));
+            return Err(Rejection::unauthorized("unauthorized: this signature was used from another address"));
         }
         Verdict::Forgotten => {
             let message = "unauthorized: this gateway's clock was set back, and it cannot tell whether the signature was used already";
-            return Err(Refusal::unauthorized(message));
+            return Err(Rejection::unauthorized(message));
         }
         Verdict::TooMany => {
             let message = "this device makes more signatures than can be remembered";
-            return Err(Refusal::new(429, message).header("retry-after", "60"));
+            return Err(Rejection::new(429, message).header("retry-after", "60"));
         }
     }
     if is_new {
-        gateway.proofs.put(claim, proof);
+        gateway.signature_cache.insert(claim, proof);
     }
     if once {
         let ahead = u64::try_from(ts.saturating_sub(now)).unwrap_or_default();
@@ -156,14 +156,14 @@ pub async fn identify(
         if waited.is_err() {
             let message =
                 "unauthorized: this gateway's clock was set back while the request waited for its time; sign it anew";
-            return Err(Refusal::unauthorized(message));
+            return Err(Rejection::unauthorized(message));
         }
     }
     gateway.directory.used(Use::Device(key), now);
-    Ok(Caller { user: known.user, by: By::Device(known.credential) })
+    Ok(Caller { user: known.user, credential: Credential::Device(known.credential) })
 }
 
-/// What changes something is done when its time has come, however far ahead the clock is that it was signed by: a gateway that starts
+/// What changes something is done when its time has come, however far ahead the clock is that it was signed credential: a gateway that starts
 /// takes nothing from before its start, so that nothing which was used here is good again there.
 async fn wait_until(clock: &Clock, ts: i64) {
     while ts > clock.now() {
@@ -175,7 +175,7 @@ async fn wait_until(clock: &Clock, ts: i64) {
 /// disk. An account's own device can do it for ever, from two addresses.
 async fn report(gateway: &Gateway, key: &PublicKey, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
     let device = key.fingerprint();
-    if !gateway.reports.may(&device, now) {
+    if !gateway.log_throttle.allow(&device, now) {
         return;
     }
     tracing::warn!(device, %from, first_from = %first, path = target.path, "a signature was replayed from another address");

@@ -126,7 +126,7 @@ pub enum ConfigError {
         /// The one that is not.
         missing: &'static str,
     },
-    /// Callers would send their credentials in the clear, or to a port that speaks TLS.
+    /// ConnectionSlots would send their credentials in the clear, or to a port that speaks TLS.
     #[error("public-url is {url} ({place}), which is plain http, but {reason}")]
     PlainPublicUrl {
         /// Where it stands.

@@ -67,7 +67,7 @@ pub struct TlsFiles {
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The Ollama server behind.
+    /// The upstream Ollama server.
     pub upstream: BaseUrl,
     /// Where accounts, devices and keys are kept: `sqlite:PATH` or a path. `None` is the account's own data folder.
     pub database: Option<String>,

@@ -101,7 +101,7 @@ pub static SETTINGS: [Setting; 19] = [
     },
     Setting {
         name: "upstream",
-        explanation: "The Ollama server behind, with a base path if it has one.",
+        explanation: "The upstream Ollama server, with a base path if it has one.",
         expected: "a URL such as http://127.0.0.1:11434",
         restart: false,
         show: |config| text(&config.upstream),

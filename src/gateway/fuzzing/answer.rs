@@ -1,4 +1,4 @@
-//! Answers of the server behind: read as the gateway reads them, in any pieces, and again, slowly, here. Both find the same head, the same
+//! Answers of the upstream server: read as the gateway reads them, in any pieces, and again, slowly, here. Both find the same head, the same
 //! body and the same end, and neither finds an end where there is none.
 //!
 //! The first line is `G` or `H` for an answer to GET or HEAD, then bytes that say how long the pieces are; the rest is what comes.

@@ -1,4 +1,4 @@
-//! Bodies: whatever is forwarded for a credential that is limited to certain models names only those, as the server behind reads it.
+//! Bodies: whatever is forwarded for a credential that is limited to certain models names only those, as the upstream server reads it.
 //!
 //! The first byte says what kind of body follows: `0` to `3` JSON for four kinds of route, `4` a form whose type stands in the first
 //! line, `5` something packed as zstd.

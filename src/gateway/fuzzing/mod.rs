@@ -1,6 +1,6 @@
 //! What is fuzzed of the gateway: each function takes any bytes and panics when something that a caller relies on does not hold.
 //!
-//! What is accepted is read a second time, here, by code that shares nothing with the one that is tested: as the server behind
+//! What is accepted is read a second time, here, by code that shares nothing with the one that is tested: as the upstream server
 //! would read it, which is written in Go.
 
 mod answer;

@@ -6,7 +6,7 @@ use super::{go, head, lines};
 /// Reads a line such as `GET /prefix/api/tags?ts=1` and, in a second line, the base path.
 ///
 /// # Panics
-/// When the server behind could read what passes otherwise.
+/// When the upstream server could read what passes otherwise.
 pub fn target(data: &[u8]) {
     let mut lines = lines(data);
     let Some(parts) = lines.next().and_then(head) else { return };

@@ -3,14 +3,14 @@
 use http::StatusCode;
 use maud::html;
 
-use super::visit::{Answer, Visit};
+use super::page_context::{Answer, PageContext};
 use super::{layout, text};
 
 /// The page. Who is not signed in is sent to do so.
-pub async fn show(visit: Visit) -> Answer {
-    let Some(session) = visit.signed_in() else { return Ok(visit.redirect("/login")) };
+pub async fn show(context: PageContext) -> Answer {
+    let Some(session) = context.signed_in() else { return Ok(context.redirect("/login")) };
     let user = session.user();
-    let devices = visit.gateway.directory.devices_of(user.id).len();
+    let devices = context.gateway.directory.devices_of(user.id).len();
     let content = html! {
         section.card.form {
             h1 { "Your account" }
@@ -25,14 +25,14 @@ pub async fn show(visit: Visit) -> Answer {
                 div.empty {
                     p { strong { "No device is signed in yet." } }
                     p.hint { "Run this on the machine that is to use the gateway, then open the link that it prints:" }
-                    pre { code { "ollama-auth signin --host " (visit.public) } }
+                    pre { code { "ollama-auth signin --host " (context.public) } }
                 }
             }
-            div.actions { a.button.primary #manage href=(visit.link("/settings/keys")) { "Keys and devices" } }
+            div.actions { a.button.primary #manage href=(context.link("/settings/keys")) { "Keys and devices" } }
             p.hint {
                 "You are signed out when you close the browser, an hour after the last page, or 12 hours after the sign-in."
             }
         }
     };
-    Ok(layout::page(&visit, StatusCode::OK, "Your account", Some(&session), content))
+    Ok(layout::page(&context, StatusCode::OK, "Your account", Some(&session), content))
 }

@@ -1,6 +1,6 @@
 //! Approving a device: `/connect?name=…&key=…`.
 //!
-//! The link proves nothing, so it is taken only for a key that knocked lately, and the person is told to compare fingerprints. A device
+//! The link proves nothing, so it is taken only for a pending device, and the person is told to compare fingerprints. A device
 //! outlives the sign-in and can make keys, so it takes the password as lately as a key does.
 
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use maud::{Markup, html};
 
 use super::form::Form;
 use super::layout::{self, Tone, alert, hidden};
-use super::password_again::{self, Lasting, Trouble};
+use super::page_context::{Answer, ErrorPage, PageContext, SignedIn};
+use super::reauthentication::{self, ReauthReason, Trouble};
 use super::sign_in::{self, Next};
 use super::text;
-use super::visit::{Answer, SignedIn, Stop, Visit};
 use crate::gateway::directory::{Directory, DirectoryError};
-use crate::gateway::knocks::Knock;
+use crate::gateway::pending_devices::PendingDevice;
 use crate::gateway::state::Gateway;
 use crate::gateway::store::{Change, Device, Event};
 use crate::identity::{ConnectUrl, PublicKey};
@@ -34,14 +34,14 @@ pub struct Link {
 }
 
 impl Link {
-    fn from_query(visit: &Visit) -> Result<Self, Stop> {
-        let parsed = ConnectUrl::parse(&visit.public.join(&format!("/connect?{}", visit.query)));
+    fn from_query(context: &PageContext) -> Result<Self, ErrorPage> {
+        let parsed = ConnectUrl::parse(&context.public.join(&format!("/connect?{}", context.query)));
         let link = parsed.map_err(|error| {
             let text = html! {
                 p { "It may have been cut off when it was copied. Run the sign-in again on the device and open the whole link." }
                 p.detail { "What is wrong: " (text::visible_long(&error.to_string())) }
             };
-            visit.stop(StatusCode::BAD_REQUEST, "This link is not complete", text)
+            context.error_page(StatusCode::BAD_REQUEST, "This link is not complete", text)
         })?;
         Ok(Self { name: text::visible(link.device_name()), key: link.key().clone() })
     }
@@ -74,24 +74,30 @@ impl Link {
 }
 
 /// `GET /connect`.
-pub async fn show(visit: Visit) -> Answer {
-    let link = Link::from_query(&visit)?;
-    let session = visit.signed_in();
+pub async fn show(context: PageContext) -> Answer {
+    let link = Link::from_query(&context)?;
+    let session = context.signed_in();
     if let Some(session) = &session
-        && is_mine(&visit, session, &link.key)
+        && is_mine(&context, session, &link.key)
     {
-        return Ok(done(&visit, "This device is signed in"));
+        return Ok(done(&context, "This device is signed in"));
     }
-    let knock = visit.gateway.knocks.find(&link.key, visit.now).ok_or_else(|| no_knock(&visit))?;
+    let device = context.gateway.pending_devices.find(&link.key, context.now).ok_or_else(|| not_pending(&context))?;
     match session {
-        Some(session) => Ok(ask(&visit, &session, &link, &knock, None)),
-        None => sign_in::page(&visit, StatusCode::OK, &Next::Device(Box::new(link)), "", None),
+        Some(session) => Ok(ask(&context, &session, &link, &device, None)),
+        None => sign_in::page(&context, StatusCode::OK, &Next::Device(Box::new(link)), "", None),
     }
 }
 
-fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock, trouble: Option<&Trouble>) -> Response {
+fn ask(
+    context: &PageContext,
+    session: &SignedIn,
+    link: &Link,
+    device: &PendingDevice,
+    trouble: Option<&Trouble>,
+) -> Response {
     let fingerprint = link.key.fingerprint();
-    let moves = visit.gateway.directory.device(&link.key).is_some();
+    let moves = context.gateway.directory.device(&link.key).is_some();
     let content = html! {
         section.card {
             h1 { "Approve this device?" }
@@ -106,16 +112,16 @@ fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock, trouble: O
                      did not start it, somebody else wants to use your account: deny it." }
             }
             dl.facts {
-                dt { "Asked from" } dd { (knock.address) @if is_neighbour(visit, knock) { " (the same address as yours)" } }
-                dt { "Asked" } dd { (text::ago(knock.at, visit.now)) " (" (text::date(knock.at)) ")" }
+                dt { "Asked from" } dd { (device.address) @if is_neighbour(context, device) { " (the same address as yours)" } }
+                dt { "Asked" } dd { (text::ago(device.at, context.now)) " (" (text::date(device.at)) ")" }
                 dt { "Calls itself" } dd { (link.name()) }
             }
             @if moves { p.alert { "This device is signed in to another account. Approving it moves it to yours." } }
             (alert(trouble.map(|(_, text)| text.as_str())))
-            form #decide method="post" action=(visit.link("/connect")) {
-                (hidden("csrf", &visit.token(session)))
+            form #decide method="post" action=(context.link("/connect")) {
+                (hidden("csrf", &context.token(session)))
                 (link.fields("name"))
-                @if !session.fresh { (password_again::field(Lasting::Device, trouble.is_some())) }
+                @if !session.fresh { (reauthentication::field(ReauthReason::Device, trouble.is_some())) }
                 div.actions {
                     button.primary #approve type="submit" name="decision" value="approve" { "Approve" }
                     button.danger #deny type="submit" name="decision" value="deny" formnovalidate { "Deny" }
@@ -125,17 +131,18 @@ fn ask(visit: &Visit, session: &SignedIn, link: &Link, knock: &Knock, trouble: O
     };
     let status = trouble.map_or(StatusCode::OK, |(status, _)| *status);
     let title = if trouble.is_some() { "Not yet: approve this device?" } else { "Approve this device?" };
-    layout::page(visit, status, title, Some(session), content)
+    layout::page(context, status, title, Some(session), content)
 }
 
 /// Whether the device asked from where the person is. Where a proxy hides who is who, everybody seems to be in one place, and saying so
 /// would make a stranger's device look like one's own.
-fn is_neighbour(visit: &Visit, knock: &Knock) -> bool {
-    let config = visit.gateway.config();
-    let proxied = config.behind_tls_proxy || (visit.gateway.local().ip().is_loopback() && !visit.public.is_loopback());
+fn is_neighbour(context: &PageContext, device: &PendingDevice) -> bool {
+    let config = context.gateway.config();
+    let proxied =
+        config.behind_tls_proxy || (context.gateway.local().ip().is_loopback() && !context.public.is_loopback());
     let told = !config.trusted_proxies.is_empty();
-    let is_proxy = config.trusted_proxies.iter().any(|proxies| proxies.contains(&visit.address));
-    knock.address == visit.address && (told || !proxied) && !is_proxy
+    let is_proxy = config.trusted_proxies.iter().any(|proxies| proxies.contains(&context.address));
+    device.address == context.address && (told || !proxied) && !is_proxy
 }
 
 /// The fingerprint in pieces that the eye can hold. Copied, it is one piece.
@@ -146,33 +153,33 @@ fn grouped(fingerprint: &str) -> Markup {
 }
 
 /// `POST /connect`.
-pub async fn decide(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
-    let mut form = visit.form(body).await?;
+pub async fn decide(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+    let mut form = context.form(body).await?;
     let link = Link::from_form(&form, "name").ok_or_else(|| {
         let text = html! { p { "The form names no device. Open the link of the sign-in again." } };
-        visit.stop(StatusCode::BAD_REQUEST, "Nothing was done", text)
+        context.error_page(StatusCode::BAD_REQUEST, "Nothing was done", text)
     })?;
-    let Some(session) = visit.signed_in() else {
+    let Some(session) = context.signed_in() else {
         // The session ended while the page was open.
-        return Ok(visit.redirect(&link.path()));
+        return Ok(context.redirect(&link.path()));
     };
-    visit.check_session(&session, &form)?;
-    if is_mine(&visit, &session, &link.key) {
-        return Ok(done(&visit, "This device is signed in"));
+    context.check_session(&session, &form)?;
+    if is_mine(&context, &session, &link.key) {
+        return Ok(done(&context, "This device is signed in"));
     }
     match form.get("decision") {
         "approve" => {
             // Said before the password is asked for: there is nothing that it would be good for.
-            let knock = gateway.knocks.find(&link.key, visit.now).ok_or_else(|| no_knock(&visit))?;
-            match password_again::confirm(&visit, &session, &mut form, Lasting::Device).await? {
-                Ok(()) => approve(gateway, visit, session, link).await,
-                Err(trouble) => Ok(ask(&visit, &session, &link, &knock, Some(&trouble))),
+            let device = gateway.pending_devices.find(&link.key, context.now).ok_or_else(|| not_pending(&context))?;
+            match reauthentication::confirm(&context, &session, &mut form, ReauthReason::Device).await? {
+                Ok(()) => approve(gateway, context, session, link).await,
+                Err(trouble) => Ok(ask(&context, &session, &link, &device, Some(&trouble))),
             }
         }
-        "deny" => deny(gateway, visit, session, link).await,
+        "deny" => deny(gateway, context, session, link).await,
         _ => {
             let text = html! { p { "The form says neither to approve nor to deny." } };
-            Err(visit.stop(StatusCode::BAD_REQUEST, "Nothing was done", text))
+            Err(context.error_page(StatusCode::BAD_REQUEST, "Nothing was done", text))
         }
     }
 }
@@ -182,23 +189,23 @@ enum Made {
     Approved,
     /// The session ended, or the account was changed, meanwhile.
     NotAnyMore,
-    NoKnock,
+    NotPending,
     Full,
 }
 
-async fn approve(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: Link) -> Answer {
+async fn approve(gateway: Arc<Gateway>, context: PageContext, session: SignedIn, link: Link) -> Answer {
     let before = gateway.directory.device(&link.key).map(|known| format!(", before that of {}", known.user.name));
-    let event = event(&visit, &session, &link, "device.approved", before.unwrap_or_default());
+    let event = event(&context, &session, &link, "device.approved", before.unwrap_or_default());
     let path = link.path();
     let device =
-        Device { key: link.key, user: session.user().id, name: link.name, created_at: visit.now, last_used_at: None };
-    let (now, by, clock) = (visit.now, session.caller, gateway.clock.clone());
+        Device { key: link.key, user: session.user().id, name: link.name, created_at: context.now, last_used_at: None };
+    let (now, by, clock) = (context.now, session.caller, gateway.clock.clone());
     // In a task of its own: a browser that leaves does not separate the change from what belongs to it.
     let made = tokio::spawn(async move {
         let _one_decides = gateway.pages.deciding.lock().await;
         let key = device.key.clone();
-        if gateway.knocks.find(&key, now).is_none() {
-            return Ok(Made::NoKnock);
+        if gateway.pending_devices.find(&key, now).is_none() {
+            return Ok(Made::NotPending);
         }
         if gateway.directory.devices_of(device.user).len() >= MOST_DEVICES {
             return Ok(Made::Full);
@@ -207,73 +214,73 @@ async fn approve(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: L
         if !gateway.directory.commit_if(Change::AddDevice(device), event, still).await? {
             return Ok(Made::NotAnyMore);
         }
-        gateway.knocks.settle(&key);
+        gateway.pending_devices.settle(&key);
         Ok(Made::Approved)
     });
     match made.await.unwrap_or(Err(DirectoryError::Ending)) {
-        Ok(Made::Approved) => Ok(done(&visit, "Device approved")),
+        Ok(Made::Approved) => Ok(done(&context, "Device approved")),
         // To the question again, or to the sign-in before it.
-        Ok(Made::NotAnyMore) => Ok(visit.redirect(&path)),
-        Ok(Made::NoKnock) => Err(no_knock(&visit)),
+        Ok(Made::NotAnyMore) => Ok(context.redirect(&path)),
+        Ok(Made::NotPending) => Err(not_pending(&context)),
         Ok(Made::Full) => {
             let text = html! {
                 p { "Your account has as many devices as it may have: " (MOST_DEVICES) "." }
-                p { "Disconnect those that are not used any more on " a href=(visit.link("/settings/keys#devices")) { "the page of your devices" } ", then open the link again." }
+                p { "Disconnect those that are not used any more on " a href=(context.link("/settings/keys#devices")) { "the page of your devices" } ", then open the link again." }
             };
-            Err(visit.stop(StatusCode::FORBIDDEN, "The device was not approved", text))
+            Err(context.error_page(StatusCode::FORBIDDEN, "The device was not approved", text))
         }
-        Err(error) => Err(visit.broken(&error.to_string())),
+        Err(error) => Err(context.broken(&error.to_string())),
     }
 }
 
-async fn deny(gateway: Arc<Gateway>, visit: Visit, session: SignedIn, link: Link) -> Answer {
-    let event = event(&visit, &session, &link, "device.denied", String::new());
-    let (now, key) = (visit.now, link.key);
+async fn deny(gateway: Arc<Gateway>, context: PageContext, session: SignedIn, link: Link) -> Answer {
+    let event = event(&context, &session, &link, "device.denied", String::new());
+    let (now, key) = (context.now, link.key);
     let made = tokio::spawn(async move {
         let _one_decides = gateway.pages.deciding.lock().await;
-        if gateway.knocks.find(&key, now).is_none() {
+        if gateway.pending_devices.find(&key, now).is_none() {
             return Ok(false);
         }
         // The no counts even if it cannot be written down.
-        gateway.knocks.deny(&key);
+        gateway.pending_devices.deny(&key);
         gateway.directory.commit(Change::Note, event).await.map(|()| true)
     });
     match made.await.unwrap_or(Err(DirectoryError::Ending)) {
         Ok(true) => {}
-        Ok(false) => return Err(no_knock(&visit)),
+        Ok(false) => return Err(not_pending(&context)),
         Err(error) => tracing::warn!(%error, "a refusal could not be recorded"),
     }
     let text = html! {
         p { "It cannot use this gateway. Its requests are refused for the next 10 minutes, and it is told so." }
         p { "If you did not start this sign-in, tell whoever runs this gateway." }
     };
-    Ok(layout::notice(&visit, StatusCode::OK, Tone::Plain, "Device denied", text))
+    Ok(layout::notice(&context, StatusCode::OK, Tone::Plain, "Device denied", text))
 }
 
-fn event(visit: &Visit, session: &SignedIn, link: &Link, action: &'static str, more: String) -> Event {
+fn event(context: &PageContext, session: &SignedIn, link: &Link, action: &'static str, more: String) -> Event {
     Event {
-        at: visit.now,
+        at: context.now,
         actor: format!("user:{}", session.user().name),
         action,
         subject: link.key.fingerprint(),
         detail: format!("{}{more}", link.name),
-        address: visit.address.to_string(),
+        address: context.address.to_string(),
     }
 }
 
-fn is_mine(visit: &Visit, session: &SignedIn, key: &PublicKey) -> bool {
-    visit.gateway.directory.device(key).is_some_and(|known| known.user.id == session.user().id)
+fn is_mine(context: &PageContext, session: &SignedIn, key: &PublicKey) -> bool {
+    context.gateway.directory.device(key).is_some_and(|known| known.user.id == session.user().id)
 }
 
-fn done(visit: &Visit, title: &str) -> Response {
-    let text = html! { p { "It can use this gateway with your account now. You can close this page and go back to the terminal." } p { a href=(visit.link("/settings/keys")) { "Your keys and devices" } } };
-    layout::notice(visit, StatusCode::OK, Tone::Good, title, text)
+fn done(context: &PageContext, title: &str) -> Response {
+    let text = html! { p { "It can use this gateway with your account now. You can close this page and go back to the terminal." } p { a href=(context.link("/settings/keys")) { "Your keys and devices" } } };
+    layout::notice(context, StatusCode::OK, Tone::Good, title, text)
 }
 
-fn no_knock(visit: &Visit) -> Stop {
+fn not_pending(context: &PageContext) -> ErrorPage {
     let text = html! {
         p { "No device with this key has asked to sign in within the last 10 minutes, or somebody has denied it." }
         p { "Run the sign-in again on the device, then open the new link within 10 minutes. Do not use a link that somebody sent you." }
     };
-    visit.stop(StatusCode::FORBIDDEN, "This link cannot be used", text)
+    context.error_page(StatusCode::FORBIDDEN, "This link cannot be used", text)
 }

@@ -5,17 +5,17 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 
-use super::csrf::For;
+use super::csrf::CsrfPurpose;
 use crate::address::{BaseUrl, Scheme};
 
 /// Of 32 bytes in base64url.
 const LENGTH: usize = 43;
 
 /// The name of a cookie. Over plain http it holds the port, since a browser gives cookies to all ports of a host.
-pub fn name(public: &BaseUrl, purpose: For) -> String {
+pub fn name(public: &BaseUrl, purpose: CsrfPurpose) -> String {
     let base = match purpose {
-        For::Visitor => "ollama-auth-visitor",
-        For::Session => "ollama-auth-session",
+        CsrfPurpose::Visitor => "ollama-auth-visitor",
+        CsrfPurpose::Session => "ollama-auth-session",
     };
     match (public.scheme(), public.path()) {
         (Scheme::Https, "") => format!("__Host-{base}"),
@@ -37,14 +37,14 @@ pub fn read(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// The `Set-Cookie` that gives a browser that cookie until it is closed.
-pub fn set(public: &BaseUrl, purpose: For, value: &str) -> String {
+pub fn set(public: &BaseUrl, purpose: CsrfPurpose, value: &str) -> String {
     let secure = if public.scheme() == Scheme::Https { "; Secure" } else { "" };
     let path = if public.path().is_empty() { "/" } else { public.path() };
     format!("{}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}", name(public, purpose))
 }
 
 /// The `Set-Cookie` that takes it away.
-pub fn remove(public: &BaseUrl, purpose: For) -> String {
+pub fn remove(public: &BaseUrl, purpose: CsrfPurpose) -> String {
     format!("{}; Max-Age=0", set(public, purpose, ""))
 }
 
@@ -60,16 +60,16 @@ mod tests {
     fn is_as_strict_as_the_address_allows() {
         let strict = "HttpOnly; SameSite=Strict";
         assert_eq!(
-            set(&url("https://gate.example"), For::Session, "v"),
+            set(&url("https://gate.example"), CsrfPurpose::Session, "v"),
             format!("__Host-ollama-auth-session=v; Path=/; {strict}; Secure")
         );
         assert_eq!(
-            set(&url("https://gate.example/models"), For::Visitor, "v"),
+            set(&url("https://gate.example/models"), CsrfPurpose::Visitor, "v"),
             format!("__Secure-ollama-auth-visitor=v; Path=/models; {strict}; Secure")
         );
         let plain = url("http://127.0.0.1:11435");
-        assert_eq!(set(&plain, For::Session, "v"), format!("ollama-auth-session-11435=v; Path=/; {strict}"));
-        assert!(remove(&plain, For::Session).ends_with("; Max-Age=0"));
+        assert_eq!(set(&plain, CsrfPurpose::Session, "v"), format!("ollama-auth-session-11435=v; Path=/; {strict}"));
+        assert!(remove(&plain, CsrfPurpose::Session).ends_with("; Max-Age=0"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct Csrf(Zeroizing<[u8; 32]>);
 
 /// Which cookie a token belongs to. A token for one is none for the other.
 #[derive(Clone, Copy)]
-pub enum For {
+pub enum CsrfPurpose {
     /// Forms that are there before the sign-in.
     Visitor,
     /// Forms of somebody who is signed in.
@@ -36,12 +36,12 @@ impl Csrf {
     }
 
     /// The token for a browser with that cookie: 64 hex digits.
-    pub fn token(&self, purpose: For, cookie: &str) -> String {
+    pub fn token(&self, purpose: CsrfPurpose, cookie: &str) -> String {
         self.mac(purpose, cookie).finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether `token` is the token of that cookie. Takes the same time wherever they differ.
-    pub fn fits(&self, purpose: For, cookie: &str, token: &str) -> bool {
+    pub fn fits(&self, purpose: CsrfPurpose, cookie: &str, token: &str) -> bool {
         let bytes: Option<Vec<u8>> = (0..token.len())
             .step_by(2)
             .map(|at| token.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
@@ -49,14 +49,14 @@ impl Csrf {
         bytes.is_some_and(|bytes| self.mac(purpose, cookie).verify_slice(&bytes).is_ok())
     }
 
-    fn mac(&self, purpose: For, cookie: &str) -> Hmac<Sha256> {
+    fn mac(&self, purpose: CsrfPurpose, cookie: &str) -> Hmac<Sha256> {
         // A key of the block's size or less is taken as it is: 32 bytes into 64.
         let mut key = Zeroizing::new([0; 64]);
         key[..32].copy_from_slice(&self.0[..]);
         let mut mac = Hmac::<Sha256>::new((&*key).into());
         mac.update(match purpose {
-            For::Visitor => b"visitor\0",
-            For::Session => b"session\0",
+            CsrfPurpose::Visitor => b"visitor\0",
+            CsrfPurpose::Session => b"session\0",
         });
         mac.update(cookie.as_bytes());
         mac
@@ -89,12 +89,14 @@ mod tests {
     #[test]
     fn a_token_belongs_to_its_cookie_purpose_and_process() {
         let (csrf, other) = (Csrf::new().unwrap(), Csrf::new().unwrap());
-        let token = csrf.token(For::Visitor, "cookie");
-        assert!(token.len() == 64 && csrf.fits(For::Visitor, "cookie", &token));
-        assert!(!csrf.fits(For::Session, "cookie", &token) && !csrf.fits(For::Visitor, "cookif", &token));
-        assert!(!other.fits(For::Visitor, "cookie", &token));
+        let token = csrf.token(CsrfPurpose::Visitor, "cookie");
+        assert!(token.len() == 64 && csrf.fits(CsrfPurpose::Visitor, "cookie", &token));
+        assert!(
+            !csrf.fits(CsrfPurpose::Session, "cookie", &token) && !csrf.fits(CsrfPurpose::Visitor, "cookif", &token)
+        );
+        assert!(!other.fits(CsrfPurpose::Visitor, "cookie", &token));
         for wrong in ["", "0", "zz", "ää", &token[..62], &format!("{token}00"), &token.replace(['0', '1'], "2")] {
-            assert!(!csrf.fits(For::Visitor, "cookie", wrong), "{wrong}");
+            assert!(!csrf.fits(CsrfPurpose::Visitor, "cookie", wrong), "{wrong}");
         }
     }
 

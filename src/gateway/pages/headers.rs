@@ -7,8 +7,8 @@ use http::header::{
 use http::{HeaderValue, StatusCode};
 use maud::html;
 
+use super::page_context::{Answer, PageContext};
 use super::settings::Scripted;
-use super::visit::{Answer, Visit};
 
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -40,13 +40,14 @@ pub async fn protect(mut response: Response) -> Response {
 }
 
 /// For any other path.
-pub async fn no_such_page(visit: Visit) -> Answer {
-    let text = html! { p { "Check the address, or go to " a href=(visit.link("/account")) { "your account" } "." } };
-    Err(visit.stop(StatusCode::NOT_FOUND, "There is no such page", text))
+pub async fn no_such_page(context: PageContext) -> Answer {
+    let text = html! { p { "Check the address, or go to " a href=(context.link("/account")) { "your account" } "." } };
+    Err(context.error_page(StatusCode::NOT_FOUND, "There is no such page", text))
 }
 
 /// For a page that is asked for in another way than it is there for.
-pub async fn no_such_method(visit: Visit) -> Answer {
-    let text = html! { p { "Go to " a href=(visit.link("/account")) { "your account" } " and try again from there." } };
-    Err(visit.stop(StatusCode::METHOD_NOT_ALLOWED, "That does not work here", text))
+pub async fn no_such_method(context: PageContext) -> Answer {
+    let text =
+        html! { p { "Go to " a href=(context.link("/account")) { "your account" } " and try again from there." } };
+    Err(context.error_page(StatusCode::METHOD_NOT_ALLOWED, "That does not work here", text))
 }

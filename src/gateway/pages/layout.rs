@@ -10,8 +10,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest as _, Sha256};
 
+use super::page_context::{PageContext, SignedIn};
 use super::sign_in;
-use super::visit::{SignedIn, Visit};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -52,8 +52,14 @@ pub async fn signed_out() -> Response {
 }
 
 /// A whole page.
-pub fn page(visit: &Visit, status: StatusCode, title: &str, session: Option<&SignedIn>, content: Markup) -> Response {
-    let style = format!("{}?v={}", visit.link("/assets/style.css"), *STYLE_VERSION);
+pub fn page(
+    context: &PageContext,
+    status: StatusCode,
+    title: &str,
+    session: Option<&SignedIn>,
+    content: Markup,
+) -> Response {
+    let style = format!("{}?v={}", context.link("/assets/style.css"), *STYLE_VERSION);
     let whole = html! {
         (DOCTYPE)
         html lang="en" {
@@ -64,18 +70,18 @@ pub fn page(visit: &Visit, status: StatusCode, title: &str, session: Option<&Sig
                 meta name="robots" content="noindex";
                 title { (title) " · ollama-auth gateway" }
                 link rel="stylesheet" href=(style);
-                @if sign_in::has_just_left(visit) { link rel="stylesheet" href=(visit.link("/assets/signed-out.css")); }
+                @if sign_in::has_just_left(context) { link rel="stylesheet" href=(context.link("/assets/signed-out.css")); }
             }
             body {
                 a.skip href="#content" { "Skip to the content" }
                 header.top {
                     div.bar {
                         p.brand { span.mark aria-hidden="true" {} "ollama-auth gateway" }
-                        @if let Some(session) = session { (who(visit, session)) }
+                        @if let Some(session) = session { (who(context, session)) }
                     }
                 }
                 main #content { (content) }
-                footer { p { (visit.public) } }
+                footer { p { (context.public) } }
             }
         }
     };
@@ -84,25 +90,25 @@ pub fn page(visit: &Visit, status: StatusCode, title: &str, session: Option<&Sig
 }
 
 /// The way around, for who is signed in.
-fn who(visit: &Visit, session: &SignedIn) -> Markup {
-    let current = |path: &str| (visit.path == path).then_some("page");
+fn who(context: &PageContext, session: &SignedIn) -> Markup {
+    let current = |path: &str| (context.path == path).then_some("page");
     html! {
         nav aria-label="Pages" {
-            a #nav-keys href=(visit.link("/settings/keys")) aria-current=[current("/settings/keys")] { "Keys and devices" }
-            a #nav-account href=(visit.link("/account")) aria-current=[current("/account")] title=(session.user().name) {
+            a #nav-keys href=(context.link("/settings/keys")) aria-current=[current("/settings/keys")] { "Keys and devices" }
+            a #nav-account href=(context.link("/account")) aria-current=[current("/account")] title=(session.user().name) {
                 span.unseen { "Account of " } (session.user().name)
             }
         }
-        form #sign-out method="post" action=(visit.link("/logout")) {
-            (hidden("csrf", &visit.token(session)))
+        form #sign-out method="post" action=(context.link("/logout")) {
+            (hidden("csrf", &context.token(session)))
             button.quiet type="submit" { "Sign out" }
         }
     }
 }
 
 /// A page that says one thing.
-pub fn notice(visit: &Visit, status: StatusCode, tone: Tone, title: &str, text: Markup) -> Response {
-    let session = visit.signed_in();
+pub fn notice(context: &PageContext, status: StatusCode, tone: Tone, title: &str, text: Markup) -> Response {
+    let session = context.signed_in();
     let (class, sign) = match tone {
         Tone::Good => ("badge good", "✓"),
         Tone::Plain => ("badge", "i"),
@@ -115,7 +121,7 @@ pub fn notice(visit: &Visit, status: StatusCode, tone: Tone, title: &str, text: 
             (text)
         }
     };
-    page(visit, status, title, session.as_ref(), content)
+    page(context, status, title, session.as_ref(), content)
 }
 
 /// A field that is not shown.

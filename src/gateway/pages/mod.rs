@@ -12,15 +12,15 @@ mod form;
 mod headers;
 mod layout;
 mod notes;
-mod password_again;
+mod page_context;
 mod password_check;
+mod reauthentication;
 mod sessions;
 mod settings;
 mod setup;
 mod sign_in;
 mod text;
 mod throttle;
-mod visit;
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ impl Pages {
         self.sessions.find(cookie, now)
     }
 
-    /// To be held while a device that knocked is looked up and then approved, so that only one account gets it.
+    /// To be held while a pending device is looked up and then approved, so that only one account gets it.
     pub async fn decide(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.deciding.lock().await
     }

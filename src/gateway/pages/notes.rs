@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::visit::Visit;
+use super::page_context::PageContext;
 use crate::gateway::store::{Change, Event};
 
 /// In seconds.
@@ -37,31 +37,31 @@ impl Notes {
 }
 
 /// Puts on record that a sign-in failed.
-pub fn failed_sign_in(visit: &Visit, name: &str, action: &'static str, detail: &str) {
-    let known = visit.gateway.directory.user_by_name(name).is_some();
+pub fn failed_sign_in(context: &PageContext, name: &str, action: &'static str, detail: &str) {
+    let known = context.gateway.directory.user_by_name(name).is_some();
     let subject = if known { name } else { "(an unknown name)" };
-    if !visit.gateway.pages.notes.is_due(action, subject, visit.now) {
+    if !context.gateway.pages.notes.is_due(action, subject, context.now) {
         return;
     }
-    let recorded = record(visit, "gateway".to_owned(), action, subject.to_owned(), detail.to_owned());
+    let recorded = record(context, "gateway".to_owned(), action, subject.to_owned(), detail.to_owned());
     // Not waited for: the time that the disk takes would tell whether the name is known.
     tokio::spawn(recorded);
 }
 
 /// Puts something on record that changes nothing. That it cannot be written stops nobody; the log says so.
-pub async fn note(visit: &Visit, actor: String, action: &'static str, subject: String, detail: String) {
-    record(visit, actor, action, subject, detail).await;
+pub async fn note(context: &PageContext, actor: String, action: &'static str, subject: String, detail: String) {
+    record(context, actor, action, subject, detail).await;
 }
 
 fn record(
-    visit: &Visit,
+    context: &PageContext,
     actor: String,
     action: &'static str,
     subject: String,
     detail: String,
 ) -> impl Future<Output = ()> + use<> {
-    let event = Event { at: visit.now, actor, action, subject, detail, address: visit.address.to_string() };
-    let gateway = visit.gateway.clone();
+    let event = Event { at: context.now, actor, action, subject, detail, address: context.address.to_string() };
+    let gateway = context.gateway.clone();
     async move {
         if let Err(error) = gateway.directory.commit(Change::Note, event).await {
             tracing::warn!(%error, action, "an event could not be recorded");

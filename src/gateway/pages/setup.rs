@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::form::Form;
 use super::layout::{self, Field, alert, hidden};
+use super::page_context::{Answer, ErrorPage, PageContext};
 use super::password_check::CheckError;
-use super::visit::{Answer, Stop, Visit};
 use super::{sign_in, text};
 use crate::gateway::directory::DirectoryError;
 use crate::gateway::password::PasswordError;
@@ -23,47 +23,47 @@ use crate::gateway::store::{Change, Event, Role, User};
 const LONGEST_EMAIL: usize = 254;
 
 /// `GET /setup?token=…`.
-pub async fn show(visit: Visit) -> Answer {
-    let mut tokens = url::form_urlencoded::parse(visit.query.as_bytes()).filter(|(name, _)| name == "token");
+pub async fn show(context: PageContext) -> Answer {
+    let mut tokens = url::form_urlencoded::parse(context.query.as_bytes()).filter(|(name, _)| name == "token");
     let token = match (tokens.next(), tokens.next()) {
         (Some((_, token)), None) => token.into_owned(),
         _ => String::new(),
     };
-    check(&visit, &token)?;
-    page(&visit, StatusCode::OK, &token, "", "", None)
+    check(&context, &token)?;
+    page(&context, StatusCode::OK, &token, "", "", None)
 }
 
-fn check(visit: &Visit, token: &str) -> Result<(), Stop> {
-    if !visit.gateway.directory.is_empty() {
-        return Err(gone(visit));
+fn check(context: &PageContext, token: &str) -> Result<(), ErrorPage> {
+    if !context.gateway.directory.is_empty() {
+        return Err(gone(context));
     }
-    if visit.gateway.pages.is_setup_token(token) {
+    if context.gateway.pages.is_setup_token(token) {
         return Ok(());
     }
     let text = html! {
         p { "It holds no valid token. Each start of the gateway makes a new one: use the link that it printed last, whole." }
     };
-    Err(visit.stop(StatusCode::FORBIDDEN, "This link cannot be used", text))
+    Err(context.error_page(StatusCode::FORBIDDEN, "This link cannot be used", text))
 }
 
-fn gone(visit: &Visit) -> Stop {
+fn gone(context: &PageContext) -> ErrorPage {
     let text = html! {
         p { "The first administrator has been made, and the link has done its work." }
-        p { a href=(visit.link("/login")) { "Sign in" } " with that account. An administrator can make more." }
+        p { a href=(context.link("/login")) { "Sign in" } " with that account. An administrator can make more." }
     };
-    visit.stop(StatusCode::GONE, "This gateway is set up", text)
+    context.error_page(StatusCode::GONE, "This gateway is set up", text)
 }
 
 /// `trouble` is the field that is wrong, and what is wrong with it.
 fn page(
-    visit: &Visit,
+    context: &PageContext,
     status: StatusCode,
     token: &str,
     name: &str,
     email: &str,
     trouble: Option<(&str, &str)>,
 ) -> Answer {
-    let visitor = visit.visitor()?;
+    let visitor = context.visitor()?;
     let wrong = |field: &str| trouble.is_some_and(|(wrong, _)| wrong == field);
     let name = Field {
         name: "name",
@@ -104,7 +104,7 @@ fn page(
             h1 { "Set up this gateway" }
             p.lead { "Make the first account. It is the administrator: it can approve devices and manage the other accounts." }
             (alert(trouble.map(|(_, text)| text)))
-            form #setup method="post" action=(visit.link("/setup")) {
+            form #setup method="post" action=(context.link("/setup")) {
                 (hidden("csrf", &visitor.token))
                 (hidden("token", token))
                 (name.show(wrong("name")))
@@ -115,19 +115,19 @@ fn page(
             }
         }
     };
-    let shown = layout::page(visit, status, "Set up this gateway", None, content);
+    let shown = layout::page(context, status, "Set up this gateway", None, content);
     Ok(visitor.greet(shown))
 }
 
 /// `POST /setup`.
-pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
-    let mut form = visit.form(body).await?;
-    visit.check_visitor(&form)?;
-    check(&visit, form.get("token"))?;
+pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+    let mut form = context.form(body).await?;
+    context.check_visitor(&form)?;
+    check(&context, form.get("token"))?;
     let (password, repeated) = (form.secret("password"), form.secret("again"));
     let again = |form: &Form, field: &str, trouble: &str| {
         let (name, email) = (text::visible(form.get("name")), text::visible_long(form.get("email")));
-        page(&visit, StatusCode::UNPROCESSABLE_ENTITY, form.get("token"), &name, &email, Some((field, trouble)))
+        page(&context, StatusCode::UNPROCESSABLE_ENTITY, form.get("token"), &name, &email, Some((field, trouble)))
     };
     let (name, email) = (form.get("name").trim(), form.get("email").trim());
     if !text::is_user_name(name) {
@@ -152,7 +152,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
         Err(CheckError::Busy) => {
             return again(&form, "password", "Too many passwords are being checked. Try again in a moment.");
         }
-        Err(error) => return Err(visit.broken(&error.to_string())),
+        Err(error) => return Err(context.broken(&error.to_string())),
     };
     let user = User {
         id: Uuid::new_v4(),
@@ -160,15 +160,15 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
         email: email.to_owned(),
         role: Role::Admin,
         disabled: false,
-        created_at: visit.now,
+        created_at: context.now,
     };
     let event = Event {
-        at: visit.now,
+        at: context.now,
         actor: format!("user:{name}"),
         action: "user.created",
         subject: name.to_owned(),
         detail: "the first administrator, by the setup link".to_owned(),
-        address: visit.address.to_string(),
+        address: context.address.to_string(),
     };
     let new = user.clone();
     // In a task of its own: while one is being made, even for a browser that has left, no other is begun.
@@ -180,9 +180,9 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
         gateway.directory.commit(Change::AddUser(new, Some(hash)), event).await.map(|()| true)
     });
     match made.await.unwrap_or(Err(DirectoryError::Ending)) {
-        Ok(true) => sign_in::start(&visit, &user, moment, "/account"),
-        Ok(false) => Err(gone(&visit)),
-        Err(error) => Err(visit.broken(&error.to_string())),
+        Ok(true) => sign_in::start(&context, &user, moment, "/account"),
+        Ok(false) => Err(gone(&context)),
+        Err(error) => Err(context.broken(&error.to_string())),
     }
 }
 

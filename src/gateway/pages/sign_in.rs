@@ -11,12 +11,12 @@ use maud::{Markup, html};
 use std::sync::Arc;
 
 use super::connect::Link;
-use super::csrf::For;
+use super::csrf::CsrfPurpose;
 use super::layout::{self, Field, alert, hidden};
 use super::notes;
+use super::page_context::{Answer, ErrorPage, PageContext, header};
 use super::password_check::CheckError;
 use super::sessions::Moment;
-use super::visit::{Answer, Stop, Visit, header};
 use super::{cookies, settings, text};
 use crate::gateway::state::Gateway;
 use crate::gateway::store::User;
@@ -70,11 +70,11 @@ impl Next {
 }
 
 /// `GET /login`.
-pub async fn show(visit: Visit) -> Answer {
-    let next = Next::named(&visit.parameter("to"));
-    match visit.signed_in() {
-        Some(_) => Ok(visit.redirect(&next.path())),
-        None => page(&visit, StatusCode::OK, &next, "", None),
+pub async fn show(context: PageContext) -> Answer {
+    let next = Next::named(&context.parameter("to"));
+    match context.signed_in() {
+        Some(_) => Ok(context.redirect(&next.path())),
+        None => page(&context, StatusCode::OK, &next, "", None),
     }
 }
 
@@ -82,8 +82,8 @@ pub async fn show(visit: Visit) -> Answer {
 ///
 /// # Errors
 /// When the system gives no random bytes.
-pub fn page(visit: &Visit, status: StatusCode, next: &Next, name: &str, trouble: Option<&str>) -> Answer {
-    let visitor = visit.visitor()?;
+pub fn page(context: &PageContext, status: StatusCode, next: &Next, name: &str, trouble: Option<&str>) -> Answer {
+    let visitor = context.visitor()?;
     let first = name.is_empty();
     let name = Field {
         name: "name",
@@ -115,14 +115,14 @@ pub fn page(visit: &Visit, status: StatusCode, next: &Next, name: &str, trouble:
                 Next::NewKey => { p.lead { "to create an API key." } }
                 Next::Account | Next::Keys => { p.lead { "to see your API keys and devices." } }
             }
-            @if visit.gateway.directory.is_empty() {
+            @if context.gateway.directory.is_empty() {
                 p.alert role="alert" {
                     "This gateway has no account yet. Open the one-time link that it printed when it started, "
                     "or run " code { "ollama-auth gateway user add NAME --role admin" } " on its machine."
                 }
             }
             (alert(trouble))
-            form #sign-in method="post" action=(visit.link("/login")) {
+            form #sign-in method="post" action=(context.link("/login")) {
                 (hidden("csrf", &visitor.token))
                 (next.fields())
                 (name.show(wrong))
@@ -131,25 +131,25 @@ pub fn page(visit: &Visit, status: StatusCode, next: &Next, name: &str, trouble:
             }
         }
     };
-    let shown = layout::page(visit, status, "Sign in", None, content);
+    let shown = layout::page(context, status, "Sign in", None, content);
     Ok(visitor.greet(shown))
 }
 
 /// `POST /login`.
-pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
-    let mut form = visit.form(body).await?;
-    visit.check_visitor(&form)?;
+pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+    let mut form = context.form(body).await?;
+    context.check_visitor(&form)?;
     let next =
         Link::from_form(&form, DEVICE).map_or_else(|| Next::named(form.get("to")), |link| Next::Device(Box::new(link)));
     let (name, password) = (form.get("name").trim().to_ascii_lowercase(), form.secret("password"));
     let name: String = name.chars().take(LONGEST_NAME + 1).collect();
     let again = |status, trouble: &str| {
         let shown = text::visible(&name);
-        page(&visit, status, &next, &shown, Some(trouble))
+        page(&context, status, &next, &shown, Some(trouble))
     };
 
-    if let Err(wait) = gateway.pages.throttle.check(&name, visit.address) {
-        notes::failed_sign_in(&visit, &name, "user.sign_in_throttled", "too many tries");
+    if let Err(wait) = gateway.pages.throttle.check(&name, context.address) {
+        notes::failed_sign_in(&context, &name, "user.sign_in_throttled", "too many tries");
         let seconds = wait.as_secs() + 1;
         let trouble = format!("There were too many tries. Wait {seconds} seconds, then try again.");
         let mut response = again(StatusCode::TOO_MANY_REQUESTS, &trouble)?;
@@ -160,7 +160,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
     let user = match gateway.pages.passwords.check(&gateway.directory, &name, password).await {
         Ok(Some(user)) => user,
         Ok(None) => {
-            notes::failed_sign_in(&visit, &name, "user.sign_in_failed", "wrong name or password");
+            notes::failed_sign_in(&context, &name, "user.sign_in_failed", "wrong name or password");
             return again(StatusCode::UNAUTHORIZED, "The name or the password is wrong.");
         }
         Err(CheckError::Busy) => {
@@ -169,51 +169,51 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Bod
             response.headers_mut().insert(RETRY_AFTER, 5.into());
             return Ok(response);
         }
-        Err(error) => return Err(visit.broken(&error.to_string())),
+        Err(error) => return Err(context.broken(&error.to_string())),
     };
     if user.disabled {
-        notes::failed_sign_in(&visit, &name, "user.sign_in_failed", "the account is disabled");
+        notes::failed_sign_in(&context, &name, "user.sign_in_failed", "the account is disabled");
         return again(StatusCode::FORBIDDEN, "This account is disabled. Ask whoever runs this gateway.");
     }
-    gateway.pages.throttle.remember(&name, visit.address);
+    gateway.pages.throttle.remember(&name, context.address);
     let actor = format!("user:{}", user.name);
-    notes::note(&visit, actor, "user.signed_in", user.name.clone(), String::new()).await;
-    start(&visit, &user, moment, &next.path())
+    notes::note(&context, actor, "user.signed_in", user.name.clone(), String::new()).await;
+    start(&context, &user, moment, &next.path())
 }
 
 /// Starts a session, which replaces whatever this browser had, and goes on to `path`.
 ///
 /// # Errors
 /// When the system gives no random bytes, or the password was changed meanwhile.
-pub fn start(visit: &Visit, user: &User, checked: Moment, path: &str) -> Answer {
-    if let Some(old) = cookies::read(&visit.headers, &cookies::name(&visit.public, For::Session)) {
-        visit.gateway.pages.sessions.end(&old);
+pub fn start(context: &PageContext, user: &User, checked: Moment, path: &str) -> Answer {
+    if let Some(old) = cookies::read(&context.headers, &cookies::name(&context.public, CsrfPurpose::Session)) {
+        context.gateway.pages.sessions.end(&old);
     }
-    let started = visit.gateway.pages.sessions.start(user.id, visit.now, checked);
-    let Some(cookie) = started.map_err(|_| visit.broken("no random bytes"))? else {
-        let text = html! { p { a href=(visit.link("/login")) { "Sign in again" } "." } };
-        return Err(visit.stop(StatusCode::SERVICE_UNAVAILABLE, "Accounts have just been changed", text));
+    let started = context.gateway.pages.sessions.start(user.id, context.now, checked);
+    let Some(cookie) = started.map_err(|_| context.broken("no random bytes"))? else {
+        let text = html! { p { a href=(context.link("/login")) { "Sign in again" } "." } };
+        return Err(context.error_page(StatusCode::SERVICE_UNAVAILABLE, "Accounts have just been changed", text));
     };
-    let mut response = visit.redirect(path);
+    let mut response = context.redirect(path);
     let headers = response.headers_mut();
-    headers.append(SET_COOKIE, header(&cookies::set(&visit.public, For::Session, &cookie)));
-    headers.append(SET_COOKIE, header(&cookies::remove(&visit.public, For::Visitor)));
+    headers.append(SET_COOKIE, header(&cookies::set(&context.public, CsrfPurpose::Session, &cookie)));
+    headers.append(SET_COOKIE, header(&cookies::remove(&context.public, CsrfPurpose::Visitor)));
     Ok(response)
 }
 
 /// `POST /logout`.
-pub async fn sign_out(visit: Visit, body: Body) -> Result<Response, Stop> {
-    let form = visit.form(body).await?;
-    if let Some(session) = visit.signed_in() {
-        visit.check_session(&session, &form)?;
-        visit.gateway.pages.sessions.end(&session.cookie);
+pub async fn sign_out(context: PageContext, body: Body) -> Result<Response, ErrorPage> {
+    let form = context.form(body).await?;
+    if let Some(session) = context.signed_in() {
+        context.check_session(&session, &form)?;
+        context.gateway.pages.sessions.end(&session.cookie);
     }
-    let mut response = visit.redirect(LEFT);
-    response.headers_mut().append(SET_COOKIE, header(&cookies::remove(&visit.public, For::Session)));
+    let mut response = context.redirect(LEFT);
+    response.headers_mut().append(SET_COOKIE, header(&cookies::remove(&context.public, CsrfPurpose::Session)));
     Ok(response)
 }
 
 /// Whether it is the page after a sign-out.
-pub fn has_just_left(visit: &Visit) -> bool {
-    visit.path == "/login" && visit.parameter("signed-out") == "true"
+pub fn has_just_left(context: &PageContext) -> bool {
+    context.path == "/login" && context.parameter("signed-out") == "true"
 }

@@ -6,8 +6,8 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use super::super::authn::{NoLonger, no_longer};
-use super::super::refusal::Refusal;
+use super::super::authn::{CredentialRevoked, credential_revoked};
+use super::super::rejection::Rejection;
 use super::paced::TooSlow;
 
 /// The largest bodies, in bytes; 0 is no limit.
@@ -28,12 +28,12 @@ impl Limits {
     }
 }
 
-fn too_large(limit: u64) -> Refusal {
-    Refusal::new(413, format!("the request is larger than the {limit} bytes that this gateway takes"))
+fn too_large(limit: u64) -> Rejection {
+    Rejection::new(413, format!("the request is larger than the {limit} bytes that this gateway takes"))
 }
 
 /// A body that ends in an error when it exceeds the limit. One that says so beforehand is refused at once.
-pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Refusal> {
+pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Rejection> {
     if limit == 0 {
         return Ok(body);
     }
@@ -47,19 +47,19 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Refu
     Ok(Body::new(Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX))))
 }
 
-/// What to answer when an error came from [`limited`], from [`Paced`](super::Paced) or from [`Held`](super::super::authn::Held): it is
+/// What to answer when an error came from [`limited`], from [`Paced`](super::Paced) or from [`Held`](super::super::authn::RevalidatingBody): it is
 /// the sender's own fault.
-pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
+pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Rejection> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if error.is::<LengthLimitError>() {
-            return Some(Refusal::new(413, "the request is larger than this gateway takes"));
+            return Some(Rejection::new(413, "the request is larger than this gateway takes"));
         }
         if error.is::<TooSlow>() {
-            return Some(Refusal::new(408, "the request's body comes too slowly for this gateway"));
+            return Some(Rejection::new(408, "the request's body comes too slowly for this gateway"));
         }
-        if error.is::<NoLonger>() {
-            return Some(no_longer());
+        if error.is::<CredentialRevoked>() {
+            return Some(credential_revoked());
         }
         cause = error.source();
     }
@@ -71,21 +71,21 @@ pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<
 /// # Errors
 /// 413 when it is, or becomes, larger than `limit`; 408 when it comes too slowly; 415 for another encoding; 400 when it breaks off or is
 /// damaged.
-pub async fn read(body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, Refusal> {
+pub async fn read(body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, Rejection> {
     let limit = if limit == 0 { u64::from(u32::MAX) } else { limit };
     let encodings: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
     let zstd = match encodings.as_slice() {
         [] => false,
         [one] if one.as_bytes().eq_ignore_ascii_case(b"identity") => false,
         [one] if one.as_bytes().eq_ignore_ascii_case(b"zstd") => true,
-        _ => return Err(Refusal::new(415, "this gateway unpacks zstd and nothing else")),
+        _ => return Err(Rejection::new(415, "this gateway unpacks zstd and nothing else")),
     };
     let body = limited(body, headers, limit)?;
     let bytes = match body.collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) => {
-            let refusal = fault_of_the_sender(&error);
-            return Err(refusal.unwrap_or_else(|| Refusal::new(400, "the request broke off")));
+            let rejection = fault_of_the_sender(&error);
+            return Err(rejection.unwrap_or_else(|| Rejection::new(400, "the request broke off")));
         }
     };
     if zstd { unpack(&bytes, limit) } else { Ok(bytes) }
@@ -95,12 +95,12 @@ pub async fn read(body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, 
 ///
 /// # Errors
 /// As for [`read`].
-pub async fn read_small(body: Body, headers: &HeaderMap) -> Result<Bytes, Refusal> {
+pub async fn read_small(body: Body, headers: &HeaderMap) -> Result<Bytes, Rejection> {
     read(body, headers, 64 * 1024).await
 }
 
-fn unpack(packed: &[u8], limit: u64) -> Result<Bytes, Refusal> {
-    let damaged = || Refusal::new(400, "the request is not what its Content-Encoding says");
+fn unpack(packed: &[u8], limit: u64) -> Result<Bytes, Rejection> {
+    let damaged = || Rejection::new(400, "the request is not what its Content-Encoding says");
     let mut rest = packed;
     let mut bytes = Vec::new();
     // One frame after the other, as the format has it.

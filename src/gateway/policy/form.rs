@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use multer::Multipart;
 
-use super::super::refusal::Refusal;
+use super::super::rejection::Rejection;
 use super::allowed;
 use super::json::sendable;
 use crate::keyspec::Models;
@@ -18,15 +18,15 @@ pub async fn canonical(
     headers: &HeaderMap,
     field: &str,
     models: &Models,
-) -> Result<(String, Vec<u8>), Refusal> {
-    let malformed = || Refusal::new(400, "the request is not a form (multipart/form-data)");
+) -> Result<(String, Vec<u8>), Rejection> {
+    let malformed = || Rejection::new(400, "the request is not a form (multipart/form-data)");
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or_else(malformed)?;
     let boundary = multer::parse_boundary(kind).map_err(|_| malformed())?;
     let stream = futures_of(bytes);
     let mut form = Multipart::new(stream, boundary);
 
     let mut random = [0_u8; 16];
-    getrandom::fill(&mut random).map_err(|_| Refusal::new(500, "the system gives no random bytes"))?;
+    getrandom::fill(&mut random).map_err(|_| Rejection::new(500, "the system gives no random bytes"))?;
     let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let (mut body, mut named) = (Vec::new(), false);
     while let Some(part) = form.next_field().await.map_err(|_| malformed())? {
@@ -36,7 +36,7 @@ pub async fn canonical(
         let mut content = part.bytes().await.map_err(|_| malformed())?;
         if name.eq_ignore_ascii_case(field) {
             if named || file.is_some() || name != field {
-                return Err(Refusal::new(400, format!("a form has the field {field} once, as text")));
+                return Err(Rejection::new(400, format!("a form has the field {field} once, as text")));
             }
             named = true;
             let model = std::str::from_utf8(&content).map_err(|_| malformed())?;
@@ -57,16 +57,16 @@ pub async fn canonical(
         body.extend_from_slice(b"\r\n");
     }
     if !named {
-        return Err(Refusal::new(400, "the request names no model"));
+        return Err(Rejection::new(400, "the request names no model"));
     }
     body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
     Ok((format!("multipart/form-data; boundary={boundary}"), body))
 }
 
 /// A text that means the same within quotes to every reader.
-fn quotable(text: &str) -> Result<&str, Refusal> {
+fn quotable(text: &str) -> Result<&str, Rejection> {
     let odd = |c: char| c.is_control() || matches!(c, '"' | '\\');
-    if text.contains(odd) { Err(Refusal::new(400, "a field of the form has an odd name")) } else { Ok(text) }
+    if text.contains(odd) { Err(Rejection::new(400, "a field of the form has an odd name")) } else { Ok(text) }
 }
 
 /// The bytes as the stream that is asked for.
@@ -85,7 +85,7 @@ mod tests {
         let models = ["tiny".parse().unwrap()].into_iter().collect();
         match canonical(body.replace('\n', "\r\n").into(), &headers, "model", &models).await {
             Ok((_, bytes)) => Ok(String::from_utf8(bytes).unwrap()),
-            Err(refusal) => Err(refusal.status()),
+            Err(rejection) => Err(rejection.status()),
         }
     }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::super::refusal::Refusal;
+use super::super::rejection::Rejection;
 use super::allowed;
 use crate::address::{ModelName, ModelSource};
 use crate::keyspec::Models;
@@ -36,7 +36,7 @@ const HARMLESS_TO_CREATE: [&str; 13] = [
 ///
 /// # Errors
 /// 400 for what is not a JSON object, 403 for a model that may not be used.
-pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -> Result<Vec<u8>, Refusal> {
+pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -> Result<Vec<u8>, Rejection> {
     let members = members(bytes)?;
     let mut named: Vec<(&str, String)> = Vec::new();
     let mut others = Vec::new();
@@ -46,13 +46,13 @@ pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -
             if creates && !HARMLESS_TO_CREATE.contains(&folded.as_str()) {
                 let shown: String = folded.chars().take(100).collect();
                 let message = format!("a credential for certain models may not create one with {shown:?}");
-                return Err(Refusal::new(403, message));
+                return Err(Rejection::new(403, message));
             }
             others.push((name, value));
             continue;
         };
         let text: Option<String> = serde_json::from_str(value.get())
-            .map_err(|_| Refusal::new(400, format!("{field} is the name of a model, in quotes")))?;
+            .map_err(|_| Rejection::new(400, format!("{field} is the name of a model, in quotes")))?;
         // In Go, null changes nothing.
         let Some(text) = text else { continue };
         named.retain(|(known, _)| known != field);
@@ -61,10 +61,10 @@ pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -
         }
     }
     if named.is_empty() {
-        return Err(Refusal::new(400, "the request names no model"));
+        return Err(Rejection::new(400, "the request names no model"));
     }
     let mut body = String::from("{");
-    let mut member = |name: &str, value: &str| -> Result<(), Refusal> {
+    let mut member = |name: &str, value: &str| -> Result<(), Rejection> {
         if body.len() > 1 {
             body.push(',');
         }
@@ -103,12 +103,12 @@ fn folded(name: &str) -> String {
     name.chars().map(fold).collect()
 }
 
-fn not_json() -> Refusal {
-    Refusal::new(400, "the request is not a JSON object")
+fn not_json() -> Rejection {
+    Rejection::new(400, "the request is not a JSON object")
 }
 
 /// All members of the first value, in their order, with those that are there twice.
-fn members(bytes: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, Refusal> {
+fn members(bytes: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, Rejection> {
     struct Members;
 
     impl<'de> Visitor<'de> for Members {
@@ -146,7 +146,7 @@ mod tests {
     fn forwarded(body: &str, names: &[&str], patterns: &[&str]) -> Result<Value, u16> {
         match canonical(body.as_bytes(), names, &models(patterns), false) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap()),
-            Err(refusal) => Err(refusal.status()),
+            Err(rejection) => Err(rejection.status()),
         }
     }
 
@@ -227,7 +227,8 @@ mod tests {
     fn a_limited_credential_creates_from_allowed_models_alone() {
         let create = |body: &str| {
             let models = models(&["me/*"]);
-            canonical(body.as_bytes(), &["model", "name", "from"], &models, true).map_err(|refusal| refusal.status())
+            canonical(body.as_bytes(), &["model", "name", "from"], &models, true)
+                .map_err(|rejection| rejection.status())
         };
         assert!(create(r#"{"model":"me/new","from":"me/old"}"#).is_ok());
         for body in [

@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 
 use super::authn::Caller;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::routes::{Access, Account, Matched, Models as Named, Route};
 use super::target::Target;
 use crate::keyspec::{CanonicalModel, Models, Rights, Scope};
@@ -62,8 +62,8 @@ pub struct AccountCall {
 
 /// What a caller may go on to.
 #[derive(Debug)]
-pub enum Pass {
-    /// The server behind.
+pub enum Destination {
+    /// The upstream server.
     Upstream(Permitted),
     /// An account endpoint.
     Account(AccountCall),
@@ -73,29 +73,29 @@ pub enum Pass {
 ///
 /// # Errors
 /// 403 without it.
-pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Result<Pass, Refusal> {
+pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Result<Destination, Rejection> {
     let argument = matched.argument.to_owned();
     let scope = match matched.route.access {
-        Access::Account(endpoint) => return Ok(Pass::Account(AccountCall { caller, endpoint, argument })),
+        Access::Account(endpoint) => return Ok(Destination::Account(AccountCall { caller, endpoint, argument })),
         Access::Upstream(scope) => scope,
         // Answered before anybody is asked who they are.
-        Access::Public(_) => return Err(Refusal::new(404, "there is nothing behind this path")),
+        Access::Public(_) => return Err(Rejection::new(404, "there is nothing behind this path")),
     };
     let rights = caller.rights();
     require(&rights, scope)?;
     let (path, query) = (target.path.to_owned(), target.other_parameters());
-    Ok(Pass::Upstream(Permitted { caller, rights, route: matched.route, path, query, argument }))
+    Ok(Destination::Upstream(Permitted { caller, rights, route: matched.route, path, query, argument }))
 }
 
 /// Makes sure that a scope is among a caller's.
 ///
 /// # Errors
 /// 403 that names it.
-pub fn require(rights: &Rights, scope: Scope) -> Result<(), Refusal> {
+pub fn require(rights: &Rights, scope: Scope) -> Result<(), Rejection> {
     if rights.scopes.contains(scope) {
         return Ok(());
     }
-    Err(Refusal::new(403, format!("this credential may not do that: it does not have the scope {scope}")))
+    Err(Rejection::new(403, format!("this credential may not do that: it does not have the scope {scope}")))
 }
 
 impl Permitted {
@@ -105,11 +105,11 @@ impl Permitted {
     }
 
     /// Looks at the models that the request names. Without model patterns the body is not looked at and streams through; with them it
-    /// is read in full and put together anew, so that the server behind cannot read it otherwise than we did.
+    /// is read in full and put together anew, so that the upstream server cannot read it otherwise than we did.
     ///
     /// # Errors
     /// 400 for a body that cannot be understood, 403 for a model that may not be used, 413, 415.
-    pub async fn admit(mut self, headers: &HeaderMap, body: Body, limits: Limits) -> Result<Authorized, Refusal> {
+    pub async fn admit(mut self, headers: &HeaderMap, body: Body, limits: Limits) -> Result<Authorized, Rejection> {
         let models = &self.rights.models;
         if models.is_all() {
             let body = body::limited(body, headers, limits.of(self.route.path))?;
@@ -178,12 +178,12 @@ impl Authorized {
 }
 
 /// Makes sure that a name stands for a model that may be used.
-fn allowed(models: &Models, name: &str) -> Result<(), Refusal> {
+fn allowed(models: &Models, name: &str) -> Result<(), Rejection> {
     let permitted = CanonicalModel::parse(name).is_ok_and(|model| models.allow(&model));
     if permitted {
         return Ok(());
     }
     // What was sent may be long and odd; it is repeated as JSON text, shortened.
     let shown: String = name.chars().take(100).collect();
-    Err(Refusal::new(403, format!("this credential may not use the model {shown:?}")))
+    Err(Rejection::new(403, format!("this credential may not use the model {shown:?}")))
 }

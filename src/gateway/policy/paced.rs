@@ -1,6 +1,6 @@
 //! A request's body that has to get on (see [`Pace`]).
 //!
-//! Only the time counts in which there was nothing to read: where the server behind is slow to take a body, its sender is not to blame.
+//! Only the time counts in which there was nothing to read: where the upstream server is slow to take a body, its sender is not to blame.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -8,25 +8,25 @@ use http_body::{Frame, SizeHint};
 use thiserror::Error;
 
 use super::answer::Framing;
+use super::connection::Connection;
 use super::pool::Place;
-use super::sending::{Sending, Unsent};
-use super::wire::Wire;
+use super::request_writer::{RequestWriteError, RequestWriter};
 
 /// Why a body breaks off.
 #[derive(Debug, Error)]
 pub enum Cut {
     /// Its end did not come.
-    #[error("the server behind ended the connection in the midst of an answer")]
+    #[error("the upstream server ended the connection in the midst of an answer")]
     Short,
     /// It is not in chunks, as was announced.
     #[error(transparent)]
     Chunks(#[from] super::chunks::Malformed),
     /// The connection broke.
-    #[error("the connection to the server behind broke: {0}")]
-    Wire(#[from] std::io::Error),
+    #[error("the connection to the upstream server broke: {0}")]
+    Connection(#[from] std::io::Error),
     /// The caller's own body was at fault.
     #[error(transparent)]
-    Request(Unsent),
+    Request(RequestWriteError),
 }
 
 /// See the module. Dropping it before its end ends the connection.
@@ -42,9 +42,9 @@ pub struct Incoming {
 /// A connection in the midst of an answer.
 pub struct Rest {
     /// The connection.
-    pub wire: Wire,
+    pub connection: Connection,
     /// Of the request, when it is still on its way.
-    pub sending: Option<Sending>,
+    pub sending: Option<RequestWriter>,
     /// By what the body ends.
     pub framing: Framing,
     /// Where the connection goes when it can be used again.
@@ -83,9 +83,11 @@ impl Incoming {
 
     /// Gives the connection back once the body has ended.
     fn release_at_the_end(&mut self) {
-        let Some(Rest { wire, sending, home, .. }) = self.rest.take_if(|rest| rest.framing.has_ended()) else { return };
+        let Some(Rest { connection, sending, home, .. }) = self.rest.take_if(|rest| rest.framing.has_ended()) else {
+            return;
+        };
         if let (None, Some(place)) = (sending, home) {
-            place.put(wire);
+            place.put(connection);
         }
     }
 }
@@ -94,18 +96,18 @@ impl Rest {
     /// What comes next of the body; nothing at its end.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Cut>> {
         if let Some(sending) = &mut self.sending {
-            match sending.poll(&mut self.wire, context) {
+            match sending.poll(&mut self.connection, context) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.sending = None,
                 // It may say why it takes no more; but the connection is of no more use.
-                Poll::Ready(Err(Unsent::Wire(_))) => (self.sending, self.home) = (None, None),
+                Poll::Ready(Err(RequestWriteError::Connection(_))) => (self.sending, self.home) = (None, None),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Cut::Request(error))),
             }
         }
-        let Self { wire, framing, home, .. } = self;
+        let Self { connection, framing, home, .. } = self;
         while !framing.has_ended() {
             framing.check()?;
-            let read = wire.poll_read(context, |piece| {
+            let read = connection.poll_read(context, |piece| {
                 if piece.is_empty() {
                     return if matches!(framing, Framing::Connection) { Ok(None) } else { Err(Cut::Short) };
                 }

@@ -1,4 +1,4 @@
-//! Making a connection to the server behind.
+//! Making a connection to the upstream server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use super::wire::Wire;
+use super::connection::Connection;
 use crate::address::{Origin, Scheme};
 
 /// For all of it: the name, the connection, the handshake.
@@ -47,7 +47,7 @@ impl Connector {
     ///
     /// # Errors
     /// What the system or TLS says, or that it took longer than 10 s.
-    pub async fn connect(&self, origin: &Origin) -> io::Result<Wire> {
+    pub async fn connect(&self, origin: &Origin) -> io::Result<Connection> {
         let connect = async {
             let host = origin.host();
             let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -57,12 +57,12 @@ impl Connector {
             let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
             SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
             let tls = match (origin.scheme(), &self.tls) {
-                (Scheme::Http, _) => return Ok(Wire::Plain(stream)),
+                (Scheme::Http, _) => return Ok(Connection::Plain(stream)),
                 (Scheme::Https, Some(tls)) => tls,
                 (Scheme::Https, None) => return Err(io::ErrorKind::Unsupported.into()),
             };
             let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-            Ok(Wire::Tls(Box::new(tls.connect(name, stream).await?)))
+            Ok(Connection::Tls(Box::new(tls.connect(name, stream).await?)))
         };
         tokio::time::timeout(LIMIT, connect).await?
     }

@@ -1,4 +1,4 @@
-//! The client for the server behind, of HTTP/1.1 alone and no more than a relay needs. Each worker thread has its own, with
+//! The client for the upstream server, of HTTP/1.1 alone and no more than a relay needs. Each worker thread has its own, with
 //! connections of its own.
 //!
 //! A general client hands over each chunk from a task of the connection to a task of the caller's; that cost more than all else that the
@@ -12,9 +12,9 @@ mod answer;
 mod body;
 mod chunks;
 mod connect;
+mod connection;
 mod pool;
-mod sending;
-mod wire;
+mod request_writer;
 
 use std::task::{Poll, ready};
 
@@ -26,22 +26,22 @@ use self::answer::{Head, Parsed};
 pub use self::body::Incoming;
 use self::body::Rest;
 use self::connect::Connector;
+use self::connection::Connection;
 use self::pool::{Place, Pool};
-use self::sending::{Sending, Unsent};
-use self::wire::Wire;
+use self::request_writer::{RequestWriteError, RequestWriter};
 use crate::address::Origin;
 
 /// Why no answer came.
 #[derive(Debug, Error)]
-pub enum Unanswered {
+pub enum UpstreamError {
     /// It never got there: nothing was done.
-    #[error("the server behind cannot be reached")]
+    #[error("the upstream server cannot be reached")]
     Unreachable(#[source] std::io::Error),
     /// It ended the connection, or it broke.
-    #[error("the server behind ended the connection")]
+    #[error("the upstream server ended the connection")]
     Ended,
     /// What came is no answer of HTTP/1.
-    #[error("the server behind answered with something that is no HTTP")]
+    #[error("the upstream server answered with something that is no HTTP")]
     Malformed,
     /// The caller's own body was at fault.
     #[error("the request's body broke off")]
@@ -55,7 +55,7 @@ pub struct Upstream {
     pool: Pool,
 }
 
-/// A request for the server behind.
+/// A request for the upstream server.
 pub struct Outgoing {
     /// Its method.
     pub method: Method,
@@ -77,68 +77,79 @@ impl Upstream {
     /// Sends a request and waits for the head of the answer, as long as it takes. Dropping this, or the answer's body, ends the connection.
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub async fn send(&self, origin: &Origin, outgoing: Outgoing) -> Result<Response<Incoming>, Unanswered> {
+    /// [`UpstreamError`].
+    pub async fn send(&self, origin: &Origin, outgoing: Outgoing) -> Result<Response<Incoming>, UpstreamError> {
         let Outgoing { method, head, body } = outgoing;
         // As `Content-Length: 0` where a body is usual (RFC 9110, section 8.6).
         let needs_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
-        let mut sending = Sending::new(head, body, needs_length);
+        let mut sending = RequestWriter::new(head, body, needs_length);
         let (place, waiting) = self.pool.take(origin);
-        if let Some(wire) = waiting {
-            match exchange(wire, &mut sending, &method).await {
+        if let Some(connection) = waiting {
+            match exchange(connection, &mut sending, &method).await {
                 // It may have been ended by the server in this very moment; then nothing of an answer came.
-                Err(Unanswered::Ended) if method.is_safe() && sending.rewind() => {}
+                Err(UpstreamError::Ended) if method.is_safe() && sending.rewind() => {}
                 Err(error) => return Err(error),
-                Ok((wire, head)) => return answered(place, wire, head, sending),
+                Ok((connection, head)) => return answered(place, connection, head, sending),
             }
         }
-        let wire = Box::pin(self.connector.connect(origin)).await.map_err(Unanswered::Unreachable)?;
-        let (wire, head) = exchange(wire, &mut sending, &method).await?;
-        answered(place, wire, head, sending)
+        let connection = Box::pin(self.connector.connect(origin)).await.map_err(UpstreamError::Unreachable)?;
+        let (connection, head) = exchange(connection, &mut sending, &method).await?;
+        answered(place, connection, head, sending)
     }
 }
 
-fn answered(place: Place, wire: Wire, head: Head, sending: Sending) -> Result<Response<Incoming>, Unanswered> {
+fn answered(
+    place: Place,
+    connection: Connection,
+    head: Head,
+    sending: RequestWriter,
+) -> Result<Response<Incoming>, UpstreamError> {
     let sending = (!sending.is_done()).then_some(sending);
-    let rest = Rest { wire, sending, framing: head.framing, home: head.reusable.then_some(place) };
-    let body = Incoming::new(&head.rest, rest).map_err(|_| Unanswered::Malformed)?;
+    let rest = Rest { connection, sending, framing: head.framing, home: head.reusable.then_some(place) };
+    let body = Incoming::new(&head.rest, rest).map_err(|_| UpstreamError::Malformed)?;
     Ok(Response::from_parts(head.parts, body))
 }
 
 /// Sends a request, and reads until the head of its answer is there; the server may answer before it has all of the request.
-async fn exchange(wire: Wire, sending: &mut Sending, method: &Method) -> Result<(Wire, Head), Unanswered> {
-    let mut wire = wire;
+async fn exchange(
+    connection: Connection,
+    sending: &mut RequestWriter,
+    method: &Method,
+) -> Result<(Connection, Head), UpstreamError> {
+    let mut connection = connection;
     let mut refused = false;
     let mut came = Vec::new();
     let head = std::future::poll_fn(|context| {
         if !refused && !sending.is_done() {
-            match sending.poll(&mut wire, context) {
+            match sending.poll(&mut connection, context) {
                 Poll::Pending | Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(Unsent::Body(error))) => return Poll::Ready(Err(Unanswered::Body(error))),
+                Poll::Ready(Err(RequestWriteError::Body(error))) => {
+                    return Poll::Ready(Err(UpstreamError::Body(error)));
+                }
                 // The server would wait for the rest.
-                Poll::Ready(Err(error @ Unsent::Length)) => {
-                    return Poll::Ready(Err(Unanswered::Body(axum::Error::new(error))));
+                Poll::Ready(Err(error @ RequestWriteError::Length)) => {
+                    return Poll::Ready(Err(UpstreamError::Body(axum::Error::new(error))));
                 }
                 // It may say why it takes no more.
-                Poll::Ready(Err(Unsent::Wire(_))) => refused = true,
+                Poll::Ready(Err(RequestWriteError::Connection(_))) => refused = true,
             }
         }
         loop {
-            let read = wire.poll_read(context, |bytes| {
+            let read = connection.poll_read(context, |bytes| {
                 came.extend_from_slice(bytes);
                 bytes.is_empty()
             });
             match ready!(read) {
-                Err(_) | Ok(true) => return Poll::Ready(Err(Unanswered::Ended)),
+                Err(_) | Ok(true) => return Poll::Ready(Err(UpstreamError::Ended)),
                 Ok(false) => {}
             }
             match answer::parse(std::mem::take(&mut came), method) {
-                Err(_) => return Poll::Ready(Err(Unanswered::Malformed)),
+                Err(_) => return Poll::Ready(Err(UpstreamError::Malformed)),
                 Ok(Parsed::Whole(head)) => return Poll::Ready(Ok(*head)),
                 Ok(Parsed::Partial(rest)) => came = rest,
             }
         }
     })
     .await?;
-    Ok((wire, head))
+    Ok((connection, head))
 }

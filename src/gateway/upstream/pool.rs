@@ -1,11 +1,11 @@
-//! The connections to the server behind that wait for their next request. Each thread has its own.
+//! The connections to the upstream server that wait for their next request. Each thread has its own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::wire::Wire;
+use super::connection::Connection;
 use crate::address::Origin;
 
 /// As many wait on one thread; others are ended.
@@ -24,7 +24,7 @@ struct Waiting {
     /// How many servers there were before that one.
     number: u64,
     /// The one that was used last is at the end, and is used next.
-    wires: Vec<(Wire, Instant)>,
+    wires: Vec<(Connection, Instant)>,
     /// Somebody ends those that waited too long.
     swept: bool,
 }
@@ -37,7 +37,7 @@ pub struct Place {
 
 impl Pool {
     /// The place of a connection to that server, and one that can be used if there is any.
-    pub fn take(&self, origin: &Origin) -> (Place, Option<Wire>) {
+    pub fn take(&self, origin: &Origin) -> (Place, Option<Connection>) {
         let mut waiting = self.lock();
         if waiting.origin.as_ref() != Some(origin) {
             waiting.wires.clear();
@@ -46,9 +46,9 @@ impl Pool {
         }
         let place = Place { pool: self.clone(), number: waiting.number };
         let oldest = Instant::now().checked_sub(IDLE);
-        while let Some((wire, since)) = waiting.wires.pop() {
-            if oldest.is_none_or(|oldest| since >= oldest) && wire.is_quiet() {
-                return (place, Some(wire));
+        while let Some((connection, since)) = waiting.wires.pop() {
+            if oldest.is_none_or(|oldest| since >= oldest) && connection.is_quiet() {
+                return (place, Some(connection));
             }
         }
         (place, None)
@@ -61,12 +61,12 @@ impl Pool {
 
 impl Place {
     /// Takes back a connection whose last answer was read to its end.
-    pub fn put(self, wire: Wire) {
+    pub fn put(self, connection: Connection) {
         let mut waiting = self.pool.lock();
         if waiting.number != self.number || waiting.wires.len() >= MOST {
             return;
         }
-        waiting.wires.push((wire, Instant::now()));
+        waiting.wires.push((connection, Instant::now()));
         if !std::mem::replace(&mut waiting.swept, true) {
             tokio::spawn(sweep(self.pool.clone()));
         }
@@ -79,7 +79,7 @@ async fn sweep(pool: Pool) {
         tokio::time::sleep(IDLE).await;
         let mut waiting = pool.lock();
         let now = Instant::now();
-        waiting.wires.retain(|(wire, since)| now.duration_since(*since) < IDLE && wire.is_quiet());
+        waiting.wires.retain(|(connection, since)| now.duration_since(*since) < IDLE && connection.is_quiet());
         if waiting.wires.is_empty() {
             waiting.swept = false;
             return;

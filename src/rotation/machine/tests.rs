@@ -113,7 +113,7 @@ fn check(lasting: &Lasting) {
     assert!(!lasting.host.values().any(|key| journal.contains(&key.secret)), "{journal}");
 }
 
-impl World for Process {
+impl RotationBackend for Process {
     type Error = Failure;
 
     fn record(&self, rotation: &Rotation) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ fn fingerprint(page: &Chromium) -> String {
 fn a_person_compares_approves_and_the_terminal_is_signed_in() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
-    let device = Device::knock(&gateway, "ada's <laptop> & \"more\"");
+    let device = Device::request_approval(&gateway, "ada's <laptop> & \"more\"");
     page.open(&device.link);
     assert!(page.text("main").contains("to approve the device ada's <laptop> & \"more\"."), "{}", page.text("main"));
     sign_in(&page, "ada", "not the password");
@@ -59,7 +59,7 @@ fn a_person_says_no_and_the_terminal_hears_it() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);
-    let device = Device::knock(&gateway, "a stranger's");
+    let device = Device::request_approval(&gateway, "a stranger's");
     let link = device.link.clone();
     page.open(&link);
     page.press("Deny");
@@ -112,7 +112,7 @@ fn one_link_in_two_tabs_has_one_answer() {
         ("Deny", "Approve", "This link cannot be used"),
     ] {
         let before = devices(&gateway);
-        let device = Device::knock(&gateway, "twice");
+        let device = Device::request_approval(&gateway, "twice");
         let one = page.tab();
         page.open(&device.link);
         let other = page.new_tab();
@@ -139,7 +139,7 @@ fn a_person_who_signed_out_in_another_tab_is_asked_again_before_anything_is_appr
     gateway.add_user("bob", "member");
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);
-    let device = Device::knock(&gateway, "laptop");
+    let device = Device::request_approval(&gateway, "laptop");
     let question = page.tab();
     page.open(&device.link);
     page.new_tab();

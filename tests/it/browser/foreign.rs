@@ -28,8 +28,8 @@ fn a_page_of_a_stranger_shows_reads_and_approves_nothing() {
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);
     let account = page.text("main");
-    // The stranger's own device has knocked, and the stranger knows its link.
-    let device = Device::knock(&gateway, "the stranger's");
+    // The stranger's own device is pending, and the stranger knows its link.
+    let device = Device::request_approval(&gateway, "the stranger's");
     let (link, host) = (device.link.clone(), gateway.url());
     let encoded =
         link.split_once("&key=").or(link.split_once("?key=")).unwrap().1.split('&').next().unwrap().to_owned();

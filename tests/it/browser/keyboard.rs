@@ -22,7 +22,7 @@ fn focused(page: &Chromium) -> String {
 fn a_device_is_approved_with_tab_and_enter_alone() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
-    let device = Device::knock(&gateway, "laptop");
+    let device = Device::request_approval(&gateway, "laptop");
     page.open(&device.link);
     assert_eq!(focused(&page), "name", "the cursor is where one types first");
     page.keys("ada");

@@ -124,7 +124,7 @@ fn a_device_that_is_disconnected_is_out_at_once() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);
-    let device = Device::knock(&gateway, "ada's laptop");
+    let device = Device::request_approval(&gateway, "ada's laptop");
     page.open(&device.link);
     page.press("Approve");
     let fingerprint = device.fingerprint.clone();

@@ -89,7 +89,7 @@ fn the_pages_about_a_device() {
     let long = "W".repeat(60);
     let names = ["ada's laptop", &*long, "לפטופ \u{202e}evil\u{202d} 书斎のPC <b>"];
     for (count, name) in names.iter().enumerate() {
-        let device = Device::knock(&gateway, name);
+        let device = Device::request_approval(&gateway, name);
         page.open(&device.link);
         if count == 0 {
             seen.look(&page, "connect-login");
@@ -106,7 +106,7 @@ fn the_pages_about_a_device() {
     seen.look(&page, "account");
     page.open(&format!("{}/settings/keys", gateway.url()));
     seen.look(&page, "keys-devices");
-    let device = Device::knock(&gateway, "a stranger's");
+    let device = Device::request_approval(&gateway, "a stranger's");
     page.open(&device.link);
     page.press("Deny");
     seen.look(&page, "connect-denied");
@@ -126,7 +126,7 @@ fn a_device_of_another_account_and_a_long_name_of_a_person() {
     gateway.add_user(&long, "member");
     let page = Chromium::start();
     let mut seen = Inspection::default();
-    let device = Device::knock(&gateway, "laptop");
+    let device = Device::request_approval(&gateway, "laptop");
     sign_in_as_ada(&page, &gateway);
     page.open(&device.link);
     page.press("Approve");
@@ -192,7 +192,7 @@ fn the_pages_about_keys() {
     page.open(&format!("{}/settings/keys/revoke?id=x", gateway.url()));
     seen.look(&page, "keys-no-such-key");
 
-    let device = Device::knock(&gateway, "ada's laptop");
+    let device = Device::request_approval(&gateway, "ada's laptop");
     page.open(&device.link);
     page.press("Approve");
     assert_eq!(device.finish().0.code, 0);

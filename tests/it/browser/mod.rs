@@ -54,7 +54,7 @@ struct Device {
 }
 
 impl Device {
-    fn knock(gateway: &Gateway, name: &str) -> Self {
+    fn request_approval(gateway: &Gateway, name: &str) -> Self {
         let sandbox = with_store("plaintext");
         let host = gateway.url();
         let args = ["signin", "--host", &host, "--no-browser", "--device-name", name];

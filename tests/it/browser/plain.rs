@@ -27,7 +27,7 @@ fn without_scripts_everything_works_the_same() {
     assert_eq!(page.text("h1"), "Your account");
     page.press("Sign out");
 
-    let device = Device::knock(&gateway, "no scripts");
+    let device = Device::request_approval(&gateway, "no scripts");
     page.open(&device.link);
     sign_in(&page, "ada", PASSWORD);
     assert_eq!(page.text("h1"), "Approve this device?");
@@ -35,7 +35,7 @@ fn without_scripts_everything_works_the_same() {
     assert_eq!(page.text("h1"), "Device approved");
     device.expect_signed_in();
 
-    let stranger = Device::knock(&gateway, "a stranger's");
+    let stranger = Device::request_approval(&gateway, "a stranger's");
     page.open(&stranger.link);
     page.press("Deny");
     assert_eq!((page.text("h1").as_str(), devices(&gateway)), ("Device denied", 1));

@@ -1,5 +1,5 @@
-//! Bodies that name another model to the server behind than to the gateway, and bodies that are a burden to read: a key for one model
-//! gets that one, or a refusal.
+//! Bodies that name another model to the upstream server than to the gateway, and bodies that are a burden to read: a key for one model
+//! gets that one, or a rejection.
 
 use super::*;
 

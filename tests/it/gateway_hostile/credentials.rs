@@ -1,5 +1,5 @@
 //! Credentials that are malformed, too large, doubled, mixed or forged, as bytes on the wire: none of them passes, none of them ends in
-//! anything but a refusal, and none of them is repeated in an answer or in the log.
+//! anything but a rejection, and none of them is repeated in an answer or in the log.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,8 +35,8 @@ fn given() -> Given {
     let device = TestDevice::new(7);
     let target = format!("/api/me?ts={}", now());
     let header = format!("Authorization: {}", device.sign(&format!("POST,{target}")));
-    let knock = gateway.ask("POST", &target, &[&header], "");
-    gateway.admin(&["approve", knock.json()["signin_url"].as_str().unwrap(), "--user", "ada"]).expect_code(0);
+    let refused = gateway.ask("POST", &target, &[&header], "");
+    gateway.admin(&["approve", refused.json()["signin_url"].as_str().unwrap(), "--user", "ada"]).expect_code(0);
     Given { upstream, gateway, device }
 }
 

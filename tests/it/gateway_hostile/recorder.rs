@@ -1,4 +1,4 @@
-//! A server behind that keeps every byte it is sent, and reads it by the letter of RFC 9112: what it sees as requests is what the
+//! An upstream server that keeps every byte it is sent, and reads it by the letter of RFC 9112: what it sees as requests is what the
 //! gateway made of whatever came.
 
 use std::io::{Read as _, Write as _};
@@ -82,7 +82,7 @@ impl Recorder {
             let mut rest = bytes.as_slice();
             while !rest.is_empty() {
                 let (seen, after) = read(rest).unwrap_or_else(|error| {
-                    panic!("the server behind was sent {error}: {:?}", String::from_utf8_lossy(rest))
+                    panic!("the upstream server was sent {error}: {:?}", String::from_utf8_lossy(rest))
                 });
                 all.push(seen);
                 rest = after;

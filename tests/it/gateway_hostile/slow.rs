@@ -110,7 +110,7 @@ fn a_slow_upload_that_gets_on_is_waited_for() {
     assert_eq!(upstream.wait_requests(1)[0].body.len(), length);
 }
 
-/// A server behind that sends without end, and says when it is held back. Each answer is counted.
+/// An upstream server that sends without end, and says when it is held back. Each answer is counted.
 fn endless() -> (String, std::sync::mpsc::Receiver<u64>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -145,7 +145,7 @@ fn endless() -> (String, std::sync::mpsc::Receiver<u64>) {
     (url, held)
 }
 
-/// Whoever does not read an answer holds back the server behind, not the gateway's memory.
+/// Whoever does not read an answer holds back the upstream server, not the gateway's memory.
 #[test]
 fn a_caller_who_does_not_read_is_not_read_for() {
     const CALLERS: u64 = 20;

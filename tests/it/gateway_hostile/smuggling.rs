@@ -1,4 +1,4 @@
-//! A second request within the first: whatever the framing, the server behind sees one request or none, and never one that the gateway
+//! A second request within the first: whatever the framing, the upstream server sees one request or none, and never one that the gateway
 //! did not let through.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Request targets that two readers could take for two things: what reaches the server behind is what was checked, letter for letter.
+//! Request targets that two readers could take for two things: what reaches the upstream server is what was checked, letter for letter.
 
 use super::*;
 

@@ -116,7 +116,7 @@ impl Gateway {
         Self::begin(&[&["--upstream", upstream], more].concat(), Some(line.to_owned()))
     }
 
-    /// With these arguments, which name the server behind or a file that does.
+    /// With these arguments, which name the upstream server or a file that does.
     pub fn start_from(more: &[&str]) -> Self {
         Self::begin(more, None)
     }

@@ -290,7 +290,7 @@ fn requests_that_smuggle_another_are_refused() {
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.matches("HTTP/1.1").count() <= 1, "{framing:?}: {answer}");
     }
-    // A server behind that speaks out of turn, or in another protocol, is not believed.
+    // An upstream server that speaks out of turn, or in another protocol, is not believed.
     let (_upstream, proxy, _sandbox) = in_front_of(|| Reply::new(101, "").header("Upgrade", "websocket"), &[]);
     assert_eq!(proxy.ask("GET", "/api/tags", &["Connection: upgrade", "Upgrade: websocket"], "").status, 502);
 }

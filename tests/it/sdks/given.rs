@@ -211,8 +211,8 @@ impl Given {
         self.program.hear_all()
     }
 
-    /// Makes the same call at the server behind and then through the gateway, and gives what came of it. The library must get the same
-    /// from both, and the server behind the same request: but for who asks, to the letter.
+    /// Makes the same call at the upstream server and then through the gateway, and gives what came of it. The library must get the same
+    /// from both, and the upstream server the same request: but for who asks, to the letter.
     pub fn same_through_the_gateway(&mut self, call: &Call) -> Vec<Value> {
         let before = self.upstream.requests().len();
         self.program.tell(&self.sdk.call(call, &self.upstream.url(), Some(&self.key)));
@@ -225,7 +225,7 @@ impl Given {
         assert_eq!(String::from_utf8_lossy(&one.body), String::from_utf8_lossy(&other.body), "{call:?}");
         assert_eq!(headers(one), headers(other), "{call:?}");
         let text = format!("{:?}", other.headers);
-        assert!(!text.contains(&self.key), "{call:?}: the key got to the server behind");
+        assert!(!text.contains(&self.key), "{call:?}: the key got to the upstream server");
         assert!(text.contains("\"ada\""), "{text}");
         through
     }

@@ -74,7 +74,7 @@ fn tools_and_images(given: &mut Given) {
     assert_eq!(given.upstream.requests().last().unwrap().json(), as_sent);
 }
 
-/// The server behind says in the midst of an answer that it cannot go on.
+/// The upstream server says in the midst of an answer that it cannot go on.
 fn an_error_in_a_stream_raises(given: &mut Given) {
     let steps = [Step::send(recorded("chat").chunks[0].as_str()), Step::send("{\"error\":\"the model ran away\"}\n")];
     given.upstream.answer_next(stream("/api/chat", steps));

@@ -19,7 +19,7 @@ pub fn check(given: &mut Given) {
     a_server_that_is_busy(given);
 }
 
-/// Makes a call that must be refused: with that status and those words, once, and unknown to the server behind.
+/// Makes a call that must be refused: with that status and those words, once, and unknown to the upstream server.
 fn refused(given: &mut Given, call: &Call, key: Option<&str>, status: u16, words: &str) {
     let (behind, answered) = (given.upstream.requests().len(), given.answered());
     let reports = given.with_key(call, key);
@@ -32,7 +32,7 @@ fn refused(given: &mut Given, call: &Call, key: Option<&str>, status: u16, words
     if let Some(key) = key {
         assert!(!message.contains(key), "{message}");
     }
-    assert_eq!(given.upstream.requests().len(), behind, "{call:?} got to the server behind");
+    assert_eq!(given.upstream.requests().len(), behind, "{call:?} got to the upstream server");
     // Nobody tries a key again that was refused.
     assert_eq!(given.answered(), answered + 1, "{call:?}");
 }
@@ -137,7 +137,7 @@ fn a_server_that_is_down(given: &mut Given) {
     }
 }
 
-/// 429 with `Retry-After` from the server behind: it gets through, and those that wait do so for as long as it says.
+/// 429 with `Retry-After` from the upstream server: it gets through, and those that wait do so for as long as it says.
 fn a_server_that_is_busy(given: &mut Given) {
     let mut call = given.sdk.question("tiny", false);
     given.upstream.answer_next(Reply::retry_after(429, "1"));

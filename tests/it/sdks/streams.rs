@@ -19,7 +19,7 @@ pub fn check(given: &mut Given) {
     an_answer_that_is_cut_raises(given);
 }
 
-/// The server behind keeps the second piece back until the program has reported the first.
+/// The upstream server keeps the second piece back until the program has reported the first.
 fn pieces_come_as_they_are_sent(given: &mut Given) {
     let path = given.sdk.path();
     let (gate, mut rest) = (Gate::new(), pieces(path));

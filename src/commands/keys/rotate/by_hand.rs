@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret as _;
 
 use super::report::{Outcome, Report, Row, problem_of, row_of};
-use super::select::{Chosen, Field};
+use super::select::{Chosen, ProfileKeys};
 use super::{Run, begin};
 use crate::address::BaseUrl;
 use crate::api::looks_like_ollama_com_key;
@@ -18,12 +18,12 @@ const USUAL: u64 = 90 * 86_400;
 /// Replaces the key that the profile keeps by one that a person gives, or reminds one to.
 pub(super) async fn run(
     run: &Run<'_>,
-    field: &Field<'_>,
+    keys: &ProfileKeys<'_>,
     chosen: Chosen,
     row: &Row,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (app, host) = (run.app, field.context.url());
+    let (app, host) = (run.app, keys.context.url());
     let row = Row { name: Some(chosen.label.clone()), ..row.clone() };
     let max_age = run.args.max_age.map_or(USUAL, |age| age.0);
     let age = (app.now)().saturating_sub(chosen.created_at.unwrap_or_default()).max(0);
@@ -52,25 +52,25 @@ pub(super) async fn run(
         return Ok(());
     }
     // Before there is a key to lose.
-    let store = run.store(field, &chosen).await?;
+    let store = run.store(keys, &chosen).await?;
     run.deployer.probe()?;
     let new = ask(run, host).await?;
     check_form(&new)?;
-    if field.key.as_ref().is_some_and(|old| old.expose_secret() == new.expose_secret()) {
+    if keys.key.as_ref().is_some_and(|old| old.expose_secret() == new.expose_secret()) {
         let problem = Problem::new(Exit::Usage, "that is the key that is kept here already, not a new one");
         return Err(problem.hint(format!("make a new one at {}", place(host))).into());
     }
     if host.is_ollama_com() && !looks_like_ollama_com_key(&new) {
         app.printer.warn("this does not look like an API key of ollama.com; trying it all the same");
     }
-    let old = field.key.clone().filter(|_| chosen.is_self);
-    let here = run.here(field, None, old, Some(new));
-    let rotation = run.new_rotation(field, &chosen, store)?;
-    match begin(&here, rotation.clone()).await {
+    let old = keys.key.clone().filter(|_| chosen.is_self);
+    let backend = run.backend(keys, None, old, Some(new));
+    let rotation = run.new_rotation(keys, &chosen, store)?;
+    match begin(&backend, rotation.clone()).await {
         Ok(driven) => {
             report.add(app, row_of(driven, row, false));
             if driven == Driven::ByHand {
-                remind(run, field);
+                remind(run, keys);
             }
         }
         Err(stopped) => report.fail(app, row, problem_of(stopped, &rotation, &host.to_string())),
@@ -79,12 +79,12 @@ pub(super) async fn run(
 }
 
 /// Says what is left for the person to do, after the new key has taken its place.
-pub(super) fn remind(run: &Run<'_>, field: &Field<'_>) {
-    let record = field.context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
+pub(super) fn remind(run: &Run<'_>, keys: &ProfileKeys<'_>) {
+    let record = keys.context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
     // As it was before this run: where an earlier one was cut short behind that, the old key's end is known no more.
     let which = record.map(|record| record.hint.as_str()).filter(|hint| !hint.is_empty());
     let which = which.map_or_else(String::new, |hint| format!(" (ending in {hint})"));
-    let place = place(field.context.url());
+    let place = place(keys.context.url());
     run.app.printer.warn(&format!("the old key{which} is valid until you revoke it at {place}"));
 }
 

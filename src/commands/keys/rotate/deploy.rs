@@ -36,7 +36,7 @@ pub struct Deployer {
 }
 
 /// What the command is told besides the key.
-pub struct Parcel<'a> {
+pub struct DeployPayload<'a> {
     /// The key.
     pub key: &'a SecretString,
     /// Its id.
@@ -50,7 +50,7 @@ pub struct Parcel<'a> {
 }
 
 impl Deployer {
-    /// See the fields.
+    /// See the profiles_keys.
     pub fn new(command: Option<String>, timeout: Duration, env_file: Option<EnvFile>) -> Self {
         Self { command, timeout, env_file, before: Mutex::new(None) }
     }
@@ -76,18 +76,18 @@ impl Deployer {
     ///
     /// # Errors
     /// At the first place that does not take it.
-    pub async fn deploy(&self, app: &App, parcel: &Parcel<'_>) -> anyhow::Result<()> {
+    pub async fn deploy(&self, app: &App, payload: &DeployPayload<'_>) -> anyhow::Result<()> {
         if let Some(file) = &self.env_file {
             let before = file.read()?;
-            file.write(parcel.key)?;
+            file.write(payload.key)?;
             app.printer.note(&format!("Wrote it to {}.", file.path().display()));
             let mut kept = self.before.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if kept.is_none() {
-                *kept = before.filter(|before| before.expose_secret() != parcel.key.expose_secret());
+                *kept = before.filter(|before| before.expose_secret() != payload.key.expose_secret());
             }
         }
         match &self.command {
-            Some(command) => self.run(app, command, parcel).await,
+            Some(command) => self.run(app, command, payload).await,
             None => Ok(()),
         }
     }
@@ -107,20 +107,20 @@ impl Deployer {
         }
     }
 
-    async fn run(&self, app: &App, line: &str, parcel: &Parcel<'_>) -> anyhow::Result<()> {
-        let mut child = shell(line, parcel).spawn().context("the deploy command cannot be started")?;
+    async fn run(&self, app: &App, line: &str, payload: &DeployPayload<'_>) -> anyhow::Result<()> {
+        let mut child = shell(line, payload).spawn().context("the deploy command cannot be started")?;
         let group = Group::of(&child);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async {
             if let Some(mut stdin) = stdin {
                 // A command that takes it from its environment may not read at all.
-                let mut line = zeroize::Zeroizing::new(parcel.key.expose_secret().as_bytes().to_vec());
+                let mut line = zeroize::Zeroizing::new(payload.key.expose_secret().as_bytes().to_vec());
                 line.push(b'\n');
                 let _ = stdin.write_all(&line).await;
             }
         };
         let told = Mutex::new(Told::default());
-        let secrets = || parcel.secrets.iter().copied().chain([parcel.key]);
+        let secrets = || payload.secrets.iter().copied().chain([payload.key]);
         let listen = async {
             tokio::join!(
                 relay(app, stdout, Redactor::new(secrets()), &told),
@@ -199,15 +199,15 @@ async fn relay(app: &App, pipe: Option<impl AsyncRead + Unpin>, mut redactor: Re
     redactor.rest().into_iter().for_each(show);
 }
 
-fn shell(line: &str, parcel: &Parcel<'_>) -> Command {
+fn shell(line: &str, payload: &DeployPayload<'_>) -> Command {
     let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("/bin/sh") };
     command.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(line);
     keep_secrets_from(command.as_std_mut());
     command
-        .env("OLLAMA_API_KEY", parcel.key.expose_secret())
-        .env("OLLAMA_HOST", parcel.host.to_string())
-        .env("OLLAMA_AUTH_KEY_ID", parcel.id.as_str())
-        .env("OLLAMA_AUTH_PROFILE", parcel.profile)
+        .env("OLLAMA_API_KEY", payload.key.expose_secret())
+        .env("OLLAMA_HOST", payload.host.to_string())
+        .env("OLLAMA_AUTH_KEY_ID", payload.id.as_str())
+        .env("OLLAMA_AUTH_PROFILE", payload.profile)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

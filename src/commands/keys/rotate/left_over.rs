@@ -2,7 +2,7 @@
 
 use super::by_hand;
 use super::report::{Outcome, Report, Row, given_up, problem_of, row_of};
-use super::select::{Chosen, Field};
+use super::select::{Chosen, ProfileKeys};
 use super::{JUST_NOW, Run};
 use crate::api::KeyEntry;
 use crate::commands::context::Context;
@@ -43,7 +43,7 @@ impl Run<'_> {
 
     /// The profile by the new key of a rotation that an earlier run has begun: the old one, by which it would be looked at, may have been
     /// revoked meanwhile.
-    pub(super) async fn by_the_new_key(&self, context: Context) -> anyhow::Result<Option<Field<'_>>> {
+    pub(super) async fn by_the_new_key(&self, context: Context) -> anyhow::Result<Option<ProfileKeys<'_>>> {
         let is_here = |rotation: &&Rotation| {
             rotation.is_unfinished()
                 && rotation.profile == context.target.profile
@@ -53,13 +53,13 @@ impl Run<'_> {
             return Ok(None);
         };
         let Some(key) = self.app.vault.get(rotation.store, &rotation.entry()).await? else { return Ok(None) };
-        Ok(Field::survey_with(self.app, context, key).await.ok())
+        Ok(ProfileKeys::survey_with(self.app, context, key).await.ok())
     }
 
     /// Goes on with what an earlier run has begun. Returns whether it was taken back.
     pub(super) async fn go_on(
         &self,
-        field: &Field<'_>,
+        keys: &ProfileKeys<'_>,
         mut rotation: Rotation,
         chosen: Option<&Chosen>,
         row: &Row,
@@ -78,18 +78,18 @@ impl Run<'_> {
             }
             return Ok(false);
         }
-        let (authority, old) = match (&rotation.old, &field.entries) {
+        let (authority, old) = match (&rotation.old, &keys.entries) {
             (Some(old), Some(entries)) => {
                 let is_self = entries.iter().any(|entry| entry.is_self && entry.id == old.as_str());
-                (Some(field.session.clone()), field.key.clone().filter(|_| is_self))
+                (Some(keys.session.clone()), keys.key.clone().filter(|_| is_self))
             }
-            _ => (None, field.key.clone()),
+            _ => (None, keys.key.clone()),
         };
-        let here = self.here(field, authority, old, None);
-        let host = field.context.url().to_string();
+        let backend = self.backend(keys, authority, old, None);
+        let host = keys.context.url().to_string();
         if unfinished {
             if let Err(other_targets) = self.same_targets(&mut rotation) {
-                match give_up(&here, &rotation).await {
+                match give_up(&backend, &rotation).await {
                     Ok(true) => {}
                     Ok(false) => return Err(other_targets),
                     Err(stopped) => {
@@ -102,12 +102,12 @@ impl Run<'_> {
             }
             self.app.printer.note("Going on with the rotation that was interrupted.");
         }
-        match resume(&here, rotation.clone()).await {
+        match resume(&backend, rotation.clone()).await {
             Ok(driven) => {
                 if unfinished {
                     report.add(self.app, row_of(driven, row, true));
                     if driven == Driven::ByHand {
-                        by_hand::remind(self, field);
+                        by_hand::remind(self, keys);
                     }
                 } else if driven == Driven::Over {
                     self.app
@@ -157,13 +157,13 @@ impl Run<'_> {
     /// A rotation of which the journal was lost: its new key waits in the store still, under the id that the host names.
     pub(super) async fn found_again(
         &self,
-        field: &Field<'_>,
+        keys: &ProfileKeys<'_>,
         chosen: &Chosen,
         successor: &KeyEntry,
     ) -> anyhow::Result<Option<Rotation>> {
-        let record = field.context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
+        let record = keys.context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
         let (Some(record), Ok(new), false) = (record, successor.id.parse(), self.args.dry_run) else { return Ok(None) };
-        let rotation = Rotation { new, step: Step::Stored, ..self.new_rotation(field, chosen, record.store)? };
+        let rotation = Rotation { new, step: Step::Stored, ..self.new_rotation(keys, chosen, record.store)? };
         if self.app.vault.get(rotation.store, &rotation.entry()).await?.is_none() {
             return Ok(None);
         }

@@ -3,8 +3,8 @@
 
 mod by_hand;
 mod deploy;
-mod here;
 mod left_over;
+mod local_backend;
 mod report;
 mod select;
 
@@ -28,9 +28,9 @@ use crate::vault::StoreKind;
 
 use super::time::until;
 use deploy::Deployer;
-use here::Here;
+use local_backend::LocalBackend;
 use report::{Outcome, Report, Row, problem_of, row_of};
-use select::{Chosen, Field};
+use select::{Chosen, ProfileKeys};
 
 /// How long a run waits for another one with `--wait`.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -122,23 +122,23 @@ impl Run<'_> {
     }
 
     async fn look_after(&self, context: Context, row: &Row, report: &mut Report) -> anyhow::Result<()> {
-        let mut field = match Field::survey(self.app, context.clone()).await {
-            Ok(field) => field,
+        let mut keys = match ProfileKeys::survey(self.app, context.clone()).await {
+            Ok(keys) => keys,
             Err(error) => self.by_the_new_key(context).await?.ok_or(error)?,
         };
         let name = self.args.key.as_deref();
-        let mut chosen = self.choose(&field);
+        let mut chosen = self.choose(&keys);
         // A key may see itself alone; the device that is signed in beside it sees all.
         if chosen.is_err()
-            && let Some(context) = field.context.with_device_instead()
+            && let Some(context) = keys.context.with_device_instead()
         {
-            field = Field::survey(self.app, context).await?;
-            chosen = self.choose(&field);
+            keys = ProfileKeys::survey(self.app, context).await?;
+            chosen = self.choose(&keys);
         }
         let (mut just_now, mut elsewhere, mut made_way) = (None, Vec::new(), false);
         for rotation in self.under_way()? {
-            if !field.concerns(&rotation, name) {
-                elsewhere.extend(Some(rotation).filter(|rotation| field.is_of(rotation) && rotation.is_unfinished()));
+            if !keys.concerns(&rotation, name) {
+                elsewhere.extend(Some(rotation).filter(|rotation| keys.is_of(rotation) && rotation.is_unfinished()));
                 continue;
             }
             // Another command's business, which must not keep this one from its own.
@@ -150,7 +150,7 @@ impl Run<'_> {
                 just_now = Some(rotation.clone());
             }
             let unfinished = rotation.is_unfinished();
-            let taken_back = self.go_on(&field, rotation, chosen.as_ref().ok(), row, report).await?;
+            let taken_back = self.go_on(&keys, rotation, chosen.as_ref().ok(), row, report).await?;
             // That was the wish of this run, too.
             if unfinished && !taken_back {
                 return Ok(());
@@ -159,19 +159,18 @@ impl Run<'_> {
         }
         if made_way {
             // What the host lists is not what it was.
-            field = Field::survey(self.app, field.context.clone()).await?;
-            chosen = self.choose(&field);
+            keys = ProfileKeys::survey(self.app, keys.context.clone()).await?;
+            chosen = self.choose(&keys);
         }
         if self.args.all || chosen.is_err() {
             self.speak_of(&elsewhere);
         }
         let chosen = chosen?;
-        if field.entries.is_none() {
-            return by_hand::run(self, &field, chosen, row, report).await;
+        if keys.entries.is_none() {
+            return by_hand::run(self, &keys, chosen, row, report).await;
         }
         if self.args.key_stdin {
-            let message =
-                format!("{} makes its keys itself, so none is taken from standard input", field.context.url());
+            let message = format!("{} makes its keys itself, so none is taken from standard input", keys.context.url());
             return Err(Problem::new(Exit::Usage, message).hint("leave out --key-stdin").into());
         }
         let row =
@@ -188,12 +187,12 @@ impl Run<'_> {
             report.add(self.app, Row { outcome: Outcome::NotDue, ..row });
             return Ok(());
         }
-        if let Some(successor) = field.successor_of(&chosen, (self.app.now)()) {
-            if let Some(rotation) = self.found_again(&field, &chosen, successor).await? {
-                self.go_on(&field, rotation, Some(&chosen), &row, report).await?;
+        if let Some(successor) = keys.successor_of(&chosen, (self.app.now)()) {
+            if let Some(rotation) = self.found_again(&keys, &chosen, successor).await? {
+                self.go_on(&keys, rotation, Some(&chosen), &row, report).await?;
                 return Ok(());
             }
-            return Err(self.replaced_elsewhere(&chosen, successor, field.context.url()).into());
+            return Err(self.replaced_elsewhere(&chosen, successor, keys.context.url()).into());
         }
         if !chosen.kept && !self.deployer.targets().any() {
             let message = format!("the key {:?} is not kept here, so nobody would get the new one", chosen.label);
@@ -203,33 +202,39 @@ impl Run<'_> {
             report.add(self.app, Row { outcome: Outcome::WouldRotate, ..row });
             return Ok(());
         }
-        self.replace(&field, &chosen, row, report).await
+        self.replace(&keys, &chosen, row, report).await
     }
 
     /// The key that this run is about.
-    fn choose(&self, field: &Field<'_>) -> anyhow::Result<Chosen> {
+    fn choose(&self, keys: &ProfileKeys<'_>) -> anyhow::Result<Chosen> {
         match self.args.key.as_deref() {
-            Some(name) => field.named(name),
-            None => field.kept().ok_or_else(|| self.not_seen(field)),
+            Some(name) => keys.named(name),
+            None => keys.kept().ok_or_else(|| self.not_seen(keys)),
         }
     }
 
     /// Replaces a key.
-    async fn replace(&self, field: &Field<'_>, chosen: &Chosen, row: Row, report: &mut Report) -> anyhow::Result<()> {
-        let authority = field.authority(self.app, chosen).await?;
-        let store = self.store(field, chosen).await?;
+    async fn replace(
+        &self,
+        keys: &ProfileKeys<'_>,
+        chosen: &Chosen,
+        row: Row,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let authority = keys.authority(self.app, chosen).await?;
+        let store = self.store(keys, chosen).await?;
         self.deployer.probe()?;
-        let old = field.key.clone().filter(|_| chosen.is_self);
-        let here = self.here(field, Some(authority), old, None);
+        let old = keys.key.clone().filter(|_| chosen.is_self);
+        let backend = self.backend(keys, Some(authority), old, None);
         for tries_left in (0..TRIES).rev() {
-            let rotation = self.new_rotation(field, chosen, store)?;
-            let driven = begin(&here, rotation.clone()).await;
+            let rotation = self.new_rotation(keys, chosen, store)?;
+            let driven = begin(&backend, rotation.clone()).await;
             let row = Row { new: Some(rotation.new.to_string()), ..row.clone() };
             match driven {
                 Ok(Driven::TakenBack) if tries_left > 0 => {}
                 // Nothing is left of it, and nothing was done.
                 Ok(Driven::TakenBack) => {
-                    let host = field.context.url();
+                    let host = keys.context.url();
                     let message = format!(
                         "a new key was made at {host} {TRIES} times and had to be revoked again each time: its answers were lost, or the profile's key was changed meanwhile; the old key stays as it is"
                     );
@@ -241,7 +246,7 @@ impl Run<'_> {
                     return Ok(());
                 }
                 Err(stopped) => {
-                    report.fail(self.app, row, problem_of(stopped, &rotation, &field.context.url().to_string()));
+                    report.fail(self.app, row, problem_of(stopped, &rotation, &keys.context.url().to_string()));
                     return Ok(());
                 }
             }
@@ -249,17 +254,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn here<'h>(
+    fn backend<'h>(
         &'h self,
-        field: &'h Field<'_>,
+        keys: &'h ProfileKeys<'_>,
         authority: Option<Session<'h>>,
         old: Option<SecretString>,
         given: Option<SecretString>,
-    ) -> Here<'h> {
-        Here {
+    ) -> LocalBackend<'h> {
+        LocalBackend {
             app: self.app,
             journal: &self.journal,
-            context: &field.context,
+            context: &keys.context,
             authority,
             deployer: &self.deployer,
             grace: self.args.grace.0,
@@ -268,10 +273,10 @@ impl Run<'_> {
         }
     }
 
-    fn new_rotation(&self, field: &Field<'_>, chosen: &Chosen, store: StoreKind) -> anyhow::Result<Rotation> {
+    fn new_rotation(&self, keys: &ProfileKeys<'_>, chosen: &Chosen, store: StoreKind) -> anyhow::Result<Rotation> {
         Ok(Rotation {
-            profile: field.context.target.profile.clone(),
-            origin: field.context.url().origin(),
+            profile: keys.context.target.profile.clone(),
+            origin: keys.context.url().origin(),
             old: chosen.id.clone(),
             new: KeyId::generate()?,
             kept: chosen.kept,
@@ -285,8 +290,8 @@ impl Run<'_> {
 
     /// The store in which the new key waits, tried out before there is a key to lose. The profile's record of its key gets the id that
     /// it may lack.
-    async fn store(&self, field: &Field<'_>, chosen: &Chosen) -> anyhow::Result<StoreKind> {
-        let profile = field.context.profile.as_ref();
+    async fn store(&self, keys: &ProfileKeys<'_>, chosen: &Chosen) -> anyhow::Result<StoreKind> {
+        let profile = keys.context.profile.as_ref();
         let record = profile.and_then(|profile| profile.api_key.as_ref()).filter(|_| chosen.kept);
         let Some(record) = record else { return choose_store(self.app, profile).await };
         self.app.vault.probe(record.store).await?;
@@ -294,7 +299,7 @@ impl Run<'_> {
         if id.is_some() && record.id != id {
             let _lock = self.app.lock_keys()?;
             self.app.profiles.update(|profiles| {
-                let profile = profiles.profiles.get_mut(&field.context.target.profile);
+                let profile = profiles.profiles.get_mut(&keys.context.target.profile);
                 if let Some(now) = profile.and_then(|profile| profile.api_key.as_mut()).filter(|now| *now == record) {
                     now.id = id;
                     now.name.get_or_insert_with(|| chosen.label.clone());
@@ -332,8 +337,8 @@ impl Run<'_> {
         Problem::new(Exit::Failed, message).hint(hint)
     }
 
-    fn not_seen(&self, field: &Field<'_>) -> anyhow::Error {
-        let context = &field.context;
+    fn not_seen(&self, keys: &ProfileKeys<'_>) -> anyhow::Error {
+        let context = &keys.context;
         let message =
             format!("{} does not list the API key that the profile {:?} keeps", context.url(), context.target.profile);
         Problem::new(Exit::NotFound, message).hint("see what there is: ollama-auth keys list").into()

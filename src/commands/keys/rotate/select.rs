@@ -14,7 +14,7 @@ use crate::profile::{Audience, CredentialSource};
 use crate::rotation::Rotation;
 
 /// A profile whose keys are looked at.
-pub struct Field<'a> {
+pub struct ProfileKeys<'a> {
     /// Its name, host and credential.
     pub context: Context,
     /// What its credential may see; `None` at a host where only a person manages keys.
@@ -58,7 +58,7 @@ pub fn contexts(app: &App, all: bool) -> anyhow::Result<Vec<Context>> {
     Ok(with_key.map(|(name, profile)| Context::of_profile(name, profile)).collect())
 }
 
-impl<'a> Field<'a> {
+impl<'a> ProfileKeys<'a> {
     /// Signs in and looks at the keys.
     ///
     /// # Errors

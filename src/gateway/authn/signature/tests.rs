@@ -31,9 +31,9 @@ fn parts(method: &str, uri: &str) -> Parts {
 fn checked(method: &str, uri: &str, header: &str, freshness: Freshness) -> Result<Proof, u16> {
     let base = if uri.starts_with("/prefix") { "/prefix" } else { "" };
     let parts = parts(method, uri);
-    let target = Target::read(&parts, base).map_err(|refusal| refusal.status())?;
+    let target = Target::read(&parts, base).map_err(|rejection| rejection.status())?;
     let proof = prove(header, &target).and_then(|proof| of_now(proof.ts, freshness).map(|()| proof));
-    proof.map_err(|refusal| refusal.status())
+    proof.map_err(|rejection| rejection.status())
 }
 
 fn at(now: i64) -> Freshness {

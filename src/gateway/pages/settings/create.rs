@@ -10,61 +10,62 @@ use http::StatusCode;
 use super::new::{self, Filled, Trouble};
 use super::{made, models};
 use crate::gateway::account::{self, Wanted};
-use crate::gateway::pages::password_again::{self, Lasting};
+use crate::gateway::pages::page_context::{Answer, ErrorPage, PageContext, SignedIn};
+use crate::gateway::pages::reauthentication::{self, ReauthReason};
 use crate::gateway::pages::text;
-use crate::gateway::pages::visit::{Answer, SignedIn, Stop, Visit};
 use crate::gateway::state::Gateway;
 use crate::keyspec::{KeyId, Lifetime};
 
 /// See the module.
-pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
-    let mut form = visit.form(body).await?;
-    let Some(session) = visit.signed_in() else { return Ok(visit.redirect("/login?to=new-key")) };
-    visit.check_session(&session, &form)?;
+pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+    let mut form = context.form(body).await?;
+    let Some(session) = context.signed_in() else { return Ok(context.redirect("/login?to=new-key")) };
+    context.check_session(&session, &form)?;
     let id: KeyId = form.get("id").parse().map_err(|_| {
-        let text = maud::html! { p { a href=(visit.link(super::NEW)) { "Fill in a new form" } "." } };
-        visit.stop(StatusCode::BAD_REQUEST, "The form is not complete", text)
+        let text = maud::html! { p { a href=(context.link(super::NEW)) { "Fill in a new form" } "." } };
+        context.error_page(StatusCode::BAD_REQUEST, "The form is not complete", text)
     })?;
     // Said before anything is asked: whoever sent the form twice has nothing to mend in it.
-    if let Some(twice) = sent_before(&visit, &session, &id) {
+    if let Some(twice) = sent_before(&context, &session, &id) {
         return Ok(twice);
     }
     let filled = Filled::of(id, &form);
     let wanted = match read(&filled) {
         Ok(wanted) => wanted,
-        Err(trouble) => return Ok(new::page(&visit, &session, &filled, Some(&trouble))),
+        Err(trouble) => return Ok(new::page(&context, &session, &filled, Some(&trouble))),
     };
-    if let Err((status, text)) = password_again::confirm(&visit, &session, &mut form, Lasting::Key).await? {
+    if let Err((status, text)) = reauthentication::confirm(&context, &session, &mut form, ReauthReason::Key).await? {
         let trouble = Trouble { field: "password", status, text };
-        return Ok(new::page(&visit, &session, &filled, Some(&trouble)));
+        return Ok(new::page(&context, &session, &filled, Some(&trouble)));
     }
-    match account::make(&gateway, &session.caller, &wanted, visit.address).await {
-        Ok((record, key)) => Ok(made::page(&visit, &session, &record, &key)),
+    match account::make(&gateway, &session.caller, &wanted, context.address).await {
+        Ok((record, key)) => Ok(made::page(&context, &session, &record, &key)),
         // Two at once: the other was faster.
-        Err(refusal) if refusal.status() == 409 => {
-            sent_before(&visit, &session, &filled.id).ok_or_else(|| visit.refused(&refusal))
+        Err(rejection) if rejection.status() == 409 => {
+            sent_before(&context, &session, &filled.id).ok_or_else(|| context.refused(&rejection))
         }
-        Err(refusal) if matches!(refusal.status(), 400 | 403) => {
-            let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-            let trouble = Trouble { field: "", status, text: text::sentence(&text::visible_long(refusal.message())) };
+        Err(rejection) if matches!(rejection.status(), 400 | 403) => {
+            let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::BAD_REQUEST);
+            let trouble = Trouble { field: "", status, text: text::sentence(&text::visible_long(rejection.message())) };
             // Perhaps the password was typed meanwhile; or the session has ended.
-            let session: SignedIn = visit.signed_in().ok_or_else(|| Stop::from(visit.redirect("/login?to=new-key")))?;
-            Ok(new::page(&visit, &session, &filled, Some(&trouble)))
+            let session: SignedIn =
+                context.signed_in().ok_or_else(|| ErrorPage::from(context.redirect("/login?to=new-key")))?;
+            Ok(new::page(&context, &session, &filled, Some(&trouble)))
         }
-        Err(refusal) => Err(visit.refused(&refusal)),
+        Err(rejection) => Err(context.refused(&rejection)),
     }
 }
 
 /// The page for a form whose key is there already.
-fn sent_before(visit: &Visit, session: &SignedIn, id: &KeyId) -> Option<Response> {
-    let key = visit.gateway.directory.key_by_id(id).filter(|key| key.user == session.user().id)?;
-    Some(made::again(visit, &key))
+fn sent_before(context: &PageContext, session: &SignedIn, id: &KeyId) -> Option<Response> {
+    let key = context.gateway.directory.key_by_id(id).filter(|key| key.user == session.user().id)?;
+    Some(made::again(context, &key))
 }
 
 fn read(filled: &Filled) -> Result<Wanted, Trouble> {
     let trouble = |field, text: String| Trouble { field, status: StatusCode::UNPROCESSABLE_ENTITY, text };
     let named = |field, text: &str| {
-        account::name(field, text).map_err(|refusal| trouble(field, text::sentence(refusal.message())))
+        account::name(field, text).map_err(|rejection| trouble(field, text::sentence(rejection.message())))
     };
     let name = named("name", &filled.name)?;
     if filled.scopes.is_empty() {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::state::{self, State};
 use super::{DISCONNECT, NEW, REVOKE, models, signed_in};
 use crate::gateway::account;
-use crate::gateway::pages::visit::{Answer, SignedIn, Visit};
+use crate::gateway::pages::page_context::{Answer, PageContext, SignedIn};
 use crate::gateway::pages::{layout, text};
 use crate::gateway::store::{Device, KeyRecord};
 
@@ -14,11 +14,11 @@ use crate::gateway::store::{Device, KeyRecord};
 const SHOWN: usize = 50;
 
 /// The page.
-pub async fn show(visit: Visit) -> Answer {
-    let session = signed_in(&visit)?;
-    let (after, revoked) = (visit.parameter("after"), visit.parameter("revoked") == "true");
-    let found = account::keys_behind(&visit.gateway, &session.caller, &after, SHOWN, revoked);
-    let (keys, next) = found.map_err(|refusal| visit.refused(&refusal))?;
+pub async fn show(context: PageContext) -> Answer {
+    let session = signed_in(&context)?;
+    let (after, revoked) = (context.parameter("after"), context.parameter("revoked") == "true");
+    let found = account::keys_behind(&context.gateway, &session.caller, &after, SHOWN, revoked);
+    let (keys, next) = found.map_err(|rejection| context.refused(&rejection))?;
     let first = after.is_empty();
     let content = html! {
         section.card.wide aria-labelledby="keys" {
@@ -27,7 +27,7 @@ pub async fn show(visit: Visit) -> Answer {
                     h1 #keys { "API keys" }
                     p.hint { "For programs. Each has its own rights and its own end." }
                 }
-                a.button.primary #new-key href=(visit.link(NEW)) { "Create a key" }
+                a.button.primary #new-key href=(context.link(NEW)) { "Create a key" }
             }
             @if keys.is_empty() && first {
                 div.empty {
@@ -37,18 +37,18 @@ pub async fn show(visit: Visit) -> Answer {
             } @else if keys.is_empty() {
                 p.hint { "There are no older keys." }
             } @else {
-                (table(&visit, &keys))
+                (table(&context, &keys))
             }
             div.below {
-                @if revoked { a href=(visit.link(super::KEYS)) { "Hide revoked keys" } }
-                @else { a #show-revoked href=(visit.link("/settings/keys?revoked=true")) { "Show revoked keys too" } }
-                @if !first { a href=(visit.link(page_link("", revoked).as_str())) { "Newest keys" } }
-                @if let Some(next) = &next { a #older rel="next" href=(visit.link(page_link(next, revoked).as_str())) { "Older keys" } }
+                @if revoked { a href=(context.link(super::KEYS)) { "Hide revoked keys" } }
+                @else { a #show-revoked href=(context.link("/settings/keys?revoked=true")) { "Show revoked keys too" } }
+                @if !first { a href=(context.link(page_link("", revoked).as_str())) { "Newest keys" } }
+                @if let Some(next) = &next { a #older rel="next" href=(context.link(page_link(next, revoked).as_str())) { "Older keys" } }
             }
         }
-        @if first { (devices(&visit, &session)) }
+        @if first { (devices(&context, &session)) }
     };
-    Ok(layout::page(&visit, StatusCode::OK, "API keys and devices", Some(&session), content))
+    Ok(layout::page(&context, StatusCode::OK, "API keys and devices", Some(&session), content))
 }
 
 fn page_link(after: &str, revoked: bool) -> String {
@@ -63,7 +63,7 @@ fn page_link(after: &str, revoked: bool) -> String {
 }
 
 /// Its roles are spelled out: a browser that is told to lay a table out as cards takes it for none otherwise.
-fn table(visit: &Visit, keys: &[std::sync::Arc<KeyRecord>]) -> Markup {
+fn table(context: &PageContext, keys: &[std::sync::Arc<KeyRecord>]) -> Markup {
     html! {
         table.keys role="table" aria-labelledby="keys" {
             thead role="rowgroup" {
@@ -72,13 +72,13 @@ fn table(visit: &Visit, keys: &[std::sync::Arc<KeyRecord>]) -> Markup {
                     th scope="col" role="columnheader" { span.unseen { "Revoke" } }
                 }
             }
-            tbody role="rowgroup" { @for key in keys { (row(visit, key)) } }
+            tbody role="rowgroup" { @for key in keys { (row(context, key)) } }
         }
     }
 }
 
-fn row(visit: &Visit, key: &KeyRecord) -> Markup {
-    let state = state::of(key, &visit.gateway.directory, visit.now);
+fn row(context: &PageContext, key: &KeyRecord) -> Markup {
+    let state = state::of(key, &context.gateway.directory, context.now);
     let name = text::visible_long(&key.name);
     html! {
         tr role="row" id=(key.id) .over[!state.is_live()] {
@@ -99,19 +99,19 @@ fn row(visit: &Visit, key: &KeyRecord) -> Markup {
             }
             td role="cell" data-label="Used" {
                 @match key.last_used_at {
-                    Some(at) => { span { (text::ago(at, visit.now)) } }
+                    Some(at) => { span { (text::ago(at, context.now)) } }
                     None => { span { "never" } }
                 }
                 span.hint { "made " (state::moment(key.created_at)) }
             }
             td role="cell" data-label="State" {
                 (state.badge())
-                span.ends { (state::end(key, &state, visit.now)) }
+                span.ends { (state::end(key, &state, context.now)) }
                 @if let State::Replaced(by) = &state { span.hint { "by " span.print { (by) } } }
             }
             td.does role="cell" {
                 @if state.is_live() {
-                    a.button.small.danger.revoke href=(visit.link(&format!("{REVOKE}?id={}", key.id)))
+                    a.button.small.danger.revoke href=(context.link(&format!("{REVOKE}?id={}", key.id)))
                         aria-label={ "Revoke " (name) } { "Revoke" }
                 }
             }
@@ -119,8 +119,8 @@ fn row(visit: &Visit, key: &KeyRecord) -> Markup {
     }
 }
 
-fn devices(visit: &Visit, session: &SignedIn) -> Markup {
-    let devices = visit.gateway.directory.devices_of(session.user().id);
+fn devices(context: &PageContext, session: &SignedIn) -> Markup {
+    let devices = context.gateway.directory.devices_of(session.user().id);
     html! {
         section.card.wide #devices aria-labelledby="devices-title" {
             div {
@@ -131,17 +131,17 @@ fn devices(visit: &Visit, session: &SignedIn) -> Markup {
                 div.empty {
                     p { strong { "None is signed in yet." } }
                     p.hint { "Run this on the machine that is to use the gateway, then open the link that it prints:" }
-                    pre { code { "ollama-auth signin --host " (visit.public) } }
+                    pre { code { "ollama-auth signin --host " (context.public) } }
                 }
             } @else {
-                ul.devices { @for device in &devices { (device_row(visit, device)) } }
+                ul.devices { @for device in &devices { (device_row(context, device)) } }
                 p.hint { "A device signs itself out with " code { "ollama-auth signout" } "." }
             }
         }
     }
 }
 
-fn device_row(visit: &Visit, device: &Device) -> Markup {
+fn device_row(context: &PageContext, device: &Device) -> Markup {
     let name = text::visible(&device.name);
     let link = format!("{DISCONNECT}?key={}", device.key.encoded());
     html! {
@@ -152,12 +152,12 @@ fn device_row(visit: &Visit, device: &Device) -> Markup {
                 p.hint {
                     "Approved " (state::moment(device.created_at)) " · "
                     @match device.last_used_at {
-                        Some(at) => { "last used " (text::ago(at, visit.now)) }
+                        Some(at) => { "last used " (text::ago(at, context.now)) }
                         None => { "not used yet" }
                     }
                 }
             }
-            a.button.small.danger.disconnect href=(visit.link(&link)) aria-label={ "Disconnect " (name) } { "Disconnect" }
+            a.button.small.danger.disconnect href=(context.link(&link)) aria-label={ "Disconnect " (name) } { "Disconnect" }
         }
     }
 }

@@ -8,13 +8,13 @@ use super::script::{self, Scripted};
 use super::state::moment;
 use super::{KEYS, NEW, REVOKE, models};
 use crate::gateway::pages::layout::{self, Tone};
+use crate::gateway::pages::page_context::{PageContext, SignedIn};
 use crate::gateway::pages::text;
-use crate::gateway::pages::visit::{SignedIn, Visit};
 use crate::gateway::store::KeyRecord;
 use crate::keyspec::ApiKey;
 
 /// The key.
-pub fn page(visit: &Visit, session: &SignedIn, record: &KeyRecord, key: &ApiKey) -> Response {
+pub fn page(context: &PageContext, session: &SignedIn, record: &KeyRecord, key: &ApiKey) -> Response {
     let content = html! {
         section.card.form {
             div.done {
@@ -47,25 +47,25 @@ pub fn page(visit: &Visit, session: &SignedIn, record: &KeyRecord, key: &ApiKey)
                     dt { "Environment" } dd { bdi dir="ltr" { (text::visible_long(environment)) } }
                 }
             }
-            div.actions { a.button.quiet #done href=(visit.link(KEYS)) { "I have copied it" } }
+            div.actions { a.button.quiet #done href=(context.link(KEYS)) { "I have copied it" } }
         }
-        (script::tag(visit))
+        (script::tag(context))
     };
-    let mut response = layout::page(visit, StatusCode::CREATED, "Your new API key", Some(session), content);
+    let mut response = layout::page(context, StatusCode::CREATED, "Your new API key", Some(session), content);
     response.extensions_mut().insert(Scripted);
     response
 }
 
 /// The form came again, by a reload or a second press: no second key, and the first is not shown again.
-pub fn again(visit: &Visit, key: &KeyRecord) -> Response {
-    let revoke = visit.link(&format!("{REVOKE}?id={}", key.id));
+pub fn again(context: &PageContext, key: &KeyRecord) -> Response {
+    let revoke = context.link(&format!("{REVOKE}?id={}", key.id));
     let text = html! {
         p { "This form has made the key " bdi.device dir="ltr" { (text::visible_long(&key.name)) } " and makes no second one. A key is shown once." }
         p.detail { span.print { (key.id) } ", made " (text::date(key.created_at)) }
         p {
             "If you did not copy it: " a href=(revoke) { "revoke it" } " and "
-            a href=(visit.link(NEW)) { "create another" } ". Else go to " a href=(visit.link(KEYS)) { "your keys" } "."
+            a href=(context.link(NEW)) { "create another" } ". Else go to " a href=(context.link(KEYS)) { "your keys" } "."
         }
     };
-    layout::notice(visit, StatusCode::CONFLICT, Tone::Plain, "This key has been made", text)
+    layout::notice(context, StatusCode::CONFLICT, Tone::Plain, "This key has been made", text)
 }

@@ -20,7 +20,7 @@ pub use new::show as show_form;
 pub use revoke::{ask as ask_to_revoke, submit as revoke};
 pub use script::{Scripted, serve as script};
 
-use super::visit::{Answer, SignedIn, Stop, Visit};
+use super::page_context::{Answer, ErrorPage, PageContext, SignedIn};
 
 /// Where all of it is.
 pub const KEYS: &str = "/settings/keys";
@@ -32,15 +32,15 @@ pub const REVOKE: &str = "/settings/keys/revoke";
 pub const DISCONNECT: &str = "/settings/devices/disconnect";
 
 /// `GET /settings/devices`: they are on the same page.
-pub async fn devices(visit: Visit) -> Answer {
-    Ok(visit.redirect("/settings/keys#devices"))
+pub async fn devices(context: PageContext) -> Answer {
+    Ok(context.redirect("/settings/keys#devices"))
 }
 
 /// Who is signed in, or the way to the sign-in, which leads back.
 ///
 /// # Errors
 /// For who is not.
-fn signed_in(visit: &Visit) -> Result<SignedIn, Stop> {
-    let to = if visit.path == NEW { "/login?to=new-key" } else { "/login?to=keys" };
-    visit.signed_in().ok_or_else(|| Stop::from(visit.redirect(to)))
+fn signed_in(context: &PageContext) -> Result<SignedIn, ErrorPage> {
+    let to = if context.path == NEW { "/login?to=new-key" } else { "/login?to=keys" };
+    context.signed_in().ok_or_else(|| ErrorPage::from(context.redirect(to)))
 }

@@ -9,9 +9,9 @@ use super::{KEYS, scopes, signed_in};
 use crate::gateway::account::LONGEST_NAME;
 use crate::gateway::pages::form::Form;
 use crate::gateway::pages::layout::{self, Field, alert, hidden};
-use crate::gateway::pages::password_again::{self, Lasting};
+use crate::gateway::pages::page_context::{Answer, PageContext, SignedIn};
+use crate::gateway::pages::reauthentication::{self, ReauthReason};
 use crate::gateway::pages::text;
-use crate::gateway::pages::visit::{Answer, SignedIn, Visit};
 use crate::keyspec::{KeyId, Scopes};
 
 /// The choices for its life: what the form says, and for people.
@@ -53,16 +53,21 @@ pub struct Trouble {
 }
 
 /// The form, empty.
-pub async fn show(visit: Visit) -> Answer {
-    let session = signed_in(&visit)?;
-    let id = KeyId::generate().map_err(|_| visit.broken("no random bytes"))?;
+pub async fn show(context: PageContext) -> Answer {
+    let session = signed_in(&context)?;
+    let id = KeyId::generate().map_err(|_| context.broken("no random bytes"))?;
     let (name, environment, models) = Default::default();
     let filled = Filled { id, name, environment, models, expires: "90".to_owned(), scopes: scopes::usual() };
-    Ok(page(&visit, &session, &filled, None))
+    Ok(page(&context, &session, &filled, None))
 }
 
 /// The form, with what was filled in and what is wrong with it.
-pub fn page(visit: &Visit, session: &SignedIn, filled: &Filled, trouble: Option<&Trouble>) -> axum::response::Response {
+pub fn page(
+    context: &PageContext,
+    session: &SignedIn,
+    filled: &Filled,
+    trouble: Option<&Trouble>,
+) -> axum::response::Response {
     let wrong = |field: &str| trouble.is_some_and(|trouble| trouble.field == field);
     let (name, environment) = (text::visible_long(&filled.name), text::visible_long(&filled.environment));
     let content = html! {
@@ -72,8 +77,8 @@ pub fn page(visit: &Visit, session: &SignedIn, filled: &Filled, trouble: Option<
                 p.hint { "It is shown once, when it has been made." }
             }
             (alert(trouble.map(|trouble| trouble.text.as_str())))
-            form #create-key method="post" action=(visit.link(KEYS)) {
-                (hidden("csrf", &visit.token(session)))
+            form #create-key method="post" action=(context.link(KEYS)) {
+                (hidden("csrf", &context.token(session)))
                 (hidden("id", filled.id.as_str()))
                 (Field {
                     name: "name",
@@ -88,7 +93,7 @@ pub fn page(visit: &Visit, session: &SignedIn, filled: &Filled, trouble: Option<
                 }.show(wrong("name")))
                 (scopes::boxes(session.caller.rights().scopes, filled.scopes, wrong("scopes")))
                 (patterns(&filled.models, wrong("models")))
-                (lives(visit, &filled.expires, wrong("expires")))
+                (lives(context, &filled.expires, wrong("expires")))
                 (Field {
                     name: "environment",
                     label: "Environment",
@@ -101,18 +106,18 @@ pub fn page(visit: &Visit, session: &SignedIn, filled: &Filled, trouble: Option<
                     first: wrong("environment"),
                 }.show(wrong("environment")))
                 @if !session.fresh {
-                    (password_again::field(Lasting::Key, wrong("password")))
+                    (reauthentication::field(ReauthReason::Key, wrong("password")))
                 }
                 div.actions {
                     button.primary type="submit" { "Create the key" }
-                    a.button.quiet href=(visit.link(KEYS)) { "Cancel" }
+                    a.button.quiet href=(context.link(KEYS)) { "Cancel" }
                 }
             }
         }
     };
     let status = trouble.map_or(StatusCode::OK, |trouble| trouble.status);
     let title = if trouble.is_some() { "Not yet: create an API key" } else { "Create an API key" };
-    layout::page(visit, status, title, Some(session), content)
+    layout::page(context, status, title, Some(session), content)
 }
 
 fn patterns(text: &str, wrong: bool) -> Markup {
@@ -130,7 +135,7 @@ fn patterns(text: &str, wrong: bool) -> Markup {
     }
 }
 
-fn lives(visit: &Visit, chosen: &str, wrong: bool) -> Markup {
+fn lives(context: &PageContext, chosen: &str, wrong: bool) -> Markup {
     html! {
         fieldset aria-describedby=[wrong.then_some("trouble")] {
             legend { "When it ends" }
@@ -142,7 +147,7 @@ fn lives(visit: &Visit, chosen: &str, wrong: bool) -> Markup {
                         span { (label) }
                         span.hint {
                             @match value.parse::<i64>() {
-                                Ok(days) => { (text::day(visit.now + days * 86_400)) }
+                                Ok(days) => { (text::day(context.now + days * 86_400)) }
                                 Err(_) => { "until it is revoked" }
                             }
                         }

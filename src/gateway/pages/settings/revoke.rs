@@ -12,21 +12,21 @@ use super::state::{self, State as KeyState, moment};
 use super::{KEYS, NEW, REVOKE, signed_in};
 use crate::gateway::account;
 use crate::gateway::pages::layout::{self, Tone, hidden};
+use crate::gateway::pages::page_context::{Answer, ErrorPage, PageContext, SignedIn};
 use crate::gateway::pages::text;
-use crate::gateway::pages::visit::{Answer, SignedIn, Stop, Visit};
 use crate::gateway::state::Gateway;
 use crate::gateway::store::KeyRecord;
 use crate::keyspec::KeyId;
 
 /// The question. Nothing is changed by following a link.
-pub async fn ask(visit: Visit) -> Answer {
-    let session = signed_in(&visit)?;
-    let key = find(&visit, &session, &visit.parameter("id"))?;
-    let state = state::of(&key, &visit.gateway.directory, visit.now);
+pub async fn ask(context: PageContext) -> Answer {
+    let session = signed_in(&context)?;
+    let key = find(&context, &session, &context.parameter("id"))?;
+    let state = state::of(&key, &context.gateway.directory, context.now);
     if let KeyState::Revoked(_) = state {
-        return Ok(done(&visit, &key));
+        return Ok(done(&context, &key));
     }
-    let owner = visit.gateway.directory.user(key.user).filter(|owner| owner.id != session.user().id);
+    let owner = context.gateway.directory.user(key.user).filter(|owner| owner.id != session.user().id);
     let content = html! {
         section.card.form {
             div {
@@ -44,51 +44,51 @@ pub async fn ask(visit: Visit) -> Answer {
                     dt { "Environment" } dd { bdi dir="ltr" { (text::visible_long(environment)) } }
                 }
                 dt { "Last used" } dd {
-                    @match key.last_used_at { Some(at) => (text::ago(at, visit.now)), None => "never" }
+                    @match key.last_used_at { Some(at) => (text::ago(at, context.now)), None => "never" }
                     ", made " (moment(key.created_at))
                 }
-                dt { "State" } dd { (state.badge()) " " (state::end(&key, &state, visit.now)) }
+                dt { "State" } dd { (state.badge()) " " (state::end(&key, &state, context.now)) }
             }
             @if let KeyState::Replaced(by) = &state {
                 p.hint { "The key that replaces it, " span.print { (by) } ", stays valid." }
             }
-            form #revoke-key method="post" action=(visit.link(REVOKE)) {
-                (hidden("csrf", &visit.token(&session)))
+            form #revoke-key method="post" action=(context.link(REVOKE)) {
+                (hidden("csrf", &context.token(&session)))
                 (hidden("id", key.id.as_str()))
                 div.actions {
                     button.destroy type="submit" { "Revoke the key" }
-                    a.button.quiet href=(visit.link(KEYS)) { "Keep it" }
+                    a.button.quiet href=(context.link(KEYS)) { "Keep it" }
                 }
             }
         }
     };
-    Ok(layout::page(&visit, StatusCode::OK, "Revoke this key?", Some(&session), content))
+    Ok(layout::page(&context, StatusCode::OK, "Revoke this key?", Some(&session), content))
 }
 
 /// The answer.
-pub async fn submit(State(gateway): State<Arc<Gateway>>, visit: Visit, body: Body) -> Answer {
-    let form = visit.form(body).await?;
-    let session = signed_in(&visit)?;
-    visit.check_session(&session, &form)?;
-    let key = find(&visit, &session, form.get("id"))?;
-    let revoked = account::revoke(&gateway, &session.caller, &key.id, visit.address).await;
-    revoked.map_err(|refusal| visit.refused(&refusal))?;
-    Ok(done(&visit, &key))
+pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+    let form = context.form(body).await?;
+    let session = signed_in(&context)?;
+    context.check_session(&session, &form)?;
+    let key = find(&context, &session, form.get("id"))?;
+    let revoked = account::revoke(&gateway, &session.caller, &key.id, context.address).await;
+    revoked.map_err(|rejection| context.refused(&rejection))?;
+    Ok(done(&context, &key))
 }
 
-fn find(visit: &Visit, session: &SignedIn, id: &str) -> Result<Arc<KeyRecord>, Stop> {
+fn find(context: &PageContext, session: &SignedIn, id: &str) -> Result<Arc<KeyRecord>, ErrorPage> {
     let id: KeyId = id.parse().map_err(|_| {
-        let text = html! { p { "It names no key. Go to " a href=(visit.link(KEYS)) { "your keys" } " and choose one there." } };
-        visit.stop(StatusCode::BAD_REQUEST, "This link is not complete", text)
+        let text = html! { p { "It names no key. Go to " a href=(context.link(KEYS)) { "your keys" } " and choose one there." } };
+        context.error_page(StatusCode::BAD_REQUEST, "This link is not complete", text)
     })?;
-    account::find_key(&visit.gateway, &session.caller, &id).map_err(|refusal| visit.refused(&refusal))
+    account::find_key(&context.gateway, &session.caller, &id).map_err(|rejection| context.refused(&rejection))
 }
 
-fn done(visit: &Visit, key: &KeyRecord) -> Response {
+fn done(context: &PageContext, key: &KeyRecord) -> Response {
     let text = html! {
         p { bdi.device dir="ltr" { (text::visible_long(&key.name)) } " is not accepted any more." }
         p.detail { span.print { (key.id) } }
-        p { a href=(visit.link(KEYS)) { "Your keys and devices" } " · " a href=(visit.link(NEW)) { "Create a key" } }
+        p { a href=(context.link(KEYS)) { "Your keys and devices" } " · " a href=(context.link(NEW)) { "Create a key" } }
     };
-    layout::notice(visit, StatusCode::OK, Tone::Good, "Key revoked", text)
+    layout::notice(context, StatusCode::OK, Tone::Good, "Key revoked", text)
 }

@@ -10,7 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use maud::{Markup, html};
 
 use crate::gateway::pages::layout;
-use crate::gateway::pages::visit::Visit;
+use crate::gateway::pages::page_context::PageContext;
 
 const SCRIPT: &str = include_str!("copy.js");
 static VERSION: LazyLock<String> = LazyLock::new(|| layout::version(SCRIPT));
@@ -26,6 +26,6 @@ pub async fn serve() -> Response {
 }
 
 /// What asks for it. It is run when the page is there.
-pub fn tag(visit: &Visit) -> Markup {
-    html! { script defer src={ (visit.link("/assets/copy.js")) "?v=" (*VERSION) } {} }
+pub fn tag(context: &PageContext) -> Markup {
+    html! { script defer src={ (context.link("/assets/copy.js")) "?v=" (*VERSION) } {} }
 }

@@ -7,7 +7,7 @@ use crate::gateway::admin::{AdminContext, AdminError, AdminRequest, DeviceRef, p
 use crate::gateway::store::Device;
 
 #[tokio::test]
-async fn no_knock_no_page() {
+async fn no_page_without_a_pending_device() {
     let site = Site::with_people().await;
     let stranger = DeviceKey::generate().unwrap().public().clone();
     for mut browser in [site.browser(), site.signed_in("ada").await] {
@@ -22,9 +22,9 @@ async fn no_knock_no_page() {
 }
 
 #[tokio::test]
-async fn a_knock_that_is_over_approves_nothing() {
+async fn an_expired_request_approves_nothing() {
     let site = Site::with_people().await;
-    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let (key, mut ada) = (site.pending_device(), site.signed_in("ada").await);
     let token = ada.get(&link("laptop", &key)).await.token();
     site.wait(601);
     assert_eq!(ada.get(&link("laptop", &key)).await.status, StatusCode::FORBIDDEN);
@@ -36,13 +36,13 @@ async fn a_knock_that_is_over_approves_nothing() {
 #[tokio::test]
 async fn a_denied_device_stays_denied() {
     let site = Site::with_people().await;
-    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let (key, mut ada) = (site.pending_device(), site.signed_in("ada").await);
     let token = ada.get(&link("laptop", &key)).await.token();
     let reply = ada.post("/connect", &decision(&token, &key.encoded(), "deny")).await;
     assert!(reply.status == StatusCode::OK && reply.has("Device denied"));
     let reply = ada.post("/connect", &decision(&token, &key.encoded(), "approve")).await;
     assert_eq!((reply.status, site.owner(&key)), (StatusCode::FORBIDDEN, None));
-    assert!(site.gateway.knocks.knock(&key, ada.address, site.now()), "and is told so");
+    assert!(site.gateway.pending_devices.add(&key, ada.address, site.now()), "and is told so");
     let [event] = site.events("device.denied").await.try_into().unwrap();
     assert_eq!((event.actor, event.subject, event.detail), ("user:ada".into(), key.fingerprint(), "laptop".into()));
 }
@@ -50,7 +50,7 @@ async fn a_denied_device_stays_denied() {
 #[tokio::test]
 async fn approval_needs_a_session_its_token_and_a_decision() {
     let site = Site::with_people().await;
-    let (key, mut ada, mut bob) = (site.knocking(), site.signed_in("ada").await, site.signed_in("bob").await);
+    let (key, mut ada, mut bob) = (site.pending_device(), site.signed_in("ada").await, site.signed_in("bob").await);
     let encoded = key.encoded();
     let (token, foreign) = (ada.get("/account").await.token(), bob.get("/account").await.token());
 
@@ -74,13 +74,13 @@ async fn approval_needs_a_session_its_token_and_a_decision() {
         assert_eq!(reply.status, StatusCode::FORBIDDEN, "{header}: {value}");
     }
     assert_eq!(site.owner(&key), None);
-    assert!(site.gateway.knocks.find(&key, site.now()).is_some(), "none of it was an answer");
+    assert!(site.gateway.pending_devices.find(&key, site.now()).is_some(), "none of it was an answer");
 }
 
 #[tokio::test]
 async fn the_sign_in_leads_back_to_the_device_and_on_to_its_approval() {
     let site = Site::with_people().await;
-    let (key, mut browser) = (site.knocking(), site.browser());
+    let (key, mut browser) = (site.pending_device(), site.browser());
     let page = browser.get(&format!("{}&launch=true", link("Ada's laptop & more", &key))).await;
     assert!(page.status == StatusCode::OK && page.has("to approve the device"));
     let token = page.token();
@@ -102,7 +102,7 @@ async fn the_sign_in_leads_back_to_the_device_and_on_to_its_approval() {
     assert!(reply.status == StatusCode::OK && reply.has("go back to the terminal"), "{}", reply.body);
 
     assert_eq!(site.owner(&key).as_deref(), Some("ada"));
-    assert!(site.gateway.knocks.find(&key, site.now()).is_none(), "settled");
+    assert!(site.gateway.pending_devices.find(&key, site.now()).is_none(), "settled");
     let [event] = site.events("device.approved").await.try_into().unwrap();
     assert_eq!(
         (event.actor.as_str(), event.subject, event.address.as_str()),
@@ -115,15 +115,15 @@ async fn the_sign_in_leads_back_to_the_device_and_on_to_its_approval() {
 }
 
 #[tokio::test]
-async fn a_device_of_another_account_moves_only_with_a_knock() {
+async fn a_device_of_another_account_moves_only_while_pending() {
     let site = Site::with_people().await;
-    let (key, mut ada, mut bob) = (site.knocking(), site.signed_in("ada").await, site.signed_in("bob").await);
+    let (key, mut ada, mut bob) = (site.pending_device(), site.signed_in("ada").await, site.signed_in("bob").await);
     let (ada_token, bob_token) = (ada.get("/account").await.token(), bob.get("/account").await.token());
     ada.post("/connect", &decision(&ada_token, &key.encoded(), "approve")).await;
     let reply = bob.post("/connect", &decision(&bob_token, &key.encoded(), "approve")).await;
     assert_eq!((reply.status, site.owner(&key).as_deref()), (StatusCode::FORBIDDEN, Some("ada")));
 
-    site.gateway.knocks.knock(&key, bob.address, site.now());
+    site.gateway.pending_devices.add(&key, bob.address, site.now());
     assert!(bob.get(&link("laptop", &key)).await.has("signed in to another account"));
     bob.post("/connect", &decision(&bob_token, &key.encoded(), "approve")).await;
     assert_eq!(site.owner(&key).as_deref(), Some("bob"));
@@ -133,7 +133,7 @@ async fn a_device_of_another_account_moves_only_with_a_knock() {
 #[tokio::test]
 async fn two_who_approve_at_once_do_not_both_get_it() {
     let site = Site::with_people().await;
-    let (key, mut ada, mut bob) = (site.knocking(), site.signed_in("ada").await, site.signed_in("bob").await);
+    let (key, mut ada, mut bob) = (site.pending_device(), site.signed_in("ada").await, site.signed_in("bob").await);
     let (ada_token, bob_token) = (ada.get("/account").await.token(), bob.get("/account").await.token());
     let encoded = key.encoded();
     let (one, two) = (decision(&ada_token, &encoded, "approve"), decision(&bob_token, &encoded, "approve"));
@@ -147,7 +147,7 @@ async fn two_who_approve_at_once_do_not_both_get_it() {
 #[tokio::test]
 async fn a_full_disk_approves_nothing_and_loses_nothing() {
     let site = Site::with_people().await;
-    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let (key, mut ada) = (site.pending_device(), site.signed_in("ada").await);
     let token = ada.get("/account").await.token();
     site.store.full.store(true, Ordering::SeqCst);
     let reply = ada.post("/connect", &decision(&token, &key.encoded(), "approve")).await;
@@ -161,7 +161,7 @@ async fn a_full_disk_approves_nothing_and_loses_nothing() {
 #[tokio::test]
 async fn a_browser_and_a_command_at_once_approve_for_one_of_them() {
     let site = Site::with_people().await;
-    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let (key, mut ada) = (site.pending_device(), site.signed_in("ada").await);
     let token = ada.get(&link("laptop", &key)).await.token();
     let slow = site.store.held.write().await;
     let encoded = key.encoded();
@@ -181,7 +181,7 @@ async fn a_browser_and_a_command_at_once_approve_for_one_of_them() {
     let (page, command) = (page.await.unwrap(), command.await.unwrap());
     // Whoever was first; the other is told that there is nothing to approve any more.
     match site.owner(&key).as_deref() {
-        Some("ada") => assert_eq!((page, command), (StatusCode::OK, Err(AdminError::NoKnock(key.fingerprint())))),
+        Some("ada") => assert_eq!((page, command), (StatusCode::OK, Err(AdminError::NotPending(key.fingerprint())))),
         _ => assert!(page == StatusCode::FORBIDDEN && command.is_ok(), "{page} {command:?}"),
     }
 }
@@ -192,7 +192,7 @@ async fn that_an_address_is_the_same_is_said_only_where_it_means_something() {
     let mut ada = site.signed_in("ada").await;
     let same = "the same address as yours";
     let key = DeviceKey::generate().unwrap().public().clone();
-    site.gateway.knocks.knock(&key, ada.address, site.now());
+    site.gateway.pending_devices.add(&key, ada.address, site.now());
     let (local, outside) = (SocketAddr::from(([127, 0, 0, 1], 11435)), SocketAddr::from(([0, 0, 0, 0], 11435)));
     let public = |url: &str| BaseUrl::parse(url).map(|parsed| parsed.url).ok();
     let proxies = |text: &str| vec![text.parse().unwrap()];
@@ -215,7 +215,7 @@ async fn that_an_address_is_the_same_is_said_only_where_it_means_something() {
     let mut ada = site.browser();
     ada.address = local.ip();
     ada.sign_in("ada", PASSWORD).await;
-    site.gateway.knocks.knock(&key, local.ip(), site.now());
+    site.gateway.pending_devices.add(&key, local.ip(), site.now());
     let page = ada.get(&link("laptop", &key)).await;
     assert!(page.has("127.0.0.1") && !page.has(same));
 }
@@ -226,7 +226,7 @@ async fn an_old_sign_in_approves_nothing_without_the_password() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     site.wait(901);
-    let (key, other) = (site.knocking(), site.knocking());
+    let (key, other) = (site.pending_device(), site.pending_device());
     let page = ada.get(&link("laptop", &key)).await;
     assert!(page.has("type=\"password\"") && page.has("formnovalidate"), "{}", page.body);
     let (token, encoded) = (page.token(), key.encoded());
@@ -243,7 +243,7 @@ async fn an_old_sign_in_approves_nothing_without_the_password() {
     let fields = [&decision(&token, &encoded, "approve")[..], &[("password", PASSWORD)]].concat();
     assert!(ada.post("/connect", &fields).await.has("Device approved"));
     assert_eq!(site.owner(&key).as_deref(), Some("ada"));
-    let next = site.knocking();
+    let next = site.pending_device();
     assert!(!ada.get(&link("laptop", &next)).await.has("type=\"password\""), "for another quarter of an hour");
 }
 
@@ -251,7 +251,7 @@ async fn an_old_sign_in_approves_nothing_without_the_password() {
 async fn a_session_that_ends_while_the_disk_is_waited_for_approves_nothing() {
     let site = Site::with_people().await;
     for end in ["sign-out", "disabled"] {
-        let (key, mut bob) = (site.knocking(), site.signed_in("bob").await);
+        let (key, mut bob) = (site.pending_device(), site.signed_in("bob").await);
         let token = bob.get(&link("laptop", &key)).await.token();
         let slow = site.store.held.write().await;
         let change = match end {
@@ -276,7 +276,7 @@ async fn a_session_that_ends_while_the_disk_is_waited_for_approves_nothing() {
         first.await.unwrap();
         assert_eq!(sent.await.unwrap(), format!("/connect?name=laptop&key={}", key.encoded()), "{end}");
         assert_eq!(site.owner(&key), None, "{end}");
-        assert!(site.gateway.knocks.find(&key, site.now()).is_some(), "another may still answer");
+        assert!(site.gateway.pending_devices.find(&key, site.now()).is_some(), "another may still answer");
     }
     assert!(site.events("device.approved").await.is_empty());
 }
@@ -291,7 +291,7 @@ async fn an_account_has_a_thousand_devices_at_most() {
     store.first.lock().unwrap().devices.extend(keys.iter().map(device));
     let site = Site::opened("http://127.0.0.1:11435", store).await;
     site.add_as(user, "ada", Role::Member).await;
-    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let (key, mut ada) = (site.pending_device(), site.signed_in("ada").await);
     let token = ada.get(&link("laptop", &key)).await.token();
     let encoded = key.encoded();
     let reply = ada.post("/connect", &decision(&token, &encoded, "approve")).await;

@@ -10,7 +10,7 @@ use crate::gateway::pages::owns;
 #[tokio::test]
 async fn names_are_harmless_wherever_they_are_shown() {
     let site = Site::with_people().await;
-    let (key, mut ada) = (site.knocking(), site.signed_in("ada").await);
+    let (key, mut ada) = (site.pending_device(), site.signed_in("ada").await);
     let name = "<script>alert(1)</script>\"'&\u{202e}evil\u{200b}\u{1b}[2J\r\nSet-Cookie: a=b";
     let harmless = |body: &str| {
         assert!(!body.contains("<script") && body.contains("&lt;script&gt;"), "{body}");
@@ -38,7 +38,7 @@ async fn names_are_harmless_wherever_they_are_shown() {
 #[tokio::test]
 async fn crooked_links_are_refused() {
     let site = Site::with_people().await;
-    let (key, other) = (site.knocking().encoded(), site.knocking().encoded());
+    let (key, other) = (site.pending_device().encoded(), site.pending_device().encoded());
     let mut ada = site.signed_in("ada").await;
     for query in [
         String::new(),
@@ -100,7 +100,7 @@ async fn bodies_have_limits() {
 #[tokio::test]
 async fn every_answer_carries_the_headers() {
     let site = Site::with_people().await;
-    let (key, mut browser) = (site.knocking(), site.browser());
+    let (key, mut browser) = (site.pending_device(), site.browser());
     let link = link("laptop", &key);
     let settings = ["/settings/keys", "/settings/keys/new", "/settings/keys/revoke", "/settings/devices/disconnect"];
     let others =
@@ -130,7 +130,7 @@ async fn every_answer_carries_the_headers() {
 async fn a_base_path_is_in_every_link_and_cookie() {
     let site = Site::at("https://gate.example/models").await;
     site.add("ada", Role::Admin).await;
-    let (key, mut browser) = (site.knocking(), site.browser());
+    let (key, mut browser) = (site.pending_device(), site.browser());
     let page = browser.get(&link("laptop", &key)).await;
     let cookie = page.headers[SET_COOKIE].to_str().unwrap();
     assert!(cookie.starts_with("__Secure-ollama-auth-visitor=") && cookie.contains("; Path=/models;"), "{cookie}");

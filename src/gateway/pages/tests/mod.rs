@@ -116,10 +116,10 @@ impl Site {
         self.gateway.directory.key_by_id(id)
     }
 
-    /// A device that has knocked.
-    fn knocking(&self) -> PublicKey {
+    /// A pending device.
+    fn pending_device(&self) -> PublicKey {
         let key = DeviceKey::generate().unwrap().public().clone();
-        self.gateway.knocks.knock(&key, IpAddr::from([198, 51, 100, 7]), self.now());
+        self.gateway.pending_devices.add(&key, IpAddr::from([198, 51, 100, 7]), self.now());
         key
     }
 

@@ -96,7 +96,7 @@ async fn a_disabled_account_is_out_at_once() {
     let mut bob = site.signed_in("bob").await;
     site.change(Change::SetDisabled(site.user("bob"), true)).await;
     assert_eq!(bob.get("/account").await.location(), "/login");
-    let (key, mut again) = (site.knocking(), site.browser());
+    let (key, mut again) = (site.pending_device(), site.browser());
     let reply = again.sign_in("bob", PASSWORD).await;
     assert!(reply.status == StatusCode::FORBIDDEN && reply.has("disabled") && again.session().is_none());
     assert!(!again.sign_in("bob", "wrong").await.has("disabled"), "said only to who knows the password");

@@ -1,6 +1,6 @@
 //! Looks for the link that connects the server's own key, in answers on their way to a caller.
 //!
-//! The server behind offers it in a 401, which never gets as far as here, but also in the midst of a stream that began well (a web
+//! The upstream server offers it in a 401, which never gets as far as here, but also in the midst of a stream that began well (a web
 //! search in `/v1/responses`; read in Ollama's source, `writeWebSearchError`). Whoever opens it makes the server's key their own.
 
 use std::sync::LazyLock;
@@ -15,12 +15,12 @@ static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(LINK));
 
 /// Watches one answer, piece by piece.
 #[derive(Default)]
-pub struct LinkWatch {
+pub struct SigninLinkFilter {
     /// The end of what has passed, for a link that is cut over pieces, and its length.
     tail: ([u8; BEFORE], usize),
 }
 
-impl LinkWatch {
+impl SigninLinkFilter {
     /// How much of `piece` may pass, when the link is there once it has come.
     pub fn sees(&mut self, piece: &[u8]) -> Option<usize> {
         let (tail, length) = (&self.tail.0, self.tail.1);
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn seen(pieces: &[&[u8]]) -> bool {
-        let mut watch = LinkWatch::default();
+        let mut watch = SigninLinkFilter::default();
         pieces.iter().any(|piece| watch.sees(piece).is_some())
     }
 
@@ -66,10 +66,10 @@ mod tests {
 
     #[test]
     fn what_comes_before_it_may_pass() {
-        assert_eq!(LinkWatch::default().sees(b"see https://ollama.com/connect?x"), Some(12));
-        let mut watch = LinkWatch::default();
+        assert_eq!(SigninLinkFilter::default().sees(b"see https://ollama.com/connect?x"), Some(12));
+        let mut watch = SigninLinkFilter::default();
         assert_eq!((watch.sees(b"see ollama.com/con"), watch.sees(b"nect?")), (None, Some(0)));
-        let mut watch = LinkWatch::default();
+        let mut watch = SigninLinkFilter::default();
         assert_eq!((watch.sees(b"ollama.com/con"), watch.sees(b" ollama.com/connect?")), (None, Some(1)));
     }
 

@@ -1,4 +1,4 @@
-//! A connection to the server behind, with or without TLS, and the buffer that all of a thread are read through: a stream that waits
+//! A connection to the upstream server, with or without TLS, and the buffer that all of a thread are read through: a stream that waits
 //! for its next token holds none of its own.
 
 use std::cell::RefCell;
@@ -19,14 +19,14 @@ thread_local! {
 }
 
 /// See the module.
-pub enum Wire {
+pub enum Connection {
     /// Without TLS.
     Plain(TcpStream),
     /// With TLS, after the handshake.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Wire {
+impl Connection {
     /// Reads what is there and lets `take` have it; nothing is the end of the connection.
     pub fn poll_read<T>(
         &mut self,

@@ -10,18 +10,18 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use maud::{Markup, html};
 
-use super::csrf::{self, For};
+use super::csrf::{self, CsrfPurpose};
 use super::form::{Form, FormError};
 use super::{cookies, layout, text};
 use crate::address::BaseUrl;
 use crate::gateway::authn::{self, Caller};
 use crate::gateway::host;
-use crate::gateway::refusal::Refusal;
+use crate::gateway::rejection::Rejection;
 use crate::gateway::state::{ClientAddress, Gateway};
 use crate::gateway::store::User;
 
 /// See the module.
-pub struct Visit {
+pub struct PageContext {
     /// The gateway.
     pub gateway: Arc<Gateway>,
     /// What browsers call it.
@@ -74,24 +74,24 @@ impl Visitor {
 }
 
 /// A page that says why nothing more is done.
-pub struct Stop(Box<Response>);
+pub struct ErrorPage(Box<Response>);
 
-impl From<Response> for Stop {
+impl From<Response> for ErrorPage {
     fn from(response: Response) -> Self {
         Self(Box::new(response))
     }
 }
 
-impl IntoResponse for Stop {
+impl IntoResponse for ErrorPage {
     fn into_response(self) -> Response {
         *self.0
     }
 }
 
 /// What a page answers with.
-pub type Answer = Result<Response, Stop>;
+pub type Answer = Result<Response, ErrorPage>;
 
-impl FromRequestParts<Arc<Gateway>> for Visit {
+impl FromRequestParts<Arc<Gateway>> for PageContext {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Response> {
@@ -111,7 +111,7 @@ impl FromRequestParts<Arc<Gateway>> for Visit {
     }
 }
 
-impl Visit {
+impl PageContext {
     /// The address of one of our pages, as links and redirects hold it: the public path, and no host.
     pub fn link(&self, path: &str) -> String {
         // Two slashes in front would name a host.
@@ -138,7 +138,7 @@ impl Visit {
 
     /// Who is signed in with this browser.
     pub fn signed_in(&self) -> Option<SignedIn> {
-        let cookie = cookies::read(&self.headers, &cookies::name(&self.public, For::Session))?;
+        let cookie = cookies::read(&self.headers, &cookies::name(&self.public, CsrfPurpose::Session))?;
         let found = authn::identify_session(&self.gateway, &cookie, self.now);
         if found.is_none() {
             self.gateway.pages.sessions.end(&cookie);
@@ -149,27 +149,27 @@ impl Visit {
 
     /// What a form of somebody who is signed in has to carry.
     pub fn token(&self, session: &SignedIn) -> String {
-        self.gateway.pages.csrf.token(For::Session, &session.cookie)
+        self.gateway.pages.csrf.token(CsrfPurpose::Session, &session.cookie)
     }
 
     /// What a form before the sign-in has to carry.
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn visitor(&self) -> Result<Visitor, Stop> {
+    pub fn visitor(&self) -> Result<Visitor, ErrorPage> {
         let (cookie, fresh) = match self.visitor_cookie() {
             Some(cookie) => (cookie, false),
             None => (super::random_text().map_err(|_| self.broken("no random bytes"))?, true),
         };
-        let set_cookie = fresh.then(|| header(&cookies::set(&self.public, For::Visitor, &cookie)));
-        Ok(Visitor { token: self.gateway.pages.csrf.token(For::Visitor, &cookie), set_cookie })
+        let set_cookie = fresh.then(|| header(&cookies::set(&self.public, CsrfPurpose::Visitor, &cookie)));
+        Ok(Visitor { token: self.gateway.pages.csrf.token(CsrfPurpose::Visitor, &cookie), set_cookie })
     }
 
     /// Reads the form of a POST that comes from one of our own pages, as far as the browser tells.
     ///
     /// # Errors
     /// For a POST of another site, and for a body that is no form of ours.
-    pub async fn form(&self, body: axum::body::Body) -> Result<Form, Stop> {
+    pub async fn form(&self, body: axum::body::Body) -> Result<Form, ErrorPage> {
         let named = host::accept(&self.gateway.config(), self.gateway.local().ip(), &self.headers)
             .is_ok()
             .then(|| host::the_one(&self.headers).ok())
@@ -179,30 +179,30 @@ impl Visit {
                 p { "The form was sent from another web site, or this gateway was opened under a name that is not its own." }
                 p { "Open it as " a href=(self.public) { (self.public) } " and try again." }
             };
-            return Err(self.stop(StatusCode::FORBIDDEN, "Nothing was done", text));
+            return Err(self.error_page(StatusCode::FORBIDDEN, "Nothing was done", text));
         }
         Form::read(&self.headers, body)
             .await
-            .map_err(|error: FormError| self.stop(error.status(), "Nothing was done", html! { p { (error) } }))
+            .map_err(|error: FormError| self.error_page(error.status(), "Nothing was done", html! { p { (error) } }))
     }
 
     /// Refuses a form that was not filled in before the sign-in, in this browser, on our page.
     ///
     /// # Errors
     /// Then.
-    pub fn check_visitor(&self, form: &Form) -> Result<(), Stop> {
-        self.check(For::Visitor, self.visitor_cookie().as_deref(), form)
+    pub fn check_visitor(&self, form: &Form) -> Result<(), ErrorPage> {
+        self.check(CsrfPurpose::Visitor, self.visitor_cookie().as_deref(), form)
     }
 
     /// Refuses a form that was not filled in during this session, on our page.
     ///
     /// # Errors
     /// Then.
-    pub fn check_session(&self, session: &SignedIn, form: &Form) -> Result<(), Stop> {
-        self.check(For::Session, Some(&session.cookie), form)
+    pub fn check_session(&self, session: &SignedIn, form: &Form) -> Result<(), ErrorPage> {
+        self.check(CsrfPurpose::Session, Some(&session.cookie), form)
     }
 
-    fn check(&self, purpose: For, cookie: Option<&str>, form: &Form) -> Result<(), Stop> {
+    fn check(&self, purpose: CsrfPurpose, cookie: Option<&str>, form: &Form) -> Result<(), ErrorPage> {
         if cookie.is_some_and(|cookie| self.gateway.pages.csrf.fits(purpose, cookie, form.get("csrf"))) {
             return Ok(());
         }
@@ -214,47 +214,47 @@ impl Visit {
             p { "Go back, load the page again, and try once more." }
             @if cookie.is_none() { (elsewhere) }
         };
-        Err(self.stop(StatusCode::FORBIDDEN, "Nothing was done", text))
+        Err(self.error_page(StatusCode::FORBIDDEN, "Nothing was done", text))
     }
 
     fn visitor_cookie(&self) -> Option<String> {
-        cookies::read(&self.headers, &cookies::name(&self.public, For::Visitor))
+        cookies::read(&self.headers, &cookies::name(&self.public, CsrfPurpose::Visitor))
     }
 
     /// A page that says why nothing more is done.
-    pub fn stop(&self, status: StatusCode, title: &str, text: Markup) -> Stop {
-        Stop(Box::new(layout::notice(self, status, layout::Tone::Bad, title, text)))
+    pub fn error_page(&self, status: StatusCode, title: &str, text: Markup) -> ErrorPage {
+        ErrorPage(Box::new(layout::notice(self, status, layout::Tone::Bad, title, text)))
     }
 
     /// The page for what the API would refuse, in its words.
-    pub fn refused(&self, refusal: &Refusal) -> Stop {
-        let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    pub fn refused(&self, rejection: &Rejection) -> ErrorPage {
+        let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let keys = html! { p { a href=(self.link("/settings/keys")) { "Your keys and devices" } } };
-        match refusal.status() {
+        match rejection.status() {
             401 => {
                 let text = html! {
                     p { "Your session ended, or your account was changed, while you asked. Nothing was done." }
                     p { a href=(self.link("/login?to=keys")) { "Go on to your keys" } }
                 };
-                self.stop(status, "Sign in again", text)
+                self.error_page(status, "Sign in again", text)
             }
             404 => {
                 let text = html! { p { "It is not on record, or not yours." } (keys) };
-                self.stop(status, "There is no such key or device", text)
+                self.error_page(status, "There is no such key or device", text)
             }
-            500.. => self.broken(refusal.message()),
+            500.. => self.broken(rejection.message()),
             _ => {
-                let reason = text::visible_long(refusal.message());
-                self.stop(status, "Nothing was done", html! { p { (text::sentence(&reason)) } (keys) })
+                let reason = text::visible_long(rejection.message());
+                self.error_page(status, "Nothing was done", html! { p { (text::sentence(&reason)) } (keys) })
             }
         }
     }
 
     /// The page for trouble of our own. What exactly it is stands in the log.
-    pub fn broken(&self, reason: &str) -> Stop {
+    pub fn broken(&self, reason: &str) -> ErrorPage {
         tracing::error!(reason, "a page failed");
         let text = html! { p { "The gateway could not do it. Nothing was changed. Its log says why; try again in a moment." } };
-        self.stop(StatusCode::SERVICE_UNAVAILABLE, "That did not work", text)
+        self.error_page(StatusCode::SERVICE_UNAVAILABLE, "That did not work", text)
     }
 }
 

@@ -16,10 +16,10 @@ use super::Caller;
 /// The credential is not accepted any more.
 #[derive(Debug, Error)]
 #[error("the credential is not accepted any more")]
-pub struct NoLonger;
+pub struct CredentialRevoked;
 
 /// See the module.
-pub struct Held<B> {
+pub struct RevalidatingBody<B> {
     body: B,
     caller: Caller,
     gateway: Arc<Gateway>,
@@ -27,14 +27,14 @@ pub struct Held<B> {
     waited: bool,
 }
 
-impl<B> Held<B> {
+impl<B> RevalidatingBody<B> {
     /// The body of a request of `caller`, who was accepted just now.
     pub fn new(body: B, caller: Caller, gateway: Arc<Gateway>) -> Self {
         Self { body, caller, gateway, waited: false }
     }
 }
 
-impl<B> HttpBody for Held<B>
+impl<B> HttpBody for RevalidatingBody<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -50,7 +50,7 @@ where
         };
         let asked = std::mem::take(&mut this.waited);
         if asked && !this.caller.holds(&this.gateway.directory, this.gateway.clock.now()) {
-            return Poll::Ready(Some(Err(NoLonger.into())));
+            return Poll::Ready(Some(Err(CredentialRevoked.into())));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

@@ -1,4 +1,4 @@
-//! A request on its way to the server behind. A small body goes with the head in one write.
+//! A request on its way to the upstream server. A small body goes with the head in one write.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,23 +6,23 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, HttpBody as _};
 use thiserror::Error;
 
-use super::wire::Wire;
+use super::connection::Connection;
 
 /// So much is gathered before it is written, in bytes.
 const BATCH: usize = 64 * 1024;
 
 /// Why a request did not get there.
 #[derive(Debug, Error)]
-pub enum Unsent {
+pub enum RequestWriteError {
     /// The caller's body broke off, or became too large.
     #[error("the request's body broke off: {0}")]
     Body(axum::Error),
     /// The body is not as long as was announced.
     #[error("the request's body is not as long as was announced")]
     Length,
-    /// The server behind takes no more.
-    #[error("the server behind takes no more: {0}")]
-    Wire(#[from] std::io::Error),
+    /// The upstream server takes no more.
+    #[error("the upstream server takes no more: {0}")]
+    Connection(#[from] std::io::Error),
 }
 
 /// How its end is told.
@@ -34,7 +34,7 @@ enum Framing {
 }
 
 /// See the module.
-pub struct Sending {
+pub struct RequestWriter {
     buffer: Vec<u8>,
     /// How much of it was written.
     at: usize,
@@ -44,7 +44,7 @@ pub struct Sending {
     done: bool,
 }
 
-impl Sending {
+impl RequestWriter {
     /// `head` is the request line and the headers, without those that tell the body's end, and without the empty line.
     pub fn new(mut head: Vec<u8>, body: Body, needs_length: bool) -> Self {
         let framing = match body.size_hint().exact() {
@@ -78,14 +78,18 @@ impl Sending {
     /// Sends as much as there is and as is taken.
     ///
     /// # Errors
-    /// [`Unsent`].
-    pub fn poll(&mut self, wire: &mut Wire, context: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+    /// [`RequestWriteError`].
+    pub fn poll(
+        &mut self,
+        connection: &mut Connection,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), RequestWriteError>> {
         loop {
             let gathered = self.gather(context)?;
             while self.at < self.buffer.len() {
-                self.at += ready!(wire.poll_write(context, &self.buffer[self.at..]))?;
+                self.at += ready!(connection.poll_write(context, &self.buffer[self.at..]))?;
             }
-            ready!(wire.poll_flush(context))?;
+            ready!(connection.poll_flush(context))?;
             if self.body.is_none() {
                 self.done = true;
                 if self.has_body {
@@ -104,7 +108,7 @@ impl Sending {
     }
 
     /// Takes what the caller has sent by now. False when that was all for now.
-    fn gather(&mut self, context: &mut Context<'_>) -> Result<bool, Unsent> {
+    fn gather(&mut self, context: &mut Context<'_>) -> Result<bool, RequestWriteError> {
         while self.buffer.len() < BATCH
             && let Some(body) = &mut self.body
         {
@@ -113,14 +117,14 @@ impl Sending {
                 Poll::Ready(None) => {
                     match self.framing {
                         Framing::Length(0) => {}
-                        Framing::Length(_) => return Err(Unsent::Length),
+                        Framing::Length(_) => return Err(RequestWriteError::Length),
                         Framing::Chunks => self.buffer.extend_from_slice(b"0\r\n\r\n"),
                     }
                     self.body = None;
                 }
                 Poll::Ready(Some(frame)) => {
                     // Trailers are not forwarded.
-                    if let Ok(data) = frame.map_err(Unsent::Body)?.into_data() {
+                    if let Ok(data) = frame.map_err(RequestWriteError::Body)?.into_data() {
                         self.push(&data)?;
                     }
                 }
@@ -129,10 +133,10 @@ impl Sending {
         Ok(true)
     }
 
-    fn push(&mut self, data: &[u8]) -> Result<(), Unsent> {
+    fn push(&mut self, data: &[u8]) -> Result<(), RequestWriteError> {
         match &mut self.framing {
             Framing::Length(left) => {
-                *left = left.checked_sub(data.len() as u64).ok_or(Unsent::Length)?;
+                *left = left.checked_sub(data.len() as u64).ok_or(RequestWriteError::Length)?;
             }
             // An empty chunk would be the end.
             Framing::Chunks if data.is_empty() => return Ok(()),

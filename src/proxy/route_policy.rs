@@ -1,7 +1,7 @@
 //! What passes: running models, and what goes with it. What changes the account does not: a program that was given this port was not
 //! given the account. Whatever else could change something and is not known here does not pass either.
 
-use crate::gateway::{Access, Account, Refusal, Target, find_route};
+use crate::gateway::{Access, Account, Rejection, Target, find_route};
 
 /// Endpoints of ollama.com that its local server does not have, and that change nothing.
 const HARMLESS: [&str; 2] = ["/api/web_search", "/api/web_fetch"];
@@ -10,13 +10,13 @@ const HARMLESS: [&str; 2] = ["/api/web_search", "/api/web_fetch"];
 ///
 /// # Errors
 /// 403 for what belongs to the account or is not known; 404 for what is no part of the API; 405 for a method the API has no use for.
-pub fn check(target: &Target<'_>) -> Result<(), Refusal> {
+pub fn check(target: &Target<'_>) -> Result<(), Rejection> {
     let Target { method, path, .. } = *target;
     let account = || {
         let message = format!(
             "{path} is about the account, which is not for programs that use this proxy: use `ollama-auth keys`, `device` or `api`"
         );
-        Refusal::new(403, message)
+        Rejection::new(403, message)
     };
     // A server in between might not care about capitals, or a slash at the end.
     let folded = path.to_ascii_lowercase();
@@ -36,7 +36,7 @@ pub fn check(target: &Target<'_>) -> Result<(), Refusal> {
         "api" => reads || (method == "POST" && HARMLESS.contains(&path)),
         "v1" => reads || method == "POST",
         _ => {
-            return Err(Refusal::new(
+            return Err(Rejection::new(
                 404,
                 format!("{path} is no part of Ollama's API: this proxy passes on /api/ and /v1/"),
             ));
@@ -47,12 +47,12 @@ pub fn check(target: &Target<'_>) -> Result<(), Refusal> {
     }
     if !["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].contains(&method) {
         return Err(
-            Refusal::new(405, format!("the API has no use for {method}")).header("allow", "GET, HEAD, POST, DELETE")
+            Rejection::new(405, format!("the API has no use for {method}")).header("allow", "GET, HEAD, POST, DELETE")
         );
     }
     let message =
         format!("{method} {path} is not known to this proxy and could change the account: use `ollama-auth api`");
-    Err(Refusal::new(403, message))
+    Err(Rejection::new(403, message))
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn status(method: &str, path: &str) -> u16 {
-        check(&Target { method, path, query: None }).map_or_else(|refusal| refusal.status(), |()| 200)
+        check(&Target { method, path, query: None }).map_or_else(|rejection| rejection.status(), |()| 200)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::super::{explain, prove};
-use super::deploy::{Deployer, Parcel};
+use super::deploy::{DeployPayload, Deployer};
 use crate::api::{ApiError, Conflict, Credential, KeyCheck, Revocation, Session, Standing};
 use crate::app::App;
 use crate::commands::api_key::{Known, keep};
@@ -15,10 +15,10 @@ use crate::commands::context::{Context, api_key, no_accounts};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::profile::Profile;
-use crate::rotation::{Asked, Journal, OldKey, Rotation, Verdict, World};
+use crate::rotation::{Asked, Journal, OldKey, Rotation, RotationBackend, Verdict};
 
 /// The world of one profile in this run.
-pub struct Here<'a> {
+pub struct LocalBackend<'a> {
     /// The program.
     pub app: &'a App,
     /// What is under way.
@@ -37,7 +37,7 @@ pub struct Here<'a> {
     pub given: RefCell<Option<SecretString>>,
 }
 
-impl Here<'_> {
+impl LocalBackend<'_> {
     fn with_key(&self, key: &SecretString) -> anyhow::Result<Session<'_>> {
         self.context.session_with(self.app, Credential::ApiKey(key.clone()))
     }
@@ -55,14 +55,14 @@ impl Here<'_> {
     async fn hand_out(&self, rotation: &Rotation, key: &SecretString, id: &KeyId) -> anyhow::Result<()> {
         // Where the command replaces one by the other, it may print either.
         let new = self.held(rotation).await.unwrap_or_default();
-        let parcel = Parcel {
+        let payload = DeployPayload {
             key,
             id,
             profile: &rotation.profile,
             host: self.context.url(),
             secrets: self.old.iter().chain(&new).collect(),
         };
-        self.deployer.deploy(self.app, &parcel).await
+        self.deployer.deploy(self.app, &payload).await
     }
 
     /// The old key, where the profile keeps it still.
@@ -122,7 +122,7 @@ impl Here<'_> {
     }
 }
 
-impl World for Here<'_> {
+impl RotationBackend for LocalBackend<'_> {
     type Error = anyhow::Error;
 
     fn record(&self, rotation: &Rotation) -> anyhow::Result<()> {

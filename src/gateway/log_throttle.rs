@@ -9,18 +9,18 @@ const MOST: usize = 1000;
 
 /// When what was reported last, in Unix seconds.
 #[derive(Debug, Default)]
-pub struct Reports(Mutex<HashMap<String, i64>>);
+pub struct LogThrottle(Mutex<HashMap<String, i64>>);
 
-impl Reports {
+impl LogThrottle {
     /// Whether `subject` may be reported now; takes note of it.
-    pub fn may(&self, subject: &str, now: i64) -> bool {
+    pub fn allow(&self, subject: &str, now: i64) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.retain(|_, at| (now - *at).abs() < EVERY);
-        let may = last.len() < MOST && !last.contains_key(subject);
-        if may {
+        let allowed = last.len() < MOST && !last.contains_key(subject);
+        if allowed {
             last.insert(subject.to_owned(), now);
         }
-        may
+        allowed
     }
 }
 
@@ -30,7 +30,12 @@ mod tests {
 
     #[test]
     fn once_a_minute_each() {
-        let reports = Reports::default();
-        assert!(reports.may("a", 100) && !reports.may("a", 159) && reports.may("b", 159) && reports.may("a", 160));
+        let throttle = LogThrottle::default();
+        assert!(
+            throttle.allow("a", 100)
+                && !throttle.allow("a", 159)
+                && throttle.allow("b", 159)
+                && throttle.allow("a", 160)
+        );
     }
 }

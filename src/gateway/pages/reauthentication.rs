@@ -6,22 +6,22 @@ use maud::Markup;
 use super::form::Form;
 use super::layout::Field;
 use super::notes;
+use super::page_context::{ErrorPage, PageContext, SignedIn};
 use super::password_check::CheckError;
-use super::visit::{SignedIn, Stop, Visit};
 
 /// What is said when it was not given, or is wrong.
 pub type Trouble = (StatusCode, String);
 
 /// What outlives the sign-in, and so takes the password.
 #[derive(Clone, Copy)]
-pub enum Lasting {
+pub enum ReauthReason {
     /// A new key.
     Key,
     /// An approved device.
     Device,
 }
 
-impl Lasting {
+impl ReauthReason {
     fn hint(self) -> &'static str {
         match self {
             Self::Key => {
@@ -43,14 +43,14 @@ impl Lasting {
 }
 
 /// The field for it. `wrong` says that it is what is wrong with the form.
-pub fn field(lasting: Lasting, wrong: bool) -> Markup {
+pub fn field(reason: ReauthReason, wrong: bool) -> Markup {
     let field = Field {
         name: "password",
         label: "Your password",
         kind: "password",
         autocomplete: "current-password",
         value: "",
-        hint: lasting.hint(),
+        hint: reason.hint(),
         longest: 1024,
         optional: false,
         first: wrong,
@@ -63,11 +63,11 @@ pub fn field(lasting: Lasting, wrong: bool) -> Markup {
 /// # Errors
 /// The trouble to show with the form; or a page, when it cannot be checked at all.
 pub async fn confirm(
-    visit: &Visit,
+    context: &PageContext,
     session: &SignedIn,
     form: &mut Form,
-    lasting: Lasting,
-) -> Result<Result<(), Trouble>, Stop> {
+    reason: ReauthReason,
+) -> Result<Result<(), Trouble>, ErrorPage> {
     if session.fresh {
         return Ok(Ok(()));
     }
@@ -75,25 +75,25 @@ pub async fn confirm(
         let text = "You signed in more than 15 minutes ago. Type your password once more.";
         return Ok(Err((StatusCode::FORBIDDEN, text.to_owned())));
     }
-    let (pages, name) = (&visit.gateway.pages, &session.user().name);
-    if let Err(wait) = pages.throttle.check(name, visit.address) {
-        notes::failed_sign_in(visit, name, "user.sign_in_throttled", "too many tries");
+    let (pages, name) = (&context.gateway.pages, &session.user().name);
+    if let Err(wait) = pages.throttle.check(name, context.address) {
+        notes::failed_sign_in(context, name, "user.sign_in_throttled", "too many tries");
         let text = format!("There were too many tries. Wait {} seconds, then try again.", wait.as_secs() + 1);
         return Ok(Err((StatusCode::TOO_MANY_REQUESTS, text)));
     }
-    match pages.passwords.check(&visit.gateway.directory, name, form.secret("password")).await {
+    match pages.passwords.check(&context.gateway.directory, name, form.secret("password")).await {
         Ok(Some(user)) if user.id == session.user().id => {
-            pages.sessions.confirm(&session.cookie, visit.now);
+            pages.sessions.confirm(&session.cookie, context.now);
             Ok(Ok(()))
         }
         Ok(_) => {
-            notes::failed_sign_in(visit, name, "user.sign_in_failed", lasting.wrong());
+            notes::failed_sign_in(context, name, "user.sign_in_failed", reason.wrong());
             Ok(Err((StatusCode::FORBIDDEN, "The password is wrong.".to_owned())))
         }
         Err(CheckError::Busy) => {
             let text = "Too many passwords are being checked. Try again in a moment.";
             Ok(Err((StatusCode::SERVICE_UNAVAILABLE, text.to_owned())))
         }
-        Err(error) => Err(visit.broken(&error.to_string())),
+        Err(error) => Err(context.broken(&error.to_string())),
     }
 }

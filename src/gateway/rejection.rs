@@ -29,7 +29,7 @@ impl Dialect {
 
 /// A request that is not fulfilled, and what to say.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct Rejection {
     status: StatusCode,
     message: String,
     dialect: Dialect,
@@ -38,7 +38,7 @@ pub struct Refusal {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Refusal {
+impl Rejection {
     /// `status` is one of HTTP's error codes.
     pub fn new(status: u16, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -52,12 +52,12 @@ impl Refusal {
     }
 
     /// In whose words.
-    pub fn spoken(mut self, dialect: Dialect) -> Self {
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
     }
 
-    /// With the link where the key that knocked can be approved.
+    /// With the link where the pending device can be approved.
     pub fn with_signin_url(mut self, url: String) -> Self {
         self.signin_url = Some(url);
         self

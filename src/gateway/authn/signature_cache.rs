@@ -35,16 +35,16 @@ impl Claim {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Proofs(Mutex<HashMap<Claim, Proof>>);
+pub struct SignatureCache(Mutex<HashMap<Claim, Proof>>);
 
-impl Proofs {
+impl SignatureCache {
     /// What was proven by it.
     pub fn get(&self, claim: &Claim) -> Option<Proof> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(claim).cloned()
     }
 
     /// Keeps what was verified. Only for devices that are known: a stranger's keys are not to fill it.
-    pub fn put(&self, claim: Claim, proof: Proof) {
+    pub fn insert(&self, claim: Claim, proof: Proof) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MOST {
             kept.clear();

@@ -13,18 +13,18 @@ const LEAST: usize = 16;
 
 /// The addresses that have connections. What one caller can be assumed to have counts as one: of IPv6 a /64.
 #[derive(Clone, Debug, Default)]
-pub struct Callers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub struct ConnectionSlots(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// A connection's place, given up at drop.
 #[derive(Debug)]
-pub struct Seat {
-    callers: Callers,
+pub struct ConnectionSlot {
+    slots: ConnectionSlots,
     place: IpAddr,
 }
 
-impl Callers {
+impl ConnectionSlots {
     /// A place for one more connection from that address, unless it has `most` already.
-    pub fn admit(&self, address: IpAddr, most: usize) -> Option<Seat> {
+    pub fn admit(&self, address: IpAddr, most: usize) -> Option<ConnectionSlot> {
         let place = network(address);
         let mut open = self.lock();
         let count = open.get(&place).copied().unwrap_or_default();
@@ -32,7 +32,7 @@ impl Callers {
             return None;
         }
         open.insert(place, count + 1);
-        Some(Seat { callers: self.clone(), place })
+        Some(ConnectionSlot { slots: self.clone(), place })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -40,9 +40,9 @@ impl Callers {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.callers.lock().entry(self.place) {
+        if let Entry::Occupied(mut count) = self.slots.lock().entry(self.place) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -51,7 +51,7 @@ impl Drop for Seat {
     }
 }
 
-/// How many connections that address may have of the `all` that there may be. A trusted proxy, which stands for many callers, may
+/// How many connections that address may have of the `all` that there may be. A trusted proxy, which stands for many slots, may
 /// have all of them.
 pub fn share(config: &Config, address: IpAddr, all: usize) -> usize {
     let address = address.to_canonical();
@@ -70,14 +70,14 @@ mod tests {
 
     #[test]
     fn each_network_has_so_many_and_gets_them_back() {
-        let callers = Callers::default();
-        let admit = |text: &str| callers.admit(text.parse().unwrap(), 2);
+        let slots = ConnectionSlots::default();
+        let admit = |text: &str| slots.admit(text.parse().unwrap(), 2);
         let seats = [admit("192.0.2.1"), admit("::ffff:192.0.2.1"), admit("2001:db8::1"), admit("2001:db8::2")];
         assert!(seats.iter().all(Option::is_some));
         assert!(admit("192.0.2.1").is_none() && admit("2001:db8::3").is_none());
         assert!(admit("192.0.2.2").is_some() && admit("2001:db8:0:1::1").is_some());
         drop(seats);
-        assert!(callers.lock().is_empty());
+        assert!(slots.lock().is_empty());
         assert!(admit("192.0.2.1").is_some());
     }
 

@@ -7,12 +7,12 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use governor::Quota;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
-use governor::{Quota, RateLimiter};
 
-use super::super::refusal::Refusal;
+use super::super::rejection::Rejection;
 use crate::keyspec::KeyId;
 
 /// More than a rotation needs that is cut short every minute for half a day; and a twentieth of what an account may have.
@@ -22,26 +22,26 @@ const EVERY: Duration = Duration::from_secs(900);
 /// After so many changes what nobody uses any more is dropped.
 const TIDY_EVERY: u32 = 4096;
 
-type Limiter<C> = RateLimiter<KeyId, DefaultKeyedStateStore<KeyId>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+type Limiter<C> = governor::RateLimiter<KeyId, DefaultKeyedStateStore<KeyId>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 /// See the module.
-pub struct Often<C: Clock = DefaultClock> {
+pub struct RateLimiter<C: Clock = DefaultClock> {
     limiter: Limiter<C>,
     changes: AtomicU32,
     clock: C,
 }
 
-impl Default for Often {
+impl Default for RateLimiter {
     fn default() -> Self {
         Self::new(DefaultClock::default())
     }
 }
 
-impl<C: Clock + Clone> Often<C> {
+impl<C: Clock + Clone> RateLimiter<C> {
     fn new(clock: C) -> Self {
         let quota = Quota::with_period(EVERY).unwrap_or(Quota::per_hour(NonZeroU32::MIN));
         let quota = quota.allow_burst(NonZeroU32::new(BURST).unwrap_or(NonZeroU32::MIN));
-        let limiter = RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone());
+        let limiter = governor::RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone());
         Self { limiter, changes: AtomicU32::new(0), clock }
     }
 
@@ -49,14 +49,14 @@ impl<C: Clock + Clone> Often<C> {
     ///
     /// # Errors
     /// 429 when it is one too many.
-    pub fn count(&self, first: KeyId) -> Result<(), Refusal> {
+    pub fn count(&self, first: KeyId) -> Result<(), Rejection> {
         if self.changes.fetch_add(1, Ordering::Relaxed) % TIDY_EVERY == TIDY_EVERY - 1 {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
         self.limiter.check_key(&first).map_err(|not_until| {
             let wait = not_until.wait_time_from(self.clock.now()).as_secs().saturating_add(1);
-            Refusal::new(429, format!("this key changes itself too often; it may again in {wait} s"))
+            Rejection::new(429, format!("this key changes itself too limiter; it may again in {wait} s"))
                 .header("retry-after", &wait.to_string())
         })
     }
@@ -71,20 +71,20 @@ mod tests {
     #[test]
     fn a_thousand_and_then_one_in_a_quarter_of_an_hour() {
         let clock = FakeRelativeClock::default();
-        let often = Often::new(clock.clone());
+        let limiter = RateLimiter::new(clock.clone());
         let [one, other] = ["key_12345678", "key_87654321"].map(|id| id.parse::<KeyId>().unwrap());
         for _ in 0..BURST {
-            often.count(one.clone()).unwrap();
+            limiter.count(one.clone()).unwrap();
         }
-        let refused = often.count(one.clone()).unwrap_err();
+        let refused = limiter.count(one.clone()).unwrap_err();
         assert!(
             refused.status() == 429 && ["900 s", "901 s"].iter().any(|wait| refused.message().contains(wait)),
             "{}",
             refused.message()
         );
-        often.count(other).unwrap();
+        limiter.count(other).unwrap();
         clock.advance(EVERY);
-        often.count(one.clone()).unwrap();
-        assert!(often.count(one).is_err());
+        limiter.count(one.clone()).unwrap();
+        assert!(limiter.count(one).is_err());
     }
 }

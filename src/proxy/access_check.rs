@@ -9,16 +9,16 @@ use super::origin::AllowedOrigin;
 use super::owner::Owner;
 use super::token::Token;
 use crate::address::Scheme;
-use crate::gateway::{Refusal, host};
+use crate::gateway::{Rejection, host};
 
 /// What is needed to get in.
-pub struct Door {
+pub struct AccessCheck {
     port: u16,
     origins: Vec<AllowedOrigin>,
     token: Option<Token>,
 }
 
-impl Door {
+impl AccessCheck {
     /// For a listener at that port of loopback.
     pub fn new(port: u16, origins: Vec<AllowedOrigin>, token: Option<Token>) -> Self {
         Self { port, origins, token }
@@ -28,7 +28,7 @@ impl Door {
     ///
     /// # Errors
     /// 403.
-    pub fn owner(&self, owner: Owner) -> Result<(), Refusal> {
+    pub fn owner(&self, owner: Owner) -> Result<(), Rejection> {
         let whose = match owner {
             _ if self.token.is_some() => return Ok(()),
             Owner::Ours => return Ok(()),
@@ -37,23 +37,23 @@ impl Door {
                 "this proxy is for the account that started it, and whose program asks cannot be told".to_owned()
             }
         };
-        Err(Refusal::new(403, format!("{whose}; others need a token: ollama-auth proxy --token-file FILE")))
+        Err(Rejection::new(403, format!("{whose}; others need a token: ollama-auth proxy --token-file FILE")))
     }
 
     /// Makes sure that the request names us and that no page made it but one that is allowed. Returns the page's origin, if there is one.
     ///
     /// # Errors
     /// 400 for a request without a `Host` or with two, 403.
-    pub fn page(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    pub fn page(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Rejection> {
         if !self.is_us(host::the_one(headers)?) {
             let message = format!("this proxy answers to 127.0.0.1:{0}, localhost:{0} and the like only", self.port);
-            return Err(Refusal::new(403, message));
+            return Err(Rejection::new(403, message));
         }
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let origin = match (origins.next(), origins.next()) {
             (None, _) => None,
             (Some(origin), None) => Some(origin),
-            (Some(_), Some(_)) => return Err(Refusal::new(403, "a request comes from one origin")),
+            (Some(_), Some(_)) => return Err(Rejection::new(403, "a request comes from one origin")),
         };
         if let Some(origin) = origin {
             let text = origin.to_str().unwrap_or_default();
@@ -61,12 +61,12 @@ impl Door {
                 return Ok(Some(origin.clone()));
             }
             let message = "pages do not use this proxy, unless their origin is given with --allow-origin";
-            return Err(Refusal::new(403, message));
+            return Err(Rejection::new(403, message));
         }
         // Not every request of a page has an origin. None is a page of ours: one that says so came from who else listens at this port, at
         // another address of this machine or before us.
         if headers.get_all("sec-fetch-site").iter().any(|site| site != "none") {
-            return Err(Refusal::new(403, "pages do not use this proxy"));
+            return Err(Rejection::new(403, "pages do not use this proxy"));
         }
         Ok(None)
     }
@@ -75,10 +75,10 @@ impl Door {
     ///
     /// # Errors
     /// 401.
-    pub fn token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub fn token(&self, headers: &HeaderMap) -> Result<(), Rejection> {
         match &self.token {
             Some(token) if !token.is_in(headers) => {
-                Err(Refusal::unauthorized("this proxy wants its token, as Authorization: Bearer or x-api-key"))
+                Err(Rejection::unauthorized("this proxy wants its token, as Authorization: Bearer or x-api-key"))
             }
             _ => Ok(()),
         }
@@ -99,19 +99,19 @@ mod tests {
 
     use super::*;
 
-    fn page(door: &Door, headers: &[(&'static str, &'static str)]) -> Result<Option<HeaderValue>, u16> {
+    fn page(access_check: &AccessCheck, headers: &[(&'static str, &'static str)]) -> Result<Option<HeaderValue>, u16> {
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        door.page(&headers).map_err(|refusal| refusal.status())
+        access_check.page(&headers).map_err(|rejection| rejection.status())
     }
 
     #[test]
     fn only_a_loopback_name_with_our_port_is_us() {
-        let door = Door::new(11436, Vec::new(), None);
+        let access_check = AccessCheck::new(11436, Vec::new(), None);
         for host in ["127.0.0.1:11436", "localhost:11436", "LOCALHOST:11436", "[::1]:11436", "127.0.0.2:11436"] {
-            assert_eq!(page(&door, &[("host", host)]), Ok(None), "{host}");
+            assert_eq!(page(&access_check, &[("host", host)]), Ok(None), "{host}");
         }
         for host in [
             "evil.example:11436",
@@ -128,18 +128,18 @@ mod tests {
             "localhost:11436/x",
             "",
         ] {
-            assert_eq!(page(&door, &[("host", host)]), Err(403), "{host}");
+            assert_eq!(page(&access_check, &[("host", host)]), Err(403), "{host}");
         }
-        assert_eq!(page(&door, &[]), Err(400));
-        let usual = Door::new(80, Vec::new(), None);
+        assert_eq!(page(&access_check, &[]), Err(400));
+        let usual = AccessCheck::new(80, Vec::new(), None);
         assert_eq!(page(&usual, &[("host", "localhost")]), Ok(None));
     }
 
     #[test]
     fn a_page_gets_in_by_its_origin_alone() {
         let host = ("host", "localhost:11436");
-        let closed = Door::new(11436, Vec::new(), None);
-        let open = Door::new(11436, vec!["https://app.example".parse().unwrap()], None);
+        let closed = AccessCheck::new(11436, Vec::new(), None);
+        let open = AccessCheck::new(11436, vec!["https://app.example".parse().unwrap()], None);
         for site in ["cross-site", "same-site", "odd", ""] {
             assert_eq!(page(&closed, &[host, ("sec-fetch-site", site)]), Err(403), "{site}");
             let allowed = page(&open, &[host, ("origin", "https://app.example"), ("sec-fetch-site", site)]);
@@ -155,7 +155,7 @@ mod tests {
             assert_eq!(page(&closed, headers), Err(403), "{headers:?}");
         }
         assert_eq!(page(&closed, &[host, ("sec-fetch-site", "none")]), Ok(None));
-        let own = Door::new(11436, vec!["http://localhost:11436".parse().unwrap()], None);
+        let own = AccessCheck::new(11436, vec!["http://localhost:11436".parse().unwrap()], None);
         assert!(page(&own, &[host, ours, ("sec-fetch-site", "same-origin")]).is_ok());
         for origin in
             ["null", "https://evil.example", "http://localhost:3000", "https://localhost:11436", "http://", ""]
