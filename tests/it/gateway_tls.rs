@@ -20,7 +20,9 @@ const RUN: [&str; 3] = ["run", "tiny", "Why is the sky blue?"];
 const READ_ANEW: &str = "the configuration was read anew";
 const EXTENSIONS: &str = "[req]\ndistinguished_name = dn\nprompt = no\nx509_extensions = authority\n[dn]\nCN = a test\n\
     [authority]\nbasicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign\n\
-    [server]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1, DNS:localhost\nextendedKeyUsage = serverAuth\n";
+    [server]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1, DNS:localhost\nextendedKeyUsage = serverAuth\n\
+    [ca]\ndefault_ca = past\n[past]\ndatabase = index.txt\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n\
+    [any]\ncommonName = optional\n";
 
 /// A certificate authority of its own, and what it issued for this machine.
 pub struct Authority(Sandbox);
@@ -72,19 +74,26 @@ impl Authority {
         Gateway::start_from(&[&args, more].concat())
     }
 
-    /// A certificate for that name (`DNS:example.com`) and so many days, and its key, in files that are called so: the paths of both.
-    pub fn issue_for(&self, file: &str, name: &str, days: u32) -> [PathBuf; 2] {
-        let section = format!("[other]\nbasicConstraints = CA:FALSE\nsubjectAltName = {name}\n");
-        self.0.write("tls/other.cnf", format!("{EXTENSIONS}{section}"));
-        self.openssl(&format!("req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -config other.cnf -keyout {file}.key -out {file}.csr"));
-        self.openssl(&format!("x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -set_serial 9 -days {days} -extfile other.cnf -extensions other -out {file}.pem"));
+    /// A certificate for that name (`DNS:example.com`) and its key, in files that are called so: the paths of both.
+    pub fn issue_for(&self, file: &str, name: &str) -> [PathBuf; 2] {
+        self.request(file, name);
+        self.openssl(&format!("x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -set_serial 9 -days 2 -extfile other.cnf -extensions other -out {file}.pem"));
         ["pem", "key"].map(|kind| self.file(&format!("{file}.{kind}")))
     }
 
-    /// Whether a certificate's time is over.
-    pub fn is_over(&self, certificate: &std::path::Path) -> bool {
-        let args = ["x509", "-checkend", "0", "-noout", "-in", certificate.to_str().unwrap()];
-        self.0.program(tool("openssl"), args).run().code() != 0
+    /// The same, with a certificate that expired in the year 2000: at the last second of a certificate openssl and rustls disagree.
+    pub fn issue_expired(&self, file: &str, name: &str) -> [PathBuf; 2] {
+        self.request(file, name);
+        self.0.write("tls/index.txt", "");
+        // `x509` takes such dates only from openssl 3.4 on.
+        self.openssl(&format!("ca -batch -notext -config other.cnf -cert ca.pem -keyfile ca.key -create_serial -startdate 20000101000000Z -enddate 20000102000000Z -extensions other -in {file}.csr -out {file}.pem"));
+        ["pem", "key"].map(|kind| self.file(&format!("{file}.{kind}")))
+    }
+
+    fn request(&self, file: &str, name: &str) {
+        let section = format!("[other]\nbasicConstraints = CA:FALSE\nsubjectAltName = {name}\n");
+        self.0.write("tls/other.cnf", format!("{EXTENSIONS}{section}"));
+        self.openssl(&format!("req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -config other.cnf -keyout {file}.key -out {file}.csr"));
     }
 
     /// The certificate that a gateway shows now.

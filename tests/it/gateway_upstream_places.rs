@@ -85,7 +85,7 @@ fn by_https_with_an_authority_that_the_system_knows() {
     let authority = Authority::new();
     let large = "0123456789abcdef".repeat(20_000);
     let sent = large.clone();
-    let port = serve_tls(authority.issue_for("other", "DNS:localhost, IP:127.0.0.1", 2), move |number, stream| {
+    let port = serve_tls(authority.issue_for("other", "DNS:localhost, IP:127.0.0.1"), move |number, stream| {
         while request(stream).is_some() {
             let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", sent.len() + 1);
             let answer = [head.as_bytes(), sent.as_bytes(), number.to_string().as_bytes(), b"\r\n0\r\n\r\n"].concat();
@@ -109,13 +109,10 @@ fn by_https_with_an_authority_that_the_system_knows() {
 fn by_https_nobody_else_is_believed() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     for (certificate, what, said) in [
-        (authority.issue_for("other", "DNS:example.com", 2), "the name of another", "certificate"),
-        (stranger.issue_for("other", "DNS:localhost", 2), "an authority that nobody knows", "certificate"),
-        (authority.issue_for("over", "DNS:localhost", 0), "one whose time is over", "expired"),
+        (authority.issue_for("other", "DNS:example.com"), "the name of another", "certificate"),
+        (stranger.issue_for("other", "DNS:localhost"), "an authority that nobody knows", "certificate"),
+        (authority.issue_expired("over", "DNS:localhost"), "an expired one", "expired"),
     ] {
-        while what.ends_with("over") && !authority.is_over(&certificate[0]) {
-            std::thread::yield_now();
-        }
         let (told, tells) = mpsc::channel();
         let told = Mutex::new(told);
         let port = serve_tls(certificate, move |_, stream| {
@@ -140,7 +137,7 @@ fn by_https_a_connection_that_was_ended_is_not_used() {
     let authority = Authority::new();
     let (ended, ends) = mpsc::channel();
     let ended = Mutex::new(ended);
-    let port = serve_tls(authority.issue_for("other", "DNS:localhost", 2), move |number, stream| {
+    let port = serve_tls(authority.issue_for("other", "DNS:localhost"), move |number, stream| {
         while request(stream).is_some() {
             // Both in one write.
             stream.conn.writer().write_all(&whole(&number.to_string())).unwrap();
@@ -163,7 +160,7 @@ fn by_https_a_connection_that_was_ended_is_not_used() {
 #[test]
 fn by_https_an_end_without_its_mark_is_a_cut() {
     let authority = Authority::new();
-    let port = serve_tls(authority.issue_for("other", "DNS:localhost", 2), move |number, stream| {
+    let port = serve_tls(authority.issue_for("other", "DNS:localhost"), move |number, stream| {
         request(stream);
         stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nsome").unwrap();
         if number > 0 {
