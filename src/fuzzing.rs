@@ -6,7 +6,9 @@
 mod text;
 
 #[cfg(feature = "gateway")]
-pub use crate::gateway::fuzzing::{answer, authorization, body, settings, target};
+pub use crate::gateway::fuzzing::{authorization, body, settings, target};
+#[cfg(feature = "gateway")]
+pub use crate::http::fuzzing::answer;
 pub use text::{keyfile, models, ndjson, sanitize};
 
 /// A target, by the name of its folder of examples.

@@ -11,6 +11,7 @@
 //! | `chat` | what a conversation holds, its commands, and a model's events as text |
 //! | `api` | the HTTP client |
 //! | `gateway` | the authentication in front of an Ollama server (a cargo feature) |
+//! | `http` | what they share of HTTP/1.1: the client, connections of callers, bodies on their way through (the same feature) |
 //! | `proxy` | a loopback port that adds a credential, on top of `api` and of the gateway's streaming (the same feature) |
 //! | `demo` | a demonstration model for machines without Ollama (the same feature) |
 //! | `profile` | which host, which credential |
@@ -41,6 +42,8 @@ mod exit;
 pub mod fuzzing;
 #[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "gateway")]
+mod http;
 pub mod identity;
 pub mod keyspec;
 mod paths;

@@ -8,25 +8,17 @@ pub mod admin;
 mod authn;
 mod clock;
 mod config;
-pub mod connection;
-mod connection_slots;
-pub mod descriptors;
 mod directory;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-pub mod headers;
 pub mod host;
-mod joined;
 mod log_throttle;
-mod pace;
 mod pages;
 mod password;
-mod peer;
 mod pending_devices;
 mod policy;
 mod proxy;
 mod rejection;
-mod relay;
 mod replays;
 mod routes;
 mod server;
@@ -36,7 +28,6 @@ mod state;
 mod store;
 mod target;
 mod tls;
-mod upstream;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, DeviceRef, UserRow,
@@ -44,13 +35,10 @@ pub use admin::{
 pub use clock::Clock;
 pub use config::{Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, commented_file, load, load_database};
 pub use directory::{Directory, DirectoryError};
-pub use joined::Joined;
 pub use pages::Pages;
 pub use password::{PasswordError, PasswordHash};
-pub use peer::Peer;
 pub use pending_devices::{PendingDevice, PendingDevices};
 pub use rejection::{Dialect, Rejection};
-pub use relay::{Broken, Relay};
 pub use routes::{Access, Account, find as find_route};
 pub use server::{ServeError, Server};
 pub use state::Gateway;

@@ -9,13 +9,12 @@ use uuid::Uuid;
 
 use super::authn::Credential;
 use super::config::Config;
-use super::headers;
 use super::policy::{Authorized, fault_of_the_sender, filter};
 use super::rejection::{Dialect, Rejection};
-use super::relay::{Broken, Relay};
 use super::routes::Models as Named;
-use super::upstream::{Outgoing, Upstream, UpstreamError};
+use super::signin_link_filter::SigninLinkFilter;
 use crate::address::BaseUrl;
+use crate::http::{Broken, Outgoing, Relay, Upstream, UpstreamError, headers};
 use crate::keyspec::Models;
 
 /// A list of models that is filtered is read in full, up to this many bytes.
@@ -79,7 +78,8 @@ impl Forward {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
         let Some((list, members, models)) = filtered.filter(|_| parts.status.is_success()) else {
-            return Ok(Response::from_parts(parts, Body::new(Relay::new(body, broken))));
+            let relay = Relay::filtered(body, broken, SigninLinkFilter::default());
+            return Ok(Response::from_parts(parts, Body::new(relay)));
         };
         let unreadable = || {
             let message = "bad gateway: the upstream server answered with something that is no list of models";

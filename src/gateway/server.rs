@@ -15,16 +15,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::config::Config;
-use super::connection;
-use super::connection_slots::{ConnectionSlot, ConnectionSlots, share};
-use super::descriptors;
-use super::peer::{AuthenticatedFlag, Peer};
-use super::relay::Broken;
+use super::host::share;
 use super::stack::Worker;
 use super::state::Gateway;
 use super::tls::{TlsError, server_config};
-use super::upstream::Upstream;
 use crate::address::Scheme;
+use crate::http::connection_slots::{ConnectionSlot, ConnectionSlots};
+use crate::http::{AuthenticatedFlag, Broken, Peer, Upstream, connection, descriptors};
 
 /// Longest wait for a TLS handshake, unless a request's header is waited for even less.
 const HANDSHAKE: Duration = Duration::from_secs(10);

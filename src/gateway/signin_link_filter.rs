@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use crate::http::{BodyFilter, CutOff};
+
 /// What the link begins with. What follows is the key, so it is enough to stop here.
 const LINK: &[u8; 19] = b"ollama.com/connect?";
 const BEFORE: usize = LINK.len() - 1;
@@ -20,9 +22,22 @@ pub struct SigninLinkFilter {
     tail: ([u8; BEFORE], usize),
 }
 
+/// An answer is cut off before the link that connects the key of the upstream server, which is not for callers.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream server is not signed in to where it would run that")]
+struct Withheld;
+
+impl BodyFilter for SigninLinkFilter {
+    fn inspect(&mut self, piece: &[u8]) -> Result<(), CutOff> {
+        let Some(allowed) = self.sees(piece) else { return Ok(()) };
+        tracing::warn!("an answer was cut off before the link that connects the key of the upstream server");
+        Err(CutOff { allowed, error: Withheld.into() })
+    }
+}
+
 impl SigninLinkFilter {
     /// How much of `piece` may pass, when the link is there once it has come.
-    pub fn sees(&mut self, piece: &[u8]) -> Option<usize> {
+    fn sees(&mut self, piece: &[u8]) -> Option<usize> {
         let (tail, length) = (&self.tail.0, self.tail.1);
         // The end of what passed and the beginning of this, then the end of that again.
         let mut seam = [0; 2 * BEFORE];

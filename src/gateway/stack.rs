@@ -23,16 +23,14 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::account::{self, json_response};
-use super::peer::AuthenticatedFlag;
-use super::policy::{Destination, Limits, Paced};
+use super::policy::{Destination, Limits};
 use super::proxy::Forward;
 use super::rejection::Rejection;
-use super::relay::Broken;
 use super::routes::{Access, Matched, Public};
 use super::state::{ClientAddress, Current, Gateway};
 use super::target::Target;
-use super::upstream::Upstream;
 use super::{authn, host, pages, policy};
+use crate::http::{AuthenticatedFlag, Broken, Paced, Upstream};
 
 /// The header by which the gateway names itself, in every answer.
 const NAME: HeaderName = HeaderName::from_static("x-ollama-auth-gateway");

@@ -14,7 +14,8 @@ use super::owner::{self, Owner};
 use super::stack::{Refused, Stack};
 use super::token::Token;
 use crate::api::Forwarder;
-use crate::gateway::{Broken, Peer, ServeError, connection, descriptors};
+use crate::gateway::ServeError;
+use crate::http::{Broken, Peer, connection, descriptors};
 
 /// How long a request's header may take to arrive, and a connection may idle between requests.
 const HEADER: Duration = Duration::from_secs(60);

@@ -19,7 +19,8 @@ use super::access_check::AccessCheck;
 use super::owner::Owner;
 use super::{query, route_policy};
 use crate::api::{Forwarded, Forwarder};
-use crate::gateway::{Broken, Dialect, Joined, Rejection, Relay, Target, headers};
+use crate::gateway::{Dialect, Rejection, Target};
+use crate::http::{Broken, Joined, Relay, headers};
 
 /// The host does not accept the credential.
 #[derive(Clone, Copy, Debug)]

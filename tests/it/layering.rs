@@ -41,6 +41,13 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "http",
+        &[
+            "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "identity", "keyspec",
+            "profile", "proxy", "ui", "vault",
+        ],
+    ),
+    (
         "chat",
         &["api", "app", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui", "vault"],
     ),
@@ -93,7 +100,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("rustyline::", &["ui"]),
     ("sqlx::", &["gateway/store"]),
     ("maud::", &["gateway/pages"]),
-    ("rustls::", &["gateway/server.rs", "gateway/tls.rs", "gateway/upstream", "gateway/peer.rs"]),
+    ("rustls::", &["gateway/server.rs", "gateway/tls.rs", "http/client", "http/peer.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

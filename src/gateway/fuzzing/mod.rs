@@ -3,7 +3,6 @@
 //! What is accepted is read a second time, here, by code that shares nothing with the one that is tested: as the upstream server
 //! would read it, which is written in Go.
 
-mod answer;
 mod authorization;
 mod body;
 mod go;
@@ -13,7 +12,6 @@ mod target;
 use axum::http::Request;
 use axum::http::request::Parts;
 
-pub use answer::answer;
 pub use authorization::authorization;
 pub use body::body;
 pub use settings::settings;

@@ -19,7 +19,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
-use crate::gateway::host::network;
+use crate::http::connection_slots::network;
 
 const PLACES: u64 = 1 << 16;
 /// After so many tries the places are dropped that nobody uses any more: that looks at all of them.

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::super::authn::{CredentialRevoked, credential_revoked};
 use super::super::rejection::Rejection;
-use super::paced::TooSlow;
+use crate::http::TooSlow;
 
 /// The largest bodies, in bytes; 0 is no limit.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,6 @@ pub(super) mod body;
 pub(super) mod form;
 pub(super) mod json;
 mod listing;
-mod paced;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -19,7 +18,6 @@ use crate::keyspec::{CanonicalModel, Models, Rights, Scope};
 
 pub use body::{Limits, fault_of_the_sender, read_small};
 pub use listing::filter;
-pub use paced::Paced;
 
 /// Proof that a caller may use a route. The models are still to be looked at.
 #[derive(Debug)]

@@ -8,8 +8,6 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 
-use super::signin_link_filter::SigninLinkFilter;
-
 /// How often hyper is let send what it has before it hears that an answer breaks off. It asks twice before it sends (1.12, `poll_loop`), and
 /// drops what it has not sent when it hears of that.
 const PATIENCE: u8 = 2;
@@ -31,34 +29,60 @@ impl Broken {
     }
 }
 
+/// Looks at the data of a body on its way through, piece by piece.
+pub trait BodyFilter {
+    /// Says whether `piece` may pass, all of it.
+    ///
+    /// # Errors
+    /// [`CutOff`] when the body ends here, as one that breaks off.
+    fn inspect(&mut self, piece: &[u8]) -> Result<(), CutOff>;
+}
+
+/// Where and why a [`BodyFilter`] ends a body.
+#[derive(Debug)]
+pub struct CutOff {
+    /// How much of the piece may still pass, in bytes.
+    pub allowed: usize,
+    /// Why.
+    pub error: axum::BoxError,
+}
+
+/// Lets everything pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unfiltered;
+
+impl BodyFilter for Unfiltered {
+    fn inspect(&mut self, _: &[u8]) -> Result<(), CutOff> {
+        Ok(())
+    }
+}
+
 /// See the module.
-pub struct Relay<B> {
+pub struct Relay<B, F = Unfiltered> {
     body: B,
     /// Why it breaks off, and how often that was not said yet.
     cut: Option<(axum::Error, u8)>,
     broken: Broken,
-    links: Option<SigninLinkFilter>,
+    filter: F,
 }
-
-/// An answer is cut off before the link that connects the key of the upstream server, which is not for callers.
-#[derive(Debug, thiserror::Error)]
-#[error("the upstream server is not signed in to where it would run that")]
-struct Withheld;
 
 impl<B> Relay<B> {
-    /// Relays `body` and cuts it off before the link that connects the key of the upstream server; `broken` is set when it breaks off.
-    pub fn new(body: B, broken: Broken) -> Self {
-        Self { links: Some(SigninLinkFilter::default()), ..Self::unfiltered(body, broken) }
-    }
-
-    /// The same for somebody whose own host it comes from: all of it is for them.
+    /// Relays all of `body`; `broken` is set when it breaks off.
     pub fn unfiltered(body: B, broken: Broken) -> Self {
-        Self { body, cut: None, broken, links: None }
+        Self::filtered(body, broken, Unfiltered)
     }
 }
 
-impl<B> HttpBody for Relay<B>
+impl<B, F: BodyFilter> Relay<B, F> {
+    /// Relays `body` as far as `filter` lets it pass; `broken` is set when it breaks off.
+    pub fn filtered(body: B, broken: Broken, filter: F) -> Self {
+        Self { body, cut: None, broken, filter }
+    }
+}
+
+impl<B, F> HttpBody for Relay<B, F>
 where
+    F: BodyFilter + Unpin,
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<axum::BoxError>,
 {
@@ -81,14 +105,13 @@ where
             let Some(next) = ready!(Pin::new(&mut this.body).poll_frame(context)) else { return Poll::Ready(None) };
             match next {
                 Ok(frame) => {
-                    let link = frame.data_ref().zip(this.links.as_mut()).and_then(|(data, links)| links.sees(data));
-                    let Some(before) = link else { return Poll::Ready(Some(Ok(frame))) };
-                    tracing::warn!(
-                        "an answer was cut off before the link that connects the key of the upstream server"
-                    );
-                    this.cut = Some((axum::Error::new(Withheld), 0));
-                    if let Some(data) = frame.data_ref().filter(|_| before > 0) {
-                        return Poll::Ready(Some(Ok(Frame::data(data.slice(..before)))));
+                    let Some(data) = frame.data_ref() else { return Poll::Ready(Some(Ok(frame))) };
+                    let Err(CutOff { allowed, error }) = this.filter.inspect(data) else {
+                        return Poll::Ready(Some(Ok(frame)));
+                    };
+                    this.cut = Some((axum::Error::new(error), 0));
+                    if allowed > 0 {
+                        return Poll::Ready(Some(Ok(Frame::data(data.slice(..allowed)))));
                     }
                 }
                 Err(error) => this.cut = Some((axum::Error::new(error), 0)),

@@ -5,12 +5,6 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::config::Config;
-use super::host::network;
-
-/// Even where there are few connections, a browser and the programs beside it need some.
-const LEAST: usize = 16;
-
 /// The addresses that have connections. What one caller can be assumed to have counts as one: of IPv6 a /64.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionSlots(Arc<Mutex<HashMap<IpAddr, usize>>>);
@@ -51,16 +45,11 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// How many connections that address may have of the `all` that there may be. A trusted proxy, which stands for many slots, may
-/// have all of them.
-pub fn share(config: &Config, address: IpAddr, all: usize) -> usize {
-    let address = address.to_canonical();
-    if config.trusted_proxies.iter().any(|proxies| proxies.contains(&address)) {
-        return all;
-    }
-    match config.max_connections_per_address {
-        0 => (all / 4).max(LEAST),
-        most => most,
+/// What one caller can be assumed to have: an IPv4 address, or a /64 of IPv6.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 => v4,
     }
 }
 
@@ -79,14 +68,5 @@ mod tests {
         drop(seats);
         assert!(slots.lock().is_empty());
         assert!(admit("192.0.2.1").is_some());
-    }
-
-    #[test]
-    fn a_quarter_is_for_one_address_and_all_for_a_proxy() {
-        let mut config = Config { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..Config::default() };
-        let [proxy, other] = ["::ffff:10.0.0.1", "192.0.2.1"].map(|text| text.parse().unwrap());
-        assert_eq!((share(&config, other, 10_000), share(&config, other, 2)), (2_500, LEAST));
-        config.max_connections_per_address = 7;
-        assert_eq!((share(&config, other, 10_000), share(&config, proxy, 10_000)), (7, 10_000));
     }
 }

@@ -11,7 +11,7 @@ use axum::body::{Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use thiserror::Error;
 
-use super::super::pace::Pace;
+use super::pace::Pace;
 
 /// The body does not get on.
 #[derive(Debug, Error)]
@@ -62,7 +62,7 @@ where
 mod tests {
     use http_body_util::BodyExt as _;
 
-    use super::super::super::pace::STEP;
+    use super::super::pace::STEP;
     use super::*;
 
     /// So many steps, each after a wait, and then an end or silence.

@@ -6,7 +6,7 @@
 use axum::http::response::Parts;
 use axum::http::{Method, StatusCode, Version};
 
-use super::super::upstream::answer::{self, Framing, Parsed};
+use super::client::answer::{self, Framing, Parsed};
 
 /// Longer inputs meet limits that the slow reader does not have.
 const LONGEST: usize = 4096;
