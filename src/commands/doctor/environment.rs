@@ -1,0 +1,242 @@
+//! The environment: variables that decide which host and credential are used, proxies, and certificate authorities.
+
+use std::path::Path;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::report::{Finding, Group, Level};
+use super::snapshot::Snapshot;
+use crate::address::{BaseUrl, Scheme};
+use crate::commands::context::{Context, unused_file_note, withheld_note};
+use crate::exit::Problem;
+use crate::keyspec::ApiKey;
+use crate::profile::{CredentialSource, Profile};
+
+/// Checks the variables that decide which host and credential are used.
+pub fn check_variables(snapshot: &Snapshot<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Err(error) = snapshot.app.wanted_store() {
+        let Problem { message, hint, .. } = Problem::of(&error);
+        found.push(Finding::new(Level::Error, Group::Environment, "store-variable", message).remedies(hint));
+    }
+    match &snapshot.decisions {
+        Err(problem) => {
+            let finding = Finding::new(Level::Error, Group::Environment, "decision", &problem.message)
+                .why("no command can tell which host and which credential to use");
+            found.push(finding.remedies(problem.hint.clone()));
+        }
+        Ok(contexts) => {
+            found.extend(mistyped_key_finding(snapshot));
+            // The three decisions often agree.
+            for finding in contexts.iter().flat_map(|context| {
+                credentials_file_finding(snapshot, context).into_iter().chain(api_key_finding(context))
+            }) {
+                if !found.contains(&finding) {
+                    found.push(finding);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A key of a gateway holds a checksum.
+fn mistyped_key_finding(snapshot: &Snapshot<'_>) -> Option<Finding> {
+    let key = snapshot.app.env.api_key.as_ref()?.expose_secret();
+    let error = ApiKey::parse(key).err().filter(|_| key.starts_with(ApiKey::PREFIX))?;
+    let what = format!("OLLAMA_API_KEY begins as a gateway's key does, but is none: {error}");
+    let finding =
+        Finding::new(Level::Error, Group::Environment, "api-key-mistyped", what).why("no host will accept it");
+    Some(finding.remedy("set it anew from where it is kept, whole and alone"))
+}
+
+fn credentials_file_finding(snapshot: &Snapshot<'_>, context: &Context) -> Option<Finding> {
+    let file = snapshot.app.credentials.as_ref()?;
+    if let Some(other) = &context.unused_file {
+        let what = unused_file_note(other, context.url());
+        let finding = Finding::new(Level::Note, Group::Environment, "credentials-file-unused", what);
+        return Some(finding.why("a credential goes only to the host that it is meant for"));
+    }
+    if context.source != CredentialSource::File {
+        return None;
+    }
+    let (url, path) = (context.url(), file.path().display());
+    let stored = context.profile.as_ref().is_some_and(Profile::has_credential);
+    if file.is_named_by_flag() || !stored {
+        let what = format!("the key in the credentials file {path} is used at {url}");
+        return Some(Finding::new(Level::Ok, Group::Environment, "credentials-file", what));
+    }
+    let profile = &context.target.profile;
+    let what = format!(
+        "the key in the credentials file {path} is used at {url} instead of what the profile {profile:?} holds"
+    );
+    let finding = Finding::new(Level::Warning, Group::Environment, "credentials-file-wins", what)
+        .why("the file comes before the profile");
+    Some(finding.remedy("unset OLLAMA_AUTH_CREDENTIALS, unless that is meant"))
+}
+
+fn api_key_finding(context: &Context) -> Option<Finding> {
+    if let Some(withheld) = context.withheld {
+        let finding =
+            Finding::new(Level::Warning, Group::Environment, "api-key-unused", withheld_note(withheld, context.url()));
+        return Some(finding.why("a credential goes only to the host that it is meant for"));
+    }
+    let stored = context.profile.as_ref().is_some_and(Profile::has_credential);
+    if context.source != CredentialSource::Environment {
+        return None;
+    }
+    let url = context.url();
+    if !stored {
+        let what = format!("OLLAMA_API_KEY is used at {url}");
+        return Some(Finding::new(Level::Ok, Group::Environment, "api-key", what));
+    }
+    let what =
+        format!("OLLAMA_API_KEY is used at {url} instead of what the profile {:?} holds", context.target.profile);
+    let finding = Finding::new(Level::Warning, Group::Environment, "api-key-wins", what)
+        .why("the variable comes before the profile");
+    Some(finding.remedy("unset OLLAMA_API_KEY, unless that is meant"))
+}
+
+/// Checks the proxy variables.
+pub fn check_proxies(snapshot: &Snapshot<'_>) -> Vec<Finding> {
+    let network = &snapshot.app.env.network;
+    if network.proxies.is_empty() {
+        return Vec::new();
+    }
+    let mut found: Vec<Finding> = network.proxies.iter().map(|(name, value)| proxy_finding(name, value)).collect();
+    if !network.no_proxy.as_deref().is_some_and(exempts_loopback) {
+        let what = "NO_PROXY does not name this machine (localhost, 127.0.0.1)";
+        let finding = Finding::new(Level::Note, Group::Network, "no-proxy", what)
+            .why("ollama-auth never uses a proxy for this machine, but Ollama's Python library and curl would send theirs to it");
+        found.push(finding.remedy("export NO_PROXY=localhost,127.0.0.1,::1"));
+    }
+    found
+}
+
+/// The value is never shown whole: it may hold a password.
+fn proxy_finding(name: &'static str, value: &SecretString) -> Finding {
+    let value = value.expose_secret();
+    let url = if value.contains("://") { Url::parse(value) } else { Url::parse(&format!("http://{value}")) };
+    let Some(url) = url.ok().filter(Url::has_host) else {
+        return Finding::new(
+            Level::Warning,
+            Group::Network,
+            "proxy-unreadable",
+            format!("{name} is no address of a proxy"),
+        )
+        .why("it is passed over, so requests go out directly, or nowhere")
+        .remedy(format!("write it as http://host:port, or unset {name}"));
+    };
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    let shown = format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default());
+    if url.password().is_some() || !url.username().is_empty() {
+        return Finding::new(
+            Level::Warning,
+            Group::Network,
+            "proxy-credential",
+            format!("{name} ({shown}) holds a user name or password"),
+        )
+        .why("every program started from here can read it, and many print it in their errors")
+        .remedy("let a local proxy that keeps the password in a file of its own stand in between");
+    }
+    let which = match name.to_ascii_lowercase().as_str() {
+        "https_proxy" => "https hosts",
+        "http_proxy" => "hosts of plain http",
+        _ => "hosts that no other variable names a proxy for",
+    };
+    Finding::new(Level::Ok, Group::Network, "proxy", format!("{which} are reached through {shown} ({name})"))
+}
+
+fn exempts_loopback(list: &str) -> bool {
+    let mut names = list.split(',').map(str::trim);
+    names.any(|name| matches!(name, "*" | "localhost" | "127.0.0.1" | "127.0.0.0/8"))
+}
+
+/// Checks the certificate authorities.
+pub fn check_authorities(snapshot: &Snapshot<'_>) -> Vec<Finding> {
+    let network = &snapshot.app.env.network;
+    let mut found = Vec::new();
+    if let Some(reason) = network.ssl_cert_file.as_deref().and_then(certificate_file_problem) {
+        let finding = Finding::new(Level::Error, Group::Network, "ssl-cert-file", format!("SSL_CERT_FILE {reason}"))
+            .why("it takes the place of the system's authorities, so no certificate can be checked");
+        // Building a client would try to read it too.
+        return vec![finding.remedy("name the right file, or: unset SSL_CERT_FILE")];
+    }
+    if let Some(folder) = network.ssl_cert_dir.as_ref().filter(|folder| !folder.is_dir()) {
+        let what = format!("SSL_CERT_DIR names {}, which is no folder", folder.display());
+        let finding = Finding::new(Level::Warning, Group::Network, "ssl-cert-dir", what);
+        found.push(finding.remedy("name the right folder, or: unset SSL_CERT_DIR"));
+    }
+    // Building a client reads them all, as a request would.
+    match snapshot.app.transport.client(&BaseUrl::ollama_com()) {
+        Ok(_) if found.is_empty() => {
+            found.push(Finding::new(
+                Level::Ok,
+                Group::Network,
+                "authorities",
+                "there are certificate authorities to check hosts with",
+            ));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            let problem = crate::exit::Problem::of(&error.into());
+            let needed = snapshot.profile_entries().next().is_none()
+                || snapshot.profile_entries().any(|(_, profile)| profile.url.scheme() == Scheme::Https);
+            let level = if needed { Level::Error } else { Level::Warning };
+            let finding =
+                Finding::new(level, Group::Network, "authorities", problem.message).why("no https host can be reached");
+            found.push(finding.remedies(problem.hint));
+        }
+    }
+    found
+}
+
+/// Why a file of certificates cannot be one.
+fn certificate_file_problem(path: &Path) -> Option<String> {
+    let shown = path.display();
+    let unreadable = |error: std::io::Error| Some(format!("names {shown}, which cannot be read: {error}"));
+    match std::fs::metadata(path) {
+        Err(error) => return unreadable(error),
+        // A pipe would be waited for, and a device may never end.
+        Ok(found) if !found.is_file() => return Some(format!("names {shown}, which is no regular file")),
+        Ok(_) => {}
+    }
+    match std::fs::read(path) {
+        Err(error) => unreadable(error),
+        Ok(bytes) if !bytes.windows(PEM_BEGIN.len()).any(|part| part == PEM_BEGIN) => {
+            Some(format!("names {shown}, which holds no certificate in PEM form"))
+        }
+        Ok(_) => None,
+    }
+}
+
+const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_named_without_its_password() {
+        for (value, level, shown) in [
+            ("http://proxy.example:3128", Level::Ok, "http://proxy.example:3128"),
+            ("proxy.example:3128", Level::Ok, "http://proxy.example:3128"),
+            ("http://me:hunter2@proxy.example:3128", Level::Warning, "http://proxy.example:3128"),
+            ("me:hunter2@proxy.example", Level::Warning, "http://proxy.example"),
+            ("http://", Level::Warning, "no address"),
+            ("hunter2 hunter2", Level::Warning, "no address"),
+        ] {
+            let finding = proxy_finding("HTTPS_PROXY", &value.into());
+            assert_eq!(finding.level, level, "{value}");
+            let text = format!("{finding:?}");
+            assert!(finding.what.contains(shown) && !text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_excepted_by_name_or_number() {
+        assert!(exempts_loopback("a.example, localhost") && exempts_loopback("*") && exempts_loopback("127.0.0.1"));
+        assert!(!exempts_loopback("") && !exempts_loopback("localhost.example,.local"));
+    }
+}

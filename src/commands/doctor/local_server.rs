@@ -1,0 +1,278 @@
+//! The Ollama server on this machine: whether it answers, what it says about its own account, which key it uses. It is asked
+//! without a credential. Which account it runs as is read from the socket it listens on (Linux shows that to everyone).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::files::current_user_id;
+use super::report::{Finding, Group, Level};
+use super::snapshot::Snapshot;
+use crate::address::BaseUrl;
+use crate::api::{ApiError, Credential, Me, Session, Unreachable};
+use crate::app::App;
+use crate::identity::{Account, ConnectUrl, PublicKey};
+
+/// How long it may take.
+const TIME_LIMIT: Duration = Duration::from_secs(8);
+
+/// The server that `run` uses when nothing else is named.
+#[derive(Debug)]
+pub struct LocalServer {
+    /// Where it is.
+    pub url: BaseUrl,
+    /// `OLLAMA_HOST` names it.
+    pub named: bool,
+    /// What it says.
+    pub answer: Result<ServerState, ApiError>,
+    /// The account that it runs as, where it answers; or why that cannot be told.
+    pub owner: Result<ServerAccount, &'static str>,
+}
+
+/// What the server says about its own account.
+#[derive(Debug)]
+pub enum ServerState {
+    /// It is signed in to ollama.com.
+    SignedIn(Account),
+    /// It is not, and this is its key.
+    SignedOut(PublicKey),
+    /// It cannot reach ollama.com.
+    CloudUnreachable,
+    /// It is no stock Ollama server: it wants a credential from us.
+    WantsCredential,
+    /// An old server, or something else: it knows nothing of accounts.
+    NoAccounts,
+}
+
+/// Asks it.
+pub async fn gather_server(app: &App) -> LocalServer {
+    let named = app.ollama_host.clone().filter(BaseUrl::is_loopback);
+    let (named, url) = (named.is_some(), named.unwrap_or_else(BaseUrl::local));
+    let answer = match tokio::time::timeout(TIME_LIMIT, ask(app, &url)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(timeout_error(&url, TIME_LIMIT)),
+    };
+    let owner = if answer.is_ok() { account_listening_on(url.port()) } else { Err("it does not answer") };
+    LocalServer { url, named, answer, owner }
+}
+
+/// The error of a host that did not answer in time.
+pub fn timeout_error(url: &BaseUrl, limit: Duration) -> ApiError {
+    let reason = format!("no answer within {} seconds", limit.as_secs());
+    ApiError::Unreachable { host: url.to_string(), reason, kind: Unreachable::Timeout }
+}
+
+async fn ask(app: &App, url: &BaseUrl) -> Result<ServerState, ApiError> {
+    let session = Session::new(&app.transport, url.clone(), Credential::None, false, app.now)?;
+    match session.me().await {
+        Ok(Me::SignedIn(account)) => Ok(ServerState::SignedIn(account)),
+        Ok(Me::SignedOut { signin_url, .. }) => {
+            let key = signin_url.and_then(|link| ConnectUrl::parse(&link).ok()).map(|link| link.key().clone());
+            Ok(key.map_or(ServerState::WantsCredential, ServerState::SignedOut))
+        }
+        Err(ApiError::TryLater { status: 503, .. }) => Ok(ServerState::CloudUnreachable),
+        Err(ApiError::NotFound { .. } | ApiError::Status { status: 405, .. }) => Ok(ServerState::NoAccounts),
+        Err(error) => Err(error),
+    }
+}
+
+/// The account of a process that listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAccount {
+    /// Its numeric id.
+    pub id: u32,
+    /// Its name and its home, where the system's list of accounts has it.
+    pub entry: Option<(String, PathBuf)>,
+}
+
+impl ServerAccount {
+    /// It is the account that runs us.
+    pub fn is_own(&self) -> bool {
+        self.id == current_user_id()
+    }
+}
+
+/// The account of the process that listens on a port of this machine.
+///
+/// # Errors
+/// Why that cannot be told.
+pub fn account_listening_on(port: u16) -> Result<ServerAccount, &'static str> {
+    if !cfg!(target_os = "linux") {
+        return Err("this system does not say which account listens on a port");
+    }
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let mut ids: Vec<u32> =
+        tables.iter().flat_map(|table| table.lines()).filter_map(|l| listening_user_id(l, port)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    match ids[..] {
+        [id] => {
+            let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+            Ok(ServerAccount { id, entry: passwd_entry(&accounts, id) })
+        }
+        [] => Err("no process of this machine is seen to listen there (it may run in a container or another system)"),
+        _ => Err("several accounts listen on that port"),
+    }
+}
+
+/// The user id of a line of `/proc/net/tcp` that is a socket listening on that port at loopback or everywhere. Its fields:
+/// number, local address, remote address, state (0A listens), queues, timer, retransmissions, user id.
+fn listening_user_id(line: &str, port: u16) -> Option<u32> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let (address, at) = fields.get(1)?.split_once(':')?;
+    let here = *fields.get(3)? == "0A" && u16::from_str_radix(at, 16) == Ok(port);
+    let address = parse_address(address)?;
+    let address = address.to_canonical();
+    (here && (address.is_loopback() || address.is_unspecified())).then(|| fields.get(7)?.parse().ok())?
+}
+
+/// Each group of eight digits is a number in the machine's byte order.
+fn parse_address(hex: &str) -> Option<IpAddr> {
+    let mut bytes = Vec::new();
+    for at in (0..hex.len()).step_by(8) {
+        let word = u32::from_str_radix(hex.get(at..at + 8)?, 16).ok()?;
+        bytes.extend(word.to_ne_bytes());
+    }
+    if let Ok(four) = <[u8; 4]>::try_from(bytes.as_slice()) {
+        return Some(Ipv4Addr::from(four).into());
+    }
+    <[u8; 16]>::try_from(bytes.as_slice()).ok().map(|sixteen| Ipv6Addr::from(sixteen).into())
+}
+
+/// Name and home of an id in `/etc/passwd`.
+fn passwd_entry(accounts: &str, id: u32) -> Option<(String, PathBuf)> {
+    let id = id.to_string();
+    accounts.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.get(2) == Some(&id.as_str())).then(|| Some(((*fields.first()?).to_owned(), fields.get(5)?.into())))?
+    })
+}
+
+/// Checks the Ollama server on this machine.
+pub fn check_local_server(snapshot: &Snapshot<'_>) -> Vec<Finding> {
+    let Some(server) = &snapshot.server else {
+        return Vec::new();
+    };
+    let url = &server.url;
+    match &server.answer {
+        Err(error) => vec![unreachable_finding(server, &error.to_string())],
+        Ok(ServerState::WantsCredential) => {
+            let what = format!("{url} wants a credential from its callers: it is a gateway or the like");
+            vec![Finding::new(Level::Ok, Group::LocalServer, "server", what)]
+        }
+        Ok(ServerState::NoAccounts) => {
+            let what = format!("{url} answers, but knows nothing of accounts");
+            let finding = Finding::new(Level::Note, Group::LocalServer, "server", what)
+                .why("an old Ollama has no accounts and no cloud models")
+                .remedy("update it if cloud models are wanted");
+            vec![finding, server_key_finding(snapshot, server, None)]
+        }
+        Ok(ServerState::SignedIn(account)) => {
+            let what = format!("{url} is signed in to ollama.com as {}", account.label());
+            vec![
+                Finding::new(Level::Ok, Group::LocalServer, "server", what),
+                server_key_finding(snapshot, server, None),
+            ]
+        }
+        Ok(ServerState::CloudUnreachable) => {
+            let what = format!("{url} answers, but cannot reach ollama.com");
+            let finding = Finding::new(Level::Warning, Group::LocalServer, "server-cut-off", what)
+                .why("its cloud models do not work; local models do")
+                .remedy("check that machine's network and the proxy variables of the service");
+            vec![finding, server_key_finding(snapshot, server, None)]
+        }
+        Ok(ServerState::SignedOut(key)) => {
+            let what = format!("{url} is not signed in to ollama.com");
+            let finding = Finding::new(Level::Note, Group::LocalServer, "server-signed-out", what)
+                .why("only its cloud models need it")
+                .remedy(format!("ollama-auth signin --server --host {url}"));
+            vec![finding, server_key_finding(snapshot, server, Some(key))]
+        }
+    }
+}
+
+fn unreachable_finding(server: &LocalServer, message: &str) -> Finding {
+    if server.named {
+        // What `run` uses.
+        let finding = Finding::new(Level::Error, Group::LocalServer, "server-unreachable", message)
+            .why("OLLAMA_HOST names it, so `ollama-auth run` goes there");
+        return finding.remedy("start it with `ollama serve`, or unset OLLAMA_HOST");
+    }
+    // That is what a machine without Ollama looks like.
+    Finding::new(Level::Note, Group::LocalServer, "server-not-running", message)
+        .why("local models need it; other hosts do not")
+        .remedy("ollama serve")
+}
+
+fn server_key_finding(snapshot: &Snapshot<'_>, server: &LocalServer, key: Option<&PublicKey>) -> Finding {
+    let finding = |level, what: String| Finding::new(level, Group::LocalServer, "server-key", what);
+    if let Some(key) = key {
+        let print = key.fingerprint();
+        let file = snapshot.key_files.iter().find(|file| file.key() == Some(key));
+        return match file {
+            Some(file) => finding(Level::Ok, format!("it uses the key {} ({print})", file.path.display())),
+            None => finding(Level::Note, format!("it uses a key that is in no file seen from here ({print})"))
+                .why("it runs as an account whose key cannot be read from this one, or in a container"),
+        };
+    }
+    let owner = match &server.owner {
+        Ok(owner) => owner,
+        Err(reason) => {
+            let what = format!("which key it uses is unknown: it does not say, and {reason}");
+            return finding(Level::Note, what).why("a server tells its key only while it is signed out");
+        }
+    };
+    let account = owner.entry.as_ref().map_or_else(|| format!("user id {}", owner.id), |(name, _)| name.clone());
+    let path: Option<PathBuf> = if owner.is_own() {
+        Some(snapshot.app.paths.stock_key.clone())
+    } else {
+        owner.entry.as_ref().map(|(_, home)| home.join(".ollama").join("id_ed25519"))
+    };
+    let Some(path) = path else {
+        let what = format!("which key it uses is unknown: it runs as {account}, whose home is not known");
+        return finding(Level::Note, what);
+    };
+    let known = snapshot.key_files.iter().find(|file| file.path == path).and_then(|file| file.key());
+    let print = known.map_or(String::new(), |key| format!(" ({})", key.fingerprint()));
+    let why =
+        "told by the account of the process that listens there; if that is the door of a container, the key is inside";
+    finding(Level::Ok, format!("it runs as {account}, so it uses the key {}{print}", path.display())).why(why)
+}
+
+#[cfg(all(test, target_endian = "little"))]
+mod tests {
+    use super::*;
+
+    const LINE: &str =
+        "   0: 0100007F:2CAA 00000000:0000 0A 00000000:00000000 00:00000000 00000000   997        0 25 1";
+
+    #[test]
+    fn a_listening_socket_names_its_account() {
+        assert_eq!(listening_user_id(LINE, 11434), Some(997));
+        assert_eq!(listening_user_id(LINE, 11435), None);
+        assert_eq!(listening_user_id(&LINE.replace(" 0A ", " 01 "), 11434), None, "a connection");
+        assert_eq!(listening_user_id(&LINE.replace("0100007F", "00000000"), 11434), Some(997));
+        assert_eq!(listening_user_id(&LINE.replace("0100007F", "0501A8C0"), 11434), None, "on the network alone");
+        let six = |address: &str| listening_user_id(&LINE.replace("0100007F", address), 11434);
+        assert_eq!(six("00000000000000000000000001000000"), Some(997), "::1");
+        assert_eq!(six("0000000000000000FFFF00000100007F"), Some(997), "::ffff:127.0.0.1");
+        assert_eq!(six("B80D0120000000000000000001000000"), None);
+        for odd in ["", "sl local_address rem_address st", "0: xyz:1 0 0A 0 0 0 0"] {
+            assert_eq!(listening_user_id(odd, 11434), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_found_by_its_number() {
+        let accounts = "root:x:0:0:root:/root:/bin/bash\nollama:x:997:997::/usr/share/ollama:/bin/false\nodd\n";
+        assert_eq!(passwd_entry(accounts, 997), Some(("ollama".to_owned(), "/usr/share/ollama".into())));
+        assert_eq!(passwd_entry(accounts, 1), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn our_own_socket_is_ours() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(account_listening_on(socket.local_addr().unwrap().port()).unwrap().is_own());
+    }
+}
