@@ -1,4 +1,4 @@
-//! `status`: the whole decision, who it makes us, and what `run` would use. Its JSON is documented in docs/status.md.
+//! `status`: the whole decision, who it makes us, and what `run` would use. Its JSON is documented in docs/reference/status.md.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

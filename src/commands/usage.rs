@@ -1,5 +1,5 @@
 //! `usage`: what ollama.com says is used and left, as bars on a terminal, and as JSON for scripts with its answer as it came. Its
-//! JSON is documented in docs/usage.md.
+//! JSON is documented in docs/reference/usage.md.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The credentials file that a call names (`--credentials`, `OLLAMA_AUTH_CREDENTIALS`): a host and the key for it, as JSON.
 //! It is made for services and CI, so a file that others can read is refused, and nothing of its content is ever repeated in
-//! an error. Its form is documented in docs/credentials-file.md.
+//! an error. Its form is documented in docs/reference/credentials-file.md.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};

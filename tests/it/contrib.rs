@@ -1,4 +1,4 @@
-//! What contrib/ and the guide docs/ci-and-rotation.md offer works as it stands: units are verified, workflows are read as YAML and
+//! What contrib/ and the guide docs/guides/ci-and-rotation.md offer works as it stands: units are verified, workflows are read as YAML and
 //! held to rules, scripts are run against stand-ins, and the guide's commands are run in order against a real gateway.
 
 mod examples;

@@ -29,7 +29,7 @@ const STOCK_KEY: &str = "home/.ollama/id_ed25519";
 const BOUNDED: Duration = Duration::from_secs(28);
 
 fn documented() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/doctor.md")).unwrap()
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/doctor.md")).unwrap()
 }
 
 /// Runs it, and makes sure that it has changed nothing.
@@ -50,7 +50,7 @@ fn examine(sandbox: &Sandbox, command: Cmd) -> Value {
     let documented = documented();
     for finding in report["findings"].as_array().unwrap() {
         let check = finding["check"].as_str().unwrap();
-        assert!(documented.contains(&format!("`{check}`")), "docs/doctor.md does not list {check}");
+        assert!(documented.contains(&format!("`{check}`")), "docs/reference/doctor.md does not list {check}");
     }
     report
 }
@@ -627,7 +627,7 @@ fn the_document_lists_the_checks_there_are() {
     let listed = rows.iter().filter(|name| checks.contains(&format!("| `{name}`")));
     let mut count = 0;
     for name in listed {
-        assert!(source.contains(&format!("\"{name}\"")), "{name} is in docs/doctor.md only");
+        assert!(source.contains(&format!("\"{name}\"")), "{name} is in docs/reference/doctor.md only");
         count += 1;
     }
     assert!(count > 30, "{count}");

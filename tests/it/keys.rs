@@ -145,9 +145,9 @@ fn issue(cloud: &Cloud, name: &str, change: &serde_json::Value) -> Issued {
     cloud.issue(item)
 }
 
-/// The names in the first column of each table below a heading of docs/keys.md.
+/// The names in the first column of each table below a heading of docs/reference/keys.md.
 pub fn documented(heading: &str) -> BTreeSet<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/keys.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (_, section) = text.split_once(&format!("\n## {heading}\n")).unwrap();
     let section = section.split("\n## ").next().unwrap();

@@ -13,6 +13,7 @@ mod chat;
 mod contrib;
 mod credentials_file;
 mod device;
+mod docs;
 mod doctor;
 mod exec;
 #[cfg(feature = "gateway")]

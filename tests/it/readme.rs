@@ -1,5 +1,5 @@
 //! The README promises nothing that is not run here: each command of its code blocks, the table of exit codes, and the members
-//! that docs/status.md lists.
+//! that docs/reference/status.md lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -206,7 +206,7 @@ fn the_status_document_lists_the_members_that_are_printed() {
     let status = sandbox.command(["status", "--json"]).run().expect_code(0).json();
     let members =
         |value: &serde_json::Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
-    let document = text("docs/status.md");
+    let document = text("docs/reference/status.md");
     let rows: BTreeMap<String, String> = document
         .lines()
         .filter_map(|line| {

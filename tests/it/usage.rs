@@ -181,7 +181,7 @@ fn refusals_keep_their_exit_codes() {
 
 /// The names in the first column of the tables of a document.
 fn documented(name: &str) -> std::collections::BTreeSet<String> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned())).collect()
 }
@@ -193,7 +193,7 @@ fn the_documents_list_the_members_that_are_printed() {
     let sandbox = sandbox();
     let found = usage(&sandbox, &server, &["--json"]).run().expect_code(0).json();
     assert_eq!(names(&found), documented("usage.md"));
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/usage.md");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/usage.md");
     let text = std::fs::read_to_string(path).unwrap();
     for name in names(&found["balance"][0]).iter().chain(&names(&found["models"][0])) {
         assert!(text.contains(&format!("`{name}`")), "{name}");

@@ -1,5 +1,5 @@
 //! `doctor`: examines an installation, says what is wrong with it and how to fix it. It changes nothing. [`snapshot`] gathers
-//! everything once, with time limits; the checks only read it. The JSON is documented in docs/doctor.md.
+//! everything once, with time limits; the checks only read it. The JSON is documented in docs/reference/doctor.md.
 
 mod environment;
 mod files;

@@ -59,7 +59,7 @@ fn the_passphrase_comes_under_the_name_that_the_program_looks_for() {
         assert!(unit.contains(&format!("LoadCredentialEncrypted={name}:/etc/credstore.encrypted/{name}")), "{below}");
         assert!(!unit.contains("OLLAMA_AUTH_PASSPHRASE"), "{below}: the environment is not for secrets");
     }
-    assert!(text("docs/ci-and-rotation.md").contains(&format!("systemd-creds encrypt --name={name} -")));
+    assert!(text("docs/guides/ci-and-rotation.md").contains(&format!("systemd-creds encrypt --name={name} -")));
 }
 
 #[test]

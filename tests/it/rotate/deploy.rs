@@ -236,7 +236,7 @@ fn the_key_is_in_the_environment_of_the_command_alone_and_what_opens_the_store_i
     }
 }
 
-/// And docs/keys.md describes each member.
+/// And docs/reference/keys.md describes each member.
 #[test]
 fn the_report_names_keys_and_never_shows_them() {
     let given = Given::new();

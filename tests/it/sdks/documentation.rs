@@ -1,4 +1,4 @@
-//! The examples of docs/sdks.md, each run as a program of its own by somebody who has set what stands there: with a key that is good
+//! The examples of docs/guides/sdks.md, each run as a program of its own by somebody who has set what stands there: with a key that is good
 //! and with one that is not.
 
 use super::program::{Language, script};
@@ -7,7 +7,7 @@ use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::gateway::Gateway;
 use crate::harness::ollama::recorded;
 
-const PAGE: &str = include_str!("../../../docs/sdks.md");
+const PAGE: &str = include_str!("../../../docs/guides/sdks.md");
 /// Where the gateway is in the examples, and the key.
 const URL: &str = "https://gpu.example.com";
 const KEY: &str = "olauth_…";

@@ -77,7 +77,7 @@ fn leaving_ends_it_behind(given: &mut Given, breaks: bool) {
     assert!(result(std::slice::from_ref(&report)).is_object(), "{report}");
 }
 
-/// After the end of the loop Ollama's library for JavaScript goes on taking the answer, which so comes to its end; docs/sdks.md says so.
+/// After the end of the loop Ollama's library for JavaScript goes on taking the answer, which so comes to its end; docs/guides/sdks.md says so.
 fn a_library_that_does_not_let_go(given: &mut Given) {
     let path = given.sdk.path();
     let (gate, end, mut rest) = (Gate::new(), Gate::new(), pieces(path));
