@@ -99,13 +99,13 @@ impl Problem {
 
     /// What an error means for the person and the script. The message holds the whole chain; the innermost error that we
     /// know gives the code and the hint.
-    pub fn of(error: &anyhow::Error) -> Self {
+    pub fn from_error(error: &anyhow::Error) -> Self {
         let message = format!("{error:#}");
         for cause in error.chain() {
             if let Some(problem) = cause.downcast_ref::<Self>() {
                 return Self { message, ..problem.clone() };
             }
-            if let Some((exit, hint)) = known(cause) {
+            if let Some((exit, hint)) = classify(cause) {
                 return Self { exit, message, hint };
             }
         }
@@ -113,9 +113,9 @@ impl Problem {
     }
 }
 
-fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
+fn classify(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
     if let Some(error) = cause.downcast_ref::<ApiError>() {
-        return Some(of_api(error));
+        return Some(classify_api_error(error));
     }
     if let Some(error) = cause.downcast_ref::<VaultError>() {
         if matches!(error, VaultError::Passphrase(PassphraseError::Interrupted)) {
@@ -169,8 +169,8 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<Stri
         return Some((Exit::Failed, error.hint().map(str::to_owned)));
     }
     #[cfg(feature = "gateway")]
-    if let Some(known) = of_gateway(cause) {
-        return Some(known);
+    if let Some(class) = classify_gateway_error(cause) {
+        return Some(class);
     }
     // Whoever read our output has seen enough: no error.
     let io = cause.downcast_ref::<io::Error>()?;
@@ -178,7 +178,7 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<Stri
 }
 
 #[cfg(feature = "gateway")]
-fn of_gateway(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
+fn classify_gateway_error(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
     if let Some(error) = cause.downcast_ref::<StoreError>() {
         return Some((Exit::Failed, error.hint()));
     }
@@ -209,26 +209,26 @@ fn of_gateway(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option
 
 /// What to do about an error of a host that is reported among other things.
 pub fn api_hint(error: &ApiError) -> Option<String> {
-    of_api(error).1
+    classify_api_error(error).1
 }
 
 /// How a gateway says that a signature was good before.
-const SPENT: [&str; 2] = ["signature was used already", "signed before this gateway started"];
+const REPLAY_MESSAGES: [&str; 2] = ["signature was used already", "signed before this gateway started"];
 
-fn of_api(error: &ApiError) -> (Exit, Option<String>) {
+fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
     match error {
-        ApiError::Unreachable { host, kind, .. } => (Exit::Unreachable, Some(reach_hint(host, *kind))),
+        ApiError::Unreachable { host, kind, .. } => (Exit::Unreachable, Some(unreachable_hint(host, *kind))),
         ApiError::NoAuthorities { .. } => (
             Exit::Unreachable,
             Some("install the system's CA certificates (Debian: ca-certificates), or name a file with --ca-cert or SSL_CERT_FILE".into()),
         ),
         ApiError::CaFile { .. } => (Exit::Usage, Some("give a PEM file of certificates with --ca-cert".into())),
         // The credential is fine; this one signature of it is not good again.
-        ApiError::Unauthorized { message, from_gateway: true, skew: None, .. } if SPENT.iter().any(|words| message.contains(words)) => {
+        ApiError::Unauthorized { message, from_gateway: true, skew: None, .. } if REPLAY_MESSAGES.iter().any(|words| message.contains(words)) => {
             (Exit::SignIn, Some("each signature is good once: run the command again, which makes a new one".to_owned()))
         }
         ApiError::Unauthorized { host, had_credential, skew, .. } => {
-            (Exit::SignIn, Some(sign_in_hint(host, *had_credential, *skew)))
+            (Exit::SignIn, Some(unauthorized_hint(host, *had_credential, *skew)))
         }
         ApiError::Forbidden { had_credential: true, .. } => {
             (Exit::Forbidden, Some("the credential is known but may not do this; ask whoever runs the host".into()))
@@ -258,7 +258,7 @@ fn of_api(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::Unsendable { .. } => (Exit::Usage, Some("check that the key was pasted whole and alone".into())),
         ApiError::Cut { .. } => (Exit::Failed, Some("what was printed is incomplete; run the command again".into())),
         ApiError::InStream { message, host } if message.to_ascii_lowercase().contains("unauthorized") => {
-            (Exit::SignIn, Some(sign_in_hint(host, false, None)))
+            (Exit::SignIn, Some(unauthorized_hint(host, false, None)))
         }
         ApiError::Conflict { conflict: Conflict::Replaced(id), host, .. } => (
             Exit::Failed,
@@ -274,7 +274,7 @@ fn of_api(error: &ApiError) -> (Exit, Option<String>) {
     }
 }
 
-fn reach_hint(host: &str, kind: Unreachable) -> String {
+fn unreachable_hint(host: &str, kind: Unreachable) -> String {
     let local = host.starts_with("http://127.0.0.1:11434") || host.starts_with("http://localhost:11434");
     match kind {
         _ if local => {
@@ -287,7 +287,7 @@ fn reach_hint(host: &str, kind: Unreachable) -> String {
 }
 
 /// What to say about a refused or missing credential. A wrong clock comes first: it makes every signature worthless.
-pub fn sign_in_hint(host: &str, had_credential: bool, skew: Option<i64>) -> String {
+pub fn unauthorized_hint(host: &str, had_credential: bool, skew: Option<i64>) -> String {
     if let Some(ahead) = skew.filter(|_| had_credential) {
         return clock_hint(host, ahead);
     }
@@ -320,7 +320,7 @@ mod tests {
             Err::<(), _>(ApiError::Forbidden { host: "https://h".into(), message: "no".into(), had_credential: true })
                 .context("while doing a thing")
                 .unwrap_err();
-        let problem = Problem::of(&error);
+        let problem = Problem::from_error(&error);
         assert_eq!(problem.exit, Exit::Forbidden);
         assert_eq!(problem.message, "while doing a thing: https://h does not allow this: no");
     }
@@ -328,19 +328,19 @@ mod tests {
     #[test]
     fn a_closed_pipe_is_no_error() {
         let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
-        assert_eq!(Problem::of(&error).exit, Exit::Done);
+        assert_eq!(Problem::from_error(&error).exit, Exit::Done);
     }
 
     #[test]
     fn an_unknown_error_is_a_failure() {
-        assert_eq!(Problem::of(&anyhow::anyhow!("odd")), Problem::new(Exit::Failed, "odd"));
+        assert_eq!(Problem::from_error(&anyhow::anyhow!("odd")), Problem::new(Exit::Failed, "odd"));
     }
 
     #[test]
     fn a_wrong_clock_is_named_before_a_new_sign_in() {
-        assert!(sign_in_hint("h", true, Some(600)).contains("10 minutes ahead of that of h"));
-        assert!(sign_in_hint("h", true, Some(-90)).contains("90 seconds behind"));
-        assert!(sign_in_hint("h", false, Some(600)).starts_with("sign in: "));
+        assert!(unauthorized_hint("h", true, Some(600)).contains("10 minutes ahead of that of h"));
+        assert!(unauthorized_hint("h", true, Some(-90)).contains("90 seconds behind"));
+        assert!(unauthorized_hint("h", false, Some(600)).starts_with("sign in: "));
     }
 
     #[test]
@@ -358,7 +358,7 @@ mod tests {
                 skew: None,
                 clock_offset: None,
             };
-            let problem = Problem::of(&error.into());
+            let problem = Problem::from_error(&error.into());
             assert_eq!(problem.exit, Exit::SignIn, "{words}");
             let hint = problem.hint.unwrap();
             assert!(hint.contains("run the command again") && !hint.contains("sign in"), "{hint}");

@@ -51,9 +51,9 @@ fn start() -> Exit {
         };
     let global = cli.global.clone();
     let (result, printer) = match env {
-        Err(error) => (Err(Problem::of(&error.into())), None),
+        Err(error) => (Err(Problem::from_error(&error.into())), None),
         Ok(env) => match App::new(cli.global, json, env) {
-            Err(error) => (Err(Problem::of(&error)), None),
+            Err(error) => (Err(Problem::from_error(&error)), None),
             Ok(app) => (run(&app, cli.command), Some(app.printer)),
         },
     };
@@ -96,7 +96,7 @@ fn run(app: &App, command: Command) -> Result<Exit, Problem> {
     app.printer.end_prompt();
     // A keyring call that hangs must not hold up the end: its thread goes with the process.
     runtime.shutdown_background();
-    result.map_err(|error| Problem::of(&error))
+    result.map_err(|error| Problem::from_error(&error))
 }
 
 /// Whether a command runs until it is told to end, and then ends in its own time.

@@ -30,27 +30,27 @@ pub enum Me {
 }
 
 /// Proof that a host keeps accounts and that ours is among them: it refused a stranger without a credential and a stranger's
-/// signature, each in the words of the protocol, and accepted this session. Only [`Session::standing`] makes one, and the
+/// signature, each in the words of the protocol, and accepted this session. Only [`Session::check_credential`] makes one, and the
 /// request that it allows uses it up, so that the proof is always fresh.
 #[derive(Debug)]
 pub struct AccountHost(());
 
 /// How a session stands with its host.
 #[derive(Debug)]
-pub enum Standing {
+pub enum CredentialCheck {
     /// The host keeps accounts and accepts the credential.
     Accepted(AccountHost),
     /// The host keeps accounts and says that it does not know the credential.
     Unknown,
     /// It refused the credential, but perhaps for another reason than not knowing it: a clock that is off, or cannot be
     /// compared; words that are not the protocol's.
-    Doubtful(ApiError),
+    Inconclusive(ApiError),
     /// It keeps no accounts.
     NoAccounts(HostKind),
 }
 
 /// A clock that is off by more seconds than this may be why a signature was refused. What ollama.com tolerates is unverified.
-const SURE: i64 = 10;
+const CLOCK_TOLERANCE: i64 = 10;
 
 /// What kind of host answers.
 #[derive(Debug)]
@@ -74,11 +74,11 @@ pub enum Disconnect {
 
 /// What a host thinks of an API key that it did not refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyCheck {
+pub enum ApiKeyCheck {
     /// It is accepted; the account where the host names one.
     Accepted(Option<Account>),
     /// The host answers strangers too, so the key means nothing to it.
-    NotAsked,
+    NotRequired,
 }
 
 impl Session<'_> {
@@ -140,10 +140,10 @@ impl Session<'_> {
         if self.base().is_ollama_com() {
             return Ok(HostKind::AccountHost);
         }
-        self.ask_as_a_stranger().await
+        self.probe_with_unknown_key().await
     }
 
-    async fn ask_as_a_stranger(&self) -> Result<HostKind, ApiError> {
+    async fn probe_with_unknown_key(&self) -> Result<HostKind, ApiError> {
         let Ok(stranger) = DeviceKey::generate() else {
             return Ok(HostKind::Other("no key could be made to ask with".to_owned()));
         };
@@ -164,23 +164,23 @@ impl Session<'_> {
     ///
     /// # Errors
     /// As for [`Session::host_kind`], and every refusal but a 401.
-    pub async fn standing(&self) -> Result<Standing, ApiError> {
+    pub async fn check_credential(&self) -> Result<CredentialCheck, ApiError> {
         match self.host_kind().await? {
             HostKind::AccountHost => {}
-            other => return Ok(Standing::NoAccounts(other)),
+            other => return Ok(CredentialCheck::NoAccounts(other)),
         }
         match self.request(Method::POST, "/api/me").harmless().send().await {
             Ok(response) => {
                 let answer = json::<Map<String, Value>>(response, &self.base().to_string(), Bounds::ACCOUNT).await?;
                 let known = !Account::from_object(&answer).is_nobody();
-                Ok(if known { Standing::Accepted(AccountHost(())) } else { Standing::Unknown })
+                Ok(if known { CredentialCheck::Accepted(AccountHost(())) } else { CredentialCheck::Unknown })
             }
             Err(ApiError::Unauthorized { recognised: true, clock_offset: Some(offset), .. })
-                if offset.abs() <= SURE =>
+                if offset.abs() <= CLOCK_TOLERANCE =>
             {
-                Ok(Standing::Unknown)
+                Ok(CredentialCheck::Unknown)
             }
-            Err(error @ ApiError::Unauthorized { .. }) => Ok(Standing::Doubtful(error)),
+            Err(error @ ApiError::Unauthorized { .. }) => Ok(CredentialCheck::Inconclusive(error)),
             Err(error) => Err(error),
         }
     }
@@ -218,7 +218,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`ApiError::Unauthorized`] when the key is refused; anything else that hindered the answer.
-    pub async fn check_api_key(&self) -> Result<KeyCheck, ApiError> {
+    pub async fn check_api_key(&self) -> Result<ApiKeyCheck, ApiError> {
         // ollama.com lists models to everyone, but its balance only to a key.
         let path = if self.base().is_ollama_com() { "/api/balance" } else { "/api/tags" };
         let stranger = self.unsigned();
@@ -229,15 +229,15 @@ impl Session<'_> {
             _ => false,
         };
         if asked && let Ok(Me::SignedIn(account)) = self.me().await {
-            return Ok(KeyCheck::Accepted(Some(account)));
+            return Ok(ApiKeyCheck::Accepted(Some(account)));
         }
         match stranger.request(Method::GET, path).harmless().send().await {
-            Ok(_) => return Ok(KeyCheck::NotAsked),
+            Ok(_) => return Ok(ApiKeyCheck::NotRequired),
             Err(ApiError::Unauthorized { .. } | ApiError::Forbidden { .. }) => {}
             Err(error) => return Err(error),
         }
         self.request(Method::GET, path).harmless().send().await?;
-        Ok(KeyCheck::Accepted(None))
+        Ok(ApiKeyCheck::Accepted(None))
     }
 }
 

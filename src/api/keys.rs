@@ -190,25 +190,25 @@ impl Session<'_> {
             let body = whole(request.send().await?, &host, Bounds::KEYS).await?;
             size += body.len();
             if size > LONGEST_LIST {
-                return Err(self.nonsense(format!("a list of keys of more than {LONGEST_LIST} bytes")));
+                return Err(self.protocol_error(format!("a list of keys of more than {LONGEST_LIST} bytes")));
             }
             let page: Page<'_> = serde_json::from_slice(&body)
-                .map_err(|error| self.nonsense(format!("its list of keys cannot be read: {error}")))?;
+                .map_err(|error| self.protocol_error(format!("its list of keys cannot be read: {error}")))?;
             for entry in page.keys {
                 entries.extend(self.entry(entry)?);
             }
             match page.next.filter(|next| !next.is_empty()) {
                 None => return Ok(entries),
                 Some(next) if next.len() > LONGEST_CURSOR => {
-                    return Err(self.nonsense("its list of keys goes on at a place with an endless name"));
+                    return Err(self.protocol_error("its list of keys goes on at a place with an endless name"));
                 }
                 Some(next) if !cursors.insert(next.clone()) => {
-                    return Err(self.nonsense("its list of keys goes round in circles"));
+                    return Err(self.protocol_error("its list of keys goes round in circles"));
                 }
                 next => after = next,
             }
         }
-        Err(self.nonsense(format!("its list of keys does not end after {PAGES} pages")))
+        Err(self.protocol_error(format!("its list of keys does not end after {PAGES} pages")))
     }
 
     fn entry(&self, entry: &RawValue) -> Result<Option<KeyEntry>, ApiError> {
@@ -220,7 +220,7 @@ impl Session<'_> {
         }
         match serde_json::from_str(entry.get()) {
             Ok(entry) => Ok(Some(entry)),
-            Err(error) => Err(self.nonsense(format!("an entry of its list of keys cannot be read: {error}"))),
+            Err(error) => Err(self.protocol_error(format!("an entry of its list of keys cannot be read: {error}"))),
         }
     }
 
@@ -246,7 +246,7 @@ impl Session<'_> {
     ) -> Result<CreatedKey, ApiError> {
         let made = self.make(new_id, &Replacement { id: new_id, replaces }).await?;
         if made.entry.replaces.as_deref() != Some(replaces.as_str()) {
-            return Err(self.nonsense(format!("it holds a key that does not replace {replaces}")));
+            return Err(self.protocol_error(format!("it holds a key that does not replace {replaces}")));
         }
         Ok(made)
     }
@@ -258,19 +258,19 @@ impl Session<'_> {
         let response = request.json(what)?.send().await?;
         let body = Zeroizing::new(whole(response, &self.base().to_string(), Bounds::KEYS).await?);
         // What the parser says may quote what it read, and that holds the key.
-        let unreadable = |_| self.nonsense("it is no description of a key");
+        let unreadable = |_| self.protocol_error("it is no description of a key");
         let secret: Secret<'_> = serde_json::from_slice(&body).map_err(unreadable)?;
         let entry: KeyEntry = serde_json::from_slice(&body).map_err(unreadable)?;
         if secret.key.is_empty() {
-            return Err(self.nonsense("it holds no key"));
+            return Err(self.protocol_error("it holds no key"));
         }
         if entry.id != id.as_str() {
             let other =
                 entry.id.parse::<KeyId>().map_or_else(|_| "of no id".to_owned(), |id| format!("of the id {id}"));
-            return Err(self.nonsense(format!("it holds a key {other}, where {id} was asked for")));
+            return Err(self.protocol_error(format!("it holds a key {other}, where {id} was asked for")));
         }
         let key = ApiKey::parse(&secret.key)
-            .map_err(|error| self.nonsense(format!("what it calls the key is none: {error}")))?;
+            .map_err(|error| self.protocol_error(format!("what it calls the key is none: {error}")))?;
         Ok(CreatedKey { key, entry })
     }
 
@@ -285,8 +285,8 @@ impl Session<'_> {
             Ok(response) if matches!(response.status(), StatusCode::OK | StatusCode::NO_CONTENT) => {
                 Ok(Revocation::Done)
             }
-            Ok(response) => Err(self.nonsense(format!("a status of {}", response.status().as_u16()))),
-            Err(error) if self.knows_no_such_key(&error) => Ok(Revocation::Unknown),
+            Ok(response) => Err(self.protocol_error(format!("a status of {}", response.status().as_u16()))),
+            Err(error) if self.is_unknown_key(&error) => Ok(Revocation::Unknown),
             Err(error) => Err(error),
         }
     }
@@ -308,27 +308,27 @@ impl Session<'_> {
         // In the query, which a signature covers, and not in a body, which none does.
         let response = match self.request(Method::PATCH, &path).query("expires_in", seconds.to_string()).send().await {
             Ok(response) => response,
-            Err(error) if self.knows_no_such_key(&error) => return Ok(None),
+            Err(error) if self.is_unknown_key(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let entry: KeyEntry = json(response, &self.base().to_string(), Bounds::KEYS).await?;
         if entry.id != id.as_str() {
-            return Err(self.nonsense(format!("it describes another key than {id}")));
+            return Err(self.protocol_error(format!("it describes another key than {id}")));
         }
         if entry.expires_at.is_none() && entry.revoked_at.is_none() {
-            return Err(self.nonsense(format!("the key {id} has no end in it")));
+            return Err(self.protocol_error(format!("the key {id} has no end in it")));
         }
         Ok(Some(entry))
     }
 
     /// Whether that is a host's plain word that it has no key of this id. At ollama.com, which is not known to have this, it may
     /// say that there is no such path.
-    fn knows_no_such_key(&self, error: &ApiError) -> bool {
+    fn is_unknown_key(&self, error: &ApiError) -> bool {
         matches!(error, ApiError::NotFound { recognised, from_gateway, .. }
             if *from_gateway || (*recognised && !self.base().is_ollama_com()))
     }
 
-    fn nonsense(&self, reason: impl Into<String>) -> ApiError {
+    fn protocol_error(&self, reason: impl Into<String>) -> ApiError {
         ApiError::Protocol { host: self.base().to_string(), reason: reason.into() }
     }
 }

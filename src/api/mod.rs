@@ -23,7 +23,7 @@ mod session;
 mod transport;
 mod usage;
 
-pub use account::{AccountHost, Disconnect, HostKind, KeyCheck, Me, Standing};
+pub use account::{AccountHost, ApiKeyCheck, CredentialCheck, Disconnect, HostKind, Me};
 pub use chat::ChatRequest;
 pub use credential::{Credential, holds_key, looks_like_key, looks_like_ollama_com_key};
 pub use error::{ApiError, Conflict, Unreachable};

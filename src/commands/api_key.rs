@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::context::Context;
-use crate::api::{KeyCheck, Session, looks_like_ollama_com_key};
+use crate::api::{ApiKeyCheck, Session, looks_like_ollama_com_key};
 use crate::app::App;
 use crate::exit::{Exit, Problem};
 use crate::identity::Account;
@@ -21,7 +21,7 @@ const LONGEST: u64 = 16 * 1024;
 ///
 /// # Errors
 /// Exit 2 for everything else.
-pub async fn read(app: &App, command: &str) -> anyhow::Result<SecretString> {
+pub async fn read_api_key(app: &App, command: &str) -> anyhow::Result<SecretString> {
     let text = if app.printer.stdin_is_terminal() {
         if !app.printer.is_interactive() {
             return Err(Problem::new(Exit::Usage, "no API key was given")
@@ -57,7 +57,7 @@ fn read_piped() -> std::io::Result<Zeroizing<String>> {
 }
 
 /// Warns of a key that is not like those of ollama.com, where it is to be one.
-pub fn warn_of_shape(app: &App, context: &Context, key: &SecretString) {
+pub fn warn_about_key_format(app: &App, context: &Context, key: &SecretString) {
     if context.url().is_ollama_com() && !looks_like_ollama_com_key(key) {
         app.printer.warn("this does not look like an API key of ollama.com; trying it all the same");
     }
@@ -67,10 +67,10 @@ pub fn warn_of_shape(app: &App, context: &Context, key: &SecretString) {
 ///
 /// # Errors
 /// When it does not, or asks nobody for a key: then there is no use in keeping it.
-pub async fn verify(session: &Session<'_>) -> anyhow::Result<Option<Account>> {
+pub async fn verify_api_key(session: &Session<'_>) -> anyhow::Result<Option<Account>> {
     match session.check_api_key().await? {
-        KeyCheck::Accepted(account) => Ok(account),
-        KeyCheck::NotAsked => {
+        ApiKeyCheck::Accepted(account) => Ok(account),
+        ApiKeyCheck::NotRequired => {
             let message = format!("{} answers without a credential, so the key was not stored", session.base());
             Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into())
         }
@@ -85,7 +85,7 @@ pub fn last_four(key: &SecretString) -> String {
 
 /// What goes into the record of a key besides the key's end.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Known<'a> {
+pub struct KeyMetadata<'a> {
     /// Its public id.
     pub id: Option<&'a KeyId>,
     /// What it is called.
@@ -96,7 +96,7 @@ pub struct Known<'a> {
 
 /// What a key that is kept now has changed.
 #[derive(Debug)]
-pub struct Kept {
+pub struct StoredKey {
     /// The record of the key that stood there before.
     pub replaced: Option<ApiKeyRecord>,
     /// Why a copy of that one stays behind in the store used before.
@@ -108,14 +108,14 @@ pub struct Kept {
 ///
 /// # Errors
 /// When the key or its record cannot be written. Then what stood there stands there still.
-pub async fn keep(
+pub async fn store_api_key(
     app: &App,
     context: &Context,
     store: StoreKind,
     key: &SecretString,
-    known: Known<'_>,
+    known: KeyMetadata<'_>,
     also: impl FnOnce(&mut Profiles, &str),
-) -> anyhow::Result<Kept> {
+) -> anyhow::Result<StoredKey> {
     let (name, url) = (&context.target.profile, context.url());
     let fallback = Profile::new(url.clone());
     let entry = entry_id(EntryKind::ApiKey, name, context.profile.as_ref().unwrap_or(&fallback));
@@ -160,5 +160,5 @@ pub async fn keep(
         Some(old) => app.vault.delete(old.store, &entry).await.err(),
         None => None,
     };
-    Ok(Kept { replaced, left_behind })
+    Ok(StoredKey { replaced, left_behind })
 }

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::exit::{Exit, Problem};
 use crate::identity::DeviceKey;
 use crate::profile::{
-    Audience, CredentialInputs, CredentialSource, HostInputs, HostReason, Profile, Profiles, Target, Withheld,
+    Audience, CredentialInputs, CredentialSource, HostInputs, HostReason, Profile, Profiles, Target, WithheldReason,
     choose_credential, choose_host, entry_id,
 };
 use crate::vault::{EntryKind, StoreKind};
@@ -27,7 +27,7 @@ pub struct Context {
     /// Where the credential comes from.
     pub source: CredentialSource,
     /// Why `OLLAMA_API_KEY` is set but not used.
-    pub withheld: Option<Withheld>,
+    pub withheld: Option<WithheldReason>,
     /// The host of the credentials file that `OLLAMA_AUTH_CREDENTIALS` names, where it is another one and the file is not used.
     pub unused_file: Option<BaseUrl>,
 }
@@ -53,7 +53,7 @@ impl Context {
             env_profile: app.env.profile.as_deref(),
             credentials_host: file_host,
             ollama_host: app.ollama_host.as_ref(),
-            outside_credential: env_key.is_some(),
+            env_credential: env_key.is_some(),
             profiles,
         })?;
         let profile = profiles.profiles.get(&target.profile).cloned();
@@ -67,7 +67,7 @@ impl Context {
         if let (Some(other), Some(file)) = (unused_file, &app.credentials)
             && file.is_named_by_flag()
         {
-            return Err(other_host(file.path(), other, &target).into());
+            return Err(credentials_host_mismatch(file.path(), other, &target).into());
         }
         let (source, withheld) = choose_credential(&CredentialInputs {
             url: &target.url,
@@ -75,16 +75,20 @@ impl Context {
             profile: profile.as_ref(),
             file: file_host.is_some() && unused_file.is_none(),
             env_key: env_key.is_some(),
-            env_key_is_ollama_coms: env_key.is_some_and(looks_like_ollama_com_key),
+            env_key_is_for_ollama_com: env_key.is_some_and(looks_like_ollama_com_key),
             allow_insecure_http: app.global.allow_insecure_http,
         });
         Ok(Self { unused_file: unused_file.cloned(), target, profile, source, withheld })
     }
 
     /// A profile that exists, with its own credential, whatever the environment holds.
-    pub fn of_profile(name: &str, profile: &Profile) -> Self {
-        let target =
-            Target { url: profile.url.clone(), profile: name.to_owned(), known: true, reason: HostReason::ProfileFlag };
+    pub fn for_profile(name: &str, profile: &Profile) -> Self {
+        let target = Target {
+            url: profile.url.clone(),
+            profile: name.to_owned(),
+            exists: true,
+            reason: HostReason::ProfileFlag,
+        };
         let source = match profile {
             Profile { api_key: Some(_), .. } => CredentialSource::ProfileKey,
             Profile { device: Some(device), .. } if device.connected => CredentialSource::ProfileDevice,
@@ -94,7 +98,7 @@ impl Context {
     }
 
     /// The same with this device's key in place of the API key that the profile keeps beside it; `None` where there are not both.
-    pub fn with_device_instead(&self) -> Option<Self> {
+    pub fn with_device_key(&self) -> Option<Self> {
         let device = self.profile.as_ref().and_then(|profile| profile.device.as_ref());
         let both = self.source == CredentialSource::ProfileKey && device.is_some_and(|device| device.connected);
         both.then(|| Self { source: CredentialSource::ProfileDevice, ..self.clone() })
@@ -149,20 +153,20 @@ impl Context {
 }
 
 /// Why a stored secret cannot be used.
-pub enum KeyTrouble {
+pub enum StoredKeyError {
     /// It is not there (any more): signing in again mends it.
-    Gone(Problem),
+    Missing(Problem),
     /// The store holds another device key than the one on record.
     Mismatch(Problem, Box<DeviceKey>),
     /// The store cannot be asked now.
-    Failed(anyhow::Error),
+    StoreFailed(anyhow::Error),
 }
 
-impl From<KeyTrouble> for anyhow::Error {
-    fn from(trouble: KeyTrouble) -> Self {
+impl From<StoredKeyError> for anyhow::Error {
+    fn from(trouble: StoredKeyError) -> Self {
         match trouble {
-            KeyTrouble::Gone(problem) | KeyTrouble::Mismatch(problem, _) => problem.into(),
-            KeyTrouble::Failed(error) => error,
+            StoredKeyError::Missing(problem) | StoredKeyError::Mismatch(problem, _) => problem.into(),
+            StoredKeyError::StoreFailed(error) => error,
         }
     }
 }
@@ -172,15 +176,15 @@ impl From<KeyTrouble> for anyhow::Error {
 ///
 /// # Errors
 /// When it has none, when the store does not give it, when it is not the key of the record.
-pub async fn device_key(app: &App, name: &str, profile: &Profile) -> Result<DeviceKey, KeyTrouble> {
+pub async fn device_key(app: &App, name: &str, profile: &Profile) -> Result<DeviceKey, StoredKeyError> {
     let Some(record) = &profile.device else {
         let message = format!("the profile {name:?} has no device key");
-        return Err(KeyTrouble::Gone(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url))));
+        return Err(StoredKeyError::Missing(Problem::new(Exit::SignIn, message).hint(sign_in_hint(&profile.url))));
     };
-    let pem = stored(app, EntryKind::DeviceKey, record.store, name, profile).await?;
+    let pem = read_secret(app, EntryKind::DeviceKey, record.store, name, profile).await?;
     let key = DeviceKey::from_openssh(pem.expose_secret(), None)
         .with_context(|| format!("the device key of {name:?} in the {} store", record.store))
-        .map_err(KeyTrouble::Failed)?;
+        .map_err(StoredKeyError::StoreFailed)?;
     if *key.public() == record.public_key || record.next.as_ref() == Some(key.public()) {
         return Ok(key);
     }
@@ -190,33 +194,33 @@ pub async fn device_key(app: &App, name: &str, profile: &Profile) -> Result<Devi
         key.public().fingerprint(),
         record.public_key.fingerprint(),
     );
-    Err(KeyTrouble::Mismatch(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url)), Box::new(key)))
+    Err(StoredKeyError::Mismatch(Problem::new(Exit::SignIn, message).hint(sign_in_hint(&profile.url)), Box::new(key)))
 }
 
 /// The profile's API key, from the store that its record names.
 ///
 /// # Errors
 /// When it has none, when the store does not give it.
-pub async fn api_key(app: &App, name: &str, profile: &Profile) -> Result<SecretString, KeyTrouble> {
+pub async fn api_key(app: &App, name: &str, profile: &Profile) -> Result<SecretString, StoredKeyError> {
     let Some(record) = &profile.api_key else {
         let message = format!("the profile {name:?} has no API key");
-        return Err(KeyTrouble::Gone(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url))));
+        return Err(StoredKeyError::Missing(Problem::new(Exit::SignIn, message).hint(sign_in_hint(&profile.url))));
     };
-    stored(app, EntryKind::ApiKey, record.store, name, profile).await
+    read_secret(app, EntryKind::ApiKey, record.store, name, profile).await
 }
 
-async fn stored(
+async fn read_secret(
     app: &App,
     kind: EntryKind,
     store: StoreKind,
     name: &str,
     profile: &Profile,
-) -> Result<SecretString, KeyTrouble> {
+) -> Result<SecretString, StoredKeyError> {
     let found = app.vault.get(store, &entry_id(kind, name, profile)).await;
-    found.map_err(|error| KeyTrouble::Failed(error.into()))?.ok_or_else(|| {
+    found.map_err(|error| StoredKeyError::StoreFailed(error.into()))?.ok_or_else(|| {
         let what = if kind == EntryKind::ApiKey { "API key" } else { "device key" };
         let message = format!("the {what} of the profile {name:?} is not in the {store} store any more");
-        KeyTrouble::Gone(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url)))
+        StoredKeyError::Missing(Problem::new(Exit::SignIn, message).hint(sign_in_hint(&profile.url)))
     })
 }
 
@@ -241,12 +245,12 @@ pub fn require_unchanged(app: &App, name: &str, before: Option<&Profile>) -> any
 pub async fn require_accounts(session: &Session<'_>) -> anyhow::Result<()> {
     match session.host_kind().await? {
         HostKind::AccountHost => Ok(()),
-        other => Err(no_accounts(session, other).into()),
+        other => Err(no_accounts_problem(session, other).into()),
     }
 }
 
 /// What to say of a host that keeps no accounts.
-pub fn no_accounts(session: &Session<'_>, kind: HostKind) -> Problem {
+pub fn no_accounts_problem(session: &Session<'_>, kind: HostKind) -> Problem {
     let host = session.base();
     let HostKind::Other(how) = kind else {
         let message = format!(
@@ -264,7 +268,7 @@ pub fn no_accounts(session: &Session<'_>, kind: HostKind) -> Problem {
 }
 
 /// A file that was named for this very call is for another host than the one that was named beside it.
-fn other_host(path: &Path, other: &BaseUrl, target: &Target) -> Problem {
+fn credentials_host_mismatch(path: &Path, other: &BaseUrl, target: &Target) -> Problem {
     let message = format!(
         "the credentials file {} is for {other}, not for {} ({})",
         path.display(),
@@ -281,24 +285,24 @@ pub fn unused_file_note(other: &BaseUrl, url: &BaseUrl) -> String {
 }
 
 /// The advice to sign in to a host.
-pub fn sign_in(url: &BaseUrl) -> String {
+pub fn sign_in_hint(url: &BaseUrl) -> String {
     format!("sign in: ollama-auth signin --host {url}")
 }
 
 /// What to say of an `OLLAMA_API_KEY` that is not used.
-pub fn withheld_note(withheld: Withheld, url: &BaseUrl) -> String {
+pub fn withheld_note(withheld: WithheldReason, url: &BaseUrl) -> String {
     match withheld {
-        Withheld::HostNotNamed => {
+        WithheldReason::HostNotNamed => {
             format!(
                 "OLLAMA_API_KEY is set but not sent to {url}: name the host with --host or OLLAMA_HOST if it is meant for it"
             )
         }
-        Withheld::BelongsToOllamaCom => {
+        WithheldReason::BelongsToOllamaCom => {
             format!(
                 "OLLAMA_API_KEY looks like a key of ollama.com and is not sent to {url}: name the host with --host if it should be"
             )
         }
-        Withheld::PlainHttp => {
+        WithheldReason::PlainHttp => {
             format!("OLLAMA_API_KEY is not sent to {url} over plain http: use https, or pass --allow-insecure-http")
         }
     }

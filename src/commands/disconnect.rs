@@ -1,7 +1,7 @@
 //! Disconnecting devices at a host. Each request takes a proof of its own that the host is the right one, made just before.
 
-use crate::api::{Disconnect, Session, Standing};
-use crate::commands::context::no_accounts;
+use crate::api::{CredentialCheck, Disconnect, Session};
+use crate::commands::context::no_accounts_problem;
 use crate::identity::PublicKey;
 use crate::profile::DeviceRecord;
 
@@ -10,11 +10,11 @@ use crate::profile::DeviceRecord;
 /// # Errors
 /// A host that keeps no accounts, and every answer that leaves a doubt.
 pub async fn one(session: &Session<'_>, key: &PublicKey) -> anyhow::Result<Disconnect> {
-    match session.standing().await? {
-        Standing::Accepted(proof) => Ok(session.disconnect_device(proof, key).await?),
-        Standing::Unknown => Ok(Disconnect::Unknown),
-        Standing::Doubtful(error) => Err(error.into()),
-        Standing::NoAccounts(kind) => Err(no_accounts(session, kind).into()),
+    match session.check_credential().await? {
+        CredentialCheck::Accepted(proof) => Ok(session.disconnect_device(proof, key).await?),
+        CredentialCheck::Unknown => Ok(Disconnect::Unknown),
+        CredentialCheck::Inconclusive(error) => Err(error.into()),
+        CredentialCheck::NoAccounts(kind) => Err(no_accounts_problem(session, kind).into()),
     }
 }
 

@@ -36,7 +36,7 @@ use crate::exit::Exit;
 /// Runs a command.
 ///
 /// # Errors
-/// Whatever hindered it; `exit::Problem::of` knows what each error means.
+/// Whatever hindered it; `exit::Problem::from_error` knows what each error means.
 pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Signin(args) => signin::run(app, args).await,

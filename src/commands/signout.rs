@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::consent;
-use super::context::{Context, KeyTrouble, device_key, require_unchanged};
+use super::context::{Context, StoredKeyError, device_key, require_unchanged};
 use super::disconnect;
 use super::signin::server::session_with_server;
-use super::store::{forget_for_good, secrets};
+use super::store::{delete_all_copies, stored_secrets};
 use super::under_way::UnderWay;
 use crate::address::BaseUrl;
 use crate::api::{Credential, Disconnect, Session};
@@ -60,7 +60,7 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
         match sign_out(app, &args, &name, profile).await {
             Ok(outcome) => outcomes.push(outcome),
             Err(error) if args.all => {
-                let problem = Problem::of(&error);
+                let problem = Problem::from_error(&error);
                 app.printer.warn(&format!("{name}: {}", problem.message));
                 failure = Some(error);
             }
@@ -93,8 +93,8 @@ async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) 
     let _lock = app.lock_keys()?;
     require_unchanged(app, name, Some(profile))?;
     if !args.keep_key {
-        for (kind, _, store) in secrets(profile) {
-            let removed = forget_for_good(app, store, kind, name, profile).await?;
+        for (kind, _, store) in stored_secrets(profile) {
+            let removed = delete_all_copies(app, store, kind, name, profile).await?;
             match kind {
                 EntryKind::ApiKey => outcome.api_key_forgotten = removed,
                 _ => outcome.device_key_removed = removed,
@@ -123,7 +123,7 @@ async fn disconnect_device(app: &App, args: &SignoutArgs, name: &str, profile: &
     let key = match device_key(app, name, profile).await {
         Ok(key) => Arc::new(key),
         // Nobody can sign the request any more.
-        Err(KeyTrouble::Gone(problem) | KeyTrouble::Mismatch(problem, _)) => {
+        Err(StoredKeyError::Missing(problem) | StoredKeyError::Mismatch(problem, _)) => {
             let host = &profile.url;
             app.printer.warn(&format!("{}; the device may still be connected at {host}", problem.message));
             return Ok(false);
@@ -144,7 +144,7 @@ async fn disconnect_device(app: &App, args: &SignoutArgs, name: &str, profile: &
             Ok(true)
         }
         Err(error) => {
-            let problem = Problem::of(&error);
+            let problem = Problem::from_error(&error);
             if args.force {
                 let host = &profile.url;
                 let stays = format!("the device stays connected at {host} until it is removed there");

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::context::{Context, sign_in, unused_file_note, withheld_note};
-use crate::api::{ApiError, HostKind, KeyCheck, Me};
+use super::context::{Context, sign_in_hint, unused_file_note, withheld_note};
+use crate::api::{ApiError, ApiKeyCheck, HostKind, Me};
 use crate::app::App;
 use crate::cli::StatusArgs;
 use crate::exit::{Exit, Problem};
@@ -71,7 +71,7 @@ pub async fn run(app: &App, args: StatusArgs) -> anyhow::Result<Exit> {
     let checked = if args.offline { Ok(Checked::unknown()) } else { check(app, &context).await };
     let (checked, problem) = match checked {
         Ok(checked) => (checked, None),
-        Err(error) => (Checked::unknown(), Some(Problem::of(&error))),
+        Err(error) => (Checked::unknown(), Some(Problem::from_error(&error))),
     };
     let exit = match (&problem, checked.signed_in) {
         (Some(problem), _) => problem.exit,
@@ -122,8 +122,8 @@ async fn check(app: &App, context: &Context) -> anyhow::Result<Checked> {
     let session = context.session(app).await?;
     if context.source != CredentialSource::ProfileDevice {
         return match session.check_api_key().await {
-            Ok(KeyCheck::Accepted(account)) => Ok(Checked { signed_in: Some(true), account, notes: Vec::new() }),
-            Ok(KeyCheck::NotAsked) => {
+            Ok(ApiKeyCheck::Accepted(account)) => Ok(Checked { signed_in: Some(true), account, notes: Vec::new() }),
+            Ok(ApiKeyCheck::NotRequired) => {
                 let note =
                     format!("{} answers without a credential, so the API key means nothing there", context.url());
                 Ok(Checked { signed_in: Some(false), account: None, notes: vec![note] })
@@ -275,7 +275,7 @@ fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()> {
     }
     match &report.error {
         Some(error) => app.printer.error(error.code, error.exit_code, &error.message, error.hint.as_deref()),
-        None if report.signed_in == Some(false) => app.printer.hint(&sign_in(context.url())),
+        None if report.signed_in == Some(false) => app.printer.hint(&sign_in_hint(context.url())),
         None => {}
     }
     Ok(())

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::context::{Context, sign_in, withheld_note};
+use super::context::{Context, sign_in_hint, withheld_note};
 use super::request_path::RequestPath;
 use crate::api::{ApiError, Credential, Session};
 use crate::app::App;
@@ -85,7 +85,7 @@ pub async fn run(app: &App, args: TokenArgs) -> anyhow::Result<Exit> {
 pub(super) async fn required(app: &App, context: &Context) -> anyhow::Result<Credential> {
     if context.source == CredentialSource::None {
         let url = context.url();
-        let hint = context.withheld.map_or_else(|| sign_in(url), |withheld| withheld_note(withheld, url));
+        let hint = context.withheld.map_or_else(|| sign_in_hint(url), |withheld| withheld_note(withheld, url));
         return Err(Problem::new(Exit::SignIn, format!("there is no credential for {url}")).hint(hint).into());
     }
     context.credential(app).await

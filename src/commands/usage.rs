@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::context::{Context, sign_in};
+use super::context::{Context, sign_in_hint};
 use super::token::required;
 use crate::api::{ApiError, Credential, Meter, ModelUse, UsageReport, read_usage};
 use crate::app::App;
@@ -114,14 +114,14 @@ pub async fn run(app: &App, args: UsageArgs) -> anyhow::Result<Exit> {
 
 /// A refusal of a device key may mean no more than that these paths take API keys.
 fn explain(error: ApiError, context: &Context, is_device: bool) -> anyhow::Error {
-    let problem = Problem::of(&error.into());
+    let problem = Problem::from_error(&error.into());
     if problem.exit != Exit::SignIn || !is_device {
         return problem.into();
     }
     let host = context.url();
     let hint = format!(
         "{}\nor use an API key, which is what ollama.com documents for this: ollama-auth signin --with-api-key --host {host}",
-        problem.hint.clone().unwrap_or_else(|| sign_in(host))
+        problem.hint.clone().unwrap_or_else(|| sign_in_hint(host))
     );
     problem.hint(hint).into()
 }

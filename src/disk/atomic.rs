@@ -106,7 +106,7 @@ pub fn probe_writable(path: &Path) -> Result<(), DiskError> {
 ///
 /// # Errors
 /// [`DiskError::Io`] when the file cannot be moved; it is then where it was.
-pub fn set_aside(path: &Path) -> Result<PathBuf, DiskError> {
+pub fn move_aside(path: &Path) -> Result<PathBuf, DiskError> {
     let failed = |source| DiskError::io("move aside", path, source);
     for number in 1..=10_000_u32 {
         let mut name = path.as_os_str().to_owned();
@@ -218,11 +218,11 @@ mod tests {
         let path = folder.path().join("state.json");
         for content in ["first", "second"] {
             fs::write(&path, content).unwrap();
-            set_aside(&path).unwrap();
+            move_aside(&path).unwrap();
         }
         assert_eq!(names(folder.path()), ["state.json.broken-1", "state.json.broken-2"]);
         assert_eq!(fs::read(folder.path().join("state.json.broken-1")).unwrap(), b"first");
-        assert!(set_aside(&path).is_err());
+        assert!(move_aside(&path).is_err());
         assert_eq!(names(folder.path()).len(), 2);
     }
 

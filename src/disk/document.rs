@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{DiskError, Lock, read_public, set_aside, write_atomic};
+use super::{DiskError, Lock, move_aside, read_public, write_atomic};
 
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 const VERSION: &str = "version";
@@ -97,7 +97,7 @@ impl Document {
         self.read().map_err(|error| match error {
             Unreadable::Disk(error) => error,
             Unreadable::Broken(reason) => {
-                DiskError::Broken { path: self.path.clone(), aside: set_aside(&self.path).ok(), reason }
+                DiskError::Broken { path: self.path.clone(), aside: move_aside(&self.path).ok(), reason }
             }
         })
     }

@@ -65,7 +65,7 @@ pub enum DiskError {
         deadline: Duration,
     },
     /// The content makes no sense. Nothing in it was changed.
-    #[error("{} is damaged ({reason}){}", path.display(), where_now(aside.as_deref()))]
+    #[error("{} is damaged ({reason}){}", path.display(), location_note(aside.as_deref()))]
     Broken {
         /// Where the file was expected.
         path: PathBuf,
@@ -87,7 +87,7 @@ pub enum DiskError {
 }
 
 /// The tail of a message on a damaged file: where its content can now be found.
-pub(crate) fn where_now(aside: Option<&Path>) -> String {
+pub(crate) fn location_note(aside: Option<&Path>) -> String {
     match aside {
         Some(aside) => format!("; it was moved unchanged to {}", aside.display()),
         None => "; it was left as it is".to_owned(),

@@ -88,7 +88,7 @@ impl Snapshot {
 /// # Errors
 /// [`DiskError::Io`]: everything that the system refuses, among it an owner that cannot be kept, and a file that was changed since it
 /// was read. Then the file is as it was.
-pub fn replace_keeping(path: &Path, before: &Snapshot, bytes: &[u8]) -> Result<(), DiskError> {
+pub fn replace_file(path: &Path, before: &Snapshot, bytes: &[u8]) -> Result<(), DiskError> {
     let failed = |source| DiskError::io("write", path, source);
     let temporary = prepare(path, before, bytes)?;
     if !before.still_holds(path) {
@@ -102,12 +102,12 @@ pub fn replace_keeping(path: &Path, before: &Snapshot, bytes: &[u8]) -> Result<(
     sync_folder(folder_of(path)).map_err(failed)
 }
 
-/// Finds out whether [`replace_keeping`] could replace the file now by something a little longer, by writing as much beside it and
+/// Finds out whether [`replace_file`] could replace the file now by something a little longer, by writing as much beside it and
 /// removing that.
 ///
 /// # Errors
-/// Those of [`replace_keeping`].
-pub fn probe_keeping(path: &Path, before: &Snapshot) -> Result<(), DiskError> {
+/// Those of [`replace_file`].
+pub fn probe_replace(path: &Path, before: &Snapshot) -> Result<(), DiskError> {
     const LONGER: usize = 4096;
     let temporary = prepare(path, before, &vec![0; before.content.len() + LONGER])?;
     temporary.close().map_err(|source| DiskError::io("write", path, source))

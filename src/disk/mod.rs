@@ -10,10 +10,10 @@ mod keeping;
 mod lock;
 mod read;
 
-pub use atomic::{ensure_private_dir, probe_writable, set_aside, write_atomic, write_new};
+pub use atomic::{ensure_private_dir, move_aside, probe_writable, write_atomic, write_new};
 pub use document::Document;
 pub use error::DiskError;
-pub(crate) use error::{chmod, shell_quoted, where_now};
-pub use keeping::{Snapshot, probe_keeping, replace_keeping};
+pub(crate) use error::{chmod, location_note, shell_quoted};
+pub use keeping::{Snapshot, probe_replace, replace_file};
 pub use lock::Lock;
 pub use read::{Exposure, check_input, read_input, read_private, read_public};

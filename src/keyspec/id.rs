@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::random_digits;
 
 const PREFIX: &str = "key_";
-const CHANCE: usize = 22;
+const RANDOM_DIGITS: usize = 22;
 
 /// A public id: `key_` and 8 to 60 ASCII letters and digits. It is no secret. Whoever creates a key may choose it, so as to have it on
 /// record before the key exists.
@@ -30,7 +30,7 @@ impl KeyId {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn generate() -> Result<Self, getrandom::Error> {
-        Ok(Self(format!("{PREFIX}{}", *random_digits(CHANCE)?)))
+        Ok(Self(format!("{PREFIX}{}", *random_digits(RANDOM_DIGITS)?)))
     }
 
     /// The id as text.

@@ -25,7 +25,7 @@ pub struct LifetimeError;
 
 impl Lifetime {
     /// What a key gets when nothing is said: 90 days.
-    pub const USUAL: Self = Self::Seconds(90 * DAY);
+    pub const DEFAULT: Self = Self::Seconds(90 * DAY);
 
     /// From a number of seconds.
     ///
@@ -97,7 +97,7 @@ mod tests {
         for text in ["90d", "12h", "90m", "61s", "never"] {
             assert_eq!(text.parse::<Lifetime>().unwrap().to_string(), text);
         }
-        assert_eq!(Lifetime::USUAL.end(100), Some(100 + 7_776_000));
+        assert_eq!(Lifetime::DEFAULT.end(100), Some(100 + 7_776_000));
         assert_eq!(Lifetime::Never.end(100), None);
     }
 }

@@ -100,7 +100,7 @@ impl ApiKeyRecord {
     }
 
     /// The key in few words: `"nightly" (key_…)`, or what is known of it.
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         match (&self.name, &self.id) {
             (Some(name), Some(id)) => format!("{name:?} ({id})"),
             (Some(name), None) => format!("{name:?}"),

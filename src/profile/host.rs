@@ -33,7 +33,7 @@ pub struct HostInputs<'a> {
     /// `OLLAMA_HOST`, parsed.
     pub ollama_host: Option<&'a BaseUrl>,
     /// Whether a credential for ollama.com comes from outside the profiles (`OLLAMA_API_KEY`).
-    pub outside_credential: bool,
+    pub env_credential: bool,
     /// The profiles file.
     pub profiles: &'a Profiles,
 }
@@ -87,7 +87,7 @@ pub struct Target {
     /// The profile for it: one that exists, or the name that a new one would get.
     pub profile: String,
     /// Whether the profile exists.
-    pub known: bool,
+    pub exists: bool,
     /// Why this host.
     pub reason: HostReason,
 }
@@ -109,57 +109,59 @@ pub struct NoSuchProfile {
 pub fn choose_host(inputs: &HostInputs<'_>) -> Result<Target, NoSuchProfile> {
     let profiles = inputs.profiles;
     if let Some(url) = inputs.host {
-        let target = by_url(profiles, url, HostReason::HostFlag);
+        let target = target_for_url(profiles, url, HostReason::HostFlag);
         return Ok(match inputs.profile {
-            Some(name) => Target { profile: name.to_owned(), known: profiles.profiles.contains_key(name), ..target },
+            Some(name) => Target { profile: name.to_owned(), exists: profiles.profiles.contains_key(name), ..target },
             None => target,
         });
     }
     let named = [(inputs.profile, HostReason::ProfileFlag), (inputs.env_profile, HostReason::ProfileVariable)];
     if let Some((name, reason)) = named.into_iter().find_map(|(name, reason)| Some((name?, reason))) {
-        return by_name(profiles, name, reason);
+        return target_for_profile(profiles, name, reason);
     }
     if let Some(url) = inputs.credentials_host {
-        return Ok(by_url(profiles, url, HostReason::CredentialsFile));
+        return Ok(target_for_url(profiles, url, HostReason::CredentialsFile));
     }
     if inputs.audience == Audience::Account {
         return Ok(match profiles.current() {
-            Some((name, profile)) => known(name, &profile.url, HostReason::CurrentProfile),
-            None => by_url(profiles, &BaseUrl::ollama_com(), HostReason::DefaultAccount),
+            Some((name, profile)) => existing_target(name, &profile.url, HostReason::CurrentProfile),
+            None => target_for_url(profiles, &BaseUrl::ollama_com(), HostReason::DefaultAccount),
         });
     }
     if let Some(url) = inputs.ollama_host {
-        return Ok(by_url(profiles, url, HostReason::OllamaHost));
+        return Ok(target_for_url(profiles, url, HostReason::OllamaHost));
     }
     if let Some((name, profile)) = profiles.current().filter(|(_, profile)| !profile.url.is_ollama_com()) {
-        return Ok(known(name, &profile.url, HostReason::CurrentProfile));
+        return Ok(existing_target(name, &profile.url, HostReason::CurrentProfile));
     }
     let wants_cloud = inputs.audience == Audience::Model { cloud: true };
-    let cloud = by_url(profiles, &BaseUrl::ollama_com(), HostReason::Cloud);
+    let cloud = target_for_url(profiles, &BaseUrl::ollama_com(), HostReason::Cloud);
     let stored = profiles.profiles.get(&cloud.profile).is_some_and(super::Profile::has_credential);
-    if wants_cloud && (stored || inputs.outside_credential) {
+    if wants_cloud && (stored || inputs.env_credential) {
         return Ok(cloud);
     }
-    Ok(by_url(profiles, &BaseUrl::local(), HostReason::DefaultLocal))
+    Ok(target_for_url(profiles, &BaseUrl::local(), HostReason::DefaultLocal))
 }
 
-fn known(name: &str, url: &BaseUrl, reason: HostReason) -> Target {
-    Target { url: url.clone(), profile: name.to_owned(), known: true, reason }
+fn existing_target(name: &str, url: &BaseUrl, reason: HostReason) -> Target {
+    Target { url: url.clone(), profile: name.to_owned(), exists: true, reason }
 }
 
-fn by_name(profiles: &Profiles, name: &str, reason: HostReason) -> Result<Target, NoSuchProfile> {
+fn target_for_profile(profiles: &Profiles, name: &str, reason: HostReason) -> Result<Target, NoSuchProfile> {
     match profiles.profiles.get(name) {
-        Some(profile) => Ok(known(name, &profile.url, reason)),
+        Some(profile) => Ok(existing_target(name, &profile.url, reason)),
         // The name that a first sign-in there would give it.
-        None if name == BaseUrl::ollama_com().profile_name() => Ok(by_url(profiles, &BaseUrl::ollama_com(), reason)),
+        None if name == BaseUrl::ollama_com().profile_name() => {
+            Ok(target_for_url(profiles, &BaseUrl::ollama_com(), reason))
+        }
         None => Err(NoSuchProfile { name: name.to_owned(), known: profiles.profiles.keys().cloned().collect() }),
     }
 }
 
-fn by_url(profiles: &Profiles, url: &BaseUrl, reason: HostReason) -> Target {
+fn target_for_url(profiles: &Profiles, url: &BaseUrl, reason: HostReason) -> Target {
     match profiles.for_origin(&url.origin()) {
-        Some((name, _)) => known(name, url, reason),
-        None => Target { url: url.clone(), profile: url.profile_name(), known: false, reason },
+        Some((name, _)) => existing_target(name, url, reason),
+        None => Target { url: url.clone(), profile: url.profile_name(), exists: false, reason },
     }
 }
 
@@ -191,7 +193,7 @@ mod tests {
             env_profile: None,
             credentials_host: None,
             ollama_host: None,
-            outside_credential: false,
+            env_credential: false,
             profiles,
         }
     }
@@ -230,7 +232,7 @@ mod tests {
         assert_eq!(chosen(&inputs(CLOUD_MODEL, &com)), cloud);
         assert_eq!(chosen(&inputs(LOCAL_MODEL, &com)), local);
         assert_eq!(chosen(&inputs(CLOUD_MODEL, &empty)), local);
-        let asked = HostInputs { outside_credential: true, ..inputs(CLOUD_MODEL, &empty) };
+        let asked = HostInputs { env_credential: true, ..inputs(CLOUD_MODEL, &empty) };
         assert_eq!(chosen(&asked), cloud);
     }
 

@@ -9,4 +9,4 @@ mod source;
 pub use credentials::{CredentialsError, CredentialsFile};
 pub use document::{ApiKeyRecord, DeviceRecord, Profile, Profiles, ProfilesFile, entry_id};
 pub use host::{Audience, HostInputs, HostReason, NoSuchProfile, Target, choose_host};
-pub use source::{CredentialInputs, CredentialSource, Withheld, choose_credential};
+pub use source::{CredentialInputs, CredentialSource, WithheldReason, choose_credential};

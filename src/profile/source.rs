@@ -18,7 +18,7 @@ pub struct CredentialInputs<'a> {
     /// Whether `OLLAMA_API_KEY` is set.
     pub env_key: bool,
     /// Whether that key has the shape of ollama.com's own.
-    pub env_key_is_ollama_coms: bool,
+    pub env_key_is_for_ollama_com: bool,
     /// `--allow-insecure-http`.
     pub allow_insecure_http: bool,
 }
@@ -40,7 +40,7 @@ pub enum CredentialSource {
 
 /// Why `OLLAMA_API_KEY` is set but not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Withheld {
+pub enum WithheldReason {
     /// The host was not named by anyone: the key may not be meant for it.
     HostNotNamed,
     /// It looks like a key of ollama.com and this is another host.
@@ -51,11 +51,11 @@ pub enum Withheld {
 
 /// Chooses the credential: the credentials file, `OLLAMA_API_KEY`, the profile's API key, its device key, none. The second
 /// value says why `OLLAMA_API_KEY` was passed over, if it was.
-pub fn choose_credential(inputs: &CredentialInputs<'_>) -> (CredentialSource, Option<Withheld>) {
+pub fn choose_credential(inputs: &CredentialInputs<'_>) -> (CredentialSource, Option<WithheldReason>) {
     if inputs.file {
         return (CredentialSource::File, None);
     }
-    let withheld = inputs.env_key.then(|| withhold(inputs)).flatten();
+    let withheld = inputs.env_key.then(|| withheld_reason(inputs)).flatten();
     if inputs.env_key && withheld.is_none() {
         return (CredentialSource::Environment, None);
     }
@@ -67,18 +67,18 @@ pub fn choose_credential(inputs: &CredentialInputs<'_>) -> (CredentialSource, Op
     (stored, withheld)
 }
 
-fn withhold(inputs: &CredentialInputs<'_>) -> Option<Withheld> {
+fn withheld_reason(inputs: &CredentialInputs<'_>) -> Option<WithheldReason> {
     let url = inputs.url;
     if url.is_ollama_com() {
         return None;
     }
     let named = matches!(inputs.reason, HostReason::HostFlag | HostReason::ProfileFlag | HostReason::OllamaHost);
     if !named {
-        Some(Withheld::HostNotNamed)
-    } else if inputs.env_key_is_ollama_coms && inputs.reason != HostReason::HostFlag {
-        Some(Withheld::BelongsToOllamaCom)
+        Some(WithheldReason::HostNotNamed)
+    } else if inputs.env_key_is_for_ollama_com && inputs.reason != HostReason::HostFlag {
+        Some(WithheldReason::BelongsToOllamaCom)
     } else if url.scheme() == Scheme::Http && !url.is_loopback() && !inputs.allow_insecure_http {
-        Some(Withheld::PlainHttp)
+        Some(WithheldReason::PlainHttp)
     } else {
         None
     }
@@ -95,14 +95,14 @@ mod tests {
         reason: HostReason,
         shaped: bool,
         profile: Option<&Profile>,
-    ) -> (CredentialSource, Option<Withheld>) {
+    ) -> (CredentialSource, Option<WithheldReason>) {
         choose_credential(&CredentialInputs {
             url: &BaseUrl::parse(host).unwrap().url,
             reason,
             profile,
             file: false,
             env_key: true,
-            env_key_is_ollama_coms: shaped,
+            env_key_is_for_ollama_com: shaped,
             allow_insecure_http: false,
         })
     }
@@ -113,17 +113,17 @@ mod tests {
         let gw = "https://gw.example";
         assert_eq!(choose("https://ollama.com", HostReason::Cloud, true, None), (Environment, None));
         assert_eq!(choose(gw, HostReason::OllamaHost, false, None), (Environment, None));
-        assert_eq!(choose(gw, HostReason::OllamaHost, true, None), (Nothing, Some(Withheld::BelongsToOllamaCom)));
+        assert_eq!(choose(gw, HostReason::OllamaHost, true, None), (Nothing, Some(WithheldReason::BelongsToOllamaCom)));
         assert_eq!(choose(gw, HostReason::HostFlag, true, None), (Environment, None));
-        assert_eq!(choose(gw, HostReason::CurrentProfile, false, None), (Nothing, Some(Withheld::HostNotNamed)));
-        assert_eq!(choose("", HostReason::DefaultLocal, false, None), (Nothing, Some(Withheld::HostNotNamed)));
+        assert_eq!(choose(gw, HostReason::CurrentProfile, false, None), (Nothing, Some(WithheldReason::HostNotNamed)));
+        assert_eq!(choose("", HostReason::DefaultLocal, false, None), (Nothing, Some(WithheldReason::HostNotNamed)));
         assert_eq!(
             choose("http://lan.example", HostReason::OllamaHost, false, None),
-            (Nothing, Some(Withheld::PlainHttp))
+            (Nothing, Some(WithheldReason::PlainHttp))
         );
         assert_eq!(
             choose("http://ollama.com:80", HostReason::HostFlag, true, None),
-            (Nothing, Some(Withheld::PlainHttp))
+            (Nothing, Some(WithheldReason::PlainHttp))
         );
     }
 
@@ -132,6 +132,6 @@ mod tests {
         let record = ApiKeyRecord::new(StoreKind::File, "abcd", 0);
         let profile = Profile { api_key: Some(record), ..Profile::new(BaseUrl::local()) };
         let chosen = choose("https://gw.example", HostReason::CurrentProfile, false, Some(&profile));
-        assert_eq!(chosen, (CredentialSource::ProfileKey, Some(Withheld::HostNotNamed)));
+        assert_eq!(chosen, (CredentialSource::ProfileKey, Some(WithheldReason::HostNotNamed)));
     }
 }

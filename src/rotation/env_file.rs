@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::disk::{DiskError, Snapshot, probe_keeping, replace_keeping};
+use crate::disk::{DiskError, Snapshot, probe_replace, replace_file};
 
 /// Why a key cannot be put into an env file. In each case the file is as it was.
 #[derive(Debug, Error)]
@@ -84,7 +84,7 @@ impl EnvFile {
         }
         let before = Snapshot::take(&self.path)?;
         let after = set(before.content(), &self.name, key);
-        replace_keeping(&self.path, &before, &after)?;
+        replace_file(&self.path, &before, &after)?;
         if self.read()?.is_none_or(|read| read.expose_secret() != key) {
             return Err(EnvFileError::Changed(self.path.display().to_string()));
         }
@@ -106,7 +106,7 @@ impl EnvFile {
     /// # Errors
     /// [`EnvFileError::Disk`].
     pub fn probe(&self) -> Result<(), EnvFileError> {
-        Ok(probe_keeping(&self.path, &Snapshot::take(&self.path)?)?)
+        Ok(probe_replace(&self.path, &Snapshot::take(&self.path)?)?)
     }
 
     /// Whether accounts other than its owner's can read it.

@@ -71,7 +71,7 @@ impl EncryptedFile {
 
     /// To be called under the lock: what is moved aside must be what was found broken.
     fn load_or_set_aside(&self) -> Result<Option<Entries>, VaultError> {
-        self.load().map_err(|error| error.set_aside(&self.path))
+        self.load().map_err(|error| error.move_aside(&self.path))
     }
 
     /// Reads without the lock, so that a reader never waits for a person who types a passphrase elsewhere.
@@ -145,7 +145,7 @@ impl Store for EncryptedFile {
         Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }
 
-    fn look(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
+    fn peek(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         let entries = self.load().map_err(|error| error.leave(&self.path))?.unwrap_or_default();
         Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }

@@ -40,7 +40,7 @@ pub enum VaultError {
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
     /// A store file is damaged. Nothing in it was changed.
-    #[error("{} is damaged ({reason}){}", path.display(), crate::disk::where_now(aside.as_deref()))]
+    #[error("{} is damaged ({reason}){}", path.display(), crate::disk::location_note(aside.as_deref()))]
     Corrupt {
         /// Where the file was expected.
         path: PathBuf,

@@ -32,11 +32,11 @@ impl Unreadable {
     }
 
     /// Moves a broken file aside and makes the error that says so.
-    pub(super) fn set_aside(self, path: &Path) -> VaultError {
+    pub(super) fn move_aside(self, path: &Path) -> VaultError {
         match self {
             Self::Other(error) => error,
             Self::Broken(reason) => {
-                VaultError::Corrupt { path: path.to_owned(), aside: disk::set_aside(path).ok(), reason }
+                VaultError::Corrupt { path: path.to_owned(), aside: disk::move_aside(path).ok(), reason }
             }
         }
     }

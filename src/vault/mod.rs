@@ -26,7 +26,8 @@ use secrecy::SecretString;
 pub use entry::{EntryId, EntryKind, StoreKind, UnknownStore};
 pub use error::VaultError;
 pub use passphrase::{
-    CREDENTIAL, PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource, Passphrases, passphrase_in,
+    PASSPHRASE_CREDENTIAL, PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource, Passphrases,
+    read_passphrase_file,
 };
 
 /// What a place for secrets can do. The calls block; [`Vault`] takes them off the async thread.
@@ -34,7 +35,7 @@ trait Store: Send + Sync {
     fn probe(&self) -> Result<(), VaultError>;
     fn get(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError>;
     /// As `get`, but whatever is found broken stays as it is.
-    fn look(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
+    fn peek(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         self.get(id)
     }
     fn put(&self, id: &EntryId, secret: &SecretString) -> Result<(), VaultError>;
@@ -106,9 +107,9 @@ impl Vault {
     ///
     /// # Errors
     /// See [`VaultError`].
-    pub async fn look(&self, kind: StoreKind, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
+    pub async fn peek(&self, kind: StoreKind, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         let id = id.clone();
-        self.on_store(kind, move |store| store.look(&id)).await
+        self.on_store(kind, move |store| store.peek(&id)).await
     }
 
     /// The file of a store that has one.

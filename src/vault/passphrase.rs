@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::disk::{self, DiskError, Exposure};
 
 /// The name of the passphrase in `$CREDENTIALS_DIRECTORY`.
-pub const CREDENTIAL: &str = "ollama-auth-passphrase";
+pub const PASSPHRASE_CREDENTIAL: &str = "ollama-auth-passphrase";
 const VARIABLE: &str = "OLLAMA_AUTH_PASSPHRASE";
 
 /// What a passphrase is wanted for.
@@ -103,10 +103,10 @@ impl PassphraseSource for Passphrases {
             return not_empty(value.clone(), VARIABLE).map(Some);
         }
         if let Some(path) = &self.file {
-            return passphrase_in(path).map(Some);
+            return read_passphrase_file(path).map(Some);
         }
         if let Some(folder) = &self.credentials_directory {
-            let found = from_file(&folder.join(CREDENTIAL), Exposure::Group)?;
+            let found = from_file(&folder.join(PASSPHRASE_CREDENTIAL), Exposure::Group)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -122,7 +122,7 @@ impl PassphraseSource for Passphrases {
 ///
 /// # Errors
 /// A file that does not exist, is open to other accounts, or holds no passphrase.
-pub fn passphrase_in(path: &Path) -> Result<SecretString, PassphraseError> {
+pub fn read_passphrase_file(path: &Path) -> Result<SecretString, PassphraseError> {
     from_file(path, Exposure::Owner)?.ok_or_else(|| PassphraseError::Missing { path: path.to_owned() })
 }
 
@@ -166,7 +166,7 @@ mod tests {
     fn the_first_source_that_is_set_decides() {
         let folder = tempfile::tempdir().unwrap();
         private(&folder.path().join("file"), b"from file\r\n");
-        private(&folder.path().join(CREDENTIAL), b"from credentials\n\n");
+        private(&folder.path().join(PASSPHRASE_CREDENTIAL), b"from credentials\n\n");
         let mut sources = Passphrases {
             variable: Some("from variable".into()),
             file: Some(folder.path().join("file")),

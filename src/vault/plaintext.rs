@@ -42,7 +42,7 @@ impl PlaintextFile {
 
     /// To be called under the lock: what is moved aside must be what was found broken.
     fn load_or_set_aside(&self) -> Result<Entries, VaultError> {
-        self.load().map_err(|error| error.set_aside(&self.path))
+        self.load().map_err(|error| error.move_aside(&self.path))
     }
 
     fn load_for_reading(&self) -> Result<Entries, VaultError> {
@@ -76,7 +76,7 @@ impl Store for PlaintextFile {
         Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }
 
-    fn look(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
+    fn peek(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
         let entries = self.load().map_err(|error| error.leave(&self.path))?;
         Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }

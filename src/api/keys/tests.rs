@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
 
-use super::super::account::Standing;
+use super::super::account::CredentialCheck;
 use super::super::credential::Credential;
 use super::super::error::Conflict;
 use super::super::transport::{Transport, TransportOptions};
@@ -38,7 +38,7 @@ impl Host {
         let transport = Transport::new(TransportOptions::default());
         let key = Credential::ApiKey(SecretString::from("k"));
         let session = Session::new(&transport, self.base.clone(), key, false, || 1_795_211_572).unwrap();
-        let Ok(Standing::Accepted(proof)) = session.standing().await else { panic!("not accepted") };
+        let Ok(CredentialCheck::Accepted(proof)) = session.check_credential().await else { panic!("not accepted") };
         ask(&session, proof).await
     }
 

@@ -80,7 +80,7 @@ async fn show(output: &mut Output, answer: &mut RawAnswer<'_, '_>, include: bool
 
 /// A request that signs a stock server out is told from one that the host refuses.
 fn refused(request: &RawRequest<'_>, error: anyhow::Error) -> anyhow::Error {
-    let problem = Problem::of(&error);
+    let problem = Problem::from_error(&error);
     let message = format!("{} {} was not sent: {}", request.method, request.path, problem.message);
     Problem { message, ..problem }.into()
 }

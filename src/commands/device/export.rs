@@ -10,7 +10,7 @@ use crate::cli::DeviceExport;
 use crate::commands::context::device_key;
 use crate::disk;
 use crate::exit::{Exit, Problem};
-use crate::vault::passphrase_in;
+use crate::vault::read_passphrase_file;
 
 /// Runs it.
 pub async fn run(app: &App, args: DeviceExport) -> anyhow::Result<Exit> {
@@ -51,7 +51,7 @@ async fn wanted_passphrase(app: &App, args: &DeviceExport) -> anyhow::Result<Opt
         return Ok(None);
     }
     if let Some(path) = &args.key_passphrase_file {
-        return Ok(Some(passphrase_in(path)?));
+        return Ok(Some(read_passphrase_file(path)?));
     }
     if app.printer.is_interactive() {
         let typed = app.ask(|p| p.hidden_twice("Passphrase for the file", "The same passphrase again")).await??;

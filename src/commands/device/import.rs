@@ -10,12 +10,12 @@ use crate::app::App;
 use crate::cli::DeviceImport;
 use crate::commands::context::{Context, require_unchanged};
 use crate::commands::signin::device::machine_name;
-use crate::commands::store::{choose_store, forget};
+use crate::commands::store::{choose_store, delete_secret};
 use crate::disk::{self, DiskError, Exposure};
 use crate::exit::{Exit, Problem};
 use crate::identity::{DeviceKey, IdentityError, PublicKey};
 use crate::profile::{Audience, DeviceRecord, Profile, Profiles, entry_id};
-use crate::vault::{EntryKind, StoreKind, passphrase_in};
+use crate::vault::{EntryKind, StoreKind, read_passphrase_file};
 
 /// Runs it.
 pub async fn run(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
@@ -67,7 +67,7 @@ pub async fn run(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
         let next = entry_id(EntryKind::NextDeviceKey, name, profile);
         app.vault.delete(old.store, &next).await?;
         if old.store != store {
-            forget(app, old.store, EntryKind::DeviceKey, name, profile).await?;
+            delete_secret(app, old.store, EntryKind::DeviceKey, name, profile).await?;
         }
     }
     app.printer.success(&format!(
@@ -114,7 +114,7 @@ async fn read_key(app: &App, args: &DeviceImport, file: &Path) -> anyhow::Result
 
 async fn key_passphrase(app: &App, args: &DeviceImport, file: &Path) -> anyhow::Result<SecretString> {
     if let Some(path) = &args.key_passphrase_file {
-        return Ok(passphrase_in(path)?);
+        return Ok(read_passphrase_file(path)?);
     }
     if app.printer.is_interactive() {
         let question = format!("Passphrase of {}", file.display());

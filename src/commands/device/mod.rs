@@ -9,7 +9,7 @@ mod show;
 
 use crate::app::App;
 use crate::cli::DeviceCommand;
-use crate::commands::context::{Context, sign_in};
+use crate::commands::context::{Context, sign_in_hint};
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, DeviceRecord, Profile};
 
@@ -36,7 +36,7 @@ fn with_device(app: &App) -> anyhow::Result<(String, Profile, DeviceRecord)> {
         }
         _ => {
             let message = format!("the profile {name:?} has no device key");
-            Err(Problem::new(Exit::NotFound, message).hint(sign_in(&context.target.url)).into())
+            Err(Problem::new(Exit::NotFound, message).hint(sign_in_hint(&context.target.url)).into())
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::api::{Credential, Disconnect, Me, Session};
 use crate::app::App;
 use crate::cli::DeviceRevoke;
 use crate::commands::consent;
-use crate::commands::context::{Context, device_key, require_accounts, sign_in};
+use crate::commands::context::{Context, device_key, require_accounts, sign_in_hint};
 use crate::commands::disconnect;
-use crate::commands::store::{forget_for_good, secrets};
+use crate::commands::store::{delete_all_copies, stored_secrets};
 use crate::exit::{Exit, Problem};
 use crate::identity::PublicKey;
 use crate::profile::{Audience, Profiles};
@@ -21,7 +21,7 @@ pub async fn run(app: &App, args: DeviceRevoke) -> anyhow::Result<Exit> {
     let name = &context.target.profile;
     let Some(profile) = context.profile.as_ref().filter(|profile| profile.device.is_some()) else {
         let message = format!("the profile {name:?} has no device key to sign the request with");
-        return Err(Problem::new(Exit::SignIn, message).hint(sign_in(context.url())).into());
+        return Err(Problem::new(Exit::SignIn, message).hint(sign_in_hint(context.url())).into());
     };
     let own = device_key(app, name, profile).await?;
     let key = match &args.key {
@@ -46,8 +46,8 @@ pub async fn run(app: &App, args: DeviceRevoke) -> anyhow::Result<Exit> {
     let _lock = app.lock_keys()?;
     let now = app.profiles.load()?.profiles.remove(name);
     if now.as_ref().and_then(|profile| profile.device.as_ref()) == Some(record) {
-        for (kind, _, store) in secrets(profile).into_iter().filter(|(kind, ..)| *kind == EntryKind::DeviceKey) {
-            forget_for_good(app, store, kind, name, profile).await?;
+        for (kind, _, store) in stored_secrets(profile).into_iter().filter(|(kind, ..)| *kind == EntryKind::DeviceKey) {
+            delete_all_copies(app, store, kind, name, profile).await?;
         }
         app.profiles.update(|profiles| {
             if let Some(profile) = profiles.profiles.get_mut(name) {
@@ -101,7 +101,7 @@ async fn other(session: &Session<'_>, key: &PublicKey) -> anyhow::Result<Disconn
         require_accounts(session).await?;
         let host = session.base();
         let message = format!("{host} does not know this device, so it cannot disconnect another");
-        return Err(Problem::new(Exit::SignIn, message).hint(sign_in(host)).into());
+        return Err(Problem::new(Exit::SignIn, message).hint(sign_in_hint(host)).into());
     }
     disconnect::one(session, key).await
 }

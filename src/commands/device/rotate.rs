@@ -8,7 +8,7 @@ use crate::api::{Credential, Me, Session};
 use crate::app::App;
 use crate::cli::DeviceRotate;
 use crate::commands::consent;
-use crate::commands::context::{device_key, require_accounts, sign_in};
+use crate::commands::context::{device_key, require_accounts, sign_in_hint};
 use crate::commands::disconnect;
 use crate::commands::signin::{Link, Poll};
 use crate::exit::{Exit, Problem};
@@ -28,7 +28,7 @@ pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
     require_accounts(&session).await?;
     if !matches!(session.me().await?, Me::SignedIn(_)) {
         let message = format!("{} does not know this device's key, so there is nothing to rotate", profile.url);
-        return Err(Problem::new(Exit::SignIn, message).hint(sign_in(&profile.url)).into());
+        return Err(Problem::new(Exit::SignIn, message).hint(sign_in_hint(&profile.url)).into());
     }
     // Cut short while the new key was taken into use: the store holds it already.
     let new = if record.next.as_ref() == Some(held.public()) {
@@ -41,7 +41,7 @@ pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
         Ok(account) => account,
         Err(error) => {
             // A key that the host refused would be refused for ever: the next rotation makes another.
-            if Problem::of(&error).exit == Exit::Forbidden {
+            if Problem::from_error(&error).exit == Exit::Forbidden {
                 forget_successor(app, &name, &profile, new.public()).await?;
             }
             return Err(error);

@@ -17,7 +17,7 @@ use crate::profile::{CredentialSource, Profile};
 pub fn check_variables(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Err(error) = snapshot.app.wanted_store() {
-        let Problem { message, hint, .. } = Problem::of(&error);
+        let Problem { message, hint, .. } = Problem::from_error(&error);
         found.push(Finding::new(Level::Error, Group::Environment, "store-variable", message).remedies(hint));
     }
     match &snapshot.decisions {
@@ -180,7 +180,7 @@ pub fn check_authorities(snapshot: &Snapshot<'_>) -> Vec<Finding> {
         }
         Ok(_) => {}
         Err(error) => {
-            let problem = crate::exit::Problem::of(&error.into());
+            let problem = crate::exit::Problem::from_error(&error.into());
             let needed = snapshot.profile_entries().next().is_none()
                 || snapshot.profile_entries().any(|(_, profile)| profile.url.scheme() == Scheme::Https);
             let level = if needed { Level::Error } else { Level::Warning };

@@ -12,7 +12,7 @@ use super::report::{Finding, Group, Level};
 use super::snapshot::{Snapshot, shell_word};
 use super::stores::StoredSecrets;
 use crate::address::BaseUrl;
-use crate::api::{ApiError, Credential, HostKind, KeyCheck, Look, Me, Session};
+use crate::api::{ApiError, ApiKeyCheck, Credential, HostKind, Look, Me, Session};
 use crate::app::App;
 use crate::commands::context::Context;
 use crate::exit::{api_hint, clock_hint};
@@ -165,8 +165,8 @@ async fn verify_credential(app: &App, url: &BaseUrl, credential: Credential) -> 
         });
     }
     match session.check_api_key().await {
-        Ok(KeyCheck::Accepted(account)) => Ok(Verdict::Accepted(account)),
-        Ok(KeyCheck::NotAsked) => Ok(Verdict::Ignored),
+        Ok(ApiKeyCheck::Accepted(account)) => Ok(Verdict::Accepted(account)),
+        Ok(ApiKeyCheck::NotRequired) => Ok(Verdict::Ignored),
         Err(ApiError::Unauthorized { message, .. }) => Ok(Verdict::Refused(message, None)),
         Err(error) => Err(error),
     }

@@ -70,7 +70,7 @@ impl<'a> Snapshot<'a> {
 fn decide(app: &App, profiles: &Profiles) -> Result<Vec<Context>, Problem> {
     let audiences = [Audience::Account, Audience::Model { cloud: false }, Audience::Model { cloud: true }];
     let decided = audiences.into_iter().map(|audience| Context::decide(app, profiles, audience));
-    decided.collect::<anyhow::Result<_>>().map_err(|error| Problem::of(&error))
+    decided.collect::<anyhow::Result<_>>().map_err(|error| Problem::from_error(&error))
 }
 
 /// A word as it can be pasted into a shell.

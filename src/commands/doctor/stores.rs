@@ -10,10 +10,10 @@ use super::report::{Finding, Group, Level};
 use super::snapshot::{Snapshot, shell_word};
 use crate::address::BaseUrl;
 use crate::app::App;
-use crate::commands::store::secrets;
+use crate::commands::store::stored_secrets;
 use crate::identity::DeviceKey;
 use crate::profile::{Profile, Profiles, entry_id};
-use crate::vault::{EntryId, EntryKind, PassphraseError, StoreKind, VaultError, passphrase_in};
+use crate::vault::{EntryId, EntryKind, PassphraseError, StoreKind, VaultError, read_passphrase_file};
 
 /// How long the keyring may take, prompt included: whoever asks what is wrong should not wait a minute for it.
 const KEYRING_LIMIT: Duration = Duration::from_secs(10);
@@ -87,7 +87,7 @@ pub async fn gather_secrets(app: &App, profiles: &Profiles) -> Result<StoredSecr
     let mut probe = StoreProbe { app, stores: BTreeMap::new() };
     let mut records = Vec::new();
     for (name, profile) in &profiles.profiles {
-        for (kind, _, store) in secrets(profile) {
+        for (kind, _, store) in stored_secrets(profile) {
             let found = probe.query(store, &entry_id(kind, name, profile)).await?;
             records.push(SecretRecord { profile: name.clone(), kind, store, found });
         }
@@ -117,7 +117,7 @@ async fn find_copies(
 ) -> Result<Vec<(String, &'static str, StoreKind)>, VaultError> {
     let mut copies = Vec::new();
     for (name, profile) in &profiles.profiles {
-        for (kind, what, store) in secrets(profile) {
+        for (kind, what, store) in stored_secrets(profile) {
             for other in StoreKind::ALL.into_iter().filter(|other| *other != store) {
                 let open = matches!(probe.stores.get(&other), Some(None));
                 if open && matches!(probe.query(other, &entry_id(kind, name, profile)).await?, SecretState::Present(_))
@@ -140,7 +140,7 @@ impl StoreProbe<'_> {
         if let Some(Some(_)) = self.stores.get(&store) {
             return Ok(SecretState::Unknown);
         }
-        let asked = self.app.vault.look(store, id);
+        let asked = self.app.vault.peek(store, id);
         let answer = if store == StoreKind::Keyring {
             let late = Err(VaultError::KeyringTimeout(KEYRING_LIMIT));
             tokio::time::timeout(KEYRING_LIMIT, asked).await.unwrap_or(late)
@@ -235,7 +235,7 @@ fn unopened_finding(snapshot: &Snapshot<'_>, store: StoreKind) -> Option<Finding
 fn passphrase_file_finding(snapshot: &Snapshot<'_>) -> Option<Finding> {
     let app = snapshot.app;
     let path = app.global.passphrase_file.as_ref().or(app.env.passphrase_file.as_ref())?;
-    let error: PassphraseError = passphrase_in(path).err()?;
+    let error: PassphraseError = read_passphrase_file(path).err()?;
     // Where the store was opened with it, that has been said.
     let said = matches!(snapshot.secrets.stores.get(&StoreKind::File), Some(Some(problem)) if problem.message == error.to_string());
     (!said).then(|| {

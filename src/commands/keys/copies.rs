@@ -4,10 +4,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::super::api_key::last_four;
 use crate::address::BaseUrl;
-use crate::api::{Credential, Session, Standing};
+use crate::api::{Credential, CredentialCheck, Session};
 use crate::app::App;
-use crate::commands::context::{KeyTrouble, api_key, require_unchanged};
-use crate::commands::store::forget_for_good;
+use crate::commands::context::{StoredKeyError, api_key, require_unchanged};
+use crate::commands::store::delete_all_copies;
 use crate::keyspec::KeyId;
 use crate::profile::{ApiKeyRecord, Profile};
 use crate::vault::{EntryKind, StoreKind};
@@ -48,7 +48,7 @@ pub(super) async fn everywhere(app: &App, url: &BaseUrl, revoked: &Revoked<'_>) 
 pub(super) async fn remove(app: &App, name: &str, profile: &Profile, store: StoreKind) -> anyhow::Result<()> {
     let _lock = app.lock_keys()?;
     require_unchanged(app, name, Some(profile))?;
-    forget_for_good(app, store, EntryKind::ApiKey, name, profile).await?;
+    delete_all_copies(app, store, EntryKind::ApiKey, name, profile).await?;
     app.profiles.update(|profiles| {
         if let Some(profile) = profiles.profiles.get_mut(name) {
             profile.api_key = None;
@@ -75,7 +75,7 @@ async fn is_the_one(
     }
     let stored = match api_key(app, name, profile).await {
         Ok(stored) => stored,
-        Err(KeyTrouble::Gone(_)) => return Ok(false),
+        Err(StoredKeyError::Missing(_)) => return Ok(false),
         Err(trouble) => return Err(trouble.into()),
     };
     if let Some(key) = revoked.key {
@@ -84,5 +84,5 @@ async fn is_the_one(
     let credential = Credential::ApiKey(stored);
     let allow = app.global.allow_insecure_http;
     let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
-    Ok(matches!(session.standing().await?, Standing::Unknown))
+    Ok(matches!(session.check_credential().await?, CredentialCheck::Unknown))
 }

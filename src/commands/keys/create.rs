@@ -9,7 +9,7 @@ use super::{elsewhere, explain, how_to_revoke, is_not_offered, manager, prove};
 use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
 use crate::cli::KeysCreate;
-use crate::commands::api_key::{Known, keep};
+use crate::commands::api_key::{KeyMetadata, store_api_key};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem};
@@ -46,7 +46,7 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
     let host = context.url();
     let proof = prove(&session).await?;
     if let (true, Some(old)) = (args.save, context.profile.as_ref().and_then(|profile| profile.api_key.as_ref())) {
-        let which = old.in_words();
+        let which = old.describe();
         app.printer.warn(&format!("the new key takes the place of the API key {which}, which stays valid at {host}"));
     }
     // On record, for whoever interrupts us, before the key can exist.
@@ -109,13 +109,13 @@ fn wanted(args: &KeysCreate) -> anyhow::Result<NewKey> {
 async fn refused(session: &Session<'_>, id: &KeyId, error: ApiError) -> anyhow::Error {
     let host = session.base();
     if error.leaves_doubt() {
-        let problem = Problem::of(&error.into());
+        let problem = Problem::from_error(&error.into());
         return undone(session, id, problem).await.into();
     }
     let problem = match error {
         ApiError::Forbidden { .. } => {
             let hint = "nobody can pass on more than they have: ask for less with --scope, --model and --expires";
-            Problem::of(&error.into()).hint(hint)
+            Problem::from_error(&error.into()).hint(hint)
         }
         ApiError::Status { status: 400 | 413 | 422, message, .. } => {
             Problem::new(Exit::Usage, format!("{host} makes no such key: {message}"))
@@ -161,21 +161,21 @@ async fn save(
 ) -> anyhow::Result<()> {
     let id = &new.id;
     let key = SecretString::from(created.key.expose());
-    let known = Known { id: Some(id), name: Some(&new.name), environment: new.environment.as_deref() };
-    let kept = keep(app, context, store, &key, known, |profiles, name| {
+    let known = KeyMetadata { id: Some(id), name: Some(&new.name), environment: new.environment.as_deref() };
+    let kept = store_api_key(app, context, store, &key, known, |profiles, name| {
         profiles.current.get_or_insert_with(|| name.to_owned());
     });
     let kept = match kept.await {
         Ok(kept) => kept,
         Err(error) => {
-            let mut problem = Problem::of(&error);
+            let mut problem = Problem::from_error(&error);
             problem.message = format!("the key {id} was made, but could not be kept: {}", problem.message);
             return Err(undone(session, id, problem).await.into());
         }
     };
     let host = context.url();
     if let Some(old) = kept.replaced {
-        let which = old.in_words();
+        let which = old.describe();
         app.printer.warn(&format!("the API key {which} is kept here no longer; it stays valid at {host}"));
     }
     if let Some(error) = kept.left_behind {
@@ -202,7 +202,7 @@ async fn undone(session: &Session<'_>, id: &KeyId, problem: Problem) -> Problem 
             Problem { message, ..problem }
         }
         Err(error) => {
-            let why = Problem::of(&error).message;
+            let why = Problem::from_error(&error).message;
             let message = format!("{message}; the key {id} may be valid, since it could not be revoked again: {why}");
             Problem { message, ..problem }.hint(format!("revoke it: {}", how_to_revoke(id, host)))
         }

@@ -23,7 +23,7 @@ pub(super) async fn run(app: &App, context: &Context, args: &KeysCreate, error: 
     if is_awaited || !app.printer.is_interactive() {
         return Err(error);
     }
-    let problem = Problem::of(&error);
+    let problem = Problem::from_error(&error);
     app.printer.warn(&problem.message);
     if let Some(page) = page.filter(|_| !args.open)
         && app.ask(move |printer| printer.confirm(&format!("Open {page} in the browser?"), true)).await??

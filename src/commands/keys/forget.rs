@@ -36,7 +36,7 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
     match kept {
         Some((profile, record)) => {
             let under_way = UnderWay::of(app, name, profile, args.force)?;
-            let which = record.in_words();
+            let which = record.describe();
             let statement = format!("this would remove the only copy here of the API key {which}, valid at {url}");
             let question = format!("Remove this copy of the API key {which}? It stays valid at {url}.");
             consent::ask(app, args.yes, &statement, &question).await?;

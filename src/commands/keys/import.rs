@@ -11,8 +11,10 @@ use super::check_form;
 use crate::api::{Credential, KeyEntry, Session, looks_like_ollama_com_key};
 use crate::app::App;
 use crate::cli::KeysImport;
-use crate::commands::api_key::{Known, keep, last_four, read, verify, warn_of_shape};
-use crate::commands::context::{Context, KeyTrouble, api_key};
+use crate::commands::api_key::{
+    KeyMetadata, last_four, read_api_key, store_api_key, verify_api_key, warn_about_key_format,
+};
+use crate::commands::context::{Context, StoredKeyError, api_key};
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem};
 use crate::identity::Account;
@@ -54,19 +56,19 @@ pub(super) async fn take(app: &App, context: &Context, args: &KeysImport) -> any
     let name = label(args.name.as_deref(), "a key's name")?;
     let environment = label(args.environment.as_deref(), "an environment")?;
     let store = choose_store(app, context.profile.as_ref()).await?;
-    let key = read(app, "ollama-auth keys import").await?;
+    let key = read_api_key(app, "ollama-auth keys import").await?;
     check_form(&key)?;
     require_its_own_host(context, &key)?;
     let other = other_key(app, context, &key).await?;
     if let Some(other) = other {
         consent(app, context, other, args.replace).await?;
     }
-    warn_of_shape(app, context, &key);
+    warn_about_key_format(app, context, &key);
     let (account, entry) = if args.no_verify {
         (None, None)
     } else {
         let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
-        (verify(&session).await?, itself(&session).await)
+        (verify_api_key(&session).await?, itself(&session).await)
     };
     let id = entry.as_ref().and_then(|entry| entry.id.parse().ok());
     let described = |text: Option<&str>| text.and_then(|text| label(Some(text), "").ok().flatten()).map(str::to_owned);
@@ -74,8 +76,8 @@ pub(super) async fn take(app: &App, context: &Context, args: &KeysImport) -> any
     let environment = environment
         .map(str::to_owned)
         .or_else(|| described(entry.as_ref().and_then(|entry| entry.environment.as_deref())));
-    let known = Known { id: id.as_ref(), name: name.as_deref(), environment: environment.as_deref() };
-    let kept = keep(app, context, store, &key, known, |profiles, profile| {
+    let known = KeyMetadata { id: id.as_ref(), name: name.as_deref(), environment: environment.as_deref() };
+    let kept = store_api_key(app, context, store, &key, known, |profiles, profile| {
         if let (Some(profile), Some(account)) = (profiles.profiles.get_mut(profile), &account) {
             profile.account = Some(account.clone());
         }
@@ -135,7 +137,7 @@ async fn other_key<'c>(
     match api_key(app, &context.target.profile, profile).await {
         Ok(stored) if stored.expose_secret() == key.expose_secret() => Ok(None),
         // Its copy is lost already.
-        Err(KeyTrouble::Gone(_)) => Ok(None),
+        Err(StoredKeyError::Missing(_)) => Ok(None),
         _ => Ok(profile.api_key.as_ref()),
     }
 }
@@ -144,7 +146,7 @@ async fn consent(app: &App, context: &Context, other: &ApiKeyRecord, replace: bo
     if replace {
         return Ok(());
     }
-    let (which, host) = (other.in_words(), context.url());
+    let (which, host) = (other.describe(), context.url());
     let statement = format!(
         "the profile {:?} keeps the API key {which} already, and it stays valid at {host}",
         context.target.profile
@@ -175,7 +177,7 @@ fn tell(app: &App, report: &Report<'_>, other: Option<&ApiKeyRecord>) -> anyhow:
     }
     printer.note(&format!("The profile {:?} uses it from now on.", report.profile));
     if let Some(other) = other {
-        printer.warn(&format!("the API key {} is kept here no longer; it stays valid at {host}", other.in_words()));
+        printer.warn(&format!("the API key {} is kept here no longer; it stays valid at {host}", other.describe()));
     }
     if printer.is_json() {
         printer.json(report).context("the key is kept")?;

@@ -17,10 +17,10 @@ mod time;
 use secrecy::SecretString;
 
 use crate::address::BaseUrl;
-use crate::api::{AccountHost, ApiError, Me, Session, Standing, looks_like_key};
+use crate::api::{AccountHost, ApiError, CredentialCheck, Me, Session, looks_like_key};
 use crate::app::App;
 use crate::cli::KeysCommand;
-use crate::commands::context::{Context, no_accounts, sign_in, withheld_note};
+use crate::commands::context::{Context, no_accounts_problem, sign_in_hint, withheld_note};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::{ApiKey, KeyId};
 use crate::profile::CredentialSource;
@@ -69,7 +69,7 @@ fn refuse_keys(command: &KeysCommand) -> anyhow::Result<()> {
 async fn signed_in<'a>(app: &'a App, context: &Context) -> anyhow::Result<Session<'a>> {
     if context.source == CredentialSource::None {
         let url = context.url();
-        let hint = context.withheld.map_or_else(|| sign_in(url), |withheld| withheld_note(withheld, url));
+        let hint = context.withheld.map_or_else(|| sign_in_hint(url), |withheld| withheld_note(withheld, url));
         return Err(Problem::new(Exit::SignIn, format!("not signed in to {url}")).hint(hint).into());
     }
     context.session(app).await
@@ -81,7 +81,7 @@ async fn signed_in<'a>(app: &'a App, context: &Context) -> anyhow::Result<Sessio
 /// # Errors
 /// As for [`signed_in`].
 async fn manager<'a>(app: &'a App, context: &Context) -> anyhow::Result<Session<'a>> {
-    if let Some(context) = context.with_device_instead()
+    if let Some(context) = context.with_device_key()
         && let Ok(session) = context.session(app).await
         && let Ok(Me::SignedIn(_)) = session.me().await
     {
@@ -96,10 +96,10 @@ async fn manager<'a>(app: &'a App, context: &Context) -> anyhow::Result<Session<
 /// Exit 4 when it does not accept it, exit 1 when it keeps no accounts, and every answer that leaves a doubt.
 pub(super) async fn prove(session: &Session<'_>) -> anyhow::Result<AccountHost> {
     let host = session.base();
-    match session.standing().await? {
-        Standing::Accepted(proof) => Ok(proof),
-        Standing::Unknown => {
-            let mut hint = sign_in(host);
+    match session.check_credential().await? {
+        CredentialCheck::Accepted(proof) => Ok(proof),
+        CredentialCheck::Unknown => {
+            let mut hint = sign_in_hint(host);
             if host.is_ollama_com() {
                 hint = format!("{hint}\nAPI keys of ollama.com are made at {SETTINGS}");
             }
@@ -107,8 +107,8 @@ pub(super) async fn prove(session: &Session<'_>) -> anyhow::Result<AccountHost> 
                 .hint(hint)
                 .into())
         }
-        Standing::Doubtful(error) => Err(error.into()),
-        Standing::NoAccounts(kind) => Err(no_accounts(session, kind).into()),
+        CredentialCheck::Inconclusive(error) => Err(error.into()),
+        CredentialCheck::NoAccounts(kind) => Err(no_accounts_problem(session, kind).into()),
     }
 }
 
@@ -170,12 +170,12 @@ mod tests {
             recognised: true,
             from_gateway: false,
         };
-        let problem = Problem::of(&explain(not_found, &BaseUrl::ollama_com()));
+        let problem = Problem::from_error(&explain(not_found, &BaseUrl::ollama_com()));
         assert_eq!(problem.exit, Exit::Failed);
         assert!(problem.message.contains("https://ollama.com/settings/keys"), "{problem}");
         assert!(problem.hint.unwrap().contains("ollama-auth keys import"));
         let not_allowed = ApiError::Status { host: "h".into(), status: 405, message: String::new() };
-        assert!(Problem::of(&explain(not_allowed, &BaseUrl::ollama_com())).message.contains("405"));
+        assert!(Problem::from_error(&explain(not_allowed, &BaseUrl::ollama_com())).message.contains("405"));
     }
 
     #[test]

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::copies::{Revoked, everywhere};
 use super::{SETTINGS, check_form, explain, manager, not_offered, prove, successors};
-use crate::api::{ApiError, Credential, KeyEntry, Revocation, Session, Standing};
+use crate::api::{ApiError, Credential, CredentialCheck, KeyEntry, Revocation, Session};
 use crate::app::App;
 use crate::cli::KeysRevoke;
-use crate::commands::api_key::read;
+use crate::commands::api_key::read_api_key;
 use crate::commands::consent;
-use crate::commands::context::{Context, no_accounts, require_accounts};
+use crate::commands::context::{Context, no_accounts_problem, require_accounts};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::profile::Audience;
@@ -134,7 +134,7 @@ async fn revoke(session: &Session<'_>, meant: &Meant) -> anyhow::Result<()> {
     }
     // That it is this one is the host's word alone. That the host cannot be asked now takes nothing from its answer.
     if meant.key.is_some()
-        && let Ok(Standing::Accepted(_)) = session.standing().await
+        && let Ok(CredentialCheck::Accepted(_)) = session.check_credential().await
     {
         let message = format!("{host} revoked {id}, but still accepts the key that was given: that is another one");
         return Err(Problem::new(Exit::Failed, message).hint("find it with `ollama-auth keys list`").into());
@@ -192,20 +192,20 @@ async fn by_itself<'a>(app: &'a App, context: &Context, args: &KeysRevoke) -> an
         let problem = Problem::new(Exit::Usage, format!("this would revoke the given API key at {host}"));
         return Err(problem.hint("pass --yes to do it").into());
     }
-    let key = read(app, "ollama-auth keys revoke --key-stdin --yes").await?;
+    let key = read_api_key(app, "ollama-auth keys revoke --key-stdin --yes").await?;
     check_form(&key)?;
     let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
-    match session.standing().await? {
-        Standing::Accepted(_) => {}
-        Standing::Unknown => {
+    match session.check_credential().await? {
+        CredentialCheck::Accepted(_) => {}
+        CredentialCheck::Unknown => {
             let message = format!(
                 "{host} does not accept this key: it was revoked or has expired, or was never one of that host"
             );
             let hint = "if it is for another host, name that with --host: nothing was revoked";
             return Err(Problem::new(Exit::NotFound, message).hint(hint).into());
         }
-        Standing::Doubtful(error) => return Err(error.into()),
-        Standing::NoAccounts(kind) => return Err(no_accounts(&session, kind).into()),
+        CredentialCheck::Inconclusive(error) => return Err(error.into()),
+        CredentialCheck::NoAccounts(kind) => return Err(no_accounts_problem(&session, kind).into()),
     }
     let listed = session.api_keys(true).await.map_err(|error| explain(error, host))?;
     let mut entries: Vec<KeyEntry> = listed.iter().filter(|entry| entry.is_self).cloned().collect();

@@ -45,7 +45,7 @@ pub async fn sign_in_first(app: &App, session: &Session<'_>) -> anyhow::Result<(
     let host = session.base();
     let needed = || {
         let message = format!("the Ollama server at {host} is not signed in to ollama.com, so it cannot publish there");
-        Problem::new(Exit::SignIn, message).hint(sign_in_hint(session))
+        Problem::new(Exit::SignIn, message).hint(unauthorized_hint(session))
     };
     if !app.printer.is_interactive() || app.printer.is_json() {
         return Err(needed().into());
@@ -58,7 +58,7 @@ pub async fn sign_in_first(app: &App, session: &Session<'_>) -> anyhow::Result<(
     Ok(())
 }
 
-fn sign_in_hint(session: &Session<'_>) -> String {
+fn unauthorized_hint(session: &Session<'_>) -> String {
     format!("sign in that server: ollama-auth signin --server --host {}", session.base())
 }
 
@@ -74,9 +74,9 @@ pub async fn rejection(session: &Session<'_>, does: &str, model: &str, refused: 
         ServerAccount::BehindGateway => forbidden(
             "the upstream server that gateway has an account of its own at ollama.com: ask whoever runs it to sign it in, and which names are its own".to_owned(),
         ),
-        ServerAccount::SignedOut => Problem::new(Exit::SignIn, message).hint(sign_in_hint(session)),
+        ServerAccount::SignedOut => Problem::new(Exit::SignIn, message).hint(unauthorized_hint(session)),
         ServerAccount::Unknown if refused == Refused::UnknownKey => {
-            Problem::new(Exit::SignIn, message).hint(sign_in_hint(session))
+            Problem::new(Exit::SignIn, message).hint(unauthorized_hint(session))
         }
         ServerAccount::SignedIn(account) if does == "push" => forbidden(namespace_hint(&published, model, account.name.as_str())),
         ServerAccount::SignedIn(account) => {

@@ -26,7 +26,7 @@ pub async fn run(app: &App, args: TransferArgs) -> anyhow::Result<Exit> {
             return Err(error);
         };
         if !app.printer.is_interactive() || app.printer.is_json() {
-            let problem = Problem::of(&error);
+            let problem = Problem::from_error(&error);
             let hint = format!("there is {cloud}, which runs at ollama.com: ollama-auth pull {cloud}");
             return Err(problem.hint(hint).into());
         }
@@ -93,7 +93,7 @@ async fn cloud_instead(
     let published = Published::read(model.as_str());
     // Names of other registries are nothing that ollama.com should be asked about.
     let eligible = !insecure && model.source().is_none() && !published.has_tag && published.is_in_default_registry();
-    if !eligible || Problem::of(error).exit != Exit::NotFound {
+    if !eligible || Problem::from_error(error).exit != Exit::NotFound {
         return None;
     }
     let cloud = format!("{model}:cloud");

@@ -51,7 +51,7 @@ pub async fn run(app: &App, args: RmArgs) -> anyhow::Result<Exit> {
                 report.removed.push(model);
             }
             Err(error) => {
-                let problem = Problem::of(&error);
+                let problem = Problem::from_error(&error);
                 if several && away.is_none() {
                     app.printer.warn(&problem.message);
                 }

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::cli::ProfileRemove;
 use crate::commands::consent;
 use crate::commands::context::require_unchanged;
-use crate::commands::store::{forget_for_good, secrets};
+use crate::commands::store::{delete_all_copies, stored_secrets};
 use crate::commands::under_way::UnderWay;
 use crate::exit::Exit;
 use crate::profile::Profile;
@@ -41,8 +41,8 @@ pub async fn run(app: &App, args: ProfileRemove) -> anyhow::Result<Exit> {
 }
 
 async fn forget_secrets(app: &App, name: &str, profile: &Profile) -> anyhow::Result<()> {
-    for (kind, _, store) in secrets(profile) {
-        forget_for_good(app, store, kind, name, profile).await?;
+    for (kind, _, store) in stored_secrets(profile) {
+        delete_all_copies(app, store, kind, name, profile).await?;
     }
     Ok(())
 }

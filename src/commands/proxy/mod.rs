@@ -4,11 +4,11 @@ mod token;
 
 use std::net::SocketAddr;
 
-use super::context::{Context, sign_in, withheld_note};
+use super::context::{Context, sign_in_hint, withheld_note};
 use crate::api::Forwarder;
 use crate::app::App;
 use crate::cli::ProxyArgs;
-use crate::exit::{Exit, Problem, sign_in_hint};
+use crate::exit::{Exit, Problem, unauthorized_hint};
 use crate::profile::{Audience, CredentialSource};
 use crate::proxy::{AllowedOrigin, Proxy, ProxyOptions, Refused};
 use crate::signals;
@@ -24,7 +24,7 @@ pub async fn run(app: &App, args: ProxyArgs) -> anyhow::Result<Exit> {
     announce(app, &args, proxy.local(), &context);
     let (printer, host) = (app.printer.clone(), context.url().to_string());
     let on_refused = move |Refused { skew }| {
-        let advice = sign_in_hint(&host, true, skew);
+        let advice = unauthorized_hint(&host, true, skew);
         printer.warn(&format!("{host} refuses this credential (401); {advice}, then start the proxy again"));
     };
     let serving = proxy.run(forwarder, on_refused, signals::asked(requests.clone(), 1));
@@ -84,7 +84,7 @@ fn no_credential(context: &Context) -> Problem {
         Some(withheld) => withheld_note(withheld, url),
         None => format!("not signed in to {url}: there is no credential that the proxy could add"),
     };
-    Problem::new(Exit::SignIn, message).hint(format!("{}, or name another host with --host", sign_in(url)))
+    Problem::new(Exit::SignIn, message).hint(format!("{}, or name another host with --host", sign_in_hint(url)))
 }
 
 /// Says where it listens and for whom.

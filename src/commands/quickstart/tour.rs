@@ -75,9 +75,9 @@ impl<'a> Tour<'a> {
     ) -> anyhow::Result<T> {
         self.app.printer.command(&command);
         let done = work.await;
-        let exit = done.as_ref().map_or_else(|error| Problem::of(error).exit, |_| Exit::Done);
+        let exit = done.as_ref().map_or_else(|error| Problem::from_error(error).exit, |_| Exit::Done);
         self.record(name, command, exit, Exit::Done, None);
-        done.map_err(|error| failed(name, exit, Exit::Done, Some(Problem::of(&error))))
+        done.map_err(|error| failed(name, exit, Exit::Done, Some(Problem::from_error(&error))))
     }
 
     /// The folder of what the commands keep.
@@ -143,7 +143,7 @@ impl<'a> Tour<'a> {
         let (exit, problem) = match ended {
             Ok(exit) => (exit, None),
             Err(error) => {
-                let problem = Problem::of(&error);
+                let problem = Problem::from_error(&error);
                 (problem.exit, Some(problem))
             }
         };

@@ -4,7 +4,7 @@
 use super::Report;
 use crate::api::Credential;
 use crate::app::App;
-use crate::commands::api_key::{Known, keep, read, verify, warn_of_shape};
+use crate::commands::api_key::{KeyMetadata, read_api_key, store_api_key, verify_api_key, warn_about_key_format};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
 use crate::exit::Exit;
@@ -14,11 +14,11 @@ use crate::profile::Audience;
 pub async fn run(app: &App) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
     let store = choose_store(app, context.profile.as_ref()).await?;
-    let key = read(app, "ollama-auth signin --with-api-key").await?;
-    warn_of_shape(app, &context, &key);
+    let key = read_api_key(app, "ollama-auth signin --with-api-key").await?;
+    warn_about_key_format(app, &context, &key);
     let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
-    let account = verify(&session).await?;
-    let kept = keep(app, &context, store, &key, Known::default(), |profiles, name| {
+    let account = verify_api_key(&session).await?;
+    let kept = store_api_key(app, &context, store, &key, KeyMetadata::default(), |profiles, name| {
         if let Some(profile) = profiles.profiles.get_mut(name) {
             profile.account.clone_from(&account);
         }

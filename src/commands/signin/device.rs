@@ -9,7 +9,7 @@ use super::{Link, Poll, Report};
 use crate::api::{Credential, Me, Session};
 use crate::app::App;
 use crate::cli::SigninArgs;
-use crate::commands::context::{Context, KeyTrouble, device_key, require_accounts};
+use crate::commands::context::{Context, StoredKeyError, device_key, require_accounts};
 use crate::commands::disconnect;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem, clock_hint};
@@ -110,8 +110,8 @@ async fn find_or_make(app: &App, context: &Context, name: Option<&str>) -> anyho
     {
         match device_key(app, profile_name, profile).await {
             Ok(key) => return known(app, context, name, record, key),
-            Err(KeyTrouble::Failed(error)) => return Err(error),
-            Err(KeyTrouble::Gone(_) | KeyTrouble::Mismatch(..)) => {}
+            Err(StoredKeyError::StoreFailed(error)) => return Err(error),
+            Err(StoredKeyError::Missing(_) | StoredKeyError::Mismatch(..)) => {}
         }
     }
     let _lock = app.lock_keys()?;
@@ -120,8 +120,10 @@ async fn find_or_make(app: &App, context: &Context, name: Option<&str>) -> anyho
     if let Some(record) = &profile.device {
         match device_key(app, profile_name, &profile).await {
             Ok(key) => return known(app, context, name, record, key),
-            Err(KeyTrouble::Gone(problem)) => app.printer.warn(&format!("{}; making a new one", problem.message)),
-            Err(KeyTrouble::Mismatch(problem, key)) => {
+            Err(StoredKeyError::Missing(problem)) => {
+                app.printer.warn(&format!("{}; making a new one", problem.message))
+            }
+            Err(StoredKeyError::Mismatch(problem, key)) => {
                 app.printer.warn(&format!("{}; going on with it", problem.message));
                 adopt(app, context, key.public())?;
                 let record = DeviceRecord { public_key: key.public().clone(), ..record.clone() };

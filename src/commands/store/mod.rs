@@ -3,7 +3,7 @@
 mod relocate;
 mod show;
 
-pub use show::{forget, forget_for_good, secrets};
+pub use show::{delete_all_copies, delete_secret, stored_secrets};
 
 use crate::app::App;
 use crate::cli::StoreCommand;

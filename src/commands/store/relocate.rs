@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use super::show::{entries, forget, secrets};
+use super::show::{delete_secret, entries, stored_secrets};
 use crate::app::App;
 use crate::cli::StoreMove;
 use crate::commands::context::Context;
@@ -38,7 +38,7 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
         let Some(profile) = profiles.profiles.get(&name) else {
             return Err(Problem::new(Exit::NotFound, format!("there is no profile named {name:?}")).into());
         };
-        for (kind, secret, from) in secrets(profile) {
+        for (kind, secret, from) in stored_secrets(profile) {
             if from == to {
                 remove_leftovers(app, kind, &name, profile, to).await;
                 continue;
@@ -113,7 +113,7 @@ async fn transfer(
         }
     })?;
     let left = || format!("{id} is now in the {to} store, but its copy in the {from} store could not be removed");
-    forget(app, from, kind, name, profile).await.with_context(left)?;
+    delete_secret(app, from, kind, name, profile).await.with_context(left)?;
     Ok(())
 }
 
@@ -124,7 +124,7 @@ async fn remove_leftovers(app: &App, kind: EntryKind, name: &str, profile: &Prof
         if other == to {
             continue;
         }
-        let removed: Result<bool, VaultError> = forget(app, other, kind, name, profile).await;
+        let removed: Result<bool, VaultError> = delete_secret(app, other, kind, name, profile).await;
         if matches!(removed, Ok(true)) {
             app.printer.note(&format!("Removed a copy that had stayed in the {other} store."));
         }

@@ -24,7 +24,7 @@ pub async fn run(app: &App) -> anyhow::Result<Exit> {
     let profiles = app.profiles.load()?;
     let mut rows = Vec::new();
     for (name, profile) in &profiles.profiles {
-        for (kind, secret, store) in secrets(profile) {
+        for (kind, secret, store) in stored_secrets(profile) {
             let state = match app.vault.get(store, &entry_id(kind, name, profile)).await {
                 Ok(Some(_)) => "present".to_owned(),
                 Ok(None) => "missing".to_owned(),
@@ -60,7 +60,7 @@ pub fn entries(kind: EntryKind) -> &'static [EntryKind] {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn forget(
+pub async fn delete_secret(
     app: &App,
     store: StoreKind,
     kind: EntryKind,
@@ -76,26 +76,26 @@ pub async fn forget(
 }
 
 /// The secrets that a profile has, with where they rest.
-pub fn secrets(profile: &Profile) -> Vec<(EntryKind, &'static str, StoreKind)> {
+pub fn stored_secrets(profile: &Profile) -> Vec<(EntryKind, &'static str, StoreKind)> {
     let device = profile.device.iter().map(|device| (EntryKind::DeviceKey, "device-key", device.store));
     let key = profile.api_key.iter().map(|key| (EntryKind::ApiKey, "api-key", key.store));
     device.chain(key).collect()
 }
 
-/// As [`forget`], and from wherever a move that was cut short may have left a copy: the store it went to, the plaintext file.
+/// As [`delete_secret`], and from wherever a move that was cut short may have left a copy: the store it went to, the plaintext file.
 ///
 /// # Errors
 /// Those of the stores.
-pub async fn forget_for_good(
+pub async fn delete_all_copies(
     app: &App,
     store: StoreKind,
     kind: EntryKind,
     name: &str,
     profile: &Profile,
 ) -> Result<bool, VaultError> {
-    let found = forget(app, store, kind, name, profile).await?;
+    let found = delete_secret(app, store, kind, name, profile).await?;
     for other in profile.moving_to.into_iter().chain([StoreKind::Plaintext]).filter(|other| *other != store) {
-        forget(app, other, kind, name, profile).await?;
+        delete_secret(app, other, kind, name, profile).await?;
     }
     Ok(found)
 }

@@ -142,7 +142,7 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
         return Err(Rejection::new(403, message));
     }
     let lifetime = match wanted.expires_in {
-        None => Lifetime::USUAL,
+        None => Lifetime::DEFAULT,
         Some(None) => Lifetime::Never,
         Some(Some(seconds)) => {
             Lifetime::from_seconds(seconds).map_err(|error| Rejection::new(400, format!("expires_in: {error}")))?

@@ -12,7 +12,7 @@ use super::super::time::span;
 use super::{Checked, Finding, named, place};
 use crate::api::{HostKind, KeyEntry, Session};
 use crate::app::App;
-use crate::commands::context::{Context, no_accounts, sign_in};
+use crate::commands::context::{Context, no_accounts_problem, sign_in_hint};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::profile::{ApiKeyRecord, CredentialSource};
@@ -36,7 +36,7 @@ pub(super) async fn check(
     for context in contexts {
         sessions.push(match context.source {
             CredentialSource::None => Err(signed_out(context, none_is_signed_in)),
-            _ => context.session(app).await.map_err(|error| Problem::of(&error)),
+            _ => context.session(app).await.map_err(|error| Problem::from_error(&error)),
         });
     }
     let asked = sessions.iter().zip(contexts).map(|(session, context)| async move {
@@ -53,7 +53,7 @@ pub(super) async fn check(
             _ => None,
         };
         findings.extend(judge(app, context, answer, max_age));
-        let profile = context.target.known.then(|| context.target.profile.clone());
+        let profile = context.target.exists.then(|| context.target.profile.clone());
         checked.push(Checked { profile, host: context.url().to_string(), keys });
     }
     (checked, findings)
@@ -62,7 +62,7 @@ pub(super) async fn check(
 /// A profile without a credential is no failure beside others that have one.
 fn signed_out(context: &Context, alone: bool) -> Problem {
     let exit = if alone { Exit::SignIn } else { Exit::Done };
-    Problem::new(exit, format!("not signed in to {}", context.url())).hint(sign_in(context.url()))
+    Problem::new(exit, format!("not signed in to {}", context.url())).hint(sign_in_hint(context.url()))
 }
 
 /// Runs them side by side; the results in their order.
@@ -86,7 +86,7 @@ async fn within(
     work: impl Future<Output = anyhow::Result<Answer>>,
 ) -> Result<Answer, Problem> {
     match tokio::time::timeout(limit, work).await {
-        Ok(answer) => answer.map_err(|error| Problem::of(&error)),
+        Ok(answer) => answer.map_err(|error| Problem::from_error(&error)),
         Err(_) => {
             let message = format!("{} did not list its keys within {} s", context.url(), limit.as_secs_f64());
             Err(Problem::new(Exit::Unreachable, message).hint("give it more time with --timeout"))
@@ -99,7 +99,7 @@ async fn ask(session: &Session<'_>, context: &Context) -> anyhow::Result<Answer>
         HostKind::AccountHost => {}
         // An API key may be for a host of another kind. A device key is not.
         _ if context.source != CredentialSource::ProfileDevice => return Ok(Answer::Unlisted),
-        other => return Err(no_accounts(session, other).into()),
+        other => return Err(no_accounts_problem(session, other).into()),
     }
     match session.api_keys(false).await {
         Ok(entries) => Ok(Answer::Keys(entries)),
@@ -112,9 +112,9 @@ fn judge(app: &App, context: &Context, answer: Result<Answer, Problem>, max_age:
     let record = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
     match answer {
         Err(problem) => {
-            let what = if context.target.known { "the profile" } else { "the host" };
+            let what = if context.target.exists { "the profile" } else { "the host" };
             let name =
-                if context.target.known { format!("{:?}", context.target.profile) } else { context.url().to_string() };
+                if context.target.exists { format!("{:?}", context.target.profile) } else { context.url().to_string() };
             let finding = Finding::new(Kind::Unchecked, format!("{what} {name} was not checked: {}", problem.message));
             vec![Finding { remedy: problem.hint, exit: problem.exit, ..finding.at(context) }]
         }
@@ -190,7 +190,7 @@ fn old_copy(app: &App, context: &Context, record: &ApiKeyRecord, max_age: Option
     }
     let message = format!(
         "the key {} of {} has been kept here for {}, and the limit is {}",
-        record.in_words(),
+        record.describe(),
         context.url(),
         span(age),
         span(limit)
@@ -207,7 +207,7 @@ fn not_listed(context: &Context, record: &ApiKeyRecord, entries: &[KeyEntry]) ->
     }
     let message = format!(
         "the key {}, which is kept here, is not among those of {}: it was revoked, or is another account's",
-        record.in_words(),
+        record.describe(),
         context.url()
     );
     let finding = Finding::new(Kind::Expired, message).at(context);

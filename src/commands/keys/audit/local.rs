@@ -9,11 +9,11 @@ use super::super::findings::Kind;
 use super::hosts::of_record;
 use super::{Finding, named, place, quoted};
 use crate::app::App;
-use crate::commands::context::{Context, KeyTrouble, api_key};
+use crate::commands::context::{Context, StoredKeyError, api_key};
 use crate::disk::{self, DiskError, Exposure};
 use crate::exit::Problem;
 use crate::profile::{ApiKeyRecord, CredentialSource, Profile, Profiles};
-use crate::vault::CREDENTIAL;
+use crate::vault::PASSPHRASE_CREDENTIAL;
 
 /// A key that is kept here.
 struct Copy<'a> {
@@ -27,7 +27,7 @@ struct Copy<'a> {
 /// Looks at all of it. Where one profile was named, others are still compared with it.
 pub(super) async fn check(app: &App, contexts: &[Context], profiles: &Profiles) -> Vec<Finding> {
     let context_of =
-        |name: &str| contexts.iter().find(|context| context.target.known && context.target.profile == name);
+        |name: &str| contexts.iter().find(|context| context.target.exists && context.target.profile == name);
     let (mut findings, mut copies) = (exposed(app, profiles), Vec::new());
     for (name, profile) in &profiles.profiles {
         let Some(record) = &profile.api_key else { continue };
@@ -69,8 +69,8 @@ fn is_same(one: &Copy<'_>, other: &Copy<'_>) -> bool {
     }
 }
 
-fn unread(context: &Context, record: &ApiKeyRecord, trouble: KeyTrouble) -> Finding {
-    let problem = Problem::of(&trouble.into());
+fn unread(context: &Context, record: &ApiKeyRecord, trouble: StoredKeyError) -> Finding {
+    let problem = Problem::from_error(&trouble.into());
     let message = format!("the key that {:?} keeps was not looked at: {}", context.target.profile, problem.message);
     let finding = of_record(Finding::new(Kind::Unchecked, message).at(context), record);
     Finding { remedy: problem.hint, exit: problem.exit, ..finding }
@@ -82,7 +82,7 @@ fn twice(copy: &Copy<'_>, other: &Copy<'_>) -> Finding {
         format!("the profile {:?}{environment}", copy.name)
     };
     let which = if copy.record.name.is_some() || copy.record.id.is_some() { copy.record } else { other.record };
-    let message = format!("{} and {} keep the same key, {}", place(other), place(copy), which.in_words());
+    let message = format!("{} and {} keep the same key, {}", place(other), place(copy), which.describe());
     let finding = of_record(Finding::new(Kind::Duplicate, message), copy.record);
     let name = copy.record.name.as_deref().unwrap_or("NAME");
     Finding {
@@ -118,7 +118,7 @@ fn files(app: &App, profiles: &Profiles) -> Vec<(PathBuf, Exposure)> {
     let named = app.global.passphrase_file.iter().chain(&app.env.passphrase_file);
     files.extend(named.map(|path| (path.clone(), Exposure::Owner)));
     files.extend(app.credentials.iter().map(|file| (file.path().to_owned(), file.exposure())));
-    let credentials = app.env.credentials_directory.iter().map(|folder| folder.join(CREDENTIAL));
+    let credentials = app.env.credentials_directory.iter().map(|folder| folder.join(PASSPHRASE_CREDENTIAL));
     files.extend(credentials.map(|path| (path, Exposure::Group)));
     let imported = profiles.profiles.values().filter_map(|profile| profile.device.as_ref()?.imported_from.clone());
     files.extend(imported.map(|path| (path, Exposure::Owner)));

@@ -59,7 +59,7 @@ impl Finding {
 
     /// Of a profile and its host.
     fn at(self, context: &Context) -> Self {
-        let profile = context.target.known.then(|| context.target.profile.clone());
+        let profile = context.target.exists.then(|| context.target.profile.clone());
         Self { profile, host: Some(context.url().to_string()), ..self }
     }
 
@@ -144,7 +144,7 @@ fn contexts(app: &App, profiles: &Profiles) -> anyhow::Result<Vec<Context>> {
     }
     let context = |(name, profile): (&String, &Profile)| Context {
         source: source(profile),
-        ..Context::of_profile(name, profile)
+        ..Context::for_profile(name, profile)
     };
     let all = profiles.profiles.iter().map(context);
     Ok(all.collect())
@@ -178,7 +178,7 @@ fn named(text: &str) -> String {
 
 /// The options that name a profile, or its host where there is none.
 fn place(context: &Context) -> String {
-    if context.target.known {
+    if context.target.exists {
         format!("--profile {}", quoted(&context.target.profile))
     } else {
         format!("--host {}", quoted(&context.url().to_string()))

@@ -7,7 +7,7 @@ use super::select::{Chosen, ProfileKeys};
 use super::{Run, begin};
 use crate::address::BaseUrl;
 use crate::api::looks_like_ollama_com_key;
-use crate::commands::api_key::read;
+use crate::commands::api_key::read_api_key;
 use crate::commands::keys::{SETTINGS, check_form};
 use crate::exit::{Exit, Problem};
 use crate::rotation::{Driven, Due, is_due};
@@ -103,5 +103,5 @@ async fn ask(run: &Run<'_>, host: &BaseUrl) -> anyhow::Result<secrecy::SecretStr
             app.printer.warn(&format!("the browser cannot be opened: {error}"));
         }
     }
-    read(app, "ollama-auth keys rotate NAME --key-stdin").await
+    read_api_key(app, "ollama-auth keys rotate NAME --key-stdin").await
 }

@@ -8,10 +8,10 @@ use secrecy::SecretString;
 
 use super::super::{explain, prove};
 use super::deploy::{DeployPayload, Deployer};
-use crate::api::{ApiError, Conflict, Credential, KeyCheck, Revocation, Session, Standing};
+use crate::api::{ApiError, ApiKeyCheck, Conflict, Credential, CredentialCheck, Revocation, Session};
 use crate::app::App;
-use crate::commands::api_key::{Known, keep};
-use crate::commands::context::{Context, api_key, no_accounts};
+use crate::commands::api_key::{KeyMetadata, store_api_key};
+use crate::commands::context::{Context, api_key, no_accounts_problem};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::profile::Profile;
@@ -81,8 +81,8 @@ impl LocalBackend<'_> {
     /// Asks a host that offers no more than that whether it takes a key.
     async fn simple_check(&self, key: &SecretString) -> anyhow::Result<Verdict> {
         match self.with_key(key)?.check_api_key().await {
-            Ok(KeyCheck::Accepted(_)) => Ok(Verdict::Accepted),
-            Ok(KeyCheck::NotAsked) => Ok(Verdict::Refused("it answers without a credential".to_owned())),
+            Ok(ApiKeyCheck::Accepted(_)) => Ok(Verdict::Accepted),
+            Ok(ApiKeyCheck::NotRequired) => Ok(Verdict::Refused("it answers without a credential".to_owned())),
             Err(error @ ApiError::Unauthorized { .. }) => Ok(Verdict::Refused(error.to_string())),
             Err(error) => Err(error.into()),
         }
@@ -177,11 +177,11 @@ impl RotationBackend for LocalBackend<'_> {
             return self.simple_check(key).await;
         }
         let session = self.with_key(key)?;
-        match session.standing().await? {
-            Standing::Accepted(_) => {}
-            Standing::Unknown => return Ok(Verdict::Refused("it does not know it".to_owned())),
-            Standing::Doubtful(error) => return Err(error.into()),
-            Standing::NoAccounts(kind) => return Err(no_accounts(&session, kind).into()),
+        match session.check_credential().await? {
+            CredentialCheck::Accepted(_) => {}
+            CredentialCheck::Unknown => return Ok(Verdict::Refused("it does not know it".to_owned())),
+            CredentialCheck::Inconclusive(error) => return Err(error.into()),
+            CredentialCheck::NoAccounts(kind) => return Err(no_accounts_problem(&session, kind).into()),
         }
         // That it is this one is what the host says, too.
         let entries = session.api_keys(false).await?;
@@ -225,13 +225,13 @@ impl RotationBackend for LocalBackend<'_> {
         if rotation.old.is_some() && !is_known {
             return Ok(false);
         }
-        let known = Known {
+        let known = KeyMetadata {
             id: rotation.old.is_some().then_some(&rotation.new),
             name: record.name.as_deref(),
             environment: record.environment.as_deref(),
         };
         let context = Context { profile: profile.clone(), ..self.context.clone() };
-        keep(self.app, &context, record.store, key, known, |_, _| {}).await?;
+        store_api_key(self.app, &context, record.store, key, known, |_, _| {}).await?;
         Ok(true)
     }
 
@@ -240,7 +240,7 @@ impl RotationBackend for LocalBackend<'_> {
         let by_authority = self.end_old_with(self.authority()?, old, self.grace).await;
         let Err(error) = by_authority else { return by_authority };
         // The credential is none any more, or the profile has got another one that may not: the key that takes its place always may.
-        if !matches!(Problem::of(&error).exit, Exit::SignIn | Exit::Forbidden) {
+        if !matches!(Problem::from_error(&error).exit, Exit::SignIn | Exit::Forbidden) {
             return Err(error);
         }
         match self.held(rotation).await? {

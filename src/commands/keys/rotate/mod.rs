@@ -113,7 +113,7 @@ impl Run<'_> {
             error: None,
         };
         if let Err(error) = self.look_after(context, &row, report).await {
-            let mut problem = Problem::of(&error);
+            let mut problem = Problem::from_error(&error);
             if self.args.all {
                 problem.message = format!("{}: {}", row.profile, problem.message);
             }
@@ -130,7 +130,7 @@ impl Run<'_> {
         let mut chosen = self.choose(&keys);
         // A key may see itself alone; the device that is signed in beside it sees all.
         if chosen.is_err()
-            && let Some(context) = keys.context.with_device_instead()
+            && let Some(context) = keys.context.with_device_key()
         {
             keys = ProfileKeys::survey(self.app, context).await?;
             chosen = self.choose(&keys);

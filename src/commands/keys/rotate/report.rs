@@ -163,7 +163,7 @@ pub fn problem_of(stopped: Stopped<anyhow::Error>, rotation: &Rotation, host: &s
         "then run the same command again: it goes on with the new key\nor give the new key up: ollama-auth keys revoke {new} --yes --host {host}"
     );
     let wrap = |error: &anyhow::Error, message: &dyn Fn(&str) -> String| {
-        let cause = Problem::of(error);
+        let cause = Problem::from_error(error);
         Problem { exit: cause.exit, message: message(&cause.message), hint: cause.hint }
     };
     match stopped {
@@ -211,7 +211,7 @@ pub fn problem_of(stopped: Stopped<anyhow::Error>, rotation: &Rotation, host: &s
             format!("the new key {new} could not be tried, the next run goes on with it; {old} stays as it is: {cause}")
         }),
         Stopped::NotDeployed(error) => {
-            let cause = Problem::of(&error);
+            let cause = Problem::from_error(&error);
             let message =
                 format!("the new key {new} works but could not be deployed: {}; {old} stays as it is", cause.message);
             Problem::new(cause.exit, message).hint(format!("mend what hindered it, {give_up}"))
@@ -233,7 +233,7 @@ fn by_hand(stopped: Stopped<anyhow::Error>, rotation: &Rotation, host: &str) -> 
     const OLD: &str = "the old key stays as it is";
     let valid = format!("it is valid until you revoke it at {host}");
     let wrap = |error: &anyhow::Error, message: &dyn Fn(&str) -> String| {
-        let cause = Problem::of(error);
+        let cause = Problem::from_error(error);
         Problem { exit: cause.exit, message: message(&cause.message), hint: cause.hint }
     };
     match stopped {
@@ -253,7 +253,7 @@ fn by_hand(stopped: Stopped<anyhow::Error>, rotation: &Rotation, host: &str) -> 
             Problem::new(Exit::Failed, message).hint("make another one, and give that")
         }
         Stopped::NotDeployed(error) => {
-            let cause = Problem::of(&error);
+            let cause = Problem::from_error(&error);
             let message = format!("the key that was given works but could not be deployed: {}; {OLD}", cause.message);
             Problem::new(cause.exit, message)
                 .hint("mend what hindered it, then run the same command again: it goes on with that key")
@@ -279,7 +279,9 @@ fn what_was_deployed(restored: Option<&anyhow::Result<bool>>) -> String {
         None => String::new(),
         Some(Ok(true)) => "; the old key was deployed again".to_owned(),
         Some(Ok(false)) => "; what was deployed holds the new key: deploy the old one again".to_owned(),
-        Some(Err(error)) => format!("; the old key could not be deployed again: {}", Problem::of(error).message),
+        Some(Err(error)) => {
+            format!("; the old key could not be deployed again: {}", Problem::from_error(error).message)
+        }
     }
 }
 
@@ -300,6 +302,8 @@ pub fn given_up(rotation: &Rotation) -> String {
 fn what_became_of_it(new: &KeyId, undone: &anyhow::Result<()>) -> String {
     match undone {
         Ok(()) => "it was revoked".to_owned(),
-        Err(error) => format!("{new} could not be revoked, the next run tries again: {}", Problem::of(error).message),
+        Err(error) => {
+            format!("{new} could not be revoked, the next run tries again: {}", Problem::from_error(error).message)
+        }
     }
 }

@@ -55,7 +55,7 @@ pub fn contexts(app: &App, all: bool) -> anyhow::Result<Vec<Context>> {
         return Ok(vec![Context::decide(app, &profiles, Audience::Account)?]);
     }
     let with_key = profiles.profiles.iter().filter(|(_, profile)| profile.api_key.is_some());
-    Ok(with_key.map(|(name, profile)| Context::of_profile(name, profile)).collect())
+    Ok(with_key.map(|(name, profile)| Context::for_profile(name, profile)).collect())
 }
 
 impl<'a> ProfileKeys<'a> {

@@ -54,7 +54,7 @@ impl Chat<'_> {
                 Ended::Failed(error) => error,
             };
             let error = self.explain(error);
-            let problem = Problem::of(&error);
+            let problem = Problem::from_error(&error);
             if problem.exit == Exit::SignIn && !offered && self.offer_signin(&problem).await? {
                 offered = true;
                 continue;

@@ -91,7 +91,7 @@ async fn begin<'a>(
             Ok(facts) => return Ok((context, session, facts)),
             Err(error) => error,
         };
-        let problem = Problem::of(&error);
+        let problem = Problem::from_error(&error);
         if offered || problem.exit != Exit::SignIn || !signin::offer(app, &context, model, &problem).await? {
             return Err(error);
         }
@@ -218,7 +218,7 @@ impl<'a> Chat<'a> {
 
     /// Says what went wrong, and leaves it at that.
     fn complain(&self, error: &anyhow::Error) {
-        let problem = Problem::of(error);
+        let problem = Problem::from_error(error);
         if problem.exit != Exit::Interrupted {
             self.app.printer.error_human(&problem.message, problem.hint.as_deref());
         }

@@ -37,7 +37,7 @@ pub(super) async fn offer(app: &App, context: &Context, model: &ModelName, probl
         signin::device::run_at(app, context, args).await
     };
     if let Err(error) = done {
-        let problem = Problem::of(&error);
+        let problem = Problem::from_error(&error);
         app.printer.error_human(&problem.message, problem.hint.as_deref());
         return Ok(false);
     }
@@ -54,7 +54,7 @@ pub(super) fn renewed(app: &App, before: Context, model: &ModelName) -> anyhow::
     Ok(match profiles.profiles.get(&before.target.profile) {
         // A profile of that name for another host keeps its credential to itself.
         Some(profile) if profile.url.origin() == before.url().origin() => {
-            let source = Context::of_profile(&before.target.profile, profile).source;
+            let source = Context::for_profile(&before.target.profile, profile).source;
             Context { source, profile: Some(profile.clone()), ..before }
         }
         _ => before,
