@@ -20,6 +20,7 @@
 //! | [`identity`] | device keys, signatures, connect links; pure |
 //! | [`keyspec`] | API keys: their form, scopes, models, lifetime; pure |
 //! | [`address`] | hosts and model names as people write them; pure |
+//! | `relative_time` | `in 90 days`, `3 minutes ago`; pure |
 //! | `fuzzing` | what `fuzz/` calls; only there while fuzzing and in tests |
 //! | `disk` | files that are replaced whole, locks, versioned documents |
 
@@ -51,6 +52,7 @@ mod process;
 mod profile;
 #[cfg(feature = "gateway")]
 mod proxy;
+mod relative_time;
 mod rotation;
 mod signals;
 mod start;

@@ -141,9 +141,9 @@ pub enum RoleArg {
 /// `gateway approve`.
 #[derive(Debug, Clone, Args)]
 pub struct ApproveArgs {
-    /// The link that the device showed, or its fingerprint (SHA256:…)
-    #[arg(value_name = "URL_OR_FINGERPRINT")]
-    pub device: String,
+    /// The link that the device printed, or its fingerprint (SHA256:…), with or without the blanks between its groups
+    #[arg(value_name = "URL_OR_FINGERPRINT", required = true)]
+    pub device: Vec<String>,
     /// The person whose device it is
     #[arg(long, value_name = "NAME")]
     pub user: String,

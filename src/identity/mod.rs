@@ -15,7 +15,7 @@ pub use account::Account;
 pub use challenge::{Authorization, Challenge};
 pub use connect::{ConnectUrl, ConnectUrlError};
 pub use key::{DeviceKey, IdentityError};
-pub use public::{PublicKey, PublicKeyError};
+pub use public::{FingerprintError, PublicKey, PublicKeyError, group_fingerprint, parse_fingerprint};
 pub use verify::{VerifyError, verify};
 
 #[cfg(test)]

@@ -20,6 +20,11 @@ pub(super) const ALGORITHM: &str = "ssh-ed25519";
 const BLOB_PREFIX: &[u8; 19] = b"\0\0\0\x0bssh-ed25519\0\0\0\x20";
 const BLOB_LENGTH: usize = BLOB_PREFIX.len() + 32;
 
+/// What precedes the digest of a fingerprint.
+const FINGERPRINT_KIND: &str = "SHA256:";
+/// The base64 digits of a SHA-256 without padding.
+const FINGERPRINT_DIGITS: usize = 43;
+
 /// An Ed25519 public key that is safe to verify with: a canonical encoding of a point that is not of small order.
 ///
 /// In serde it is its line.
@@ -62,6 +67,11 @@ impl PublicKey {
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.wire_blob());
         format!("SHA256:{}", STANDARD_NO_PAD.encode(digest))
+    }
+
+    /// The fingerprint as people compare it: `SHA256: n4bQ gYhM …`, in groups of four digits.
+    pub fn grouped_fingerprint(&self) -> String {
+        group_fingerprint(&self.fingerprint())
     }
 
     /// The SSH wire form, 51 bytes: the algorithm's name and the key, each with its length before it.
@@ -170,6 +180,31 @@ impl<'de> Deserialize<'de> for PublicKey {
         let line = String::deserialize(deserializer)?;
         Self::from_line(&line).map_err(serde::de::Error::custom)
     }
+}
+
+/// The text is not a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a fingerprint is SHA256: and {FINGERPRINT_DIGITS} characters")]
+pub struct FingerprintError;
+
+/// Reads a fingerprint as people copy or type it: blanks between its characters do not count. Returns it unbroken, as
+/// [`PublicKey::fingerprint`] writes it.
+///
+/// # Errors
+/// [`FingerprintError`] for anything but `SHA256:` and the 43 base64 digits of a digest.
+pub fn parse_fingerprint(text: &str) -> Result<String, FingerprintError> {
+    let fingerprint: String = text.split_whitespace().collect();
+    let digits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let digest = fingerprint.strip_prefix(FINGERPRINT_KIND).ok_or(FingerprintError)?;
+    let is_whole = digest.len() == FINGERPRINT_DIGITS && digest.bytes().all(digits);
+    if is_whole { Ok(fingerprint) } else { Err(FingerprintError) }
+}
+
+/// A fingerprint as people compare it: `SHA256: n4bQ gYhM …`, in groups of four digits. Any other text stays as it is.
+pub fn group_fingerprint(fingerprint: &str) -> String {
+    let Ok(unbroken) = parse_fingerprint(fingerprint) else { return fingerprint.to_owned() };
+    let digits: Vec<char> = unbroken[FINGERPRINT_KIND.len()..].chars().collect();
+    digits.chunks(4).fold(FINGERPRINT_KIND.to_owned(), |grouped, group| grouped + " " + &String::from_iter(group))
 }
 
 /// Whether the y coordinate is below the field's prime, 2^255 - 19: only then is the encoding the one and only.

@@ -12,6 +12,7 @@ mod pattern;
 mod rights;
 mod scope;
 mod secret;
+mod state;
 
 pub use id::{KeyId, KeyIdError};
 pub use lifetime::{Lifetime, LifetimeError};
@@ -19,6 +20,7 @@ pub use pattern::{CanonicalModel, CanonicalModelError, ModelPattern, Models, Pat
 pub use rights::{Rights, TooBroad};
 pub use scope::{Scope, ScopeError, Scopes};
 pub use secret::{ApiKey, ApiKeyError, KeyHash};
+pub use state::{KeyFacts, KeyState, expires_soon};
 
 /// The digits of base62, in the order of their values.
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -7,19 +7,17 @@ use crate::app::App;
 use crate::cli::ApproveArgs;
 use crate::exit::{Exit, Problem};
 use crate::gateway::{AdminReply, AdminRequest, DeviceRef};
-use crate::identity::ConnectUrl;
-
-/// The base64 of a SHA-256, without padding.
-const DIGEST: usize = 43;
+use crate::identity::{ConnectUrl, group_fingerprint, parse_fingerprint};
 
 /// Runs it.
 pub async fn run(app: &App, args: ApproveArgs) -> anyhow::Result<Exit> {
-    let device = device(args.device.trim())?;
+    // A fingerprint that was pasted with its blanks and without quotes comes as several arguments.
+    let device = device(args.device.join(" ").trim())?;
     let request = AdminRequest::Approve { device, user: args.user };
     let AdminReply::Approved { user, device, fingerprint } = place::admin(app, &args.database, request).await? else {
         return Err(place::odd_answer().into());
     };
-    app.printer.success(&format!("Approved the device {device:?} ({fingerprint}) for {user}"));
+    app.printer.success(&format!("Approved the device {device:?} for {user} ({})", group_fingerprint(&fingerprint)));
     if app.printer.is_json() {
         app.printer.json(&json!({ "user": user, "device": device, "fingerprint": fingerprint }))?;
     }
@@ -27,17 +25,16 @@ pub async fn run(app: &App, args: ApproveArgs) -> anyhow::Result<Exit> {
 }
 
 fn device(text: &str) -> Result<DeviceRef, Problem> {
-    if let Some(digest) = text.strip_prefix("SHA256:") {
-        let digits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-        if digest.len() != DIGEST || !digest.bytes().all(digits) {
-            let message = format!("the fingerprint {text:?} is not whole: {DIGEST} characters follow SHA256:");
-            return Err(Problem::new(Exit::Usage, message).hint("copy all of it"));
-        }
-        return Ok(DeviceRef::Fingerprint(text.to_owned()));
+    if text.starts_with("SHA256:") {
+        let fingerprint = parse_fingerprint(text).map_err(|error| {
+            Problem::new(Exit::Usage, format!("the fingerprint {text:?} is incomplete: {error}"))
+                .hint("copy all of it; the spaces between its groups do not matter")
+        })?;
+        return Ok(DeviceRef::Fingerprint(fingerprint));
     }
     let url = ConnectUrl::parse(text).map_err(|error| {
-        Problem::new(Exit::Usage, format!("that is neither a fingerprint nor a link of a device: {error}"))
-            .hint("give SHA256:… or the whole link that the device showed, in quotes")
+        Problem::new(Exit::Usage, format!("{text:?} is neither a fingerprint nor a connect link: {error}"))
+            .hint("give the fingerprint (SHA256:…), or the whole link that the device printed, in quotes")
     })?;
     Ok(DeviceRef::Key { key: url.key().clone(), name: url.device_name().to_owned() })
 }
@@ -53,6 +50,7 @@ mod tests {
         let key = DeviceKey::generate().unwrap().public().clone();
         let url = ConnectUrl::new(&BaseUrl::local(), "Ann's laptop", &key).to_string();
         assert_eq!(device(&url), Ok(DeviceRef::Key { key: key.clone(), name: "Ann's laptop".into() }));
+        assert_eq!(device(&key.grouped_fingerprint()), Ok(DeviceRef::Fingerprint(key.fingerprint())));
         assert_eq!(device(&key.fingerprint()), Ok(DeviceRef::Fingerprint(key.fingerprint())));
         let cut = &key.fingerprint()[..30];
         for wrong in ["", "laptop", cut, "SHA256:", &format!("{}=", key.fingerprint()), url.split('&').next().unwrap()]

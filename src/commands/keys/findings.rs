@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::time::span;
 use crate::api::KeyEntry;
-use crate::keyspec::Scope;
+use crate::keyspec::{Scope, expires_soon};
 
 const DAY: i64 = 86_400;
 /// A key that was never used may be this old.
@@ -170,7 +170,8 @@ impl Judge {
         if let Some(text) = self.unused(entry, age) {
             flaws.push(flaw(Kind::Unused, text));
         }
-        if let Some(left) = left.filter(|left| *left <= soon(age, *left)) {
+        let created_at = entry.created_at.map(jiff::Timestamp::as_second);
+        if let Some(left) = left.filter(|left| expires_soon(created_at, self.now.saturating_add(*left), self.now)) {
             flaws.push(flaw(Kind::Expiring, format!("expires in {}", span(left))));
         }
         if let Some(text) = too_broad(entry) {
@@ -192,11 +193,6 @@ impl Judge {
             _ => None,
         }
     }
-}
-
-/// A key that was made for a short time is not ending soon all its life.
-fn soon(age: Option<i64>, left: i64) -> i64 {
-    age.map_or(SOON, |age| SOON.min(age.saturating_add(left) / 2))
 }
 
 /// Managing others, or passing rights on, outlives the key; changing models harms whoever uses them.

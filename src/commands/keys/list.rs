@@ -1,18 +1,20 @@
 //! `keys list`: the API keys that the credential may see and what is wrong with each, as a table or as JSON. Tens of thousands
 //! of keys are no rarity where machines make them.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::findings::{Judge, Kind, Level};
 use super::select::{Judged, sort};
-use super::time::{age, ago, state, until};
+use super::time::{age, ago, facts, state, until};
 use super::{explain, manager};
 use crate::api::KeyEntry;
 use crate::app::App;
 use crate::cli::{KeySort, KeysList};
 use crate::commands::context::{Context, require_accounts};
 use crate::exit::Exit;
-use crate::keyspec::Lifetime;
+use crate::keyspec::{KeyState, Lifetime};
 use crate::profile::Audience;
 use crate::ui::{Table, Tint};
 
@@ -33,6 +35,9 @@ struct Row<'a> {
     entry: &'a KeyEntry,
     /// `valid`, `expired` or `revoked`.
     state: &'static str,
+    /// The same for people.
+    #[serde(skip)]
+    shown: KeyState,
     /// It is the key that this profile keeps.
     kept_here: bool,
     /// What is wrong with it, the most urgent first.
@@ -54,10 +59,13 @@ pub async fn run(app: &App, args: KeysList) -> anyhow::Result<Exit> {
     if !unsorted {
         sort(&mut keys, args.sort.unwrap_or(KeySort::Attention));
     }
+    let accepted = entries.iter().filter(|entry| state(entry, now) == "valid");
+    let replaced: HashSet<&str> = accepted.filter_map(|entry| entry.replaces.as_deref()).collect();
     let own = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref()?.id.clone());
     let rows = keys.into_iter().map(|Judged { entry, state, flaws }| Row {
         entry,
         state,
+        shown: KeyState::of(facts(entry, replaced.contains(entry.id.as_str())), now),
         kept_here: own.as_ref() == Some(&entry.id),
         problems: flaws.into_iter().map(|flaw| flaw.kind).collect(),
     });
@@ -118,12 +126,11 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
     Ok(())
 }
 
-/// What is wrong with a key; its state where that is nothing.
+/// The state of a key, as the gateway's page shows it, and what else is wrong with it.
 fn in_words(row: &Row<'_>) -> String {
-    let mut words: Vec<&str> = row.problems.iter().map(|kind| kind.name()).collect();
-    if words.is_empty() {
-        words.push(row.state);
-    }
+    let mut words = vec![row.shown.word()];
+    let others = row.problems.iter().filter(|kind| !matches!(kind, Kind::Expired | Kind::Expiring));
+    words.extend(others.map(|kind| kind.name()));
     if row.kept_here {
         words.push("kept here");
     }

@@ -22,6 +22,7 @@ use crate::gateway::pending_devices::PendingDevice;
 use crate::gateway::state::Gateway;
 use crate::gateway::store::{Change, Device, Event};
 use crate::identity::{ConnectUrl, PublicKey};
+use crate::relative_time;
 
 /// Devices of one account: they are all on one page, and a device can be had by whoever asks for one.
 const MOST_DEVICES: usize = 1000;
@@ -96,7 +97,6 @@ fn ask(
     device: &PendingDevice,
     trouble: Option<&Trouble>,
 ) -> Response {
-    let fingerprint = link.key.fingerprint();
     let moves = context.gateway.directory.device(&link.key).is_some();
     let content = html! {
         section.card {
@@ -104,7 +104,7 @@ fn ask(
             p.lead { (link.name()) " asks to use this gateway as " strong { (session.user().name) } "." }
             div.compare {
                 p.label #fingerprint-label { "Fingerprint of its key" }
-                p.fingerprint aria-labelledby="fingerprint-label" { (grouped(&fingerprint)) }
+                p.fingerprint aria-labelledby="fingerprint-label" { (grouped(&link.key)) }
             }
             div.warning {
                 p { strong { "Compare it with the fingerprint that your terminal shows." } }
@@ -113,7 +113,7 @@ fn ask(
             }
             dl.facts {
                 dt { "Asked from" } dd { (device.address) @if is_neighbour(context, device) { " (the same address as yours)" } }
-                dt { "Asked" } dd { (text::ago(device.at, context.now)) " (" (text::date(device.at)) ")" }
+                dt { "Asked" } dd { (relative_time::ago(device.at, context.now)) " (" (text::date(device.at)) ")" }
                 dt { "Calls itself" } dd { (link.name()) }
             }
             @if moves { p.alert { "This device is signed in to another account. Approving it moves it to yours." } }
@@ -145,11 +145,11 @@ fn is_neighbour(context: &PageContext, device: &PendingDevice) -> bool {
     device.address == context.address && (told || !proxied) && !is_proxy
 }
 
-/// The fingerprint in pieces that the eye can hold. Copied, it is one piece.
-fn grouped(fingerprint: &str) -> Markup {
-    let (kind, digest) = fingerprint.split_once(':').unwrap_or(("", fingerprint));
-    let groups = digest.as_bytes().chunks(4).map(String::from_utf8_lossy);
-    html! { span.kind { (kind) ":" } @for group in groups { span { (group) } } }
+/// The fingerprint in groups that the eye can hold. Between them is a blank, so that a copy is what the terminal shows.
+fn grouped(key: &PublicKey) -> Markup {
+    let grouped = key.grouped_fingerprint();
+    let mut groups = grouped.split(' ');
+    html! { span.kind { (groups.next().unwrap_or_default()) } @for group in groups { " " span { (group) } } }
 }
 
 /// `POST /connect`.

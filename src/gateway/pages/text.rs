@@ -82,40 +82,16 @@ pub fn day(at: i64) -> String {
     at.strftime("%-d %b %Y").to_string()
 }
 
-/// How far off a Unix time is: `in 3 days`.
-pub fn until(at: i64, now: i64) -> String {
-    match at.saturating_sub(now) {
-        ..=59 => "in less than a minute".to_owned(),
-        // Rounded: what was just made for 90 days ends in 90 days.
-        seconds @ 86_400.. => format!("in {}", span(seconds + 43_200)),
-        seconds => format!("in {}", span(seconds)),
-    }
-}
-
 /// A message of the API as a sentence: they begin small and end without a dot.
 pub fn sentence(message: &str) -> String {
-    let mut rest = message.chars();
+    capitalized(message) + "."
+}
+
+/// A text with a capital at its beginning.
+pub fn capitalized(text: &str) -> String {
+    let mut rest = text.chars();
     let first: String = rest.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    format!("{first}{}.", rest.as_str())
-}
-
-/// How long ago a Unix time was: `3 minutes ago`.
-pub fn ago(at: i64, now: i64) -> String {
-    match now.saturating_sub(at) {
-        ..=9 => "just now".to_owned(),
-        seconds => span(seconds) + " ago",
-    }
-}
-
-/// Seconds as `3 minutes`, rounded down.
-fn span(seconds: i64) -> String {
-    let (count, unit) = match seconds {
-        ..=59 => (seconds, "second"),
-        60..=3_599 => (seconds / 60, "minute"),
-        3_600..=86_399 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    first + rest.as_str()
 }
 
 #[cfg(test)]
@@ -141,21 +117,9 @@ mod tests {
     }
 
     #[test]
-    fn times_are_readable() {
+    fn dates_and_sentences_are_readable() {
         assert_eq!(date(1_795_236_626), "21 Nov 2026, 04:50 UTC");
         assert_eq!(date(i64::MAX), "unknown");
-        let all: Vec<String> = [-5, 9, 59, 60, 119, 3600, 90_000].iter().map(|ago_by| ago(0, *ago_by)).collect();
-        assert_eq!(
-            all,
-            ["just now", "just now", "59 seconds ago", "1 minute ago", "1 minute ago", "1 hour ago", "1 day ago"]
-        );
-    }
-
-    #[test]
-    fn the_future_is_readable_too() {
-        let all: Vec<String> = [-5, 59, 60, 7200, 86_400, 90 * 86_400 - 1].iter().map(|at| until(*at, 0)).collect();
-        let soon = "in less than a minute";
-        assert_eq!(all, [soon, soon, "in 1 minute", "in 2 hours", "in 1 day", "in 90 days"]);
         assert_eq!((day(1_795_236_626), day(i64::MIN)), ("21 Nov 2026".into(), "unknown".into()));
         assert_eq!((sentence("a key"), sentence("")), ("A key.".into(), ".".into()));
     }

@@ -68,6 +68,23 @@ fn generated_keys_differ_and_sign() {
 }
 
 #[test]
+fn a_fingerprint_is_shown_in_groups_and_read_with_and_without_them() {
+    let key = recorded_key();
+    let (unbroken, grouped) = (key.public().fingerprint(), key.public().grouped_fingerprint());
+    let groups: Vec<&str> = grouped.split(' ').collect();
+    assert_eq!((groups[0], groups.len(), groups.concat()), ("SHA256:", 12, unbroken.clone()));
+    assert!(groups[1..11].iter().all(|group| group.len() == 4) && groups[11].len() == 3, "{grouped}");
+    for text in [&unbroken, &grouped, &format!("  {}\n", grouped.replace(' ', "  ")), &unbroken.replace(':', ": ")] {
+        assert_eq!(super::parse_fingerprint(text).as_ref(), Ok(&unbroken), "{text}");
+    }
+    for wrong in ["", "SHA256:", &unbroken[..49], &format!("{unbroken}="), &unbroken.replace("SHA256", "MD5"), "laptop"]
+    {
+        assert!(super::parse_fingerprint(wrong).is_err(), "{wrong}");
+        assert_eq!(super::group_fingerprint(wrong), wrong);
+    }
+}
+
+#[test]
 fn the_key_can_be_used_from_several_threads() {
     fn assert_shared<T: Send + Sync>() {}
     assert_shared::<DeviceKey>();

@@ -1,13 +1,13 @@
 //! A device is approved, denied, asked about twice, in two tabs, and gone back to.
 
-use super::{Device, assert_quiet, devices, sign_in, sign_in_as_ada, with_ada};
+use super::{Device, assert_quiet, devices, sign_in, sign_in_as_ada, with_ada, without_blanks};
 use crate::harness::chromium::Chromium;
 use crate::harness::gateway::PASSWORD;
 use crate::harness::signature::TestDevice;
 
-/// The fingerprint on the page, without the gaps for the eye.
+/// The fingerprint on the page, without the blanks between its groups.
 fn fingerprint(page: &Chromium) -> String {
-    page.property(".fingerprint", "textContent").as_str().unwrap().to_owned()
+    without_blanks(page.property(".fingerprint", "textContent").as_str().unwrap())
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn sign_in_as_ada(page: &Chromium, gateway: &Gateway) {
 struct Device {
     sandbox: Sandbox,
     terminal: Terminal,
-    /// As the terminal shows it.
+    /// As the terminal shows it, without the blanks between its groups.
     fingerprint: String,
     /// Likewise.
     link: String,
@@ -61,8 +61,9 @@ impl Device {
         let terminal = Terminal::start_sized(&sandbox, &args, 200, 40);
         let screen = terminal.wait_text("Waiting for the approval");
         let line = |wanted: &str| screen.lines().find(|line| line.contains(wanted)).expect(wanted).trim().to_owned();
-        let fingerprint = line("SHA256:").split_whitespace().last().expect("a fingerprint").to_owned();
-        assert!(fingerprint.starts_with("SHA256:") && fingerprint.len() == 50, "{screen}");
+        let fingerprint = without_blanks(&line("SHA256:"));
+        let fingerprint = fingerprint[fingerprint.find("SHA256:").expect("a fingerprint")..].to_owned();
+        assert_eq!(fingerprint.len(), 50, "{screen}");
         Self { link: line("/connect?"), sandbox, terminal, fingerprint }
     }
 
@@ -79,6 +80,11 @@ impl Device {
         assert!(finished.screen.contains("Signed in to") && finished.screen.contains("as ada"), "{}", finished.screen);
         sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
     }
+}
+
+/// A text without its blanks: fingerprints are shown in groups.
+fn without_blanks(text: &str) -> String {
+    text.split_whitespace().collect()
 }
 
 /// How many devices there are.

@@ -288,7 +288,7 @@ fn at_a_host_that_lists_no_keys_the_age_of_the_kept_one_is_what_is_known() {
     });
     let output = audit(&sandbox, &["--json"]).expect_code(8);
     assert_eq!(found(&output), [("stale".to_owned(), "mine".to_owned()), ("unlisted".to_owned(), String::new())]);
-    assert!(output.json()["findings"][0]["message"].as_str().unwrap().contains("has been kept here for 91d"));
+    assert!(output.json()["findings"][0]["message"].as_str().unwrap().contains("has been kept here for 91 days"));
     audit(&sandbox, &["--max-age", "100d"]).expect_code(0);
     audit(&sandbox, &["--fail-on", "unlisted"]).expect_code(8);
 }

@@ -16,6 +16,7 @@ use crate::gateway::pages::text;
 use crate::gateway::state::Gateway;
 use crate::gateway::store::Device;
 use crate::identity::PublicKey;
+use crate::relative_time;
 
 /// The question. Nothing is changed by following a link.
 pub async fn ask(context: PageContext) -> Answer {
@@ -31,8 +32,8 @@ pub async fn ask(context: PageContext) -> Answer {
             }
             dl.facts {
                 dt { "Name" } dd { (named(&device)) }
-                dt { "Fingerprint" } dd.print { (device.key.fingerprint()) }
-                dt { "Last used" } dd { @match device.last_used_at { Some(at) => (text::ago(at, context.now)), None => "not yet" } }
+                dt { "Fingerprint" } dd.print { (device.key.grouped_fingerprint()) }
+                dt { "Last used" } dd { @match device.last_used_at { Some(at) => (relative_time::ago(at, context.now)), None => "not yet" } }
                 dt { "Approved" } dd { (text::date(device.created_at)) }
             }
             form #disconnect-device method="post" action=(context.link(DISCONNECT)) {
@@ -82,7 +83,7 @@ fn done(context: &PageContext, device: Option<&Device>) -> Response {
     let text = html! {
         @if let Some(device) = device {
             p { (named(device)) " cannot use this gateway any more." }
-            p.detail { span.print { (device.key.fingerprint()) } }
+            p.detail { span.print { (device.key.grouped_fingerprint()) } }
         } @else {
             p { "It is not connected." }
         }

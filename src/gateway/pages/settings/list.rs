@@ -3,12 +3,13 @@
 use http::StatusCode;
 use maud::{Markup, html};
 
-use super::state::{self, State};
+use super::state;
 use super::{DISCONNECT, NEW, REVOKE, models, signed_in};
 use crate::gateway::account;
 use crate::gateway::pages::page_context::{Answer, PageContext, SignedIn};
 use crate::gateway::pages::{layout, text};
 use crate::gateway::store::{Device, KeyRecord};
+use crate::relative_time;
 
 /// Keys of a page.
 const SHOWN: usize = 50;
@@ -81,7 +82,7 @@ fn row(context: &PageContext, key: &KeyRecord) -> Markup {
     let state = state::of(key, &context.gateway.directory, context.now);
     let name = text::visible_long(&key.name);
     html! {
-        tr role="row" id=(key.id) .over[!state.is_live()] {
+        tr role="row" id=(key.id) .over[!state.state.is_accepted()] {
             th scope="row" role="rowheader" {
                 bdi.name dir="ltr" title=(name) { (name) }
                 span.print { (key.id) }
@@ -99,18 +100,18 @@ fn row(context: &PageContext, key: &KeyRecord) -> Markup {
             }
             td role="cell" data-label="Used" {
                 @match key.last_used_at {
-                    Some(at) => { span { (text::ago(at, context.now)) } }
+                    Some(at) => { span { (relative_time::ago(at, context.now)) } }
                     None => { span { "never" } }
                 }
                 span.hint { "made " (state::moment(key.created_at)) }
             }
             td role="cell" data-label="State" {
                 (state.badge())
-                span.ends { (state::end(key, &state, context.now)) }
-                @if let State::Replaced(by) = &state { span.hint { "by " span.print { (by) } } }
+                span.ends { (state::end(key, state.state, context.now)) }
+                @if let Some(by) = &state.replaced_by { span.hint { "by " span.print { (by) } } }
             }
             td.does role="cell" {
-                @if state.is_live() {
+                @if state.state.is_accepted() {
                     a.button.small.danger.revoke href=(context.link(&format!("{REVOKE}?id={}", key.id)))
                         aria-label={ "Revoke " (name) } { "Revoke" }
                 }
@@ -148,11 +149,11 @@ fn device_row(context: &PageContext, device: &Device) -> Markup {
         li {
             div {
                 p.device { @if name.is_empty() { em { "without a name" } } @else { bdi dir="ltr" { (name) } } }
-                p.print { (device.key.fingerprint()) }
+                p.print { (device.key.grouped_fingerprint()) }
                 p.hint {
                     "Approved " (state::moment(device.created_at)) " · "
                     @match device.last_used_at {
-                        Some(at) => { "last used " (text::ago(at, context.now)) }
+                        Some(at) => { "last used " (relative_time::ago(at, context.now)) }
                         None => { "not used yet" }
                     }
                 }

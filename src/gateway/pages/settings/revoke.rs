@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 use maud::html;
 
-use super::state::{self, State as KeyState, moment};
+use super::state::{self, moment};
 use super::{KEYS, NEW, REVOKE, signed_in};
 use crate::gateway::account;
 use crate::gateway::pages::layout::{self, Tone, hidden};
@@ -16,14 +16,15 @@ use crate::gateway::pages::page_context::{Answer, ErrorPage, PageContext, Signed
 use crate::gateway::pages::text;
 use crate::gateway::state::Gateway;
 use crate::gateway::store::KeyRecord;
-use crate::keyspec::KeyId;
+use crate::keyspec::{KeyId, KeyState};
+use crate::relative_time;
 
 /// The question. Nothing is changed by following a link.
 pub async fn ask(context: PageContext) -> Answer {
     let session = signed_in(&context)?;
     let key = find(&context, &session, &context.parameter("id"))?;
     let state = state::of(&key, &context.gateway.directory, context.now);
-    if let KeyState::Revoked(_) = state {
+    if state.state == KeyState::Revoked {
         return Ok(done(&context, &key));
     }
     let owner = context.gateway.directory.user(key.user).filter(|owner| owner.id != session.user().id);
@@ -44,12 +45,12 @@ pub async fn ask(context: PageContext) -> Answer {
                     dt { "Environment" } dd { bdi dir="ltr" { (text::visible_long(environment)) } }
                 }
                 dt { "Last used" } dd {
-                    @match key.last_used_at { Some(at) => (text::ago(at, context.now)), None => "never" }
+                    @match key.last_used_at { Some(at) => (relative_time::ago(at, context.now)), None => "never" }
                     ", made " (moment(key.created_at))
                 }
-                dt { "State" } dd { (state.badge()) " " (state::end(&key, &state, context.now)) }
+                dt { "State" } dd { (state.badge()) " " (state::end(&key, state.state, context.now)) }
             }
-            @if let KeyState::Replaced(by) = &state {
+            @if let Some(by) = &state.replaced_by {
                 p.hint { "The key that replaces it, " span.print { (by) } ", stays valid." }
             }
             form #revoke-key method="post" action=(context.link(REVOKE)) {

@@ -96,7 +96,7 @@ async fn the_sign_in_leads_back_to_the_device_and_on_to_its_approval() {
     let shown: String = page.body.split("fingerprint-label\">").nth(2).unwrap().split("</p>").next().unwrap().into();
     assert_eq!(
         shown.replace("</span>", "").replace("<span>", "").replace("<span class=\"kind\">", ""),
-        key.fingerprint()
+        key.grouped_fingerprint()
     );
     let reply = browser.post("/connect", &decision(&page.token(), &key.encoded(), "approve")).await;
     assert!(reply.status == StatusCode::OK && reply.has("go back to the terminal"), "{}", reply.body);
@@ -111,7 +111,7 @@ async fn the_sign_in_leads_back_to_the_device_and_on_to_its_approval() {
     assert!(browser.get(&back).await.has("This device is signed in"), "and a reload says so");
     let again = browser.post("/connect", &decision(&page.token(), &key.encoded(), "deny")).await;
     assert!(again.has("This device is signed in") && site.events("device.approved").await.len() == 1);
-    assert!(browser.get("/settings/keys").await.has(&key.fingerprint()));
+    assert!(browser.get("/settings/keys").await.has(&key.grouped_fingerprint()));
 }
 
 #[tokio::test]

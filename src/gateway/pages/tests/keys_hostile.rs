@@ -19,7 +19,7 @@ async fn nobody_sees_or_revokes_what_is_anothers() {
     let (token, encoded) = (eve.get("/account").await.token(), key.encoded());
 
     let list = eve.get("/settings/keys?revoked=true").await;
-    assert!(!list.has(id.as_str()) && !list.has("bob") && !list.has(&key.fingerprint()));
+    assert!(!list.has(id.as_str()) && !list.has("bob") && !list.has(&key.grouped_fingerprint()));
     let nobodys = KeyId::generate().unwrap();
     for id in [&id, &nobodys] {
         let asked = eve.get(&format!("/settings/keys/revoke?id={id}")).await;
