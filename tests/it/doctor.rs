@@ -1,5 +1,5 @@
-//! `doctor`: each thing that can be wrong with an installation is found, named and mended by what is advised; nothing is changed,
-//! nothing hangs, no secret is shown.
+//! `doctor`: each problem of an installation is found and named, and the suggested command fixes it. It changes nothing, never
+//! hangs and shows no secret.
 
 use std::fs;
 use std::net::TcpListener;
@@ -88,9 +88,9 @@ fn expect(report: &Value, check: &str, level: &str, words: &[&str]) {
     }
 }
 
-/// Does what is advised, as a person would paste it.
+/// Runs the suggested command, as a person would paste it.
 #[track_caller]
-fn mend(sandbox: &Sandbox, report: &Value, check: &str) {
+fn apply_fix(sandbox: &Sandbox, report: &Value, check: &str) {
     let advice = finding(report, check)["remedies"][0].as_str().unwrap().to_owned();
     let link = sandbox.path("bin/ollama-auth");
     if !link.exists() {
@@ -114,7 +114,7 @@ fn given(store: &str) -> (Sandbox, Cloud, Stock) {
 }
 
 #[test]
-fn a_sound_installation_has_nothing_wrong() {
+fn a_healthy_installation_has_no_problems() {
     let (sandbox, cloud, stock) = given("file");
     let report = doctor(&sandbox, &[]);
     assert_eq!(report["version"], 1);
@@ -123,7 +123,7 @@ fn a_sound_installation_has_nothing_wrong() {
         ("server", "signed in to ollama.com".to_owned()),
         // Told by the account that listens: the test's own.
         ("server-key", fingerprint(&sandbox.path(STOCK_KEY))),
-        ("encrypted-file", "1 secret rests".to_owned()),
+        ("encrypted-file", "holds 1 secret".to_owned()),
         ("host", format!("{} answers", cloud.url())),
         ("credential", "you are standin".to_owned()),
     ] {
@@ -132,18 +132,18 @@ fn a_sound_installation_has_nothing_wrong() {
     assert_eq!(report["counts"]["error"], 0);
     assert!(stock.wrong_deletes().is_empty());
     let output = look(&sandbox, sandbox.command(["doctor"])).expect_code(0);
-    assert!(output.stdout().contains("\nWhere secrets rest\n  ok       "), "{}", output.snapshot());
+    assert!(output.stdout().contains("\nWhere secrets are stored\n  ok       "), "{}", output.snapshot());
     assert!(!output.stderr().contains("error"), "{}", output.snapshot());
 }
 
 #[test]
-fn on_a_terminal_it_is_readable_at_a_glance() {
+fn a_terminal_shows_marks_and_commands() {
     let (sandbox, _cloud, stock) = given("plaintext");
     fs::write(sandbox.path(STOCK_KEY), "").unwrap();
     stock.set_account(Account::SignedOut);
     let finished = Terminal::start_sized(&sandbox, &["doctor"], 70, 200).finish();
     assert_eq!(finished.code, 8);
-    for text in ["Key files of Ollama", "✗ ", "is empty", "✓ ", "! 1 secret rests in the plaintext file", "      mv "]
+    for text in ["Key files of Ollama", "✗ ", "is empty", "✓ ", "! the plaintext file holds 1 secret", "      mv "]
     {
         assert!(finished.screen.contains(text), "{text:?}\n{}", finished.screen);
     }
@@ -160,7 +160,7 @@ fn offline_asks_no_host() {
 }
 
 #[test]
-fn quiet_says_only_what_is_wrong() {
+fn quiet_shows_only_problems() {
     let (sandbox, _cloud, _stock) = given("file");
     let output = look(&sandbox, sandbox.command(["doctor", "--offline", "--quiet"])).expect_code(0);
     assert_eq!((output.stdout(), output.stderr()), ("", ""));
@@ -170,26 +170,26 @@ fn quiet_says_only_what_is_wrong() {
 }
 
 #[test]
-fn key_files_that_are_open_empty_foreign_or_torn_apart() {
+fn exposed_empty_foreign_and_mismatched_key_files() {
     let sandbox = with_store("plaintext");
-    expect(&offline(&sandbox), "key-file", "note", &["is not there"]);
+    expect(&offline(&sandbox), "key-file", "note", &["does not exist"]);
     let path = key_file(&sandbox, STOCK_KEY, "ed25519", "");
     expect(&offline(&sandbox), "key-file", "ok", &[&fingerprint(&path)]);
 
     chmod(&path, 0o640);
     let report = offline(&sandbox);
     expect(&report, "key-file-exposed", "error", &["mode 0640"]);
-    mend(&sandbox, &report, "key-file-exposed");
+    apply_fix(&sandbox, &report, "key-file-exposed");
     chmod(path.parent().unwrap(), 0o777);
     let report = offline(&sandbox);
     expect(&report, "key-folder-writable", "error", &["mode 0777"]);
-    mend(&sandbox, &report, "key-folder-writable");
+    apply_fix(&sandbox, &report, "key-folder-writable");
 
     let other = key_file(&sandbox, "home/other/id", "ed25519", "");
     fs::copy(other.with_extension("pub"), path.with_extension("pub")).unwrap();
     let report = offline(&sandbox);
     expect(&report, "key-file-halves", "error", &["id_ed25519.pub"]);
-    mend(&sandbox, &report, "key-file-halves");
+    apply_fix(&sandbox, &report, "key-file-halves");
     let report = offline(&sandbox);
     assert_eq!(report["counts"]["error"], 0, "{report:#}");
 
@@ -206,16 +206,16 @@ fn key_files_that_are_open_empty_foreign_or_torn_apart() {
     expect(&offline(&sandbox), "key-file-foreign", "error", &["something else"]);
     fs::write(&path, "").unwrap();
     let report = offline(&sandbox);
-    expect(&report, "key-file-empty", "error", &["makes a new key"]);
-    mend(&sandbox, &report, "key-file-empty");
-    expect(&offline(&sandbox), "key-file", "note", &["is not there"]);
+    expect(&report, "key-file-empty", "error", &["creates a new key"]);
+    apply_fix(&sandbox, &report, "key-file-empty");
+    expect(&offline(&sandbox), "key-file", "note", &["does not exist"]);
     // A pipe is not waited for.
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-    expect(&offline(&sandbox), "key-file-unreadable", "error", &["no regular file"]);
+    expect(&offline(&sandbox), "key-file-unreadable", "error", &["not a regular file"]);
 }
 
 #[test]
-fn a_key_of_another_account_is_said_to_be_one() {
+fn a_key_that_belongs_to_another_account_is_reported() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -234,18 +234,18 @@ fn a_key_of_another_account_is_said_to_be_one() {
 }
 
 #[test]
-fn the_servers_key_is_named_where_it_can_be_told() {
+fn the_key_of_the_local_server_is_named() {
     let (sandbox, _cloud, stock) = given("plaintext");
     stock.set_account(Account::SignedOut);
     let report = doctor(&sandbox, &[]);
     expect(&report, "server-signed-out", "note", &["ollama-auth signin --server --host"]);
-    expect(&report, "server-key", "note", &[&stock.key().fingerprint, "in no file"]);
+    expect(&report, "server-key", "note", &[&stock.key().fingerprint, "none of the key files"]);
     stock.set_account(Account::Unavailable);
     expect(&doctor(&sandbox, &[]), "server-cut-off", "warning", &["cannot reach ollama.com"]);
 }
 
 #[test]
-fn a_server_that_tells_its_key_is_matched_with_the_files() {
+fn the_key_a_server_shows_is_matched_with_the_key_files() {
     let (mut sandbox, server) = (with_store("plaintext"), Cloud::start());
     let path = key_file(&sandbox, STOCK_KEY, "ed25519", "");
     let line = fs::read_to_string(path.with_extension("pub")).unwrap();
@@ -257,7 +257,7 @@ fn a_server_that_tells_its_key_is_matched_with_the_files() {
 }
 
 #[test]
-fn a_server_that_does_not_run_is_an_error_only_where_it_is_named() {
+fn a_stopped_server_is_an_error_only_if_ollama_host_names_it() {
     let mut sandbox = with_store("plaintext");
     sandbox.set_env("OLLAMA_HOST", "127.0.0.1:1");
     expect(&doctor(&sandbox, &[]), "server-unreachable", "error", &["127.0.0.1:1", "OLLAMA_HOST"]);
@@ -266,7 +266,7 @@ fn a_server_that_does_not_run_is_an_error_only_where_it_is_named() {
     expect(&doctor(&sandbox, &["--host", &cloud.url()]), "host", "ok", &[&cloud.url()]);
     // A gateway wants a credential.
     sandbox.set_env("OLLAMA_HOST", cloud.url());
-    expect(&doctor(&sandbox, &[]), "server", "ok", &["wants a credential"]);
+    expect(&doctor(&sandbox, &[]), "server", "ok", &["requires a credential"]);
 }
 
 #[test]
@@ -282,8 +282,8 @@ fn folders_and_stores_open_to_others() {
         chmod(&path, mode);
         let report = offline(&sandbox);
         expect(&report, check, level, &[path.to_str().unwrap(), &format!("{mode:04o}")]);
-        mend(&sandbox, &report, check);
-        assert!(!has(&offline(&sandbox), check), "{check} is mended");
+        apply_fix(&sandbox, &report, check);
+        assert!(!has(&offline(&sandbox), check), "{check} is fixed");
     }
 }
 
@@ -293,7 +293,7 @@ fn a_locked_a_frozen_and_a_missing_keyring() {
     let mut sandbox = on_keyring(&keyring);
     sandbox.set_env("OLLAMA_HOST", cloud.url());
     sign_in(&sandbox, &cloud, &[]);
-    expect(&doctor(&sandbox, &[]), "keyring", "ok", &["1 secret rests"]);
+    expect(&doctor(&sandbox, &[]), "keyring", "ok", &["holds 1 secret"]);
     assert!(!keyring.list().contains("doctor"), "it only reads");
     keyring.restart_locked();
     expect(&offline(&sandbox), "keyring", "error", &["the keyring is locked", "store move --to file"]);
@@ -311,7 +311,7 @@ fn a_locked_a_frozen_and_a_missing_keyring() {
 }
 
 #[test]
-fn an_encrypted_file_that_does_not_open_or_is_damaged_stays_as_it_is() {
+fn an_encrypted_file_that_cannot_be_opened_is_left_in_place() {
     let (mut sandbox, _cloud, _stock) = given("file");
     sandbox.set_env("OLLAMA_AUTH_PASSPHRASE", "another passphrase");
     let report = offline(&sandbox);
@@ -334,7 +334,7 @@ fn an_encrypted_file_that_does_not_open_or_is_damaged_stays_as_it_is() {
 }
 
 #[test]
-fn on_a_terminal_the_passphrase_is_asked_for_once() {
+fn a_terminal_prompts_for_the_passphrase_once() {
     let (mut sandbox, cloud, _stock) = given("file");
     let other = Cloud::start();
     sign_in(&sandbox, &other, &[]);
@@ -355,7 +355,7 @@ fn on_a_terminal_the_passphrase_is_asked_for_once() {
 }
 
 #[test]
-fn broken_profiles_are_reported_and_left() {
+fn a_broken_profiles_file_is_reported_and_left_in_place() {
     let (sandbox, _cloud, _stock) = given("plaintext");
     sandbox.write(format!("{CONFIG}/profiles.json"), "{");
     let report = offline(&sandbox);
@@ -367,7 +367,7 @@ fn broken_profiles_are_reported_and_left() {
 }
 
 #[test]
-fn records_without_their_secret_and_secrets_that_are_others() {
+fn missing_replaced_and_damaged_secrets() {
     let (sandbox, cloud, _stock) = given("plaintext");
     let secrets = plaintext(&sandbox);
     sandbox.write(format!("{DATA}/secrets.json"), secrets.replace("\"device-key:", "\"device-key:other-"));
@@ -385,7 +385,7 @@ fn records_without_their_secret_and_secrets_that_are_others() {
 }
 
 #[test]
-fn profiles_that_do_not_fit_together() {
+fn inconsistent_profiles() {
     let (mut sandbox, cloud, _stock) = given("plaintext");
     let name = cloud.url().trim_start_matches("http://").to_owned();
     edit_profiles(&sandbox, |all| {
@@ -413,7 +413,7 @@ fn profiles_that_do_not_fit_together() {
 }
 
 #[test]
-fn a_move_and_a_rotation_that_did_not_end() {
+fn an_unfinished_move_and_an_unfinished_device_rotation() {
     let (sandbox, cloud, _stock) = given("plaintext");
     let name = cloud.url().trim_start_matches("http://").to_owned();
     let old = plaintext(&sandbox);
@@ -434,7 +434,7 @@ fn a_move_and_a_rotation_that_did_not_end() {
 }
 
 #[test]
-fn the_rotation_of_an_api_key_that_did_not_end() {
+fn an_unfinished_api_key_rotation() {
     let (sandbox, cloud, _stock) = given("plaintext");
     let name = cloud.url().trim_start_matches("http://").to_owned();
     let journal = format!("{DATA}/rotations.json");
@@ -466,13 +466,13 @@ fn the_rotation_of_an_api_key_that_did_not_end() {
 }
 
 #[test]
-fn the_key_in_a_credentials_file_is_shown_to_its_host() {
+fn a_credentials_file_is_checked_at_its_host() {
     let (mut sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let file = sandbox.write("home/c.json", json!({ "host": cloud.url(), "key": KEY }).to_string());
     chmod(&file, 0o600);
     sandbox.set_env("OLLAMA_AUTH_CREDENTIALS", &file);
     let report = doctor(&sandbox, &[]);
-    expect(&report, "credential-refused", "error", &["credentials file", "c.json", "put a key that is valid"]);
+    expect(&report, "credential-refused", "error", &["credentials file", "c.json", "put a valid key into"]);
     cloud.accept_api_key(KEY);
     let report = doctor(&sandbox, &[]);
     expect(&report, "credential", "ok", &["credentials file", "you are standin"]);
@@ -487,7 +487,7 @@ fn the_key_in_a_credentials_file_is_shown_to_its_host() {
 }
 
 #[test]
-fn a_credential_that_is_refused_or_means_nothing() {
+fn a_refused_credential_and_an_unavailable_host() {
     let (sandbox, cloud, _stock) = given("plaintext");
     cloud.accept_api_key(KEY);
     sandbox.command(["signin", "--with-api-key"]).stdin(KEY).run().expect_code(0);
@@ -515,7 +515,7 @@ fn a_credential_that_is_refused_or_means_nothing() {
 }
 
 #[test]
-fn a_stock_server_ignores_the_key_that_is_kept_for_it() {
+fn a_plain_server_ignores_a_stored_device_key() {
     let (mut sandbox, cloud, stock) = given("plaintext");
     let name = cloud.url().trim_start_matches("http://").to_owned();
     // The address that was a gateway's leads past it now.
@@ -523,11 +523,11 @@ fn a_stock_server_ignores_the_key_that_is_kept_for_it() {
     sandbox.write(format!("{DATA}/secrets.json"), secrets);
     edit_profiles(&sandbox, |all| all["profiles"][&name]["url"] = json!(stock.url()));
     sandbox.remove_env("DISPLAY");
-    expect(&doctor(&sandbox, &[]), "credential-ignored", "warning", &["asks nobody for a credential"]);
+    expect(&doctor(&sandbox, &[]), "credential-ignored", "warning", &["requires no credential"]);
 }
 
 #[test]
-fn hosts_that_hang_are_given_up_side_by_side() {
+fn hosts_that_hang_time_out_in_parallel() {
     let (sandbox, cloud, _stock) = given("plaintext");
     cloud.inject("/api/me", Fault::Hang);
     // They take connections and say nothing.
@@ -548,7 +548,7 @@ fn hosts_that_hang_are_given_up_side_by_side() {
 }
 
 #[test]
-fn a_clock_that_is_off_is_compared_with_the_hosts() {
+fn a_clock_difference_is_reported() {
     let (sandbox, cloud, _stock) = given("plaintext");
     assert!(!has(&doctor(&sandbox, &[]), "clock"));
     cloud.inject("/", Fault::DateSkew(-40));
@@ -583,9 +583,9 @@ fn proxies_and_certificates() {
     sandbox.set_env("SSL_CERT_FILE", sandbox.path("home/nowhere.pem"));
     expect(&offline(&sandbox), "ssl-cert-file", "error", &["nowhere.pem"]);
     sandbox.set_env("SSL_CERT_FILE", "/dev/zero");
-    expect(&offline(&sandbox), "ssl-cert-file", "error", &["no regular file"]);
+    expect(&offline(&sandbox), "ssl-cert-file", "error", &["not a regular file"]);
     sandbox.set_env("SSL_CERT_FILE", sandbox.write("home/odd.pem", "no certificate"));
-    expect(&offline(&sandbox), "ssl-cert-file", "error", &["odd.pem", "no certificate in PEM form"]);
+    expect(&offline(&sandbox), "ssl-cert-file", "error", &["odd.pem", "contains no PEM certificate"]);
     let nowhere = sandbox.path("home/nowhere");
     sandbox.remove_env("SSL_CERT_FILE").set_env("SSL_CERT_DIR", nowhere);
     expect(&offline(&sandbox), "ssl-cert-dir", "warning", &["home/nowhere"]);
@@ -594,21 +594,21 @@ fn proxies_and_certificates() {
 }
 
 #[test]
-fn a_key_in_the_environment_that_is_not_used_or_wins_or_is_mistyped() {
+fn an_unused_an_overriding_and_a_mistyped_api_key_variable() {
     let (mut sandbox, cloud, _stock) = given("plaintext");
     sandbox.set_env("OLLAMA_API_KEY", KEY);
     let report = offline(&sandbox);
     expect(&report, "api-key-unused", "warning", &["name the host with --host or OLLAMA_HOST", &cloud.url()]);
     let named = ["--offline", "--host", &cloud.url()];
-    expect(&doctor(&sandbox, &named), "api-key-wins", "warning", &["instead of what the profile"]);
+    expect(&doctor(&sandbox, &named), "api-key-wins", "warning", &["instead of the credential of the profile"]);
     sandbox.set_env("OLLAMA_API_KEY", "olauth_tooshort");
     let report = offline(&sandbox);
-    expect(&report, "api-key-mistyped", "error", &["begins as a gateway's key"]);
+    expect(&report, "api-key-mistyped", "error", &["looks like a gateway key"]);
     assert!(!report.to_string().contains("olauth_tooshort"));
 }
 
 #[test]
-fn what_a_server_says_reaches_the_terminal_harmlessly() {
+fn server_text_is_sanitised_for_the_terminal() {
     let (sandbox, cloud, _stock) = given("plaintext");
     cloud.set_user(json!({ "id": "00000000-0000-0000-0000-000000000001", "name": "evil\u{1b}[2Jname" }));
     let output = look(&sandbox, sandbox.command(["doctor"])).expect_code(0);
@@ -617,8 +617,8 @@ fn what_a_server_says_reaches_the_terminal_harmlessly() {
 
 /// The names that the document lists are the program's.
 #[test]
-fn the_document_lists_the_checks_there_are() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands/doctor/checks");
+fn the_documentation_lists_every_check() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands/doctor");
     let files = fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
     let source: String = files.collect();
     let document = documented();

@@ -23,12 +23,12 @@ pub fn check_variables(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     match &snapshot.decisions {
         Err(problem) => {
             let finding = Finding::new(Level::Error, Group::Environment, "decision", &problem.message)
-                .why("no command can tell which host and which credential to use");
+                .why("commands need it to choose a host and a credential");
             found.push(finding.remedies(problem.hint.clone()));
         }
         Ok(contexts) => {
             found.extend(mistyped_key_finding(snapshot));
-            // The three decisions often agree.
+            // The three decisions are often the same.
             for finding in contexts.iter().flat_map(|context| {
                 credentials_file_finding(snapshot, context).into_iter().chain(api_key_finding(context))
             }) {
@@ -41,14 +41,14 @@ pub fn check_variables(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     found
 }
 
-/// A key of a gateway holds a checksum.
+/// A gateway key contains a checksum, so a typing error is detected here.
 fn mistyped_key_finding(snapshot: &Snapshot<'_>) -> Option<Finding> {
     let key = snapshot.app.env.api_key.as_ref()?.expose_secret();
     let error = ApiKey::parse(key).err().filter(|_| key.starts_with(ApiKey::PREFIX))?;
-    let what = format!("OLLAMA_API_KEY begins as a gateway's key does, but is none: {error}");
+    let what = format!("OLLAMA_API_KEY looks like a gateway key, but is not valid: {error}");
     let finding =
         Finding::new(Level::Error, Group::Environment, "api-key-mistyped", what).why("no host will accept it");
-    Some(finding.remedy("set it anew from where it is kept, whole and alone"))
+    Some(finding.remedy("copy the whole key again from where you saved it"))
 }
 
 fn credentials_file_finding(snapshot: &Snapshot<'_>, context: &Context) -> Option<Finding> {
@@ -56,7 +56,7 @@ fn credentials_file_finding(snapshot: &Snapshot<'_>, context: &Context) -> Optio
     if let Some(other) = &context.unused_file {
         let what = unused_file_note(other, context.url());
         let finding = Finding::new(Level::Note, Group::Environment, "credentials-file-unused", what);
-        return Some(finding.why("a credential goes only to the host that it is meant for"));
+        return Some(finding.why("a credential is sent only to its own host"));
     }
     if context.source != CredentialSource::File {
         return None;
@@ -69,18 +69,18 @@ fn credentials_file_finding(snapshot: &Snapshot<'_>, context: &Context) -> Optio
     }
     let profile = &context.target.profile;
     let what = format!(
-        "the key in the credentials file {path} is used at {url} instead of what the profile {profile:?} holds"
+        "the key in the credentials file {path} is used at {url} instead of the credential of the profile {profile:?}"
     );
     let finding = Finding::new(Level::Warning, Group::Environment, "credentials-file-wins", what)
-        .why("the file comes before the profile");
-    Some(finding.remedy("unset OLLAMA_AUTH_CREDENTIALS, unless that is meant"))
+        .why("the file takes precedence over the profile");
+    Some(finding.remedy("unset OLLAMA_AUTH_CREDENTIALS to use the profile"))
 }
 
 fn api_key_finding(context: &Context) -> Option<Finding> {
     if let Some(withheld) = context.withheld {
         let finding =
             Finding::new(Level::Warning, Group::Environment, "api-key-unused", withheld_note(withheld, context.url()));
-        return Some(finding.why("a credential goes only to the host that it is meant for"));
+        return Some(finding.why("a credential is sent only to its own host"));
     }
     let stored = context.profile.as_ref().is_some_and(Profile::has_credential);
     if context.source != CredentialSource::Environment {
@@ -91,11 +91,13 @@ fn api_key_finding(context: &Context) -> Option<Finding> {
         let what = format!("OLLAMA_API_KEY is used at {url}");
         return Some(Finding::new(Level::Ok, Group::Environment, "api-key", what));
     }
-    let what =
-        format!("OLLAMA_API_KEY is used at {url} instead of what the profile {:?} holds", context.target.profile);
+    let what = format!(
+        "OLLAMA_API_KEY is used at {url} instead of the credential of the profile {:?}",
+        context.target.profile
+    );
     let finding = Finding::new(Level::Warning, Group::Environment, "api-key-wins", what)
-        .why("the variable comes before the profile");
-    Some(finding.remedy("unset OLLAMA_API_KEY, unless that is meant"))
+        .why("the variable takes precedence over the profile");
+    Some(finding.remedy("unset OLLAMA_API_KEY to use the profile"))
 }
 
 /// Checks the proxy variables.
@@ -106,15 +108,15 @@ pub fn check_proxies(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     }
     let mut found: Vec<Finding> = network.proxies.iter().map(|(name, value)| proxy_finding(name, value)).collect();
     if !network.no_proxy.as_deref().is_some_and(exempts_loopback) {
-        let what = "NO_PROXY does not name this machine (localhost, 127.0.0.1)";
+        let what = "NO_PROXY does not exclude this machine (localhost, 127.0.0.1)";
         let finding = Finding::new(Level::Note, Group::Network, "no-proxy", what)
-            .why("ollama-auth never uses a proxy for this machine, but Ollama's Python library and curl would send theirs to it");
+            .why("ollama-auth never uses a proxy for this machine, but curl and Ollama's Python library do");
         found.push(finding.remedy("export NO_PROXY=localhost,127.0.0.1,::1"));
     }
     found
 }
 
-/// The value is never shown whole: it may hold a password.
+/// The value is never shown in full: it may contain a password.
 fn proxy_finding(name: &'static str, value: &SecretString) -> Finding {
     let value = value.expose_secret();
     let url = if value.contains("://") { Url::parse(value) } else { Url::parse(&format!("http://{value}")) };
@@ -123,9 +125,9 @@ fn proxy_finding(name: &'static str, value: &SecretString) -> Finding {
             Level::Warning,
             Group::Network,
             "proxy-unreadable",
-            format!("{name} is no address of a proxy"),
+            format!("{name} is not a proxy address"),
         )
-        .why("it is passed over, so requests go out directly, or nowhere")
+        .why("it is ignored, so requests go out directly or fail")
         .remedy(format!("write it as http://host:port, or unset {name}"));
     };
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
@@ -135,15 +137,15 @@ fn proxy_finding(name: &'static str, value: &SecretString) -> Finding {
             Level::Warning,
             Group::Network,
             "proxy-credential",
-            format!("{name} ({shown}) holds a user name or password"),
+            format!("{name} ({shown}) contains a user name or password"),
         )
-        .why("every program started from here can read it, and many print it in their errors")
-        .remedy("let a local proxy that keeps the password in a file of its own stand in between");
+        .why("every program that you start can read it, and many print it in error messages")
+        .remedy("use a local proxy that reads the password from a file");
     }
     let which = match name.to_ascii_lowercase().as_str() {
         "https_proxy" => "https hosts",
-        "http_proxy" => "hosts of plain http",
-        _ => "hosts that no other variable names a proxy for",
+        "http_proxy" => "http hosts",
+        _ => "all other hosts",
     };
     Finding::new(Level::Ok, Group::Network, "proxy", format!("{which} are reached through {shown} ({name})"))
 }
@@ -159,24 +161,19 @@ pub fn check_authorities(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(reason) = network.ssl_cert_file.as_deref().and_then(certificate_file_problem) {
         let finding = Finding::new(Level::Error, Group::Network, "ssl-cert-file", format!("SSL_CERT_FILE {reason}"))
-            .why("it takes the place of the system's authorities, so no certificate can be checked");
+            .why("it replaces the system's certificate authorities, so no certificate can be verified");
         // Building a client would try to read it too.
-        return vec![finding.remedy("name the right file, or: unset SSL_CERT_FILE")];
+        return vec![finding.remedy("set it to a PEM file of certificates, or: unset SSL_CERT_FILE")];
     }
     if let Some(folder) = network.ssl_cert_dir.as_ref().filter(|folder| !folder.is_dir()) {
-        let what = format!("SSL_CERT_DIR names {}, which is no folder", folder.display());
+        let what = format!("SSL_CERT_DIR is {}, which is not a folder", folder.display());
         let finding = Finding::new(Level::Warning, Group::Network, "ssl-cert-dir", what);
-        found.push(finding.remedy("name the right folder, or: unset SSL_CERT_DIR"));
+        found.push(finding.remedy("set it to a folder of certificates, or: unset SSL_CERT_DIR"));
     }
     // Building a client reads them all, as a request would.
     match snapshot.app.transport.client(&BaseUrl::ollama_com()) {
         Ok(_) if found.is_empty() => {
-            found.push(Finding::new(
-                Level::Ok,
-                Group::Network,
-                "authorities",
-                "there are certificate authorities to check hosts with",
-            ));
+            found.push(Finding::new(Level::Ok, Group::Network, "authorities", "certificate authorities are installed"));
         }
         Ok(_) => {}
         Err(error) => {
@@ -192,20 +189,20 @@ pub fn check_authorities(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     found
 }
 
-/// Why a file of certificates cannot be one.
+/// Why a certificate file cannot be used.
 fn certificate_file_problem(path: &Path) -> Option<String> {
     let shown = path.display();
-    let unreadable = |error: std::io::Error| Some(format!("names {shown}, which cannot be read: {error}"));
+    let unreadable = |error: std::io::Error| Some(format!("is {shown}, which cannot be read: {error}"));
     match std::fs::metadata(path) {
         Err(error) => return unreadable(error),
-        // A pipe would be waited for, and a device may never end.
-        Ok(found) if !found.is_file() => return Some(format!("names {shown}, which is no regular file")),
+        // Reading a pipe would block, and a device may never end.
+        Ok(found) if !found.is_file() => return Some(format!("is {shown}, which is not a regular file")),
         Ok(_) => {}
     }
     match std::fs::read(path) {
         Err(error) => unreadable(error),
         Ok(bytes) if !bytes.windows(PEM_BEGIN.len()).any(|part| part == PEM_BEGIN) => {
-            Some(format!("names {shown}, which holds no certificate in PEM form"))
+            Some(format!("is {shown}, which contains no PEM certificate"))
         }
         Ok(_) => None,
     }
@@ -224,8 +221,8 @@ mod tests {
             ("proxy.example:3128", Level::Ok, "http://proxy.example:3128"),
             ("http://me:hunter2@proxy.example:3128", Level::Warning, "http://proxy.example:3128"),
             ("me:hunter2@proxy.example", Level::Warning, "http://proxy.example"),
-            ("http://", Level::Warning, "no address"),
-            ("hunter2 hunter2", Level::Warning, "no address"),
+            ("http://", Level::Warning, "is not a proxy address"),
+            ("hunter2 hunter2", Level::Warning, "is not a proxy address"),
         ] {
             let finding = proxy_finding("HTTPS_PROXY", &value.into());
             assert_eq!(finding.level, level, "{value}");

@@ -20,26 +20,26 @@ pub struct Access {
 }
 
 impl Access {
-    /// Others than the owner can change it.
+    /// Accounts other than the owner can change it.
     pub fn is_writable_by_others(self) -> bool {
         !self.link && self.mode & 0o022 != 0
     }
 
-    /// Others than the owner can do anything with it.
+    /// Accounts other than the owner have any access to it.
     pub fn is_open_to_others(self) -> bool {
         !self.link && self.mode & 0o077 != 0
     }
 
-    /// It belongs to the account that runs us.
+    /// It belongs to the account that runs this program.
     pub fn is_own(self) -> bool {
         self.owner == current_user_id()
     }
 }
 
-/// `None` when there is nothing of that name.
+/// `None` when the path does not exist.
 ///
 /// # Errors
-/// When it cannot be looked at.
+/// When the path cannot be inspected.
 pub fn access(path: &Path) -> io::Result<Option<Access>> {
     match std::fs::symlink_metadata(path) {
         Ok(found) => Ok(Some(from_metadata(&found))),
@@ -60,13 +60,13 @@ fn from_metadata(found: &std::fs::Metadata) -> Access {
     Access { mode: 0o700, owner: current_user_id(), link: found.is_symlink() }
 }
 
-/// The numeric id of the account that runs us.
+/// The numeric id of the account that runs this program.
 #[cfg(unix)]
 pub fn current_user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// There are none here: every file is taken for ours.
+/// There are no user ids here: every file counts as our own.
 #[cfg(not(unix))]
 pub fn current_user_id() -> u32 {
     0
@@ -87,7 +87,7 @@ pub fn check_permissions(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     found.extend(check_path(snapshot.app.profiles.path(), index_exposure));
     if found.is_empty() {
         let there = [&paths.config, &paths.data].into_iter().filter(|folder| folder.exists());
-        let closed = there.map(|folder| format!("{} is closed to other accounts", folder.display()));
+        let closed = there.map(|folder| format!("{} is accessible to this account only", folder.display()));
         found.extend(closed.map(|what| Finding::new(Level::Ok, Group::Stores, "permissions", what)));
     }
     found
@@ -98,7 +98,7 @@ fn check_path(path: &Path, exposure: fn(&Path, Access) -> Option<Finding>) -> Ve
         Ok(None) => Vec::new(),
         Ok(Some(access)) => exposure(path, access).into_iter().chain(foreign_owner(path, access)).collect(),
         Err(error) => {
-            let what = format!("{} cannot be looked at: {error}", path.display());
+            let what = format!("cannot inspect {}: {error}", path.display());
             vec![Finding::new(Level::Error, Group::Stores, "permissions", what)]
         }
     }
@@ -106,10 +106,10 @@ fn check_path(path: &Path, exposure: fn(&Path, Access) -> Option<Finding>) -> Ve
 
 fn folder_exposure(path: &Path, access: Access) -> Option<Finding> {
     let (level, can, why) = if access.is_writable_by_others() {
-        let why = "they can replace the files in it, and with them decide which host gets your credential";
+        let why = "they can replace its files, and so choose which host gets your credential";
         (Level::Error, "changed", why)
     } else if access.is_open_to_others() {
-        (Level::Warning, "looked into", "the names of your hosts and profiles are nobody else's business")
+        (Level::Warning, "listed", "they can see the names of your hosts and profiles")
     } else {
         return None;
     };
@@ -120,11 +120,11 @@ fn folder_exposure(path: &Path, access: Access) -> Option<Finding> {
 
 fn secret_exposure(path: &Path, access: Access) -> Option<Finding> {
     access.is_open_to_others().then(|| {
-        let what = format!("{} is open to other accounts (mode {:04o})", path.display(), access.mode);
+        let what = format!("{} is accessible to other accounts (mode {:04o})", path.display(), access.mode);
         Finding::new(Level::Error, Group::Stores, "secrets-exposed", what)
-            .why("what it holds may be known to them, and the store refuses to use it")
+            .why("they may have read the secrets in it, and the store refuses to use it")
             .remedy(format!("chmod 600 {}", shell_quoted(path)))
-            .remedy("if others use this machine: ollama-auth device rotate, and new API keys for those in it")
+            .remedy("if others use this machine: run ollama-auth device rotate, and replace the API keys in it")
     })
 }
 
@@ -133,7 +133,7 @@ fn index_exposure(path: &Path, access: Access) -> Option<Finding> {
     access.is_writable_by_others().then(|| {
         let what = format!("{} can be changed by other accounts (mode {:04o})", path.display(), access.mode);
         Finding::new(Level::Error, Group::Stores, "profiles-exposed", what)
-            .why("they could send your credential to a host of theirs, so it is not read")
+            .why("they could send your credential to a host of theirs, so the file is not used")
             .remedy(format!("chmod 600 {}", shell_quoted(path)))
     })
 }
@@ -141,9 +141,9 @@ fn index_exposure(path: &Path, access: Access) -> Option<Finding> {
 fn foreign_owner(path: &Path, access: Access) -> Option<Finding> {
     (!access.is_own()).then(|| {
         let what = format!("{} belongs to another account (user id {})", path.display(), access.owner);
-        // Files of root's are trusted, but not ours to change.
+        // A file owned by root is trusted, but this account cannot change it.
         Finding::new(Level::Error, Group::Stores, "owner", what)
-            .why("it cannot be used or changed from this account; a `sudo ollama-auth …` with your HOME may have made it")
+            .why("this account cannot use or change it; `sudo ollama-auth …` may have created it")
             .remedy(format!("sudo chown -R \"$(id -u)\" {}", shell_quoted(path)))
     })
 }

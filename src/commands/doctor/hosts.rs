@@ -28,9 +28,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(8);
 pub struct HostState {
     /// Its address.
     pub url: BaseUrl,
-    /// What it shows to everybody; `Ok(None)` when it answers, but not as a host of ours does.
+    /// What it shows without a credential; `Ok(None)` when it answers, but not as an Ollama host does.
     pub look: Result<Option<Look>, ApiError>,
-    /// What it thinks of our credentials; empty when it does not answer.
+    /// Whether it accepts our credentials; empty when it does not answer.
     pub verdicts: Vec<(CredentialOrigin, Verdict)>,
 }
 
@@ -47,16 +47,16 @@ pub enum CredentialOrigin {
     DeviceKey(String),
 }
 
-/// What the host thinks of it.
+/// What the host says about it.
 #[derive(Debug)]
 pub enum Verdict {
     /// Accepted; the account where the host names one.
     Accepted(Option<Account>),
     /// Not accepted: in the host's words, and the seconds by which our clock is ahead where that is much.
     Refused(String, Option<i64>),
-    /// The host asks nobody for a credential, or keeps no accounts.
+    /// The host requires no credential, or does not support accounts.
     Ignored,
-    /// It could not be found out.
+    /// The check failed.
     Unknown(ApiError),
 }
 
@@ -87,7 +87,7 @@ pub async fn gather_hosts(
         );
     }
     for context in contexts {
-        // The server on this machine is looked at apart.
+        // `local_server` examines the server on this machine.
         let named = match context.target.reason {
             HostReason::HostFlag => true,
             HostReason::OllamaHost => !context.url().is_loopback(),
@@ -109,7 +109,7 @@ pub async fn gather_hosts(
     join_all(hosts.into_iter().map(|(url, credentials)| query_host(app, url, credentials))).await
 }
 
-/// The credentials of a profile that are where they should be. A device key that the host has not accepted yet is none.
+/// The credentials of a profile that are in their stores, without a device key that the host has not accepted yet.
 fn stored_credentials(name: &str, connected: bool, secrets: &StoredSecrets) -> Vec<(CredentialOrigin, Credential)> {
     let key = secrets.get(name, EntryKind::ApiKey);
     let key = key.map(|key| (CredentialOrigin::ApiKey(name.to_owned()), Credential::ApiKey(key.clone())));
@@ -122,7 +122,7 @@ fn stored_credentials(name: &str, connected: bool, secrets: &StoredSecrets) -> V
 
 async fn query_host(app: &App, url: BaseUrl, credentials: Vec<(CredentialOrigin, Credential)>) -> HostState {
     let look = match with_time_limit(&url, look(app, &url)).await {
-        // An answer all the same.
+        // The host answered.
         Err(
             ApiError::Unauthorized { .. }
             | ApiError::Forbidden { .. }
@@ -175,7 +175,7 @@ async fn verify_credential(app: &App, url: &BaseUrl, credential: Credential) -> 
 /// Checks that hosts answer.
 pub fn check_reachability(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     if snapshot.is_offline() {
-        let what = "no host was asked (--offline)";
+        let what = "hosts were not contacted (--offline)";
         return vec![Finding::new(Level::Note, Group::Hosts, "offline", what)];
     }
     snapshot.hosts.iter().map(reachability_finding).collect()
@@ -196,9 +196,9 @@ fn reachability_finding(host: &HostState) -> Finding {
     }
 }
 
-/// Up to so many seconds nothing is said: a request takes time, and a `Date` has whole seconds.
+/// Seconds of difference that are not reported: a request takes time, and `Date` has whole seconds.
 const UNNOTICED_OFFSET: u64 = 10;
-/// Beyond so many seconds a gateway refuses signatures (its setting `clock-tolerance`); what ollama.com allows is unknown.
+/// Seconds beyond which a gateway refuses signatures (its setting `clock-tolerance`); what ollama.com allows is unknown.
 const TOLERATED_OFFSET: u64 = 60;
 
 /// Compares this machine's clock with each host's.
@@ -222,9 +222,9 @@ fn clock_finding(host: &HostState, ahead: i64, uses_device_key: bool) -> Option<
     }
     let level = if off > TOLERATED_OFFSET && uses_device_key { Level::Error } else { Level::Warning };
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
-    let what = format!("this machine's clock is {} {direction} that of {}", duration_in_words(off), host.url);
+    let what = format!("this machine's clock is {} {direction} the clock of {}", duration_in_words(off), host.url);
     let finding = Finding::new(level, Group::Hosts, "clock", what).why(
-        "signatures carry the time, and certificates and keys end at one: a host refuses what seems too old or too new",
+        "signatures contain the time: a host refuses one that seems too old or too new, and certificates and keys expire",
     );
     Some(finding.remedy("sudo timedatectl set-ntp true"))
 }
@@ -251,10 +251,10 @@ fn credential_finding(host: &HostState, origin: &CredentialOrigin, verdict: &Ver
     let url = &host.url;
     let (what, again) = match origin {
         CredentialOrigin::File(path) => {
-            (format!("the key in the credentials file {path}"), format!("put a key that is valid into {path}"))
+            (format!("the key in the credentials file {path}"), format!("put a valid key into {path}"))
         }
         CredentialOrigin::Variable => {
-            ("OLLAMA_API_KEY".to_owned(), "set OLLAMA_API_KEY to a key that is valid".to_owned())
+            ("OLLAMA_API_KEY".to_owned(), "set OLLAMA_API_KEY to a valid key, or unset it".to_owned())
         }
         CredentialOrigin::ApiKey(name) => (
             format!("the API key of the profile {name:?}"),
@@ -277,7 +277,7 @@ fn credential_finding(host: &HostState, origin: &CredentialOrigin, verdict: &Ver
         }
         Verdict::Refused(reason, None) => {
             finding(Level::Error, "credential-refused", format!("{url} refuses {what}: {reason}"))
-                .why("every command that uses it ends with exit code 4")
+                .why("commands that use it exit with code 4")
                 .remedy(again)
         }
         Verdict::Ignored => {
@@ -288,13 +288,13 @@ fn credential_finding(host: &HostState, origin: &CredentialOrigin, verdict: &Ver
             finding(
                 Level::Warning,
                 "credential-ignored",
-                format!("{url} asks nobody for a credential, so {what} means nothing there"),
+                format!("{url} requires no credential, so {what} has no effect there"),
             )
-            .why("it keeps no accounts, or does so no more: anybody who reaches it can use it")
+            .why("it does not support accounts (any more): anyone who can reach it can use it")
             .remedies(name.map(|name| format!("ollama-auth profile remove {}", shell_word(name))))
         }
         Verdict::Unknown(error) => {
-            let text = format!("whether {url} accepts {what} cannot be told: {error}");
+            let text = format!("cannot check whether {url} accepts {what}: {error}");
             finding(Level::Warning, "credential-unknown", text).remedies(api_hint(error))
         }
     }
@@ -305,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_off_is_said_in_a_unit_that_fits() {
+    fn a_clock_difference_is_reported_in_a_suitable_unit() {
         let host = |ahead| HostState {
             url: BaseUrl::ollama_com(),
             look: Ok(Some(Look { clock_offset: Some(ahead), gateway: None })),
@@ -319,8 +319,8 @@ mod tests {
         let (level, what) = of(-11).unwrap();
         assert_eq!((level, what.contains("11 seconds behind")), (Level::Warning, true));
         let (level, what) = of(61).unwrap();
-        assert_eq!((level, what.contains("61 seconds ahead of that of https://ollama.com")), (Level::Error, true));
-        assert_eq!(found(61, false).unwrap().level, Level::Warning, "an API key knows no time");
+        assert_eq!((level, what.contains("61 seconds ahead of the clock of https://ollama.com")), (Level::Error, true));
+        assert_eq!(found(61, false).unwrap().level, Level::Warning, "an API key does not depend on the time");
         assert!(of(7200).unwrap().1.contains("2 hours"));
         assert!(of(i64::MIN).unwrap().1.contains("days"));
     }

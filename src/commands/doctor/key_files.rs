@@ -27,7 +27,7 @@ pub struct KeyFile {
     pub access: Access,
     /// Mode and owner of its folder.
     pub folder: Option<Access>,
-    /// The private key, or why it is none.
+    /// The private key, or why it cannot be used.
     pub content: KeyFileContent,
     /// What the `.pub` file beside it holds; `None` where there is none or it cannot be read.
     pub public: Option<Result<PublicKey, String>>,
@@ -40,7 +40,7 @@ pub enum KeyFileContent {
     Key(PublicKey),
     /// Something else.
     NoKey(IdentityError),
-    /// This account may not read it, which is as it should be for another account's key.
+    /// This account may not read it: normal for the key of another account.
     NotAllowed,
     /// It cannot be read.
     Unreadable(String),
@@ -79,14 +79,14 @@ fn inspect(path: &Path, of_this_account: bool) -> Option<KeyFile> {
 
 fn read_content(path: &Path) -> KeyFileContent {
     match std::fs::metadata(path) {
-        // A pipe would be waited for.
-        Ok(found) if !found.is_file() => return KeyFileContent::Unreadable("it is no regular file".to_owned()),
+        // Reading a pipe would block.
+        Ok(found) if !found.is_file() => return KeyFileContent::Unreadable("it is not a regular file".to_owned()),
         Err(error) => return unreadable(&error),
         Ok(_) => {}
     }
     let bytes = match disk::read_input(path, Exposure::Anyone) {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
-        Ok(None) => return KeyFileContent::Unreadable("it went away".to_owned()),
+        Ok(None) => return KeyFileContent::Unreadable("it was removed while it was read".to_owned()),
         Err(disk::DiskError::Io { source, .. }) => return unreadable(&source),
         Err(error) => return KeyFileContent::Unreadable(error.to_string()),
     };
@@ -117,8 +117,10 @@ fn read_public(path: &Path) -> Option<Result<PublicKey, String>> {
 /// Checks the key files of stock Ollama.
 pub fn check_key_files(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     if snapshot.key_files.is_empty() {
-        let what =
-            format!("no stock Ollama has made a key here ({} is not there)", snapshot.app.paths.stock_key.display());
+        let what = format!(
+            "Ollama has not created a key for this account ({} does not exist)",
+            snapshot.app.paths.stock_key.display()
+        );
         return vec![Finding::new(Level::Note, Group::KeyFiles, "key-file", what)];
     }
     let mut found: Vec<Finding> = snapshot.key_files.iter().flat_map(check_key_file).collect();
@@ -126,8 +128,8 @@ pub fn check_key_files(snapshot: &Snapshot<'_>) -> Vec<Finding> {
         && let (Some(a), Some(b)) = (own.key(), service.key())
         && a != b
     {
-        let what = "there are two Ollama keys on this machine: this account's and the service's";
-        let why = "a server uses the key of the account that it runs as: the other one does nothing for it, however well it is connected";
+        let what = "this machine has two Ollama keys: this account's and the service's";
+        let why = "a server uses the key of the account it runs as; connecting the other key has no effect on it";
         found.push(Finding::new(Level::Note, Group::KeyFiles, "key-file-two", what).why(why));
     }
     found
@@ -146,12 +148,12 @@ fn content_finding(file: &KeyFile) -> Finding {
     let quoted = shell_quoted(&file.path);
     let error = match &file.content {
         KeyFileContent::Key(key) => {
-            let what = format!("{path} is a key ({})", key.fingerprint());
+            let what = format!("{path} is a valid key ({})", key.fingerprint());
             return Finding::new(Level::Ok, Group::KeyFiles, "key-file", what);
         }
         KeyFileContent::NotAllowed => {
             let key = file.key().map_or(String::new(), |key| format!(" ({})", key.fingerprint()));
-            let what = format!("{path}{key} is not ours to read");
+            let what = format!("{path}{key} cannot be read by this account");
             let level = if file.of_this_account { Level::Error } else { Level::Note };
             return Finding::new(level, Group::KeyFiles, "key-file-closed", what);
         }
@@ -161,15 +163,15 @@ fn content_finding(file: &KeyFile) -> Finding {
         }
         KeyFileContent::NoKey(error) => error,
     };
-    let why = "Ollama cannot sign in to ollama.com with it, and makes no new key while the file is there";
+    let why = "Ollama cannot sign in to ollama.com with it, and creates no new key while the file exists";
     let finding = |check, what: String| Finding::new(Level::Error, Group::KeyFiles, check, what).why(why);
     match error {
         IdentityError::Encrypted => finding("key-file-protected", format!("{path} is protected by a passphrase"))
             .remedy(format!("ssh-keygen -p -f {quoted}")),
         IdentityError::NotOpenSsh("an empty file") => finding("key-file-empty", format!("{path} is empty"))
             .remedy(format!("mv {quoted} {quoted}.empty"))
-            .remedy("then start Ollama again: it makes a new key, which has to be signed in"),
-        other => finding("key-file-foreign", format!("{path} is no key that Ollama can use: {other}"))
+            .remedy("then restart Ollama: it creates a new key, which you have to sign in"),
+        other => finding("key-file-foreign", format!("Ollama cannot use {path} as a key: {other}"))
             .remedies(other.hint().map(|hint| hint.replace("FILE", &quoted))),
     }
 }
@@ -180,7 +182,7 @@ fn owner_finding(file: &KeyFile) -> Option<Finding> {
     }
     let what = format!("{} belongs to another account (user id {})", file.path.display(), file.access.owner);
     let finding = Finding::new(Level::Warning, Group::KeyFiles, "key-file-owner", what)
-        .why("an Ollama that runs as this account cannot read or replace it; `sudo ollama …` may have made it")
+        .why("Ollama cannot read or replace it when it runs as this account; `sudo ollama …` may have created it")
         .remedy(format!("sudo chown \"$(id -u)\" {}", shell_quoted(&file.path)));
     Some(finding)
 }
@@ -188,12 +190,12 @@ fn owner_finding(file: &KeyFile) -> Option<Finding> {
 fn exposure_findings(file: &KeyFile) -> Vec<Finding> {
     let mut found = Vec::new();
     if file.access.is_open_to_others() {
-        let what = format!("{} is open to other accounts (mode {:04o})", file.path.display(), file.access.mode);
+        let what = format!("{} is accessible to other accounts (mode {:04o})", file.path.display(), file.access.mode);
         let finding = Finding::new(Level::Error, Group::KeyFiles, "key-file-exposed", what)
-            .why("whoever can read it can act as this machine at ollama.com; consider it known")
+            .why("anyone who can read it can act as this machine at ollama.com; treat it as compromised")
             .remedy(format!("chmod 600 {}", shell_quoted(&file.path)))
             .remedy(
-                "if others use this machine, disconnect the key at https://ollama.com/settings/keys and make a new one",
+                "if others use this machine, disconnect the key at https://ollama.com/settings/keys and create a new one",
             );
         found.push(finding);
     }
@@ -202,7 +204,7 @@ fn exposure_findings(file: &KeyFile) -> Vec<Finding> {
     {
         let what = format!("{} can be changed by other accounts (mode {:04o})", parent.display(), folder.mode);
         let finding = Finding::new(Level::Error, Group::KeyFiles, "key-folder-writable", what)
-            .why("they can put a key of their own in place of yours")
+            .why("they can replace your key with one of theirs")
             .remedy(format!("chmod go-w {}", shell_quoted(parent)));
         found.push(finding);
     }
@@ -216,13 +218,13 @@ fn public_half_finding(file: &KeyFile) -> Option<Finding> {
     let public = file.path.with_extension("pub");
     let what = match &file.public {
         Some(Ok(public)) if public == key => return None,
-        // Nobody needs it but people.
+        // Ollama itself does not need the public half.
         None => return None,
-        Some(Ok(_)) => format!("{} is the public half of another key", public.display()),
-        Some(Err(error)) => format!("{} holds no public key: {error}", public.display()),
+        Some(Ok(_)) => format!("{} is the public half of a different key", public.display()),
+        Some(Err(error)) => format!("{} does not contain a public key: {error}", public.display()),
     };
     let finding = Finding::new(Level::Error, Group::KeyFiles, "key-file-halves", what)
-        .why("whoever connects what stands there connects a key that the server does not have")
+        .why("connecting this public key connects a key that the server does not have")
         .remedy(format!("ssh-keygen -y -f {} > {}", shell_quoted(&file.path), shell_quoted(&public)));
     Some(finding)
 }

@@ -25,7 +25,7 @@ pub struct LocalServer {
     pub named: bool,
     /// What it says.
     pub answer: Result<ServerState, ApiError>,
-    /// The account that it runs as, where it answers; or why that cannot be told.
+    /// The account that it runs as, where it answers; or why that is unknown.
     pub owner: Result<ServerAccount, &'static str>,
 }
 
@@ -38,9 +38,9 @@ pub enum ServerState {
     SignedOut(PublicKey),
     /// It cannot reach ollama.com.
     CloudUnreachable,
-    /// It is no stock Ollama server: it wants a credential from us.
+    /// It requires a credential, so it is a gateway and not a stock Ollama server.
     WantsCredential,
-    /// An old server, or something else: it knows nothing of accounts.
+    /// It does not support accounts: an old Ollama, or another server.
     NoAccounts,
 }
 
@@ -98,7 +98,7 @@ impl ServerAccount {
 /// Why that cannot be told.
 pub fn account_listening_on(port: u16) -> Result<ServerAccount, &'static str> {
     if !cfg!(target_os = "linux") {
-        return Err("this system does not say which account listens on a port");
+        return Err("this operating system does not show which account listens on a port");
     }
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
     let mut ids: Vec<u32> =
@@ -110,7 +110,7 @@ pub fn account_listening_on(port: u16) -> Result<ServerAccount, &'static str> {
             let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
             Ok(ServerAccount { id, entry: passwd_entry(&accounts, id) })
         }
-        [] => Err("no process of this machine is seen to listen there (it may run in a container or another system)"),
+        [] => Err("no process on this machine listens on that port (it may run in a container)"),
         _ => Err("several accounts listen on that port"),
     }
 }
@@ -157,14 +157,14 @@ pub fn check_local_server(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     match &server.answer {
         Err(error) => vec![unreachable_finding(server, &error.to_string())],
         Ok(ServerState::WantsCredential) => {
-            let what = format!("{url} wants a credential from its callers: it is a gateway or the like");
+            let what = format!("{url} requires a credential: it is a gateway, not a plain Ollama server");
             vec![Finding::new(Level::Ok, Group::LocalServer, "server", what)]
         }
         Ok(ServerState::NoAccounts) => {
-            let what = format!("{url} answers, but knows nothing of accounts");
+            let what = format!("{url} answers, but does not support accounts");
             let finding = Finding::new(Level::Note, Group::LocalServer, "server", what)
-                .why("an old Ollama has no accounts and no cloud models")
-                .remedy("update it if cloud models are wanted");
+                .why("old Ollama versions support neither accounts nor cloud models")
+                .remedy("update Ollama if you want cloud models");
             vec![finding, server_key_finding(snapshot, server, None)]
         }
         Ok(ServerState::SignedIn(account)) => {
@@ -178,13 +178,13 @@ pub fn check_local_server(snapshot: &Snapshot<'_>) -> Vec<Finding> {
             let what = format!("{url} answers, but cannot reach ollama.com");
             let finding = Finding::new(Level::Warning, Group::LocalServer, "server-cut-off", what)
                 .why("its cloud models do not work; local models do")
-                .remedy("check that machine's network and the proxy variables of the service");
+                .remedy("check the network and the proxy variables of the Ollama service");
             vec![finding, server_key_finding(snapshot, server, None)]
         }
         Ok(ServerState::SignedOut(key)) => {
             let what = format!("{url} is not signed in to ollama.com");
             let finding = Finding::new(Level::Note, Group::LocalServer, "server-signed-out", what)
-                .why("only its cloud models need it")
+                .why("only cloud models need a sign-in")
                 .remedy(format!("ollama-auth signin --server --host {url}"));
             vec![finding, server_key_finding(snapshot, server, Some(key))]
         }
@@ -193,14 +193,13 @@ pub fn check_local_server(snapshot: &Snapshot<'_>) -> Vec<Finding> {
 
 fn unreachable_finding(server: &LocalServer, message: &str) -> Finding {
     if server.named {
-        // What `run` uses.
         let finding = Finding::new(Level::Error, Group::LocalServer, "server-unreachable", message)
-            .why("OLLAMA_HOST names it, so `ollama-auth run` goes there");
+            .why("OLLAMA_HOST is set to this server, so `ollama-auth run` uses it");
         return finding.remedy("start it with `ollama serve`, or unset OLLAMA_HOST");
     }
-    // That is what a machine without Ollama looks like.
+    // Normal on a machine without Ollama.
     Finding::new(Level::Note, Group::LocalServer, "server-not-running", message)
-        .why("local models need it; other hosts do not")
+        .why("only local models need it")
         .remedy("ollama serve")
 }
 
@@ -211,15 +210,15 @@ fn server_key_finding(snapshot: &Snapshot<'_>, server: &LocalServer, key: Option
         let file = snapshot.key_files.iter().find(|file| file.key() == Some(key));
         return match file {
             Some(file) => finding(Level::Ok, format!("it uses the key {} ({print})", file.path.display())),
-            None => finding(Level::Note, format!("it uses a key that is in no file seen from here ({print})"))
-                .why("it runs as an account whose key cannot be read from this one, or in a container"),
+            None => finding(Level::Note, format!("it uses a key that is in none of the key files above ({print})"))
+                .why("it runs in a container, or as an account whose key this account cannot read"),
         };
     }
     let owner = match &server.owner {
         Ok(owner) => owner,
         Err(reason) => {
-            let what = format!("which key it uses is unknown: it does not say, and {reason}");
-            return finding(Level::Note, what).why("a server tells its key only while it is signed out");
+            let what = format!("which key it uses is unknown: {reason}");
+            return finding(Level::Note, what).why("a server shows its key only while it is signed out");
         }
     };
     let account = owner.entry.as_ref().map_or_else(|| format!("user id {}", owner.id), |(name, _)| name.clone());
@@ -229,13 +228,12 @@ fn server_key_finding(snapshot: &Snapshot<'_>, server: &LocalServer, key: Option
         owner.entry.as_ref().map(|(_, home)| home.join(".ollama").join("id_ed25519"))
     };
     let Some(path) = path else {
-        let what = format!("which key it uses is unknown: it runs as {account}, whose home is not known");
+        let what = format!("which key it uses is unknown: the home folder of its account {account} is unknown");
         return finding(Level::Note, what);
     };
     let known = snapshot.key_files.iter().find(|file| file.path == path).and_then(|file| file.key());
     let print = known.map_or(String::new(), |key| format!(" ({})", key.fingerprint()));
-    let why =
-        "told by the account of the process that listens there; if that is the door of a container, the key is inside";
+    let why = "derived from the account that listens on the port; for a container, the key is inside the container";
     finding(Level::Ok, format!("it runs as {account}, so it uses the key {}{print}", path.display())).why(why)
 }
 

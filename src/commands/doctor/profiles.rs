@@ -18,14 +18,14 @@ pub fn check_profiles(snapshot: &Snapshot<'_>) -> Vec<Finding> {
         Ok(profiles) => profiles,
         Err(error) => {
             let finding = Finding::new(Level::Error, Group::Profiles, "profiles-file", error.to_string())
-                .why("without it no command knows which host and which credential to use");
+                .why("commands need it to choose a host and a credential");
             return vec![finding.remedies(error.hint())];
         }
     };
     let mut found = Vec::new();
     if profiles.profiles.is_empty() {
         let finding =
-            Finding::new(Level::Note, Group::Profiles, "profiles", "there is no profile: nobody has signed in yet");
+            Finding::new(Level::Note, Group::Profiles, "profiles", "there are no profiles: you have not signed in yet");
         return vec![finding.remedy("ollama-auth signin")];
     }
     if let Some(current) = profiles.current.as_ref().filter(|current| !profiles.profiles.contains_key(*current)) {
@@ -35,7 +35,7 @@ pub fn check_profiles(snapshot: &Snapshot<'_>) -> Vec<Finding> {
             "profile-current",
             format!("the current profile {current:?} does not exist"),
         )
-        .why("commands that name no profile fall back to ollama.com");
+        .why("commands without --profile fall back to ollama.com");
         found
             .push(finding.remedies(
                 profiles.profiles.keys().map(|name| format!("ollama-auth profile use {}", shell_word(name))),
@@ -46,8 +46,8 @@ pub fn check_profiles(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     found.extend(profiles_with_same_key(snapshot));
     if found.iter().all(|finding| finding.level == Level::Ok) {
         let what = match profiles.profiles.len() {
-            1 => "the profile makes sense".to_owned(),
-            count => format!("the {count} profiles make sense"),
+            1 => "the profile is valid".to_owned(),
+            count => format!("the {count} profiles are valid"),
         };
         found.push(Finding::new(Level::Ok, Group::Profiles, "profiles", what));
     }
@@ -58,19 +58,19 @@ fn profile_finding(snapshot: &Snapshot<'_>, name: &str, profile: &Profile) -> Op
     let url = &profile.url;
     let held = profile.device.is_some() || profile.api_key.is_some();
     if !held {
-        let what = format!("the profile {name:?} holds nothing");
+        let what = format!("the profile {name:?} has no credential");
         let finding = Finding::new(Level::Note, Group::Profiles, "profile-empty", what);
         return Some(finding.remedy(format!("ollama-auth signin --host {url} --profile {}", shell_word(name))));
     }
     if url.scheme() == Scheme::Http && !url.is_loopback() && !snapshot.app.global.allow_insecure_http {
-        let what = format!("the profile {name:?} is for {url}, over plain http");
+        let what = format!("the profile {name:?} uses plain http: {url}");
         let finding = Finding::new(Level::Warning, Group::Profiles, "profile-plain-http", what).why(
-            "no credential is sent there unless --allow-insecure-http is given: the network between could read it",
+            "credentials are sent there only with --allow-insecure-http, since others on the network could read them",
         );
-        return Some(finding.remedy("give that host https, and sign in under its new address"));
+        return Some(finding.remedy("serve that host over https, then sign in to its https:// address"));
     }
     if profile.api_key.is_none() && profile.device.as_ref().is_some_and(|device| !device.connected) {
-        let what = format!("the sign-in of the profile {name:?} was never approved");
+        let what = format!("the sign-in of the profile {name:?} was not approved");
         let finding = Finding::new(Level::Note, Group::Profiles, "profile-unapproved", what);
         return Some(finding.remedy(format!("ollama-auth signin --host {url} --profile {}", shell_word(name))));
     }
@@ -87,8 +87,8 @@ fn profiles_with_same_host(snapshot: &Snapshot<'_>) -> Vec<Finding> {
         .map(|(origin, names)| {
             let what = format!("{} profiles are for {origin}: {}", names.len(), names.join(", "));
             Finding::new(Level::Note, Group::Profiles, "profile-same-host", what)
-                .why("with --host the current one of them is used, else the first by name")
-                .remedy("name the one that is meant with --profile")
+                .why("--host uses the current profile if it is one of them, otherwise the first by name")
+                .remedy("choose one with --profile NAME")
         })
         .collect()
 }
@@ -108,9 +108,9 @@ fn profiles_with_same_key(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     shared
         .map(|(key, users)| {
             let hosts: Vec<String> = users.iter().map(|(name, profile)| format!("{} ({name})", profile.url)).collect();
-            let what = format!("one device key ({}) is used at {}", key.fingerprint(), hosts.join(" and "));
+            let what = format!("the same device key ({}) is used at {}", key.fingerprint(), hosts.join(" and "));
             Finding::new(Level::Warning, Group::Profiles, "device-key-shared", what)
-                .why("a signature names no host: whoever runs one of them can act as you at the other")
+                .why("a signature works at every host that knows the key: the operator of one can act as you at the other")
                 .remedies(
                     users
                         .iter()
@@ -126,10 +126,9 @@ pub fn check_leftovers(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (name, profile) in snapshot.profile_entries() {
         if let Some(to) = profile.moving_to {
-            let what =
-                format!("the secrets of the profile {name:?} were being moved to the {to} store, which did not end");
+            let what = format!("moving the secrets of the profile {name:?} to the {to} store did not finish");
             let finding = Finding::new(Level::Warning, Group::Stores, "move-unfinished", what)
-                .why("a copy of them may lie in both stores")
+                .why("both stores may hold a copy")
                 .remedy(format!("ollama-auth store move --to {to} --profile {}", shell_word(name)));
             found.push(finding);
         }
@@ -137,11 +136,11 @@ pub fn check_leftovers(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     }
     for (name, what, store) in &snapshot.secrets.copies {
         let text =
-            format!("a copy of the {} of the profile {name:?} lies in the {store} store", what.replace('-', " "));
+            format!("the {store} store holds a second copy of the {} of the profile {name:?}", what.replace('-', " "));
         let used = snapshot.secrets.records.iter().find(|record| record.profile == *name);
         let finding =
             Finding::new(Level::Warning, Group::Stores, "copy-left", text)
-                .why("it would outlive a sign-out, and nobody looks after it")
+                .why("signing out would not remove this copy")
                 .remedies(used.map(|record| {
                     format!("ollama-auth store move --to {} --profile {}", record.store, shell_word(name))
                 }));
@@ -151,8 +150,8 @@ pub fn check_leftovers(snapshot: &Snapshot<'_>) -> Vec<Finding> {
     for file in folders.into_iter().flat_map(|folder| damaged_files(folder)) {
         let what = format!("{} was set aside because it was damaged", file.display());
         let finding = Finding::new(Level::Note, Group::Stores, "set-aside", what)
-            .why("it may hold secrets; it is not used")
-            .remedy(format!("once nothing in it is missed: rm {}", shell_quoted(&file)));
+            .why("it is not used any more, but may contain secrets")
+            .remedy(format!("when you no longer need its contents: rm {}", shell_quoted(&file)));
         found.push(finding);
     }
     found
@@ -161,7 +160,7 @@ pub fn check_leftovers(snapshot: &Snapshot<'_>) -> Vec<Finding> {
 fn device_rotation_finding(name: &str, device: Option<&DeviceRecord>) -> Option<Finding> {
     let device = device?;
     if device.next.is_some() {
-        let what = format!("the rotation of the device key of {name:?} did not end");
+        let what = format!("the device key rotation of {name:?} did not finish");
         let finding = Finding::new(Level::Warning, Group::Profiles, "device-rotation-unfinished", what)
             .why("two keys may be connected at the host")
             .remedy(format!("ollama-auth device rotate --profile {}", shell_word(name)));
@@ -172,7 +171,7 @@ fn device_rotation_finding(name: &str, device: Option<&DeviceRecord>) -> Option<
     }
     let what = format!("{} replaced keys of {name:?} may still be connected at the host", device.retired.len());
     let finding = Finding::new(Level::Warning, Group::Profiles, "device-retired", what)
-        .why("a key that is not used any more should not be accepted any more")
+        .why("the host should not accept keys that you no longer use")
         .remedies(device.retired.iter().map(|key| {
             format!("ollama-auth device revoke {} --profile {}", shell_word(&key.line()), shell_word(name))
         }));
@@ -199,9 +198,8 @@ pub fn check_rotations(snapshot: &Snapshot<'_>) -> Vec<Finding> {
             .map(|it| rotation_finding(snapshot, it))
             .collect(),
         Err(error) => {
-            let finding = Finding::new(Level::Error, Group::Stores, "rotation-journal", error.to_string()).why(
-                "a new API key may be valid of which nothing else here knows, and no key can be rotated until then",
-            );
+            let finding = Finding::new(Level::Error, Group::Stores, "rotation-journal", error.to_string())
+                .why("it may record a new, valid API key; until it can be read, no key can be rotated");
             vec![finding.remedies(error.hint())]
         }
     }
@@ -209,9 +207,9 @@ pub fn check_rotations(snapshot: &Snapshot<'_>) -> Vec<Finding> {
 
 fn rotation_finding(snapshot: &Snapshot<'_>, rotation: &Rotation) -> Finding {
     let Rotation { profile, origin, new, .. } = rotation;
-    let what = format!("a rotation of an API key of the profile {profile:?} at {origin} has not ended");
+    let what = format!("an API key rotation of the profile {profile:?} at {origin} has not finished");
     let finding = Finding::new(Level::Warning, Group::Profiles, "rotation-unfinished", what).why(format!(
-        "two keys may be valid, the old one and {new}; if no run is at work now, it was interrupted or failed"
+        "two keys may be valid, the old one and {new}; unless it is still running, the rotation was interrupted or failed"
     ));
     let is_there = snapshot.profile_entries().any(|(name, known)| name == profile && known.url.origin() == *origin);
     if !is_there {
@@ -222,7 +220,7 @@ fn rotation_finding(snapshot: &Snapshot<'_>, rotation: &Rotation) -> Finding {
     finding.remedy(resume_command(rotation))
 }
 
-/// The run that goes on with it. The deploy command is not known here.
+/// The command that resumes it. The deploy command is not on record.
 fn resume_command(rotation: &Rotation) -> String {
     let mut command = "ollama-auth keys rotate".to_owned();
     if let Some(old) = rotation.old.as_ref().filter(|_| !rotation.kept) {
@@ -233,7 +231,7 @@ fn resume_command(rotation: &Rotation) -> String {
         command += &format!(" --env-file {}", shell_quoted(file));
     }
     if rotation.targets.command {
-        command += " --deploy CMD, with the command that it was begun with";
+        command += " --deploy CMD, with the same command as before";
     }
     command
 }

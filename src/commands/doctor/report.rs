@@ -9,13 +9,13 @@ use crate::ui::{Check, Checklist};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
+    /// Fine.
     Ok,
     /// Good to know.
     Note,
-    /// Something may go wrong, or is less safe than it could be.
+    /// Something may fail, or is less safe than it could be.
     Warning,
-    /// Something does not work, or a secret lies open.
+    /// Something does not work, or a secret is exposed.
     Error,
 }
 
@@ -45,7 +45,7 @@ impl Group {
         match self {
             Self::KeyFiles => "Key files of Ollama",
             Self::LocalServer => "The Ollama server on this machine",
-            Self::Stores => "Where secrets rest",
+            Self::Stores => "Where secrets are stored",
             Self::Profiles => "Profiles",
             Self::Environment => "Environment",
             Self::Network => "Proxies and certificates",
@@ -131,8 +131,8 @@ impl Counts {
     fn in_words(self) -> String {
         let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
         match (self.error, self.warning) {
-            (0, 0) => "Nothing is wrong.".to_owned(),
-            (0, warnings) => format!("Nothing is broken; {}.", plural(warnings, "warning")),
+            (0, 0) => "No problems found.".to_owned(),
+            (0, warnings) => format!("No errors; {}.", plural(warnings, "warning")),
             (errors, 0) => format!("{}.", plural(errors, "error")),
             (errors, warnings) => format!("{}, {}.", plural(errors, "error"), plural(warnings, "warning")),
         }

@@ -22,13 +22,13 @@ pub struct Snapshot<'a> {
     pub decisions: Result<Vec<Context>, Problem>,
     /// The stores and what is in them.
     pub secrets: StoredSecrets,
-    /// The rotations of API keys that are not over.
+    /// API key rotations that have not finished.
     pub rotations: Result<Vec<Rotation>, DiskError>,
     /// Key files of stock Ollama.
     pub key_files: Vec<KeyFile>,
-    /// The server on this machine; `None` when no host was to be asked.
+    /// The server on this machine; `None` when offline.
     pub server: Option<LocalServer>,
-    /// The hosts, with what they think of our credentials; empty when none was to be asked.
+    /// The hosts, and whether they accept our credentials; empty when offline.
     pub hosts: Vec<HostState>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Snapshot<'a> {
     /// Looks at everything. With `offline` no host is asked.
     ///
     /// # Errors
-    /// Only when the person who was asked for a passphrase breaks off.
+    /// Only when the passphrase prompt is interrupted.
     pub async fn gather(app: &'a App, offline: bool) -> anyhow::Result<Self> {
         let profiles = app.profiles.peek();
         let stored = profiles.as_ref().cloned().unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::identity::DeviceKey;
 use crate::profile::{Profile, Profiles, entry_id};
 use crate::vault::{EntryId, EntryKind, PassphraseError, StoreKind, VaultError, read_passphrase_file};
 
-/// How long the keyring may take, prompt included: whoever asks what is wrong should not wait a minute for it.
+/// How long the keyring may take, prompt included: a diagnosis should not take a minute.
 const KEYRING_LIMIT: Duration = Duration::from_secs(10);
 
 /// Stores and secrets.
@@ -23,7 +23,7 @@ const KEYRING_LIMIT: Duration = Duration::from_secs(10);
 pub struct StoredSecrets {
     /// What is on record, by profile.
     pub records: Vec<SecretRecord>,
-    /// The stores that were asked, and what hindered the answer.
+    /// The stores that were asked, and why one could not answer.
     pub stores: BTreeMap<StoreKind, Option<StoreProblem>>,
     /// Copies in another store than the one on record: profile, what it is, store.
     pub copies: Vec<(String, &'static str, StoreKind)>,
@@ -42,7 +42,7 @@ pub struct SecretRecord {
     pub found: SecretState,
 }
 
-/// Whether a secret is where it should be.
+/// Whether a secret is in its store.
 #[derive(Debug)]
 pub enum SecretState {
     /// It is.
@@ -51,11 +51,11 @@ pub enum SecretState {
     Missing,
     /// Its store cannot be asked: see there.
     Unknown,
-    /// This entry alone makes trouble.
+    /// This entry alone cannot be read.
     StoreProblem(StoreProblem),
 }
 
-/// What hinders, and what to do.
+/// Why a store or an entry cannot be read, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreProblem {
     /// What happened.
@@ -65,7 +65,7 @@ pub struct StoreProblem {
 }
 
 impl StoredSecrets {
-    /// How many secrets on record rest in a store.
+    /// How many secrets on record are in a store.
     pub fn count_in(&self, store: StoreKind) -> usize {
         self.records.iter().filter(|record| record.store == store).count()
     }
@@ -82,7 +82,7 @@ impl StoredSecrets {
 /// Asks for everything on record.
 ///
 /// # Errors
-/// Only when the person who was asked for a passphrase breaks off.
+/// Only when the passphrase prompt is interrupted.
 pub async fn gather_secrets(app: &App, profiles: &Profiles) -> Result<StoredSecrets, VaultError> {
     let mut probe = StoreProbe { app, stores: BTreeMap::new() };
     let mut records = Vec::new();
@@ -98,7 +98,7 @@ pub async fn gather_secrets(app: &App, profiles: &Profiles) -> Result<StoredSecr
     if !probe.stores.contains_key(&StoreKind::Keyring) && !wants_other {
         probe.query(StoreKind::Keyring, &nobody).await?;
     }
-    // It can be looked into without being asked for anything.
+    // Reading it needs no passphrase.
     if !probe.stores.contains_key(&StoreKind::Plaintext) && exists(app, StoreKind::Plaintext) {
         probe.query(StoreKind::Plaintext, &nobody).await?;
     }
@@ -110,7 +110,7 @@ fn exists(app: &App, store: StoreKind) -> bool {
     app.vault.file(store).is_some_and(|file| file.symlink_metadata().is_ok())
 }
 
-/// Copies in stores that are open anyway: nobody is asked for a passphrase for their sake.
+/// Copies in stores that are open already: finding them never prompts for a passphrase.
 async fn find_copies(
     probe: &mut StoreProbe<'_>,
     profiles: &Profiles,
@@ -182,22 +182,22 @@ pub fn check_stores(snapshot: &Snapshot<'_>) -> Vec<Finding> {
 }
 
 fn open_finding(store: StoreKind, used: usize) -> Option<Finding> {
-    let secrets = if used == 1 { "1 secret rests".to_owned() } else { format!("{used} secrets rest") };
+    let secrets = if used == 1 { "1 secret".to_owned() } else { format!("{used} secrets") };
     Some(match store {
         StoreKind::Keyring if used == 0 => Finding::new(Level::Ok, Group::Stores, "keyring", "the keyring answers"),
         StoreKind::Keyring => {
-            Finding::new(Level::Ok, Group::Stores, "keyring", format!("the keyring answers; {secrets} in it"))
+            Finding::new(Level::Ok, Group::Stores, "keyring", format!("the keyring answers and holds {secrets}"))
         }
         StoreKind::File => {
-            let what = format!("the encrypted file opens; {secrets} in it");
+            let what = format!("the encrypted file opens and holds {secrets}");
             Finding::new(Level::Ok, Group::Stores, "encrypted-file", what)
         }
         StoreKind::Plaintext if used == 0 => return None,
         StoreKind::Plaintext => {
-            Finding::new(Level::Warning, Group::Stores, "plaintext", format!("{secrets} in the plaintext file"))
-                .why("every program that runs as you can read it, and so can whoever gets a backup of it")
+            Finding::new(Level::Warning, Group::Stores, "plaintext", format!("the plaintext file holds {secrets}"))
+                .why("every program that you run can read it, and so can anyone who has a backup of it")
                 .remedy("ollama-auth store move --all --to keyring")
-                .remedy("or, where there is no keyring: ollama-auth store move --all --to file")
+                .remedy("or, without a keyring: ollama-auth store move --all --to file")
         }
     })
 }
@@ -210,37 +210,37 @@ fn closed_finding(snapshot: &Snapshot<'_>, store: StoreKind, used: usize, proble
     };
     let hint = problem.hint.clone();
     if used > 0 || store == StoreKind::Plaintext {
-        let why = "the secrets on record there cannot be used";
+        let why = "the secrets stored there cannot be used";
         return Finding::new(Level::Error, Group::Stores, check, &problem.message).why(why).remedies(hint);
     }
     if snapshot.secrets.records.is_empty()
         && !snapshot.app.vault.file(StoreKind::File).is_some_and(|file| file.exists())
     {
         return Finding::new(Level::Note, Group::Stores, check, &problem.message)
-            .why("a sign-in would keep its secret in the encrypted file, which needs a passphrase")
-            .remedy("give one with --passphrase-file or OLLAMA_AUTH_PASSPHRASE_FILE, or at the prompt");
+            .why("without a keyring, signing in stores its secret in an encrypted file, which needs a passphrase")
+            .remedy("to avoid the prompt: --passphrase-file FILE or OLLAMA_AUTH_PASSPHRASE_FILE");
     }
-    let why = "nothing of yours rests in it";
+    let why = "none of your secrets is stored in it";
     Finding::new(Level::Note, Group::Stores, check, &problem.message).why(why)
 }
 
-/// It is there, but opening it takes a passphrase that nobody needs to give.
+/// It exists, but no profile uses it: not worth a passphrase prompt.
 fn unopened_finding(snapshot: &Snapshot<'_>, store: StoreKind) -> Option<Finding> {
     let file = snapshot.app.vault.file(store).filter(|file| store == StoreKind::File && file.exists())?;
-    let what = format!("no profile uses {}; it was not opened", file.display());
+    let what = format!("no profile uses {}, so it was not opened", file.display());
     Some(Finding::new(Level::Note, Group::Stores, "encrypted-file", what))
 }
 
-/// A file of a passphrase that is named and cannot be used.
+/// A passphrase file that was named and cannot be used.
 fn passphrase_file_finding(snapshot: &Snapshot<'_>) -> Option<Finding> {
     let app = snapshot.app;
     let path = app.global.passphrase_file.as_ref().or(app.env.passphrase_file.as_ref())?;
     let error: PassphraseError = read_passphrase_file(path).err()?;
-    // Where the store was opened with it, that has been said.
+    // The store may have reported the same error already.
     let said = matches!(snapshot.secrets.stores.get(&StoreKind::File), Some(Some(problem)) if problem.message == error.to_string());
     (!said).then(|| {
         Finding::new(Level::Error, Group::Stores, "passphrase-file", error.to_string())
-            .why("the encrypted file cannot be opened or made with it")
+            .why("the encrypted file cannot be opened or created without it")
             .remedies(error.hint())
     })
 }
@@ -265,7 +265,7 @@ fn secret_finding(record: &SecretRecord, profile: &Profile) -> Option<Finding> {
         SecretState::Present(_) | SecretState::Unknown => None,
         SecretState::Missing => {
             let text = format!("the {what} of the profile {name:?} is not in the {store} store any more");
-            let why = "the record of it is there, so commands try to use it and fail";
+            let why = "commands that use this profile fail";
             let finding = Finding::new(Level::Error, Group::Profiles, "secret-gone", text).why(why).remedy(again);
             Some(finding.remedy(format!("or: ollama-auth profile remove {}", shell_word(name))))
         }
@@ -281,7 +281,7 @@ fn device_key_finding(name: &str, profile: &Profile, secret: &SecretString, agai
     let key = match DeviceKey::from_openssh(secret.expose_secret(), None) {
         Ok(key) => key,
         Err(error) => {
-            let text = format!("what the {} store holds as the device key of {name:?} is none: {error}", record.store);
+            let text = format!("the device key of {name:?} in the {} store is damaged: {error}", record.store);
             return Some(Finding::new(Level::Error, Group::Profiles, "secret-damaged", text).remedy(again));
         }
     };
@@ -294,6 +294,6 @@ fn device_key_finding(name: &str, profile: &Profile, secret: &SecretString, agai
         key.public().fingerprint(),
         record.public_key.fingerprint()
     );
-    let why = "another program, or a backup that was restored, has changed one of the two";
+    let why = "another program or a restored backup has changed one of the two";
     Some(Finding::new(Level::Error, Group::Profiles, "secret-foreign", text).why(why).remedy(again))
 }
