@@ -14,7 +14,7 @@ use super::rejection::{Dialect, Rejection};
 use super::routes::Models as Named;
 use super::signin_link_filter::SigninLinkFilter;
 use crate::address::BaseUrl;
-use crate::http::{Broken, Outgoing, Relay, Upstream, UpstreamError, headers};
+use crate::http::{Http1Client, OutgoingRequest, Relay, ResetOnClose, SendError, headers};
 use crate::keyspec::Models;
 
 /// A list of models that is filtered is read in full, up to this many bytes.
@@ -22,7 +22,7 @@ const LARGEST_LIST: usize = 64 * 1024 * 1024;
 
 /// An authorised request, ready to be sent.
 pub struct Forward {
-    outgoing: Outgoing,
+    outgoing: OutgoingRequest,
     /// The answer is a list of models: where they stand in it, and which of them the caller may know of.
     filtered: Option<(&'static str, &'static [&'static str], Models)>,
     /// The answer's length would tell of others.
@@ -43,19 +43,19 @@ impl Forward {
             _ => None,
         };
         let head = head(method, sent, &authorized, config)?;
-        let outgoing = Outgoing { method: method.clone(), head, body: authorized.into_body() };
+        let outgoing = OutgoingRequest { method: method.clone(), head, body: authorized.into_body() };
         Ok(Self { outgoing, filtered, hides_length: limited && is_head, dialect: Dialect::of(route.path) })
     }
 
-    /// Sends it, and gives back the answer. `broken` is set when that breaks off.
+    /// Sends it, and gives back the answer. `reset` is set when that breaks off.
     ///
     /// # Errors
     /// 502 when the upstream server does not answer, or refuses *us*; 413 and 408 when the body turned out too large or too slow.
     pub async fn send(
         self: Box<Self>,
-        upstream: &Upstream,
+        upstream: &Http1Client,
         to: &BaseUrl,
-        broken: Broken,
+        reset: ResetOnClose,
     ) -> Result<Response<Body>, Rejection> {
         let Self { outgoing, filtered, hides_length, dialect } = *self;
         let refused = |rejection: Rejection| rejection.with_dialect(dialect);
@@ -78,7 +78,7 @@ impl Forward {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
         let Some((list, members, models)) = filtered.filter(|_| parts.status.is_success()) else {
-            let relay = Relay::filtered(body, broken, SigninLinkFilter::default());
+            let relay = Relay::filtered(body, reset, SigninLinkFilter::default());
             return Ok(Response::from_parts(parts, Body::new(relay)));
         };
         let unreadable = || {
@@ -93,17 +93,17 @@ impl Forward {
 }
 
 /// What to say when no answer came.
-fn unanswered(problem: &UpstreamError, upstream: &BaseUrl) -> Rejection {
+fn unanswered(problem: &SendError, upstream: &BaseUrl) -> Rejection {
     let hint = match problem {
-        UpstreamError::Body(error) => {
+        SendError::Body(error) => {
             return fault_of_the_sender(error).unwrap_or_else(|| Rejection::new(400, "the request broke off"));
         }
-        UpstreamError::Unreachable(reason) => {
+        SendError::Unreachable(reason) => {
             // Not for callers: it can hold addresses of the network behind.
             tracing::warn!(%upstream, "{problem}: {reason}");
             "; is Ollama running there?"
         }
-        UpstreamError::Ended | UpstreamError::Malformed => {
+        SendError::Ended | SendError::Malformed => {
             tracing::warn!(%upstream, "{problem}");
             ""
         }

@@ -21,7 +21,7 @@ use super::state::Gateway;
 use super::tls::{TlsError, server_config};
 use crate::address::Scheme;
 use crate::http::connection_slots::{ConnectionSlot, ConnectionSlots};
-use crate::http::{AuthenticatedFlag, Broken, Peer, Upstream, connection, descriptors};
+use crate::http::{AuthenticatedFlag, CallerStream, Http1Client, ResetOnClose, server};
 
 /// Longest wait for a TLS handshake, unless a request's header is waited for even less.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -91,7 +91,7 @@ impl Server {
     pub fn bind(config: &Config) -> Result<Self, ServeError> {
         let problem = |source| ServeError::Listen { address: config.listen, source };
         let tls = config.tls.as_ref().map(server_config).transpose()?;
-        let listener = connection::listen(config.listen).map_err(problem)?;
+        let listener = server::listen(config.listen).map_err(problem)?;
         let local = listener.local_addr().map_err(problem)?;
         Ok(Self { listener, local, tls })
     }
@@ -118,7 +118,7 @@ impl Server {
         let tls = Arc::new(RwLock::new(self.tls));
         let (draining, drain) = watch::channel(false);
         let count = threads_for(&config);
-        let most = descriptors::room_for(config.max_connections.min(u32::MAX as usize), count);
+        let most = server::room_for(config.max_connections.min(u32::MAX as usize), count);
         if most < config.max_connections {
             let wanted = config.max_connections;
             tracing::warn!(
@@ -127,7 +127,7 @@ impl Server {
         }
         let mut threads = Vec::new();
         for number in 0..count {
-            let upstream = Upstream::new(config.upstream.scheme() == Scheme::Https).map_err(ServeError::Upstream)?;
+            let upstream = Http1Client::new(config.upstream.scheme() == Scheme::Https).map_err(ServeError::Upstream)?;
             let (give, take) = mpsc::unbounded_channel();
             let (worker, tls, drain) = (Worker::new(gateway.clone(), upstream), tls.clone(), drain.clone());
             let runtime =
@@ -174,7 +174,7 @@ impl Server {
                 if gateway.log_throttle.allow("connections that were turned away", gateway.clock.now()) {
                     tracing::warn!(address = %peer.ip(), "{limit} connections are open from there; more are turned away");
                 }
-                connection::reject_over_limit(&stream, by_tls, limit);
+                server::reject_over_limit(&stream, by_tls, limit);
                 continue;
             };
             if let Some(thread) = next.next() {
@@ -268,11 +268,11 @@ async fn connection(
     tls: Option<Arc<ServerConfig>>,
     drain: watch::Receiver<bool>,
 ) {
-    connection::prepare(&stream);
+    server::prepare(&stream);
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let broken = Broken::default();
+    let reset = ResetOnClose::default();
     let stream = match tls {
-        None => Peer::plain(stream, broken.clone()),
+        None => CallerStream::plain(stream, reset.clone()),
         Some(config) => {
             let limit = HANDSHAKE.min(worker.config().header_timeout);
             let handshake = tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
@@ -280,17 +280,17 @@ async fn connection(
                 tracing::debug!(%peer, "no TLS handshake");
                 return;
             };
-            Peer::tls(stream, broken.clone())
+            CallerStream::tls(stream, reset.clone())
         }
     };
     let timeout = worker.config().header_timeout;
     let authenticated = AuthenticatedFlag::default();
     let stream = stream.read_within(timeout, authenticated.clone());
     let answer = |request| {
-        let (worker, broken, authenticated) = (worker.clone(), broken.clone(), authenticated.clone());
-        async move { worker.answer(request, peer.ip(), broken, authenticated).await }
+        let (worker, reset, authenticated) = (worker.clone(), reset.clone(), authenticated.clone());
+        async move { worker.answer(request, peer.ip(), reset, authenticated).await }
     };
-    if let Err(error) = connection::serve(stream, timeout, answer, drain).await {
+    if let Err(error) = server::serve(stream, timeout, answer, drain).await {
         tracing::debug!(%peer, %error, "the connection ended");
     }
 }

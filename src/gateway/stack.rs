@@ -30,7 +30,7 @@ use super::routes::{Access, Matched, Public};
 use super::state::{ClientAddress, Current, Gateway};
 use super::target::Target;
 use super::{authn, host, pages, policy};
-use crate::http::{AuthenticatedFlag, Broken, Paced, Upstream};
+use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose};
 
 /// The header by which the gateway names itself, in every answer.
 const NAME: HeaderName = HeaderName::from_static("x-ollama-auth-gateway");
@@ -42,7 +42,7 @@ const OLLAMA_VERSION: &str = "0.33.0";
 #[derive(Clone)]
 pub struct Worker {
     gateway: Arc<Gateway>,
-    upstream: Upstream,
+    upstream: Http1Client,
     pages: Router,
 }
 
@@ -56,7 +56,7 @@ enum Decision {
 
 impl Worker {
     /// With connections of its own to the upstream server.
-    pub fn new(gateway: Arc<Gateway>, upstream: Upstream) -> Self {
+    pub fn new(gateway: Arc<Gateway>, upstream: Http1Client) -> Self {
         let pages = pages::router(gateway.clone());
         Self { gateway, upstream, pages }
     }
@@ -66,21 +66,25 @@ impl Worker {
         self.gateway.config()
     }
 
-    /// Answers a request of `peer`. `broken` is set when the answer breaks off and the caller's protocol cannot show it; `authenticated` when
+    /// Answers a request of `peer`. `reset` is set when the answer breaks off and the caller's protocol cannot show it; `authenticated` when
     /// the caller showed a credential that was accepted.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
-        broken: Broken,
+        reset: ResetOnClose,
         authenticated: AuthenticatedFlag,
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
         let current = self.gateway.config();
         let address = host::client_address(&current, &parts.headers, peer);
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
-        let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
-        let body = if body.is_end_stream() { Body::empty() } else { Body::new(Paced::new(body, current.body_timeout)) };
+        let reset = if parts.version == Version::HTTP_10 { reset } else { ResetOnClose::default() };
+        let body = if body.is_end_stream() {
+            Body::empty()
+        } else {
+            Body::new(MinDataRateBody::new(body, current.body_timeout))
+        };
         // For the log alone.
         let asked = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| (parts.method.clone(), parts.uri.path().to_owned()))
@@ -89,7 +93,7 @@ impl Worker {
         // long as the connection, so what takes much room in it is in boxes.
         let answered = match Box::pin(self.decide(&current, parts, body, address, authenticated)).await {
             Ok(Decision::Answer(response)) => Ok(response),
-            Ok(Decision::Forward(request)) => request.send(&self.upstream, &current.upstream, broken).await,
+            Ok(Decision::Forward(request)) => request.send(&self.upstream, &current.upstream, reset).await,
             Err(rejection) => Err(rejection),
         };
         let mut response = answered.unwrap_or_else(|rejection| {

@@ -6,7 +6,7 @@
 use axum::http::response::Parts;
 use axum::http::{Method, StatusCode, Version};
 
-use super::client::answer::{self, Framing, Parsed};
+use super::client::response_head::{self, BodyFraming, ParsedHead};
 
 /// Longer inputs meet limits that the slow reader does not have.
 const LONGEST: usize = 4096;
@@ -68,14 +68,14 @@ pub fn answer(data: &[u8]) {
 }
 
 /// As the gateway does: nothing while the head is not whole.
-fn read(pieces: &[&[u8]], method: &Method) -> Result<Option<Answer>, answer::Malformed> {
+fn read(pieces: &[&[u8]], method: &Method) -> Result<Option<Answer>, response_head::MalformedHead> {
     let (mut came, mut pieces) = (Vec::new(), pieces.iter());
     let head = loop {
         let Some(piece) = pieces.next() else { return Ok(None) };
         came.extend_from_slice(piece);
-        match answer::parse(std::mem::take(&mut came), method)? {
-            Parsed::Whole(head) => break *head,
-            Parsed::Partial(rest) => came = rest,
+        match response_head::parse(std::mem::take(&mut came), method)? {
+            ParsedHead::Complete(head) => break *head,
+            ParsedHead::Partial(rest) => came = rest,
         }
     };
     let (mut framing, mut body, mut end) = (head.framing, Vec::new(), End::Open);
@@ -104,7 +104,7 @@ fn read(pieces: &[&[u8]], method: &Method) -> Result<Option<Answer>, answer::Mal
             assert_eq!(used, piece.len(), "something was left in the midst");
         }
     }
-    assert!(!matches!(framing, Framing::Connection) || !head.reusable, "a connection ends twice");
+    assert!(!matches!(framing, BodyFraming::UntilClose) || !head.reusable, "a connection ends twice");
     Ok(Some(Answer {
         status: head.parts.status.as_u16(),
         headers: headers(&head.parts),

@@ -1,21 +1,19 @@
 //! What gateway, proxy and client share of HTTP/1.1: the client, connections of callers, and bodies on their way through. It knows none of
 //! them.
 
+mod caller_stream;
 pub mod client;
-pub mod connection;
+mod coalesced;
 pub mod connection_slots;
-pub mod descriptors;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod headers;
-mod joined;
-mod pace;
-mod paced;
-mod peer;
+mod min_data_rate;
 mod relay;
+pub mod server;
 
-pub use client::{Outgoing, Upstream, UpstreamError};
-pub use joined::Joined;
-pub use paced::{Paced, TooSlow};
-pub use peer::{AuthenticatedFlag, Peer};
-pub use relay::{BodyFilter, Broken, CutOff, Relay};
+pub use caller_stream::{AuthenticatedFlag, CallerStream};
+pub use client::{Http1Client, OutgoingRequest, SendError};
+pub use coalesced::CoalescedBody;
+pub use min_data_rate::{MinDataRateBody, TooSlow};
+pub use relay::{BodyFilter, CutOff, Relay, ResetOnClose};

@@ -15,9 +15,9 @@ const PATIENCE: u8 = 2;
 /// Set when the answer on a connection breaks off. A caller that speaks HTTP/1.0 sees the end of an answer in the end of the connection, so the
 /// connection is then reset instead of closed.
 #[derive(Clone, Debug, Default)]
-pub struct Broken(Arc<AtomicBool>);
+pub struct ResetOnClose(Arc<AtomicBool>);
 
-impl Broken {
+impl ResetOnClose {
     /// The answer breaks off.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
@@ -62,21 +62,21 @@ pub struct Relay<B, F = Unfiltered> {
     body: B,
     /// Why it breaks off, and how often that was not said yet.
     cut: Option<(axum::Error, u8)>,
-    broken: Broken,
+    reset: ResetOnClose,
     filter: F,
 }
 
 impl<B> Relay<B> {
-    /// Relays all of `body`; `broken` is set when it breaks off.
-    pub fn unfiltered(body: B, broken: Broken) -> Self {
-        Self::filtered(body, broken, Unfiltered)
+    /// Relays all of `body`; `reset` is set when it breaks off.
+    pub fn unfiltered(body: B, reset: ResetOnClose) -> Self {
+        Self::filtered(body, reset, Unfiltered)
     }
 }
 
 impl<B, F: BodyFilter> Relay<B, F> {
-    /// Relays `body` as far as `filter` lets it pass; `broken` is set when it breaks off.
-    pub fn filtered(body: B, broken: Broken, filter: F) -> Self {
-        Self { body, cut: None, broken, filter }
+    /// Relays `body` as far as `filter` lets it pass; `reset` is set when it breaks off.
+    pub fn filtered(body: B, reset: ResetOnClose, filter: F) -> Self {
+        Self { body, cut: None, reset, filter }
     }
 }
 
@@ -99,7 +99,7 @@ where
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                this.broken.set();
+                this.reset.set();
                 return Poll::Ready(Some(Err(error)));
             }
             let Some(next) = ready!(Pin::new(&mut this.body).poll_frame(context)) else { return Poll::Ready(None) };

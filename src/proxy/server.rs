@@ -15,7 +15,7 @@ use super::stack::{Refused, Stack};
 use super::token::Token;
 use crate::api::Forwarder;
 use crate::gateway::ServeError;
-use crate::http::{Broken, Peer, connection, descriptors};
+use crate::http::{CallerStream, ResetOnClose, server};
 
 /// How long a request's header may take to arrive, and a connection may idle between requests.
 const HEADER: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ impl Proxy {
     /// [`ServeError::Listen`].
     pub fn bind(options: ProxyOptions) -> Result<Self, ServeError> {
         let problem = |source| ServeError::Listen { address: options.listen, source };
-        let listener = connection::listen(options.listen).map_err(problem)?;
+        let listener = server::listen(options.listen).map_err(problem)?;
         let local = listener.local_addr().map_err(problem)?;
         let access_check = AccessCheck::new(local.port(), options.origins, options.token);
         Ok(Self { listener, local, access_check })
@@ -74,7 +74,7 @@ impl Proxy {
     ) -> Result<(), ServeError> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Start)?;
         let stack = Arc::new(Stack::new(self.access_check, forwarder, Box::new(on_refused)));
-        let room = descriptors::room_for(MOST, 1);
+        let room = server::room_for(MOST, 1);
         let permits = Arc::new(Semaphore::new(room - room / STRANGERS));
         let strangers = Arc::new(Semaphore::new((room / STRANGERS).max(1)));
         let (draining, drain) = watch::channel(false);
@@ -138,20 +138,20 @@ async fn serve(
     // The address that was connected to: we may listen at more than one.
     let local = stream.local_addr().unwrap_or(local);
     let Ok(stream) = stream.into_std() else { return };
-    connection::prepare(&stream);
+    server::prepare(&stream);
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let owner = tokio::task::spawn_blocking(move || owner::of(peer, local)).await.unwrap_or(Owner::Unknown);
     let Some(_permit) = room.of(owner) else {
         tracing::debug!("a connection of another account was closed: there are too many");
         return;
     };
-    let broken = Broken::default();
-    let stream = Peer::plain(stream, broken.clone());
+    let reset = ResetOnClose::default();
+    let stream = CallerStream::plain(stream, reset.clone());
     let answer = |request| {
-        let (stack, broken) = (stack.clone(), broken.clone());
-        async move { stack.answer(request, owner, broken).await }
+        let (stack, reset) = (stack.clone(), reset.clone());
+        async move { stack.answer(request, owner, reset).await }
     };
-    if let Err(error) = connection::serve(stream, HEADER, answer, drain).await {
+    if let Err(error) = server::serve(stream, HEADER, answer, drain).await {
         tracing::debug!(%error, "the connection ended");
     }
 }

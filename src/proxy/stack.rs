@@ -20,7 +20,7 @@ use super::owner::Owner;
 use super::{query, route_policy};
 use crate::api::{Forwarded, Forwarder};
 use crate::gateway::{Dialect, Rejection, Target};
-use crate::http::{Broken, Joined, Relay, headers};
+use crate::http::{CoalescedBody, Relay, ResetOnClose, headers};
 
 /// The host does not accept the credential.
 #[derive(Clone, Copy, Debug)]
@@ -47,20 +47,20 @@ impl Stack {
         Self { access_check, forwarder, on_refused, told: AtomicBool::new(false) }
     }
 
-    /// Answers a request. `broken` is set when the answer breaks off and the caller's protocol cannot show it.
+    /// Answers a request. `reset` is set when the answer breaks off and the caller's protocol cannot show it.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
         owner: Owner,
-        broken: Broken,
+        reset: ResetOnClose,
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
-        let broken = if parts.version == Version::HTTP_10 { broken } else { Broken::default() };
+        let reset = if parts.version == Version::HTTP_10 { reset } else { ResetOnClose::default() };
         let page = self.access_check.owner(owner).and_then(|()| self.access_check.page(&parts.headers));
         let (page, answered) = match page {
             Ok(page) => {
-                let answered = self.admit(&parts, page.as_ref(), body, broken).await;
+                let answered = self.admit(&parts, page.as_ref(), body, reset).await;
                 (page, answered)
             }
             Err(rejection) => (None, Err(rejection)),
@@ -79,7 +79,7 @@ impl Stack {
         parts: &Parts,
         page: Option<&HeaderValue>,
         body: Incoming,
-        broken: Broken,
+        reset: ResetOnClose,
     ) -> Result<Response<Body>, Rejection> {
         if parts.method == Method::OPTIONS
             && page.is_some()
@@ -92,7 +92,7 @@ impl Stack {
         route_policy::check(&target)?;
         let pairs = query::decoded(target.query.unwrap_or_default())?;
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
-        self.forward(parts, target.path, &pairs, body, broken).await
+        self.forward(parts, target.path, &pairs, body, reset).await
     }
 
     async fn forward(
@@ -101,7 +101,7 @@ impl Stack {
         path: &str,
         query: &[(&str, &str)],
         body: Incoming,
-        broken: Broken,
+        reset: ResetOnClose,
     ) -> Result<Response<Body>, Rejection> {
         let request = Forwarded { method: parts.method.clone(), path, query, headers: sent_on(&parts.headers), body };
         let answer = self.forwarder.send(request).await.map_err(|error| {
@@ -125,7 +125,7 @@ impl Stack {
                 || ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "clear-site-data"]
                     .contains(&name)
         });
-        Ok(Response::from_parts(parts, Body::new(Relay::unfiltered(Joined::new(body), broken))))
+        Ok(Response::from_parts(parts, Body::new(Relay::unfiltered(CoalescedBody::new(body), reset))))
     }
 }
 

@@ -100,7 +100,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("rustyline::", &["ui"]),
     ("sqlx::", &["gateway/store"]),
     ("maud::", &["gateway/pages"]),
-    ("rustls::", &["gateway/server.rs", "gateway/tls.rs", "http/client", "http/peer.rs"]),
+    ("rustls::", &["gateway/server.rs", "gateway/tls.rs", "http/client", "http/caller_stream.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

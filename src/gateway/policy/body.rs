@@ -47,7 +47,7 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Reje
     Ok(Body::new(Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX))))
 }
 
-/// What to answer when an error came from [`limited`], from [`Paced`](super::Paced) or from [`Held`](super::super::authn::RevalidatingBody): it is
+/// What to answer when an error came from [`limited`], from [`MinDataRateBody`](super::MinDataRateBody) or from [`Held`](super::super::authn::RevalidatingBody): it is
 /// the sender's own fault.
 pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Rejection> {
     let mut cause = Some(error);

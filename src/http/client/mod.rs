@@ -5,16 +5,16 @@
 //! gateway does, and joining what is already there needed guesses about when more is. Here whoever answers the caller reads the
 //! connection, and what one read brings goes on in one piece.
 
-#[cfg(any(test, fuzzing))]
-pub(super) mod answer;
-#[cfg(not(any(test, fuzzing)))]
-mod answer;
-mod body;
-mod chunks;
-mod connect;
+mod chunked;
 mod connection;
+mod connector;
 mod pool;
 mod request_writer;
+mod response_body;
+#[cfg(any(test, fuzzing))]
+pub(super) mod response_head;
+#[cfg(not(any(test, fuzzing)))]
+mod response_head;
 
 use std::task::{Poll, ready};
 
@@ -22,18 +22,18 @@ use axum::body::Body;
 use axum::http::{Method, Response};
 use thiserror::Error;
 
-use self::answer::{Head, Parsed};
-pub use self::body::Incoming;
-use self::body::Rest;
-use self::connect::Connector;
 use self::connection::Connection;
-use self::pool::{Place, Pool};
+use self::connector::Connector;
+use self::pool::{Pool, PoolHandle};
 use self::request_writer::{RequestWriteError, RequestWriter};
+use self::response_body::OpenExchange;
+pub use self::response_body::ResponseBody;
+use self::response_head::{ParsedHead, ResponseHead};
 use crate::address::Origin;
 
 /// Why no answer came.
 #[derive(Debug, Error)]
-pub enum UpstreamError {
+pub enum SendError {
     /// It never got there: nothing was done.
     #[error("the upstream server cannot be reached")]
     Unreachable(#[source] std::io::Error),
@@ -50,13 +50,13 @@ pub enum UpstreamError {
 
 /// A client.
 #[derive(Clone)]
-pub struct Upstream {
+pub struct Http1Client {
     connector: Connector,
     pool: Pool,
 }
 
 /// A request for the upstream server.
-pub struct Outgoing {
+pub struct OutgoingRequest {
     /// Its method.
     pub method: Method,
     /// The request line and the headers, each with its CR LF, without those that tell the body's end and without the empty line.
@@ -65,7 +65,7 @@ pub struct Outgoing {
     pub body: Body,
 }
 
-impl Upstream {
+impl Http1Client {
     /// Without connections yet. `tls` says that the server is spoken to by https.
     ///
     /// # Errors
@@ -77,9 +77,9 @@ impl Upstream {
     /// Sends a request and waits for the head of the answer, as long as it takes. Dropping this, or the answer's body, ends the connection.
     ///
     /// # Errors
-    /// [`UpstreamError`].
-    pub async fn send(&self, origin: &Origin, outgoing: Outgoing) -> Result<Response<Incoming>, UpstreamError> {
-        let Outgoing { method, head, body } = outgoing;
+    /// [`SendError`].
+    pub async fn send(&self, origin: &Origin, outgoing: OutgoingRequest) -> Result<Response<ResponseBody>, SendError> {
+        let OutgoingRequest { method, head, body } = outgoing;
         // As `Content-Length: 0` where a body is usual (RFC 9110, section 8.6).
         let needs_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let mut sending = RequestWriter::new(head, body, needs_length);
@@ -87,26 +87,26 @@ impl Upstream {
         if let Some(connection) = waiting {
             match exchange(connection, &mut sending, &method).await {
                 // It may have been ended by the server in this very moment; then nothing of an answer came.
-                Err(UpstreamError::Ended) if method.is_safe() && sending.rewind() => {}
+                Err(SendError::Ended) if method.is_safe() && sending.rewind() => {}
                 Err(error) => return Err(error),
                 Ok((connection, head)) => return answered(place, connection, head, sending),
             }
         }
-        let connection = Box::pin(self.connector.connect(origin)).await.map_err(UpstreamError::Unreachable)?;
+        let connection = Box::pin(self.connector.connect(origin)).await.map_err(SendError::Unreachable)?;
         let (connection, head) = exchange(connection, &mut sending, &method).await?;
         answered(place, connection, head, sending)
     }
 }
 
 fn answered(
-    place: Place,
+    place: PoolHandle,
     connection: Connection,
-    head: Head,
+    head: ResponseHead,
     sending: RequestWriter,
-) -> Result<Response<Incoming>, UpstreamError> {
+) -> Result<Response<ResponseBody>, SendError> {
     let sending = (!sending.is_done()).then_some(sending);
-    let rest = Rest { connection, sending, framing: head.framing, home: head.reusable.then_some(place) };
-    let body = Incoming::new(&head.rest, rest).map_err(|_| UpstreamError::Malformed)?;
+    let rest = OpenExchange { connection, sending, framing: head.framing, home: head.reusable.then_some(place) };
+    let body = ResponseBody::new(&head.rest, rest).map_err(|_| SendError::Malformed)?;
     Ok(Response::from_parts(head.parts, body))
 }
 
@@ -115,7 +115,7 @@ async fn exchange(
     connection: Connection,
     sending: &mut RequestWriter,
     method: &Method,
-) -> Result<(Connection, Head), UpstreamError> {
+) -> Result<(Connection, ResponseHead), SendError> {
     let mut connection = connection;
     let mut refused = false;
     let mut came = Vec::new();
@@ -124,11 +124,11 @@ async fn exchange(
             match sending.poll(&mut connection, context) {
                 Poll::Pending | Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(RequestWriteError::Body(error))) => {
-                    return Poll::Ready(Err(UpstreamError::Body(error)));
+                    return Poll::Ready(Err(SendError::Body(error)));
                 }
                 // The server would wait for the rest.
                 Poll::Ready(Err(error @ RequestWriteError::Length)) => {
-                    return Poll::Ready(Err(UpstreamError::Body(axum::Error::new(error))));
+                    return Poll::Ready(Err(SendError::Body(axum::Error::new(error))));
                 }
                 // It may say why it takes no more.
                 Poll::Ready(Err(RequestWriteError::Connection(_))) => refused = true,
@@ -140,13 +140,13 @@ async fn exchange(
                 bytes.is_empty()
             });
             match ready!(read) {
-                Err(_) | Ok(true) => return Poll::Ready(Err(UpstreamError::Ended)),
+                Err(_) | Ok(true) => return Poll::Ready(Err(SendError::Ended)),
                 Ok(false) => {}
             }
-            match answer::parse(std::mem::take(&mut came), method) {
-                Err(_) => return Poll::Ready(Err(UpstreamError::Malformed)),
-                Ok(Parsed::Whole(head)) => return Poll::Ready(Ok(*head)),
-                Ok(Parsed::Partial(rest)) => came = rest,
+            match response_head::parse(std::mem::take(&mut came), method) {
+                Err(_) => return Poll::Ready(Err(SendError::Malformed)),
+                Ok(ParsedHead::Complete(head)) => return Poll::Ready(Ok(*head)),
+                Ok(ParsedHead::Partial(rest)) => came = rest,
             }
         }
     })

@@ -1,4 +1,4 @@
-//! One caller's connection: how it is listened for, what it may send, and its end.
+//! The server's side: listening, how many connections the system has files for, and one caller's connection with what it may send and its end.
 
 use std::convert::Infallible;
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::sync::watch;
 
-use super::peer::Peer;
+use super::caller_stream::CallerStream;
 
 /// A caller that is gone without a word is noticed after about two minutes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ pub fn reject_over_limit(mut stream: &std::net::TcpStream, by_tls: bool, limit: 
 /// # Errors
 /// When it ended in the midst of something.
 pub async fn serve<F>(
-    stream: Peer,
+    stream: CallerStream,
     timeout: Duration,
     answer: impl Fn(Request<Incoming>) -> F,
     mut drain: watch::Receiver<bool>,
@@ -89,4 +89,36 @@ where
             connection.await
         }
     }
+}
+
+/// What there is besides connections: the database, the listener, the log, and what each thread waits with.
+#[cfg(unix)]
+const OTHERS: u64 = 28;
+#[cfg(unix)]
+const OF_A_THREAD: u64 = 4;
+
+/// Raises the process's limit of open files, of which each caller may need a second one, to the upstream server, as far as `wanted` connections of callers need and the system allows. Returns how many it
+/// has room for: at least one, at most `wanted`.
+#[cfg(unix)]
+pub fn room_for(wanted: usize, threads: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let others = OF_A_THREAD.saturating_mul(threads as u64).saturating_add(OTHERS);
+    let needed = (wanted as u64).saturating_mul(2).saturating_add(others);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let mut limit = current.unwrap_or(u64::MAX);
+    if limit < needed {
+        let raised = maximum.map_or(needed, |maximum| maximum.min(needed));
+        if setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }).is_ok() {
+            limit = raised;
+        }
+    }
+    let room = usize::try_from(limit.saturating_sub(others) / 2).unwrap_or(usize::MAX);
+    room.clamp(1, wanted.max(1))
+}
+
+/// Elsewhere there is no such limit.
+#[cfg(not(unix))]
+pub fn room_for(wanted: usize, _threads: usize) -> usize {
+    wanted.max(1)
 }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::pace::Pace;
-use super::relay::Broken;
+use super::min_data_rate::MinDataRate;
+use super::relay::ResetOnClose;
 
 /// Set when somebody showed a credential on a connection that was accepted. Until then a stranger is there.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +32,11 @@ impl AuthenticatedFlag {
 }
 
 /// See the module.
-pub struct Peer {
+pub struct CallerStream {
     stream: Stream,
-    broken: Broken,
+    reset: ResetOnClose,
     /// How long answers may be left unread, and who may leave them so for longer.
-    unread: Option<(Pace, AuthenticatedFlag)>,
+    unread: Option<(MinDataRate, AuthenticatedFlag)>,
 }
 
 enum Stream {
@@ -44,22 +44,22 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Peer {
+impl CallerStream {
     /// Without TLS.
-    pub fn plain(stream: TcpStream, broken: Broken) -> Self {
-        Self { stream: Stream::Plain(stream), broken, unread: None }
+    pub fn plain(stream: TcpStream, reset: ResetOnClose) -> Self {
+        Self { stream: Stream::Plain(stream), reset, unread: None }
     }
 
     /// With TLS, after the handshake.
-    pub fn tls(stream: TlsStream<TcpStream>, broken: Broken) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), broken, unread: None }
+    pub fn tls(stream: TlsStream<TcpStream>, reset: ResetOnClose) -> Self {
+        Self { stream: Stream::Tls(Box::new(stream)), reset, unread: None }
     }
 
     /// A stranger has to read what they asked for, within `limit` as much as a slow line carries: else a few of them, who send nothing
     /// either, would hold all connections for ever. Somebody we know may look away for as long as they like.
     #[must_use]
     pub fn read_within(mut self, limit: Duration, authenticated: AuthenticatedFlag) -> Self {
-        self.unread = Some((Pace::new(limit), authenticated));
+        self.unread = Some((MinDataRate::new(limit), authenticated));
         self
     }
 
@@ -75,7 +75,7 @@ impl Peer {
             Poll::Ready(Ok(sent)) => pace.note(bytes(sent)),
             Poll::Pending if !authenticated.is_set() && pace.poll_too_long(context).is_ready() => {
                 // What they did not read would be kept for them by the system.
-                self.broken.set();
+                self.reset.set();
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             Poll::Ready(Err(_)) | Poll::Pending => {}
@@ -84,9 +84,9 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for CallerStream {
     fn drop(&mut self) {
-        if !self.broken.is_set() {
+        if !self.reset.is_set() {
             return;
         }
         let socket = match &self.stream {
@@ -98,7 +98,7 @@ impl Drop for Peer {
     }
 }
 
-impl AsyncRead for Peer {
+impl AsyncRead for CallerStream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -107,7 +107,7 @@ impl AsyncRead for Peer {
     }
 }
 
-impl AsyncWrite for Peer {
+impl AsyncWrite for CallerStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let sent = match &mut this.stream {

@@ -19,7 +19,7 @@ const PATIENCE: u8 = 2;
 ///
 /// hyper hands over one chunk at a time, and its connection's task makes the next one only when that was taken. So after each
 /// frame the others are let run, and only if that brings nothing the batch is passed on.
-pub struct Joined<B: HttpBody<Data = Bytes>> {
+pub struct CoalescedBody<B: HttpBody<Data = Bytes>> {
     body: B,
     batch: Batch,
     /// How often nothing more was there since the last frame.
@@ -75,14 +75,14 @@ impl Batch {
     }
 }
 
-impl<B: HttpBody<Data = Bytes>> Joined<B> {
+impl<B: HttpBody<Data = Bytes>> CoalescedBody<B> {
     /// See the type.
     pub fn new(body: B) -> Self {
         Self { body, batch: Batch::Empty, waits: 0, end: None }
     }
 }
 
-impl<B> HttpBody for Joined<B>
+impl<B> HttpBody for CoalescedBody<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Unpin,

@@ -13,11 +13,11 @@ const LONGEST_TRAILERS: usize = 16 * 1024;
 /// What cannot be read as chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the chunks of the answer are malformed")]
-pub struct Malformed;
+pub struct MalformedChunks;
 
 /// How far a body in chunks was read.
 #[derive(Debug, Default)]
-pub struct Chunks {
+pub struct ChunkedDecoder {
     state: State,
     /// Of the chunk that is being read.
     left: u64,
@@ -49,22 +49,22 @@ enum State {
     Malformed,
 }
 
-/// What [`Chunks::read`] made of a piece.
+/// What [`ChunkedDecoder::read`] made of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Read {
+pub struct Decoded {
     /// How much of the body is now at the piece's beginning, in bytes.
     pub body: usize,
     /// How much of the piece was used, in bytes: less than all of it at the end and before a fault only.
     pub used: usize,
 }
 
-impl Chunks {
+impl ChunkedDecoder {
     /// Reads a piece, and moves what of the body is in it to its beginning. What comes before a fault is given out first, so that it makes no
-    /// difference how it was cut; the fault is then what [`Chunks::check`] and the next call say.
+    /// difference how it was cut; the fault is then what [`ChunkedDecoder::check`] and the next call say.
     ///
     /// # Errors
-    /// [`Malformed`].
-    pub fn read(&mut self, piece: &mut [u8]) -> Result<Read, Malformed> {
+    /// [`MalformedChunks`].
+    pub fn read(&mut self, piece: &mut [u8]) -> Result<Decoded, MalformedChunks> {
         self.check()?;
         let (mut at, mut body) = (0, 0);
         while at < piece.len() && self.state != State::Done {
@@ -81,19 +81,19 @@ impl Chunks {
             }
             if let Err(malformed) = self.step(piece[at]) {
                 self.state = State::Malformed;
-                return if body > 0 { Ok(Read { body, used: at }) } else { Err(malformed) };
+                return if body > 0 { Ok(Decoded { body, used: at }) } else { Err(malformed) };
             }
             at += 1;
         }
-        Ok(Read { body, used: at })
+        Ok(Decoded { body, used: at })
     }
 
     /// Whether what comes next can be read.
     ///
     /// # Errors
-    /// [`Malformed`].
-    pub fn check(&self) -> Result<(), Malformed> {
-        if self.state == State::Malformed { Err(Malformed) } else { Ok(()) }
+    /// [`MalformedChunks`].
+    pub fn check(&self) -> Result<(), MalformedChunks> {
+        if self.state == State::Malformed { Err(MalformedChunks) } else { Ok(()) }
     }
 
     /// Whether the body has ended.
@@ -102,12 +102,12 @@ impl Chunks {
     }
 
     /// One byte of what stands between the chunks.
-    fn step(&mut self, byte: u8) -> Result<(), Malformed> {
+    fn step(&mut self, byte: u8) -> Result<(), MalformedChunks> {
         self.state = match (self.state, byte) {
             (State::Size, _) if byte.is_ascii_hexdigit() => {
                 self.digits += 1;
                 if self.digits > 16 {
-                    return Err(Malformed);
+                    return Err(MalformedChunks);
                 }
                 // Such a digit always has a value below 16.
                 let value = char::from(byte).to_digit(16).unwrap_or_default();
@@ -134,14 +134,14 @@ impl Chunks {
                 State::Trailer
             }
             (State::End, b'\n') => State::Done,
-            _ => return Err(Malformed),
+            _ => return Err(MalformedChunks),
         };
         Ok(())
     }
 
-    fn grow(&mut self, longest: usize) -> Result<(), Malformed> {
+    fn grow(&mut self, longest: usize) -> Result<(), MalformedChunks> {
         self.length += 1;
-        if self.length > longest { Err(Malformed) } else { Ok(()) }
+        if self.length > longest { Err(MalformedChunks) } else { Ok(()) }
     }
 }
 
@@ -156,8 +156,8 @@ mod tests {
     use super::*;
 
     /// The body, and what follows it.
-    fn read(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>, bool), Malformed> {
-        let (mut chunks, mut body, mut rest) = (Chunks::default(), Vec::new(), Vec::new());
+    fn read(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>, bool), MalformedChunks> {
+        let (mut chunks, mut body, mut rest) = (ChunkedDecoder::default(), Vec::new(), Vec::new());
         for piece in pieces {
             let mut piece = piece.to_vec();
             let read = chunks.read(&mut piece)?;
@@ -168,7 +168,7 @@ mod tests {
         Ok((body, rest, chunks.is_done()))
     }
 
-    fn whole(text: &str) -> Result<(String, String, bool), Malformed> {
+    fn whole(text: &str) -> Result<(String, String, bool), MalformedChunks> {
         let (body, rest, done) = read(&[text.as_bytes()])?;
         Ok((String::from_utf8(body).unwrap(), String::from_utf8(rest).unwrap(), done))
     }
@@ -204,20 +204,23 @@ mod tests {
             "0\r\n\rX",
             "3;\0\r\nabc",
         ] {
-            assert_eq!(whole(text), Err(Malformed), "{text:?}");
+            assert_eq!(whole(text), Err(MalformedChunks), "{text:?}");
         }
         assert_eq!(whole("ffffffffffffffff\r\nabc").unwrap().0, "abc");
-        assert_eq!(whole(&format!("3;{}\r\n", "x".repeat(LONGEST_LINE + 1))), Err(Malformed));
-        assert_eq!(whole(&format!("0\r\n{}", "a: b\r\n".repeat(LONGEST_TRAILERS / 4 + 1))), Err(Malformed));
+        assert_eq!(whole(&format!("3;{}\r\n", "x".repeat(LONGEST_LINE + 1))), Err(MalformedChunks));
+        assert_eq!(whole(&format!("0\r\n{}", "a: b\r\n".repeat(LONGEST_TRAILERS / 4 + 1))), Err(MalformedChunks));
     }
 
     #[test]
     fn what_comes_before_a_fault_is_given_out() {
-        let mut chunks = Chunks::default();
+        let mut chunks = ChunkedDecoder::default();
         let mut piece = *b"3\r\nabc\r\n2\r\nde?";
-        assert_eq!(chunks.read(&mut piece), Ok(Read { body: 5, used: 13 }));
+        assert_eq!(chunks.read(&mut piece), Ok(Decoded { body: 5, used: 13 }));
         assert_eq!(&piece[..5], b"abcde");
-        assert_eq!((chunks.check(), chunks.read(&mut []), chunks.is_done()), (Err(Malformed), Err(Malformed), false));
+        assert_eq!(
+            (chunks.check(), chunks.read(&mut []), chunks.is_done()),
+            (Err(MalformedChunks), Err(MalformedChunks), false)
+        );
     }
 
     proptest! {

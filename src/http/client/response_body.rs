@@ -7,20 +7,20 @@ use axum::body::{Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use thiserror::Error;
 
-use super::answer::Framing;
 use super::connection::Connection;
-use super::pool::Place;
+use super::pool::PoolHandle;
 use super::request_writer::{RequestWriteError, RequestWriter};
+use super::response_head::BodyFraming;
 
 /// Why a body breaks off.
 #[derive(Debug, Error)]
-pub enum Cut {
+pub enum ResponseBodyError {
     /// Its end did not come.
     #[error("the upstream server ended the connection in the midst of an answer")]
-    Short,
+    Truncated,
     /// It is not in chunks, as was announced.
     #[error(transparent)]
-    Chunks(#[from] super::chunks::Malformed),
+    Chunks(#[from] super::chunked::MalformedChunks),
     /// The connection broke.
     #[error("the connection to the upstream server broke: {0}")]
     Connection(#[from] std::io::Error),
@@ -30,42 +30,42 @@ pub enum Cut {
 }
 
 /// See the module. Dropping it before its end ends the connection.
-pub struct Incoming {
+pub struct ResponseBody {
     /// What came with the head.
     first: Bytes,
     /// What is still to be read.
-    rest: Option<Rest>,
+    rest: Option<OpenExchange>,
     /// Its length was announced. Where it was not the caller's is not either, even when it is known by now.
     has_length: bool,
 }
 
 /// A connection in the midst of an answer.
-pub struct Rest {
+pub struct OpenExchange {
     /// The connection.
     pub connection: Connection,
     /// Of the request, when it is still on its way.
     pub sending: Option<RequestWriter>,
     /// By what the body ends.
-    pub framing: Framing,
+    pub framing: BodyFraming,
     /// Where the connection goes when it can be used again.
-    pub home: Option<Place>,
+    pub home: Option<PoolHandle>,
 }
 
-impl Incoming {
+impl ResponseBody {
     /// A body whose beginning came with its head.
     ///
     /// # Errors
-    /// [`Cut::Chunks`].
-    pub fn new(came: &Bytes, mut rest: Rest) -> Result<Self, Cut> {
+    /// [`ResponseBodyError::Chunks`].
+    pub fn new(came: &Bytes, mut rest: OpenExchange) -> Result<Self, ResponseBodyError> {
         let (first, used) = match &mut rest.framing {
-            Framing::Connection => (came.clone(), came.len()),
+            BodyFraming::UntilClose => (came.clone(), came.len()),
             // Without a copy.
-            Framing::Length(left) => {
+            BodyFraming::Length(left) => {
                 let length = came.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= length as u64;
                 (came.slice(..length), length)
             }
-            Framing::Chunks(chunks) => {
+            BodyFraming::Chunked(chunks) => {
                 let mut piece = came.to_vec();
                 let read = chunks.read(&mut piece)?;
                 piece.truncate(read.body);
@@ -75,7 +75,7 @@ impl Incoming {
         if used < came.len() {
             rest.home = None;
         }
-        let has_length = matches!(rest.framing, Framing::Length(_));
+        let has_length = matches!(rest.framing, BodyFraming::Length(_));
         let mut body = Self { first, rest: Some(rest), has_length };
         body.release_at_the_end();
         Ok(body)
@@ -83,7 +83,8 @@ impl Incoming {
 
     /// Gives the connection back once the body has ended.
     fn release_at_the_end(&mut self) {
-        let Some(Rest { connection, sending, home, .. }) = self.rest.take_if(|rest| rest.framing.has_ended()) else {
+        let Some(OpenExchange { connection, sending, home, .. }) = self.rest.take_if(|rest| rest.framing.has_ended())
+        else {
             return;
         };
         if let (None, Some(place)) = (sending, home) {
@@ -92,16 +93,16 @@ impl Incoming {
     }
 }
 
-impl Rest {
+impl OpenExchange {
     /// What comes next of the body; nothing at its end.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Cut>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ResponseBodyError>> {
         if let Some(sending) = &mut self.sending {
             match sending.poll(&mut self.connection, context) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.sending = None,
                 // It may say why it takes no more; but the connection is of no more use.
                 Poll::Ready(Err(RequestWriteError::Connection(_))) => (self.sending, self.home) = (None, None),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Cut::Request(error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(ResponseBodyError::Request(error))),
             }
         }
         let Self { connection, framing, home, .. } = self;
@@ -109,7 +110,11 @@ impl Rest {
             framing.check()?;
             let read = connection.poll_read(context, |piece| {
                 if piece.is_empty() {
-                    return if matches!(framing, Framing::Connection) { Ok(None) } else { Err(Cut::Short) };
+                    return if matches!(framing, BodyFraming::UntilClose) {
+                        Ok(None)
+                    } else {
+                        Err(ResponseBodyError::Truncated)
+                    };
                 }
                 let (body, used) = framing.decode(piece)?;
                 if used < piece.len() {
@@ -127,11 +132,14 @@ impl Rest {
     }
 }
 
-impl HttpBody for Incoming {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = ResponseBodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         let this = self.get_mut();
         if !this.first.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
@@ -156,8 +164,8 @@ impl HttpBody for Incoming {
         let here = self.first.len() as u64;
         match self.rest.as_ref().map(|rest| &rest.framing) {
             None if self.has_length => SizeHint::with_exact(here),
-            Some(Framing::Length(left)) => SizeHint::with_exact(here + left),
-            None | Some(Framing::Chunks(_) | Framing::Connection) => {
+            Some(BodyFraming::Length(left)) => SizeHint::with_exact(here + left),
+            None | Some(BodyFraming::Chunked(_) | BodyFraming::UntilClose) => {
                 let mut hint = SizeHint::new();
                 hint.set_lower(here);
                 hint
