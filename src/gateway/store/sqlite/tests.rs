@@ -293,3 +293,17 @@ async fn all_files_are_for_the_owner_alone() {
         assert_eq!(mode(&name), 0o600, "{}", name.display());
     }
 }
+
+#[test]
+fn every_migration_file_is_listed() {
+    let mut files: Vec<_> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let listed: Vec<_> = MIGRATIONS
+        .iter()
+        .map(|migration| format!("{:04}_{}.sql", migration.version, migration.description))
+        .collect();
+    assert_eq!(files, listed);
+}
