@@ -93,7 +93,7 @@ fn garbage_in_the_stream_is_an_error() {
     let (sandbox, ollama) = with_generate(|| Reply::ndjson([line("half"), Step::send("<html>\n")]));
     let output = run_at(&sandbox, &ollama.url(), &[]).expect_code(1);
     assert_eq!(output.stdout(), "half");
-    says(&output, &["a line that is no JSON"]);
+    says(&output, &["a line is not JSON"]);
 }
 
 #[test]

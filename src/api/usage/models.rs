@@ -3,8 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::DEEPEST;
-use super::words::{number, short, words};
+use super::fields::{MAX_DEPTH, model_name, read_number, shorten, split_words};
 
 /// What a model was used for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -78,7 +77,7 @@ impl ModelUse {
 }
 
 fn search(value: &Value, depth: usize, place: String, groups: &mut Vec<Group>) {
-    if depth > DEEPEST {
+    if depth > MAX_DEPTH {
         return;
     }
     match value {
@@ -87,9 +86,9 @@ fn search(value: &Value, depth: usize, place: String, groups: &mut Vec<Group>) {
                 return put(groups, depth, place, row);
             }
             // By the name of the model: every member is an object that holds numbers.
-            let looks_like_models = words_of_place(&place).is_some_and(|word| word == "models" || word == "model");
+            let looks_like_models = last_word(&place).is_some_and(|word| word == "models" || word == "model");
             for (key, value) in object {
-                match value.as_object().map(|object| numbers(short(key), object)) {
+                match value.as_object().map(|object| numbers(shorten(key), object)) {
                     Some(row) if looks_like_models && !row.is_empty() => {
                         put(groups, depth, format!("{place}{{}}"), row)
                     }
@@ -106,8 +105,8 @@ fn search(value: &Value, depth: usize, place: String, groups: &mut Vec<Group>) {
     }
 }
 
-fn words_of_place(place: &str) -> Option<String> {
-    words(place.rsplit('.').next()?).into_iter().next_back()
+fn last_word(place: &str) -> Option<String> {
+    split_words(place.rsplit('.').next()?).into_iter().next_back()
 }
 
 fn put(groups: &mut Vec<Group>, depth: usize, place: String, row: ModelUse) {
@@ -117,15 +116,8 @@ fn put(groups: &mut Vec<Group>, depth: usize, place: String, row: ModelUse) {
     }
 }
 
-/// The model that an object is about, where it names one.
-pub(super) fn model_of(object: &Map<String, Value>) -> Option<String> {
-    let name = ["model", "model_name", "modelname", "model_id", "modelid", "group", "key"];
-    let (_, model) = object.iter().find(|(key, _)| name.contains(&key.to_ascii_lowercase().as_str()))?;
-    model.as_str().or_else(|| model.get("name").and_then(Value::as_str)).map(short)
-}
-
 fn named_row(object: &Map<String, Value>) -> Option<ModelUse> {
-    let model = model_of(object)?;
+    let model = model_name(object)?;
     let nested = object.values().filter_map(Value::as_object).map(|inner| numbers(model.clone(), inner));
     let row = numbers(model.clone(), object);
     // The numbers may stand in an object of their own.
@@ -136,8 +128,8 @@ fn named_row(object: &Map<String, Value>) -> Option<ModelUse> {
 fn numbers(model: String, object: &Map<String, Value>) -> ModelUse {
     let mut row = ModelUse { model, ..ModelUse::default() };
     for (key, value) in object {
-        let Some(number) = number(value) else { continue };
-        let words = words(key);
+        let Some(number) = read_number(value) else { continue };
+        let words = split_words(key);
         let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
         let place = if has(&["cost", "price", "spend", "spent", "usd", "amount", "credits"]) {
             &mut row.cost
@@ -190,14 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_a_model_are_no_limits_of_the_account() {
-        let value = json!({"data": [{"model": "a", "used_tokens": 5, "total_tokens": 30, "limit": 7}]});
-        let report = super::super::read_usage(None, Some(&value));
-        assert!(report.meters.is_empty() && report.models.len() == 1 && report.not_understood.is_empty(), "{report:?}");
-    }
-
-    #[test]
-    fn nonsense_gives_nothing() {
+    fn malformed_answers_give_no_rows() {
         for value in [json!(null), json!({"model": "a"}), json!({"model": 7, "requests": 1}), json!([[[[]]]])] {
             assert_eq!(seen(&value), [], "{value}");
         }

@@ -1,19 +1,11 @@
-//! The models of a server, as stock Ollama's commands of the same names: with the host and the credential that `run` would
-//! use, so that whoever is signed in to a gateway needs no second tool.
+//! The models of a server: commands named as in stock Ollama, with the host and the credential that `run` would use, so that you
+//! need no second tool behind a gateway.
 
-mod account;
-pub mod card;
-pub mod cp;
-mod human;
-pub mod list;
-pub mod ps;
-mod published;
-pub mod pull;
-pub mod push;
-mod refused;
-pub mod rm;
-pub mod show;
-pub mod stop;
+mod format;
+mod list;
+mod manage;
+mod registry;
+mod show;
 mod transfer;
 
 use serde_json::{Map, Value};
@@ -25,11 +17,16 @@ use crate::app::App;
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, CredentialSource};
 
+pub use list::{list, list_running, model_table};
+pub use manage::{cp, rm, stop};
+pub use show::{render, show};
+pub use transfer::{pull, pull_command, push_command};
+
 /// A model's name as it was typed.
 ///
 /// # Errors
 /// Exit 2 when it is none.
-fn name(text: &str) -> Result<ModelName, Problem> {
+fn parse_name(text: &str) -> Result<ModelName, Problem> {
     ModelName::parse(text).map_err(|error| Problem::new(Exit::Usage, format!("the model {text:?}: {error}")))
 }
 
@@ -57,7 +54,7 @@ async fn session_with_server<'a>(app: &'a App, does: &str) -> anyhow::Result<Ses
 }
 
 /// Says which model it is that a host does not have.
-fn explain(error: ApiError, model: &str) -> anyhow::Error {
+fn explain_missing(error: ApiError, model: &str) -> anyhow::Error {
     match &error {
         ApiError::NotFound { host, message, recognised: true, .. } => {
             let message = format!("{host} has no model {model:?}: {message}");
@@ -68,12 +65,12 @@ fn explain(error: ApiError, model: &str) -> anyhow::Error {
 }
 
 /// Whether a listed model is among those asked for. As stock has it, case does not matter.
-pub fn begins(name: &str, prefix: Option<&str>) -> bool {
+pub fn has_prefix(name: &str, prefix: Option<&str>) -> bool {
     prefix.is_none_or(|prefix| name.to_lowercase().starts_with(&prefix.to_lowercase()))
 }
 
 /// A list in the form in which the host sends it.
-fn as_sent(models: impl IntoIterator<Item = Map<String, Value>>) -> Value {
+fn models_json(models: impl IntoIterator<Item = Map<String, Value>>) -> Value {
     let models: Vec<Value> = models.into_iter().map(Value::Object).collect();
     serde_json::json!({ "models": models })
 }

@@ -123,7 +123,7 @@ pub(super) fn not_json(host: &str, error: &serde_json::Error) -> ApiError {
     if error.is_eof() {
         return ApiError::Cut { host: host.to_owned(), reason: "it ended in the middle of a line".to_owned() };
     }
-    ApiError::Protocol { host: host.to_owned(), reason: format!("a line that is no JSON: {error}") }
+    ApiError::Protocol { host: host.to_owned(), reason: format!("a line is not JSON: {error}") }
 }
 
 /// `--output json`: one object at the end. An answer that did not end well is an error, and no object is printed.

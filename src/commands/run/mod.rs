@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::context::{Context, withheld_note};
-use super::models::pull::pull;
+use super::models::pull;
 use crate::address::{BaseUrl, ModelName};
 use crate::api::{ApiError, EmbedRequest, GenerateRequest, Session, ShowResponse, Think};
 use crate::app::App;

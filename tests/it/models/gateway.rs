@@ -83,7 +83,7 @@ fn the_account_of_the_server_behind_is_not_ours() {
     for command in ["push", "pull"] {
         streams(&ollama, &format!("/api/{command}"), [status("retrieving manifest"), refused.clone()]);
         let output = device.command([command, "ada/tiny"]).run().expect_code(5);
-        says(&output, &["behind that gateway", "ask whoever runs it"]);
+        says(&output, &["behind the gateway", "ask its operator"]);
         assert!(!output.stderr().contains("signin --server --host"), "{}", output.snapshot());
     }
 }

@@ -43,7 +43,7 @@ fn the_words_of_a_failure_decide() {
         ("pull model manifest: file does not exist", 3, "ollama.com/search"),
         ("insecure protocol http", 2, "--insecure"),
         ("invalid model name", 2, "[NAMESPACE/]MODEL[:TAG]"),
-        ("dial tcp: no such host", 1, "that server's network"),
+        ("dial tcp: no such host", 1, "check the network of that server"),
     ] {
         for early in [true, false] {
             let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
@@ -66,7 +66,7 @@ fn a_refusal_is_the_servers_own_sign_in_or_nobodys() {
     for (account, code, hint) in [
         (Account::SignedOut, 4, "signin --server --host"),
         (Account::SignedIn, 5, "the model is private"),
-        (Account::Unavailable, 5, "somebody else's name"),
+        (Account::Unavailable, 5, "belongs to another account"),
     ] {
         let (sandbox, stock) = (Sandbox::new(), Stock::start(account));
         streams(
@@ -97,7 +97,7 @@ fn a_stream_without_success_is_no_success() {
         let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
         streams(&ollama, "/api/pull", steps());
         let output = pull(&sandbox, &ollama, &["new"]).expect_code(1);
-        let word = if at == 5 { "a line that is no JSON" } else { "was cut off" };
+        let word = if at == 5 { "a line is not JSON" } else { "was cut off" };
         says(&output, &[word]);
         assert!(!output.stderr().contains(" has new"));
     }
@@ -142,7 +142,7 @@ fn a_pull_that_is_broken_off_goes_on_next_time() {
         child.wait_stderr(|text| text.contains("pulling manifest"));
         child.signal(signal);
         let output = child.finish().expect_code(130);
-        says(&output, &["keeps what it has of new", "goes on from there"]);
+        says(&output, &["keeps what it has of new", "run the same command to continue"]);
         ollama.server().wait_departures(1);
     }
 }

@@ -79,7 +79,7 @@ fn on_a_terminal_the_sign_in_comes_first_and_then_it_goes_on() {
 #[test]
 fn a_name_that_is_not_yours_is_explained() {
     let refused = || [status("retrieving manifest"), line(json!({ "error": "unauthorized: access denied" }))];
-    for (model, hint) in [("tiny", "nobody's name in front"), ("bob/tiny:8b", "bob is somebody else's name")] {
+    for (model, hint) in [("tiny", "has no namespace"), ("bob/tiny:8b", "bob belongs to another account")] {
         let (sandbox, stock) = (Sandbox::new(), Stock::start(Account::SignedIn));
         streams(&stock, "/api/push", refused());
         let output = push(&sandbox, &stock, &[model]).expect_code(5);

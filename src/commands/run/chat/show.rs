@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Chat;
 use crate::chat::Section;
-use crate::commands::models::{begins, card, list};
+use crate::commands::models::{has_prefix, model_table, render};
 
 /// Columns of a parameter's name, as servers write them.
 const NAME: usize = 30;
@@ -42,7 +42,7 @@ impl Chat<'_> {
     }
 
     fn info(&self) -> String {
-        let mut text = card::render(&self.facts, false);
+        let mut text = render(&self.facts, false);
         if !self.talk.options.is_empty() {
             text.push_str("  Set here\n");
             text.push_str(&set_here(&self.talk.options, "    "));
@@ -75,8 +75,8 @@ impl Chat<'_> {
             }
             Some(Ok(models)) => models,
         };
-        models.retain(|model| begins(&model.name, beginning));
-        self.app.printer.table(&list::table(models, (self.app.now)()))?;
+        models.retain(|model| has_prefix(&model.name, beginning));
+        self.app.printer.table(&model_table(models, (self.app.now)()))?;
         Ok(())
     }
 }

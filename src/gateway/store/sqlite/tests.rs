@@ -301,9 +301,7 @@ fn every_migration_file_is_listed() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    let listed: Vec<_> = MIGRATIONS
-        .iter()
-        .map(|migration| format!("{:04}_{}.sql", migration.version, migration.description))
-        .collect();
+    let listed: Vec<_> =
+        MIGRATIONS.iter().map(|migration| format!("{:04}_{}.sql", migration.version, migration.description)).collect();
     assert_eq!(files, listed);
 }

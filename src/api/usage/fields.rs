@@ -1,7 +1,12 @@
-//! The names under which amounts have been seen or may come, and reading what stands behind them.
+//! Member names under which amounts have been seen or may come, and how their values are read.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+
+/// Levels of nesting that are read; what lies deeper is ignored.
+pub(super) const MAX_DEPTH: usize = 8;
+/// Rows that are shown at most.
+pub(super) const MAX_ROWS: usize = 200;
 
 /// What a member is, going by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +39,7 @@ const KINDS: [(Kind, &[&str]); 8] = [
 const FILLERS: [&str; 8] = ["at", "amount", "value", "on", "in", "time", "current", "usage"];
 
 /// The words of a name: `weeklyUsage_left` is `weekly`, `usage`, `left`.
-pub(super) fn words(name: &str) -> Vec<String> {
+pub(super) fn split_words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut lower = false;
     for c in name.chars().take(64) {
@@ -58,7 +63,7 @@ fn kind_of_word(word: &str) -> Option<Kind> {
 /// What a member is, and of what: `weekly_used` is what is used of `weekly`. The last word that says something decides, else
 /// the first (`max_tokens`).
 pub(super) fn classify(name: &str) -> Option<(Kind, String)> {
-    let all = words(name);
+    let all = split_words(name);
     let telling: Vec<&String> =
         all.iter().filter(|word| !["at", "amount", "value", "on", "in"].contains(&word.as_str())).collect();
     let (kind, rest): (Kind, Vec<&String>) = if let Some(kind) = telling.last().and_then(|word| kind_of_word(word)) {
@@ -77,7 +82,7 @@ fn is_telling(word: &str) -> bool {
 }
 
 /// A number, or a text that is one.
-pub(super) fn number(value: &Value) -> Option<f64> {
+pub(super) fn read_number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) if text.len() <= 40 => {
@@ -89,7 +94,7 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 }
 
 /// A point in time: RFC 3339, or Unix time in seconds or milliseconds.
-pub(super) fn time(value: &Value) -> Option<Timestamp> {
+pub(super) fn read_time(value: &Value) -> Option<Timestamp> {
     if let Some(text) = value.as_str() {
         return text.parse().ok();
     }
@@ -102,43 +107,28 @@ pub(super) fn time(value: &Value) -> Option<Timestamp> {
 }
 
 /// A short text behind one of these names, at the top or one level below.
-pub(super) fn text(value: &Value, names: &[&str]) -> Option<String> {
+pub(super) fn text_member(value: &Value, names: &[&str]) -> Option<String> {
     let object = value.as_object()?;
     let here = |object: &Map<String, Value>| {
         names.iter().find_map(|name| {
             let (_, found) = object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
             let found = found.as_str().or_else(|| found.get("name").and_then(Value::as_str))?;
-            Some(short(found)).filter(|text| !text.is_empty())
+            Some(shorten(found)).filter(|text| !text.is_empty())
         })
     };
     here(object).or_else(|| object.values().filter_map(Value::as_object).find_map(here))
 }
 
 /// The beginning of a text that others made.
-pub(super) fn short(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     text.trim().chars().take(60).collect()
 }
 
-/// The members at the top that hold something and were not understood. `any` says whether something else was.
-pub(super) fn unknown(from: &str, value: &Value, any: bool) -> Vec<String> {
-    let Value::Object(object) = value else {
-        let nothing = any || value.as_array().is_some_and(Vec::is_empty);
-        return if nothing { Vec::new() } else { vec![from.to_owned()] };
-    };
-    let holds_nothing = |value: &Value| match value {
-        Value::Null | Value::Bool(_) => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(object) => object.is_empty(),
-        _ => false,
-    };
-    let known = |name: &str, value: &Value| match value {
-        // Text says something about numbers beside it, and is none.
-        Value::String(_) => number(value).is_none() || classify(name).is_some(),
-        Value::Number(_) => classify(name).is_some() || time(value).is_some(),
-        other => super::balance::finds_any(name, other) || !super::models::read(other).is_empty(),
-    };
-    let unknown = object.iter().filter(|(name, value)| !holds_nothing(value) && !known(name, value));
-    unknown.take(20).map(|(name, _)| format!("{from}.{}", short(name))).collect()
+/// The model that an object is about, where it names one.
+pub(super) fn model_name(object: &Map<String, Value>) -> Option<String> {
+    let name = ["model", "model_name", "modelname", "model_id", "modelid", "group", "key"];
+    let (_, model) = object.iter().find(|(key, _)| name.contains(&key.to_ascii_lowercase().as_str()))?;
+    model.as_str().or_else(|| model.get("name").and_then(Value::as_str)).map(shorten)
 }
 
 #[cfg(test)]
@@ -163,13 +153,13 @@ mod tests {
 
     #[test]
     fn numbers_and_times_come_in_several_forms() {
-        assert_eq!(number(&json!("1,234.5")), Some(1234.5));
-        assert_eq!(number(&json!("42%")), Some(42.0));
-        assert_eq!(number(&json!("NaN")), None);
-        assert_eq!(number(&json!("many")), None);
-        let second = time(&json!(1_795_211_572)).unwrap();
-        assert_eq!(time(&json!(1_795_211_572_000_i64)), Some(second));
-        assert_eq!(time(&json!("2026-11-20T21:52:52Z")), Some(second));
-        assert_eq!(time(&json!(i64::MAX)), None);
+        assert_eq!(read_number(&json!("1,234.5")), Some(1234.5));
+        assert_eq!(read_number(&json!("42%")), Some(42.0));
+        assert_eq!(read_number(&json!("NaN")), None);
+        assert_eq!(read_number(&json!("many")), None);
+        let second = read_time(&json!(1_795_211_572)).unwrap();
+        assert_eq!(read_time(&json!(1_795_211_572_000_i64)), Some(second));
+        assert_eq!(read_time(&json!("2026-11-20T21:52:52Z")), Some(second));
+        assert_eq!(read_time(&json!(i64::MAX)), None);
     }
 }

@@ -5,8 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::words::{Kind, classify, number, short, time};
-use super::{DEEPEST, MOST, models};
+use super::fields::{Kind, MAX_DEPTH, MAX_ROWS, classify, model_name, read_number, read_time, shorten};
 
 /// One amount.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -62,22 +61,17 @@ pub(super) fn read(name: &str, value: &Value) -> Vec<Meter> {
     found
 }
 
-/// Whether there is any.
-pub(super) fn finds_any(name: &str, value: &Value) -> bool {
-    !read(name, value).is_empty()
-}
-
 fn search(name: &str, value: &Value, depth: usize, found: &mut Vec<Meter>) {
-    if depth > DEEPEST || found.len() >= MOST {
+    if depth > MAX_DEPTH || found.len() >= MAX_ROWS {
         return;
     }
     match value {
         // Numbers of a model are its use, and read as such.
-        Value::Object(object) if models::model_of(object).is_some() => {}
+        Value::Object(object) if model_name(object).is_some() => {}
         Value::Object(object) => {
-            found.extend(here(name, object));
+            found.extend(object_meters(name, object));
             for (key, value) in object {
-                search(&joined(name, key, depth), value, depth + 1, found);
+                search(&member_label(name, key, depth), value, depth + 1, found);
             }
         }
         Value::Array(list) => list.iter().for_each(|value| search(name, value, depth + 1, found)),
@@ -86,24 +80,24 @@ fn search(name: &str, value: &Value, depth: usize, found: &mut Vec<Meter>) {
 }
 
 /// The name of what lies below: the outermost frame adds nothing.
-fn joined(name: &str, key: &str, depth: usize) -> String {
+fn member_label(name: &str, key: &str, depth: usize) -> String {
     let frame = ["data", "limits", "usage", "balance", "windows", "quotas", "items", "result"];
     let plain = key.replace(['_', '-'], " ");
     if frame.contains(&plain.to_ascii_lowercase().as_str()) {
         return name.to_owned();
     }
-    if depth == 0 || frame.contains(&name) { short(&plain) } else { short(&format!("{name} {plain}")) }
+    if depth == 0 || frame.contains(&name) { shorten(&plain) } else { shorten(&format!("{name} {plain}")) }
 }
 
 /// The amounts of one object: one for each prefix of its members' names.
-fn here(name: &str, object: &Map<String, Value>) -> Vec<Meter> {
+fn object_meters(name: &str, object: &Map<String, Value>) -> Vec<Meter> {
     let mut meters: Vec<(String, Meter)> = Vec::new();
     let mut label = None;
     let (mut unit, mut resets_at) = (None, None);
     for (key, value) in object {
         let Some((kind, prefix)) = classify(key) else { continue };
         if matches!(kind, Kind::Label | Kind::Unit) {
-            let text = value.as_str().map(short).filter(|text| !text.is_empty());
+            let text = value.as_str().map(shorten).filter(|text| !text.is_empty());
             if kind == Kind::Label {
                 label = label.or(text)
             } else {
@@ -112,7 +106,7 @@ fn here(name: &str, object: &Map<String, Value>) -> Vec<Meter> {
             continue;
         }
         if kind == Kind::Resets {
-            let at = time(value);
+            let at = read_time(value);
             match meters.iter_mut().find(|(known, _)| *known == prefix) {
                 Some((_, meter)) => meter.resets_at = at,
                 None if prefix.is_empty() => resets_at = at,
@@ -120,7 +114,7 @@ fn here(name: &str, object: &Map<String, Value>) -> Vec<Meter> {
             }
             continue;
         }
-        let Some(number) = number(value) else { continue };
+        let Some(number) = read_number(value) else { continue };
         let at = meters.iter().position(|(known, _)| *known == prefix).unwrap_or_else(|| {
             meters.push((prefix, Meter::default()));
             meters.len() - 1
@@ -191,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_gives_nothing_and_harms_nothing() {
+    fn malformed_answers_give_no_meters() {
         let mut deep = json!({"used": 1});
         for _ in 0..100 {
             deep = json!({ "x": deep });
@@ -200,7 +194,7 @@ mod tests {
             assert_eq!(seen(&value), [], "{value}");
         }
         let wide: Vec<Value> = (0..10_000).map(|n| json!({ "used": n })).collect();
-        assert!(seen(&json!(wide)).len() <= MOST);
+        assert!(seen(&json!(wide)).len() <= MAX_ROWS);
         assert_eq!(seen(&json!({"used": 5, "limit": 0}))[0].4, None);
         assert_eq!(seen(&json!({"used": 1e308, "limit": 1e-308}))[0].4, None);
     }

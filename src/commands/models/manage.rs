@@ -1,12 +1,34 @@
-//! `rm`: removes models. Each is stopped first, as stock does. One that cannot be removed keeps none of the others.
+//! `cp`, `rm` and `stop`: copying, removing and unloading models. Each model is stopped before it is removed, as stock Ollama does; one
+//! that cannot be removed does not keep the others from it.
 
 use serde::Serialize;
+use serde_json::json;
 
-use super::{explain, name, session_with_server, stop};
+use super::{explain_missing, parse_name, session_with_server};
 use crate::api::{ApiError, Session};
 use crate::app::App;
-use crate::cli::RmArgs;
+use crate::cli::{CpArgs, RmArgs, StopArgs};
 use crate::exit::{Exit, Problem};
+
+/// Runs it.
+pub async fn cp(app: &App, args: CpArgs) -> anyhow::Result<Exit> {
+    let (source, destination) = (parse_name(&args.source)?, parse_name(&args.destination)?);
+    let session = session_with_server(app, "copies no models").await?;
+    let host = session.base().to_string();
+    session.copy(source.as_str(), destination.as_str()).await.map_err(|error| match error {
+        ApiError::Status { status: 400, message, .. } => {
+            Problem::new(Exit::Usage, format!("{host} cannot copy {source} to {destination}: {message}"))
+                .hint("a name is [NAMESPACE/]MODEL[:TAG]")
+                .into()
+        }
+        other => explain_missing(other, source.as_str()),
+    })?;
+    app.printer.success(&format!("Copied {source} to {destination} at {host}"));
+    if app.printer.is_json() {
+        app.printer.json(&json!({ "host": host, "source": source.as_str(), "destination": destination.as_str() }))?;
+    }
+    Ok(Exit::Done)
+}
 
 /// What `rm --json` prints.
 #[derive(Debug, Serialize)]
@@ -27,10 +49,10 @@ struct Failure {
 }
 
 /// Runs it.
-pub async fn run(app: &App, args: RmArgs) -> anyhow::Result<Exit> {
+pub async fn rm(app: &App, args: RmArgs) -> anyhow::Result<Exit> {
     let mut models: Vec<String> = Vec::new();
     for model in &args.models {
-        let model = name(model)?;
+        let model = parse_name(model)?;
         if !models.iter().any(|known| known == model.as_str()) {
             models.push(model.as_str().to_owned());
         }
@@ -81,11 +103,42 @@ pub async fn run(app: &App, args: RmArgs) -> anyhow::Result<Exit> {
 }
 
 async fn remove(app: &App, session: &Session<'_>, model: &str) -> anyhow::Result<()> {
-    match stop::unload(session, model).await {
+    match unload(session, model).await {
         Ok(_) | Err(ApiError::NotFound { .. }) => {}
         // The removal would meet the same.
         Err(error @ (ApiError::Unreachable { .. } | ApiError::Unauthorized { .. })) => return Err(error.into()),
         Err(error) => app.printer.warn(&format!("{model} could not be stopped first: {error}")),
     }
-    session.delete(model).await.map_err(|error| explain(error, model))
+    session.delete(model).await.map_err(|error| explain_missing(error, model))
+}
+
+/// Runs it.
+pub async fn stop(app: &App, args: StopArgs) -> anyhow::Result<Exit> {
+    let model = parse_name(&args.model)?;
+    let session = session_with_server(app, "loads and unloads models by itself").await?;
+    let host = session.base().to_string();
+    let here = unload(&session, model.as_str()).await.map_err(|error| explain_missing(error, model.as_str()))?;
+    if here {
+        app.printer.success(&format!("Stopped {model} at {host}"));
+    } else {
+        app.printer.note(&format!("{model} runs at another host: {host} has nothing to stop"));
+    }
+    if app.printer.is_json() {
+        app.printer.json(&json!({ "host": host, "model": model.as_str(), "stopped": here }))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Unloads a model that runs at this host; `false` for one that runs elsewhere. Asking for that one would have it loaded there.
+///
+/// # Errors
+/// [`ApiError::NotFound`] when the host does not have it.
+pub async fn unload(session: &Session<'_>, model: &str) -> Result<bool, ApiError> {
+    let is_cloud = crate::address::ModelName::parse(model).is_ok_and(|name| name.is_cloud());
+    let shown = session.show(model).await?;
+    if is_cloud || !shown.remote_host.is_empty() {
+        return Ok(false);
+    }
+    session.unload(model).await?;
+    Ok(true)
 }
