@@ -67,7 +67,8 @@ impl DirectoryError {
     }
 }
 
-/// See the module.
+/// See the module. Clones share what they hold.
+#[derive(Clone)]
 pub struct Directory(Arc<Inner>);
 
 struct Inner {

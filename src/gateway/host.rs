@@ -7,22 +7,26 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 
+use super::active_config::ActiveConfig;
 use super::config::Config;
 use super::rejection::Rejection;
-use super::state::Current;
 use crate::address::{BaseUrl, Scheme};
 
 /// Even where there are few connections, a browser and the programs beside it need some.
 const LEAST: usize = 16;
 
-/// Makes sure that the request names us, who listen at that address.
+/// Where a request came from: the peer's address, or what a trusted proxy says. An extension of each request for a page.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub IpAddr);
+
+/// Makes sure that the request names us.
 ///
 /// # Errors
 /// 400 without a `Host`, or with two; 403 for a name that is not ours.
-pub fn accept(current: &Current, listens_at: IpAddr, headers: &HeaderMap) -> Result<(), Rejection> {
+pub fn accept(current: &ActiveConfig, headers: &HeaderMap) -> Result<(), Rejection> {
     let host = the_one(headers)?;
     // As nearly all write it; the others are read with care.
-    if host == current.authority || answers_to(current, &current.url, listens_at, host) {
+    if host == current.authority || answers_to(current, &current.url, current.local.ip(), host) {
         return Ok(());
     }
     let message = format!("this gateway does not answer to that name; its address is {}", current.url);

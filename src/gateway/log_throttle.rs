@@ -38,4 +38,12 @@ mod tests {
                 && throttle.allow("a", 160)
         );
     }
+
+    #[test]
+    fn what_goes_beyond_the_limit_is_not_reported() {
+        let throttle = LogThrottle::default();
+        let reported = (0..5000).filter(|n| throttle.allow(&n.to_string(), 100)).count();
+        assert_eq!((reported, throttle.0.lock().unwrap().len()), (MOST, MOST));
+        assert!(throttle.allow("5001", 160));
+    }
 }

@@ -4,9 +4,11 @@
 //! authorised. Accounts live in `directory`, in memory for reading and in `store` for keeping.
 
 mod account;
+mod active_config;
 pub mod admin;
 mod authn;
 mod clock;
+mod composition;
 mod config;
 mod directory;
 #[cfg(any(test, fuzzing))]
@@ -24,7 +26,6 @@ mod routes;
 mod server;
 mod signin_link_filter;
 mod stack;
-mod state;
 mod store;
 mod target;
 mod tls;
@@ -33,14 +34,13 @@ pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, DeviceRef, UserRow,
 };
 pub use clock::Clock;
+pub use composition::Gateway;
 pub use config::{Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, commented_file, load, load_database};
 pub use directory::{Directory, DirectoryError};
-pub use pages::Pages;
 pub use password::{PasswordError, PasswordHash};
-pub use pending_devices::{PendingDevice, PendingDevices};
+pub use pending_devices::PendingDevice;
 pub use rejection::{Dialect, Rejection};
 pub use routes::{Access, Account, find as find_route};
 pub use server::{ServeError, Server};
-pub use state::Gateway;
 pub use store::{Change, Device, Event, RecordedEvent, Role, SqliteStore, StoreError, User};
 pub use target::Target;

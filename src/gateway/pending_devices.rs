@@ -33,7 +33,10 @@ pub struct PendingDevice {
 
 /// The pending devices of the last ten minutes.
 #[derive(Debug, Default)]
-pub struct PendingDevices(Mutex<Table>);
+pub struct PendingDevices {
+    table: Mutex<Table>,
+    deciding: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -90,9 +93,14 @@ impl PendingDevices {
         }
     }
 
+    /// To be held while a pending device is looked up and then approved or denied, so that only one person decides.
+    pub async fn decide(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.deciding.lock().await
+    }
+
     /// A panic elsewhere leaves the table as it was after its last whole change.
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

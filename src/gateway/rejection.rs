@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Whose errors a caller expects.
@@ -137,4 +138,17 @@ impl Rejection {
         headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
         response
     }
+}
+
+/// A JSON answer that nobody keeps a copy of.
+pub fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let Ok(body) = serde_json::to_vec(value) else {
+        return Rejection::new(500, "the answer cannot be written").into_response();
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
+use super::composition::Gateway;
 use super::config::Config;
 use super::host::share;
 use super::stack::Worker;
-use super::state::Gateway;
 use super::tls::{TlsError, server_config};
 use crate::address::Scheme;
 use crate::http::connection_slots::{ConnectionSlot, ConnectionSlots};
@@ -113,7 +113,7 @@ impl Server {
         mut reload: mpsc::Receiver<()>,
         read: impl Fn() -> Result<Config, String>,
     ) -> Result<(), ServeError> {
-        let config = gateway.config();
+        let config = gateway.config.get();
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Start)?;
         let tls = Arc::new(RwLock::new(self.tls));
         let (draining, drain) = watch::channel(false);
@@ -129,7 +129,7 @@ impl Server {
         for number in 0..count {
             let upstream = Http1Client::new(config.upstream.scheme() == Scheme::Https).map_err(ServeError::Upstream)?;
             let (give, take) = mpsc::unbounded_channel();
-            let (worker, tls, drain) = (Worker::new(gateway.clone(), upstream), tls.clone(), drain.clone());
+            let (worker, tls, drain) = (gateway.worker(upstream), tls.clone(), drain.clone());
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Start)?;
             let work = move || runtime.block_on(work(worker, take, tls, drain));
@@ -169,7 +169,7 @@ impl Server {
                 }
             };
             let (Ok(permit), Ok(stream)) = (permit, stream.into_std()) else { continue };
-            let limit = share(&gateway.config(), peer.ip(), most);
+            let limit = share(&gateway.config.get(), peer.ip(), most);
             let Some(slot) = slots.admit(peer.ip(), limit) else {
                 if gateway.log_throttle.allow("connections that were turned away", gateway.clock.now()) {
                     tracing::warn!(address = %peer.ip(), "{limit} connections are open from there; more are turned away");
@@ -184,7 +184,7 @@ impl Server {
         drop(listener);
         tracing::info!("stopping: no new connections; what is under way may finish");
         let _ = draining.send(true);
-        let limit = gateway.config().drain_timeout;
+        let limit = gateway.config.get().drain_timeout;
         let all = permits.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
         if tokio::time::timeout(limit, all).await.is_err() {
             tracing::warn!("some answers were still under way after {} s and are cut off", limit.as_secs());
@@ -207,7 +207,7 @@ fn reconfigure(gateway: &Gateway, tls: &RwLock<Option<Arc<ServerConfig>>>, read:
     });
     match applied {
         Ok((mut config, fresh)) => {
-            let old = gateway.config();
+            let old = gateway.config.get();
             let mut fixed = old.changes_that_need_a_restart(&config);
             // The threads have made what it takes to speak the one or the other.
             let other_protocol = old.upstream.scheme() != config.upstream.scheme();
@@ -229,7 +229,7 @@ fn reconfigure(gateway: &Gateway, tls: &RwLock<Option<Arc<ServerConfig>>>, read:
             } else {
                 *tls.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
             }
-            gateway.reconfigure(config);
+            gateway.config.replace(config);
             tracing::info!("the configuration was read anew");
         }
         Err(error) => tracing::error!("the configuration stays as it was: {error}"),
@@ -274,7 +274,7 @@ async fn connection(
     let stream = match tls {
         None => CallerStream::plain(stream, reset.clone()),
         Some(config) => {
-            let limit = HANDSHAKE.min(worker.config().header_timeout);
+            let limit = HANDSHAKE.min(worker.config.get().header_timeout);
             let handshake = tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
             let Ok(Ok(stream)) = handshake else {
                 tracing::debug!(%peer, "no TLS handshake");
@@ -283,7 +283,7 @@ async fn connection(
             CallerStream::tls(stream, reset.clone())
         }
     };
-    let timeout = worker.config().header_timeout;
+    let timeout = worker.config.get().header_timeout;
     let authenticated = AuthenticatedFlag::default();
     let stream = stream.read_within(timeout, authenticated.clone());
     let answer = |request| {

@@ -22,14 +22,16 @@ use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 use tower::ServiceExt as _;
 
-use super::account::{self, json_response};
-use super::policy::{Destination, Limits};
+use super::account::{self, AccountService};
+use super::active_config::{ActiveConfig, ConfigHandle};
+use super::authn::{self, Authenticator};
+use super::host::{self, ClientAddress};
+use super::pages;
+use super::policy::{self, Destination, Limits};
 use super::proxy::Forward;
-use super::rejection::Rejection;
+use super::rejection::{Rejection, json_response};
 use super::routes::{Access, Matched, Public};
-use super::state::{ClientAddress, Current, Gateway};
 use super::target::Target;
-use super::{authn, host, pages, policy};
 use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose};
 
 /// The header by which the gateway names itself, in every answer.
@@ -41,9 +43,16 @@ const OLLAMA_VERSION: &str = "0.33.0";
 /// What a thread needs to answer requests.
 #[derive(Clone)]
 pub struct Worker {
-    gateway: Arc<Gateway>,
-    upstream: Http1Client,
-    pages: Router,
+    /// The configuration in effect.
+    pub config: Arc<ConfigHandle>,
+    /// Checks credentials.
+    pub authenticator: Arc<Authenticator>,
+    /// Answers the account endpoints.
+    pub accounts: Arc<AccountService>,
+    /// The pages for people.
+    pub pages: Router,
+    /// Connections to the upstream server.
+    pub upstream: Http1Client,
 }
 
 /// What becomes of a request.
@@ -55,17 +64,6 @@ enum Decision {
 }
 
 impl Worker {
-    /// With connections of its own to the upstream server.
-    pub fn new(gateway: Arc<Gateway>, upstream: Http1Client) -> Self {
-        let pages = pages::router(gateway.clone());
-        Self { gateway, upstream, pages }
-    }
-
-    /// The configuration as it is now.
-    pub fn config(&self) -> Arc<Current> {
-        self.gateway.config()
-    }
-
     /// Answers a request of `peer`. `reset` is set when the answer breaks off and the caller's protocol cannot show it; `authenticated` when
     /// the caller showed a credential that was accepted.
     pub async fn answer(
@@ -76,7 +74,7 @@ impl Worker {
         authenticated: AuthenticatedFlag,
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
-        let current = self.gateway.config();
+        let current = self.config.get();
         let address = host::client_address(&current, &parts.headers, peer);
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let reset = if parts.version == Version::HTTP_10 { reset } else { ResetOnClose::default() };
@@ -108,13 +106,13 @@ impl Worker {
 
     async fn decide(
         &self,
-        current: &Current,
+        current: &ActiveConfig,
         parts: Parts,
         body: Body,
         address: IpAddr,
         authenticated: AuthenticatedFlag,
     ) -> Result<Decision, Rejection> {
-        host::accept(current, self.gateway.local().ip(), &parts.headers)?;
+        host::accept(current, &parts.headers)?;
         let target = Target::read(&parts, current.url.path())?;
         let dialect = target.dialect();
         let decision = async {
@@ -134,32 +132,34 @@ impl Worker {
 
     async fn authorize(
         &self,
-        current: &Current,
+        current: &ActiveConfig,
         request: account::Request<'_>,
         matched: Matched<'_>,
         authenticated: &AuthenticatedFlag,
     ) -> Result<Decision, Rejection> {
         let account::Request { method, target, headers, address, .. } = request;
         let once = account::changes_something(method, &matched);
-        let caller = authn::identify(&self.gateway, headers, target, address, once).await?;
+        let caller = self.authenticator.identify(headers, target, address, once).await?;
         authenticated.set();
         let permitted = match policy::permit(caller, target, matched)? {
             Destination::Account(call) => {
-                return Box::pin(account::answer(&self.gateway, call, request)).await.map(Decision::Answer);
+                return Box::pin(self.accounts.answer(call, request)).await.map(Decision::Answer);
             }
             Destination::Upstream(permitted) => permitted,
         };
         let body = match request.body.is_end_stream() {
             true => request.body,
-            false => {
-                Body::new(authn::RevalidatingBody::new(request.body, permitted.caller().clone(), self.gateway.clone()))
-            }
+            false => Body::new(authn::RevalidatingBody::new(
+                request.body,
+                permitted.caller().clone(),
+                self.authenticator.clone(),
+            )),
         };
         let limits = Limits { usual: current.max_body, blob: current.max_blob, scanned: current.max_scanned_body };
         let authorized = permitted.admit(headers, body, limits).await?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
-        if waited && !authorized.caller().holds(&self.gateway.directory, self.gateway.clock.now()) {
+        if waited && !self.authenticator.still_accepts(authorized.caller()) {
             return Err(authn::credential_revoked());
         }
         Forward::new(authorized, method, headers, current).map(|forward| Decision::Forward(forward.into()))

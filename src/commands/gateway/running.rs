@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exit::{Exit, Problem};
-use crate::gateway::{Clock, Config, Directory, Gateway, Pages, Server, SqliteStore};
+use crate::gateway::{Clock, Config, Directory, Gateway, Server, SqliteStore};
 
 /// A gateway that can be served.
 pub struct Ready {
@@ -32,9 +32,9 @@ pub async fn prepare(now: fn() -> i64, config: Config, database: &Path) -> anyho
     if !fresh {
         wait_for_the_next_second(&clock).await;
     }
-    let pages = Pages::new().map_err(|error| Problem::new(Exit::Failed, format!("no random bytes: {error}")))?;
-    let gateway = Arc::new(Gateway::new(directory, clock, pages, config, server.local()));
-    Ok(Ready { server, gateway, store, fresh })
+    let gateway = Gateway::new(directory, clock, config, server.local())
+        .map_err(|error| Problem::new(Exit::Failed, format!("no random bytes: {error}")))?;
+    Ok(Ready { server, gateway: Arc::new(gateway), store, fresh })
 }
 
 /// An earlier gateway may have seen signatures of this very second, which we could not tell from new ones.

@@ -62,7 +62,8 @@ async fn flush(gateway: &Gateway) {
 
 /// Says where it listens, and on an empty database how the first administrator comes to be.
 fn announce(app: &App, gateway: &Gateway, fresh: bool) {
-    let (url, config) = (gateway.public_url(), gateway.config());
+    let config = gateway.config.get();
+    let url = &config.url;
     if config.behind_tls_proxy && config.trusted_proxies.is_empty() {
         app.printer.warn(
             "every caller has the proxy's address, and shares its limits and its signatures: name the proxy with --set trusted-proxies=ADDRESS",
@@ -71,13 +72,13 @@ fn announce(app: &App, gateway: &Gateway, fresh: bool) {
     let setup = fresh.then(|| format!("{}?token={}", url.join("/setup"), gateway.pages.setup_token()));
     if app.printer.is_json() {
         let event = serde_json::json!({
-            "url": url.to_string(), "listen": gateway.local().to_string(), "upstream": config.upstream.to_string(),
+            "url": url.to_string(), "listen": config.local.to_string(), "upstream": config.upstream.to_string(),
             "setup_url": setup,
         });
         app.printer.event("listening", &event);
         return;
     }
-    app.printer.report(&format!("Gateway at {url}, listening at {}, for {}", gateway.local(), config.upstream));
+    app.printer.report(&format!("Gateway at {url}, listening at {}, for {}", config.local, config.upstream));
     if let Some(setup) = setup {
         app.printer.report(&format!(
             "\nNobody can sign in yet. Make the first administrator here, this once:\n\n  {setup}\n\nor with: ollama-auth gateway user add NAME --role admin\n"

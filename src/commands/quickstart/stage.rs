@@ -54,7 +54,7 @@ impl Stage {
 
     /// What callers call it.
     pub fn url(&self) -> String {
-        self.gateway.public_url().to_string()
+        self.gateway.config.get().url.to_string()
     }
 
     /// Makes the first account, as `gateway user add NAME --role admin` does.

@@ -1,4 +1,8 @@
 //! `POST /api/user/keys`: a new API key, or a replacement of one that there is.
+//!
+//! A replacement has the rights of the key that it replaces and a life of the same length; both are valid until one of them ends. A
+//! key may ask for its own replacement as long as it is replaceable; for another one of the account it takes the scope `keys` and
+//! rights that cover those of the new key.
 
 use std::net::IpAddr;
 
@@ -6,13 +10,13 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::super::authn::Caller;
-use super::super::policy::read_small;
-use super::super::rejection::Rejection;
-use super::super::state::Gateway;
-use super::super::store::{Change, KeyRecord};
-use super::replace::replacement;
-use super::{Request, commit, item, json_response, manages, own_key};
+use super::list::Key;
+use super::service::{AccountService, Request, manages, not_live, own_key};
+use crate::gateway::authn::{Caller, credential_revoked};
+use crate::gateway::directory::Directory;
+use crate::gateway::policy::read_small;
+use crate::gateway::rejection::{Rejection, json_response};
+use crate::gateway::store::{Change, KeyRecord};
 use crate::keyspec::{ApiKey, KeyId, Lifetime, Models, Rights, Scope, Scopes};
 
 /// In characters, of a key's name and of its environment.
@@ -49,7 +53,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// Whether it says more than an id and a name.
-    pub(super) fn asks_for_rights(&self) -> bool {
+    fn asks_for_rights(&self) -> bool {
         let rights = self.scopes.is_some() || self.models.is_some() || self.expires_in.is_some();
         rights || self.replaceable.is_some() || self.environment.is_some()
     }
@@ -60,80 +64,82 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Opt
     Option::deserialize(deserializer).map(Some)
 }
 
-/// Makes the key and shows it, this once.
-///
-/// # Errors
-/// As [`make`]; and 400 for what cannot be understood.
-pub async fn create(gateway: &Gateway, caller: &Caller, request: Request<'_>) -> Result<Response<Body>, Rejection> {
-    let wanted = read(request.body, request.headers).await?;
-    // Where it stands in the query as well, it was signed there.
-    if let Some(signed) = request.target.parameter("id")
-        && wanted.id.as_deref() != Some(signed)
-    {
-        return Err(Rejection::new(400, "the id in the query is not the id in the body"));
-    }
-    let (record, key) = make(gateway, caller, &wanted, request.address).await?;
-    Ok(json_response(StatusCode::CREATED, &Made { shown: item::Key::of(&record), key: key.expose() }))
-}
-
-/// Makes the key: the one place where that is done, whoever asks. The key itself is in no other place afterwards.
-///
-/// # Errors
-/// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken and for a second replacement, 429 for a
-/// key that replaces itself too often.
-pub async fn make(
-    gateway: &Gateway,
-    caller: &Caller,
-    wanted: &Wanted,
-    address: IpAddr,
-) -> Result<(KeyRecord, ApiKey), Rejection> {
-    let id = match &wanted.id {
-        Some(id) => id.parse().map_err(|error| Rejection::new(400, format!("id: {error}")))?,
-        None => KeyId::generate().map_err(|_| no_random())?,
-    };
-    let key = ApiKey::generate().map_err(|_| no_random())?;
-    let now = gateway.clock.now();
-    let draft = Draft { id, now, user: caller.user().id, hash: key.hash(), hint: key.hint().to_owned() };
-    let (record, action) = match &wanted.replaces {
-        Some(replaced) => (replacement(&gateway.directory, caller, replaced, wanted, draft)?, "key.replaced"),
-        None => (new(caller, wanted, draft)?, "key.created"),
-    };
-    let count = gateway.directory.count_keys(record.user);
-    // Below that many there is no need to look at each.
-    if count >= MOST_KEYS {
-        let live = gateway.directory.count_live_keys(record.user, now);
-        if live >= MOST_KEYS || count >= MOST_RECORDS {
-            let message =
-                format!("this account has {live} keys, and {count} on record: that is as many as it may have");
-            return Err(Rejection::new(403, message));
+impl AccountService {
+    /// Makes the key and shows it, this once.
+    ///
+    /// # Errors
+    /// As [`make`]; and 400 for what cannot be understood.
+    pub async fn create(&self, caller: &Caller, request: Request<'_>) -> Result<Response<Body>, Rejection> {
+        let wanted = read(request.body, request.headers).await?;
+        // Where it stands in the query as well, it was signed there.
+        if let Some(signed) = request.target.parameter("id")
+            && wanted.id.as_deref() != Some(signed)
+        {
+            return Err(Rejection::new(400, "the id in the query is not the id in the body"));
         }
+        let (record, key) = self.make(caller, &wanted, request.address).await?;
+        Ok(json_response(StatusCode::CREATED, &Made { shown: Key::of(&record), key: key.expose() }))
     }
-    let detail = match &record.replaces {
-        Some(old) => format!("{} replaces {old}", record.name),
-        None => format!("{} ({})", record.name, record.rights.scopes),
-    };
-    super::count(gateway, caller)?;
-    let told = (action, record.id.to_string(), detail);
-    commit(gateway, Change::AddKey(Box::new(record.clone())), caller, address, told).await?;
-    Ok((record, key))
+
+    /// Makes the key: the one place where that is done, whoever asks. The key itself is in no other place afterwards.
+    ///
+    /// # Errors
+    /// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken and for a second replacement, 429 for a
+    /// key that replaces itself too often.
+    pub async fn make(
+        &self,
+        caller: &Caller,
+        wanted: &Wanted,
+        address: IpAddr,
+    ) -> Result<(KeyRecord, ApiKey), Rejection> {
+        let id = match &wanted.id {
+            Some(id) => id.parse().map_err(|error| Rejection::new(400, format!("id: {error}")))?,
+            None => KeyId::generate().map_err(|_| no_random())?,
+        };
+        let key = ApiKey::generate().map_err(|_| no_random())?;
+        let now = self.clock.now();
+        let draft = Draft { id, now, user: caller.user().id, hash: key.hash(), hint: key.hint().to_owned() };
+        let (record, action) = match &wanted.replaces {
+            Some(replaced) => (replacement(&self.directory, caller, replaced, wanted, draft)?, "key.replaced"),
+            None => (new(caller, wanted, draft)?, "key.created"),
+        };
+        let count = self.directory.count_keys(record.user);
+        // Below that many there is no need to look at each.
+        if count >= MOST_KEYS {
+            let live = self.directory.count_live_keys(record.user, now);
+            if live >= MOST_KEYS || count >= MOST_RECORDS {
+                let message =
+                    format!("this account has {live} keys, and {count} on record: that is as many as it may have");
+                return Err(Rejection::new(403, message));
+            }
+        }
+        let detail = match &record.replaces {
+            Some(old) => format!("{} replaces {old}", record.name),
+            None => format!("{} ({})", record.name, record.rights.scopes),
+        };
+        self.count_self_change(caller)?;
+        let told = (action, record.id.to_string(), detail);
+        self.commit(Change::AddKey(Box::new(record.clone())), caller, address, told).await?;
+        Ok((record, key))
+    }
 }
 
 /// The answer. Never to be printed, since it holds the key.
 #[derive(Serialize)]
 struct Made<'a> {
     #[serde(flatten)]
-    shown: item::Key<'a>,
+    shown: Key<'a>,
     key: &'a str,
 }
 
 /// What every new record begins with.
-pub(super) struct Draft {
-    pub(super) id: KeyId,
+struct Draft {
+    id: KeyId,
     /// Unix seconds.
-    pub(super) now: i64,
+    now: i64,
     user: uuid::Uuid,
-    pub(super) hash: crate::keyspec::KeyHash,
-    pub(super) hint: String,
+    hash: crate::keyspec::KeyHash,
+    hint: String,
 }
 
 fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Rejection> {
@@ -190,6 +196,69 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
         created_at: draft.now,
         last_used_at: None,
         revoked_at: None,
+    })
+}
+
+/// What the replacement of the key with the id `replaced` is to be.
+///
+/// # Errors
+/// 400 for an id that is none and for rights that are asked for, 403 for what the caller may not do, 404 for a key that is not
+/// on record or not the caller's, 409 for one that is accepted no longer.
+fn replacement(
+    directory: &Directory,
+    caller: &Caller,
+    replaced: &str,
+    wanted: &Wanted,
+    draft: Draft,
+) -> Result<KeyRecord, Rejection> {
+    let replaced: KeyId = replaced.parse().map_err(|error| Rejection::new(400, format!("replaces: {error}")))?;
+    let own = own_key(caller);
+    let itself = own.is_some_and(|own| own.id == replaced);
+    if !itself && !manages(caller) {
+        return Err(Rejection::new(
+            403,
+            "this key does not have the scope keys: it may ask for a replacement of itself alone",
+        ));
+    }
+    let old = directory.key_by_id(&replaced).filter(|key| key.user == caller.user().id);
+    let old = old.ok_or_else(|| Rejection::new(404, format!("there is no key {replaced}")))?;
+    if !old.is_live(draft.now) {
+        // Whoever asks for itself was accepted a moment ago.
+        return Err(if itself { credential_revoked() } else { not_live(&replaced) });
+    }
+    if wanted.asks_for_rights() {
+        return Err(Rejection::new(400, "a replacement has the rights of the key that it replaces; leave them out"));
+    }
+    let life = old.rights.expires_at.map(|end| end.saturating_sub(old.created_at));
+    let rights = Rights { expires_at: life.map(|span| draft.now.saturating_add(span)), ..old.rights.clone() };
+    if itself {
+        if !old.replaceable {
+            let message =
+                "this key may not be replaced by itself: its owner has switched that off, or it was brought to its end";
+            return Err(Rejection::new(403, message));
+        }
+    } else {
+        rights.within(&caller.rights()).map_err(|error| Rejection::new(403, error.to_string()))?;
+        // As where it makes a new one: a key that may not renew itself would do so by one that may.
+        if old.replaceable && own.is_some_and(|own| !own.replaceable) {
+            return Err(Rejection::new(403, "this key may not be replaced by itself, so it cannot make one that may"));
+        }
+    }
+    let name = match &wanted.name {
+        Some(text) => name("name", text)?,
+        None => old.name.clone(),
+    };
+    Ok(KeyRecord {
+        id: draft.id,
+        name,
+        rights,
+        hash: draft.hash,
+        hint: draft.hint,
+        replaces: Some(replaced),
+        created_at: draft.now,
+        last_used_at: None,
+        revoked_at: None,
+        ..(*old).clone()
     })
 }
 

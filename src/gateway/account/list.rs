@@ -1,119 +1,122 @@
 //! `GET /api/user/keys`: the account's devices and keys, in pages. A key without the scope `keys` sees itself, its replacements and
 //! the key that it replaces.
 //!
-//! A page costs what it shows, not what the account has: a client that reads ten thousand keys asks for many.
+//! Times are RFC 3339, as Ollama writes them. Items borrow what they show and are written straight into the answer: a page holds a
+//! thousand of them. A page costs what it shows, not what the account has: a client that reads ten thousand keys asks for many.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::super::authn::Caller;
-use super::super::directory::Place;
-use super::super::rejection::Rejection;
-use super::super::state::Gateway;
-use super::super::store::{Device, KeyRecord};
-use super::super::target::Target;
-use super::{item, json_response, manages, own_key};
-use crate::keyspec::KeyId;
+use super::service::{AccountService, manages, own_key, require_management};
+use crate::gateway::authn::Caller;
+use crate::gateway::directory::Place;
+use crate::gateway::rejection::{Rejection, json_response};
+use crate::gateway::store::{Device, KeyRecord};
+use crate::gateway::target::Target;
+use crate::keyspec::{KeyId, Models, Scopes};
 
 const USUAL: usize = 500;
 const MOST: usize = 1000;
 
-/// Lists them: devices first, the newest first. Revoked keys only with `revoked=true`.
-///
-/// # Errors
-/// 400 for parameters that make no sense.
-pub fn list(gateway: &Gateway, caller: &Caller, target: &Target<'_>) -> Result<Response<Body>, Rejection> {
-    let limit = match target.parameter("limit").map(str::parse::<usize>) {
-        None => USUAL,
-        Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
-        Some(_) => return Err(Rejection::new(400, format!("limit is a number from 1 to {MOST}"))),
-    };
-    let revoked = match target.parameter("revoked") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Rejection::new(400, "revoked is true or false")),
-    };
-    let after = match target.parameter("after") {
-        None | Some("") => After::Nothing,
-        Some(cursor) => After::read(cursor).ok_or_else(|| Rejection::new(400, "after is the `next` of a page"))?,
-    };
-    let wanted = |key: &KeyRecord| revoked || key.revoked_at.is_none();
-    if let (false, Some(own)) = (manages(caller), own_key(caller)) {
-        let directory = &gateway.directory;
-        let mut others = directory.replacements_of(&own.id);
-        others.extend(own.replaces.as_ref().and_then(|id| directory.key_by_id(id)));
-        let others = others.iter().filter(|key| wanted(key)).map(|key| Item::Key(item::Key::of(key)));
-        let own = Item::Key(item::Key::for_caller(own, Some(own)));
-        return Ok(page(std::iter::once(own).chain(others).collect(), None));
+impl AccountService {
+    /// Lists them: devices first, the newest first. Revoked keys only with `revoked=true`.
+    ///
+    /// # Errors
+    /// 400 for parameters that make no sense.
+    pub fn list(&self, caller: &Caller, target: &Target<'_>) -> Result<Response<Body>, Rejection> {
+        let limit = match target.parameter("limit").map(str::parse::<usize>) {
+            None => USUAL,
+            Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
+            Some(_) => return Err(Rejection::new(400, format!("limit is a number from 1 to {MOST}"))),
+        };
+        let revoked = match target.parameter("revoked") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Rejection::new(400, "revoked is true or false")),
+        };
+        let after = match target.parameter("after") {
+            None | Some("") => After::Nothing,
+            Some(cursor) => After::read(cursor).ok_or_else(|| Rejection::new(400, "after is the `next` of a page"))?,
+        };
+        let wanted = |key: &KeyRecord| revoked || key.revoked_at.is_none();
+        if let (false, Some(own)) = (manages(caller), own_key(caller)) {
+            let directory = &self.directory;
+            let mut others = directory.replacements_of(&own.id);
+            others.extend(own.replaces.as_ref().and_then(|id| directory.key_by_id(id)));
+            let others = others.iter().filter(|key| wanted(key)).map(|key| Item::Key(Key::of(key)));
+            let own = Item::Key(Key::for_caller(own, Some(own)));
+            return Ok(page(std::iter::once(own).chain(others).collect(), None));
+        }
+
+        let user = caller.user().id;
+        // The order is the same each time, and the cursor names the last item shown; it may be gone by the next page, so it says where it stood.
+        let (first_device, place) = match after {
+            After::Nothing => (Some(""), None),
+            After::Device(cursor) => (Some(cursor), None),
+            // All devices stand before the keys.
+            After::Key(place) => (None, Some(place)),
+        };
+        let mut devices = first_device.map_or_else(Vec::new, |after| self.devices_after(user, after));
+        let room = limit.saturating_sub(devices.len());
+        let (keys, more) = self.directory.keys_page(user, place.as_ref(), room, |key| wanted(key));
+        let more = more || devices.len() > limit;
+        devices.truncate(limit);
+        let last = match (keys.last(), devices.last()) {
+            (Some(key), _) => Some(cursor('k', key.created_at, key.id.as_str())),
+            (None, last) => last.map(|(cursor, _)| cursor.clone()),
+        };
+        let own = own_key(caller);
+        let keys = keys.iter().map(|key| Item::Key(Key::for_caller(key, own)));
+        let items = devices.iter().map(|(_, device)| Item::Device(ConnectedDevice::of(device))).chain(keys).collect();
+        Ok(page(items, last.filter(|_| more)))
     }
 
-    let user = caller.user().id;
-    // The order is the same each time, and the cursor names the last item shown; it may be gone by the next page, so it says where it stood.
-    let (first_device, place) = match after {
-        After::Nothing => (Some(""), None),
-        After::Device(cursor) => (Some(cursor), None),
-        // All devices stand before the keys.
-        After::Key(place) => (None, Some(place)),
-    };
-    let mut devices = first_device.map_or_else(Vec::new, |after| devices_after(gateway, user, after));
-    let room = limit.saturating_sub(devices.len());
-    let (keys, more) = gateway.directory.keys_page(user, place.as_ref(), room, |key| wanted(key));
-    let more = more || devices.len() > limit;
-    devices.truncate(limit);
-    let last = match (keys.last(), devices.last()) {
-        (Some(key), _) => Some(cursor('k', key.created_at, key.id.as_str())),
-        (None, last) => last.map(|(cursor, _)| cursor.clone()),
-    };
-    let own = own_key(caller);
-    let keys = keys.iter().map(|key| Item::Key(item::Key::for_caller(key, own)));
-    let items = devices.iter().map(|(_, device)| Item::Device(item::Connected::of(device))).chain(keys).collect();
-    Ok(page(items, last.filter(|_| more)))
-}
+    /// Up to `limit` of the account's keys behind a cursor, the newest first, and the cursor of the next page if there is one: for people,
+    /// who see the devices apart.
+    ///
+    /// # Errors
+    /// 400 for a cursor that is none, 403 for a caller that may not manage keys.
+    pub fn keys_behind(
+        &self,
+        caller: &Caller,
+        after: &str,
+        limit: usize,
+        revoked: bool,
+    ) -> Result<(Vec<Arc<KeyRecord>>, Option<String>), Rejection> {
+        require_management(caller)?;
+        let place = match after {
+            "" => None,
+            cursor => match After::read(cursor) {
+                Some(After::Key(place)) => Some(place),
+                _ => return Err(Rejection::new(400, "after is the place where a page ended")),
+            },
+        };
+        let wanted = |key: &&Arc<KeyRecord>| revoked || key.revoked_at.is_none();
+        let (keys, more) = self.directory.keys_page(caller.user().id, place.as_ref(), limit, wanted);
+        let next = keys.last().filter(|_| more).map(|key| cursor('k', key.created_at, key.id.as_str()));
+        Ok((keys, next))
+    }
 
-/// Up to `limit` of the account's keys behind a cursor, the newest first, and the cursor of the next page if there is one: for people,
-/// who see the devices apart.
-///
-/// # Errors
-/// 400 for a cursor that is none, 403 for a caller that may not manage keys.
-pub fn keys_behind(
-    gateway: &Gateway,
-    caller: &Caller,
-    after: &str,
-    limit: usize,
-    revoked: bool,
-) -> Result<(Vec<Arc<KeyRecord>>, Option<String>), Rejection> {
-    super::require_management(caller)?;
-    let place = match after {
-        "" => None,
-        cursor => match After::read(cursor) {
-            Some(After::Key(place)) => Some(place),
-            _ => return Err(Rejection::new(400, "after is the place where a page ended")),
-        },
-    };
-    let wanted = |key: &&Arc<KeyRecord>| revoked || key.revoked_at.is_none();
-    let (keys, more) = gateway.directory.keys_page(caller.user().id, place.as_ref(), limit, wanted);
-    let next = keys.last().filter(|_| more).map(|key| cursor('k', key.created_at, key.id.as_str()));
-    Ok((keys, next))
-}
-
-/// The devices behind a cursor, each with its own.
-fn devices_after(gateway: &Gateway, user: uuid::Uuid, after: &str) -> Vec<(String, Arc<Device>)> {
-    let devices = gateway.directory.devices_of(user).into_iter();
-    let rows = devices.map(|device| (cursor('d', device.created_at, &device.key.encoded()), device));
-    let mut rows: Vec<_> = rows.filter(|(cursor, _)| cursor.as_str() > after).collect();
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-    rows
+    /// The devices behind a cursor, each with its own.
+    fn devices_after(&self, user: uuid::Uuid, after: &str) -> Vec<(String, Arc<Device>)> {
+        let devices = self.directory.devices_of(user).into_iter();
+        let rows = devices.map(|device| (cursor('d', device.created_at, &device.key.encoded()), device));
+        let mut rows: Vec<_> = rows.filter(|(cursor, _)| cursor.as_str() > after).collect();
+        rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+        rows
+    }
 }
 
 /// What a list holds.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Item<'a> {
-    Device(item::Connected<'a>),
-    Key(item::Key<'a>),
+    Device(ConnectedDevice<'a>),
+    Key(Key<'a>),
 }
 
 /// A page as it is answered.
@@ -150,6 +153,89 @@ impl<'a> After<'a> {
 /// Sorts by kind, then the newest first, then the id.
 fn cursor(kind: char, created_at: i64, id: &str) -> String {
     format!("{kind}{:016x}{id}", i64::MAX.abs_diff(created_at))
+}
+
+/// A Unix second as RFC 3339 in UTC; `None` for one beyond what that can write.
+fn time(at: i64) -> Option<Timestamp> {
+    Timestamp::from_second(at).ok()
+}
+
+/// The same in a sentence.
+pub fn time_text(at: i64) -> String {
+    time(at).map_or_else(|| format!("second {at}"), |time| time.to_string())
+}
+
+/// An API key, without the key.
+#[derive(Debug, Serialize)]
+pub struct Key<'a> {
+    kind: &'static str,
+    id: &'a str,
+    name: &'a str,
+    environment: Option<&'a str>,
+    scopes: &'a Scopes,
+    models: &'a Models,
+    hint: &'a str,
+    replaceable: bool,
+    replaces: Option<&'a str>,
+    created_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+    /// It is the key that asks.
+    #[serde(rename = "self", skip_serializing_if = "std::ops::Not::not")]
+    own: bool,
+}
+
+impl<'a> Key<'a> {
+    /// As a list shows it.
+    pub fn of(key: &'a KeyRecord) -> Self {
+        Self {
+            kind: "api-key",
+            id: key.id.as_str(),
+            name: &key.name,
+            environment: key.environment.as_deref(),
+            scopes: &key.rights.scopes,
+            models: &key.rights.models,
+            hint: &key.hint,
+            replaceable: key.replaceable,
+            replaces: key.replaces.as_ref().map(|id| id.as_str()),
+            created_at: time(key.created_at),
+            expires_at: key.rights.expires_at.and_then(time),
+            last_used_at: key.last_used_at.and_then(time),
+            revoked_at: key.revoked_at.and_then(time),
+            own: false,
+        }
+    }
+
+    /// Marked if it is the key that asks, which by this finds itself in a list.
+    pub fn for_caller(key: &'a KeyRecord, own: Option<&KeyRecord>) -> Self {
+        Self { own: own.is_some_and(|own| own.id == key.id), ..Self::of(key) }
+    }
+}
+
+/// A device.
+#[derive(Debug, Serialize)]
+struct ConnectedDevice<'a> {
+    kind: &'static str,
+    id: String,
+    name: &'a str,
+    fingerprint: String,
+    created_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+}
+
+impl<'a> ConnectedDevice<'a> {
+    /// As a list shows it.
+    pub fn of(device: &'a Device) -> Self {
+        Self {
+            kind: "device",
+            id: device.key.encoded(),
+            name: &device.name,
+            fingerprint: device.key.fingerprint(),
+            created_at: time(device.created_at),
+            last_used_at: device.last_used_at.and_then(time),
+        }
+    }
 }
 
 #[cfg(test)]

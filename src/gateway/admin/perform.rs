@@ -106,13 +106,13 @@ impl AdminContext<'_> {
     /// Whoever sits at a browser with the old password, or should not be in, is out.
     fn end_sessions(&self, user: Uuid) {
         if let Some(gateway) = self.running {
-            gateway.pages.end_sessions(user);
+            gateway.sessions.end_all_of(user);
         }
     }
 
     async fn approve(&self, device: DeviceRef, name: &str) -> Result<AdminReply, AdminError> {
         let gateway = self.running.ok_or(AdminError::NotRunning)?;
-        let (pending, _one_decides) = (&gateway.pending_devices, gateway.pages.decide().await);
+        let (pending, _one_decides) = (&gateway.pending_devices, gateway.pending_devices.decide().await);
         let user = self.user(name)?;
         if user.disabled {
             return Err(AdminError::Disabled(name.to_owned()));

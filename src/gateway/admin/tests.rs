@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::gateway::pages::Pages;
 use crate::gateway::{Clock, Config, Directory, Gateway, PasswordHash, Role, SqliteStore};
 use crate::identity::{DeviceKey, PublicKey};
 
@@ -29,7 +28,7 @@ async fn gateway(folder: &Path) -> (Arc<SqliteStore>, Arc<Gateway>) {
     let store = Arc::new(SqliteStore::open(folder.join("gateway.db")).await.unwrap());
     let directory = Directory::open(store.clone()).await.unwrap();
     let local = SocketAddr::from(([127, 0, 0, 1], 1));
-    let gateway = Gateway::new(directory, Clock::new(|| NOW), Pages::new().unwrap(), Config::default(), local);
+    let gateway = Gateway::new(directory, Clock::new(|| NOW), Config::default(), local).unwrap();
     (store, Arc::new(gateway))
 }
 

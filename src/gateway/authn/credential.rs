@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, header};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::rejection::Rejection;
+use crate::gateway::rejection::Rejection;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// No credential of ours is nearly as long.

@@ -10,8 +10,8 @@ use axum::body::{Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use thiserror::Error;
 
-use super::super::state::Gateway;
-use super::Caller;
+use super::authenticator::Authenticator;
+use super::caller::Caller;
 
 /// The credential is not accepted any more.
 #[derive(Debug, Error)]
@@ -22,15 +22,15 @@ pub struct CredentialRevoked;
 pub struct RevalidatingBody<B> {
     body: B,
     caller: Caller,
-    gateway: Arc<Gateway>,
+    authenticator: Arc<Authenticator>,
     /// Something was waited for since it was last asked whether the credential holds.
     waited: bool,
 }
 
 impl<B> RevalidatingBody<B> {
     /// The body of a request of `caller`, who was accepted just now.
-    pub fn new(body: B, caller: Caller, gateway: Arc<Gateway>) -> Self {
-        Self { body, caller, gateway, waited: false }
+    pub fn new(body: B, caller: Caller, authenticator: Arc<Authenticator>) -> Self {
+        Self { body, caller, authenticator, waited: false }
     }
 }
 
@@ -49,7 +49,7 @@ where
             return Poll::Pending;
         };
         let asked = std::mem::take(&mut this.waited);
-        if asked && !this.caller.holds(&this.gateway.directory, this.gateway.clock.now()) {
+        if asked && !this.authenticator.still_accepts(&this.caller) {
             return Poll::Ready(Some(Err(CredentialRevoked.into())));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::target::Target;
 use super::signature::Proof;
+use crate::gateway::target::Target;
 
 /// As many are kept. Beyond it all are forgotten, which costs a verification each.
 const MOST: usize = 8192;

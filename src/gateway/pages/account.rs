@@ -10,7 +10,7 @@ use super::{layout, text};
 pub async fn show(context: PageContext) -> Answer {
     let Some(session) = context.signed_in() else { return Ok(context.redirect("/login")) };
     let user = session.user();
-    let devices = context.gateway.directory.devices_of(user.id).len();
+    let devices = context.pages.directory.devices_of(user.id).len();
     let content = html! {
         section.card.form {
             h1 { "Your account" }

@@ -18,8 +18,8 @@ use super::reauthentication::{self, ReauthReason, Trouble};
 use super::sign_in::{self, Next};
 use super::text;
 use crate::gateway::directory::{Directory, DirectoryError};
+use crate::gateway::pages::state::Pages;
 use crate::gateway::pending_devices::PendingDevice;
-use crate::gateway::state::Gateway;
 use crate::gateway::store::{Change, Device, Event};
 use crate::identity::{ConnectUrl, PublicKey};
 use crate::relative_time;
@@ -83,7 +83,7 @@ pub async fn show(context: PageContext) -> Answer {
     {
         return Ok(done(&context, "This device is signed in"));
     }
-    let device = context.gateway.pending_devices.find(&link.key, context.now).ok_or_else(|| not_pending(&context))?;
+    let device = context.pages.pending_devices.find(&link.key, context.now).ok_or_else(|| not_pending(&context))?;
     match session {
         Some(session) => Ok(ask(&context, &session, &link, &device, None)),
         None => sign_in::page(&context, StatusCode::OK, &Next::Device(Box::new(link)), "", None),
@@ -97,7 +97,7 @@ fn ask(
     device: &PendingDevice,
     trouble: Option<&Trouble>,
 ) -> Response {
-    let moves = context.gateway.directory.device(&link.key).is_some();
+    let moves = context.pages.directory.device(&link.key).is_some();
     let content = html! {
         section.card {
             h1 { "Approve this device?" }
@@ -137,9 +137,9 @@ fn ask(
 /// Whether the device asked from where the person is. Where a proxy hides who is who, everybody seems to be in one place, and saying so
 /// would make a stranger's device look like one's own.
 fn is_neighbour(context: &PageContext, device: &PendingDevice) -> bool {
-    let config = context.gateway.config();
-    let proxied =
-        config.behind_tls_proxy || (context.gateway.local().ip().is_loopback() && !context.public.is_loopback());
+    let config = context.pages.config.get();
+    let proxied = config.behind_tls_proxy
+        || (context.pages.config.get().local.ip().is_loopback() && !context.public.is_loopback());
     let told = !config.trusted_proxies.is_empty();
     let is_proxy = config.trusted_proxies.iter().any(|proxies| proxies.contains(&context.address));
     device.address == context.address && (told || !proxied) && !is_proxy
@@ -153,7 +153,7 @@ fn grouped(key: &PublicKey) -> Markup {
 }
 
 /// `POST /connect`.
-pub async fn decide(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+pub async fn decide(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> Answer {
     let mut form = context.form(body).await?;
     let link = Link::from_form(&form, "name").ok_or_else(|| {
         let text = html! { p { "The form names no device. Open the link of the sign-in again." } };
@@ -170,13 +170,13 @@ pub async fn decide(State(gateway): State<Arc<Gateway>>, context: PageContext, b
     match form.get("decision") {
         "approve" => {
             // Said before the password is asked for: there is nothing that it would be good for.
-            let device = gateway.pending_devices.find(&link.key, context.now).ok_or_else(|| not_pending(&context))?;
+            let device = pages.pending_devices.find(&link.key, context.now).ok_or_else(|| not_pending(&context))?;
             match reauthentication::confirm(&context, &session, &mut form, ReauthReason::Device).await? {
-                Ok(()) => approve(gateway, context, session, link).await,
+                Ok(()) => approve(pages, context, session, link).await,
                 Err(trouble) => Ok(ask(&context, &session, &link, &device, Some(&trouble))),
             }
         }
-        "deny" => deny(gateway, context, session, link).await,
+        "deny" => deny(pages, context, session, link).await,
         _ => {
             let text = html! { p { "The form says neither to approve nor to deny." } };
             Err(context.error_page(StatusCode::BAD_REQUEST, "Nothing was done", text))
@@ -193,28 +193,28 @@ enum Made {
     Full,
 }
 
-async fn approve(gateway: Arc<Gateway>, context: PageContext, session: SignedIn, link: Link) -> Answer {
-    let before = gateway.directory.device(&link.key).map(|known| format!(", before that of {}", known.user.name));
+async fn approve(pages: Arc<Pages>, context: PageContext, session: SignedIn, link: Link) -> Answer {
+    let before = pages.directory.device(&link.key).map(|known| format!(", before that of {}", known.user.name));
     let event = event(&context, &session, &link, "device.approved", before.unwrap_or_default());
     let path = link.path();
     let device =
         Device { key: link.key, user: session.user().id, name: link.name, created_at: context.now, last_used_at: None };
-    let (now, by, clock) = (context.now, session.caller, gateway.clock.clone());
+    let (now, by, clock) = (context.now, session.caller, pages.clock.clone());
     // In a task of its own: a browser that leaves does not separate the change from what belongs to it.
     let made = tokio::spawn(async move {
-        let _one_decides = gateway.pages.deciding.lock().await;
+        let _one_decides = pages.pending_devices.decide().await;
         let key = device.key.clone();
-        if gateway.pending_devices.find(&key, now).is_none() {
+        if pages.pending_devices.find(&key, now).is_none() {
             return Ok(Made::NotPending);
         }
-        if gateway.directory.devices_of(device.user).len() >= MOST_DEVICES {
+        if pages.directory.devices_of(device.user).len() >= MOST_DEVICES {
             return Ok(Made::Full);
         }
         let still = move |directory: &Directory| by.holds(directory, clock.now());
-        if !gateway.directory.commit_if(Change::AddDevice(device), event, still).await? {
+        if !pages.directory.commit_if(Change::AddDevice(device), event, still).await? {
             return Ok(Made::NotAnyMore);
         }
-        gateway.pending_devices.settle(&key);
+        pages.pending_devices.settle(&key);
         Ok(Made::Approved)
     });
     match made.await.unwrap_or(Err(DirectoryError::Ending)) {
@@ -233,17 +233,17 @@ async fn approve(gateway: Arc<Gateway>, context: PageContext, session: SignedIn,
     }
 }
 
-async fn deny(gateway: Arc<Gateway>, context: PageContext, session: SignedIn, link: Link) -> Answer {
+async fn deny(pages: Arc<Pages>, context: PageContext, session: SignedIn, link: Link) -> Answer {
     let event = event(&context, &session, &link, "device.denied", String::new());
     let (now, key) = (context.now, link.key);
     let made = tokio::spawn(async move {
-        let _one_decides = gateway.pages.deciding.lock().await;
-        if gateway.pending_devices.find(&key, now).is_none() {
+        let _one_decides = pages.pending_devices.decide().await;
+        if pages.pending_devices.find(&key, now).is_none() {
             return Ok(false);
         }
         // The no counts even if it cannot be written down.
-        gateway.pending_devices.deny(&key);
-        gateway.directory.commit(Change::Note, event).await.map(|()| true)
+        pages.pending_devices.deny(&key);
+        pages.directory.commit(Change::Note, event).await.map(|()| true)
     });
     match made.await.unwrap_or(Err(DirectoryError::Ending)) {
         Ok(true) => {}
@@ -269,7 +269,7 @@ fn event(context: &PageContext, session: &SignedIn, link: &Link, action: &'stati
 }
 
 fn is_mine(context: &PageContext, session: &SignedIn, key: &PublicKey) -> bool {
-    context.gateway.directory.device(key).is_some_and(|known| known.user.id == session.user().id)
+    context.pages.directory.device(key).is_some_and(|known| known.user.id == session.user().id)
 }
 
 fn done(context: &PageContext, title: &str) -> Response {

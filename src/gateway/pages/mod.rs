@@ -15,10 +15,10 @@ mod notes;
 mod page_context;
 mod password_check;
 mod reauthentication;
-mod sessions;
 mod settings;
 mod setup;
 mod sign_in;
+mod state;
 mod text;
 mod throttle;
 
@@ -26,76 +26,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret as _, SecretString};
-use subtle::ConstantTimeEq as _;
-use uuid::Uuid;
-use zeroize::Zeroizing;
 
-use self::csrf::Csrf;
-use self::notes::Notes;
-use self::password_check::PasswordCheck;
-use self::sessions::{Found, Sessions};
-use self::throttle::Throttle;
-use super::state::Gateway;
-
-pub use self::sessions::Ticket;
-
-/// Browser sessions and what belongs to them.
-pub struct Pages {
-    setup_token: SecretString,
-    sessions: Sessions,
-    csrf: Csrf,
-    throttle: Throttle,
-    passwords: PasswordCheck,
-    notes: Notes,
-    /// Held while something is looked up and then changed because of it.
-    deciding: tokio::sync::Mutex<()>,
-}
-
-impl Pages {
-    /// Without sessions.
-    ///
-    /// # Errors
-    /// When the system gives no random bytes.
-    pub fn new() -> Result<Self, getrandom::Error> {
-        Ok(Self {
-            setup_token: SecretString::from(random_text()?),
-            sessions: Sessions::default(),
-            csrf: Csrf::new()?,
-            throttle: Throttle::new(governor::clock::DefaultClock::default()),
-            passwords: PasswordCheck::default(),
-            notes: Notes::default(),
-            deciding: tokio::sync::Mutex::default(),
-        })
-    }
-
-    /// The one-time token (256 bits) of the link that makes the first administrator: `/setup?token=…`. It is worth nothing once
-    /// there is an account.
-    pub fn setup_token(&self) -> &str {
-        self.setup_token.expose_secret()
-    }
-
-    /// Ends all sessions of an account: its password has changed, or it was disabled.
-    pub fn end_sessions(&self, user: Uuid) {
-        self.sessions.end_all_of(user);
-    }
-
-    /// The session that a cookie is of, which counts as a use of it.
-    pub fn session(&self, cookie: &str, now: i64) -> Option<Found> {
-        self.sessions.find(cookie, now)
-    }
-
-    /// To be held while a pending device is looked up and then approved, so that only one account gets it.
-    pub async fn decide(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.deciding.lock().await
-    }
-
-    fn is_setup_token(&self, token: &str) -> bool {
-        self.setup_token().as_bytes().ct_eq(token.as_bytes()).into()
-    }
-}
+pub use self::state::{Pages, PagesParts};
 
 /// Whether a path, with the base path cut off, is one of the pages.
 pub fn owns(path: &str) -> bool {
@@ -105,7 +37,7 @@ pub fn owns(path: &str) -> bool {
 }
 
 /// The pages, at paths below the base path: it has been cut off.
-pub fn router(gateway: Arc<Gateway>) -> Router {
+pub fn router(pages: Arc<Pages>) -> Router {
     Router::new()
         .route("/setup", get(setup::show).post(setup::submit))
         .route("/connect", get(connect::show).post(connect::decide))
@@ -123,14 +55,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .fallback(headers::no_such_page)
         .method_not_allowed_fallback(headers::no_such_method)
         .layer(axum::middleware::map_response(headers::protect))
-        .with_state(gateway)
-}
-
-/// 256 random bits as 43 characters.
-fn random_text() -> Result<String, getrandom::Error> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes)?;
-    Ok(URL_SAFE_NO_PAD.encode(*bytes))
+        .with_state(pages)
 }
 
 #[cfg(test)]

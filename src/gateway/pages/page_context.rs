@@ -12,18 +12,18 @@ use maud::{Markup, html};
 
 use super::csrf::{self, CsrfPurpose};
 use super::form::{Form, FormError};
+use super::state::Pages;
 use super::{cookies, layout, text};
 use crate::address::BaseUrl;
-use crate::gateway::authn::{self, Caller};
-use crate::gateway::host;
+use crate::gateway::authn::{Caller, random_token};
+use crate::gateway::host::{self, ClientAddress};
 use crate::gateway::rejection::Rejection;
-use crate::gateway::state::{ClientAddress, Gateway};
 use crate::gateway::store::User;
 
 /// See the module.
 pub struct PageContext {
-    /// The gateway.
-    pub gateway: Arc<Gateway>,
+    /// What the pages use.
+    pub pages: Arc<Pages>,
     /// What browsers call it.
     pub public: BaseUrl,
     /// Where the request came from.
@@ -91,19 +91,19 @@ impl IntoResponse for ErrorPage {
 /// What a page answers with.
 pub type Answer = Result<Response, ErrorPage>;
 
-impl FromRequestParts<Arc<Gateway>> for PageContext {
+impl FromRequestParts<Arc<Pages>> for PageContext {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, pages: &Arc<Pages>) -> Result<Self, Response> {
         let Some(ClientAddress(address)) = parts.extensions.get().copied() else {
             tracing::error!("a page was asked for by a request without an address");
             return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
         };
         Ok(Self {
-            gateway: gateway.clone(),
-            public: gateway.public_url(),
+            pages: pages.clone(),
+            public: pages.config.get().url.clone(),
             address: address.to_canonical(),
-            now: gateway.clock.now(),
+            now: pages.clock.now(),
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers.clone(),
@@ -139,9 +139,9 @@ impl PageContext {
     /// Who is signed in with this browser.
     pub fn signed_in(&self) -> Option<SignedIn> {
         let cookie = cookies::read(&self.headers, &cookies::name(&self.public, CsrfPurpose::Session))?;
-        let found = authn::identify_session(&self.gateway, &cookie, self.now);
+        let found = self.pages.authenticator.identify_session(&cookie);
         if found.is_none() {
-            self.gateway.pages.sessions.end(&cookie);
+            self.pages.sessions.end(&cookie);
         }
         let (caller, fresh) = found?;
         Some(SignedIn { caller, fresh, cookie })
@@ -149,7 +149,7 @@ impl PageContext {
 
     /// What a form of somebody who is signed in has to carry.
     pub fn token(&self, session: &SignedIn) -> String {
-        self.gateway.pages.csrf.token(CsrfPurpose::Session, &session.cookie)
+        self.pages.csrf.token(CsrfPurpose::Session, &session.cookie)
     }
 
     /// What a form before the sign-in has to carry.
@@ -159,10 +159,10 @@ impl PageContext {
     pub fn visitor(&self) -> Result<Visitor, ErrorPage> {
         let (cookie, fresh) = match self.visitor_cookie() {
             Some(cookie) => (cookie, false),
-            None => (super::random_text().map_err(|_| self.broken("no random bytes"))?, true),
+            None => (random_token().map_err(|_| self.broken("no random bytes"))?, true),
         };
         let set_cookie = fresh.then(|| header(&cookies::set(&self.public, CsrfPurpose::Visitor, &cookie)));
-        Ok(Visitor { token: self.gateway.pages.csrf.token(CsrfPurpose::Visitor, &cookie), set_cookie })
+        Ok(Visitor { token: self.pages.csrf.token(CsrfPurpose::Visitor, &cookie), set_cookie })
     }
 
     /// Reads the form of a POST that comes from one of our own pages, as far as the browser tells.
@@ -170,7 +170,7 @@ impl PageContext {
     /// # Errors
     /// For a POST of another site, and for a body that is no form of ours.
     pub async fn form(&self, body: axum::body::Body) -> Result<Form, ErrorPage> {
-        let named = host::accept(&self.gateway.config(), self.gateway.local().ip(), &self.headers)
+        let named = host::accept(&self.pages.config.get(), &self.headers)
             .is_ok()
             .then(|| host::the_one(&self.headers).ok())
             .flatten();
@@ -203,7 +203,7 @@ impl PageContext {
     }
 
     fn check(&self, purpose: CsrfPurpose, cookie: Option<&str>, form: &Form) -> Result<(), ErrorPage> {
-        if cookie.is_some_and(|cookie| self.gateway.pages.csrf.fits(purpose, cookie, form.get("csrf"))) {
+        if cookie.is_some_and(|cookie| self.pages.csrf.fits(purpose, cookie, form.get("csrf"))) {
             return Ok(());
         }
         // Without https a browser keeps no cookie of an https address.

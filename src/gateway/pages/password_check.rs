@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+use crate::gateway::authn::random_token;
 use crate::gateway::directory::Directory;
 use crate::gateway::password::{PasswordError, PasswordHash};
 use crate::gateway::store::{StoreError, User};
@@ -64,7 +65,7 @@ impl PasswordCheck {
             let decoy = match decoy.get() {
                 Some(decoy) => decoy,
                 None => {
-                    let chance = super::random_text().map_err(|error| PasswordError::Hash(error.to_string()))?;
+                    let chance = random_token().map_err(|error| PasswordError::Hash(error.to_string()))?;
                     let made = PasswordHash::of(&SecretString::from(chance))?;
                     decoy.get_or_init(|| made)
                 }

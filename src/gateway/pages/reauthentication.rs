@@ -75,13 +75,13 @@ pub async fn confirm(
         let text = "You signed in more than 15 minutes ago. Type your password once more.";
         return Ok(Err((StatusCode::FORBIDDEN, text.to_owned())));
     }
-    let (pages, name) = (&context.gateway.pages, &session.user().name);
+    let (pages, name) = (&context.pages, &session.user().name);
     if let Err(wait) = pages.throttle.check(name, context.address) {
         notes::failed_sign_in(context, name, "user.sign_in_throttled", "too many tries");
         let text = format!("There were too many tries. Wait {} seconds, then try again.", wait.as_secs() + 1);
         return Ok(Err((StatusCode::TOO_MANY_REQUESTS, text)));
     }
-    match pages.passwords.check(&context.gateway.directory, name, form.secret("password")).await {
+    match pages.passwords.check(&context.pages.directory, name, form.secret("password")).await {
         Ok(Some(user)) if user.id == session.user().id => {
             pages.sessions.confirm(&session.cookie, context.now);
             Ok(Ok(()))

@@ -15,9 +15,9 @@ use super::layout::{self, Field, alert, hidden};
 use super::page_context::{Answer, ErrorPage, PageContext};
 use super::password_check::CheckError;
 use super::{sign_in, text};
-use crate::gateway::directory::DirectoryError;
+use crate::gateway::directory::Directory;
+use crate::gateway::pages::state::Pages;
 use crate::gateway::password::PasswordError;
-use crate::gateway::state::Gateway;
 use crate::gateway::store::{Change, Event, Role, User};
 
 const LONGEST_EMAIL: usize = 254;
@@ -34,10 +34,10 @@ pub async fn show(context: PageContext) -> Answer {
 }
 
 fn check(context: &PageContext, token: &str) -> Result<(), ErrorPage> {
-    if !context.gateway.directory.is_empty() {
+    if !context.pages.directory.is_empty() {
         return Err(gone(context));
     }
-    if context.gateway.pages.is_setup_token(token) {
+    if context.pages.is_setup_token(token) {
         return Ok(());
     }
     let text = html! {
@@ -120,7 +120,7 @@ fn page(
 }
 
 /// `POST /setup`.
-pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> Answer {
     let mut form = context.form(body).await?;
     context.check_visitor(&form)?;
     check(&context, form.get("token"))?;
@@ -143,8 +143,8 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, b
     if !bool::from(password.expose_secret().as_bytes().ct_eq(repeated.expose_secret().as_bytes())) {
         return again(&form, "password", "The two passwords differ. Type both once more.");
     }
-    let moment = gateway.pages.sessions.moment();
-    let hash = match gateway.pages.passwords.hash(password).await {
+    let moment = pages.sessions.checkpoint();
+    let hash = match pages.passwords.hash(password).await {
         Ok(hash) => hash,
         Err(CheckError::Password(error @ (PasswordError::Short | PasswordError::Long))) => {
             return again(&form, "password", &format!("That cannot be the password: {error}."));
@@ -171,15 +171,8 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, b
         address: context.address.to_string(),
     };
     let new = user.clone();
-    // In a task of its own: while one is being made, even for a browser that has left, no other is begun.
-    let made = tokio::spawn(async move {
-        let _one_decides = gateway.pages.deciding.lock().await;
-        if !gateway.directory.is_empty() {
-            return Ok(false);
-        }
-        gateway.directory.commit(Change::AddUser(new, Some(hash)), event).await.map(|()| true)
-    });
-    match made.await.unwrap_or(Err(DirectoryError::Ending)) {
+    let only_the_first = |directory: &Directory| directory.is_empty();
+    match pages.directory.commit_if(Change::AddUser(new, Some(hash)), event, only_the_first).await {
         Ok(true) => sign_in::start(&context, &user, moment, "/account"),
         Ok(false) => Err(gone(&context)),
         Err(error) => Err(context.broken(&error.to_string())),

@@ -16,9 +16,9 @@ use super::layout::{self, Field, alert, hidden};
 use super::notes;
 use super::page_context::{Answer, ErrorPage, PageContext, header};
 use super::password_check::CheckError;
-use super::sessions::Moment;
+use super::state::Pages;
 use super::{cookies, settings, text};
-use crate::gateway::state::Gateway;
+use crate::gateway::authn::Checkpoint;
 use crate::gateway::store::User;
 
 /// Longer ones are nobody's.
@@ -115,7 +115,7 @@ pub fn page(context: &PageContext, status: StatusCode, next: &Next, name: &str, 
                 Next::NewKey => { p.lead { "to create an API key." } }
                 Next::Account | Next::Keys => { p.lead { "to see your API keys and devices." } }
             }
-            @if context.gateway.directory.is_empty() {
+            @if context.pages.directory.is_empty() {
                 p.alert role="alert" {
                     "This gateway has no account yet. Open the one-time link that it printed when it started, "
                     "or run " code { "ollama-auth gateway user add NAME --role admin" } " on its machine."
@@ -136,7 +136,7 @@ pub fn page(context: &PageContext, status: StatusCode, next: &Next, name: &str, 
 }
 
 /// `POST /login`.
-pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> Answer {
     let mut form = context.form(body).await?;
     context.check_visitor(&form)?;
     let next =
@@ -148,7 +148,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, b
         page(&context, status, &next, &shown, Some(trouble))
     };
 
-    if let Err(wait) = gateway.pages.throttle.check(&name, context.address) {
+    if let Err(wait) = pages.throttle.check(&name, context.address) {
         notes::failed_sign_in(&context, &name, "user.sign_in_throttled", "too many tries");
         let seconds = wait.as_secs() + 1;
         let trouble = format!("There were too many tries. Wait {seconds} seconds, then try again.");
@@ -156,8 +156,8 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, b
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
         return Ok(response);
     }
-    let moment = gateway.pages.sessions.moment();
-    let user = match gateway.pages.passwords.check(&gateway.directory, &name, password).await {
+    let moment = pages.sessions.checkpoint();
+    let user = match pages.passwords.check(&pages.directory, &name, password).await {
         Ok(Some(user)) => user,
         Ok(None) => {
             notes::failed_sign_in(&context, &name, "user.sign_in_failed", "wrong name or password");
@@ -175,7 +175,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, b
         notes::failed_sign_in(&context, &name, "user.sign_in_failed", "the account is disabled");
         return again(StatusCode::FORBIDDEN, "This account is disabled. Ask whoever runs this gateway.");
     }
-    gateway.pages.throttle.remember(&name, context.address);
+    pages.throttle.remember(&name, context.address);
     let actor = format!("user:{}", user.name);
     notes::note(&context, actor, "user.signed_in", user.name.clone(), String::new()).await;
     start(&context, &user, moment, &next.path())
@@ -185,11 +185,11 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, b
 ///
 /// # Errors
 /// When the system gives no random bytes, or the password was changed meanwhile.
-pub fn start(context: &PageContext, user: &User, checked: Moment, path: &str) -> Answer {
+pub fn start(context: &PageContext, user: &User, checked: Checkpoint, path: &str) -> Answer {
     if let Some(old) = cookies::read(&context.headers, &cookies::name(&context.public, CsrfPurpose::Session)) {
-        context.gateway.pages.sessions.end(&old);
+        context.pages.sessions.end(&old);
     }
-    let started = context.gateway.pages.sessions.start(user.id, context.now, checked);
+    let started = context.pages.sessions.start(user.id, context.now, checked);
     let Some(cookie) = started.map_err(|_| context.broken("no random bytes"))? else {
         let text = html! { p { a href=(context.link("/login")) { "Sign in again" } "." } };
         return Err(context.error_page(StatusCode::SERVICE_UNAVAILABLE, "Accounts have just been changed", text));
@@ -206,7 +206,7 @@ pub async fn sign_out(context: PageContext, body: Body) -> Result<Response, Erro
     let form = context.form(body).await?;
     if let Some(session) = context.signed_in() {
         context.check_session(&session, &form)?;
-        context.gateway.pages.sessions.end(&session.cookie);
+        context.pages.sessions.end(&session.cookie);
     }
     let mut response = context.redirect(LEFT);
     response.headers_mut().append(SET_COOKIE, header(&cookies::remove(&context.public, CsrfPurpose::Session)));

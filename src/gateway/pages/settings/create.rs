@@ -12,12 +12,12 @@ use super::{made, models};
 use crate::gateway::account::{self, Wanted};
 use crate::gateway::pages::page_context::{Answer, ErrorPage, PageContext, SignedIn};
 use crate::gateway::pages::reauthentication::{self, ReauthReason};
+use crate::gateway::pages::state::Pages;
 use crate::gateway::pages::text;
-use crate::gateway::state::Gateway;
 use crate::keyspec::{KeyId, Lifetime};
 
 /// See the module.
-pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> Answer {
     let mut form = context.form(body).await?;
     let Some(session) = context.signed_in() else { return Ok(context.redirect("/login?to=new-key")) };
     context.check_session(&session, &form)?;
@@ -38,7 +38,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, b
         let trouble = Trouble { field: "password", status, text };
         return Ok(new::page(&context, &session, &filled, Some(&trouble)));
     }
-    match account::make(&gateway, &session.caller, &wanted, context.address).await {
+    match pages.accounts.make(&session.caller, &wanted, context.address).await {
         Ok((record, key)) => Ok(made::page(&context, &session, &record, &key)),
         // Two at once: the other was faster.
         Err(rejection) if rejection.status() == 409 => {
@@ -58,7 +58,7 @@ pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, b
 
 /// The page for a form whose key is there already.
 fn sent_before(context: &PageContext, session: &SignedIn, id: &KeyId) -> Option<Response> {
-    let key = context.gateway.directory.key_by_id(id).filter(|key| key.user == session.user().id)?;
+    let key = context.pages.directory.key_by_id(id).filter(|key| key.user == session.user().id)?;
     Some(made::again(context, &key))
 }
 

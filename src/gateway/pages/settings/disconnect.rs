@@ -9,11 +9,10 @@ use http::StatusCode;
 use maud::html;
 
 use super::{DISCONNECT, KEYS, signed_in};
-use crate::gateway::account;
 use crate::gateway::pages::layout::{self, Tone, hidden};
 use crate::gateway::pages::page_context::{Answer, ErrorPage, PageContext};
+use crate::gateway::pages::state::Pages;
 use crate::gateway::pages::text;
-use crate::gateway::state::Gateway;
 use crate::gateway::store::Device;
 use crate::identity::PublicKey;
 use crate::relative_time;
@@ -22,7 +21,7 @@ use crate::relative_time;
 pub async fn ask(context: PageContext) -> Answer {
     let session = signed_in(&context)?;
     let key = read(&context, &context.parameter("key"))?;
-    let found = account::find_device(&context.gateway, &session.caller, &key);
+    let found = context.pages.accounts.find_device(&session.caller, &key);
     let device = found.map_err(|rejection| context.refused(&rejection))?;
     let content = html! {
         section.card.form {
@@ -50,17 +49,17 @@ pub async fn ask(context: PageContext) -> Answer {
 }
 
 /// The answer. A device that is gone already is as it should be.
-pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> Answer {
     let form = context.form(body).await?;
     let session = signed_in(&context)?;
     context.check_session(&session, &form)?;
     let key = read(&context, form.get("key"))?;
-    if gateway.directory.device(&key).is_none() {
+    if pages.directory.device(&key).is_none() {
         return Ok(done(&context, None));
     }
-    let found = account::find_device(&gateway, &session.caller, &key);
+    let found = pages.accounts.find_device(&session.caller, &key);
     let device = found.map_err(|rejection| context.refused(&rejection))?;
-    let gone = account::disconnect(&gateway, &session.caller, &key, context.address).await;
+    let gone = pages.accounts.disconnect(&session.caller, &key, context.address).await;
     gone.map_err(|rejection| context.refused(&rejection))?;
     Ok(done(&context, Some(&device)))
 }

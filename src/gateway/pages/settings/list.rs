@@ -5,7 +5,6 @@ use maud::{Markup, html};
 
 use super::state;
 use super::{DISCONNECT, NEW, REVOKE, models, signed_in};
-use crate::gateway::account;
 use crate::gateway::pages::page_context::{Answer, PageContext, SignedIn};
 use crate::gateway::pages::{layout, text};
 use crate::gateway::store::{Device, KeyRecord};
@@ -18,7 +17,7 @@ const SHOWN: usize = 50;
 pub async fn show(context: PageContext) -> Answer {
     let session = signed_in(&context)?;
     let (after, revoked) = (context.parameter("after"), context.parameter("revoked") == "true");
-    let found = account::keys_behind(&context.gateway, &session.caller, &after, SHOWN, revoked);
+    let found = context.pages.accounts.keys_behind(&session.caller, &after, SHOWN, revoked);
     let (keys, next) = found.map_err(|rejection| context.refused(&rejection))?;
     let first = after.is_empty();
     let content = html! {
@@ -79,7 +78,7 @@ fn table(context: &PageContext, keys: &[std::sync::Arc<KeyRecord>]) -> Markup {
 }
 
 fn row(context: &PageContext, key: &KeyRecord) -> Markup {
-    let state = state::of(key, &context.gateway.directory, context.now);
+    let state = state::of(key, &context.pages.directory, context.now);
     let name = text::visible_long(&key.name);
     html! {
         tr role="row" id=(key.id) .over[!state.state.is_accepted()] {
@@ -121,7 +120,7 @@ fn row(context: &PageContext, key: &KeyRecord) -> Markup {
 }
 
 fn devices(context: &PageContext, session: &SignedIn) -> Markup {
-    let devices = context.gateway.directory.devices_of(session.user().id);
+    let devices = context.pages.directory.devices_of(session.user().id);
     html! {
         section.card.wide #devices aria-labelledby="devices-title" {
             div {

@@ -10,11 +10,10 @@ use maud::html;
 
 use super::state::{self, moment};
 use super::{KEYS, NEW, REVOKE, signed_in};
-use crate::gateway::account;
 use crate::gateway::pages::layout::{self, Tone, hidden};
 use crate::gateway::pages::page_context::{Answer, ErrorPage, PageContext, SignedIn};
+use crate::gateway::pages::state::Pages;
 use crate::gateway::pages::text;
-use crate::gateway::state::Gateway;
 use crate::gateway::store::KeyRecord;
 use crate::keyspec::{KeyId, KeyState};
 use crate::relative_time;
@@ -23,11 +22,11 @@ use crate::relative_time;
 pub async fn ask(context: PageContext) -> Answer {
     let session = signed_in(&context)?;
     let key = find(&context, &session, &context.parameter("id"))?;
-    let state = state::of(&key, &context.gateway.directory, context.now);
+    let state = state::of(&key, &context.pages.directory, context.now);
     if state.state == KeyState::Revoked {
         return Ok(done(&context, &key));
     }
-    let owner = context.gateway.directory.user(key.user).filter(|owner| owner.id != session.user().id);
+    let owner = context.pages.directory.user(key.user).filter(|owner| owner.id != session.user().id);
     let content = html! {
         section.card.form {
             div {
@@ -67,12 +66,12 @@ pub async fn ask(context: PageContext) -> Answer {
 }
 
 /// The answer.
-pub async fn submit(State(gateway): State<Arc<Gateway>>, context: PageContext, body: Body) -> Answer {
+pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> Answer {
     let form = context.form(body).await?;
     let session = signed_in(&context)?;
     context.check_session(&session, &form)?;
     let key = find(&context, &session, form.get("id"))?;
-    let revoked = account::revoke(&gateway, &session.caller, &key.id, context.address).await;
+    let revoked = pages.accounts.revoke(&session.caller, &key.id, context.address).await;
     revoked.map_err(|rejection| context.refused(&rejection))?;
     Ok(done(&context, &key))
 }
@@ -82,7 +81,7 @@ fn find(context: &PageContext, session: &SignedIn, id: &str) -> Result<Arc<KeyRe
         let text = html! { p { "It names no key. Go to " a href=(context.link(KEYS)) { "your keys" } " and choose one there." } };
         context.error_page(StatusCode::BAD_REQUEST, "This link is not complete", text)
     })?;
-    account::find_key(&context.gateway, &session.caller, &id).map_err(|rejection| context.refused(&rejection))
+    context.pages.accounts.find_key(&session.caller, &id).map_err(|rejection| context.refused(&rejection))
 }
 
 fn done(context: &PageContext, key: &KeyRecord) -> Response {

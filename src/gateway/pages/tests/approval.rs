@@ -205,7 +205,7 @@ async fn that_an_address_is_the_same_is_said_only_where_it_means_something() {
         (Config { trusted_proxies: proxies("10.0.0.1/32"), behind_tls_proxy: true, ..config.clone() }, true),
     ];
     for (config, said) in cases {
-        site.gateway.reconfigure(config);
+        site.gateway.config.replace(config);
         let page = ada.get(&link("laptop", &key)).await;
         assert!(page.has("192.0.2.1") && page.has(same) == said, "{said}");
     }
@@ -270,7 +270,7 @@ async fn a_session_that_ends_while_the_disk_is_waited_for_approves_nothing() {
             tokio::task::yield_now().await;
         }
         if end == "sign-out" {
-            site.gateway.pages.end_sessions(site.user("bob"));
+            site.gateway.sessions.end_all_of(site.user("bob"));
         }
         drop(slow);
         first.await.unwrap();

@@ -9,8 +9,9 @@ use http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Request, StatusCode};
 use tower::ServiceExt as _;
 
+use crate::gateway::Gateway;
+use crate::gateway::host::ClientAddress;
 use crate::gateway::pages::router;
-use crate::gateway::state::{ClientAddress, Gateway};
 
 /// See the module.
 #[derive(Clone)]
@@ -74,7 +75,7 @@ impl Browser {
             .extension(ClientAddress(self.address))
             .body(body)
             .unwrap();
-        let response = router(self.gateway.clone()).oneshot(request).await.unwrap();
+        let response = router(self.gateway.pages.clone()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         for cookie in parts.headers.get_all(SET_COOKIE) {
             let cookie = cookie.to_str().unwrap();

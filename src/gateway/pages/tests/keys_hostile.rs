@@ -147,7 +147,7 @@ async fn a_session_that_ends_meanwhile_makes_and_revokes_nothing() {
         let (mine, _) = site.key(&mut bob, "bob's").await;
         let token = bob.get("/account").await.token();
         match end {
-            "sign-out" => site.gateway.pages.end_sessions(site.user("bob")),
+            "sign-out" => site.gateway.sessions.end_all_of(site.user("bob")),
             "disabled" => site.change(Change::SetDisabled(site.user("bob"), true)).await,
             _ => site.wait(3601),
         }
@@ -179,7 +179,7 @@ async fn a_session_that_ends_meanwhile_makes_and_revokes_nothing() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    site.gateway.pages.end_sessions(site.user("ada"));
+    site.gateway.sessions.end_all_of(site.user("ada"));
     drop(slow);
     first.await.unwrap();
     let (status, then) = made.await.unwrap();
@@ -315,6 +315,6 @@ async fn a_cookie_opens_no_route_of_the_api() {
         ada.cookies.iter().map(|(name, value)| (http::header::COOKIE, format!("{name}={value}").parse().unwrap()));
     let headers: http::HeaderMap = headers.collect();
     let target = crate::gateway::Target { method: "GET", path: "/api/user/keys", query: None };
-    let refused = crate::gateway::authn::identify(&site.gateway, &headers, &target, ada.address, false).await;
+    let refused = site.gateway.pages.authenticator.identify(&headers, &target, ada.address, false).await;
     assert_eq!(refused.unwrap_err().status(), 401);
 }

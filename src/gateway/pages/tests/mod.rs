@@ -47,7 +47,7 @@ impl Site {
             move || time.load(Ordering::SeqCst)
         });
         let local = SocketAddr::from(([127, 0, 0, 1], 11435));
-        let gateway = Gateway::new(directory, clock, super::Pages::new().unwrap(), config, local);
+        let gateway = Gateway::new(directory, clock, config, local).unwrap();
         Self { gateway: Arc::new(gateway), store, time }
     }
 

@@ -22,9 +22,9 @@ async fn forms_work_under_every_name_that_is_ours_and_no_other() {
     let site = Site::at("https://gate.example").await;
     site.add("ada", Role::Admin).await;
     let allowed = vec!["box.lan".to_owned(), "10.0.0.5:8443".to_owned()];
-    let public_url = site.gateway.config().public_url.clone();
+    let public_url = site.gateway.config.get().public_url.clone();
     let listen = SocketAddr::from(([0, 0, 0, 0], 443));
-    site.gateway.reconfigure(Config { public_url, allowed_hosts: allowed, listen, ..Config::default() });
+    site.gateway.config.replace(Config { public_url, allowed_hosts: allowed, listen, ..Config::default() });
     for (host, origin) in [
         ("gate.example", "https://gate.example"),
         ("box.lan", "https://box.lan"),

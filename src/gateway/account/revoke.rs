@@ -1,0 +1,169 @@
+//! Disconnecting devices, revoking keys and bringing their end forward. What is gone already is fine; what never was is not.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use serde_json::Value;
+
+use super::list::{Key, time_text};
+use super::service::{AccountService, manages, own_key, require_management};
+use crate::gateway::authn::{Caller, Credential};
+use crate::gateway::rejection::{Rejection, json_response};
+use crate::gateway::store::{Change, Device, KeyRecord};
+use crate::gateway::target::Target;
+use crate::identity::PublicKey;
+use crate::keyspec::{KeyId, Lifetime, Scope};
+
+impl AccountService {
+    /// `POST /api/signout`: disconnects the device that asks.
+    ///
+    /// # Errors
+    /// 400 for an API key: nobody signs out with one by accident.
+    pub async fn sign_out(&self, caller: &Caller, address: IpAddr) -> Result<Response<Body>, Rejection> {
+        let Credential::Device(device) = caller.credential() else {
+            return Err(Rejection::new(
+                400,
+                "an API key is not signed out but revoked: DELETE /api/user/keys/<its encoded id>",
+            ));
+        };
+        self.disconnect(caller, &device.key, address).await?;
+        Ok(done())
+    }
+
+    /// `DELETE /api/user/keys/<encoded key>`: a device by its encoded key, an API key by its encoded id.
+    ///
+    /// # Errors
+    /// 404 for what is not on record, or not the caller's; 403 for a key that may only manage itself, or has given its place up.
+    pub async fn remove(&self, caller: &Caller, encoded: &str, address: IpAddr) -> Result<Response<Body>, Rejection> {
+        if let Ok(key) = PublicKey::from_encoded(encoded) {
+            self.find_device(caller, &key)?;
+            self.disconnect(caller, &key, address).await?;
+            return Ok(done());
+        }
+        let id = KeyId::from_encoded(encoded).map_err(|_| {
+            Rejection::new(400, "what is to be removed is a device's encoded key or a key's encoded id")
+        })?;
+        self.revoke(caller, &id, address).await?;
+        Ok(done())
+    }
+
+    /// The device, if the caller may disconnect it: only its own account's, whoever asks.
+    ///
+    /// # Errors
+    /// 403, 404 as in [`remove`].
+    pub fn find_device(&self, caller: &Caller, key: &PublicKey) -> Result<Arc<Device>, Rejection> {
+        require_management(caller)?;
+        let known = self.directory.device(key).filter(|known| known.user.id == caller.user().id);
+        let known = known.ok_or_else(|| Rejection::new(404, format!("there is no device {}", key.fingerprint())))?;
+        Ok(known.credential)
+    }
+
+    /// The key, if the caller may revoke it, whatever has become of it: with the scope `admin` that of any account.
+    ///
+    /// # Errors
+    /// 403, 404 as in [`remove`].
+    pub fn find_key(&self, caller: &Caller, id: &KeyId) -> Result<Arc<KeyRecord>, Rejection> {
+        let replaced = self.directory.key_by_id(id).and_then(|key| key.replaces.clone());
+        match own_key(caller) {
+            Some(own) if own.id == *id => {}
+            // Its own replacement, too: one whose making was cut short must not be left to nobody. But not once that has taken its place: else
+            // whoever got hold of the old key could end the new one.
+            Some(own) if replaced.as_ref() == Some(&own.id) => {
+                if !own.replaceable {
+                    let message = "this key may not be replaced (any more), so it may not revoke its replacement";
+                    return Err(Rejection::new(403, message));
+                }
+            }
+            _ => require_management(caller)?,
+        }
+        let all = caller.rights().scopes.contains(Scope::Admin);
+        let key = self.directory.key_by_id(id).filter(|key| all || key.user == caller.user().id);
+        key.ok_or_else(|| Rejection::new(404, format!("there is no key {id}")))
+    }
+
+    /// Revokes a key. One that is revoked already stays so.
+    ///
+    /// # Errors
+    /// 403, 404 as in [`remove`].
+    pub async fn revoke(&self, caller: &Caller, id: &KeyId, address: IpAddr) -> Result<(), Rejection> {
+        let key = self.find_key(caller, id)?;
+        if key.revoked_at.is_none() {
+            let told = ("key.revoked", id.to_string(), key.name.clone());
+            self.commit(Change::RevokeKey(id.clone(), self.clock.now()), caller, address, told).await?;
+        }
+        Ok(())
+    }
+
+    /// Disconnects a device that [`find_device`] has found. One that is gone already stays so.
+    ///
+    /// # Errors
+    /// 401 for a caller that is not accepted any more, 503 when the change cannot be kept.
+    pub async fn disconnect(&self, caller: &Caller, key: &PublicKey, address: IpAddr) -> Result<(), Rejection> {
+        let told = ("device.disconnected", key.fingerprint(), String::new());
+        match self.commit(Change::RemoveDevice(key.clone()), caller, address, told).await {
+            // Another request was faster.
+            Err(rejection) if rejection.status() == 404 => Ok(()),
+            other => other,
+        }
+    }
+
+    /// `PATCH /api/user/keys/<encoded id>?expires_in=<seconds>`: brings the end of a key forward. The old key of a rotation gets its
+    /// grace period by it. It never gives a key more time, and the key cannot ask for a replacement from then on. The answer shows the key as it is then. One that is revoked, has expired or ends sooner anyway is shown as it is.
+    ///
+    /// # Errors
+    /// 400 for what makes no sense, 403 for a key that may not manage others or has given its place to this one, 404 for one that is not on
+    /// record or not the caller's, 429 for a key that asks too often.
+    pub async fn bring_forward(
+        &self,
+        caller: &Caller,
+        encoded: &str,
+        target: &Target<'_>,
+        address: IpAddr,
+    ) -> Result<Response<Body>, Rejection> {
+        let id = KeyId::from_encoded(encoded)
+            .map_err(|_| Rejection::new(400, "what is to end is an API key, named by its encoded id"))?;
+        let seconds = target
+            .parameter("expires_in")
+            .ok_or_else(|| Rejection::new(400, "expires_in is missing: in how many seconds the key is to end"))?;
+        let life = seconds.parse().ok().and_then(|seconds| Lifetime::from_seconds(seconds).ok());
+        let life =
+            life.ok_or_else(|| Rejection::new(400, "expires_in is a number of seconds, from 1 to those of ten years"))?;
+        let mine = |own: &KeyRecord| own.id == id || own.replaces.as_ref() == Some(&id);
+        if !manages(caller) && !own_key(caller).is_some_and(mine) {
+            let message = "this key does not have the scope keys: it may end itself and the key that it replaces";
+            return Err(Rejection::new(403, message));
+        }
+        let user = caller.user().id;
+        let find = || self.directory.key_by_id(&id).filter(|key| key.user == user);
+        let unknown = || Rejection::new(404, format!("there is no key {id}"));
+        let key = find().ok_or_else(unknown)?;
+        // To end it in a second would be to revoke it; see `remove`.
+        if own_key(caller).is_some_and(|own| !own.replaceable && key.replaces.as_ref() == Some(&own.id)) {
+            let message = "this key may not be replaced (any more), so it may not end its replacement";
+            return Err(Rejection::new(403, message));
+        }
+        let now = self.clock.now();
+        if let Some(at) = life.end(now)
+            && key.is_live(now)
+            && (key.replaceable || key.rights.expires_at.is_none_or(|end| at < end))
+        {
+            // The first time is never too self_change_limiter: a key must be able to come to its end.
+            if !key.replaceable {
+                self.count_self_change(caller)?;
+            }
+            // The earlier of the two ends, should another request be faster.
+            let detail = format!("{} ends by {}", key.name, time_text(at));
+            let told = ("key.ending", id.to_string(), detail);
+            self.commit(Change::ExpireKey(id.clone(), at), caller, address, told).await?;
+        }
+        let key = find().ok_or_else(unknown)?;
+        Ok(json_response(StatusCode::OK, &Key::for_caller(&key, own_key(caller))))
+    }
+}
+
+/// What ollama.com and a stock server answer.
+fn done() -> Response<Body> {
+    json_response(StatusCode::OK, &Value::Null)
+}

@@ -1,0 +1,177 @@
+//! Changes that an account makes of itself: who may make them, how often, and that they are on record.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method};
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota};
+
+use crate::gateway::authn::{Caller, Credential, credential_revoked};
+use crate::gateway::clock::Clock;
+use crate::gateway::directory::{Directory, DirectoryError};
+use crate::gateway::rejection::Rejection;
+use crate::gateway::store::{Change, Event, KeyRecord, StoreError};
+use crate::gateway::target::Target;
+use crate::keyspec::{KeyId, Scope};
+
+/// So many changes may a key without the scope `keys` make of itself at once: more than a rotation needs that is cut short every minute
+/// for half a day; and a twentieth of what an account may have.
+const SELF_CHANGES: NonZeroU32 = NonZeroU32::new(1000).unwrap();
+/// From then on one in this time: in a year a third of what an account may have on record.
+const SELF_CHANGE_PERIOD: Duration = Duration::from_secs(900);
+
+/// A call and what came with it.
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target.
+    pub target: &'a Target<'a>,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: Body,
+    /// From where.
+    pub address: IpAddr,
+}
+
+/// Lists, makes, replaces and ends the keys and devices of accounts.
+pub struct AccountService {
+    pub(super) directory: Directory,
+    pub(super) clock: Clock,
+    /// How often a key without the scope `keys` changes something of itself. Each change stays on record, and an account holds so many:
+    /// whoever got hold of such a key could otherwise use all of them up, and nobody could make or replace a key of that account again.
+    /// All keys of which one replaces the other are counted as one, since a replacement can ask for the next. It holds no more keys than
+    /// the directory.
+    self_changes: DefaultKeyedRateLimiter<KeyId>,
+}
+
+impl AccountService {
+    /// For the accounts of that directory.
+    pub fn new(directory: Directory, clock: Clock) -> Self {
+        Self { directory, clock, self_changes: DefaultKeyedRateLimiter::keyed(self_change_quota()) }
+    }
+
+    /// Makes a change in a caller's name, if the caller's credential still holds then: with a body that came slowly, a key that was revoked
+    /// since would make itself another. What goes beyond its own end also takes that nothing was taken from it since: a key that was just
+    /// brought to its end would otherwise leave a longer-lived one behind, or revoke the one that replaces it.
+    pub(super) async fn commit(
+        &self,
+        change: Change,
+        caller: &Caller,
+        address: IpAddr,
+        (action, subject, detail): (&'static str, String, String),
+    ) -> Result<(), Rejection> {
+        let event = Event {
+            at: self.clock.now(),
+            actor: caller.actor(),
+            action,
+            subject,
+            detail,
+            address: address.to_string(),
+        };
+        let as_before = match &change {
+            Change::AddKey(_) => true,
+            Change::RevokeKey(id, _) | Change::ExpireKey(id, _) => own_key(caller).is_some_and(|own| own.id != *id),
+            _ => false,
+        };
+        let (by, clock) = (caller.clone(), self.clock.clone());
+        let still =
+            move |directory: &Directory| by.holds(directory, clock.now()) && (!as_before || by.is_unchanged(directory));
+        let made = self.directory.commit_if(change, event, still).await;
+        let made = made.map_err(|error| match error {
+            DirectoryError::Store(StoreError::Taken(what)) => {
+                Rejection::new(409, format!("{what} is taken")).member("code", "id_taken")
+            }
+            DirectoryError::Unknown(what) => Rejection::new(404, format!("there is no {what}")),
+            DirectoryError::Replaced(by) => {
+                let message = format!("the key has a replacement already: {by}");
+                Rejection::new(409, message).member("code", "replaced").member("by", by.as_str())
+            }
+            DirectoryError::NotLive(id) => not_live(&id),
+            DirectoryError::LastAdmin(_) => Rejection::new(403, error.to_string()),
+            DirectoryError::Store(_) | DirectoryError::Ending => {
+                tracing::error!(%error, "a change could not be kept");
+                Rejection::new(503, "this gateway cannot keep the change now; nothing was changed")
+                    .header("retry-after", "10")
+            }
+        })?;
+        match made {
+            true => Ok(()),
+            false if caller.holds(&self.directory, self.clock.now()) => {
+                Err(Rejection::new(403, "this key was brought to its end while it asked"))
+            }
+            false => Err(credential_revoked()),
+        }
+    }
+
+    /// Counts a change that a key without the scope `keys` asks for.
+    ///
+    /// # Errors
+    /// 429 when it asks too often.
+    pub(super) fn count_self_change(&self, caller: &Caller) -> Result<(), Rejection> {
+        let Some(own) = own_key(caller).filter(|_| !manages(caller)) else { return Ok(()) };
+        self.self_changes.check_key(&self.directory.first_of(own)).map_err(|not_until| {
+            let wait = not_until.wait_time_from(DefaultClock::default().now()).as_secs().saturating_add(1);
+            Rejection::new(429, format!("this key changes itself too often; it may again in {wait} s"))
+                .header("retry-after", &wait.to_string())
+        })
+    }
+}
+
+fn self_change_quota() -> Quota {
+    Quota::with_period(SELF_CHANGE_PERIOD).unwrap_or(Quota::per_hour(NonZeroU32::MIN)).allow_burst(SELF_CHANGES)
+}
+
+/// 409 for a key that is to be replaced and is accepted no longer.
+pub(super) fn not_live(id: &KeyId) -> Rejection {
+    let error = DirectoryError::NotLive(id.clone());
+    Rejection::new(409, error.to_string()).member("code", "not_live")
+}
+
+/// Whether a credential may manage what its account has; without that a key may still see, replace and revoke itself.
+pub(super) fn manages(caller: &Caller) -> bool {
+    caller.rights().scopes.contains(Scope::Keys)
+}
+
+/// 403 for a credential that may only manage itself.
+pub(super) fn require_management(caller: &Caller) -> Result<(), Rejection> {
+    if manages(caller) {
+        return Ok(());
+    }
+    Err(Rejection::new(403, "this key does not have the scope keys: it may revoke itself and its replacement"))
+}
+
+/// The caller's own key, if it is one.
+pub(super) fn own_key(caller: &Caller) -> Option<&KeyRecord> {
+    match caller.credential() {
+        Credential::Key(key) => Some(key),
+        Credential::Device(_) | Credential::Session(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::RateLimiter;
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    #[test]
+    fn a_key_changes_itself_a_thousand_times_and_then_once_in_fifteen_minutes() {
+        let clock = FakeRelativeClock::default();
+        let limiter = RateLimiter::dashmap_with_clock(self_change_quota(), clock.clone());
+        let [one, other] = ["key_12345678", "key_87654321"].map(|id| id.parse::<KeyId>().unwrap());
+        for _ in 0..SELF_CHANGES.get() {
+            limiter.check_key(&one).unwrap();
+        }
+        let wait = limiter.check_key(&one).unwrap_err().wait_time_from(clock.now()).as_secs();
+        assert!((899..=900).contains(&wait), "{wait}");
+        limiter.check_key(&other).unwrap();
+        clock.advance(SELF_CHANGE_PERIOD);
+        limiter.check_key(&one).unwrap();
+        assert!(limiter.check_key(&one).is_err());
+    }
+}

@@ -1,0 +1,222 @@
+//! Finds out who makes a request.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::caller::{Caller, Credential};
+use super::credential::{self, Presented};
+use super::session::Sessions;
+use super::signature::{Freshness, Proof, of_now, prove, whole};
+use super::signature_cache::{Claim, SignatureCache};
+use crate::gateway::active_config::ConfigHandle;
+use crate::gateway::clock::Clock;
+use crate::gateway::directory::Directory;
+use crate::gateway::log_throttle::LogThrottle;
+use crate::gateway::pending_devices::PendingDevices;
+use crate::gateway::rejection::Rejection;
+use crate::gateway::replays::{Replays, Used, Verdict};
+use crate::gateway::store::{Change, Event, Use};
+use crate::gateway::target::Target;
+use crate::identity::{ConnectUrl, PublicKey};
+use crate::keyspec::ApiKey;
+
+/// Between two looks at the clock.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Checks credentials: signatures of devices, API keys, cookies of browser sessions.
+pub struct Authenticator {
+    directory: Directory,
+    pending_devices: Arc<PendingDevices>,
+    sessions: Arc<Sessions>,
+    replays: Replays,
+    signature_cache: SignatureCache,
+    log_throttle: Arc<LogThrottle>,
+    config: Arc<ConfigHandle>,
+    clock: Clock,
+    /// No signature from before this Unix second is accepted, since an earlier gateway may have accepted it.
+    not_before: i64,
+}
+
+impl Authenticator {
+    /// Accepts signatures from this second on. If an earlier gateway may have accepted some in it, it has to be over.
+    pub fn new(
+        directory: Directory,
+        pending_devices: Arc<PendingDevices>,
+        sessions: Arc<Sessions>,
+        log_throttle: Arc<LogThrottle>,
+        config: Arc<ConfigHandle>,
+        clock: Clock,
+    ) -> Self {
+        let not_before = clock.now();
+        let (replays, signature_cache) = (Replays::default(), SignatureCache::default());
+        Self { directory, pending_devices, sessions, replays, signature_cache, log_throttle, config, clock, not_before }
+    }
+
+    /// Finds out who asks. `once` says that the request changes something, so that a signature is good a single time.
+    ///
+    /// # Errors
+    /// 400 for credentials that are malformed or contradict each other, 401 for none and for one that is not accepted (with a sign-in link for
+    /// a key that can be approved), 403 for a disabled account and a refused device, 429 for too many signatures.
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        target: &Target<'_>,
+        address: IpAddr,
+        once: bool,
+    ) -> Result<Caller, Rejection> {
+        let caller = match credential::presented(headers)? {
+            Presented::Nothing => {
+                return Err(Rejection::unauthorized(
+                    "unauthorized: this gateway wants a device's signature or an API key",
+                ));
+            }
+            Presented::Signature(header) => self.by_signature(&header, target, address, once).await?,
+            Presented::Key(key) => self.by_key(&key)?,
+        };
+        if caller.user().disabled {
+            return Err(Rejection::new(403, "this account is disabled"));
+        }
+        Ok(caller)
+    }
+
+    /// Who is signed in with that session cookie, if the account is not disabled, and whether the password was typed lately. Only the
+    /// pages ask: a cookie opens no route of the API.
+    pub fn identify_session(&self, cookie: &str) -> Option<(Caller, bool)> {
+        let found = self.sessions.find(cookie, self.clock.now())?;
+        let user = self.directory.user(found.user).filter(|user| !user.disabled)?;
+        Some((Caller::new(user, Credential::Session(found.handle)), found.fresh))
+    }
+
+    /// Whether a caller's credential is still accepted: a request can take its time.
+    pub fn still_accepts(&self, caller: &Caller) -> bool {
+        caller.holds(&self.directory, self.clock.now())
+    }
+
+    /// Whose API key it is.
+    ///
+    /// # Errors
+    /// 401, saying whether it is none, unknown, revoked or expired: whoever holds the whole key may know.
+    fn by_key(&self, text: &SecretString) -> Result<Caller, Rejection> {
+        let unknown = || Rejection::unauthorized("unauthorized: this gateway does not know that API key");
+        let key = ApiKey::parse(text.expose_secret()).map_err(|_| unknown())?;
+        let hash = key.hash();
+        let known = self.directory.key(&hash).ok_or_else(unknown)?;
+        // The look-up compares hashes of what the caller sent; this comparison is in constant time besides.
+        if known.credential.hash != hash {
+            return Err(unknown());
+        }
+        let now = self.clock.now();
+        if known.credential.revoked_at.is_some() {
+            return Err(Rejection::unauthorized("unauthorized: this API key was revoked"));
+        }
+        if !known.credential.is_live(now) {
+            return Err(Rejection::unauthorized("unauthorized: this API key has expired"));
+        }
+        self.directory.used(Use::Key(known.credential.id.clone()), now);
+        Ok(Caller::new(known.user, Credential::Key(known.credential)))
+    }
+
+    /// Whose device signed it.
+    ///
+    /// # Errors
+    /// As [`prove`] and [`of_now`]; 401 with a sign-in link for a key that is not known, 403 for one that a person refused, 401 for a replay.
+    async fn by_signature(
+        &self,
+        header: &SecretString,
+        target: &Target<'_>,
+        address: IpAddr,
+        once: bool,
+    ) -> Result<Caller, Rejection> {
+        let now = self.clock.now();
+        let tolerance = i64::try_from(self.config.get().clock_tolerance.as_secs()).unwrap_or(i64::MAX);
+        let freshness = Freshness { now, tolerance, not_before: self.not_before };
+        let claim = Claim::new(header.expose_secret(), target);
+        let known = self.signature_cache.get(&claim);
+        let is_new = known.is_none();
+        let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok)?;
+        of_now(proof.ts, freshness)?;
+        let Proof { key, challenge, ts } = proof.clone();
+        // What is to be changed stands in the parameters too: nobody on the way may put in others.
+        if once && target.other_parameters().is_some() && challenge != whole(target) {
+            let message = "unauthorized: the signature of a request that changes something covers all its parameters";
+            return Err(Rejection::unauthorized(message));
+        }
+
+        let Some(known) = self.directory.device(&key) else {
+            if self.pending_devices.add(&key, address, now) {
+                return Err(Rejection::new(403, "this device was refused"));
+            }
+            // Approved in this very moment: an entry that stays would let whoever has the link approve it once more, for another account.
+            if self.directory.device(&key).is_some() {
+                self.pending_devices.settle(&key);
+            }
+            tracing::debug!(device = key.fingerprint(), %address, "unknown device asked for approval");
+            let link = ConnectUrl::new(&self.config.get().url, &format!("device at {address}"), &key);
+            return Err(Rejection::unauthorized("unauthorized").with_signin_url(link.to_string()));
+        };
+        let used = Used { key: &key, challenge: &challenge, ts, address, once };
+        match self.replays.admit(used, now, tolerance) {
+            Verdict::First | Verdict::Again => {}
+            Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
+            Verdict::Stolen(first) => {
+                Box::pin(self.report_replay(&key, target, address, first, now)).await;
+                return Err(Rejection::unauthorized("unauthorized: this signature was used from another address"));
+            }
+            Verdict::Forgotten => {
+                let message = "unauthorized: this gateway's clock was set back, and it cannot tell whether the signature was used already";
+                return Err(Rejection::unauthorized(message));
+            }
+            Verdict::TooMany => {
+                let message = "this device makes more signatures than can be remembered";
+                return Err(Rejection::new(429, message).header("retry-after", "60"));
+            }
+        }
+        if is_new {
+            self.signature_cache.insert(claim, proof);
+        }
+        if once {
+            let ahead = u64::try_from(ts.saturating_sub(now)).unwrap_or_default();
+            let waited = tokio::time::timeout(Duration::from_secs(ahead + 1), wait_until(&self.clock, ts)).await;
+            // It would wait for as long as the clock was set back by.
+            if waited.is_err() {
+                let message = "unauthorized: this gateway's clock was set back while the request waited for its time; sign it anew";
+                return Err(Rejection::unauthorized(message));
+            }
+        }
+        self.directory.used(Use::Device(key), now);
+        Ok(Caller::new(known.user, Credential::Device(known.credential)))
+    }
+
+    /// Says that somebody has got hold of a signature, in the log and in the audit trail: as often as it can be without letting anybody fill the
+    /// disk. An account's own device can do it for ever, from two addresses.
+    async fn report_replay(&self, key: &PublicKey, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
+        let device = key.fingerprint();
+        if !self.log_throttle.allow(&device, now) {
+            return;
+        }
+        tracing::warn!(device, %from, first_from = %first, path = target.path, "a signature was replayed from another address");
+        let event = Event {
+            at: now,
+            actor: "gateway".to_owned(),
+            action: "signature.replayed",
+            subject: device,
+            detail: format!("{} {}, first used from {first}", target.method, target.path),
+            address: from.to_string(),
+        };
+        if let Err(error) = self.directory.commit(Change::Note, event).await {
+            tracing::error!(%error, "the replay could not be recorded");
+        }
+    }
+}
+
+/// What changes something is done when its time has come, however far ahead the clock is that it was signed credential: a gateway that starts
+/// takes nothing from before its start, so that nothing which was used here is good again there.
+async fn wait_until(clock: &Clock, ts: i64) {
+    while ts > clock.now() {
+        tokio::time::sleep(WAIT).await;
+    }
+}

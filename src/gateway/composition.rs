@@ -1,0 +1,95 @@
+//! Puts the parts of a gateway together. Each part gets what it needs here, and nothing else is handed around.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::account::AccountService;
+use super::active_config::ConfigHandle;
+use super::authn::{Authenticator, Sessions};
+use super::clock::Clock;
+use super::config::Config;
+use super::directory::Directory;
+use super::log_throttle::LogThrottle;
+use super::pages::{self, Pages, PagesParts};
+use super::pending_devices::PendingDevices;
+use super::stack::Worker;
+use crate::http::Http1Client;
+
+/// The parts of a running gateway that those who start, serve and administrate it use.
+pub struct Gateway {
+    /// The accounts, devices and keys.
+    pub directory: Directory,
+    /// The unknown keys that can be approved.
+    pub pending_devices: Arc<PendingDevices>,
+    /// The browser sessions.
+    pub sessions: Arc<Sessions>,
+    /// The pages for people.
+    pub pages: Arc<Pages>,
+    /// The configuration in effect.
+    pub config: Arc<ConfigHandle>,
+    /// Limits how often requests alone can make the gateway write to its log.
+    pub log_throttle: Arc<LogThrottle>,
+    /// The time.
+    pub clock: Clock,
+    authenticator: Arc<Authenticator>,
+    accounts: Arc<AccountService>,
+}
+
+impl Gateway {
+    /// A gateway that listens at `local`. Signatures from before this second are not accepted: if an earlier gateway may have accepted
+    /// some in it, it has to be over.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new(
+        directory: Directory,
+        clock: Clock,
+        config: Config,
+        local: SocketAddr,
+    ) -> Result<Self, getrandom::Error> {
+        let config = Arc::new(ConfigHandle::new(config, local));
+        let pending_devices = Arc::<PendingDevices>::default();
+        let sessions = Arc::<Sessions>::default();
+        let log_throttle = Arc::<LogThrottle>::default();
+        let accounts = Arc::new(AccountService::new(directory.clone(), clock.clone()));
+        let authenticator = Arc::new(Authenticator::new(
+            directory.clone(),
+            pending_devices.clone(),
+            sessions.clone(),
+            log_throttle.clone(),
+            config.clone(),
+            clock.clone(),
+        ));
+        let pages = Pages::new(PagesParts {
+            authenticator: authenticator.clone(),
+            accounts: accounts.clone(),
+            directory: directory.clone(),
+            pending_devices: pending_devices.clone(),
+            sessions: sessions.clone(),
+            config: config.clone(),
+            clock: clock.clone(),
+        })?;
+        Ok(Self {
+            directory,
+            pending_devices,
+            sessions,
+            pages: Arc::new(pages),
+            config,
+            log_throttle,
+            clock,
+            authenticator,
+            accounts,
+        })
+    }
+
+    /// What a thread needs to answer requests, with connections of its own to the upstream server.
+    pub fn worker(&self, upstream: Http1Client) -> Worker {
+        Worker {
+            config: self.config.clone(),
+            authenticator: self.authenticator.clone(),
+            accounts: self.accounts.clone(),
+            pages: pages::router(self.pages.clone()),
+            upstream,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the pages work on.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
+
+use super::csrf::Csrf;
+use super::password_check::PasswordCheck;
+use super::throttle::Throttle;
+use crate::gateway::account::AccountService;
+use crate::gateway::active_config::ConfigHandle;
+use crate::gateway::authn::{Authenticator, Sessions, random_token};
+use crate::gateway::clock::Clock;
+use crate::gateway::directory::Directory;
+use crate::gateway::log_throttle::LogThrottle;
+use crate::gateway::pending_devices::PendingDevices;
+
+/// The parts of the gateway that the pages use.
+pub struct PagesParts {
+    /// Tells who is signed in.
+    pub authenticator: Arc<Authenticator>,
+    /// Makes, lists and ends keys and devices.
+    pub accounts: Arc<AccountService>,
+    /// The accounts, devices and keys.
+    pub directory: Directory,
+    /// The unknown keys that can be approved.
+    pub pending_devices: Arc<PendingDevices>,
+    /// The browser sessions.
+    pub sessions: Arc<Sessions>,
+    /// The configuration in effect.
+    pub config: Arc<ConfigHandle>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The parts of the gateway that the pages use, and what belongs to the pages alone.
+pub struct Pages {
+    parts: PagesParts,
+    setup_token: SecretString,
+    pub(super) csrf: Csrf,
+    pub(super) throttle: Throttle,
+    pub(super) passwords: PasswordCheck,
+    /// Failed sign-ins that were recorded lately.
+    pub(super) sign_in_notes: LogThrottle,
+}
+
+impl Deref for Pages {
+    type Target = PagesParts;
+
+    fn deref(&self) -> &PagesParts {
+        &self.parts
+    }
+}
+
+impl Pages {
+    /// With a setup token of their own.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new(parts: PagesParts) -> Result<Self, getrandom::Error> {
+        Ok(Self {
+            parts,
+            setup_token: SecretString::from(random_token()?),
+            csrf: Csrf::new()?,
+            throttle: Throttle::new(governor::clock::DefaultClock::default()),
+            passwords: PasswordCheck::default(),
+            sign_in_notes: LogThrottle::default(),
+        })
+    }
+
+    /// The one-time token (256 bits) of the link that makes the first administrator: `/setup?token=…`. It is worth nothing once
+    /// there is an account.
+    pub fn setup_token(&self) -> &str {
+        self.setup_token.expose_secret()
+    }
+
+    /// Whether that is the setup token, in constant time.
+    pub(super) fn is_setup_token(&self, token: &str) -> bool {
+        self.setup_token().as_bytes().ct_eq(token.as_bytes()).into()
+    }
+}
