@@ -136,7 +136,7 @@ fn classify(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<S
         return Some(match error {
             EnvFileError::Disk(error) => (Exit::Failed, error.hint()),
             EnvFileError::Name(_) => (Exit::Usage, None),
-            EnvFileError::Place(..) => (Exit::Failed, Some("check the path".to_owned())),
+            EnvFileError::Path(..) => (Exit::Failed, Some("check the path".to_owned())),
             EnvFileError::Unwritable | EnvFileError::Changed(_) => (Exit::Failed, None),
         });
     }

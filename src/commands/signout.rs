@@ -9,7 +9,7 @@ use super::context::{Context, StoredKeyError, device_key, require_unchanged};
 use super::disconnect;
 use super::signin::server::session_with_server;
 use super::store::{delete_all_copies, stored_secrets};
-use super::under_way::UnderWay;
+use super::under_way::UnfinishedRotations;
 use crate::address::BaseUrl;
 use crate::api::{Credential, Disconnect, Session};
 use crate::app::App;
@@ -82,9 +82,9 @@ fn has_anything(profile: &Profile) -> bool {
 
 async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome { profile: name.to_owned(), host: profile.url.to_string(), ..Outcome::default() };
-    let under_way = match args.keep_key {
+    let unfinished = match args.keep_key {
         true => None,
-        false => Some(UnderWay::of(app, name, profile, args.force)?),
+        false => Some(UnfinishedRotations::load(app, name, profile, args.force)?),
     };
     if profile.device.is_some() {
         consent::ask_about_shared_key(app, args.yes, name, profile).await?;
@@ -112,8 +112,8 @@ async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) 
         }
     })?;
     tell(app, args, profile, &outcome);
-    if let Some(under_way) = under_way {
-        under_way.leave(app, profile).await?;
+    if let Some(unfinished) = unfinished {
+        unfinished.abandon(app, profile).await?;
     }
     Ok(outcome)
 }

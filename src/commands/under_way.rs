@@ -10,18 +10,18 @@ use crate::rotation::{Journal, Rotation};
 
 /// The rotations that end with the profile's credential. No other run works on them meanwhile.
 #[derive(Debug)]
-pub struct UnderWay {
+pub struct UnfinishedRotations {
     journal: Journal,
     rotations: Vec<Rotation>,
     _lock: Option<Lock>,
 }
 
-impl UnderWay {
+impl UnfinishedRotations {
     /// Looks whether there are any, which takes `force` then.
     ///
     /// # Errors
     /// Exit 1 where there are some and no `force`, or where another run is at work on them; and when the journal cannot be read.
-    pub fn of(app: &App, name: &str, profile: &Profile, force: bool) -> anyhow::Result<Self> {
+    pub fn load(app: &App, name: &str, profile: &Profile, force: bool) -> anyhow::Result<Self> {
         let journal = Journal::new(&app.paths.data);
         let mut rotations = journal.load()?;
         let origin = profile.url.origin();
@@ -36,7 +36,7 @@ impl UnderWay {
             return Ok(Self { journal, rotations, _lock: lock });
         };
         let host = &profile.url;
-        let message = format!("a rotation is under way in the profile {name:?}: {}", in_words(first, "is valid", host));
+        let message = format!("a rotation is under way in the profile {name:?}: {}", describe(first, "is valid", host));
         let hint = match &first.old {
             Some(_) => format!(
                 "finish it, with the options that it was begun with: ollama-auth keys rotate {} --profile {name}\nor leave it: pass --force, and revoke the new key: {}",
@@ -52,12 +52,12 @@ impl UnderWay {
     ///
     /// # Errors
     /// Those of the store and of the journal.
-    pub async fn leave(self, app: &App, profile: &Profile) -> anyhow::Result<()> {
+    pub async fn abandon(self, app: &App, profile: &Profile) -> anyhow::Result<()> {
         for rotation in &self.rotations {
             app.vault.delete(rotation.store, &rotation.entry()).await?;
-            self.journal.forget(&rotation.new)?;
+            self.journal.remove(&rotation.new)?;
             app.printer
-                .warn(&format!("a rotation was not finished: {}", in_words(rotation, "stays valid", &profile.url)));
+                .warn(&format!("a rotation was not finished: {}", describe(rotation, "stays valid", &profile.url)));
             if rotation.old.is_some() {
                 app.printer.hint(&format!("revoke it: {}", revoke(rotation, &profile.url)));
             }
@@ -66,7 +66,7 @@ impl UnderWay {
     }
 }
 
-fn in_words(rotation: &Rotation, is_valid: &str, host: &crate::address::BaseUrl) -> String {
+fn describe(rotation: &Rotation, is_valid: &str, host: &crate::address::BaseUrl) -> String {
     match &rotation.old {
         Some(_) => format!("its new key {} {is_valid} at {host}, and may be deployed already", rotation.new),
         None => format!("the key that was given for it {is_valid} at {host} until you revoke it there"),

@@ -23,7 +23,7 @@ pub enum EnvFileError {
     Unwritable,
     /// The file names its folder or the like.
     #[error("{0} cannot be found: {1}")]
-    Place(String, io::Error),
+    Path(String, io::Error),
     /// What was read back is not what was written.
     #[error("{0} does not hold the new key after it was written: another program changes it too")]
     Changed(String),
@@ -41,14 +41,14 @@ impl EnvFile {
     /// that does not exist will be made.
     ///
     /// # Errors
-    /// [`EnvFileError::Name`], [`EnvFileError::Place`].
+    /// [`EnvFileError::Name`], [`EnvFileError::Path`].
     pub fn new(path: &Path, name: &str) -> Result<Self, EnvFileError> {
         let fits =
             |(at, byte): (usize, u8)| byte == b'_' || byte.is_ascii_alphabetic() || (at > 0 && byte.is_ascii_digit());
         if name.is_empty() || !name.bytes().enumerate().all(fits) {
             return Err(EnvFileError::Name(name.to_owned()));
         }
-        let place = |error| EnvFileError::Place(path.display().to_string(), error);
+        let place = |error| EnvFileError::Path(path.display().to_string(), error);
         let path = match path.canonicalize() {
             Ok(path) => path,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
@@ -273,6 +273,6 @@ mod tests {
         // A link to nothing could point anywhere.
         let dangling = folder.path().join("dangling");
         symlink(folder.path().join("nowhere"), &dangling).unwrap();
-        assert!(matches!(EnvFile::new(&dangling, "KEY"), Err(EnvFileError::Place(..))));
+        assert!(matches!(EnvFile::new(&dangling, "KEY"), Err(EnvFileError::Path(..))));
     }
 }

@@ -155,7 +155,7 @@ impl Journal {
     ///
     /// # Errors
     /// As for [`Journal::record`].
-    pub fn forget(&self, new: &KeyId) -> Result<(), DiskError> {
+    pub fn remove(&self, new: &KeyId) -> Result<(), DiskError> {
         self.document.update(|content: &mut Content| {
             content.rotations.retain(|known| known.new != *new);
             Ok(())
@@ -191,7 +191,7 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join(FILE)).unwrap();
         assert!(text.contains("\"ending\"") && text.contains("key_22222222"), "{text}");
         assert_eq!(rotation.entry().to_string(), "next-api-key:key_22222222@gw:https://gw.example");
-        journal.forget(&rotation.new).unwrap();
+        journal.remove(&rotation.new).unwrap();
         assert!(journal.load().unwrap().is_empty());
     }
 

@@ -16,19 +16,19 @@ use super::journal::{Rotation, Step};
 use crate::keyspec::KeyId;
 
 /// What the host says when the new key is asked for.
-pub enum Asked<E> {
+pub enum KeyRequest<E> {
     /// It made the key.
-    Made(SecretString),
+    Created(SecretString),
     /// It has a key of that id: an earlier request was answered to nobody.
-    Taken,
+    IdTaken,
     /// The old key has a replacement that is accepted, and it is not this one.
-    Replaced(KeyId),
+    AlreadyReplaced(KeyId),
     /// It made none.
     Refused(E),
 }
 
 /// What the host says of the new key.
-pub enum Verdict {
+pub enum KeyVerification {
     /// It accepts it.
     Accepted,
     /// It does not, in these words.
@@ -37,13 +37,13 @@ pub enum Verdict {
 
 /// What became of the old key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OldKey {
+pub enum OldKeyState {
     /// The host ends it at that Unix second.
-    EndsAt(i64),
+    ExpiresAt(i64),
     /// The host accepts it no longer.
     Gone,
     /// Only a person can revoke it.
-    ByHand,
+    RevokeManually,
 }
 
 /// What the steps act on. Each effect may be asked for again after a crash in the middle of it, and must come to the same.
@@ -54,101 +54,101 @@ pub trait RotationBackend {
     /// Writes the rotation into the journal.
     fn record(&self, rotation: &Rotation) -> Result<(), Self::Error>;
     /// Strikes it out.
-    fn strike_out(&self, rotation: &Rotation) -> Result<(), Self::Error>;
+    fn remove_from_journal(&self, rotation: &Rotation) -> Result<(), Self::Error>;
     /// The new key, if it waits in the vault.
-    async fn held(&self, rotation: &Rotation) -> Result<Option<SecretString>, Self::Error>;
+    async fn load_new_key(&self, rotation: &Rotation) -> Result<Option<SecretString>, Self::Error>;
     /// Puts it there.
-    async fn hold(&self, rotation: &Rotation, key: &SecretString) -> Result<(), Self::Error>;
+    async fn store_new_key(&self, rotation: &Rotation, key: &SecretString) -> Result<(), Self::Error>;
     /// Removes it from there, if it is there.
-    async fn let_go(&self, rotation: &Rotation) -> Result<(), Self::Error>;
+    async fn delete_new_key(&self, rotation: &Rotation) -> Result<(), Self::Error>;
     /// Asks the host for the new key. An error leaves open whether the key was made.
-    async fn ask(&self, rotation: &Rotation) -> Result<Asked<Self::Error>, Self::Error>;
+    async fn create_new_key(&self, rotation: &Rotation) -> Result<KeyRequest<Self::Error>, Self::Error>;
     /// Makes a real request with the new key. An error leaves open whether the host accepts it.
-    async fn verify(&self, rotation: &Rotation, key: &SecretString) -> Result<Verdict, Self::Error>;
+    async fn verify_new_key(&self, rotation: &Rotation, key: &SecretString) -> Result<KeyVerification, Self::Error>;
     /// Hands the new key out to wherever it is used.
-    async fn deploy(&self, rotation: &Rotation, key: &SecretString) -> Result<(), Self::Error>;
+    async fn deploy_new_key(&self, rotation: &Rotation, key: &SecretString) -> Result<(), Self::Error>;
     /// Hands the old key out again. `false` when nobody here has it.
-    async fn restore(&self, rotation: &Rotation) -> Result<bool, Self::Error>;
+    async fn redeploy_old_key(&self, rotation: &Rotation) -> Result<bool, Self::Error>;
     /// Makes the profile use the new key, where it used the old one. `None` when the key does not wait in the vault any more:
     /// then the profile must be using it already. `false` when the profile has got yet another key in the meantime, which it keeps.
-    async fn take_into_use(&self, rotation: &Rotation, key: Option<&SecretString>) -> Result<bool, Self::Error>;
+    async fn activate_new_key(&self, rotation: &Rotation, key: Option<&SecretString>) -> Result<bool, Self::Error>;
     /// Brings the old key's end forward to the end of the grace period.
-    async fn end_old(&self, rotation: &Rotation) -> Result<OldKey, Self::Error>;
+    async fn expire_old_key(&self, rotation: &Rotation) -> Result<OldKeyState, Self::Error>;
     /// Looks whether the old key has ended.
-    async fn look_at_old(&self, rotation: &Rotation) -> Result<OldKey, Self::Error>;
+    async fn check_old_key(&self, rotation: &Rotation) -> Result<OldKeyState, Self::Error>;
     /// Revokes the new key. Fine if the host says that it is revoked, or knows no such key.
     async fn revoke_new(&self, rotation: &Rotation) -> Result<(), Self::Error>;
 }
 
-/// How far a rotation was driven.
+/// How far a rotation was outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Driven {
+pub enum RotationOutcome {
     /// The new key is in use; the old one ends at that Unix second.
-    Ending(i64),
+    OldKeyExpires(i64),
     /// The new key is in use, and the old one is gone.
-    Over,
+    Done,
     /// The new key is in use; a person has to revoke the old one.
-    ByHand,
+    RevokeManually,
     /// What an earlier run had begun was taken back, cleanly. A new rotation can begin.
-    TakenBack,
+    RolledBack,
 }
 
 /// Why a rotation stopped. But for those that say so, it stays in the journal and the next run goes on with it.
 #[derive(Debug)]
-pub enum Stopped<E> {
+pub enum RotationError<E> {
     /// The journal or the vault cannot be used.
-    Local(E),
+    Storage(E),
     /// The host made no key. Struck out.
-    NotMade(E),
+    NotCreated(E),
     /// It is unknown whether the host made the key.
-    Unclear(E),
+    Unknown(E),
     /// Somebody else replaced the old key by this one. Struck out.
-    Replaced(KeyId),
-    /// The new key could not be put into the vault. It was revoked and the rotation struck out, unless `undone` says why not.
-    NotHeld {
+    AlreadyReplaced(KeyId),
+    /// The new key could not be put into the vault. It was revoked and the rotation struck out, unless `rollback` says why not.
+    NotStored {
         /// Why not.
         error: E,
         /// Why it could not be revoked.
-        undone: Result<(), E>,
+        rollback: Result<(), E>,
     },
     /// The new key that was under way is not in the vault any more. It was revoked and the rotation struck out; what was deployed
     /// may hold it.
-    Lost,
-    /// The host does not accept the new key. It was revoked and the rotation struck out, unless `undone` says why not.
-    NotVerified {
+    NewKeyMissing,
+    /// The host does not accept the new key. It was revoked and the rotation struck out, unless `rollback` says why not.
+    NewKeyRefused {
         /// The host's words.
         reason: String,
         /// Why it could not be revoked.
-        undone: Result<(), E>,
+        rollback: Result<(), E>,
         /// Where it had been handed out: whether the old key was handed out again, `Ok(false)` when nobody here has it.
         restored: Option<Result<bool, E>>,
     },
     /// The host cannot be asked about the new key.
-    NotAsked(E),
+    NotVerified(E),
     /// It could not be handed out. The old key stays as it is.
     NotDeployed(E),
     /// The profile could not be made to use it.
-    NotInUse(E),
+    NotActivated(E),
     /// The new key is in use, but the old one did not get its end.
-    OldNotEnded(E),
+    OldKeyNotExpired(E),
 }
 
-type Outcome<E> = Result<Driven, Stopped<E>>;
+type RotationResult<E> = Result<RotationOutcome, RotationError<E>>;
 
 /// Begins a rotation, and takes it as far as it goes. Its id must never have been used before.
 ///
 /// # Errors
-/// [`Stopped`].
-pub async fn begin<W: RotationBackend>(backend: &W, rotation: Rotation) -> Outcome<W::Error> {
-    backend.record(&rotation).map_err(Stopped::Local)?;
+/// [`RotationError`].
+pub async fn begin<W: RotationBackend>(backend: &W, rotation: Rotation) -> RotationResult<W::Error> {
+    backend.record(&rotation).map_err(RotationError::Storage)?;
     drive(backend, rotation, true).await
 }
 
 /// Goes on with a rotation from the journal, as far as it goes.
 ///
 /// # Errors
-/// [`Stopped`].
-pub async fn resume<W: RotationBackend>(backend: &W, rotation: Rotation) -> Outcome<W::Error> {
+/// [`RotationError`].
+pub async fn resume<W: RotationBackend>(backend: &W, rotation: Rotation) -> RotationResult<W::Error> {
     drive(backend, rotation, false).await
 }
 
@@ -156,126 +156,135 @@ pub async fn resume<W: RotationBackend>(backend: &W, rotation: Rotation) -> Outc
 /// it is of use. What was handed out stays as it is.
 ///
 /// # Errors
-/// [`Stopped::NotAsked`], and [`Stopped::Unclear`] when it cannot be taken back.
-pub async fn give_up<W: RotationBackend>(backend: &W, rotation: &Rotation) -> Result<bool, Stopped<W::Error>> {
-    if let Some(key) = backend.held(rotation).await.map_err(Stopped::Local)?
-        && let Verdict::Accepted = backend.verify(rotation, &key).await.map_err(Stopped::NotAsked)?
+/// [`RotationError::NotVerified`], and [`RotationError::Unknown`] when it cannot be taken back.
+pub async fn abandon_if_unusable<W: RotationBackend>(
+    backend: &W,
+    rotation: &Rotation,
+) -> Result<bool, RotationError<W::Error>> {
+    if let Some(key) = backend.load_new_key(rotation).await.map_err(RotationError::Storage)?
+        && let KeyVerification::Accepted =
+            backend.verify_new_key(rotation, &key).await.map_err(RotationError::NotVerified)?
     {
         return Ok(false);
     }
-    take_back(backend, rotation).await.map_err(Stopped::Unclear)?;
+    roll_back(backend, rotation).await.map_err(RotationError::Unknown)?;
     Ok(true)
 }
 
-async fn drive<W: RotationBackend>(backend: &W, mut rotation: Rotation, is_new: bool) -> Outcome<W::Error> {
+async fn drive<W: RotationBackend>(backend: &W, mut rotation: Rotation, is_new: bool) -> RotationResult<W::Error> {
     loop {
-        let driven = match rotation.step {
-            Step::Asked => asked(backend, &mut rotation, is_new).await?,
-            Step::Stored | Step::Deploying => waiting(backend, &mut rotation).await?,
+        let outcome = match rotation.step {
+            Step::Asked => create(backend, &mut rotation, is_new).await?,
+            Step::Stored | Step::Deploying => verify_and_deploy(backend, &mut rotation).await?,
             Step::Deployed => {
-                let held = backend.held(&rotation).await.map_err(Stopped::Local)?;
-                let in_use = backend.take_into_use(&rotation, held.as_ref()).await.map_err(Stopped::NotInUse)?;
+                let held = backend.load_new_key(&rotation).await.map_err(RotationError::Storage)?;
+                let in_use =
+                    backend.activate_new_key(&rotation, held.as_ref()).await.map_err(RotationError::NotActivated)?;
                 if in_use || rotation.targets.any() {
-                    reach(backend, &mut rotation, Step::InUse)?
+                    advance(backend, &mut rotation, Step::InUse)?
                 } else {
                     // Nobody uses it.
-                    take_back(backend, &rotation).await.map_err(Stopped::Unclear)?;
-                    Some(Driven::TakenBack)
+                    roll_back(backend, &rotation).await.map_err(RotationError::Unknown)?;
+                    Some(RotationOutcome::RolledBack)
                 }
             }
             Step::InUse => {
-                let old = backend.end_old(&rotation).await.map_err(Stopped::OldNotEnded)?;
+                let old = backend.expire_old_key(&rotation).await.map_err(RotationError::OldKeyNotExpired)?;
                 // Not before: where the profile has got another key, the new one alone may be allowed to end the old one.
-                backend.let_go(&rotation).await.map_err(Stopped::Local)?;
+                backend.delete_new_key(&rotation).await.map_err(RotationError::Storage)?;
                 match old {
-                    OldKey::EndsAt(end) => {
+                    OldKeyState::ExpiresAt(end) => {
                         rotation.old_ends_at = Some(end);
-                        reach(backend, &mut rotation, Step::Ending)?;
-                        Some(Driven::Ending(end))
+                        advance(backend, &mut rotation, Step::Ending)?;
+                        Some(RotationOutcome::OldKeyExpires(end))
                     }
                     // On record until the next run, which can tell by it what was done just now.
-                    OldKey::Gone => {
-                        reach(backend, &mut rotation, Step::Ending)?;
-                        Some(Driven::Over)
+                    OldKeyState::Gone => {
+                        advance(backend, &mut rotation, Step::Ending)?;
+                        Some(RotationOutcome::Done)
                     }
-                    OldKey::ByHand => Some(over(backend, &rotation, Driven::ByHand)?),
+                    OldKeyState::RevokeManually => Some(complete(backend, &rotation, RotationOutcome::RevokeManually)?),
                 }
             }
-            Step::Ending => match backend.look_at_old(&rotation).await.map_err(Stopped::OldNotEnded)? {
-                OldKey::EndsAt(end) => Some(Driven::Ending(end)),
-                OldKey::Gone => Some(over(backend, &rotation, Driven::Over)?),
-                OldKey::ByHand => Some(over(backend, &rotation, Driven::ByHand)?),
+            Step::Ending => match backend.check_old_key(&rotation).await.map_err(RotationError::OldKeyNotExpired)? {
+                OldKeyState::ExpiresAt(end) => Some(RotationOutcome::OldKeyExpires(end)),
+                OldKeyState::Gone => Some(complete(backend, &rotation, RotationOutcome::Done)?),
+                OldKeyState::RevokeManually => Some(complete(backend, &rotation, RotationOutcome::RevokeManually)?),
             },
         };
-        if let Some(driven) = driven {
-            return Ok(driven);
+        if let Some(outcome) = outcome {
+            return Ok(outcome);
         }
     }
 }
 
 /// Goes on from a key that may or may not exist.
-async fn asked<W: RotationBackend>(
+async fn create<W: RotationBackend>(
     backend: &W,
     rotation: &mut Rotation,
     mut is_new: bool,
-) -> Result<Option<Driven>, Stopped<W::Error>> {
-    if backend.held(rotation).await.map_err(Stopped::Local)?.is_some() {
-        return reach(backend, rotation, Step::Stored);
+) -> Result<Option<RotationOutcome>, RotationError<W::Error>> {
+    if backend.load_new_key(rotation).await.map_err(RotationError::Storage)?.is_some() {
+        return advance(backend, rotation, Step::Stored);
     }
     // The id is the same each time it is asked for: the host makes one key of it at most, however late an earlier request arrives.
-    let mut answer = backend.ask(rotation).await;
+    let mut answer = backend.create_new_key(rotation).await;
     if answer.is_err() {
         is_new = false;
-        answer = backend.ask(rotation).await;
+        answer = backend.create_new_key(rotation).await;
     }
-    match answer.map_err(Stopped::Unclear)? {
-        Asked::Made(key) => {
-            if let Err(error) = backend.hold(rotation, &key).await {
-                let undone = take_back(backend, rotation).await;
-                return Err(Stopped::NotHeld { error, undone });
+    match answer.map_err(RotationError::Unknown)? {
+        KeyRequest::Created(key) => {
+            if let Err(error) = backend.store_new_key(rotation, &key).await {
+                let rollback = roll_back(backend, rotation).await;
+                return Err(RotationError::NotStored { error, rollback });
             }
-            reach(backend, rotation, Step::Stored)
+            advance(backend, rotation, Step::Stored)
         }
-        Asked::Taken => {
-            take_back(backend, rotation).await.map_err(Stopped::Unclear)?;
-            Ok(Some(Driven::TakenBack))
+        KeyRequest::IdTaken => {
+            roll_back(backend, rotation).await.map_err(RotationError::Unknown)?;
+            Ok(Some(RotationOutcome::RolledBack))
         }
         // Only one is accepted at a time, so this one is not.
-        Asked::Replaced(other) => {
-            backend.strike_out(rotation).map_err(Stopped::Local)?;
-            Err(Stopped::Replaced(other))
+        KeyRequest::AlreadyReplaced(other) => {
+            backend.remove_from_journal(rotation).map_err(RotationError::Storage)?;
+            Err(RotationError::AlreadyReplaced(other))
         }
         // An earlier request may have made it all the same.
-        Asked::Refused(error) if !is_new => match take_back(backend, rotation).await {
-            Ok(()) => Err(Stopped::NotMade(error)),
-            Err(_) => Err(Stopped::Unclear(error)),
+        KeyRequest::Refused(error) if !is_new => match roll_back(backend, rotation).await {
+            Ok(()) => Err(RotationError::NotCreated(error)),
+            Err(_) => Err(RotationError::Unknown(error)),
         },
-        Asked::Refused(error) => {
-            backend.strike_out(rotation).map_err(Stopped::Local)?;
-            Err(Stopped::NotMade(error))
+        KeyRequest::Refused(error) => {
+            backend.remove_from_journal(rotation).map_err(RotationError::Storage)?;
+            Err(RotationError::NotCreated(error))
         }
     }
 }
 
 /// Goes on with a key that waits in the vault.
-async fn waiting<W: RotationBackend>(
+async fn verify_and_deploy<W: RotationBackend>(
     backend: &W,
     rotation: &mut Rotation,
-) -> Result<Option<Driven>, Stopped<W::Error>> {
-    let Some(key) = backend.held(rotation).await.map_err(Stopped::Local)? else {
-        take_back(backend, rotation).await.map_err(Stopped::Unclear)?;
-        return if rotation.step == Step::Stored { Ok(Some(Driven::TakenBack)) } else { Err(Stopped::Lost) };
+) -> Result<Option<RotationOutcome>, RotationError<W::Error>> {
+    let Some(key) = backend.load_new_key(rotation).await.map_err(RotationError::Storage)? else {
+        roll_back(backend, rotation).await.map_err(RotationError::Unknown)?;
+        return if rotation.step == Step::Stored {
+            Ok(Some(RotationOutcome::RolledBack))
+        } else {
+            Err(RotationError::NewKeyMissing)
+        };
     };
     verify(backend, rotation, &key).await?;
     if !rotation.targets.any() {
-        return reach(backend, rotation, Step::Deployed);
+        return advance(backend, rotation, Step::Deployed);
     }
     if rotation.step == Step::Stored {
-        return reach(backend, rotation, Step::Deploying);
+        return advance(backend, rotation, Step::Deploying);
     }
-    backend.deploy(rotation, &key).await.map_err(Stopped::NotDeployed)?;
+    backend.deploy_new_key(rotation, &key).await.map_err(RotationError::NotDeployed)?;
     verify(backend, rotation, &key).await?;
-    reach(backend, rotation, Step::Deployed)
+    advance(backend, rotation, Step::Deployed)
 }
 
 /// Makes sure that the host accepts the new key; one that it does not accept is taken back.
@@ -283,37 +292,41 @@ async fn verify<W: RotationBackend>(
     backend: &W,
     rotation: &Rotation,
     key: &SecretString,
-) -> Result<(), Stopped<W::Error>> {
-    let reason = match backend.verify(rotation, key).await.map_err(Stopped::NotAsked)? {
-        Verdict::Accepted => return Ok(()),
-        Verdict::Refused(reason) => reason,
+) -> Result<(), RotationError<W::Error>> {
+    let reason = match backend.verify_new_key(rotation, key).await.map_err(RotationError::NotVerified)? {
+        KeyVerification::Accepted => return Ok(()),
+        KeyVerification::Refused(reason) => reason,
     };
     let restored = match rotation.step {
-        Step::Deploying => Some(backend.restore(rotation).await),
+        Step::Deploying => Some(backend.redeploy_old_key(rotation).await),
         _ => None,
     };
-    let undone = take_back(backend, rotation).await;
-    Err(Stopped::NotVerified { reason, undone, restored })
+    let rollback = roll_back(backend, rotation).await;
+    Err(RotationError::NewKeyRefused { reason, rollback, restored })
 }
 
 /// Revokes the new key and forgets the rotation; the old key was never touched.
-async fn take_back<W: RotationBackend>(backend: &W, rotation: &Rotation) -> Result<(), W::Error> {
+async fn roll_back<W: RotationBackend>(backend: &W, rotation: &Rotation) -> Result<(), W::Error> {
     backend.revoke_new(rotation).await?;
-    backend.let_go(rotation).await?;
-    backend.strike_out(rotation)
+    backend.delete_new_key(rotation).await?;
+    backend.remove_from_journal(rotation)
 }
 
-fn reach<W: RotationBackend>(
+fn advance<W: RotationBackend>(
     backend: &W,
     rotation: &mut Rotation,
     step: Step,
-) -> Result<Option<Driven>, Stopped<W::Error>> {
+) -> Result<Option<RotationOutcome>, RotationError<W::Error>> {
     rotation.step = step;
-    backend.record(rotation).map_err(Stopped::Local)?;
+    backend.record(rotation).map_err(RotationError::Storage)?;
     Ok(None)
 }
 
-fn over<W: RotationBackend>(backend: &W, rotation: &Rotation, driven: Driven) -> Result<Driven, Stopped<W::Error>> {
-    backend.strike_out(rotation).map_err(Stopped::Local)?;
-    Ok(driven)
+fn complete<W: RotationBackend>(
+    backend: &W,
+    rotation: &Rotation,
+    outcome: RotationOutcome,
+) -> Result<RotationOutcome, RotationError<W::Error>> {
+    backend.remove_from_journal(rotation).map_err(RotationError::Storage)?;
+    Ok(outcome)
 }

@@ -13,5 +13,8 @@ mod redact;
 pub use due::{Due, is_due};
 pub use env_file::{EnvFile, EnvFileError};
 pub use journal::{Journal, Rotation, Step, Targets};
-pub use machine::{Asked, Driven, OldKey, RotationBackend, Stopped, Verdict, begin, give_up, resume};
+pub use machine::{
+    KeyRequest, KeyVerification, OldKeyState, RotationBackend, RotationError, RotationOutcome, abandon_if_unusable,
+    begin, resume,
+};
 pub use redact::Redactor;

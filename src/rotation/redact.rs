@@ -13,14 +13,14 @@ const MASK: &[u8] = b"****";
 
 /// Collects bytes, and gives out whole lines without the secrets.
 pub struct Redactor {
-    forms: Vec<Zeroizing<String>>,
+    encodings: Vec<Zeroizing<String>>,
     pending: Zeroizing<Vec<u8>>,
 }
 
 impl Redactor {
     /// Hides these secrets, as they are and in base64, also in the middle of something else that is written in base64.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretString>) -> Self {
-        let (mut forms, mut shortest) = (Vec::new(), usize::MAX);
+        let (mut encodings, mut shortest) = (Vec::new(), usize::MAX);
         for secret in secrets {
             let secret = secret.expose_secret();
             if secret.is_empty() {
@@ -28,20 +28,20 @@ impl Redactor {
             }
             shortest = shortest.min(secret.len());
             for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-                forms.push(Zeroizing::new(engine.encode(secret)));
+                encodings.push(Zeroizing::new(engine.encode(secret)));
                 // With the newline that `echo` adds, which changes the last letters.
-                forms.push(Zeroizing::new(engine.encode(format!("{secret}\n"))));
+                encodings.push(Zeroizing::new(engine.encode(format!("{secret}\n"))));
             }
-            forms.push(Zeroizing::new(secret.to_owned()));
+            encodings.push(Zeroizing::new(secret.to_owned()));
             for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-                forms.extend((0..3).map(|before| within_base64(engine, secret, before)));
+                encodings.extend((0..3).map(|before| within_base64(engine, secret, before)));
             }
         }
         // The longest first, so that no part of one is left standing.
-        forms.retain(|form| form.len() >= SHORTEST_PIECE.min(shortest));
-        forms.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
-        forms.dedup();
-        Self { forms, pending: Zeroizing::new(Vec::new()) }
+        encodings.retain(|encoding| encoding.len() >= SHORTEST_PIECE.min(shortest));
+        encodings.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        encodings.dedup();
+        Self { encodings, pending: Zeroizing::new(Vec::new()) }
     }
 
     /// Takes what was printed, and gives the lines that are complete.
@@ -50,12 +50,12 @@ impl Redactor {
         let mut lines = Vec::new();
         while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
             let line: Zeroizing<Vec<u8>> = Zeroizing::new(self.pending.drain(..=end).collect());
-            lines.push(self.hide(&line));
+            lines.push(self.redact(&line));
         }
         if self.pending.len() > LONGEST_LINE {
             // Masked first: what is whole cannot be cut in two then, and what may be the beginning of one is kept back.
             let mut masked = self.masked(&self.pending);
-            let kept_back = self.forms.first().map_or(0, |form| form.len()).min(masked.len());
+            let kept_back = self.encodings.first().map_or(0, |encoding| encoding.len()).min(masked.len());
             self.pending = Zeroizing::new(masked.split_off(masked.len() - kept_back));
             lines.push(text(&masked));
         }
@@ -63,24 +63,24 @@ impl Redactor {
     }
 
     /// Gives what is left, when no more comes.
-    pub fn rest(&mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut *self.pending);
-        (!rest.is_empty()).then(|| self.hide(&Zeroizing::new(rest)))
+        (!rest.is_empty()).then(|| self.redact(&Zeroizing::new(rest)))
     }
 
     /// A text without the secrets.
-    pub fn hide(&self, bytes: &[u8]) -> String {
+    pub fn redact(&self, bytes: &[u8]) -> String {
         text(&self.masked(bytes))
     }
 
     fn masked(&self, bytes: &[u8]) -> Vec<u8> {
         let mut rest = Zeroizing::new(bytes.to_vec());
-        for form in &self.forms {
-            let form = form.as_bytes();
+        for encoding in &self.encodings {
+            let encoding = encoding.as_bytes();
             let mut from = 0;
-            while let Some(at) = rest[from..].windows(form.len()).position(|part| part == form) {
+            while let Some(at) = rest[from..].windows(encoding.len()).position(|part| part == encoding) {
                 let at = from + at;
-                let after = Zeroizing::new(rest.split_off(at + form.len()));
+                let after = Zeroizing::new(rest.split_off(at + encoding.len()));
                 rest.truncate(at);
                 rest.extend_from_slice(MASK);
                 rest.extend_from_slice(&after);
@@ -117,14 +117,14 @@ mod tests {
     #[test]
     fn a_key_is_hidden_however_it_is_written_and_cut() {
         let coded = [STANDARD.encode(KEY), STANDARD.encode(format!("{KEY}\n")), URL_SAFE_NO_PAD.encode(KEY)];
-        for form in coded.iter().map(String::as_str).chain([KEY]) {
-            let text = format!("before {form} after {form}\nnext");
+        for encoding in coded.iter().map(String::as_str).chain([KEY]) {
+            let text = format!("before {encoding} after {encoding}\nnext");
             for cut in 0..text.len() {
                 let mut redactor = redactor();
                 let mut seen = redactor.feed(&text.as_bytes()[..cut]);
                 seen.extend(redactor.feed(&text.as_bytes()[cut..]));
-                seen.extend(redactor.rest());
-                assert_eq!(seen, ["before **** after ****", "next"], "{form} cut at {cut}");
+                seen.extend(redactor.finish());
+                assert_eq!(seen, ["before **** after ****", "next"], "{encoding} cut at {cut}");
             }
         }
     }
@@ -133,7 +133,7 @@ mod tests {
     fn a_key_within_something_in_base64_is_hidden_but_for_a_letter_at_its_ends() {
         for before in ["", "a", "ab", "abc", "user:"] {
             for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-                let seen = redactor().hide(engine.encode(format!("{before}{KEY}, and more")).as_bytes());
+                let seen = redactor().redact(engine.encode(format!("{before}{KEY}, and more")).as_bytes());
                 assert!(seen.contains("****"), "{before:?}: {seen}");
                 let around = engine.encode(before).len() + engine.encode(", and more").len();
                 assert!(seen.len() <= around + MASK.len() + 4, "{before:?}: {seen}");
@@ -151,7 +151,7 @@ mod tests {
                 seen += &redactor.feed(part).concat();
                 assert!(redactor.pending.len() <= LONGEST_LINE + 1000);
             }
-            seen += &redactor.rest().unwrap_or_default();
+            seen += &redactor.finish().unwrap_or_default();
             assert_eq!(seen, line.replace(KEY, "****"), "{shift}");
         }
     }
@@ -160,6 +160,6 @@ mod tests {
     fn what_is_no_secret_passes() {
         let mut redactor = Redactor::new([&SecretString::from("")]);
         assert_eq!(redactor.feed(b"a\r\n\xff\nb"), ["a", "\u{fffd}"]);
-        assert_eq!(redactor.rest().as_deref(), Some("b"));
+        assert_eq!(redactor.finish().as_deref(), Some("b"));
     }
 }

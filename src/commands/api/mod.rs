@@ -7,7 +7,7 @@ use crate::api::{RawAnswer, RawHeaders, RawRequest};
 use crate::app::App;
 use crate::cli::ApiArgs;
 use crate::commands::context::{Context, withheld_note};
-use crate::commands::keys::prove;
+use crate::commands::keys::prove_account_host;
 use crate::commands::request_path::RequestPath;
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, CredentialSource};
@@ -42,8 +42,11 @@ pub async fn run(app: &App, args: ApiArgs) -> anyhow::Result<Exit> {
         body: None,
         timeout: args.timeout.map(|limit| limit.0),
     };
-    let proof =
-        if request.is_delicate() { Some(prove(&session).await.map_err(|e| refused(&request, e))?) } else { None };
+    let proof = if request.is_delicate() {
+        Some(prove_account_host(&session).await.map_err(|e| refused(&request, e))?)
+    } else {
+        None
+    };
     // Read from now on: what is refused above takes nothing from a pipe.
     request.body = body.map(body::Source::start).transpose()?;
     let mut answer = session.send_raw(request, proof).await?;

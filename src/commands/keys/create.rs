@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::time::{date, until};
-use super::{elsewhere, explain, how_to_revoke, is_not_offered, manager, prove};
+use super::{elsewhere::import_instead, explain, is_not_offered, managing_session, prove_account_host, revoke_command};
 use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
 use crate::cli::KeysCreate;
@@ -32,7 +32,7 @@ struct Report<'a> {
 
 /// Runs it.
 pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
-    let new = wanted(&args)?;
+    let new = requested_key(&args)?;
     if !args.save && app.printer.stdout_is_nowhere() {
         let message = "standard output goes nowhere, and a key is shown this once";
         return Err(Problem::new(Exit::Usage, message).hint("keep it in the store with --save").into());
@@ -42,9 +42,9 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
         true => Some(choose_store(app, context.profile.as_ref()).await?),
         false => None,
     };
-    let session = manager(app, &context).await?;
+    let session = managing_session(app, &context).await?;
     let host = context.url();
-    let proof = prove(&session).await?;
+    let proof = prove_account_host(&session).await?;
     if let (true, Some(old)) = (args.save, context.profile.as_ref().and_then(|profile| profile.api_key.as_ref())) {
         let which = old.describe();
         app.printer.warn(&format!("the new key takes the place of the API key {which}, which stays valid at {host}"));
@@ -58,9 +58,9 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
     let created = match session.create_key(proof, &new).await {
         Ok(created) => created,
         Err(error) if is_not_offered(&error) => {
-            return elsewhere::run(app, &context, &args, explain(error, host)).await;
+            return import_instead(app, &context, &args, explain(error, host)).await;
         }
-        Err(error) => return Err(refused(&session, &new.id, error).await),
+        Err(error) => return Err(creation_failed(&session, &new.id, error).await),
     };
     let report = Report {
         host: host.to_string(),
@@ -71,16 +71,16 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
     };
     match store {
         Some(store) => save(app, &context, &session, store, &created, &new).await?,
-        None => hand_over(app, &session, &report, &created, &new.id).await?,
+        None => print_key(app, &session, &report, &created, &new.id).await?,
     }
-    tell(app, &new, &report);
+    print_summary(app, &new, &report);
     if store.is_some() && app.printer.is_json() {
         app.printer.json(&report)?;
     }
     Ok(Exit::Done)
 }
 
-fn wanted(args: &KeysCreate) -> anyhow::Result<NewKey> {
+fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
     let name = args.name.trim();
     let problem = |message: &str, hint: &str| Err(Problem::new(Exit::Usage, message).hint(hint).into());
     if name.is_empty() || name.contains(char::is_control) {
@@ -106,11 +106,11 @@ fn wanted(args: &KeysCreate) -> anyhow::Result<NewKey> {
 }
 
 /// No usable answer came. Where the key may exist all the same it is revoked: nobody has it.
-async fn refused(session: &Session<'_>, id: &KeyId, error: ApiError) -> anyhow::Error {
+async fn creation_failed(session: &Session<'_>, id: &KeyId, error: ApiError) -> anyhow::Error {
     let host = session.base();
     if error.leaves_doubt() {
         let problem = Problem::from_error(&error.into());
-        return undone(session, id, problem).await.into();
+        return revoke_again(session, id, problem).await.into();
     }
     let problem = match error {
         ApiError::Forbidden { .. } => {
@@ -130,7 +130,7 @@ async fn refused(session: &Session<'_>, id: &KeyId, error: ApiError) -> anyhow::
 }
 
 /// Prints the key; a key that nobody took is revoked.
-async fn hand_over(
+async fn print_key(
     app: &App,
     session: &Session<'_>,
     report: &Report<'_>,
@@ -145,7 +145,7 @@ async fn hand_over(
         Ok(()) => Ok(()),
         Err(error) => {
             let problem = Problem::new(Exit::Failed, format!("the key {id} was made, but nobody took it: {error}"));
-            Err(undone(session, id, problem).await.into())
+            Err(revoke_again(session, id, problem).await.into())
         }
     }
 }
@@ -170,7 +170,7 @@ async fn save(
         Err(error) => {
             let mut problem = Problem::from_error(&error);
             problem.message = format!("the key {id} was made, but could not be kept: {}", problem.message);
-            return Err(undone(session, id, problem).await.into());
+            return Err(revoke_again(session, id, problem).await.into());
         }
     };
     let host = context.url();
@@ -185,10 +185,10 @@ async fn save(
 }
 
 /// Takes the key back as well as can be, and adds to the problem what became of it.
-async fn undone(session: &Session<'_>, id: &KeyId, problem: Problem) -> Problem {
+async fn revoke_again(session: &Session<'_>, id: &KeyId, problem: Problem) -> Problem {
     let host = session.base();
     let attempt = async {
-        let proof = prove(session).await?;
+        let proof = prove_account_host(session).await?;
         anyhow::Ok(session.revoke_key(proof, id).await?)
     };
     let message = &problem.message;
@@ -204,13 +204,13 @@ async fn undone(session: &Session<'_>, id: &KeyId, problem: Problem) -> Problem 
         Err(error) => {
             let why = Problem::from_error(&error).message;
             let message = format!("{message}; the key {id} may be valid, since it could not be revoked again: {why}");
-            Problem { message, ..problem }.hint(format!("revoke it: {}", how_to_revoke(id, host)))
+            Problem { message, ..problem }.hint(format!("revoke it: {}", revoke_command(id, host)))
         }
     }
 }
 
 /// What a person should know of the new key, on stderr.
-fn tell(app: &App, new: &NewKey, report: &Report<'_>) {
+fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
     let (printer, entry, now) = (&app.printer, report.entry, (app.now)());
     printer.success(&format!("Made the API key {:?} ({}) at {}", entry.name, entry.id, report.host));
     let models = if entry.models.is_empty() { "all models".to_owned() } else { entry.models.join(", ") };
@@ -225,14 +225,14 @@ fn tell(app: &App, new: &NewKey, report: &Report<'_>) {
     }
     let wanted: Vec<String> = new.scopes.iter().map(|scope| scope.to_string()).collect();
     let patterns: Vec<&str> = new.models.patterns().iter().map(|pattern| pattern.as_str()).collect();
-    let as_asked = same(&wanted, &entry.scopes)
-        && same(&patterns, &entry.models)
+    let as_asked = same_elements(&wanted, &entry.scopes)
+        && same_elements(&patterns, &entry.models)
         && new.expires_in.is_some() == entry.expires_at.is_some();
     if !as_asked {
         printer.warn(&format!("{} made another key than was asked for: look at what it may do", report.host));
     }
 }
 
-fn same<A: AsRef<str>, B: AsRef<str>>(left: &[A], right: &[B]) -> bool {
+fn same_elements<A: AsRef<str>, B: AsRef<str>>(left: &[A], right: &[B]) -> bool {
     left.len() == right.len() && left.iter().all(|one| right.iter().any(|other| one.as_ref() == other.as_ref()))
 }

@@ -11,7 +11,12 @@ use crate::exit::{Exit, Problem};
 ///
 /// # Errors
 /// `error` where nobody can be asked, or nobody wants to.
-pub(super) async fn run(app: &App, context: &Context, args: &KeysCreate, error: anyhow::Error) -> anyhow::Result<Exit> {
+pub(super) async fn import_instead(
+    app: &App,
+    context: &Context,
+    args: &KeysCreate,
+    error: anyhow::Error,
+) -> anyhow::Result<Exit> {
     let page = context.url().is_ollama_com().then_some(SETTINGS);
     if args.open
         && let Some(page) = page
@@ -41,7 +46,7 @@ pub(super) async fn run(app: &App, context: &Context, args: &KeysCreate, error: 
         replace: false,
         stray: Vec::new(),
     };
-    import::take(app, context, &import).await
+    import::read_and_store(app, context, &import).await
 }
 
 fn show(app: &App, page: &str) {

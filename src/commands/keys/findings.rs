@@ -14,16 +14,16 @@ use crate::keyspec::{Scope, expires_soon};
 
 const DAY: i64 = 86_400;
 /// A key that was never used may be this old.
-const NEVER_USED: i64 = 7 * DAY;
+const MAX_AGE_UNUSED: i64 = 7 * DAY;
 /// A key that is not used for longer than this may not be needed any more.
-const NOT_USED: i64 = 30 * DAY;
+const MAX_IDLE: i64 = 30 * DAY;
 /// A key that ends within this time needs a successor.
-const SOON: i64 = 14 * DAY;
+const EXPIRY_WARNING: i64 = 14 * DAY;
 
 /// A kind of finding. The order is that of their urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(super) enum FindingKind {
     /// Other accounts of this machine can read a file that holds a secret.
     Exposed,
     /// A profile could not be checked.
@@ -51,7 +51,7 @@ pub(super) enum Kind {
 /// How bad it is, in SARIF's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Level {
+pub(super) enum Severity {
     /// To be mended now.
     Error,
     /// To be looked at.
@@ -60,7 +60,7 @@ pub(super) enum Level {
     Note,
 }
 
-impl Kind {
+impl FindingKind {
     /// All, the most urgent first.
     pub(super) const ALL: [Self; 11] = [
         Self::Exposed,
@@ -111,26 +111,26 @@ impl Kind {
     }
 
     /// How bad it is.
-    pub(super) fn level(self) -> Level {
+    pub(super) fn level(self) -> Severity {
         match self {
-            Self::Exposed | Self::Unchecked | Self::Expired | Self::Duplicate => Level::Error,
-            Self::Stale | Self::Unused | Self::Expiring | Self::OverBroad => Level::Warning,
-            Self::NoExpiry | Self::Shadowed | Self::Unlisted => Level::Note,
+            Self::Exposed | Self::Unchecked | Self::Expired | Self::Duplicate => Severity::Error,
+            Self::Stale | Self::Unused | Self::Expiring | Self::OverBroad => Severity::Warning,
+            Self::NoExpiry | Self::Shadowed | Self::Unlisted => Severity::Note,
         }
     }
 }
 
 /// One problem of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Flaw {
-    pub kind: Kind,
+pub(super) struct KeyProblem {
+    pub kind: FindingKind,
     /// What is wrong, as the end of a sentence that begins with the key.
     pub text: String,
 }
 
-/// By what keys are judged.
+/// By what keys are assessed.
 #[derive(Debug)]
-pub(super) struct Judge {
+pub(super) struct KeyAssessor {
     /// The Unix time, in seconds.
     now: i64,
     /// The age in seconds from which on a key is stale; `None`: none is.
@@ -139,7 +139,7 @@ pub(super) struct Judge {
     replaced: HashSet<String>,
 }
 
-impl Judge {
+impl KeyAssessor {
     /// For the keys of one host: one that others replace is on its way out, and nobody need look after it.
     pub(super) fn new(now: i64, max_age: Option<u64>, entries: &[KeyEntry]) -> Self {
         let alive = entries.iter().filter(|entry| entry.revoked_at.is_none());
@@ -149,46 +149,47 @@ impl Judge {
     }
 
     /// What is wrong with a key, the most urgent first. Nothing is wrong with one that is revoked.
-    pub(super) fn flaws(&self, entry: &KeyEntry) -> Vec<Flaw> {
+    pub(super) fn problems(&self, entry: &KeyEntry) -> Vec<KeyProblem> {
         let left = entry.expires_at.map(|end| end.as_second().saturating_sub(self.now));
-        let leaving = self.replaced.contains(&entry.id) && left.is_some_and(|left| left <= SOON);
+        let leaving = self.replaced.contains(&entry.id) && left.is_some_and(|left| left <= EXPIRY_WARNING);
         if entry.revoked_at.is_some() || leaving {
             return Vec::new();
         }
-        let flaw = |kind, text: String| Flaw { kind, text };
+        let problem = |kind, text: String| KeyProblem { kind, text };
         if let Some(left) = left.filter(|left| *left <= 0) {
-            return vec![flaw(Kind::Expired, format!("expired {} ago", span(left.saturating_neg())))];
+            return vec![problem(FindingKind::Expired, format!("expired {} ago", span(left.saturating_neg())))];
         }
-        let mut flaws = Vec::new();
+        let mut problems = Vec::new();
         // A clock that is behind makes keys of the future: they are new.
         let age = entry.created_at.map(|made| self.now.saturating_sub(made.as_second()).max(0));
         if let (Some(age), Some(limit)) = (age, self.max_age)
             && age > limit
         {
-            flaws.push(flaw(Kind::Stale, format!("is {} old, and the limit is {}", span(age), span(limit))));
+            problems
+                .push(problem(FindingKind::Stale, format!("is {} old, and the limit is {}", span(age), span(limit))));
         }
         if let Some(text) = self.unused(entry, age) {
-            flaws.push(flaw(Kind::Unused, text));
+            problems.push(problem(FindingKind::Unused, text));
         }
         let created_at = entry.created_at.map(jiff::Timestamp::as_second);
         if let Some(left) = left.filter(|left| expires_soon(created_at, self.now.saturating_add(*left), self.now)) {
-            flaws.push(flaw(Kind::Expiring, format!("expires in {}", span(left))));
+            problems.push(problem(FindingKind::Expiring, format!("expires in {}", span(left))));
         }
-        if let Some(text) = too_broad(entry) {
-            flaws.push(flaw(Kind::OverBroad, text));
+        if let Some(text) = excessive_rights(entry) {
+            problems.push(problem(FindingKind::OverBroad, text));
         }
         if entry.expires_at.is_none() {
-            flaws.push(flaw(Kind::NoExpiry, "never expires".to_owned()));
+            problems.push(problem(FindingKind::NoExpiry, "never expires".to_owned()));
         }
-        flaws
+        problems
     }
 
     fn unused(&self, entry: &KeyEntry, age: Option<i64>) -> Option<String> {
         match (entry.last_used_at, age) {
-            (None, Some(age)) if age > NEVER_USED => Some(format!("is {} old and was never used", span(age))),
+            (None, Some(age)) if age > MAX_AGE_UNUSED => Some(format!("is {} old and was never used", span(age))),
             (Some(used), _) => {
                 let ago = self.now.saturating_sub(used.as_second());
-                (ago > NOT_USED).then(|| format!("was last used {} ago", span(ago)))
+                (ago > MAX_IDLE).then(|| format!("was last used {} ago", span(ago)))
             }
             _ => None,
         }
@@ -196,7 +197,7 @@ impl Judge {
 }
 
 /// Managing others, or passing rights on, outlives the key; changing models harms whoever uses them.
-fn too_broad(entry: &KeyEntry) -> Option<String> {
+fn excessive_rights(entry: &KeyEntry) -> Option<String> {
     let has = |scope: Scope| entry.scopes.iter().any(|name| name == scope.name());
     let harm = if has(Scope::Admin) {
         "may manage other accounts (admin)"
@@ -237,8 +238,8 @@ mod tests {
 
     fn kinds(members: Value) -> Vec<&'static str> {
         let entries = [entry(members)];
-        let judge = Judge::new(NOW, Some(90 * 86_400), &entries);
-        judge.flaws(&entries[0]).iter().map(|flaw| flaw.kind.name()).collect()
+        let assessor = KeyAssessor::new(NOW, Some(90 * 86_400), &entries);
+        assessor.problems(&entries[0]).iter().map(|problem| problem.kind.name()).collect()
     }
 
     #[test]
@@ -293,7 +294,7 @@ mod tests {
                 let mut all = entry(json!({}));
                 (all.created_at, all.last_used_at, all.expires_at) = (Some(created), Some(created), Some(created));
                 for max_age in [None, Some(0), Some(u64::MAX)] {
-                    let _ = Judge::new(now, max_age, &[]).flaws(&all);
+                    let _ = KeyAssessor::new(now, max_age, &[]).problems(&all);
                 }
             }
         }
@@ -304,24 +305,24 @@ mod tests {
         let old = entry(json!({ "created_at": -200, "expires_at": 1 }));
         let done = entry(json!({ "created_at": -200, "expires_at": -1 }));
         let new = entry(json!({ "id": "key_87654321", "replaces": "key_12345678" }));
-        let judge = Judge::new(NOW, Some(90 * 86_400), &[old.clone(), new]);
-        assert!(judge.flaws(&old).is_empty() && judge.flaws(&done).is_empty());
+        let assessor = KeyAssessor::new(NOW, Some(90 * 86_400), &[old.clone(), new]);
+        assert!(assessor.problems(&old).is_empty() && assessor.problems(&done).is_empty());
         // One whose end was not brought forward goes on being used by somebody.
         let lasting = entry(json!({ "created_at": -200 }));
-        assert_eq!(judge.flaws(&lasting)[0].kind, Kind::Stale);
+        assert_eq!(assessor.problems(&lasting)[0].kind, FindingKind::Stale);
         // A successor that was revoked is none.
         let gone = entry(json!({ "id": "key_87654321", "replaces": "key_12345678", "revoked_at": -1 }));
-        assert_eq!(Judge::new(NOW, None, &[gone]).flaws(&done)[0].kind, Kind::Expired);
+        assert_eq!(KeyAssessor::new(NOW, None, &[gone]).problems(&done)[0].kind, FindingKind::Expired);
     }
 
     #[test]
     fn the_command_line_knows_the_same_names() {
-        let known = |name: &&str| Kind::ALL.iter().any(|kind| kind.name() == *name);
+        let known = |name: &&str| FindingKind::ALL.iter().any(|kind| kind.name() == *name);
         assert!(KEY_PROBLEMS.iter().all(known));
         let findings: Vec<_> = FAIL_ON.iter().filter(|name| !["all", "none"].contains(name)).collect();
         // What could not be checked has an exit code of its own.
-        assert!(findings.iter().all(|name| known(name)) && findings.len() == Kind::ALL.len() - 1);
-        for kind in Kind::ALL {
+        assert!(findings.iter().all(|name| known(name)) && findings.len() == FindingKind::ALL.len() - 1);
+        for kind in FindingKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), json!(kind.name()));
         }
     }

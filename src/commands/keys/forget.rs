@@ -4,13 +4,13 @@
 use serde::Serialize;
 
 use super::copies::remove;
-use super::{SETTINGS, how_to_revoke};
+use super::{SETTINGS, revoke_command};
 use crate::address::BaseUrl;
 use crate::app::App;
 use crate::cli::KeysForget;
 use crate::commands::consent;
 use crate::commands::context::Context;
-use crate::commands::under_way::UnderWay;
+use crate::commands::under_way::UnfinishedRotations;
 use crate::exit::Exit;
 use crate::profile::{ApiKeyRecord, Audience};
 
@@ -35,7 +35,7 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
     let kept = profile.and_then(|profile| Some((profile, profile.api_key.as_ref()?)));
     match kept {
         Some((profile, record)) => {
-            let under_way = UnderWay::of(app, name, profile, args.force)?;
+            let unfinished = UnfinishedRotations::load(app, name, profile, args.force)?;
             let which = record.describe();
             let statement = format!("this would remove the only copy here of the API key {which}, valid at {url}");
             let question = format!("Remove this copy of the API key {which}? It stays valid at {url}.");
@@ -44,7 +44,7 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
             app.printer.success(&format!("Forgot the API key {which}"));
             app.printer.warn(&format!("it stays valid at {url} until it is revoked there or expires"));
             app.printer.hint(&how_to_end(record, url));
-            under_way.leave(app, profile).await?;
+            unfinished.abandon(app, profile).await?;
         }
         None => app.printer.note(&format!("No API key is kept for {url}.")),
     }
@@ -65,7 +65,7 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
 /// How to revoke a key whose copy is gone.
 fn how_to_end(record: &ApiKeyRecord, url: &BaseUrl) -> String {
     match record.id.as_deref().map(str::parse) {
-        Some(Ok(id)) => format!("revoke it: {}", how_to_revoke(&id, url)),
+        Some(Ok(id)) => format!("revoke it: {}", revoke_command(&id, url)),
         _ if url.is_ollama_com() => format!("revoke it at {SETTINGS}"),
         _ => format!("find its id and revoke it: ollama-auth keys list --host {url}"),
     }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::check_form;
+use super::check_key_format;
 use crate::api::{Credential, KeyEntry, Session, looks_like_ollama_com_key};
 use crate::app::App;
 use crate::cli::KeysImport;
@@ -22,7 +22,7 @@ use crate::profile::{ApiKeyRecord, Audience, HostReason};
 use crate::vault::StoreKind;
 
 /// How long a host may take to say which key it is that it has just accepted.
-const DESCRIBE: Duration = Duration::from_secs(15);
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What `keys import --json` prints.
 #[derive(Debug, Serialize)]
@@ -48,27 +48,27 @@ pub async fn run(app: &App, args: KeysImport) -> anyhow::Result<Exit> {
         return Err(Problem::new(Exit::Usage, "keys import takes no argument").hint(hint).into());
     }
     let context = Context::resolve(app, Audience::Account)?;
-    take(app, &context, &args).await
+    read_and_store(app, &context, &args).await
 }
 
 /// Reads a key and keeps it for the context's profile.
-pub(super) async fn take(app: &App, context: &Context, args: &KeysImport) -> anyhow::Result<Exit> {
+pub(super) async fn read_and_store(app: &App, context: &Context, args: &KeysImport) -> anyhow::Result<Exit> {
     let name = label(args.name.as_deref(), "a key's name")?;
     let environment = label(args.environment.as_deref(), "an environment")?;
     let store = choose_store(app, context.profile.as_ref()).await?;
     let key = read_api_key(app, "ollama-auth keys import").await?;
-    check_form(&key)?;
-    require_its_own_host(context, &key)?;
+    check_key_format(&key)?;
+    require_matching_host(context, &key)?;
     let other = other_key(app, context, &key).await?;
     if let Some(other) = other {
-        consent(app, context, other, args.replace).await?;
+        confirm_replacement(app, context, other, args.replace).await?;
     }
     warn_about_key_format(app, context, &key);
     let (account, entry) = if args.no_verify {
         (None, None)
     } else {
         let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
-        (verify_api_key(&session).await?, itself(&session).await)
+        (verify_api_key(&session).await?, describe_self(&session).await)
     };
     let id = entry.as_ref().and_then(|entry| entry.id.parse().ok());
     let described = |text: Option<&str>| text.and_then(|text| label(Some(text), "").ok().flatten()).map(str::to_owned);
@@ -99,7 +99,7 @@ pub(super) async fn take(app: &App, context: &Context, args: &KeysImport) -> any
         replaced: other.is_some(),
         account: account.as_ref(),
     };
-    tell(app, &report, other)?;
+    print_summary(app, &report, other)?;
     if let Some(error) = kept.left_behind {
         return Err(anyhow::Error::from(error).context("the key is kept, but a copy of the one before stays behind"));
     }
@@ -116,7 +116,7 @@ fn label<'a>(text: Option<&'a str>, what: &str) -> anyhow::Result<Option<&'a str
 }
 
 /// A key of ollama.com is shown to another host only if that was named in this call.
-fn require_its_own_host(context: &Context, key: &SecretString) -> anyhow::Result<()> {
+fn require_matching_host(context: &Context, key: &SecretString) -> anyhow::Result<()> {
     let url = context.url();
     let named = matches!(context.target.reason, HostReason::HostFlag | HostReason::ProfileFlag);
     if url.is_ollama_com() || named || !looks_like_ollama_com_key(key) {
@@ -142,7 +142,7 @@ async fn other_key<'c>(
     }
 }
 
-async fn consent(app: &App, context: &Context, other: &ApiKeyRecord, replace: bool) -> anyhow::Result<()> {
+async fn confirm_replacement(app: &App, context: &Context, other: &ApiKeyRecord, replace: bool) -> anyhow::Result<()> {
     if replace {
         return Ok(());
     }
@@ -162,13 +162,13 @@ async fn consent(app: &App, context: &Context, other: &ApiKeyRecord, replace: bo
 }
 
 /// What the host says of the key, where it lists keys. Nothing depends on it: a key is kept without a description too.
-async fn itself(session: &Session<'_>) -> Option<KeyEntry> {
-    let listed = tokio::time::timeout(DESCRIBE, session.api_keys(false)).await.ok()?.ok()?;
+async fn describe_self(session: &Session<'_>) -> Option<KeyEntry> {
+    let listed = tokio::time::timeout(DESCRIBE_TIMEOUT, session.api_keys(false)).await.ok()?.ok()?;
     let mut own = listed.into_iter().filter(|entry| entry.is_self);
     own.next().filter(|_| own.next().is_none())
 }
 
-fn tell(app: &App, report: &Report<'_>, other: Option<&ApiKeyRecord>) -> anyhow::Result<()> {
+fn print_summary(app: &App, report: &Report<'_>, other: Option<&ApiKeyRecord>) -> anyhow::Result<()> {
     let (printer, host) = (&app.printer, &report.host);
     let which = report.name.map_or_else(|| "the API key".to_owned(), |name| format!("the API key {name:?}"));
     printer.success(&format!("Keeping {which} for {host} in the {} store", report.store));

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::findings::{Judge, Kind, Level};
-use super::select::{Judged, sort};
+use super::findings::{FindingKind, KeyAssessor, Severity};
+use super::select::{AssessedKey, sort};
 use super::time::{age, ago, facts, state, until};
-use super::{explain, manager};
+use super::{explain, managing_session};
 use crate::api::KeyEntry;
 use crate::app::App;
 use crate::cli::{KeySort, KeysList};
@@ -41,19 +41,20 @@ struct Row<'a> {
     /// It is the key that this profile keeps.
     kept_here: bool,
     /// What is wrong with it, the most urgent first.
-    problems: Vec<Kind>,
+    problems: Vec<FindingKind>,
 }
 
 /// Runs it.
 pub async fn run(app: &App, args: KeysList) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
-    let session = manager(app, &context).await?;
+    let session = managing_session(app, &context).await?;
     require_accounts(&session).await?;
     let entries = session.api_keys(args.revoked).await.map_err(|error| explain(error, context.url()))?;
     let now = (app.now)();
-    let judge = Judge::new(now, seconds(args.max_age), &entries);
-    let judged = entries.iter().map(|entry| Judged { entry, state: state(entry, now), flaws: judge.flaws(entry) });
-    let mut keys: Vec<Judged<'_>> = judged.filter(|key| key.fits(&args.filters)).collect();
+    let assessor = KeyAssessor::new(now, seconds(args.max_age), &entries);
+    let assessed =
+        entries.iter().map(|entry| AssessedKey { entry, state: state(entry, now), problems: assessor.problems(entry) });
+    let mut keys: Vec<AssessedKey<'_>> = assessed.filter(|key| key.fits(&args.filters)).collect();
     // A script that says nothing gets the host's order.
     let unsorted = args.sort.is_none() && app.printer.is_json();
     if !unsorted {
@@ -62,12 +63,12 @@ pub async fn run(app: &App, args: KeysList) -> anyhow::Result<Exit> {
     let accepted = entries.iter().filter(|entry| state(entry, now) == "valid");
     let replaced: HashSet<&str> = accepted.filter_map(|entry| entry.replaces.as_deref()).collect();
     let own = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref()?.id.clone());
-    let rows = keys.into_iter().map(|Judged { entry, state, flaws }| Row {
+    let rows = keys.into_iter().map(|AssessedKey { entry, state, problems }| Row {
         entry,
         state,
         shown: KeyState::of(facts(entry, replaced.contains(entry.id.as_str())), now),
         kept_here: own.as_ref() == Some(&entry.id),
-        problems: flaws.into_iter().map(|flaw| flaw.kind).collect(),
+        problems: problems.into_iter().map(|problem| problem.kind).collect(),
     });
     let report = Report { host: context.url().to_string(), profile: &context.target.profile, keys: rows.collect() };
     if app.printer.is_json() {
@@ -114,9 +115,9 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
             in_words(row),
         ];
         match row.problems.first().map(|kind| kind.level()) {
-            Some(Level::Error) => table.push_tinted(Tint::Bad, cells),
-            Some(Level::Warning) => table.push_tinted(Tint::Doubtful, cells),
-            Some(Level::Note) | None => table.push(cells),
+            Some(Severity::Error) => table.push_tinted(Tint::Bad, cells),
+            Some(Severity::Warning) => table.push_tinted(Tint::Doubtful, cells),
+            Some(Severity::Note) | None => table.push(cells),
         }
     }
     app.printer.table(&table)?;

@@ -80,7 +80,7 @@ async fn signed_in<'a>(app: &'a App, context: &Context) -> anyhow::Result<Sessio
 ///
 /// # Errors
 /// As for [`signed_in`].
-async fn manager<'a>(app: &'a App, context: &Context) -> anyhow::Result<Session<'a>> {
+async fn managing_session<'a>(app: &'a App, context: &Context) -> anyhow::Result<Session<'a>> {
     if let Some(context) = context.with_device_key()
         && let Ok(session) = context.session(app).await
         && let Ok(Me::SignedIn(_)) = session.me().await
@@ -94,7 +94,7 @@ async fn manager<'a>(app: &'a App, context: &Context) -> anyhow::Result<Session<
 ///
 /// # Errors
 /// Exit 4 when it does not accept it, exit 1 when it keeps no accounts, and every answer that leaves a doubt.
-pub(super) async fn prove(session: &Session<'_>) -> anyhow::Result<AccountHost> {
+pub(super) async fn prove_account_host(session: &Session<'_>) -> anyhow::Result<AccountHost> {
     let host = session.base();
     match session.check_credential().await? {
         CredentialCheck::Accepted(proof) => Ok(proof),
@@ -142,7 +142,7 @@ fn not_offered(host: &BaseUrl, status: u16) -> Problem {
 ///
 /// # Errors
 /// Exit 2 for something that begins as a gateway's key does and is none.
-fn check_form(key: &SecretString) -> anyhow::Result<()> {
+fn check_key_format(key: &SecretString) -> anyhow::Result<()> {
     use secrecy::ExposeSecret as _;
     if key.expose_secret().starts_with(ApiKey::PREFIX)
         && let Err(error) = ApiKey::parse(key.expose_secret())
@@ -154,7 +154,7 @@ fn check_form(key: &SecretString) -> anyhow::Result<()> {
 }
 
 /// The command that revokes a key.
-fn how_to_revoke(id: &KeyId, host: &BaseUrl) -> String {
+fn revoke_command(id: &KeyId, host: &BaseUrl) -> String {
     format!("ollama-auth keys revoke {id} --yes --host {host}")
 }
 
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn only_a_damaged_key_of_a_gateway_is_refused_unasked() {
-        let check = |text: &str| check_form(&SecretString::from(text));
+        let check = |text: &str| check_key_format(&SecretString::from(text));
         assert!(check("olauth_short").is_err());
         assert!(check(ApiKey::generate().unwrap().expose()).is_ok());
         assert!(check("0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_").is_ok());

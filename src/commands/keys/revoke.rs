@@ -5,7 +5,10 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::copies::{Revoked, everywhere};
-use super::{SETTINGS, check_form, explain, manager, not_offered, prove, successors};
+use super::{
+    SETTINGS, check_key_format, explain, managing_session, not_offered, prove_account_host,
+    successors::{valid_successors, warn_of_successors},
+};
 use crate::api::{ApiError, Credential, CredentialCheck, KeyEntry, Revocation, Session};
 use crate::app::App;
 use crate::cli::KeysRevoke;
@@ -17,8 +20,8 @@ use crate::keyspec::KeyId;
 use crate::profile::Audience;
 use crate::ui::sanitize::clean;
 
-/// The key that is meant.
-struct Meant {
+/// The key that is selected.
+struct SelectedKey {
     id: KeyId,
     /// The host's description, where it gave one.
     entry: Option<KeyEntry>,
@@ -28,7 +31,7 @@ struct Meant {
     listed: Vec<KeyEntry>,
 }
 
-impl Meant {
+impl SelectedKey {
     fn listed(entry: KeyEntry, host: &str, listed: Vec<KeyEntry>) -> anyhow::Result<Self> {
         let id = entry.id.parse().map_err(|_| ApiError::Protocol {
             host: host.to_owned(),
@@ -37,7 +40,7 @@ impl Meant {
         Ok(Self { id, entry: Some(entry), key: None, listed })
     }
 
-    fn in_words(&self) -> String {
+    fn describe(&self) -> String {
         match &self.entry {
             Some(entry) => format!("the API key {:?} ({})", entry.name, self.id),
             None => format!("the API key {}", self.id),
@@ -63,40 +66,43 @@ struct Report<'a> {
 pub async fn run(app: &App, args: KeysRevoke) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
     let host = context.url();
-    let (session, meant) = match &args.key {
+    let (session, selected) = match &args.key {
         Some(text) => {
-            let session = manager(app, &context).await?;
+            let session = managing_session(app, &context).await?;
             require_accounts(&session).await?;
-            let meant = find(&session, text).await?;
-            (session, meant)
+            let selected = find_key(&session, text).await?;
+            (session, selected)
         }
-        None => by_itself(app, &context, &args).await?,
+        None => identify_given_key(app, &context, &args).await?,
     };
-    let gone = meant.entry.as_ref().is_some_and(|entry| entry.revoked_at.is_some());
-    if !gone {
-        let what = format!("{} at {host}", meant.in_words());
+    let already_revoked = selected.entry.as_ref().is_some_and(|entry| entry.revoked_at.is_some());
+    if !already_revoked {
+        let what = format!("{} at {host}", selected.describe());
         consent::ask(app, args.yes, &format!("this would revoke {what}"), &format!("Revoke {what}?")).await?;
-        revoke(&session, &meant).await?;
+        revoke(&session, &selected).await?;
     }
-    let known =
-        Revoked { id: &meant.id, hint: meant.entry.as_ref().map(|entry| entry.hint.clone()), key: meant.key.as_ref() };
+    let known = Revoked {
+        id: &selected.id,
+        hint: selected.entry.as_ref().map(|entry| entry.hint.clone()),
+        key: selected.key.as_ref(),
+    };
     let forgotten = everywhere(app, host, &known)
         .await
-        .with_context(|| format!("the key {} is revoked, but a copy may rest here still", meant.id))?;
-    if gone {
-        app.printer.note(&format!("{} was revoked at {host} before.", capital(&meant.in_words())));
+        .with_context(|| format!("the key {} is revoked, but a copy may rest here still", selected.id))?;
+    if already_revoked {
+        app.printer.note(&format!("{} was revoked at {host} before.", capital(&selected.describe())));
     } else {
-        app.printer.success(&format!("Revoked {} at {host}", meant.in_words()));
+        app.printer.success(&format!("Revoked {} at {host}", selected.describe()));
     }
     for profile in &forgotten {
-        app.printer.note(&format!("The copy kept in the profile {profile:?} is gone too."));
+        app.printer.note(&format!("The copy kept in the profile {profile:?} is already_revoked too."));
     }
-    let replacements = successors::of(&meant.listed, &meant.id, (app.now)());
-    successors::tell(app, &replacements, host);
+    let replacements = valid_successors(&selected.listed, &selected.id, (app.now)());
+    warn_of_successors(app, &replacements, host);
     if app.printer.is_json() {
         let replacements = replacements.iter().map(|entry| entry.id.as_str()).collect();
-        let name = meant.entry.as_ref().map(|entry| entry.name.as_str());
-        let (host, id) = (host.to_string(), meant.id.as_str());
+        let name = selected.entry.as_ref().map(|entry| entry.name.as_str());
+        let (host, id) = (host.to_string(), selected.id.as_str());
         app.printer.json(&Report { host, id, name, revoked: true, forgotten, replacements })?;
     }
     Ok(Exit::Done)
@@ -108,10 +114,10 @@ fn capital(text: &str) -> String {
 }
 
 /// Sends the request, and makes sure that the answer says what it should.
-async fn revoke(session: &Session<'_>, meant: &Meant) -> anyhow::Result<()> {
-    let (host, id) = (session.base(), &meant.id);
+async fn revoke(session: &Session<'_>, selected: &SelectedKey) -> anyhow::Result<()> {
+    let (host, id) = (session.base(), &selected.id);
     let still = || format!("the key {id} may still be valid");
-    let proof = prove(session).await.with_context(still)?;
+    let proof = prove_account_host(session).await.with_context(still)?;
     match session.revoke_key(proof, id).await {
         Ok(Revocation::Done) => {}
         Ok(Revocation::Unknown) => {
@@ -119,8 +125,10 @@ async fn revoke(session: &Session<'_>, meant: &Meant) -> anyhow::Result<()> {
             return Err(problem.hint("see what there is: ollama-auth keys list").into());
         }
         Err(ApiError::NotFound { message, .. }) => {
-            let message =
-                format!("{host} answered 404 ({message}), which does not say that the key is gone: {}", still());
+            let message = format!(
+                "{host} answered 404 ({message}), which does not say that the key is already_revoked: {}",
+                still()
+            );
             let hint = match host.is_ollama_com() {
                 true => format!("revoke it at {SETTINGS}"),
                 false => "check the address, and what stands between here and there".to_owned(),
@@ -133,7 +141,7 @@ async fn revoke(session: &Session<'_>, meant: &Meant) -> anyhow::Result<()> {
         Err(error) => return Err(anyhow::Error::from(error).context(still())),
     }
     // That it is this one is the host's word alone. That the host cannot be asked now takes nothing from its answer.
-    if meant.key.is_some()
+    if selected.key.is_some()
         && let Ok(CredentialCheck::Accepted(_)) = session.check_credential().await
     {
         let message = format!("{host} revoked {id}, but still accepts the key that was given: that is another one");
@@ -143,7 +151,7 @@ async fn revoke(session: &Session<'_>, meant: &Meant) -> anyhow::Result<()> {
 }
 
 /// By id or by name, each exactly as the host has it.
-async fn find(session: &Session<'_>, text: &str) -> anyhow::Result<Meant> {
+async fn find_key(session: &Session<'_>, text: &str) -> anyhow::Result<SelectedKey> {
     let host = session.base();
     if let Ok(id) = text.parse::<KeyId>() {
         // The list only adds the name: who may not see it can revoke by id all the same.
@@ -155,19 +163,19 @@ async fn find(session: &Session<'_>, text: &str) -> anyhow::Result<Meant> {
             Err(error) => return Err(error.into()),
         };
         let entry = listed.iter().find(|entry| entry.id == text).cloned();
-        return Ok(Meant { id, entry, key: None, listed });
+        return Ok(SelectedKey { id, entry, key: None, listed });
     }
     let listed = session.api_keys(true).await.map_err(|error| explain(error, host))?;
-    let (mut gone, mut named): (Vec<KeyEntry>, Vec<KeyEntry>) =
+    let (mut already_revoked, mut named): (Vec<KeyEntry>, Vec<KeyEntry>) =
         listed.iter().filter(|entry| entry.name == text).cloned().partition(|entry| entry.revoked_at.is_some());
     if named.len() > 1 {
         return Err(ambiguous(&format!("are called {text:?}"), &named).into());
     }
-    let Some(entry) = named.pop().or_else(|| gone.pop()) else {
+    let Some(entry) = named.pop().or_else(|| already_revoked.pop()) else {
         let problem = Problem::new(Exit::NotFound, format!("{host} lists no API key called {text:?}"));
         return Err(problem.hint("see what there is: ollama-auth keys list").into());
     };
-    Meant::listed(entry, &host.to_string(), listed)
+    SelectedKey::listed(entry, &host.to_string(), listed)
 }
 
 pub(super) fn ambiguous(what: &str, entries: &[KeyEntry]) -> Problem {
@@ -186,14 +194,18 @@ pub(super) fn ambiguous(what: &str, entries: &[KeyEntry]) -> Problem {
 }
 
 /// The key speaks for itself: it signs in, finds itself in the list, where the host marks it, and is revoked by itself.
-async fn by_itself<'a>(app: &'a App, context: &Context, args: &KeysRevoke) -> anyhow::Result<(Session<'a>, Meant)> {
+async fn identify_given_key<'a>(
+    app: &'a App,
+    context: &Context,
+    args: &KeysRevoke,
+) -> anyhow::Result<(Session<'a>, SelectedKey)> {
     let host = context.url();
     if !args.yes && !app.printer.is_interactive() {
         let problem = Problem::new(Exit::Usage, format!("this would revoke the given API key at {host}"));
         return Err(problem.hint("pass --yes to do it").into());
     }
     let key = read_api_key(app, "ollama-auth keys revoke --key-stdin --yes").await?;
-    check_form(&key)?;
+    check_key_format(&key)?;
     let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
     match session.check_credential().await? {
         CredentialCheck::Accepted(_) => {}
@@ -216,7 +228,7 @@ async fn by_itself<'a>(app: &'a App, context: &Context, args: &KeysRevoke) -> an
         let message = format!("{host} accepts this key but does not say which one it is, so it may still be valid");
         return Err(Problem::new(Exit::Failed, message).hint("revoke it by its id").into());
     };
-    let mut meant = Meant::listed(entry, &host.to_string(), listed)?;
-    meant.key = Some(key);
-    Ok((session, meant))
+    let mut selected = SelectedKey::listed(entry, &host.to_string(), listed)?;
+    selected.key = Some(key);
+    Ok((session, selected))
 }

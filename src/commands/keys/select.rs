@@ -2,21 +2,21 @@
 
 use std::cmp::Ordering;
 
-use super::findings::{Flaw, Kind};
+use super::findings::{FindingKind, KeyProblem};
 use crate::api::KeyEntry;
 use crate::cli::{KeyField, KeyFilter, KeySort};
 
 /// A key with what was found out about it.
 #[derive(Debug)]
-pub(super) struct Judged<'a> {
+pub(super) struct AssessedKey<'a> {
     pub entry: &'a KeyEntry,
     /// `valid`, `expired` or `revoked`.
     pub state: &'static str,
     /// The most urgent first.
-    pub flaws: Vec<Flaw>,
+    pub problems: Vec<KeyProblem>,
 }
 
-impl Judged<'_> {
+impl AssessedKey<'_> {
     /// Whether every filter holds.
     pub(super) fn fits(&self, filters: &[KeyFilter]) -> bool {
         filters.iter().all(|filter| self.fits_one(filter))
@@ -35,19 +35,19 @@ impl Judged<'_> {
             KeyField::Scope => any(&entry.scopes),
             KeyField::Model => any(&entry.models),
             KeyField::State => fits(pattern, self.state),
-            KeyField::Problem if self.flaws.is_empty() => pattern.is_empty(),
-            KeyField::Problem => self.flaws.iter().any(|flaw| fits(pattern, flaw.kind.name())),
+            KeyField::Problem if self.problems.is_empty() => pattern.is_empty(),
+            KeyField::Problem => self.problems.iter().any(|problem| fits(pattern, problem.kind.name())),
         }
     }
 
-    fn urgency(&self) -> (bool, Option<Kind>) {
-        let worst = self.flaws.first().map(|flaw| flaw.kind);
+    fn urgency(&self) -> (bool, Option<FindingKind>) {
+        let worst = self.problems.first().map(|problem| problem.kind);
         (worst.is_none(), worst)
     }
 }
 
 /// Puts keys in order. Those of which nothing is known come last; equals are told apart by name and id.
-pub(super) fn sort(keys: &mut [Judged<'_>], by: KeySort) {
+pub(super) fn sort(keys: &mut [AssessedKey<'_>], by: KeySort) {
     let last = |time: Option<jiff::Timestamp>| (time.is_none(), time);
     keys.sort_by(|a, b| {
         let (left, right) = (a.entry, b.entry);

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::how_to_revoke;
+use super::revoke_command;
 use super::time::state;
 use crate::address::BaseUrl;
 use crate::api::KeyEntry;
@@ -12,7 +12,7 @@ use crate::keyspec::KeyId;
 
 /// The valid ones of a list: those that replace the key of that id, those that replace these, and so on. The list should hold revoked ones
 /// too: one of them may have been replaced before.
-pub(super) fn of(entries: &[KeyEntry], id: &KeyId, now: i64) -> Vec<KeyEntry> {
+pub(super) fn valid_successors(entries: &[KeyEntry], id: &KeyId, now: i64) -> Vec<KeyEntry> {
     let mut after: HashMap<&str, Vec<&KeyEntry>> = HashMap::new();
     for entry in entries {
         if let Some(old) = &entry.replaces {
@@ -30,12 +30,12 @@ pub(super) fn of(entries: &[KeyEntry], id: &KeyId, now: i64) -> Vec<KeyEntry> {
 }
 
 /// Says that they stay valid, and how to end them.
-pub(super) fn tell(app: &App, successors: &[KeyEntry], host: &BaseUrl) {
+pub(super) fn warn_of_successors(app: &App, successors: &[KeyEntry], host: &BaseUrl) {
     for entry in successors {
         let which = format!("the API key {:?} ({})", entry.name, entry.id);
         app.printer.warn(&format!("{which} was made to replace it and stays valid at {host}"));
         if let Ok(id) = entry.id.parse() {
-            app.printer.hint(&format!("if nobody should have it, revoke it too: {}", how_to_revoke(&id, host)));
+            app.printer.hint(&format!("if nobody should have it, revoke it too: {}", revoke_command(&id, host)));
         }
     }
 }
@@ -59,7 +59,7 @@ mod tests {
             ("key_dddddddd", "key_bbbbbbbb", false),
             ("key_eeeeeeee", "key_ffffffff", false),
         ];
-        let found = of(&list.each_ref().map(entry), &"key_aaaaaaaa".parse().unwrap(), 0);
+        let found = valid_successors(&list.each_ref().map(entry), &"key_aaaaaaaa".parse().unwrap(), 0);
         let found: Vec<&str> = found.iter().map(|entry| entry.id.as_str()).collect();
         assert_eq!(found, ["key_cccccccc", "key_dddddddd"]);
     }

@@ -6,7 +6,7 @@ use crate::cli::ProfileRemove;
 use crate::commands::consent;
 use crate::commands::context::require_unchanged;
 use crate::commands::store::{delete_all_copies, stored_secrets};
-use crate::commands::under_way::UnderWay;
+use crate::commands::under_way::UnfinishedRotations;
 use crate::exit::Exit;
 use crate::profile::Profile;
 
@@ -14,7 +14,7 @@ use crate::profile::Profile;
 pub async fn run(app: &App, args: ProfileRemove) -> anyhow::Result<Exit> {
     let profiles = app.profiles.load()?;
     let profile = named(&profiles, &args.name)?;
-    let under_way = UnderWay::of(app, &args.name, profile, args.force)?;
+    let unfinished = UnfinishedRotations::load(app, &args.name, profile, args.force)?;
     let still_valid = profile.has_credential();
     let statement = format!("the profile {:?} still has a credential, which stays valid at {}", args.name, profile.url);
     let question =
@@ -33,7 +33,7 @@ pub async fn run(app: &App, args: ProfileRemove) -> anyhow::Result<Exit> {
     if still_valid {
         app.printer.warn(&format!("its credential stays valid at {} until it is revoked there", profile.url));
     }
-    under_way.leave(app, profile).await?;
+    unfinished.abandon(app, profile).await?;
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({ "removed": args.name, "still_valid_at_host": still_valid }))?;
     }

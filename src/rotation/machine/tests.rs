@@ -29,7 +29,7 @@ impl HostKey {
 
 /// What outlives a process.
 #[derive(Clone, Debug, Default)]
-struct Lasting {
+struct Persistent {
     journal: Vec<Rotation>,
     vault: BTreeMap<String, String>,
     /// The secret that the profile uses, and the id on its record.
@@ -43,7 +43,7 @@ struct Lasting {
 
 /// What goes wrong, besides death.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
+enum Fault {
     None,
     VaultFull,
     JournalFull,
@@ -59,164 +59,167 @@ enum Trouble {
     LostThenRefused,
 }
 
-/// One process: dies at its `dies_at`-th effect, before or after it.
+/// One process: dies at its `killed_at`-th effect, before or after it.
 struct Process {
-    lasting: Rc<RefCell<Lasting>>,
+    persistent: Rc<RefCell<Persistent>>,
     effects: RefCell<u32>,
-    dies_at: Option<(u32, bool)>,
-    trouble: Trouble,
+    killed_at: Option<(u32, bool)>,
+    fault: Fault,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Failure(&'static str);
-const DEAD: Failure = Failure("dead");
+const KILLED: Failure = Failure("killed");
 
 impl Process {
     /// Does an effect, unless death comes before; death after it makes the process know nothing of it.
-    fn effect<T>(&self, act: impl FnOnce(&mut Lasting) -> Result<T, Failure>) -> Result<T, Failure> {
+    fn effect<T>(&self, act: impl FnOnce(&mut Persistent) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut effects = self.effects.borrow_mut();
         *effects += 1;
-        let dies = self.dies_at.filter(|(at, _)| *effects >= *at);
+        let dies = self.killed_at.filter(|(at, _)| *effects >= *at);
         if dies.is_some_and(|(at, after)| *effects > at || !after) {
-            return Err(DEAD);
+            return Err(KILLED);
         }
-        let done = act(&mut self.lasting.borrow_mut());
-        check(&self.lasting.borrow());
-        if dies.is_some() { Err(DEAD) } else { done }
+        let done = act(&mut self.persistent.borrow_mut());
+        assert_invariants(&self.persistent.borrow());
+        if dies.is_some() { Err(KILLED) } else { done }
     }
 
     fn reach_host(&self) -> Result<(), Failure> {
-        if self.trouble == Trouble::HostGone { Err(Failure("unreachable")) } else { Ok(()) }
+        if self.fault == Fault::HostGone { Err(Failure("unreachable")) } else { Ok(()) }
     }
 }
 
 /// What must hold at every moment.
-fn check(lasting: &Lasting) {
-    let accepted = |secret: &str| lasting.host.values().any(|key| key.secret == secret && key.is_live(lasting.now));
-    assert!(accepted(&lasting.deployed), "what is deployed is refused: {lasting:#?}");
-    assert!(accepted(&lasting.profile.0), "what the profile uses is refused: {lasting:#?}");
-    for (id, key) in lasting.host.iter().filter(|(_, key)| key.is_live(lasting.now)) {
+fn assert_invariants(persistent: &Persistent) {
+    let accepted =
+        |secret: &str| persistent.host.values().any(|key| key.secret == secret && key.is_live(persistent.now));
+    assert!(accepted(&persistent.deployed), "what is deployed is refused: {persistent:#?}");
+    assert!(accepted(&persistent.profile.0), "what the profile uses is refused: {persistent:#?}");
+    for (id, key) in persistent.host.iter().filter(|(_, key)| key.is_live(persistent.now)) {
         let named = |rotation: &Rotation| {
             rotation.new.as_str() == id || rotation.old.as_ref().is_some_and(|old| old.as_str() == id)
         };
-        let known = lasting.journal.iter().any(named)
-            || lasting.profile.1 == *id
-            || lasting.profile.0 == key.secret
-            || lasting.deployed == key.secret
+        let known = persistent.journal.iter().any(named)
+            || persistent.profile.1 == *id
+            || persistent.profile.0 == key.secret
+            || persistent.deployed == key.secret
             || key.ends_at.is_some();
-        assert!(known, "nobody knows of {id}: {lasting:#?}");
-        let replacements =
-            lasting.host.values().filter(|other| other.replaces.as_ref() == Some(id) && other.is_live(lasting.now));
-        assert!(replacements.count() <= 1, "two replacements: {lasting:#?}");
+        assert!(known, "nobody knows of {id}: {persistent:#?}");
+        let replacements = persistent
+            .host
+            .values()
+            .filter(|other| other.replaces.as_ref() == Some(id) && other.is_live(persistent.now));
+        assert!(replacements.count() <= 1, "two replacements: {persistent:#?}");
     }
-    let journal = format!("{:?}", lasting.journal);
-    assert!(!lasting.host.values().any(|key| journal.contains(&key.secret)), "{journal}");
+    let journal = format!("{:?}", persistent.journal);
+    assert!(!persistent.host.values().any(|key| journal.contains(&key.secret)), "{journal}");
 }
 
 impl RotationBackend for Process {
     type Error = Failure;
 
     fn record(&self, rotation: &Rotation) -> Result<(), Failure> {
-        if self.trouble == Trouble::JournalFull {
+        if self.fault == Fault::JournalFull {
             return Err(Failure("disk full"));
         }
-        self.effect(|lasting| {
-            lasting.journal.retain(|known| known.new != rotation.new);
-            lasting.journal.push(rotation.clone());
+        self.effect(|persistent| {
+            persistent.journal.retain(|known| known.new != rotation.new);
+            persistent.journal.push(rotation.clone());
             Ok(())
         })
     }
 
-    fn strike_out(&self, rotation: &Rotation) -> Result<(), Failure> {
-        self.effect(|lasting| {
-            lasting.journal.retain(|known| known.new != rotation.new);
+    fn remove_from_journal(&self, rotation: &Rotation) -> Result<(), Failure> {
+        self.effect(|persistent| {
+            persistent.journal.retain(|known| known.new != rotation.new);
             Ok(())
         })
     }
 
-    async fn held(&self, rotation: &Rotation) -> Result<Option<SecretString>, Failure> {
-        self.effect(|lasting| Ok(lasting.vault.get(rotation.new.as_str()).map(|key| key.as_str().into())))
+    async fn load_new_key(&self, rotation: &Rotation) -> Result<Option<SecretString>, Failure> {
+        self.effect(|persistent| Ok(persistent.vault.get(rotation.new.as_str()).map(|key| key.as_str().into())))
     }
 
-    async fn hold(&self, rotation: &Rotation, key: &SecretString) -> Result<(), Failure> {
-        self.effect(|lasting| {
-            if self.trouble == Trouble::VaultFull {
+    async fn store_new_key(&self, rotation: &Rotation, key: &SecretString) -> Result<(), Failure> {
+        self.effect(|persistent| {
+            if self.fault == Fault::VaultFull {
                 return Err(Failure("disk full"));
             }
-            lasting.vault.insert(rotation.new.to_string(), key.expose_secret().to_owned());
+            persistent.vault.insert(rotation.new.to_string(), key.expose_secret().to_owned());
             Ok(())
         })
     }
 
-    async fn let_go(&self, rotation: &Rotation) -> Result<(), Failure> {
-        self.effect(|lasting| {
-            lasting.vault.remove(rotation.new.as_str());
+    async fn delete_new_key(&self, rotation: &Rotation) -> Result<(), Failure> {
+        self.effect(|persistent| {
+            persistent.vault.remove(rotation.new.as_str());
             Ok(())
         })
     }
 
-    async fn ask(&self, rotation: &Rotation) -> Result<Asked<Failure>, Failure> {
-        self.effect(|lasting| {
+    async fn create_new_key(&self, rotation: &Rotation) -> Result<KeyRequest<Failure>, Failure> {
+        self.effect(|persistent| {
             if let Err(error) = self.reach_host() {
-                return Ok(Asked::Refused(error));
+                return Ok(KeyRequest::Refused(error));
             }
             let old = rotation.old.as_ref().unwrap().to_string();
-            if lasting.host.contains_key(rotation.new.as_str()) {
-                if self.trouble == Trouble::LostThenRefused {
-                    return Ok(Asked::Refused(Failure("not allowed")));
+            if persistent.host.contains_key(rotation.new.as_str()) {
+                if self.fault == Fault::LostThenRefused {
+                    return Ok(KeyRequest::Refused(Failure("not allowed")));
                 }
-                return Ok(Asked::Taken);
+                return Ok(KeyRequest::IdTaken);
             }
-            let now = lasting.now;
-            let other = lasting.host.iter().find(|(_, key)| key.replaces.as_ref() == Some(&old) && key.is_live(now));
+            let now = persistent.now;
+            let other = persistent.host.iter().find(|(_, key)| key.replaces.as_ref() == Some(&old) && key.is_live(now));
             if let Some((other, _)) = other {
-                return Ok(Asked::Replaced(other.parse().unwrap()));
+                return Ok(KeyRequest::AlreadyReplaced(other.parse().unwrap()));
             }
-            lasting.made += 1;
-            let secret = format!("secret-{}", lasting.made);
+            persistent.made += 1;
+            let secret = format!("secret-{}", persistent.made);
             let key = HostKey { ends_at: None, revoked: false, replaces: Some(old), secret: secret.clone() };
-            lasting.host.insert(rotation.new.to_string(), key);
-            if matches!(self.trouble, Trouble::AnswerLost | Trouble::LostThenRefused) {
+            persistent.host.insert(rotation.new.to_string(), key);
+            if matches!(self.fault, Fault::AnswerLost | Fault::LostThenRefused) {
                 return Err(Failure("the connection ended"));
             }
-            Ok(Asked::Made(secret.into()))
+            Ok(KeyRequest::Created(secret.into()))
         })
     }
 
-    async fn verify(&self, _: &Rotation, key: &SecretString) -> Result<Verdict, Failure> {
-        self.effect(|lasting| {
+    async fn verify_new_key(&self, _: &Rotation, key: &SecretString) -> Result<KeyVerification, Failure> {
+        self.effect(|persistent| {
             self.reach_host()?;
-            let deployed = lasting.deployed == key.expose_secret();
+            let deployed = persistent.deployed == key.expose_secret();
             let known =
-                lasting.host.values().any(|held| held.secret == key.expose_secret() && held.is_live(lasting.now));
-            let refuses = match self.trouble {
-                Trouble::RefusesNewKey => true,
-                Trouble::RevokedMeanwhile => deployed || !known,
+                persistent.host.values().any(|held| held.secret == key.expose_secret() && held.is_live(persistent.now));
+            let refuses = match self.fault {
+                Fault::RefusesNewKey => true,
+                Fault::RevokedMeanwhile => deployed || !known,
                 _ => !known,
             };
-            Ok(if refuses { Verdict::Refused("no".into()) } else { Verdict::Accepted })
+            Ok(if refuses { KeyVerification::Refused("no".into()) } else { KeyVerification::Accepted })
         })
     }
 
-    async fn deploy(&self, _: &Rotation, key: &SecretString) -> Result<(), Failure> {
-        self.effect(|lasting| {
-            if self.trouble == Trouble::DeployFails {
+    async fn deploy_new_key(&self, _: &Rotation, key: &SecretString) -> Result<(), Failure> {
+        self.effect(|persistent| {
+            if self.fault == Fault::DeployFails {
                 return Err(Failure("exit code 1"));
             }
-            lasting.deployed = key.expose_secret().to_owned();
+            persistent.deployed = key.expose_secret().to_owned();
             Ok(())
         })
     }
 
-    async fn restore(&self, _: &Rotation) -> Result<bool, Failure> {
-        self.effect(|lasting| {
-            lasting.deployed.clone_from(&lasting.profile.0);
+    async fn redeploy_old_key(&self, _: &Rotation) -> Result<bool, Failure> {
+        self.effect(|persistent| {
+            persistent.deployed.clone_from(&persistent.profile.0);
             Ok(true)
         })
     }
 
-    async fn take_into_use(&self, rotation: &Rotation, key: Option<&SecretString>) -> Result<bool, Failure> {
-        let current = self.lasting.borrow().profile.1.clone();
+    async fn activate_new_key(&self, rotation: &Rotation, key: Option<&SecretString>) -> Result<bool, Failure> {
+        let current = self.persistent.borrow().profile.1.clone();
         let Some(key) = key else {
             return if current == rotation.new.as_str() { Ok(true) } else { Err(Failure("lost")) };
         };
@@ -225,42 +228,46 @@ impl RotationBackend for Process {
             return Ok(false);
         }
         // The store first, then the record of it: two writes.
-        self.effect(|lasting| {
-            lasting.profile.0 = key.expose_secret().to_owned();
+        self.effect(|persistent| {
+            persistent.profile.0 = key.expose_secret().to_owned();
             Ok(())
         })?;
-        self.effect(|lasting| {
-            lasting.profile.1 = rotation.new.to_string();
+        self.effect(|persistent| {
+            persistent.profile.1 = rotation.new.to_string();
             Ok(true)
         })
     }
 
-    async fn end_old(&self, rotation: &Rotation) -> Result<OldKey, Failure> {
-        self.effect(|lasting| {
+    async fn expire_old_key(&self, rotation: &Rotation) -> Result<OldKeyState, Failure> {
+        self.effect(|persistent| {
             self.reach_host()?;
-            if self.trouble == Trouble::CannotEnd {
+            if self.fault == Fault::CannotEnd {
                 return Err(Failure("no"));
             }
-            let now = lasting.now;
-            let old = lasting.host.get_mut(rotation.old.as_ref().unwrap().as_str()).unwrap();
+            let now = persistent.now;
+            let old = persistent.host.get_mut(rotation.old.as_ref().unwrap().as_str()).unwrap();
             let end = old.ends_at.map_or(now + GRACE, |end| end.min(now + GRACE));
             old.ends_at = Some(end);
-            Ok(OldKey::EndsAt(end))
+            Ok(OldKeyState::ExpiresAt(end))
         })
     }
 
-    async fn look_at_old(&self, rotation: &Rotation) -> Result<OldKey, Failure> {
-        self.effect(|lasting| {
+    async fn check_old_key(&self, rotation: &Rotation) -> Result<OldKeyState, Failure> {
+        self.effect(|persistent| {
             self.reach_host()?;
-            let old = &lasting.host[rotation.old.as_ref().unwrap().as_str()];
-            Ok(if old.is_live(lasting.now) { OldKey::EndsAt(old.ends_at.unwrap()) } else { OldKey::Gone })
+            let old = &persistent.host[rotation.old.as_ref().unwrap().as_str()];
+            Ok(if old.is_live(persistent.now) {
+                OldKeyState::ExpiresAt(old.ends_at.unwrap())
+            } else {
+                OldKeyState::Gone
+            })
         })
     }
 
     async fn revoke_new(&self, rotation: &Rotation) -> Result<(), Failure> {
-        self.effect(|lasting| {
+        self.effect(|persistent| {
             self.reach_host()?;
-            if let Some(key) = lasting.host.get_mut(rotation.new.as_str()) {
+            if let Some(key) = persistent.host.get_mut(rotation.new.as_str()) {
                 key.revoked = true;
             }
             Ok(())
@@ -268,41 +275,42 @@ impl RotationBackend for Process {
     }
 }
 
-fn at_first() -> Rc<RefCell<Lasting>> {
+fn initial_state() -> Rc<RefCell<Persistent>> {
     let old = HostKey { ends_at: None, revoked: false, replaces: None, secret: "secret-0".into() };
-    let lasting = Lasting {
+    let persistent = Persistent {
         profile: ("secret-0".into(), "key_00000000".into()),
         deployed: "secret-0".into(),
         host: [("key_00000000".to_owned(), old)].into(),
-        ..Lasting::default()
+        ..Persistent::default()
     };
-    Rc::new(RefCell::new(lasting))
+    Rc::new(RefCell::new(persistent))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-type Ended = Result<Driven, Stopped<Failure>>;
+type RunResult = Result<RotationOutcome, RotationError<Failure>>;
 
 /// One run of the program: goes on with what is in the journal, else replaces the first key if the profile has it still.
-fn run(lasting: &Rc<RefCell<Lasting>>, dies_at: Option<(u32, bool)>, trouble: Trouble, deploys: bool) -> Ended {
-    let process = Process { lasting: lasting.clone(), effects: RefCell::new(0), dies_at, trouble };
-    let mut last = Driven::Over;
-    let under_way = lasting.borrow().journal.clone();
+fn run(persistent: &Rc<RefCell<Persistent>>, killed_at: Option<(u32, bool)>, fault: Fault, deploys: bool) -> RunResult {
+    let process = Process { persistent: persistent.clone(), effects: RefCell::new(0), killed_at, fault };
+    let mut last = RotationOutcome::Done;
+    let under_way = persistent.borrow().journal.clone();
     for rotation in under_way {
         last = block_on(resume(&process, rotation))?;
     }
-    let current = lasting.borrow().profile.1.clone();
+    let current = persistent.borrow().profile.1.clone();
     if current != "key_00000000" {
         return Ok(last);
     }
-    let number = lasting.borrow().journal.len() + lasting.borrow().host.len() + 10 * lasting.borrow().made as usize;
+    let number =
+        persistent.borrow().journal.len() + persistent.borrow().host.len() + 10 * persistent.borrow().made as usize;
     let rotation = Rotation {
         profile: "p".into(),
         origin: "https://h.example".parse().unwrap(),
         old: Some(current.parse().unwrap()),
-        new: format!("key_1000{number:04}{}", dies_at.map_or(0, |(at, _)| at)).parse().unwrap(),
+        new: format!("key_1000{number:04}{}", killed_at.map_or(0, |(at, _)| at)).parse().unwrap(),
         kept: true,
         store: StoreKind::Plaintext,
         targets: Targets { command: deploys, ..Targets::default() },
@@ -314,31 +322,31 @@ fn run(lasting: &Rc<RefCell<Lasting>>, dies_at: Option<(u32, bool)>, trouble: Tr
 }
 
 /// After it nothing may be left over.
-fn finish(lasting: &Rc<RefCell<Lasting>>, deploys: bool) {
+fn finish(persistent: &Rc<RefCell<Persistent>>, deploys: bool) {
     for _ in 0..4 {
-        run(lasting, None, Trouble::None, deploys).unwrap();
-        lasting.borrow_mut().now += GRACE + 1;
+        run(persistent, None, Fault::None, deploys).unwrap();
+        persistent.borrow_mut().now += GRACE + 1;
     }
-    let lasting = lasting.borrow();
-    check(&lasting);
-    assert!(lasting.journal.is_empty() && lasting.vault.is_empty(), "{lasting:#?}");
-    let live: Vec<_> = lasting.host.iter().filter(|(_, key)| key.is_live(lasting.now)).collect();
-    assert_eq!(live.len(), 1, "{lasting:#?}");
-    assert_eq!(*live[0].0, lasting.profile.1);
-    assert_eq!(live[0].1.secret, lasting.profile.0);
+    let persistent = persistent.borrow();
+    assert_invariants(&persistent);
+    assert!(persistent.journal.is_empty() && persistent.vault.is_empty(), "{persistent:#?}");
+    let live: Vec<_> = persistent.host.iter().filter(|(_, key)| key.is_live(persistent.now)).collect();
+    assert_eq!(live.len(), 1, "{persistent:#?}");
+    assert_eq!(*live[0].0, persistent.profile.1);
+    assert_eq!(live[0].1.secret, persistent.profile.0);
     if deploys {
-        assert_eq!(lasting.deployed, lasting.profile.0);
+        assert_eq!(persistent.deployed, persistent.profile.0);
     }
 }
 
 #[test]
 fn undisturbed_it_replaces_the_key_once() {
-    let lasting = at_first();
+    let persistent = initial_state();
     // Deployed elsewhere: what nobody deploys here keeps the old key, which ends.
-    assert_eq!(run(&lasting, None, Trouble::None, true).unwrap(), Driven::Ending(GRACE));
-    assert_eq!(run(&lasting, None, Trouble::None, true).unwrap(), Driven::Ending(GRACE));
-    finish(&lasting, true);
-    assert_eq!(lasting.borrow().made, 1);
+    assert_eq!(run(&persistent, None, Fault::None, true).unwrap(), RotationOutcome::OldKeyExpires(GRACE));
+    assert_eq!(run(&persistent, None, Fault::None, true).unwrap(), RotationOutcome::OldKeyExpires(GRACE));
+    finish(&persistent, true);
+    assert_eq!(persistent.borrow().made, 1);
 }
 
 #[test]
@@ -349,10 +357,10 @@ fn death_at_every_effect_and_again_at_every_effect_of_the_next_run() {
         for first_after in [false, true] {
             for second in 1..40 {
                 for second_after in [false, true] {
-                    let lasting = at_first();
-                    let once = run(&lasting, ends(first_after, first), Trouble::None, true);
-                    let twice = run(&lasting, ends(second_after, second), Trouble::None, true);
-                    finish(&lasting, true);
+                    let persistent = initial_state();
+                    let once = run(&persistent, ends(first_after, first), Fault::None, true);
+                    let twice = run(&persistent, ends(second_after, second), Fault::None, true);
+                    finish(&persistent, true);
                     points += 1;
                     if once.is_ok() && twice.is_ok() {
                         break;
@@ -366,28 +374,28 @@ fn death_at_every_effect_and_again_at_every_effect_of_the_next_run() {
 
 #[test]
 fn death_in_the_middle_of_every_kind_of_trouble() {
-    for trouble in [
-        Trouble::VaultFull,
-        Trouble::JournalFull,
-        Trouble::AnswerLost,
-        Trouble::RefusesNewKey,
-        Trouble::RevokedMeanwhile,
-        Trouble::DeployFails,
-        Trouble::CannotEnd,
-        Trouble::HostGone,
-        Trouble::LostThenRefused,
+    for fault in [
+        Fault::VaultFull,
+        Fault::JournalFull,
+        Fault::AnswerLost,
+        Fault::RefusesNewKey,
+        Fault::RevokedMeanwhile,
+        Fault::DeployFails,
+        Fault::CannotEnd,
+        Fault::HostGone,
+        Fault::LostThenRefused,
     ] {
         for at in 1..30 {
             for after in [false, true] {
-                let lasting = at_first();
-                let _ = run(&lasting, Some((at, after)), trouble, true);
-                let _ = run(&lasting, None, trouble, true);
-                finish(&lasting, true);
-                // And trouble that begins after a death.
-                let lasting = at_first();
-                let _ = run(&lasting, Some((at, after)), Trouble::None, true);
-                let _ = run(&lasting, None, trouble, true);
-                finish(&lasting, true);
+                let persistent = initial_state();
+                let _ = run(&persistent, Some((at, after)), fault, true);
+                let _ = run(&persistent, None, fault, true);
+                finish(&persistent, true);
+                // And fault that begins after a death.
+                let persistent = initial_state();
+                let _ = run(&persistent, Some((at, after)), Fault::None, true);
+                let _ = run(&persistent, None, fault, true);
+                finish(&persistent, true);
             }
         }
     }
@@ -395,76 +403,79 @@ fn death_in_the_middle_of_every_kind_of_trouble() {
 
 #[test]
 fn each_trouble_has_its_name_and_the_old_key_stays() {
-    let stopped = |trouble| {
-        let lasting = at_first();
-        let error = run(&lasting, None, trouble, true).unwrap_err();
-        let old = lasting.borrow().host["key_00000000"].clone();
-        if trouble != Trouble::CannotEnd {
-            assert!(!old.revoked && old.ends_at.is_none(), "{trouble:?}");
-            assert_eq!(lasting.borrow().profile.0, "secret-0", "{trouble:?}");
-            assert_eq!(lasting.borrow().deployed, "secret-0", "{trouble:?}");
+    let stopped = |fault| {
+        let persistent = initial_state();
+        let error = run(&persistent, None, fault, true).unwrap_err();
+        let old = persistent.borrow().host["key_00000000"].clone();
+        if fault != Fault::CannotEnd {
+            assert!(!old.revoked && old.ends_at.is_none(), "{fault:?}");
+            assert_eq!(persistent.borrow().profile.0, "secret-0", "{fault:?}");
+            assert_eq!(persistent.borrow().deployed, "secret-0", "{fault:?}");
         }
         error
     };
-    assert!(matches!(stopped(Trouble::VaultFull), Stopped::NotHeld { undone: Ok(()), .. }));
-    assert!(matches!(stopped(Trouble::JournalFull), Stopped::Local(Failure("disk full"))));
-    assert!(matches!(stopped(Trouble::HostGone), Stopped::NotMade(Failure("unreachable"))));
-    let refused = stopped(Trouble::RefusesNewKey);
-    assert!(matches!(refused, Stopped::NotVerified { undone: Ok(()), restored: None, .. }), "{refused:?}");
-    let revoked = stopped(Trouble::RevokedMeanwhile);
-    assert!(matches!(revoked, Stopped::NotVerified { undone: Ok(()), restored: Some(Ok(true)), .. }), "{revoked:?}");
-    assert!(matches!(stopped(Trouble::DeployFails), Stopped::NotDeployed(Failure("exit code 1"))));
-    assert!(matches!(stopped(Trouble::LostThenRefused), Stopped::NotMade(Failure("not allowed"))));
-    assert!(matches!(stopped(Trouble::CannotEnd), Stopped::OldNotEnded(Failure("no"))));
+    assert!(matches!(stopped(Fault::VaultFull), RotationError::NotStored { rollback: Ok(()), .. }));
+    assert!(matches!(stopped(Fault::JournalFull), RotationError::Storage(Failure("disk full"))));
+    assert!(matches!(stopped(Fault::HostGone), RotationError::NotCreated(Failure("unreachable"))));
+    let refused = stopped(Fault::RefusesNewKey);
+    assert!(matches!(refused, RotationError::NewKeyRefused { rollback: Ok(()), restored: None, .. }), "{refused:?}");
+    let revoked = stopped(Fault::RevokedMeanwhile);
+    assert!(
+        matches!(revoked, RotationError::NewKeyRefused { rollback: Ok(()), restored: Some(Ok(true)), .. }),
+        "{revoked:?}"
+    );
+    assert!(matches!(stopped(Fault::DeployFails), RotationError::NotDeployed(Failure("exit code 1"))));
+    assert!(matches!(stopped(Fault::LostThenRefused), RotationError::NotCreated(Failure("not allowed"))));
+    assert!(matches!(stopped(Fault::CannotEnd), RotationError::OldKeyNotExpired(Failure("no"))));
 }
 
 #[test]
 fn a_lost_answer_is_no_second_key() {
-    let lasting = at_first();
-    let taken_back = run(&lasting, None, Trouble::AnswerLost, true).unwrap();
-    assert_eq!(taken_back, Driven::TakenBack);
-    let live = lasting.borrow().host.values().filter(|key| key.is_live(0)).count();
-    assert_eq!((live, lasting.borrow().journal.len()), (1, 0));
+    let persistent = initial_state();
+    let taken_back = run(&persistent, None, Fault::AnswerLost, true).unwrap();
+    assert_eq!(taken_back, RotationOutcome::RolledBack);
+    let live = persistent.borrow().host.values().filter(|key| key.is_live(0)).count();
+    assert_eq!((live, persistent.borrow().journal.len()), (1, 0));
 }
 
 #[test]
 fn somebody_elses_replacement_is_left_alone() {
-    let lasting = at_first();
+    let persistent = initial_state();
     let theirs =
         HostKey { ends_at: Some(1000), revoked: false, replaces: Some("key_00000000".into()), secret: "theirs".into() };
-    lasting.borrow_mut().host.insert("key_99999999".into(), theirs);
-    let error = run(&lasting, None, Trouble::None, true).unwrap_err();
-    assert!(matches!(error, Stopped::Replaced(id) if id.as_str() == "key_99999999"));
-    assert!(!lasting.borrow().host["key_99999999"].revoked);
-    assert!(lasting.borrow().journal.is_empty());
+    persistent.borrow_mut().host.insert("key_99999999".into(), theirs);
+    let error = run(&persistent, None, Fault::None, true).unwrap_err();
+    assert!(matches!(error, RotationError::AlreadyReplaced(id) if id.as_str() == "key_99999999"));
+    assert!(!persistent.borrow().host["key_99999999"].revoked);
+    assert!(persistent.borrow().journal.is_empty());
 }
 
 /// The profile has been given another key while the rotation was under way: that one stays.
 #[test]
 fn a_key_that_somebody_put_there_meanwhile_stays() {
     for deploys in [false, true] {
-        let lasting = at_first();
+        let persistent = initial_state();
         // Dies when the new key is to be taken into use.
         let mut at = 1;
-        while lasting.borrow().journal.first().is_none_or(|rotation| rotation.step < Step::Deployed) {
-            *lasting.borrow_mut() = at_first().borrow().clone();
-            run(&lasting, Some((at, true)), Trouble::None, deploys).unwrap_err();
+        while persistent.borrow().journal.first().is_none_or(|rotation| rotation.step < Step::Deployed) {
+            *persistent.borrow_mut() = initial_state().borrow().clone();
+            run(&persistent, Some((at, true)), Fault::None, deploys).unwrap_err();
             at += 1;
         }
         let theirs = HostKey { ends_at: Some(1000), revoked: false, replaces: None, secret: "theirs".into() };
-        lasting.borrow_mut().host.insert("key_77777777".into(), theirs);
-        lasting.borrow_mut().profile = ("theirs".into(), "key_77777777".into());
-        let driven = run(&lasting, None, Trouble::None, deploys).unwrap();
-        let lasting = lasting.borrow();
-        assert_eq!(lasting.profile.0, "theirs");
-        assert!(lasting.vault.is_empty());
-        let old = &lasting.host["key_00000000"];
+        persistent.borrow_mut().host.insert("key_77777777".into(), theirs);
+        persistent.borrow_mut().profile = ("theirs".into(), "key_77777777".into());
+        let outcome = run(&persistent, None, Fault::None, deploys).unwrap();
+        let persistent = persistent.borrow();
+        assert_eq!(persistent.profile.0, "theirs");
+        assert!(persistent.vault.is_empty());
+        let old = &persistent.host["key_00000000"];
         if deploys {
             // Those it was handed out to use it.
-            assert_eq!((driven, old.ends_at), (Driven::Ending(GRACE), Some(GRACE)));
+            assert_eq!((outcome, old.ends_at), (RotationOutcome::OldKeyExpires(GRACE), Some(GRACE)));
         } else {
-            assert_eq!((driven, old.ends_at), (Driven::TakenBack, None));
-            assert!(lasting.journal.is_empty());
+            assert_eq!((outcome, old.ends_at), (RotationOutcome::RolledBack, None));
+            assert!(persistent.journal.is_empty());
         }
     }
 }

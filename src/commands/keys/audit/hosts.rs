@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::super::findings::{Flaw, Judge, Kind};
+use super::super::findings::{FindingKind, KeyAssessor, KeyProblem};
 use super::super::is_not_offered;
 use super::super::time::span;
-use super::{Checked, Finding, named, place};
+use super::{Checked, Finding, name_argument, profile_option};
 use crate::api::{HostKind, KeyEntry, Session};
 use crate::app::App;
 use crate::commands::context::{Context, no_accounts_problem, sign_in_hint};
@@ -25,7 +25,7 @@ enum Answer {
 }
 
 /// Asks all of them.
-pub(super) async fn check(
+pub(super) async fn audit_hosts(
     app: &App,
     contexts: &[Context],
     max_age: Option<u64>,
@@ -41,7 +41,7 @@ pub(super) async fn check(
     }
     let asked = sessions.iter().zip(contexts).map(|(session, context)| async move {
         match session {
-            Ok(session) => within(limit, context, ask(session, context)).await,
+            Ok(session) => with_timeout(limit, context, fetch_keys(session, context)).await,
             Err(problem) => Err(problem.clone()),
         }
     });
@@ -52,7 +52,7 @@ pub(super) async fn check(
             Ok(Answer::Keys(entries)) => Some(entries.len()),
             _ => None,
         };
-        findings.extend(judge(app, context, answer, max_age));
+        findings.extend(assessor(app, context, answer, max_age));
         let profile = context.target.exists.then(|| context.target.profile.clone());
         checked.push(Checked { profile, host: context.url().to_string(), keys });
     }
@@ -80,7 +80,7 @@ async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
     running.into_iter().filter_map(|(_, result)| result).collect()
 }
 
-async fn within(
+async fn with_timeout(
     limit: Duration,
     context: &Context,
     work: impl Future<Output = anyhow::Result<Answer>>,
@@ -94,7 +94,7 @@ async fn within(
     }
 }
 
-async fn ask(session: &Session<'_>, context: &Context) -> anyhow::Result<Answer> {
+async fn fetch_keys(session: &Session<'_>, context: &Context) -> anyhow::Result<Answer> {
     match session.host_kind().await? {
         HostKind::AccountHost => {}
         // An API key may be for a host of another kind. A device key is not.
@@ -108,34 +108,37 @@ async fn ask(session: &Session<'_>, context: &Context) -> anyhow::Result<Answer>
     }
 }
 
-fn judge(app: &App, context: &Context, answer: Result<Answer, Problem>, max_age: Option<u64>) -> Vec<Finding> {
+fn assessor(app: &App, context: &Context, answer: Result<Answer, Problem>, max_age: Option<u64>) -> Vec<Finding> {
     let record = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
     match answer {
         Err(problem) => {
             let what = if context.target.exists { "the profile" } else { "the host" };
             let name =
                 if context.target.exists { format!("{:?}", context.target.profile) } else { context.url().to_string() };
-            let finding = Finding::new(Kind::Unchecked, format!("{what} {name} was not checked: {}", problem.message));
+            let finding =
+                Finding::new(FindingKind::Unchecked, format!("{what} {name} was not checked: {}", problem.message));
             vec![Finding { remedy: problem.hint, exit: problem.exit, ..finding.at(context) }]
         }
         // Only from a list, or from making it, is the id of a key known.
         Ok(Answer::Unlisted) if record.is_some_and(|record| record.id.is_some()) => {
             let message = "it does not list its keys now, and did when it told the id of the one that is kept here";
             let problem = Problem::new(Exit::Failed, format!("{}: {message}", context.url()));
-            let hint = format!("see what answers there: ollama-auth keys list {}", place(context));
-            judge(app, context, Err(problem.hint(hint)), max_age)
+            let hint = format!("see what answers there: ollama-auth keys list {}", profile_option(context));
+            assessor(app, context, Err(problem.hint(hint)), max_age)
         }
         Ok(Answer::Unlisted) => {
             let host = context.url();
             let looked = if record.is_some() { ": only the age of the one kept here was looked at" } else { "" };
             let message = format!("{host} does not list its keys to programs{looked}");
-            let unlisted = Finding::new(Kind::Unlisted, message).at(context);
-            let kept = record.and_then(|record| old_copy(app, context, record, max_age));
+            let unlisted = Finding::new(FindingKind::Unlisted, message).at(context);
+            let kept = record.and_then(|record| stale_copy(app, context, record, max_age));
             std::iter::once(unlisted).chain(kept).collect()
         }
         Ok(Answer::Keys(entries)) => {
-            let judge = Judge::new((app.now)(), max_age, &entries);
-            let found = |entry| judge.flaws(entry).into_iter().map(move |flaw| of_key(context, record, entry, flaw));
+            let assessor = KeyAssessor::new((app.now)(), max_age, &entries);
+            let found = |entry| {
+                assessor.problems(entry).into_iter().map(move |problem| key_finding(context, record, entry, problem))
+            };
             let mut findings: Vec<Finding> = entries.iter().flat_map(found).collect();
             findings.extend(record.and_then(|record| not_listed(context, record, &entries)));
             findings
@@ -143,12 +146,12 @@ fn judge(app: &App, context: &Context, answer: Result<Answer, Problem>, max_age:
     }
 }
 
-fn of_key(context: &Context, record: Option<&ApiKeyRecord>, entry: &KeyEntry, flaw: Flaw) -> Finding {
+fn key_finding(context: &Context, record: Option<&ApiKeyRecord>, entry: &KeyEntry, problem: KeyProblem) -> Finding {
     let kept = record.filter(|record| record.id.as_ref() == Some(&entry.id));
     let here = if kept.is_some() { ", which is kept here," } else { "" };
-    let message = format!("the key {:?} ({}) of {}{here} {}", entry.name, entry.id, context.url(), flaw.text);
-    let finding = Finding::new(flaw.kind, message).at(context);
-    let remedy = remedy(context, entry, flaw.kind, kept);
+    let message = format!("the key {:?} ({}) of {}{here} {}", entry.name, entry.id, context.url(), problem.text);
+    let finding = Finding::new(problem.kind, message).at(context);
+    let remedy = remedy(context, entry, problem.kind, kept);
     Finding {
         id: Some(entry.id.clone()),
         name: Some(entry.name.clone()),
@@ -159,30 +162,30 @@ fn of_key(context: &Context, record: Option<&ApiKeyRecord>, entry: &KeyEntry, fl
 }
 
 /// A command to paste. What the host calls an id stands in it only if it is one.
-fn remedy(context: &Context, entry: &KeyEntry, kind: Kind, kept: Option<&ApiKeyRecord>) -> Option<String> {
-    let place = place(context);
+fn remedy(context: &Context, entry: &KeyEntry, kind: FindingKind, kept: Option<&ApiKeyRecord>) -> Option<String> {
+    let place = profile_option(context);
     let id: KeyId = entry.id.parse().ok()?;
-    let name = named(&entry.name);
+    let name = name_argument(&entry.name);
     let revoke = format!("ollama-auth keys revoke {id} {place}");
     let save = if kept.is_some() { " --save" } else { "" };
     let again = |more: &str| format!("ollama-auth keys create {name}{more}{save} {place}\n{revoke}");
     Some(match kind {
-        Kind::Expired if kept.is_some() => format!("ollama-auth keys create {name} --save {place}"),
-        Kind::Stale | Kind::Expiring => kept.map_or_else(|| again(""), |record| rotate(record, &place)),
-        Kind::NoExpiry => again(" --expires 90d"),
-        Kind::OverBroad => again(" --scope inference"),
+        FindingKind::Expired if kept.is_some() => format!("ollama-auth keys create {name} --save {place}"),
+        FindingKind::Stale | FindingKind::Expiring => kept.map_or_else(|| again(""), |record| rotate(record, &place)),
+        FindingKind::NoExpiry => again(" --expires 90d"),
+        FindingKind::OverBroad => again(" --scope inference"),
         _ => revoke,
     })
 }
 
 /// A key that is kept here is replaced without a gap.
 fn rotate(record: &ApiKeyRecord, place: &str) -> String {
-    let which = record.name.as_deref().map(named).or_else(|| record.id.clone());
+    let which = record.name.as_deref().map(name_argument).or_else(|| record.id.clone());
     format!("ollama-auth keys rotate {} {place}", which.as_deref().unwrap_or("--all"))
 }
 
 /// All that can be told of a key that its host does not describe: since when it is kept here.
-fn old_copy(app: &App, context: &Context, record: &ApiKeyRecord, max_age: Option<u64>) -> Option<Finding> {
+fn stale_copy(app: &App, context: &Context, record: &ApiKeyRecord, max_age: Option<u64>) -> Option<Finding> {
     let age = (app.now)().saturating_sub(record.added_at);
     let limit = i64::try_from(max_age?).unwrap_or(i64::MAX);
     if age <= limit {
@@ -195,8 +198,8 @@ fn old_copy(app: &App, context: &Context, record: &ApiKeyRecord, max_age: Option
         span(age),
         span(limit)
     );
-    let finding = Finding::new(Kind::Stale, message).at(context);
-    Some(of_record(finding.remedy(rotate(record, &place(context))), record))
+    let finding = Finding::new(FindingKind::Stale, message).at(context);
+    Some(with_record(finding.remedy(rotate(record, &profile_option(context))), record))
 }
 
 /// A device sees every key of its account: one that it does not see is gone.
@@ -210,12 +213,12 @@ fn not_listed(context: &Context, record: &ApiKeyRecord, entries: &[KeyEntry]) ->
         record.describe(),
         context.url()
     );
-    let finding = Finding::new(Kind::Expired, message).at(context);
-    Some(of_record(finding.remedy(format!("ollama-auth keys forget {}", place(context))), record))
+    let finding = Finding::new(FindingKind::Expired, message).at(context);
+    Some(with_record(finding.remedy(format!("ollama-auth keys forget {}", profile_option(context))), record))
 }
 
 /// Adds what a record tells of its key.
-pub(super) fn of_record(finding: Finding, record: &ApiKeyRecord) -> Finding {
+pub(super) fn with_record(finding: Finding, record: &ApiKeyRecord) -> Finding {
     let (id, name, environment) = (record.id.clone(), record.name.clone(), record.environment.clone());
     Finding { id, name, environment, ..finding }
 }

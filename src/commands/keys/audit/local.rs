@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::findings::Kind;
-use super::hosts::of_record;
-use super::{Finding, named, place, quoted};
+use super::super::findings::FindingKind;
+use super::hosts::with_record;
+use super::{Finding, name_argument, profile_option, quoted};
 use crate::app::App;
 use crate::commands::context::{Context, StoredKeyError, api_key};
 use crate::disk::{self, DiskError, Exposure};
@@ -24,8 +24,8 @@ struct Copy<'a> {
     key: Option<SecretString>,
 }
 
-/// Looks at all of it. Where one profile was named, others are still compared with it.
-pub(super) async fn check(app: &App, contexts: &[Context], profiles: &Profiles) -> Vec<Finding> {
+/// Looks at all of it. Where one profile was name_argument, others are still compared with it.
+pub(super) async fn audit_machine(app: &App, contexts: &[Context], profiles: &Profiles) -> Vec<Finding> {
     let context_of =
         |name: &str| contexts.iter().find(|context| context.target.exists && context.target.profile == name);
     let (mut findings, mut copies) = (exposed(app, profiles), Vec::new());
@@ -37,7 +37,7 @@ pub(super) async fn check(app: &App, contexts: &[Context], profiles: &Profiles) 
                 // Where it is what the host was to be asked with, that was said.
                 if let Some(context) = context_of(name).filter(|context| context.source != CredentialSource::ProfileKey)
                 {
-                    findings.push(unread(context, record, trouble));
+                    findings.push(unreadable_finding(context, record, trouble));
                 }
                 None
             }
@@ -49,10 +49,10 @@ pub(super) async fn check(app: &App, contexts: &[Context], profiles: &Profiles) 
         findings.extend(
             twins
                 .filter(|other| context_of(other.name).or(context_of(copy.name)).is_some())
-                .map(|other| twice(copy, other)),
+                .map(|other| duplicate_finding(copy, other)),
         );
         if let (Some(context), Some(variable)) = (context_of(copy.name), &app.env.api_key) {
-            findings.push(beside(context, copy, variable));
+            findings.push(environment_finding(context, copy, variable));
         }
     }
     findings
@@ -69,43 +69,43 @@ fn is_same(one: &Copy<'_>, other: &Copy<'_>) -> bool {
     }
 }
 
-fn unread(context: &Context, record: &ApiKeyRecord, trouble: StoredKeyError) -> Finding {
+fn unreadable_finding(context: &Context, record: &ApiKeyRecord, trouble: StoredKeyError) -> Finding {
     let problem = Problem::from_error(&trouble.into());
     let message = format!("the key that {:?} keeps was not looked at: {}", context.target.profile, problem.message);
-    let finding = of_record(Finding::new(Kind::Unchecked, message).at(context), record);
+    let finding = with_record(Finding::new(FindingKind::Unchecked, message).at(context), record);
     Finding { remedy: problem.hint, exit: problem.exit, ..finding }
 }
 
-fn twice(copy: &Copy<'_>, other: &Copy<'_>) -> Finding {
+fn duplicate_finding(copy: &Copy<'_>, other: &Copy<'_>) -> Finding {
     let place = |copy: &Copy<'_>| {
         let environment = copy.record.environment.as_ref().map_or_else(String::new, |name| format!(" for {name:?}"));
         format!("the profile {:?}{environment}", copy.name)
     };
     let which = if copy.record.name.is_some() || copy.record.id.is_some() { copy.record } else { other.record };
     let message = format!("{} and {} keep the same key, {}", place(other), place(copy), which.describe());
-    let finding = of_record(Finding::new(Kind::Duplicate, message), copy.record);
+    let finding = with_record(Finding::new(FindingKind::Duplicate, message), copy.record);
     let name = copy.record.name.as_deref().unwrap_or("NAME");
     Finding {
         profile: Some(copy.name.to_owned()),
         host: Some(copy.profile.url.to_string()),
-        remedy: Some(format!("ollama-auth keys create {} --save --profile {}", named(name), quoted(copy.name))),
+        remedy: Some(format!("ollama-auth keys create {} --save --profile {}", name_argument(name), quoted(copy.name))),
         ..finding
     }
 }
 
-fn beside(context: &Context, copy: &Copy<'_>, variable: &SecretString) -> Finding {
+fn environment_finding(context: &Context, copy: &Copy<'_>, variable: &SecretString) -> Finding {
     let same = copy.key.as_ref().is_some_and(|key| key.expose_secret() == variable.expose_secret());
     let (kind, message) = if same {
-        (Kind::Duplicate, format!("OLLAMA_API_KEY holds the same key as the profile {:?}", copy.name))
+        (FindingKind::Duplicate, format!("OLLAMA_API_KEY holds the same key as the profile {:?}", copy.name))
     } else {
         let message = format!(
             "OLLAMA_API_KEY is set, and the profile {:?} keeps another key: where the variable is used, that one is not",
             copy.name
         );
-        (Kind::Shadowed, message)
+        (FindingKind::Shadowed, message)
     };
-    let remedy = format!("unset OLLAMA_API_KEY\nor: ollama-auth keys forget {}", place(context));
-    of_record(Finding::new(kind, message).at(context).remedy(remedy), copy.record)
+    let remedy = format!("unset OLLAMA_API_KEY\nor: ollama-auth keys forget {}", profile_option(context));
+    with_record(Finding::new(kind, message).at(context).remedy(remedy), copy.record)
 }
 
 /// The files that hold secrets, as far as we know of them, and who may read them.
@@ -136,10 +136,10 @@ fn exposed(app: &App, profiles: &Profiles) -> Vec<Finding> {
         let remedy = match &error {
             DiskError::Exposed { .. } => format!("chmod 600 {}", quoted(&path.display().to_string())),
             DiskError::WrongOwner { .. } => "see whose it is; make a new key if that account is not yours".to_owned(),
-            // What we cannot read we cannot judge, and it is none of the programs' that we know.
+            // What we cannot read we cannot assessor, and it is none of the programs' that we know.
             _ => return None,
         };
-        let finding = Finding::new(Kind::Exposed, format!("{error}: what it holds may be known to them"));
+        let finding = Finding::new(FindingKind::Exposed, format!("{error}: what it holds may be known to them"));
         Some(Finding { file: Some(path), ..finding.remedy(remedy) })
     };
     files(app, profiles).into_iter().filter_map(look).collect()

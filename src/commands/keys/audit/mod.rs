@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::findings::{Kind, Level};
+use super::findings::{FindingKind, Severity};
 use super::list::seconds;
 use crate::app::App;
 use crate::cli::{AuditFormat, KeysAudit};
@@ -21,8 +21,8 @@ use crate::profile::{Audience, CredentialSource, Profile, Profiles};
 /// Something that was found.
 #[derive(Debug, Clone, Serialize)]
 struct Finding {
-    kind: Kind,
-    level: Level,
+    kind: FindingKind,
+    level: Severity,
     /// A sentence without a full stop.
     message: String,
     /// What to do about it: commands, or advice.
@@ -41,7 +41,7 @@ struct Finding {
 }
 
 impl Finding {
-    fn new(kind: Kind, message: String) -> Self {
+    fn new(kind: FindingKind, message: String) -> Self {
         Self {
             kind,
             level: kind.level(),
@@ -85,7 +85,7 @@ struct Audit {
     /// The worst first.
     findings: Vec<Finding>,
     /// The kinds that end it with exit code 8.
-    fail_on: Vec<Kind>,
+    fail_on: Vec<FindingKind>,
 }
 
 impl Audit {
@@ -107,13 +107,13 @@ pub async fn run(app: &App, args: KeysAudit) -> anyhow::Result<Exit> {
     let profiles = app.profiles.load()?;
     let contexts = contexts(app, &profiles)?;
     let max_age = seconds(args.max_age);
-    let (checked, mut findings) = hosts::check(app, &contexts, max_age, args.timeout.0).await;
-    findings.extend(local::check(app, &contexts, &profiles).await);
+    let (checked, mut findings) = hosts::audit_hosts(app, &contexts, max_age, args.timeout.0).await;
+    findings.extend(local::audit_machine(app, &contexts, &profiles).await);
     findings.sort_by_key(|finding| finding.kind);
     // Two profiles of one account see the same keys.
     let mut seen = std::collections::HashSet::new();
     findings.retain(|it| {
-        it.id.is_none() || it.kind == Kind::Duplicate || seen.insert((it.kind, it.host.clone(), it.id.clone()))
+        it.id.is_none() || it.kind == FindingKind::Duplicate || seen.insert((it.kind, it.host.clone(), it.id.clone()))
     });
     let audit = Audit { checked, findings, fail_on: fail_on(&args.fail_on) };
     match args.format {
@@ -126,12 +126,12 @@ pub async fn run(app: &App, args: KeysAudit) -> anyhow::Result<Exit> {
 }
 
 /// The kinds that are named. `unchecked` has an exit code of its own.
-fn fail_on(names: &[String]) -> Vec<Kind> {
-    let named = |kind: &Kind| names.iter().any(|name| name == "all" || name == kind.name());
+fn fail_on(names: &[String]) -> Vec<FindingKind> {
+    let named = |kind: &FindingKind| names.iter().any(|name| name == "all" || name == kind.name());
     if names.iter().any(|name| name == "none") {
         return Vec::new();
     }
-    Kind::ALL.into_iter().filter(|kind| *kind != Kind::Unchecked && named(kind)).collect()
+    FindingKind::ALL.into_iter().filter(|kind| *kind != FindingKind::Unchecked && named(kind)).collect()
 }
 
 /// The profile or host that is named; else every profile; else what `OLLAMA_API_KEY` is for.
@@ -169,7 +169,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A key's name as an argument: `NAME` where it could be taken for something else.
-fn named(text: &str) -> String {
+fn name_argument(text: &str) -> String {
     if text.is_empty() || text.starts_with('-') || text.contains(char::is_control) {
         return "NAME".to_owned();
     }
@@ -177,7 +177,7 @@ fn named(text: &str) -> String {
 }
 
 /// The options that name a profile, or its host where there is none.
-fn place(context: &Context) -> String {
+fn profile_option(context: &Context) -> String {
     if context.target.exists {
         format!("--profile {}", quoted(&context.target.profile))
     } else {
@@ -195,16 +195,16 @@ mod tests {
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("$(rm -rf ~)'; x"), r"'$(rm -rf ~)'\''; x'");
         assert_eq!(quoted(""), "''");
-        assert_eq!(named("--yes"), "NAME");
-        assert_eq!(named("a\nb"), "NAME");
-        assert_eq!(named("it's"), r"'it'\''s'");
+        assert_eq!(name_argument("--yes"), "NAME");
+        assert_eq!(name_argument("a\nb"), "NAME");
+        assert_eq!(name_argument("it's"), r"'it'\''s'");
     }
 
     #[test]
     fn what_fails_is_what_is_named() {
         let kinds = |names: &[&str]| fail_on(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        assert_eq!(kinds(&["stale", "exposed"]), [Kind::Exposed, Kind::Stale]);
-        assert_eq!(kinds(&["all"]).len(), Kind::ALL.len() - 1);
+        assert_eq!(kinds(&["stale", "exposed"]), [FindingKind::Exposed, FindingKind::Stale]);
+        assert_eq!(kinds(&["all"]).len(), FindingKind::ALL.len() - 1);
         assert!(kinds(&["stale", "none"]).is_empty());
     }
 
@@ -212,9 +212,9 @@ mod tests {
     fn what_was_found_comes_before_what_could_not_be_asked() {
         let found = |kind, exit| Finding { exit, ..Finding::new(kind, String::new()) };
         let audit = |findings, fail_on| Audit { checked: Vec::new(), findings, fail_on };
-        let away = found(Kind::Unchecked, Exit::Unreachable);
-        let stale = found(Kind::Stale, Exit::Done);
-        assert_eq!(audit(vec![away.clone(), stale.clone()], vec![Kind::Stale]).exit(), Exit::Found);
+        let away = found(FindingKind::Unchecked, Exit::Unreachable);
+        let stale = found(FindingKind::Stale, Exit::Done);
+        assert_eq!(audit(vec![away.clone(), stale.clone()], vec![FindingKind::Stale]).exit(), Exit::Found);
         assert_eq!(audit(vec![away, stale.clone()], vec![]).exit(), Exit::Unreachable);
         assert_eq!(audit(vec![stale], vec![]).exit(), Exit::Done);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::findings::Kind;
+use super::super::findings::FindingKind;
 use super::{Audit, Finding};
 use crate::app::App;
 use crate::exit::Exit;
@@ -23,7 +23,7 @@ pub(super) fn json(app: &App, audit: &Audit) -> anyhow::Result<()> {
 
 /// By kind, the worst first, each with what to do about it.
 pub(super) fn text(app: &App, audit: &Audit) -> anyhow::Result<()> {
-    for kind in Kind::ALL {
+    for kind in FindingKind::ALL {
         let found: Vec<&Finding> = audit.findings.iter().filter(|finding| finding.kind == kind).collect();
         if !found.is_empty() {
             app.printer.data(&group(kind, &found))?;
@@ -50,7 +50,7 @@ fn count(number: usize, what: &str) -> String {
 }
 
 /// Its messages and remedies hold the words of hosts.
-fn group(kind: Kind, found: &[&Finding]) -> String {
+fn group(kind: FindingKind, found: &[&Finding]) -> String {
     let mut text = format!("{} ({}): {}\n", kind.name(), found.len(), kind.meaning());
     for finding in found {
         text += &format!("  - {}\n", clean(&finding.message));

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::super::findings::{Kind, Level};
+use super::super::findings::{FindingKind, Severity};
 use super::{Audit, Finding};
 use crate::exit::Exit;
 
@@ -13,7 +13,7 @@ const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os
 
 /// The whole log.
 pub(super) fn log(audit: &Audit) -> Value {
-    let unchecked = audit.findings.iter().filter(|finding| finding.kind == Kind::Unchecked);
+    let unchecked = audit.findings.iter().filter(|finding| finding.kind == FindingKind::Unchecked);
     let notifications: Vec<Value> =
         unchecked.map(|finding| json!({ "level": "error", "message": { "text": finding.message } })).collect();
     json!({
@@ -23,7 +23,7 @@ pub(super) fn log(audit: &Audit) -> Value {
             "tool": { "driver": {
                 "name": env!("CARGO_PKG_NAME"),
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": Kind::ALL.map(rule),
+                "rules": FindingKind::ALL.map(rule),
             } },
             "invocations": [{
                 "executionSuccessful": notifications.is_empty(),
@@ -36,7 +36,7 @@ pub(super) fn log(audit: &Audit) -> Value {
     })
 }
 
-fn rule(kind: Kind) -> Value {
+fn rule(kind: FindingKind) -> Value {
     json!({
         "id": kind.name(),
         "shortDescription": { "text": kind.meaning() },
@@ -44,11 +44,11 @@ fn rule(kind: Kind) -> Value {
     })
 }
 
-fn level(level: Level) -> &'static str {
+fn level(level: Severity) -> &'static str {
     match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Note => "note",
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
     }
 }
 
@@ -59,7 +59,7 @@ fn result(audit: &Audit, finding: &Finding) -> Value {
     };
     json!({
         "ruleId": finding.kind.name(),
-        "ruleIndex": Kind::ALL.iter().position(|kind| *kind == finding.kind),
+        "ruleIndex": FindingKind::ALL.iter().position(|kind| *kind == finding.kind),
         "level": level(finding.level),
         "message": { "text": text },
         "locations": [location(finding)],
@@ -88,7 +88,7 @@ fn location(finding: &Finding) -> Value {
 fn fingerprint(finding: &Finding) -> String {
     let file = finding.file.as_ref().map(|path| path.display().to_string());
     let parts = [Some(finding.kind.name()), finding.host.as_deref(), finding.id.as_deref(), file.as_deref()];
-    let profile = finding.profile.as_deref().filter(|_| finding.id.is_none() || finding.kind == Kind::Duplicate);
+    let profile = finding.profile.as_deref().filter(|_| finding.id.is_none() || finding.kind == FindingKind::Duplicate);
     let mut hash = Sha256::new();
     for part in parts.into_iter().chain([profile]) {
         hash.update(part.unwrap_or_default());

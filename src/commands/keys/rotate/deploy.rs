@@ -17,11 +17,11 @@ use crate::keyspec::KeyId;
 use crate::rotation::{EnvFile, Redactor, Targets};
 
 /// How long the output may go on after the command has ended: something it started holds on to it.
-const AFTERMATH: Duration = Duration::from_secs(1);
+const OUTPUT_GRACE: Duration = Duration::from_secs(1);
 /// Lines of output that an error repeats.
-const QUOTED: usize = 5;
+const QUOTED_LINES: usize = 5;
 /// Lines of output that are shown.
-const SHOWN: usize = 500;
+const MAX_SHOWN_LINES: usize = 500;
 
 /// Where keys are handed out.
 pub struct Deployer {
@@ -35,7 +35,7 @@ pub struct Deployer {
     before: Mutex<Option<SecretString>>,
 }
 
-/// What the command is told besides the key.
+/// What the command is output besides the key.
 pub struct DeployPayload<'a> {
     /// The key.
     pub key: &'a SecretString,
@@ -87,7 +87,7 @@ impl Deployer {
             }
         }
         match &self.command {
-            Some(command) => self.run(app, command, payload).await,
+            Some(command) => self.run_command(app, command, payload).await,
             None => Ok(()),
         }
     }
@@ -96,7 +96,7 @@ impl Deployer {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn put_back(&self) -> anyhow::Result<bool> {
+    pub fn restore_env_file(&self) -> anyhow::Result<bool> {
         let before = self.before.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         match (&self.env_file, before, &self.command) {
             (Some(file), Some(before), command) => {
@@ -107,9 +107,9 @@ impl Deployer {
         }
     }
 
-    async fn run(&self, app: &App, line: &str, payload: &DeployPayload<'_>) -> anyhow::Result<()> {
-        let mut child = shell(line, payload).spawn().context("the deploy command cannot be started")?;
-        let group = Group::of(&child);
+    async fn run_command(&self, app: &App, line: &str, payload: &DeployPayload<'_>) -> anyhow::Result<()> {
+        let mut child = shell_command(line, payload).spawn().context("the deploy command cannot be started")?;
+        let group = ProcessGroup::of(&child);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async {
             if let Some(mut stdin) = stdin {
@@ -119,12 +119,12 @@ impl Deployer {
                 let _ = stdin.write_all(&line).await;
             }
         };
-        let told = Mutex::new(Told::default());
+        let output = Mutex::new(CommandOutput::default());
         let secrets = || payload.secrets.iter().copied().chain([payload.key]);
         let listen = async {
             tokio::join!(
-                relay(app, stdout, Redactor::new(secrets()), &told),
-                relay(app, stderr, Redactor::new(secrets()), &told)
+                relay_output(app, stdout, Redactor::new(secrets()), &output),
+                relay_output(app, stderr, Redactor::new(secrets()), &output)
             );
         };
         let ended = {
@@ -145,32 +145,32 @@ impl Deployer {
                 group.kill();
             }
             if !heard {
-                let _ = tokio::time::timeout(AFTERMATH, listening).await;
+                let _ = tokio::time::timeout(OUTPUT_GRACE, listening).await;
             }
             ended
         };
-        let told = told.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let output = output.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Ok(status) = ended else {
             let message = format!("the deploy command did not end within {} s and was killed", self.timeout.as_secs());
-            return Err(told.problem(message).into());
+            return Err(output.problem(message).into());
         };
         let status = status.context("the deploy command cannot be waited for")?;
-        group.is_over();
+        group.disarm();
         if status.success() {
             return Ok(());
         }
-        Err(told.problem(format!("the deploy command {}", how_it_ended(status))).into())
+        Err(output.problem(format!("the deploy command {}", describe_exit(status))).into())
     }
 }
 
 /// What the command has said so far.
 #[derive(Default)]
-struct Told {
+struct CommandOutput {
     count: usize,
     last: std::collections::VecDeque<String>,
 }
 
-impl Told {
+impl CommandOutput {
     fn problem(self, message: String) -> Problem {
         let said = Vec::from(self.last).join("\n");
         let message = if said.is_empty() { message } else { format!("{message}; it said last: {said}") };
@@ -179,27 +179,32 @@ impl Told {
 }
 
 /// Shows what the command prints, line by line, without secrets.
-async fn relay(app: &App, pipe: Option<impl AsyncRead + Unpin>, mut redactor: Redactor, told: &Mutex<Told>) {
+async fn relay_output(
+    app: &App,
+    pipe: Option<impl AsyncRead + Unpin>,
+    mut redactor: Redactor,
+    output: &Mutex<CommandOutput>,
+) {
     let Some(mut pipe) = pipe else { return };
     let show = |line: String| {
-        let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        told.count += 1;
-        if told.count <= SHOWN {
+        let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        output.count += 1;
+        if output.count <= MAX_SHOWN_LINES {
             app.printer.note(&format!("deploy: {line}"));
         }
-        told.last.push_back(line);
-        if told.last.len() > QUOTED {
-            told.last.pop_front();
+        output.last.push_back(line);
+        if output.last.len() > QUOTED_LINES {
+            output.last.pop_front();
         }
     };
     let mut buffer = zeroize::Zeroizing::new([0_u8; 8192]);
     while let Ok(count @ 1..) = pipe.read(&mut buffer[..]).await {
         redactor.feed(&buffer[..count]).into_iter().for_each(show);
     }
-    redactor.rest().into_iter().for_each(show);
+    redactor.finish().into_iter().for_each(show);
 }
 
-fn shell(line: &str, payload: &DeployPayload<'_>) -> Command {
+fn shell_command(line: &str, payload: &DeployPayload<'_>) -> Command {
     let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("/bin/sh") };
     command.arg(if cfg!(windows) { "/C" } else { "-c" }).arg(line);
     keep_secrets_from(command.as_std_mut());
@@ -218,7 +223,7 @@ fn shell(line: &str, payload: &DeployPayload<'_>) -> Command {
     command
 }
 
-fn how_it_ended(status: ExitStatus) -> String {
+fn describe_exit(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
         return format!("was ended by signal {signal}");
@@ -227,9 +232,9 @@ fn how_it_ended(status: ExitStatus) -> String {
 }
 
 /// The command and whatever it started; killed unless it has ended by itself.
-struct Group(#[cfg(unix)] std::cell::Cell<Option<rustix::process::Pid>>);
+struct ProcessGroup(#[cfg(unix)] std::cell::Cell<Option<rustix::process::Pid>>);
 
-impl Group {
+impl ProcessGroup {
     #[cfg(unix)]
     fn of(child: &Child) -> Self {
         let id = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
@@ -242,7 +247,7 @@ impl Group {
     }
 
     /// What it has left running may go on.
-    fn is_over(&self) {
+    fn disarm(&self) {
         #[cfg(unix)]
         self.0.set(None);
     }
@@ -255,7 +260,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
     }

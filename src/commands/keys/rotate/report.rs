@@ -7,7 +7,7 @@ use super::super::time::{date, until};
 use crate::app::App;
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
-use crate::rotation::{Driven, Rotation, Step, Stopped};
+use crate::rotation::{Rotation, RotationError, RotationOutcome, Step};
 
 /// How it stands with a key after the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub enum Outcome {
 
 /// One key.
 #[derive(Clone, Debug, Serialize)]
-pub struct Row {
+pub struct ReportRow {
     /// The profile.
     pub profile: String,
     /// Its host.
@@ -60,29 +60,29 @@ pub struct Report {
     /// Another run is at work, so this one did nothing.
     pub busy: bool,
     /// The keys that were looked at.
-    pub rotations: Vec<Row>,
+    pub rotations: Vec<ReportRow>,
     #[serde(skip)]
-    worst: Option<Problem>,
+    first_failure: Option<Problem>,
 }
 
 impl Report {
     /// Adds a row, and tells a person of it.
-    pub fn add(&mut self, app: &App, row: Row) {
-        say(app, &row);
+    pub fn add(&mut self, app: &App, row: ReportRow) {
+        print_row(app, &row);
         self.rotations.push(row);
     }
 
-    /// Adds a failure. The first one decides how the run ends; each is told at once.
-    pub fn fail(&mut self, app: &App, row: Row, problem: Problem) {
-        self.rotations.push(Row { outcome: Outcome::Failed, error: Some(problem.message.clone()), ..row });
-        if let Some(before) = self.worst.take() {
+    /// Adds a failure. The first one decides how the run ends; each is output at once.
+    pub fn fail(&mut self, app: &App, row: ReportRow, problem: Problem) {
+        self.rotations.push(ReportRow { outcome: Outcome::Failed, error: Some(problem.message.clone()), ..row });
+        if let Some(before) = self.first_failure.take() {
             app.printer.warn(&problem.message);
             if let Some(hint) = &problem.hint {
                 app.printer.hint(hint);
             }
-            self.worst = Some(before);
+            self.first_failure = Some(before);
         } else {
-            self.worst = Some(problem);
+            self.first_failure = Some(problem);
         }
     }
 
@@ -90,11 +90,11 @@ impl Report {
     ///
     /// # Errors
     /// The first failure.
-    pub fn end(self, app: &App) -> anyhow::Result<Exit> {
+    pub fn finish(self, app: &App) -> anyhow::Result<Exit> {
         if app.printer.is_json() {
             app.printer.json(&self)?;
         }
-        if let Some(problem) = self.worst {
+        if let Some(problem) = self.first_failure {
             return Err(problem.into());
         }
         let waits_for_a_person = self.rotations.iter().any(|row| row.outcome == Outcome::Due);
@@ -102,7 +102,7 @@ impl Report {
     }
 }
 
-fn say(app: &App, row: &Row) {
+fn print_row(app: &App, row: &ReportRow) {
     let printer = &app.printer;
     let name = row.name.as_ref().map_or_else(|| "the key".to_owned(), |name| format!("the key {name:?}"));
     let (old, new) = (row.old.as_deref().unwrap_or("the old key"), row.new.as_deref().unwrap_or("the new key"));
@@ -139,23 +139,23 @@ fn say(app: &App, row: &Row) {
 }
 
 /// A finished drive as a row.
-pub fn row_of(driven: Driven, row: Row, resumed: bool) -> Row {
-    let outcome = match (driven, resumed) {
-        (Driven::TakenBack, _) => Outcome::TakenBack,
+pub fn finished_row(finished: RotationOutcome, row: ReportRow, resumed: bool) -> ReportRow {
+    let outcome = match (finished, resumed) {
+        (RotationOutcome::RolledBack, _) => Outcome::TakenBack,
         (_, true) => Outcome::Finished,
         (_, false) => Outcome::Rotated,
     };
-    let old_ends_at = match driven {
-        Driven::Ending(end) => Timestamp::from_second(end).ok(),
+    let old_ends_at = match finished {
+        RotationOutcome::OldKeyExpires(end) => Timestamp::from_second(end).ok(),
         _ => None,
     };
-    Row { outcome, old_ends_at, ..row }
+    ReportRow { outcome, old_ends_at, ..row }
 }
 
 /// Why a rotation stopped, in words, and what to do about it.
-pub fn problem_of(stopped: Stopped<anyhow::Error>, rotation: &Rotation, host: &str) -> Problem {
+pub fn rotation_problem(stopped: RotationError<anyhow::Error>, rotation: &Rotation, host: &str) -> Problem {
     if rotation.old.is_none() {
-        return by_hand(stopped, rotation, host);
+        return manual_rotation_problem(stopped, rotation, host);
     }
     let new = &rotation.new;
     let old = rotation.old.as_ref().map_or_else(|| "the old key".to_owned(), |old| format!("the old key {old}"));
@@ -167,31 +167,33 @@ pub fn problem_of(stopped: Stopped<anyhow::Error>, rotation: &Rotation, host: &s
         Problem { exit: cause.exit, message: message(&cause.message), hint: cause.hint }
     };
     match stopped {
-        Stopped::Local(error) => {
+        RotationError::Storage(error) => {
             wrap(&error, &|cause| format!("the rotation of {old} cannot go on: {cause}; {old} stays as it is"))
         }
-        Stopped::NotMade(error) => wrap(&error, &|cause| format!("no new key was made, {old} stays as it is: {cause}")),
-        Stopped::Unclear(error) => wrap(&error, &|cause| {
+        RotationError::NotCreated(error) => {
+            wrap(&error, &|cause| format!("no new key was made, {old} stays as it is: {cause}"))
+        }
+        RotationError::Unknown(error) => wrap(&error, &|cause| {
             format!(
                 "it is unknown whether {host} has made the key {new}, the next run finds out; {old} stays as it is: {cause}"
             )
         }),
-        Stopped::Replaced(other) => {
+        RotationError::AlreadyReplaced(other) => {
             let message = format!(
-                "{old} has a replacement already, {other}, and this machine did not make it: {old} is kept elsewhere too, or the journal was lost"
+                "{old} has a replacement already, {other}, and this machine did not make it: {old} is kept other_rotations too, or the journal was lost"
             );
             let hint = format!(
                 "if nobody uses {other}, revoke it, then try again: ollama-auth keys revoke {other} --yes --host {host}"
             );
             Problem::new(Exit::Failed, message).hint(hint)
         }
-        Stopped::NotHeld { error, undone } => wrap(&error, &|cause| {
+        RotationError::NotStored { error, rollback } => wrap(&error, &|cause| {
             format!(
                 "the new key {new} could not be kept: {cause}; {}; {old} stays as it is",
-                what_became_of_it(new, &undone)
+                rollback_note(new, &rollback)
             )
         }),
-        Stopped::Lost => {
+        RotationError::NewKeyMissing => {
             let message = format!(
                 "the new key {new} is not in the {} store any more, so it was revoked; {old} stays as it is, but what was deployed may hold {new}",
                 rotation.store
@@ -199,37 +201,37 @@ pub fn problem_of(stopped: Stopped<anyhow::Error>, rotation: &Rotation, host: &s
             Problem::new(Exit::Failed, message)
                 .hint("run the same command again: it makes another key and deploys that")
         }
-        Stopped::NotVerified { reason, undone, restored } => {
-            let deployed = what_was_deployed(restored.as_ref());
+        RotationError::NewKeyRefused { reason, rollback, restored } => {
+            let deployed = redeploy_note(restored.as_ref());
             let message = format!(
                 "{host} does not accept the new key {new} ({reason}): {}; {old} stays as it is{deployed}",
-                what_became_of_it(new, &undone)
+                rollback_note(new, &rollback)
             );
             Problem::new(Exit::SignIn, message).hint("try again, and see the host's log if it goes on")
         }
-        Stopped::NotAsked(error) => wrap(&error, &|cause| {
+        RotationError::NotVerified(error) => wrap(&error, &|cause| {
             format!("the new key {new} could not be tried, the next run goes on with it; {old} stays as it is: {cause}")
         }),
-        Stopped::NotDeployed(error) => {
+        RotationError::NotDeployed(error) => {
             let cause = Problem::from_error(&error);
             let message =
                 format!("the new key {new} works but could not be deployed: {}; {old} stays as it is", cause.message);
             Problem::new(cause.exit, message).hint(format!("mend what hindered it, {give_up}"))
         }
-        Stopped::NotInUse(error) => wrap(&error, &|cause| {
+        RotationError::NotActivated(error) => wrap(&error, &|cause| {
             format!(
                 "the new key {new} works but could not take its place in the profile {:?}: {cause}; {old} stays as it is",
                 rotation.profile
             )
         }),
-        Stopped::OldNotEnded(error) => wrap(&error, &|cause| {
+        RotationError::OldKeyNotExpired(error) => wrap(&error, &|cause| {
             format!("the new key {new} is in use, but {old} did not get its end, the next run tries again: {cause}")
         }),
     }
 }
 
 /// The same for a key that a person has made: it has no id that anybody knows, and nobody but that person can revoke it.
-fn by_hand(stopped: Stopped<anyhow::Error>, rotation: &Rotation, host: &str) -> Problem {
+fn manual_rotation_problem(stopped: RotationError<anyhow::Error>, rotation: &Rotation, host: &str) -> Problem {
     const OLD: &str = "the old key stays as it is";
     let valid = format!("it is valid until you revoke it at {host}");
     let wrap = |error: &anyhow::Error, message: &dyn Fn(&str) -> String| {
@@ -237,44 +239,47 @@ fn by_hand(stopped: Stopped<anyhow::Error>, rotation: &Rotation, host: &str) -> 
         Problem { exit: cause.exit, message: message(&cause.message), hint: cause.hint }
     };
     match stopped {
-        Stopped::NotHeld { error, .. } => {
+        RotationError::NotStored { error, .. } => {
             wrap(&error, &|cause| format!("the key that was given could not be kept: {cause}; {valid}; {OLD}"))
         }
-        Stopped::NotVerified { reason, restored, .. } => {
-            let deployed = what_was_deployed(restored.as_ref());
+        RotationError::NewKeyRefused { reason, restored, .. } => {
+            let deployed = redeploy_note(restored.as_ref());
             let message = format!("{host} does not accept the key that was given ({reason}); {OLD}{deployed}");
             Problem::new(Exit::SignIn, message).hint("check that it was pasted whole, and that it is one of this host")
         }
-        Stopped::Lost => {
+        RotationError::NewKeyMissing => {
             let message = format!(
                 "the key that was given is not in the {} store any more; {valid}; {OLD}, but what was deployed may hold the other",
                 rotation.store
             );
             Problem::new(Exit::Failed, message).hint("make another one, and give that")
         }
-        Stopped::NotDeployed(error) => {
+        RotationError::NotDeployed(error) => {
             let cause = Problem::from_error(&error);
             let message = format!("the key that was given works but could not be deployed: {}; {OLD}", cause.message);
             Problem::new(cause.exit, message)
                 .hint("mend what hindered it, then run the same command again: it goes on with that key")
         }
-        Stopped::NotInUse(error) => wrap(&error, &|cause| {
+        RotationError::NotActivated(error) => wrap(&error, &|cause| {
             format!(
                 "the key that was given works but could not take its place in the profile {:?}: {cause}; {OLD}",
                 rotation.profile
             )
         }),
-        Stopped::NotAsked(error) => wrap(&error, &|cause| {
+        RotationError::NotVerified(error) => wrap(&error, &|cause| {
             format!("the key that was given could not be tried, the next run goes on with it; {OLD}: {cause}")
         }),
-        Stopped::Local(error) | Stopped::NotMade(error) | Stopped::Unclear(error) | Stopped::OldNotEnded(error) => {
+        RotationError::Storage(error)
+        | RotationError::NotCreated(error)
+        | RotationError::Unknown(error)
+        | RotationError::OldKeyNotExpired(error) => {
             wrap(&error, &|cause| format!("the rotation cannot go on: {cause}; {OLD}"))
         }
-        Stopped::Replaced(_) => Problem::new(Exit::Failed, format!("the rotation cannot go on; {OLD}")),
+        RotationError::AlreadyReplaced(_) => Problem::new(Exit::Failed, format!("the rotation cannot go on; {OLD}")),
     }
 }
 
-fn what_was_deployed(restored: Option<&anyhow::Result<bool>>) -> String {
+fn redeploy_note(restored: Option<&anyhow::Result<bool>>) -> String {
     match restored {
         None => String::new(),
         Some(Ok(true)) => "; the old key was deployed again".to_owned(),
@@ -286,7 +291,7 @@ fn what_was_deployed(restored: Option<&anyhow::Result<bool>>) -> String {
 }
 
 /// What to say of a rotation whose new key was given up, and that was begun with other places to hand it out to than this run has.
-pub fn given_up(rotation: &Rotation) -> String {
+pub fn abandoned_message(rotation: &Rotation) -> String {
     let deployed = match rotation.step >= Step::Deploying {
         true => "; what it was deployed to may hold it: deploy the old one again",
         false => "",
@@ -299,8 +304,8 @@ pub fn given_up(rotation: &Rotation) -> String {
     }
 }
 
-fn what_became_of_it(new: &KeyId, undone: &anyhow::Result<()>) -> String {
-    match undone {
+fn rollback_note(new: &KeyId, rollback: &anyhow::Result<()>) -> String {
+    match rollback {
         Ok(()) => "it was revoked".to_owned(),
         Err(error) => {
             format!("{new} could not be revoked, the next run tries again: {}", Problem::from_error(error).message)

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::super::{explain, prove};
+use super::super::{explain, prove_account_host};
 use super::deploy::{DeployPayload, Deployer};
 use crate::api::{ApiError, ApiKeyCheck, Conflict, Credential, CredentialCheck, Revocation, Session};
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::commands::context::{Context, api_key, no_accounts_problem};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::profile::Profile;
-use crate::rotation::{Asked, Journal, OldKey, Rotation, RotationBackend, Verdict};
+use crate::rotation::{Journal, KeyRequest, KeyVerification, OldKeyState, Rotation, RotationBackend};
 
 /// The world of one profile in this run.
 pub struct LocalBackend<'a> {
@@ -26,7 +26,7 @@ pub struct LocalBackend<'a> {
     /// The profile and its host.
     pub context: &'a Context,
     /// Who may make and end keys; `None` at a host where only a person can.
-    pub authority: Option<Session<'a>>,
+    pub manager: Option<Session<'a>>,
     /// Where keys are handed out.
     pub deployer: &'a Deployer,
     /// Seconds between the new key's first use and the old one's end.
@@ -42,8 +42,8 @@ impl LocalBackend<'_> {
         self.context.session_with(self.app, Credential::ApiKey(key.clone()))
     }
 
-    fn authority(&self) -> anyhow::Result<&Session<'_>> {
-        self.authority.as_ref().context("this host lets nobody but a person manage keys")
+    fn manager(&self) -> anyhow::Result<&Session<'_>> {
+        self.manager.as_ref().context("this host lets nobody but a person manage keys")
     }
 
     /// The profile as it is now.
@@ -52,9 +52,9 @@ impl LocalBackend<'_> {
         Ok(found.filter(|profile| profile.url.origin() == rotation.origin))
     }
 
-    async fn hand_out(&self, rotation: &Rotation, key: &SecretString, id: &KeyId) -> anyhow::Result<()> {
+    async fn deploy_key(&self, rotation: &Rotation, key: &SecretString, id: &KeyId) -> anyhow::Result<()> {
         // Where the command replaces one by the other, it may print either.
-        let new = self.held(rotation).await.unwrap_or_default();
+        let new = self.load_new_key(rotation).await.unwrap_or_default();
         let payload = DeployPayload {
             key,
             id,
@@ -66,7 +66,7 @@ impl LocalBackend<'_> {
     }
 
     /// The old key, where the profile keeps it still.
-    async fn kept_old(&self, rotation: &Rotation) -> anyhow::Result<Option<SecretString>> {
+    async fn stored_old_key(&self, rotation: &Rotation) -> anyhow::Result<Option<SecretString>> {
         let profile = self.profile(rotation)?.filter(|_| rotation.kept);
         let is_old = |profile: &Profile| {
             let record = profile.api_key.as_ref();
@@ -79,17 +79,17 @@ impl LocalBackend<'_> {
     }
 
     /// Asks a host that offers no more than that whether it takes a key.
-    async fn simple_check(&self, key: &SecretString) -> anyhow::Result<Verdict> {
+    async fn check_acceptance(&self, key: &SecretString) -> anyhow::Result<KeyVerification> {
         match self.with_key(key)?.check_api_key().await {
-            Ok(ApiKeyCheck::Accepted(_)) => Ok(Verdict::Accepted),
-            Ok(ApiKeyCheck::NotRequired) => Ok(Verdict::Refused("it answers without a credential".to_owned())),
-            Err(error @ ApiError::Unauthorized { .. }) => Ok(Verdict::Refused(error.to_string())),
+            Ok(ApiKeyCheck::Accepted(_)) => Ok(KeyVerification::Accepted),
+            Ok(ApiKeyCheck::NotRequired) => Ok(KeyVerification::Refused("it answers without a credential".to_owned())),
+            Err(error @ ApiError::Unauthorized { .. }) => Ok(KeyVerification::Refused(error.to_string())),
             Err(error) => Err(error.into()),
         }
     }
 
     async fn revoke_with(&self, session: &Session<'_>, id: &KeyId) -> anyhow::Result<()> {
-        let proof = prove(session).await?;
+        let proof = prove_account_host(session).await?;
         match session.revoke_key(proof, id).await {
             // A key of which the host knows nothing was never made.
             Ok(Revocation::Done | Revocation::Unknown) => Ok(()),
@@ -97,14 +97,14 @@ impl LocalBackend<'_> {
         }
     }
 
-    async fn end_old_with(&self, session: &Session<'_>, old: &KeyId, grace: u64) -> anyhow::Result<OldKey> {
+    async fn expire_with(&self, session: &Session<'_>, old: &KeyId, grace: u64) -> anyhow::Result<OldKeyState> {
         if grace == 0 {
             self.revoke_with(session, old).await?;
-            return Ok(OldKey::Gone);
+            return Ok(OldKeyState::Gone);
         }
-        let proof = prove(session).await?;
+        let proof = prove_account_host(session).await?;
         match session.expire_key(proof, old, grace).await {
-            Ok(None) => Ok(OldKey::Gone),
+            Ok(None) => Ok(OldKeyState::Gone),
             Ok(Some(entry)) => self
                 .state(entry.expires_at, entry.revoked_at.is_some())
                 .with_context(|| format!("{} did not say when the key {old} ends", session.base())),
@@ -113,12 +113,12 @@ impl LocalBackend<'_> {
     }
 
     /// The old key's state, from the host's description of it.
-    fn state(&self, expires_at: Option<Timestamp>, revoked: bool) -> Option<OldKey> {
+    fn state(&self, expires_at: Option<Timestamp>, revoked: bool) -> Option<OldKeyState> {
         if revoked {
-            return Some(OldKey::Gone);
+            return Some(OldKeyState::Gone);
         }
         let end = expires_at?.as_second();
-        Some(if end <= (self.app.now)() { OldKey::Gone } else { OldKey::EndsAt(end) })
+        Some(if end <= (self.app.now)() { OldKeyState::Gone } else { OldKeyState::ExpiresAt(end) })
     }
 }
 
@@ -130,81 +130,85 @@ impl RotationBackend for LocalBackend<'_> {
         Ok(self.journal.record(rotation)?)
     }
 
-    fn strike_out(&self, rotation: &Rotation) -> anyhow::Result<()> {
+    fn remove_from_journal(&self, rotation: &Rotation) -> anyhow::Result<()> {
         tracing::debug!(new = %rotation.new, "rotation struck out");
-        Ok(self.journal.forget(&rotation.new)?)
+        Ok(self.journal.remove(&rotation.new)?)
     }
 
-    async fn held(&self, rotation: &Rotation) -> anyhow::Result<Option<SecretString>> {
+    async fn load_new_key(&self, rotation: &Rotation) -> anyhow::Result<Option<SecretString>> {
         Ok(self.app.vault.get(rotation.store, &rotation.entry()).await?)
     }
 
-    async fn hold(&self, rotation: &Rotation, key: &SecretString) -> anyhow::Result<()> {
+    async fn store_new_key(&self, rotation: &Rotation, key: &SecretString) -> anyhow::Result<()> {
         Ok(self.app.vault.put(rotation.store, &rotation.entry(), key).await?)
     }
 
-    async fn let_go(&self, rotation: &Rotation) -> anyhow::Result<()> {
+    async fn delete_new_key(&self, rotation: &Rotation) -> anyhow::Result<()> {
         self.app.vault.delete(rotation.store, &rotation.entry()).await?;
         Ok(())
     }
 
-    async fn ask(&self, rotation: &Rotation) -> anyhow::Result<Asked<anyhow::Error>> {
-        let (Some(session), Some(old)) = (&self.authority, &rotation.old) else {
+    async fn create_new_key(&self, rotation: &Rotation) -> anyhow::Result<KeyRequest<anyhow::Error>> {
+        let (Some(session), Some(old)) = (&self.manager, &rotation.old) else {
             return Ok(match self.given.take() {
-                Some(key) => Asked::Made(key),
+                Some(key) => KeyRequest::Created(key),
                 // Cut short before it was kept: there is nothing to go on with, and nothing was made.
-                None => Asked::Taken,
+                None => KeyRequest::IdTaken,
             });
         };
-        let proof = match prove(session).await {
+        let proof = match prove_account_host(session).await {
             Ok(proof) => proof,
-            Err(error) => return Ok(Asked::Refused(error)),
+            Err(error) => return Ok(KeyRequest::Refused(error)),
         };
         Ok(match session.replace_key(proof, &rotation.new, old).await {
-            Ok(created) => Asked::Made(SecretString::from(created.key.expose())),
-            Err(ApiError::Conflict { conflict: Conflict::IdTaken, .. }) => Asked::Taken,
+            Ok(created) => KeyRequest::Created(SecretString::from(created.key.expose())),
+            Err(ApiError::Conflict { conflict: Conflict::IdTaken, .. }) => KeyRequest::IdTaken,
             Err(ApiError::Conflict { conflict: Conflict::Replaced(other), .. }) if other == rotation.new => {
-                Asked::Taken
+                KeyRequest::IdTaken
             }
-            Err(ApiError::Conflict { conflict: Conflict::Replaced(other), .. }) => Asked::Replaced(other),
+            Err(ApiError::Conflict { conflict: Conflict::Replaced(other), .. }) => KeyRequest::AlreadyReplaced(other),
             Err(error) if error.leaves_doubt() => return Err(error.into()),
-            Err(error) => Asked::Refused(explain(error, session.base())),
+            Err(error) => KeyRequest::Refused(explain(error, session.base())),
         })
     }
 
-    async fn verify(&self, rotation: &Rotation, key: &SecretString) -> anyhow::Result<Verdict> {
+    async fn verify_new_key(&self, rotation: &Rotation, key: &SecretString) -> anyhow::Result<KeyVerification> {
         if rotation.old.is_none() {
-            return self.simple_check(key).await;
+            return self.check_acceptance(key).await;
         }
         let session = self.with_key(key)?;
         match session.check_credential().await? {
             CredentialCheck::Accepted(_) => {}
-            CredentialCheck::Unknown => return Ok(Verdict::Refused("it does not know it".to_owned())),
+            CredentialCheck::Unknown => return Ok(KeyVerification::Refused("it does not know it".to_owned())),
             CredentialCheck::Inconclusive(error) => return Err(error.into()),
             CredentialCheck::NoAccounts(kind) => return Err(no_accounts_problem(&session, kind).into()),
         }
         // That it is this one is what the host says, too.
         let entries = session.api_keys(false).await?;
         let is_this = entries.iter().any(|entry| entry.is_self && entry.id == rotation.new.as_str());
-        Ok(if is_this { Verdict::Accepted } else { Verdict::Refused("it takes it for another key".to_owned()) })
+        Ok(if is_this {
+            KeyVerification::Accepted
+        } else {
+            KeyVerification::Refused("it takes it for another key".to_owned())
+        })
     }
 
-    async fn deploy(&self, rotation: &Rotation, key: &SecretString) -> anyhow::Result<()> {
-        self.hand_out(rotation, key, &rotation.new).await
+    async fn deploy_new_key(&self, rotation: &Rotation, key: &SecretString) -> anyhow::Result<()> {
+        self.deploy_key(rotation, key, &rotation.new).await
     }
 
-    async fn restore(&self, rotation: &Rotation) -> anyhow::Result<bool> {
+    async fn redeploy_old_key(&self, rotation: &Rotation) -> anyhow::Result<bool> {
         let old = match &self.old {
             Some(key) => Some(key.clone()),
-            None => self.kept_old(rotation).await?,
+            None => self.stored_old_key(rotation).await?,
         };
         match (old, &rotation.old) {
-            (Some(key), Some(id)) => self.hand_out(rotation, &key, id).await.map(|()| true),
-            _ => self.deployer.put_back(),
+            (Some(key), Some(id)) => self.deploy_key(rotation, &key, id).await.map(|()| true),
+            _ => self.deployer.restore_env_file(),
         }
     }
 
-    async fn take_into_use(&self, rotation: &Rotation, key: Option<&SecretString>) -> anyhow::Result<bool> {
+    async fn activate_new_key(&self, rotation: &Rotation, key: Option<&SecretString>) -> anyhow::Result<bool> {
         if !rotation.kept {
             return Ok(true);
         }
@@ -235,49 +239,49 @@ impl RotationBackend for LocalBackend<'_> {
         Ok(true)
     }
 
-    async fn end_old(&self, rotation: &Rotation) -> anyhow::Result<OldKey> {
-        let Some(old) = &rotation.old else { return Ok(OldKey::ByHand) };
-        let by_authority = self.end_old_with(self.authority()?, old, self.grace).await;
+    async fn expire_old_key(&self, rotation: &Rotation) -> anyhow::Result<OldKeyState> {
+        let Some(old) = &rotation.old else { return Ok(OldKeyState::RevokeManually) };
+        let by_authority = self.expire_with(self.manager()?, old, self.grace).await;
         let Err(error) = by_authority else { return by_authority };
         // The credential is none any more, or the profile has got another one that may not: the key that takes its place always may.
         if !matches!(Problem::from_error(&error).exit, Exit::SignIn | Exit::Forbidden) {
             return Err(error);
         }
-        match self.held(rotation).await? {
+        match self.load_new_key(rotation).await? {
             Some(key) => {
-                let by_itself = self.end_old_with(&self.with_key(&key)?, old, self.grace.max(1)).await;
+                let by_itself = self.expire_with(&self.with_key(&key)?, old, self.grace.max(1)).await;
                 by_itself.map_err(|_| error)
             }
             None => Err(error),
         }
     }
 
-    async fn look_at_old(&self, rotation: &Rotation) -> anyhow::Result<OldKey> {
-        let Some(old) = &rotation.old else { return Ok(OldKey::ByHand) };
+    async fn check_old_key(&self, rotation: &Rotation) -> anyhow::Result<OldKeyState> {
+        let Some(old) = &rotation.old else { return Ok(OldKeyState::RevokeManually) };
         // Until then there is nothing to see. The host has set the end, whatever this machine's clock says.
         if let Some(end) = rotation.old_ends_at.filter(|end| (self.app.now)() < *end) {
-            return Ok(OldKey::EndsAt(end));
+            return Ok(OldKeyState::ExpiresAt(end));
         }
-        let session = self.authority()?;
+        let session = self.manager()?;
         let entries = session.api_keys(true).await.map_err(|error| explain(error, session.base()))?;
         let Some(entry) = entries.into_iter().find(|entry| entry.id == old.as_str()) else {
-            return Ok(OldKey::Gone);
+            return Ok(OldKeyState::Gone);
         };
         match self.state(entry.expires_at, entry.revoked_at.is_some()) {
             Some(state) => Ok(state),
-            None => self.end_old(rotation).await,
+            None => self.expire_old_key(rotation).await,
         }
     }
 
     async fn revoke_new(&self, rotation: &Rotation) -> anyhow::Result<()> {
-        // Nobody but a person can, who is told so.
+        // Nobody but a person can, who is output so.
         if rotation.old.is_none() {
             return Ok(());
         }
-        let by_authority = self.revoke_with(self.authority()?, &rotation.new).await;
+        let by_authority = self.revoke_with(self.manager()?, &rotation.new).await;
         let Err(error) = by_authority else { return Ok(()) };
         // The old key may have ended meanwhile; the new one can always revoke itself.
-        match self.held(rotation).await? {
+        match self.load_new_key(rotation).await? {
             Some(key) => self.revoke_with(&self.with_key(&key)?, &rotation.new).await.map_err(|_| error),
             None => Err(error),
         }

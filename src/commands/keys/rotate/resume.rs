@@ -1,23 +1,23 @@
 //! What earlier runs have left in the journal: it is finished, taken back, or spoken of.
 
-use super::by_hand;
-use super::report::{Outcome, Report, Row, given_up, problem_of, row_of};
-use super::select::{Chosen, ProfileKeys};
-use super::{JUST_NOW, Run};
+use super::manual;
+use super::profile_keys::{ProfileKeys, SelectedKey};
+use super::report::{Outcome, Report, ReportRow, abandoned_message, finished_row, rotation_problem};
+use super::{RECENT_SECONDS, RotationRun};
 use crate::api::KeyEntry;
 use crate::commands::context::Context;
 use crate::exit::{Exit, Problem};
-use crate::rotation::{Driven, Rotation, Step, Stopped, give_up, resume};
+use crate::rotation::{Rotation, RotationError, RotationOutcome, Step, abandon_if_unusable, resume};
 
-impl Run<'_> {
+impl RotationRun<'_> {
     /// The journal. A dry run leaves it where it is, whatever it holds.
-    pub(super) fn under_way(&self) -> anyhow::Result<Vec<Rotation>> {
+    pub(super) fn journal_entries(&self) -> anyhow::Result<Vec<Rotation>> {
         Ok(if self.args.dry_run { self.journal.peek()? } else { self.journal.load()? })
     }
 
     /// A rotation whose profile is gone goes on no more, and its new key may be valid. One that only waited for the end of the old key is
     /// over when that has come.
-    pub(super) fn warn_of_the_forgotten(&self, contexts: &[Context]) -> anyhow::Result<()> {
+    pub(super) fn warn_of_orphans(&self, contexts: &[Context]) -> anyhow::Result<()> {
         let profiles = self.app.profiles.load()?.profiles;
         let is_gone = |rotation: &Rotation| {
             let is_here = |context: &Context| {
@@ -28,14 +28,14 @@ impl Run<'_> {
                 profile.is_some_and(|profile| profile.url.origin() == rotation.origin && profile.has_credential());
             !has_credential && !contexts.iter().any(is_here)
         };
-        for rotation in self.under_way()?.iter().filter(|rotation| is_gone(rotation)) {
+        for rotation in self.journal_entries()?.iter().filter(|rotation| is_gone(rotation)) {
             let Rotation { profile, origin, new, .. } = rotation;
             if rotation.is_unfinished() {
                 self.app.printer.warn(&format!(
                     "the rotation to the key {new} was begun for the profile {profile:?}, which is gone or signed out: the key may be valid at {origin}; sign in there and run this again, or revoke it"
                 ));
             } else if rotation.old_ends_at.is_none_or(|end| end <= (self.app.now)()) && !self.args.dry_run {
-                self.journal.forget(new)?;
+                self.journal.remove(new)?;
             }
         }
         Ok(())
@@ -43,30 +43,30 @@ impl Run<'_> {
 
     /// The profile by the new key of a rotation that an earlier run has begun: the old one, by which it would be looked at, may have been
     /// revoked meanwhile.
-    pub(super) async fn by_the_new_key(&self, context: Context) -> anyhow::Result<Option<ProfileKeys<'_>>> {
+    pub(super) async fn with_new_key(&self, context: Context) -> anyhow::Result<Option<ProfileKeys<'_>>> {
         let is_here = |rotation: &&Rotation| {
             rotation.is_unfinished()
                 && rotation.profile == context.target.profile
                 && rotation.origin == context.url().origin()
         };
-        let Some(rotation) = self.under_way()?.into_iter().find(|rotation| is_here(&rotation)) else {
+        let Some(rotation) = self.journal_entries()?.into_iter().find(|rotation| is_here(&rotation)) else {
             return Ok(None);
         };
         let Some(key) = self.app.vault.get(rotation.store, &rotation.entry()).await? else { return Ok(None) };
-        Ok(ProfileKeys::survey_with(self.app, context, key).await.ok())
+        Ok(ProfileKeys::load_with_key(self.app, context, key).await.ok())
     }
 
     /// Goes on with what an earlier run has begun. Returns whether it was taken back.
-    pub(super) async fn go_on(
+    pub(super) async fn continue_rotation(
         &self,
         keys: &ProfileKeys<'_>,
         mut rotation: Rotation,
-        chosen: Option<&Chosen>,
-        row: &Row,
+        selected: Option<&SelectedKey>,
+        row: &ReportRow,
         report: &mut Report,
     ) -> anyhow::Result<bool> {
-        let row = Row {
-            name: chosen.map(|chosen| chosen.label.clone()).or_else(|| row.name.clone()),
+        let row = ReportRow {
+            name: selected.map(|selected| selected.label.clone()).or_else(|| row.name.clone()),
             old: rotation.old.as_ref().map(ToString::to_string),
             new: Some(rotation.new.to_string()),
             ..row.clone()
@@ -74,64 +74,65 @@ impl Run<'_> {
         let unfinished = rotation.is_unfinished();
         if self.args.dry_run {
             if unfinished {
-                report.add(self.app, Row { outcome: Outcome::WouldResume, ..row });
+                report.add(self.app, ReportRow { outcome: Outcome::WouldResume, ..row });
             }
             return Ok(false);
         }
-        let (authority, old) = match (&rotation.old, &keys.entries) {
+        let (manager, old) = match (&rotation.old, &keys.entries) {
             (Some(old), Some(entries)) => {
                 let is_self = entries.iter().any(|entry| entry.is_self && entry.id == old.as_str());
                 (Some(keys.session.clone()), keys.key.clone().filter(|_| is_self))
             }
             _ => (None, keys.key.clone()),
         };
-        let backend = self.backend(keys, authority, old, None);
+        let backend = self.backend(keys, manager, old, None);
         let host = keys.context.url().to_string();
         if unfinished {
-            if let Err(other_targets) = self.same_targets(&mut rotation) {
-                match give_up(&backend, &rotation).await {
+            if let Err(other_targets) = self.require_same_targets(&mut rotation) {
+                match abandon_if_unusable(&backend, &rotation).await {
                     Ok(true) => {}
                     Ok(false) => return Err(other_targets),
                     Err(stopped) => {
-                        report.fail(self.app, row, problem_of(stopped, &rotation, &host));
+                        report.fail(self.app, row, rotation_problem(stopped, &rotation, &host));
                         return Ok(false);
                     }
                 }
-                self.app.printer.warn(&given_up(&rotation));
+                self.app.printer.warn(&abandoned_message(&rotation));
                 return Ok(true);
             }
             self.app.printer.note("Going on with the rotation that was interrupted.");
         }
         match resume(&backend, rotation.clone()).await {
-            Ok(driven) => {
+            Ok(outcome) => {
                 if unfinished {
-                    report.add(self.app, row_of(driven, row, true));
-                    if driven == Driven::ByHand {
-                        by_hand::remind(self, keys);
+                    report.add(self.app, finished_row(outcome, row, true));
+                    if outcome == RotationOutcome::RevokeManually {
+                        manual::remind(self, keys);
                     }
-                } else if driven == Driven::Over {
+                } else if outcome == RotationOutcome::Done {
                     self.app
                         .printer
                         .note(&format!("The old key {} has ended.", row.old.as_deref().unwrap_or_default()));
                 }
-                Ok(driven == Driven::TakenBack)
+                Ok(outcome == RotationOutcome::RolledBack)
             }
             // Revoked by somebody who gave it up, perhaps: it is taken back, so another one can be made.
             Err(
-                stopped @ (Stopped::Lost | Stopped::NotVerified { undone: Ok(()), restored: None | Some(Ok(_)), .. }),
+                stopped @ (RotationError::NewKeyMissing
+                | RotationError::NewKeyRefused { rollback: Ok(()), restored: None | Some(Ok(_)), .. }),
             ) => {
-                self.app.printer.warn(&problem_of(stopped, &rotation, &host).message);
+                self.app.printer.warn(&rotation_problem(stopped, &rotation, &host).message);
                 Ok(true)
             }
             Err(stopped) => {
-                report.fail(self.app, row, problem_of(stopped, &rotation, &host));
+                report.fail(self.app, row, rotation_problem(stopped, &rotation, &host));
                 Ok(false)
             }
         }
     }
 
     /// What was begun is to be handed out where it was meant to: a run that forgets a place would end the key that is used there.
-    fn same_targets(&self, rotation: &mut Rotation) -> anyhow::Result<()> {
+    fn require_same_targets(&self, rotation: &mut Rotation) -> anyhow::Result<()> {
         let now = self.deployer.targets();
         if !rotation.targets.any() && rotation.step <= Step::Stored {
             rotation.targets = now;
@@ -155,15 +156,15 @@ impl Run<'_> {
     }
 
     /// A rotation of which the journal was lost: its new key waits in the store still, under the id that the host names.
-    pub(super) async fn found_again(
+    pub(super) async fn recover_from_store(
         &self,
         keys: &ProfileKeys<'_>,
-        chosen: &Chosen,
+        selected: &SelectedKey,
         successor: &KeyEntry,
     ) -> anyhow::Result<Option<Rotation>> {
         let record = keys.context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
         let (Some(record), Ok(new), false) = (record, successor.id.parse(), self.args.dry_run) else { return Ok(None) };
-        let rotation = Rotation { new, step: Step::Stored, ..self.new_rotation(keys, chosen, record.store)? };
+        let rotation = Rotation { new, step: Step::Stored, ..self.new_rotation(keys, selected, record.store)? };
         if self.app.vault.get(rotation.store, &rotation.entry()).await?.is_none() {
             return Ok(None);
         }
@@ -175,7 +176,7 @@ impl Run<'_> {
     }
 
     /// Rotations of the profile that this run does not go on with.
-    pub(super) fn speak_of(&self, rotations: &[Rotation]) {
+    pub(super) fn warn_of_unfinished(&self, rotations: &[Rotation]) {
         for Rotation { new, profile, .. } in rotations {
             self.app.printer.warn(&format!(
                 "a rotation to the key {new} is under way in the profile {profile:?}; to finish it, with the options that it was begun with: ollama-auth keys rotate {new} --profile {profile}"
@@ -183,10 +184,10 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn was_just_now(&self, rotation: &Rotation) -> bool {
+    pub(super) fn finished_recently(&self, rotation: &Rotation) -> bool {
         let now = (self.app.now)();
         // Not after now: the clock was set back, and who knows when that was.
-        let since = self.started.min(now - JUST_NOW);
+        let since = self.started.min(now - RECENT_SECONDS);
         rotation.step == Step::Ending && (since..=now).contains(&rotation.began_at)
     }
 }

@@ -27,7 +27,7 @@ pub struct ProfileKeys<'a> {
 
 /// A key to be looked at.
 #[derive(Clone, Debug)]
-pub struct Chosen {
+pub struct SelectedKey {
     /// What people call it.
     pub label: String,
     /// Its id; `None` at a host where only a person manages keys.
@@ -37,7 +37,7 @@ pub struct Chosen {
     /// When it ends.
     pub expires_at: Option<i64>,
     /// It is the key that the profile keeps.
-    pub kept: bool,
+    pub is_stored: bool,
     /// It is the credential that asks.
     pub is_self: bool,
     /// It may ask for its replacement itself.
@@ -63,7 +63,7 @@ impl<'a> ProfileKeys<'a> {
     ///
     /// # Errors
     /// Exit 4 without a credential, and what the host says.
-    pub async fn survey(app: &'a App, context: Context) -> anyhow::Result<Self> {
+    pub async fn load(app: &'a App, context: Context) -> anyhow::Result<Self> {
         let session = signed_in(app, &context).await?;
         let key = match context.source {
             CredentialSource::ProfileDevice => None,
@@ -72,19 +72,19 @@ impl<'a> ProfileKeys<'a> {
                 _ => None,
             },
         };
-        Self::look(context, session, key).await
+        Self::fetch(context, session, key).await
     }
 
     /// The same with an API key in place of the profile's credential.
     ///
     /// # Errors
     /// What the host says.
-    pub async fn survey_with(app: &'a App, context: Context, key: SecretString) -> anyhow::Result<Self> {
+    pub async fn load_with_key(app: &'a App, context: Context, key: SecretString) -> anyhow::Result<Self> {
         let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
-        Self::look(context, session, Some(key)).await
+        Self::fetch(context, session, Some(key)).await
     }
 
-    async fn look(context: Context, session: Session<'a>, key: Option<SecretString>) -> anyhow::Result<Self> {
+    async fn fetch(context: Context, session: Session<'a>, key: Option<SecretString>) -> anyhow::Result<Self> {
         let entries = match session.api_keys(false).await {
             Ok(entries) => Some(entries),
             // Not known to offer it: its keys are made by people.
@@ -95,16 +95,16 @@ impl<'a> ProfileKeys<'a> {
     }
 
     /// The key that the profile keeps, if it is among those that are seen.
-    pub fn kept(&self) -> Option<Chosen> {
+    pub fn stored_key(&self) -> Option<SelectedKey> {
         let record = self.context.profile.as_ref()?.api_key.as_ref()?;
         let Some(entries) = &self.entries else {
             let label = record.name.clone().unwrap_or_else(|| self.context.target.profile.clone());
-            return Some(Chosen {
+            return Some(SelectedKey {
                 label,
                 id: None,
                 created_at: Some(record.added_at),
                 expires_at: None,
-                kept: true,
+                is_stored: true,
                 is_self: self.context.source == CredentialSource::ProfileKey,
                 replaceable: false,
             });
@@ -117,37 +117,37 @@ impl<'a> ProfileKeys<'a> {
         });
         // A crash between the store and the record: the host knows better which key rests here.
         let entry = entry.or_else(|| entries.iter().find(|entry| uses_it && entry.is_self))?;
-        self.chosen(entry)
+        self.selected(entry)
     }
 
     /// The key of that name or id.
     ///
     /// # Errors
     /// Exit 3 when there is none, 2 when there are several.
-    pub fn named(&self, name: &str) -> anyhow::Result<Chosen> {
+    pub fn find(&self, name: &str) -> anyhow::Result<SelectedKey> {
         let Some(entries) = &self.entries else {
             let profile = self.context.profile.as_ref();
             let hint = profile.and_then(|profile| profile.api_key.as_ref()).map(|record| record.hint.as_str());
-            let kept = self.kept();
-            let fits = |chosen: &Chosen| {
-                chosen.label == name || self.context.target.profile == name || hint.is_some_and(|hint| hint == name)
+            let kept = self.stored_key();
+            let fits = |selected: &SelectedKey| {
+                selected.label == name || self.context.target.profile == name || hint.is_some_and(|hint| hint == name)
             };
-            return kept.filter(fits).ok_or_else(|| self.unknown(name));
+            return kept.filter(fits).ok_or_else(|| self.not_found(name));
         };
         let now_replaced = |entry: &KeyEntry| {
             entries.iter().any(|other| other.revoked_at.is_none() && other.replaces.as_ref() == Some(&entry.id))
         };
         let mut found: Vec<&KeyEntry> = entries.iter().filter(|entry| entry.revoked_at.is_none()).collect();
         found.retain(|entry| entry.id == name || entry.name == name);
-        // The key that is kept here is meant before the one that replaced it elsewhere.
-        let kept = found.iter().copied().find(|entry| self.chosen(entry).is_some_and(|chosen| chosen.kept));
+        // The key that is kept here is meant before the one that replaced it other_rotations.
+        let kept = found.iter().copied().find(|entry| self.selected(entry).is_some_and(|selected| selected.is_stored));
         found.retain(|entry| match kept {
             Some(kept) => entry.id == kept.id || (entry.replaces.as_ref() != Some(&kept.id) && !now_replaced(entry)),
             None => entry.id == name || !now_replaced(entry),
         });
         match found[..] {
-            [] => Err(self.unknown(name)),
-            [one] => self.chosen(one).ok_or_else(|| self.unknown(name)),
+            [] => Err(self.not_found(name)),
+            [one] => self.selected(one).ok_or_else(|| self.not_found(name)),
             _ => {
                 let found: Vec<KeyEntry> = found.into_iter().cloned().collect();
                 Err(ambiguous(&format!("are called {name:?}"), &found).into())
@@ -156,40 +156,40 @@ impl<'a> ProfileKeys<'a> {
     }
 
     /// The key that replaces another one and is valid at `now`.
-    pub fn successor_of(&self, chosen: &Chosen, now: i64) -> Option<&KeyEntry> {
-        let id = chosen.id.as_ref()?.as_str();
+    pub fn successor_of(&self, selected: &SelectedKey, now: i64) -> Option<&KeyEntry> {
+        let id = selected.id.as_ref()?.as_str();
         let mut others = self.entries.iter().flatten().filter(|entry| state(entry, now) == "valid");
         others.find(|other| other.replaces.as_deref() == Some(id))
     }
 
-    fn unknown(&self, name: &str) -> anyhow::Error {
+    fn not_found(&self, name: &str) -> anyhow::Error {
         let message = format!("{} lists no API key called {name:?} that is valid", self.context.url());
         Problem::new(Exit::NotFound, message).hint("see what there is: ollama-auth keys list").into()
     }
 
-    fn chosen(&self, entry: &KeyEntry) -> Option<Chosen> {
+    fn selected(&self, entry: &KeyEntry) -> Option<SelectedKey> {
         let record = self.context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
         let kept_id = record.and_then(|record| record.id.as_deref());
         let uses_it = self.context.source == CredentialSource::ProfileKey && entry.is_self;
-        Some(Chosen {
+        Some(SelectedKey {
             label: entry.name.clone(),
             id: Some(entry.id.parse().ok()?),
             created_at: entry.created_at.map(|time| time.as_second()),
             expires_at: entry.expires_at.map(|time| time.as_second()),
-            kept: uses_it || kept_id == Some(&entry.id),
+            is_stored: uses_it || kept_id == Some(&entry.id),
             is_self: entry.is_self,
             replaceable: entry.replaceable,
         })
     }
 
     /// Whether a rotation is one of this profile.
-    pub fn is_of(&self, rotation: &Rotation) -> bool {
+    pub fn owns(&self, rotation: &Rotation) -> bool {
         rotation.profile == self.context.target.profile && rotation.origin == self.context.url().origin()
     }
 
     /// The rotations of the journal that concern a key: those of this profile that replace it, or in which it is the new one.
-    pub fn concerns(&self, rotation: &Rotation, name: Option<&str>) -> bool {
-        if !self.is_of(rotation) {
+    pub fn matches(&self, rotation: &Rotation, name: Option<&str>) -> bool {
+        if !self.owns(rotation) {
             return false;
         }
         let Some(name) = name else { return true };
@@ -198,17 +198,17 @@ impl<'a> ProfileKeys<'a> {
         let mut called_so = listed.filter(|entry| entry.name == name);
         ids().any(|id| id.as_str() == name)
             || called_so.any(|entry| ids().any(|id| id.as_str() == entry.id))
-            || (rotation.old.is_none() && self.named(name).is_ok())
+            || (rotation.old.is_none() && self.find(name).is_ok())
     }
 
     /// Who asks for the replacement: the credential of the profile, unless that is the key itself and may not; then the profile's device.
     ///
     /// # Errors
     /// Exit 5 when nobody here may.
-    pub async fn authority(&self, app: &'a App, chosen: &Chosen) -> anyhow::Result<Session<'a>> {
+    pub async fn managing_session(&self, app: &'a App, selected: &SelectedKey) -> anyhow::Result<Session<'a>> {
         let manages =
             self.key.is_none() || self.own_scopes().is_some_and(|scopes| scopes.iter().any(|scope| scope == "keys"));
-        if (chosen.is_self && chosen.replaceable) || (!chosen.is_self && manages) {
+        if (selected.is_self && selected.replaceable) || (!selected.is_self && manages) {
             return Ok(self.session.clone());
         }
         let name = &self.context.target.profile;
@@ -218,9 +218,9 @@ impl<'a> ProfileKeys<'a> {
             let device = device_key(app, name, profile).await?;
             return self.context.session_with(app, Credential::Device(std::sync::Arc::new(device)));
         }
-        let message = match chosen.is_self {
-            true => format!("the key {:?} may not ask for a replacement of itself", chosen.label),
-            false => format!("the credential for {} may not replace the key {:?}", self.context.url(), chosen.label),
+        let message = match selected.is_self {
+            true => format!("the key {:?} may not ask for a replacement of itself", selected.label),
+            false => format!("the credential for {} may not replace the key {:?}", self.context.url(), selected.label),
         };
         let hint = format!("sign this device in, which may: ollama-auth signin --host {}", self.context.url());
         Err(Problem::new(Exit::Forbidden, message).hint(hint).into())
