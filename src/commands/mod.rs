@@ -3,10 +3,9 @@
 mod api;
 mod api_key;
 mod completions;
-mod consent;
+mod confirm;
 mod context;
 mod device;
-mod disconnect;
 mod doctor;
 mod exec;
 #[cfg(feature = "gateway")]
@@ -26,7 +25,6 @@ mod signout;
 mod status;
 mod store;
 mod token;
-mod under_way;
 mod usage;
 
 use crate::app::App;

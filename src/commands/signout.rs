@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::consent;
+use super::confirm::{UnfinishedRotations, confirm_shared_key};
 use super::context::{Context, StoredKeyError, device_key, require_unchanged};
-use super::disconnect;
+use super::device::disconnect_all_keys;
 use super::signin::server::session_with_server;
 use super::store::{delete_all_copies, stored_secrets};
-use super::under_way::UnfinishedRotations;
 use crate::address::BaseUrl;
 use crate::api::{Credential, Disconnect, Session};
 use crate::app::App;
@@ -87,7 +86,7 @@ async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) 
         false => Some(UnfinishedRotations::load(app, name, profile, args.force)?),
     };
     if profile.device.is_some() {
-        consent::ask_about_shared_key(app, args.yes, name, profile).await?;
+        confirm_shared_key(app, args.yes, name, profile).await?;
         outcome.disconnected = disconnect_device(app, args, name, profile).await?;
     }
     let _lock = app.lock_keys()?;
@@ -135,7 +134,7 @@ async fn disconnect_device(app: &App, args: &SignoutArgs, name: &str, profile: &
         let credential = Credential::Device(key.clone());
         let allow = app.global.allow_insecure_http;
         let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
-        disconnect::all_keys(&session, record, key.public()).await
+        disconnect_all_keys(&session, record, key.public()).await
     };
     match attempt.await {
         Ok(Disconnect::Done) => Ok(true),

@@ -3,17 +3,170 @@
 //! Everything here is synchronous and small. Files are private (0600 in 0700 folders on Unix), a symbolic link
 //! is never followed, and a file that cannot be understood is moved aside instead of being overwritten.
 
-mod atomic;
 mod document;
-mod error;
-mod keeping;
 mod lock;
 mod read;
+mod write;
 
-pub use atomic::{ensure_private_dir, move_aside, probe_writable, write_atomic, write_new};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
 pub use document::Document;
-pub use error::DiskError;
-pub(crate) use error::{chmod, location_note, shell_quoted};
-pub use keeping::{Snapshot, probe_replace, replace_file};
 pub use lock::Lock;
 pub use read::{Exposure, check_input, read_input, read_private, read_public};
+pub use write::{
+    Snapshot, ensure_private_dir, move_aside, probe_replace, probe_writable, replace_file, write_atomic, write_new,
+};
+
+/// A failure to read, write or lock a file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done: `read`, `write`, …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A symbolic link lies where a private file belongs; following it could send a secret elsewhere.
+    #[error("{} is a symbolic link, which is not followed for a private file", path.display())]
+    Symlink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// Something that is not a regular file lies where a private file belongs.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// The odd thing.
+        path: PathBuf,
+    },
+    /// Other accounts can read or change the file.
+    #[error("{} is open to other accounts (mode {mode:04o})", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file belongs to another account than ours (and not to root).
+    #[error("{} belongs to another account (user id {owner})", path.display())]
+    WrongOwner {
+        /// The file.
+        path: PathBuf,
+        /// The numeric id of its owner.
+        owner: u32,
+    },
+    /// The file is larger than anything we would have written.
+    #[error("{} is larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read, in bytes.
+        limit: u64,
+    },
+    /// Another process held the lock for the whole deadline.
+    #[error("{} is still locked by another process after {} s", path.display(), deadline.as_secs())]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// The content makes no sense. Nothing in it was changed.
+    #[error("{} is damaged ({reason}){}", path.display(), location_note(aside.as_deref()))]
+    Broken {
+        /// Where the file was expected.
+        path: PathBuf,
+        /// Where it was moved to; `None` when it could not be moved and lies where it was.
+        aside: Option<PathBuf>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file is of a version that this program does not know. It is left as it is.
+    #[error("{} was written by a newer ollama-auth (version {found}, this one knows {known})", path.display())]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version it declares.
+        found: u64,
+        /// The newest version known here.
+        known: u64,
+    },
+}
+
+/// The tail of a message on a damaged file: where its content can now be found.
+pub(crate) fn location_note(aside: Option<&Path>) -> String {
+    match aside {
+        Some(aside) => format!("; it was moved unchanged to {}", aside.display()),
+        None => "; it was left as it is".to_owned(),
+    }
+}
+
+impl DiskError {
+    /// Wraps an I/O error with what was being done to which path.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// The next step for the person reading the message, where there is one to name.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { source, path, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    Some("free some space and run the command again; what was stored before is whole".to_owned())
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some(format!("check the owner and mode of {}", path.display()))
+                }
+                _ => None,
+            },
+            Self::Symlink { path } | Self::NotAFile { path } => {
+                Some(format!("put a regular file in place of {} if you trust its content", path.display()))
+            }
+            Self::Exposed { path, .. } => Some(chmod(path)),
+            Self::WrongOwner { path, .. } => {
+                Some(format!("run the command as the account that owns {}; sudo is not needed", path.display()))
+            }
+            Self::Busy { path, .. } => Some(format!(
+                "see whether another ollama-auth is running; {} itself need not be removed",
+                path.display()
+            )),
+            Self::Broken { aside: Some(_), .. } => {
+                Some("running the command again starts from an empty file; restore a backup if you have one".to_owned())
+            }
+            Self::Broken { path, .. } => Some(format!("move {} away and run the command again", path.display())),
+            Self::NewerVersion { .. } => Some("update ollama-auth".to_owned()),
+            Self::TooLarge { .. } => None,
+        }
+    }
+}
+
+/// The command that takes a file away from other accounts.
+pub(crate) fn chmod(path: &Path) -> String {
+    format!("run: chmod 600 {}", shell_quoted(path))
+}
+
+/// A path as it can be pasted into a shell.
+pub(crate) fn shell_quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%,=:".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_can_be_pasted_into_a_shell() {
+        assert_eq!(chmod(Path::new("/a/b.json")), "run: chmod 600 /a/b.json");
+        assert_eq!(chmod(Path::new("/a b'c")), r"run: chmod 600 '/a b'\''c'");
+    }
+}

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::error::DiskError;
+use super::DiskError;
 
 /// Far above any state file; a bound so that a wrong path cannot fill the memory.
 const PRIVATE_LIMIT: u64 = 16 << 20;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::document::Profiles;
+use super::Profiles;
 use crate::address::BaseUrl;
 
 /// What kind of command asks.

@@ -7,10 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::entries::{Entries, Secret, json_bound};
-use super::file::{Unreadable, check_version, lock_beside, no_json};
+use super::cipher::{CipherError, EncryptedDocument, FileKey, Kdf, VERSION};
 use super::passphrase::{PassphrasePurpose, PassphraseSource};
-use super::seal::{Kdf, Key, SealError, Sealed, VERSION};
+use super::secrets_file::{Entries, Secret, Unreadable, check_version, json_bound, json_error, lock_file};
 use super::{EntryId, Store, VaultError};
 use crate::disk;
 
@@ -21,7 +20,7 @@ pub(super) struct EncryptedFile {
     path: PathBuf,
     passphrase: Box<dyn PassphraseSource>,
     /// Derived once per process: it takes a noticeable time, and a person types the passphrase once.
-    key: Mutex<Option<Key>>,
+    key: Mutex<Option<FileKey>>,
 }
 
 impl EncryptedFile {
@@ -29,7 +28,7 @@ impl EncryptedFile {
         Self { path: data_dir.join(FILE), passphrase, key: Mutex::new(None) }
     }
 
-    fn cached(&self) -> MutexGuard<'_, Option<Key>> {
+    fn cached(&self) -> MutexGuard<'_, Option<FileKey>> {
         // Each change of the cache is one assignment: a panic elsewhere cannot leave it half done.
         self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,34 +38,34 @@ impl EncryptedFile {
     }
 
     /// The file as it is written; `None` when there is none.
-    fn read(&self) -> Result<Option<Sealed>, Unreadable> {
+    fn read(&self) -> Result<Option<EncryptedDocument>, Unreadable> {
         let Some(bytes) = disk::read_private(&self.path)? else {
             return Ok(None);
         };
         check_version(&self.path, &bytes, VERSION)?;
-        Ok(Some(serde_json::from_slice(&bytes).map_err(no_json)?))
+        Ok(Some(serde_json::from_slice(&bytes).map_err(json_error)?))
     }
 
     /// The key of a file with these parameters. Asks for the passphrase when the key is not in the cache.
-    fn unlock<'a>(&self, cache: &'a mut Option<Key>, kdf: &Kdf) -> Result<&'a Key, Unreadable> {
+    fn unlock<'a>(&self, cache: &'a mut Option<FileKey>, kdf: &Kdf) -> Result<&'a FileKey, Unreadable> {
         let key = match cache.take() {
             Some(key) if key.kdf == *kdf => key,
             _ => {
                 let passphrase = self.ask(PassphrasePurpose::Unlock)?;
-                Key::unlock(kdf, &passphrase).map_err(|error| self.explain(error))?
+                FileKey::unlock(kdf, &passphrase).map_err(|error| self.explain(error))?
             }
         };
         Ok(cache.insert(key))
     }
 
     fn load(&self) -> Result<Option<Entries>, Unreadable> {
-        let Some(sealed) = self.read()? else {
+        let Some(document) = self.read()? else {
             return Ok(None);
         };
         let mut cache = self.cached();
-        let key = self.unlock(&mut cache, sealed.kdf())?;
-        let content = key.open(&sealed).map_err(|error| self.explain(error))?;
-        Ok(Some(serde_json::from_slice(&content).map_err(no_json)?))
+        let key = self.unlock(&mut cache, document.kdf())?;
+        let content = key.decrypt(&document).map_err(|error| self.explain(error))?;
+        Ok(Some(serde_json::from_slice(&content).map_err(json_error)?))
     }
 
     /// To be called under the lock: what is moved aside must be what was found broken.
@@ -78,7 +77,7 @@ impl EncryptedFile {
     fn load_for_reading(&self) -> Result<Option<Entries>, VaultError> {
         match self.load() {
             Err(Unreadable::Broken(_)) => {
-                let _lock = lock_beside(&self.path)?;
+                let _lock = lock_file(&self.path)?;
                 self.load_or_set_aside()
             }
             Err(Unreadable::Other(error)) => Err(error),
@@ -94,7 +93,7 @@ impl EncryptedFile {
         let mut cache = self.cached();
         if cache.is_none() {
             let passphrase = self.ask(PassphrasePurpose::Create)?;
-            let key = Key::create(&passphrase);
+            let key = FileKey::create(&passphrase);
             *cache = Some(key.map_err(|error| VaultError::Internal(error.to_string()))?);
         }
         Ok(())
@@ -103,7 +102,7 @@ impl EncryptedFile {
     /// Lets `change` alter the entries under the lock, and writes them when it says that it did.
     fn update(&self, change: impl FnOnce(&mut Entries) -> bool) -> Result<bool, VaultError> {
         self.prepare()?;
-        let _lock = lock_beside(&self.path)?;
+        let _lock = lock_file(&self.path)?;
         let mut entries = self.load_or_set_aside()?.unwrap_or_default();
         let changed = change(&mut entries);
         if changed {
@@ -118,17 +117,17 @@ impl EncryptedFile {
         serde_json::to_writer(&mut *content, entries).map_err(|error| internal(&error))?;
         let cache = self.cached();
         let key = cache.as_ref().ok_or_else(|| VaultError::NoPassphrase { path: self.path.clone() })?;
-        let sealed = key.seal(content).map_err(|error| internal(&error))?;
-        let mut bytes = serde_json::to_vec_pretty(&sealed).map_err(|error| internal(&error))?;
+        let document = key.encrypt(content).map_err(|error| internal(&error))?;
+        let mut bytes = serde_json::to_vec_pretty(&document).map_err(|error| internal(&error))?;
         bytes.push(b'\n');
         Ok(disk::write_atomic(&self.path, &bytes)?)
     }
 
-    fn explain(&self, error: SealError) -> Unreadable {
+    fn explain(&self, error: CipherError) -> Unreadable {
         match error {
-            SealError::Damaged(reason) => Unreadable::Broken(reason),
-            SealError::WrongPassphrase => Unreadable::Other(VaultError::WrongPassphrase { path: self.path.clone() }),
-            SealError::Internal(reason) => Unreadable::Other(VaultError::Internal(reason)),
+            CipherError::Damaged(reason) => Unreadable::Broken(reason),
+            CipherError::WrongPassphrase => Unreadable::Other(VaultError::WrongPassphrase { path: self.path.clone() }),
+            CipherError::Internal(reason) => Unreadable::Other(VaultError::Internal(reason)),
         }
     }
 }
@@ -146,7 +145,7 @@ impl Store for EncryptedFile {
     }
 
     fn peek(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
-        let entries = self.load().map_err(|error| error.leave(&self.path))?.unwrap_or_default();
+        let entries = self.load().map_err(|error| error.keep_in_place(&self.path))?.unwrap_or_default();
         Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::deadline::{Failure, on_thread};
 use super::{EntryId, Store, VaultError};
+use super::{WorkerError, on_thread};
 
 /// The service name of all our entries.
 const SERVICE: &str = "ollama-auth";
@@ -44,7 +44,7 @@ impl Keyring {
         let store = Arc::clone(&self.store);
         match on_thread(self.deadline, move || work(store.as_ref())).await {
             Ok(answer) => answer,
-            Err(Failure::Expired(deadline)) => {
+            Err(WorkerError::TimedOut(deadline)) => {
                 self.stuck.store(true, Ordering::Relaxed);
                 Err(VaultError::KeyringTimeout(deadline))
             }

@@ -4,24 +4,22 @@
 //! The vault keeps no index: which entries exist is written in the profiles, without a secret. It reads no
 //! environment of its own; the session bus that the keyring library looks up is the one exception.
 
-mod deadline;
+mod cipher;
 mod encrypted;
-mod entries;
 mod entry;
 mod error;
-mod file;
 mod keyring;
-#[cfg(test)]
-mod memory;
 mod passphrase;
 mod plaintext;
-mod seal;
+mod secrets_file;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use thiserror::Error;
+use tokio::sync::oneshot;
 
 pub use entry::{EntryId, EntryKind, StoreKind, UnknownStore};
 pub use error::VaultError;
@@ -69,19 +67,6 @@ impl Vault {
             encrypted: Arc::new(encrypted::EncryptedFile::new(&data_dir, passphrase)),
             plaintext: Arc::new(plaintext::PlaintextFile::new(&data_dir)),
             data_dir,
-        }
-    }
-
-    /// Three stores in memory, for tests of what lies above.
-    #[cfg(test)]
-    #[allow(dead_code)]
-    pub(crate) fn in_memory() -> Self {
-        let keyring = Arc::new(memory::MemoryStore::default());
-        Self {
-            data_dir: PathBuf::new(),
-            keyring: keyring::Keyring::new(keyring, None),
-            encrypted: Arc::new(memory::MemoryStore::default()),
-            plaintext: Arc::new(memory::MemoryStore::default()),
         }
     }
 
@@ -150,7 +135,7 @@ impl Vault {
             StoreKind::Plaintext => &self.plaintext,
         };
         let store = Arc::clone(store);
-        deadline::on_thread(None, move || work(store.as_ref()))
+        on_thread(None, move || work(store.as_ref()))
             .await
             .unwrap_or_else(|failure| Err(VaultError::Internal(failure.to_string())))
     }
@@ -159,5 +144,57 @@ impl Vault {
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vault").finish_non_exhaustive()
+    }
+}
+
+/// Why there is no result.
+#[derive(Debug, Error)]
+enum WorkerError {
+    /// The deadline passed. The thread is left to itself; what it still returns is dropped.
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The work panicked.
+    #[error("the worker ended without an answer")]
+    Panicked,
+    /// The system gave us no thread.
+    #[error("no thread could be started: {0}")]
+    NotStarted(std::io::Error),
+}
+
+/// Runs `work` on a new thread and waits at most `limit` for it (for ever when `None`).
+async fn on_thread<T: Send + 'static>(
+    limit: Option<Duration>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, WorkerError> {
+    // The work may ask a person: lets the signals be listened for before it begins.
+    tokio::task::yield_now().await;
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("vault".to_owned())
+        .spawn(move || {
+            // Nobody listens any more after a timeout or an interrupt.
+            let _ = sender.send(work());
+        })
+        .map_err(WorkerError::NotStarted)?;
+    let answer = match limit {
+        None => receiver.await,
+        Some(limit) => tokio::time::timeout(limit, receiver).await.map_err(|_| WorkerError::TimedOut(limit))?,
+    };
+    answer.map_err(|_| WorkerError::Panicked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_a_panic_and_silence_are_told_apart() {
+        assert_eq!(on_thread(None, || 7).await.unwrap(), 7);
+        let panicked = on_thread(None, || std::panic::resume_unwind(Box::new(())));
+        assert!(matches!(panicked.await, Err::<(), _>(WorkerError::Panicked)));
+        let (_open, never) = std::sync::mpsc::channel::<()>();
+        let limit = Duration::from_millis(5);
+        let timed_out = on_thread(Some(limit), move || never.recv().is_ok()).await;
+        assert!(matches!(timed_out, Err(WorkerError::TimedOut(after)) if after == limit));
     }
 }

@@ -6,8 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::entries::{Entries, Secret, json_bound};
-use super::file::{Unreadable, check_version, lock_beside, no_json};
+use super::secrets_file::{Entries, Secret, Unreadable, check_version, json_bound, json_error, lock_file};
 use super::{EntryId, Store, VaultError};
 use crate::disk;
 
@@ -36,7 +35,7 @@ impl PlaintextFile {
         };
         let bytes = Zeroizing::new(bytes);
         check_version(&self.path, &bytes, VERSION)?;
-        let written: Written = serde_json::from_slice(&bytes).map_err(no_json)?;
+        let written: Written = serde_json::from_slice(&bytes).map_err(json_error)?;
         Ok(written.entries)
     }
 
@@ -48,7 +47,7 @@ impl PlaintextFile {
     fn load_for_reading(&self) -> Result<Entries, VaultError> {
         match self.load() {
             Err(Unreadable::Broken(_)) => {
-                let _lock = lock_beside(&self.path)?;
+                let _lock = lock_file(&self.path)?;
                 self.load_or_set_aside()
             }
             Err(Unreadable::Other(error)) => Err(error),
@@ -77,12 +76,12 @@ impl Store for PlaintextFile {
     }
 
     fn peek(&self, id: &EntryId) -> Result<Option<SecretString>, VaultError> {
-        let entries = self.load().map_err(|error| error.leave(&self.path))?;
+        let entries = self.load().map_err(|error| error.keep_in_place(&self.path))?;
         Ok(entries.get(&id.to_string()).map(|secret| SecretString::from(secret.expose())))
     }
 
     fn put(&self, id: &EntryId, secret: &SecretString) -> Result<(), VaultError> {
-        let _lock = lock_beside(&self.path)?;
+        let _lock = lock_file(&self.path)?;
         let mut entries = self.load_or_set_aside()?;
         entries.insert(id.to_string(), Secret::new(secret.expose_secret()));
         self.save(entries)
@@ -93,7 +92,7 @@ impl Store for PlaintextFile {
         if self.path.symlink_metadata().is_err() {
             return Ok(false);
         }
-        let _lock = lock_beside(&self.path)?;
+        let _lock = lock_file(&self.path)?;
         let mut entries = self.load_or_set_aside()?;
         let found = entries.remove(&id.to_string()).is_some();
         if found {

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::api::{Credential, Disconnect, Me, Session};
+use crate::api::{Credential, CredentialCheck, Disconnect, Me, Session};
 use crate::app::App;
 use crate::cli::DeviceRevoke;
-use crate::commands::consent;
-use crate::commands::context::{Context, device_key, require_accounts, sign_in_hint};
-use crate::commands::disconnect;
+use crate::commands::confirm::{confirm, confirm_shared_key};
+use crate::commands::context::{Context, device_key, no_accounts_problem, require_accounts, sign_in_hint};
 use crate::commands::store::{delete_all_copies, stored_secrets};
 use crate::exit::{Exit, Problem};
 use crate::identity::PublicKey;
-use crate::profile::{Audience, Profiles};
+use crate::profile::{Audience, DeviceRecord, Profiles};
 use crate::vault::EntryKind;
 
 /// Runs it.
@@ -25,24 +24,24 @@ pub async fn run(app: &App, args: DeviceRevoke) -> anyhow::Result<Exit> {
     };
     let own = device_key(app, name, profile).await?;
     let key = match &args.key {
-        Some(text) => find(&profiles, text)?,
+        Some(text) => find_key(&profiles, text)?,
         None => own.public().clone(),
     };
     let is_own = key == *own.public();
     let shared = is_own && profile.device.as_ref().is_some_and(|device| device.imported_from.is_some());
     if shared {
-        consent::ask_about_shared_key(app, args.yes, name, profile).await?;
+        confirm_shared_key(app, args.yes, name, profile).await?;
     } else {
         let which = if is_own { "this device" } else { "the device" };
         let what = format!("{which} {} from {}", key.fingerprint(), context.url());
-        consent::ask(app, args.yes, &format!("this would disconnect {what}"), &format!("Disconnect {what}?")).await?;
+        confirm(app, args.yes, &format!("this would disconnect {what}"), &format!("Disconnect {what}?")).await?;
     }
     let session = context.session_with(app, Credential::Device(Arc::new(own)))?;
     let Some(record) = profile.device.as_ref().filter(|_| is_own) else {
-        let known = other(&session, &key).await? == Disconnect::Done;
+        let known = disconnect_other(&session, &key).await? == Disconnect::Done;
         return report(app, &context, &key, known);
     };
-    let known = disconnect::all_keys(&session, record, &key).await? == Disconnect::Done;
+    let known = disconnect_all_keys(&session, record, &key).await? == Disconnect::Done;
     let _lock = app.lock_keys()?;
     let now = app.profiles.load()?.profiles.remove(name);
     if now.as_ref().and_then(|profile| profile.device.as_ref()) == Some(record) {
@@ -74,7 +73,7 @@ fn report(app: &App, context: &Context, key: &PublicKey, known: bool) -> anyhow:
 }
 
 /// The key that is meant: a fingerprint stands only for a key that is kept here, since a host cannot be asked for it.
-fn find(profiles: &Profiles, text: &str) -> anyhow::Result<PublicKey> {
+fn find_key(profiles: &Profiles, text: &str) -> anyhow::Result<PublicKey> {
     let text = text.trim();
     if let Ok(key) = PublicKey::from_line(text) {
         return Ok(key);
@@ -96,12 +95,42 @@ fn find(profiles: &Profiles, text: &str) -> anyhow::Result<PublicKey> {
 }
 
 /// Another device than this one can only be disconnected by a device that the host knows.
-async fn other(session: &Session<'_>, key: &PublicKey) -> anyhow::Result<Disconnect> {
+async fn disconnect_other(session: &Session<'_>, key: &PublicKey) -> anyhow::Result<Disconnect> {
     if let Me::SignedOut { .. } = session.me().await? {
         require_accounts(session).await?;
         let host = session.base();
         let message = format!("{host} does not know this device, so it cannot disconnect another");
         return Err(Problem::new(Exit::SignIn, message).hint(sign_in_hint(host)).into());
     }
-    disconnect::one(session, key).await
+    disconnect_key(session, key).await
+}
+
+/// Disconnects one device.
+///
+/// # Errors
+/// A host that keeps no accounts, and every answer that leaves a doubt.
+pub async fn disconnect_key(session: &Session<'_>, key: &PublicKey) -> anyhow::Result<Disconnect> {
+    match session.check_credential().await? {
+        CredentialCheck::Accepted(proof) => Ok(session.disconnect_device(proof, key).await?),
+        CredentialCheck::Unknown => Ok(Disconnect::Unknown),
+        CredentialCheck::Inconclusive(error) => Err(error.into()),
+        CredentialCheck::NoAccounts(kind) => Err(no_accounts_problem(session, kind).into()),
+    }
+}
+
+/// Disconnects a device with all its keys: those that a rotation has replaced, the one that it has not finished, and last the
+/// one that the session signs with, whose fate is returned.
+///
+/// # Errors
+/// As for [`disconnect_key`]; what was disconnected until then stays so.
+pub async fn disconnect_all_keys(
+    session: &Session<'_>,
+    record: &DeviceRecord,
+    own: &PublicKey,
+) -> anyhow::Result<Disconnect> {
+    let others = record.retired.iter().chain(&record.next).chain(std::iter::once(&record.public_key));
+    for key in others.filter(|key| *key != own) {
+        disconnect_key(session, key).await?;
+    }
+    disconnect_key(session, own).await
 }

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use super::with_device;
+use super::{disconnect_key, with_device};
 use crate::api::{Credential, Me, Session};
 use crate::app::App;
 use crate::cli::DeviceRotate;
-use crate::commands::consent;
+use crate::commands::confirm::confirm_shared_key;
 use crate::commands::context::{device_key, require_accounts, sign_in_hint};
-use crate::commands::disconnect;
 use crate::commands::signin::{Link, Poll};
 use crate::exit::{Exit, Problem};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
@@ -23,7 +22,7 @@ const RESUMED: &str = "Going on with the rotation that was interrupted.";
 pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
     let (name, profile, record) = with_device(app)?;
     let held = Arc::new(device_key(app, &name, &profile).await?);
-    consent::ask_about_shared_key(app, args.yes, &name, &profile).await?;
+    confirm_shared_key(app, args.yes, &name, &profile).await?;
     let session = open(app, &profile, &held)?;
     require_accounts(&session).await?;
     if !matches!(session.me().await?, Me::SignedIn(_)) {
@@ -49,7 +48,7 @@ pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
     };
     let session = open(app, &profile, &new)?;
     if !take_into_use(app, &name, &profile, &record, &new).await? {
-        disconnect::one(&session, new.public()).await?;
+        disconnect_key(&session, new.public()).await?;
         let message =
             "the device key was changed here while the approval was waited for; the new key was disconnected again";
         return Err(Problem::new(Exit::Failed, message).hint("look at it with `ollama-auth device show`").into());
@@ -79,7 +78,7 @@ async fn retire_all(app: &App, name: &str, session: &Session<'_>) -> anyhow::Res
     let mut all = true;
     for old in record.map(|record| record.retired.clone()).unwrap_or_default() {
         let fingerprint = old.fingerprint();
-        match disconnect::one(session, &old).await {
+        match disconnect_key(session, &old).await {
             Ok(_) => {
                 app.profiles.update(|profiles| {
                     if let Some(device) = profiles.profiles.get_mut(name).and_then(|profile| profile.device.as_mut()) {

@@ -5,10 +5,10 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::time::{date, until};
-use super::{elsewhere::import_instead, explain, is_not_offered, managing_session, prove_account_host, revoke_command};
+use super::{SETTINGS, explain, import, is_not_offered, managing_session, prove_account_host, revoke_command};
 use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
-use crate::cli::KeysCreate;
+use crate::cli::{KeysCreate, KeysImport};
 use crate::commands::api_key::{KeyMetadata, store_api_key};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
@@ -235,4 +235,49 @@ fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
 
 fn same_elements<A: AsRef<str>, B: AsRef<str>>(left: &[A], right: &[B]) -> bool {
     left.len() == right.len() && left.iter().all(|one| right.iter().any(|other| one.as_ref() == other.as_ref()))
+}
+
+/// Sends the person to the page, and takes the key that they bring back. `error` says why that is necessary.
+///
+/// # Errors
+/// `error` where nobody can be asked, or nobody wants to.
+async fn import_instead(app: &App, context: &Context, args: &KeysCreate, error: anyhow::Error) -> anyhow::Result<Exit> {
+    let page = context.url().is_ollama_com().then_some(SETTINGS);
+    if args.open
+        && let Some(page) = page
+    {
+        show(app, page);
+    }
+    // Whoever takes the key from standard output would get none, and believe that all is well.
+    let is_awaited = !args.save && !app.printer.stdout_is_terminal();
+    if is_awaited || !app.printer.is_interactive() {
+        return Err(error);
+    }
+    let problem = Problem::from_error(&error);
+    app.printer.warn(&problem.message);
+    if let Some(page) = page.filter(|_| !args.open)
+        && app.ask(move |printer| printer.confirm(&format!("Open {page} in the browser?"), true)).await??
+    {
+        show(app, page);
+    }
+    let question = "Do you have a key that was made there, to keep it here?";
+    if !app.ask(|printer| printer.confirm(question, true)).await?? {
+        return Err(Problem { message: "no key was made".to_owned(), ..problem }.into());
+    }
+    let import = KeysImport {
+        name: Some(args.name.clone()),
+        environment: args.environment.clone(),
+        no_verify: false,
+        replace: false,
+        stray: Vec::new(),
+    };
+    import::read_and_store(app, context, &import).await
+}
+
+fn show(app: &App, page: &str) {
+    if !app.env.can_show_pages {
+        app.printer.note(&format!("No browser here: open {page} on another machine."));
+    } else if let Err(error) = (app.open_page)(page) {
+        app.printer.warn(&format!("no browser could be opened ({error}): open {page} yourself"));
+    }
 }

@@ -1,17 +1,17 @@
 //! `keys list`: the API keys that the credential may see and what is wrong with each, as a table or as JSON. Tens of thousands
 //! of keys are no rarity where machines make them.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::findings::{FindingKind, KeyAssessor, Severity};
-use super::select::{AssessedKey, sort};
+use super::findings::{FindingKind, KeyAssessor, KeyProblem, Severity};
 use super::time::{age, ago, facts, state, until};
 use super::{explain, managing_session};
 use crate::api::KeyEntry;
 use crate::app::App;
-use crate::cli::{KeySort, KeysList};
+use crate::cli::{KeyField, KeyFilter, KeySort, KeysList};
 use crate::commands::context::{Context, require_accounts};
 use crate::exit::Exit;
 use crate::keyspec::{KeyState, Lifetime};
@@ -130,7 +130,7 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
 /// The state of a key, as the gateway's page shows it, and what else is wrong with it.
 fn in_words(row: &Row<'_>) -> String {
     let mut words = vec![row.shown.word()];
-    let others = row.problems.iter().filter(|kind| !matches!(kind, Kind::Expired | Kind::Expiring));
+    let others = row.problems.iter().filter(|kind| !matches!(kind, FindingKind::Expired | FindingKind::Expiring));
     words.extend(others.map(|kind| kind.name()));
     if row.kept_here {
         words.push("kept here");
@@ -144,5 +144,106 @@ fn short(text: &str) -> String {
     match text.char_indices().nth(widest) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+/// A key with what was found out about it.
+#[derive(Debug)]
+struct AssessedKey<'a> {
+    entry: &'a KeyEntry,
+    /// `valid`, `expired` or `revoked`.
+    state: &'static str,
+    /// The most urgent first.
+    problems: Vec<KeyProblem>,
+}
+
+impl AssessedKey<'_> {
+    /// Whether every filter holds.
+    fn fits(&self, filters: &[KeyFilter]) -> bool {
+        filters.iter().all(|filter| self.fits_one(filter))
+    }
+
+    fn fits_one(&self, filter: &KeyFilter) -> bool {
+        let (entry, pattern) = (self.entry, filter.pattern.as_str());
+        let any = |texts: &[String]| match texts {
+            [] => pattern.is_empty(),
+            some => some.iter().any(|text| fits(pattern, text)),
+        };
+        match filter.field {
+            KeyField::Name => fits(pattern, &entry.name),
+            KeyField::Id => fits(pattern, &entry.id),
+            KeyField::Environment => fits(pattern, entry.environment.as_deref().unwrap_or_default()),
+            KeyField::Scope => any(&entry.scopes),
+            KeyField::Model => any(&entry.models),
+            KeyField::State => fits(pattern, self.state),
+            KeyField::Problem if self.problems.is_empty() => pattern.is_empty(),
+            KeyField::Problem => self.problems.iter().any(|problem| fits(pattern, problem.kind.name())),
+        }
+    }
+
+    fn urgency(&self) -> (bool, Option<FindingKind>) {
+        let worst = self.problems.first().map(|problem| problem.kind);
+        (worst.is_none(), worst)
+    }
+}
+
+/// Puts keys in order. Those of which nothing is known come last; equals are told apart by name and id.
+fn sort(keys: &mut [AssessedKey<'_>], by: KeySort) {
+    let last = |time: Option<jiff::Timestamp>| (time.is_none(), time);
+    keys.sort_by(|a, b| {
+        let (left, right) = (a.entry, b.entry);
+        let first = match by {
+            KeySort::Attention => a.urgency().cmp(&b.urgency()),
+            KeySort::Name => Ordering::Equal,
+            KeySort::Age => last(left.created_at).cmp(&last(right.created_at)),
+            // Never is longest ago.
+            KeySort::LastUsed => left.last_used_at.cmp(&right.last_used_at),
+            KeySort::Expires => last(left.expires_at).cmp(&last(right.expires_at)),
+        };
+        first.then_with(|| left.name.cmp(&right.name)).then_with(|| left.id.cmp(&right.id))
+    });
+}
+
+/// Whether a text is as a pattern says; `*` stands for any characters.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let Some(end) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    // The first place where a part fits leaves the most for the others.
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_any_text() {
+        for (pattern, text) in [
+            ("ci", "ci"),
+            ("", ""),
+            ("*", ""),
+            ("nightly*", "nightly report"),
+            ("*a*b", "xaxbxb"),
+            ("a**", "a"),
+            ("*é*", "café!"),
+        ] {
+            assert!(fits(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("ci", "cid"), ("ci", "aci"), ("", "x"), ("a*a", "a"), ("*a*b", "ba"), ("C*", "ci")] {
+            assert!(!fits(pattern, text), "{pattern} {text}");
+        }
+        // No pattern takes more than a pass over the text for each of its parts.
+        assert!(!fits(&"*a".repeat(50), &"a".repeat(49)));
     }
 }

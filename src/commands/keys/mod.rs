@@ -1,17 +1,13 @@
 //! `keys`: API keys at a host that keeps accounts. Whatever changes something there needs a fresh proof that the host is one.
 
 mod audit;
-mod copies;
 mod create;
-mod elsewhere;
 mod findings;
 mod forget;
 mod import;
 mod list;
 mod revoke;
 mod rotate;
-mod select;
-mod successors;
 mod time;
 
 use secrecy::SecretString;

@@ -1,19 +1,20 @@
 //! `keys revoke`: by id, by name, or by the key itself. Only the host's plain answer counts as revoked.
 
+use std::collections::HashMap;
+
 use anyhow::Context as _;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::copies::{Revoked, everywhere};
-use super::{
-    SETTINGS, check_key_format, explain, managing_session, not_offered, prove_account_host,
-    successors::{valid_successors, warn_of_successors},
-};
+use super::forget::{Revoked, remove_local_copies};
+use super::time::state;
+use super::{SETTINGS, check_key_format, explain, managing_session, not_offered, prove_account_host, revoke_command};
+use crate::address::BaseUrl;
 use crate::api::{ApiError, Credential, CredentialCheck, KeyEntry, Revocation, Session};
 use crate::app::App;
 use crate::cli::KeysRevoke;
 use crate::commands::api_key::read_api_key;
-use crate::commands::consent;
+use crate::commands::confirm::confirm;
 use crate::commands::context::{Context, no_accounts_problem, require_accounts};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
@@ -78,7 +79,7 @@ pub async fn run(app: &App, args: KeysRevoke) -> anyhow::Result<Exit> {
     let already_revoked = selected.entry.as_ref().is_some_and(|entry| entry.revoked_at.is_some());
     if !already_revoked {
         let what = format!("{} at {host}", selected.describe());
-        consent::ask(app, args.yes, &format!("this would revoke {what}"), &format!("Revoke {what}?")).await?;
+        confirm(app, args.yes, &format!("this would revoke {what}"), &format!("Revoke {what}?")).await?;
         revoke(&session, &selected).await?;
     }
     let known = Revoked {
@@ -86,7 +87,7 @@ pub async fn run(app: &App, args: KeysRevoke) -> anyhow::Result<Exit> {
         hint: selected.entry.as_ref().map(|entry| entry.hint.clone()),
         key: selected.key.as_ref(),
     };
-    let forgotten = everywhere(app, host, &known)
+    let forgotten = remove_local_copies(app, host, &known)
         .await
         .with_context(|| format!("the key {} is revoked, but a copy may rest here still", selected.id))?;
     if already_revoked {
@@ -231,4 +232,59 @@ async fn identify_given_key<'a>(
     let mut selected = SelectedKey::listed(entry, &host.to_string(), listed)?;
     selected.key = Some(key);
     Ok((session, selected))
+}
+
+/// The valid ones of a list: those that replace the key of that id, those that replace these, and so on. The list should hold revoked ones
+/// too: one of them may have been replaced before.
+fn valid_successors(entries: &[KeyEntry], id: &KeyId, now: i64) -> Vec<KeyEntry> {
+    let mut after: HashMap<&str, Vec<&KeyEntry>> = HashMap::new();
+    for entry in entries {
+        if let Some(old) = &entry.replaces {
+            after.entry(old).or_default().push(entry);
+        }
+    }
+    let (mut waiting, mut found) = (vec![id.as_str()], Vec::new());
+    // Taken out, so that a list that goes round in circles ends.
+    while let Some(old) = waiting.pop() {
+        let next = after.remove(old).unwrap_or_default();
+        waiting.extend(next.iter().map(|entry| entry.id.as_str()));
+        found.extend(next.into_iter().filter(|entry| state(entry, now) == "valid" && entry.id != id.as_str()).cloned());
+    }
+    found
+}
+
+/// Says that they stay valid, and how to end them.
+fn warn_of_successors(app: &App, successors: &[KeyEntry], host: &BaseUrl) {
+    for entry in successors {
+        let which = format!("the API key {:?} ({})", entry.name, entry.id);
+        app.printer.warn(&format!("{which} was made to replace it and stays valid at {host}"));
+        if let Ok(id) = entry.id.parse() {
+            app.printer.hint(&format!("if nobody should have it, revoke it too: {}", revoke_command(&id, host)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lines_branch_end_and_go_round_in_circles() {
+        let entry = |(id, replaces, revoked): &(&str, &str, bool)| -> KeyEntry {
+            let at = revoked.then_some("2026-01-01T00:00:00Z");
+            serde_json::from_value(json!({ "id": id, "replaces": replaces, "revoked_at": at })).unwrap()
+        };
+        let list = [
+            ("key_aaaaaaaa", "key_dddddddd", false),
+            ("key_bbbbbbbb", "key_aaaaaaaa", true),
+            ("key_cccccccc", "key_aaaaaaaa", false),
+            ("key_dddddddd", "key_bbbbbbbb", false),
+            ("key_eeeeeeee", "key_ffffffff", false),
+        ];
+        let found = valid_successors(&list.each_ref().map(entry), &"key_aaaaaaaa".parse().unwrap(), 0);
+        let found: Vec<&str> = found.iter().map(|entry| entry.id.as_str()).collect();
+        assert_eq!(found, ["key_cccccccc", "key_dddddddd"]);
+    }
 }

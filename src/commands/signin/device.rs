@@ -10,7 +10,7 @@ use crate::api::{Credential, Me, Session};
 use crate::app::App;
 use crate::cli::SigninArgs;
 use crate::commands::context::{Context, StoredKeyError, device_key, require_accounts};
-use crate::commands::disconnect;
+use crate::commands::device::disconnect_key;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem, clock_hint};
 use crate::identity::{Account, ConnectUrl, DeviceKey, PublicKey};
@@ -234,7 +234,7 @@ async fn finish(
     if recorded {
         return Ok(());
     }
-    disconnect::one(session, key).await?;
+    disconnect_key(session, key).await?;
     let message = "the key was removed here while its approval was waited for, so it was disconnected again";
     Err(Problem::new(Exit::Failed, message).hint("run `ollama-auth signin` again").into())
 }

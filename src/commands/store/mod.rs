@@ -1,20 +1,20 @@
 //! `store`: where secrets rest; and the choice of a store for a new secret.
 
 mod relocate;
-mod show;
 
-pub use show::{delete_all_copies, delete_secret, stored_secrets};
+use serde::Serialize;
 
 use crate::app::App;
 use crate::cli::StoreCommand;
 use crate::exit::{Exit, Problem};
-use crate::profile::Profile;
-use crate::vault::{StoreKind, VaultError};
+use crate::profile::{Profile, entry_id};
+use crate::ui::Table;
+use crate::vault::{EntryKind, StoreKind, VaultError};
 
 /// Runs it.
 pub async fn run(app: &App, command: StoreCommand) -> anyhow::Result<Exit> {
     match command {
-        StoreCommand::Show => show::run(app).await,
+        StoreCommand::Show => show(app).await,
         StoreCommand::Move(args) => relocate::run(app, args).await,
     }
 }
@@ -48,4 +48,96 @@ pub async fn choose_store(app: &App, profile: Option<&Profile>) -> anyhow::Resul
         }
         Err(error) => Err(error.into()),
     }
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    profile: String,
+    host: String,
+    /// `device-key` or `api-key`.
+    secret: &'static str,
+    store: StoreKind,
+    /// `present`, `missing`, or why it cannot be told.
+    state: String,
+}
+
+/// `store show`: where each secret is stored, and whether it can be read.
+async fn show(app: &App) -> anyhow::Result<Exit> {
+    let profiles = app.profiles.load()?;
+    let mut rows = Vec::new();
+    for (name, profile) in &profiles.profiles {
+        for (kind, secret, store) in stored_secrets(profile) {
+            let state = match app.vault.get(store, &entry_id(kind, name, profile)).await {
+                Ok(Some(_)) => "present".to_owned(),
+                Ok(None) => "missing".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            rows.push(Row { profile: name.clone(), host: profile.url.to_string(), secret, store, state });
+        }
+    }
+    if app.printer.is_json() {
+        let default = app.wanted_store()?.unwrap_or(StoreKind::Keyring);
+        app.printer.json(&serde_json::json!({ "default": default, "data_folder": app.paths.data, "secrets": rows }))?;
+    } else if rows.is_empty() {
+        app.printer.note("Nothing is stored.");
+    } else {
+        let mut table = Table::new(&["profile", "host", "secret", "store", "state"]);
+        for row in &rows {
+            table.push([row.profile.as_str(), &row.host, row.secret, row.store.as_str(), &row.state]);
+        }
+        app.printer.table(&table)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The entries that a secret may have in its store: a device key has a second one while it is being rotated.
+pub fn entry_kinds(kind: EntryKind) -> &'static [EntryKind] {
+    match kind {
+        EntryKind::ApiKey => &[EntryKind::ApiKey],
+        _ => &[EntryKind::DeviceKey, EntryKind::NextDeviceKey],
+    }
+}
+
+/// Removes a secret from a store, with all its entries. `true` when it was there.
+///
+/// # Errors
+/// Those of the store.
+pub async fn delete_secret(
+    app: &App,
+    store: StoreKind,
+    kind: EntryKind,
+    name: &str,
+    profile: &Profile,
+) -> Result<bool, VaultError> {
+    let mut found = false;
+    for entry in entry_kinds(kind) {
+        let id = entry_id(*entry, name, profile);
+        found |= app.vault.delete(store, &id).await?;
+    }
+    Ok(found)
+}
+
+/// The secrets that a profile has, with where they rest.
+pub fn stored_secrets(profile: &Profile) -> Vec<(EntryKind, &'static str, StoreKind)> {
+    let device = profile.device.iter().map(|device| (EntryKind::DeviceKey, "device-key", device.store));
+    let key = profile.api_key.iter().map(|key| (EntryKind::ApiKey, "api-key", key.store));
+    device.chain(key).collect()
+}
+
+/// As [`delete_secret`], and from wherever a move that was cut short may have left a copy: the store it went to, the plaintext file.
+///
+/// # Errors
+/// Those of the stores.
+pub async fn delete_all_copies(
+    app: &App,
+    store: StoreKind,
+    kind: EntryKind,
+    name: &str,
+    profile: &Profile,
+) -> Result<bool, VaultError> {
+    let found = delete_secret(app, store, kind, name, profile).await?;
+    for other in profile.moving_to.into_iter().chain([StoreKind::Plaintext]).filter(|other| *other != store) {
+        delete_secret(app, other, kind, name, profile).await?;
+    }
+    Ok(found)
 }

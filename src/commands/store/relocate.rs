@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use super::show::{delete_secret, entries, stored_secrets};
+use super::{delete_secret, entry_kinds, stored_secrets};
 use crate::app::App;
 use crate::cli::StoreMove;
 use crate::commands::context::Context;
@@ -86,7 +86,7 @@ async fn transfer(
     to: StoreKind,
 ) -> anyhow::Result<()> {
     let id = entry_id(kind, name, profile);
-    for entry in entries(kind) {
+    for entry in entry_kinds(kind) {
         let entry = entry_id(*entry, name, profile);
         let Some(secret) = app.vault.get(from, &entry).await? else {
             if entry != id {

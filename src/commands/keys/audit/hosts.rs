@@ -6,13 +6,13 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::super::findings::{FindingKind, KeyAssessor, KeyProblem};
-use super::super::is_not_offered;
-use super::super::time::span;
 use super::{Checked, Finding, name_argument, profile_option};
 use crate::api::{HostKind, KeyEntry, Session};
 use crate::app::App;
 use crate::commands::context::{Context, no_accounts_problem, sign_in_hint};
+use crate::commands::keys::findings::{FindingKind, KeyAssessor, KeyProblem};
+use crate::commands::keys::is_not_offered;
+use crate::commands::keys::time::span;
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::profile::{ApiKeyRecord, CredentialSource};

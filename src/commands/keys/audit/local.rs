@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::findings::FindingKind;
 use super::hosts::with_record;
 use super::{Finding, name_argument, profile_option, quoted};
 use crate::app::App;
 use crate::commands::context::{Context, StoredKeyError, api_key};
+use crate::commands::keys::findings::FindingKind;
 use crate::disk::{self, DiskError, Exposure};
 use crate::exit::Problem;
 use crate::profile::{ApiKeyRecord, CredentialSource, Profile, Profiles};

@@ -3,12 +3,12 @@
 
 mod hosts;
 mod local;
-mod report;
 mod sarif;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::findings::{FindingKind, Severity};
 use super::list::seconds;
@@ -17,6 +17,7 @@ use crate::cli::{AuditFormat, KeysAudit};
 use crate::commands::context::Context;
 use crate::exit::Exit;
 use crate::profile::{Audience, CredentialSource, Profile, Profiles};
+use crate::ui::sanitize::{clean, clean_text};
 
 /// Something that was found.
 #[derive(Debug, Clone, Serialize)]
@@ -118,9 +119,9 @@ pub async fn run(app: &App, args: KeysAudit) -> anyhow::Result<Exit> {
     let audit = Audit { checked, findings, fail_on: fail_on(&args.fail_on) };
     match args.format {
         AuditFormat::Sarif => app.printer.json(&sarif::log(&audit))?,
-        AuditFormat::Json => report::json(app, &audit)?,
-        AuditFormat::Text if app.printer.is_json() => report::json(app, &audit)?,
-        AuditFormat::Text => report::text(app, &audit)?,
+        AuditFormat::Json => print_json(app, &audit)?,
+        AuditFormat::Text if app.printer.is_json() => print_json(app, &audit)?,
+        AuditFormat::Text => print_text(app, &audit)?,
     }
     Ok(audit.exit())
 }
@@ -183,6 +184,59 @@ fn profile_option(context: &Context) -> String {
     } else {
         format!("--host {}", quoted(&context.url().to_string()))
     }
+}
+
+/// As JSON.
+fn print_json(app: &App, audit: &Audit) -> anyhow::Result<()> {
+    let failing = audit.findings.iter().filter(|finding| audit.fails(finding)).count();
+    app.printer.json(&json!({
+        "profiles": audit.checked,
+        "findings": audit.findings,
+        "fail_on": audit.fail_on,
+        "failing": failing,
+        "exit_code": audit.exit() as u8,
+    }))?;
+    Ok(())
+}
+
+/// By kind, the worst first, each with what to do about it.
+fn print_text(app: &App, audit: &Audit) -> anyhow::Result<()> {
+    for kind in FindingKind::ALL {
+        let found: Vec<&Finding> = audit.findings.iter().filter(|finding| finding.kind == kind).collect();
+        if !found.is_empty() {
+            app.printer.data(&group(kind, &found))?;
+        }
+    }
+    let keys: usize = audit.checked.iter().filter_map(|checked| checked.keys).sum();
+    let looked = format!("{} and {}", count(audit.checked.len(), "profile"), count(keys, "key"));
+    let failing = audit.findings.iter().filter(|finding| audit.fails(finding)).count();
+    match (audit.findings.len(), failing) {
+        (0, _) => app.printer.success(&format!("Nothing was found: {looked}")),
+        (all, 0) if audit.exit() != Exit::Done => {
+            app.printer.warn(&format!("{looked}; {}; not everything could be looked at", count(all, "finding")));
+        }
+        (all, 0) => app.printer.note(&format!("{looked}; {}, none that fails the audit.", count(all, "finding"))),
+        (all, some) => {
+            app.printer.warn(&format!("{looked}; {}, {some} of which fail the audit", count(all, "finding")));
+        }
+    }
+    Ok(())
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// Its messages and remedies hold the words of hosts.
+fn group(kind: FindingKind, found: &[&Finding]) -> String {
+    let mut text = format!("{} ({}): {}\n", kind.name(), found.len(), kind.meaning());
+    for finding in found {
+        text += &format!("  - {}\n", clean(&finding.message));
+        for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
+            text += &format!("      {}\n", clean_text(line));
+        }
+    }
+    text
 }
 
 #[cfg(test)]

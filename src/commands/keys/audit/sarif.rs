@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::super::findings::{FindingKind, Severity};
 use super::{Audit, Finding};
+use crate::commands::keys::findings::{FindingKind, Severity};
 use crate::exit::Exit;
 
 /// Where the format is described.

@@ -6,12 +6,12 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::super::{explain, prove_account_host};
 use super::deploy::{DeployPayload, Deployer};
 use crate::api::{ApiError, ApiKeyCheck, Conflict, Credential, CredentialCheck, Revocation, Session};
 use crate::app::App;
 use crate::commands::api_key::{KeyMetadata, store_api_key};
 use crate::commands::context::{Context, api_key, no_accounts_problem};
+use crate::commands::keys::{explain, prove_account_host};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::profile::Profile;

@@ -2,11 +2,11 @@
 
 use secrecy::SecretString;
 
-use super::super::signed_in;
 use crate::api::{ApiError, Credential, KeyEntry, Session};
 use crate::app::App;
 use crate::commands::context::{Context, device_key};
 use crate::commands::keys::revoke::ambiguous;
+use crate::commands::keys::signed_in;
 use crate::commands::keys::time::state;
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::super::time::{date, until};
 use crate::app::App;
+use crate::commands::keys::time::{date, until};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::rotation::{Rotation, RotationError, RotationOutcome, Step};

@@ -1,6 +1,6 @@
 //! Which credential goes to the chosen host. Pure: it says where to take it from; the caller fetches it.
 
-use super::document::Profile;
+use super::Profile;
 use super::host::HostReason;
 use crate::address::{BaseUrl, Scheme};
 

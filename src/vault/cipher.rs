@@ -54,21 +54,21 @@ pub(super) struct Header {
 
 /// The encrypted file as it is written.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Sealed {
+pub(super) struct EncryptedDocument {
     #[serde(flatten)]
     pub(super) header: Header,
     ciphertext: String,
 }
 
 /// A key and the parameters it was derived with.
-pub(super) struct Key {
+pub(super) struct FileKey {
     pub(super) kdf: Kdf,
     bytes: Zeroizing<[u8; KEY_LENGTH]>,
 }
 
 /// Why a file cannot be opened.
 #[derive(Debug, Error)]
-pub(super) enum SealError {
+pub(super) enum CipherError {
     #[error("wrong passphrase")]
     WrongPassphrase,
     #[error("{0}")]
@@ -77,9 +77,9 @@ pub(super) enum SealError {
     Internal(String),
 }
 
-impl Key {
+impl FileKey {
     /// Derives a key with a fresh salt and today's cost.
-    pub(super) fn create(passphrase: &SecretString) -> Result<Self, SealError> {
+    pub(super) fn create(passphrase: &SecretString) -> Result<Self, CipherError> {
         let mut salt = [0_u8; SALT_LENGTH];
         getrandom::fill(&mut salt).map_err(internal)?;
         let kdf = Kdf {
@@ -96,7 +96,7 @@ impl Key {
     }
 
     /// Derives the key of an existing file and finds out whether the passphrase is the right one.
-    pub(super) fn unlock(kdf: &Kdf, passphrase: &SecretString) -> Result<Self, SealError> {
+    pub(super) fn unlock(kdf: &Kdf, passphrase: &SecretString) -> Result<Self, CipherError> {
         let in_bounds = kdf.algorithm == ALGORITHM
             && MEMORY_KIB_RANGE.contains(&kdf.m_kib)
             && PASSES_RANGE.contains(&kdf.t)
@@ -108,13 +108,13 @@ impl Key {
         let expected = decode::<CHECK_LENGTH>(&kdf.check, "check")?;
         let (bytes, check) = derive(kdf, &salt, passphrase)?;
         if !bool::from(check.ct_eq(&expected)) {
-            return Err(SealError::WrongPassphrase);
+            return Err(CipherError::WrongPassphrase);
         }
         Ok(Self { kdf: kdf.clone(), bytes })
     }
 
     /// Encrypts JSON text under a fresh nonce. The buffer is consumed and holds no secret afterwards.
-    pub(super) fn seal(&self, mut content: Zeroizing<Vec<u8>>) -> Result<Sealed, SealError> {
+    pub(super) fn encrypt(&self, mut content: Zeroizing<Vec<u8>>) -> Result<EncryptedDocument, CipherError> {
         let padded = content.len().next_multiple_of(PAD);
         if content.capacity() < padded + TAG_LENGTH {
             // Growing in place would leave the old buffer behind unwiped.
@@ -129,19 +129,19 @@ impl Key {
             Header { version: VERSION, kdf: self.kdf.clone(), cipher: CIPHER.to_owned(), nonce: BASE64.encode(nonce) };
         self.cipher()
             .encrypt_in_place(&XNonce::from(nonce), &header.authenticated()?, &mut *content)
-            .map_err(|_| SealError::Internal("the content is too long to encrypt".to_owned()))?;
-        Ok(Sealed { header, ciphertext: BASE64.encode(&*content) })
+            .map_err(|_| CipherError::Internal("the content is too long to encrypt".to_owned()))?;
+        Ok(EncryptedDocument { header, ciphertext: BASE64.encode(&*content) })
     }
 
-    /// Decrypts what [`Key::seal`] made; padding remains, as JSON white space.
-    pub(super) fn open(&self, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        if sealed.header.cipher != CIPHER {
+    /// Decrypts what [`FileKey::encrypt`] made; padding remains, as JSON white space.
+    pub(super) fn decrypt(&self, document: &EncryptedDocument) -> Result<Zeroizing<Vec<u8>>, CipherError> {
+        if document.header.cipher != CIPHER {
             return Err(damaged("its cipher is unknown"));
         }
-        let nonce = decode::<24>(&sealed.header.nonce, "nonce")?;
-        let content = BASE64.decode(&sealed.ciphertext).map_err(|_| damaged("its ciphertext is not base64"))?;
+        let nonce = decode::<24>(&document.header.nonce, "nonce")?;
+        let content = BASE64.decode(&document.ciphertext).map_err(|_| damaged("its ciphertext is not base64"))?;
         let mut content = Zeroizing::new(content);
-        let header = sealed.header.authenticated()?;
+        let header = document.header.authenticated()?;
         self.cipher()
             .decrypt_in_place(&XNonce::from(nonce), &header, &mut *content)
             .map_err(|_| damaged("its content fails authentication"))?;
@@ -153,7 +153,7 @@ impl Key {
     }
 }
 
-impl Sealed {
+impl EncryptedDocument {
     pub(super) fn kdf(&self) -> &Kdf {
         &self.header.kdf
     }
@@ -161,14 +161,14 @@ impl Sealed {
 
 impl Header {
     /// The associated data: the header as compact JSON in the order of its fields, however the file lays it out.
-    fn authenticated(&self) -> Result<Vec<u8>, SealError> {
+    fn authenticated(&self) -> Result<Vec<u8>, CipherError> {
         serde_json::to_vec(self).map_err(internal)
     }
 }
 
 type KeyAndCheck = (Zeroizing<[u8; KEY_LENGTH]>, [u8; CHECK_LENGTH]);
 
-fn derive(kdf: &Kdf, salt: &[u8], passphrase: &SecretString) -> Result<KeyAndCheck, SealError> {
+fn derive(kdf: &Kdf, salt: &[u8], passphrase: &SecretString) -> Result<KeyAndCheck, CipherError> {
     // One output for both: neither half of it says anything about the other.
     let mut output = Zeroizing::new([0_u8; KEY_LENGTH + CHECK_LENGTH]);
     let params = Params::new(kdf.m_kib, kdf.t, kdf.p, Some(output.len())).map_err(internal)?;
@@ -182,7 +182,7 @@ fn derive(kdf: &Kdf, salt: &[u8], passphrase: &SecretString) -> Result<KeyAndChe
     Ok((key, check))
 }
 
-fn decode<const LENGTH: usize>(text: &str, what: &str) -> Result<[u8; LENGTH], SealError> {
+fn decode<const LENGTH: usize>(text: &str, what: &str) -> Result<[u8; LENGTH], CipherError> {
     BASE64
         .decode(text)
         .ok()
@@ -190,28 +190,28 @@ fn decode<const LENGTH: usize>(text: &str, what: &str) -> Result<[u8; LENGTH], S
         .ok_or_else(|| damaged(&format!("its {what} is not {LENGTH} bytes of base64")))
 }
 
-fn damaged(reason: &str) -> SealError {
-    SealError::Damaged(reason.to_owned())
+fn damaged(reason: &str) -> CipherError {
+    CipherError::Damaged(reason.to_owned())
 }
 
-fn internal(error: impl std::fmt::Display) -> SealError {
-    SealError::Internal(error.to_string())
+fn internal(error: impl std::fmt::Display) -> CipherError {
+    CipherError::Internal(error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sealed(content: &[u8]) -> (Key, Sealed) {
-        let key = Key::create(&"right".into()).unwrap();
-        let sealed = key.seal(Zeroizing::new(content.to_vec())).unwrap();
-        (key, sealed)
+    fn document(content: &[u8]) -> (FileKey, EncryptedDocument) {
+        let key = FileKey::create(&"right".into()).unwrap();
+        let document = key.encrypt(Zeroizing::new(content.to_vec())).unwrap();
+        (key, document)
     }
 
     #[test]
     fn the_header_is_bound_to_the_content() {
-        let (key, sealed) = sealed(b"{}");
-        assert_eq!(key.open(&sealed).unwrap().trim_ascii_end(), b"{}");
+        let (key, document) = document(b"{}");
+        assert_eq!(key.decrypt(&document).unwrap().trim_ascii_end(), b"{}");
         // Opened with the very key, so that nothing but the associated data can notice the change.
         let changes: [fn(&mut Header); 6] = [
             |header| header.version = 0,
@@ -222,28 +222,28 @@ mod tests {
             |header| header.kdf.check.push('='),
         ];
         for change in changes {
-            let mut header = sealed.header.clone();
+            let mut header = document.header.clone();
             change(&mut header);
-            let ciphertext = sealed.ciphertext.clone();
-            let changed = Sealed { header, ciphertext };
-            assert!(matches!(key.open(&changed), Err(SealError::Damaged(_))));
+            let ciphertext = document.ciphertext.clone();
+            let changed = EncryptedDocument { header, ciphertext };
+            assert!(matches!(key.decrypt(&changed), Err(CipherError::Damaged(_))));
         }
     }
 
     #[test]
     fn the_length_is_a_multiple_of_the_padding() {
         for length in [1, PAD - 1, PAD, PAD + 1] {
-            let (_, sealed) = sealed(&vec![b' '; length]);
-            let written = BASE64.decode(sealed.ciphertext).unwrap();
+            let (_, document) = document(&vec![b' '; length]);
+            let written = BASE64.decode(document.ciphertext).unwrap();
             assert_eq!(written.len(), length.next_multiple_of(PAD) + TAG_LENGTH);
         }
     }
 
     #[test]
     fn a_wrong_passphrase_is_known_before_anything_is_decrypted() {
-        let (_, sealed) = sealed(b"{}");
-        let wrong = Key::unlock(sealed.kdf(), &"wrong".into());
-        assert!(matches!(wrong, Err(SealError::WrongPassphrase)));
-        assert!(Key::unlock(sealed.kdf(), &"right".into()).is_ok());
+        let (_, document) = document(b"{}");
+        let wrong = FileKey::unlock(document.kdf(), &"wrong".into());
+        assert!(matches!(wrong, Err(CipherError::WrongPassphrase)));
+        assert!(FileKey::unlock(document.kdf(), &"right".into()).is_ok());
     }
 }

@@ -1,24 +1,26 @@
-//! `device import`: takes over a private key in OpenSSH format.
+//! `device import` and `device export`: private keys in OpenSSH format, taken over from a file and written to one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use super::with_device;
 use crate::app::App;
-use crate::cli::DeviceImport;
-use crate::commands::context::{Context, require_unchanged};
+use crate::cli::{DeviceExport, DeviceImport};
+use crate::commands::context::{Context, device_key, require_unchanged};
 use crate::commands::signin::device::machine_name;
 use crate::commands::store::{choose_store, delete_secret};
-use crate::disk::{self, DiskError, Exposure};
+use crate::disk;
+use crate::disk::{DiskError, Exposure};
 use crate::exit::{Exit, Problem};
 use crate::identity::{DeviceKey, IdentityError, PublicKey};
 use crate::profile::{Audience, DeviceRecord, Profile, Profiles, entry_id};
 use crate::vault::{EntryKind, StoreKind, read_passphrase_file};
 
-/// Runs it.
-pub async fn run(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
+/// `device import`
+pub async fn import(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Account)?;
     let name = &context.target.profile;
     let file = args.file.clone().unwrap_or_else(|| app.paths.stock_key.clone());
@@ -143,4 +145,54 @@ fn warn_of_sharing(app: &App, profiles: &Profiles, context: &Context, key: &Devi
             context.url()
         ));
     }
+}
+
+/// `device export`
+pub async fn export(app: &App, args: DeviceExport) -> anyhow::Result<Exit> {
+    let (name, profile, _) = with_device(app)?;
+    let mut public = args.file.clone().into_os_string();
+    public.push(".pub");
+    let public = PathBuf::from(public);
+    for file in [&args.file, &public] {
+        if !args.replace && file.symlink_metadata().is_ok() {
+            let message = format!("{} exists", file.display());
+            return Err(Problem::new(Exit::Usage, message).hint("name another file, or pass --replace").into());
+        }
+        // Both or none: half an export would leave a private key where nobody expects it.
+        disk::probe_writable(file)?;
+    }
+    let passphrase = export_passphrase(app, &args).await?;
+    let key = device_key(app, &name, &profile).await?;
+    let pem = key.to_openssh(passphrase.as_ref())?;
+    disk::write_atomic(&args.file, pem.expose_secret().as_bytes())?;
+    disk::write_atomic(&public, format!("{}\n", key.public().line()).as_bytes())?;
+    app.printer.success(&format!("Wrote {} ({})", args.file.display(), key.public().fingerprint()));
+    if passphrase.is_none() {
+        app.printer.warn(&format!("{} is not protected by a passphrase: whoever reads it is you", args.file.display()));
+    }
+    if app.printer.is_json() {
+        app.printer.json(&serde_json::json!({
+            "file": args.file,
+            "fingerprint": key.public().fingerprint(),
+            "encrypted": passphrase.is_some(),
+        }))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// An unprotected file is written only when that is said.
+async fn export_passphrase(app: &App, args: &DeviceExport) -> anyhow::Result<Option<SecretString>> {
+    if args.no_passphrase {
+        return Ok(None);
+    }
+    if let Some(path) = &args.key_passphrase_file {
+        return Ok(Some(read_passphrase_file(path)?));
+    }
+    if app.printer.is_interactive() {
+        let typed = app.ask(|p| p.hidden_twice("Passphrase for the file", "The same passphrase again")).await??;
+        return Ok(Some(typed));
+    }
+    let message = "a private key would be written without protection";
+    let hint = "give a passphrase with --key-passphrase-file, or say --no-passphrase (stock Ollama needs it so)";
+    Err(Problem::new(Exit::Usage, message).hint(hint).into())
 }
