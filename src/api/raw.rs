@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Response, StatusCode};
 
@@ -111,33 +112,13 @@ impl RawRequest<'_> {
             "GET" | "HEAD" | "OPTIONS" => false,
             "DELETE" => true,
             _ => {
-                let path = percent_decoded(&self.path).to_ascii_lowercase();
+                let path = percent_decode_str(&self.path).decode_utf8_lossy().to_ascii_lowercase();
                 let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
                 let keys: Vec<&str> = KEYS.split('/').filter(|part| !part.is_empty()).collect();
                 parts.windows(keys.len()).any(|window| window == keys) || parts.contains(&"..")
             }
         }
     }
-}
-
-fn percent_decoded(path: &str) -> String {
-    let bytes = path.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let pair = path.get(at + 1..at + 3).filter(|_| byte == b'%');
-        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(value) => {
-                decoded.push(value);
-                at += 3;
-            }
-            None => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// An answer whose body is still to come.

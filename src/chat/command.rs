@@ -93,7 +93,7 @@ pub enum Help {
 
 /// Why a line that begins with `/` is no command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misread {
+pub enum CommandError {
     /// There is none of that name. As far as it was understood, and the word that was not.
     Unknown(String),
     /// It is written otherwise: like this.
@@ -116,26 +116,28 @@ impl Command {
     /// Reads a line that begins with `/`.
     ///
     /// # Errors
-    /// [`Misread`].
-    pub fn parse(line: &str) -> Result<Self, Misread> {
+    /// [`CommandError`].
+    pub fn parse(line: &str) -> Result<Self, CommandError> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let (name, rest) = words.split_first().ok_or(Misread::Explain(Help::Commands))?;
+        let (name, rest) = words.split_first().ok_or(CommandError::Explain(Help::Commands))?;
         match (*name, rest) {
             ("/set", _) => setting(line, rest).map(Self::Set),
-            ("/show", []) => Err(Misread::Explain(Help::Show)),
+            ("/show", []) => Err(CommandError::Explain(Help::Show)),
             ("/show", [what, ..]) => {
                 let found = SECTIONS.iter().find(|(word, _)| word == what);
-                found.map(|(_, section)| Self::Show(*section)).ok_or_else(|| Misread::Unknown(format!("/show {what}")))
+                found
+                    .map(|(_, section)| Self::Show(*section))
+                    .ok_or_else(|| CommandError::Unknown(format!("/show {what}")))
             }
             ("/load", [model]) => Ok(Self::Load((*model).to_owned())),
-            ("/load", _) => Err(Misread::Usage("/load MODEL")),
+            ("/load", _) => Err(CommandError::Usage("/load MODEL")),
             ("/save", [model]) => Ok(Self::Save((*model).to_owned())),
-            ("/save", _) => Err(Misread::Usage("/save MODEL")),
+            ("/save", _) => Err(CommandError::Usage("/save MODEL")),
             ("/list" | "/ls", _) => Ok(Self::List(rest.first().map(|word| (*word).to_owned()))),
             ("/clear", _) => Ok(Self::Clear),
             ("/retry", _) => Ok(Self::Retry),
             ("/copy", _) => Ok(Self::Copy),
-            ("/export", []) => Err(Misread::Usage("/export FILE")),
+            ("/export", []) => Err(CommandError::Usage("/export FILE")),
             // The rest of the line: a name may hold spaces.
             ("/export", _) => Ok(Self::Export(unquoted(behind(line, 1)).to_owned())),
             ("/status", _) => Ok(Self::Status),
@@ -148,34 +150,34 @@ impl Command {
                 "parameter" | "parameters" => Ok(Self::Help(Help::Parameters)),
                 _ => Ok(Self::Help(Help::Commands)),
             },
-            (other, _) => Err(Misread::Unknown(other.to_owned())),
+            (other, _) => Err(CommandError::Unknown(other.to_owned())),
         }
     }
 }
 
-fn setting(line: &str, rest: &[&str]) -> Result<Setting, Misread> {
+fn setting(line: &str, rest: &[&str]) -> Result<Setting, CommandError> {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     match rest {
-        [] => Err(Misread::Explain(Help::Set)),
+        [] => Err(CommandError::Explain(Help::Set)),
         ["parameter", name, values @ ..] if !values.is_empty() => {
             Ok(Setting::Parameter((*name).to_owned(), owned(values)))
         }
-        ["parameter", ..] => Err(Misread::Explain(Help::Parameters)),
-        ["system"] => Err(Misread::Usage("/set system TEXT")),
+        ["parameter", ..] => Err(CommandError::Explain(Help::Parameters)),
+        ["system"] => Err(CommandError::Usage("/set system TEXT")),
         ["system", ..] => Ok(Setting::System(unquoted(behind(line, 2)).to_owned())),
         ["history", ..] => Ok(Setting::History(true)),
         ["nohistory", ..] => Ok(Setting::History(false)),
         ["wordwrap", ..] => Ok(Setting::WordWrap(true)),
         ["nowordwrap", ..] => Ok(Setting::WordWrap(false)),
         ["format", "json", ..] => Ok(Setting::JsonFormat(true)),
-        ["format", ..] => Err(Misread::Usage("/set format json")),
+        ["format", ..] => Err(CommandError::Usage("/set format json")),
         ["noformat", ..] => Ok(Setting::JsonFormat(false)),
         ["verbose", ..] => Ok(Setting::Verbose(true)),
         ["quiet", ..] => Ok(Setting::Verbose(false)),
         ["think"] => Ok(Setting::Think(Thinking::On)),
         ["think", level, ..] => Ok(Setting::Think(Thinking::Level((*level).to_owned()))),
         ["nothink", ..] => Ok(Setting::Think(Thinking::Off)),
-        [other, ..] => Err(Misread::Unknown(format!("/set {other}"))),
+        [other, ..] => Err(CommandError::Unknown(format!("/set {other}"))),
     }
 }
 
@@ -248,22 +250,22 @@ mod tests {
 
     #[test]
     fn what_is_no_command_says_so() {
-        let unknown = |text: &str| Misread::Unknown(text.to_owned());
+        let unknown = |text: &str| CommandError::Unknown(text.to_owned());
         for (line, expected) in [
             ("/nonsense x", unknown("/nonsense")),
             ("/byebye", unknown("/byebye")),
             ("/set nonsense", unknown("/set nonsense")),
             ("/show nonsense", unknown("/show nonsense")),
-            ("/set", Misread::Explain(Help::Set)),
-            ("/show", Misread::Explain(Help::Show)),
-            ("/set parameter", Misread::Explain(Help::Parameters)),
-            ("/set parameter temperature", Misread::Explain(Help::Parameters)),
-            ("/set format", Misread::Usage("/set format json")),
-            ("/set format xml", Misread::Usage("/set format json")),
-            ("/load", Misread::Usage("/load MODEL")),
-            ("/load a b", Misread::Usage("/load MODEL")),
-            ("/save", Misread::Usage("/save MODEL")),
-            ("/export", Misread::Usage("/export FILE")),
+            ("/set", CommandError::Explain(Help::Set)),
+            ("/show", CommandError::Explain(Help::Show)),
+            ("/set parameter", CommandError::Explain(Help::Parameters)),
+            ("/set parameter temperature", CommandError::Explain(Help::Parameters)),
+            ("/set format", CommandError::Usage("/set format json")),
+            ("/set format xml", CommandError::Usage("/set format json")),
+            ("/load", CommandError::Usage("/load MODEL")),
+            ("/load a b", CommandError::Usage("/load MODEL")),
+            ("/save", CommandError::Usage("/save MODEL")),
+            ("/export", CommandError::Usage("/export FILE")),
         ] {
             assert_eq!(Command::parse(line), Err(expected), "{line}");
         }

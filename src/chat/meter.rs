@@ -1,4 +1,4 @@
-//! How much of the model's context window a conversation fills. What does not fit, the server drops without a word.
+//! How much of the model's context window a conversation fills. The server silently drops what does not fit.
 
 use serde_json::{Map, Value};
 
@@ -41,11 +41,11 @@ impl Meter {
         let rose = level > self.said;
         self.said = level;
         let what = match level {
-            Level::Full => "is full: the beginning of this conversation is being forgotten",
+            Level::Full => "is full: the model no longer sees the beginning of this conversation",
             Level::Nearly => "is nearly full",
             Level::Room => return None,
         };
-        let todo = "/clear begins anew, /set parameter num_ctx makes it larger";
+        let todo = "/clear starts over, /set parameter num_ctx enlarges it";
         rose.then(|| format!("the context window {what} ({used} of {window} tokens); {todo}"))
     }
 
@@ -85,7 +85,7 @@ mod tests {
         let said = meter.update(Some(70), Some(12), Some(100)).unwrap();
         assert!(said.contains("nearly full (82 of 100 tokens)"), "{said}");
         assert_eq!(meter.update(Some(80), Some(5), Some(100)), None);
-        assert!(meter.update(Some(90), Some(9), Some(100)).unwrap().contains("forgotten"));
+        assert!(meter.update(Some(90), Some(9), Some(100)).unwrap().contains("no longer sees"));
         assert_eq!(meter.update(Some(95), Some(9), Some(100)), None);
         // After it was emptied, or made larger, it fills anew.
         assert_eq!(meter.update(Some(95), Some(9), Some(1000)), None);

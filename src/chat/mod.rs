@@ -1,25 +1,20 @@
-//! A conversation and how it is shown, pure over events and text: where they come from, and the terminal, are not known here.
+//! A conversation and how it is shown. Pure over events and text: this module knows neither the network nor the terminal.
 
 mod command;
-mod complete;
 mod conversation;
-mod event;
 mod export;
 mod help;
-pub mod history;
 mod input;
 mod meter;
 pub mod parameters;
 mod render;
 mod timings;
 
-pub use command::{Command, Misread, Section, Setting, Thinking};
-pub use complete::complete;
+pub use command::{Command, CommandError, Section, Setting, Thinking};
 pub use conversation::{Conversation, Message};
-pub use event::Event;
 pub use export::{ExportFormat, export};
-pub use help::help;
+pub use help::{complete, help};
 pub use input::{Composer, Input};
 pub use meter::{Meter, window};
-pub use render::{RenderOptions, Renderer, Sink};
+pub use render::{Event, RenderOptions, Renderer, Sink};
 pub use timings::Timings;

@@ -1,10 +1,25 @@
-//! Turns the events of one answer into text: thinking in a frame of two lines, then the answer itself.
+//! The events of an answer, and how they become text: thinking in a frame of two lines, then the answer itself.
 
+use std::borrow::Cow;
 use std::io;
 
-use super::Event;
+/// One piece of an answer. All text in it is the model's and untrusted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A piece of the answer: `response` of `/api/generate`, `message.content` of `/api/chat`. May be empty.
+    Content(Cow<'a, str>),
+    /// A piece of what precedes the answer: `thinking` or `message.thinking`. May be empty.
+    Thinking(Cow<'a, str>),
+    /// The model calls a function, which this program does not offer: its name, and its arguments as JSON text.
+    ToolCall {
+        /// The function's name.
+        name: Cow<'a, str>,
+        /// Its arguments, as JSON.
+        arguments: Cow<'a, str>,
+    },
+}
 
-/// Where an answer goes. Implemented by whoever owns the terminal.
+/// Where an answer is written. Implemented by the terminal's owner.
 pub trait Sink {
     /// Takes untrusted text.
     ///
@@ -28,7 +43,7 @@ pub struct RenderOptions {
 
 /// The state of one answer. Feed it every event, then call [`Renderer::finish`].
 ///
-/// Nothing is flushed here: whoever waits for the next event flushes the sink first.
+/// Nothing is flushed here: the caller flushes the sink before it waits for the next event.
 #[derive(Debug)]
 pub struct Renderer {
     options: RenderOptions,
@@ -58,7 +73,7 @@ impl Renderer {
             Event::ToolCall { name, arguments } => {
                 self.end_thinking(out)?;
                 out.faint(true)?;
-                out.text(&format!("[call of a function that is not offered here: {name} {arguments}]\n"))?;
+                out.text(&format!("[unsupported tool call: {name} {arguments}]\n"))?;
                 out.faint(false)
             }
         }
@@ -160,6 +175,6 @@ mod tests {
     fn a_tool_call_is_told_and_the_answer_goes_on() {
         let call = Event::ToolCall { name: "f".into(), arguments: "{}".into() };
         let shown = rendered(RenderOptions::default(), &[call, say("b")]);
-        assert_eq!(shown, "<[call of a function that is not offered here: f {}]\n>b");
+        assert_eq!(shown, "<[unsupported tool call: f {}]\n>b");
     }
 }

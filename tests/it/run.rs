@@ -200,7 +200,7 @@ fn an_embedding_model_prints_the_vector() {
         [json!({ "model": "e", "input": "some text", "truncate": false, "dimensions": 3 })]
     );
     let output = run(&sandbox, &ollama, &["e"]).run().expect_code(2);
-    assert!(output.stderr().contains("there is no text"), "{}", output.snapshot());
+    assert!(output.stderr().contains("needs text"), "{}", output.snapshot());
 }
 
 #[test]

@@ -22,14 +22,14 @@ pub async fn show(app: &App, args: &RunArgs, stream: LineStream, spinner: Spinne
 
 async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinner) -> anyhow::Result<Exit> {
     let output = app.printer.output(OutputOptions { raw: args.raw, no_word_wrap: args.nowordwrap });
-    let mut shown = Shown(output);
+    let mut shown = AnswerOutput(output);
     let mut renderer = Renderer::new(RenderOptions { hide_thinking: args.hidethinking });
     let mut spinner = Some(spinner);
     let host = stream.host().to_owned();
     let ended = loop {
         let batch = match stream.next().await {
             Ok(Some(batch)) => batch,
-            Ok(None) => break Err(cut(&host)),
+            Ok(None) => break Err(stream_cut(&host)),
             Err(error) => break Err(error),
         };
         if let Some(spinner) = spinner.take() {
@@ -60,9 +60,9 @@ async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinn
 }
 
 /// The answer on standard output.
-pub(super) struct Shown(pub(super) Output);
+pub(super) struct AnswerOutput(pub(super) Output);
 
-impl Sink for Shown {
+impl Sink for AnswerOutput {
     fn text(&mut self, text: &str) -> std::io::Result<()> {
         self.0.write(text)
     }
@@ -72,7 +72,7 @@ impl Sink for Shown {
     }
 }
 
-impl Shown {
+impl AnswerOutput {
     /// The two newlines that stock Ollama prints after an answer; a character that was cut off belongs in front of them.
     pub(super) fn end(&mut self) -> std::io::Result<()> {
         self.0.finish()?;
@@ -87,11 +87,11 @@ enum Step {
     Failed(ApiError),
 }
 
-fn render(renderer: &mut Renderer, output: &mut Shown, batch: &Batch, host: &str) -> std::io::Result<Step> {
+fn render(renderer: &mut Renderer, output: &mut AnswerOutput, batch: &Batch, host: &str) -> std::io::Result<Step> {
     for line in batch.lines() {
         let chunk = match Chunk::parse(line) {
             Ok(chunk) => chunk,
-            Err(error) => return Ok(Step::Failed(not_json(host, &error))),
+            Err(error) => return Ok(Step::Failed(invalid_line(host, &error))),
         };
         if let Some(message) = chunk.error {
             return Ok(Step::Failed(ApiError::InStream { host: host.to_owned(), message }));
@@ -114,11 +114,11 @@ fn render(renderer: &mut Renderer, output: &mut Shown, batch: &Batch, host: &str
     Ok(Step::More)
 }
 
-pub(super) fn cut(host: &str) -> ApiError {
+pub(super) fn stream_cut(host: &str) -> ApiError {
     ApiError::Cut { host: host.to_owned(), reason: "it ended without its last object".to_owned() }
 }
 
-pub(super) fn not_json(host: &str, error: &serde_json::Error) -> ApiError {
+pub(super) fn invalid_line(host: &str, error: &serde_json::Error) -> ApiError {
     // Half a line is the end of a stream that was cut.
     if error.is_eof() {
         return ApiError::Cut { host: host.to_owned(), reason: "it ended in the middle of a line".to_owned() };
@@ -144,7 +144,7 @@ async fn collect(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spi
     let mut answer = Answer { model: &args.model, host: host.clone(), ..Answer::default() };
     while let Some(batch) = stream.next().await? {
         for line in batch.lines() {
-            let chunk = Chunk::parse(line).map_err(|error| not_json(&host, &error))?;
+            let chunk = Chunk::parse(line).map_err(|error| invalid_line(&host, &error))?;
             if let Some(message) = chunk.error {
                 return Err(ApiError::InStream { host, message }.into());
             }
@@ -159,5 +159,5 @@ async fn collect(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spi
             }
         }
     }
-    Err(cut(&host).into())
+    Err(stream_cut(&host).into())
 }

@@ -1,10 +1,12 @@
-//! Images and sounds named by their path in the prompt.
+//! Images and sounds named by their path in the prompt, and the value of `--format`.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::exit::{Exit, Problem};
@@ -135,6 +137,26 @@ fn is_media(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\xff\xd8\xff") || bytes.starts_with(b"\x89PNG\r\n\x1a\n") || riff(b"WEBP") || riff(b"WAVE")
 }
 
+/// The value of `format` in the request.
+pub fn read_format(text: &str) -> anyhow::Result<Box<RawValue>> {
+    let hint = "it is json, a JSON schema, or the path of a file that holds one";
+    let problem = |message: String| Problem::new(Exit::Usage, message).hint(hint);
+    if text == "json" {
+        return Ok(RawValue::from_string("\"json\"".to_owned())?);
+    }
+    let schema = if text.trim_start().starts_with('{') {
+        text.to_owned()
+    } else {
+        std::fs::read_to_string(Path::new(text))
+            .map_err(|error| problem(format!("the format {text:?} cannot be read: {error}")))?
+    };
+    match serde_json::from_str::<Value>(&schema) {
+        Ok(Value::Object(_)) => Ok(serde_json::from_str(&schema)?),
+        Ok(_) => Err(problem(format!("the format {text:?} is JSON, but no schema (an object)")).into()),
+        Err(error) => Err(problem(format!("the format {text:?} is no valid JSON: {error}")).into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +190,19 @@ mod tests {
         assert!(is_media(b"RIFF....WAVEfmt "));
         assert!(!is_media(b"-----BEGIN OPENSSH PRIVATE KEY-----"));
         assert!(!is_media(b"RIFF"));
+    }
+
+    #[test]
+    fn takes_the_word_a_schema_and_a_file() {
+        assert_eq!(read_format("json").unwrap().get(), "\"json\"");
+        assert_eq!(read_format(r#"{"type":"object"}"#).unwrap().get(), r#"{"type":"object"}"#);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("schema.json");
+        std::fs::write(&file, r#"{"type":"array"}"#).unwrap();
+        assert_eq!(read_format(file.to_str().unwrap()).unwrap().get(), r#"{"type":"array"}"#);
+        std::fs::write(&file, "[1]").unwrap();
+        assert!(read_format(file.to_str().unwrap()).is_err());
+        assert!(read_format("{").is_err());
+        assert!(read_format("/nonexistent/schema").is_err());
     }
 }

@@ -2,7 +2,6 @@
 
 mod answer;
 mod chat;
-mod format;
 mod media;
 
 use std::io::Read as _;
@@ -33,12 +32,12 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         && app.printer.stdout_is_terminal();
     if typed.is_empty() && piped.is_none() && !conversation && app.printer.stdout_is_terminal() {
         let hint = format!(
-            "type it behind the model: ollama-auth run {0} \"Why is the sky blue?\"\nor pipe it in: echo … | ollama-auth run {0}",
+            "pass it after the model: ollama-auth run {0} \"Why is the sky blue?\"\nor pipe it in: echo … | ollama-auth run {0}",
             args.model
         );
-        return Err(Problem::new(Exit::Usage, "there is no prompt").hint(hint).into());
+        return Err(Problem::new(Exit::Usage, "no prompt given").hint(hint).into());
     }
-    let wanted_format = args.format.as_deref().map(format::read).transpose()?;
+    let wanted_format = args.format.as_deref().map(media::read_format).transpose()?;
     let context = Context::resolve(app, Audience::Model { cloud: model.is_cloud() })?;
     let unsent = context.withheld.filter(|_| context.source == CredentialSource::None && !context.url().is_loopback());
     if let Some(withheld) = unsent {
@@ -48,22 +47,22 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         return chat::run(app, &args, context, model, wanted_format).await;
     }
     let session = context.session(app).await?;
-    let name = name_for(context.url(), &model);
-    let work = Work { app, args: &args, session: &session, model: &model, name };
+    let name = host_model_name(context.url(), &model);
+    let work = RunContext { app, args: &args, session: &session, model: &model, name };
     let info = work.show_or_pull().await?;
     if info.can("image") {
-        let message = format!("{} makes images, which cannot be shown here", args.model);
+        let message = format!("{} generates images, which a terminal cannot show", args.model);
         return Err(Problem::new(Exit::Failed, message).into());
     }
     let options: Map<String, Value> =
         args.option.iter().map(|option| (option.name.clone(), option.value.clone())).collect();
     if info.can("embedding") {
-        return work.embed(&joined(piped, typed), &options).await;
+        return work.embed(&join_prompt(piped, typed), &options).await;
     }
-    // Only what was typed may name files: piped text is somebody else's and must not pick files to send.
+    // Only what was typed may name files: piped text may come from others and must not select files to send.
     let (typed, images) = if info.takes_media() { media::attach(app, &typed)? } else { (typed, Vec::new()) };
-    let prompt = joined(piped, typed);
-    let think = asked_to_think(&args).or_else(|| info.can("thinking").then_some(Think::Switch(true)));
+    let prompt = join_prompt(piped, typed);
+    let think = think_option(&args).or_else(|| info.can("thinking").then_some(Think::Switch(true)));
     let request = GenerateRequest {
         model: work.name,
         prompt: &prompt,
@@ -84,8 +83,8 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
     }
 }
 
-/// What the steps of one run share.
-struct Work<'a> {
+/// The request of one run: host, model and options.
+struct RunContext<'a> {
     app: &'a App,
     args: &'a RunArgs,
     session: &'a Session<'a>,
@@ -94,7 +93,7 @@ struct Work<'a> {
     name: &'a str,
 }
 
-impl Work<'_> {
+impl RunContext<'_> {
     /// What the server knows of the model. One that is missing, and is no cloud model, is pulled first.
     async fn show_or_pull(&self) -> anyhow::Result<ShowResponse> {
         let can_be_pulled = !self.session.base().is_ollama_com() && !self.model.is_cloud();
@@ -111,8 +110,8 @@ impl Work<'_> {
 
     async fn embed(&self, input: &str, options: &Map<String, Value>) -> anyhow::Result<Exit> {
         if input.is_empty() {
-            let message = format!("{} turns text into a vector, and there is no text", self.args.model);
-            return Err(Problem::new(Exit::Usage, message).hint("type it behind the model, or pipe it in").into());
+            let message = format!("{} is an embedding model and needs text", self.args.model);
+            return Err(Problem::new(Exit::Usage, message).hint("pass the text after the model, or pipe it in").into());
         }
         let request = EmbedRequest {
             model: self.name,
@@ -154,7 +153,7 @@ impl Work<'_> {
                     self.model.as_str()
                 );
                 let hint = format!(
-                    "sign in that server: ollama-auth signin --server --host {host}\nor run it at ollama.com yourself: ollama-auth signin --host ollama.com, or set OLLAMA_API_KEY"
+                    "sign in that server: ollama-auth signin --server --host {host}\nor use your own account: ollama-auth signin --host ollama.com, or set OLLAMA_API_KEY"
                 );
                 Problem::new(Exit::SignIn, message).hint(hint).into()
             }
@@ -164,7 +163,7 @@ impl Work<'_> {
 }
 
 /// `--think`
-fn asked_to_think(args: &RunArgs) -> Option<Think> {
+fn think_option(args: &RunArgs) -> Option<Think> {
     Some(match args.think.as_ref()? {
         ThinkArg::Switch(on) => Think::Switch(*on),
         ThinkArg::Level(level) => Think::Level(level.clone()),
@@ -172,7 +171,7 @@ fn asked_to_think(args: &RunArgs) -> Option<Think> {
 }
 
 /// At ollama.com a cloud model goes by its name without the marker; a server of one's own wants it as it was typed.
-fn name_for<'a>(host: &BaseUrl, model: &'a ModelName) -> &'a str {
+fn host_model_name<'a>(host: &BaseUrl, model: &'a ModelName) -> &'a str {
     if host.is_ollama_com() { model.base() } else { model.as_str() }
 }
 
@@ -216,7 +215,7 @@ async fn read_piped(app: &App, args: &RunArgs) -> anyhow::Result<Option<String>>
 }
 
 /// Piped input goes in front of the prompt, joined by a space, as stock does.
-fn joined(piped: Option<String>, typed: String) -> String {
+fn join_prompt(piped: Option<String>, typed: String) -> String {
     match piped {
         None => typed,
         Some(piped) if typed.is_empty() => piped,

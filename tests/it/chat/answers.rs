@@ -113,7 +113,7 @@ fn thinking_is_faint_and_framed_and_tool_calls_are_shown() {
 fn a_model_that_cannot_think_is_said_not_to() {
     let talk = Talk::new();
     let mut terminal = talk.open();
-    assert!(enter(&mut terminal, "/set think").contains("tiny does not say that it can think"));
+    assert!(enter(&mut terminal, "/set think").contains("tiny does not list thinking as a capability"));
     enter(&mut terminal, "one");
     assert_eq!(talk.asked()[0]["think"], true);
     leave(terminal);
@@ -247,7 +247,7 @@ fn a_model_without_eyes_gets_no_file() {
     let talk = Talk::new();
     let picture = talk.sandbox.write("home/a.png", PNG);
     let mut terminal = talk.open_with(&[], 200, 24);
-    assert!(enter(&mut terminal, &picture.display().to_string()).contains("takes neither images nor sounds"));
+    assert!(enter(&mut terminal, &picture.display().to_string()).contains("does not take images or sounds"));
     assert!(talk.asked().is_empty());
     enter(&mut terminal, &format!("see {}", picture.display()));
     let asked = talk.asked().pop().unwrap();

@@ -101,11 +101,11 @@ fn help_is_there_and_unknown_commands_say_so() {
         ("/set", "/set parameter ..."),
         ("/show", "/show license"),
         ("/set parameter", "/set parameter num_ctx <int>"),
-        ("/nonsense", "there is no command /nonsense"),
-        ("/set nonsense", "there is no command /set nonsense"),
-        ("/show nonsense", "there is no command /show nonsense"),
-        ("/load", "it is written: /load MODEL"),
-        ("/set format xml", "it is written: /set format json"),
+        ("/nonsense", "unknown command /nonsense"),
+        ("/set nonsense", "unknown command /set nonsense"),
+        ("/show nonsense", "unknown command /show nonsense"),
+        ("/load", "usage: /load MODEL"),
+        ("/set format xml", "usage: /set format json"),
         ("/set parameter temprature 1", "there is no parameter \"temprature\""),
         ("/set parameter num_ctx many", "num_ctx takes a whole number, not \"many\""),
     ] {
@@ -129,8 +129,8 @@ fn without_a_terminal_it_is_as_before() {
     // A terminal where nothing may be asked.
     let finished =
         tidy(crate::harness::pty::Terminal::start(&talk.sandbox, &["run", "tiny", "--no-input"]).finish(), 2);
-    assert!(finished.screen.contains("there is no prompt"), "{}", finished.screen);
+    assert!(finished.screen.contains("no prompt given"), "{}", finished.screen);
     let finished =
         tidy(crate::harness::pty::Terminal::start(&talk.sandbox, &["run", "tiny", "--output", "json"]).finish(), 2);
-    assert!(finished.screen.contains("there is no prompt"), "{}", finished.screen);
+    assert!(finished.screen.contains("no prompt given"), "{}", finished.screen);
 }

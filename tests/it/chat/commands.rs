@@ -39,7 +39,7 @@ fn show_tells_every_part_of_the_model() {
         ),
         ("license", vec!["Do as you like."]),
         ("modelfile", vec!["FROM tiny\nPARAMETER temperature 0"]),
-        ("parameters", vec!["Of the model:\n  num_predict                    32"]),
+        ("parameters", vec!["Set by the model:\n  num_predict                    32"]),
         ("system", vec!["You are tiny."]),
         ("template", vec!["{{ .Prompt }}"]),
     ] {
@@ -51,7 +51,7 @@ fn show_tells_every_part_of_the_model() {
     shown("/set parameter top_k 7");
     shown("/set system Be brief.");
     let text = shown("/show parameters");
-    assert!(text.contains("Set here:\n  top_k                          7"), "{text}");
+    assert!(text.contains("Set in this conversation:\n  top_k                          7"), "{text}");
     assert!(shown("/show system").starts_with("Be brief."));
     assert!(shown("/show info").contains("top_k"));
     leave(terminal);
@@ -114,7 +114,7 @@ fn save_makes_a_model_of_the_conversation() {
     assert!(enter(&mut terminal, "/save other").contains("disk full"));
     talk.ollama.route("POST", "/api/create", |_| Reply::ndjson([Step::send("{\"status\":\"writing\"}\n")]));
     assert!(enter(&mut terminal, "/save third").contains("was cut off"));
-    assert!(enter(&mut terminal, "/save").contains("it is written: /save MODEL"));
+    assert!(enter(&mut terminal, "/save").contains("usage: /save MODEL"));
     leave(terminal);
 }
 
@@ -187,7 +187,7 @@ fn copy_goes_to_the_terminal_or_to_the_desktop() {
 fn export_writes_a_private_file_and_replaces_none_unasked() {
     let talk = Talk::new();
     let mut terminal = talk.open_with(&[], 200, 40);
-    assert!(enter(&mut terminal, "/export a.md").contains("nothing was said yet"));
+    assert!(enter(&mut terminal, "/export a.md").contains("no messages to export yet"));
     enter(&mut terminal, "hello");
     assert!(enter(&mut terminal, "/export my talk.md").contains("Wrote this conversation to my talk.md"));
     let file = talk.sandbox.home().join("my talk.md");
@@ -202,7 +202,7 @@ fn export_writes_a_private_file_and_replaces_none_unasked() {
     terminal.send("/export other.md\r");
     terminal.wait_text("Replace it? [y/N]");
     terminal.send("n");
-    terminal.wait_text("Left it as it is.");
+    terminal.wait_text("Kept the existing file.");
     assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
     at_prompt(&terminal);
     terminal.send("/export other.md\r");
@@ -210,7 +210,7 @@ fn export_writes_a_private_file_and_replaces_none_unasked() {
     terminal.send("y");
     terminal.wait_text("Wrote this conversation to other.md");
     assert!(fs::read_to_string(&other).unwrap().contains("hello"));
-    for (name, complaint) in [("no/such/folder/a.md", "there is no folder"), (".", "is a folder")] {
+    for (name, complaint) in [("no/such/folder/a.md", "does not exist"), (".", "is a folder")] {
         assert!(enter(&mut terminal, &format!("/export {name}")).contains(complaint));
     }
     leave(terminal);

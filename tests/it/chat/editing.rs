@@ -136,10 +136,10 @@ fn a_history_that_cannot_be_kept_is_said_once_and_hinders_nothing() {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         }
         let mut terminal = talk.open();
-        terminal.wait_text("what is typed is not kept");
+        terminal.wait_text("cannot save the input history");
         enter(&mut terminal, "one");
         let screen = enter(&mut terminal, "two");
-        assert_eq!(screen.matches("is not kept").count(), 1, "{screen}");
+        assert_eq!(screen.matches("cannot save the input history").count(), 1, "{screen}");
         leave(terminal);
         assert!(!fs::read_to_string(&file).unwrap().contains("one"));
     }
@@ -179,7 +179,9 @@ fn ctrl_g_goes_on_in_an_editor() {
 
 #[test]
 fn an_editor_that_fails_loses_nothing() {
-    for (command, complaint) in [("/bin/false", "ended with an error"), ("no-such-editor", "does not start")] {
+    for (command, complaint) in
+        [("/bin/false", "its text was discarded"), ("no-such-editor", "cannot start the editor")]
+    {
         let mut talk = Talk::new();
         talk.sandbox.set_env("VISUAL", command);
         let mut terminal = talk.open();
@@ -316,7 +318,7 @@ fn bytes_that_are_no_text_cost_the_line_and_nothing_else() {
     terminal.send_bytes(b"\xe9 ");
     terminal.wait_text("not valid UTF-8");
     let screen = enter(&mut terminal, "/clear");
-    assert!(screen.contains("Forgot what was said."), "{screen}");
+    assert!(screen.contains("Cleared the conversation."), "{screen}");
     enter(&mut terminal, "hello");
     assert_eq!(talk.asked().len(), 1);
     leave(terminal);
@@ -329,7 +331,7 @@ fn a_key_that_is_pasted_by_mistake_is_not_kept() {
     enter(&mut terminal, "one");
     let key = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
     let screen = enter(&mut terminal, &format!("OLLAMA_API_KEY={key}"));
-    assert!(screen.contains("not kept in the history"), "{screen}");
+    assert!(screen.contains("not saved in the history"), "{screen}");
     terminal.send("\x1b[A");
     terminal.wait_for(|screen| screen.trim_end().ends_with(">>> one"));
     terminal.send("\x03");

@@ -100,7 +100,7 @@ fn a_start_that_fails_ends_with_its_code() {
     }
     let talk = Talk::with_model(json!({ "capabilities": ["embedding"] }));
     let finished = super::tidy(crate::harness::pty::Terminal::start(&talk.sandbox, &["run", "tiny"]).finish(), 2);
-    assert!(finished.screen.contains("does not hold conversations"), "{}", finished.screen);
+    assert!(finished.screen.contains("has no chat mode"), "{}", finished.screen);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn an_answer_without_end_is_stopped_before_it_fills_the_memory() {
     talk.answers((0..9).map(|_| super::think(&piece)).chain([Step::Hang]));
     let mut terminal = talk.open_with(&["--hidethinking"], 120, 24);
     let screen = enter(&mut terminal, "one");
-    assert!(screen.contains("the answer was stopped at 16 MB"), "{screen}");
+    assert!(screen.contains("the answer was stopped at 16 MiB"), "{screen}");
     talk.ollama.server().wait_departures(1);
     enter(&mut terminal, "/clear");
     talk.answers([say("fine"), done()]);

@@ -1,4 +1,4 @@
-//! One message and its answer: streamed to the terminal, stopped by Ctrl-C, kept as far as it came.
+//! One message and its answer: streamed to the terminal, stopped by Ctrl-C; what arrived is kept.
 
 use std::borrow::Cow;
 
@@ -6,21 +6,21 @@ use super::Chat;
 use crate::api::{ApiError, Batch, ChatRequest, Chunk, LineStream, Think};
 use crate::app::App;
 use crate::chat::{Event, Message, RenderOptions, Renderer, Timings};
-use crate::commands::run::answer::{Shown, cut, not_json};
+use crate::commands::run::answer::{AnswerOutput, invalid_line, stream_cut};
 use crate::exit::{Exit, Problem};
 use crate::signals::Interrupts;
 use crate::ui::Spinner;
 
 /// The most of an answer that is kept, in bytes, with its thinking: a host that never ends is not to fill the memory.
-const LONGEST: usize = 16 << 20;
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// How an answer ended.
-enum Ended {
+enum Outcome {
     /// With its last object.
     Whole(Timings),
     /// By Ctrl-C.
     Stopped,
-    /// By us: it grew beyond [`LONGEST`].
+    /// By us: it grew beyond [`MAX_ANSWER_BYTES`].
     TooLong,
     /// By an error.
     Failed(ApiError),
@@ -34,24 +34,24 @@ impl Chat<'_> {
         loop {
             let (said, ended) = self.try_answer().await?;
             let error = match ended {
-                Ended::Whole(timings) => {
-                    self.talk.answered(said);
+                Outcome::Whole(timings) => {
+                    self.conversation.answered(said);
                     self.finish(&timings);
                     return Ok(());
                 }
-                Ended::Stopped => {
-                    self.talk.answered(said);
+                Outcome::Stopped => {
+                    self.conversation.answered(said);
                     return Ok(());
                 }
-                Ended::TooLong => {
-                    self.talk.answered(said);
-                    let limit = LONGEST >> 20;
+                Outcome::TooLong => {
+                    self.conversation.answered(said);
+                    let limit = MAX_ANSWER_BYTES >> 20;
                     self.app.printer.warn(&format!(
-                        "the answer was stopped at {limit} MB; /retry asks for another, /clear forgets it"
+                        "the answer was stopped at {limit} MiB; /retry asks for another, /clear starts over"
                     ));
                     return Ok(());
                 }
-                Ended::Failed(error) => error,
+                Outcome::Failed(error) => error,
             };
             let error = self.explain(error);
             let problem = Problem::from_error(&error);
@@ -60,8 +60,8 @@ impl Chat<'_> {
                 continue;
             }
             let hint = match problem.hint {
-                Some(hint) => format!("{hint}\nthe conversation is kept: /retry sends the message again"),
-                None => "the conversation is kept: /retry sends the message again".to_owned(),
+                Some(hint) => format!("{hint}\nthe conversation is kept; /retry sends the message again"),
+                None => "the conversation is kept; /retry sends the message again".to_owned(),
             };
             self.app.printer.error_human(&problem.message, Some(&hint));
             return Ok(());
@@ -70,32 +70,32 @@ impl Chat<'_> {
 
     fn explain(&self, error: ApiError) -> anyhow::Error {
         let (app, args, session, model) = (self.app, self.args, &self.session, &self.model);
-        super::Work { app, args, session, model, name: self.name() }.explain(error)
+        super::RunContext { app, args, session, model, name: self.name() }.explain(error)
     }
 
     /// An error of the terminal is the only one that is returned: there is no use in a conversation without it.
-    async fn try_answer(&mut self) -> anyhow::Result<(Message, Ended)> {
+    async fn try_answer(&mut self) -> anyhow::Result<(Message, Outcome)> {
         let think = self.settings.think.clone();
         let think = think.or_else(|| self.facts.can("thinking").then_some(Think::Switch(true)));
         let request = ChatRequest {
-            model: super::name_for(self.context.url(), &self.model),
-            messages: self.talk.sent(),
+            model: super::host_model_name(self.context.url(), &self.model),
+            messages: self.conversation.sent(),
             format: self.settings.format.as_deref(),
-            options: &self.talk.options,
+            options: &self.conversation.options,
             keep_alive: self.args.keepalive.as_ref().map(|keep| keep.0.as_str()),
             think: think.as_ref(),
         };
         let spinner = self.app.printer.spinner("");
         let sent = self.session.chat(&request, self.args.timeout.map(|limit| limit.0));
-        let mut shown = Showing::new(self);
+        let mut shown = StreamingAnswer::new(self);
         let ended = match Self::unless_interrupted(&mut self.interrupts, sent).await {
             None => {
                 spinner.clear();
-                Ended::Stopped
+                Outcome::Stopped
             }
             Some(Err(error)) => {
                 spinner.clear();
-                Ended::Failed(error)
+                Outcome::Failed(error)
             }
             Some(Ok(stream)) => shown.stream(stream, spinner, &mut self.interrupts).await?,
         };
@@ -114,18 +114,18 @@ impl Chat<'_> {
 }
 
 /// An answer on its way to the terminal, and what it has said.
-struct Showing {
-    output: Shown,
+struct StreamingAnswer {
+    output: AnswerOutput,
     renderer: Renderer,
     said: Message,
     /// What `said` takes up, in bytes.
     size: usize,
 }
 
-impl Showing {
+impl StreamingAnswer {
     fn new(chat: &Chat<'_>) -> Self {
         Self {
-            output: Shown(chat.app.printer.output(chat.output_options())),
+            output: AnswerOutput(chat.app.printer.output(chat.output_options())),
             renderer: Renderer::new(RenderOptions { hide_thinking: chat.args.hidethinking }),
             said: Message::new("assistant", ""),
             size: 0,
@@ -137,20 +137,20 @@ impl Showing {
         mut stream: LineStream,
         spinner: Spinner,
         interrupts: &mut Interrupts,
-    ) -> std::io::Result<Ended> {
+    ) -> std::io::Result<Outcome> {
         let host = stream.host().to_owned();
         let mut spinner = Some(spinner);
         loop {
             let next = tokio::select! {
                 biased;
                 // The request ends at the host when the stream is dropped.
-                () = interrupts.next() => return Ok(Ended::Stopped),
+                () = interrupts.next() => return Ok(Outcome::Stopped),
                 next = stream.next() => next,
             };
             let batch = match next {
                 Ok(Some(batch)) => batch,
-                Ok(None) => return Ok(Ended::Failed(cut(&host))),
-                Err(error) => return Ok(Ended::Failed(error)),
+                Ok(None) => return Ok(Outcome::Failed(stream_cut(&host))),
+                Err(error) => return Ok(Outcome::Failed(error)),
             };
             if let Some(spinner) = spinner.take() {
                 spinner.clear();
@@ -162,19 +162,19 @@ impl Showing {
         }
     }
 
-    fn batch(&mut self, batch: &Batch, host: &str) -> std::io::Result<Option<Ended>> {
+    fn batch(&mut self, batch: &Batch, host: &str) -> std::io::Result<Option<Outcome>> {
         for line in batch.lines() {
             let chunk = match Chunk::parse(line) {
                 Ok(chunk) => chunk,
-                Err(error) => return Ok(Some(Ended::Failed(not_json(host, &error)))),
+                Err(error) => return Ok(Some(Outcome::Failed(invalid_line(host, &error)))),
             };
             if let Some(message) = chunk.error {
-                return Ok(Some(Ended::Failed(ApiError::InStream { host: host.to_owned(), message })));
+                return Ok(Some(Outcome::Failed(ApiError::InStream { host: host.to_owned(), message })));
             }
             let calls = if chunk.calls().is_empty() { 0 } else { line.len() };
             self.size += chunk.thinking().len() + chunk.response().len() + calls;
-            if self.size > LONGEST {
-                return Ok(Some(Ended::TooLong));
+            if self.size > MAX_ANSWER_BYTES {
+                return Ok(Some(Outcome::TooLong));
             }
             self.said.thinking.push_str(chunk.thinking());
             self.said.content.push_str(chunk.response());
@@ -187,21 +187,21 @@ impl Showing {
                 self.said.tool_calls.extend(serde_json::to_value(call).ok());
             }
             if chunk.done {
-                return Ok(Some(Ended::Whole(serde_json::from_slice(line).unwrap_or_default())));
+                return Ok(Some(Outcome::Whole(serde_json::from_slice(line).unwrap_or_default())));
             }
         }
         Ok(None)
     }
 
-    fn end(mut self, app: &App, ended: &Ended) -> std::io::Result<Message> {
+    fn end(mut self, app: &App, ended: &Outcome) -> std::io::Result<Message> {
         self.renderer.finish(&mut self.output)?;
         match ended {
-            Ended::Whole(_) => self.output.end()?,
-            Ended::Stopped => {
+            Outcome::Whole(_) => self.output.end()?,
+            Outcome::Stopped => {
                 self.output.0.abandon()?;
                 app.printer.report("[stopped]\n");
             }
-            Ended::Failed(_) | Ended::TooLong => self.output.0.abandon()?,
+            Outcome::Failed(_) | Outcome::TooLong => self.output.0.abandon()?,
         }
         Ok(self.said)
     }

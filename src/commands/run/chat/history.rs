@@ -1,12 +1,13 @@
-//! The history file: what was typed at the prompt, for the next time. 0600 in a 0700 folder; nothing else ever goes in.
+//! The input history: lines typed at the prompt, one entry a line, oldest first; a line break is written `\n`, a backslash `\\`. The
+//! file has mode 0600 in a 0700 folder.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::api::holds_key;
 use crate::app::App;
-use crate::chat::history::{KEPT, decode, encode};
 use crate::disk::{ensure_private_dir, read_private, write_atomic};
 
 /// See the module.
@@ -14,15 +15,15 @@ pub(super) struct History {
     file: PathBuf,
     on: bool,
     entries: Vec<String>,
-    /// It was said that the file cannot be written.
-    complained: bool,
+    /// The warning that the file cannot be written was shown.
+    warned: bool,
 }
 
 impl History {
     /// Reads it, unless it is switched off. A file that grew long is cut to the newest entries.
     pub(super) fn open(app: &App) -> Self {
         let file = app.paths.state.join("history");
-        let mut history = Self { file, on: !app.env.no_history, entries: Vec::new(), complained: false };
+        let mut history = Self { file, on: !app.env.no_history, entries: Vec::new(), warned: false };
         if !history.on {
             return history;
         }
@@ -30,15 +31,15 @@ impl History {
             Ok(None) => {}
             Ok(Some(bytes)) => {
                 let text = String::from_utf8_lossy(&bytes);
-                history.entries = decode(&text);
-                if text.lines().count() > 2 * KEPT {
-                    let kept: String = history.entries.iter().filter_map(|entry| encode(entry)).collect();
+                history.entries = decode_entries(&text);
+                if text.lines().count() > 2 * MAX_ENTRIES {
+                    let kept: String = history.entries.iter().filter_map(|entry| encode_entry(entry)).collect();
                     if let Err(error) = write_atomic(&history.file, kept.as_bytes()) {
-                        history.give_up(app, &error);
+                        history.disable(app, &error);
                     }
                 }
             }
-            Err(error) => history.give_up(app, &error),
+            Err(error) => history.disable(app, &error),
         }
         history
     }
@@ -51,7 +52,7 @@ impl History {
     /// Switches it on or off, from the next line on.
     pub(super) fn switch(&mut self, on: bool) {
         self.on = on;
-        self.complained = false;
+        self.warned = false;
     }
 
     /// Keeps a line. `false` where nothing is to be kept: a key that was pasted by mistake, for one.
@@ -59,15 +60,15 @@ impl History {
         if !self.on {
             return false;
         }
-        let Some(line) = encode(entry) else { return false };
+        let Some(line) = encode_entry(entry) else { return false };
         if holds_key(entry) {
-            app.printer.warn("that holds what looks like an API key, so it is not kept in the history");
+            app.printer.warn("this line looks like it contains an API key, so it is not saved in the history");
             return false;
         }
-        if !self.complained
+        if !self.warned
             && let Err(error) = self.append(&line)
         {
-            self.give_up(app, &error);
+            self.disable(app, &error);
         }
         true
     }
@@ -88,8 +89,74 @@ impl History {
         options.open(&self.file)?.write_all(line.as_bytes())
     }
 
-    fn give_up(&mut self, app: &App, error: &dyn std::error::Error) {
-        self.complained = true;
-        app.printer.warn(&format!("what is typed is not kept: {}: {error}", self.file.display()));
+    fn disable(&mut self, app: &App, error: &dyn std::error::Error) {
+        self.warned = true;
+        app.printer.warn(&format!("cannot save the input history in {}: {error}", self.file.display()));
+    }
+}
+
+/// Entries that are kept.
+pub const MAX_ENTRIES: usize = 1000;
+/// The longest entry that is kept, in bytes: a pasted book is not what anybody looks for.
+const MAX_ENTRY_BYTES: usize = 16 * 1024;
+
+/// An entry as a line, with its newline; `None` for what is not kept: long ones, and lines that begin with a space, as in a shell.
+pub fn encode_entry(entry: &str) -> Option<String> {
+    if entry.trim().is_empty() || entry.starts_with(' ') || entry.len() > MAX_ENTRY_BYTES {
+        return None;
+    }
+    Some(entry.replace('\\', "\\\\").replace('\r', "").replace('\n', "\\n") + "\n")
+}
+
+/// The newest entries of a file.
+pub fn decode_entries(text: &str) -> Vec<String> {
+    let entries: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    entries[entries.len().saturating_sub(MAX_ENTRIES)..].iter().map(|line| decode_line(line)).collect()
+}
+
+fn decode_line(line: &str) -> String {
+    let mut entry = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        match (c, c == '\\') {
+            (_, true) => match characters.next() {
+                Some('n') => entry.push('\n'),
+                Some(other) => entry.push(other),
+                None => entry.push('\\'),
+            },
+            (c, false) => entry.push(c),
+        }
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn some_things_are_not_kept() {
+        assert_eq!(encode_entry(" private"), None);
+        assert_eq!(encode_entry("  \n"), None);
+        assert_eq!(encode_entry(&"x".repeat(MAX_ENTRY_BYTES + 1)), None);
+        assert_eq!(encode_entry("a\nb\\n").unwrap(), "a\\nb\\\\n\n");
+    }
+
+    #[test]
+    fn only_the_newest_are_read() {
+        let text: String = (0..MAX_ENTRIES + 5).map(|n| format!("{n}\n")).collect();
+        let entries = decode_entries(&text);
+        assert_eq!((entries.len(), entries[0].as_str()), (MAX_ENTRIES, "5"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(entries in prop::collection::vec("[^\r ][^\r]{0,20}", 0..5)) {
+            let kept: Vec<String> = entries.into_iter().filter(|entry| !entry.trim().is_empty()).collect();
+            let text: String = kept.iter().filter_map(|entry| encode_entry(entry)).collect();
+            prop_assert_eq!(decode_entries(&text), kept);
+        }
     }
 }

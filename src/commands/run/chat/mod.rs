@@ -1,27 +1,23 @@
-//! `run` without a prompt, on a terminal: the conversation. This file holds its state and its loop; each group of commands has a
-//! file of its own. Nothing that a host does ends the conversation: the prompt comes back, with everything that was said.
+//! `run` without a prompt, on a terminal: the conversation. This file holds its state and its loop; each group of slash commands has a
+//! file of its own. No failure of a host ends the conversation: the prompt returns and the messages are kept.
 
 mod answer;
-mod compose;
+mod export;
 mod history;
-mod keep;
-mod names;
+mod models;
 mod prompt;
-mod sessions;
 mod settings;
-mod show;
 mod signin;
-mod status;
 
 use serde_json::value::RawValue;
 
 use self::history::History;
-use self::names::Names;
-use super::{Work, asked_to_think, name_for};
+use self::prompt::ModelNames;
+use super::{RunContext, host_model_name, think_option};
 use crate::address::ModelName;
 use crate::api::{Session, ShowResponse, Think};
 use crate::app::App;
-use crate::chat::{Command, Conversation, Message, Meter, Misread, help, window};
+use crate::chat::{Command, CommandError, Conversation, Message, Meter, help, window};
 use crate::cli::RunArgs;
 use crate::commands::context::Context;
 use crate::exit::{Exit, Problem};
@@ -38,19 +34,19 @@ pub async fn run(
 ) -> anyhow::Result<Exit> {
     let (context, session, facts) = begin(app, args, context, &model).await?;
     if facts.can("image") || facts.can("embedding") {
-        let message = format!("{} does not hold conversations", args.model);
-        let hint = format!("give it its prompt at once: ollama-auth run {} TEXT", args.model);
+        let message = format!("{} has no chat mode", args.model);
+        let hint = format!("give the prompt on the command line: ollama-auth run {} TEXT", args.model);
         return Err(Problem::new(Exit::Usage, message).hint(hint).into());
     }
     let settings =
-        Settings { word_wrap: !args.nowordwrap, verbose: app.global.verbose > 0, format, think: asked_to_think(args) };
+        Settings { word_wrap: !args.nowordwrap, verbose: app.global.verbose > 0, format, think: think_option(args) };
     let history = History::open(app);
-    let (names, complete) = Names::new();
+    let (names, complete) = ModelNames::new();
     let editor = LineEditor::start(&app.printer, complete, history.entries())?;
     let options = args.option.iter().map(|option| (option.name.clone(), option.value.clone())).collect();
-    let mut talk = Conversation { options, ..Conversation::default() };
+    let mut conversation = Conversation { options, ..Conversation::default() };
     if let Some(text) = &args.system {
-        talk.set_system(text);
+        conversation.set_system(text);
     }
     let mut chat = Chat {
         app,
@@ -59,7 +55,7 @@ pub async fn run(
         session,
         model,
         facts,
-        talk,
+        conversation,
         settings,
         meter: Meter::default(),
         history,
@@ -68,7 +64,7 @@ pub async fn run(
         interrupts: Interrupts::claim(),
     };
     tokio::select! {
-        done = chat.go() => done,
+        done = chat.run_loop() => done,
         () = dismissed() => Ok(Exit::Interrupted),
     }
 }
@@ -83,20 +79,20 @@ async fn begin<'a>(
     let mut offered = false;
     loop {
         let session = context.session(app).await?;
-        let name = name_for(context.url(), model);
+        let name = host_model_name(context.url(), model);
         let spinner = app.printer.spinner("");
-        let found = Work { app, args, session: &session, model, name }.show_or_pull().await;
+        let found = RunContext { app, args, session: &session, model, name }.show_or_pull().await;
         spinner.clear();
         let error = match found {
             Ok(facts) => return Ok((context, session, facts)),
             Err(error) => error,
         };
         let problem = Problem::from_error(&error);
-        if offered || problem.exit != Exit::SignIn || !signin::offer(app, &context, model, &problem).await? {
+        if offered || problem.exit != Exit::SignIn || !signin::offer_signin(app, &context, model, &problem).await? {
             return Err(error);
         }
         offered = true;
-        context = signin::renewed(app, context, model)?;
+        context = signin::resolve_again(app, context, model)?;
     }
 }
 
@@ -117,17 +113,17 @@ struct Chat<'a> {
     session: Session<'a>,
     model: ModelName,
     facts: ShowResponse,
-    talk: Conversation,
+    conversation: Conversation,
     settings: Settings,
     meter: Meter,
     history: History,
-    names: Names,
+    names: ModelNames,
     editor: LineEditor,
     interrupts: Interrupts,
 }
 
 /// What was asked for at the prompt.
-enum Turn {
+enum UserInput {
     Command(String),
     Message(String),
     System(String),
@@ -136,45 +132,47 @@ enum Turn {
 
 /// Whether the conversation goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum Flow {
     Prompt,
     Leave,
 }
 
 impl<'a> Chat<'a> {
-    async fn go(&mut self) -> anyhow::Result<Exit> {
+    async fn run_loop(&mut self) -> anyhow::Result<Exit> {
         self.load_model().await;
         self.take_messages()?;
         loop {
             let next = match self.prompt().await? {
-                Turn::End => Next::Leave,
-                Turn::Message(text) => self.say(&text).await?,
-                Turn::System(text) => self.set_system(&text),
-                Turn::Command(line) => self.command(&line).await?,
+                UserInput::End => Flow::Leave,
+                UserInput::Message(text) => self.send_message(&text).await?,
+                UserInput::System(text) => self.set_system(&text),
+                UserInput::Command(line) => self.command(&line).await?,
             };
-            if next == Next::Leave {
+            if next == Flow::Leave {
                 return Ok(Exit::Done);
             }
         }
     }
 
-    async fn command(&mut self, line: &str) -> anyhow::Result<Next> {
+    async fn command(&mut self, line: &str) -> anyhow::Result<Flow> {
         let command = match Command::parse(line) {
             Ok(command) => command,
-            Err(Misread::Unknown(_)) if super::media::begins_with_file(line) => return self.say(line).await,
+            Err(CommandError::Unknown(_)) if super::media::begins_with_file(line) => {
+                return self.send_message(line).await;
+            }
             Err(misread) => {
                 match misread {
-                    Misread::Unknown(what) => {
-                        self.app.printer.warn(&format!("there is no command {what}; /? shows them all"))
+                    CommandError::Unknown(what) => {
+                        self.app.printer.warn(&format!("unknown command {what}; /? lists all commands"))
                     }
-                    Misread::Usage(usage) => self.app.printer.warn(&format!("it is written: {usage}")),
-                    Misread::Explain(about) => self.app.printer.report(&help(about, self.facts.takes_media())),
+                    CommandError::Usage(usage) => self.app.printer.warn(&format!("usage: {usage}")),
+                    CommandError::Explain(about) => self.app.printer.report(&help(about, self.facts.takes_media())),
                 }
-                return Ok(Next::Prompt);
+                return Ok(Flow::Prompt);
             }
         };
         match command {
-            Command::Bye => return Ok(Next::Leave),
+            Command::Bye => return Ok(Flow::Leave),
             Command::Help(about) => self.app.printer.report(&help(about, self.facts.takes_media())),
             Command::Set(setting) => self.set(setting),
             Command::Show(section) => self.show(section).await?,
@@ -187,37 +185,37 @@ impl<'a> Chat<'a> {
             Command::Export(file) => self.export(&file).await?,
             Command::Status => self.status()?,
         }
-        Ok(Next::Prompt)
+        Ok(Flow::Prompt)
     }
 
     /// Takes a message, with the files it names, and shows the answer.
-    async fn say(&mut self, text: &str) -> anyhow::Result<Next> {
+    async fn send_message(&mut self, text: &str) -> anyhow::Result<Flow> {
         if !self.facts.takes_media() {
             if super::media::begins_with_file(text) {
-                self.app.printer.warn(&format!("{} takes neither images nor sounds", self.model.as_str()));
-                return Ok(Next::Prompt);
+                self.app.printer.warn(&format!("{} does not take images or sounds", self.model.as_str()));
+                return Ok(Flow::Prompt);
             }
-            self.talk.ask(Message::new("user", text));
+            self.conversation.ask(Message::new("user", text));
         } else {
             match super::media::attach(self.app, text) {
-                Ok((text, images)) => self.talk.ask(Message { images, ..Message::new("user", text) }),
+                Ok((text, images)) => self.conversation.ask(Message { images, ..Message::new("user", text) }),
                 Err(error) => {
-                    self.complain(&error);
-                    return Ok(Next::Prompt);
+                    self.show_error(&error);
+                    return Ok(Flow::Prompt);
                 }
             }
         }
         self.answer().await?;
-        Ok(Next::Prompt)
+        Ok(Flow::Prompt)
     }
 
     /// The model, as the host calls it.
     fn name(&self) -> &str {
-        name_for(self.context.url(), &self.model)
+        host_model_name(self.context.url(), &self.model)
     }
 
     /// Says what went wrong, and leaves it at that.
-    fn complain(&self, error: &anyhow::Error) {
+    fn show_error(&self, error: &anyhow::Error) {
         let problem = Problem::from_error(error);
         if problem.exit != Exit::Interrupted {
             self.app.printer.error_human(&problem.message, problem.hint.as_deref());
@@ -240,6 +238,6 @@ impl<'a> Chat<'a> {
 
     /// The context window of the model, in tokens, where it is known.
     fn window(&self) -> Option<u64> {
-        window(&self.talk.options, &self.facts.parameters, self.facts.model_info.as_ref())
+        window(&self.conversation.options, &self.facts.parameters, self.facts.model_info.as_ref())
     }
 }

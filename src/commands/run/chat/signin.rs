@@ -1,4 +1,4 @@
-//! A model that asks for a sign-in: it is offered on the spot, and the conversation goes on with what it brought.
+//! When a model needs a sign-in, offers it within the conversation and continues with the new credential.
 
 use super::Chat;
 use crate::address::ModelName;
@@ -11,7 +11,12 @@ use crate::profile::{Audience, CredentialSource};
 use crate::ui::PromptError;
 
 /// Says what is wrong and offers to sign in. Whether that was done; what goes wrong with it is said.
-pub(super) async fn offer(app: &App, context: &Context, model: &ModelName, problem: &Problem) -> anyhow::Result<bool> {
+pub(super) async fn offer_signin(
+    app: &App,
+    context: &Context,
+    model: &ModelName,
+    problem: &Problem,
+) -> anyhow::Result<bool> {
     // A key that somebody put there is used in any case: signing in would change nothing.
     if matches!(context.source, CredentialSource::File | CredentialSource::Environment) {
         return Ok(false);
@@ -45,7 +50,7 @@ pub(super) async fn offer(app: &App, context: &Context, model: &ModelName, probl
 }
 
 /// The decision made anew, with what the sign-in brought. The host stays.
-pub(super) fn renewed(app: &App, before: Context, model: &ModelName) -> anyhow::Result<Context> {
+pub(super) fn resolve_again(app: &App, before: Context, model: &ModelName) -> anyhow::Result<Context> {
     let profiles = app.profiles.load()?;
     let context = Context::decide(app, &profiles, Audience::Model { cloud: model.is_cloud() })?;
     if context.url().origin() == before.url().origin() {
@@ -64,7 +69,7 @@ pub(super) fn renewed(app: &App, before: Context, model: &ModelName) -> anyhow::
 impl Chat<'_> {
     /// Offers a sign-in in the middle of the conversation; `true` when the message is to be sent again.
     pub(super) async fn offer_signin(&mut self, problem: &Problem) -> anyhow::Result<bool> {
-        let work = offer(self.app, &self.context, &self.model, problem);
+        let work = offer_signin(self.app, &self.context, &self.model, problem);
         let Some(done) = Self::unless_interrupted(&mut self.interrupts, work).await else {
             self.app.printer.end_question();
             return Ok(false);
@@ -72,7 +77,7 @@ impl Chat<'_> {
         if !done? {
             return Ok(false);
         }
-        self.context = renewed(self.app, self.context.clone(), &self.model)?;
+        self.context = resolve_again(self.app, self.context.clone(), &self.model)?;
         self.session = self.context.session(self.app).await?;
         self.names.forget();
         Ok(true)

@@ -1,5 +1,5 @@
-//! Another model, this conversation as a model, a new beginning: `/load`, `/save`, `/clear`, `/retry`, and how a model is begun
-//! with.
+//! `/load` switches to another model, `/save` saves the conversation as a model, `/clear` and `/retry` clear or repeat; also how a
+//! model is loaded at the start.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::address::ModelName;
 use crate::api::{ApiError, CreateRequest, ProgressChunk};
 use crate::chat::{Conversation, Message};
 use crate::commands::context::Context;
-use crate::commands::run::answer::Shown;
+use crate::commands::run::answer::AnswerOutput;
 use crate::exit::{Exit, Problem};
 use crate::profile::Audience;
 use crate::ui::OutputOptions;
@@ -22,7 +22,7 @@ impl Chat<'_> {
         }
         let spinner = self.app.printer.spinner("");
         let keep_alive = self.args.keepalive.as_ref().map(|keep| keep.0.as_str());
-        let work = self.session.preload(super::name_for(self.context.url(), &self.model), keep_alive);
+        let work = self.session.preload(super::host_model_name(self.context.url(), &self.model), keep_alive);
         let _ = Self::unless_interrupted(&mut self.interrupts, work).await;
         spinner.clear();
     }
@@ -30,11 +30,11 @@ impl Chat<'_> {
     /// The conversation begins with the model's own messages, which are shown.
     pub(super) fn take_messages(&mut self) -> anyhow::Result<()> {
         let read = |value: &Value| serde_json::from_value::<Message>(value.clone()).ok();
-        self.talk.loaded = self.facts.messages.iter().filter_map(read).collect();
-        // Nobody has asked for these, so `--raw` is not for them.
+        self.conversation.loaded = self.facts.messages.iter().filter_map(read).collect();
+        // The user did not ask for these, so `--raw` does not apply to them.
         let options = OutputOptions { raw: false, ..self.output_options() };
-        for message in &self.talk.loaded {
-            let mut output = Shown(self.app.printer.output(options));
+        for message in &self.conversation.loaded {
+            let mut output = AnswerOutput(self.app.printer.output(options));
             match message.role.as_str() {
                 "user" => {
                     output.0.write(&format!(">>> {}\n", message.content))?;
@@ -52,14 +52,14 @@ impl Chat<'_> {
 
     /// `/clear`
     pub(super) fn clear(&mut self) {
-        self.talk.clear();
+        self.conversation.clear();
         self.meter.reset();
-        self.app.printer.note("Forgot what was said.");
+        self.app.printer.note("Cleared the conversation.");
     }
 
     /// `/retry`
     pub(super) async fn retry(&mut self) -> anyhow::Result<()> {
-        if self.talk.retry() {
+        if self.conversation.retry() {
             return self.answer().await;
         }
         self.app.printer.warn("there is no message to send again");
@@ -74,11 +74,11 @@ impl Chat<'_> {
                 .map_err(|error| Problem::new(Exit::Usage, format!("the model {typed:?}: {error}")))?;
             let context = Context::resolve(app, Audience::Model { cloud: model.is_cloud() })?;
             let session = context.session(app).await?;
-            let name = super::name_for(context.url(), &model);
+            let name = super::host_model_name(context.url(), &model);
             let facts = match session.show(name).await {
                 Ok(facts) => facts,
                 Err(error) => {
-                    return Err(super::Work { app, args, session: &session, model: &model, name }.explain(error));
+                    return Err(super::RunContext { app, args, session: &session, model: &model, name }.explain(error));
                 }
             };
             anyhow::Ok((model, context, session, facts))
@@ -89,15 +89,15 @@ impl Chat<'_> {
         match loaded {
             None => return Ok(()),
             Some(Err(error)) => {
-                self.complain(&error);
+                self.show_error(&error);
                 return Ok(());
             }
             Some(Ok((model, context, session, facts))) => {
                 (self.model, self.context, self.session, self.facts) = (model, context, session, facts);
             }
         }
-        let options = std::mem::take(&mut self.talk.options);
-        self.talk = Conversation { options, ..Conversation::default() };
+        let options = std::mem::take(&mut self.conversation.options);
+        self.conversation = Conversation { options, ..Conversation::default() };
         self.meter.reset();
         self.names.forget();
         self.load_model().await;
@@ -108,24 +108,27 @@ impl Chat<'_> {
     /// `/save MODEL`
     pub(super) async fn save(&mut self, name: &str) -> anyhow::Result<()> {
         if let Err(error) = ModelName::parse(name) {
-            self.app.printer.warn(&format!("{name:?} is no name for a model: {error}"));
+            self.app.printer.warn(&format!("{name:?} is not a valid model name: {error}"));
             return Ok(());
         }
         let parent = self.facts.parent_model.as_str();
-        let from =
-            if self.is_usable_parent(parent) { parent } else { super::name_for(self.context.url(), &self.model) };
+        let from = if self.is_usable_parent(parent) {
+            parent
+        } else {
+            super::host_model_name(self.context.url(), &self.model)
+        };
         let messages: Vec<Value> = self
-            .talk
+            .conversation
             .loaded
             .iter()
-            .chain(&self.talk.messages)
+            .chain(&self.conversation.messages)
             .filter_map(|message| serde_json::to_value(message).ok())
             .collect();
         let request = CreateRequest {
             model: name,
             from,
-            system: self.talk.system.as_deref(),
-            parameters: &self.talk.options,
+            system: self.conversation.system.as_deref(),
+            parameters: &self.conversation.options,
             messages: &messages,
         };
         let spinner = self.app.printer.spinner("");
@@ -142,7 +145,7 @@ impl Chat<'_> {
                     done |= progress.status == "success";
                 }
             }
-            if done { Ok(()) } else { Err(crate::commands::run::answer::cut(&host)) }
+            if done { Ok(()) } else { Err(crate::commands::run::answer::stream_cut(&host)) }
         };
         let saved = Self::unless_interrupted(&mut self.interrupts, work).await;
         spinner.clear();
@@ -150,7 +153,7 @@ impl Chat<'_> {
         match saved {
             None => self.app.printer.warn(&format!("stopped; {name} may have been made all the same")),
             Some(Ok(())) => self.app.printer.success(&format!("Saved this conversation as {name}")),
-            Some(Err(error)) => self.complain(&error.into()),
+            Some(Err(error)) => self.show_error(&error.into()),
         }
         Ok(())
     }
