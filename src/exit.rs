@@ -100,7 +100,7 @@ impl Problem {
     /// What an error means for the person and the script. The message holds the whole chain; the innermost error that we
     /// know gives the code and the hint.
     pub fn from_error(error: &anyhow::Error) -> Self {
-        let message = format!("{error:#}");
+        let message = message(error);
         for cause in error.chain() {
             if let Some(problem) = cause.downcast_ref::<Self>() {
                 return Self { message, ..problem.clone() };
@@ -111,6 +111,30 @@ impl Problem {
         }
         Self::new(Exit::Failed, message)
     }
+}
+
+/// What an error says with all its causes, each once and without the system's numbers: an error that names its cause in its own
+/// message has it in the chain as well.
+pub fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(|cause| without_os_codes(&cause.to_string())) {
+        if message.is_empty() {
+            message = cause;
+        } else if !message.ends_with(&cause) && !message.contains(&format!(": {cause}")) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
+}
+
+/// A text without what the standard library adds to system errors: ` (os error 98)`.
+fn without_os_codes(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |kept, part| match part.split_once(')') {
+        Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => kept + rest,
+        _ => format!("{kept} (os error {part}"),
+    })
 }
 
 fn classify(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
@@ -323,6 +347,21 @@ mod tests {
         let problem = Problem::from_error(&error);
         assert_eq!(problem.exit, Exit::Forbidden);
         assert_eq!(problem.message, "while doing a thing: https://h does not allow this: no");
+    }
+
+    #[test]
+    fn each_cause_is_named_once_and_without_the_number_of_the_system() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot open x: {source}")]
+        struct Open {
+            source: io::Error,
+        }
+        let source = io::Error::from_raw_os_error(2);
+        let error = anyhow::Error::from(Open { source }).context("cannot start");
+        let text = message(&error);
+        assert!(text.starts_with("cannot start: cannot open x: ") && !text.contains("os error"), "{text}");
+        assert_eq!(text.matches(": ").count(), 2, "{text}");
+        assert_eq!(without_os_codes("a (os error 2); b (os error x) (os error 13)"), "a; b (os error x)");
     }
 
     #[test]

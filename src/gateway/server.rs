@@ -54,13 +54,15 @@ impl ServeError {
         let Self::Listen { address, source } = self else { return None };
         Some(match source.kind() {
             io::ErrorKind::AddrInUse => format!(
-                "another program listens there, perhaps one of ours that runs already; end it, or choose another with --listen {}:PORT (0: a free one)",
-                address.ip()
+                "stop the program that listens there, or choose another port: ollama-auth gateway serve --listen {}",
+                SocketAddr::new(address.ip(), address.port().wrapping_add(1).max(1024))
             ),
             io::ErrorKind::PermissionDenied => {
-                "ports below 1024 are for root: choose a higher one with --listen".to_owned()
+                format!("only root may use ports below 1024: choose a higher one with --listen {}:PORT", address.ip())
             }
-            io::ErrorKind::AddrNotAvailable => format!("{} is no address of this machine", address.ip()),
+            io::ErrorKind::AddrNotAvailable => {
+                format!("{} is not an address of this machine: choose one that is with --listen", address.ip())
+            }
             _ => return None,
         })
     }
@@ -119,10 +121,12 @@ impl Server {
         let (draining, drain) = watch::channel(false);
         let count = threads_for(&config);
         let most = server::room_for(config.max_connections.min(u32::MAX as usize), count);
-        if most < config.max_connections {
-            let wanted = config.max_connections;
+        // A few less than allowed make no difference to anybody.
+        if most < config.max_connections / 10 * 9 {
             tracing::warn!(
-                "the limit of open files leaves room for {most} connections of the {wanted} that are allowed"
+                connections = most,
+                max_connections = config.max_connections,
+                "the limit of open files (ulimit -n) allows fewer connections than max-connections"
             );
         }
         let mut threads = Vec::new();

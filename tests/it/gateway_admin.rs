@@ -72,7 +72,7 @@ fn people_are_added_listed_and_changed() {
     assert_eq!(mode(&database(&sandbox)), 0o600);
     assert_eq!(mode(database(&sandbox).parent().unwrap()), 0o700);
 
-    says(&run(&sandbox, &["user", "role", "bob", "maintainer"]).expect_code(0), &["bob is maintainer now"]);
+    says(&run(&sandbox, &["user", "role", "bob", "maintainer"]).expect_code(0), &["bob now has the role maintainer"]);
     says(&run(&sandbox, &["user", "disable", "bob"]).expect_code(0), &["Disabled bob"]);
     let output = run(&sandbox, &["user", "list"]).expect_code(0);
     let lines: Vec<Vec<&str>> = output.stdout().lines().map(|line| line.split_whitespace().collect()).collect();
@@ -120,13 +120,13 @@ fn who_is_not_there_or_is_needed_or_is_there_already() {
     }
     let output = command(&sandbox, &["user", "passwd", "eve"]).stdin(PASSWORD).run().expect_code(3);
     says(&output, &["there is no user \"eve\""]);
-    says(&add(&sandbox, "ann", &[]).expect_code(1), &["there is a user \"ann\" already", "user passwd"]);
+    says(&add(&sandbox, "ann", &[]).expect_code(1), &["the user \"ann\" already exists", "user passwd ann"]);
     for verb in [&["user", "disable", "ann"][..], &["user", "role", "ann", "member"]] {
-        says(&run(&sandbox, verb).expect_code(1), &["\"ann\" is the last administrator", "make somebody else"]);
+        says(&run(&sandbox, verb).expect_code(1), &["\"ann\" is the only active administrator", "make another user"]);
     }
     for name in ["Ann", "a b", "../x", "\u{1b}[2J", &"x".repeat(65)] {
         let output = add(&sandbox, name, &[]).expect_code(2);
-        says(&output, &["is no name for a user"]);
+        says(&output, &["invalid user name"]);
         assert!(!output.stderr().contains('\u{1b}'));
     }
     says(&add(&sandbox, "eve", &["--email", "a\u{1b}[31m"]).expect_code(2), &["e-mail"]);
@@ -154,7 +154,7 @@ fn a_device_is_approved_by_a_running_gateway_only() {
     let sandbox = with_people();
     let key = format!("SHA256:{}", "a".repeat(43));
     let output = run(&sandbox, &["approve", &key, "--user", "ann"]).expect_code(1);
-    says(&output, &["no gateway runs", "gateway serve"]);
+    says(&output, &["the gateway is not running", "gateway serve"]);
     for wrong in ["SHA256:abc", "laptop", "https://host/connect?name=x", "https://host/other?key=x"] {
         run(&sandbox, &["approve", wrong, "--user", "ann"]).expect_code(2);
     }
@@ -217,14 +217,14 @@ fn passwords_come_by_one_line_and_are_nowhere_to_be_seen() {
 fn a_person_types_a_new_password_twice_unseen() {
     let sandbox = Sandbox::new();
     let mut terminal = Terminal::start(&sandbox, &["gateway", "user", "add", "ann"]);
-    terminal.wait_text("New password of ann: ");
+    terminal.wait_text("New password for ann: ");
     terminal.send(&format!("{PASSWORD}\r"));
-    terminal.wait_text("The same password again: ");
+    terminal.wait_text("Repeat the password: ");
     terminal.send("something else\r");
     terminal.wait_text("the two differ");
-    terminal.wait_for(|screen| screen.matches("New password of ann: ").count() == 2);
+    terminal.wait_for(|screen| screen.matches("New password for ann: ").count() == 2);
     terminal.send(&format!("{PASSWORD}\r"));
-    terminal.wait_for(|screen| screen.matches("The same password again: ").count() == 2);
+    terminal.wait_for(|screen| screen.matches("Repeat the password: ").count() == 2);
     terminal.send(&format!("{PASSWORD}\r"));
     terminal.wait_text("Added ann as member");
     let finished = terminal.finish();
@@ -233,7 +233,7 @@ fn a_person_types_a_new_password_twice_unseen() {
     assert_eq!(names(&sandbox), ["ann"]);
 
     let mut terminal = Terminal::start(&sandbox, &["gateway", "user", "passwd", "ann"]);
-    terminal.wait_text("New password of ann: ");
+    terminal.wait_text("New password for ann: ");
     terminal.send("half\u{3}");
     let finished = terminal.finish();
     assert_eq!((finished.code, finished.restored), (130, true), "{}", finished.screen);

@@ -28,7 +28,7 @@ fn init_writes_a_private_file_and_never_over_another() {
 
     fs::write(&file, "mine").unwrap();
     let output = sandbox.command(["gateway", "init"]).run().expect_code(1);
-    says(&output, &["gateway.toml exists already", "--force"]);
+    says(&output, &["gateway.toml already exists", "--force"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     sandbox.command(["gateway", "init", "--force"]).run().expect_code(0);
     assert_eq!(fs::read_to_string(&file).unwrap(), first);

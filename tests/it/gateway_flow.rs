@@ -157,7 +157,7 @@ fn a_new_password_and_a_ban_end_the_sessions_in_browsers() {
     // What is too long for a request to the running gateway is told as what it is.
     let long = "a".repeat(20_000);
     let output = gateway.admin_with(&["user", "add", "bob", "--email", &long], PASSWORD);
-    says(&output, &["e-mail address has more than 254 bytes"]);
+    says(&output, &["invalid e-mail address: at most 254 bytes"]);
     let (root, first) = (sign_in("root"), sign_in("ada"));
     assert!(is_in(&root) && is_in(&first));
     gateway.admin_with(&["user", "passwd", "ada"], &format!("{PASSWORD}\n")).expect_code(0);

@@ -380,7 +380,7 @@ fn beyond_this_machine_only_with_tls_or_behind_it() {
     let proxied = [&everywhere[..], &["--behind-tls-proxy"]].concat();
     says(&sandbox.command(&proxied).run().expect_code(2), &["public-url is needed"]);
     let child = sandbox.command(&proxied).args(["--public-url", "https://gpu.example.com"]).spawn();
-    child.wait_stderr(|text| text.contains("Gateway at https://gpu.example.com, listening at 0.0.0.0:"));
+    child.wait_stderr(|text| text.contains("Gateway listening at https://gpu.example.com (0.0.0.0:"));
     child.signal(Signal::TERM);
     child.finish().expect_code(0);
 }
@@ -392,6 +392,6 @@ fn a_port_that_is_taken_stays_with_its_owner() {
     let output = Sandbox::new().command(["gateway", "serve", "--listen", &address]).run().expect_code(1);
     says(
         &output,
-        &[&format!("cannot listen at {address}"), "another program listens there", "--listen 127.0.0.1:PORT"],
+        &[&format!("cannot listen at {address}"), "stop the program that listens there", "--listen 127.0.0.1:"],
     );
 }

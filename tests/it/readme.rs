@@ -113,7 +113,7 @@ fn serving(add: &str, serve: &str) {
     let sandbox = Sandbox::new();
     paste(&sandbox, add).stdin("correct horse battery\n").run().expect_code(0);
     let child = paste(&sandbox, &format!("exec {serve} --listen 127.0.0.1:0")).spawn();
-    child.wait_stderr(|text| text.contains("Gateway at http://127.0.0.1:"));
+    child.wait_stderr(|text| text.contains("Gateway listening at http://127.0.0.1:"));
     child.signal(rustix::process::Signal::TERM);
     child.finish().expect_code(0);
 }

@@ -1,13 +1,8 @@
 //! `gateway`: serving, and what an administrator does on its machine.
 
-mod approve;
-mod audit;
-mod init;
-mod password;
-mod place;
-pub mod running;
-mod serve;
-mod settings;
+mod admin;
+mod config;
+pub mod serve;
 mod user;
 
 use crate::app::App;
@@ -18,9 +13,9 @@ use crate::exit::Exit;
 pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
     match command {
         GatewayCommand::Serve(args) => serve::run(app, *args).await,
-        GatewayCommand::Init(args) => init::run(app, args).await,
+        GatewayCommand::Init(args) => config::init(app, args).await,
         GatewayCommand::User(command) => user::run(app, command).await,
-        GatewayCommand::Approve(args) => approve::run(app, args).await,
-        GatewayCommand::Audit(args) => audit::run(app, args).await,
+        GatewayCommand::Approve(args) => admin::approve(app, args).await,
+        GatewayCommand::Audit(args) => admin::audit(app, args).await,
     }
 }

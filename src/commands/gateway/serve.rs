@@ -1,39 +1,54 @@
-//! `gateway serve`: opens the database, listens, serves until it is told to stop.
+//! `gateway serve`: binds the listener, opens the database, serves until it is told to stop.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::{admin, config};
 use crate::app::App;
 use crate::cli::ServeArgs;
-use crate::exit::Exit;
-use crate::gateway::{AdminSocket, Gateway, admin};
+use crate::exit::{self, Exit, Problem};
+use crate::gateway::{self, AdminSocket, Clock, Config, Directory, Gateway, Server, SqliteStore};
 use crate::signals;
 
-use super::running::{self, Ready};
-use super::{place, settings};
+/// Between two writings of when credentials were last used.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Between two writings of when credentials were used last.
-const FLUSH: Duration = Duration::from_secs(5);
+/// A gateway that listens, and serves nothing yet.
+pub struct PreparedGateway {
+    /// The listener.
+    pub server: Server,
+    /// What decides requests.
+    pub gateway: Arc<Gateway>,
+    /// The database.
+    pub store: Arc<SqliteStore>,
+    /// Whether there is no account yet.
+    pub is_new: bool,
+}
 
-/// Runs it. SIGTERM and Ctrl-C end it in good order, a second one at once; SIGHUP reads the configuration anew.
+/// `gateway serve`. SIGTERM and Ctrl-C let answers finish, a second one ends at once; SIGHUP reads the configuration again.
+///
+/// # Errors
+/// A configuration, address or database that cannot be used.
 pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
-    let config = settings::load(app, &args)?;
-    let path = place::database(app, &args.database, config.database.as_deref())?;
-    let Ready { server, gateway, store, fresh } = running::prepare(app.now, config, &path).await?;
-    let administration = tokio::spawn(admin::serve(AdminSocket::bind(&store)?, gateway.clone()));
-    // Before the announcement: a signal that comes right after it would end us otherwise.
+    let config = config::load(app, &args)?;
+    let path = admin::database_path(app, &args.database, config.database.as_deref())?;
+    let PreparedGateway { server, gateway, store, is_new } = prepare(app.now, config, &path).await?;
+    let administration = tokio::spawn(gateway::admin::serve(AdminSocket::bind(&store)?, gateway.clone()));
+    // Before the announcement: otherwise a signal right after it would end the process without a shutdown.
     let (requests, hang_ups) = (signals::requests_to_stop(), signals::hang_ups());
-    announce(app, &gateway, fresh);
+    announce(app, &gateway, is_new);
 
     let flushing = {
         let gateway = gateway.clone();
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(FLUSH).await;
+                tokio::time::sleep(FLUSH_INTERVAL).await;
                 flush(&gateway).await;
             }
         })
     };
-    let read = || settings::load(app, &args).map_err(|error| format!("{error:#}"));
+    let read = || config::load(app, &args).map_err(|error| exit::message(&error));
     let serving = server.run(gateway.clone(), signals::asked(requests.clone(), 1), hang_ups, read);
     let served = async {
         serving.await?;
@@ -45,31 +60,31 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     };
     flushing.abort();
     flush(&gateway).await;
-    // Awaited, so that the socket is gone when the process is.
+    // Awaited, so that the socket file is removed before the process ends.
     administration.abort();
     let _ = administration.await;
     if let Err(error) = store.settle().await {
-        tracing::warn!("the database stays in several files: {error}");
+        tracing::warn!(%error, "database checkpoint failed");
     }
     exit
 }
 
 async fn flush(gateway: &Gateway) {
     if let Err(error) = gateway.directory.flush().await {
-        tracing::warn!("when credentials were used could not be written: {error}");
+        tracing::warn!(%error, "last-used times could not be saved");
     }
 }
 
-/// Says where it listens, and on an empty database how the first administrator comes to be.
-fn announce(app: &App, gateway: &Gateway, fresh: bool) {
+/// Prints where it listens and, for an empty database, how to create the first administrator.
+fn announce(app: &App, gateway: &Gateway, is_new: bool) {
     let config = gateway.config.get();
     let url = &config.url;
     if config.behind_tls_proxy && config.trusted_proxies.is_empty() {
         app.printer.warn(
-            "every caller has the proxy's address, and shares its limits and its signatures: name the proxy with --set trusted-proxies=ADDRESS",
+            "all callers share the limits of one address, the proxy's: to tell them apart, add --set trusted-proxies=PROXY_ADDRESS",
         );
     }
-    let setup = fresh.then(|| format!("{}?token={}", url.join("/setup"), gateway.pages.setup_token()));
+    let setup = is_new.then(|| format!("{}?token={}", url.join("/setup"), gateway.pages.setup_token()));
     if app.printer.is_json() {
         let event = serde_json::json!({
             "url": url.to_string(), "listen": config.local.to_string(), "upstream": config.upstream.to_string(),
@@ -78,10 +93,39 @@ fn announce(app: &App, gateway: &Gateway, fresh: bool) {
         app.printer.event("listening", &event);
         return;
     }
-    app.printer.report(&format!("Gateway at {url}, listening at {}, for {}", config.local, config.upstream));
+    let local = config.local;
+    let listening =
+        if url.to_string().ends_with(&format!("://{local}")) { String::new() } else { format!(" ({local})") };
+    app.printer.report(&format!("Gateway listening at {url}{listening}, upstream {}", config.upstream));
     if let Some(setup) = setup {
         app.printer.report(&format!(
-            "\nNobody can sign in yet. Make the first administrator here, this once:\n\n  {setup}\n\nor with: ollama-auth gateway user add NAME --role admin\n"
+            "\nThere is no account yet. Create the first administrator with this one-time link:\n\n  {setup}\n\nor run: ollama-auth gateway user add NAME --role admin\n"
         ));
+    }
+}
+
+/// Binds the listener, then opens the database. `now` gives the Unix time in seconds. Shared with `quickstart`.
+///
+/// # Errors
+/// An address that is in use or not allowed, a database that cannot be used.
+pub async fn prepare(now: fn() -> i64, config: Config, database: &Path) -> anyhow::Result<PreparedGateway> {
+    let server = Server::bind(&config)?;
+    let store = Arc::new(SqliteStore::open(database).await?);
+    let directory = Directory::open(store.clone()).await?;
+    let clock = Clock::new(now);
+    let is_new = directory.is_empty();
+    if !is_new {
+        wait_for_next_second(&clock).await;
+    }
+    let gateway = Gateway::new(directory, clock, config, server.local())
+        .map_err(|error| Problem::new(Exit::Failed, format!("the system gives no random bytes: {error}")))?;
+    Ok(PreparedGateway { server, gateway: Arc::new(gateway), store, is_new })
+}
+
+/// An earlier gateway may have accepted signatures of this very second: this one could not tell them from new ones.
+async fn wait_for_next_second(clock: &Clock) {
+    let began = clock.now();
+    while clock.now() == began {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,64 +1,79 @@
-//! `gateway user`: add, list, disable, enable, passwd, role.
+//! `gateway user`: add, list, disable, enable, passwd, role. A new password is typed twice at a prompt, or is one line of standard
+//! input; it is sent as a hash.
 
+use std::io::{BufRead as _, Read as _};
+
+use secrecy::SecretString;
 use serde_json::json;
+use zeroize::Zeroizing;
 
-use super::{password, place};
+use super::admin;
 use crate::app::App;
 use crate::cli::{DatabaseArgs, RoleArg, UserCommand};
-use crate::exit::Exit;
-use crate::gateway::{AdminError, AdminReply, AdminRequest, Role, User, UserRow};
+use crate::exit::{Exit, Problem};
+use crate::gateway::{AdminError, AdminReply, AdminRequest, PasswordHash, Role, User, UserRow};
+use crate::relative_time;
 use crate::ui::Table;
 
-/// Runs it.
+/// The longest password line that is read, in bytes: more than any password may have.
+const LONGEST: u64 = 4096;
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// Everything of [`admin::request`], and a password that is missing, too short or too long.
 pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
     match command {
         UserCommand::Add { name, role, email, database } => {
-            // Before anybody types a password.
+            // Checked before the password is typed.
             if !User::is_name(&name) {
                 return Err(AdminError::BadName(name).into());
             }
             if !User::is_email(&email) {
                 return Err(AdminError::BadEmail.into());
             }
-            place::configured(app, &database)?;
-            let password = password::new(app, &name).await?;
+            admin::configured_database(app, &database)?;
+            let password = new_password(app, &name).await?;
             let request = AdminRequest::AddUser { name, email, role: role.into(), password };
-            change(app, &database, request, |user| format!("Added {} as {}", user.name, user.role.name())).await
+            request_change(app, &database, request, |user| format!("Added {} as {}", user.name, user.role.name())).await
         }
         UserCommand::List(database) => list(app, &database).await,
         UserCommand::Disable { name, database } => {
             let request = AdminRequest::SetDisabled { name, disabled: true };
-            let said =
-                |user: &UserRow| format!("Disabled {}: none of their devices and keys is accepted now", user.name);
-            change(app, &database, request, said).await
+            let message =
+                |user: &UserRow| format!("Disabled {}: their devices and API keys are refused from now on", user.name);
+            request_change(app, &database, request, message).await
         }
         UserCommand::Enable { name, database } => {
             let request = AdminRequest::SetDisabled { name, disabled: false };
-            change(app, &database, request, |user| format!("Enabled {}", user.name)).await
+            request_change(app, &database, request, |user| format!("Enabled {}", user.name)).await
         }
         UserCommand::Passwd { name, database } => {
-            place::configured(app, &database)?;
-            let password = password::new(app, &name).await?;
+            admin::configured_database(app, &database)?;
+            let password = new_password(app, &name).await?;
             let request = AdminRequest::SetPassword { name, password };
-            change(app, &database, request, |user| format!("Set the password of {}", user.name)).await
+            request_change(app, &database, request, |user| format!("Changed the password of {}", user.name)).await
         }
         UserCommand::Role { name, role, database } => {
             let request = AdminRequest::SetRole { name, role: role.into() };
-            change(app, &database, request, |user| format!("{} is {} now", user.name, user.role.name())).await
+            request_change(app, &database, request, |user| {
+                format!("{} now has the role {}", user.name, user.role.name())
+            })
+            .await
         }
     }
 }
 
-async fn change(
+async fn request_change(
     app: &App,
     database: &DatabaseArgs,
     request: AdminRequest,
-    said: impl FnOnce(&UserRow) -> String,
+    message: impl FnOnce(&UserRow) -> String,
 ) -> anyhow::Result<Exit> {
-    let AdminReply::User(user) = place::admin(app, database, request).await? else {
-        return Err(place::odd_answer().into());
+    let AdminReply::User(user) = admin::request(app, database, request).await? else {
+        return Err(admin::unexpected_reply().into());
     };
-    app.printer.success(&said(&user));
+    app.printer.success(&message(&user));
     if app.printer.is_json() {
         app.printer.json(&user)?;
     }
@@ -66,27 +81,64 @@ async fn change(
 }
 
 async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let AdminReply::Users(users) = place::admin(app, database, AdminRequest::ListUsers).await? else {
-        return Err(place::odd_answer().into());
+    let AdminReply::Users(users) = admin::request(app, database, AdminRequest::ListUsers).await? else {
+        return Err(admin::unexpected_reply().into());
     };
     if app.printer.is_json() {
         app.printer.json(&json!({ "users": users }))?;
         return Ok(Exit::Done);
     }
     if users.is_empty() {
-        app.printer.note("There is no user yet.");
+        app.printer.note("There are no users yet.");
         app.printer.hint("add one: ollama-auth gateway user add NAME --role admin");
         return Ok(Exit::Done);
     }
+    let now = (app.now)();
     let mut table = Table::new(&["name", "role", "disabled", "devices", "keys", "last used", "e-mail"]);
     for user in &users {
-        let (disabled, used) = (if user.disabled { "yes" } else { "no" }, user.last_used_at.map(place::time));
+        let (disabled, used) =
+            (if user.disabled { "yes" } else { "no" }, user.last_used_at.map(|at| relative_time::ago(at, now)));
         let (devices, keys) = (user.devices.to_string(), user.keys.to_string());
         let used = used.as_deref().unwrap_or("never");
         table.push([user.name.as_str(), user.role.name(), disabled, &devices, &keys, used, &user.email]);
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)
+}
+
+/// Asks for a password and hashes it.
+///
+/// # Errors
+/// Exit 2 when there is none, or one that is too short or too long.
+async fn new_password(app: &App, name: &str) -> anyhow::Result<PasswordHash> {
+    let password = if app.printer.stdin_is_terminal() {
+        if !app.printer.is_interactive() {
+            return Err(no_password().into());
+        }
+        let question = format!("New password for {name}");
+        app.ask(move |printer| printer.hidden_twice(&question, "Repeat the password")).await??
+    } else {
+        app.ask(|_| read_piped()).await??
+    };
+    Ok(app.ask(move |_| PasswordHash::of(&password)).await??)
+}
+
+/// The first line, without its end.
+fn read_piped() -> Result<SecretString, Problem> {
+    let unreadable =
+        |reason: String| Problem::new(Exit::Usage, format!("cannot read the password from standard input: {reason}"));
+    // Room for all of it at once, so that growing leaves no copies.
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 1));
+    let read = std::io::stdin().lock().take(LONGEST).read_until(b'\n', &mut line);
+    read.map_err(|error| unreadable(error.to_string()))?;
+    let text = std::str::from_utf8(&line).map_err(|_| unreadable("it is not UTF-8".to_owned()))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() { Err(no_password()) } else { Ok(SecretString::from(text)) }
+}
+
+fn no_password() -> Problem {
+    Problem::new(Exit::Usage, "no password was given").hint("run it in a terminal, or pipe the password in as one line")
 }
 
 impl From<RoleArg> for Role {

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::address::BaseUrl;
 use crate::app::App;
-use crate::commands::gateway::running::{self, Ready};
+use crate::commands::gateway::serve::{PreparedGateway, prepare};
 use crate::commands::signin::device::machine_name;
 use crate::exit::{Exit, Problem};
 use crate::gateway::admin::perform;
@@ -46,7 +46,7 @@ impl Stage {
             ..Config::default()
         };
         let database = folder.join("gateway").join("gateway.db");
-        let Ready { server, gateway, .. } = running::prepare(app.now, config.clone(), &database).await?;
+        let PreparedGateway { server, gateway, .. } = prepare(app.now, config.clone(), &database).await?;
         let (_, never) = mpsc::channel(1);
         let serving = server.run(gateway.clone(), std::future::pending(), never, move || Ok(config.clone()));
         Ok(Self { gateway, serving: tokio::spawn(serving), now: app.now })

@@ -1,17 +1,17 @@
-//! What is asked and answered, in serde: one line of JSON each. A password is hashed before it is sent.
+//! The requests and replies of the admin socket: one line of JSON each. A password is hashed before it is sent.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::gateway::{PasswordHash, RecordedEvent, Role};
-use crate::identity::PublicKey;
+use crate::identity::{PublicKey, group_fingerprint};
 
-/// A wish of an administrator.
+/// What an administrator asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdminRequest {
-    /// A new account.
+    /// Create an account.
     AddUser {
         /// See [`User::is_name`](crate::gateway::User::is_name).
         name: String,
@@ -32,7 +32,7 @@ pub enum AdminRequest {
         /// Whether it is to be disabled.
         disabled: bool,
     },
-    /// Another password.
+    /// Set another password.
     SetPassword {
         /// The account's name.
         name: String,
@@ -40,14 +40,14 @@ pub enum AdminRequest {
         #[serde(with = "hash")]
         password: PasswordHash,
     },
-    /// Another role.
+    /// Set another role.
     SetRole {
         /// The account's name.
         name: String,
         /// What it may do from now on.
         role: Role,
     },
-    /// A pending device was approved for an account.
+    /// Approve a pending device for an account.
     Approve {
         /// Which one.
         device: DeviceRef,
@@ -76,7 +76,7 @@ pub enum DeviceRef {
     Fingerprint(String),
 }
 
-/// What came of it.
+/// The reply to a request that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdminReply {
@@ -120,33 +120,33 @@ pub struct UserRow {
     pub last_used_at: Option<i64>,
 }
 
-/// Why nothing came of it; nothing has changed.
+/// Why a request failed. Then nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdminError {
     /// No account of that name.
     #[error("there is no user {0:?}")]
     NoUser(String),
-    /// The name is somebody else's.
-    #[error("there is a user {0:?} already")]
+    /// Another user has that name.
+    #[error("the user {0:?} already exists")]
     NameTaken(String),
     /// The text cannot be a name.
-    #[error("{0:?} is no name for a user: it has 1 to 64 of a-z, 0-9, `.`, `_`, `-`")]
+    #[error("invalid user name {0:?}: use 1 to 64 of a-z, 0-9, `.`, `_`, `-`")]
     BadName(String),
     /// The text cannot be an e-mail address.
-    #[error("the e-mail address has more than 254 bytes, or control characters")]
+    #[error("invalid e-mail address: at most 254 bytes, without control characters")]
     BadEmail,
-    /// Nobody could manage the accounts any more.
-    #[error("{0:?} is the last administrator who is not disabled")]
+    /// Without it no account could manage the others.
+    #[error("{0:?} is the only active administrator")]
     LastAdmin(String),
     /// A disabled account gets no devices.
     #[error("the user {0:?} is disabled")]
     Disabled(String),
-    /// No such key made a signed request lately; holds its fingerprint.
-    #[error("no device with the key {0} asked to be connected within the last ten minutes")]
+    /// The device is not pending; holds its fingerprint.
+    #[error("no device with the fingerprint {} asked to sign in within the last 10 minutes", group_fingerprint(.0))]
     NotPending(String),
-    /// No device can be pending, because no gateway runs.
-    #[error("no gateway runs, so no device can have asked to be connected")]
+    /// Devices are pending at a running gateway only.
+    #[error("the gateway is not running, so no device is pending")]
     NotRunning,
     /// Everything else.
     #[error("{message}")]
@@ -162,15 +162,21 @@ impl AdminError {
     /// The next step for the person reading the message, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NoUser(_) => "see who is there: ollama-auth gateway user list",
-            Self::NameTaken(_) => "choose another name, or set that user's password: ollama-auth gateway user passwd",
-            Self::LastAdmin(_) => "make somebody else an administrator first: ollama-auth gateway user role NAME admin",
-            Self::Disabled(name) => return Some(format!("let them in first: ollama-auth gateway user enable {name}")),
+            Self::NoUser(_) => "list the users: ollama-auth gateway user list",
+            Self::NameTaken(name) => {
+                return Some(format!(
+                    "choose another name, or change that user's password: ollama-auth gateway user passwd {name}"
+                ));
+            }
+            Self::LastAdmin(_) => "make another user an administrator first: ollama-auth gateway user role NAME admin",
+            Self::Disabled(name) => {
+                return Some(format!("enable the user first: ollama-auth gateway user enable {name}"));
+            }
             Self::NotPending(_) => {
-                "run a model or `signin` on the device again, compare the fingerprint, then approve it"
+                "run `ollama-auth signin` on the device again, compare the fingerprint, then approve it"
             }
             Self::NotRunning => {
-                "start it with `ollama-auth gateway serve`, or name its database with --database, then try on the device again"
+                "start it with `ollama-auth gateway serve`, or name its database with --database; then sign in on the device again"
             }
             Self::Failed { hint, .. } => return hint.clone(),
             Self::BadName(_) | Self::BadEmail => return None,
@@ -179,7 +185,7 @@ impl AdminError {
     }
 }
 
-/// A password's hash is no password, but shows itself nowhere else than here.
+/// A password hash is written out for the socket, and nowhere else.
 mod hash {
     use secrecy::SecretString;
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -197,7 +203,7 @@ mod hash {
         let text = SecretString::from(String::deserialize(deserializer)?);
         let shown = secrecy::ExposeSecret::expose_secret(&text);
         if !shown.starts_with("$argon2id$") || shown.len() > LONGEST {
-            return Err(de::Error::custom("it is no hash of a password"));
+            return Err(de::Error::custom("not a password hash"));
         }
         Ok(PasswordHash::kept(text))
     }

@@ -1,7 +1,7 @@
-//! The gateway's side of the admin socket, `<database file>.sock`.
+//! The admin socket, `<database file>.sock`: the gateway's side and a command's side.
 //!
-//! It is 0600 from its first instant, since it is made in a private folder and then moved to its place; and each caller is
-//! asked the system for its account, which must be ours or root.
+//! It has mode 0600 from its first instant, since it is created in a private folder and then moved to its place. Each side asks the
+//! system for the account of the other, which must be its own or root.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -18,29 +18,33 @@ use zeroize::Zeroizing;
 
 use super::message::{AdminError, AdminReply, AdminRequest};
 use super::perform::{AdminContext, perform};
-use super::talk::socket_path;
+use crate::disk::shell_quoted;
 use crate::gateway::{Gateway, SqliteStore};
 
 /// Longer than any request, in bytes.
-const LONGEST: u64 = 16 << 10;
-/// From the first byte to the answer.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// ConnectionSlots at a time; more wait.
-const MOST: usize = 16;
-/// As many bytes has the system for a path, without the zero at its end.
+const LONGEST_REQUEST: u64 = 16 << 10;
+/// From the connection to the reply, in the gateway.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// Connections at a time; more wait.
+const MOST_CONNECTIONS: usize = 16;
+/// From connecting to the reply, in a command.
+const REPLY_DEADLINE: Duration = Duration::from_secs(30);
+/// Longer than any reply, in bytes.
+const LONGEST_REPLY: u64 = 64 << 20;
+/// The longest path of a socket that the system takes, in bytes.
 const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// Why commands cannot reach this gateway.
 #[derive(Debug, Error)]
 pub enum AdminSocketError {
-    /// The system has room for so many bytes only.
-    #[error("the path {} is too long for a socket: {} bytes of at most {LONGEST_PATH}", .0.display(), .0.as_os_str().len())]
+    /// Longer than the system allows.
+    #[error("the path {} is too long for a socket: {} bytes, at most {LONGEST_PATH}", .0.display(), .0.as_os_str().len())]
     TooLong(PathBuf),
-    /// Something that is no socket is in its place.
-    #[error("{} is in the way: it is no socket", .0.display())]
+    /// Another file is in its place.
+    #[error("cannot create the admin socket: {} exists and is not a socket", .0.display())]
     InTheWay(PathBuf),
     /// The system refuses.
-    #[error("cannot make the socket {}: {source}", path.display())]
+    #[error("cannot create the admin socket {}: {source}", path.display())]
     Io {
         /// Where.
         path: PathBuf,
@@ -53,24 +57,24 @@ impl AdminSocketError {
     /// The next step for the person reading the message, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::TooLong(_) => Some("put the database in a folder with a shorter path: --database".to_owned()),
-            Self::InTheWay(path) => Some(format!("move {} away if nothing needs it", path.display())),
+            Self::TooLong(_) => Some("put the database in a folder with a shorter path: --database PATH".to_owned()),
+            Self::InTheWay(path) => Some(format!("if nothing needs that file, remove it: rm {}", shell_quoted(path))),
             Self::Io { .. } => None,
         }
     }
 }
 
-/// The socket in its place. Dropping it takes it away.
+/// The listening socket. Dropping it removes the file.
 pub struct AdminSocket {
     listener: UnixListener,
     pub(super) path: PathBuf,
-    // Holds the lock on the database while the socket is there: only so it is ours to remove.
+    // Holds the lock on the database as long as the socket exists: only then is it ours to remove.
     _store: Arc<SqliteStore>,
 }
 
 impl AdminSocket {
-    /// Makes the socket beside the database. One that a killed gateway left is replaced: whoever has the store open has the lock.
-    /// Must be called on a runtime.
+    /// Creates the socket beside the database. One that a killed gateway left is replaced: an open store holds the lock. Must be called
+    /// on a runtime.
     ///
     /// # Errors
     /// [`AdminSocketError`].
@@ -90,7 +94,7 @@ impl AdminSocket {
         }
         let listener = UnixListener::bind(&first).map_err(failed)?;
         fs::set_permissions(&first, Permissions::from_mode(0o600)).map_err(failed)?;
-        // Takes the place of a stale one in the same step.
+        // Replaces a stale socket in the same step.
         fs::rename(&first, &path).map_err(failed)?;
         Ok(Self { listener, path, _store: store.clone() })
     }
@@ -110,17 +114,17 @@ fn is_socket(found: &fs::Metadata) -> bool {
 pub async fn serve(socket: AdminSocket, gateway: Arc<Gateway>) {
     let mut callers = JoinSet::new();
     loop {
-        while callers.len() >= MOST {
+        while callers.len() >= MOST_CONNECTIONS {
             callers.join_next().await;
         }
         tokio::select! {
             accepted = socket.listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    callers.spawn(tokio::time::timeout(DEADLINE, answer(stream, gateway.clone())));
+                    callers.spawn(tokio::time::timeout(REQUEST_DEADLINE, answer(stream, gateway.clone())));
                 }
                 Err(error) => {
-                    // Out of file descriptors, most likely: trying again at once would only burn time.
-                    tracing::warn!(%error, "the admin socket takes no caller");
+                    // Usually out of file descriptors: an immediate retry would only use the processor.
+                    tracing::warn!(%error, "admin socket: accept failed");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -132,21 +136,21 @@ pub async fn serve(socket: AdminSocket, gateway: Arc<Gateway>) {
 async fn answer(stream: UnixStream, gateway: Arc<Gateway>) -> io::Result<()> {
     let caller = stream.peer_cred()?.uid();
     if caller != 0 && caller != rustix::process::geteuid().as_raw() {
-        tracing::warn!(caller, "another account is refused at the admin socket");
+        tracing::warn!(uid = caller, "admin socket: another account was refused");
         return Ok(());
     }
     let (reader, mut writer) = stream.into_split();
     // The hash of a password may be in it. Room for all of it at once, so that growing leaves no copies.
-    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
-    BufReader::new(reader).take(LONGEST).read_until(b'\n', &mut line).await?;
-    let reply = if line.last() == Some(&b'\n') { obey(&line, &gateway).await } else { Err(not_understood()) };
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_REQUEST as usize));
+    BufReader::new(reader).take(LONGEST_REQUEST).read_until(b'\n', &mut line).await?;
+    let reply = if line.last() == Some(&b'\n') { perform_line(&line, &gateway).await } else { Err(not_understood()) };
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
     writer.write_all(&text).await?;
     writer.shutdown().await
 }
 
-async fn obey(line: &[u8], gateway: &Gateway) -> Result<AdminReply, AdminError> {
+async fn perform_line(line: &[u8], gateway: &Gateway) -> Result<AdminReply, AdminError> {
     let request: AdminRequest = serde_json::from_slice(line).map_err(|_| not_understood())?;
     perform(&AdminContext::of(gateway, gateway.clock.now()), request).await
 }
@@ -156,4 +160,71 @@ fn not_understood() -> AdminError {
         message: "the running gateway does not understand this request".to_owned(),
         hint: Some("it may be of another version than this command: restart it after an update".to_owned()),
     }
+}
+
+/// Why there is no reply.
+#[derive(Debug, Error)]
+pub enum AskError {
+    /// No gateway listens there.
+    #[error("the gateway is not running")]
+    NotRunning,
+    /// The connection failed; whether the request was performed is unknown.
+    #[error("the gateway at {} does not answer: {reason}", path.display())]
+    Failed {
+        /// The socket.
+        path: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// The socket that belongs to a database file.
+pub(super) fn socket_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".sock");
+    PathBuf::from(name)
+}
+
+/// Sends a request to the gateway that has this database open, and waits for the reply.
+///
+/// # Errors
+/// [`AskError`]; the reply itself may be an [`AdminError`].
+pub async fn ask(database: &Path, request: &AdminRequest) -> Result<Result<AdminReply, AdminError>, AskError> {
+    let path = socket_path(database);
+    let failed = |reason: String| AskError::Failed { path: path.clone(), reason };
+    let exchange = async {
+        let stream = match UnixStream::connect(&path).await {
+            Ok(stream) => stream,
+            // There is no socket; or a killed gateway left it; or its path is longer than a socket's can be.
+            Err(error) if is_not_running(&error) => return Err(AskError::NotRunning),
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        send(stream, request).await.map_err(|error| failed(error.to_string()))
+    };
+    tokio::time::timeout(REPLY_DEADLINE, exchange)
+        .await
+        .unwrap_or_else(|_| Err(failed(format!("no reply within {} s", REPLY_DEADLINE.as_secs()))))
+}
+
+fn is_not_running(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, InvalidInput, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused | InvalidInput | NotADirectory)
+}
+
+async fn send(mut stream: UnixStream, request: &AdminRequest) -> io::Result<Result<AdminReply, AdminError>> {
+    // A password hash goes to the gateway only: to our own account, to root, or, when root asks, to the account it runs as.
+    let (server, ours) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
+    if server != ours && server != 0 && ours != 0 {
+        let reason = format!("it belongs to another account (user id {server})");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    }
+    let mut line = Zeroizing::new(serde_json::to_vec(request)?);
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut text = Vec::new();
+    stream.take(LONGEST_REPLY).read_to_end(&mut text).await?;
+    if text.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection, or refuses this account"));
+    }
+    Ok(serde_json::from_slice(&text)?)
 }

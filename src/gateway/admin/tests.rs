@@ -134,6 +134,7 @@ mod socket {
     use tokio::net::UnixStream;
 
     use super::*;
+    use crate::gateway::admin::socket::socket_path;
 
     #[tokio::test]
     async fn a_running_gateway_is_asked() {
@@ -222,7 +223,7 @@ mod socket {
     async fn a_stale_socket_is_replaced_and_another_file_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let (store, gateway) = gateway(folder.path()).await;
-        let path = talk::socket_path(store.path());
+        let path = socket_path(store.path());
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         assert!(matches!(ask(store.path(), &AdminRequest::ListUsers).await, Err(AskError::NotRunning)));

@@ -1,4 +1,4 @@
-//! Where there are no Unix sockets: commands work on the database while no gateway runs.
+//! For systems without Unix sockets: commands work on the database while the gateway is not running.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -15,25 +15,25 @@ use crate::gateway::{Gateway, SqliteStore};
 pub struct AdminSocketError(Infallible);
 
 impl AdminSocketError {
-    /// There is nothing to do.
+    /// There is no hint.
     pub fn hint(&self) -> Option<String> {
         None
     }
 }
 
-/// Why there is no answer.
+/// Why there is no reply.
 #[derive(Debug, Error)]
 pub enum AskError {
-    /// Nobody listens.
-    #[error("no gateway runs that could be asked")]
+    /// There is no socket to ask through.
+    #[error("the gateway is not running")]
     NotRunning,
 }
 
-/// No socket.
+/// Stands for the socket.
 pub struct AdminSocket(());
 
 impl AdminSocket {
-    /// Makes none.
+    /// Creates nothing.
     ///
     /// # Errors
     /// Never.
@@ -47,7 +47,7 @@ pub async fn serve(_socket: AdminSocket, _gateway: Arc<Gateway>) {
     std::future::pending().await
 }
 
-/// Finds nobody.
+/// Asks nothing.
 ///
 /// # Errors
 /// Always [`AskError::NotRunning`].

@@ -1,0 +1,229 @@
+//! Administration from the command line: a request goes to the gateway that has the database open, or is performed on the database.
+//! `gateway approve` and `gateway audit`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::config;
+use crate::app::App;
+use crate::cli::{ApproveArgs, AuditArgs, DatabaseArgs};
+use crate::exit::{Exit, Problem};
+use crate::gateway::admin::{AskError, ask, perform};
+use crate::gateway::{
+    AdminContext, AdminError, AdminReply, AdminRequest, DeviceRef, Directory, SqliteStore, StoreError,
+};
+use crate::identity::{ConnectUrl, group_fingerprint, parse_fingerprint};
+use crate::ui::Table;
+
+/// The longest wait for a gateway that is starting or ending, or for another command.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+const RETRY_PAUSE: Duration = Duration::from_millis(30);
+
+/// The database file: the flag's value, else the `configured` one, else `gateway/gateway.db` in this account's data folder.
+///
+/// # Errors
+/// Exit 2 for an invalid path. An address is not repeated: it may hold a password.
+pub fn database_path(app: &App, args: &DatabaseArgs, configured: Option<&str>) -> anyhow::Result<PathBuf> {
+    let Some(text) = args.database.as_deref().or(configured) else {
+        return Ok(app.paths.data.join("gateway").join("gateway.db"));
+    };
+    parse_path(text).map_err(|(message, hint)| Problem::new(Exit::Usage, message).hint(hint).into())
+}
+
+/// The database file that the flag, the environment or the configuration file names.
+///
+/// # Errors
+/// As for [`database_path`], and for a configuration that cannot be read.
+pub fn configured_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<PathBuf> {
+    database_path(app, args, config::load_database(app, args)?.as_deref())
+}
+
+fn parse_path(text: &str) -> Result<PathBuf, (&'static str, &'static str)> {
+    const FORM: &str = "write it as sqlite:/folder/gateway.db, or as a path";
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let path = match scheme.as_deref() {
+        Some("postgres" | "postgresql") => {
+            return Err(("PostgreSQL is not supported yet: this version stores accounts in SQLite", FORM));
+        }
+        Some("sqlite") => {
+            let rest = &text["sqlite:".len()..];
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            if path.contains(['?', '#']) || path.starts_with(':') {
+                return Err(("options after the database path are not supported", FORM));
+            }
+            path
+        }
+        _ if text.contains("://") => return Err(("this kind of database is not supported", FORM)),
+        _ => text,
+    };
+    if path.is_empty() || path.contains('\0') {
+        Err(("the database path is empty", FORM))
+    } else {
+        Ok(PathBuf::from(path))
+    }
+}
+
+/// Sends a request to the running gateway; without one, performs it on the database.
+///
+/// # Errors
+/// What the gateway or the database says; exit 3 when there is no database yet and the request does not create one.
+pub async fn request(app: &App, args: &DatabaseArgs, request: AdminRequest) -> anyhow::Result<AdminReply> {
+    let path = configured_database(app, args)?;
+    let deadline = Instant::now() + LONGEST_WAIT;
+    loop {
+        match ask(&path, &request).await {
+            Ok(answer) => return Ok(answer?),
+            Err(AskError::NotRunning) => {}
+            #[cfg(unix)]
+            Err(error) => return Err(error.into()),
+        }
+        if !matches!(request, AdminRequest::AddUser { .. }) && !exists(&path)? {
+            return Err(no_database(&path).into());
+        }
+        match SqliteStore::open_within(&path, Duration::ZERO).await {
+            // It may be a gateway that is about to listen, or to end.
+            Err(StoreError::Busy { .. }) if Instant::now() < deadline => tokio::time::sleep(RETRY_PAUSE).await,
+            Err(error) => return Err(error.into()),
+            Ok(_) if matches!(request, AdminRequest::Approve { .. }) => return Err(AdminError::NotRunning.into()),
+            Ok(store) => {
+                let store = Arc::new(store);
+                let directory = Directory::open(store.clone()).await?;
+                let performed = perform(&AdminContext::offline(&directory, (app.now)()), request).await;
+                if let Err(error) = store.settle().await {
+                    tracing::warn!(%error, "database checkpoint failed");
+                }
+                return Ok(performed?);
+            }
+        }
+    }
+}
+
+fn exists(path: &Path) -> anyhow::Result<bool> {
+    // A broken symbolic link counts as there: opening it gives the better error.
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot access the database {}", path.display())),
+    }
+}
+
+fn no_database(path: &Path) -> Problem {
+    Problem::new(Exit::NotFound, format!("there is no database {} yet", path.display()))
+        .hint("create it: ollama-auth gateway user add NAME --role admin; or name another with --database PATH")
+}
+
+/// The error for a reply to another request.
+pub fn unexpected_reply() -> Problem {
+    Problem::new(Exit::Failed, "the running gateway sent an unexpected reply")
+        .hint("it may be of another version than this command: restart it after an update")
+}
+
+/// `gateway approve`, for a machine without a browser. The device must be pending at the running gateway.
+///
+/// # Errors
+/// A device that is not pending, an unknown or disabled user, and everything of [`request`].
+pub async fn approve(app: &App, args: ApproveArgs) -> anyhow::Result<Exit> {
+    // A fingerprint that was pasted with its blanks and without quotes comes as several arguments.
+    let device = parse_device(args.device.join(" ").trim())?;
+    let request = AdminRequest::Approve { device, user: args.user };
+    let AdminReply::Approved { user, device, fingerprint } = self::request(app, &args.database, request).await? else {
+        return Err(unexpected_reply().into());
+    };
+    app.printer.success(&format!("Approved the device {device:?} for {user} ({})", group_fingerprint(&fingerprint)));
+    if app.printer.is_json() {
+        app.printer.json(&json!({ "user": user, "device": device, "fingerprint": fingerprint }))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn parse_device(text: &str) -> Result<DeviceRef, Problem> {
+    if text.starts_with("SHA256:") {
+        let fingerprint = parse_fingerprint(text).map_err(|error| {
+            Problem::new(Exit::Usage, format!("the fingerprint {text:?} is incomplete: {error}"))
+                .hint("copy all of it; the spaces between its groups do not matter")
+        })?;
+        return Ok(DeviceRef::Fingerprint(fingerprint));
+    }
+    let url = ConnectUrl::parse(text).map_err(|error| {
+        Problem::new(Exit::Usage, format!("{text:?} is neither a fingerprint nor a connect link: {error}"))
+            .hint("give the fingerprint (SHA256:…), or the whole link that the device printed, in quotes")
+    })?;
+    Ok(DeviceRef::Key { key: url.key().clone(), name: url.device_name().to_owned() })
+}
+
+/// `gateway audit`: the event log, the newest event first.
+///
+/// # Errors
+/// Everything of [`request`].
+pub async fn audit(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
+    let request = AdminRequest::Events { limit: args.limit };
+    let AdminReply::Events(events) = self::request(app, &args.database, request).await? else {
+        return Err(unexpected_reply().into());
+    };
+    if app.printer.is_json() {
+        app.printer.json(&json!({ "events": events }))?;
+        return Ok(Exit::Done);
+    }
+    if events.is_empty() {
+        app.printer.note("The event log is empty.");
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(&["time", "actor", "action", "subject", "address", "detail"]);
+    for event in &events {
+        let time = timestamp(event.at);
+        table.push([&time, &event.actor, &event.action, &event.subject, &event.address, &event.detail]);
+    }
+    app.printer.table(&table)?;
+    Ok(Exit::Done)
+}
+
+/// Unix seconds as `2025-01-31T12:00:00Z`.
+fn timestamp(at: i64) -> String {
+    jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::BaseUrl;
+    use crate::identity::DeviceKey;
+
+    #[test]
+    fn a_database_is_a_path_or_an_sqlite_url() {
+        let cases = [
+            ("sqlite:/a/b.db", "/a/b.db"),
+            ("sqlite:///a/b.db", "/a/b.db"),
+            ("sqlite://b.db", "b.db"),
+            ("SQLite:b.db", "b.db"),
+            ("/a/b?.db", "/a/b?.db"),
+            ("b:c.db", "b:c.db"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_path(text), Ok(PathBuf::from(expected)), "{text}");
+        }
+        for text in ["postgres://me:secret@h/db", "postgresql:x", "POSTGRES://x"] {
+            assert!(parse_path(text).unwrap_err().0.contains("PostgreSQL is not supported yet"), "{text}");
+        }
+        for text in ["", "sqlite:", "sqlite://", "sqlite::memory:", "sqlite:a?mode=ro", "mysql://h/db", "a\0b"] {
+            assert!(parse_path(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_given_by_its_link_or_its_fingerprint() {
+        let key = DeviceKey::generate().unwrap().public().clone();
+        let url = ConnectUrl::new(&BaseUrl::local(), "Ann's laptop", &key).to_string();
+        assert_eq!(parse_device(&url), Ok(DeviceRef::Key { key: key.clone(), name: "Ann's laptop".into() }));
+        assert_eq!(parse_device(&key.grouped_fingerprint()), Ok(DeviceRef::Fingerprint(key.fingerprint())));
+        assert_eq!(parse_device(&key.fingerprint()), Ok(DeviceRef::Fingerprint(key.fingerprint())));
+        let cut = &key.fingerprint()[..30];
+        for wrong in ["", "laptop", cut, "SHA256:", &format!("{}=", key.fingerprint()), url.split('&').next().unwrap()]
+        {
+            assert_eq!(parse_device(wrong).unwrap_err().exit, Exit::Usage, "{wrong}");
+        }
+    }
+}
