@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -196,6 +197,41 @@ impl BaseUrl {
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.origin, self.path)
+    }
+}
+
+/// Why a text is not an origin.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OriginError {
+    /// There is no `http://` or `https://` in front.
+    #[error("an origin starts with http:// or https://")]
+    NoScheme,
+    /// A path follows the host.
+    #[error("an origin has no path, but this one has {0:?}")]
+    HasPath(String),
+    /// The port is not a number from 1 to 65535.
+    #[error("{0}")]
+    Port(String),
+    /// The host is not one.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        if !value.contains("://") {
+            return Err(OriginError::NoScheme);
+        }
+        let parsed = BaseUrl::parse(value)?;
+        if let Some(warning) = parsed.warning {
+            return Err(OriginError::Port(warning));
+        }
+        if !parsed.url.path().is_empty() {
+            return Err(OriginError::HasPath(parsed.url.path().to_owned()));
+        }
+        Ok(parsed.url.origin())
     }
 }
 

@@ -7,6 +7,6 @@ mod base_url;
 mod model;
 mod origin;
 
-pub use base_url::{BaseUrl, HostError, Parsed};
+pub use base_url::{BaseUrl, HostError, OriginError, Parsed};
 pub use model::{ModelName, ModelNameError, ModelSource};
-pub use origin::{Origin, OriginError, Scheme};
+pub use origin::{Origin, Scheme};

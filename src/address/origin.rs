@@ -5,12 +5,8 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use thiserror::Error;
-
-use super::base_url::{BaseUrl, HostError};
 
 /// How a host is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +43,7 @@ impl fmt::Display for Scheme {
 
 /// Scheme, host and port of a server, in canonical form.
 ///
-/// `Display` leaves out the port that the scheme implies (`https://ollama.com`), and [`FromStr`] reads that form back.
+/// `Display` leaves out the port that the scheme implies (`https://ollama.com`), and [`FromStr`](std::str::FromStr) reads that form back.
 /// In serde an origin is that same string.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
@@ -110,41 +106,6 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why a text is not an origin.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum OriginError {
-    /// There is no `http://` or `https://` in front.
-    #[error("an origin starts with http:// or https://")]
-    NoScheme,
-    /// A path follows the host.
-    #[error("an origin has no path, but this one has {0:?}")]
-    HasPath(String),
-    /// The port is not a number from 1 to 65535.
-    #[error("{0}")]
-    Port(String),
-    /// The host is not one.
-    #[error(transparent)]
-    Host(#[from] HostError),
-}
-
-impl FromStr for Origin {
-    type Err = OriginError;
-
-    fn from_str(value: &str) -> Result<Self, Self::Err> {
-        if !value.contains("://") {
-            return Err(OriginError::NoScheme);
-        }
-        let parsed = BaseUrl::parse(value)?;
-        if let Some(warning) = parsed.warning {
-            return Err(OriginError::Port(warning));
-        }
-        if !parsed.url.path().is_empty() {
-            return Err(OriginError::HasPath(parsed.url.path().to_owned()));
-        }
-        Ok(parsed.url.origin())
-    }
-}
-
 impl Serialize for Origin {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -160,6 +121,7 @@ impl<'de> Deserialize<'de> for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::OriginError;
 
     fn origin(text: &str) -> Origin {
         text.parse().unwrap()

@@ -21,7 +21,6 @@ mod pending_devices;
 mod policy;
 mod proxy;
 mod rejection;
-mod replays;
 mod routes;
 mod server;
 mod signin_link_filter;

@@ -6,6 +6,7 @@
 mod account;
 mod challenge;
 mod connect;
+mod error;
 mod key;
 mod openssh;
 mod public;
@@ -14,7 +15,8 @@ mod verify;
 pub use account::Account;
 pub use challenge::{Authorization, Challenge};
 pub use connect::{ConnectUrl, ConnectUrlError};
-pub use key::{DeviceKey, IdentityError};
+pub use error::IdentityError;
+pub use key::DeviceKey;
 pub use public::{FingerprintError, PublicKey, PublicKeyError, group_fingerprint, parse_fingerprint};
 pub use verify::{VerifyError, verify};
 

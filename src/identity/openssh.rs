@@ -12,7 +12,7 @@ use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::{Cipher, Kdf, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
-use super::key::IdentityError;
+use super::error::{CERTIFICATE, EMPTY, IdentityError, OTHER, PEM, PUBLIC, PUTTY};
 use super::public::{ALGORITHM, printable, take_string, take_u32};
 
 const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
@@ -23,22 +23,6 @@ const MAGIC: &[u8] = b"openssh-key-v1\0";
 const ROUNDS: u32 = 24;
 /// Rounds of bcrypt accepted when reading; each costs some milliseconds, and the number comes from the file.
 const MAX_ROUNDS: u32 = 4096;
-
-const EMPTY: &str = "an empty file";
-const PUBLIC: &str = "a public key";
-const PEM: &str = "a key in the older PEM format";
-const PUTTY: &str = "a PuTTY key";
-const CERTIFICATE: &str = "a certificate";
-const OTHER: &str = "something else: its BEGIN line is missing";
-
-pub(super) fn hint_for_foreign(what: &str) -> Option<&'static str> {
-    match what {
-        PUBLIC => Some("name the private key: the file of the same name without .pub"),
-        PEM => Some("convert a copy of it with `ssh-keygen -p -f FILE`, which writes OpenSSH's format"),
-        PUTTY => Some("convert it with `puttygen FILE -O private-openssh-new -o NEWFILE`"),
-        _ => Some("name an OpenSSH private key, such as ~/.ollama/id_ed25519"),
-    }
-}
 
 pub(super) fn decode(pem: &str, passphrase: Option<&SecretString>) -> Result<SigningKey, IdentityError> {
     let bytes = unarmour(pem)?;

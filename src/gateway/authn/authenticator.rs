@@ -9,16 +9,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::caller::{Caller, Credential};
 use super::credential::{self, Presented};
+use super::replay_guard::{ReplayGuard, Used, Verdict};
 use super::session::Sessions;
-use super::signature::{Freshness, Proof, of_now, prove, whole};
-use super::signature_cache::{Claim, SignatureCache};
+use super::signature::{Claim, Freshness, Proof, SignatureCache, of_now, prove, whole};
 use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
 use crate::gateway::log_throttle::LogThrottle;
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::rejection::Rejection;
-use crate::gateway::replays::{Replays, Used, Verdict};
 use crate::gateway::store::{Change, Event, Use};
 use crate::gateway::target::Target;
 use crate::identity::{ConnectUrl, PublicKey};
@@ -32,7 +31,7 @@ pub struct Authenticator {
     directory: Directory,
     pending_devices: Arc<PendingDevices>,
     sessions: Arc<Sessions>,
-    replays: Replays,
+    replay_guard: ReplayGuard,
     signature_cache: SignatureCache,
     log_throttle: Arc<LogThrottle>,
     config: Arc<ConfigHandle>,
@@ -52,8 +51,18 @@ impl Authenticator {
         clock: Clock,
     ) -> Self {
         let not_before = clock.now();
-        let (replays, signature_cache) = (Replays::default(), SignatureCache::default());
-        Self { directory, pending_devices, sessions, replays, signature_cache, log_throttle, config, clock, not_before }
+        let (replay_guard, signature_cache) = (ReplayGuard::default(), SignatureCache::default());
+        Self {
+            directory,
+            pending_devices,
+            sessions,
+            replay_guard,
+            signature_cache,
+            log_throttle,
+            config,
+            clock,
+            not_before,
+        }
     }
 
     /// Finds out who asks. `once` says that the request changes something, so that a signature is good a single time.
@@ -159,7 +168,7 @@ impl Authenticator {
             return Err(Rejection::unauthorized("unauthorized").with_signin_url(link.to_string()));
         };
         let used = Used { key: &key, challenge: &challenge, ts, address, once };
-        match self.replays.admit(used, now, tolerance) {
+        match self.replay_guard.admit(used, now, tolerance) {
             Verdict::First | Verdict::Again => {}
             Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
             Verdict::Stolen(first) => {

@@ -5,10 +5,10 @@
 mod authenticator;
 mod caller;
 pub(super) mod credential;
+mod replay_guard;
 mod revalidating_body;
 mod session;
 pub(super) mod signature;
-mod signature_cache;
 
 pub use authenticator::Authenticator;
 pub use caller::{Caller, Credential, credential_revoked};

@@ -3,6 +3,11 @@
 //! What was signed is tried in two forms (PROTOCOL: measured): the whole target, and the path with `ts` alone where other
 //! parameters were not signed. A base path is never signed.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
 use crate::gateway::rejection::Rejection;
 use crate::gateway::target::Target;
 use crate::identity::{Challenge, PublicKey, VerifyError, verify};
@@ -75,6 +80,51 @@ pub fn of_now(ts: i64, freshness: Freshness) -> Result<(), Rejection> {
 /// What is signed when all of it is.
 pub fn whole(target: &Target<'_>) -> Challenge {
     Challenge::of_request(target.method, &format!("{}?{}", target.path, target.query.unwrap_or_default()))
+}
+
+/// As many are kept. Beyond it all are forgotten, which costs a verification each.
+const MOST: usize = 8192;
+
+/// A header and the request that it came with, all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Claim([u8; 32]);
+
+impl Claim {
+    /// Of a request.
+    pub fn new(header: &str, target: &Target<'_>) -> Self {
+        let mut digest = Sha256::new();
+        // Each with its length, so that no two requests are written the same.
+        for part in [header, target.method, target.path, target.query.unwrap_or_default()] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        Self(digest.finalize().into())
+    }
+}
+
+/// Signatures that were verified lately. A client that asks for the same thing again within a second sends the same signature again
+/// (measured: its time is in seconds, and Ed25519 is deterministic), and verifying one costs more than all else that is done for a
+/// request.
+///
+/// An entry says that this very header proves that very request, and nothing else: whether its time is now, whose device it is and
+/// whether it was used already is asked each time.
+#[derive(Debug, Default)]
+pub struct SignatureCache(Mutex<HashMap<Claim, Proof>>);
+
+impl SignatureCache {
+    /// What was proven by it.
+    pub fn get(&self, claim: &Claim) -> Option<Proof> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(claim).cloned()
+    }
+
+    /// Keeps what was verified. Only for devices that are known: a stranger's keys are not to fill it.
+    pub fn insert(&self, claim: Claim, proof: Proof) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST {
+            kept.clear();
+        }
+        kept.insert(claim, proof);
+    }
 }
 
 #[cfg(test)]

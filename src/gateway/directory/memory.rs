@@ -5,12 +5,48 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use thiserror::Error;
 use uuid::Uuid;
 
-use super::DirectoryError;
 use crate::gateway::store::{Change, Device, KeyRecord, Role, StoreError, Use, User};
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
+
+/// Why a change was not made.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// By the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was to be changed is not there.
+    #[error("there is no {0}")]
+    Unknown(String),
+    /// The last administrator would be gone.
+    #[error("{0} is the last administrator who is not disabled")]
+    LastAdmin(String),
+    /// The key that is to be replaced has a replacement that is accepted; holds its id.
+    #[error("the key has a replacement already: {0}")]
+    Replaced(KeyId),
+    /// The key that is to be replaced was revoked, or has expired.
+    #[error("the key {0} is not accepted any more, so it cannot be replaced")]
+    NotLive(KeyId),
+    /// The gateway is ending.
+    #[error("the gateway is shutting down")]
+    Ending,
+}
+
+impl DirectoryError {
+    /// The next step for the person reading the message, where there is one to name.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::LastAdmin(_) => Some("make somebody else an administrator first".to_owned()),
+            Self::Replaced(_) => Some("revoke that one first, or go on with it".to_owned()),
+            Self::NotLive(_) => Some("make a new key instead".to_owned()),
+            Self::Unknown(_) | Self::Ending => None,
+        }
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Memory {

@@ -12,10 +12,10 @@ use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use super::super::authn::credential::{Presented, presented};
-use super::super::authn::signature::{Freshness, Proof, of_now, prove};
-use super::super::target::Target;
 use super::{go, head, lines};
+use crate::gateway::authn::credential::{Presented, presented};
+use crate::gateway::authn::signature::{Freshness, Proof, of_now, prove};
+use crate::gateway::target::Target;
 use crate::identity::{Challenge, DeviceKey};
 
 /// The time of the recorded requests of the stock client.

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 
-use super::super::policy::{body as packed, form, json};
 use super::go::{self, Value};
+use crate::gateway::policy::{body as packed, form, json};
 use crate::keyspec::{ModelPattern, Models};
 
 /// The longest that is unpacked, in bytes.

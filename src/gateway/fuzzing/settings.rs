@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::super::config::ConfigFile;
-use super::super::config::file::read;
+use crate::gateway::config::ConfigFile;
+use crate::gateway::config::file::read;
 
 /// Reads a `gateway.toml`.
 ///

@@ -1,7 +1,7 @@
 //! The request target: whatever passes means the same to every reader, however often and however it is read.
 
-use super::super::target::Target;
 use super::{go, head, lines};
+use crate::gateway::target::Target;
 
 /// Reads a line such as `GET /prefix/api/tags?ts=1` and, in a second line, the base path.
 ///

@@ -6,8 +6,8 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use super::super::authn::{CredentialRevoked, credential_revoked};
-use super::super::rejection::Rejection;
+use crate::gateway::authn::{CredentialRevoked, credential_revoked};
+use crate::gateway::rejection::Rejection;
 use crate::http::TooSlow;
 
 /// The largest bodies, in bytes; 0 is no limit.
@@ -47,8 +47,8 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Reje
     Ok(Body::new(Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX))))
 }
 
-/// What to answer when an error came from [`limited`], from [`MinDataRateBody`](super::MinDataRateBody) or from [`Held`](super::super::authn::RevalidatingBody): it is
-/// the sender's own fault.
+/// What to answer when an error came from [`limited`], from [`MinDataRateBody`](crate::http::MinDataRateBody) or from
+/// [`RevalidatingBody`](crate::gateway::authn::RevalidatingBody): it is the sender's own fault.
 pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Rejection> {
     let mut cause = Some(error);
     while let Some(error) = cause {

@@ -4,9 +4,8 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use multer::Multipart;
 
-use super::super::rejection::Rejection;
-use super::allowed;
-use super::json::sendable;
+use super::models::{require_model, sendable};
+use crate::gateway::rejection::Rejection;
 use crate::keyspec::Models;
 
 /// The form to forward: its type with the boundary, and its bytes. `field` names the model.
@@ -40,7 +39,7 @@ pub async fn canonical(
             }
             named = true;
             let model = std::str::from_utf8(&content).map_err(|_| malformed())?;
-            allowed(models, model)?;
+            require_model(models, model)?;
             content = sendable(model).into();
         }
         body.extend_from_slice(

@@ -9,9 +9,8 @@ use std::fmt;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::super::rejection::Rejection;
-use super::allowed;
-use crate::address::{ModelName, ModelSource};
+use super::models::{require_model, sendable};
+use crate::gateway::rejection::Rejection;
 use crate::keyspec::Models;
 
 /// What a request that makes a model may hold besides names. Other members reach for models in other ways: by the digests of their
@@ -74,7 +73,7 @@ pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -
         Ok(())
     };
     for (field, name) in &named {
-        allowed(models, name)?;
+        require_model(models, name)?;
         member(field, &serde_json::to_string(&sendable(name)).map_err(|_| not_json())?)?;
     }
     for (name, value) in &others {
@@ -82,15 +81,6 @@ pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -
     }
     body.push('}');
     Ok(body.into_bytes())
-}
-
-/// The name without spaces around it and without `:local`, which servers read differently by their age.
-pub fn sendable(name: &str) -> String {
-    match ModelName::parse(name) {
-        Ok(name) if name.source() == Some(ModelSource::Local) => name.base().to_owned(),
-        Ok(name) => name.as_str().to_owned(),
-        Err(_) => name.trim().to_owned(),
-    }
 }
 
 /// A name as Go compares it: without regard to case, in which two letters beyond ASCII stand for ASCII ones.

@@ -5,7 +5,7 @@
 pub(super) mod body;
 pub(super) mod form;
 pub(super) mod json;
-mod listing;
+mod models;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -14,10 +14,11 @@ use super::authn::Caller;
 use super::rejection::Rejection;
 use super::routes::{Access, Account, Matched, Models as Named, Route};
 use super::target::Target;
-use crate::keyspec::{CanonicalModel, Models, Rights, Scope};
+use crate::keyspec::{Models, Rights, Scope};
 
 pub use body::{Limits, fault_of_the_sender, read_small};
-pub use listing::filter;
+pub use models::filter;
+use models::require_model;
 
 /// Proof that a caller may use a route. The models are still to be looked at.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ impl Permitted {
             }
             Named::Listed(..) => (String::new(), Vec::new()),
             Named::Path => {
-                allowed(models, &self.argument)?;
+                require_model(models, &self.argument)?;
                 (String::new(), Vec::new())
             }
             Named::Body(names) => {
@@ -173,15 +174,4 @@ impl Authorized {
     pub fn into_body(self) -> Body {
         self.body
     }
-}
-
-/// Makes sure that a name stands for a model that may be used.
-fn allowed(models: &Models, name: &str) -> Result<(), Rejection> {
-    let permitted = CanonicalModel::parse(name).is_ok_and(|model| models.allow(&model));
-    if permitted {
-        return Ok(());
-    }
-    // What was sent may be long and odd; it is repeated as JSON text, shortened.
-    let shown: String = name.chars().take(100).collect();
-    Err(Rejection::new(403, format!("this credential may not use the model {shown:?}")))
 }

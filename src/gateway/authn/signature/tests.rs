@@ -105,3 +105,19 @@ fn other_parameters_may_be_signed_or_not() {
     assert_eq!(checked("POST", "/api/chat?a=2&ts=1000", whole.expose(), at(1000)), Err(401));
     assert_eq!(checked("POST", "/api/chat?ts=1000", whole.expose(), at(1000)), Err(401));
 }
+
+#[test]
+fn a_claim_is_of_one_request() {
+    let claim = |header, method, path, query| Claim::new(header, &Target { method, path, query });
+    let one = claim("a:b", "GET", "/api/tags", Some("ts=1"));
+    assert_eq!(one, claim("a:b", "GET", "/api/tags", Some("ts=1")));
+    for other in [
+        claim("a:c", "GET", "/api/tags", Some("ts=1")),
+        claim("a:b", "POST", "/api/tags", Some("ts=1")),
+        claim("a:b", "GET", "/api/tag", Some("sts=1")),
+        claim("a:b", "GET", "/api/tags", Some("ts=2")),
+        claim("a:bG", "ET", "/api/tags", Some("ts=1")),
+    ] {
+        assert_ne!(one, other);
+    }
+}

@@ -105,7 +105,7 @@ async fn a_row_that_makes_no_sense_is_damage() {
         for statement in ["PRAGMA foreign_keys = OFF", "BEGIN", row] {
             sqlx::query(statement).execute(&mut writer.connection).await.unwrap();
         }
-        let found = rows::snapshot(&mut writer.connection, &store.place).await;
+        let found = sql::snapshot(&mut writer.connection, &store.place).await;
         assert!(matches!(found, Err(StoreError::Damaged { .. })), "{row}");
         writer.roll_back().await;
     }

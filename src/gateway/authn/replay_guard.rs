@@ -50,7 +50,7 @@ pub struct Used<'a> {
 
 /// The signatures that must be remembered.
 #[derive(Debug, Default)]
-pub struct Replays(Mutex<Table>);
+pub struct ReplayGuard(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -68,7 +68,7 @@ struct Seen {
     total: usize,
 }
 
-impl Replays {
+impl ReplayGuard {
     /// Takes note of a signature that was checked. `tolerance` is in seconds.
     pub fn admit(&self, used: Used<'_>, now: i64, tolerance: i64) -> Verdict {
         let Used { key, challenge, ts, address, once } = used;
@@ -133,10 +133,10 @@ mod tests {
 
     #[test]
     fn again_from_the_same_address_alone() {
-        let (replays, key, other) = (Replays::default(), key(), key());
+        let (guard, key, other) = (ReplayGuard::default(), key(), key());
         let admit = |key, text: &str, from, once, now| {
             let challenge = &Challenge::new("POST", text, 1000);
-            replays.admit(Used { key, challenge, ts: 1000, address: address(from), once }, now, 60)
+            guard.admit(Used { key, challenge, ts: 1000, address: address(from), once }, now, 60)
         };
         assert_eq!(admit(&key, "/api/me", 1, false, 1000), Verdict::First);
         assert_eq!(admit(&key, "/api/me", 1, false, 1060), Verdict::Again);
@@ -148,27 +148,27 @@ mod tests {
 
     #[test]
     fn what_is_too_old_is_forgotten_and_no_sooner() {
-        let (replays, key) = (Replays::default(), key());
+        let (guard, key) = (ReplayGuard::default(), key());
         let challenge = Challenge::new("GET", "/api/tags", 1050);
         let admit = |from, now| {
             let used = Used { key: &key, challenge: &challenge, ts: 1050, address: address(from), once: false };
-            replays.admit(used, now, 60)
+            guard.admit(used, now, 60)
         };
         assert_eq!(admit(1, 1000), Verdict::First);
         assert_eq!(admit(2, 1110), Verdict::Stolen(address(1)));
-        assert_eq!(replays.0.lock().unwrap().total, 1);
+        assert_eq!(guard.0.lock().unwrap().total, 1);
         assert_eq!(admit(2, 1111), Verdict::Forgotten);
-        assert_eq!(replays.0.lock().unwrap().total, 0);
+        assert_eq!(guard.0.lock().unwrap().total, 0);
     }
 
     /// The clock is set back, or a longer tolerance configured: what was forgotten is not taken for new.
     #[test]
     fn what_was_forgotten_is_not_accepted_again() {
-        let (replays, key) = (Replays::default(), key());
+        let (guard, key) = (ReplayGuard::default(), key());
         let admit = |ts, from, now, tolerance| {
             let challenge = Challenge::new("POST", "/api/user/keys", ts);
             let used = Used { key: &key, challenge: &challenge, ts, address: address(from), once: true };
-            replays.admit(used, now, tolerance)
+            guard.admit(used, now, tolerance)
         };
         assert_eq!(admit(1000, 1, 1000, 60), Verdict::First);
         assert_eq!(admit(1100, 1, 1100, 60), Verdict::First);
@@ -181,10 +181,10 @@ mod tests {
 
     #[test]
     fn a_device_cannot_fill_the_memory_of_others() {
-        let (replays, greedy, modest) = (Replays::default(), key(), key());
+        let (guard, greedy, modest) = (ReplayGuard::default(), key(), key());
         let admit = |key, text: &str| {
             let challenge = &Challenge::new("GET", text, 1000);
-            replays.admit(Used { key, challenge, ts: 1000, address: address(1), once: false }, 1000, 60)
+            guard.admit(Used { key, challenge, ts: 1000, address: address(1), once: false }, 1000, 60)
         };
         for count in 0..MOST_OF_ONE {
             assert_eq!(admit(&greedy, &format!("/{count}")), Verdict::First);

@@ -11,16 +11,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use secrecy::SecretString;
-use thiserror::Error;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use super::password::PasswordHash;
-use super::store::{Change, Device, Event, KeyRecord, RecordedEvent, Snapshot, Store, StoreError, Use, User};
+use crate::gateway::password::PasswordHash;
+use crate::gateway::store::{Change, Device, Event, KeyRecord, RecordedEvent, Snapshot, Store, StoreError, Use, User};
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
 use memory::Memory;
-pub use memory::Place;
+pub use memory::{DirectoryError, Place};
 
 /// A credential that is on record, with its account.
 #[derive(Clone, Debug)]
@@ -29,42 +28,6 @@ pub struct Known<T> {
     pub credential: Arc<T>,
     /// Its account. It may be disabled.
     pub user: Arc<User>,
-}
-
-/// Why a change was not made.
-#[derive(Debug, Error)]
-pub enum DirectoryError {
-    /// By the store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What was to be changed is not there.
-    #[error("there is no {0}")]
-    Unknown(String),
-    /// The last administrator would be gone.
-    #[error("{0} is the last administrator who is not disabled")]
-    LastAdmin(String),
-    /// The key that is to be replaced has a replacement that is accepted; holds its id.
-    #[error("the key has a replacement already: {0}")]
-    Replaced(KeyId),
-    /// The key that is to be replaced was revoked, or has expired.
-    #[error("the key {0} is not accepted any more, so it cannot be replaced")]
-    NotLive(KeyId),
-    /// The gateway is ending.
-    #[error("the gateway is shutting down")]
-    Ending,
-}
-
-impl DirectoryError {
-    /// The next step for the person reading the message, where there is one to name.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Store(error) => error.hint(),
-            Self::LastAdmin(_) => Some("make somebody else an administrator first".to_owned()),
-            Self::Replaced(_) => Some("revoke that one first, or go on with it".to_owned()),
-            Self::NotLive(_) => Some("make a new key instead".to_owned()),
-            Self::Unknown(_) | Self::Ending => None,
-        }
-    }
 }
 
 /// See the module. Clones share what they hold.

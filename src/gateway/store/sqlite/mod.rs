@@ -3,10 +3,9 @@
 //! One process has it open at a time, held off by a lock file beside it: a gateway decides by what it has in memory, so a second
 //! writer would be ignored. Each change is one transaction, on disk when it is answered.
 
-mod changes;
+mod error;
 mod files;
-mod problem;
-mod rows;
+mod sql;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +21,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Answer, Change, Event, RecordedEvent, Snapshot, Store, StoreError, Use};
 use crate::disk::Lock;
-use problem::{Doing, Place};
+use crate::gateway::store::{Answer, Change, Event, RecordedEvent, Snapshot, Store, StoreError, Use};
+use error::{Doing, Place};
 
 /// Listed by hand: the macro that reads the folder compiles SQLite a second time. Their checksums are stored in every database, so a
 /// file that was released never changes.
@@ -194,14 +193,14 @@ impl Writer {
 
 impl Store for SqliteStore {
     fn load(&self) -> Answer<'_, Snapshot> {
-        Box::pin(async move { rows::snapshot(self.writer.lock().await.idle().await, &self.place).await })
+        Box::pin(async move { sql::snapshot(self.writer.lock().await.idle().await, &self.place).await })
     }
 
     fn apply<'a>(&'a self, change: &'a Change, event: &'a Event) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
             writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
-            let made = changes::make(&mut writer.connection, change, event, &self.place).await;
+            let made = sql::apply(&mut writer.connection, change, event, &self.place).await;
             writer.end(made, &self.place).await
         })
     }
@@ -210,7 +209,7 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
             writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
-            let made = changes::touch(&mut writer.connection, uses).await;
+            let made = sql::touch(&mut writer.connection, uses).await;
             writer.end(made.map_err(|error| self.place.explain(&error, Doing::Write)), &self.place).await
         })
     }
@@ -227,6 +226,6 @@ impl Store for SqliteStore {
     }
 
     fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>> {
-        Box::pin(async move { rows::events(self.writer.lock().await.idle().await, limit, &self.place).await })
+        Box::pin(async move { sql::events(self.writer.lock().await.idle().await, limit, &self.place).await })
     }
 }

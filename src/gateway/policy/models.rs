@@ -1,7 +1,9 @@
-//! Answers that list models show only those that a caller may use.
+//! Which models a caller may name, and which of them a list shows.
 
 use serde_json::Value;
 
+use crate::address::{ModelName, ModelSource};
+use crate::gateway::rejection::Rejection;
 use crate::keyspec::{CanonicalModel, Models};
 
 /// Takes what may not be used out of the array `list` of an answer, whose items are named by `members`. `None` when the answer is not such
@@ -23,6 +25,29 @@ fn may_see(item: &Value, members: &[&str], models: &Models) -> bool {
         && names.all(|name| {
             name.as_str().and_then(|name| CanonicalModel::parse(name).ok()).is_some_and(|m| models.allow(&m))
         })
+}
+
+/// Makes sure that a name stands for a model that may be used.
+///
+/// # Errors
+/// 403 that names it.
+pub fn require_model(models: &Models, name: &str) -> Result<(), Rejection> {
+    let permitted = CanonicalModel::parse(name).is_ok_and(|model| models.allow(&model));
+    if permitted {
+        return Ok(());
+    }
+    // What was sent may be long and odd; it is repeated as JSON text, shortened.
+    let shown: String = name.chars().take(100).collect();
+    Err(Rejection::new(403, format!("this credential may not use the model {shown:?}")))
+}
+
+/// The name without spaces around it and without `:local`, which servers read differently by their age.
+pub fn sendable(name: &str) -> String {
+    match ModelName::parse(name) {
+        Ok(name) if name.source() == Some(ModelSource::Local) => name.base().to_owned(),
+        Ok(name) => name.as_str().to_owned(),
+        Err(_) => name.trim().to_owned(),
+    }
 }
 
 #[cfg(test)]
