@@ -1,4 +1,5 @@
-//! The book in docs/ and the pages beside it: every link leads somewhere, and every page is in the book's table of contents.
+//! The book in docs/ and the pages beside it: every link leads somewhere, every page is in the book's table of contents, every
+//! file that is named exists, and the reference pages list what the code has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -105,4 +106,128 @@ fn every_page_is_listed_once_in_the_contents() {
     listed.sort();
     let pages: Vec<PathBuf> = book().into_iter().filter(|page| page != contents).collect();
     assert_eq!(listed, pages);
+}
+
+/// The texts in backticks.
+fn quoted(text: &str) -> Vec<&str> {
+    prose(text).flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+/// The first cells of a page's tables, all names in backticks in them.
+fn listed(page: &str) -> BTreeSet<String> {
+    let text = read(Path::new(page));
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    cells.flat_map(quoted_in_line).map(str::to_owned).collect()
+}
+
+fn quoted_in_line(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+/// The string literals of a file, without its tests.
+fn literals(source: &str) -> BTreeSet<String> {
+    let text = read(Path::new(source));
+    let code = text.split("#[cfg(test)]\nmod ").next().unwrap().replace("'\"'", "");
+    code.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// A path with placeholders is one that a reader replaces.
+#[test]
+fn every_file_that_a_page_names_exists() {
+    let beside = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(PathBuf::from);
+    let tops =
+        ["src/", "tests/", "scripts/", "docs/", "contrib/", "fuzz/", "migrations/", "completions/", "man/", ".ci/"];
+    let mut count = 0;
+    for page in book().into_iter().chain(beside) {
+        let text = read(&page);
+        for name in quoted(&text) {
+            let name = name.split_whitespace().next().unwrap_or_default();
+            if !tops.iter().any(|top| name.starts_with(top))
+                || name.contains(['<', '*', '…'])
+                || name.contains("TARGET")
+            {
+                continue;
+            }
+            let path = name.split_once(':').map_or(name, |(file, _)| file);
+            assert!(root().join(path).exists(), "{} names {name}", page.display());
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count}");
+}
+
+#[test]
+fn the_readme_is_a_front_page() {
+    let lines = read(Path::new("README.md")).lines().count();
+    assert!(lines <= 150, "{lines} lines");
+}
+
+/// Those that libraries read for us, and one of the gateway, are not in env.rs.
+#[test]
+fn the_environment_page_lists_every_variable() {
+    let documented = listed("docs/reference/environment.md");
+    let is_variable = |name: &String| {
+        name.len() > 3 && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    let read_by_us: BTreeSet<String> = literals("src/env.rs").into_iter().filter(is_variable).collect();
+    let missing: Vec<_> =
+        read_by_us.iter().filter(|name| !documented.contains(*name) && *name != "OLLAMA_AUTH_GATEWAY_").collect();
+    assert!(missing.is_empty(), "not in docs/reference/environment.md: {missing:?}");
+    let elsewhere = [
+        "HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "XDG_STATE_HOME",
+        "OLLAMA_AUTH_GATEWAY_CONFIG",
+        "OLLAMA_AUTH_GATEWAY_…",
+    ];
+    let unknown: Vec<_> =
+        documented.iter().filter(|name| !read_by_us.contains(*name) && !elsewhere.contains(&name.as_str())).collect();
+    assert!(unknown.is_empty(), "not in src/env.rs: {unknown:?}");
+}
+
+#[test]
+fn the_scopes_page_lists_every_scope() {
+    let scopes: BTreeSet<String> = literals("src/keyspec/scope.rs")
+        .into_iter()
+        .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == ':'))
+        .collect();
+    let text = read(Path::new("docs/reference/scopes.md"));
+    let (_, section) = text.split_once("\n## Scopes\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: BTreeSet<String> = rows.map(str::to_owned).collect();
+    assert_eq!(documented, scopes);
+}
+
+#[cfg(feature = "gateway")]
+#[test]
+fn the_http_page_lists_every_route_and_event() {
+    let text = read(Path::new("docs/reference/http.md"));
+    let documented: BTreeSet<&str> =
+        quoted(&text).into_iter().map(|name| name.trim_start_matches("GET ").split('?').next().unwrap()).collect();
+    let routes: Vec<String> =
+        literals("src/gateway/routes.rs").into_iter().filter(|name| name.starts_with('/')).collect();
+    assert!(routes.len() > 25, "{routes:?}");
+    for route in &routes {
+        assert!(documented.contains(route.as_str()), "docs/reference/http.md lists no {route}");
+    }
+    let (_, api) = text.split_once("\n| routes |").unwrap();
+    let (api, events) = api.split_once("\n## Event log\n").unwrap();
+    let table = api.split("\n\n").next().unwrap();
+    for name in quoted(table).iter().map(|name| name.trim_start_matches("GET ")).filter(|name| name.starts_with('/')) {
+        assert!(routes.iter().any(|route| route == name), "src/gateway/routes.rs has no {name}");
+    }
+    let source = all_sources(Path::new("src/gateway"));
+    let actions = quoted(events).into_iter().filter(|name| name.contains('.') && !name.contains(' '));
+    assert!(actions.clone().count() > 10);
+    for action in actions {
+        assert!(source.contains(&format!("\"{action}\"")), "no event has the action {action}");
+    }
+}
+
+#[cfg(feature = "gateway")]
+fn all_sources(folder: &Path) -> String {
+    let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| folder.join(entry.unwrap().file_name()));
+    entries.map(|path| if root().join(&path).is_dir() { all_sources(&path) } else { read(&path) }).collect()
 }

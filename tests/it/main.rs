@@ -51,6 +51,8 @@ mod keys;
 mod layering;
 mod leaks;
 mod models;
+#[cfg(feature = "gateway")]
+mod pictures;
 mod profiles;
 #[cfg(feature = "gateway")]
 mod proxy;

@@ -1,14 +1,15 @@
-//! The README promises nothing that is not run here: each command of its code blocks, the table of exit codes, and the members
-//! that docs/reference/status.md lists.
+//! The README and the tutorials promise nothing that is not run here: each command of their code blocks. Also the table of exit
+//! codes, and the members that docs/reference/status.md lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::given::{PASSPHRASE, on_keyring, says, sign_in, with_store};
+use crate::given::{says, sign_in, with_store};
+use crate::harness::browser::Behaviour;
 use crate::harness::cloud::Cloud;
-use crate::harness::cmd::{PROGRAM, Sandbox};
-use crate::harness::keyring::Keyring;
+use crate::harness::cmd::{Cmd, PROGRAM, Sandbox};
+#[cfg(feature = "gateway")]
 use crate::harness::ollama::Ollama;
 use crate::harness::tool;
 
@@ -18,11 +19,11 @@ fn text(file: &str) -> String {
 }
 
 /// The lines of every `sh` block, without comments.
-fn commands() -> Vec<String> {
-    let readme = text("README.md");
+fn commands(page: &str) -> Vec<String> {
+    let text = text(page);
     let mut lines = Vec::new();
     let mut inside = false;
-    for line in readme.lines() {
+    for line in text.lines() {
         if line.starts_with("```") {
             inside = line == "```sh" && !inside;
         } else if inside {
@@ -30,72 +31,143 @@ fn commands() -> Vec<String> {
             lines.extend((!line.is_empty()).then(|| line.to_owned()));
         }
     }
+    assert!(!lines.is_empty(), "{page}");
     lines
 }
 
 /// Runs a line in a shell, as a reader would paste it, with the program on PATH.
-fn paste(sandbox: &Sandbox, script: &str) -> crate::harness::cmd::Cmd {
+fn paste(sandbox: &Sandbox, script: &str) -> Cmd {
     let link = sandbox.path("bin/ollama-auth");
     if !link.exists() {
         std::os::unix::fs::symlink(PROGRAM, link).unwrap();
     }
-    sandbox.program(tool("sh"), ["-euc", script])
+    let path = format!("{}:{}", sandbox.path("bin").display(), std::env::var("PATH").unwrap());
+    sandbox.program(tool("sh"), ["-euc", script]).env("PATH", path)
 }
 
 #[test]
 fn every_command_of_the_readme_is_run() {
-    let lines = commands();
-    assert!(!lines.is_empty());
-    let (mut exported, mut moved) = (String::new(), String::new());
+    let (mut tour, mut exported) = (Vec::new(), String::new());
     #[cfg(feature = "gateway")]
-    let mut added = String::new();
-    for line in &lines {
+    let mut gateway = Vec::new();
+    for line in &commands("README.md") {
         match line.as_str() {
             #[cfg(feature = "gateway")]
             "cargo run --release -- quickstart" => the_quickstart(line),
-            "cargo run --release -- run MODEL PROMPT" => the_main_job(line),
             // It runs this test; that it can be started is checked in a way that ends.
             "scripts/test" => {
                 let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test");
                 let done = std::process::Command::new(tool("bash")).arg("-n").arg(path).status();
                 assert!(done.unwrap().success());
             }
-            "cargo install --path . --locked" => {
-                // The lock file fits the manifest: what `--locked` asks for. A whole build would take minutes.
-                let cargo = std::env::var_os("CARGO").unwrap_or_else(|| tool("cargo").into());
-                let done = std::process::Command::new(cargo)
-                    .args(["metadata", "--locked", "--offline", "--no-deps", "--format-version=1"])
-                    .current_dir(env!("CARGO_MANIFEST_DIR"))
-                    .output()
-                    .unwrap();
-                assert!(done.status.success(), "{done:?}");
-            }
-            #[cfg(feature = "gateway")]
-            "ollama-auth gateway user add ada --role admin" => added = line.to_owned(),
-            #[cfg(feature = "gateway")]
-            "ollama-auth gateway serve" => serving(&added, line),
+            "cargo install --path . --locked" => can_be_installed(),
+            "ollama-auth signin"
+            | r#"ollama-auth run gpt-oss:120b-cloud "Why is the sky blue?""#
+            | "ollama-auth status"
+            | "ollama-auth doctor"
+            | "ollama-auth signout" => tour.push(line.clone()),
             line if line.starts_with("export OLLAMA_API_KEY=") => exported = line.to_owned(),
             r#"ollama-auth run gpt-oss:120b-cloud "Say hello""# => in_ci(&exported, line),
-            "ollama-auth store move --to file --passphrase-file ~/.config/ollama-auth.passphrase" => {
-                moved = line.to_owned();
-            }
-            line if line
-                .starts_with("OLLAMA_AUTH_PASSPHRASE_FILE=~/.config/ollama-auth.passphrase ollama-auth run ") =>
-            {
-                for_cron(&moved, line);
+            #[cfg(feature = "gateway")]
+            line if line.starts_with("ollama-auth gateway ") || line.contains("127.0.0.1:11435") => {
+                gateway.push(line.to_owned());
             }
             other => panic!("the README has a command that no test runs: {other}"),
         }
     }
+    assert_eq!(tour.len(), 5, "{tour:?}");
+    sixty_seconds(&tour);
+    #[cfg(feature = "gateway")]
+    a_gateway(&gateway);
 }
 
-/// cargo's part is `cargo run`; ours is what follows the `--`.
-fn the_main_job(line: &str) {
-    let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
-    let (_, ours) = line.split_once(" -- ").unwrap();
-    let ours = ours.replace("MODEL", "tiny").replace("PROMPT", "'Why is the sky blue?'");
-    let output = paste(&sandbox, &format!("ollama-auth {ours}")).env("OLLAMA_HOST", ollama.url()).run().expect_code(0);
-    assert!(!output.stdout().trim().is_empty());
+#[test]
+fn every_command_of_the_tutorials_is_run() {
+    let first = commands("docs/tutorial/first-sign-in.md");
+    let (install, tour) = first.split_first().unwrap();
+    assert_eq!(install, "cargo install --path . --locked");
+    sixty_seconds(tour);
+    #[cfg(feature = "gateway")]
+    {
+        a_gateway(&commands("docs/tutorial/gateway.md"));
+        assert_eq!(commands("docs/tutorial/quickstart.md"), ["cargo run --release -- quickstart"]);
+    }
+}
+
+/// The lock file fits the manifest: what `--locked` asks for. A whole build would take minutes.
+fn can_be_installed() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| tool("cargo").into());
+    let done = std::process::Command::new(cargo)
+        .args(["metadata", "--locked", "--offline", "--no-deps", "--format-version=1"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+/// From the sign-in to the sign-out, with a browser that follows the link. Another host stands in for ollama.com.
+fn sixty_seconds(lines: &[String]) {
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    let browser = sandbox.browser(Behaviour::Follows);
+    for line in lines {
+        let line = match line.as_str() {
+            "ollama-auth signin" => format!("{line} --host {}", cloud.url()),
+            line => line.to_owned(),
+        };
+        let output = paste(&sandbox, &line).env("OLLAMA_HOST", cloud.url()).run();
+        assert_eq!(output.code(), 0, "{line}\n{}", output.snapshot());
+    }
+    assert_eq!(browser.opened().len(), 1);
+    assert!(cloud.devices().is_empty(), "signed out");
+}
+
+/// An account, a gateway, a sign-in and a key, in the order of the page. The gateway listens at a port of its own.
+#[cfg(feature = "gateway")]
+fn a_gateway(lines: &[String]) {
+    let (sandbox, ollama) = (with_store("plaintext"), Ollama::start());
+    let (mut serving, mut url, mut key, mut uses_key) = (None, String::new(), String::new(), String::new());
+    for line in lines {
+        let line = line.replace("http://127.0.0.1:11435", &url).replace("MODEL", "tiny");
+        match line.as_str() {
+            "ollama-auth gateway user add ada --role admin" => {
+                paste(&sandbox, &line).stdin("correct horse battery\n").run().expect_code(0);
+            }
+            "ollama-auth gateway serve" => {
+                let line = format!("exec {line} --listen 127.0.0.1:0 --upstream {} --json", ollama.url());
+                let child = paste(&sandbox, &line).spawn();
+                let said = child.wait_stderr(|text| text.contains("\"listening\""));
+                let mut events = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+                let listening = events.find(|event| event["event"] == "listening").unwrap();
+                url = listening["url"].as_str().unwrap().to_owned();
+                serving = Some(child);
+            }
+            line if line.starts_with("ollama-auth signin --host ") => {
+                let child = paste(&sandbox, line).spawn();
+                let shown = child.wait_stderr(|text| text.contains("/connect?") && text.contains("Fingerprint"));
+                let link = shown.split_whitespace().find(|word| word.contains("/connect?")).unwrap();
+                paste(&sandbox, &format!("ollama-auth gateway approve '{link}' --user ada")).run().expect_code(0);
+                child.finish().expect_code(0);
+            }
+            line if line.starts_with("KEY=$(") => {
+                let output = paste(&sandbox, &format!("{line}; printf %s \"$KEY\"")).run().expect_code(0);
+                key = output.stdout().to_owned();
+            }
+            line => {
+                paste(&sandbox, &format!("KEY='{key}'\n{line}")).run().expect_code(0);
+                if line.starts_with("OLLAMA_API_KEY=$KEY ") {
+                    uses_key = line.to_owned();
+                }
+                if line.contains(" keys revoke ") {
+                    let refused = paste(&sandbox, &format!("KEY='{key}'\n{uses_key}")).run().expect_code(4);
+                    says(&refused, &["revoked"]);
+                }
+            }
+        }
+    }
+    assert!(!uses_key.is_empty(), "the key is used");
+    let child = serving.expect("the gateway is started");
+    child.signal(rustix::process::Signal::TERM);
+    child.finish().expect_code(0);
 }
 
 #[cfg(feature = "gateway")]
@@ -105,17 +177,6 @@ fn the_quickstart(line: &str) {
     let sandbox = Sandbox::new();
     let output = paste(&sandbox, &format!("ollama-auth {ours}")).env("OLLAMA_HOST", "127.0.0.1:1").run().expect_code(0);
     says(&output, &["steps did what they should"]);
-}
-
-/// The account is there before the gateway is, and the gateway serves until it is told to stop. (On a port of its own.)
-#[cfg(feature = "gateway")]
-fn serving(add: &str, serve: &str) {
-    let sandbox = Sandbox::new();
-    paste(&sandbox, add).stdin("correct horse battery\n").run().expect_code(0);
-    let child = paste(&sandbox, &format!("exec {serve} --listen 127.0.0.1:0")).spawn();
-    child.wait_stderr(|text| text.contains("Gateway listening at http://127.0.0.1:"));
-    child.signal(rustix::process::Signal::TERM);
-    child.finish().expect_code(0);
 }
 
 /// The key comes from the environment; a refused one is exit 4. (Here another host stands in for ollama.com.)
@@ -130,30 +191,13 @@ fn in_ci(export: &str, line: &str) {
     run().expect_code(0);
 }
 
-/// The secrets move while there is a keyring; then the job runs without one.
-fn for_cron(moving: &str, job: &str) {
-    assert!(!moving.is_empty(), "the secrets are moved before the job needs them");
-    let (keyring, cloud) = (Keyring::start_unlocked(), Cloud::start());
-    let sandbox = on_keyring(&keyring);
-    sign_in(&sandbox, &cloud, &[]);
-    sandbox.write("home/.config/ollama-auth.passphrase", PASSPHRASE);
-    paste(&sandbox, moving).run().expect_code(0);
-    paste(&sandbox, job)
-        .env_remove("DBUS_SESSION_BUS_ADDRESS")
-        .env("XDG_RUNTIME_DIR", sandbox.path("run"))
-        .run()
-        .expect_code(0);
-}
-
-/// Code and first words of each row of the README's table.
-fn documented() -> BTreeMap<u8, String> {
-    let readme = text("README.md");
-    let (_, section) = readme.split_once("## Exit codes").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let rows = section.lines().filter_map(|line| {
+/// Code, name and meaning of each row of the reference page.
+fn documented() -> BTreeMap<u8, (String, String)> {
+    let page = text("docs/reference/exit-codes.md");
+    let rows = page.lines().filter_map(|line| {
         let mut cells = line.trim_matches('|').split('|').map(str::trim);
         let code = cells.next()?.parse().ok()?;
-        Some((code, cells.next()?.to_owned()))
+        Some((code, (cells.next()?.trim_matches('`').to_owned(), cells.next()?.to_owned())))
     });
     rows.collect()
 }
@@ -168,6 +212,11 @@ fn the_exit_codes_are_the_same_everywhere() {
     let defined: BTreeSet<u8> =
         body.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(" = ")?.1.parse().ok()).collect();
     assert_eq!(defined, codes);
+    // The names in JSON, in the order of the codes.
+    let (_, names) = source.split_once("pub fn name(self)").unwrap();
+    let (names, _) = names.split_once("\n    }").unwrap();
+    let names: Vec<&str> = names.split('"').skip(1).step_by(2).collect();
+    assert_eq!(documented.values().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
 
     let help = Sandbox::new().command(["--help"]).run().expect_code(0);
     let help = help.stdout().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -189,8 +238,9 @@ fn the_exit_codes_are_the_same_everywhere() {
     assert_eq!(said.keys().copied().collect::<BTreeSet<_>>(), codes);
     // The help is shorter, but in the same words.
     for (code, words) in said {
-        let first = words.split([' ', ',']).next().unwrap();
-        assert!(documented[&code].contains(first), "{code}: {words:?} / {:?}", documented[&code]);
+        let first = words.split([' ', ',']).next().unwrap().to_lowercase();
+        let meaning = documented[&code].1.to_lowercase();
+        assert!(meaning.contains(&first), "{code}: {words:?} / {meaning:?}");
     }
 }
 

@@ -24,7 +24,7 @@ pub fn commented_file() -> String {
     text
 }
 
-/// The table of all settings in Markdown: what `docs/guides/gateway.md` is held against.
+/// The table of all settings in Markdown: what `docs/reference/settings.md` is held against.
 #[cfg(test)]
 pub fn documentation() -> String {
     let defaults = Config::default();

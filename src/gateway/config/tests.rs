@@ -296,9 +296,9 @@ fn a_reload_says_what_it_cannot_change() {
 
 #[test]
 fn the_documentation_lists_every_setting() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guides/gateway.md");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/settings.md");
     let text = std::fs::read_to_string(file).unwrap();
     let section = text.split("\n## ").find(|section| section.starts_with("Settings\n")).expect("a section Settings");
     let wanted = template::documentation();
-    assert!(section.contains(&wanted), "the section Settings of docs/guides/gateway.md has to hold:\n{wanted}");
+    assert!(section.contains(&wanted), "the section Settings of docs/reference/settings.md has to hold:\n{wanted}");
 }

@@ -52,14 +52,14 @@ fn the_units_are_verified_and_confined() {
 #[test]
 fn the_passphrase_comes_under_the_name_that_the_program_looks_for() {
     let source = text("src/vault/passphrase.rs");
-    let (_, name) = source.split_once("pub const CREDENTIAL: &str = \"").unwrap();
+    let (_, name) = source.split_once("pub const PASSPHRASE_CREDENTIAL: &str = \"").unwrap();
     let (name, _) = name.split_once('"').unwrap();
     for below in ["ollama-auth-rotate.service", "as-ollama-auth"] {
         let unit = text(&format!("contrib/systemd/{below}"));
         assert!(unit.contains(&format!("LoadCredentialEncrypted={name}:/etc/credstore.encrypted/{name}")), "{below}");
         assert!(!unit.contains("OLLAMA_AUTH_PASSPHRASE"), "{below}: the environment is not for secrets");
     }
-    assert!(text("docs/guides/ci-and-rotation.md").contains(&format!("systemd-creds encrypt --name={name} -")));
+    assert!(text("docs/guides/rotation.md").contains(&format!("systemd-creds encrypt --name={name} -")));
 }
 
 #[test]
