@@ -46,7 +46,7 @@ pub struct ConfigHandle {
 impl ConfigHandle {
     /// For a gateway that listens at `local`.
     pub fn new(config: Config, local: SocketAddr) -> Self {
-        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let scheme = if config.tls().is_some() { "https" } else { "http" };
         let own_url = BaseUrl::parse(&format!("{scheme}://{local}"));
         let own_url = own_url.map_or_else(|_| BaseUrl::local(), |parsed| parsed.url);
         Self { current: RwLock::new(ActiveConfig::new(config, &own_url, local)), local, own_url }

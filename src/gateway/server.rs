@@ -92,7 +92,7 @@ impl Server {
     /// [`ServeError::Listen`], [`ServeError::Tls`].
     pub fn bind(config: &Config) -> Result<Self, ServeError> {
         let problem = |source| ServeError::Listen { address: config.listen, source };
-        let tls = config.tls.as_ref().map(server_config).transpose()?;
+        let tls = config.tls().map(server_config).transpose()?;
         let listener = server::listen(config.listen).map_err(problem)?;
         let local = listener.local_addr().map_err(problem)?;
         Ok(Self { listener, local, tls })
@@ -206,37 +206,22 @@ fn threads_for(config: &Config) -> usize {
 
 fn reconfigure(gateway: &Gateway, tls: &RwLock<Option<Arc<ServerConfig>>>, read: &impl Fn() -> Result<Config, String>) {
     let applied = read().and_then(|config| {
-        let fresh = config.tls.as_ref().map(server_config).transpose().map_err(|error| error.to_string())?;
+        let fresh = config.tls().map(server_config).transpose().map_err(|error| error.to_string())?;
         Ok((config, fresh))
     });
     match applied {
         Ok((mut config, fresh)) => {
-            let old = gateway.config.get();
-            let mut fixed = old.changes_that_need_a_restart(&config);
-            // The threads have made what it takes to speak the one or the other.
-            let other_protocol = old.upstream.scheme() != config.upstream.scheme();
-            if other_protocol {
-                fixed.push("upstream (from http to https or back)");
+            let kept = config.keep_until_restart(&gateway.config.get());
+            if !kept.is_empty() {
+                tracing::warn!(settings = kept.join(", "), "these settings change only at the next start");
             }
-            if !fixed.is_empty() {
-                tracing::warn!("these settings change only at the next start: {}", fixed.join(", "));
-            }
-            config.listen = old.listen;
-            config.database.clone_from(&old.database);
-            config.threads = old.threads;
-            config.max_connections = old.max_connections;
-            if other_protocol {
-                config.upstream = old.upstream.clone();
-            }
-            if old.tls.is_some() != config.tls.is_some() {
-                config.tls.clone_from(&old.tls);
-            } else {
+            if fresh.is_some() == config.tls().is_some() {
                 *tls.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
             }
             gateway.config.replace(config);
-            tracing::info!("the configuration was read anew");
+            tracing::info!("configuration reloaded");
         }
-        Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+        Err(error) => tracing::error!(%error, "cannot reload the configuration"),
     }
 }
 

@@ -59,7 +59,7 @@ fn init_at_the_usual_place_is_found_without_a_flag() {
     assert!(!output.stderr().contains("--config"), "{}", output.snapshot());
     let text = fs::read_to_string(&file).unwrap().replace("#threads = 0", "threads = -1");
     sandbox.write(format!("{CONFIG}/gateway.toml"), text);
-    refused(&sandbox, &[], &["gateway.toml:", "threads is a number from 0 to 1024, not -1"]);
+    refused(&sandbox, &[], &["gateway.toml:", "threads must be a number from 0 to 1024, not -1"]);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_file_that_is_named_has_to_be_there() {
     refused(&sandbox, &[], &["OLLAMA_AUTH_GATEWAY_CONFIG: there is no file /no/such.toml"]);
     // The flag goes before the variable.
     sandbox.write("home/wrong.toml", "lisen = 1");
-    refused(&sandbox, &["--config", "wrong.toml"], &["wrong.toml:1:1: ", "did you mean \"listen\"?"]);
+    refused(&sandbox, &["--config", "wrong.toml"], &["wrong.toml:1:1: ", "Did you mean \"listen\"?"]);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_file_that_others_can_write_is_refused() {
     // Reading it is no harm: it holds no secret. A link to it is fine too.
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     symlink(&file, sandbox.home().join("l.toml")).unwrap();
-    refused(&sandbox, &["--config", "l.toml"], &["l.toml:1:11: threads is"]);
+    refused(&sandbox, &["--config", "l.toml"], &["l.toml:1:11: threads must be"]);
     refused(&sandbox, &["--config", "."], &["is not a regular file"]);
 }
 
@@ -110,14 +110,14 @@ fn each_place_is_named_when_something_is_wrong_there() {
     refused(
         &sandbox,
         &["--listen", "here"],
-        &["--listen: listen is ADDRESS:PORT such as 127.0.0.1:11435, not \"here\""],
+        &["--listen: listen must be ADDRESS:PORT such as 127.0.0.1:11435, not \"here\""],
     );
-    refused(&sandbox, &["--set", "max-body=much"], &["--set max-body: max-body is a size"]);
-    refused(&sandbox, &["--set", "max-bodi=1"], &["--set max-bodi: ", "did you mean \"max-body\"?"]);
-    refused(&sandbox, &["--set", "threads"], &["--set \"threads\": it is --set NAME=VALUE"]);
-    refused(&sandbox, &["--set", "listen=127.0.0.1:1", "--listen", "127.0.0.1:1"], &["a second time"]);
+    refused(&sandbox, &["--set", "max-body=much"], &["--set max-body: max-body must be a size"]);
+    refused(&sandbox, &["--set", "max-bodi=1"], &["--set max-bodi: ", "Did you mean \"max-body\"?"]);
+    refused(&sandbox, &["--set", "threads"], &["--set \"threads\": expected NAME=VALUE"]);
+    refused(&sandbox, &["--set", "listen=127.0.0.1:1", "--listen", "127.0.0.1:1"], &["set twice"]);
     sandbox.set_env("OLLAMA_AUTH_GATEWAY_THREADZ", "1");
-    refused(&sandbox, &[], &["environment variable OLLAMA_AUTH_GATEWAY_THREADZ: ", "did you mean \"threads\"?"]);
+    refused(&sandbox, &[], &["environment variable OLLAMA_AUTH_GATEWAY_THREADZ: ", "Did you mean \"threads\"?"]);
     // The other commands do not look at the gateway's settings.
     sandbox.command(["gateway", "init"]).run().expect_code(0);
     let error = sandbox.command(["gateway", "serve", "--json"]).run().expect_code(2);
@@ -128,15 +128,19 @@ fn each_place_is_named_when_something_is_wrong_there() {
 #[test]
 fn settings_that_do_not_go_together_are_refused_with_advice() {
     let sandbox = Sandbox::new();
-    refused(&sandbox, &["--listen", "0.0.0.0:0"], &["(--listen), which other machines reach", "--behind-tls-proxy"]);
+    refused(
+        &sandbox,
+        &["--listen", "0.0.0.0:0"],
+        &["(--listen), which other machines can reach", "--behind-tls-proxy"],
+    );
     refused(
         &sandbox,
         &["--listen", "0.0.0.0:0", "--behind-tls-proxy"],
-        &["public-url is needed", "--public-url https://"],
+        &["public-url is not set", "--public-url https://"],
     );
     refused(&sandbox, &["--tls-cert", "c.pem"], &["tls-cert is set", "tls-key is not"]);
     refused(&sandbox, &["--public-url", "http://gpu.example.com"], &["plain http", "https://"]);
-    refused(&sandbox, &["--listen", "127.0.0.1:11434"], &["upstream is http://127.0.0.1:11434", "the gateway itself"]);
+    refused(&sandbox, &["--listen", "127.0.0.1:11434"], &["upstream is http://127.0.0.1:11434", "this gateway itself"]);
     let hidden = refused(&sandbox, &["--upstream", "http://me:hunter2@gpu"], &["--upstream: "]);
     assert!(!hidden.stderr().contains("hunter2"));
 }

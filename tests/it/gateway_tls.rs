@@ -17,7 +17,9 @@ use crate::harness::ollama::{Ollama, recorded};
 use crate::harness::{DEADLINE, contains, tool};
 
 const RUN: [&str; 3] = ["run", "tiny", "Why is the sky blue?"];
-const READ_ANEW: &str = "the configuration was read anew";
+const RELOADED: &str = "configuration reloaded";
+
+const NOT_RELOADED: &str = "cannot reload the configuration";
 const EXTENSIONS: &str = "[req]\ndistinguished_name = dn\nprompt = no\nx509_extensions = authority\n[dn]\nCN = a test\n\
     [authority]\nbasicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign\n\
     [server]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1, DNS:localhost\nextendedKeyUsage = serverAuth\n\
@@ -281,21 +283,21 @@ fn sighup_takes_a_renewed_certificate_and_cuts_nothing() {
 
     let renewed = authority.issue(2);
     assert_eq!(authority.shown_by(&gateway), first, "read without being asked");
-    hang_up(&gateway, READ_ANEW);
+    hang_up(&gateway, RELOADED);
     let now = authority.shown_by(&gateway);
     assert!(now != first && renewed.contains(&now));
 
     // One that cannot be used, and one whose key is another: both are named, and the last good one stays.
     let key = fs::read_to_string(authority.file("server.key")).unwrap();
     authority.0.write("tls/server.pem", "no certificate");
-    let said = hang_up(&gateway, "the configuration stays as it was");
+    let said = hang_up(&gateway, NOT_RELOADED);
     assert!(said.contains("server.pem: it holds no certificate"), "{said}");
     authority.issue(3);
     authority.0.write("tls/server.key", key);
-    let said = hang_up(&gateway, "the configuration stays as it was");
+    let said = hang_up(&gateway, NOT_RELOADED);
     assert!(said.lines().last().is_some_and(|line| line.contains("server.key") && line.contains("belong")), "{said}");
     fs::remove_file(authority.file("server.key")).unwrap();
-    hang_up(&gateway, "the configuration stays as it was");
+    hang_up(&gateway, NOT_RELOADED);
     assert_eq!(authority.shown_by(&gateway), now);
 
     gate.open();
@@ -313,21 +315,21 @@ fn sighup_sends_new_requests_to_another_server_and_a_broken_file_changes_nothing
     let header = authority.header(&gateway);
     assert!(tags(&authority, &gateway, &header).contains("first"));
     settings(&authority, &upstream(&second));
-    hang_up(&gateway, READ_ANEW);
+    hang_up(&gateway, RELOADED);
     assert!(tags(&authority, &gateway, &header).contains("second"));
 
     for (broken, wanted) in [
         ("upstream = \"http://127.0.0.1:9\n", "gateway.toml:3:"),
-        ("upsteam = \"http://127.0.0.1:9\"\n", "did you mean \"upstream\"?"),
-        ("upstream = \"http://127.0.0.1:9\"\nthreads = -1\n", "threads is a number"),
+        ("upsteam = \"http://127.0.0.1:9\"\n", "Did you mean \"upstream\"?"),
+        ("upstream = \"http://127.0.0.1:9\"\nthreads = -1\n", "threads must be a number"),
     ] {
         settings(&authority, broken);
-        let said = hang_up(&gateway, "the configuration stays as it was");
+        let said = hang_up(&gateway, NOT_RELOADED);
         assert!(said.lines().last().is_some_and(|line| line.contains(wanted)), "{wanted:?}: {said}");
         assert!(tags(&authority, &gateway, &header).contains("second"));
     }
     fs::remove_file(&file).unwrap();
-    let said = hang_up(&gateway, "the configuration stays as it was");
+    let said = hang_up(&gateway, NOT_RELOADED);
     assert!(said.lines().last().is_some_and(|line| line.contains("there is no file")), "{said}");
     assert!(tags(&authority, &gateway, &header).contains("second"));
 }
@@ -340,13 +342,13 @@ fn sighup_names_what_needs_a_restart_and_takes_the_rest() {
     let gateway = Gateway::start_from(&["--config", &file]);
     let header = authority.header(&gateway);
     settings(&authority, &format!("upstream = \"{}\"\nthreads = 1\nmax-connections = 7\n", second.url()));
-    let said = hang_up(&gateway, READ_ANEW);
-    assert!(said.contains("change only at the next start: max-connections, threads\n"), "{said}");
+    let said = hang_up(&gateway, RELOADED);
+    assert!(said.contains("change only at the next start settings=\"max-connections, threads\"\n"), "{said}");
     assert!(tags(&authority, &gateway, &header).contains("second"));
 
     // Without TLS at all, and with an upstream that speaks another protocol: the rest of what was said still counts.
     authority.0.write("tls/gateway.toml", "upstream = \"https://127.0.0.1:9\"\nallowed-hosts = [\"box.lan\"]\n");
-    let said = hang_up(&gateway, READ_ANEW);
+    let said = hang_up(&gateway, RELOADED);
     let named = said.lines().rfind(|line| line.contains("next start")).unwrap();
     assert!(named.contains("tls-cert") && named.contains("upstream"), "{named}");
     assert!(tags(&authority, &gateway, &header).contains("second"));
@@ -376,9 +378,9 @@ fn files_that_cannot_be_served_with_are_named_at_the_start() {
 fn beyond_this_machine_only_with_tls_or_behind_it() {
     let sandbox = Sandbox::new();
     let everywhere = ["gateway", "serve", "--listen", "0.0.0.0:0"];
-    says(&sandbox.command(everywhere).run().expect_code(2), &["which other machines reach", "--tls-cert"]);
+    says(&sandbox.command(everywhere).run().expect_code(2), &["which other machines can reach", "--tls-cert"]);
     let proxied = [&everywhere[..], &["--behind-tls-proxy"]].concat();
-    says(&sandbox.command(&proxied).run().expect_code(2), &["public-url is needed"]);
+    says(&sandbox.command(&proxied).run().expect_code(2), &["public-url is not set"]);
     let child = sandbox.command(&proxied).args(["--public-url", "https://gpu.example.com"]).spawn();
     child.wait_stderr(|text| text.contains("Gateway listening at https://gpu.example.com (0.0.0.0:"));
     child.signal(Signal::TERM);

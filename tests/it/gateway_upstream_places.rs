@@ -268,7 +268,7 @@ fn elsewhere_after_the_configuration_was_read_anew() {
         arrives.recv_timeout(DEADLINE).unwrap();
         settings(second);
         gateway.child().signal(Signal::HUP);
-        gateway.child().wait_stderr(|text| text.contains("the configuration was read anew"));
+        gateway.child().wait_stderr(|text| text.contains("configuration reloaded"));
         assert_eq!(ask(&here, "{}").text(), "second 0 0");
         go.send(()).unwrap();
         assert_eq!(held.join().unwrap().text(), "first 0 1");

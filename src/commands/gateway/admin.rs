@@ -23,48 +23,17 @@ use crate::ui::Table;
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(30);
 
-/// The database file: the flag's value, else the `configured` one, else `gateway/gateway.db` in this account's data folder.
-///
-/// # Errors
-/// Exit 2 for an invalid path. An address is not repeated: it may hold a password.
-pub fn database_path(app: &App, args: &DatabaseArgs, configured: Option<&str>) -> anyhow::Result<PathBuf> {
-    let Some(text) = args.database.as_deref().or(configured) else {
-        return Ok(app.paths.data.join("gateway").join("gateway.db"));
-    };
-    parse_path(text).map_err(|(message, hint)| Problem::new(Exit::Usage, message).hint(hint).into())
+/// The database file: the `configured` one, else `gateway/gateway.db` in this account's data folder.
+pub fn database_path(app: &App, configured: Option<PathBuf>) -> PathBuf {
+    configured.unwrap_or_else(|| app.paths.data.join("gateway").join("gateway.db"))
 }
 
 /// The database file that the flag, the environment or the configuration file names.
 ///
 /// # Errors
-/// As for [`database_path`], and for a configuration that cannot be read.
+/// A configuration that cannot be read.
 pub fn configured_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<PathBuf> {
-    database_path(app, args, config::load_database(app, args)?.as_deref())
-}
-
-fn parse_path(text: &str) -> Result<PathBuf, (&'static str, &'static str)> {
-    const FORM: &str = "write it as sqlite:/folder/gateway.db, or as a path";
-    let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-    let path = match scheme.as_deref() {
-        Some("postgres" | "postgresql") => {
-            return Err(("PostgreSQL is not supported yet: this version stores accounts in SQLite", FORM));
-        }
-        Some("sqlite") => {
-            let rest = &text["sqlite:".len()..];
-            let path = rest.strip_prefix("//").unwrap_or(rest);
-            if path.contains(['?', '#']) || path.starts_with(':') {
-                return Err(("options after the database path are not supported", FORM));
-            }
-            path
-        }
-        _ if text.contains("://") => return Err(("this kind of database is not supported", FORM)),
-        _ => text,
-    };
-    if path.is_empty() || path.contains('\0') {
-        Err(("the database path is empty", FORM))
-    } else {
-        Ok(PathBuf::from(path))
-    }
+    Ok(database_path(app, config::load_database(app, args)?))
 }
 
 /// Sends a request to the running gateway; without one, performs it on the database.
@@ -191,27 +160,6 @@ mod tests {
     use super::*;
     use crate::address::BaseUrl;
     use crate::identity::DeviceKey;
-
-    #[test]
-    fn a_database_is_a_path_or_an_sqlite_url() {
-        let cases = [
-            ("sqlite:/a/b.db", "/a/b.db"),
-            ("sqlite:///a/b.db", "/a/b.db"),
-            ("sqlite://b.db", "b.db"),
-            ("SQLite:b.db", "b.db"),
-            ("/a/b?.db", "/a/b?.db"),
-            ("b:c.db", "b:c.db"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(parse_path(text), Ok(PathBuf::from(expected)), "{text}");
-        }
-        for text in ["postgres://me:secret@h/db", "postgresql:x", "POSTGRES://x"] {
-            assert!(parse_path(text).unwrap_err().0.contains("PostgreSQL is not supported yet"), "{text}");
-        }
-        for text in ["", "sqlite:", "sqlite://", "sqlite::memory:", "sqlite:a?mode=ro", "mysql://h/db", "a\0b"] {
-            assert!(parse_path(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_device_is_given_by_its_link_or_its_fingerprint() {

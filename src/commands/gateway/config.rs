@@ -40,11 +40,14 @@ pub fn load(app: &App, args: &ServeArgs) -> anyhow::Result<Config> {
 ///
 /// # Errors
 /// As for [`load`], but the other settings are not checked together.
-pub fn load_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<Option<String>> {
+pub fn load_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<Option<PathBuf>> {
     Ok(gateway::load_database(&inputs(app, args)?)?)
 }
 
 fn inputs(app: &App, args: &DatabaseArgs) -> anyhow::Result<Inputs> {
+    if args.database.as_deref().is_some_and(|value| value.trim().is_empty()) {
+        return Err(Problem::new(Exit::Usage, "--database: expected sqlite:PATH or a path, not \"\"").into());
+    }
     Ok(Inputs {
         file: find_file(app, args)?,
         variables: app.env.gateway.0.clone(),

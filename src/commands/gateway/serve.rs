@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{admin, config};
 use crate::app::App;
 use crate::cli::ServeArgs;
-use crate::exit::{self, Exit, Problem};
+use crate::exit::{Exit, Problem};
 use crate::gateway::{self, AdminSocket, Clock, Config, Directory, Gateway, Server, SqliteStore};
 use crate::signals;
 
@@ -32,7 +32,7 @@ pub struct PreparedGateway {
 /// A configuration, address or database that cannot be used.
 pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let config = config::load(app, &args)?;
-    let path = admin::database_path(app, &args.database, config.database.as_deref())?;
+    let path = admin::database_path(app, config.database.clone());
     let PreparedGateway { server, gateway, store, is_new } = prepare(app.now, config, &path).await?;
     let administration = tokio::spawn(gateway::admin::serve(AdminSocket::bind(&store)?, gateway.clone()));
     // Before the announcement: otherwise a signal right after it would end the process without a shutdown.
@@ -48,7 +48,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
             }
         })
     };
-    let read = || config::load(app, &args).map_err(|error| exit::message(&error));
+    let read = || config::load(app, &args).map_err(|error| in_one_line(&Problem::from_error(&error)));
     let serving = server.run(gateway.clone(), signals::asked(requests.clone(), 1), hang_ups, read);
     let served = async {
         serving.await?;
@@ -67,6 +67,14 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         tracing::warn!(%error, "database checkpoint failed");
     }
     exit
+}
+
+/// An error and what to do about it, for the log.
+fn in_one_line(problem: &Problem) -> String {
+    match &problem.hint {
+        Some(hint) => format!("{}: {hint}", problem.message),
+        None => problem.message.clone(),
+    }
 }
 
 async fn flush(gateway: &Gateway) {

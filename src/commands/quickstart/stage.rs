@@ -1,6 +1,5 @@
 //! The gateway of the quickstart: the real one, with a database in the private folder, on a free port of this machine.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,7 +15,8 @@ use crate::commands::signin::device::machine_name;
 use crate::exit::{Exit, Problem};
 use crate::gateway::admin::perform;
 use crate::gateway::{
-    AdminContext, AdminReply, AdminRequest, Config, DeviceRef, Gateway, PasswordHash, PendingDevice, Role, ServeError,
+    AdminContext, AdminReply, AdminRequest, DeviceRef, Flag, Gateway, Inputs, PasswordHash, PendingDevice, Role,
+    ServeError, load,
 };
 use crate::identity::PublicKey;
 
@@ -39,12 +39,10 @@ impl Stage {
     /// # Errors
     /// No free port, no database.
     pub async fn open(app: &App, upstream: &BaseUrl, folder: &Path) -> anyhow::Result<Self> {
-        let config = Config {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            upstream: upstream.clone(),
-            threads: 1,
-            ..Config::default()
-        };
+        let flags =
+            [("listen", "127.0.0.1:0".to_owned()), ("upstream", upstream.to_string()), ("threads", "1".to_owned())];
+        let flags = flags.map(|(name, value)| Flag::Own(name, value)).into();
+        let config = load(&Inputs { flags, ..Inputs::default() })?;
         let database = folder.join("gateway").join("gateway.db");
         let PreparedGateway { server, gateway, .. } = prepare(app.now, config.clone(), &database).await?;
         let (_, never) = mpsc::channel(1);

@@ -1,16 +1,14 @@
-//! What can be wrong with the settings, and where it stands: file, line and column, variable or flag.
+//! What can be wrong with the settings, and where: file, line and column, variable or flag.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::settings;
-
-/// Where a setting was found.
+/// Where a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In the configuration file.
+pub enum Source {
+    /// The configuration file.
     File {
         /// The file.
         path: PathBuf,
@@ -19,15 +17,15 @@ pub enum Place {
         /// In characters, from 1.
         column: usize,
     },
-    /// In the environment variable of that name.
+    /// The environment variable of that name.
     Variable(String),
-    /// On the command line, such as `--listen` or `--set threads`.
+    /// The command line, such as `--listen` or `--set threads`.
     Flag(String),
-    /// Nowhere: the default.
+    /// The default.
     Default,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
@@ -41,106 +39,108 @@ impl fmt::Display for Place {
 /// Why the settings cannot be used. No message repeats a value that may hold a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// The file is no TOML.
-    #[error("{place}: {reason}{}", shown(text))]
+    /// The file is not TOML.
+    #[error("{at}: invalid TOML: {reason}{}{line}", if line.is_empty() { "" } else { ", at: " })]
     Syntax {
-        /// Where reading stopped.
-        place: Place,
+        /// Where the parser stopped.
+        at: Source,
         /// What is wrong.
         reason: String,
         /// The line, as far as it may be shown.
-        text: String,
+        line: String,
+        /// What was probably meant.
+        hint: Option<&'static str>,
     },
-    /// Bytes that are no text.
+    /// Bytes that are not text.
     #[error("{0}: not valid UTF-8")]
-    NotUtf8(Place),
+    NotUtf8(Source),
     /// No setting has this name.
-    #[error("{place}: there is no setting {name:?}{}", meant(name))]
+    #[error("{at}: unknown setting {name:?}")]
     Unknown {
         /// Where it stands.
-        place: Place,
+        at: Source,
         /// The name as given.
         name: String,
+        /// The name that was probably meant.
+        nearest: Option<String>,
     },
-    /// `[name]`, where settings have no groups.
-    #[error("{place}: [{name}] is a group, and settings have none: write NAME = VALUE at the top level")]
+    /// `[name]`, which is not a group of settings.
+    #[error("{at}: unknown group [{name}]")]
     Group {
         /// Where it stands.
-        place: Place,
+        at: Source,
         /// The name as given.
         name: String,
     },
     /// One layer sets it twice.
-    #[error("{place}: {name} is set a second time; first by {first}")]
+    #[error("{at}: {name} is set twice (first: {first})")]
     Twice {
         /// The second.
-        place: Place,
+        at: Source,
         /// The setting.
         name: String,
         /// The first.
-        first: Place,
+        first: Source,
     },
     /// `--set` without `=`.
-    #[error("--set {text:?}: it is --set NAME=VALUE, such as --set clock-tolerance=30s")]
+    #[error("--set {text:?}: expected NAME=VALUE, such as --set clock-tolerance=30s")]
     NoValue {
         /// What was given.
         text: String,
     },
     /// A value of the wrong type or out of range.
-    #[error("{place}: {name} is {expected}{}", not(given))]
+    #[error("{at}: {name} must be {expected}{problem}")]
     Value {
         /// Where it stands.
-        place: Place,
+        at: Source,
         /// The setting.
-        name: &'static str,
-        /// What it has to be, with an example.
+        name: String,
+        /// What it must be, with an example.
         expected: String,
-        /// What was given; empty when it may hold a credential.
-        given: String,
+        /// The value that was given, as `, not VALUE`, or what is wrong with it, as `: REASON`.
+        problem: String,
     },
-    /// Other machines could listen in.
-    #[error("listen is {listen} ({place}), which other machines reach, but there is no TLS")]
+    /// Other machines could read the credentials.
+    #[error("listen is {listen} ({at}), which other machines can reach, but TLS is not configured")]
     PlainBeyondLoopback {
         /// Where `listen` stands.
-        place: Place,
+        at: Source,
         /// The address.
         listen: String,
     },
     /// Links cannot be built from an address that callers do not use.
-    #[error(
-        "listen is {listen} ({place}), which other machines reach, so public-url is needed: what they call the gateway"
-    )]
+    #[error("listen is {listen} ({at}), which other machines can reach, but public-url is not set")]
     NoPublicUrl {
         /// Where `listen` stands.
-        place: Place,
+        at: Source,
         /// The address.
         listen: String,
     },
     /// One of the two TLS files.
-    #[error("{given} is set ({place}) but {missing} is not: TLS needs both")]
+    #[error("{given} is set ({at}), but {missing} is not")]
     HalfTls {
         /// Where the one stands.
-        place: Place,
+        at: Source,
         /// The one that is set.
         given: &'static str,
         /// The one that is not.
         missing: &'static str,
     },
-    /// ConnectionSlots would send their credentials in the clear, or to a port that speaks TLS.
-    #[error("public-url is {url} ({place}), which is plain http, but {reason}")]
+    /// Callers would send their credentials unencrypted, or to a port that speaks TLS.
+    #[error("public-url is {url} ({at}), which is plain http, but {reason}")]
     PlainPublicUrl {
         /// Where it stands.
-        place: Place,
+        at: Source,
         /// The URL.
         url: String,
         /// Why that cannot be.
         reason: &'static str,
     },
     /// The gateway would call itself.
-    #[error("upstream is {upstream} ({place}), which is the gateway itself: requests would go round for ever")]
+    #[error("upstream is {upstream} ({at}), which is this gateway itself")]
     Loop {
         /// Where it stands.
-        place: Place,
+        at: Source,
         /// The address.
         upstream: String,
     },
@@ -150,30 +150,22 @@ impl ConfigError {
     /// What to do next, where there is more to say than the message does.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Syntax { hint: Some(hint), .. } => hint,
+            Self::Unknown { nearest: Some(name), .. } => return Some(format!("Did you mean {name:?}?")),
+            Self::Unknown { .. } => "For a file with every setting explained, run: ollama-auth gateway init",
+            Self::Group { .. } => "Write NAME = VALUE at the top of the file, without a group.",
             Self::PlainBeyondLoopback { .. } => {
-                "give --tls-cert and --tls-key, or --behind-tls-proxy if a proxy in front ends TLS, or listen on 127.0.0.1"
+                "Give --tls-cert and --tls-key. If a proxy in front terminates TLS, give --behind-tls-proxy instead. \
+                 Or listen on 127.0.0.1."
             }
-            Self::NoPublicUrl { .. } => "give it, such as --public-url https://gpu.example.com",
+            Self::NoPublicUrl { .. } => "Set the URL that callers use, such as --public-url https://gpu.example.com",
             Self::HalfTls { .. } => {
-                "name the certificate chain with tls-cert and its private key with tls-key, both PEM"
+                "Set both: the certificate chain in tls-cert and its private key in tls-key, as PEM files."
             }
-            Self::PlainPublicUrl { .. } => "write public-url with https://",
-            Self::Loop { .. } => "name the Ollama server, such as http://127.0.0.1:11434",
-            Self::Unknown { .. } => "`ollama-auth gateway init` writes a file with every setting explained",
+            Self::PlainPublicUrl { .. } => "Write public-url with https://.",
+            Self::Loop { .. } => "Set upstream to the Ollama server, such as http://127.0.0.1:11434",
             _ => return None,
         };
         Some(hint.to_owned())
     }
-}
-
-fn shown(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(", at: {text}") }
-}
-
-fn not(given: &str) -> String {
-    if given.is_empty() { String::new() } else { format!(", not {given}") }
-}
-
-fn meant(name: &str) -> String {
-    settings::nearest(name).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
 }

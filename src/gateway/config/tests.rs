@@ -3,7 +3,15 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::layers::VARIABLE_PREFIX;
+use super::settings::{SETTINGS, reference};
 use super::*;
+
+impl Default for Config {
+    fn default() -> Self {
+        load(&Inputs::default()).unwrap()
+    }
+}
 
 fn file(text: &str) -> Option<ConfigFile> {
     Some(ConfigFile { path: "/etc/gw/gateway.toml".into(), bytes: text.as_bytes().to_vec() })
@@ -25,7 +33,8 @@ fn set(pairs: &[&str]) -> Result<Config, ConfigError> {
 
 #[track_caller]
 fn says(result: Result<Config, ConfigError>, wanted: &[&str]) {
-    let message = result.unwrap_err().to_string();
+    let error = result.unwrap_err();
+    let message = format!("{error}\n\n{}", error.hint().unwrap_or_default());
     for text in wanted {
         assert!(message.contains(text), "{text:?} is missing in: {message}");
     }
@@ -41,7 +50,7 @@ fn uncommented(text: &str) -> String {
 }
 
 #[test]
-fn nothing_said_is_the_default() {
+fn without_input_every_setting_is_at_its_default() {
     assert_eq!(load(&Inputs::default()), Ok(Config::default()));
     assert_eq!(from_file(""), Ok(Config::default()));
     assert_eq!(from_file(&commented_file()), Ok(Config::default()));
@@ -50,9 +59,8 @@ fn nothing_said_is_the_default() {
 #[test]
 fn the_commented_file_holds_every_setting_at_its_default() {
     let text = uncommented(&commented_file());
-    let set = file::read(&file(&text).unwrap()).unwrap();
-    let names: Vec<_> = set.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>());
+    let names = text.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+    assert_eq!(names.collect::<Vec<_>>(), SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>());
     assert_eq!(from_file(&text), Ok(Config::default()));
 }
 
@@ -79,17 +87,17 @@ fn every_setting_can_be_set_in_each_layer() {
         ("drain-timeout", "0s"),
         ("threads", "3"),
     ];
-    assert_eq!(values.map(|(name, _)| name), SETTINGS.each_ref().map(|setting| setting.name));
+    assert_eq!(values.map(|(name, _)| name).to_vec(), SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>());
     let flags: Vec<_> = values.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let config = set(&flags.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     let variables = values.map(|(name, value)| (name.to_uppercase().replace('-', "_"), value));
     let pairs: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert_eq!(from_variables(&pairs).as_ref(), Ok(&config));
-    // What each shows, read back from a file, is the same again; and none is still at its default.
+    // The same from a file; and none is still at its default.
     let (mut text, defaults) = (String::new(), Config::default());
-    for setting in &SETTINGS {
-        assert_ne!((setting.show)(&config), (setting.show)(&defaults), "{}", setting.name);
-        text += &format!("{} = {}\n", setting.name, (setting.show)(&config));
+    for (setting, (name, value)) in SETTINGS.iter().zip(values) {
+        assert!((setting.differs)(&config, &defaults), "{name}");
+        text += &format!("{name} = {value:?}\n");
     }
     assert_eq!(from_file(&text).as_ref(), Ok(&config));
     assert_eq!(config.allowed_hosts, ["gpu.lan", "gpu.example.com:8443"]);
@@ -98,7 +106,7 @@ fn every_setting_can_be_set_in_each_layer() {
 }
 
 #[test]
-fn flags_go_before_variables_before_the_file() {
+fn flags_override_variables_and_variables_override_the_file() {
     let mut inputs =
         Inputs { file: file("threads = 1\nmax-body = \"1MB\"\nclock-tolerance = \"1s\""), ..Inputs::default() };
     inputs.variables = vec![
@@ -114,73 +122,73 @@ fn flags_go_before_variables_before_the_file() {
 }
 
 #[test]
-fn a_wrong_name_is_an_error_with_the_nearest_right_one() {
+fn an_unknown_setting_suggests_the_nearest_name() {
     says(
         from_file("\n\n  lisen = \"x\""),
-        &["/etc/gw/gateway.toml:3:3: ", "no setting \"lisen\"", "did you mean \"listen\""],
+        &["/etc/gw/gateway.toml:3:3: ", "unknown setting \"lisen\"", "Did you mean \"listen\"?"],
     );
-    says(from_file("tls_cert = \"x\""), &["did you mean \"tls-cert\""]);
-    says(from_file("MaxBody = 1"), &["did you mean \"max-body\""]);
+    says(from_file("tls_cert = \"x\""), &["Did you mean \"tls-cert\""]);
+    says(from_file("MaxBody = 1"), &["Did you mean \"max-body\""]);
     says(
         from_variables(&[("UPSTRAEM", "x")]),
-        &["variable OLLAMA_AUTH_GATEWAY_UPSTRAEM: ", "did you mean \"upstream\""],
+        &["variable OLLAMA_AUTH_GATEWAY_UPSTRAEM: ", "Did you mean \"upstream\""],
     );
-    says(set(&["thread=1"]), &["--set thread: ", "did you mean \"threads\""]);
+    says(set(&["thread=1"]), &["--set thread: ", "Did you mean \"threads\""]);
     let odd = from_file("zzz = 1").unwrap_err();
-    assert!(!odd.to_string().contains("did you mean") && odd.hint().unwrap().contains("gateway init"), "{odd}");
-    says(from_file("[gateway]\nlisten = 1"), &[":1:2: ", "[gateway] is a group"]);
-    says(set(&["threads"]), &["--set NAME=VALUE"]);
+    assert!(!odd.hint().unwrap().contains("Did you mean") && odd.hint().unwrap().contains("gateway init"), "{odd}");
+    says(from_file("[gateway]\nlisten = 1"), &[":1:2: unknown group [gateway]", "without a group"]);
+    says(set(&["threads"]), &["expected NAME=VALUE"]);
 }
 
 #[test]
-fn a_doubled_name_is_an_error() {
+fn a_setting_given_twice_is_an_error() {
     says(
         from_file("threads = 1\nlisten = \"a\"\nthreads = 2"),
-        &["gateway.toml:3:1: threads is set a second time", "toml:1:1"],
+        &["gateway.toml:3:1: threads is set twice (first: /etc/gw/gateway.toml:1:1)"],
     );
-    says(set(&["threads=1", "threads=2"]), &["--set threads: threads is set a second time"]);
+    says(set(&["threads=1", "threads=2"]), &["--set threads: threads is set twice"]);
     let flags = vec![Flag::Own("listen", "127.0.0.1:1".into()), Flag::Set("listen=127.0.0.1:2".into())];
-    says(load(&Inputs { flags, ..Inputs::default() }), &["--set listen: ", "first by --listen"]);
+    says(load(&Inputs { flags, ..Inputs::default() }), &["--set listen: ", "first: --listen"]);
 }
 
 #[test]
-fn a_wrong_value_is_an_error_that_says_what_is_right() {
+fn an_invalid_value_is_an_error_that_says_what_is_valid() {
     for (text, wanted) in [
-        ("listen = 11435", "listen is ADDRESS:PORT such as 127.0.0.1:11435, not 11435"),
+        ("listen = 11435", "listen must be ADDRESS:PORT such as 127.0.0.1:11435, not 11435"),
         ("listen = \"127.0.0.1\"", "not \"127.0.0.1\""),
         ("listen = \"gpu-box:1\"", "not \"gpu-box:1\""),
-        ("upstream = \"\"", "upstream is a URL"),
+        ("upstream = \"\"", "upstream must be a URL"),
         ("upstream = \"ftp://x\"", "only http and https"),
         ("upstream = \"http://x:70000\"", "from 1 to 65535"),
         ("public-url = \"gpu.example.com\"", "such as https://gpu.example.com"),
-        ("database = \"postgres://h/d\"", "database is sqlite:PATH, or a path"),
+        ("database = \"postgres://h/d\"", "database must be sqlite:PATH or a path: PostgreSQL"),
         ("behind-tls-proxy = \"yes\"", "true or false, not \"yes\""),
-        ("allowed-hosts = [1]", "not an array of something else than texts"),
+        ("allowed-hosts = [1]", "not [1]"),
         ("allowed-hosts = [\"http://x/\"]", "a list of host names"),
-        ("trusted-proxies = [\"0.0.0.0/0\"]", "everybody"),
+        ("trusted-proxies = [\"0.0.0.0/0\"]", "every address"),
         ("clock-tolerance = 60", "from 1s to 10m, such as 60s, not 60"),
         ("clock-tolerance = \"0s\"", "from 1s to 10m"),
         ("clock-tolerance = \"601s\"", "from 1s to 10m"),
         ("max-body = -1", "not -1"),
-        ("max-body = 1.5", "not a number with a fraction"),
+        ("max-body = 1.5", "not 1.5"),
         ("max-scanned-body = \"none\"", "from 1KiB to 1GiB"),
         ("max-connections = 0", "from 1 to 1000000"),
         ("threads = 1025", "from 0 to 1024"),
-        ("threads = 99999999999999999999", "not a number as large"),
-        ("drain-timeout = 2024-01-01", "not a date"),
+        ("threads = 99999999999999999999", "not 99999999999999999999"),
+        ("drain-timeout = 2024-01-01", "not 2024-01-01"),
     ] {
         let name = text.split(' ').next().unwrap();
-        let column = format!("gateway.toml:1:{}: {name} is ", name.len() + 4);
+        let column = format!("gateway.toml:1:{}: {name} must be ", name.len() + 4);
         says(from_file(text), &[&column, wanted]);
     }
-    says(from_variables(&[("LISTEN", "x")]), &["OLLAMA_AUTH_GATEWAY_LISTEN: listen is ADDRESS:PORT", "not \"x\""]);
+    says(from_variables(&[("LISTEN", "x")]), &["OLLAMA_AUTH_GATEWAY_LISTEN: listen must be ADDRESS:PORT", "not \"x\""]);
 }
 
 #[test]
-fn what_is_no_toml_is_shown_with_its_line() {
+fn invalid_toml_is_shown_with_its_line() {
     says(
         from_file("threads = 1\nlisten = 127.0.0.1:11435\n"),
-        &["gateway.toml:2:", "a text stands in quotes", "at: listen = 127.0.0.1:11435"],
+        &["gateway.toml:2:", "invalid TOML", "at: listen = 127.0.0.1:11435", "double quotes"],
     );
     says(from_file("listen 127.0.0.1:1"), &["gateway.toml:1:", "NAME = VALUE", "at: listen 127"]);
     says(from_file("é = \"x"), &["gateway.toml:1:"]);
@@ -205,14 +213,14 @@ fn no_message_repeats_a_credential() {
 
 #[cfg(unix)]
 #[test]
-fn a_variable_of_odd_bytes_is_named() {
+fn a_variable_that_is_not_utf8_is_named() {
     use std::os::unix::ffi::OsStringExt;
     let variables = vec![("OLLAMA_AUTH_GATEWAY_LISTEN".to_owned(), OsString::from_vec(vec![0xff]))];
     says(load(&Inputs { variables, ..Inputs::default() }), &["OLLAMA_AUTH_GATEWAY_LISTEN: not valid UTF-8"]);
 }
 
 #[test]
-fn variables_that_kubernetes_makes_for_a_service_of_our_name_are_passed_over() {
+fn variables_that_kubernetes_sets_for_a_service_are_ignored() {
     let made = [
         ("SERVICE_HOST", "10.0.0.1"),
         ("SERVICE_PORT", "80"),
@@ -226,26 +234,25 @@ fn variables_that_kubernetes_makes_for_a_service_of_our_name_are_passed_over() {
 }
 
 #[test]
-fn paths_in_the_file_count_from_its_folder() {
+fn paths_in_the_file_are_relative_to_its_folder() {
     let config = from_file("tls-cert = \"c.pem\"\ntls-key = \"/k.pem\"\ndatabase = \"sqlite:gw.db\"").unwrap();
-    let tls = config.tls.unwrap();
-    assert_eq!((tls.cert.as_path(), tls.key.as_path()), (Path::new("/etc/gw/c.pem"), Path::new("/k.pem")));
-    assert_eq!(config.database.as_deref(), Some("sqlite:/etc/gw/gw.db"));
-    assert_eq!(from_file("database = \"gw.db\"").unwrap().database.as_deref(), Some("/etc/gw/gw.db"));
-    assert_eq!(set(&["database=gw.db"]).unwrap().database.as_deref(), Some("gw.db"));
-    assert_eq!(set(&["database=sqlite://gw.db"]).unwrap().database.as_deref(), Some("sqlite:gw.db"));
+    let tls = config.tls().unwrap();
+    assert_eq!((tls.cert, tls.key), (Path::new("/etc/gw/c.pem"), Path::new("/k.pem")));
+    assert_eq!(config.database.as_deref(), Some(Path::new("/etc/gw/gw.db")));
+    assert_eq!(from_file("database = \"gw.db\"").unwrap().database.as_deref(), Some(Path::new("/etc/gw/gw.db")));
+    assert_eq!(set(&["database=gw.db"]).unwrap().database.as_deref(), Some(Path::new("gw.db")));
 }
 
 #[test]
-fn beyond_loopback_there_is_tls_and_a_public_url() {
+fn beyond_loopback_tls_and_a_public_url_are_required() {
     const TLS: [&str; 2] = ["tls-cert=/c", "tls-key=/k"];
     for listen in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[2001:db8::1]:1"] {
         let listen = format!("listen={listen}");
-        says(set(&[&listen]), &["there is no TLS", "--set listen"]);
-        says(set(&[&listen, TLS[0], TLS[1]]), &["public-url is needed"]);
-        says(set(&[&listen, "behind-tls-proxy=true"]), &["public-url is needed"]);
+        says(set(&[&listen]), &["TLS is not configured", "--set listen"]);
+        says(set(&[&listen, TLS[0], TLS[1]]), &["public-url is not set"]);
+        says(set(&[&listen, "behind-tls-proxy=true"]), &["public-url is not set"]);
         says(set(&[&listen, "behind-tls-proxy=true", "public-url=http://h"]), &["plain http", "behind-tls-proxy"]);
-        says(set(&[&listen, "public-url=https://h"]), &["there is no TLS"]);
+        says(set(&[&listen, "public-url=https://h"]), &["TLS is not configured"]);
         says(set(&[&listen, TLS[0], TLS[1], "public-url=http://127.0.0.1:1"]), &["plain http", "tls-cert"]);
         set(&[&listen, "behind-tls-proxy=true", "public-url=https://h"]).unwrap();
         set(&[&listen, TLS[0], TLS[1], "public-url=https://h"]).unwrap();
@@ -253,52 +260,130 @@ fn beyond_loopback_there_is_tls_and_a_public_url() {
     for listen in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "localhost:0"] {
         set(&[&format!("listen={listen}")]).unwrap();
     }
-    says(set(&["public-url=http://gpu.example.com"]), &["plain http", "in the clear"]);
+    says(set(&["public-url=http://gpu.example.com"]), &["plain http", "unencrypted"]);
     set(&["public-url=http://localhost:8080"]).unwrap();
     set(&["public-url=https://gpu.example.com"]).unwrap();
     says(set(&["tls-cert=/c"]), &["tls-cert is set", "tls-key is not"]);
-    says(from_file("tls-key = \"/k\""), &["tls-key is set (/etc/gw/gateway.toml:1:11) but tls-cert is not"]);
+    says(from_file("tls-key = \"/k\""), &["tls-key is set (/etc/gw/gateway.toml:1:11), but tls-cert is not"]);
 }
 
 #[test]
-fn the_gateway_is_not_its_own_upstream() {
+fn the_gateway_rejects_itself_as_upstream() {
     for pair in [
         ["listen=127.0.0.1:11434", "upstream=http://127.0.0.1:11434"],
         ["listen=127.0.0.1:11434", "upstream=http://localhost:11434/base"],
         ["listen=[::1]:11434", "upstream=http://[::1]:11434"],
         ["public-url=https://gpu.example.com", "upstream=https://gpu.example.com"],
     ] {
-        says(set(&pair), &["is the gateway itself"]);
+        says(set(&pair), &["is this gateway itself"]);
     }
     let everywhere = ["listen=0.0.0.0:11434", "behind-tls-proxy=1", "public-url=https://h"];
-    says(set(&everywhere), &["upstream is http://127.0.0.1:11434 (default), which is the gateway itself"]);
+    says(set(&everywhere), &["upstream is http://127.0.0.1:11434 (default), which is this gateway itself"]);
     set(&["listen=127.0.0.1:11434", "upstream=http://gpu-box:11434"]).unwrap();
     set(&["listen=127.0.0.1:11434", "upstream=http://127.0.0.2:11434"]).unwrap();
 }
 
 #[test]
-fn the_database_is_found_whatever_else_does_not_go_together() {
+fn the_database_is_read_even_if_other_settings_conflict() {
     let file = file("listen = \"0.0.0.0:1\"\ndatabase = \"/db\"");
-    assert_eq!(load_database(&Inputs { file, ..Inputs::default() }), Ok(Some("/db".to_owned())));
+    assert_eq!(load_database(&Inputs { file, ..Inputs::default() }), Ok(Some("/db".into())));
     assert_eq!(load_database(&Inputs::default()), Ok(None));
 }
 
 #[test]
-fn a_reload_says_what_it_cannot_change() {
-    let before = Config::default();
-    assert_eq!(before.changes_that_need_a_restart(&before), [""; 0]);
+fn a_reload_keeps_what_needs_a_restart_and_names_it() {
+    let running = Config::default();
+    assert_eq!(running.clone().keep_until_restart(&running), [""; 0]);
     let tls = ["tls-cert=/c", "tls-key=/k"];
-    let after = set(&["listen=127.0.0.1:1", "database=/x", "threads=2", "clock-tolerance=5s", tls[0], tls[1]]).unwrap();
-    assert_eq!(before.changes_that_need_a_restart(&after), ["listen", "database", "threads", "tls-cert"]);
-    let renewed = set(&["listen=127.0.0.1:1", "database=/x", "threads=2", "tls-cert=/new", "tls-key=/new"]).unwrap();
-    assert_eq!(after.changes_that_need_a_restart(&renewed), [""; 0]);
+    let args = ["listen=127.0.0.1:1", "database=/x", "threads=2", "clock-tolerance=5s", tls[0], tls[1]];
+    let mut new = set(&args).unwrap();
+    assert_eq!(new.keep_until_restart(&running), ["listen", "database", "tls-cert", "tls-key", "threads"]);
+    assert_eq!(new, Config { clock_tolerance: new.clock_tolerance, ..running });
+    assert_eq!(new.clock_tolerance.as_secs(), 5);
+
+    let running = set(&args).unwrap();
+    let mut renewed =
+        set(&["listen=127.0.0.1:1", "database=/x", "threads=2", "tls-cert=/new", "tls-key=/new"]).unwrap();
+    assert_eq!(renewed.keep_until_restart(&running), [""; 0]);
+    assert_eq!(renewed.tls().unwrap().cert, Path::new("/new"));
+    let mut other = set(&["upstream=https://gpu", "max-blob=1GB"]).unwrap();
+    assert_eq!(other.keep_until_restart(&Config::default()), ["upstream"]);
+    assert_eq!((other.upstream.port(), other.max_blob), (11434, 1_000_000_000));
 }
 
 #[test]
-fn the_documentation_lists_every_setting() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/settings.md");
-    let text = std::fs::read_to_string(file).unwrap();
-    let section = text.split("\n## ").find(|section| section.starts_with("Settings\n")).expect("a section Settings");
-    let wanted = template::documentation();
-    assert!(section.contains(&wanted), "the section Settings of docs/reference/settings.md has to hold:\n{wanted}");
+fn sizes_are_read_with_and_without_a_unit() {
+    for (written, bytes) in [
+        ("100MB", 100_000_000),
+        ("16MiB", 16 << 20),
+        ("16 mib", 16 << 20),
+        ("1024", 1024),
+        ("7B", 7),
+        ("2GiB", 2 << 30),
+        ("none", 0),
+        ("0", 0),
+    ] {
+        assert_eq!(set(&[&format!("max-body={written}")]).unwrap().max_body, bytes, "{written}");
+    }
+    for written in ["", "MB", "-1", "+1", "1.5MB", "1TB", "1MBB", "20000000000GiB", "１MB"] {
+        says(set(&[&format!("max-body={written}")]), &["max-body must be a size", &format!("not {written:?}")]);
+    }
+    assert_eq!(from_file("max-body = 5").unwrap().max_body, 5);
+    says(from_file("max-body = true"), &["not true"]);
+}
+
+#[test]
+fn times_need_a_unit_and_keep_to_their_range() {
+    for (written, seconds) in [("30s", 30), ("2m", 120), ("1m30s", 90), ("1h", 3600)] {
+        assert_eq!(set(&[&format!("body-timeout={written}")]).unwrap().body_timeout.as_secs(), seconds, "{written}");
+    }
+    for written in ["", "30", "s", "0s", "3601s", "2h", "-1s", "1 s", "1d", "1s€", "99999999999999999999s"] {
+        says(set(&[&format!("body-timeout={written}")]), &["body-timeout must be a time from 1s to 1h"]);
+    }
+}
+
+#[test]
+fn a_network_may_be_one_address_but_not_every_address() {
+    let networks = |text: &str| set(&[&format!("trusted-proxies={text}")]).map(|config| config.trusted_proxies);
+    let read = networks("10.1.2.3, 10.1.2.3/8").unwrap();
+    assert_eq!(read, ["10.1.2.3/32".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
+    assert!(networks("::/0").unwrap_err().to_string().contains("every address"));
+    assert!(networks("proxy.example.com").unwrap_err().to_string().contains("not \"proxy.example.com\""));
+}
+
+#[test]
+fn a_database_is_a_path_with_or_without_a_scheme() {
+    let database = |text: &str| set(&[&format!("database={text}")]).map(|config| config.database);
+    for (text, path) in [
+        ("sqlite:/a/b.db", "/a/b.db"),
+        ("sqlite:///a/b.db", "/a/b.db"),
+        ("sqlite://b.db", "b.db"),
+        ("SQLite:b.db", "b.db"),
+        ("/a/b?.db", "/a/b?.db"),
+        ("b:c.db", "b:c.db"),
+    ] {
+        assert_eq!(database(text), Ok(Some(path.into())), "{text}");
+    }
+    for text in ["postgres://me:secret@h/db", "postgresql:x", "POSTGRES://x"] {
+        assert!(database(text).unwrap_err().to_string().contains("PostgreSQL"), "{text}");
+    }
+    for text in ["sqlite:", "sqlite://", "sqlite::memory:", "sqlite:a?mode=ro", "mysql://h/db", "a\0b"] {
+        assert!(database(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn no_error_shows_a_control_character_or_a_long_value() {
+    let message = |value: &str| set(&[&format!("listen={value}")]).unwrap_err().to_string();
+    assert!(message("u:secret@h:1").ends_with("not the given value"), "{}", message("u:secret@h:1"));
+    assert!(message("a\u{1b}b").ends_with(r#"not "a\u{1b}b""#), "{}", message("a\u{1b}b"));
+    assert!(message(&"x".repeat(1000)).len() < 200);
+}
+
+#[test]
+fn the_reference_lists_every_setting() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/settings.md");
+    let wanted = reference();
+    let text = std::fs::read_to_string(page).unwrap();
+    assert!(text.contains(&wanted), "docs/reference/settings.md must have this table:\n{wanted}");
 }

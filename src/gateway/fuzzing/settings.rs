@@ -1,22 +1,15 @@
 //! The gateway's configuration file: any bytes are settings or an error that can be shown on one line.
 
-use std::path::PathBuf;
-
-use crate::gateway::config::ConfigFile;
-use crate::gateway::config::file::read;
+use crate::gateway::config::{ConfigFile, Inputs, load};
 
 /// Reads a `gateway.toml`.
 ///
 /// # Panics
-/// When an error cannot be shown.
+/// When an error does not name the file and fit on a line.
 pub fn settings(data: &[u8]) {
-    let file = ConfigFile { path: PathBuf::from("gateway.toml"), bytes: data.to_vec() };
-    match read(&file) {
-        Ok(settings) => {
-            for (at, (name, _)) in settings.iter().enumerate() {
-                assert!(!settings[..at].iter().any(|(earlier, _)| earlier == name), "{name} is there twice");
-            }
-        }
-        Err(error) => assert!(error.to_string().contains("gateway.toml"), "{error}"),
+    let file = ConfigFile { path: "gateway.toml".into(), bytes: data.to_vec() };
+    if let Err(error) = load(&Inputs { file: Some(file), ..Inputs::default() }) {
+        let message = error.to_string();
+        assert!(message.contains("gateway.toml") && !message.contains('\n'), "{message:?}");
     }
 }
