@@ -113,7 +113,7 @@ fn headers_that_carry_a_credential_are_refused_without_their_value() {
 
 /// It would sign itself out. (Dropping it checks that nothing of the kind came.)
 #[test]
-fn a_stock_server_is_not_signed_out_however_it_is_worded() {
+fn no_spelling_of_a_request_signs_a_stock_server_out() {
     let stock = Stock::start(Account::SignedIn);
     let mut sandbox = with_store("plaintext");
     sandbox.set_env("OLLAMA_HOST", stock.url());
@@ -140,7 +140,7 @@ fn a_stock_server_is_not_signed_out_however_it_is_worded() {
 }
 
 #[test]
-fn a_host_with_accounts_gets_a_delete_after_it_proved_to_be_one() {
+fn a_delete_is_sent_only_after_the_host_proved_to_have_accounts() {
     let (sandbox, cloud) = signed_in("");
     cloud.offer_keys();
     cloud.issue(json!({ "id": "key_abcdefgh0123" }));
@@ -204,7 +204,7 @@ fn the_answer_is_streamed_unchanged() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_or_never_ends() {
+fn an_answer_that_is_cut_or_never_ends_is_an_error() {
     let ollama = Ollama::start();
     let sandbox = at(&ollama);
     ollama.route("GET", "/cut", |_| Reply::sized(200, 100, [Step::send("half"), Step::Cut]));
@@ -239,7 +239,7 @@ fn peak(sandbox: &Sandbox, script: &str) -> u64 {
 }
 
 #[test]
-fn what_is_large_takes_no_memory() {
+fn large_bodies_are_streamed() {
     let ollama = Ollama::start();
     let sandbox = at(&ollama);
     let piece = vec![b'x'; 1 << 20];
@@ -295,7 +295,7 @@ fn a_body_comes_from_the_argument_a_file_or_standard_input() {
 }
 
 #[test]
-fn a_terminal_gets_nothing_that_it_would_obey() {
+fn escape_sequences_do_not_reach_the_terminal() {
     let ollama = Ollama::start();
     let sandbox = at(&ollama);
     ollama.route("GET", "/x", |_| Reply::new(200, "\x1b[2J\x1b]0;title\x07text\u{202e}").header("X-Odd", "a\u{9b}b"));
@@ -322,7 +322,7 @@ fn a_reader_that_leaves_early_is_no_error() {
 /// What the stand-ins accept, the real gateway accepts too.
 #[cfg(feature = "gateway")]
 #[test]
-fn the_real_gateway_takes_what_is_handed_on() {
+fn the_real_gateway_accepts_the_forwarded_request() {
     use crate::harness::gateway::Gateway;
     let ollama = Ollama::start();
     let gateway = Gateway::start(&ollama.url());

@@ -32,7 +32,7 @@ fn deletes(ollama: &Ollama) -> usize {
 }
 
 #[test]
-fn a_refusal_that_cannot_be_understood_is_no_leave_to_delete() {
+fn an_unreadable_refusal_does_not_allow_a_delete() {
     let link = "https://ollama.com/connect?name=vm&key=c3NoLWVk";
     let cut = json!({ "error": "unauthorized", "signin_url": link }).to_string();
     let forms: [Box<dyn Fn() -> Reply + Send + Sync>; 6] = [
@@ -60,7 +60,7 @@ fn a_refusal_that_cannot_be_understood_is_no_leave_to_delete() {
 }
 
 #[test]
-fn a_stock_server_behind_a_check_for_some_credential_gives_itself_away() {
+fn a_stock_server_behind_a_credential_check_is_recognised() {
     let ollama = Ollama::start();
     ollama.route("POST", "/api/me", |request| match request.authorization() {
         None => Reply::json(401, "{\"error\":\"unauthorized\"}"),
@@ -75,7 +75,7 @@ fn a_stock_server_behind_a_check_for_some_credential_gives_itself_away() {
 }
 
 #[test]
-fn a_wrong_clock_does_not_cost_the_key() {
+fn a_wrong_clock_does_not_delete_the_key() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     cloud.server().clock().skew(900);
@@ -90,7 +90,7 @@ fn a_wrong_clock_does_not_cost_the_key() {
 }
 
 #[test]
-fn a_404_from_something_in_between_does_not_cost_the_key() {
+fn a_404_from_an_intermediary_does_not_delete_the_key() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let path = format!("/api/user/keys/{}", cloud.devices()[0].key.encoded);
@@ -101,7 +101,7 @@ fn a_404_from_something_in_between_does_not_cost_the_key() {
 }
 
 #[test]
-fn an_api_key_is_not_shown_to_a_host_that_asks_nobody_for_one() {
+fn an_api_key_is_not_sent_to_a_host_that_does_not_ask_for_one() {
     let (sandbox, stock) = (with_store("plaintext"), Stock::start(Account::SignedIn));
     let key = "a-secret-api-key";
     let host = stock.url();
@@ -124,7 +124,7 @@ fn a_host_that_stops_answering_does_not_hold_a_sign_in_beyond_its_time() {
 }
 
 #[test]
-fn names_below_localhost_are_this_machine_and_nobody_is_asked() {
+fn names_below_localhost_are_loopback_without_dns() {
     let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
     for name in ["localhost", "gateway.localhost"] {
         let host = format!("http://{name}:{}", ollama.server().port());
@@ -169,7 +169,7 @@ fn usage_errors_are_json_where_json_was_asked_for() {
 }
 
 #[test]
-fn a_key_typed_as_an_argument_is_not_repeated() {
+fn a_key_in_an_argument_is_not_printed() {
     let sandbox = with_store("plaintext");
     for args in [&["signin", "--with-api-key", "a-secret-api-key"][..], &["device", "revoke", "a-secret-api-key"]] {
         let output = sandbox.command(args).stdin("").run();
@@ -179,7 +179,7 @@ fn a_key_typed_as_an_argument_is_not_repeated() {
 }
 
 #[test]
-fn an_api_key_that_no_command_takes_is_not_repeated_either() {
+fn an_api_key_in_a_wrong_argument_is_not_printed() {
     let sandbox = with_store("plaintext");
     let ollama_coms = crate::harness::cloud::api_key_like(7);
     for key in ["olauth_0123456789ABCDEFGHIJKLMNOPQRSTUV38eMnq", &ollama_coms] {
@@ -209,7 +209,7 @@ fn the_link_is_shown_even_when_quiet_and_as_an_event_in_json() {
 }
 
 #[test]
-fn a_host_that_refuses_everybody_is_asked_to_delete_nothing() {
+fn no_delete_is_sent_to_a_host_that_refuses_every_request() {
     let ollama = Ollama::start();
     ollama.route("POST", "/api/me", |_| Reply::json(401, "{\"error\":\"unauthorized\"}"));
     for (args, code) in [(&["device", "revoke", "--yes"][..], 0), (&["signout", "--yes"], 0)] {
@@ -220,7 +220,7 @@ fn a_host_that_refuses_everybody_is_asked_to_delete_nothing() {
 }
 
 #[test]
-fn a_refusal_without_a_date_may_be_a_clock_and_keeps_the_key() {
+fn a_refusal_without_a_date_keeps_the_key() {
     let ollama = Ollama::start();
     ollama.route("POST", "/api/me", |_| Reply::json(401, "{\"error\":\"unauthorized\"}").header("Date", ""));
     let sandbox = signed_in_at(&ollama.url());
@@ -241,7 +241,7 @@ fn a_key_is_shown_only_after_a_401_asked_for_it() {
 }
 
 #[test]
-fn a_delete_whose_connection_breaks_is_not_sent_again_on_the_same_proof() {
+fn a_delete_whose_connection_breaks_is_not_retried_with_the_same_proof() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let path = format!("/api/user/keys/{}", cloud.devices()[0].key.encoded);

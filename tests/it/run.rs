@@ -62,7 +62,7 @@ fn the_first_token_is_out_before_the_second_is_sent() {
 }
 
 #[test]
-fn a_server_that_takes_http_1_1_only_is_asked_so() {
+fn a_server_that_takes_only_http_1_1_works() {
     let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
     let tries = std::sync::atomic::AtomicUsize::new(0);
     ollama.route("POST", "/api/generate", move |_| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {

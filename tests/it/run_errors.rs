@@ -73,7 +73,7 @@ fn an_error_inside_the_stream_keeps_what_came() {
 }
 
 #[test]
-fn a_stream_that_is_cut_is_no_success() {
+fn a_stream_that_is_cut_is_an_error() {
     let endings: [fn() -> Reply; 4] = [
         || Reply::ndjson([line("half")]),
         || Reply::ndjson([line("half"), Step::Cut]),
@@ -89,7 +89,7 @@ fn a_stream_that_is_cut_is_no_success() {
 }
 
 #[test]
-fn garbage_in_the_stream_is_an_error() {
+fn malformed_lines_in_the_stream_are_an_error() {
     let (sandbox, ollama) = with_generate(|| Reply::ndjson([line("half"), Step::send("<html>\n")]));
     let output = run_at(&sandbox, &ollama.url(), &[]).expect_code(1);
     assert_eq!(output.stdout(), "half");
@@ -142,7 +142,7 @@ fn a_reader_that_leaves_is_no_error_and_ends_the_request() {
 }
 
 #[test]
-fn nobody_at_home() {
+fn an_unreachable_host_is_exit_6() {
     let sandbox = Sandbox::new();
     let free = Server::strict().url();
     let output = run_at(&sandbox, &free, &[]).expect_code(6);

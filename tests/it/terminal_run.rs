@@ -155,7 +155,7 @@ fn wide_and_combining_characters_wrap_by_what_they_show() {
 }
 
 #[test]
-fn without_wrapping_the_terminal_breaks_where_it_likes() {
+fn without_wrapping_the_terminal_breaks_lines() {
     let (sandbox, ollama) = setup();
     answers(&ollama, [line(ENGLISH), done()]);
     let terminal = Terminal::start_sized(&sandbox, &["run", "tiny", "x", "--nowordwrap"], 20, 24);
@@ -169,7 +169,7 @@ fn without_wrapping_the_terminal_breaks_where_it_likes() {
 }
 
 #[test]
-fn a_new_width_holds_from_the_next_words_on() {
+fn a_new_width_applies_from_the_next_word() {
     let (sandbox, ollama, gate) = (Sandbox::new(), Ollama::start(), Gate::new());
     let mut sandbox = sandbox;
     sandbox.set_env("OLLAMA_HOST", ollama.url());
@@ -201,7 +201,7 @@ fn turns(screen: &str) -> bool {
 }
 
 #[test]
-fn something_turns_until_the_first_token_and_leaves_nothing_behind() {
+fn a_spinner_shows_until_the_first_token_and_is_cleared() {
     for headers_first in [true, false] {
         let (sandbox, ollama) = setup();
         let (first, second) = (Gate::new(), Gate::new());
@@ -346,7 +346,7 @@ fn a_pull_shows_its_layers_and_then_makes_room_for_the_answer() {
 }
 
 #[test]
-fn a_narrow_terminal_does_not_smear_the_bars() {
+fn bars_fit_a_narrow_terminal() {
     for columns in [40, 20] {
         let (sandbox, ollama) = setup();
         let gates: Vec<Gate> = (0..4).map(|_| Gate::new()).collect();
@@ -388,7 +388,7 @@ fn a_piped_answer_is_raw_while_the_terminal_shows_the_spinner() {
 }
 
 #[test]
-fn without_a_prompt_it_says_what_to_type() {
+fn a_missing_prompt_is_explained() {
     let (sandbox, ollama) = setup();
     // Where somebody can be asked, a conversation begins: see `chat`.
     let finished = Terminal::start(&sandbox, &["run", "tiny", "--no-input"]).finish();

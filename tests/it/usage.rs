@@ -85,7 +85,7 @@ fn a_terminal_gets_bars() {
 }
 
 #[test]
-fn nonsense_is_no_crash_and_no_success() {
+fn malformed_answers_are_errors() {
     let sandbox = sandbox();
     for (body, code) in [
         ("null", 1),
@@ -141,7 +141,7 @@ fn a_host_that_asks_to_wait_is_obeyed() {
 }
 
 #[test]
-fn a_host_without_these_paths_says_nothing() {
+fn a_host_without_usage_endpoints_reports_nothing() {
     let sandbox = sandbox();
     for status in [404, 405] {
         let server = host(move || Reply::json(status, "{}"), move || Reply::json(status, "{}"));

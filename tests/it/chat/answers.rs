@@ -110,7 +110,7 @@ fn thinking_is_faint_and_framed_and_tool_calls_are_shown() {
 }
 
 #[test]
-fn a_model_that_cannot_think_is_said_not_to() {
+fn thinking_on_a_model_without_it_warns() {
     let talk = Talk::new();
     let mut terminal = talk.open();
     assert!(enter(&mut terminal, "/set think").contains("tiny does not list thinking as a capability"));
@@ -243,7 +243,7 @@ fn files_are_attached_as_they_are_dropped() {
 }
 
 #[test]
-fn a_model_without_eyes_gets_no_file() {
+fn a_model_without_vision_gets_no_file() {
     let talk = Talk::new();
     let picture = talk.sandbox.write("home/a.png", PNG);
     let mut terminal = talk.open_with(&[], 200, 24);

@@ -21,7 +21,7 @@ fn a_message_is_answered_and_the_next_one_carries_the_conversation() {
 }
 
 #[test]
-fn the_hint_gives_way_to_the_first_key_and_comes_back() {
+fn the_placeholder_disappears_on_the_first_key_and_returns() {
     let talk = Talk::new();
     let mut terminal = talk.open();
     at_prompt(&terminal);
@@ -90,7 +90,7 @@ fn settings_are_sent_from_then_on() {
 }
 
 #[test]
-fn help_is_there_and_unknown_commands_say_so() {
+fn help_works_and_unknown_commands_are_reported() {
     let talk = Talk::new();
     let mut terminal = talk.open_with(&[], 80, 50);
     for (line, shown) in [
@@ -117,7 +117,7 @@ fn help_is_there_and_unknown_commands_say_so() {
 }
 
 #[test]
-fn without_a_terminal_it_is_as_before() {
+fn without_a_terminal_there_is_no_conversation() {
     let talk = Talk::new();
     talk.ollama
         .route("POST", "/api/generate", |_| crate::harness::http::Reply::json(200, r#"{"response":"","done":true}"#));

@@ -217,7 +217,7 @@ fn export_writes_a_private_file_and_replaces_none_unasked() {
 }
 
 #[test]
-fn status_says_with_whom_and_as_whom() {
+fn status_names_the_model_host_and_credential() {
     let mut talk = Talk::new();
     talk.sandbox.set_env("OLLAMA_API_KEY", "an-api-key-of-ours");
     let mut terminal = talk.open();

@@ -124,7 +124,7 @@ fn history_can_be_switched_off() {
 }
 
 #[test]
-fn a_history_that_cannot_be_kept_is_said_once_and_hinders_nothing() {
+fn an_unwritable_history_is_reported_once_and_blocks_nothing() {
     for broken in ["link", "open"] {
         let talk = Talk::new();
         let file = talk.sandbox.write("home/.local/state/ollama-auth/history", "old\n");
@@ -260,7 +260,7 @@ fn wide_characters_joined_emoji_and_right_to_left_text_do_not_break_the_line() {
 }
 
 #[test]
-fn a_new_size_while_typing_keeps_the_line_whole() {
+fn a_resize_while_typing_keeps_the_line_whole() {
     let talk = Talk::new();
     let mut terminal = talk.open_with(&[], 40, 20);
     at_prompt(&terminal);
@@ -295,7 +295,7 @@ fn pasted_control_characters_do_not_act() {
 }
 
 #[test]
-fn a_terminal_that_knows_only_lines_does_too() {
+fn a_dumb_terminal_works_too() {
     let mut talk = Talk::new();
     talk.sandbox.set_env("TERM", "dumb");
     let mut terminal = talk.open();
@@ -309,7 +309,7 @@ fn a_terminal_that_knows_only_lines_does_too() {
 }
 
 #[test]
-fn bytes_that_are_no_text_cost_the_line_and_nothing_else() {
+fn invalid_utf_8_drops_only_that_line() {
     let talk = Talk::new();
     let mut terminal = talk.open();
     at_prompt(&terminal);
@@ -325,7 +325,7 @@ fn bytes_that_are_no_text_cost_the_line_and_nothing_else() {
 }
 
 #[test]
-fn a_key_that_is_pasted_by_mistake_is_not_kept() {
+fn a_pasted_api_key_is_not_saved_in_the_history() {
     let talk = Talk::new();
     let mut terminal = talk.open_with(&[], 160, 24);
     enter(&mut terminal, "one");

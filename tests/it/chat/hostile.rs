@@ -107,7 +107,7 @@ fn what_a_server_says_of_a_model_is_harmless_too() {
 }
 
 #[test]
-fn raw_is_the_way_to_let_them_act() {
+fn raw_lets_escape_sequences_through() {
     let talk = Talk::new();
     talk.answers([say("\x1b[1mbold\x1b[0m \x1b]0;title\x07end"), done()]);
     let mut terminal = talk.open_with(&["--raw"], 80, 24);

@@ -111,7 +111,7 @@ fn this_device_signs_in_where_the_host_keeps_accounts() {
 }
 
 #[test]
-fn a_key_that_is_refused_is_not_covered_up_by_a_sign_in() {
+fn a_refused_api_key_is_not_hidden_by_a_sign_in() {
     let cloud = Cloud::start();
     let mut sandbox = with_store("plaintext");
     sandbox.set_env("OLLAMA_HOST", cloud.url()).set_env("OLLAMA_API_KEY", "wrong");

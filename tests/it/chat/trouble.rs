@@ -59,7 +59,7 @@ fn every_failure_keeps_the_conversation() {
 }
 
 #[test]
-fn a_new_message_takes_the_place_of_one_that_failed() {
+fn a_new_message_replaces_one_that_failed() {
     let talk = Talk::new();
     talk.ollama.route("POST", "/api/chat", |_| reply("500"));
     let mut terminal = talk.open();
@@ -71,7 +71,7 @@ fn a_new_message_takes_the_place_of_one_that_failed() {
 }
 
 #[test]
-fn a_server_that_ends_and_comes_back_is_no_end() {
+fn a_server_restart_does_not_end_the_conversation() {
     let talk = Talk::new();
     let mut terminal = talk.open_with(&[], 160, 40);
     enter(&mut terminal, "one");
@@ -116,7 +116,7 @@ fn a_timeout_gives_the_prompt_back() {
 }
 
 #[test]
-fn an_answer_without_end_is_stopped_before_it_fills_the_memory() {
+fn an_endless_answer_is_stopped_before_it_fills_the_memory() {
     let talk = Talk::new();
     let piece = "x".repeat(2 << 20);
     talk.answers((0..9).map(|_| super::think(&piece)).chain([Step::Hang]));

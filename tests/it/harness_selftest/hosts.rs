@@ -213,7 +213,7 @@ fn faults_are_injected_and_mended() {
 }
 
 #[test]
-fn a_stock_server_answers_for_itself() {
+fn a_stock_server_answers_with_its_own_account() {
     let stock = Stock::start(Account::SignedOut);
     let post = |path: &str| curl(&["-d", "", &format!("{}{path}", stock.url())]).stdout().to_owned();
     let refused: Value = serde_json::from_str(&post("/api/me")).unwrap();

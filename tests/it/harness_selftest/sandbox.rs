@@ -79,7 +79,7 @@ fn a_program_that_hangs_is_killed() {
 }
 
 #[test]
-fn a_secret_is_found_wherever_it_lies() {
+fn the_leak_check_finds_secrets_everywhere() {
     let sandbox = Sandbox::new();
     let found = |output: &Output, allowed: &[&str]| {
         catch_unwind(AssertUnwindSafe(|| {

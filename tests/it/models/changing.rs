@@ -45,7 +45,7 @@ fn stop_unloads() {
 }
 
 #[test]
-fn what_runs_elsewhere_is_not_loaded_by_stopping_it() {
+fn stopping_a_remote_model_does_not_load_it() {
     let (sandbox, ollama) = given();
     at(&sandbox, &ollama, &["stop", "big:cloud"]).run().expect_code(0);
     ollama.route("POST", "/api/show", |_| Reply::json(200, "{\"remote_host\":\"https://ollama.com:443\"}"));
@@ -57,7 +57,7 @@ fn what_runs_elsewhere_is_not_loaded_by_stopping_it() {
 }
 
 #[test]
-fn one_that_is_missing_keeps_none_of_the_others() {
+fn a_missing_model_does_not_stop_the_others() {
     let (sandbox, ollama) = given();
     let output = at(&sandbox, &ollama, &["rm", "a", "nope", "b", "a"]).run().expect_code(3);
     says(&output, &["Removed a at", "Removed b at", "2 of 3 models were removed", "not removed: nope"]);
@@ -74,7 +74,7 @@ fn one_that_is_missing_keeps_none_of_the_others() {
 }
 
 #[test]
-fn what_cannot_be_stopped_is_removed_and_what_cannot_be_removed_is_said() {
+fn a_model_that_cannot_be_stopped_is_still_removed() {
     let (sandbox, ollama) = given();
     ollama.route("POST", "/api/generate", |_| Reply::json(500, "{\"error\":\"stuck\"}"));
     says(
@@ -94,7 +94,7 @@ fn what_cannot_be_stopped_is_removed_and_what_cannot_be_removed_is_said() {
 }
 
 #[test]
-fn a_host_that_goes_away_is_not_asked_again_for_each() {
+fn an_unreachable_host_is_asked_only_once() {
     let (sandbox, ollama) = given();
     ollama.route("DELETE", "/api/delete", |_| Reply::drop_connection());
     let output = at(&sandbox, &ollama, &["rm", "a", "b", "c", "--json"]).run().expect_code(6);

@@ -32,7 +32,7 @@ fn with_key(gateway: &Gateway, key: &str, args: &[&str]) -> Output {
 }
 
 #[test]
-fn a_device_does_it_all() {
+fn a_device_signs_in_runs_and_signs_out() {
     let (gateway, _ollama) = given();
     let device = gateway.device_of("ada");
     // The gateway is its current profile: no host need be named.
@@ -76,7 +76,7 @@ fn a_scope_that_is_missing_is_named() {
 }
 
 #[test]
-fn the_account_of_the_server_behind_is_not_ours() {
+fn the_account_of_the_upstream_server_is_not_the_callers() {
     let (gateway, ollama) = given();
     let device = gateway.device_of("ada");
     let refused = line(json!({ "error": "unauthorized: unknown ollama key \"ssh-ed25519 AAAA\"" }));

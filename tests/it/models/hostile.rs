@@ -37,7 +37,7 @@ fn each_refusal_has_its_exit_code() {
 }
 
 #[test]
-fn nobody_at_home_and_wrong_usage() {
+fn an_unreachable_host_and_wrong_usage_have_their_exit_codes() {
     let free = Server::strict().url();
     let sandbox = Sandbox::new();
     for (args, ..) in COMMANDS {
@@ -64,7 +64,7 @@ fn nobody_at_home_and_wrong_usage() {
 }
 
 #[test]
-fn nonsense_is_no_list() {
+fn a_malformed_list_is_an_error() {
     for body in ["", "<html>", "[]", "7", "{}", r#"{"models":{}}"#, r#"{"models":[7]}"#, r#"{"models":[{}"#] {
         for (command, path) in [("list", "/api/tags"), ("ps", "/api/ps")] {
             let sandbox = Sandbox::new();
@@ -80,7 +80,7 @@ fn nonsense_is_no_list() {
 }
 
 #[test]
-fn an_answer_without_end_is_given_up_in_time() {
+fn an_endless_answer_is_abandoned_in_time() {
     for (args, method, path, megabytes) in [
         (&["list"][..], "GET", "/api/tags", 20),
         (&["ps"], "GET", "/api/ps", 20),
@@ -100,7 +100,7 @@ fn an_answer_without_end_is_given_up_in_time() {
 }
 
 #[test]
-fn a_list_of_too_many_is_none() {
+fn a_list_that_is_too_long_is_rejected() {
     let sandbox = Sandbox::new();
     let many = |count: usize| format!("{{\"models\":[{}]}}", vec!["{}"; count].join(","));
     let ollama = with("GET", "/api/tags", move || Reply::json(200, many(100_001)));

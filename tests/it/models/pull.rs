@@ -38,7 +38,7 @@ fn a_pull_says_what_is_going_on_and_ends_well() {
 }
 
 #[test]
-fn the_words_of_a_failure_decide() {
+fn the_error_message_decides_the_exit_code() {
     for (words, code, hint) in [
         ("pull model manifest: file does not exist", 3, "ollama.com/search"),
         ("insecure protocol http", 2, "--insecure"),
@@ -62,7 +62,7 @@ fn the_words_of_a_failure_decide() {
 }
 
 #[test]
-fn a_refusal_is_the_servers_own_sign_in_or_nobodys() {
+fn a_refusal_is_about_the_servers_sign_in_or_its_account() {
     for (account, code, hint) in [
         (Account::SignedOut, 4, "signin --server --host"),
         (Account::SignedIn, 5, "the model is private"),
@@ -84,7 +84,7 @@ fn a_refusal_is_the_servers_own_sign_in_or_nobodys() {
 }
 
 #[test]
-fn a_stream_without_success_is_no_success() {
+fn a_pull_without_the_success_line_fails() {
     let endings: [fn() -> Vec<Step>; 6] = [
         || vec![status("pulling manifest")],
         || vec![],
@@ -104,7 +104,7 @@ fn a_stream_without_success_is_no_success() {
 }
 
 #[test]
-fn odd_numbers_do_not_end_a_pull() {
+fn odd_progress_numbers_do_not_end_a_pull() {
     let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
     let odd = |total, completed| {
         line(json!({ "status": "pulling x", "digest": "x", "total": total, "completed": completed }))
@@ -134,7 +134,7 @@ fn a_host_that_never_ends_is_bounded() {
 }
 
 #[test]
-fn a_pull_that_is_broken_off_goes_on_next_time() {
+fn an_interrupted_pull_continues_next_time() {
     for signal in [Signal::INT, Signal::TERM] {
         let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
         streams(&ollama, "/api/pull", [status("pulling manifest"), Step::Hang]);

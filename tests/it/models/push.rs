@@ -19,7 +19,7 @@ fn publishes(stock: &Stock) {
 }
 
 #[test]
-fn where_it_can_be_seen_is_the_result() {
+fn push_prints_the_address_of_the_model() {
     let (sandbox, stock) = (Sandbox::new(), Stock::start(Account::SignedIn));
     publishes(&stock);
     let output = push(&sandbox, &stock, &["ada/tiny"]).expect_code(0);
@@ -77,7 +77,7 @@ fn on_a_terminal_the_sign_in_comes_first_and_then_it_goes_on() {
 }
 
 #[test]
-fn a_name_that_is_not_yours_is_explained() {
+fn a_name_of_another_account_is_explained() {
     let refused = || [status("retrieving manifest"), line(json!({ "error": "unauthorized: access denied" }))];
     for (model, hint) in [("tiny", "has no namespace"), ("bob/tiny:8b", "bob belongs to another account")] {
         let (sandbox, stock) = (Sandbox::new(), Stock::start(Account::SignedIn));
@@ -92,7 +92,7 @@ fn a_name_that_is_not_yours_is_explained() {
 }
 
 #[test]
-fn what_is_not_there_or_not_finished_is_not_published() {
+fn missing_or_incomplete_models_are_not_published() {
     let (sandbox, stock) = (Sandbox::new(), Stock::start(Account::SignedIn));
     let path = "open /root/.ollama/models/manifests/registry.ollama.ai/ada/tiny/latest: no such file or directory";
     streams(&stock, "/api/push", [status("couldn't retrieve manifest"), line(json!({ "error": path }))]);

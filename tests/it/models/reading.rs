@@ -55,7 +55,7 @@ fn a_prefix_and_odd_entries() {
 }
 
 #[test]
-fn no_models_is_no_error() {
+fn an_empty_model_list_is_not_an_error() {
     for body in [json!({ "models": null }), json!({ "models": [] })] {
         let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
         let answer = body.clone();
@@ -136,7 +136,7 @@ fn one_part_is_printed_as_it_is_kept() {
 }
 
 #[test]
-fn without_a_name_the_table_shows_what_there_is() {
+fn list_without_a_prefix_shows_all_models() {
     let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
     let answer = json!({ "models": [{ "model": "by-model:1" }, {}] });
     ollama.route("GET", "/api/tags", move |_| Reply::json(200, &answer));

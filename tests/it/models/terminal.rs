@@ -54,7 +54,7 @@ fn a_host_with_a_thousand_layers_does_not_fill_the_screen() {
 }
 
 #[test]
-fn a_layer_that_begins_anew_goes_back() {
+fn a_restarted_layer_moves_the_bar_back() {
     let (sandbox, ollama) = setup();
     let gates: Vec<Gate> = (0..3).map(|_| Gate::new()).collect();
     let sizes = [(10, 10), (10, 2), (20, 15)];
@@ -72,7 +72,7 @@ fn a_layer_that_begins_anew_goes_back() {
 }
 
 #[test]
-fn ctrl_c_says_that_it_was_not_in_vain() {
+fn ctrl_c_says_that_the_transfer_can_continue() {
     let (sandbox, ollama) = setup();
     streams(&ollama, "/api/pull", [layer("aaaaaaaaaaaa", 10 << 20, 1 << 20), Step::Hang]);
     let mut terminal = Terminal::start_sized(&sandbox, &["pull", "new"], 120, 24);
@@ -86,7 +86,7 @@ fn ctrl_c_says_that_it_was_not_in_vain() {
 }
 
 #[test]
-fn a_cloud_model_of_that_name_is_offered() {
+fn a_cloud_model_of_the_same_name_is_offered() {
     for (answer, code, pulled) in [("\r", 0, &["big", "big:cloud"][..]), ("n\r", 3, &["big"])] {
         let (sandbox, ollama) = setup();
         ollama.route("POST", "/api/show", |_| Reply::json(200, "{}"));
