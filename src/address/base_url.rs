@@ -1,7 +1,7 @@
 //! The address of a server as `OLLAMA_HOST` and `--host` give it.
 //!
 //! The rules are those of stock Ollama (`envconfig.ConnectableHost`), case by case in `hosts.json` of the tests. Where
-//! stock would quietly talk to a nonsense host, this says what is wrong instead.
+//! stock would quietly talk to a malformed host, this says what is wrong instead.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -83,7 +83,7 @@ pub enum HostError {
 impl BaseUrl {
     /// Reads a value of `OLLAMA_HOST` or `--host` as stock Ollama does: spaces and quotes around it are dropped, an
     /// empty value is the local server, `ollama.com` alone is https, unspecified addresses become loopback, and a port
-    /// that is no number or out of range becomes the scheme's default with a warning.
+    /// that is not a number or out of range becomes the scheme's default with a warning.
     ///
     /// # Errors
     /// [`HostError`] when the value holds credentials, a query or a fragment, or is not an address.

@@ -114,7 +114,7 @@ impl Session<'_> {
                 let answer = json::<Value>(response, &self.base().to_string(), Bounds::ACCOUNT).await;
                 return Ok(match answer {
                     Ok(Value::Object(_) | Value::Null) => HostKind::StockServer,
-                    _ => HostKind::Other("it answered POST /api/me with something that is no account".to_owned()),
+                    _ => HostKind::Other("it answered POST /api/me with something that is not an account".to_owned()),
                 });
             }
             Err(ApiError::Unauthorized { signin_url, recognised, .. }) => {

@@ -103,7 +103,7 @@ async fn read_whole(mut response: Response, host: &str, limit: usize) -> Result<
 pub(super) struct ErrorBody {
     /// The host's own words.
     pub message: String,
-    /// The sign-in link, as sent; what is no text is shown as JSON, so that it is not taken for "none".
+    /// The sign-in link, as sent; what is not text is shown as JSON, so that it is not taken for "none".
     pub signin_url: Option<String>,
     /// It is a JSON object that holds an `error`.
     pub recognised: bool,

@@ -137,7 +137,7 @@ pub enum ApiError {
         /// What it is.
         conflict: Conflict,
     },
-    /// Any other status that is no success.
+    /// Any other status that is not a success.
     #[error("{host} answered {status}: {message}")]
     Status {
         /// The host.

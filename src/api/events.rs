@@ -72,7 +72,7 @@ impl<'a> Chunk<'a> {
     /// Reads a line.
     ///
     /// # Errors
-    /// When it is no JSON object.
+    /// When it is not a JSON object.
     pub fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
         match serde_json::from_slice::<Self>(line) {
             // A line that says nothing at all may say it in other letters.

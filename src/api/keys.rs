@@ -25,7 +25,7 @@ use crate::keyspec::{ApiKey, KeyId, Models, Scopes};
 const PATH: &str = "/api/user/keys";
 /// Keys asked for at once: the most that a gateway gives.
 const PAGE: usize = 1000;
-/// A list that goes on for longer is no list.
+/// A list that goes on for longer is not a list.
 const PAGES: usize = 500;
 /// Bytes of all pages together.
 const LONGEST_LIST: usize = 64 << 20;
@@ -49,7 +49,7 @@ pub struct NewKey {
     pub scopes: Scopes,
     /// With which models.
     pub models: Models,
-    /// How long it lives, in seconds; `None` is for ever.
+    /// How long it lives, in seconds; `None` is forever.
     pub expires_in: Option<u64>,
     /// Whether it may ask for a replacement of itself.
     pub replaceable: bool,
@@ -163,7 +163,7 @@ impl Session<'_> {
     /// among them only if asked for. Entries of other kinds are left out.
     ///
     /// # Errors
-    /// No answer, a rejection, an answer that is no list of keys or has no end.
+    /// No answer, a rejection, an answer that is not a list of keys or has no end.
     pub async fn api_keys(&self, revoked: bool) -> Result<Vec<KeyEntry>, ApiError> {
         tokio::time::timeout(LIST_TIME, self.all_pages(revoked)).await.unwrap_or_else(|_| {
             Err(ApiError::Unreachable {
@@ -212,7 +212,7 @@ impl Session<'_> {
     }
 
     fn entry(&self, entry: &RawValue) -> Result<Option<KeyEntry>, ApiError> {
-        // Whose kind is no text, or is missing, is none of ours.
+        // Whose kind is not text, or is missing, is none of ours.
         let is_key =
             serde_json::from_str::<Described<'_>>(entry.get()).is_ok_and(|it| it.kind.as_deref() == Some("api-key"));
         if !is_key {
@@ -258,7 +258,7 @@ impl Session<'_> {
         let response = request.json(what)?.send().await?;
         let body = Zeroizing::new(whole(response, &self.base().to_string(), Bounds::KEYS).await?);
         // What the parser says may quote what it read, and that holds the key.
-        let unreadable = |_| self.protocol_error("it is no description of a key");
+        let unreadable = |_| self.protocol_error("it is not a description of a key");
         let secret: Secret<'_> = serde_json::from_slice(&body).map_err(unreadable)?;
         let entry: KeyEntry = serde_json::from_slice(&body).map_err(unreadable)?;
         if secret.key.is_empty() {

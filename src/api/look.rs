@@ -21,7 +21,7 @@ impl Session<'_> {
     /// `HEAD /`, without the credential.
     ///
     /// # Errors
-    /// No answer, and an answer that is no success.
+    /// No answer, and an answer that is not a success.
     pub async fn look(&self) -> Result<Look, ApiError> {
         let response = self.unsigned().request(Method::HEAD, "/").harmless().send().await?;
         Ok(Look {

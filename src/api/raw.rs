@@ -223,7 +223,7 @@ impl RawAnswer<'_, '_> {
         Ok(piece)
     }
 
-    /// What the answer means where its status is no success. Asked after the body has come.
+    /// What the answer means where its status is not a success. Asked after the body has come.
     ///
     /// # Errors
     /// As for every other request.

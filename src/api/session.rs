@@ -17,7 +17,7 @@ use super::transport::Transport;
 use crate::address::{BaseUrl, Scheme};
 use crate::identity::Challenge;
 
-/// Time allowed for the answer to a request that is no inference: these are look-ups.
+/// Time allowed for the answer to a request that is not an inference: these are look-ups.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The response header in which a gateway of ours names itself and its version.
@@ -297,7 +297,7 @@ impl Session<'_> {
         Err(self.refusal(status, &headers, &body, complete))
     }
 
-    /// What an answer means whose status is no success. `complete` says that `body` is all of it.
+    /// What an answer means whose status is not a success. `complete` says that `body` is all of it.
     pub(super) fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], complete: bool) -> ApiError {
         let host = self.base.to_string();
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

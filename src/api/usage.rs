@@ -55,7 +55,7 @@ impl Session<'_> {
     /// `GET /api/balance`, as it is.
     ///
     /// # Errors
-    /// No answer, a rejection, or one that is no JSON or longer than 8 MiB.
+    /// No answer, a rejection, or one that is not JSON or longer than 8 MiB.
     pub async fn balance(&self) -> Result<Value, ApiError> {
         let response = self.request(Method::GET, "/api/balance").harmless().send().await?;
         json(response, &self.base().to_string(), Bounds::KEYS).await

@@ -91,7 +91,7 @@ pub enum Help {
     Shortcuts,
 }
 
-/// Why a line that begins with `/` is no command.
+/// Why a line that begins with `/` is not a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
     /// There is none of that name. As far as it was understood, and the word that was not.

@@ -76,7 +76,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
         };
         let service = TowerToHyperService::new(router.clone());
         connections.spawn(async move {
-            // A caller that leaves is no error of ours.
+            // A caller that leaves is not an error of ours.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }

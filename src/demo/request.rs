@@ -59,7 +59,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
 /// Reads a JSON body, whatever its content type says.
 ///
 /// # Errors
-/// 400 for what is no JSON of this form.
+/// 400 for what is not JSON of this form.
 pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
     if body.is_empty() {
         return Err(Refused::new(StatusCode::BAD_REQUEST, "missing request body"));

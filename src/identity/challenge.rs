@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 use super::public::PublicKey;
 
-/// The text that a signed request signs. It is no secret.
+/// The text that a signed request signs. It is not a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Challenge {
     text: String,

@@ -13,7 +13,7 @@ pub(super) const OTHER: &str = "something else: its BEGIN line is missing";
 /// Why a device key cannot be made, read or written. No message repeats any of the key's text.
 #[derive(Debug, Error)]
 pub enum IdentityError {
-    /// The text is no OpenSSH private key at all; holds what it looks like instead.
+    /// The text is not an OpenSSH private key at all; holds what it looks like instead.
     #[error("this is not an OpenSSH private key but {0}")]
     NotOpenSsh(&'static str),
     /// A key of another kind; holds its algorithm, or `unknown`.

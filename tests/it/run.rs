@@ -215,9 +215,9 @@ fn images_named_in_the_prompt_are_attached_for_a_model_that_sees() {
     let sent = bodies(&ollama, "/api/generate").remove(0);
     assert_eq!(sent["images"], json!(["iVBORw0KGgpyZXN0"]));
     assert_eq!(sent["prompt"], "what is in  ?");
-    // What is no picture is not sent, whatever its name; and piped text does not choose files.
+    // What is not a picture is not sent, whatever its name; and piped text does not choose files.
     let output = run(&sandbox, &ollama, &["v", &format!("look at {}", fake.display())]).run().expect_code(1);
-    assert!(output.stderr().contains("is no JPEG"), "{}", output.snapshot());
+    assert!(output.stderr().contains("is not a JPEG"), "{}", output.snapshot());
     run(&sandbox, &ollama, &["v"]).stdin(format!("see {}", picture.display())).run().expect_code(0);
     assert_eq!(bodies(&ollama, "/api/generate")[1]["images"], Value::Null);
 }

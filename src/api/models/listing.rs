@@ -150,7 +150,7 @@ impl Session<'_> {
     /// `GET /api/tags`: the models that the host has, in its order.
     ///
     /// # Errors
-    /// What hinders it; [`ApiError::Protocol`] for an answer that is no list of models, or of more than 8 MB or 100,000 models.
+    /// What hinders it; [`ApiError::Protocol`] for an answer that is not a list of models, or of more than 8 MB or 100,000 models.
     pub async fn models(&self) -> Result<Vec<ListedModel>, ApiError> {
         self.listing("/api/tags").await
     }

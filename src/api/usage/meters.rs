@@ -22,7 +22,7 @@ pub struct Meter {
     pub percent: Option<f64>,
     /// What is counted.
     pub unit: Option<String>,
-    /// When it starts anew.
+    /// When it resets.
     pub resets_at: Option<Timestamp>,
 }
 

@@ -89,7 +89,7 @@ pub enum RegistryRefusal {
     NotAllowed,
     /// The registry has no TLS, and `--insecure` was not given.
     Insecure,
-    /// The text is no name of a model.
+    /// The text is not a name of a model.
     BadName,
     /// Something else.
     Other,

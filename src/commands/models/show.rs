@@ -125,7 +125,7 @@ fn projector_rows(info: &Map<String, Value>) -> Vec<Vec<String>> {
 
 /// A number without decimals, as it is written in metadata: some servers write `4096.0`.
 fn count(value: &Value) -> Option<u64> {
-    // A conversion that saturates: what is no count of anything becomes nought.
+    // A conversion that saturates: what is not a count of anything becomes nought.
     value.as_u64().or_else(|| value.as_f64().map(|number| number as u64))
 }
 

@@ -1,5 +1,5 @@
 //! `pull` and `push`: the server fetches or publishes a model, and its progress is shown: bars on a terminal, lines elsewhere. Status 200
-//! is no promise: only `success` in the stream is. The server keeps what it fetched, so an interrupted pull continues from there. It
+//! does not promise success: only `success` in the stream is. The server keeps what it fetched, so an interrupted pull continues from there. It
 //! publishes under its own account, so `push` signs it in first where it is signed out.
 
 use std::time::Duration;

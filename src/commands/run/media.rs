@@ -21,7 +21,7 @@ const ESCAPED: &str = " ()[]{}$&;'\\*?~";
 /// Takes the paths of existing files out of the prompt and gives the files in Base64.
 ///
 /// # Errors
-/// A file that exists but cannot be read, is too large, or is no image or sound.
+/// A file that exists but cannot be read, is too large, or is not an image or sound.
 pub fn attach(app: &App, prompt: &str) -> anyhow::Result<(String, Vec<String>)> {
     let mut text = prompt.to_owned();
     let mut files = Vec::new();
@@ -110,7 +110,7 @@ fn load(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let problem =
         |message: String| Problem::new(Exit::Failed, message).hint("leave the path out, or name another file");
     let unusable = |error: std::io::Error| problem(format!("{} cannot be attached: {error}", path.display()));
-    // A FIFO or a device would block for ever or never end.
+    // A FIFO or a device would block forever or never end.
     match path.metadata() {
         Ok(found) if !found.is_file() => return Ok(None),
         Ok(found) if found.len() > LARGEST => {
@@ -126,7 +126,7 @@ fn load(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let file = std::fs::File::open(path).map_err(unusable)?;
     file.take(LARGEST).read_to_end(&mut bytes).map_err(unusable)?;
     if !is_media(&bytes) {
-        return Err(problem(format!("{} is no JPEG, PNG or WebP image and no WAV sound", path.display())).into());
+        return Err(problem(format!("{} is not a JPEG, PNG or WebP image or a WAV sound", path.display())).into());
     }
     Ok(Some(bytes))
 }
@@ -153,7 +153,7 @@ pub fn read_format(text: &str) -> anyhow::Result<Box<RawValue>> {
     match serde_json::from_str::<Value>(&schema) {
         Ok(Value::Object(_)) => Ok(serde_json::from_str(&schema)?),
         Ok(_) => Err(problem(format!("the format {text:?} is JSON, but no schema (an object)")).into()),
-        Err(error) => Err(problem(format!("the format {text:?} is no valid JSON: {error}")).into()),
+        Err(error) => Err(problem(format!("the format {text:?} is not valid JSON: {error}")).into()),
     }
 }
 

@@ -94,7 +94,7 @@ struct RunContext<'a> {
 }
 
 impl RunContext<'_> {
-    /// What the server knows of the model. One that is missing, and is no cloud model, is pulled first.
+    /// What the server knows of the model. One that is missing, and is not a cloud model, is pulled first.
     async fn show_or_pull(&self) -> anyhow::Result<ShowResponse> {
         let can_be_pulled = !self.session.base().is_ollama_com() && !self.model.is_cloud();
         match self.session.show(self.name).await {

@@ -237,7 +237,7 @@ fn files_are_attached_as_they_are_dropped() {
     let key = talk.sandbox.write("home/key.png", "-----BEGIN OPENSSH PRIVATE KEY-----");
     let before = talk.asked().len();
     let screen = enter(&mut terminal, &format!("look {}", key.display()));
-    assert!(screen.contains("is no JPEG, PNG or WebP"), "{screen}");
+    assert!(screen.contains("is not a JPEG, PNG or WebP"), "{screen}");
     assert_eq!(talk.asked().len(), before);
     leave(terminal);
 }

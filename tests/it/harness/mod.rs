@@ -24,7 +24,7 @@ pub mod set_clock;
 pub mod signature;
 pub mod stock;
 
-/// The longest that any single wait of the harness lasts. Generous: a loaded machine is slow, a hang is for ever.
+/// The longest that any single wait of the harness lasts. Generous: a loaded machine is slow, a hang is forever.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Where a tool lies on the PATH of the test run; fails the test with its name when it is missing.
@@ -44,7 +44,7 @@ pub fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < end, "waited {DEADLINE:?} in vain for {what}");
+        assert!(Instant::now() < end, "waited {DEADLINE:?} without seeing {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -168,7 +168,7 @@ impl Terminal {
             let left = end.saturating_duration_since(Instant::now());
             assert!(
                 !left.is_zero() && !seen.ended,
-                "waited in vain for {what} (exit: {:?}); the screen:\n{}",
+                "timed out waiting for {what} (exit: {:?}); the screen:\n{}",
                 seen.exit,
                 seen.parser.screen().contents()
             );

@@ -86,7 +86,7 @@ pub fn check(request: &Request, base_path: &str, now: i64) -> Result<Key, String
     let (Some(ts), None) = (stamps.next(), stamps.next()) else {
         return Err("ts must be given once".to_owned());
     };
-    let ts: i64 = ts.parse().map_err(|_| "ts is no number")?;
+    let ts: i64 = ts.parse().map_err(|_| "ts is not a number")?;
     if (ts - now).abs() > TOLERANCE {
         return Err(format!("ts is {} s off", ts - now));
     }

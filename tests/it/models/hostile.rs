@@ -1,4 +1,4 @@
-//! What goes wrong, for all of these commands alike: refusals, nobody at home, nonsense, answers without end, and text that would act
+//! What goes wrong, for all of these commands alike: refusals, an unreachable host, malformed input, answers without end, and text that would act
 //! on a terminal.
 
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! How it looks in a terminal: as many bars as there is room for, layers that begin anew, tables, questions.
+//! How it looks in a terminal: as many bars as there is room for, layers that restart, tables, questions.
 
 use serde_json::json;
 

@@ -70,7 +70,7 @@ fn tools_and_images(given: &mut Given) {
         }
         let as_sent = given.upstream.requests().last().unwrap().json();
         assert_eq!((&as_sent["tools"], &as_sent["messages"][0]["content"]), (&tools, &content));
-        // A key for one model gets the same answer to the same request, although that is read and put together anew.
+        // A key for one model gets the same answer to the same request, although that is read and rebuilt.
         assert_eq!(given.with_key(&call, Some(&key)), unlimited);
         assert_eq!(given.upstream.requests().last().unwrap().json(), as_sent);
     }

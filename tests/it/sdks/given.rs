@@ -264,7 +264,7 @@ pub fn parts(reports: &[Value]) -> Vec<&Value> {
     reports[..reports.len() - 1].iter().map(|report| &report["part"]).collect()
 }
 
-/// What a call gave that is no stream.
+/// What a call gave that is not a stream.
 #[track_caller]
 pub fn result(reports: &[Value]) -> &Value {
     assert!(reports.len() == 1 && reports[0].get("result").is_some(), "{reports:?}");

@@ -57,7 +57,7 @@ fn answers(given: &mut Given) {
     assert_eq!(raised(&missing)["status"], 404, "{missing:?}");
 }
 
-/// Tools and an image, with a key for everything and with one for a model, whose requests are read and put together anew.
+/// Tools and an image, with a key for everything and with one for a model, whose requests are read and rebuilt.
 fn tools_and_images(given: &mut Given) {
     let messages = json!([{ "role": "user", "content": "What is this?", "images": [IMAGE] }]);
     let with = json!({ "model": "tiny", "messages": messages, "tools": tools(), "options": { "temperature": 0.5 }, "format": "json" });

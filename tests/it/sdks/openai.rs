@@ -88,7 +88,7 @@ fn tools_and_images(given: &mut Given) {
     check_body(given, &call, &unlimited, &key);
 }
 
-/// A key for one model gets the same answer to the same request, although that is read and put together anew.
+/// A key for one model gets the same answer to the same request, although that is read and rebuilt.
 fn check_body(given: &mut Given, call: &Call, unlimited: &[Value], key: &str) {
     let as_sent = given.upstream.requests().last().unwrap().json();
     assert!(as_sent.to_string().contains(IMAGE) && as_sent["tools"] == call.with["tools"], "{as_sent}");

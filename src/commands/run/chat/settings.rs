@@ -87,7 +87,7 @@ impl Chat<'_> {
     /// `/show SECTION`
     pub(super) async fn show(&mut self, section: Section) -> anyhow::Result<()> {
         let name = super::host_model_name(self.context.url(), &self.model).to_owned();
-        // Asked for anew: the model may have been changed meanwhile.
+        // Fetched again: the model may have been changed meanwhile.
         let asked = self.session.show(&name);
         match Self::unless_interrupted(&mut self.interrupts, asked).await {
             None => return Ok(()),

@@ -197,7 +197,7 @@ fn check(wanted: &Value) -> Result<(), String> {
     if fine { Ok(()) } else { Err("not what the contract says".to_owned()) }
 }
 
-/// `None` for what is no API key: a device then.
+/// `None` for what is not an API key: a device then.
 pub(super) fn revoke(encoded: &str, caller: &Caller, state: &mut State, now: i64) -> Option<Reply> {
     state.keys.as_ref()?;
     let id = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()?;

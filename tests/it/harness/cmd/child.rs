@@ -46,7 +46,7 @@ impl Child {
         let started = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
-            // A program may leave its stdin unread: a broken pipe is no error.
+            // A program may leave its stdin unread: a broken pipe is not an error.
             std::thread::spawn(move || {
                 let _ = pipe.write_all(&bytes);
             });
@@ -104,7 +104,7 @@ impl Child {
             let left = end.saturating_duration_since(Instant::now());
             assert!(
                 !capture.ended && !left.is_zero(),
-                "{}: waited in vain for its {what}, which is: {text:?}",
+                "{}: timed out waiting for its {what}, which is: {text:?}",
                 self.name
             );
             capture = pipe.1.wait_timeout(capture, left).unwrap_or_else(PoisonError::into_inner).0;

@@ -41,7 +41,7 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         BASE64_STANDARD_NO_PAD.encode(secret).into_bytes(),
         BASE64_URL_SAFE_NO_PAD.encode(secret).into_bytes(),
     ];
-    // The frame of a PEM file is no secret, and neither is its first line: it holds the format and the public key.
+    // The frame of a PEM file is not a secret, and neither is its first line: it holds the format and the public key.
     let lines = secret.lines().filter(|l| l.len() >= 20 && !l.starts_with("-----"));
     forms.extend(lines.skip(2).map(|line| line.as_bytes().to_vec()));
     forms

@@ -156,7 +156,7 @@ impl Server {
         while !done(&state) {
             let left = end.saturating_duration_since(Instant::now());
             let seen: Vec<_> = state.requests.iter().map(ToString::to_string).collect();
-            assert!(!left.is_zero(), "waited in vain for {what}; seen: {seen:?}");
+            assert!(!left.is_zero(), "timed out waiting for {what}; seen: {seen:?}");
             state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
     }
@@ -227,7 +227,7 @@ fn serve(stream: TcpStream, connection: usize, shared: &Arc<Shared>) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return,
             Err(error) => {
-                // A client that was stopped while it sent is no fault of the product's; nonsense is.
+                // A client that was stopped while it sent is not a fault of the product's; malformed input is.
                 if error.kind() == ErrorKind::InvalidData {
                     shared.change(|state| state.complaints.push(error.to_string()));
                 }

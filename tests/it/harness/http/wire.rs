@@ -79,7 +79,7 @@ pub(super) fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpSt
         (Some(coding), None) if coding == "chunked" => read_chunks(reader)?,
         (Some(coding), None) => return Err(bad(format!("unknown transfer encoding {coding:?}"))),
         (None, Some(length)) => {
-            let length = length.parse().map_err(|_| bad("a length that is no number"))?;
+            let length = length.parse().map_err(|_| bad("a length that is not a number"))?;
             read_exactly(reader, length)?
         }
         (None, None) => Vec::new(),
