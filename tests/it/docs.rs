@@ -144,6 +144,7 @@ fn every_file_that_a_page_names_exists() {
             let name = name.split_whitespace().next().unwrap_or_default();
             if !tops.iter().any(|top| name.starts_with(top))
                 || name.contains(['<', '*', '…'])
+                || name.contains("NAME")
                 || name.contains("TARGET")
             {
                 continue;
@@ -230,4 +231,78 @@ fn the_http_page_lists_every_route_and_event() {
 fn all_sources(folder: &Path) -> String {
     let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| folder.join(entry.unwrap().file_name()));
     entries.map(|path| if root().join(&path).is_dir() { all_sources(&path) } else { read(&path) }).collect()
+}
+
+/// Names in the first cells of the tables below a heading.
+#[cfg(feature = "gateway")]
+fn members_below(page: &str, heading: &str) -> BTreeSet<String> {
+    let (_, section) = page.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let section = section.split("\n## ").next().unwrap();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    cells.flat_map(quoted_in_line).map(str::to_owned).collect()
+}
+
+#[cfg(feature = "gateway")]
+#[test]
+fn the_json_page_lists_the_members_that_are_printed() {
+    use crate::given::{PASSPHRASE, with_store};
+    use crate::harness::browser::Behaviour;
+    use crate::harness::gateway::{Gateway, PASSWORD};
+    use crate::harness::ollama::Ollama;
+    use serde_json::Value;
+
+    let page = read(Path::new("docs/reference/json.md"));
+    let checked = std::cell::RefCell::new(BTreeSet::new());
+    let holds = |heading: &str, value: &Value, optional: &[&str]| {
+        let documented = members_below(&page, &format!("`{heading}`"));
+        let printed: BTreeSet<String> =
+            value.as_object().unwrap_or_else(|| panic!("{heading}: {value}")).keys().cloned().collect();
+        let wanted: BTreeSet<String> = documented
+            .iter()
+            .filter(|name| printed.contains(*name) || !optional.contains(&name.as_str()))
+            .cloned()
+            .collect();
+        assert_eq!(printed, wanted, "{heading}");
+        checked.borrow_mut().insert(heading.to_owned());
+    };
+    let ollama = Ollama::start();
+    let gateway = Gateway::start(&ollama.url());
+    let added = gateway.admin_with(&["user", "add", "ada", "--json"], &format!("{PASSWORD}\n")).expect_code(0).json();
+    holds("gateway user", &added, &[]);
+    holds("gateway user", &gateway.admin(&["user", "list", "--json"]).expect_code(0).json()["users"][0], &[]);
+    let mut sandbox = with_store("plaintext");
+    sandbox.set_env("OLLAMA_AUTH_PASSPHRASE", PASSPHRASE);
+    sandbox.browser(Behaviour::Person("ada", "Approve"));
+    let url = gateway.url();
+    let run = |args: &[&str], code: i32| sandbox.command(args).args(["--json"]).run().expect_code(code).json();
+
+    let first = run(&["signin", "--host", &url, "--no-wait"], 4);
+    holds("signin", &first, &[]);
+    let approved = gateway.admin(&["approve", first["connect_url"].as_str().unwrap(), "--user", "ada", "--json"]);
+    holds("gateway approve", &approved.expect_code(0).json(), &[]);
+    holds("signin", &run(&["signin", "--host", &url], 0), &["connect_url"]);
+    holds("gateway audit", &gateway.admin(&["audit", "--json"]).expect_code(0).json()["events"][0], &[]);
+    holds("device list", &run(&["device", "list"], 0)["devices"][0], &[]);
+    holds("device show", &run(&["device", "show"], 0), &[]);
+    holds("device export", &run(&["device", "export", "key", "--no-passphrase"], 0), &[]);
+    holds("device import", &run(&["device", "import", "key", "--host", &url, "--profile", "other"], 0), &[]);
+    holds("profile list", &run(&["profile", "list"], 0)["profiles"][0], &[]);
+    holds("profile show", &run(&["profile", "show"], 0), &[]);
+    holds("store show", &run(&["store", "show"], 0)["secrets"][0], &[]);
+    holds("store move", &run(&["store", "move", "--to", "file"], 0)["moved"][0], &[]);
+    let answer = sandbox.command(["run", "tiny", "hi", "--output", "json"]).run().expect_code(0).json();
+    holds("run --output json", &answer, &["thinking"]);
+    holds("device rotate", &run(&["device", "rotate", "--yes"], 0), &[]);
+    holds("device revoke", &run(&["device", "revoke", "--yes"], 0), &[]);
+    run(&["signin", "--host", &url], 0);
+    holds("signout", &run(&["signout"], 0)["signed_out"][0], &[]);
+    holds("gateway init", &run(&["gateway", "init", "gateway.toml"], 0), &[]);
+    let mut bare = with_store("plaintext");
+    bare.set_env("OLLAMA_HOST", "127.0.0.1:1");
+    let tour = bare.command(["quickstart", "--yes", "--json"]).run().expect_code(0).json();
+    holds("quickstart", &tour, &[]);
+
+    let headings = page.lines().filter_map(|line| line.strip_prefix("## `"));
+    let documented: BTreeSet<String> = headings.map(|heading| heading.trim_end_matches('`').to_owned()).collect();
+    assert_eq!(*checked.borrow(), documented);
 }
