@@ -40,7 +40,7 @@ impl Gateway {
     /// some in it, it has to be over.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// When the operating system gives no random numbers.
     pub fn new(
         directory: Directory,
         clock: Clock,

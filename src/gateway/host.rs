@@ -29,7 +29,8 @@ pub fn accept(current: &ActiveConfig, headers: &HeaderMap) -> Result<(), Rejecti
     if host == current.authority || answers_to(current, &current.url, current.local.ip(), host) {
         return Ok(());
     }
-    let message = format!("this gateway does not answer to that name; its address is {}", current.url);
+    let message =
+        format!("this gateway does not serve that host name: use {}, or add the name to allowed-hosts", current.url);
     Err(Rejection::new(403, message))
 }
 
@@ -40,7 +41,7 @@ pub fn accept(current: &ActiveConfig, headers: &HeaderMap) -> Result<(), Rejecti
 pub fn the_one(headers: &HeaderMap) -> Result<&str, Rejection> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Rejection::new(400, "a request names its host once"));
+        return Err(Rejection::new(400, "exactly one Host header is required"));
     };
     Ok(host.to_str().unwrap_or_default())
 }

@@ -24,10 +24,10 @@ pub struct PasswordHash(SecretString);
 #[derive(Debug, Error)]
 pub enum PasswordError {
     /// Too short.
-    #[error("a password has at least {SHORTEST} characters")]
+    #[error("a password must have at least {SHORTEST} characters")]
     Short,
     /// Too long.
-    #[error("a password has at most {LONGEST} bytes")]
+    #[error("a password must have at most {LONGEST} bytes")]
     Long,
     /// No memory or no random bytes.
     #[error("the password cannot be hashed: {0}")]

@@ -63,12 +63,12 @@ impl Forward {
         let (mut parts, body) = answer.map_err(|problem| refused(unanswered(&problem, to)))?.into_parts();
         if parts.status.is_informational() {
             // 101: we asked for no other protocol, and could not follow into it.
-            let message = "bad gateway: the upstream server wants to speak another protocol";
+            let message = "bad gateway: the upstream server switched to another protocol";
             return Err(refused(Rejection::new(502, message)));
         }
         if parts.status == StatusCode::UNAUTHORIZED {
             // Whatever it says, such as the link that connects the server's own key, is not for callers.
-            let message = "bad gateway: the upstream server is not signed in to where it would run that model; tell whoever runs it";
+            let message = "bad gateway: the upstream Ollama is not signed in to ollama.com";
             return Err(refused(Rejection::new(502, message)));
         }
         headers::strip_response_headers(&mut parts.headers);
@@ -82,7 +82,7 @@ impl Forward {
             return Ok(Response::from_parts(parts, Body::new(relay)));
         };
         let unreadable = || {
-            let message = "bad gateway: the upstream server answered with something that is no list of models";
+            let message = "bad gateway: the upstream server's list of models cannot be read";
             refused(Rejection::new(502, message))
         };
         let body = http_body_util::Limited::new(body, LARGEST_LIST).collect().await.map_err(|_| unreadable())?;
@@ -96,15 +96,15 @@ impl Forward {
 fn unanswered(problem: &SendError, upstream: &BaseUrl) -> Rejection {
     let hint = match problem {
         SendError::Body(error) => {
-            return fault_of_the_sender(error).unwrap_or_else(|| Rejection::new(400, "the request broke off"));
+            return fault_of_the_sender(error).unwrap_or_else(|| Rejection::new(400, "the request body ended early"));
         }
-        SendError::Unreachable(reason) => {
-            // Not for callers: it can hold addresses of the network behind.
-            tracing::warn!(%upstream, "{problem}: {reason}");
+        SendError::Unreachable(error) => {
+            // The cause is not for callers: it can hold addresses of the network behind.
+            tracing::warn!(%upstream, %error, "upstream server cannot be reached");
             "; is Ollama running there?"
         }
         SendError::Ended | SendError::Malformed => {
-            tracing::warn!(%upstream, "{problem}");
+            tracing::warn!(%upstream, error = %problem, "upstream request failed");
             ""
         }
     };

@@ -143,7 +143,7 @@ impl Rejection {
 /// A JSON answer that nobody keeps a copy of.
 pub fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let Ok(body) = serde_json::to_vec(value) else {
-        return Rejection::new(500, "the answer cannot be written").into_response();
+        return Rejection::new(500, "the response could not be created").into_response();
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;

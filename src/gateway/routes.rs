@@ -152,9 +152,9 @@ pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, Rejection> {
     }
     let dialect = Dialect::of(path);
     if allowed.is_empty() {
-        return Err(Rejection::new(404, format!("this gateway has no {path}")).with_dialect(dialect));
+        return Err(Rejection::new(404, format!("no such endpoint: {path}")).with_dialect(dialect));
     }
-    Err(Rejection::new(405, format!("{path} takes {}", allowed.join(", ")))
+    Err(Rejection::new(405, format!("method not allowed: {path} accepts {}", allowed.join(", ")))
         .with_dialect(dialect)
         .header("allow", &allowed.join(", ")))
 }

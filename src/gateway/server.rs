@@ -26,6 +26,9 @@ use crate::http::{AuthenticatedFlag, CallerStream, Http1Client, ResetOnClose, se
 /// Longest wait for a TLS handshake, unless a request's header is waited for even less.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Fewer connections than that are reported even where the number was not set.
+const FEW_CONNECTIONS: usize = 500;
+
 /// Why it cannot serve.
 #[derive(Debug, Error)]
 pub enum ServeError {
@@ -38,10 +41,10 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The certificate.
-    #[error("the certificate cannot be used: {0}")]
+    #[error("cannot use the TLS certificate: {0}")]
     Tls(#[from] TlsError),
     /// The system's certificate authorities, for an upstream by https.
-    #[error("the upstream server cannot be spoken to by https: {0}")]
+    #[error("cannot use https for the upstream server: {0}")]
     Upstream(rustls::Error),
     /// No threads.
     #[error("cannot start: {0}")]
@@ -121,8 +124,10 @@ impl Server {
         let (draining, drain) = watch::channel(false);
         let count = threads_for(&config);
         let most = server::room_for(config.max_connections.min(u32::MAX as usize), count);
-        // A few less than allowed make no difference to anybody.
-        if most < config.max_connections / 10 * 9 {
+        let is_default = config.max_connections == Config::default().max_connections;
+        // The default is more than most machines need; what somebody asked for should be there, but for a few.
+        let expected = if is_default { FEW_CONNECTIONS } else { config.max_connections / 10 * 9 };
+        if most < expected {
             tracing::warn!(
                 connections = most,
                 max_connections = config.max_connections,
@@ -166,7 +171,7 @@ impl Server {
                     // Out of files, mostly: what there is goes on, and some will be free again. Said once a minute: it is tried anew
                     // all the time, and whoever takes all files must not fill the disk by it.
                     if gateway.log_throttle.allow("connections that could not be accepted", gateway.clock.now()) {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                        tracing::warn!(%error, "connection could not be accepted");
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -176,7 +181,7 @@ impl Server {
             let limit = share(&gateway.config.get(), peer.ip(), most);
             let Some(slot) = slots.admit(peer.ip(), limit) else {
                 if gateway.log_throttle.allow("connections that were turned away", gateway.clock.now()) {
-                    tracing::warn!(address = %peer.ip(), "{limit} connections are open from there; more are turned away");
+                    tracing::warn!(address = %peer.ip(), limit, "too many connections from one address; refusing more");
                 }
                 server::reject_over_limit(&stream, by_tls, limit);
                 continue;
@@ -186,12 +191,15 @@ impl Server {
             }
         }
         drop(listener);
-        tracing::info!("stopping: no new connections; what is under way may finish");
+        tracing::info!("stopping: waiting for open requests");
         let _ = draining.send(true);
         let limit = gateway.config.get().drain_timeout;
         let all = permits.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
         if tokio::time::timeout(limit, all).await.is_err() {
-            tracing::warn!("some answers were still under way after {} s and are cut off", limit.as_secs());
+            tracing::warn!(
+                drain_timeout_s = limit.as_secs(),
+                "cutting off requests that are still open after drain-timeout"
+            );
         }
         Ok(())
     }
@@ -266,7 +274,7 @@ async fn connection(
             let limit = HANDSHAKE.min(worker.config.get().header_timeout);
             let handshake = tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
             let Ok(Ok(stream)) = handshake else {
-                tracing::debug!(%peer, "no TLS handshake");
+                tracing::debug!(%peer, "TLS handshake failed");
                 return;
             };
             CallerStream::tls(stream, reset.clone())
@@ -280,6 +288,6 @@ async fn connection(
         async move { worker.answer(request, peer.ip(), reset, authenticated).await }
     };
     if let Err(error) = server::serve(stream, timeout, answer, drain).await {
-        tracing::debug!(%peer, %error, "the connection ended");
+        tracing::debug!(%peer, %error, "connection ended with an error");
     }
 }

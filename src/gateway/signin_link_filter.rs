@@ -30,7 +30,7 @@ struct Withheld;
 impl BodyFilter for SigninLinkFilter {
     fn inspect(&mut self, piece: &[u8]) -> Result<(), CutOff> {
         let Some(allowed) = self.sees(piece) else { return Ok(()) };
-        tracing::warn!("an answer was cut off before the link that connects the key of the upstream server");
+        tracing::warn!("response cut off: it contained the sign-in link of the upstream server");
         Err(CutOff { allowed, error: Withheld.into() })
     }
 }

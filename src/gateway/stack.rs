@@ -155,7 +155,7 @@ impl Worker {
                 self.authenticator.clone(),
             )),
         };
-        let limits = Limits { usual: current.max_body, blob: current.max_blob, scanned: current.max_scanned_body };
+        let limits = Limits::new(current);
         let authorized = permitted.admit(headers, body, limits).await?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
@@ -176,7 +176,7 @@ impl Worker {
         let mut request = Request::new(body);
         *request.method_mut() = parts.method.clone();
         let path = target.query.map_or_else(|| target.path.to_owned(), |query| format!("{}?{query}", target.path));
-        *request.uri_mut() = path.parse::<Uri>().map_err(|_| Rejection::new(400, "the path cannot be read"))?;
+        *request.uri_mut() = path.parse::<Uri>().map_err(|_| Rejection::new(400, "the path is not valid"))?;
         *request.headers_mut() = parts.headers.clone();
         request.extensions_mut().insert(ClientAddress(address));
         Ok(self.pages.clone().oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}))

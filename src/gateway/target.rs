@@ -29,22 +29,21 @@ impl<'a> Target<'a> {
     pub fn read(request: &'a Parts, base: &str) -> Result<Self, Rejection> {
         let uri = &request.uri;
         if uri.scheme().is_some() || uri.authority().is_some() {
-            return Err(Rejection::new(400, "a request names its path alone, not a whole address"));
+            return Err(Rejection::new(400, "the request target must be a path, not a full URL"));
         }
         let path = uri.path();
         let length = path.len() + uri.query().map_or(0, str::len);
         if length > LONGEST {
-            return Err(Rejection::new(414, "the path and its parameters are too long"));
+            return Err(Rejection::new(414, "the path and query are longer than 8 KiB"));
         }
         if !is_plain(path) {
-            let message =
-                "a path is taken as it is: without percent signs, dots between slashes, or two slashes in a row";
+            let message = "the path must not contain percent-encoding, dot segments or double slashes";
             return Err(Rejection::new(400, message));
         }
         let path = match path.strip_prefix(base) {
             Some("") => "/",
             Some(below) if below.starts_with('/') => below,
-            _ => return Err(Rejection::new(404, format!("this gateway answers below {base}/"))),
+            _ => return Err(Rejection::new(404, format!("not found: the API of this gateway is below {base}/"))),
         };
         Ok(Self { method: request.method.as_str(), path, query: uri.query() })
     }
@@ -72,10 +71,13 @@ impl<'a> Target<'a> {
         for (name, value) in pairs(query) {
             if name == "ts" {
                 if found.replace(value).is_some() {
-                    return Err(Rejection::new(400, "the parameter ts is there twice"));
+                    return Err(Rejection::new(400, "the parameter ts is given twice"));
                 }
             } else if name.contains('%') || name.eq_ignore_ascii_case("ts") || query.contains(';') {
-                return Err(Rejection::new(400, "parameters are named in plain letters, with & between them"));
+                return Err(Rejection::new(
+                    400,
+                    "the query is ambiguous: separate parameters with & and do not encode their names",
+                ));
             }
         }
         Ok(found)

@@ -75,7 +75,7 @@ impl AccountService {
         if let Some(signed) = request.target.parameter("id")
             && wanted.id.as_deref() != Some(signed)
         {
-            return Err(Rejection::new(400, "the id in the query is not the id in the body"));
+            return Err(Rejection::new(400, "the id in the query differs from the id in the body"));
         }
         let (record, key) = self.make(caller, &wanted, request.address).await?;
         Ok(json_response(StatusCode::CREATED, &Made { shown: Key::of(&record), key: key.expose() }))
@@ -109,7 +109,7 @@ impl AccountService {
             let live = self.directory.count_live_keys(record.user, now);
             if live >= MOST_KEYS || count >= MOST_RECORDS {
                 let message =
-                    format!("this account has {live} keys, and {count} on record: that is as many as it may have");
+                    format!("this account has as many keys as allowed: {live} valid ones of {count} on record");
                 return Err(Rejection::new(403, message));
             }
         }
@@ -144,7 +144,7 @@ struct Draft {
 
 fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Rejection> {
     if !manages(caller) {
-        let message = "this key does not have the scope keys: it can only be replaced, by naming it in `replaces`";
+        let message = "this key does not have the scope keys: it can only create its own replacement (`replaces`)";
         return Err(Rejection::new(403, message));
     }
     let lifetime = match wanted.expires_in {
@@ -156,7 +156,10 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
     };
     let length = wanted.models.iter().flat_map(Models::patterns).map(|pattern| pattern.as_str().len()).sum::<usize>();
     if length > LONGEST_PATTERNS {
-        return Err(Rejection::new(400, format!("models: the patterns are longer than {LONGEST_PATTERNS} characters")));
+        return Err(Rejection::new(
+            400,
+            format!("models: the patterns are longer than {LONGEST_PATTERNS} bytes in total"),
+        ));
     }
     let own = caller.rights();
     let mut expires_at = lifetime.end(draft.now);
@@ -172,14 +175,14 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
         expires_at,
     };
     if rights.scopes.is_empty() {
-        return Err(Rejection::new(400, "a key without scopes could do nothing"));
+        return Err(Rejection::new(400, "scopes: at least one scope is required"));
     }
     rights.within(&own).map_err(|error| Rejection::new(403, error.to_string()))?;
     // A key that may not renew itself would do so by one that may.
     let may_renew = own_key(caller).is_none_or(|own| own.replaceable);
     let replaceable = wanted.replaceable.unwrap_or(may_renew);
     if replaceable && !may_renew {
-        return Err(Rejection::new(403, "this key may not be replaced by itself, so it cannot make one that may"));
+        return Err(Rejection::new(403, "this key is not replaceable, so it cannot create a replaceable key"));
     }
     let name = name("name", wanted.name.as_deref().unwrap_or_default())?;
     let environment = wanted.environment.as_deref().map(|text| self::name("environment", text)).transpose()?;
@@ -215,10 +218,7 @@ fn replacement(
     let own = own_key(caller);
     let itself = own.is_some_and(|own| own.id == replaced);
     if !itself && !manages(caller) {
-        return Err(Rejection::new(
-            403,
-            "this key does not have the scope keys: it may ask for a replacement of itself alone",
-        ));
+        return Err(Rejection::new(403, "this key does not have the scope keys: it can only replace itself"));
     }
     let old = directory.key_by_id(&replaced).filter(|key| key.user == caller.user().id);
     let old = old.ok_or_else(|| Rejection::new(404, format!("there is no key {replaced}")))?;
@@ -227,21 +227,23 @@ fn replacement(
         return Err(if itself { credential_revoked() } else { not_live(&replaced) });
     }
     if wanted.asks_for_rights() {
-        return Err(Rejection::new(400, "a replacement has the rights of the key that it replaces; leave them out"));
+        return Err(Rejection::new(
+            400,
+            "a replacement has the rights of the key that it replaces: leave out scopes, models, expires_in, replaceable and environment",
+        ));
     }
     let life = old.rights.expires_at.map(|end| end.saturating_sub(old.created_at));
     let rights = Rights { expires_at: life.map(|span| draft.now.saturating_add(span)), ..old.rights.clone() };
     if itself {
         if !old.replaceable {
-            let message =
-                "this key may not be replaced by itself: its owner has switched that off, or it was brought to its end";
+            let message = "this key is not replaceable: its owner turned that off, or its expiry was brought forward";
             return Err(Rejection::new(403, message));
         }
     } else {
         rights.within(&caller.rights()).map_err(|error| Rejection::new(403, error.to_string()))?;
         // As where it makes a new one: a key that may not renew itself would do so by one that may.
         if old.replaceable && own.is_some_and(|own| !own.replaceable) {
-            return Err(Rejection::new(403, "this key may not be replaced by itself, so it cannot make one that may"));
+            return Err(Rejection::new(403, "this key is not replaceable, so it cannot create a replaceable key"));
         }
     }
     let name = match &wanted.name {
@@ -265,7 +267,7 @@ fn replacement(
 async fn read(body: Body, headers: &HeaderMap) -> Result<Wanted, Rejection> {
     let bytes = read_small(body, headers).await?;
     serde_json::from_slice(&bytes)
-        .map_err(|error| Rejection::new(400, format!("the request cannot be understood: {error}")))
+        .map_err(|error| Rejection::new(400, format!("the request body cannot be read: {error}")))
 }
 
 /// A name that can be shown anywhere, without the spaces around it.
@@ -278,10 +280,10 @@ pub fn name(what: &str, text: &str) -> Result<String, Rejection> {
     if fits {
         Ok(text.to_owned())
     } else {
-        Err(Rejection::new(400, format!("{what} is a line of 1 to {LONGEST_NAME} characters")))
+        Err(Rejection::new(400, format!("{what} must be one line of 1 to {LONGEST_NAME} characters")))
     }
 }
 
 fn no_random() -> Rejection {
-    Rejection::new(500, "the system gives no random bytes")
+    Rejection::new(500, "no random numbers from the operating system")
 }

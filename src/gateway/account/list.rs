@@ -31,16 +31,18 @@ impl AccountService {
         let limit = match target.parameter("limit").map(str::parse::<usize>) {
             None => USUAL,
             Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
-            Some(_) => return Err(Rejection::new(400, format!("limit is a number from 1 to {MOST}"))),
+            Some(_) => return Err(Rejection::new(400, format!("limit must be a number from 1 to {MOST}"))),
         };
         let revoked = match target.parameter("revoked") {
             None | Some("false") => false,
             Some("true") => true,
-            Some(_) => return Err(Rejection::new(400, "revoked is true or false")),
+            Some(_) => return Err(Rejection::new(400, "revoked must be true or false")),
         };
         let after = match target.parameter("after") {
             None | Some("") => After::Nothing,
-            Some(cursor) => After::read(cursor).ok_or_else(|| Rejection::new(400, "after is the `next` of a page"))?,
+            Some(cursor) => {
+                After::read(cursor).ok_or_else(|| Rejection::new(400, "after must be the `next` of an earlier page"))?
+            }
         };
         let wanted = |key: &KeyRecord| revoked || key.revoked_at.is_none();
         if let (false, Some(own)) = (manages(caller), own_key(caller)) {
@@ -92,7 +94,7 @@ impl AccountService {
             "" => None,
             cursor => match After::read(cursor) {
                 Some(After::Key(place)) => Some(place),
-                _ => return Err(Rejection::new(400, "after is the place where a page ended")),
+                _ => return Err(Rejection::new(400, "after must be the `next` of an earlier page")),
             },
         };
         let wanted = |key: &&Arc<KeyRecord>| revoked || key.revoked_at.is_none();

@@ -25,7 +25,7 @@ impl AccountService {
         let Credential::Device(device) = caller.credential() else {
             return Err(Rejection::new(
                 400,
-                "an API key is not signed out but revoked: DELETE /api/user/keys/<its encoded id>",
+                "an API key cannot be signed out; revoke it with DELETE /api/user/keys/<encoded id>",
             ));
         };
         self.disconnect(caller, &device.key, address).await?;
@@ -43,7 +43,7 @@ impl AccountService {
             return Ok(done());
         }
         let id = KeyId::from_encoded(encoded).map_err(|_| {
-            Rejection::new(400, "what is to be removed is a device's encoded key or a key's encoded id")
+            Rejection::new(400, "the path must end in a device's encoded key or an API key's encoded id")
         })?;
         self.revoke(caller, &id, address).await?;
         Ok(done())
@@ -72,7 +72,7 @@ impl AccountService {
             // whoever got hold of the old key could end the new one.
             Some(own) if replaced.as_ref() == Some(&own.id) => {
                 if !own.replaceable {
-                    let message = "this key may not be replaced (any more), so it may not revoke its replacement";
+                    let message = "this key is not replaceable, so it cannot revoke its replacement";
                     return Err(Rejection::new(403, message));
                 }
             }
@@ -123,16 +123,18 @@ impl AccountService {
         address: IpAddr,
     ) -> Result<Response<Body>, Rejection> {
         let id = KeyId::from_encoded(encoded)
-            .map_err(|_| Rejection::new(400, "what is to end is an API key, named by its encoded id"))?;
+            .map_err(|_| Rejection::new(400, "the path must end in the encoded id of an API key"))?;
         let seconds = target
             .parameter("expires_in")
-            .ok_or_else(|| Rejection::new(400, "expires_in is missing: in how many seconds the key is to end"))?;
+            .ok_or_else(|| Rejection::new(400, "expires_in is missing: the number of seconds until the key expires"))?;
         let life = seconds.parse().ok().and_then(|seconds| Lifetime::from_seconds(seconds).ok());
-        let life =
-            life.ok_or_else(|| Rejection::new(400, "expires_in is a number of seconds, from 1 to those of ten years"))?;
+        let life = life.ok_or_else(|| {
+            Rejection::new(400, "expires_in must be a number of seconds, from 1 to 315360000 (ten years)")
+        })?;
         let mine = |own: &KeyRecord| own.id == id || own.replaces.as_ref() == Some(&id);
         if !manages(caller) && !own_key(caller).is_some_and(mine) {
-            let message = "this key does not have the scope keys: it may end itself and the key that it replaces";
+            let message =
+                "this key does not have the scope keys: it can only expire itself and the key that it replaces";
             return Err(Rejection::new(403, message));
         }
         let user = caller.user().id;
@@ -141,7 +143,7 @@ impl AccountService {
         let key = find().ok_or_else(unknown)?;
         // To end it in a second would be to revoke it; see `remove`.
         if own_key(caller).is_some_and(|own| !own.replaceable && key.replaces.as_ref() == Some(&own.id)) {
-            let message = "this key may not be replaced (any more), so it may not end its replacement";
+            let message = "this key is not replaceable, so it cannot expire its replacement";
             return Err(Rejection::new(403, message));
         }
         let now = self.clock.now();

@@ -83,25 +83,24 @@ impl AccountService {
         let made = self.directory.commit_if(change, event, still).await;
         let made = made.map_err(|error| match error {
             DirectoryError::Store(StoreError::Taken(what)) => {
-                Rejection::new(409, format!("{what} is taken")).member("code", "id_taken")
+                Rejection::new(409, format!("{what} is already taken")).member("code", "id_taken")
             }
             DirectoryError::Unknown(what) => Rejection::new(404, format!("there is no {what}")),
             DirectoryError::Replaced(by) => {
-                let message = format!("the key has a replacement already: {by}");
+                let message = format!("the key already has a replacement: {by}");
                 Rejection::new(409, message).member("code", "replaced").member("by", by.as_str())
             }
             DirectoryError::NotLive(id) => not_live(&id),
             DirectoryError::LastAdmin(_) => Rejection::new(403, error.to_string()),
             DirectoryError::Store(_) | DirectoryError::Ending => {
-                tracing::error!(%error, "a change could not be kept");
-                Rejection::new(503, "this gateway cannot keep the change now; nothing was changed")
-                    .header("retry-after", "10")
+                tracing::error!(%error, "change could not be saved");
+                Rejection::new(503, "the change could not be saved; nothing was changed").header("retry-after", "10")
             }
         })?;
         match made {
             true => Ok(()),
             false if caller.holds(&self.directory, self.clock.now()) => {
-                Err(Rejection::new(403, "this key was brought to its end while it asked"))
+                Err(Rejection::new(403, "the expiry of this key changed during the request"))
             }
             false => Err(credential_revoked()),
         }
@@ -115,7 +114,7 @@ impl AccountService {
         let Some(own) = own_key(caller).filter(|_| !manages(caller)) else { return Ok(()) };
         self.self_changes.check_key(&self.directory.first_of(own)).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now()).as_secs().saturating_add(1);
-            Rejection::new(429, format!("this key changes itself too often; it may again in {wait} s"))
+            Rejection::new(429, format!("too many changes by this key; try again in {wait} s"))
                 .header("retry-after", &wait.to_string())
         })
     }
@@ -141,7 +140,7 @@ pub(super) fn require_management(caller: &Caller) -> Result<(), Rejection> {
     if manages(caller) {
         return Ok(());
     }
-    Err(Rejection::new(403, "this key does not have the scope keys: it may revoke itself and its replacement"))
+    Err(Rejection::new(403, "this key does not have the scope keys: it can only revoke itself and its replacement"))
 }
 
 /// The caller's own key, if it is one.

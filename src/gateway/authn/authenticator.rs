@@ -79,9 +79,9 @@ impl Authenticator {
     ) -> Result<Caller, Rejection> {
         let caller = match credential::presented(headers)? {
             Presented::Nothing => {
-                return Err(Rejection::unauthorized(
-                    "unauthorized: this gateway wants a device's signature or an API key",
-                ));
+                let url = &self.config.get().url;
+                let message = format!("unauthorized: not signed in to {url}; sign in, or send an API key");
+                return Err(Rejection::unauthorized(message));
             }
             Presented::Signature(header) => self.by_signature(&header, target, address, once).await?,
             Presented::Key(key) => self.by_key(&key)?,
@@ -110,7 +110,7 @@ impl Authenticator {
     /// # Errors
     /// 401, saying whether it is none, unknown, revoked or expired: whoever holds the whole key may know.
     fn by_key(&self, text: &SecretString) -> Result<Caller, Rejection> {
-        let unknown = || Rejection::unauthorized("unauthorized: this gateway does not know that API key");
+        let unknown = || Rejection::unauthorized("unauthorized: unknown API key");
         let key = ApiKey::parse(text.expose_secret()).map_err(|_| unknown())?;
         let hash = key.hash();
         let known = self.directory.key(&hash).ok_or_else(unknown)?;
@@ -151,19 +151,19 @@ impl Authenticator {
         let Proof { key, challenge, ts } = proof.clone();
         // What is to be changed stands in the parameters too: nobody on the way may put in others.
         if once && target.other_parameters().is_some() && challenge != whole(target) {
-            let message = "unauthorized: the signature of a request that changes something covers all its parameters";
+            let message = "unauthorized: a request that changes something must sign all its parameters";
             return Err(Rejection::unauthorized(message));
         }
 
         let Some(known) = self.directory.device(&key) else {
             if self.pending_devices.add(&key, address, now) {
-                return Err(Rejection::new(403, "this device was refused"));
+                return Err(Rejection::new(403, "this device was denied"));
             }
             // Approved in this very moment: an entry that stays would let whoever has the link approve it once more, for another account.
             if self.directory.device(&key).is_some() {
                 self.pending_devices.settle(&key);
             }
-            tracing::debug!(device = key.fingerprint(), %address, "unknown device asked for approval");
+            tracing::debug!(device = key.fingerprint(), %address, "unknown device requested approval");
             let link = ConnectUrl::new(&self.config.get().url, &format!("device at {address}"), &key);
             return Err(Rejection::unauthorized("unauthorized").with_signin_url(link.to_string()));
         };
@@ -176,11 +176,11 @@ impl Authenticator {
                 return Err(Rejection::unauthorized("unauthorized: this signature was used from another address"));
             }
             Verdict::Forgotten => {
-                let message = "unauthorized: this gateway's clock was set back, and it cannot tell whether the signature was used already";
+                let message = "unauthorized: this gateway's clock was set back, so it cannot check whether the signature is new; sign it again";
                 return Err(Rejection::unauthorized(message));
             }
             Verdict::TooMany => {
-                let message = "this device makes more signatures than can be remembered";
+                let message = "too many signed requests from this device; try again in a minute";
                 return Err(Rejection::new(429, message).header("retry-after", "60"));
             }
         }
@@ -192,7 +192,7 @@ impl Authenticator {
             let waited = tokio::time::timeout(Duration::from_secs(ahead + 1), wait_until(&self.clock, ts)).await;
             // It would wait for as long as the clock was set back by.
             if waited.is_err() {
-                let message = "unauthorized: this gateway's clock was set back while the request waited for its time; sign it anew";
+                let message = "unauthorized: this gateway's clock was set back during the request; sign it again";
                 return Err(Rejection::unauthorized(message));
             }
         }
@@ -207,7 +207,7 @@ impl Authenticator {
         if !self.log_throttle.allow(&device, now) {
             return;
         }
-        tracing::warn!(device, %from, first_from = %first, path = target.path, "a signature was replayed from another address");
+        tracing::warn!(device, %from, first_from = %first, path = target.path, "signature replayed from another address");
         let event = Event {
             at: now,
             actor: "gateway".to_owned(),
@@ -217,7 +217,7 @@ impl Authenticator {
             address: from.to_string(),
         };
         if let Err(error) = self.directory.commit(Change::Note, event).await {
-            tracing::error!(%error, "the replay could not be recorded");
+            tracing::error!(%error, "replay could not be recorded");
         }
     }
 }

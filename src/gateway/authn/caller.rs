@@ -88,5 +88,5 @@ impl Caller {
 
 /// 401 for a caller whose credential does not [hold](Caller::holds) any more.
 pub fn credential_revoked() -> Rejection {
-    Rejection::unauthorized("unauthorized: this credential is not accepted any more")
+    Rejection::unauthorized("unauthorized: this credential is no longer valid")
 }

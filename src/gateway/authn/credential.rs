@@ -48,7 +48,10 @@ fn of_authorization(value: &str) -> Result<Presented, Rejection> {
         _ => (false, value),
     };
     if rest.contains([' ', ',']) {
-        return Err(Rejection::new(400, "the Authorization header is neither a signature nor Bearer and an API key"));
+        return Err(Rejection::new(
+            400,
+            "the Authorization header must hold a device signature, or Bearer and an API key",
+        ));
     }
     // No API key holds a colon, and every signature does.
     match (rest.contains(':'), bearer) {
@@ -56,7 +59,7 @@ fn of_authorization(value: &str) -> Result<Presented, Rejection> {
         (false, true) if rest.is_empty() => Ok(Presented::Nothing),
         (false, true) => Ok(Presented::Key(SecretString::from(rest))),
         (false, false) => {
-            Err(Rejection::new(400, "the Authorization header is neither a signature nor Bearer and an API key"))
+            Err(Rejection::new(400, "the Authorization header must hold a device signature, or Bearer and an API key"))
         }
     }
 }
@@ -65,11 +68,11 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Rejection::new(400, format!("the header {name} is there twice")));
+        return Err(Rejection::new(400, format!("the header {name} is given twice")));
     }
     let value = value.to_str().map_err(|_| Rejection::new(400, format!("the header {name} is not plain text")))?;
     if value.len() > LONGEST {
-        return Err(Rejection::new(400, format!("the header {name} is too long")));
+        return Err(Rejection::new(400, format!("the header {name} is longer than {LONGEST} bytes")));
     }
     let value = value.trim_matches([' ', '\t']);
     // Some clients send an empty header where no key is set.

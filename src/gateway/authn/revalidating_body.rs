@@ -15,7 +15,7 @@ use super::caller::Caller;
 
 /// The credential is not accepted any more.
 #[derive(Debug, Error)]
-#[error("the credential is not accepted any more")]
+#[error("the credential is no longer valid")]
 pub struct CredentialRevoked;
 
 /// See the module.

@@ -86,7 +86,7 @@ impl Sessions {
     /// since `checked`: the password that was checked may be the old one.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// When the operating system gives no random numbers.
     pub fn start(&self, user: Uuid, now: i64, checked: Checkpoint) -> Result<Option<String>, getrandom::Error> {
         let cookie = random_token()?;
         let mut table = self.lock();
@@ -147,7 +147,7 @@ impl Sessions {
 /// 256 random bits as 43 characters.
 ///
 /// # Errors
-/// When the system gives no random bytes.
+/// When the operating system gives no random numbers.
 pub fn random_token() -> Result<String, getrandom::Error> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes)?;

@@ -42,10 +42,10 @@ pub struct Freshness {
 /// # Errors
 /// 400 for a `ts` that is missing or malformed, 401 for everything that does not prove who asks.
 pub fn prove(header: &str, target: &Target<'_>) -> Result<Proof, Rejection> {
-    let text = target.ts()?.ok_or_else(|| Rejection::new(400, "a signed request has the parameter ts"))?;
+    let text = target.ts()?.ok_or_else(|| Rejection::new(400, "a signed request needs the parameter ts"))?;
     let digits = !text.is_empty() && text.len() <= LONGEST_TS && text.bytes().all(|byte| byte.is_ascii_digit());
     let ts = text.parse::<i64>().ok().filter(|_| digits);
-    let ts = ts.ok_or_else(|| Rejection::new(400, "the parameter ts is not a time in Unix seconds"))?;
+    let ts = ts.ok_or_else(|| Rejection::new(400, "the parameter ts must be a time in Unix seconds"))?;
 
     let mut challenge = whole(target);
     let mut checked = verify(header, &challenge);
@@ -71,7 +71,7 @@ pub fn of_now(ts: i64, freshness: Freshness) -> Result<(), Rejection> {
     }
     if ts < not_before {
         return Err(Rejection::unauthorized(
-            "unauthorized: the request was signed before this gateway started; sign it anew",
+            "unauthorized: the request was signed before this gateway started; sign it again",
         ));
     }
     Ok(())

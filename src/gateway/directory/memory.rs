@@ -22,13 +22,13 @@ pub enum DirectoryError {
     #[error("there is no {0}")]
     Unknown(String),
     /// The last administrator would be gone.
-    #[error("{0} is the last administrator who is not disabled")]
+    #[error("{0} is the last enabled administrator")]
     LastAdmin(String),
     /// The key that is to be replaced has a replacement that is accepted; holds its id.
-    #[error("the key has a replacement already: {0}")]
+    #[error("the key already has a replacement: {0}")]
     Replaced(KeyId),
     /// The key that is to be replaced was revoked, or has expired.
-    #[error("the key {0} is not accepted any more, so it cannot be replaced")]
+    #[error("the key {0} was revoked or has expired, so it cannot be replaced")]
     NotLive(KeyId),
     /// The gateway is ending.
     #[error("the gateway is shutting down")]
@@ -40,9 +40,9 @@ impl DirectoryError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint(),
-            Self::LastAdmin(_) => Some("make somebody else an administrator first".to_owned()),
-            Self::Replaced(_) => Some("revoke that one first, or go on with it".to_owned()),
-            Self::NotLive(_) => Some("make a new key instead".to_owned()),
+            Self::LastAdmin(_) => Some("make another account an administrator first".to_owned()),
+            Self::Replaced(_) => Some("use that replacement, or revoke it first".to_owned()),
+            Self::NotLive(_) => Some("create a new key instead".to_owned()),
             Self::Unknown(_) | Self::Ending => None,
         }
     }

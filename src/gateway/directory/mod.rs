@@ -3,6 +3,8 @@
 //! A change is in the store before it counts, and counts before it is answered. Changes are made one after the other, by a task
 //! that no caller's leaving can stop half-way.
 
+#[cfg(test)]
+pub mod conformance;
 mod memory;
 #[cfg(test)]
 mod tests;

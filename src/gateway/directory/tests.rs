@@ -1,145 +1,16 @@
-//! Memory and store say the same after any changes, refused ones among them; and who is needed stays.
+//! What a directory refuses, and what it looks at. That memory and store agree is for `conformance`.
 
 use std::future::Future as _;
 use std::path::Path;
 use std::task::Poll;
 
-use proptest::prelude::*;
-
+use super::conformance::{event, key, user};
 use super::*;
 use crate::gateway::{Role, SqliteStore};
-use crate::identity::DeviceKey;
-use crate::keyspec::{ApiKey, Rights};
 
 async fn open(folder: &Path) -> Directory {
     let store = SqliteStore::open(folder.join("gateway.db")).await.unwrap();
     Directory::open(Arc::new(store)).await.unwrap()
-}
-
-fn user(name: &str, role: Role) -> User {
-    User { id: Uuid::new_v4(), name: name.into(), email: String::new(), role, disabled: false, created_at: 1 }
-}
-
-fn event() -> Event {
-    Event { actor: "admin".into(), action: "test.made", ..Event::default() }
-}
-
-/// All that is in memory, in a fixed order.
-fn snapshot(directory: &Directory) -> String {
-    let memory = directory.read();
-    let mut lines: Vec<String> = memory.users.values().map(|user| format!("{user:?}")).collect();
-    lines.extend(memory.devices.values().map(|device| format!("{device:?}")));
-    lines.extend(memory.keys.values().map(|key| format!("{key:?} {:?}", key.hash.as_bytes())));
-    lines.extend(memory.by_hash.iter().map(|(hash, id)| format!("{:?} {id}", hash.as_bytes())));
-    lines.extend(memory.by_user.iter().map(|(user, places)| format!("{user} {places:?}")));
-    lines.extend(memory.replacements.iter().map(|(old, new)| format!("{old} {new:?}")));
-    lines.sort();
-    lines.join("\n")
-}
-
-/// A few of each, so that changes meet.
-struct Cast {
-    users: Vec<User>,
-    devices: Vec<PublicKey>,
-    keys: Vec<KeyRecord>,
-}
-
-impl Cast {
-    fn new() -> Self {
-        let users: Vec<User> = ["ann", "bob", "ann"].map(|name| user(name, Role::Admin)).into();
-        let devices = (0..3).map(|_| DeviceKey::generate().unwrap().public().clone()).collect();
-        let hash = ApiKey::generate().unwrap().hash();
-        let mut keys: Vec<KeyRecord> = (0..3).map(|number| key(&users[number % 2])).collect();
-        // The third has the key of the first, and the second replaces the first.
-        (keys[0].hash, keys[2].hash) = (hash, hash);
-        keys[1].replaces = Some(keys[0].id.clone());
-        Self { users, devices, keys }
-    }
-
-    fn change(&self, kind: u8, which: usize, other: usize, at: i64) -> Change {
-        let (user, key) = (&self.users[other], &self.keys[which]);
-        match kind {
-            0 => Change::AddUser(self.users[which].clone(), None),
-            1 => Change::SetRole(user.id, Role::ALL[which]),
-            2 => Change::SetDisabled(user.id, which == 0),
-            3 => Change::AddDevice(Device {
-                key: self.devices[which].clone(),
-                user: user.id,
-                name: format!("device {other}"),
-                created_at: at,
-                last_used_at: None,
-            }),
-            4 => Change::RemoveDevice(self.devices[which].clone()),
-            5 => Change::AddKey(Box::new(key.clone())),
-            6 => Change::RevokeKey(key.id.clone(), at),
-            11 => Change::ExpireKey(key.id.clone(), at),
-            7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
-            _ => Change::Note,
-        }
-    }
-}
-
-fn key(user: &User) -> KeyRecord {
-    let key = ApiKey::generate().unwrap();
-    KeyRecord {
-        id: KeyId::generate().unwrap(),
-        user: user.id,
-        name: "k".into(),
-        environment: None,
-        rights: Rights { scopes: "inference".parse().unwrap(), models: Default::default(), expires_at: None },
-        hash: key.hash(),
-        hint: key.hint().to_owned(),
-        replaceable: false,
-        replaces: None,
-        created_at: 1,
-        last_used_at: None,
-        revoked_at: None,
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    #[test]
-    fn memory_is_what_a_restart_would_find(
-        steps in proptest::collection::vec((0..12_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let folder = tempfile::tempdir().unwrap();
-            let (directory, cast) = (open(folder.path()).await, Cast::new());
-            directory.commit(Change::AddUser(cast.users[0].clone(), None), event()).await.unwrap();
-            let mut made = 1;
-            for (kind, which, other, at) in steps {
-                match kind {
-                    9 => directory.used(Use::Device(cast.devices[which].clone()), at),
-                    10 => directory.used(Use::Key(cast.keys[which].id.clone()), at),
-                    _ => {
-                        let before = snapshot(&directory);
-                        match directory.commit(cast.change(kind, which, other, at), event()).await {
-                            Ok(()) => made += 1,
-                            Err(error) => {
-                                // Every refusal is foreseen, none is left to the store.
-                                let foreseen = !matches!(error, DirectoryError::Store(StoreError::Write { .. }));
-                                assert!(foreseen && snapshot(&directory) == before, "{error}");
-                            }
-                        }
-                    }
-                }
-                if at % 2 == 0 {
-                    directory.flush().await.unwrap();
-                }
-            }
-            directory.flush().await.unwrap();
-            let (before, events) = (snapshot(&directory), directory.events(1000).await.unwrap().len());
-            assert_eq!(events, made);
-            let users = directory.users();
-            let had_admin = users.iter().any(|user| user.role == Role::Admin);
-            assert!(!had_admin || users.iter().any(|user| user.role == Role::Admin && !user.disabled));
-            drop(directory);
-            assert_eq!(snapshot(&open(folder.path()).await), before);
-        });
-    }
 }
 
 #[tokio::test]

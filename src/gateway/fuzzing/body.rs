@@ -167,7 +167,8 @@ fn read_part(part: &[u8]) -> Option<(String, bool, &[u8])> {
 
 fn zstd_body(bytes: &[u8]) {
     let zstd: HeaderMap = [(header::CONTENT_ENCODING, HeaderValue::from_static("zstd"))].into_iter().collect();
-    let read = |bytes: Vec<u8>| now(packed::read(Body::from(bytes), &zstd, LIMIT));
+    let read =
+        |bytes: Vec<u8>| now(packed::read(Body::from(bytes), &zstd, packed::BodyLimit { bytes: LIMIT, setting: None }));
     if let Ok(unpacked) = read(bytes.to_vec()) {
         assert!(unpacked.len() as u64 <= LIMIT, "more than the limit");
     }

@@ -5,46 +5,93 @@ use std::io::Read as _;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use thiserror::Error;
 
 use crate::gateway::authn::{CredentialRevoked, credential_revoked};
+use crate::gateway::config::Config;
 use crate::gateway::rejection::Rejection;
 use crate::http::TooSlow;
 
-/// The largest bodies, in bytes; 0 is no limit.
+/// How large a body may be, and the setting that says so.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimit {
+    /// In bytes; 0 is no limit.
+    pub bytes: u64,
+    /// Its setting; `None` where there is none.
+    pub setting: Option<&'static str>,
+}
+
+impl BodyLimit {
+    /// Of what is sent to an account endpoint.
+    const ACCOUNT: Self = Self { bytes: 64 * 1024, setting: None };
+
+    fn exceeded(self) -> Rejection {
+        let size = match self.bytes {
+            bytes if bytes.is_multiple_of(1 << 30) => format!("{} GiB", bytes >> 30),
+            bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+            bytes if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+            bytes => format!("{bytes} bytes"),
+        };
+        let setting = self.setting.map(|setting| format!(" (setting {setting})")).unwrap_or_default();
+        Rejection::new(413, format!("the request body is larger than {size}, the limit of this gateway{setting}"))
+    }
+}
+
+/// The largest bodies.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of most routes.
-    pub usual: u64,
-    /// Of `/api/blobs`.
-    pub blob: u64,
-    /// Of JSON that is read in full; never without a limit.
-    pub scanned: u64,
+    usual: BodyLimit,
+    blob: BodyLimit,
+    scanned: BodyLimit,
 }
 
 impl Limits {
-    /// The limit of a route, by its path in the table.
-    pub fn of(self, path: &str) -> u64 {
+    /// As the configuration has them.
+    pub fn new(config: &Config) -> Self {
+        let limit = |bytes, setting| BodyLimit { bytes, setting: Some(setting) };
+        Self {
+            usual: limit(config.max_body, "max-body"),
+            blob: limit(config.max_blob, "max-blob"),
+            scanned: limit(config.max_scanned_body, "max-scanned-body"),
+        }
+    }
+
+    /// Of a route, by its path in the table.
+    pub fn of(self, path: &str) -> BodyLimit {
         if path.starts_with("/api/blobs/") { self.blob } else { self.usual }
+    }
+
+    /// Of JSON that is read in full; never without a limit.
+    pub fn scanned(self) -> BodyLimit {
+        self.scanned
     }
 }
 
-fn too_large(limit: u64) -> Rejection {
-    Rejection::new(413, format!("the request is larger than the {limit} bytes that this gateway takes"))
-}
+/// A body turned out larger than its limit.
+#[derive(Debug, Error)]
+#[error("the body is larger than {} bytes", .0.bytes)]
+struct TooLarge(BodyLimit);
 
 /// A body that ends in an error when it exceeds the limit. One that says so beforehand is refused at once.
-pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Rejection> {
-    if limit == 0 {
+///
+/// # Errors
+/// 413.
+pub fn limited(body: Body, headers: &HeaderMap, limit: BodyLimit) -> Result<Body, Rejection> {
+    if limit.bytes == 0 {
         return Ok(body);
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > limit) {
-        return Err(too_large(limit));
+    if length.is_some_and(|length| length > limit.bytes) {
+        return Err(limit.exceeded());
     }
     if body.is_end_stream() {
         return Ok(body);
     }
-    Ok(Body::new(Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX))))
+    let limited = Limited::new(body, usize::try_from(limit.bytes).unwrap_or(usize::MAX));
+    Ok(Body::new(limited.map_err(move |error| match error.downcast::<LengthLimitError>() {
+        Ok(_) => TooLarge(limit).into(),
+        Err(other) => other,
+    })))
 }
 
 /// What to answer when an error came from [`limited`], from [`MinDataRateBody`](crate::http::MinDataRateBody) or from
@@ -52,11 +99,11 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: u64) -> Result<Body, Reje
 pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Rejection> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return Some(Rejection::new(413, "the request is larger than this gateway takes"));
+        if let Some(TooLarge(limit)) = error.downcast_ref() {
+            return Some(limit.exceeded());
         }
         if error.is::<TooSlow>() {
-            return Some(Rejection::new(408, "the request's body comes too slowly for this gateway"));
+            return Some(Rejection::new(408, "the request body arrives too slowly (body-timeout)"));
         }
         if error.is::<CredentialRevoked>() {
             return Some(credential_revoked());
@@ -71,21 +118,21 @@ pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<
 /// # Errors
 /// 413 when it is, or becomes, larger than `limit`; 408 when it comes too slowly; 415 for another encoding; 400 when it breaks off or is
 /// damaged.
-pub async fn read(body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, Rejection> {
-    let limit = if limit == 0 { u64::from(u32::MAX) } else { limit };
+pub async fn read(body: Body, headers: &HeaderMap, limit: BodyLimit) -> Result<Bytes, Rejection> {
+    let limit = if limit.bytes == 0 { BodyLimit { bytes: u64::from(u32::MAX), ..limit } } else { limit };
     let encodings: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
     let zstd = match encodings.as_slice() {
         [] => false,
         [one] if one.as_bytes().eq_ignore_ascii_case(b"identity") => false,
         [one] if one.as_bytes().eq_ignore_ascii_case(b"zstd") => true,
-        _ => return Err(Rejection::new(415, "this gateway unpacks zstd and nothing else")),
+        _ => return Err(Rejection::new(415, "unsupported Content-Encoding: only zstd is supported")),
     };
     let body = limited(body, headers, limit)?;
     let bytes = match body.collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) => {
             let rejection = fault_of_the_sender(&error);
-            return Err(rejection.unwrap_or_else(|| Rejection::new(400, "the request broke off")));
+            return Err(rejection.unwrap_or_else(|| Rejection::new(400, "the request body ended early")));
         }
     };
     if zstd { unpack(&bytes, limit) } else { Ok(bytes) }
@@ -96,20 +143,20 @@ pub async fn read(body: Body, headers: &HeaderMap, limit: u64) -> Result<Bytes, 
 /// # Errors
 /// As for [`read`].
 pub async fn read_small(body: Body, headers: &HeaderMap) -> Result<Bytes, Rejection> {
-    read(body, headers, 64 * 1024).await
+    read(body, headers, BodyLimit::ACCOUNT).await
 }
 
-fn unpack(packed: &[u8], limit: u64) -> Result<Bytes, Rejection> {
-    let damaged = || Rejection::new(400, "the request is not what its Content-Encoding says");
+fn unpack(packed: &[u8], limit: BodyLimit) -> Result<Bytes, Rejection> {
+    let damaged = || Rejection::new(400, "the request body is not valid zstd");
     let mut rest = packed;
     let mut bytes = Vec::new();
     // One frame after the other, as the format has it.
     while !rest.is_empty() {
         let decoder = ruzstd::decoding::StreamingDecoder::new(&mut rest).map_err(|_| damaged())?;
-        let room = (limit + 1).saturating_sub(bytes.len() as u64);
+        let room = (limit.bytes + 1).saturating_sub(bytes.len() as u64);
         decoder.take(room).read_to_end(&mut bytes).map_err(|_| damaged())?;
-        if bytes.len() as u64 > limit {
-            return Err(too_large(limit));
+        if bytes.len() as u64 > limit.bytes {
+            return Err(limit.exceeded());
         }
     }
     Ok(bytes.into())
@@ -125,6 +172,10 @@ mod tests {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
     }
 
+    fn limit(bytes: u64) -> BodyLimit {
+        BodyLimit { bytes, setting: Some("max-body") }
+    }
+
     fn packed(text: &str) -> Vec<u8> {
         ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest)
     }
@@ -132,7 +183,7 @@ mod tests {
     #[tokio::test]
     async fn zstd_is_unpacked_within_the_limit() {
         let zstd = headers(&[("content-encoding", "zstd")]);
-        let read = async |bytes: Vec<u8>, limit| read(Body::from(bytes), &zstd, limit).await;
+        let read = async |bytes: Vec<u8>, limit| read(Body::from(bytes), &zstd, self::limit(limit)).await;
         assert_eq!(read(packed("hello"), 30).await.unwrap(), "hello");
         let two = [packed("hello "), packed("you")].concat();
         assert_eq!(read(two, 99).await.unwrap(), "hello you");
@@ -146,13 +197,30 @@ mod tests {
     #[tokio::test]
     async fn other_encodings_and_long_bodies_are_refused() {
         for pairs in [&[("content-encoding", "gzip")][..], &[("content-encoding", "zstd, gzip")]] {
-            assert_eq!(read(Body::from("x"), &headers(pairs), 10).await.unwrap_err().status(), 415);
+            assert_eq!(read(Body::from("x"), &headers(pairs), limit(10)).await.unwrap_err().status(), 415);
         }
         let mut two = headers(&[("content-encoding", "zstd")]);
         two.append("content-encoding", HeaderValue::from_static("identity"));
-        assert_eq!(read(Body::from("x"), &two, 10).await.unwrap_err().status(), 415);
-        assert_eq!(read(Body::from("12345678901"), &headers(&[]), 10).await.unwrap_err().status(), 413);
-        assert_eq!(limited(Body::empty(), &headers(&[("content-length", "11")]), 10).unwrap_err().status(), 413);
-        assert!(limited(Body::empty(), &headers(&[("content-length", "11")]), 0).is_ok());
+        assert_eq!(read(Body::from("x"), &two, limit(10)).await.unwrap_err().status(), 415);
+        assert_eq!(read(Body::from("12345678901"), &headers(&[]), limit(10)).await.unwrap_err().status(), 413);
+        assert_eq!(limited(Body::empty(), &headers(&[("content-length", "11")]), limit(10)).unwrap_err().status(), 413);
+        assert!(limited(Body::empty(), &headers(&[("content-length", "11")]), limit(0)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_exceeded_limit_is_named_with_its_setting() {
+        let limits = Limits::new(&Config { max_scanned_body: 16 << 20, ..Config::default() });
+        let message = limits.scanned().exceeded().message().to_owned();
+        assert_eq!(
+            message,
+            "the request body is larger than 16 MiB, the limit of this gateway (setting max-scanned-body)"
+        );
+        let body = limited(Body::from("12345678901"), &headers(&[]), limit(10)).unwrap();
+        let rejection = fault_of_the_sender(&body.collect().await.unwrap_err()).unwrap();
+        assert_eq!(
+            rejection.message(),
+            "the request body is larger than 10 bytes, the limit of this gateway (setting max-body)"
+        );
+        assert!(!BodyLimit::ACCOUNT.exceeded().message().contains("setting"));
     }
 }

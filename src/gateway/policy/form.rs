@@ -18,14 +18,14 @@ pub async fn canonical(
     field: &str,
     models: &Models,
 ) -> Result<(String, Vec<u8>), Rejection> {
-    let malformed = || Rejection::new(400, "the request is not a form (multipart/form-data)");
+    let malformed = || Rejection::new(400, "the request body is not a form (multipart/form-data)");
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or_else(malformed)?;
     let boundary = multer::parse_boundary(kind).map_err(|_| malformed())?;
     let stream = futures_of(bytes);
     let mut form = Multipart::new(stream, boundary);
 
     let mut random = [0_u8; 16];
-    getrandom::fill(&mut random).map_err(|_| Rejection::new(500, "the system gives no random bytes"))?;
+    getrandom::fill(&mut random).map_err(|_| Rejection::new(500, "no random numbers from the operating system"))?;
     let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let (mut body, mut named) = (Vec::new(), false);
     while let Some(part) = form.next_field().await.map_err(|_| malformed())? {
@@ -35,7 +35,7 @@ pub async fn canonical(
         let mut content = part.bytes().await.map_err(|_| malformed())?;
         if name.eq_ignore_ascii_case(field) {
             if named || file.is_some() || name != field {
-                return Err(Rejection::new(400, format!("a form has the field {field} once, as text")));
+                return Err(Rejection::new(400, format!("the form must have the field {field} exactly once, as text")));
             }
             named = true;
             let model = std::str::from_utf8(&content).map_err(|_| malformed())?;
@@ -56,7 +56,7 @@ pub async fn canonical(
         body.extend_from_slice(b"\r\n");
     }
     if !named {
-        return Err(Rejection::new(400, "the request names no model"));
+        return Err(Rejection::new(400, "the request does not name a model"));
     }
     body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
     Ok((format!("multipart/form-data; boundary={boundary}"), body))
@@ -65,7 +65,11 @@ pub async fn canonical(
 /// A text that means the same within quotes to every reader.
 fn quotable(text: &str) -> Result<&str, Rejection> {
     let odd = |c: char| c.is_control() || matches!(c, '"' | '\\');
-    if text.contains(odd) { Err(Rejection::new(400, "a field of the form has an odd name")) } else { Ok(text) }
+    if text.contains(odd) {
+        Err(Rejection::new(400, "a form field has a name that cannot be forwarded"))
+    } else {
+        Ok(text)
+    }
 }
 
 /// The bytes as the stream that is asked for.

@@ -44,14 +44,14 @@ pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -
         let Some(field) = names.iter().find(|field| **field == folded) else {
             if creates && !HARMLESS_TO_CREATE.contains(&folded.as_str()) {
                 let shown: String = folded.chars().take(100).collect();
-                let message = format!("a credential for certain models may not create one with {shown:?}");
+                let message = format!("a credential for certain models may not create a model with {shown:?}");
                 return Err(Rejection::new(403, message));
             }
             others.push((name, value));
             continue;
         };
         let text: Option<String> = serde_json::from_str(value.get())
-            .map_err(|_| Rejection::new(400, format!("{field} is the name of a model, in quotes")))?;
+            .map_err(|_| Rejection::new(400, format!("{field} must be a model name (a JSON string)")))?;
         // In Go, null changes nothing.
         let Some(text) = text else { continue };
         named.retain(|(known, _)| known != field);
@@ -60,7 +60,7 @@ pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -
         }
     }
     if named.is_empty() {
-        return Err(Rejection::new(400, "the request names no model"));
+        return Err(Rejection::new(400, "the request does not name a model"));
     }
     let mut body = String::from("{");
     let mut member = |name: &str, value: &str| -> Result<(), Rejection> {
@@ -94,7 +94,7 @@ fn folded(name: &str) -> String {
 }
 
 fn not_json() -> Rejection {
-    Rejection::new(400, "the request is not a JSON object")
+    Rejection::new(400, "the request body is not a JSON object")
 }
 
 /// All members of the first value, in their order, with those that are there twice.

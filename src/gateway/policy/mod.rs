@@ -78,7 +78,7 @@ pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Resu
         Access::Account(endpoint) => return Ok(Destination::Account(AccountCall { caller, endpoint, argument })),
         Access::Upstream(scope) => scope,
         // Answered before anybody is asked who they are.
-        Access::Public(_) => return Err(Rejection::new(404, "there is nothing behind this path")),
+        Access::Public(_) => return Err(Rejection::new(404, "no such endpoint")),
     };
     let rights = caller.rights();
     require(&rights, scope)?;
@@ -94,7 +94,7 @@ pub fn require(rights: &Rights, scope: Scope) -> Result<(), Rejection> {
     if rights.scopes.contains(scope) {
         return Ok(());
     }
-    Err(Rejection::new(403, format!("this credential may not do that: it does not have the scope {scope}")))
+    Err(Rejection::new(403, format!("this credential does not have the scope {scope}")))
 }
 
 impl Permitted {
@@ -127,7 +127,7 @@ impl Permitted {
                 (String::new(), Vec::new())
             }
             Named::Body(names) => {
-                let bytes = body::read(body, headers, limits.scanned).await?;
+                let bytes = body::read(body, headers, limits.scanned()).await?;
                 let bytes = json::canonical(&bytes, names, models, self.route.path == "/api/create")?;
                 ("application/json".to_owned(), bytes)
             }

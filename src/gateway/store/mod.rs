@@ -215,7 +215,7 @@ pub struct Snapshot {
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// It cannot be opened; holds where it is and why.
-    #[error("the database {place} cannot be opened: {reason}")]
+    #[error("cannot open the database {place}: {reason}")]
     Open {
         /// Its path or address.
         place: String,
@@ -223,13 +223,13 @@ pub enum StoreError {
         reason: String,
     },
     /// Another process has it open.
-    #[error("the database {place} is in use by another ollama-auth")]
+    #[error("the database {place} is in use by another ollama-auth process")]
     Busy {
         /// Its path.
         place: String,
     },
     /// Another account could read or change it.
-    #[error("the database {place} is not used: {reason}")]
+    #[error("the database {place} is not safe to use: {reason}")]
     Unsafe {
         /// Its path.
         place: String,
@@ -253,10 +253,10 @@ pub enum StoreError {
         reason: String,
     },
     /// Something with that name, id or key is there already.
-    #[error("{0} is taken")]
+    #[error("{0} is already taken")]
     Taken(String),
     /// Nothing was changed, since writing failed.
-    #[error("the database {place} cannot be written: {reason}")]
+    #[error("cannot write the database {place}: {reason}")]
     Write {
         /// Its path or address.
         place: String,
@@ -264,7 +264,7 @@ pub enum StoreError {
         reason: String,
     },
     /// Nothing could be read.
-    #[error("the database {place} cannot be read: {reason}")]
+    #[error("cannot read the database {place}: {reason}")]
     Read {
         /// Its path or address.
         place: String,
@@ -277,17 +277,16 @@ impl StoreError {
     /// The next step for the person reading the message, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Busy { .. } => "a gateway or another command has it open; try again when that has ended".to_owned(),
+            Self::Busy { .. } => "stop the gateway or the other command that has it open, then try again".to_owned(),
             Self::Unsafe { mend, .. } => mend.clone(),
-            Self::Newer { .. } => "update ollama-auth; nothing in it was changed".to_owned(),
+            Self::Newer { .. } => "update ollama-auth; the database was not changed".to_owned(),
             Self::Damaged { .. } => {
                 "it was left as it is: restore a backup in its place, or move it away, with the files \
                                      whose names begin with its name, to begin anew"
                     .to_owned()
             }
             Self::Write { .. } => {
-                "nothing was changed: see that there is space on the disk and that it can be written, then try again"
-                    .to_owned()
+                "nothing was changed: make sure that the disk has space and is writable, then try again".to_owned()
             }
             Self::Open { .. } | Self::Read { .. } | Self::Taken(_) => return None,
         })

@@ -55,8 +55,8 @@ fn one_address_leaves_room_for_others() {
     }
     // Those that are open go on, and another address has its own.
     assert_eq!((status(&mut mine[0]), status(&mut from(&gateway, 8))), (200, 200));
-    let text = gateway.child().wait_stderr(|text| text.contains("more are turned away"));
-    assert_eq!(text.matches("turned away").count(), 1, "it is said once a minute: {text}");
+    let text = gateway.child().wait_stderr(|text| text.contains("refusing more"));
+    assert_eq!(text.matches("refusing more").count(), 1, "it is said once a minute: {text}");
     // What is given back can be had again.
     mine.pop();
     let again = || (status(&mut from(&gateway, 9)) == 200).then_some(());

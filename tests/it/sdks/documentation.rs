@@ -64,7 +64,7 @@ fn examples_work(language: Language, kind: &str) {
             let output = run(language, code, &variables(section, &gateway.url(), &good));
             assert_eq!(output.stdout(), format!("{said}\n"), "{code}");
             let output = run(language, code, &variables(section, &gateway.url(), &bad));
-            let refused = "403 this credential may not do that: it does not have the scope inference\n";
+            let refused = "403 this credential does not have the scope inference\n";
             assert_eq!(output.stdout(), refused, "{code}");
             ran += 1;
         }

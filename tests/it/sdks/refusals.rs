@@ -52,15 +52,15 @@ fn keys_that_are_not_good(given: &mut Given) {
     let last = if given.key.ends_with('x') { 'y' } else { 'x' };
     let wrong = format!("{}{last}", &given.key[..given.key.len() - 1]);
     for call in every_call(given) {
-        refused(given, &call, Some(&wrong), 401, "this gateway does not know that API key");
+        refused(given, &call, Some(&wrong), 401, "unknown API key");
         refused(given, &call, Some(&revoked), 401, "this API key was revoked");
         refused(given, &call, Some(&over), 401, "this API key has expired");
     }
     let question = given.sdk.question("tiny", false);
     for malformed in ["nonsense", "sk-0123456789abcdef", "olauth_"] {
-        refused(given, &question, Some(malformed), 401, "this gateway does not know that API key");
+        refused(given, &question, Some(malformed), 401, "unknown API key");
     }
-    refused(given, &question, Some("two words"), 400, "neither a signature nor Bearer and an API key");
+    refused(given, &question, Some("two words"), 400, "must hold a device signature, or Bearer and an API key");
     no_key(given);
 }
 
@@ -68,7 +68,7 @@ fn keys_that_are_not_good(given: &mut Given) {
 fn no_key(given: &mut Given) {
     let question = given.sdk.question("tiny", false);
     if given.sdk.api == Api::Ollama {
-        return refused(given, &question, None, 401, "wants a device's signature or an API key");
+        return refused(given, &question, None, 401, "not signed in to http://");
     }
     let answered = given.answered();
     let reports = given.with_key(&question, None);

@@ -17,7 +17,7 @@ const SMALLEST_PAGE: u64 = 512;
 /// The path with its folder made, looked at, and free of symbolic links.
 pub(super) fn locate(path: &Path) -> Result<PathBuf, StoreError> {
     let open = |reason: String| StoreError::Open { place: path.display().to_string(), reason };
-    let name = path.file_name().ok_or_else(|| open("it is no path of a file".to_owned()))?;
+    let name = path.file_name().ok_or_else(|| open("the path has no file name".to_owned()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ensure_private_dir(folder).map_err(|error| open(error.to_string()))?;
     let folder = fs::canonicalize(folder).map_err(|error| open(error.to_string()))?;
@@ -104,7 +104,7 @@ fn check_folder(path: &Path, folder: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::Open { place: path.display().to_string(), reason: error.to_string() })?;
     let (mode, owner, shown) = (found.mode() & 0o7777, found.uid(), folder.display());
     if !found.is_dir() {
-        return Err(StoreError::Open { place: path.display().to_string(), reason: format!("{shown} is no folder") });
+        return Err(StoreError::Open { place: path.display().to_string(), reason: format!("{shown} is not a folder") });
     }
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
         return Err(unsafe_at(path, format!("its folder belongs to another account (user id {owner})"), run_as(owner)));

@@ -133,7 +133,7 @@ async fn bring_up_to_date(connection: &mut SqliteConnection, place: &Place) -> R
             return Err(StoreError::Newer { place: place.0.clone() });
         }
     } else if !tables.is_empty() {
-        let reason = "it is the database of another program".to_owned();
+        let reason = "another program created it".to_owned();
         return Err(StoreError::Open { place: place.0.clone(), reason });
     }
     let verdict: Vec<String> =

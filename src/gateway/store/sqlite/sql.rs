@@ -169,7 +169,7 @@ fn explain(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
         (Some("api_keys.hash"), _) => "that key".to_owned(),
         (Some(_), _) => "the id".to_owned(),
         (None, _) if matches!(error, sqlx::Error::RowNotFound) => {
-            let reason = "what is to be changed is not there".to_owned();
+            let reason = "the record to be changed does not exist".to_owned();
             return StoreError::Write { place: place.0.clone(), reason };
         }
         (None, _) => return place.explain(error, Doing::Write),
@@ -240,7 +240,7 @@ pub(super) async fn events(
 }
 
 fn user((id, name, email, role, disabled, created_at): UserRow, place: &Place) -> Result<User, StoreError> {
-    let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("{role:?} is no role")))?;
+    let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("unknown role {role:?}")))?;
     Ok(User { id: parsed(&id, "user", place)?, name, email, role, disabled, created_at })
 }
 

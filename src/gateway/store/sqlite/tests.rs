@@ -5,11 +5,13 @@ mod killed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::task::Poll;
 
 use sqlx::Connection as _;
 
 use super::*;
+use crate::gateway::directory::conformance::{self, Location};
 use crate::gateway::store::KeyRecord;
 use crate::gateway::{Device, PasswordHash, Role, User};
 use crate::identity::{DeviceKey, PublicKey};
@@ -71,6 +73,26 @@ fn event(action: &'static str) -> Event {
 
 async fn make(store: &SqliteStore, change: Change) -> Result<(), StoreError> {
     store.apply(&change, &event("test.made")).await
+}
+
+impl Location for (tempfile::TempDir, PathBuf) {
+    fn new() -> Self {
+        folder()
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(open(&self.1).await.unwrap())
+    }
+}
+
+#[tokio::test]
+async fn every_change_is_in_memory_as_after_a_reload() {
+    conformance::every_change::<(tempfile::TempDir, PathBuf)>().await;
+}
+
+#[test]
+fn random_changes_are_in_memory_as_after_a_reload() {
+    conformance::random_changes::<(tempfile::TempDir, PathBuf)>();
 }
 
 #[tokio::test]

@@ -1,0 +1,230 @@
+//! What every store has to do: after any changes the directory in memory is what a reload from the store gives.
+//!
+//! A change is implemented twice, in `memory` and in the store. To hold another store to this, implement [`Location`] for it, and call
+//! [`every_change`] and [`random_changes`] in its tests.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::*;
+use crate::gateway::Role;
+use crate::identity::DeviceKey;
+use crate::keyspec::{ApiKey, Rights};
+
+/// Where a store keeps its data. It can be opened again once the store before is dropped.
+pub trait Location {
+    /// An empty one.
+    fn new() -> Self;
+
+    /// Opens it.
+    fn open(&self) -> impl Future<Output = Arc<dyn Store>>;
+}
+
+pub(super) fn user(name: &str, role: Role) -> User {
+    User { id: Uuid::new_v4(), name: name.into(), email: String::new(), role, disabled: false, created_at: 1 }
+}
+
+pub(super) fn event() -> Event {
+    Event { actor: "admin".into(), action: "test.made", ..Event::default() }
+}
+
+/// All that is in memory, in a fixed order.
+fn snapshot(directory: &Directory) -> String {
+    let memory = directory.read();
+    let mut lines: Vec<String> = memory.users.values().map(|user| format!("{user:?}")).collect();
+    lines.extend(memory.devices.values().map(|device| format!("{device:?}")));
+    lines.extend(memory.keys.values().map(|key| format!("{key:?} {:?}", key.hash.as_bytes())));
+    lines.extend(memory.by_hash.iter().map(|(hash, id)| format!("{:?} {id}", hash.as_bytes())));
+    lines.extend(memory.by_user.iter().map(|(user, places)| format!("{user} {places:?}")));
+    lines.extend(memory.replacements.iter().map(|(old, new)| format!("{old} {new:?}")));
+    lines.sort();
+    lines.join("\n")
+}
+
+/// A few of each, so that changes meet.
+struct Cast {
+    users: Vec<User>,
+    devices: Vec<PublicKey>,
+    keys: Vec<KeyRecord>,
+}
+
+impl Cast {
+    fn new() -> Self {
+        let users: Vec<User> = ["ann", "bob", "ann"].map(|name| user(name, Role::Admin)).into();
+        let devices = (0..3).map(|_| DeviceKey::generate().unwrap().public().clone()).collect();
+        let hash = ApiKey::generate().unwrap().hash();
+        let mut keys: Vec<KeyRecord> = (0..3).map(|number| key(&users[number % 2])).collect();
+        // The third has the key of the first, and the second replaces the first.
+        (keys[0].hash, keys[2].hash) = (hash, hash);
+        keys[1].replaces = Some(keys[0].id.clone());
+        Self { users, devices, keys }
+    }
+
+    fn change(&self, kind: u8, which: usize, other: usize, at: i64) -> Change {
+        let (user, key) = (&self.users[other], &self.keys[which]);
+        match kind {
+            0 => Change::AddUser(self.users[which].clone(), None),
+            1 => Change::SetRole(user.id, Role::ALL[which]),
+            2 => Change::SetDisabled(user.id, which == 0),
+            3 => Change::AddDevice(Device {
+                key: self.devices[which].clone(),
+                user: user.id,
+                name: format!("device {other}"),
+                created_at: at,
+                last_used_at: None,
+            }),
+            4 => Change::RemoveDevice(self.devices[which].clone()),
+            5 => Change::AddKey(Box::new(key.clone())),
+            6 => Change::RevokeKey(key.id.clone(), at),
+            11 => Change::ExpireKey(key.id.clone(), at),
+            7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
+            _ => Change::Note,
+        }
+    }
+}
+
+pub(super) fn key(user: &User) -> KeyRecord {
+    let key = ApiKey::generate().unwrap();
+    KeyRecord {
+        id: KeyId::generate().unwrap(),
+        user: user.id,
+        name: "k".into(),
+        environment: None,
+        rights: Rights { scopes: "inference".parse().unwrap(), models: Default::default(), expires_at: None },
+        hash: key.hash(),
+        hint: key.hint().to_owned(),
+        replaceable: false,
+        replaces: None,
+        created_at: 1,
+        last_used_at: None,
+        revoked_at: None,
+    }
+}
+
+/// The name of a kind of change. Without a wildcard, so that a new kind is added to [`every_change`].
+fn kind(change: &Change) -> &'static str {
+    match change {
+        Change::AddUser(..) => "AddUser",
+        Change::SetPassword(..) => "SetPassword",
+        Change::SetRole(..) => "SetRole",
+        Change::SetDisabled(..) => "SetDisabled",
+        Change::AddDevice(_) => "AddDevice",
+        Change::RemoveDevice(_) => "RemoveDevice",
+        Change::AddKey(_) => "AddKey",
+        Change::RevokeKey(..) => "RevokeKey",
+        Change::ExpireKey(..) => "ExpireKey",
+        Change::Note => "Note",
+    }
+}
+/// How many kinds there are.
+const KINDS: usize = 10;
+
+async fn directory(location: &impl Location) -> Directory {
+    Directory::open(location.open().await).await.unwrap()
+}
+
+async fn password(directory: &Directory, user: Uuid) -> Option<String> {
+    directory.password(user).await.unwrap().map(|hash| hash.expose().to_owned())
+}
+
+/// Each kind of change, with its edge cases: memory and store agree after every single one.
+pub async fn every_change<L: Location>() {
+    let (location, cast) = (L::new(), Cast::new());
+    let (ann, bob) = (&cast.users[0], &cast.users[1]);
+    let [old, new] = [&cast.keys[0], &cast.keys[1]];
+    let device = |user: &User, name: &str, created_at| {
+        let (key, name) = (cast.devices[0].clone(), name.to_owned());
+        Change::AddDevice(Device { key, user: user.id, name, created_at, last_used_at: None })
+    };
+    let hash = |text: &str| PasswordHash::kept(text.into());
+    let changes = [
+        Change::AddUser(ann.clone(), Some(hash("first"))),
+        Change::AddUser(bob.clone(), None),
+        Change::SetPassword(ann.id, hash("second")),
+        Change::SetPassword(bob.id, hash("third")),
+        Change::SetRole(bob.id, Role::Maintainer),
+        Change::SetDisabled(bob.id, true),
+        Change::SetDisabled(bob.id, false),
+        device(ann, "lap\u{202e}top", 5),
+        // It changes hands.
+        device(bob, "", 6),
+        Change::RemoveDevice(cast.devices[0].clone()),
+        device(ann, "again", 7),
+        Change::AddKey(Box::new(KeyRecord { replaceable: true, environment: Some("ci".into()), ..old.clone() })),
+        Change::AddKey(Box::new(KeyRecord { user: ann.id, ..new.clone() })),
+        Change::ExpireKey(old.id.clone(), 50),
+        // The earlier end holds.
+        Change::ExpireKey(old.id.clone(), 90),
+        Change::RevokeKey(new.id.clone(), 20),
+        // The first revocation holds.
+        Change::RevokeKey(new.id.clone(), 30),
+        Change::Note,
+    ];
+    let kinds: BTreeSet<_> = changes.iter().map(kind).collect();
+    assert_eq!(kinds.len(), KINDS, "{kinds:?}");
+    for (number, change) in changes.into_iter().enumerate() {
+        let name = kind(&change);
+        let before = directory(&location).await;
+        before.commit(change, event()).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let expected = (snapshot(&before), password(&before, ann.id).await, password(&before, bob.id).await);
+        drop(before);
+        let after = directory(&location).await;
+        let found = (snapshot(&after), password(&after, ann.id).await, password(&after, bob.id).await);
+        assert_eq!(found, expected, "{name}");
+        assert_eq!(after.events(1000).await.unwrap().len(), number + 1, "{name}");
+    }
+    let end = directory(&location).await;
+    assert_eq!(password(&end, ann.id).await.as_deref(), Some("second"));
+    let times = |id: &KeyId| end.key_by_id(id).map(|key| (key.rights.expires_at, key.revoked_at, key.replaceable));
+    assert_eq!((times(&old.id), times(&new.id)), (Some((Some(50), None, false)), Some((None, Some(20), false))));
+}
+
+/// Any sequence of changes and uses, refused ones among them.
+pub fn random_changes<L: Location>() {
+    let steps = proptest::collection::vec((0..12_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let all = runner.run(&steps, |steps| {
+        runtime.block_on(changes_in_order::<L>(steps));
+        Ok(())
+    });
+    all.unwrap_or_else(|error| panic!("{error}"));
+}
+
+async fn changes_in_order<L: Location>(steps: Vec<(u8, usize, usize, i64)>) {
+    let (location, cast) = (L::new(), Cast::new());
+    let before = directory(&location).await;
+    before.commit(Change::AddUser(cast.users[0].clone(), None), event()).await.unwrap();
+    let mut made = 1;
+    for (kind, which, other, at) in steps {
+        match kind {
+            9 => before.used(Use::Device(cast.devices[which].clone()), at),
+            10 => before.used(Use::Key(cast.keys[which].id.clone()), at),
+            _ => {
+                let unchanged = snapshot(&before);
+                match before.commit(cast.change(kind, which, other, at), event()).await {
+                    Ok(()) => made += 1,
+                    Err(error) => {
+                        // Every refusal is foreseen, none is left to the store.
+                        let foreseen = !matches!(error, DirectoryError::Store(StoreError::Write { .. }));
+                        assert!(foreseen && snapshot(&before) == unchanged, "{error}");
+                    }
+                }
+            }
+        }
+        if at % 2 == 0 {
+            before.flush().await.unwrap();
+        }
+    }
+    before.flush().await.unwrap();
+    let (expected, events) = (snapshot(&before), before.events(1000).await.unwrap().len());
+    assert_eq!(events, made);
+    let users = before.users();
+    let had_admin = users.iter().any(|user| user.role == Role::Admin);
+    assert!(!had_admin || users.iter().any(|user| user.role == Role::Admin && !user.disabled));
+    drop(before);
+    assert_eq!(snapshot(&directory(&location).await), expected);
+}
