@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::composition::Gateway;
-use super::config::Config;
+use super::config::{Config, SETTINGS};
 use super::host::share;
 use super::stack::Worker;
 use super::tls::{TlsError, server_config};
@@ -124,7 +124,9 @@ impl Server {
         let (draining, drain) = watch::channel(false);
         let count = threads_for(&config);
         let most = server::room_for(config.max_connections.min(u32::MAX as usize), count);
-        let is_default = config.max_connections == Config::default().max_connections;
+        let is_default = SETTINGS
+            .iter()
+            .any(|setting| setting.name == "max-connections" && setting.default == config.max_connections.to_string());
         // The default is more than most machines need; what somebody asked for should be there, but for a few.
         let expected = if is_default { FEW_CONNECTIONS } else { config.max_connections / 10 * 9 };
         if most < expected {

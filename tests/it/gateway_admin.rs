@@ -351,7 +351,7 @@ fn a_full_disk_changes_nothing() {
     };
     let before = run(&sandbox, &["audit", "--json"]).expect_code(0).json();
     for args in [&["user", "add", "eve"][..], &["user", "disable", "bob"], &["user", "passwd", "bob"]] {
-        says(&full(args).expect_code(1), &["cannot be written", "gateway.db", "space"]);
+        says(&full(args).expect_code(1), &["cannot write the database", "gateway.db", "space"]);
     }
     assert_eq!(run(&sandbox, &["audit", "--json"]).expect_code(0).json(), before);
     assert_eq!(names(&sandbox), ["ann", "bob"]);

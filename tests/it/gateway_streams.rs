@@ -148,7 +148,7 @@ fn sigterm_lets_what_is_under_way_finish_and_takes_nothing_new() {
     idle.read_exact(&mut first).unwrap();
 
     gateway.child().signal(Signal::TERM);
-    gateway.child().wait_stderr(|text| text.contains("no new connections"));
+    gateway.child().wait_stderr(|text| text.contains("stopping: waiting for open requests"));
     assert!(TcpStream::connect(gateway.address()).is_err(), "a new connection was taken");
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).unwrap();
@@ -168,7 +168,7 @@ fn the_wait_for_what_is_under_way_has_a_limit_and_a_second_signal_ends_it() {
         let child = curl(&sandbox, &gateway, &header, &[]);
         child.wait_stdout(|text| text == "{}\n");
         gateway.child().signal(Signal::TERM);
-        gateway.child().wait_stderr(|text| text.contains("no new connections"));
+        gateway.child().wait_stderr(|text| text.contains("stopping: waiting for open requests"));
         if second {
             gateway.child().signal(Signal::TERM);
         }

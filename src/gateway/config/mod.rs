@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 pub use self::error::{ConfigError, Source};
 pub use self::layers::{ConfigFile, FILE_VARIABLE, Flag, Inputs};
-pub use self::settings::{Config, TlsFiles, commented_file};
+pub use self::settings::{Config, SETTINGS, TlsFiles, commented_file};
 use crate::address::{BaseUrl, Scheme};
 
 /// Reads all layers and checks that the settings go together.

@@ -60,7 +60,7 @@ fn an_end_comes_nearer_and_never_goes_away() {
 
     // From then on it makes no other, and says why.
     let refused = ask(&gateway, &key, "POST", KEYS, &json!({ "replaces": key["id"] }));
-    assert!(refused.status == 403 && refused.text().contains("brought to its end"), "{}", refused.text());
+    assert!(refused.status == 403 && refused.text().contains("its expiry was brought forward"), "{}", refused.text());
 
     // One that ends sooner anyway keeps its end, and loses its replacement all the same.
     let short = create(&device, &["short", "--expires", "1h"]);

@@ -62,7 +62,7 @@ fn a_scope_that_is_missing_is_named() {
             scope => (&writes, scope),
         };
         let output = with_key(&gateway, key, args).expect_code(5);
-        says(&output, &[&format!("it does not have the scope {scope}")]);
+        says(&output, &[&format!("does not have the scope {scope}")]);
         assert_eq!(output.stdout(), "");
     }
     let changed = ["/api/delete", "/api/copy", "/api/pull", "/api/push"];

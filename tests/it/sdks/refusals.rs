@@ -93,10 +93,10 @@ fn scopes(given: &mut Given) {
     let asks = given.gateway.key(&given.device, &["asks", "--scope", "inference"]);
     let [question, stream, list] = every_call(given);
     assert!(result(&given.with_key(&list, Some(&reads))).is_object());
-    refused(given, &question, Some(&reads), 403, "it does not have the scope inference");
-    refused(given, &stream, Some(&reads), 403, "it does not have the scope inference");
+    refused(given, &question, Some(&reads), 403, "this credential does not have the scope inference");
+    refused(given, &stream, Some(&reads), 403, "this credential does not have the scope inference");
     assert!(result(&given.with_key(&question, Some(&asks))).is_object());
-    refused(given, &list, Some(&asks), 403, "it does not have the scope models:read");
+    refused(given, &list, Some(&asks), 403, "this credential does not have the scope models:read");
 }
 
 /// The names in a list of models.
