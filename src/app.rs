@@ -252,7 +252,8 @@ fn ask_passphrase(printer: Printer) -> PassphrasePrompt {
     })
 }
 
-fn unix_time() -> i64 {
+/// The Unix time, in seconds.
+pub fn unix_time() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

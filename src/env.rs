@@ -95,6 +95,81 @@ impl fmt::Debug for GatewayVariables {
 #[error("the environment variable {0} is not valid UTF-8")]
 pub struct NotUtf8(pub &'static str);
 
+/// A variable, or several with the same meaning, and what it is for.
+pub type Variable = (&'static str, &'static str);
+
+/// Every variable that the program reads, by topic, for `ollama-auth help environment`. A test compares the list with what
+/// [`Env::read`] asks for.
+pub const VARIABLES: &[(&str, &[Variable])] = &[
+    (
+        "Host and credential",
+        &[
+            (
+                "OLLAMA_HOST",
+                "Host that `run` and the other commands for models use; ignored by the commands for accounts, such as signin and keys",
+            ),
+            (
+                "OLLAMA_API_KEY",
+                "API key; used instead of a stored credential, for ollama.com and for hosts that you name",
+            ),
+            ("OLLAMA_AUTH_PROFILE", "Profile to use, as --profile"),
+            ("OLLAMA_AUTH_CREDENTIALS", "JSON file with a host and a key, as --credentials"),
+        ],
+    ),
+    (
+        "Storage of secrets",
+        &[
+            ("OLLAMA_AUTH_STORE", "Store for new secrets: keyring, file or plaintext, as --store"),
+            ("OLLAMA_AUTH_PASSPHRASE", "Passphrase of the encrypted file"),
+            ("OLLAMA_AUTH_PASSPHRASE_FILE", "File with the passphrase, as --passphrase-file"),
+            (
+                "CREDENTIALS_DIRECTORY",
+                "Set by systemd's LoadCredential=; the file ollama-auth-passphrase in it holds the passphrase",
+            ),
+            ("DBUS_SESSION_BUS_ADDRESS", "Session bus on which the keyring is reached (Linux)"),
+        ],
+    ),
+    (
+        "Connection",
+        &[
+            ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "Proxy for https, for http, for both; lower case works too"),
+            ("NO_PROXY", "Hosts that are reached without a proxy; lower case works too"),
+            ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificate authorities to trust instead of the system's"),
+        ],
+    ),
+    (
+        "Terminal and browser",
+        &[
+            ("NO_COLOR", "If set and not empty: no colour"),
+            ("TERM", "If dumb: no colour, no symbols, no moving lines"),
+            ("COLUMNS", "Width of help texts where there is no terminal"),
+            ("LC_ALL, LC_CTYPE, LANG", "Encoding of the terminal; symbols such as \u{2713} need UTF-8"),
+            ("DISPLAY, WAYLAND_DISPLAY", "Desktop on which a browser is opened and the clipboard is used"),
+            ("BROWSER", "Browser to open"),
+            ("WSL_DISTRO_NAME", "Set by WSL: pages open in the browser of Windows"),
+            ("OLLAMA_EDITOR, VISUAL, EDITOR", "Editor for messages of a conversation; the first that is set"),
+            ("OLLAMA_NOHISTORY", "If set, and not false or 0: a conversation keeps no history of what you type"),
+        ],
+    ),
+    (
+        "Folders",
+        &[
+            ("HOME", "Your home folder"),
+            ("XDG_CONFIG_HOME", "Folder for profiles [default: ~/.config]"),
+            ("XDG_DATA_HOME", "Folder for stored secrets [default: ~/.local/share]"),
+            ("XDG_STATE_HOME", "Folder for history and caches [default: ~/.local/state]"),
+        ],
+    ),
+    #[cfg(feature = "gateway")]
+    (
+        "Gateway",
+        &[(
+            "OLLAMA_AUTH_GATEWAY_*",
+            "Setting of the gateway, as OLLAMA_AUTH_GATEWAY_PUBLIC_URL for public-url; `ollama-auth gateway init` lists them",
+        )],
+    ),
+];
+
 /// The variables that hold secrets or say where one lies. No program that we start inherits them unless it is meant to have them.
 const SECRET_VARIABLES: [&str; 5] = [
     "OLLAMA_API_KEY",
@@ -232,6 +307,37 @@ mod tests {
         assert_eq!(env.api_key.unwrap().expose_secret(), "k");
         assert_eq!(env.passphrase.unwrap().expose_secret(), " 'p' ");
         assert_eq!(env.profile, None);
+    }
+
+    /// What libraries read, not [`Env::read`]: the home folders, the session bus, the width for clap.
+    #[cfg(target_os = "linux")]
+    const READ_BY_LIBRARIES: [&str; 6] =
+        ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "DBUS_SESSION_BUS_ADDRESS", "COLUMNS"];
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_list_of_variables_is_what_is_read() {
+        use std::cell::RefCell;
+        use std::collections::BTreeSet;
+        let asked = RefCell::new(BTreeSet::new());
+        Env::read(|name| {
+            asked.borrow_mut().insert(name.to_owned());
+            None
+        })
+        .unwrap();
+        // The variables of proxies are read in both spellings.
+        let mut read: BTreeSet<String> = asked
+            .into_inner()
+            .into_iter()
+            .filter(|name| name.to_uppercase() == *name)
+            .chain(READ_BY_LIBRARIES.map(str::to_owned))
+            .collect();
+        if cfg!(feature = "gateway") {
+            read.insert(format!("{GATEWAY_VARIABLES}*"));
+        }
+        let names = VARIABLES.iter().flat_map(|(_, variables)| variables.iter());
+        let listed: BTreeSet<String> = names.flat_map(|(names, _)| names.split(", ")).map(str::to_owned).collect();
+        assert_eq!(listed, read);
     }
 
     #[test]

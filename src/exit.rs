@@ -48,6 +48,40 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All codes, in ascending order.
+    pub const ALL: [Self; 12] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::NotFound,
+        Self::SignIn,
+        Self::Forbidden,
+        Self::Unreachable,
+        Self::TryLater,
+        Self::Found,
+        Self::NotRunnable,
+        Self::NoProgram,
+        Self::Interrupted,
+    ];
+
+    /// What the code tells a person, for `ollama-auth help exit-codes`.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "Done. `signout` and `revoke` of what is already gone are done too",
+            Self::Failed => "Failed for another reason; see the message",
+            Self::Usage => "Wrong usage: an unknown option, a bad value, a missing answer",
+            Self::NotFound => "No such model, key, device or profile",
+            Self::SignIn => "Sign-in needed, or the credential was refused (401)",
+            Self::Forbidden => "Not allowed: the credential is valid, but may not do this (403)",
+            Self::Unreachable => "Host unreachable",
+            Self::TryLater => "Try again later: too many requests, or the host is overloaded (429, 503)",
+            Self::Found => "The check ran and found something (keys audit, doctor)",
+            Self::NotRunnable => "exec: the program cannot be run",
+            Self::NoProgram => "exec: no such program",
+            Self::Interrupted => "Interrupted (Ctrl-C)",
+        }
+    }
+
     /// The name used in JSON errors.
     pub fn name(self) -> &'static str {
         match self {

@@ -8,15 +8,12 @@ use clap::error::ErrorKind;
 
 use crate::api::looks_like_key;
 use crate::app::{self, App};
-use crate::cli::{AuditFormat, Cli, Command, GlobalArgs, KeysCommand, OutputFormat};
+use crate::cli::{self, AuditFormat, Cli, Command, GlobalArgs, KeysCommand, OutputFormat};
 use crate::commands;
 use crate::env::Env;
 use crate::exit::{Exit, Problem};
 use crate::ui::{self, Printer};
 use crate::{process, signals};
-
-/// What `--version` prints: as clap has it.
-const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 /// Runs the program with the process's arguments and environment. A panic is a failure, with the terminal restored by
 /// what was unwound.
@@ -33,15 +30,18 @@ fn start() -> Exit {
         && (only == "--version" || only == "-V")
         && let Ok(printer) = app::printer(&GlobalArgs::default(), false, &Env::default())
     {
-        let _ = printer.data(VERSION);
+        let _ = printer.data(cli::VERSION);
         return Exit::Done;
+    }
+    if let Some(request) = commands::completion_request(&args) {
+        return complete(request);
     }
     let wants_json = wants_json(&args);
     let env = Env::from_process();
     let keys = keys_among(&args);
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return not_parsed(&error, wants_json, &keys),
+        Err(error) => return not_parsed(commands::explain_usage(error, args), wants_json, &keys),
     };
     let json = cli.global.json
         || match &cli.command {
@@ -64,6 +64,16 @@ fn start() -> Exit {
             report(printer.or_else(|| app::printer(&global, json, &Env::default()).ok()), &problem);
             problem.exit
         }
+    }
+}
+
+/// Answers a shell that completes a command line. Tab shows no error: without an answer there are no candidates.
+fn complete(request: &[OsString]) -> Exit {
+    let Ok(env) = Env::from_process() else { return Exit::Failed };
+    let Ok(printer) = app::printer(&GlobalArgs::default(), false, &env) else { return Exit::Failed };
+    match printer.bytes(commands::complete(request, &env).as_bytes()) {
+        Ok(()) => Exit::Done,
+        Err(_) => Exit::Failed,
     }
 }
 
@@ -123,7 +133,7 @@ fn keys_among(args: &[OsString]) -> Vec<String> {
 }
 
 /// Help and version go to stdout and are no errors; everything else is wrong usage.
-fn not_parsed(error: &clap::Error, json: bool, keys: &[String]) -> Exit {
+fn not_parsed(error: clap::Error, json: bool, keys: &[String]) -> Exit {
     let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if (json || !keys.is_empty()) && !wanted {
         let mut text = error.render().to_string();

@@ -1,175 +1,277 @@
-//! What can be typed after `gateway`, and `quickstart`.
+//! `gateway` and `quickstart`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// The gateway's commands.
+/// Put authentication in front of an Ollama server
+///
+/// The gateway accepts ollama.com's device keys and API keys, so unmodified Ollama clients and libraries can sign in to it.
+/// It forwards accepted requests to the upstream Ollama server.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+# Add an administrator, then protect the Ollama on this machine
+ollama-auth gateway user add ada --role admin
+ollama-auth gateway serve
+
+# Sign in to it
+ollama-auth signin --host http://127.0.0.1:11435")]
 pub enum GatewayCommand {
-    /// Put authentication in front of an Ollama server
     Serve(Box<ServeArgs>),
-    /// Write a configuration file with every setting explained
     Init(InitArgs),
-    /// Manage the people who may sign in
     #[command(subcommand)]
     User(UserCommand),
-    /// Approve a device without a browser
     Approve(ApproveArgs),
-    /// Show what happened: approvals, keys, accounts, refused replays
     Audit(AuditArgs),
 }
 
-/// Where the gateway's accounts are.
+/// Which database a command works on.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DatabaseArgs {
     /// The database: sqlite:PATH, or a path
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = "Configuration")]
     pub database: Option<String>,
     /// The configuration file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Configuration")]
     pub config: Option<PathBuf>,
 }
 
-/// `gateway serve`. What is not given comes from the environment, the configuration file, the defaults.
+/// Run the gateway
+///
+/// Settings come from options, then from variables, then from the configuration file, then from the defaults. `gateway init`
+/// writes a file that explains them all.
 #[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+# Protect the Ollama on this machine, for this machine
+ollama-auth gateway serve
+
+# Serve other machines with TLS
+ollama-auth gateway serve --public-url https://gpu.example.com \\
+    --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+
+# Use a configuration file, and change one setting
+ollama-auth gateway serve --config gateway.toml --set max-connections=500")]
 pub struct ServeArgs {
-    /// Where to listen [default: 127.0.0.1:11435]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// Address to listen on [default: 127.0.0.1:11435]
+    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Addresses")]
     pub listen: Option<String>,
-    /// The upstream Ollama server [default: http://127.0.0.1:11434]
-    #[arg(long, value_name = "URL")]
+    /// Upstream Ollama server [default: http://127.0.0.1:11434]
+    #[arg(long, value_name = "URL", help_heading = "Addresses")]
     pub upstream: Option<String>,
-    /// Where accounts, devices and keys are
+    /// URL that clients use, as in https://gpu.example.com
+    #[arg(long, value_name = "URL", help_heading = "Addresses")]
+    pub public_url: Option<String>,
+    /// Serve https with this certificate chain (PEM)
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    pub tls_key: Option<PathBuf>,
+    /// A reverse proxy in front terminates TLS
+    #[arg(long, help_heading = "TLS")]
+    pub behind_tls_proxy: bool,
+    /// Which database and file
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Serve https with this certificate chain (PEM)
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert: Option<PathBuf>,
-    /// The private key of the certificate (PEM)
-    #[arg(long, value_name = "FILE")]
-    pub tls_key: Option<PathBuf>,
-    /// A proxy in front ends TLS
-    #[arg(long)]
-    pub behind_tls_proxy: bool,
-    /// What callers call the gateway, such as https://gpu.example.com
-    #[arg(long, value_name = "URL")]
-    pub public_url: Option<String>,
-    /// Another setting, as in the configuration file (can be repeated)
-    #[arg(long = "set", value_name = "NAME=VALUE")]
+    /// Change a setting of the file (repeatable)
+    #[arg(long = "set", value_name = "NAME=VALUE", help_heading = "Configuration")]
     pub set: Vec<String>,
 }
 
-/// `gateway init`.
+/// Write a configuration file that explains every setting
+///
+/// Every setting is commented out and shows its default, so the file changes nothing until you edit it.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# Write gateway.toml, then use it
+ollama-auth gateway init
+ollama-auth gateway serve --config gateway.toml")]
 pub struct InitArgs {
     /// The file to write
     #[arg(value_name = "FILE", default_value = "gateway.toml")]
     pub file: PathBuf,
-    /// Replace the file if it exists
+    /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
 }
 
-/// The accounts.
+/// Manage accounts
+///
+/// Each person who uses the gateway has an account. Devices and API keys belong to it. Changes take effect at once, also
+/// while the gateway runs.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+# Add an account and see all of them
+ollama-auth gateway user add ada
+ollama-auth gateway user list")]
 pub enum UserCommand {
-    /// Add a person; the password is asked for, or read from standard input
+    /// Add an account
+    ///
+    /// Asks for the password, or reads it from standard input.
+    #[command(after_help = "\
+# Add an administrator
+ollama-auth gateway user add ada --role admin
+
+# Add a member from a script
+ollama-auth gateway user add bob --email bob@example.com <password.txt")]
     Add {
-        /// The name to sign in with
+        /// The account's name
         name: String,
-        /// What the person may do
-        #[arg(long, value_enum, default_value = "member")]
+        /// What the account may do
+        #[arg(long, value_enum, value_name = "ROLE", default_value = "member")]
         role: RoleArg,
         /// The e-mail address
-        #[arg(long, default_value = "")]
+        #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
         email: String,
-        /// Where accounts are
+        /// Which database
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// List the people
+    /// List accounts
+    ///
+    /// Shows each account's role and state.
+    #[command(after_help = "\
+# List the accounts
+ollama-auth gateway user list
+
+# The same for a script
+ollama-auth gateway user list --json")]
     List(DatabaseArgs),
-    /// Refuse a person, with all devices and keys, at once
+    /// Block an account
+    ///
+    /// Refuses its sign-ins, devices and API keys at once. Nothing is deleted: `enable` reverses it.
+    #[command(after_help = "\
+# Block an account
+ollama-auth gateway user disable bob
+
+# Unblock it
+ollama-auth gateway user enable bob")]
     Disable {
-        /// The name
+        /// The account's name
         name: String,
-        /// Where accounts are
+        /// Which database
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Let a disabled person in again
+    /// Unblock an account
+    ///
+    /// Its devices and API keys work again, unless they have expired or were revoked.
+    #[command(after_help = "\
+# Unblock an account
+ollama-auth gateway user enable bob
+
+# Check its state
+ollama-auth gateway user list")]
     Enable {
-        /// The name
+        /// The account's name
         name: String,
-        /// Where accounts are
+        /// Which database
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Set a password; it is asked for, or read from standard input
+    /// Set an account's password
+    ///
+    /// Asks for the password, or reads it from standard input. Ends the account's browser sessions.
+    #[command(after_help = "\
+# Set a password
+ollama-auth gateway user passwd ada
+
+# Set it from a script
+ollama-auth gateway user passwd ada <password.txt")]
     Passwd {
-        /// The name
+        /// The account's name
         name: String,
-        /// Where accounts are
+        /// Which database
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Change what a person may do
+    /// Change what an account may do
+    ///
+    /// The role limits the account's devices and API keys too.
+    #[command(after_help = "\
+# Let an account pull, create and delete models
+ollama-auth gateway user role bob maintainer
+
+# Take the right away again
+ollama-auth gateway user role bob member")]
     Role {
-        /// The name
+        /// The account's name
         name: String,
         /// The new role
-        #[arg(value_enum)]
+        #[arg(value_enum, value_name = "ROLE")]
         role: RoleArg,
-        /// Where accounts are
+        /// Which database
         #[command(flatten)]
         database: DatabaseArgs,
     },
 }
 
-/// What a person may do.
+/// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RoleArg {
-    /// Run models, and have devices and keys
+    /// Run models, and have devices and API keys
     Member,
-    /// And pull, create and delete models
+    /// Also pull, create and delete models
     Maintainer,
-    /// And manage the people
+    /// Also manage accounts
     Admin,
 }
 
-/// `gateway approve`.
+/// Approve a device without a browser
+///
+/// Use it on the gateway's machine. The device shows its link and its fingerprint when it signs in.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# Approve a device for an account
+ollama-auth gateway approve --user ada \\
+    SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4")]
 pub struct ApproveArgs {
-    /// The link that the device printed, or its fingerprint (SHA256:…), with or without the blanks between its groups
-    #[arg(value_name = "URL_OR_FINGERPRINT", required = true)]
+    /// The connect link of the device, or its fingerprint (spaces allowed)
+    #[arg(value_name = "LINK_OR_FINGERPRINT", required = true)]
     pub device: Vec<String>,
-    /// The person whose device it is
+    /// The account that the device belongs to
     #[arg(long, value_name = "NAME")]
     pub user: String,
-    /// Where accounts are
+    /// Which database
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
 
-/// `gateway audit`.
+/// Show the event log: sign-ins, approvals, keys and accounts
+///
+/// Prints the newest events: who did what, from which address, with what result.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# Show the last 100 events
+ollama-auth gateway audit
+
+# Show the last ten, for a script
+ollama-auth gateway audit --limit 10 --json")]
 pub struct AuditArgs {
-    /// How many events
-    #[arg(long, default_value_t = 100)]
+    /// Number of events
+    #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u32,
-    /// Where accounts are
+    /// Which database
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
 
-/// `quickstart`.
+/// Try everything on this machine, with nothing to install
+///
+/// Starts a gateway in a temporary folder, signs in to it, runs a model, creates and revokes an API key, and deletes
+/// everything again. Your own files stay untouched. Without Ollama, a built-in demonstration model answers.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# See the whole flow, and approve the device in the browser
+ollama-auth quickstart
+
+# See it without a browser, with a prompt of your own
+ollama-auth quickstart --yes \"Why is the sea salty?\"")]
 pub struct QuickstartArgs {
-    /// What to say to the model
+    /// The prompt for the model
     #[arg(value_name = "PROMPT")]
     pub prompt: Vec<String>,
-    /// Approve the device by itself, without a browser
+    /// Approve the device automatically, without a browser
     #[arg(short, long)]
     pub yes: bool,
 }

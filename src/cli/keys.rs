@@ -1,76 +1,103 @@
-//! What can be typed after `keys`.
+//! `keys`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::values::{AgeArg, SpanArg};
+use super::values::{AgeArg, KeyFilter, SpanArg};
 use crate::keyspec::{Lifetime, ModelPattern, Scope};
 
-/// API keys.
+/// Create, list, check, rotate and revoke API keys
+///
+/// API keys are for scripts and libraries, which cannot sign in. A key has scopes, models and an expiry date. A gateway
+/// manages keys through these commands; ollama.com only on its website.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+# Create a key for CI that runs one model
+ollama-auth keys create ci --model llama3.2
+
+# See which keys need attention
+ollama-auth keys list
+
+# Replace a key, as a cron job does
+ollama-auth keys rotate ci --deploy ./deploy-key.sh")]
 pub enum KeysCommand {
-    /// Make an API key and print it, this once
     Create(KeysCreate),
-    /// List the account's API keys, and what is wrong with each
     List(KeysList),
-    /// Revoke an API key
     Revoke(KeysRevoke),
-    /// Replace an API key by a new one with the same rights; made for cron
     Rotate(KeysRotate),
-    /// Find keys that are too old, unused, too broad, exposed or kept twice; exit 8 if there are any
     Audit(KeysAudit),
-    /// Keep an API key that was made elsewhere, read from standard input or a hidden prompt
     Import(KeysImport),
-    /// Remove this profile's copy of its API key; the key stays valid at the host
     Forget(KeysForget),
 }
 
-/// `keys create`.
+/// Create an API key and print it
+///
+/// Prints the key on standard output, once: nobody can show it again. Everything else goes to standard error, so a script
+/// can capture the key.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# Create a key for CI that runs one model for 30 days
+ollama-auth keys create ci --model llama3.2 --expires 30d
+
+# Put a key that may only run models into a variable
+KEY=$(ollama-auth keys create laptop --scope inference)
+
+# Store the key in this profile instead of printing it
+ollama-auth keys create notebook --save")]
 pub struct KeysCreate {
-    /// What to call it
+    /// Name of the key
     pub name: String,
-    /// What it may do (can be repeated): inference, models:read, models:write, usage:read, keys [default: inference and models:read]
-    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    /// inference, models:read, models:write, usage:read or keys (repeatable) [default: inference,models:read]
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', help_heading = "Rights")]
     pub scopes: Vec<Scope>,
-    /// Only models whose name fits, with * for any characters (can be repeated) [default: all]
-    #[arg(long = "model", value_name = "GLOB", value_delimiter = ',')]
+    /// Allow these models only, as in llama* (repeatable)
+    #[arg(long = "model", value_name = "MODEL", value_delimiter = ',', help_heading = "Rights")]
     pub models: Vec<ModelPattern>,
-    /// How long it lives: 90d, 12h, never
-    #[arg(long, value_name = "SPAN", default_value = "90d")]
+    /// Expire after 90d, 12h, …, or never
+    #[arg(long, value_name = "DURATION", default_value = "90d", help_heading = "Rights")]
     pub expires: Lifetime,
-    /// Where it is used, such as ci
-    #[arg(long = "env", value_name = "NAME")]
-    pub environment: Option<String>,
-    /// Do not let the key ask for a replacement of itself
-    #[arg(long)]
+    /// Do not let the key create its own replacement
+    #[arg(long, help_heading = "Rights")]
     pub no_replace: bool,
-    /// Keep it in this profile's store instead of printing it
+    /// Label: where the key is used, as in ci
+    #[arg(long = "env", value_name = "LABEL")]
+    pub environment: Option<String>,
+    /// Store it in this profile instead of printing it
     #[arg(long)]
     pub save: bool,
-    /// Open the page where keys are made, if the host makes none for programs (ollama.com)
+    /// Open the web page for keys if the host needs it (ollama.com)
     #[arg(long)]
     pub open: bool,
 }
 
-/// `keys list`.
+/// List API keys and their problems
+///
+/// Lists your account's keys at the host, those that need attention first: expired, expiring soon, old, unused or too
+/// powerful. Never shows a key itself.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# List the keys
+ollama-auth keys list
+
+# List CI's keys that have a problem
+ollama-auth keys list --filter env=ci --filter 'problem=*'
+
+# Give a script every key, revoked ones too
+ollama-auth keys list --revoked --json")]
 pub struct KeysList {
-    /// Only keys of which this holds (can be repeated; all must hold): name, id, env, scope, model, state or problem, with * for any
-    /// characters, such as env=ci or problem=stale
-    #[arg(long = "filter", value_name = "NAME=VALUE")]
+    /// Only keys that match (repeatable): name, id, env, scope, model, state or problem, as in env=ci or name=web-*
+    #[arg(long = "filter", value_name = "NAME=PATTERN")]
     pub filters: Vec<KeyFilter>,
-    /// In which order [default: attention; with --json the host's]
-    #[arg(long, value_enum, value_name = "BY")]
+    /// Sort order [default: attention; --json: the host's]
+    #[arg(long, value_enum, value_name = "ORDER")]
     pub sort: Option<KeySort>,
-    /// Include keys that were revoked
+    /// Include revoked keys
     #[arg(long)]
     pub revoked: bool,
-    /// Call a key stale that is older than this
-    #[arg(long, value_name = "SPAN", default_value = "90d")]
+    /// Keys older than this are stale
+    #[arg(long, value_name = "DURATION", default_value = "90d")]
     pub max_age: Lifetime,
 }
 
@@ -81,72 +108,15 @@ pub enum KeySort {
     Attention,
     /// By name
     Name,
-    /// The oldest first
+    /// Oldest first
     Age,
-    /// What was used longest ago first
+    /// Least recently used first
     LastUsed,
-    /// What ends soonest first
+    /// First to expire first
     Expires,
 }
 
-/// What a filter looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyField {
-    /// The name.
-    Name,
-    /// The public id.
-    Id,
-    /// The environment.
-    Environment,
-    /// Any of the scopes.
-    Scope,
-    /// Any of the model patterns.
-    Model,
-    /// `valid`, `expired` or `revoked`.
-    State,
-    /// Any of the problems.
-    Problem,
-}
-
-/// `NAME=VALUE`: a member of a key, and what it is to be; `*` stands for any characters, an empty value for none at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyFilter {
-    /// What is looked at.
-    pub field: KeyField,
-    /// The pattern.
-    pub pattern: String,
-}
-
-impl FromStr for KeyFilter {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, pattern) = text.split_once('=').ok_or("it is NAME=VALUE, such as env=ci")?;
-        let field = match name.trim() {
-            "name" => KeyField::Name,
-            "id" => KeyField::Id,
-            "env" | "environment" => KeyField::Environment,
-            "scope" => KeyField::Scope,
-            "model" => KeyField::Model,
-            "state" => KeyField::State,
-            "problem" => KeyField::Problem,
-            other => return Err(format!("{other:?} is no name: it is name, id, env, scope, model, state or problem")),
-        };
-        let known = |values: &[&str]| values.contains(&pattern) || pattern.contains('*') || pattern.is_empty();
-        if field == KeyField::State && !known(&["valid", "expired", "revoked"]) {
-            return Err("a state is valid, expired or revoked".to_owned());
-        }
-        if field == KeyField::Problem && !known(&KEY_PROBLEMS) {
-            return Err(format!("a problem is one of: {}", KEY_PROBLEMS.join(", ")));
-        }
-        Ok(Self { field, pattern: pattern.to_owned() })
-    }
-}
-
-/// What can be wrong with a key at its host.
-pub const KEY_PROBLEMS: [&str; 6] = ["expired", "stale", "unused", "expiring", "over-broad", "no-expiry"];
-
-/// What `--fail-on` knows: findings, `all` of them, or `none`.
+/// The values of `--fail-on`: findings, `all` of them, or `none`.
 pub const FAIL_ON: [&str; 12] = [
     "stale",
     "unused",
@@ -162,21 +132,33 @@ pub const FAIL_ON: [&str; 12] = [
     "none",
 ];
 
-/// `keys audit`.
+/// Find old, unused, too powerful, exposed and duplicate keys
+///
+/// Checks the keys at each host that you are signed in to, and the copies on this machine. Exits with code 8 if there is a
+/// finding of --fail-on.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# Check all keys
+ollama-auth keys audit
+
+# Fail a CI job only for expired or exposed keys
+ollama-auth keys audit --fail-on expired,exposed
+
+# Write a report for a code scanning service
+ollama-auth keys audit --format sarif")]
 pub struct KeysAudit {
-    /// Call a key stale that is older than this
-    #[arg(long, value_name = "SPAN", default_value = "90d")]
+    /// Keys older than this are stale
+    #[arg(long, value_name = "DURATION", default_value = "90d")]
     pub max_age: Lifetime,
-    /// The findings that end it with exit code 8 (can be repeated)
+    /// Findings that cause exit code 8 (repeatable)
     #[arg(long, value_name = "FINDING", value_delimiter = ',', value_parser = FAIL_ON,
           default_values = ["stale", "unused", "expired", "exposed", "duplicate"])]
     pub fail_on: Vec<String>,
-    /// How to write the findings; --json is the same as json
+    /// Output format; --json is the same as json
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub format: AuditFormat,
-    /// How long each host may take
-    #[arg(long, value_name = "TIME", default_value = "60s")]
+    /// How long to wait for each host
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub timeout: SpanArg,
 }
 
@@ -191,102 +173,122 @@ pub enum AuditFormat {
     Sarif,
 }
 
-/// `keys import`.
+/// Store an API key that was created elsewhere
+///
+/// Reads the key from standard input or a hidden prompt, checks that the host accepts it, and stores it in this profile.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# Store a key from ollama.com/settings/keys
+ollama-auth keys import --name laptop
+
+# Store a key from a file, without asking the host
+ollama-auth keys import --no-verify <key.txt")]
 pub struct KeysImport {
-    /// What to call it here [default: as the host does, if it says]
+    /// Name of the key here [default: the host's name for it]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Where it is used, such as ci
-    #[arg(long = "env", value_name = "NAME")]
+    /// Label: where the key is used, as in ci
+    #[arg(long = "env", value_name = "LABEL")]
     pub environment: Option<String>,
-    /// Do not ask the host whether it accepts the key
+    /// Do not check the key with the host
     #[arg(long)]
     pub no_verify: bool,
-    /// Let it take the place of another key that is kept here
+    /// Replace the stored API key
     #[arg(long)]
     pub replace: bool,
-    /// Takes what somebody typed behind it, so that a key is not repeated in an error.
+    /// Takes what was typed behind it, so that no error repeats a key.
     #[arg(hide = true, allow_hyphen_values = true)]
     pub stray: Vec<OsString>,
 }
 
-/// `keys forget`.
+/// Delete the local copy of an API key
+///
+/// The host still accepts the key: programs that have it go on working. To disable it, use `keys revoke`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# Delete the current profile's copy
+ollama-auth keys forget
+
+# Delete another profile's copy, without a question
+ollama-auth keys forget --profile gpu.example.com --yes")]
 pub struct KeysForget {
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     pub yes: bool,
-    /// Even if a rotation of the key is under way
+    /// Delete it even if a rotation of the key is unfinished
     #[arg(long)]
     pub force: bool,
 }
 
-/// `keys revoke`.
+/// Revoke an API key
+///
+/// The host refuses the key at once, and a local copy is deleted. Revoking a revoked key succeeds.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# Revoke a key by its name
+ollama-auth keys revoke ci
+
+# Revoke a leaked key whose name you do not know
+ollama-auth keys revoke --key-stdin --yes <leaked.txt")]
 pub struct KeysRevoke {
-    /// Its id, or its name
-    #[arg(value_name = "ID|NAME", required_unless_present = "key_stdin", conflicts_with = "key_stdin")]
+    /// The key's id or name
+    #[arg(value_name = "KEY", required_unless_present = "key_stdin", conflicts_with = "key_stdin")]
     pub key: Option<String>,
     /// Read the key itself from standard input
     #[arg(long)]
     pub key_stdin: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     pub yes: bool,
 }
 
-/// `keys rotate`.
+/// Replace an API key by a new one with the same rights
+///
+/// Creates the new key, takes it to where it is used, and lets the old one expire after a grace period. Made for cron: an
+/// interrupted rotation is continued by the next run.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("which").required(true).args(["key", "all"]))]
+#[command(after_help = "\
+# Replace the key \"ci\" once it is 30 days old, and put it into a file
+ollama-auth keys rotate ci --max-age 30d --env-file app.env
+
+# Replace it and run a script that distributes it
+ollama-auth keys rotate ci --deploy ./deploy-key.sh
+
+# See what a rotation of all local keys would do
+ollama-auth keys rotate --all --dry-run")]
 pub struct KeysRotate {
-    /// The key: its name or its id
-    #[arg(value_name = "NAME|ID")]
+    /// The key's id or name
+    #[arg(value_name = "KEY")]
     pub key: Option<String>,
-    /// Every API key that a profile here keeps
-    #[arg(long)]
+    /// Rotate every API key that is stored in a profile
+    #[arg(long, help_heading = "When and which")]
     pub all: bool,
-    /// Only if it is that old, or ends soon: 90d, 12h
-    #[arg(long, value_name = "AGE")]
+    /// Only if it is this old, or expires soon: 90d, 12h
+    #[arg(long, value_name = "DURATION", help_heading = "When and which")]
     pub max_age: Option<AgeArg>,
-    /// How long the old key lives on: 24h, 30m, 0s to revoke it at once
-    #[arg(long, value_name = "TIME", default_value = "24h")]
+    /// Keep the old key valid for this long; 0s: revoke at once
+    #[arg(long, value_name = "DURATION", default_value = "24h", help_heading = "When and which")]
     pub grace: AgeArg,
-    /// A shell command that takes the new key to where it is used; it gets it on standard input and in OLLAMA_API_KEY
-    #[arg(long, value_name = "CMD")]
+    /// Show what would be done
+    #[arg(long, help_heading = "When and which")]
+    pub dry_run: bool,
+    /// Wait for another rotation instead of exiting
+    #[arg(long, help_heading = "When and which")]
+    pub wait: bool,
+    /// Read the new key from standard input (for ollama.com)
+    #[arg(long, conflicts_with = "all", help_heading = "When and which")]
+    pub key_stdin: bool,
+    /// Shell command that gets the new key on standard input and in OLLAMA_API_KEY
+    #[arg(long, value_name = "COMMAND", help_heading = "Where the new key goes")]
     pub deploy: Option<String>,
     /// How long the command may take
-    #[arg(long, value_name = "TIME", default_value = "5m")]
+    #[arg(long, value_name = "DURATION", default_value = "5m", help_heading = "Where the new key goes")]
     pub deploy_timeout: SpanArg,
-    /// A file of NAME=value lines to put the new key into
-    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    /// Write it into this file of NAME=value lines
+    #[arg(long, value_name = "FILE", conflicts_with = "all", help_heading = "Where the new key goes")]
     pub env_file: Option<PathBuf>,
     /// The variable in that file
-    #[arg(long, value_name = "NAME", default_value = "OLLAMA_API_KEY")]
+    #[arg(long, value_name = "NAME", default_value = "OLLAMA_API_KEY", help_heading = "Where the new key goes")]
     pub env_var: String,
-    /// Say what would be done
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Wait for another rotation that is at work, instead of leaving the work to it
-    #[arg(long)]
-    pub wait: bool,
-    /// Read the new key from standard input, where only a person can make one (ollama.com)
-    #[arg(long, conflicts_with = "all")]
-    pub key_stdin: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_are_checked_as_they_are_read() {
-        let read = |text: &str| text.parse::<KeyFilter>();
-        assert_eq!(read("env=ci"), Ok(KeyFilter { field: KeyField::Environment, pattern: "ci".into() }));
-        assert_eq!(read("name=a=b*").unwrap().pattern, "a=b*");
-        assert!(read("env=").is_ok() && read("problem=*").is_ok() && read("problem=stale").is_ok());
-        for bad in ["ci", "age=3", "problem=old", "state=dead", ""] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-    }
 }

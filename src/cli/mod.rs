@@ -1,58 +1,67 @@
-//! What can be typed: clap types only, no logic and no I/O.
+//! The command line: clap types and their help texts, no logic and no I/O. The first sentence of a type's documentation is
+//! the command's line in a list, the rest its paragraph, and `after_help` its examples; a test runs every example.
 
-mod device;
-mod doctor;
+mod account;
+mod credential;
 #[cfg(feature = "gateway")]
 mod gateway;
+mod global;
 mod keys;
 mod models;
 mod profile;
-#[cfg(feature = "gateway")]
-mod proxy;
 mod run;
-mod session;
-mod store;
-mod use_credential;
 mod values;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, CommandFactory, Parser, Subcommand};
 
-pub use device::{DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate};
-pub use doctor::DoctorArgs;
+pub use account::{
+    DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate, SigninArgs, SignoutArgs, StatusArgs,
+};
+#[cfg(feature = "gateway")]
+pub use credential::ProxyArgs;
+pub use credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
 #[cfg(feature = "gateway")]
 pub use gateway::{
     ApproveArgs, AuditArgs, DatabaseArgs, GatewayCommand, InitArgs, QuickstartArgs, RoleArg, ServeArgs, UserCommand,
 };
-pub use keys::{
-    AuditFormat, KeyField, KeyFilter, KeySort, KeysAudit, KeysCommand, KeysCreate, KeysForget, KeysImport, KeysList,
-    KeysRevoke, KeysRotate,
-};
+pub use global::{ColorArg, GlobalArgs, StoreArg};
 #[cfg(test)]
-pub use keys::{FAIL_ON, KEY_PROBLEMS};
+pub use keys::FAIL_ON;
+pub use keys::{
+    AuditFormat, KeySort, KeysAudit, KeysCommand, KeysCreate, KeysForget, KeysImport, KeysList, KeysRevoke, KeysRotate,
+};
 pub use models::{CpArgs, ListArgs, RmArgs, ShowArgs, ShowPart, StopArgs, TransferArgs};
-pub use profile::{ProfileCommand, ProfileRemove, ProfileUse};
-#[cfg(feature = "gateway")]
-pub use proxy::ProxyArgs;
+pub use profile::{DoctorArgs, ProfileCommand, ProfileRemove, ProfileUse, StoreCommand, StoreMove};
 pub use run::{OutputFormat, RunArgs, ThinkArg};
-pub use session::{SigninArgs, SignoutArgs, StatusArgs};
-pub use store::{StoreCommand, StoreMove};
-pub use use_credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
-pub use values::SpanArg;
+#[cfg(test)]
+pub use values::KEY_PROBLEMS;
+pub use values::{KeyField, KeyFilter, SpanArg};
 
-/// Sign in to Ollama, keep its credentials safe, run models with them.
+/// Sign in to Ollama, run models, manage API keys, protect a server
+///
+/// The client signs you in to ollama.com or to a gateway and keeps the credential in your system's keyring. The gateway puts
+/// the same authentication in front of any Ollama server.
 #[derive(Debug, Parser)]
 #[command(
     name = "ollama-auth",
     version,
     propagate_version = true,
     disable_help_subcommand = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such model, key, device or profile, 4 sign-in needed or \
-                  credential refused, 5 not allowed, 6 host unreachable, 7 try again later, 8 the check found something, \
-                  126 program cannot be run, 127 no such program, 130 interrupted.",
-    max_term_width = 100
+    arg = help_flag(),
+    arg = version_flag(),
+    max_term_width = 80,
+    after_help = "\
+# Try everything on this machine, with nothing to install
+ollama-auth quickstart
+
+# Sign in to ollama.com and run a model there
+ollama-auth signin
+ollama-auth run gpt-oss:120b-cloud \"Why is the sky blue?\""
 )]
 pub struct Cli {
     /// Options of every command.
@@ -63,149 +72,174 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Options of every command.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Everywhere")]
-pub struct GlobalArgs {
-    /// The host to talk to, as in OLLAMA_HOST
-    #[arg(long, global = true, value_name = "URL")]
-    pub host: Option<String>,
-    /// The profile to use
-    #[arg(long, global = true, value_name = "NAME")]
-    pub profile: Option<String>,
-    /// Use the host and key in this JSON file, which only you can read
-    #[arg(long, global = true, value_name = "FILE")]
-    pub credentials: Option<PathBuf>,
-    /// Where secrets rest: the system's keyring, an encrypted file, or (never by default) plaintext
-    #[arg(long, global = true, value_enum, value_name = "STORE")]
-    pub store: Option<StoreArg>,
-    /// Write the result, and errors, as JSON
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Say only what goes wrong
-    #[arg(short, long, global = true)]
-    pub quiet: bool,
-    /// Say more (`run`: show timings, `show`: show all; twice: show requests)
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// When to use colour
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
-    pub color: ColorArg,
-    /// Never ask anything
-    #[arg(long, global = true)]
-    pub no_input: bool,
-    /// Send credentials over plain http, to a host that is not this machine
-    #[arg(long, global = true)]
-    pub allow_insecure_http: bool,
-    /// Trust the certificate authorities in this PEM file too
-    #[arg(long, global = true, value_name = "FILE")]
-    pub ca_cert: Option<PathBuf>,
-    /// Read the passphrase of the encrypted file from this file
-    #[arg(long, global = true, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
-}
-
-/// Where secrets rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StoreArg {
-    /// The operating system's keyring
-    Keyring,
-    /// A file encrypted with a passphrase
-    File,
-    /// A readable file, only you can read it
-    Plaintext,
-}
-
-/// When to use colour.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum ColorArg {
-    /// On a terminal, unless NO_COLOR is set
-    #[default]
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Sign this device in to a host, through the browser or with an API key
     #[command(alias = "login")]
     Signin(SigninArgs),
-    /// Disconnect this device from a host and remove its credential here
     #[command(alias = "logout")]
     Signout(SignoutArgs),
-    /// Show who you are, where, with what credential, and what `run` would use
     #[command(visible_alias = "whoami")]
     Status(StatusArgs),
-    /// Run a model: once, or in a conversation on the terminal
     Run(Box<RunArgs>),
-    /// Let the server fetch a model from a registry
-    Pull(TransferArgs),
-    /// Let the server publish a model
-    Push(TransferArgs),
-    /// List the models of the server
-    #[command(visible_alias = "ls")]
+    /// List the models on the server
+    ///
+    /// Prints name, id, size and age of each model. With --json it prints them as the server sends them.
+    #[command(
+        visible_alias = "ls",
+        after_help = "\
+# List all models
+ollama-auth list
+
+# List the models whose names begin with llama
+ollama-auth list llama"
+    )]
     List(ListArgs),
-    /// Describe a model
     Show(ShowArgs),
-    /// List the models that the server has loaded
+    /// List the models that are loaded in the server's memory
+    ///
+    /// Prints how much memory each one uses, and when the server unloads it.
+    #[command(after_help = "\
+# See which models are loaded
+ollama-auth ps
+
+# The same for a script
+ollama-auth ps --json")]
     Ps(ListArgs),
-    /// Take a model out of the server's memory
-    Stop(StopArgs),
-    /// Remove models from the server
-    Rm(RmArgs),
-    /// Copy a model to another name
+    /// Download a model to the server
+    ///
+    /// The server fetches the model from its registry. Progress is shown on standard error.
+    #[command(after_help = "\
+# Download a model
+ollama-auth pull llama3.2
+
+# Give up if nothing arrives for a minute
+ollama-auth pull llama3.2 --timeout 1m")]
+    Pull(TransferArgs),
+    /// Upload a model from the server to its registry
+    ///
+    /// The model's name begins with your account, as in ada/tiny. If the server is not signed in, `push` signs it in first.
+    #[command(after_help = "\
+# Name a model after your account, then publish it
+ollama-auth cp llama3.2 ada/tiny
+ollama-auth push ada/tiny")]
+    Push(TransferArgs),
     Cp(CpArgs),
-    /// Make, list, check, rotate and revoke API keys
+    Rm(RmArgs),
+    Stop(StopArgs),
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Manage this device's keys
     #[command(subcommand)]
     Device(DeviceCommand),
-    /// Manage profiles: one for each host you sign in to
     #[command(subcommand)]
     Profile(ProfileCommand),
-    /// Print the credential for another program: an API key, or one signed header
-    Token(TokenArgs),
-    /// Run a program with OLLAMA_API_KEY and OLLAMA_HOST in its environment only
-    Exec(ExecArgs),
-    /// Make one authenticated request and print the answer as it comes
-    Api(ApiArgs),
-    /// Show what ollama.com says is used and left
-    Usage(UsageArgs),
-    /// See and change where secrets rest
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Serve a port on this machine that adds the credential, for programs that cannot
+    Token(TokenArgs),
+    Exec(ExecArgs),
+    Api(ApiArgs),
     #[cfg(feature = "gateway")]
     Proxy(ProxyArgs),
-    /// Say what is wrong with this installation and how to mend it
-    Doctor(DoctorArgs),
-    /// Put authentication in front of an Ollama server
+    Usage(UsageArgs),
     #[cfg(feature = "gateway")]
     #[command(subcommand)]
     Gateway(GatewayCommand),
-    /// Show the whole flow on this machine, with nothing to install
     #[cfg(feature = "gateway")]
     Quickstart(QuickstartArgs),
-    /// Print the completion script for a shell
+    Doctor(DoctorArgs),
+    /// Print a completion script for your shell
+    ///
+    /// The script completes commands, options, models, profiles, keys and scopes. It reads no secret and contacts no host
+    /// except an Ollama server on this machine.
+    #[command(after_help = "\
+# Bash: add this line to ~/.bashrc
+source <(ollama-auth completions bash)
+
+# Zsh: write the script to a folder of $fpath
+ollama-auth completions zsh >_ollama-auth
+
+# Fish
+ollama-auth completions fish >ollama-auth.fish")]
     Completions {
         /// The shell
-        #[arg(value_enum)]
+        #[arg(value_enum, value_name = "SHELL")]
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, or write all of them into a folder
+    /// Print the manual page, or write all of them to a folder
+    ///
+    /// The pages have the same text as --help.
+    #[command(after_help = "\
+# Read the main page
+ollama-auth man | man -l -
+
+# Write all pages to a folder
+ollama-auth man man1")]
     Man {
-        /// The folder to write all pages into
+        /// Write all pages to this folder
         #[arg(value_name = "FOLDER")]
         folder: Option<PathBuf>,
     },
+    /// Show help for a command or a topic
+    ///
+    /// Topics: `options` are the options of every command, `environment` the variables, `exit-codes` the exit codes.
+    #[command(after_help = "\
+# Show a command's help
+ollama-auth help keys create
+
+# Show the variables that ollama-auth reads
+ollama-auth help environment")]
+    Help {
+        /// A command, or options, environment or exit-codes
+        #[arg(value_name = "TOPIC")]
+        topic: Vec<String>,
+    },
+    /// Print the version
+    ///
+    /// Prints one line: the program's name and its version.
+    #[command(after_help = "\
+# Print the version
+ollama-auth version")]
+    Version,
 }
 
-/// The whole command line, for completions and manual pages.
+/// What `version` and `--version` print.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+
+/// The order and the headings in which the main help lists the commands.
+pub const GROUPS: &[(&str, &[&str])] = &[
+    ("Sign in", &["signin", "signout", "status"]),
+    ("Models", &["run", "list", "show", "ps", "pull", "push", "cp", "rm", "stop"]),
+    ("API keys, devices and settings", &["keys", "device", "profile", "store"]),
+    ("Use the credential elsewhere", &["token", "exec", "api", "proxy", "usage"]),
+    ("Protect an Ollama server", &["gateway", "quickstart"]),
+    ("Help", &["doctor", "help", "version", "completions", "man"]),
+];
+
+// clap's own flags have no heading and are not listed with the options that every command has.
+fn help_flag() -> Arg {
+    Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::HelpShort)
+        .global(true)
+        .help("Show help")
+        .help_heading(HELP)
+}
+
+fn version_flag() -> Arg {
+    Arg::new("version")
+        .short('V')
+        .long("version")
+        .action(ArgAction::Version)
+        .global(true)
+        .help("Show the version")
+        .help_heading(HELP)
+}
+
+/// The heading of the flags for help.
+const HELP: &str = "Output and prompts";
+
+/// The whole command line, as it is parsed.
 pub fn command() -> clap::Command {
     Cli::command()
 }

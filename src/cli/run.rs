@@ -6,57 +6,69 @@ use clap::{Args, ValueEnum};
 
 use super::values::{KeepAlive, ModelOption, SpanArg};
 
-/// `ollama-auth run`
+/// Run a model: once with a prompt, or in a conversation
+///
+/// Without a prompt, a terminal gets a conversation in which /? lists the commands. Piped input is put in front of the
+/// prompt. Has every flag of `ollama run`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+# Have a conversation
+ollama-auth run llama3.2
+
+# Ask once
+ollama-auth run llama3.2 \"Why is the sky blue?\"
+
+# Ask about a file, and get the answer as JSON
+ollama-auth run llama3.2 \"Summarise this:\" --output json <notes.txt")]
 pub struct RunArgs {
     /// The model
     #[arg(value_name = "MODEL")]
     pub model: String,
-    /// The prompt; piped input is put in front of it. Without one, on a terminal: a conversation
+    /// The prompt; without one, a conversation
     #[arg(value_name = "PROMPT")]
     pub prompt: Vec<String>,
-    /// Think first: true, false, low, medium, high or max [default: true for models that can]
-    #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub think: Option<ThinkArg>,
-    /// Do not show the thinking
-    #[arg(long)]
-    pub hidethinking: bool,
-    /// The form of the answer: json, a JSON schema, or a file that holds one
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<String>,
-    /// How long the model stays loaded, such as 5m; negative: for ever
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub keepalive: Option<KeepAlive>,
-    /// Do not wrap words at the edge of the terminal
-    #[arg(long)]
-    pub nowordwrap: bool,
-    /// Write the model's text to the terminal as it is, escape sequences and all
-    #[arg(long)]
-    pub raw: bool,
-    /// Let the server pull a missing model from a registry without TLS
-    #[arg(long)]
-    pub insecure: bool,
-    /// Embedding models: cut input that is too long (=false: refuse it)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub truncate: Option<bool>,
-    /// Embedding models: the length of the vector
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub dimensions: Option<u32>,
     /// Replace the model's system message
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help_heading = "Model")]
     pub system: Option<String>,
-    /// Set a model parameter, such as temperature=0.5; may be repeated
-    #[arg(long, value_name = "NAME=VALUE")]
+    /// Set a parameter, as in temperature=0.5 (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Model")]
     pub option: Vec<ModelOption>,
-    /// The form of our output: the text, or one JSON object at the end
-    #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
+    /// Think first: true, false, low, medium, high or max
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Model")]
+    pub think: Option<ThinkArg>,
+    /// Answer as json, or by a JSON schema (a file or its text)
+    #[arg(long, value_name = "FORMAT", help_heading = "Model")]
+    pub format: Option<String>,
+    /// Keep the model loaded this long; negative: for ever
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Model")]
+    pub keepalive: Option<KeepAlive>,
+    /// Let the server pull from a registry without TLS
+    #[arg(long, help_heading = "Model")]
+    pub insecure: bool,
+    /// Print text as it arrives, or one JSON object at the end
+    #[arg(long, value_enum, value_name = "FORM", default_value = "text", help_heading = "Output")]
     pub output: OutputFormat,
-    /// Give up when nothing comes for this long [default: never]
-    #[arg(long, value_name = "TIME")]
+    /// Do not show the thinking
+    #[arg(long, help_heading = "Output")]
+    pub hidethinking: bool,
+    /// Do not wrap lines at words
+    #[arg(long, help_heading = "Output")]
+    pub nowordwrap: bool,
+    /// Do not remove escape sequences from the model's text
+    #[arg(long, help_heading = "Output")]
+    pub raw: bool,
+    /// Give up when nothing arrives for this long [default: never]
+    #[arg(long, value_name = "DURATION", help_heading = "Output")]
     pub timeout: Option<SpanArg>,
+    /// Cut input that is too long (=false: refuse it)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Embedding models")]
+    pub truncate: Option<bool>,
+    /// Length of the vector
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Embedding models")]
+    pub dimensions: Option<u32>,
 }
 
-/// The form of our output.
+/// How `run` prints the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// The model's text as it comes
@@ -68,9 +80,9 @@ pub enum OutputFormat {
 /// `--think`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ThinkArg {
-    /// On or off.
+    /// Think or not.
     Switch(bool),
-    /// How much.
+    /// How much to think.
     Level(String),
 }
 

@@ -1,4 +1,4 @@
-//! Values with a form of their own.
+//! Values that need parsing: durations, model parameters, key filters.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ impl FromStr for SpanArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let problem = || "it is a time such as 30s, 10m or 1h30m".to_owned();
+        let problem = || "expected a duration such as 30s, 10m or 1h30m".to_owned();
         let span: SignedDuration = text.parse().map_err(|_| problem())?;
         let span = Duration::try_from(span).map_err(|_| problem())?;
         if span.is_zero() { Err(problem()) } else { Ok(Self(span)) }
@@ -31,9 +31,9 @@ impl FromStr for AgeArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let problem = || "it is a time such as 90d, 12h, 30m or 0s".to_owned();
-        let is_nothing = text.strip_suffix(['s', 'm', 'h', 'd', 'w']).unwrap_or(text);
-        if !is_nothing.is_empty() && is_nothing.bytes().all(|byte| byte == b'0') {
+        let problem = || "expected a duration such as 90d, 12h, 30m or 0s".to_owned();
+        let number = text.strip_suffix(['s', 'm', 'h', 'd', 'w']).unwrap_or(text);
+        if !number.is_empty() && number.bytes().all(|byte| byte == b'0') {
             return Ok(Self(0));
         }
         match text.parse() {
@@ -55,7 +55,7 @@ impl FromStr for KeepAlive {
             return Ok(Self(format!("{seconds}s")));
         }
         let span: SignedDuration =
-            text.parse().map_err(|_| "it is a time such as 30s, 5m or 1h30m, or -1 for ever".to_owned())?;
+            text.parse().map_err(|_| "expected a duration such as 30s, 5m or 1h30m, or -1 for ever".to_owned())?;
         Ok(Self(format!("{}s", span.as_secs_f64())))
     }
 }
@@ -73,7 +73,7 @@ impl FromStr for ModelOption {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once('=').ok_or("it is NAME=VALUE, such as temperature=0.5")?;
+        let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as temperature=0.5")?;
         let name = name.trim();
         if name.is_empty() {
             return Err("the name is missing".to_owned());
@@ -82,6 +82,63 @@ impl FromStr for ModelOption {
         Ok(Self { name: name.to_owned(), value })
     }
 }
+
+/// The member of a key that a filter compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyField {
+    /// The name.
+    Name,
+    /// The public id.
+    Id,
+    /// The environment.
+    Environment,
+    /// Any of the scopes.
+    Scope,
+    /// Any of the model patterns.
+    Model,
+    /// `valid`, `expired` or `revoked`.
+    State,
+    /// Any of the problems.
+    Problem,
+}
+
+/// `NAME=VALUE`: a member of a key and the pattern it must match. `*` stands for any characters, an empty value for an empty member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFilter {
+    /// The member.
+    pub field: KeyField,
+    /// The pattern.
+    pub pattern: String,
+}
+
+impl FromStr for KeyFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, pattern) = text.split_once('=').ok_or("expected NAME=VALUE, such as env=ci")?;
+        let field = match name.trim() {
+            "name" => KeyField::Name,
+            "id" => KeyField::Id,
+            "env" | "environment" => KeyField::Environment,
+            "scope" => KeyField::Scope,
+            "model" => KeyField::Model,
+            "state" => KeyField::State,
+            "problem" => KeyField::Problem,
+            other => return Err(format!("unknown name {other:?}: use name, id, env, scope, model, state or problem")),
+        };
+        let known = |values: &[&str]| values.contains(&pattern) || pattern.contains('*') || pattern.is_empty();
+        if field == KeyField::State && !known(&["valid", "expired", "revoked"]) {
+            return Err("state must be valid, expired or revoked".to_owned());
+        }
+        if field == KeyField::Problem && !known(&KEY_PROBLEMS) {
+            return Err(format!("problem must be one of: {}", KEY_PROBLEMS.join(", ")));
+        }
+        Ok(Self { field, pattern: pattern.to_owned() })
+    }
+}
+
+/// The problems that `keys list` reports.
+pub const KEY_PROBLEMS: [&str; 6] = ["expired", "stale", "unused", "expiring", "over-broad", "no-expiry"];
 
 #[cfg(test)]
 mod tests {
@@ -115,5 +172,16 @@ mod tests {
         assert_eq!(sent("0"), Ok("0s".into()));
         assert_eq!(sent("1.5s"), Ok("1.5s".into()));
         assert!(sent("soon").is_err());
+    }
+
+    #[test]
+    fn filters_are_checked_as_they_are_read() {
+        let read = |text: &str| text.parse::<KeyFilter>();
+        assert_eq!(read("env=ci"), Ok(KeyFilter { field: KeyField::Environment, pattern: "ci".into() }));
+        assert_eq!(read("name=a=b*").unwrap().pattern, "a=b*");
+        assert!(read("env=").is_ok() && read("problem=*").is_ok() && read("problem=stale").is_ok());
+        for bad in ["ci", "age=3", "problem=old", "state=dead", ""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -10,9 +10,11 @@ mod doctor;
 mod exec;
 #[cfg(feature = "gateway")]
 mod gateway;
+mod help;
 mod keys;
 mod man;
 mod models;
+mod names;
 mod profile;
 #[cfg(feature = "gateway")]
 mod proxy;
@@ -26,6 +28,9 @@ mod status;
 mod store;
 mod token;
 mod usage;
+
+pub use completions::{complete, completion_request};
+pub use help::explain_usage;
 
 use crate::app::App;
 use crate::cli::Command;
@@ -66,5 +71,7 @@ pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
         Command::Store(command) => store::run(app, command).await,
         Command::Completions { shell } => completions::run(app, shell),
         Command::Man { folder } => man::run(app, folder),
+        Command::Help { topic } => help::run(app, &topic),
+        Command::Version => help::version(app),
     }
 }

@@ -10,6 +10,8 @@ mod bad_home;
 #[cfg(feature = "gateway")]
 mod browser;
 mod chat;
+#[cfg(feature = "gateway")]
+mod completion;
 mod contrib;
 mod credentials_file;
 mod device;

@@ -13,6 +13,7 @@ use crate::api::KeyEntry;
 use crate::app::App;
 use crate::cli::{KeyField, KeyFilter, KeySort, KeysList};
 use crate::commands::context::{Context, require_accounts};
+use crate::commands::names::{self, Names};
 use crate::exit::Exit;
 use crate::keyspec::{KeyState, Lifetime};
 use crate::profile::Audience;
@@ -50,6 +51,8 @@ pub async fn run(app: &App, args: KeysList) -> anyhow::Result<Exit> {
     let session = managing_session(app, &context).await?;
     require_accounts(&session).await?;
     let entries = session.api_keys(args.revoked).await.map_err(|error| explain(error, context.url()))?;
+    let names = entries.iter().filter(|entry| entry.revoked_at.is_none()).map(|entry| entry.name.as_str());
+    Names::new(&app.paths).store(names::Kind::Keys, context.url(), names);
     let now = (app.now)();
     let assessor = KeyAssessor::new(now, seconds(args.max_age), &entries);
     let assessed =

@@ -4,6 +4,7 @@ use super::{format, has_prefix, models_json, session, session_with_server};
 use crate::api::{ListedModel, RunningModel};
 use crate::app::App;
 use crate::cli::ListArgs;
+use crate::commands::names::{Kind, Names};
 use crate::exit::Exit;
 use crate::ui::Table;
 
@@ -11,6 +12,10 @@ use crate::ui::Table;
 pub async fn list(app: &App, args: ListArgs) -> anyhow::Result<Exit> {
     let session = session(app, false).await?;
     let mut models = session.models().await?;
+    // A server without authentication is asked when Tab is pressed.
+    if session.has_credential() {
+        Names::new(&app.paths).store(Kind::Models, session.base(), models.iter().map(|model| model.name.as_str()));
+    }
     models.retain(|model| has_prefix(&model.name, args.prefix.as_deref()));
     if app.printer.is_json() {
         app.printer.json(&models_json(models.into_iter().map(|model| model.sent)))?;
