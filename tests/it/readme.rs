@@ -1,5 +1,5 @@
-//! The README and the tutorials promise nothing that is not run here: each command of their code blocks. Also the table of exit
-//! codes, and the members that docs/reference/status.md lists.
+//! Runs every command of the README and the tutorials. Also checks the table of exit codes, and the members that
+//! docs/reference/status.md lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -46,7 +46,7 @@ fn paste(sandbox: &Sandbox, script: &str) -> Cmd {
 }
 
 #[test]
-fn every_command_of_the_readme_is_run() {
+fn every_command_of_the_readme_works() {
     let (mut tour, mut exported) = (Vec::new(), String::new());
     #[cfg(feature = "gateway")]
     let mut gateway = Vec::new();
@@ -82,7 +82,7 @@ fn every_command_of_the_readme_is_run() {
 }
 
 #[test]
-fn every_command_of_the_tutorials_is_run() {
+fn every_command_of_the_tutorials_works() {
     let first = commands("docs/tutorial/first-sign-in.md");
     let (install, tour) = first.split_first().unwrap();
     assert_eq!(install, "cargo install --path . --locked");
@@ -171,7 +171,7 @@ fn a_gateway(lines: &[String]) {
 }
 
 #[cfg(feature = "gateway")]
-/// With nothing else on the machine: what it prints is compared with the README elsewhere.
+/// Without an Ollama. What it prints is compared with the tutorial in quickstart.rs.
 fn the_quickstart(line: &str) {
     let (_, ours) = line.split_once(" -- ").unwrap();
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! The workflows: read by a real YAML parser, and held to what keeps a secret one.
+//! The workflows: read by a real YAML parser, and checked for what could leak a secret.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ fn only(value: &Value, known: &[&str], what: &str) {
 
 /// What no script may do with a key.
 #[track_caller]
-fn is_discreet(script: &str) {
+fn assert_leaks_no_key(script: &str) {
     assert!(!script.contains("${{"), "an expression would be pasted into the script: {script}");
     for word in ["set -x", "xtrace", "printenv", "$OLLAMA_API_KEY", "${OLLAMA_API_KEY", "--verbose", "|| true"] {
         assert!(!script.contains(word), "{word}: {script}");
@@ -25,7 +25,7 @@ fn is_discreet(script: &str) {
 }
 
 #[test]
-fn the_github_workflows_are_sound() {
+fn the_github_workflows_are_valid_and_leak_no_key() {
     let sandbox = Sandbox::new();
     for name in GITHUB {
         let flow = yaml(&sandbox, name);
@@ -40,7 +40,7 @@ fn the_github_workflows_are_sound() {
             let steps = what["steps"].as_array().unwrap();
             let with_secrets = steps.iter().filter(|step| step["env"].to_string().contains("secrets.")).count();
             assert_eq!(with_secrets, 1, "{job}");
-            steps.iter().for_each(|step| step_is_sound(&sandbox, step));
+            steps.iter().for_each(|step| check_step(&sandbox, step));
         }
     }
     let rotation = yaml(&sandbox, GITHUB[1]);
@@ -48,7 +48,7 @@ fn the_github_workflows_are_sound() {
     assert!(rotation["jobs"]["rotate"]["runs-on"].to_string().contains("self-hosted"), "the journal stays");
 }
 
-fn step_is_sound(sandbox: &Sandbox, step: &Value) {
+fn check_step(sandbox: &Sandbox, step: &Value) {
     only(step, &["name", "uses", "with", "run", "env"], "a step");
     match (step["uses"].as_str(), step["run"].as_str()) {
         (Some(uses), None) => {
@@ -59,7 +59,7 @@ fn step_is_sound(sandbox: &Sandbox, step: &Value) {
             }
         }
         (None, Some(script)) => {
-            is_discreet(script);
+            assert_leaks_no_key(script);
             assert_shell(sandbox, "bash", script);
         }
         both => panic!("a step uses or runs: {both:?}"),
@@ -67,7 +67,7 @@ fn step_is_sound(sandbox: &Sandbox, step: &Value) {
 }
 
 #[test]
-fn the_gitlab_example_is_sound() {
+fn the_gitlab_example_is_valid_and_leaks_no_key() {
     let sandbox = Sandbox::new();
     let pipeline = yaml(&sandbox, GITLAB);
     only(&pipeline, &["ask", "rotate"], GITLAB);
@@ -93,7 +93,7 @@ fn the_gitlab_example_is_sound() {
             assert!(rule["if"].as_str().unwrap().contains("$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"), "{name}");
         }
         for line in job["script"].as_array().unwrap() {
-            is_discreet(line.as_str().unwrap());
+            assert_leaks_no_key(line.as_str().unwrap());
             assert_shell(&sandbox, "bash", line.as_str().unwrap());
         }
     }
@@ -101,9 +101,9 @@ fn the_gitlab_example_is_sound() {
     assert!(pipeline["rotate"]["resource_group"].is_string() && pipeline["rotate"]["interruptible"] == false);
 }
 
-/// The step that asks goes on with a code that may pass, and ends with every other as it is.
+/// The step tries again after exit codes that may pass, and ends with every other.
 #[test]
-fn the_github_job_trusts_exit_codes() {
+fn the_github_job_retries_by_exit_code() {
     use std::os::unix::fs::PermissionsExt as _;
     let sandbox = Sandbox::new();
     let flow = yaml(&sandbox, GITHUB[0]);
@@ -132,7 +132,7 @@ fn the_github_job_trusts_exit_codes() {
 }
 
 #[test]
-fn every_example_says_why_there_is_no_keyring() {
+fn every_example_explains_why_it_uses_the_encrypted_file() {
     for name in [GITHUB[1], GITLAB, "contrib/cron/crontab", "contrib/systemd/ollama-auth-rotate.service"] {
         let text = text(name).replace("\n#", "").to_lowercase();
         assert!(text.contains("session bus") && text.contains("encrypted file"), "{name}");

@@ -71,7 +71,7 @@ impl Reader {
 }
 
 #[test]
-fn every_command_of_the_guides_is_run_in_its_order() {
+fn every_command_of_the_guides_works_in_order() {
     let ollama = Ollama::start();
     let gateway = Gateway::start(&ollama.url());
     gateway.add_user("ada", "member");
@@ -136,7 +136,7 @@ fn sign_in(reader: &mut Reader, gateway: &Gateway, block: &str) {
     child.finish().expect_code(0);
 }
 
-/// One more key, of which nothing is known but the key itself.
+/// Another key, known only by the key itself.
 fn gateway_key(reader: &mut Reader) -> String {
     let make = "ollama-auth keys create stray --profile gpu.example.com";
     reader.shell(make).run().expect_code(0).stdout().trim().to_owned()
@@ -163,7 +163,7 @@ fn secrets_move_from_the_keyring_for_jobs_without_a_session() {
 }
 
 #[test]
-fn what_takes_root_is_sound_and_installs_what_there_is() {
+fn commands_for_root_are_valid_and_their_files_exist() {
     let sandbox = Sandbox::new();
     let blocks = blocks("text");
     assert_eq!(blocks.len(), 1);
@@ -176,7 +176,7 @@ fn what_takes_root_is_sound_and_installs_what_there_is() {
 }
 
 #[test]
-fn files_it_names_exist() {
+fn the_files_that_the_guides_name_exist() {
     let guides = GUIDES.map(text).concat();
     let named: Vec<&str> = guides.split('`').filter(|word| word.starts_with("contrib/")).collect();
     assert!(named.len() > 5);

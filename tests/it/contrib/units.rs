@@ -50,7 +50,7 @@ fn the_units_are_verified_and_confined() {
 }
 
 #[test]
-fn the_passphrase_comes_under_the_name_that_the_program_looks_for() {
+fn the_units_name_the_passphrase_credential_as_the_program_does() {
     let source = text("src/vault/passphrase.rs");
     let (_, name) = source.split_once("pub const PASSPHRASE_CREDENTIAL: &str = \"").unwrap();
     let (name, _) = name.split_once('"').unwrap();
@@ -63,7 +63,7 @@ fn the_passphrase_comes_under_the_name_that_the_program_looks_for() {
 }
 
 #[test]
-fn the_script_sees_what_the_service_sees() {
+fn the_script_runs_with_the_settings_of_the_service() {
     let (unit, script) = (text("contrib/systemd/ollama-auth-rotate.service"), text("contrib/systemd/as-ollama-auth"));
     for line in unit.lines().filter_map(|line| line.strip_prefix("Environment=")) {
         let (name, value) = line.split_once('=').unwrap();
@@ -85,7 +85,7 @@ fn the_script_sees_what_the_service_sees() {
 }
 
 #[test]
-fn scripts_are_sound() {
+fn the_scripts_pass_shellcheck() {
     let sandbox = Sandbox::new();
     for name in ["contrib/systemd/as-ollama-auth", "contrib/deploy/github-secret", "contrib/deploy/gitlab-variable"] {
         assert_shell(&sandbox, "sh", &text(name));
@@ -94,7 +94,7 @@ fn scripts_are_sound() {
 }
 
 #[test]
-fn the_crontab_line_is_one_that_cron_understands() {
+fn the_crontab_line_is_valid() {
     let crontab = text("contrib/cron/crontab");
     let lines: Vec<&str> = crontab.lines().filter(|line| !line.starts_with('#')).collect();
     let [line] = lines[..] else { panic!("one line: {lines:?}") };
@@ -125,7 +125,7 @@ fn with_gh(sandbox: &Sandbox) -> String {
 }
 
 #[test]
-fn a_key_goes_to_github_by_standard_input_alone() {
+fn a_key_goes_to_github_by_standard_input_only() {
     let sandbox = Sandbox::new();
     let path = with_gh(&sandbox);
     let script = file("contrib/deploy/github-secret");
@@ -142,7 +142,7 @@ fn a_key_goes_to_github_by_standard_input_alone() {
 }
 
 #[test]
-fn a_key_goes_to_gitlab_and_a_refusal_is_a_failure() {
+fn a_key_goes_to_gitlab_and_a_refusal_fails() {
     let server = Server::start(|request| {
         let fine = request.header("private-token") == Some("glpat-secret-token");
         if fine { Reply::json(200, "{}") } else { Reply::json(401, r#"{"message":"401 Unauthorized"}"#) }

@@ -1,5 +1,5 @@
-//! The examples of docs/guides/sdks.md, each run as a program of its own by somebody who has set what stands there: with a key that is good
-//! and with one that is not.
+//! Runs each example of docs/guides/sdks.md as its own program with the variables that the page sets, with a key that is allowed and
+//! with one that is not.
 
 use super::program::{Language, script};
 use super::upstream::{Upstream, WHOLE};
@@ -8,11 +8,11 @@ use crate::harness::gateway::Gateway;
 use crate::harness::ollama::recorded;
 
 const PAGE: &str = include_str!("../../../docs/guides/sdks.md");
-/// Where the gateway is in the examples, and the key.
+/// The gateway in the examples, and the key.
 const URL: &str = "https://gpu.example.com";
 const KEY: &str = "olauth_…";
 
-/// The blocks of code of a kind that stand in a section.
+/// The code blocks of one language in a section.
 fn blocks<'a>(section: &'a str, kind: &str) -> Vec<&'a str> {
     let begin = format!("```{kind}\n");
     section.split(&*begin).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()

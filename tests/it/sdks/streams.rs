@@ -1,4 +1,4 @@
-//! Streams, of any library: each piece reaches the program when it is sent, what breaks off raises, whoever leaves is not worked for.
+//! Streams, of any library: each piece arrives when it is sent, a broken stream raises an error, and a request ends when the program leaves.
 
 use super::given::{Api, Call, Given, parts, raised, result};
 use super::program::Language;
@@ -36,7 +36,7 @@ fn pieces_come_as_they_are_sent(given: &mut Given) {
     assert!(parts(&reports).len() > 1, "{reports:?}");
 }
 
-/// The connection behind ends in the midst of an answer: closed, reset, closed in the midst of a line.
+/// The upstream connection ends in the middle of an answer: closed, reset, closed in the midst of a line.
 fn what_breaks_off_raises(given: &mut Given) {
     let path = given.sdk.path();
     let first = pieces(path).remove(0);

@@ -1,4 +1,4 @@
-//! The Ollama behind: the recorded answers, and those that were not recorded in the shapes of Ollama's source (`openai`, `anthropic`).
+//! The upstream Ollama: the recorded answers, and answers that were not recorded in the form of Ollama's source (`openai`, `anthropic`).
 //! A test can put another answer before them.
 
 use std::collections::VecDeque;
