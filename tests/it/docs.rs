@@ -306,3 +306,50 @@ fn the_json_page_lists_the_members_that_are_printed() {
     let documented: BTreeSet<String> = headings.map(|heading| heading.trim_end_matches('`').to_owned()).collect();
     assert_eq!(*checked.borrow(), documented);
 }
+
+#[cfg(feature = "gateway")]
+#[test]
+fn the_pages_of_doctor_proxy_and_models_list_the_members_that_are_printed() {
+    use crate::given::with_store;
+    use crate::harness::gateway::Gateway;
+    use crate::harness::http::Reply;
+    use crate::harness::ollama::Ollama;
+    use serde_json::{Value, json};
+
+    let page = |name: &str| read(&Path::new("docs/reference").join(name));
+    let members = |value: &Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
+
+    let doctor = page("doctor.md");
+    let report = with_store("plaintext").command(["doctor", "--offline", "--json"]).run().json();
+    assert_eq!(members(&report), members_below(&doctor, "`--json`"));
+    let (_, finding) = doctor.split_once("A finding has").unwrap();
+    let finding: BTreeSet<String> =
+        quoted(finding.split("\n\n").next().unwrap()).into_iter().map(str::to_owned).collect();
+    let printed = members(&report["findings"][0]);
+    assert!(printed.is_subset(&finding), "{printed:?} {finding:?}");
+
+    let ollama = Ollama::start();
+    let gateway = Gateway::start(&ollama.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let proxy = device.command(["proxy", "--listen", "127.0.0.1:0", "--json"]).spawn();
+    let said = proxy.wait_stderr(|text| text.contains("\"listening\""));
+    let mut events = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let listening = events.find(|event| event["event"] == "listening").unwrap();
+    assert_eq!(members(&listening), members_below(&page("proxy.md"), "`--json`"));
+    proxy.signal(rustix::process::Signal::TERM);
+    proxy.finish().expect_code(0);
+
+    let models = page("models.md");
+    ollama.route("POST", "/api/copy", |_| Reply::new(200, ""));
+    ollama.route("DELETE", "/api/delete", |_| Reply::new(200, ""));
+    ollama.route("POST", "/api/pull", |_| Reply::json(200, json!({ "status": "success" })));
+    ollama.route("POST", "/api/generate", |_| Reply::json(200, json!({ "done": true, "done_reason": "unload" })));
+    for args in [&["pull", "tiny"][..], &["stop", "tiny"], &["cp", "tiny", "other"], &["rm", "tiny"]] {
+        let command = with_store("plaintext").command(args).args(["--json"]).env("OLLAMA_HOST", ollama.url()).run();
+        let printed = members(&command.expect_code(0).json());
+        let row = models.lines().find(|line| line.starts_with(&format!("| `{}` | `host`", args[0]))).unwrap();
+        let documented: BTreeSet<String> = quoted(row).into_iter().skip(1).map(str::to_owned).collect();
+        assert!(printed.is_subset(&documented), "{args:?}: {printed:?}");
+    }
+}
