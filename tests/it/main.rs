@@ -75,5 +75,7 @@ mod store;
 mod terminal_run;
 mod terminal_signin;
 mod token;
+#[cfg(feature = "gateway")]
+mod upgrade;
 mod usage;
 mod vault;

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -25,6 +25,7 @@ pub struct Gateway {
     sandbox: Sandbox,
     child: Option<Child>,
     listening: Value,
+    program: PathBuf,
     args: Vec<String>,
     /// A line of shell before it, which limits what it may have.
     within: Option<String>,
@@ -121,23 +122,32 @@ impl Gateway {
         Self::begin(more, None)
     }
 
+    /// The same of another version, with the database that may already be in the sandbox.
+    pub fn start_program(program: &Path, sandbox: Sandbox, listen: &str, more: &[&str]) -> Self {
+        Self::begin_in(sandbox, program, listen, more, None)
+    }
+
     fn begin(more: &[&str], within: Option<String>) -> Self {
-        let sandbox = Sandbox::new();
+        Self::begin_in(Sandbox::new(), Path::new(PROGRAM), "127.0.0.1:0", more, within)
+    }
+
+    fn begin_in(sandbox: Sandbox, program: &Path, listen: &str, more: &[&str], within: Option<String>) -> Self {
         let database = sandbox.path("gateway/gateway.db");
-        let mut args: Vec<String> = ["gateway", "serve", "--json", "--listen", "127.0.0.1:0"].map(str::to_owned).into();
+        let mut args: Vec<String> = ["gateway", "serve", "--json", "--listen", listen].map(str::to_owned).into();
         args.extend(["--database".to_owned(), database.to_str().unwrap().to_owned()]);
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        let mut gateway = Self { sandbox, child: None, listening: Value::Null, args, within };
+        let mut gateway =
+            Self { sandbox, child: None, listening: Value::Null, program: program.to_owned(), args, within };
         gateway.launch();
         gateway
     }
 
     fn launch(&mut self) {
         let command = match &self.within {
-            None => self.sandbox.command(&self.args),
+            None => self.sandbox.program(&self.program, &self.args),
             Some(line) => {
                 let script = format!("{line}; exec \"$@\"");
-                self.sandbox.program("/bin/sh", ["-c", &*script, "sh", PROGRAM]).args(&self.args)
+                self.sandbox.program("/bin/sh", ["-c", &*script, "sh"]).args([&self.program]).args(&self.args)
             }
         };
         let child = command.deadline(Duration::from_secs(300)).spawn();
