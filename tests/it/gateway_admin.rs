@@ -113,7 +113,7 @@ fn people_are_added_listed_and_changed() {
 }
 
 #[test]
-fn who_is_not_there_or_is_needed_or_is_there_already() {
+fn unknown_existing_and_invalid_users_are_reported() {
     let sandbox = with_people();
     for verb in [&["user", "disable", "eve"][..], &["user", "enable", "eve"], &["user", "role", "eve", "admin"]] {
         says(&run(&sandbox, verb).expect_code(3), &["there is no user \"eve\"", "user list"]);
@@ -137,7 +137,7 @@ fn who_is_not_there_or_is_needed_or_is_there_already() {
 }
 
 #[test]
-fn without_a_database_nothing_is_begun_but_by_the_first_person() {
+fn only_adding_a_user_creates_the_database() {
     let sandbox = Sandbox::new();
     let before = sandbox.files();
     for args in [&["user", "list"][..], &["audit"], &["user", "disable", "ann"], &["user", "role", "ann", "admin"]] {
@@ -150,7 +150,7 @@ fn without_a_database_nothing_is_begun_but_by_the_first_person() {
 }
 
 #[test]
-fn a_device_is_approved_by_a_running_gateway_only() {
+fn approving_a_device_needs_a_running_gateway() {
     let sandbox = with_people();
     let key = format!("SHA256:{}", "a".repeat(43));
     let output = run(&sandbox, &["approve", &key, "--user", "ann"]).expect_code(1);
@@ -161,7 +161,7 @@ fn a_device_is_approved_by_a_running_gateway_only() {
 }
 
 #[test]
-fn a_database_is_named_in_several_ways() {
+fn a_database_is_a_path_or_a_url() {
     let sandbox = Sandbox::new();
     let path = sandbox.path("home/accounts/my.db");
     let path = path.to_str().unwrap();
@@ -180,7 +180,7 @@ fn a_database_is_named_in_several_ways() {
 }
 
 #[test]
-fn passwords_come_by_one_line_and_are_nowhere_to_be_seen() {
+fn a_piped_password_is_one_line_and_is_never_shown() {
     let sandbox = Sandbox::new();
     let none = [("", "no password was given"), ("\n", "no password was given"), ("short\n", "at least 8")];
     for (stdin, words) in none {
@@ -214,7 +214,7 @@ fn passwords_come_by_one_line_and_are_nowhere_to_be_seen() {
 }
 
 #[test]
-fn a_person_types_a_new_password_twice_unseen() {
+fn a_new_password_is_typed_twice_without_echo() {
     let sandbox = Sandbox::new();
     let mut terminal = Terminal::start(&sandbox, &["gateway", "user", "add", "ann"]);
     terminal.wait_text("New password for ann: ");
@@ -267,7 +267,7 @@ fn a_database_in_use_is_not_touched() {
 }
 
 #[test]
-fn commands_side_by_side_wait_for_each_other() {
+fn simultaneous_commands_wait_for_each_other() {
     let sandbox = with_people();
     let running: Vec<_> =
         (0..6).map(|n| command(&sandbox, &["user", "add", &format!("u{n}")]).stdin(PASSWORD).spawn()).collect();
@@ -314,7 +314,7 @@ fn a_newer_database_is_left_as_it_is() {
 }
 
 #[test]
-fn what_others_could_change_is_not_used() {
+fn a_database_that_others_can_write_is_refused() {
     let sandbox = with_people();
     let (file, folder) = (database(&sandbox), database(&sandbox).parent().unwrap().to_owned());
     let list = || run(&sandbox, &["user", "list"]);
@@ -363,7 +363,7 @@ fn a_full_disk_changes_nothing() {
 }
 
 #[test]
-fn a_kill_at_any_time_loses_nobody_who_was_acknowledged() {
+fn a_kill_loses_no_acknowledged_user() {
     let sandbox = with_people();
     let usual = add(&sandbox, "usual", &[]).expect_code(0).duration;
     let mut acknowledged = vec!["ann".to_owned(), "bob".to_owned(), "usual".to_owned()];

@@ -38,7 +38,7 @@ fn a_person_signs_in_on_the_page_runs_a_model_and_signs_out() {
 }
 
 #[test]
-fn a_person_who_says_no_is_believed() {
+fn a_denied_sign_in_exits_with_5() {
     let gateway = Gateway::start("http://127.0.0.1:9");
     gateway.add_user("ada", "member");
     let device = with_store("plaintext");
@@ -49,7 +49,7 @@ fn a_person_who_says_no_is_believed() {
 }
 
 #[test]
-fn the_same_with_an_api_key() {
+fn a_model_runs_with_an_api_key() {
     let upstream = Ollama::start();
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member");
@@ -76,7 +76,7 @@ fn a_link_for_a_key_that_is_not_pending_is_refused() {
 }
 
 #[test]
-fn the_first_administrator_is_made_once_by_the_link_that_was_printed() {
+fn the_setup_link_creates_one_administrator() {
     let mut gateway = Gateway::start("http://127.0.0.1:9");
     let link = gateway.listening()["setup_url"].as_str().unwrap().to_owned();
     let wrong = format!("{}x", &link[..link.len() - 1]);
@@ -91,7 +91,7 @@ fn the_first_administrator_is_made_once_by_the_link_that_was_printed() {
 }
 
 #[test]
-fn a_disabled_person_is_out_at_once_with_every_device_and_key() {
+fn disabling_a_user_refuses_their_devices_and_keys_at_once() {
     let upstream = Ollama::start();
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member").add_user("root", "admin");
@@ -114,7 +114,7 @@ fn a_disabled_person_is_out_at_once_with_every_device_and_key() {
 }
 
 #[test]
-fn what_is_kept_is_in_the_one_file_when_nothing_runs() {
+fn after_a_shutdown_the_database_is_one_file() {
     let mut gateway = Gateway::start("http://127.0.0.1:9");
     gateway.add_user("ada", "admin");
     gateway.end(Signal::TERM).expect_code(0);
@@ -133,7 +133,7 @@ fn what_is_kept_is_in_the_one_file_when_nothing_runs() {
 }
 
 #[test]
-fn a_new_password_and_a_ban_end_the_sessions_in_browsers() {
+fn changing_a_password_or_disabling_a_user_ends_browser_sessions() {
     let gateway = Gateway::start("http://127.0.0.1:9");
     gateway.add_user("root", "admin").add_user("ada", "member");
     let between = |text: &str, from: &str, to: &str| {
@@ -169,7 +169,7 @@ fn a_new_password_and_a_ban_end_the_sessions_in_browsers() {
 }
 
 #[test]
-fn a_replayed_signature_is_good_from_its_own_address_alone_and_once_where_it_changes_something() {
+fn a_replayed_signature_is_accepted_only_from_its_address_and_once_for_a_change() {
     let upstream = Ollama::start();
     let gateway = Gateway::start_with(&upstream.url(), &["--set", "trusted-proxies=127.0.0.1"]);
     gateway.add_user("ada", "member");
@@ -225,7 +225,7 @@ fn a_signature_from_before_the_start_is_refused() {
 }
 
 #[test]
-fn nothing_that_was_answered_is_lost_by_a_kill() {
+fn a_kill_loses_no_acknowledged_change() {
     let upstream = Ollama::start();
     let mut gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member");

@@ -17,7 +17,7 @@ fn cookie(answer: &Answer, kind: &str) -> String {
 }
 
 #[test]
-fn a_key_from_the_page_works_until_the_page_revokes_it() {
+fn a_key_created_in_a_browser_works_until_it_is_revoked_there() {
     let upstream = Ollama::start();
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member");

@@ -1,13 +1,13 @@
-//! Does what an administrator asks, on the accounts of a running gateway or on those of a database that was opened for it.
+//! Performs the requests of administrators, on the accounts of a running gateway or of a database that a command has opened.
 
 use uuid::Uuid;
 
 use super::message::{AdminError, AdminReply, AdminRequest, DeviceRef, UserRow};
 use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, PasswordHash, Role, StoreError, User};
 
-/// As many events at a time.
+/// The most events in one reply.
 const MOST_EVENTS: u32 = 10_000;
-/// As many characters of a device's name are kept.
+/// The longest stored name of a device, in characters.
 const LONGEST_NAME: usize = 128;
 /// The name of a device that has none.
 const UNNAMED: &str = "device";
@@ -22,10 +22,10 @@ pub struct AdminContext<'a> {
     now: i64,
 }
 
-/// Performs a request. What has changed is kept when this returns.
+/// Performs a request. Its changes are in the store when this returns.
 ///
 /// # Errors
-/// [`AdminError`]; then nothing has changed.
+/// [`AdminError`]; nothing has changed then.
 pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Result<AdminReply, AdminError> {
     match request {
         AdminRequest::AddUser { name, email, role, password } => {
@@ -43,13 +43,13 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             if disabled {
                 context.end_sessions(user.id);
             }
-            context.now_is(user.id, &name)
+            context.user_reply(user.id, &name)
         }
         AdminRequest::SetPassword { name, password } => {
             let user = context.user(&name)?;
             context.commit(Change::SetPassword(user.id, password), "user.password", &name, String::new()).await?;
             context.end_sessions(user.id);
-            context.now_is(user.id, &name)
+            context.user_reply(user.id, &name)
         }
         AdminRequest::SetRole { name, role } => {
             let user = context.user(&name)?;
@@ -57,7 +57,7 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
                 let detail = format!("from {} to {}", user.role.name(), role.name());
                 context.commit(Change::SetRole(user.id, role), "user.role", &name, detail).await?;
             }
-            context.now_is(user.id, &name)
+            context.user_reply(user.id, &name)
         }
         AdminRequest::Approve { device, user } => context.approve(device, &user).await,
         AdminRequest::Events { limit } => {
@@ -68,12 +68,12 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
 }
 
 impl<'a> AdminContext<'a> {
-    /// On the accounts of a database that no gateway has open, at that Unix second.
+    /// For a database that no gateway has open, at that Unix second.
     pub fn offline(directory: &'a Directory, now: i64) -> Self {
         Self { directory, running: None, now }
     }
 
-    /// On a running gateway, at that Unix second.
+    /// For a running gateway, at that Unix second.
     pub fn of(gateway: &'a Gateway, now: i64) -> Self {
         Self { directory: &gateway.directory, running: Some(gateway), now }
     }
@@ -97,13 +97,13 @@ impl AdminContext<'_> {
         let (name, detail) = (user.name.clone(), role.name().to_owned());
         match self.commit(Change::AddUser(user.clone(), Some(password)), "user.created", &name, detail).await {
             Ok(()) => Ok(self.row(&user)),
-            // The id is new, so it can only be the name.
+            // The id is new, so the name is taken.
             Err(Failure::Taken) => Err(AdminError::NameTaken(name)),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Whoever sits at a browser with the old password, or should not be in, is out.
+    /// Ends browser sessions that were started with the old password, or that belong to a disabled account.
     fn end_sessions(&self, user: Uuid) {
         if let Some(gateway) = self.running {
             gateway.sessions.end_all_of(user);
@@ -112,7 +112,7 @@ impl AdminContext<'_> {
 
     async fn approve(&self, device: DeviceRef, name: &str) -> Result<AdminReply, AdminError> {
         let gateway = self.running.ok_or(AdminError::NotRunning)?;
-        let (pending, _one_decides) = (&gateway.pending_devices, gateway.pending_devices.decide().await);
+        let (pending, _decision) = (&gateway.pending_devices, gateway.pending_devices.decide().await);
         let user = self.user(name)?;
         if user.disabled {
             return Err(AdminError::Disabled(name.to_owned()));
@@ -147,9 +147,9 @@ impl AdminContext<'_> {
             ..Event::default()
         };
         self.directory.commit(change, event).await.map_err(|error| match error {
-            DirectoryError::LastAdmin(name) => Failure::Told(AdminError::LastAdmin(name)),
+            DirectoryError::LastAdmin(name) => Failure::Other(AdminError::LastAdmin(name)),
             DirectoryError::Store(StoreError::Taken(_)) => Failure::Taken,
-            other => Failure::Told(AdminError::Failed { message: other.to_string(), hint: other.hint() }),
+            other => Failure::Other(AdminError::Failed { message: other.to_string(), hint: other.hint() }),
         })
     }
 
@@ -157,7 +157,7 @@ impl AdminContext<'_> {
         self.directory.user_by_name(name).ok_or_else(|| AdminError::NoUser(name.to_owned()))
     }
 
-    fn now_is(&self, id: Uuid, name: &str) -> Result<AdminReply, AdminError> {
+    fn user_reply(&self, id: Uuid, name: &str) -> Result<AdminReply, AdminError> {
         let user = self.directory.user(id).ok_or_else(|| AdminError::NoUser(name.to_owned()))?;
         Ok(AdminReply::User(self.row(&user)))
     }
@@ -182,14 +182,14 @@ impl AdminContext<'_> {
 /// Why a change was not made.
 enum Failure {
     Taken,
-    Told(AdminError),
+    Other(AdminError),
 }
 
 impl From<Failure> for AdminError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Told(error) => error,
-            Failure::Taken => Self::Failed { message: "that is taken".to_owned(), hint: None },
+            Failure::Other(error) => error,
+            Failure::Taken => Self::Failed { message: "it already exists".to_owned(), hint: None },
         }
     }
 }

@@ -37,7 +37,7 @@ async fn on(gateway: &Gateway, request: AdminRequest) -> Result<AdminReply, Admi
 }
 
 #[tokio::test]
-async fn accounts_are_made_changed_and_kept_apart() {
+async fn accounts_are_created_and_changed() {
     let folder = tempfile::tempdir().unwrap();
     let (_store, gateway) = gateway(folder.path()).await;
     on(&gateway, add("ann", Role::Admin)).await.unwrap();
@@ -137,7 +137,7 @@ mod socket {
     use crate::gateway::admin::socket::socket_path;
 
     #[tokio::test]
-    async fn a_running_gateway_is_asked() {
+    async fn a_running_gateway_answers_on_its_socket() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("gateway.db");
         assert!(matches!(ask(&database, &AdminRequest::ListUsers).await, Err(AskError::NotRunning)));
@@ -239,7 +239,7 @@ mod socket {
     }
 
     #[tokio::test]
-    async fn a_path_too_long_for_a_socket_is_said_so() {
+    async fn a_path_too_long_for_a_socket_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let long = folder.path().join("x".repeat(100));
         let (store, _gateway) = gateway(&long).await;
@@ -251,7 +251,7 @@ mod socket {
 }
 
 #[test]
-fn a_request_shows_no_hash() {
+fn debug_output_of_a_request_has_no_hash() {
     let request = add("ann", Role::Admin);
     assert!(!format!("{request:?}").contains("argon2"));
     let line = serde_json::to_string(&request).unwrap();

@@ -1,6 +1,6 @@
-//! The two cookies: of a session, and of a browser that is not signed in yet.
+//! The two cookies: of a session, and of a visitor who is not signed in yet.
 //!
-//! Both are `HttpOnly` and `SameSite=Strict`. Over https their names have a prefix by which browsers hold us to that.
+//! Both are `HttpOnly` and `SameSite=Strict`. Over https their names have a prefix for which browsers enforce that.
 
 use http::HeaderMap;
 use http::header::COOKIE;
@@ -24,7 +24,7 @@ pub fn name(public: &BaseUrl, purpose: CsrfPurpose) -> String {
     }
 }
 
-/// The value of that cookie. One that is there twice is not taken: only one of them can be ours.
+/// The value of that cookie; `None` if it is there twice, since only one of them can be ours.
 pub fn read(headers: &HeaderMap, name: &str) -> Option<String> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut values = pairs
@@ -43,7 +43,7 @@ pub fn set(public: &BaseUrl, purpose: CsrfPurpose, value: &str) -> String {
     format!("{}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}", name(public, purpose))
 }
 
-/// The `Set-Cookie` that takes it away.
+/// The `Set-Cookie` that removes it.
 pub fn remove(public: &BaseUrl, purpose: CsrfPurpose) -> String {
     format!("{}; Max-Age=0", set(public, purpose, ""))
 }
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn is_as_strict_as_the_address_allows() {
+    fn cookies_are_as_strict_as_the_address_allows() {
         let strict = "HttpOnly; SameSite=Strict";
         assert_eq!(
             set(&url("https://gate.example"), CsrfPurpose::Session, "v"),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn is_read_only_when_it_is_one_and_of_our_making() {
+    fn a_cookie_is_read_only_if_it_is_unique_and_well_formed() {
         let value = "a".repeat(43);
         let read_from = |lines: &[String]| {
             let lines = lines.iter().map(|line| (COOKIE, line.parse().unwrap()));

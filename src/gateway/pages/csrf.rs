@@ -1,7 +1,7 @@
 //! Proof that a form was filled in on one of our pages, in that browser.
 //!
-//! A form carries an HMAC of the browser's cookie under a secret of this process: of the session's cookie, or before the sign-in of
-//! a cookie made for the purpose. Nothing is kept, so nobody can fill our memory.
+//! A form carries an HMAC of the browser's cookie under a secret of this process: of the session cookie, or before the sign-in of a
+//! visitor cookie. No state is stored, so requests cannot fill the memory.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::header::ORIGIN;
@@ -15,12 +15,12 @@ use crate::gateway::host;
 /// The secret that tokens are made with.
 pub struct Csrf(Zeroizing<[u8; 32]>);
 
-/// Which cookie a token belongs to. A token for one is none for the other.
+/// Which cookie a token belongs to. A token for one is not accepted for the other.
 #[derive(Clone, Copy)]
 pub enum CsrfPurpose {
-    /// Forms that are there before the sign-in.
+    /// Forms before the sign-in.
     Visitor,
-    /// Forms of somebody who is signed in.
+    /// Forms during a session.
     Session,
 }
 
@@ -41,7 +41,7 @@ impl Csrf {
     }
 
     /// Whether `token` is the token of that cookie. Takes the same time wherever they differ.
-    pub fn fits(&self, purpose: CsrfPurpose, cookie: &str, token: &str) -> bool {
+    pub fn verify(&self, purpose: CsrfPurpose, cookie: &str, token: &str) -> bool {
         let bytes: Option<Vec<u8>> = (0..token.len())
             .step_by(2)
             .map(|at| token.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
@@ -63,10 +63,10 @@ impl Csrf {
     }
 }
 
-/// Whether a POST says that it comes from a page of another site. Browsers say so themselves, and pages cannot make them lie.
+/// Whether the headers of a POST say that it comes from a page of another site. Browsers set them, and pages cannot change them.
 ///
-/// `named` is the `Host` of the request, where it is a name that the gateway answers to: a page that was opened under that name is ours.
-/// A page of another port, scheme or name is not, even if it is of this machine.
+/// `named` is the `Host` of the request, if the gateway answers to that name: a page that was opened under it is ours. A page of another
+/// port, scheme or name is not, even on this machine.
 pub fn is_foreign(headers: &HeaderMap, public: &BaseUrl, named: Option<&str>) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if !matches!(site, None | Some(b"same-origin" | b"none")) {
@@ -76,8 +76,8 @@ pub fn is_foreign(headers: &HeaderMap, public: &BaseUrl, named: Option<&str>) ->
     let public = public.origin().to_string();
     let is_ours =
         |origin: &[u8]| origin == public.as_bytes() || named.as_ref().is_some_and(|name| origin == name.as_bytes());
-    // `null` is what a browser says where a proxy in front has added `Referrer-Policy: no-referrer` to our pages. A sandboxed page
-    // of anybody says so too, hence the second question.
+    // Browsers send `null` where a proxy in front has added `Referrer-Policy: no-referrer` to our pages. Any sandboxed page sends it
+    // too, hence the second condition.
     let is_null = |origin: &HeaderValue| origin == "null" && site == Some(b"same-origin".as_slice());
     headers.get_all(ORIGIN).iter().any(|origin| !(is_ours(origin.as_bytes()) || is_null(origin)))
 }
@@ -87,21 +87,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_belongs_to_its_cookie_purpose_and_process() {
+    fn a_token_is_valid_for_its_cookie_purpose_and_process_only() {
         let (csrf, other) = (Csrf::new().unwrap(), Csrf::new().unwrap());
         let token = csrf.token(CsrfPurpose::Visitor, "cookie");
-        assert!(token.len() == 64 && csrf.fits(CsrfPurpose::Visitor, "cookie", &token));
+        assert!(token.len() == 64 && csrf.verify(CsrfPurpose::Visitor, "cookie", &token));
         assert!(
-            !csrf.fits(CsrfPurpose::Session, "cookie", &token) && !csrf.fits(CsrfPurpose::Visitor, "cookif", &token)
+            !csrf.verify(CsrfPurpose::Session, "cookie", &token)
+                && !csrf.verify(CsrfPurpose::Visitor, "cookif", &token)
         );
-        assert!(!other.fits(CsrfPurpose::Visitor, "cookie", &token));
+        assert!(!other.verify(CsrfPurpose::Visitor, "cookie", &token));
         for wrong in ["", "0", "zz", "ää", &token[..62], &format!("{token}00"), &token.replace(['0', '1'], "2")] {
-            assert!(!csrf.fits(CsrfPurpose::Visitor, "cookie", wrong), "{wrong}");
+            assert!(!csrf.verify(CsrfPurpose::Visitor, "cookie", wrong), "{wrong}");
         }
     }
 
     #[test]
-    fn knows_a_foreign_page() {
+    fn requests_from_other_sites_are_recognized() {
         let public = BaseUrl::parse("https://gate.example/models").unwrap().url;
         let foreign = |pairs: &[(&'static str, &'static str)]| {
             let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();

@@ -1,30 +1,26 @@
-//! One request for a page: who asks, from where, and how links back to us are written.
+//! One request for a page: who sends it, from where, and how links to other pages are written.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use maud::{Markup, html};
 
-use super::csrf::{self, CsrfPurpose};
-use super::form::{Form, FormError};
+use super::cookies;
+use super::csrf::CsrfPurpose;
 use super::state::Pages;
-use super::{cookies, layout, text};
 use crate::address::BaseUrl;
-use crate::gateway::authn::{Caller, random_token};
-use crate::gateway::host::{self, ClientAddress};
-use crate::gateway::rejection::Rejection;
+use crate::gateway::authn::Caller;
+use crate::gateway::host::ClientAddress;
 use crate::gateway::store::User;
 
-/// See the module.
+/// The request and what the pages need to answer it.
 pub struct PageContext {
-    /// What the pages use.
+    /// The state of the pages.
     pub pages: Arc<Pages>,
-    /// What browsers call it.
+    /// The public address of the gateway.
     pub public: BaseUrl,
     /// Where the request came from.
     pub address: IpAddr,
@@ -38,65 +34,29 @@ pub struct PageContext {
     pub headers: HeaderMap,
 }
 
-/// Somebody who is signed in.
-pub struct SignedIn {
-    /// Who, with what that allows.
+/// A browser in which a person is signed in.
+pub struct BrowserSession {
+    /// The person, with their rights.
     pub caller: Caller,
-    /// Whether the password was typed within the last quarter of an hour.
+    /// Whether the password was typed within the last 15 minutes.
     pub fresh: bool,
-    /// The value of the session's cookie.
+    /// The value of the session cookie.
     pub cookie: String,
 }
 
-impl SignedIn {
+impl BrowserSession {
     /// The account.
     pub fn user(&self) -> &User {
         self.caller.user()
     }
 }
 
-/// A browser that fills in a form before the sign-in.
-pub struct Visitor {
-    /// What the form has to carry.
-    pub token: String,
-    /// The cookie that goes with it, when the browser has none yet.
-    set_cookie: Option<HeaderValue>,
-}
-
-impl Visitor {
-    /// Gives the browser its cookie, if it has none.
-    pub fn greet(self, mut response: Response) -> Response {
-        if let Some(cookie) = self.set_cookie {
-            response.headers_mut().append(SET_COOKIE, cookie);
-        }
-        response
-    }
-}
-
-/// A page that says why nothing more is done.
-pub struct ErrorPage(Box<Response>);
-
-impl From<Response> for ErrorPage {
-    fn from(response: Response) -> Self {
-        Self(Box::new(response))
-    }
-}
-
-impl IntoResponse for ErrorPage {
-    fn into_response(self) -> Response {
-        *self.0
-    }
-}
-
-/// What a page answers with.
-pub type Answer = Result<Response, ErrorPage>;
-
 impl FromRequestParts<Arc<Pages>> for PageContext {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, pages: &Arc<Pages>) -> Result<Self, Response> {
         let Some(ClientAddress(address)) = parts.extensions.get().copied() else {
-            tracing::error!("a page was asked for by a request without an address");
+            tracing::error!("page request without a client address");
             return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
         };
         Ok(Self {
@@ -114,14 +74,14 @@ impl FromRequestParts<Arc<Pages>> for PageContext {
 impl PageContext {
     /// The address of one of our pages, as links and redirects hold it: the public path, and no host.
     pub fn link(&self, path: &str) -> String {
-        // Two slashes in front would name a host.
+        // Two slashes at the beginning would name a host.
         match self.public.path().trim_start_matches('/') {
             "" => path.to_owned(),
             base => format!("/{base}{path}"),
         }
     }
 
-    /// A parameter of the query; empty when it is not there, or there twice.
+    /// A parameter of the query; empty when it is missing or repeated.
     pub fn parameter(&self, name: &str) -> String {
         let mut values = url::form_urlencoded::parse(self.query.as_bytes()).filter(|(key, _)| key == name);
         match (values.next(), values.next()) {
@@ -130,135 +90,40 @@ impl PageContext {
         }
     }
 
-    /// Sends the browser to one of our pages, with a GET.
+    /// Redirects the browser to one of our pages, with a GET.
     pub fn redirect(&self, path: &str) -> Response {
         let location = [(http::header::LOCATION, self.link(path))];
         (StatusCode::SEE_OTHER, location).into_response()
     }
 
-    /// Who is signed in with this browser.
-    pub fn signed_in(&self) -> Option<SignedIn> {
+    /// Whether it is the page after a sign-out.
+    pub fn follows_sign_out(&self) -> bool {
+        self.path == "/login" && self.parameter("signed-out") == "true"
+    }
+
+    /// The session of this browser.
+    pub fn session(&self) -> Option<BrowserSession> {
         let cookie = cookies::read(&self.headers, &cookies::name(&self.public, CsrfPurpose::Session))?;
         let found = self.pages.authenticator.identify_session(&cookie);
         if found.is_none() {
             self.pages.sessions.end(&cookie);
         }
         let (caller, fresh) = found?;
-        Some(SignedIn { caller, fresh, cookie })
+        Some(BrowserSession { caller, fresh, cookie })
     }
 
-    /// What a form of somebody who is signed in has to carry.
-    pub fn token(&self, session: &SignedIn) -> String {
+    /// The CSRF token for forms of this session.
+    pub fn csrf_token(&self, session: &BrowserSession) -> String {
         self.pages.csrf.token(CsrfPurpose::Session, &session.cookie)
     }
 
-    /// What a form before the sign-in has to carry.
-    ///
-    /// # Errors
-    /// When the system gives no random bytes.
-    pub fn visitor(&self) -> Result<Visitor, ErrorPage> {
-        let (cookie, fresh) = match self.visitor_cookie() {
-            Some(cookie) => (cookie, false),
-            None => (random_token().map_err(|_| self.broken("no random bytes"))?, true),
-        };
-        let set_cookie = fresh.then(|| header(&cookies::set(&self.public, CsrfPurpose::Visitor, &cookie)));
-        Ok(Visitor { token: self.pages.csrf.token(CsrfPurpose::Visitor, &cookie), set_cookie })
-    }
-
-    /// Reads the form of a POST that comes from one of our own pages, as far as the browser tells.
-    ///
-    /// # Errors
-    /// For a POST of another site, and for a body that is no form of ours.
-    pub async fn form(&self, body: axum::body::Body) -> Result<Form, ErrorPage> {
-        let named = host::accept(&self.pages.config.get(), &self.headers)
-            .is_ok()
-            .then(|| host::the_one(&self.headers).ok())
-            .flatten();
-        if csrf::is_foreign(&self.headers, &self.public, named) {
-            let text = html! {
-                p { "The form was sent from another web site, or this gateway was opened under a name that is not its own." }
-                p { "Open it as " a href=(self.public) { (self.public) } " and try again." }
-            };
-            return Err(self.error_page(StatusCode::FORBIDDEN, "Nothing was done", text));
-        }
-        Form::read(&self.headers, body)
-            .await
-            .map_err(|error: FormError| self.error_page(error.status(), "Nothing was done", html! { p { (error) } }))
-    }
-
-    /// Refuses a form that was not filled in before the sign-in, in this browser, on our page.
-    ///
-    /// # Errors
-    /// Then.
-    pub fn check_visitor(&self, form: &Form) -> Result<(), ErrorPage> {
-        self.check(CsrfPurpose::Visitor, self.visitor_cookie().as_deref(), form)
-    }
-
-    /// Refuses a form that was not filled in during this session, on our page.
-    ///
-    /// # Errors
-    /// Then.
-    pub fn check_session(&self, session: &SignedIn, form: &Form) -> Result<(), ErrorPage> {
-        self.check(CsrfPurpose::Session, Some(&session.cookie), form)
-    }
-
-    fn check(&self, purpose: CsrfPurpose, cookie: Option<&str>, form: &Form) -> Result<(), ErrorPage> {
-        if cookie.is_some_and(|cookie| self.pages.csrf.fits(purpose, cookie, form.get("csrf"))) {
-            return Ok(());
-        }
-        // Without https a browser keeps no cookie of an https address.
-        let elsewhere =
-            html! { p { "If this happens again, open the gateway as " a href=(self.public) { (self.public) } "." } };
-        let text = html! {
-            p { "The form does not belong to this browser's session. It may have been open for too long, or cookies are switched off." }
-            p { "Go back, load the page again, and try once more." }
-            @if cookie.is_none() { (elsewhere) }
-        };
-        Err(self.error_page(StatusCode::FORBIDDEN, "Nothing was done", text))
-    }
-
-    fn visitor_cookie(&self) -> Option<String> {
+    /// The value of the visitor cookie.
+    pub fn visitor_cookie(&self) -> Option<String> {
         cookies::read(&self.headers, &cookies::name(&self.public, CsrfPurpose::Visitor))
-    }
-
-    /// A page that says why nothing more is done.
-    pub fn error_page(&self, status: StatusCode, title: &str, text: Markup) -> ErrorPage {
-        ErrorPage(Box::new(layout::notice(self, status, layout::Tone::Bad, title, text)))
-    }
-
-    /// The page for what the API would refuse, in its words.
-    pub fn refused(&self, rejection: &Rejection) -> ErrorPage {
-        let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let keys = html! { p { a href=(self.link("/settings/keys")) { "Your keys and devices" } } };
-        match rejection.status() {
-            401 => {
-                let text = html! {
-                    p { "Your session ended, or your account was changed, while you asked. Nothing was done." }
-                    p { a href=(self.link("/login?to=keys")) { "Go on to your keys" } }
-                };
-                self.error_page(status, "Sign in again", text)
-            }
-            404 => {
-                let text = html! { p { "It is not on record, or not yours." } (keys) };
-                self.error_page(status, "There is no such key or device", text)
-            }
-            500.. => self.broken(rejection.message()),
-            _ => {
-                let reason = text::visible_long(rejection.message());
-                self.error_page(status, "Nothing was done", html! { p { (text::sentence(&reason)) } (keys) })
-            }
-        }
-    }
-
-    /// The page for trouble of our own. What exactly it is stands in the log.
-    pub fn broken(&self, reason: &str) -> ErrorPage {
-        tracing::error!(reason, "a page failed");
-        let text = html! { p { "The gateway could not do it. Nothing was changed. Its log says why; try again in a moment." } };
-        self.error_page(StatusCode::SERVICE_UNAVAILABLE, "That did not work", text)
     }
 }
 
-/// Cookies and numbers are always a legal header.
-pub fn header(text: &str) -> HeaderValue {
+/// A header value of ASCII text, such as a cookie.
+pub fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }

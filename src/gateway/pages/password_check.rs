@@ -1,4 +1,4 @@
-//! Checks and makes password hashes: two at a time, on threads of their own, and as long for a name that nobody has.
+//! Verifies and makes password hashes: two at a time, on threads of their own, and taking as long for an unknown name.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,34 +14,34 @@ use crate::gateway::password::{PasswordError, PasswordHash};
 use crate::gateway::store::{StoreError, User};
 
 /// Each takes 19 MiB and a processor.
-const AT_A_TIME: usize = 2;
+const SLOTS: usize = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// Slots for hashing, and the decoy.
 pub struct PasswordCheck {
     slots: Arc<Semaphore>,
     longest_wait: Duration,
-    /// What an unknown name's password is checked against; nothing fits it.
+    /// What the password for an unknown name is checked against; no password fits it.
     decoy: Arc<OnceLock<PasswordHash>>,
 }
 
-/// Why nothing can be said about a password.
+/// Why a password could not be checked.
 #[derive(Debug, Error)]
-pub enum CheckError {
-    /// Too many are being checked.
+pub enum PasswordCheckError {
+    /// All slots are in use.
     #[error("too many passwords are being checked")]
     Busy,
     /// The hash could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It is not one that can be hashed.
+    /// It cannot be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
 }
 
 impl Default for PasswordCheck {
     fn default() -> Self {
-        Self { slots: Arc::new(Semaphore::new(AT_A_TIME)), longest_wait: LONGEST_WAIT, decoy: Arc::default() }
+        Self { slots: Arc::new(Semaphore::new(SLOTS)), longest_wait: LONGEST_WAIT, decoy: Arc::default() }
     }
 }
 
@@ -49,16 +49,16 @@ impl PasswordCheck {
     /// The account with that name and password. It may be disabled.
     ///
     /// # Errors
-    /// [`CheckError`].
-    pub async fn check(
+    /// [`PasswordCheckError`].
+    pub async fn verify(
         &self,
         directory: &Directory,
         name: &str,
         password: SecretString,
-    ) -> Result<Option<Arc<User>>, CheckError> {
+    ) -> Result<Option<Arc<User>>, PasswordCheckError> {
         let slot = self.slot().await?;
         let user = directory.user_by_name(name);
-        // An unknown name is looked up too, so that it takes as long.
+        // An unknown name is looked up in the store too, so that it takes as long.
         let kept = directory.password(user.as_ref().map_or(Uuid::nil(), |user| user.id)).await?;
         let decoy = self.decoy.clone();
         let fits = blocking(slot, move || {
@@ -80,19 +80,19 @@ impl PasswordCheck {
     /// The hash of a new password.
     ///
     /// # Errors
-    /// [`CheckError`].
-    pub async fn hash(&self, password: SecretString) -> Result<PasswordHash, CheckError> {
+    /// [`PasswordCheckError`].
+    pub async fn hash(&self, password: SecretString) -> Result<PasswordHash, PasswordCheckError> {
         let slot = self.slot().await?;
         Ok(blocking(slot, move || PasswordHash::of(&password)).await?)
     }
 
-    async fn slot(&self) -> Result<OwnedSemaphorePermit, CheckError> {
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, PasswordCheckError> {
         let slot = tokio::time::timeout(self.longest_wait, self.slots.clone().acquire_owned()).await;
-        slot.map_err(|_| CheckError::Busy)?.map_err(|_| CheckError::Busy)
+        slot.map_err(|_| PasswordCheckError::Busy)?.map_err(|_| PasswordCheckError::Busy)
     }
 }
 
-/// The slot is held until the work is done, even if nobody waits for it any more.
+/// The slot is held until the work is done, even if the request has gone.
 async fn blocking<T: Send + 'static>(
     slot: OwnedSemaphorePermit,
     work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
@@ -109,10 +109,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn waits_for_a_slot_but_not_for_ever() {
+    async fn waiting_for_a_slot_has_a_deadline() {
         let check = PasswordCheck { longest_wait: Duration::from_millis(20), ..PasswordCheck::default() };
         let (_one, two) = (check.slot().await.unwrap(), check.slot().await.unwrap());
-        assert!(matches!(check.hash("long enough".into()).await, Err(CheckError::Busy)));
+        assert!(matches!(check.hash("long enough".into()).await, Err(PasswordCheckError::Busy)));
         drop(two);
         assert!(check.hash("long enough".into()).await.is_ok());
     }

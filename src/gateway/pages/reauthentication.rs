@@ -1,18 +1,18 @@
-//! The password once more, where the sign-in was a while ago: see `sessions` for why.
+//! Asking for the password again before something that outlives the session: a new key, an approved device.
 
 use http::StatusCode;
 use maud::Markup;
 
-use super::form::Form;
-use super::layout::Field;
-use super::notes;
-use super::page_context::{ErrorPage, PageContext, SignedIn};
-use super::password_check::CheckError;
+use super::error_page::ErrorPage;
+use super::form::{Field, FieldError, Form};
+use super::page_context::{BrowserSession, PageContext};
+use super::password_check::PasswordCheckError;
+use super::sign_in::record_failed_sign_in;
 
-/// What is said when it was not given, or is wrong.
-pub type Trouble = (StatusCode, String);
+/// The name of the field.
+const PASSWORD: &str = "password";
 
-/// What outlives the sign-in, and so takes the password.
+/// What outlives the session, and so needs the password.
 #[derive(Clone, Copy)]
 pub enum ReauthReason {
     /// A new key.
@@ -25,16 +25,16 @@ impl ReauthReason {
     fn hint(self) -> &'static str {
         match self {
             Self::Key => {
-                "You signed in more than 15 minutes ago, and a key stays when you have left. So say again that it is you."
+                "You signed in more than 15 minutes ago. Enter your password again, because a key stays valid after you sign out."
             }
             Self::Device => {
-                "You signed in more than 15 minutes ago, and a device stays signed in when you have left. So say again that it is you."
+                "You signed in more than 15 minutes ago. Enter your password again, because a device stays signed in after you sign out."
             }
         }
     }
 
-    /// For the record.
-    fn wrong(self) -> &'static str {
+    /// The detail of the event for a wrong password.
+    fn event_detail(self) -> &'static str {
         match self {
             Self::Key => "wrong password for a new key",
             Self::Device => "wrong password for a device",
@@ -42,10 +42,10 @@ impl ReauthReason {
     }
 }
 
-/// The field for it. `wrong` says that it is what is wrong with the form.
-pub fn field(reason: ReauthReason, wrong: bool) -> Markup {
+/// The password field. With `is_wrong` it is marked as the reason why the form is shown again.
+pub fn field(reason: ReauthReason, is_wrong: bool) -> Markup {
     let field = Field {
-        name: "password",
+        name: PASSWORD,
         label: "Your password",
         kind: "password",
         autocomplete: "current-password",
@@ -53,47 +53,46 @@ pub fn field(reason: ReauthReason, wrong: bool) -> Markup {
         hint: reason.hint(),
         longest: 1024,
         optional: false,
-        first: wrong,
+        autofocus: is_wrong,
     };
-    field.show(wrong)
+    field.render(is_wrong)
 }
 
-/// Makes sure that the person typed the password lately, or does so with this form. Throttled as a sign-in.
+/// Succeeds if the person signed in within the last 15 minutes, or typed the right password into this form. Throttled as a sign-in.
 ///
 /// # Errors
-/// The trouble to show with the form; or a page, when it cannot be checked at all.
+/// The inner error is shown with the form; the outer one is a page, for a failure of the gateway.
 pub async fn confirm(
     context: &PageContext,
-    session: &SignedIn,
+    session: &BrowserSession,
     form: &mut Form,
     reason: ReauthReason,
-) -> Result<Result<(), Trouble>, ErrorPage> {
+) -> Result<Result<(), FieldError>, ErrorPage> {
     if session.fresh {
         return Ok(Ok(()));
     }
-    if form.get("password").is_empty() {
-        let text = "You signed in more than 15 minutes ago. Type your password once more.";
-        return Ok(Err((StatusCode::FORBIDDEN, text.to_owned())));
+    let wrong = |status, message: &str| Ok(Err(FieldError::new(PASSWORD, status, message)));
+    if form.get(PASSWORD).is_empty() {
+        return wrong(StatusCode::FORBIDDEN, "Enter your password: you signed in more than 15 minutes ago.");
     }
     let (pages, name) = (&context.pages, &session.user().name);
-    if let Err(wait) = pages.throttle.check(name, context.address) {
-        notes::failed_sign_in(context, name, "user.sign_in_throttled", "too many tries");
-        let text = format!("There were too many tries. Wait {} seconds, then try again.", wait.as_secs() + 1);
-        return Ok(Err((StatusCode::TOO_MANY_REQUESTS, text)));
+    if let Err(wait) = pages.throttle.count_attempt(name, context.address) {
+        record_failed_sign_in(context, name, "user.sign_in_throttled", "too many attempts");
+        let message = format!("Too many attempts. Wait {} seconds, then try again.", wait.as_secs() + 1);
+        return wrong(StatusCode::TOO_MANY_REQUESTS, &message);
     }
-    match pages.passwords.check(&context.pages.directory, name, form.secret("password")).await {
+    match pages.passwords.verify(&context.pages.directory, name, form.secret(PASSWORD)).await {
         Ok(Some(user)) if user.id == session.user().id => {
             pages.sessions.confirm(&session.cookie, context.now);
             Ok(Ok(()))
         }
         Ok(_) => {
-            notes::failed_sign_in(context, name, "user.sign_in_failed", reason.wrong());
-            Ok(Err((StatusCode::FORBIDDEN, "The password is wrong.".to_owned())))
+            record_failed_sign_in(context, name, "user.sign_in_failed", reason.event_detail());
+            wrong(StatusCode::FORBIDDEN, "Wrong password.")
         }
-        Err(CheckError::Busy) => {
-            let text = "Too many passwords are being checked. Try again in a moment.";
-            Ok(Err((StatusCode::SERVICE_UNAVAILABLE, text.to_owned())))
+        Err(PasswordCheckError::Busy) => {
+            wrong(StatusCode::SERVICE_UNAVAILABLE, "Too many people are signing in. Try again in a moment.")
         }
-        Err(error) => Err(context.broken(&error.to_string())),
+        Err(error) => Err(context.internal_error(&error.to_string())),
     }
 }

@@ -10,61 +10,51 @@ use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use super::form::Form;
-use super::layout::{self, Field, alert, hidden};
-use super::page_context::{Answer, ErrorPage, PageContext};
-use super::password_check::CheckError;
-use super::{sign_in, text};
+use super::error_page::{ErrorPage, PageResult};
+use super::form::{Field, FieldError, Form, alert, hidden};
+use super::links::ACCOUNT;
+use super::page_context::PageContext;
+use super::password_check::PasswordCheckError;
+use super::state::Pages;
+use super::{display, layout, sign_in};
 use crate::gateway::directory::Directory;
-use crate::gateway::pages::state::Pages;
 use crate::gateway::password::PasswordError;
 use crate::gateway::store::{Change, Event, Role, User};
 
 const LONGEST_EMAIL: usize = 254;
 
 /// `GET /setup?token=…`.
-pub async fn show(context: PageContext) -> Answer {
-    let mut tokens = url::form_urlencoded::parse(context.query.as_bytes()).filter(|(name, _)| name == "token");
-    let token = match (tokens.next(), tokens.next()) {
-        (Some((_, token)), None) => token.into_owned(),
-        _ => String::new(),
-    };
-    check(&context, &token)?;
-    page(&context, StatusCode::OK, &token, "", "", None)
+pub async fn show(context: PageContext) -> PageResult {
+    let token = context.parameter("token");
+    verify_token(&context, &token)?;
+    page(&context, &token, "", "", None)
 }
 
-fn check(context: &PageContext, token: &str) -> Result<(), ErrorPage> {
+fn verify_token(context: &PageContext, token: &str) -> Result<(), ErrorPage> {
     if !context.pages.directory.is_empty() {
-        return Err(gone(context));
+        return Err(already_set_up(context));
     }
     if context.pages.is_setup_token(token) {
         return Ok(());
     }
     let text = html! {
-        p { "It holds no valid token. Each start of the gateway makes a new one: use the link that it printed last, whole." }
+        p { "Its token is wrong or incomplete. Each start of the gateway prints a new link: open the latest one, in full." }
     };
-    Err(context.error_page(StatusCode::FORBIDDEN, "This link cannot be used", text))
+    Err(context.error_page(StatusCode::FORBIDDEN, "This link is not valid", text))
 }
 
-fn gone(context: &PageContext) -> ErrorPage {
+fn already_set_up(context: &PageContext) -> ErrorPage {
     let text = html! {
-        p { "The first administrator has been made, and the link has done its work." }
-        p { a href=(context.link("/login")) { "Sign in" } " with that account. An administrator can make more." }
+        p { "The first administrator exists, so this link is no longer valid." }
+        p { a href=(context.link("/login")) { "Sign in" } " with that account. To add others, run this on the gateway's machine:" }
+        pre { code { "ollama-auth gateway user add NAME" } }
     };
-    context.error_page(StatusCode::GONE, "This gateway is set up", text)
+    context.error_page(StatusCode::GONE, "This gateway is already set up", text)
 }
 
-/// `trouble` is the field that is wrong, and what is wrong with it.
-fn page(
-    context: &PageContext,
-    status: StatusCode,
-    token: &str,
-    name: &str,
-    email: &str,
-    trouble: Option<(&str, &str)>,
-) -> Answer {
+fn page(context: &PageContext, token: &str, name: &str, email: &str, error: Option<&FieldError>) -> PageResult {
     let visitor = context.visitor()?;
-    let wrong = |field: &str| trouble.is_some_and(|(wrong, _)| wrong == field);
+    let is_wrong = |field: &str| error.is_some_and(|error| error.field == field);
     let name = Field {
         name: "name",
         label: "Name",
@@ -74,7 +64,7 @@ fn page(
         hint: "Lower-case letters, digits, dots, dashes and underscores, such as ada.",
         longest: 64,
         optional: false,
-        first: trouble.is_none() || wrong("name"),
+        autofocus: error.is_none() || is_wrong("name"),
     };
     let email = Field {
         name: "email",
@@ -85,7 +75,7 @@ fn page(
         hint: "",
         longest: LONGEST_EMAIL,
         optional: true,
-        first: wrong("email"),
+        autofocus: is_wrong("email"),
     };
     let password = Field {
         name: "password",
@@ -95,64 +85,63 @@ fn page(
         value: "",
         hint: "At least 8 characters. A few random words are easy to remember and hard to guess.",
         longest: 1024,
-        first: wrong("password"),
+        autofocus: is_wrong("password"),
         ..name
     };
-    let again = Field { name: "again", label: "Password once more", hint: "", first: false, ..password };
+    let again = Field { name: "again", label: "Repeat the password", hint: "", autofocus: false, ..password };
     let content = html! {
         section.card.narrow {
             h1 { "Set up this gateway" }
-            p.lead { "Make the first account. It is the administrator: it can approve devices and manage the other accounts." }
-            (alert(trouble.map(|(_, text)| text)))
+            p.lead { "Create the first account. As an administrator it can manage the other accounts." }
+            (alert(error.map(|error| error.message.as_str())))
             form #setup method="post" action=(context.link("/setup")) {
-                (hidden("csrf", &visitor.token))
+                (hidden("csrf", &visitor.csrf_token))
                 (hidden("token", token))
-                (name.show(wrong("name")))
-                (email.show(wrong("email")))
-                (password.show(wrong("password")))
-                (again.show(wrong("password")))
+                (name.render(is_wrong("name")))
+                (email.render(is_wrong("email")))
+                (password.render(is_wrong("password")))
+                (again.render(is_wrong("password")))
                 div.actions { button.primary type="submit" { "Create the administrator" } }
             }
         }
     };
+    let status = error.map_or(StatusCode::OK, |error| error.status);
     let shown = layout::page(context, status, "Set up this gateway", None, content);
-    Ok(visitor.greet(shown))
+    Ok(visitor.set_cookie(shown))
 }
 
 /// `POST /setup`.
-pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> Answer {
+pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> PageResult {
     let mut form = context.form(body).await?;
-    context.check_visitor(&form)?;
-    check(&context, form.get("token"))?;
+    context.verify_visitor_form(&form)?;
+    verify_token(&context, form.get("token"))?;
     let (password, repeated) = (form.secret("password"), form.secret("again"));
-    let again = |form: &Form, field: &str, trouble: &str| {
-        let (name, email) = (text::visible(form.get("name")), text::visible_long(form.get("email")));
-        page(&context, StatusCode::UNPROCESSABLE_ENTITY, form.get("token"), &name, &email, Some((field, trouble)))
+    let show_again = |form: &Form, field: &'static str, message: &str| {
+        let (name, email) = (display::visible_name(form.get("name")), display::visible_text(form.get("email")));
+        let error = FieldError::new(field, StatusCode::UNPROCESSABLE_ENTITY, message);
+        page(&context, form.get("token"), &name, &email, Some(&error))
     };
     let (name, email) = (form.get("name").trim(), form.get("email").trim());
-    if !text::is_user_name(name) {
-        return again(
-            &form,
-            "name",
-            "A name has 1 to 64 lower-case letters (a to z), digits, dots, dashes and underscores, and nothing else.",
-        );
+    if !User::is_name(name) {
+        let message = "Use 1 to 64 lower-case letters (a to z), digits, dots, dashes and underscores.";
+        return show_again(&form, "name", message);
     }
     if !is_email(email) {
-        return again(&form, "email", "That is no e-mail address. Correct it, or leave it out.");
+        return show_again(&form, "email", "This is not an e-mail address. Correct it, or leave the field empty.");
     }
     if !bool::from(password.expose_secret().as_bytes().ct_eq(repeated.expose_secret().as_bytes())) {
-        return again(&form, "password", "The two passwords differ. Type both once more.");
+        return show_again(&form, "password", "The passwords do not match. Type both again.");
     }
-    let moment = pages.sessions.checkpoint();
+    let checkpoint = pages.sessions.checkpoint();
     let hash = match pages.passwords.hash(password).await {
         Ok(hash) => hash,
-        Err(CheckError::Password(error @ (PasswordError::Short | PasswordError::Long))) => {
-            return again(&form, "password", &format!("That cannot be the password: {error}."));
+        Err(PasswordCheckError::Password(error @ (PasswordError::Short | PasswordError::Long))) => {
+            return show_again(&form, "password", &display::sentence(&error.to_string()));
         }
-        Err(CheckError::Busy) => {
-            return again(&form, "password", "Too many passwords are being checked. Try again in a moment.");
+        Err(PasswordCheckError::Busy) => {
+            return show_again(&form, "password", "The gateway is busy checking passwords. Try again in a moment.");
         }
-        Err(error) => return Err(context.broken(&error.to_string())),
+        Err(error) => return Err(context.internal_error(&error.to_string())),
     };
     let user = User {
         id: Uuid::new_v4(),
@@ -173,15 +162,15 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let new = user.clone();
     let only_the_first = |directory: &Directory| directory.is_empty();
     match pages.directory.commit_if(Change::AddUser(new, Some(hash)), event, only_the_first).await {
-        Ok(true) => sign_in::start(&context, &user, moment, "/account"),
-        Ok(false) => Err(gone(&context)),
-        Err(error) => Err(context.broken(&error.to_string())),
+        Ok(true) => sign_in::start_session(&context, &user, checkpoint, ACCOUNT),
+        Ok(false) => Err(already_set_up(&context)),
+        Err(error) => Err(context.internal_error(&error.to_string())),
     }
 }
 
-/// Roughly: it is shown, and nothing is sent there.
+/// A rough check: the address is shown only, nothing is sent to it.
 fn is_email(text: &str) -> bool {
-    let plain = |c: char| !c.is_control() && !c.is_whitespace();
-    let shaped = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
-    text.is_empty() || (text.len() <= LONGEST_EMAIL && shaped && text.chars().all(plain))
+    let is_plain = |c: char| !c.is_control() && !c.is_whitespace();
+    let has_both_parts = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
+    text.is_empty() || (text.len() <= LONGEST_EMAIL && has_both_parts && text.chars().all(is_plain))
 }

@@ -1,90 +1,51 @@
-//! Signing in and out with a name and a password.
-//!
-//! Where to go after the sign-in is rebuilt from the device that the form names, so that nobody can be sent elsewhere.
+//! Signing in and out with a name and a password, and what of it is recorded.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
 use http::StatusCode;
 use http::header::{RETRY_AFTER, SET_COOKIE};
-use maud::{Markup, html};
-use std::sync::Arc;
+use maud::html;
 
-use super::connect::Link;
 use super::csrf::CsrfPurpose;
-use super::layout::{self, Field, alert, hidden};
-use super::notes;
-use super::page_context::{Answer, ErrorPage, PageContext, header};
-use super::password_check::CheckError;
+use super::error_page::PageResult;
+use super::form::{Field, alert, hidden};
+use super::links::AfterSignIn;
+use super::page_context::{PageContext, header_value};
+use super::password_check::PasswordCheckError;
 use super::state::Pages;
-use super::{cookies, settings, text};
+use super::{cookies, display, layout};
 use crate::gateway::authn::Checkpoint;
-use crate::gateway::store::User;
+use crate::gateway::store::{Change, Event, User};
 
-/// Longer ones are nobody's.
+/// The longest name of an account, in bytes.
 const LONGEST_NAME: usize = 64;
 /// Where a sign-out leads.
-const LEFT: &str = "/login?signed-out=true";
-/// The field with the device's name: `name` is the account's.
-const DEVICE: &str = "device";
-
-/// Where a sign-in can lead.
-pub enum Next {
-    /// To the account.
-    Account,
-    /// To the keys and devices.
-    Keys,
-    /// To the form for a new key.
-    NewKey,
-    /// To the approval of that device.
-    Device(Box<Link>),
-}
-
-impl Next {
-    /// From a word in an address or a form. Any other leads to the account: nobody can be sent elsewhere by it.
-    fn named(word: &str) -> Self {
-        match word {
-            "keys" => Self::Keys,
-            "new-key" => Self::NewKey,
-            _ => Self::Account,
-        }
-    }
-
-    fn fields(&self) -> Markup {
-        match self {
-            Self::Account => html! {},
-            Self::Keys => hidden("to", "keys"),
-            Self::NewKey => hidden("to", "new-key"),
-            Self::Device(link) => link.fields(DEVICE),
-        }
-    }
-
-    fn path(&self) -> String {
-        match self {
-            Self::Account => "/account".to_owned(),
-            Self::Keys => settings::KEYS.to_owned(),
-            Self::NewKey => settings::NEW.to_owned(),
-            Self::Device(link) => link.path(),
-        }
-    }
-}
+const SIGNED_OUT: &str = "/login?signed-out=true";
 
 /// `GET /login`.
-pub async fn show(context: PageContext) -> Answer {
-    let next = Next::named(&context.parameter("to"));
-    match context.signed_in() {
+pub async fn show(context: PageContext) -> PageResult {
+    let next = AfterSignIn::named(&context.parameter("to"));
+    match context.session() {
         Some(_) => Ok(context.redirect(&next.path())),
         None => page(&context, StatusCode::OK, &next, "", None),
     }
 }
 
-/// The form. It knows where it leads.
+/// The form. Its hidden fields name the destination.
 ///
 /// # Errors
 /// When the system gives no random bytes.
-pub fn page(context: &PageContext, status: StatusCode, next: &Next, name: &str, trouble: Option<&str>) -> Answer {
+pub fn page(
+    context: &PageContext,
+    status: StatusCode,
+    next: &AfterSignIn,
+    name: &str,
+    error: Option<&str>,
+) -> PageResult {
     let visitor = context.visitor()?;
-    let first = name.is_empty();
+    let name_is_empty = name.is_empty();
     let name = Field {
         name: "name",
         label: "Name",
@@ -94,7 +55,7 @@ pub fn page(context: &PageContext, status: StatusCode, next: &Next, name: &str, 
         hint: "",
         longest: LONGEST_NAME,
         optional: false,
-        first,
+        autofocus: name_is_empty,
     };
     let password = Field {
         name: "password",
@@ -103,117 +64,144 @@ pub fn page(context: &PageContext, status: StatusCode, next: &Next, name: &str, 
         autocomplete: "current-password",
         value: "",
         longest: 1024,
-        first: !first,
+        autofocus: !name_is_empty,
         ..name
     };
-    let wrong = trouble.is_some();
+    let is_wrong = error.is_some();
     let content = html! {
         section.card.narrow {
             h1 { "Sign in" }
             @match next {
-                Next::Device(link) => { p.lead { "to approve the device " (link.name()) "." } }
-                Next::NewKey => { p.lead { "to create an API key." } }
-                Next::Account | Next::Keys => { p.lead { "to see your API keys and devices." } }
+                AfterSignIn::Device(link) => { p.lead { "to approve the device " (link.name()) "." } }
+                AfterSignIn::NewKey => { p.lead { "to create an API key." } }
+                AfterSignIn::Account | AfterSignIn::Keys => { p.lead { "to see your API keys and devices." } }
             }
             @if context.pages.directory.is_empty() {
                 p.alert role="alert" {
                     "This gateway has no account yet. Open the one-time link that it printed when it started, "
-                    "or run " code { "ollama-auth gateway user add NAME --role admin" } " on its machine."
+                    "or run this on the gateway's machine: " code { "ollama-auth gateway user add NAME --role admin" }
                 }
             }
-            (alert(trouble))
+            (alert(error))
             form #sign-in method="post" action=(context.link("/login")) {
-                (hidden("csrf", &visitor.token))
+                (hidden("csrf", &visitor.csrf_token))
                 (next.fields())
-                (name.show(wrong))
-                (password.show(wrong))
+                (name.render(is_wrong))
+                (password.render(is_wrong))
                 div.actions { button.primary type="submit" { "Sign in" } }
             }
         }
     };
     let shown = layout::page(context, status, "Sign in", None, content);
-    Ok(visitor.greet(shown))
+    Ok(visitor.set_cookie(shown))
 }
 
 /// `POST /login`.
-pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> Answer {
+pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> PageResult {
     let mut form = context.form(body).await?;
-    context.check_visitor(&form)?;
-    let next =
-        Link::from_form(&form, DEVICE).map_or_else(|| Next::named(form.get("to")), |link| Next::Device(Box::new(link)));
+    context.verify_visitor_form(&form)?;
+    let next = AfterSignIn::from_form(&form);
     let (name, password) = (form.get("name").trim().to_ascii_lowercase(), form.secret("password"));
     let name: String = name.chars().take(LONGEST_NAME + 1).collect();
-    let again = |status, trouble: &str| {
-        let shown = text::visible(&name);
-        page(&context, status, &next, &shown, Some(trouble))
-    };
+    let show_again = |status, error: &str| page(&context, status, &next, &display::visible_name(&name), Some(error));
 
-    if let Err(wait) = pages.throttle.check(&name, context.address) {
-        notes::failed_sign_in(&context, &name, "user.sign_in_throttled", "too many tries");
+    if let Err(wait) = pages.throttle.count_attempt(&name, context.address) {
+        record_failed_sign_in(&context, &name, "user.sign_in_throttled", "too many attempts");
         let seconds = wait.as_secs() + 1;
-        let trouble = format!("There were too many tries. Wait {seconds} seconds, then try again.");
-        let mut response = again(StatusCode::TOO_MANY_REQUESTS, &trouble)?;
+        let error = format!("Too many attempts. Wait {seconds} seconds, then try again.");
+        let mut response = show_again(StatusCode::TOO_MANY_REQUESTS, &error)?;
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
         return Ok(response);
     }
-    let moment = pages.sessions.checkpoint();
-    let user = match pages.passwords.check(&pages.directory, &name, password).await {
+    let checkpoint = pages.sessions.checkpoint();
+    let user = match pages.passwords.verify(&pages.directory, &name, password).await {
         Ok(Some(user)) => user,
         Ok(None) => {
-            notes::failed_sign_in(&context, &name, "user.sign_in_failed", "wrong name or password");
-            return again(StatusCode::UNAUTHORIZED, "The name or the password is wrong.");
+            record_failed_sign_in(&context, &name, "user.sign_in_failed", "wrong name or password");
+            return show_again(StatusCode::UNAUTHORIZED, "Wrong name or password.");
         }
-        Err(CheckError::Busy) => {
+        Err(PasswordCheckError::Busy) => {
             let mut response =
-                again(StatusCode::SERVICE_UNAVAILABLE, "Too many people are signing in. Try again in a moment.")?;
+                show_again(StatusCode::SERVICE_UNAVAILABLE, "Too many people are signing in. Try again in a moment.")?;
             response.headers_mut().insert(RETRY_AFTER, 5.into());
             return Ok(response);
         }
-        Err(error) => return Err(context.broken(&error.to_string())),
+        Err(error) => return Err(context.internal_error(&error.to_string())),
     };
     if user.disabled {
-        notes::failed_sign_in(&context, &name, "user.sign_in_failed", "the account is disabled");
-        return again(StatusCode::FORBIDDEN, "This account is disabled. Ask whoever runs this gateway.");
+        record_failed_sign_in(&context, &name, "user.sign_in_failed", "the account is disabled");
+        return show_again(
+            StatusCode::FORBIDDEN,
+            "This account is disabled. Contact the administrator of this gateway.",
+        );
     }
-    pages.throttle.remember(&name, context.address);
-    let actor = format!("user:{}", user.name);
-    notes::note(&context, actor, "user.signed_in", user.name.clone(), String::new()).await;
-    start(&context, &user, moment, &next.path())
+    pages.throttle.trust(&name, context.address);
+    record(&context, format!("user:{}", user.name), "user.signed_in", user.name.clone(), String::new()).await;
+    start_session(&context, &user, checkpoint, &next.path())
 }
 
-/// Starts a session, which replaces whatever this browser had, and goes on to `path`.
+/// Starts a session, which replaces the one that this browser had, and redirects to `path`. `checked` is from before the password was
+/// checked.
 ///
 /// # Errors
-/// When the system gives no random bytes, or the password was changed meanwhile.
-pub fn start(context: &PageContext, user: &User, checked: Checkpoint, path: &str) -> Answer {
+/// When the system gives no random bytes, or sessions were ended since `checked`: the password may have changed.
+pub fn start_session(context: &PageContext, user: &User, checked: Checkpoint, path: &str) -> PageResult {
     if let Some(old) = cookies::read(&context.headers, &cookies::name(&context.public, CsrfPurpose::Session)) {
         context.pages.sessions.end(&old);
     }
     let started = context.pages.sessions.start(user.id, context.now, checked);
-    let Some(cookie) = started.map_err(|_| context.broken("no random bytes"))? else {
-        let text = html! { p { a href=(context.link("/login")) { "Sign in again" } "." } };
-        return Err(context.error_page(StatusCode::SERVICE_UNAVAILABLE, "Accounts have just been changed", text));
+    let Some(cookie) = started.map_err(|_| context.internal_error("no random bytes"))? else {
+        let text = html! {
+            p { "An account was changed while you signed in." }
+            p { a href=(context.link("/login")) { "Sign in" } }
+        };
+        return Err(context.error_page(StatusCode::SERVICE_UNAVAILABLE, "Sign in again", text));
     };
     let mut response = context.redirect(path);
     let headers = response.headers_mut();
-    headers.append(SET_COOKIE, header(&cookies::set(&context.public, CsrfPurpose::Session, &cookie)));
-    headers.append(SET_COOKIE, header(&cookies::remove(&context.public, CsrfPurpose::Visitor)));
+    headers.append(SET_COOKIE, header_value(&cookies::set(&context.public, CsrfPurpose::Session, &cookie)));
+    headers.append(SET_COOKIE, header_value(&cookies::remove(&context.public, CsrfPurpose::Visitor)));
     Ok(response)
 }
 
 /// `POST /logout`.
-pub async fn sign_out(context: PageContext, body: Body) -> Result<Response, ErrorPage> {
+pub async fn sign_out(context: PageContext, body: Body) -> PageResult {
     let form = context.form(body).await?;
-    if let Some(session) = context.signed_in() {
-        context.check_session(&session, &form)?;
+    if let Some(session) = context.session() {
+        context.verify_session_form(&session, &form)?;
         context.pages.sessions.end(&session.cookie);
     }
-    let mut response = context.redirect(LEFT);
-    response.headers_mut().append(SET_COOKIE, header(&cookies::remove(&context.public, CsrfPurpose::Session)));
+    let mut response = context.redirect(SIGNED_OUT);
+    response.headers_mut().append(SET_COOKIE, header_value(&cookies::remove(&context.public, CsrfPurpose::Session)));
     Ok(response)
 }
 
-/// Whether it is the page after a sign-out.
-pub fn has_just_left(context: &PageContext) -> bool {
-    context.path == "/login" && context.parameter("signed-out") == "true"
+/// Records that a password was wrong or not checked: at most once a minute for each action and known name, so that guessing cannot fill
+/// the disk. Unknown names share one entry and are not written down: people type passwords there.
+pub fn record_failed_sign_in(context: &PageContext, name: &str, action: &'static str, detail: &str) {
+    let is_known = context.pages.directory.user_by_name(name).is_some();
+    let subject = if is_known { name } else { "(an unknown name)" };
+    if !context.pages.sign_in_log_throttle.allow(&format!("{action} {subject}"), context.now) {
+        return;
+    }
+    let recording = record(context, "gateway".to_owned(), action, subject.to_owned(), detail.to_owned());
+    // Not awaited: the time that the disk takes would reveal whether the name is known.
+    tokio::spawn(recording);
+}
+
+/// Writes an event that changes nothing. A failure is logged, and does not stop the sign-in.
+fn record(
+    context: &PageContext,
+    actor: String,
+    action: &'static str,
+    subject: String,
+    detail: String,
+) -> impl Future<Output = ()> + use<> {
+    let event = Event { at: context.now, actor, action, subject, detail, address: context.address.to_string() };
+    let pages = context.pages.clone();
+    async move {
+        if let Err(error) = pages.directory.commit(Change::Note, event).await {
+            tracing::warn!(%error, action, "event could not be recorded");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What the pages work on.
+//! What the pages need of the gateway, and their own state.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::csrf::Csrf;
 use super::password_check::PasswordCheck;
-use super::throttle::Throttle;
+use super::sign_in_throttle::SignInThrottle;
 use crate::gateway::account::AccountService;
 use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::{Authenticator, Sessions, random_token};
@@ -40,10 +40,10 @@ pub struct Pages {
     parts: PagesParts,
     setup_token: SecretString,
     pub(super) csrf: Csrf,
-    pub(super) throttle: Throttle,
+    pub(super) throttle: SignInThrottle,
     pub(super) passwords: PasswordCheck,
     /// Failed sign-ins that were recorded lately.
-    pub(super) sign_in_notes: LogThrottle,
+    pub(super) sign_in_log_throttle: LogThrottle,
 }
 
 impl Deref for Pages {
@@ -64,9 +64,9 @@ impl Pages {
             parts,
             setup_token: SecretString::from(random_token()?),
             csrf: Csrf::new()?,
-            throttle: Throttle::new(governor::clock::DefaultClock::default()),
+            throttle: SignInThrottle::new(governor::clock::DefaultClock::default()),
             passwords: PasswordCheck::default(),
-            sign_in_notes: LogThrottle::default(),
+            sign_in_log_throttle: LogThrottle::default(),
         })
     }
 

@@ -11,14 +11,14 @@ fn fingerprint(page: &Chromium) -> String {
 }
 
 #[test]
-fn a_person_compares_approves_and_the_terminal_is_signed_in() {
+fn approving_on_the_page_signs_the_terminal_in() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     let device = Device::request_approval(&gateway, "ada's <laptop> & \"more\"");
     page.open(&device.link);
     assert!(page.text("main").contains("to approve the device ada's <laptop> & \"more\"."), "{}", page.text("main"));
     sign_in(&page, "ada", "not the password");
-    assert!(page.text("[role=alert]").contains("The name or the password is wrong."));
+    assert!(page.text("[role=alert]").contains("Wrong name or password."));
     // The name is kept, the password is not, and the device is not forgotten.
     assert_eq!((page.property("#name", "value"), page.property("#password", "value")), ("ada".into(), "".into()));
     page.fill("#password", PASSWORD);
@@ -30,7 +30,7 @@ fn a_person_compares_approves_and_the_terminal_is_signed_in() {
     assert!(text.contains("ada's <laptop> & \"more\" asks to use this gateway as ada."), "{text}");
     for wanted in [
         "Compare it with the fingerprint that your terminal shows.",
-        "Asked from\n127.0.0.1 (the same address as yours)",
+        "Requested from\n127.0.0.1 (the same address as yours)",
     ] {
         assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
     }
@@ -55,7 +55,7 @@ fn a_person_compares_approves_and_the_terminal_is_signed_in() {
 }
 
 #[test]
-fn a_person_says_no_and_the_terminal_hears_it() {
+fn denying_on_the_page_ends_the_sign_in_at_the_terminal() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);
@@ -73,26 +73,26 @@ fn a_person_says_no_and_the_terminal_hears_it() {
     if page.text("h1") == "Approve this device?" {
         page.press("Approve");
     }
-    assert_eq!(page.text("h1"), "This link cannot be used");
+    assert_eq!(page.text("h1"), "This link is not valid");
     page.open(&link);
-    assert_eq!(page.text("h1"), "This link cannot be used");
+    assert_eq!(page.text("h1"), "This link is not valid");
     assert_eq!(devices(&gateway), 0);
     assert_quiet(&page);
 }
 
 #[test]
-fn a_link_of_nobody_is_refused_before_and_after_the_sign_in() {
+fn a_link_that_is_not_pending_is_refused_before_and_after_the_sign_in() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     let key = TestDevice::new(9).key().encoded;
     let link = format!("{}/connect?name=x&key={key}", gateway.url());
     for _ in 0..2 {
         page.open(&link);
-        assert_eq!(page.text("h1"), "This link cannot be used");
+        assert_eq!(page.text("h1"), "This link is not valid");
         assert!(page.text("main").contains("Do not use a link that somebody sent you."));
         assert!(!page.has("main form"));
         page.open(&link[..link.len() - 9]);
-        assert_eq!(page.text("h1"), "This link is not complete");
+        assert_eq!(page.text("h1"), "This link is incomplete");
         sign_in_as_ada(&page, &gateway);
         page.open(&format!("{}/account", gateway.url()));
         page.press("Sign out");
@@ -102,14 +102,14 @@ fn a_link_of_nobody_is_refused_before_and_after_the_sign_in() {
 }
 
 #[test]
-fn one_link_in_two_tabs_has_one_answer() {
+fn a_link_in_two_tabs_is_decided_once() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);
     for (first, second, after) in [
         ("Approve", "Approve", "This device is signed in"),
         ("Approve", "Deny", "This device is signed in"),
-        ("Deny", "Approve", "This link cannot be used"),
+        ("Deny", "Approve", "This link is not valid"),
     ] {
         let before = devices(&gateway);
         let device = Device::request_approval(&gateway, "twice");
@@ -134,7 +134,7 @@ fn one_link_in_two_tabs_has_one_answer() {
 }
 
 #[test]
-fn a_person_who_signed_out_in_another_tab_is_asked_again_before_anything_is_approved() {
+fn signing_out_in_another_tab_requires_a_sign_in_before_approval() {
     let (_upstream, gateway) = with_ada();
     gateway.add_user("bob", "member");
     let page = Chromium::start();

@@ -6,7 +6,7 @@ use super::{sign_in_as_ada, with_ada};
 use crate::harness::chromium::Chromium;
 
 #[test]
-fn the_browser_keeps_our_cookies_from_scripts_and_from_other_sites() {
+fn cookies_are_hidden_from_scripts_and_other_sites() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     page.open(&format!("{}/login", gateway.url()));

@@ -23,7 +23,7 @@ fn show(page: &Chromium, base: &str, html: &str) {
 }
 
 #[test]
-fn a_page_of_a_stranger_shows_reads_and_approves_nothing() {
+fn a_page_of_another_site_shows_reads_and_approves_nothing() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);
@@ -68,7 +68,7 @@ fn a_page_of_a_stranger_shows_reads_and_approves_nothing() {
                 &format!("<form method=post action='{host}/connect'>{fields}<button>Win a prize</button></form>"),
             );
             page.press("Win a prize");
-            assert_eq!(page.text("h1"), "Nothing was done", "{}", page.text("body"));
+            assert_eq!(page.text("h1"), "Form rejected", "{}", page.text("body"));
         }
         // The same within a sandbox without an origin, and as text that only looks like a form.
         let form = format!(
@@ -131,7 +131,7 @@ fn a_page_of_a_stranger_shows_reads_and_approves_nothing() {
         let more = format!("{link}&decision=approve&csrf=00");
         show(&page, base, &format!("<a href='{}'>Win a prize</a>", more.replace('&', "&amp;")));
         page.press("Win a prize");
-        assert!(["Approve this device?", "Sign in", "This link is not complete"].contains(&&*page.text("h1")));
+        assert!(["Approve this device?", "Sign in", "This link is incomplete"].contains(&&*page.text("h1")));
         assert_eq!(devices(&gateway), 0, "from {base}");
     }
 
@@ -144,7 +144,7 @@ fn a_page_of_a_stranger_shows_reads_and_approves_nothing() {
 }
 
 #[test]
-fn our_forms_and_addresses_lead_nowhere_else() {
+fn our_forms_and_links_lead_to_no_other_site() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     let server = stranger();

@@ -30,7 +30,7 @@ fn listed(page: &Chromium, gateway: &Gateway) -> Vec<String> {
 }
 
 #[test]
-fn a_key_is_shown_once_copied_used_and_revoked() {
+fn a_new_key_can_be_copied_used_and_revoked() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     // Asked for before the sign-in, it is where the sign-in leads.
@@ -51,7 +51,7 @@ fn a_key_is_shown_once_copied_used_and_revoked() {
 
     // The form sent again by a reload makes no second key and does not show the first.
     page.reload();
-    assert_eq!(page.text("h1"), "This key has been made");
+    assert_eq!(page.text("h1"), "This key was already created");
     assert!(!page.source().contains(&key));
     assert_eq!(listed(&page, &gateway), ["nightly <b>summaries</b>"]);
     assert!(!page.source().contains(&key));
@@ -62,7 +62,7 @@ fn a_key_is_shown_once_copied_used_and_revoked() {
     assert_eq!(page.text("h1"), "Revoke this key?");
     assert!(page.text("main").contains("nightly <b>summaries</b>"));
     assert_eq!(status(&gateway, &key), 200, "a question changes nothing");
-    page.press("Keep it");
+    page.press("Keep the key");
     assert_eq!(status(&gateway, &key), 200);
     page.press("Revoke");
     page.press("Revoke the key");
@@ -79,7 +79,7 @@ fn a_key_is_shown_once_copied_used_and_revoked() {
 }
 
 #[test]
-fn going_back_shows_no_key_again() {
+fn going_back_does_not_show_the_key_again() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);
@@ -91,7 +91,7 @@ fn going_back_shows_no_key_again() {
 }
 
 #[test]
-fn a_form_that_is_sent_twice_makes_one_key() {
+fn a_form_that_is_sent_twice_creates_one_key() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);
@@ -120,7 +120,7 @@ fn a_form_that_is_sent_twice_makes_one_key() {
 }
 
 #[test]
-fn a_device_that_is_disconnected_is_out_at_once() {
+fn a_disconnected_device_is_refused_at_once() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     sign_in_as_ada(&page, &gateway);

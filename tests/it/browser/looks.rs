@@ -58,7 +58,7 @@ fn the_pages_before_anybody_is_signed_in() {
     page.fill("#password", PASSWORD);
     page.fill("#again", "another one");
     page.press("Create the administrator");
-    seen.look(&page, "setup-trouble");
+    seen.look(&page, "setup-error");
     page.fill("#password", PASSWORD);
     page.fill("#again", PASSWORD);
     page.press("Create the administrator");
@@ -71,7 +71,7 @@ fn the_pages_before_anybody_is_signed_in() {
     seen.look(&page, "login-wrong");
     for _ in 0..9 {
         sign_in(&page, "ada", "wrong password");
-        if page.text("[role=alert]").contains("too many") {
+        if page.text("[role=alert]").contains("Too many") {
             break;
         }
     }
@@ -79,6 +79,17 @@ fn the_pages_before_anybody_is_signed_in() {
     page.open(&format!("{}/logout", gateway.url()));
     seen.look(&page, "no-such-method");
     seen.end();
+}
+
+/// Takes the pictures of the approval page that `scripts/screenshots` copies into the documentation.
+fn take_documentation_pictures(page: &Chromium) {
+    page.set_width(Width::Documentation);
+    for (look, name) in [(Look::Light, "approval-light"), (Look::Dark, "approval-dark")] {
+        page.set_look(look);
+        page.picture(name);
+    }
+    page.set_width(Width::Wide);
+    page.set_look(Look::Light);
 }
 
 #[test]
@@ -96,6 +107,9 @@ fn the_pages_about_a_device() {
             sign_in(&page, "ada", PASSWORD);
         }
         seen.look(&page, &format!("connect-{count}"));
+        if count == 0 {
+            take_documentation_pictures(&page);
+        }
         page.press("Approve");
         if count == 0 {
             seen.look(&page, "connect-approved");
@@ -161,7 +175,7 @@ fn the_pages_about_keys() {
     page.fill("#name", "nightly summaries");
     page.fill("#models", "no such [pattern");
     page.press("Create the key");
-    seen.look(&page, "keys-new-trouble");
+    seen.look(&page, "keys-new-error");
     create(&page, &gateway, "nightly summaries");
     seen.look(&page, "keys-made");
     page.reload();

@@ -8,7 +8,7 @@ use crate::harness::http::{Reply, Server};
 use crate::harness::ollama::Ollama;
 
 #[test]
-fn without_scripts_everything_works_the_same() {
+fn every_page_works_without_scripts() {
     let page = Chromium::without_scripts();
     let other = Server::start(|_| {
         let html = "<!doctype html><title>off</title><h1>x</h1><script>document.title = 'on'</script>";

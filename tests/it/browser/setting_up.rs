@@ -11,21 +11,21 @@ fn fill(page: &Chromium, name: &str, password: &str, again: &str) {
 }
 
 #[test]
-fn the_first_administrator_is_made_and_signed_in_at_once() {
+fn setup_creates_the_first_administrator_and_signs_in() {
     let gateway = Gateway::start("http://127.0.0.1:9");
     let page = Chromium::start();
     let link = gateway.listening()["setup_url"].as_str().unwrap().to_owned();
     page.open(&link[..link.len() - 1]);
-    assert_eq!(page.text("h1"), "This link cannot be used");
+    assert_eq!(page.text("h1"), "This link is not valid");
     page.open(&format!("{}/login", gateway.url()));
     assert!(page.text("[role=alert]").contains("has no account yet"));
 
     page.open(&link);
     assert_eq!(page.text("h1"), "Set up this gateway");
     for (name, password, again, trouble) in [
-        ("ada", PASSWORD, "another one", "The two passwords differ"),
+        ("ada", PASSWORD, "another one", "The passwords do not match"),
         ("Ada Lovelace", PASSWORD, PASSWORD, "lower-case letters"),
-        ("ada", "short", "short", "cannot be the password"),
+        ("ada", "short", "short", "at least 8 characters"),
     ] {
         fill(&page, name, password, again);
         page.press("Create the administrator");
@@ -47,7 +47,7 @@ fn the_first_administrator_is_made_and_signed_in_at_once() {
     assert_quiet(&page);
 
     page.open(&link);
-    assert_eq!(page.text("h1"), "This gateway is set up");
+    assert_eq!(page.text("h1"), "This gateway is already set up");
     let visitor = page.new_tab();
     page.look_at(&visitor);
     page.open(&format!("{}/account", gateway.url()));

@@ -5,7 +5,7 @@ use crate::harness::chromium::Chromium;
 use crate::harness::gateway::PASSWORD;
 
 #[test]
-fn a_wrong_password_is_said_and_many_are_stopped() {
+fn wrong_passwords_are_reported_and_throttled() {
     let (_upstream, gateway) = with_ada();
     gateway.add_user("bob", "member");
     let page = Chromium::start();
@@ -16,26 +16,23 @@ fn a_wrong_password_is_said_and_many_are_stopped() {
         said.push(page.text("[role=alert]"));
         assert!(page.cookies().iter().all(|cookie| !cookie["name"].as_str().unwrap().contains("session")));
         // As soon as it was too many; the first five may have taken so long that there is one more.
-        if said.last().unwrap().contains("too many tries") {
+        if said.last().unwrap().contains("Too many attempts") {
             break;
         }
     }
-    assert_eq!(said[0], "The name or the password is wrong.");
+    assert_eq!(said[0], "Wrong name or password.");
     let stopped = said.last().unwrap();
-    assert!(
-        stopped.starts_with("There were too many tries. Wait ") && stopped.ends_with("then try again."),
-        "{said:?}"
-    );
+    assert!(stopped.starts_with("Too many attempts. Wait ") && stopped.ends_with("then try again."), "{said:?}");
     // Nor does the right one help before the time is over, but others are not kept out.
     sign_in(&page, "ada", PASSWORD);
-    assert!(page.text("[role=alert]").contains("too many tries"), "{}", page.text("main"));
+    assert!(page.text("[role=alert]").contains("Too many attempts"), "{}", page.text("main"));
     sign_in(&page, "bob", PASSWORD);
     assert_eq!(page.path(), "/account");
     assert_quiet(&page);
 }
 
 #[test]
-fn an_unknown_name_is_told_the_same_as_a_wrong_password() {
+fn an_unknown_name_looks_like_a_wrong_password() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     page.open(&format!("{}/login", gateway.url()));
@@ -52,7 +49,7 @@ fn an_unknown_name_is_told_the_same_as_a_wrong_password() {
 }
 
 #[test]
-fn nothing_is_left_to_go_back_to_after_a_sign_out() {
+fn after_a_sign_out_the_back_button_shows_nothing() {
     let (_upstream, gateway) = with_ada();
     let page = Chromium::start();
     page.open(&format!("{}/account", gateway.url()));

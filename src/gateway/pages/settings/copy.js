@@ -27,6 +27,6 @@ async function copy() {
 button.hidden = false;
 button.addEventListener("click", async () => {
   const copied = await copy();
-  status.textContent = copied ? "Copied." : "This browser does not let it be copied. It is selected: copy it by hand.";
+  status.textContent = copied ? "Copied." : "The browser did not allow copying. The key is selected: copy it with the keyboard.";
   button.textContent = copied ? "Copied" : "Copy";
 });

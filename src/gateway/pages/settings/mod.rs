@@ -1,46 +1,57 @@
-//! `/settings/keys`: the keys and devices of an account, seen and managed by the person whose it is.
+//! The account of the person who is signed in: `/account`, and below `/settings` the API keys and devices.
 //!
-//! Who may do what is said by `account`, as for the API: what is here are forms and words.
+//! The account service decides what a person may do, as for the API: these pages are forms and words.
 
-mod create;
-mod disconnect;
+mod create_key;
 mod list;
-mod made;
-mod models;
-mod new;
+mod new_key;
 mod revoke;
-mod scopes;
-mod script;
-mod state;
 
-pub use create::submit;
-pub use disconnect::{ask as ask_to_disconnect, submit as disconnect};
-pub use list::show;
-pub use new::show as show_form;
-pub use revoke::{ask as ask_to_revoke, submit as revoke};
-pub use script::{Scripted, serve as script};
+use http::StatusCode;
+use maud::html;
 
-use super::page_context::{Answer, ErrorPage, PageContext, SignedIn};
+use super::error_page::PageResult;
+use super::links::{DEVICES, KEYS};
+use super::page_context::PageContext;
+use super::{display, layout};
 
-/// Where all of it is.
-pub const KEYS: &str = "/settings/keys";
-/// Where a key is made.
-pub const NEW: &str = "/settings/keys/new";
-/// Where a key is revoked.
-pub const REVOKE: &str = "/settings/keys/revoke";
-/// Where a device is disconnected.
-pub const DISCONNECT: &str = "/settings/devices/disconnect";
+pub use create_key::{AllowsScript, copy_script, submit as create_key};
+pub use list::show as list;
+pub use new_key::show as new_key;
+pub use revoke::{confirm_disconnect, confirm_revoke, disconnect, revoke};
 
-/// `GET /settings/devices`: they are on the same page.
-pub async fn devices(context: PageContext) -> Answer {
-    Ok(context.redirect("/settings/keys#devices"))
+/// `GET /account`: who is signed in, and the way to keys and devices.
+pub async fn account(context: PageContext) -> PageResult {
+    let Some(session) = context.session() else { return Ok(context.redirect("/login")) };
+    let user = session.user();
+    let devices = context.pages.directory.devices_of(user.id).len();
+    let content = html! {
+        section.card.form {
+            h1 { "Your account" }
+            dl.facts {
+                dt { "Name" } dd { bdi dir="ltr" { (user.name) } }
+                @if !user.email.is_empty() { dt { "E-mail" } dd { bdi dir="ltr" { (display::visible_text(&user.email)) } } }
+                dt { "Role" } dd { (user.role.name()) }
+                dt { "Rights" } dd { span.tags { @for scope in session.caller.rights().scopes.iter() { code { (scope) } } } }
+                dt { "Devices" } dd { (devices) }
+            }
+            @if devices == 0 {
+                div.empty {
+                    p { strong { "No device is signed in yet." } }
+                    p.hint { "Run this on the device, then open the link that it prints:" }
+                    pre { code { "ollama-auth signin --host " (context.public) } }
+                }
+            }
+            div.actions { a.button.primary #manage href=(context.link(KEYS)) { "Keys and devices" } }
+            p.hint {
+                "Your session ends when you close the browser, after an hour without a request, or 12 hours after you signed in."
+            }
+        }
+    };
+    Ok(layout::page(&context, StatusCode::OK, "Your account", Some(&session), content))
 }
 
-/// Who is signed in, or the way to the sign-in, which leads back.
-///
-/// # Errors
-/// For who is not.
-fn signed_in(context: &PageContext) -> Result<SignedIn, ErrorPage> {
-    let to = if context.path == NEW { "/login?to=new-key" } else { "/login?to=keys" };
-    context.signed_in().ok_or_else(|| ErrorPage::from(context.redirect(to)))
+/// `GET /settings/devices`: they are on the page of the keys.
+pub async fn devices(context: PageContext) -> PageResult {
+    Ok(context.redirect(DEVICES))
 }

@@ -7,7 +7,7 @@ use crate::gateway::admin::{AdminContext, AdminError, AdminRequest, DeviceRef, p
 use crate::gateway::store::Device;
 
 #[tokio::test]
-async fn no_page_without_a_pending_device() {
+async fn a_link_without_a_pending_device_shows_no_approval_page() {
     let site = Site::with_people().await;
     let stranger = DeviceKey::generate().unwrap().public().clone();
     for mut browser in [site.browser(), site.signed_in("ada").await] {
@@ -78,7 +78,7 @@ async fn approval_needs_a_session_its_token_and_a_decision() {
 }
 
 #[tokio::test]
-async fn the_sign_in_leads_back_to_the_device_and_on_to_its_approval() {
+async fn signing_in_returns_to_the_device_and_approving_it_works() {
     let site = Site::with_people().await;
     let (key, mut browser) = (site.pending_device(), site.browser());
     let page = browser.get(&format!("{}&launch=true", link("Ada's laptop & more", &key))).await;
@@ -99,7 +99,7 @@ async fn the_sign_in_leads_back_to_the_device_and_on_to_its_approval() {
         key.grouped_fingerprint()
     );
     let reply = browser.post("/connect", &decision(&page.token(), &key.encoded(), "approve")).await;
-    assert!(reply.status == StatusCode::OK && reply.has("go back to the terminal"), "{}", reply.body);
+    assert!(reply.status == StatusCode::OK && reply.has("return to the terminal"), "{}", reply.body);
 
     assert_eq!(site.owner(&key).as_deref(), Some("ada"));
     assert!(site.gateway.pending_devices.find(&key, site.now()).is_none(), "settled");
@@ -131,7 +131,7 @@ async fn a_device_of_another_account_moves_only_while_pending() {
 }
 
 #[tokio::test]
-async fn two_who_approve_at_once_do_not_both_get_it() {
+async fn of_two_simultaneous_approvals_one_succeeds() {
     let site = Site::with_people().await;
     let (key, mut ada, mut bob) = (site.pending_device(), site.signed_in("ada").await, site.signed_in("bob").await);
     let (ada_token, bob_token) = (ada.get("/account").await.token(), bob.get("/account").await.token());
@@ -159,7 +159,7 @@ async fn a_full_disk_approves_nothing_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_browser_and_a_command_at_once_approve_for_one_of_them() {
+async fn of_a_browser_and_a_command_at_once_one_approves() {
     let site = Site::with_people().await;
     let (key, mut ada) = (site.pending_device(), site.signed_in("ada").await);
     let token = ada.get(&link("laptop", &key)).await.token();
@@ -187,7 +187,7 @@ async fn a_browser_and_a_command_at_once_approve_for_one_of_them() {
 }
 
 #[tokio::test]
-async fn that_an_address_is_the_same_is_said_only_where_it_means_something() {
+async fn the_same_address_is_mentioned_only_where_addresses_are_known() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let same = "the same address as yours";
@@ -222,7 +222,7 @@ async fn that_an_address_is_the_same_is_said_only_where_it_means_something() {
 
 /// A device outlives the sign-in, and can make keys: a browser that was left open, or a stolen cookie, must not turn into one.
 #[tokio::test]
-async fn an_old_sign_in_approves_nothing_without_the_password() {
+async fn approving_with_an_old_session_needs_the_password() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     site.wait(901);
@@ -230,7 +230,7 @@ async fn an_old_sign_in_approves_nothing_without_the_password() {
     let page = ada.get(&link("laptop", &key)).await;
     assert!(page.has("type=\"password\"") && page.has("formnovalidate"), "{}", page.body);
     let (token, encoded) = (page.token(), key.encoded());
-    for (password, said) in [("", "Type your password once more"), ("wrong", "The password is wrong")] {
+    for (password, said) in [("", "Enter your password: you signed in"), ("wrong", "Wrong password.")] {
         let fields = [&decision(&token, &encoded, "approve")[..], &[("password", password)]].concat();
         let reply = ada.post("/connect", &fields).await;
         assert!(reply.status == StatusCode::FORBIDDEN && reply.has(said) && !reply.has("value=\"wrong\""), "{said}");
@@ -248,7 +248,7 @@ async fn an_old_sign_in_approves_nothing_without_the_password() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_while_the_disk_is_waited_for_approves_nothing() {
+async fn a_session_that_ends_during_the_write_approves_nothing() {
     let site = Site::with_people().await;
     for end in ["sign-out", "disabled"] {
         let (key, mut bob) = (site.pending_device(), site.signed_in("bob").await);
@@ -283,7 +283,7 @@ async fn a_session_that_ends_while_the_disk_is_waited_for_approves_nothing() {
 
 /// They are all on one page, which would else grow until it takes the memory of everybody.
 #[tokio::test]
-async fn an_account_has_a_thousand_devices_at_most() {
+async fn an_account_has_at_most_a_thousand_devices() {
     let (store, user) = (MemoryStore::default(), Uuid::new_v4());
     let keys: Vec<PublicKey> = (0..1000).map(|_| DeviceKey::generate().unwrap().public().clone()).collect();
     let (name, created_at) = ("one of many", 1);
@@ -295,7 +295,7 @@ async fn an_account_has_a_thousand_devices_at_most() {
     let token = ada.get(&link("laptop", &key)).await.token();
     let encoded = key.encoded();
     let reply = ada.post("/connect", &decision(&token, &encoded, "approve")).await;
-    assert!(reply.status == StatusCode::FORBIDDEN && reply.has("as many devices as it may have"), "{}", reply.body);
+    assert!(reply.status == StatusCode::FORBIDDEN && reply.has("already has 1000 devices"), "{}", reply.body);
     assert_eq!(site.owner(&key), None);
     ada.post("/settings/devices/disconnect", &[("csrf", &token), ("key", &keys[0].encoded())]).await;
     assert!(ada.post("/connect", &decision(&token, &encoded, "approve")).await.has("Device approved"));

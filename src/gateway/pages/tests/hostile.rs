@@ -8,7 +8,7 @@ use super::*;
 use crate::gateway::pages::owns;
 
 #[tokio::test]
-async fn names_are_harmless_wherever_they_are_shown() {
+async fn hostile_device_names_are_escaped_on_every_page() {
     let site = Site::with_people().await;
     let (key, mut ada) = (site.pending_device(), site.signed_in("ada").await);
     let name = "<script>alert(1)</script>\"'&\u{202e}evil\u{200b}\u{1b}[2J\r\nSet-Cookie: a=b";
@@ -36,7 +36,7 @@ async fn names_are_harmless_wherever_they_are_shown() {
 }
 
 #[tokio::test]
-async fn crooked_links_are_refused() {
+async fn malformed_connect_links_are_refused() {
     let site = Site::with_people().await;
     let (key, other) = (site.pending_device().encoded(), site.pending_device().encoded());
     let mut ada = site.signed_in("ada").await;
@@ -62,7 +62,7 @@ async fn crooked_links_are_refused() {
 }
 
 #[tokio::test]
-async fn nobody_is_sent_elsewhere() {
+async fn a_sign_in_never_redirects_to_another_site() {
     let site = Site::with_people().await;
     for extra in [
         ("key", "//evil.example"),
@@ -98,7 +98,7 @@ async fn bodies_have_limits() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_headers() {
+async fn every_response_has_the_security_headers() {
     let site = Site::with_people().await;
     let (key, mut browser) = (site.pending_device(), site.browser());
     let link = link("laptop", &key);

@@ -6,7 +6,7 @@ use super::*;
 use crate::gateway::store::Device;
 
 #[tokio::test]
-async fn a_key_is_shown_once_and_is_what_was_asked_for() {
+async fn a_new_key_is_shown_once_and_has_the_requested_rights() {
     let site = Site::with_people().await;
     let mut bob = site.signed_in("bob").await;
     let form = bob.get("/settings/keys/new").await;
@@ -44,7 +44,7 @@ async fn a_key_is_shown_once_and_is_what_was_asked_for() {
 }
 
 #[tokio::test]
-async fn the_same_form_twice_makes_one_key() {
+async fn submitting_a_form_twice_creates_one_key() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let form = ada.get("/settings/keys/new").await;
@@ -59,7 +59,7 @@ async fn the_same_form_twice_makes_one_key() {
     assert_eq!([a, b].iter().filter(|reply| key_in(&reply.body).is_some()).count(), 1);
 
     let again = ada.post("/settings/keys", &fields).await;
-    assert!(again.status == StatusCode::CONFLICT && again.has("makes no second one") && again.has(&id));
+    assert!(again.status == StatusCode::CONFLICT && again.has("It does not create a second one") && again.has(&id));
     assert!(key_in(&again.body).is_none());
     // Nor after it was revoked, nor with another name.
     site.change(Change::RevokeKey(id.parse().unwrap(), site.now())).await;
@@ -69,7 +69,7 @@ async fn the_same_form_twice_makes_one_key() {
 }
 
 #[tokio::test]
-async fn the_password_is_asked_for_once_more_after_a_quarter_of_an_hour() {
+async fn the_password_is_asked_for_again_after_15_minutes() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     assert!(!ada.get("/settings/keys/new").await.has("type=\"password\""));
@@ -78,7 +78,7 @@ async fn the_password_is_asked_for_once_more_after_a_quarter_of_an_hour() {
     site.wait(901);
     let mut fields = wish(&token, &id, "one");
     fields.push(("models", "tiny:*"));
-    for (password, said) in [("", "Type your password once more"), ("wrong", "The password is wrong")] {
+    for (password, said) in [("", "Enter your password: you signed in"), ("wrong", "Wrong password.")] {
         let mut fields = fields.clone();
         fields.push(("password", password));
         let reply = ada.post("/settings/keys", &fields).await;
@@ -117,7 +117,7 @@ async fn wrong_passwords_are_throttled_as_at_the_sign_in() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_form_is_said_with_what_was_in_it() {
+async fn form_errors_are_shown_with_the_submitted_values() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let form = ada.get("/settings/keys/new").await;
@@ -132,8 +132,8 @@ async fn what_is_wrong_with_a_form_is_said_with_what_was_in_it() {
         ("environment", long.as_str(), "1 to 100 characters"),
         ("models", "http://tiny", "not a pattern for models"),
         ("models", many.as_str(), "longer than 4096 characters"),
-        ("expires", "9999", "Choose when the key ends"),
-        ("scope-inference", "", "Tick at least one"),
+        ("expires", "9999", "Choose an expiry"),
+        ("scope-inference", "", "Choose at least one right"),
     ];
     for (field, value, said) in cases {
         let mut fields = wish(&token, &id, "mine");
@@ -141,7 +141,7 @@ async fn what_is_wrong_with_a_form_is_said_with_what_was_in_it() {
         fields.push((field, value));
         let reply = ada.post("/settings/keys", &fields).await;
         assert!(reply.status.is_client_error() && reply.has(said), "{field}: {} {}", reply.status, reply.body);
-        assert!(reply.has("role=\"alert\"") && id_in(&reply.body) == id && reply.has("<title>Not yet"), "{field}");
+        assert!(reply.has("role=\"alert\"") && id_in(&reply.body) == id && reply.has("<title>Error: "), "{field}");
         assert!(field == "name" || reply.has("value=\"mine\""), "{field}");
     }
     assert_eq!(site.gateway.directory.count_keys(site.user("ada")), 0);
@@ -157,7 +157,7 @@ async fn what_is_wrong_with_a_form_is_said_with_what_was_in_it() {
 }
 
 #[tokio::test]
-async fn the_list_says_what_has_become_of_each_key() {
+async fn the_list_shows_the_state_of_each_key() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let (old, _) = site.key(&mut ada, "old one").await;
@@ -180,7 +180,7 @@ async fn the_list_says_what_has_become_of_each_key() {
     assert!(shown.contains(">Valid<") && shown.contains("in 90 days") && shown.contains("all models"), "{shown}");
     let shown = row(&page, &ended);
     assert!(shown.contains(">Expired<") && !shown.contains("Revoke ended one"), "there is nothing to revoke");
-    assert!(row(&page, &gone).is_empty() && page.contains("Show revoked keys too"));
+    assert!(row(&page, &gone).is_empty() && page.contains("Show revoked keys"));
     let page = ada.get("/settings/keys?revoked=true").await.body;
     assert!(row(&page, &gone).contains(">Revoked<") && !page.contains("Revoke gone one"));
     // The last fortnight of its life.
@@ -207,18 +207,18 @@ async fn revoking_asks_first_and_can_be_done_twice() {
         assert!(reply.status == StatusCode::OK && reply.has("Key revoked") && reply.has("the cellar"));
     }
     assert_eq!(site.record(&id).unwrap().revoked_at, Some(site.now()));
-    assert!(ada.get(&path).await.has("is not accepted any more"));
+    assert!(ada.get(&path).await.has("is no longer accepted"));
     let [event] = site.events("key.revoked").await.try_into().unwrap();
     assert_eq!(
         (event.actor.as_str(), event.subject, event.detail.as_str()),
         ("user:ada", id.to_string(), "the cellar")
     );
     let list = ada.get("/settings/keys").await;
-    assert!(!list.has(id.as_str()) && list.has("There is no key in use yet."));
+    assert!(!list.has(id.as_str()) && list.has("You have no active API keys."));
 }
 
 #[tokio::test]
-async fn a_device_is_disconnected_after_a_question() {
+async fn disconnecting_a_device_asks_first() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let key = DeviceKey::generate().unwrap().public().clone();
@@ -242,7 +242,7 @@ async fn a_device_is_disconnected_after_a_question() {
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_comes_back_to_the_keys_afterwards() {
+async fn signing_in_returns_to_the_keys_page() {
     let site = Site::with_people().await;
     let revoke = format!("/settings/keys/revoke?id={}", KeyId::generate().unwrap());
     for (path, login, then) in [
@@ -264,7 +264,7 @@ async fn who_is_not_signed_in_comes_back_to_the_keys_afterwards() {
 }
 
 #[tokio::test]
-async fn an_administrator_may_give_what_the_role_has() {
+async fn an_administrator_can_create_keys_with_the_admin_scope() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let form = ada.get("/settings/keys/new").await;

@@ -7,7 +7,7 @@ use crate::gateway::store::Device;
 use crate::keyspec::{Models, Rights, Scopes};
 
 #[tokio::test]
-async fn nobody_sees_or_revokes_what_is_anothers() {
+async fn keys_and_devices_of_other_accounts_are_hidden_and_protected() {
     let site = Site::with_people().await;
     site.add("eve", Role::Maintainer).await;
     let (mut bob, mut eve) = (site.signed_in("bob").await, site.signed_in("eve").await);
@@ -43,7 +43,7 @@ async fn nobody_sees_or_revokes_what_is_anothers() {
     let mut ada = site.signed_in("ada").await;
     assert!(!ada.get("/settings/keys").await.has(id.as_str()));
     let page = ada.get(&format!("/settings/keys/revoke?id={id}")).await;
-    assert!(page.has("<strong>bob</strong>") && page.has("not one of yours"));
+    assert!(page.has("<strong>bob</strong>") && page.has("not to you"));
     let reply = ada.post("/settings/keys/revoke", &[("csrf", &page.token()), ("id", id.as_str())]).await;
     assert!(reply.status == StatusCode::OK && site.record(&id).unwrap().revoked_at.is_some());
     let asked = ada.get(&format!("/settings/devices/disconnect?key={encoded}")).await;
@@ -51,7 +51,7 @@ async fn nobody_sees_or_revokes_what_is_anothers() {
 }
 
 #[tokio::test]
-async fn forms_of_others_do_nothing() {
+async fn forged_forms_change_nothing() {
     let site = Site::with_people().await;
     let (mut ada, mut bob) = (site.signed_in("ada").await, site.signed_in("bob").await);
     let (id, _) = site.key(&mut ada, "one").await;
@@ -100,7 +100,7 @@ async fn forms_of_others_do_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_gives_more_than_the_role_has() {
+async fn a_key_never_exceeds_the_role_of_its_owner() {
     let site = Site::with_people().await;
     let mut bob = site.signed_in("bob").await;
     let token = bob.get("/account").await.token();
@@ -138,7 +138,7 @@ async fn nobody_gives_more_than_the_role_has() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_meanwhile_makes_and_revokes_nothing() {
+async fn a_session_that_ends_meanwhile_creates_and_revokes_nothing() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let (id, _) = site.key(&mut ada, "one").await;
@@ -188,7 +188,7 @@ async fn a_session_that_ends_meanwhile_makes_and_revokes_nothing() {
 }
 
 #[tokio::test]
-async fn names_of_keys_are_harmless() {
+async fn hostile_key_names_are_escaped() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let name = "<script>alert(1)</script>\"'&\u{202e}evil\u{200b}</textarea>";
@@ -224,7 +224,7 @@ async fn names_of_keys_are_harmless() {
 }
 
 #[tokio::test]
-async fn links_that_name_nothing_say_so() {
+async fn links_without_a_valid_key_or_device_are_refused() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let key = DeviceKey::generate().unwrap().public().encoded();
@@ -250,7 +250,7 @@ async fn links_that_name_nothing_say_so() {
 
 /// What fifty of a hundred thousand keys cost is what fifty cost; and the next is refused in words.
 #[tokio::test]
-async fn an_account_that_is_full_of_keys_is_shown_page_by_page() {
+async fn long_key_lists_are_paginated() {
     let store = MemoryStore::default();
     let user = Uuid::new_v4();
     let rights = Rights { scopes: Scopes::all(), models: Models::all(), expires_at: None };
@@ -293,7 +293,7 @@ async fn an_account_that_is_full_of_keys_is_shown_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_full_disk_makes_no_key_and_shows_none() {
+async fn a_full_disk_creates_and_shows_no_key() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let form = ada.get("/settings/keys/new").await;
@@ -308,7 +308,7 @@ async fn a_full_disk_makes_no_key_and_shows_none() {
 }
 
 #[tokio::test]
-async fn a_cookie_opens_no_route_of_the_api() {
+async fn a_session_cookie_is_not_accepted_by_the_api() {
     let site = Site::with_people().await;
     let ada = site.signed_in("ada").await;
     let headers =

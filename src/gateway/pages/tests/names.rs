@@ -18,7 +18,7 @@ async fn sign_in(site: &Site, host: &str, origin: &str) -> (StatusCode, Browser)
 }
 
 #[tokio::test]
-async fn forms_work_under_every_name_that_is_ours_and_no_other() {
+async fn forms_are_accepted_under_the_allowed_host_names_only() {
     let site = Site::at("https://gate.example").await;
     site.add("ada", Role::Admin).await;
     let allowed = vec!["box.lan".to_owned(), "10.0.0.5:8443".to_owned()];

@@ -9,7 +9,7 @@ fn fields<'a>(csrf: &'a str, token: &'a str, name: &'a str, password: &'a str) -
 }
 
 #[tokio::test]
-async fn only_the_token_opens_it() {
+async fn setup_needs_the_token() {
     let site = Site::at("http://127.0.0.1:11435").await;
     let token = site.gateway.pages.setup_token().to_owned();
     assert!(token.len() * 6 >= 190);
@@ -32,7 +32,7 @@ async fn only_the_token_opens_it() {
 }
 
 #[tokio::test]
-async fn wrong_input_is_said_and_kept() {
+async fn setup_errors_are_shown_with_the_submitted_values() {
     let site = Site::at("http://127.0.0.1:11435").await;
     let (token, mut browser) = (site.gateway.pages.setup_token().to_owned(), site.browser());
     let csrf = browser.get(&format!("/setup?token={token}")).await.token();
@@ -50,12 +50,12 @@ async fn wrong_input_is_said_and_kept() {
     let mut wrong = fields(&csrf, &token, "ada", PASSWORD);
     wrong[5].1 = "incorrect horse";
     let reply = browser.post("/setup", &wrong).await;
-    assert!(reply.has("The two passwords differ"));
+    assert!(reply.has("The passwords do not match"));
     assert_eq!(marked(&reply.body), (vec!["password"], vec!["password", "again"]));
     let mut wrong = fields(&csrf, &token, "ada", PASSWORD);
     wrong[3].1 = "no address";
     let reply = browser.post("/setup", &wrong).await;
-    assert!(reply.has("no e-mail address"));
+    assert!(reply.has("not an e-mail address"));
     assert_eq!(marked(&reply.body), (vec!["email"], vec!["email"]));
     let reply = browser.post("/setup", &fields(&csrf, &token, "Ada L", PASSWORD)).await;
     assert_eq!(marked(&reply.body), (vec!["name"], vec!["name"]));
@@ -76,7 +76,7 @@ fn marked(body: &str) -> (Vec<&str>, Vec<&str>) {
 }
 
 #[tokio::test]
-async fn makes_one_administrator_and_never_another() {
+async fn setup_creates_one_administrator_only() {
     let site = Site::at("http://127.0.0.1:11435").await;
     let (token, mut browser) = (site.gateway.pages.setup_token().to_owned(), site.browser());
     assert!(browser.get("/login").await.has("no account yet"));
@@ -98,13 +98,13 @@ async fn makes_one_administrator_and_never_another() {
     assert_eq!(late.get(&format!("/setup?token={token}")).await.status, StatusCode::GONE);
     let csrf = late.get("/login").await.token();
     let reply = late.post("/setup", &fields(&csrf, &token, "eve", PASSWORD)).await;
-    assert!(reply.status == StatusCode::GONE && reply.has("This gateway is set up"));
+    assert!(reply.status == StatusCode::GONE && reply.has("This gateway is already set up"));
     assert_eq!(site.gateway.directory.users().len(), 1);
     site.signed_in("ada").await;
 }
 
 #[tokio::test]
-async fn two_at_once_make_one() {
+async fn of_two_simultaneous_setups_one_succeeds() {
     let site = Site::at("http://127.0.0.1:11435").await;
     let token = site.gateway.pages.setup_token().to_owned();
     let (mut one, mut two) = (site.browser(), site.browser());
@@ -120,7 +120,7 @@ async fn two_at_once_make_one() {
 }
 
 #[tokio::test]
-async fn a_full_disk_leaves_the_link_good() {
+async fn a_full_disk_leaves_the_setup_link_valid() {
     let site = Site::at("http://127.0.0.1:11435").await;
     let (token, mut browser) = (site.gateway.pages.setup_token().to_owned(), site.browser());
     let csrf = browser.get(&format!("/setup?token={token}")).await.token();

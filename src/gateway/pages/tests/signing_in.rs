@@ -15,7 +15,7 @@ async fn a_wrong_password_and_an_unknown_name_look_the_same() {
         let mut browser = site.browser();
         let reply = browser.sign_in(name, password).await;
         assert!(reply.status == StatusCode::UNAUTHORIZED && browser.session().is_none(), "{name} {password}");
-        assert!(reply.has("The name or the password is wrong.") && !reply.has("value=\"correct"));
+        assert!(reply.has("Wrong name or password.") && !reply.has("value=\"correct"));
         let token = reply.token();
         if !name.is_empty() {
             // Only where it is the name: other words of the page may hold those letters, such as the version of the stylesheet.
@@ -29,12 +29,12 @@ async fn a_wrong_password_and_an_unknown_name_look_the_same() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_costs_as_much_work() {
+async fn checking_an_unknown_name_takes_as_long() {
     let site = Site::with_people().await;
     let passwords = &site.gateway.pages.passwords;
     let took = async |name: &str| {
         let start = std::time::Instant::now();
-        let found = passwords.check(&site.gateway.directory, name, "wrong password".into()).await.unwrap();
+        let found = passwords.verify(&site.gateway.directory, name, "wrong password".into()).await.unwrap();
         assert!(found.is_none());
         start.elapsed()
     };
@@ -48,7 +48,7 @@ async fn an_unknown_name_costs_as_much_work() {
 }
 
 #[tokio::test]
-async fn fifty_wrong_passwords_are_five_tries() {
+async fn of_fifty_wrong_passwords_five_are_checked() {
     let site = Site::with_people().await;
     let mut browser = site.browser();
     let token = browser.get("/login").await.token();
@@ -78,7 +78,7 @@ async fn fifty_wrong_passwords_are_five_tries() {
 }
 
 #[tokio::test]
-async fn nobody_can_tell_a_name_by_the_time_that_its_record_takes() {
+async fn recording_a_failed_sign_in_does_not_delay_the_response() {
     let site = Site::with_people().await;
     let slow = site.store.held.write().await;
     for name in ["ada", "nobody"] {
@@ -91,7 +91,7 @@ async fn nobody_can_tell_a_name_by_the_time_that_its_record_takes() {
 }
 
 #[tokio::test]
-async fn a_disabled_account_is_out_at_once() {
+async fn disabling_an_account_ends_its_sessions() {
     let site = Site::with_people().await;
     let mut bob = site.signed_in("bob").await;
     site.change(Change::SetDisabled(site.user("bob"), true)).await;
@@ -106,7 +106,7 @@ async fn a_disabled_account_is_out_at_once() {
 }
 
 #[tokio::test]
-async fn the_session_is_a_new_one_whatever_the_browser_brought() {
+async fn a_sign_in_always_starts_a_new_session() {
     let site = Site::with_people().await;
     let mut browser = site.browser();
     let planted = "p".repeat(43);
@@ -134,7 +134,7 @@ async fn the_session_is_a_new_one_whatever_the_browser_brought() {
 }
 
 #[tokio::test]
-async fn sessions_end_by_sign_out_time_and_command() {
+async fn sessions_end_by_sign_out_by_timeout_and_by_command() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let copy = ada.clone();
@@ -156,7 +156,7 @@ async fn sessions_end_by_sign_out_time_and_command() {
 }
 
 #[tokio::test]
-async fn the_form_needs_the_cookie_that_came_with_it() {
+async fn the_sign_in_form_needs_its_cookie() {
     let site = Site::with_people().await;
     let mut browser = site.browser();
     let token = browser.get("/login").await.token();

@@ -1,0 +1,172 @@
+//! Limits on sign-in attempts: for a name from an address, for an address, and for a name.
+//!
+//! Each is counted in one of 65,536 buckets, chosen by a keyed hash, so that memory is bounded whatever is sent. Two that meet in
+//! one bucket share its limit.
+//!
+//! The limit for a name does not apply to an address from which that person has signed in: otherwise anybody with a few addresses
+//! could lock others out.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+
+use crate::http::connection_slots::network;
+
+const BUCKETS: u64 = 1 << 16;
+/// After so many attempts unused buckets are dropped, which looks at all of them.
+const CLEAN_UP_EVERY: u32 = 4096;
+
+type Limiter<C> = RateLimiter<u32, DefaultKeyedStateStore<u32>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
+/// The limits and what was counted.
+pub struct SignInThrottle<C: Clock = DefaultClock> {
+    pair: Limiter<C>,
+    address: Limiter<C>,
+    name: Limiter<C>,
+    /// Pairs of a name and an address from which that person has signed in.
+    trusted: Mutex<HashSet<u32>>,
+    buckets: RandomState,
+    attempts: AtomicU32,
+    clock: C,
+}
+
+impl<C: Clock + Clone> SignInThrottle<C> {
+    /// Without attempts.
+    pub fn new(clock: C) -> Self {
+        let limiter = |burst: u32, every: Duration| {
+            let quota = Quota::with_period(every).unwrap_or(Quota::per_minute(NonZeroU32::MIN));
+            let quota = quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
+            RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone())
+        };
+        Self {
+            pair: limiter(5, Duration::from_secs(10)),
+            address: limiter(20, Duration::from_secs(3)),
+            name: limiter(30, Duration::from_secs(5)),
+            trusted: Mutex::default(),
+            buckets: RandomState::new(),
+            attempts: AtomicU32::new(0),
+            clock: clock.clone(),
+        }
+    }
+
+    /// Counts one attempt.
+    ///
+    /// # Errors
+    /// When it exceeds a limit: how long to wait.
+    pub fn count_attempt(&self, name: &str, address: IpAddr) -> Result<(), Duration> {
+        if self.attempts.fetch_add(1, Ordering::Relaxed) % CLEAN_UP_EVERY == CLEAN_UP_EVERY - 1 {
+            for limiter in [&self.pair, &self.address, &self.name] {
+                limiter.retain_recent();
+                limiter.shrink_to_fit();
+            }
+        }
+        let address = network(address);
+        self.count(&self.address, self.bucket(address))?;
+        let pair = self.bucket((name, address));
+        self.count(&self.pair, pair)?;
+        if self.trusted().contains(&pair) {
+            return Ok(());
+        }
+        self.count(&self.name, self.bucket(name))
+    }
+
+    /// Remembers that this person signed in from this address, until the gateway ends.
+    pub fn trust(&self, name: &str, address: IpAddr) {
+        let pair = self.bucket((name, network(address)));
+        self.trusted().insert(pair);
+    }
+
+    fn trusted(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.trusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, limiter: &Limiter<C>, bucket: u32) -> Result<(), Duration> {
+        limiter.check_key(&bucket).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+    }
+
+    fn bucket(&self, what: impl std::hash::Hash) -> u32 {
+        u32::try_from(self.buckets.hash_one(what) % BUCKETS).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    fn throttle() -> (SignInThrottle<FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        (SignInThrottle::new(clock.clone()), clock)
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn five_attempts_and_then_one_every_ten_seconds() {
+        let (throttle, clock) = throttle();
+        for _ in 0..5 {
+            throttle.count_attempt("ada", address(1)).unwrap();
+        }
+        let wait = throttle.count_attempt("ada", address(1)).unwrap_err();
+        assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
+        throttle.count_attempt("bob", address(1)).unwrap();
+        throttle.count_attempt("ada", address(2)).unwrap();
+        clock.advance(Duration::from_secs(10));
+        throttle.count_attempt("ada", address(1)).unwrap();
+        assert!(throttle.count_attempt("ada", address(1)).is_err());
+    }
+
+    #[test]
+    fn many_names_and_many_addresses_are_limited_too() {
+        let (throttle, _) = throttle();
+        let by_name = (0..50).filter(|n| throttle.count_attempt(&format!("user{n}"), address(1)).is_ok()).count();
+        assert_eq!(by_name, 20);
+        let by_address = (2..102).filter(|n| throttle.count_attempt("ada", address(*n)).is_ok()).count();
+        assert_eq!(by_address, 30);
+        let one_network = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
+        assert_eq!((0..50).filter(|n| throttle.count_attempt(&format!("u{n}"), one_network(*n)).is_ok()).count(), 20);
+        assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), address(1));
+    }
+
+    #[test]
+    fn attempts_of_others_do_not_lock_out_an_address_that_signed_in() {
+        let (throttle, clock) = throttle();
+        throttle.count_attempt("ada", address(1)).unwrap();
+        throttle.trust("ada", address(1));
+        let by_others = (2..102).filter(|n| throttle.count_attempt("ada", address(*n)).is_ok()).count();
+        assert_eq!(by_others, 29);
+        assert!(throttle.count_attempt("ada", address(200)).is_err(), "other addresses have to wait");
+        for _ in 0..4 {
+            throttle.count_attempt("ada", address(1)).unwrap();
+        }
+        assert!(throttle.count_attempt("ada", address(1)).is_err(), "but guessing is limited there too");
+        clock.advance(Duration::from_secs(10));
+        throttle.count_attempt("ada", address(1)).unwrap();
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (throttle, clock) = throttle();
+        for n in 0..200_000_u32 {
+            let _ = throttle.count_attempt(&format!("user{n}"), IpAddr::from(n.to_be_bytes()));
+        }
+        assert!(throttle.pair.len() <= BUCKETS as usize && throttle.address.len() <= BUCKETS as usize);
+        clock.advance(Duration::from_secs(3600));
+        for _ in 0..CLEAN_UP_EVERY {
+            let _ = throttle.count_attempt("ada", address(1));
+        }
+        assert!(throttle.pair.len() < 10 && throttle.name.len() < 10, "unused buckets are dropped");
+    }
+}
