@@ -41,7 +41,6 @@ class Server:
         self.root = whole(b"Ollama is running", b"text/plain; charset=utf-8")
         self.show = whole("".join(RECORDED["show"]).encode())
         self.streams = {}
-        self.plain = {}
         self.gate = threading.Event()
         self.sent = 0
 
@@ -50,14 +49,7 @@ class Server:
             self.streams[count] = STREAM + chunk(LINE) * (count - 1) + chunk(LAST) + b"0\r\n\r\n"
         return self.streams[count]
 
-    def unchunked(self, count):
-        """What Go's net/http, and so stock Ollama, sends to an HTTP/1.0 request: no chunks, ended by the connection."""
-        if count not in self.plain:
-            head = STREAM.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"Transfer-Encoding: chunked\r\n", b"")
-            self.plain[count] = head + LINE.encode() * (count - 1) + LAST.encode()
-        return self.plain[count]
-
-    def answer(self, connection, method, path, body, old):
+    def answer(self, connection, method, path, body):
         path = path.split("?")[0]
         if (method, path) == ("HEAD", "/"):
             connection.sendall(self.root.split(b"\r\n\r\n")[0] + b"\r\n\r\n")
@@ -71,10 +63,7 @@ class Server:
             self.gate.set()
         elif (method, path) == ("POST", "/api/generate"):
             model = json.loads(body)["model"]
-            if old and not model.startswith("gated"):
-                connection.sendall(self.unchunked(int(re.search(r"\d+", model)[0])))
-                connection.shutdown(socket.SHUT_WR)
-            elif model.startswith("gated"):
+            if model.startswith("gated"):
                 self.gate.clear()
                 data = STREAM + chunk(LINE)
                 self.sent = time.monotonic_ns()
@@ -98,7 +87,7 @@ class Server:
                     data += more
                 head, data = data.split(b"\r\n\r\n", 1)
                 lines = head.decode().split("\r\n")
-                method, path, version = lines[0].split(" ")
+                method, path, _ = lines[0].split(" ")
                 headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
                 length = int(headers.get("content-length", 0))
                 while len(data) < length:
@@ -107,7 +96,7 @@ class Server:
                         return
                     data += more
                 body, data = data[:length], data[length:]
-                self.answer(connection, method, path, body, version == "HTTP/1.0")
+                self.answer(connection, method, path, body)
         except (BrokenPipeError, ConnectionResetError):
             pass  # a client that left
         finally:
@@ -118,7 +107,6 @@ def main():
     server = Server()
     for count in map(int, sys.argv[1:]):
         server.stream(count)
-        server.unchunked(count)
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     while True:

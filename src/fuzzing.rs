@@ -7,7 +7,6 @@ mod text;
 
 #[cfg(feature = "gateway")]
 pub use crate::gateway::fuzzing::{authorization, body, settings, target};
-#[cfg(feature = "gateway")]
 pub use crate::http::fuzzing::answer;
 pub use text::{keyfile, models, ndjson, sanitize};
 
@@ -24,7 +23,6 @@ pub const TARGETS: &[Target] = &[
     ("body", body),
     #[cfg(feature = "gateway")]
     ("settings", settings),
-    #[cfg(feature = "gateway")]
     ("answer", answer),
     ("keyfile", keyfile),
     ("models", models),

@@ -43,7 +43,6 @@ mod exit;
 pub mod fuzzing;
 #[cfg(feature = "gateway")]
 mod gateway;
-#[cfg(feature = "gateway")]
 mod http;
 pub mod identity;
 pub mod keyspec;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::BodyExt as _;
 use reqwest::{Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -15,23 +18,21 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Up to [`ERROR_LIMIT`] bytes of a body, and whether that is all of it. What cannot be read is left out, since the status
 /// has already said the news.
-pub(super) async fn read_limited(mut response: Response) -> (Vec<u8>, bool) {
-    let mut body = Vec::new();
-    let read = async {
-        loop {
-            match response.chunk().await {
-                Ok(Some(bytes)) => body.extend_from_slice(&bytes),
-                Ok(None) => return true,
-                Err(_) => return false,
-            }
-            if body.len() > ERROR_LIMIT {
-                body.truncate(ERROR_LIMIT);
+pub(super) async fn read_limited(mut body: impl Body<Data = Bytes> + Unpin) -> (Vec<u8>, bool) {
+    let mut read = Vec::new();
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            if read.len() > ERROR_LIMIT {
+                read.truncate(ERROR_LIMIT);
                 return false;
             }
         }
+        true
     };
-    let complete = tokio::time::timeout(ERROR_TIMEOUT, read).await.unwrap_or(false);
-    (body, complete)
+    let complete = tokio::time::timeout(ERROR_TIMEOUT, all).await.unwrap_or(false);
+    (read, complete)
 }
 
 /// How much of an answer is read, and how long that may take.

@@ -43,9 +43,7 @@ impl Session<'_> {
         body: &ChatRequest<'_, M>,
         timeout: Option<Duration>,
     ) -> Result<LineStream, ApiError> {
-        let request = self.request(Method::POST, "/api/chat").json(body)?;
-        let response = request.streaming(timeout).without_chunks().send().await?;
-        Ok(LineStream::new(response, self.base().to_string(), timeout))
+        self.request(Method::POST, "/api/chat").json(body)?.stream(timeout).await
     }
 
     /// Has the model loaded before anything is asked of it, as stock does: `POST /api/generate` without a prompt.
@@ -57,8 +55,7 @@ impl Session<'_> {
         if let Some(keep_alive) = keep_alive {
             body["keep_alive"] = keep_alive.into();
         }
-        let request = self.request(Method::POST, "/api/generate").json(&body)?.streaming(None).without_chunks();
-        let mut stream = LineStream::new(request.send().await?, self.base().to_string(), None);
+        let mut stream = self.request(Method::POST, "/api/generate").json(&body)?.stream(None).await?;
         while stream.next().await?.is_some() {}
         Ok(())
     }

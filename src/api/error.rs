@@ -1,7 +1,9 @@
 //! Everything that can go wrong between us and a host, told apart by what a person or a script can do about it.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
+use crate::http::SendError;
 use crate::keyspec::KeyId;
 
 /// Why no answer came at all.
@@ -231,6 +233,21 @@ impl ApiError {
             Unreachable::Tls => format!("the TLS handshake failed ({reason})"),
             Unreachable::Connect => reason,
             Unreachable::Closed => format!("the connection ended before an answer came ({reason})"),
+        };
+        Self::Unreachable { host, reason, kind }
+    }
+
+    /// The same for a request that went through [`Http1Client`](crate::http::Http1Client).
+    pub(super) fn of_send(host: String, error: SendError) -> Self {
+        let (kind, reason) = match error {
+            SendError::Connect(error) if error.kind() == ErrorKind::TimedOut => {
+                (Unreachable::Timeout, "no connection within 10 seconds".to_owned())
+            }
+            SendError::Connect(error) => (Unreachable::Connect, error.to_string()),
+            SendError::Closed(Some(error)) => {
+                (Unreachable::Closed, format!("the connection ended before an answer came ({error})"))
+            }
+            other => (Unreachable::Closed, format!("the connection ended before an answer came ({other})")),
         };
         Self::Unreachable { host, reason, kind }
     }

@@ -6,7 +6,6 @@
 mod account;
 mod body;
 mod chat;
-mod coalesce;
 mod credential;
 mod dates;
 mod error;

@@ -115,8 +115,7 @@ impl Session<'_> {
         body: &impl Serialize,
         timeout: Option<Duration>,
     ) -> Result<LineStream, ApiError> {
-        let response = self.request(Method::POST, path).json(body)?.streaming(timeout).without_chunks().send().await?;
-        Ok(LineStream::new(response, self.base().to_string(), timeout))
+        self.request(Method::POST, path).json(body)?.stream(timeout).await
     }
 }
 

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full};
 use reqwest::Response;
 use tokio::sync::mpsc;
 
-use super::coalesce::pump;
 use super::error::{ApiError, Unreachable, innermost, seconds};
+use crate::http::{CoalescedBody, ResponseBody};
 
 /// The longest line that is taken, in bytes. Stock Ollama stops at 8 MB; images and embeddings can be longer.
 pub const MAX_LINE: usize = 64 * 1024 * 1024;
@@ -85,9 +87,8 @@ impl Batch {
 }
 
 /// The lines of one streamed answer.
-#[derive(Debug)]
 pub struct LineStream {
-    batches: mpsc::Receiver<Result<Bytes, reqwest::Error>>,
+    source: Source,
     lines: LineBuffer,
     host: String,
     timeout: Option<Duration>,
@@ -97,7 +98,16 @@ pub struct LineStream {
 impl LineStream {
     /// Reads the body of `response`; `timeout` bounds each wait for more of it.
     pub(super) fn new(response: Response, host: String, timeout: Option<Duration>) -> Self {
-        Self { batches: pump(response), lines: LineBuffer::default(), host, timeout, ended: false }
+        Self::of(Source::Pump(pump(response)), host, timeout)
+    }
+
+    /// The same for a body that is read without reqwest.
+    pub(super) fn direct(body: ResponseBody<Full<Bytes>>, host: String, timeout: Option<Duration>) -> Self {
+        Self::of(Source::Direct(Box::new(body)), host, timeout)
+    }
+
+    fn of(source: Source, host: String, timeout: Option<Duration>) -> Self {
+        Self { source, lines: LineBuffer::default(), host, timeout, ended: false }
     }
 
     /// The host that is being read from.
@@ -116,9 +126,9 @@ impl LineStream {
             return Ok(None);
         }
         let received = match self.timeout {
-            None => self.batches.recv().await,
+            None => self.source.next().await,
             Some(limit) => {
-                tokio::time::timeout(limit, self.batches.recv()).await.map_err(|_| ApiError::Unreachable {
+                tokio::time::timeout(limit, self.source.next()).await.map_err(|_| ApiError::Unreachable {
                     host: self.host.clone(),
                     reason: format!("nothing more came for {}", seconds(limit)),
                     kind: Unreachable::Timeout,
@@ -135,12 +145,58 @@ impl LineStream {
                 .push(bytes)
                 .map(Some)
                 .map_err(|error| ApiError::Protocol { host: self.host.clone(), reason: error.to_string() }),
-            Some(Err(error)) => {
+            Some(Err(reason)) => {
                 self.ended = true;
-                Err(ApiError::Cut { host: self.host.clone(), reason: innermost(&error) })
+                Err(ApiError::Cut { host: self.host.clone(), reason })
             }
         }
     }
+}
+
+/// Where the bytes of a stream come from.
+enum Source {
+    /// The connection, which is read by whoever wants the lines.
+    Direct(Box<ResponseBody<Full<Bytes>>>),
+    /// A task that reads reqwest's body.
+    Pump(mpsc::Receiver<Result<Bytes, reqwest::Error>>),
+}
+
+impl Source {
+    /// What has arrived, the reason why the body ended early, or nothing at its end.
+    async fn next(&mut self) -> Option<Result<Bytes, String>> {
+        match self {
+            Self::Direct(body) => {
+                let frame = body.frame().await?;
+                Some(frame.map(|frame| frame.into_data().unwrap_or_default()).map_err(|error| innermost(&error)))
+            }
+            Self::Pump(batches) => batches.recv().await.map(|batch| batch.map_err(|error| innermost(&error))),
+        }
+    }
+}
+
+/// Reads a body in a task of its own. The receiver yields what had arrived before each wait, then the error that ended the body, if one
+/// did. Dropping the receiver ends the task and with it the request.
+///
+/// The frames are joined in a task because waking a spawned task is a push on a queue, while waking the root future of a `current_thread`
+/// runtime is a system call each time.
+fn pump(response: Response) -> mpsc::Receiver<Result<Bytes, reqwest::Error>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut body = CoalescedBody::new(reqwest::Body::from(response));
+        let read = async {
+            while let Some(frame) = body.frame().await {
+                let batch = frame.map(|frame: Frame<Bytes>| frame.into_data().unwrap_or_default());
+                if sender.send(batch).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = sender.closed() => {}
+            () = read => {}
+        }
+    });
+    receiver
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Method, Response, StatusCode, Version};
+use bytes::Bytes;
+use http_body_util::Full;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use reqwest::{Method, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use url::form_urlencoded;
@@ -13,8 +15,10 @@ use super::body::{ErrorBody, error_body, read_limited};
 use super::credential::Credential;
 use super::dates::{clock_offset, notable, retry_after};
 use super::error::{ApiError, Conflict, Unreachable, seconds};
-use super::transport::Transport;
+use super::ndjson::LineStream;
+use super::transport::{self, Transport};
 use crate::address::{BaseUrl, Scheme};
+use crate::http::{BoxError, Http1Client, OutgoingRequest, RequestHead, ResponseBody};
 use crate::identity::Challenge;
 
 /// Time allowed for the answer to a request that is not an inference: these are look-ups.
@@ -131,7 +135,6 @@ impl<'t> Session<'t> {
             accept: "application/json",
             timeout: Some(CONTROL_TIMEOUT),
             harmless: false,
-            version: Version::HTTP_11,
         }
     }
 }
@@ -145,8 +148,21 @@ pub(super) fn authorize(
     path: &str,
     query: &[(&str, &str)],
 ) -> Result<(String, Option<HeaderValue>), ApiError> {
+    let (target, value) = sign(base, credential, now, method, path, query)?;
+    Ok((base.join(&target), value))
+}
+
+/// The same with path and query, without the base path, in place of the URL.
+fn sign(
+    base: &BaseUrl,
+    credential: &Credential,
+    now: fn() -> i64,
+    method: &str,
+    path: &str,
+    query: &[(&str, &str)],
+) -> Result<(String, Option<HeaderValue>), ApiError> {
     let (target, value) = match credential {
-        Credential::None => return Ok((base.join(&unsigned_target(path, query)), None)),
+        Credential::None => return Ok((unsigned_target(path, query), None)),
         Credential::ApiKey(key) => {
             let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
             (unsigned_target(path, query), value)
@@ -159,7 +175,7 @@ pub(super) fn authorize(
     };
     let mut value = value.map_err(|_| ApiError::Unsendable { host: base.to_string() })?;
     value.set_sensitive(true);
-    Ok((base.join(&target), Some(value)))
+    Ok((target, Some(value)))
 }
 
 /// Path and query of a request that is not signed.
@@ -182,7 +198,6 @@ pub struct Request<'s, 't> {
     accept: &'static str,
     timeout: Option<Duration>,
     harmless: bool,
-    version: Version,
 }
 
 impl Request<'_, '_> {
@@ -212,49 +227,49 @@ impl Request<'_, '_> {
         self
     }
 
-    /// Asks a server on this machine for a body without chunks: it then writes the same bytes as they come, ended by the
-    /// end of the connection, and taking hundreds of thousands of chunks apart is not most of our work. Only for answers
-    /// that say themselves where they end. A server that answers in chunks all the same is understood.
-    pub fn without_chunks(mut self) -> Self {
-        if self.session.base.scheme() == Scheme::Http && self.session.base.is_loopback() {
-            self.version = Version::HTTP_10;
-        }
-        self
-    }
-
     /// Says that sending it twice does no harm, so that a connection that ended before an answer is tried once more.
     pub fn harmless(mut self) -> Self {
         self.harmless = true;
         self
     }
 
-    /// Sends it and returns the answer if its status is a success.
+    /// Sends it and returns the response if its status is a success.
     ///
     /// # Errors
     /// Every variant of [`ApiError`] but those of a stream.
     pub async fn send(self) -> Result<Response, ApiError> {
         let mut tries_left = u8::from(self.harmless);
         loop {
-            match self.send_once(self.version).await {
-                // Some proxies take HTTP/1.1 only, and say so before they do anything.
-                Err(ApiError::Status { status: 426 | 505, .. }) if self.version == Version::HTTP_10 => {
-                    return self.send_once(Version::HTTP_11).await;
-                }
+            match self.send_once().await {
                 Err(ApiError::Unreachable { kind: Unreachable::Closed, .. }) if tries_left > 0 => tries_left -= 1,
                 other => return other,
             }
         }
     }
 
-    async fn send_once(&self, version: Version) -> Result<Response, ApiError> {
+    /// Sends it and returns the lines of the response as they come, if its status is a success. `timeout` bounds each wait (`None`: as
+    /// long as it takes).
+    ///
+    /// Plain http to this machine goes through [`Http1Client`], which decodes hundreds of thousands of small chunks at a fraction of the
+    /// cost. Everything else needs what only reqwest has: TLS, HTTP/2, proxies.
+    ///
+    /// # Errors
+    /// As for [`Request::send`].
+    pub async fn stream(self, timeout: Option<Duration>) -> Result<LineStream, ApiError> {
+        let host = self.session.base.to_string();
+        let request = self.streaming(timeout);
+        match request.session.transport.loopback_client(&request.session.base) {
+            Some(client) => Ok(LineStream::direct(request.send_direct(client).await?, host, timeout)),
+            None => Ok(LineStream::new(request.send().await?, host, timeout)),
+        }
+    }
+
+    async fn send_once(&self) -> Result<Response, ApiError> {
         let session = self.session;
         let client = session.transport.client(&session.base)?;
-        let (url, authorization) = self.authenticate()?;
-        let mut request = client.request(self.method.clone(), url).version(version).header(ACCEPT, self.accept);
-        if version == Version::HTTP_10 {
-            // Its server closes the connection behind the answer; without this it could be taken for the next request.
-            request = request.header(CONNECTION, "close");
-        }
+        let query = self.parameters();
+        let (url, authorization) = session.authorize(self.method.as_str(), &self.path, &query)?;
+        let mut request = client.request(self.method.clone(), url).header(ACCEPT, self.accept);
         if let Some(body) = &self.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         } else if matches!(self.method, Method::POST | Method::PATCH) {
@@ -264,22 +279,53 @@ impl Request<'_, '_> {
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        tracing::debug!(method = %self.method, host = %session.base, path = %self.path, credential = ?session.credential, "request");
-        let sent = match self.timeout {
-            Some(limit) => tokio::time::timeout(limit, request.send()).await.map_err(|_| {
-                session.unreachable(Unreachable::Timeout, format!("no answer within {}", seconds(limit)))
-            })?,
-            None => request.send().await,
-        };
+        let sent = self.answered(request.send()).await?;
         let response = sent.map_err(|error| ApiError::of_transport(session.base.to_string(), &error))?;
-        tracing::debug!(status = response.status().as_u16(), "answer");
-        session.check(response).await
+        tracing::debug!(status = response.status().as_u16(), "response");
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        Err(session.failure(status, &headers, reqwest::Body::from(response)).await)
     }
 
-    /// The full URL and the header. A base path is sent but not signed (PROTOCOL: measured on the stock client).
-    fn authenticate(&self) -> Result<(String, Option<HeaderValue>), ApiError> {
-        let query: Vec<_> = self.query.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.session.authorize(self.method.as_str(), &self.path, &query)
+    async fn send_direct(self, client: &Http1Client) -> Result<ResponseBody<Full<Bytes>>, ApiError> {
+        let Session { base, credential, now, .. } = self.session;
+        // A base path is sent but not signed (PROTOCOL: measured on the stock client).
+        let (target, authorization) =
+            sign(base, credential, *now, self.method.as_str(), &self.path, &self.parameters())?;
+        let mut head = RequestHead::new(self.method.clone(), base.as_origin(), &[base.path(), &target]);
+        head.header(USER_AGENT.as_str(), transport::USER_AGENT.as_bytes());
+        head.header(ACCEPT.as_str(), self.accept.as_bytes());
+        if self.body.is_some() {
+            head.header(CONTENT_TYPE.as_str(), b"application/json");
+        }
+        if let Some(value) = authorization {
+            head.header(AUTHORIZATION.as_str(), value.as_bytes());
+        }
+        let body = Full::from(self.body.clone().unwrap_or_default());
+        let sent = self.answered(client.send(base.as_origin(), OutgoingRequest { head, body })).await?;
+        let response = sent.map_err(|error| ApiError::of_send(base.to_string(), error))?;
+        let (head, body) = response.into_parts();
+        tracing::debug!(status = head.status.as_u16(), "response");
+        if head.status.is_success() {
+            Ok(body)
+        } else {
+            Err(self.session.failure(head.status, &head.headers, body).await)
+        }
+    }
+
+    /// Waits for a response no longer than the time limit.
+    async fn answered<F: Future>(&self, response: F) -> Result<F::Output, ApiError> {
+        let Session { base, credential, .. } = self.session;
+        tracing::debug!(method = %self.method, host = %base, path = %self.path, credential = ?credential, "request");
+        let Some(limit) = self.timeout else { return Ok(response.await) };
+        let late = |_| self.session.unreachable(Unreachable::Timeout, format!("no answer within {}", seconds(limit)));
+        tokio::time::timeout(limit, response).await.map_err(late)
+    }
+
+    fn parameters(&self) -> Vec<(&str, &str)> {
+        self.query.iter().map(|(name, value)| (*name, value.as_str())).collect()
     }
 }
 
@@ -288,13 +334,13 @@ impl Session<'_> {
         ApiError::Unreachable { host: self.base.to_string(), reason, kind }
     }
 
-    async fn check(&self, response: Response) -> Result<Response, ApiError> {
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let (status, headers) = (response.status(), response.headers().clone());
-        let (body, complete) = if status.is_redirection() { (Vec::new(), true) } else { read_limited(response).await };
-        Err(self.refusal(status, &headers, &body, complete))
+    /// What a response means whose status is no success.
+    async fn failure<B>(&self, status: StatusCode, headers: &HeaderMap, body: B) -> ApiError
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
+        let (body, complete) = if status.is_redirection() { (Vec::new(), true) } else { read_limited(body).await };
+        self.refusal(status, headers, &body, complete)
     }
 
     /// What an answer means whose status is not a success. `complete` says that `body` is all of it.

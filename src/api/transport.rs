@@ -14,6 +14,10 @@ use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
 use super::error::{ApiError, innermost};
 use crate::address::{BaseUrl, Scheme};
+use crate::http::Http1Client;
+
+/// What this program calls itself.
+pub(super) const USER_AGENT: &str = concat!("ollama-auth/", env!("CARGO_PKG_VERSION"));
 
 /// Time allowed to connect, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +34,7 @@ pub struct TransportOptions {
 pub struct Transport {
     options: TransportOptions,
     loopback: OnceCell<Client>,
+    streams: OnceCell<Http1Client>,
     plain: OnceCell<Client>,
     tls: OnceCell<Client>,
 }
@@ -76,6 +81,12 @@ impl Transport {
         Ok(cell.get_or_init(|| client))
     }
 
+    /// The client for streams, if the host is reached by plain http on this machine: no proxy is ever in between.
+    pub(super) fn loopback_client(&self, base: &BaseUrl) -> Option<&Http1Client> {
+        let fits = base.scheme() == Scheme::Http && base.is_loopback();
+        fits.then(|| self.streams.get_or_init(Http1Client::loopback))
+    }
+
     fn extra_authorities(&self) -> Result<Option<Vec<Certificate>>, ApiError> {
         let Some(path) = &self.options.ca_cert else {
             return Ok(None);
@@ -94,7 +105,7 @@ impl Transport {
 /// fresh signature), and no `Referer` is sent.
 fn common() -> ClientBuilder {
     Client::builder()
-        .user_agent(concat!("ollama-auth/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())

@@ -14,7 +14,7 @@ use super::rejection::{Dialect, Rejection};
 use super::routes::Models as Named;
 use super::signin_link_filter::SigninLinkFilter;
 use crate::address::BaseUrl;
-use crate::http::{Http1Client, OutgoingRequest, Relay, ResetOnClose, SendError, headers};
+use crate::http::{Http1Client, OutgoingRequest, Relay, RequestHead, ResetOnClose, SendError, headers};
 use crate::keyspec::Models;
 
 /// A list of models that is filtered is read in full, up to this many bytes.
@@ -22,7 +22,7 @@ const LARGEST_LIST: usize = 64 * 1024 * 1024;
 
 /// An authorised request, ready to be sent.
 pub struct Forward {
-    outgoing: OutgoingRequest,
+    outgoing: OutgoingRequest<Body>,
     /// The answer is a list of models: where they stand in it, and which of them the caller may know of.
     filtered: Option<(&'static str, &'static [&'static str], Models)>,
     /// The answer's length would tell of others.
@@ -43,7 +43,7 @@ impl Forward {
             _ => None,
         };
         let head = head(method, sent, &authorized, config)?;
-        let outgoing = OutgoingRequest { method: method.clone(), head, body: authorized.into_body() };
+        let outgoing = OutgoingRequest { head, body: authorized.into_body() };
         Ok(Self { outgoing, filtered, hides_length: limited && is_head, dialect: Dialect::of(route.path) })
     }
 
@@ -94,38 +94,29 @@ impl Forward {
 
 /// What to say when no answer came.
 fn unanswered(problem: &SendError, upstream: &BaseUrl) -> Rejection {
-    let hint = match problem {
-        SendError::Body(error) => {
-            return fault_of_the_sender(error).unwrap_or_else(|| Rejection::new(400, "the request body ended early"));
+    let message = match problem {
+        SendError::RequestBody(error) => {
+            return fault_of_the_sender(&**error)
+                .unwrap_or_else(|| Rejection::new(400, "the request body ended early"));
         }
-        SendError::Unreachable(error) => {
-            // The cause is not for callers: it can hold addresses of the network behind.
-            tracing::warn!(%upstream, %error, "upstream server cannot be reached");
-            "; is Ollama running there?"
-        }
-        SendError::Ended | SendError::Malformed => {
-            tracing::warn!(%upstream, error = %problem, "upstream request failed");
-            ""
-        }
+        SendError::Connect(_) => "the upstream server cannot be reached; is Ollama running there?",
+        SendError::Closed(_) => "the upstream server closed the connection before it responded",
+        SendError::Malformed => "the response of the upstream server is not valid HTTP/1.1",
     };
-    Rejection::new(502, format!("bad gateway: {problem}{hint}"))
+    // The reason is not for callers: it can hold addresses of the upstream's network.
+    let reason = std::error::Error::source(problem).map(ToString::to_string);
+    tracing::warn!(%upstream, error = %problem, reason, "upstream request failed");
+    Rejection::new(502, format!("bad gateway: {message}"))
 }
 
 /// The request line and the headers: the caller's without what is not forwarded, and who asks.
-fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Config) -> Result<Vec<u8>, Rejection> {
-    let (origin, path) = (config.upstream.as_origin(), authorized.path_and_query());
+fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Config) -> Result<RequestHead, Rejection> {
+    let path = authorized.path_and_query();
     // The end of the line, or of the path in it, is not for callers to say.
     if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(Rejection::new(400, "the path cannot be forwarded"));
     }
-    let mut out = Vec::with_capacity(1024);
-    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put(&[method.as_str().as_bytes(), b" ", config.upstream.path().as_bytes(), path.as_bytes(), b" HTTP/1.1\r\n"]);
-    put(&[b"host: ", origin.host().as_bytes()]);
-    if origin.port() != origin.scheme().default_port() {
-        put(&[b":", origin.port().to_string().as_bytes()]);
-    }
-    put(&[b"\r\n"]);
+    let mut head = RequestHead::new(method.clone(), config.upstream.as_origin(), &[config.upstream.path(), &path]);
     let rewritten = authorized.rewritten();
     for (name, value) in headers::forwardable_request_headers(sent) {
         let replaced = match *name {
@@ -137,13 +128,13 @@ fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Con
             _ => false,
         };
         if !replaced {
-            put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+            head.header(name.as_str(), value.as_bytes());
         }
     }
     let mut say = |name: &str, value: &str| {
         // What cannot stand in a header is left out.
         if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !value.is_empty() {
-            put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+            head.header(name, value.as_bytes());
         }
     };
     if let Some(rewritten) = rewritten {
@@ -158,5 +149,5 @@ fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Con
     {
         say("x-ollama-auth-environment", environment);
     }
-    Ok(out)
+    Ok(head)
 }

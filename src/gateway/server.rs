@@ -138,7 +138,8 @@ impl Server {
         }
         let mut threads = Vec::new();
         for number in 0..count {
-            let upstream = Http1Client::new(config.upstream.scheme() == Scheme::Https).map_err(ServeError::Upstream)?;
+            let upstream =
+                Http1Client::system(config.upstream.scheme() == Scheme::Https).map_err(ServeError::Upstream)?;
             let (give, take) = mpsc::unbounded_channel();
             let (worker, tls, drain) = (gateway.worker(upstream), tls.clone(), drain.clone());
             let runtime =

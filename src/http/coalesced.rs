@@ -1,25 +1,24 @@
-//! Frames that are already there are joined, for bodies that come chunk by chunk from a client that reads them elsewhere. Nothing that has
-//! arrived is held back during a wait.
+//! Joins frames of a body that have already arrived, so that what is done once per wait (a write, a wake-up) is not done once per frame.
+//! Nothing that has arrived is held back during a wait.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::body::{Bytes, HttpBody};
-use bytes::BytesMut;
-use http_body::{Frame, SizeHint};
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
 
 /// A batch is passed on at this size even while more is there, to bound memory.
 const BATCH: usize = 64 * 1024;
 
-/// How often nothing more is there before the batch is passed on. hyper asks twice before it lets others run (1.12, `poll_loop`), so the
-/// third time is the first at which they have.
+/// How often nothing more is there before the batch is passed on. hyper polls its reader twice before it lets other tasks run (1.12,
+/// `poll_loop`; pinned in `http/tests.rs`), so only the third time tells.
 const PATIENCE: u8 = 2;
 
-/// Joins the frames of `body`.
+/// A body whose frames are joined.
 ///
-/// hyper hands over one chunk at a time, and its connection's task makes the next one only when that was taken. So after each
-/// frame the others are let run, and only if that brings nothing the batch is passed on.
-pub struct CoalescedBody<B: HttpBody<Data = Bytes>> {
+/// hyper's client hands over one chunk at a time, and the task of its connection decodes the next only when that one was taken. So after
+/// each frame the other tasks may run, and only if that brings nothing the batch is passed on.
+pub struct CoalescedBody<B: Body<Data = Bytes>> {
     body: B,
     batch: Batch,
     /// How often nothing more was there since the last frame.
@@ -27,10 +26,11 @@ pub struct CoalescedBody<B: HttpBody<Data = Bytes>> {
     end: Option<End<B::Error>>,
 }
 
+/// How the body ended.
 enum End<E> {
-    Clean,
+    Complete,
     Trailers(Frame<Bytes>),
-    Cut(E),
+    Error(E),
 }
 
 /// One frame stays as it is; from the second on they are copied together.
@@ -75,16 +75,16 @@ impl Batch {
     }
 }
 
-impl<B: HttpBody<Data = Bytes>> CoalescedBody<B> {
-    /// See the type.
+impl<B: Body<Data = Bytes>> CoalescedBody<B> {
+    /// Joins the frames of `body`.
     pub fn new(body: B) -> Self {
         Self { body, batch: Batch::Empty, waits: 0, end: None }
     }
 }
 
-impl<B> HttpBody for CoalescedBody<B>
+impl<B> Body for CoalescedBody<B>
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Unpin,
 {
     type Data = Bytes;
@@ -97,10 +97,10 @@ where
                 if let Some(frame) = this.batch.take() {
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                return Poll::Ready(match this.end.replace(End::Clean) {
+                return Poll::Ready(match this.end.replace(End::Complete) {
                     Some(End::Trailers(trailers)) => Some(Ok(trailers)),
-                    Some(End::Cut(error)) => Some(Err(error)),
-                    Some(End::Clean) | None => None,
+                    Some(End::Error(error)) => Some(Err(error)),
+                    Some(End::Complete) | None => None,
                 });
             }
             let frame = match Pin::new(&mut this.body).poll_frame(context) {
@@ -128,25 +128,25 @@ where
                     }
                 }
                 Some(Ok(Err(trailers))) => this.end = Some(End::Trailers(trailers)),
-                Some(Err(error)) => this.end = Some(End::Cut(error)),
-                None => this.end = Some(End::Clean),
+                Some(Err(error)) => this.end = Some(End::Error(error)),
+                None => this.end = Some(End::Complete),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         self.batch.len() == 0
-            && (matches!(self.end, Some(End::Clean)) || (self.end.is_none() && self.body.is_end_stream()))
+            && (matches!(self.end, Some(End::Complete)) || (self.end.is_none() && self.body.is_end_stream()))
     }
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.body.size_hint();
-        let here = self.batch.len() as u64;
+        let batched = self.batch.len() as u64;
         let mut hint = SizeHint::new();
         if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + here);
+            hint.set_upper(upper + batched);
         }
-        hint.set_lower(rest.lower() + here);
+        hint.set_lower(rest.lower() + batched);
         hint
     }
 }

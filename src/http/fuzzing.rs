@@ -3,8 +3,8 @@
 //!
 //! The first line is `G` or `H` for an answer to GET or HEAD, then bytes that say how long the pieces are; the rest is what comes.
 
-use axum::http::response::Parts;
-use axum::http::{Method, StatusCode, Version};
+use http::response::Parts;
+use http::{Method, StatusCode, Version};
 
 use super::client::response_head::{self, BodyFraming, ParsedHead};
 

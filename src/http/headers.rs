@@ -1,7 +1,7 @@
 //! What of a request's and an answer's headers goes on to the other side: nothing that is meant for one connection, nothing of the
 //! credential, nothing that only we may say.
 
-use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// The prefix of the headers that tell the upstream server who asks.
 const IDENTITY: &str = "x-ollama-auth-";

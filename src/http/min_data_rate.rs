@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::BoxError;
-use axum::body::{Bytes, HttpBody};
-use http_body::{Frame, SizeHint};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::client::BoxError;
 
 /// After so many bytes the wait begins anew. In the usual minute that is less than a modem brings.
 const STEP: usize = 16 * 1024;
@@ -77,9 +78,9 @@ impl<B> MinDataRateBody<B> {
     }
 }
 
-impl<B> HttpBody for MinDataRateBody<B>
+impl<B> Body for MinDataRateBody<B>
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     type Data = Bytes;
@@ -128,7 +129,7 @@ mod tests {
         ends: bool,
     }
 
-    impl HttpBody for Steps {
+    impl Body for Steps {
         type Data = Bytes;
         type Error = BoxError;
 

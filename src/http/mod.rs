@@ -1,19 +1,32 @@
-//! What gateway, proxy and client share of HTTP/1.1: the client, connections of callers, and bodies on their way through. It knows none of
-//! them.
+//! What gateway, proxy and client share of HTTP/1.1. It knows none of them.
+//!
+//! - Towards a server: [`Http1Client`]. It is all that the client of this program needs, and builds without the `gateway` feature.
+//! - Towards callers: [`server`] listens and serves, [`CallerStream`] is a caller's connection, `connection_slots` counts them,
+//!   [`MinDataRateBody`] ends requests that are too slow.
+//! - In between: `headers` says what is forwarded, [`Relay`] passes a response on.
 
+#[cfg(feature = "gateway")]
 mod caller_stream;
-pub mod client;
+mod client;
 mod coalesced;
+#[cfg(feature = "gateway")]
 pub mod connection_slots;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+#[cfg(feature = "gateway")]
 pub mod headers;
+#[cfg(feature = "gateway")]
 mod min_data_rate;
+#[cfg(feature = "gateway")]
 mod relay;
+#[cfg(feature = "gateway")]
 pub mod server;
 
+#[cfg(feature = "gateway")]
 pub use caller_stream::{AuthenticatedFlag, CallerStream};
-pub use client::{Http1Client, OutgoingRequest, SendError};
+pub use client::{BoxError, Http1Client, OutgoingRequest, RequestHead, ResponseBody, SendError};
 pub use coalesced::CoalescedBody;
+#[cfg(feature = "gateway")]
 pub use min_data_rate::{MinDataRateBody, TooSlow};
+#[cfg(feature = "gateway")]
 pub use relay::{BodyFilter, CutOff, Relay, ResetOnClose};

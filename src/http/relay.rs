@@ -1,50 +1,52 @@
-//! A body on its way through: nothing is held back, and an end that is no end is never made to look like one.
+//! Relays the body of a response to a caller: holds nothing back, and never makes a truncated response look complete.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use axum::body::{Bytes, HttpBody};
-use http_body::{Frame, SizeHint};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 
-/// How often hyper is let send what it has before it hears that an answer breaks off. It asks twice before it sends (1.12, `poll_loop`), and
-/// drops what it has not sent when it hears of that.
+use super::client::BoxError;
+
+/// How often hyper may send what it has before it is told that a body failed. It polls a body twice before it flushes (1.12, `poll_loop`;
+/// pinned in `http/tests.rs`), and drops what it has not sent when it hears of the error.
 const PATIENCE: u8 = 2;
 
-/// Set when the answer on a connection breaks off. A caller that speaks HTTP/1.0 sees the end of an answer in the end of the connection, so the
-/// connection is then reset instead of closed.
+/// Says that a connection is to be reset instead of closed, because its response was truncated. A caller that speaks HTTP/1.0 takes a
+/// closed connection for the regular end of the response.
 #[derive(Clone, Debug, Default)]
 pub struct ResetOnClose(Arc<AtomicBool>);
 
 impl ResetOnClose {
-    /// The answer breaks off.
+    /// The connection is to be reset.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether one broke off.
+    /// Whether the connection is to be reset.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Looks at the data of a body on its way through, piece by piece.
+/// Inspects the data of a body on its way through, piece by piece.
 pub trait BodyFilter {
-    /// Says whether `piece` may pass, all of it.
+    /// Lets `piece` pass.
     ///
     /// # Errors
-    /// [`CutOff`] when the body ends here, as one that breaks off.
+    /// [`CutOff`] when the body is to be truncated here.
     fn inspect(&mut self, piece: &[u8]) -> Result<(), CutOff>;
 }
 
-/// Where and why a [`BodyFilter`] ends a body.
+/// Where and why a [`BodyFilter`] truncates a body.
 #[derive(Debug)]
 pub struct CutOff {
-    /// How much of the piece may still pass, in bytes.
+    /// How many bytes of the piece may still pass.
     pub allowed: usize,
     /// Why.
-    pub error: axum::BoxError,
+    pub error: BoxError,
 }
 
 /// Lets everything pass.
@@ -57,45 +59,44 @@ impl BodyFilter for Unfiltered {
     }
 }
 
-/// See the module.
+/// A body that is relayed to a caller.
 pub struct Relay<B, F = Unfiltered> {
     body: B,
-    /// Why it breaks off, and how often that was not said yet.
-    cut: Option<(axum::Error, u8)>,
+    /// Why the body is truncated, and how often hyper was allowed to send first.
+    failure: Option<(BoxError, u8)>,
     reset: ResetOnClose,
     filter: F,
 }
 
 impl<B> Relay<B> {
-    /// Relays all of `body`; `reset` is set when it breaks off.
+    /// Relays all of `body`; sets `reset` when it is truncated.
     pub fn unfiltered(body: B, reset: ResetOnClose) -> Self {
         Self::filtered(body, reset, Unfiltered)
     }
 }
 
 impl<B, F: BodyFilter> Relay<B, F> {
-    /// Relays `body` as far as `filter` lets it pass; `reset` is set when it breaks off.
+    /// Relays `body` as far as `filter` lets it pass; sets `reset` when it is truncated.
     pub fn filtered(body: B, reset: ResetOnClose, filter: F) -> Self {
-        Self { body, cut: None, reset, filter }
+        Self { body, failure: None, reset, filter }
     }
 }
 
-impl<B, F> HttpBody for Relay<B, F>
+impl<B, F> Body for Relay<B, F>
 where
     F: BodyFilter + Unpin,
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: Into<axum::BoxError>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         loop {
-            if let Some((error, waits)) = this.cut.take() {
-                // What came before is the caller's.
+            if let Some((error, waits)) = this.failure.take() {
+                // The caller gets everything that came before.
                 if waits < PATIENCE {
-                    this.cut = Some((error, waits + 1));
+                    this.failure = Some((error, waits + 1));
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -109,18 +110,18 @@ where
                     let Err(CutOff { allowed, error }) = this.filter.inspect(data) else {
                         return Poll::Ready(Some(Ok(frame)));
                     };
-                    this.cut = Some((axum::Error::new(error), 0));
+                    this.failure = Some((error, 0));
                     if allowed > 0 {
                         return Poll::Ready(Some(Ok(Frame::data(data.slice(..allowed)))));
                     }
                 }
-                Err(error) => this.cut = Some((axum::Error::new(error), 0)),
+                Err(error) => this.failure = Some((error.into(), 0)),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.cut.is_none() && self.body.is_end_stream()
+        self.failure.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

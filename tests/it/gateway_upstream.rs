@@ -175,14 +175,14 @@ fn an_answer_may_come_before_the_request_is_whole() {
 #[test]
 fn answers_that_can_be_read_in_two_ways_are_none() {
     for (text, said) in [
-        ("SSH-2.0-OpenSSH_9.2\r\n", "no HTTP"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "no HTTP"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "no HTTP"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "no HTTP"),
-        ("HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", "no HTTP"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "not valid HTTP/1.1"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "not valid HTTP/1.1"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "not valid HTTP/1.1"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "not valid HTTP/1.1"),
+        ("HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", "not valid HTTP/1.1"),
         ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "another protocol"),
-        ("HTTP/1.1 200 OK\r\nContent-Le", "ended the connection"),
-        ("", "ended the connection"),
+        ("HTTP/1.1 200 OK\r\nContent-Le", "closed the connection"),
+        ("", "closed the connection"),
     ] {
         let behind = Behind::new(move |_, mut stream| {
             request(&mut stream);

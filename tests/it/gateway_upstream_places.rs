@@ -124,10 +124,9 @@ fn by_https_nobody_else_is_believed() {
         assert_eq!(answer.status, 502, "{what}: {}", answer.text());
         assert_eq!(tells.recv_timeout(DEADLINE).unwrap(), 0, "{what}: it was told something");
         assert!(!answer.text().contains(said), "{what}: callers need not know: {}", answer.text());
-        gateway
-            .0
-            .child()
-            .wait_stderr(|text| text.lines().any(|line| line.contains("cannot be reached") && line.contains(said)));
+        gateway.0.child().wait_stderr(|text| {
+            text.lines().any(|line| line.contains("upstream request failed") && line.contains(said))
+        });
     }
 }
 

@@ -62,18 +62,6 @@ fn the_first_token_is_out_before_the_second_is_sent() {
 }
 
 #[test]
-fn a_server_that_takes_only_http_1_1_works() {
-    let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
-    let tries = std::sync::atomic::AtomicUsize::new(0);
-    ollama.route("POST", "/api/generate", move |_| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-        0 => Reply::new(426, "upgrade required"),
-        _ => Reply::ndjson([line("hi"), done()]),
-    });
-    let output = run(&sandbox, &ollama, &["tiny", "hi"]).run().expect_code(0);
-    assert_eq!(output.stdout(), "hi\n\n");
-}
-
-#[test]
 fn a_line_cut_over_chunks_is_one_line() {
     let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
     ollama.route("POST", "/api/generate", |_| {

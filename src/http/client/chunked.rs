@@ -1,28 +1,29 @@
-//! Reads a body in chunks (RFC 9112, section 7.1), in place and as much as is there at once: a server that streams tokens writes many small
-//! chunks, and what lies between them must not cost more than they do.
+//! Decodes the chunked transfer coding (RFC 9112, section 7.1) in place, all chunks of a read at once: a server that streams tokens writes
+//! many small chunks, so a chunk must cost next to nothing.
 //!
-//! Strict, since what two readers read differently is how answers are passed off as others: sizes are hexadecimal digits and nothing
-//! else, lines end in CR LF. Extensions are skipped and trailers dropped, within limits.
+//! Strict, against response splitting: sizes are hexadecimal digits and nothing else, lines end in CR LF. Extensions are skipped and
+//! trailers dropped, within limits.
 
 use thiserror::Error;
 
-/// All that a size may have in front of its line's end, extensions included, and all that trailers may be, in bytes.
-const LONGEST_LINE: usize = 4096;
-const LONGEST_TRAILERS: usize = 16 * 1024;
+/// The longest extensions of a chunk, and the longest trailers of a body, in bytes.
+const MAX_EXTENSION: usize = 4096;
+const MAX_TRAILERS: usize = 16 * 1024;
 
-/// What cannot be read as chunks.
+/// The body does not follow the grammar of the chunked coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the chunks of the answer are malformed")]
+#[error("the chunks of the response are malformed")]
 pub struct MalformedChunks;
 
-/// How far a body in chunks was read.
+/// Decodes one chunked body, piece by piece.
 #[derive(Debug, Default)]
 pub struct ChunkedDecoder {
     state: State,
-    /// Of the chunk that is being read.
+    /// What is left of the current chunk, in bytes.
     left: u64,
-    /// How much of a size's line, or of the trailers, was read.
+    /// The length of the current extension, or of the trailers so far, in bytes.
     length: usize,
+    /// How many digits the current size has.
     digits: u8,
 }
 
@@ -31,40 +32,40 @@ enum State {
     #[default]
     Size,
     Extension,
-    /// The size's line has had its CR.
+    /// After the CR of a size line.
     SizeEnd,
     Data,
     DataCr,
     DataLf,
-    /// At the start of a line behind the last chunk.
+    /// At the start of a line after the last chunk.
     Trailers,
     /// Within such a line.
     Trailer,
-    /// Such a line has had its CR.
+    /// After the CR of such a line.
     TrailerEnd,
-    /// The empty line behind all has had its CR.
+    /// After the CR of the empty line that ends the body.
     End,
     Done,
-    /// What came is malformed from here on.
+    /// After a fault.
     Malformed,
 }
 
-/// What [`ChunkedDecoder::read`] made of a piece.
+/// The result of [`ChunkedDecoder::decode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// How much of the body is now at the piece's beginning, in bytes.
+    /// How many bytes of the body are now at the beginning of the piece.
     pub body: usize,
-    /// How much of the piece was used, in bytes: less than all of it at the end and before a fault only.
+    /// How many bytes of the piece were used: fewer than all only at the end of the body and before a fault.
     pub used: usize,
 }
 
 impl ChunkedDecoder {
-    /// Reads a piece, and moves what of the body is in it to its beginning. What comes before a fault is given out first, so that it makes no
-    /// difference how it was cut; the fault is then what [`ChunkedDecoder::check`] and the next call say.
+    /// Decodes a piece in place: the bytes of the body move to its beginning. Bytes before a fault are returned first, so that the result
+    /// does not depend on how the body was cut into pieces; [`ChunkedDecoder::check`] and the next call then report the fault.
     ///
     /// # Errors
     /// [`MalformedChunks`].
-    pub fn read(&mut self, piece: &mut [u8]) -> Result<Decoded, MalformedChunks> {
+    pub fn decode(&mut self, piece: &mut [u8]) -> Result<Decoded, MalformedChunks> {
         self.check()?;
         let (mut at, mut body) = (0, 0);
         while at < piece.len() && self.state != State::Done {
@@ -88,7 +89,7 @@ impl ChunkedDecoder {
         Ok(Decoded { body, used: at })
     }
 
-    /// Whether what comes next can be read.
+    /// Whether no fault follows what was decoded so far.
     ///
     /// # Errors
     /// [`MalformedChunks`].
@@ -101,7 +102,7 @@ impl ChunkedDecoder {
         self.state == State::Done
     }
 
-    /// One byte of what stands between the chunks.
+    /// Takes one byte of the framing between the data of two chunks.
     fn step(&mut self, byte: u8) -> Result<(), MalformedChunks> {
         self.state = match (self.state, byte) {
             (State::Size, _) if byte.is_ascii_hexdigit() => {
@@ -117,7 +118,7 @@ impl ChunkedDecoder {
             (State::Size | State::Extension, b'\r') if self.digits > 0 => State::SizeEnd,
             (State::Size, b';' | b' ' | b'\t') if self.digits > 0 => State::Extension,
             (State::Extension, _) if !is_control(byte) => {
-                self.grow(LONGEST_LINE)?;
+                self.grow(MAX_EXTENSION)?;
                 State::Extension
             }
             (State::SizeEnd, b'\n') => {
@@ -130,7 +131,7 @@ impl ChunkedDecoder {
             (State::Trailer, b'\r') => State::TrailerEnd,
             (State::TrailerEnd, b'\n') => State::Trailers,
             (State::Trailers | State::Trailer, _) if !is_control(byte) => {
-                self.grow(LONGEST_TRAILERS)?;
+                self.grow(MAX_TRAILERS)?;
                 State::Trailer
             }
             (State::End, b'\n') => State::Done,
@@ -139,9 +140,9 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    fn grow(&mut self, longest: usize) -> Result<(), MalformedChunks> {
+    fn grow(&mut self, limit: usize) -> Result<(), MalformedChunks> {
         self.length += 1;
-        if self.length > longest { Err(MalformedChunks) } else { Ok(()) }
+        if self.length > limit { Err(MalformedChunks) } else { Ok(()) }
     }
 }
 
@@ -155,15 +156,15 @@ mod tests {
 
     use super::*;
 
-    /// The body, and what follows it.
+    /// The body, the bytes after it, and whether it has ended.
     fn read(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>, bool), MalformedChunks> {
         let (mut chunks, mut body, mut rest) = (ChunkedDecoder::default(), Vec::new(), Vec::new());
         for piece in pieces {
             let mut piece = piece.to_vec();
-            let read = chunks.read(&mut piece)?;
+            let decoded = chunks.decode(&mut piece)?;
             chunks.check()?;
-            body.extend_from_slice(&piece[..read.body]);
-            rest.extend_from_slice(&piece[read.used..]);
+            body.extend_from_slice(&piece[..decoded.body]);
+            rest.extend_from_slice(&piece[decoded.used..]);
         }
         Ok((body, rest, chunks.is_done()))
     }
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_joined_and_what_follows_is_left() {
+    fn chunks_are_joined_and_bytes_after_the_end_are_left() {
         let of = |body: &str, rest: &str, done| Ok((body.to_owned(), rest.to_owned(), done));
         assert_eq!(whole("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), of("abcde", "", true));
         assert_eq!(whole("0\r\n\r\nHTTP/1.1"), of("", "HTTP/1.1", true));
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_is_refused() {
+    fn an_ambiguous_framing_is_malformed() {
         for text in [
             "\r\n",
             ";x\r\n",
@@ -207,25 +208,25 @@ mod tests {
             assert_eq!(whole(text), Err(MalformedChunks), "{text:?}");
         }
         assert_eq!(whole("ffffffffffffffff\r\nabc").unwrap().0, "abc");
-        assert_eq!(whole(&format!("3;{}\r\n", "x".repeat(LONGEST_LINE + 1))), Err(MalformedChunks));
-        assert_eq!(whole(&format!("0\r\n{}", "a: b\r\n".repeat(LONGEST_TRAILERS / 4 + 1))), Err(MalformedChunks));
+        assert_eq!(whole(&format!("3;{}\r\n", "x".repeat(MAX_EXTENSION + 1))), Err(MalformedChunks));
+        assert_eq!(whole(&format!("0\r\n{}", "a: b\r\n".repeat(MAX_TRAILERS / 4 + 1))), Err(MalformedChunks));
     }
 
     #[test]
-    fn what_comes_before_a_fault_is_given_out() {
+    fn data_before_a_fault_is_returned() {
         let mut chunks = ChunkedDecoder::default();
         let mut piece = *b"3\r\nabc\r\n2\r\nde?";
-        assert_eq!(chunks.read(&mut piece), Ok(Decoded { body: 5, used: 13 }));
+        assert_eq!(chunks.decode(&mut piece), Ok(Decoded { body: 5, used: 13 }));
         assert_eq!(&piece[..5], b"abcde");
         assert_eq!(
-            (chunks.check(), chunks.read(&mut []), chunks.is_done()),
+            (chunks.check(), chunks.decode(&mut []), chunks.is_done()),
             (Err(MalformedChunks), Err(MalformedChunks), false)
         );
     }
 
     proptest! {
         #[test]
-        fn it_makes_no_difference_how_it_comes(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..12), cuts in prop::collection::vec(1_usize..30, 1..60)) {
+        fn the_result_does_not_depend_on_the_pieces(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..12), cuts in prop::collection::vec(1_usize..30, 1..60)) {
             let mut sent = Vec::new();
             for chunk in &chunks {
                 sent.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());

@@ -1,5 +1,5 @@
-//! A connection to the upstream server, with or without TLS, and the buffer that all of a thread are read through: a stream that waits
-//! for its next token holds none of its own.
+//! A connection to a server, with or without TLS. All connections of a thread are read through one buffer: a stream that waits for its
+//! next token holds none of its own.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,37 +9,40 @@ use std::task::{Context, Poll, ready};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+#[cfg(feature = "gateway")]
 use tokio_rustls::client::TlsStream;
 
-/// How much is read at once, in bytes.
-const PIECE: usize = 64 * 1024;
+/// How much one call reads, in bytes.
+const READ_SIZE: usize = 64 * 1024;
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE]);
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
 }
 
-/// See the module.
+/// An open connection.
 pub enum Connection {
     /// Without TLS.
     Plain(TcpStream),
     /// With TLS, after the handshake.
+    #[cfg(feature = "gateway")]
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Connection {
-    /// Reads what is there and lets `take` have it; nothing is the end of the connection.
+    /// Reads what has arrived and passes it to `consume`; an empty slice is the end of the connection.
     pub fn poll_read<T>(
         &mut self,
         context: &mut Context<'_>,
-        take: impl FnOnce(&mut [u8]) -> T,
+        consume: impl FnOnce(&mut [u8]) -> T,
     ) -> Poll<io::Result<T>> {
         BUFFER.with_borrow_mut(|bytes| {
             let mut buffer = ReadBuf::new(bytes);
             ready!(match self {
                 Self::Plain(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+                #[cfg(feature = "gateway")]
                 Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, &mut buffer),
             })?;
-            Poll::Ready(Ok(take(buffer.filled_mut())))
+            Poll::Ready(Ok(consume(buffer.filled_mut())))
         })
     }
 
@@ -47,28 +50,31 @@ impl Connection {
     pub fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(match self {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            #[cfg(feature = "gateway")]
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
         })?;
         Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) })
     }
 
-    /// Sends on what was written.
+    /// Sends what was written.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            // Nothing is held back there.
-            Self::Plain(_) => Poll::Ready(Ok(())),
+            // TCP buffers nothing in this process.
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            #[cfg(feature = "gateway")]
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
         }
     }
 
-    /// Whether nothing came, and the other side has not ended it: so it can be used for another request. Asks the system, since the
-    /// runtime may not have heard of it yet.
-    pub fn is_quiet(&self) -> bool {
+    /// Whether nothing has arrived and the server has not closed it, so that another request can use it. Asks the system, since the
+    /// runtime may not have noticed yet.
+    pub fn is_idle(&self) -> bool {
         let stream = match self {
             Self::Plain(stream) => stream,
+            #[cfg(feature = "gateway")]
             Self::Tls(stream) => {
                 let (stream, session) = stream.get_ref();
-                // It wants none when there is something of it that was not read here, be it only that this was all.
+                // rustls wants no more to read while it holds unread data, or after close_notify.
                 if !session.wants_read() {
                     return false;
                 }

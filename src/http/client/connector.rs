@@ -1,94 +1,107 @@
-//! Making a connection to the upstream server.
+//! Opens connections to a server.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use hyper_rustls::ConfigBuilderExt as _;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
 
 use super::connection::Connection;
 use crate::address::{Origin, Scheme};
 
-/// For all of it: the name, the connection, the handshake.
-const LIMIT: Duration = Duration::from_secs(10);
-/// How long an address is tried before the next one is tried beside it.
+/// For name resolution, connection and handshake together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an address is tried alone before the next one is tried beside it (as in RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
-/// A server that vanished without a word is noticed after about two minutes.
+/// Idle time before TCP probes a server; one that vanished is noticed after about two minutes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Makes connections.
+/// How names become addresses, and whether TLS is spoken.
 #[derive(Clone)]
-pub struct Connector {
-    tls: Option<TlsConnector>,
+pub enum Connector {
+    /// Connects to this machine only, without TLS: every name stands for the loopback addresses, and no name server is asked
+    /// (RFC 6761, section 6.3).
+    Loopback,
+    /// Connects to the addresses that the system's resolver returns.
+    #[cfg(feature = "gateway")]
+    System(Option<tokio_rustls::TlsConnector>),
 }
 
 impl Connector {
-    /// `tls` says that the server is spoken to by https.
+    /// A connector that uses the system's resolver and, with `tls`, the system's certificate authorities.
     ///
     /// # Errors
     /// When the system's certificate authorities cannot be used.
-    pub fn new(tls: bool) -> Result<Self, rustls::Error> {
+    #[cfg(feature = "gateway")]
+    pub fn system(tls: bool) -> Result<Self, rustls::Error> {
+        use hyper_rustls::ConfigBuilderExt as _;
+
         if !tls {
-            return Ok(Self { tls: None });
+            return Ok(Self::System(None));
         }
-        let mut config = ClientConfig::builder().try_with_platform_verifier()?.with_no_client_auth();
+        let mut config = rustls::ClientConfig::builder().try_with_platform_verifier()?.with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls: Some(Arc::new(config).into()) })
+        Ok(Self::System(Some(std::sync::Arc::new(config).into())))
     }
 
-    /// Connects.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// What the system or TLS says, or that it took longer than 10 s.
+    /// What the system or TLS reports; [`io::ErrorKind::TimedOut`] after 10 s.
     pub async fn connect(&self, origin: &Origin) -> io::Result<Connection> {
         let connect = async {
             let host = origin.host();
             let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-            let stream = dial(tokio::net::lookup_host((name, origin.port())).await?).await?;
+            let stream = match (self, name.parse::<IpAddr>()) {
+                (_, Ok(address)) => dial(std::iter::once((address, origin.port()).into())).await?,
+                (Self::Loopback, Err(_)) => {
+                    let both = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+                    dial(both.into_iter().map(|address| (address, origin.port()).into())).await?
+                }
+                #[cfg(feature = "gateway")]
+                (Self::System(_), Err(_)) => dial(tokio::net::lookup_host((name, origin.port())).await?).await?,
+            };
             stream.set_nodelay(true)?;
-            // An answer may take as long as it likes. Whether there is still somebody who prepares it is for the system to ask.
+            // A response may take as long as it likes. TCP finds out whether the server is still there.
             let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
             SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-            let tls = match (origin.scheme(), &self.tls) {
-                (Scheme::Http, _) => return Ok(Connection::Plain(stream)),
-                (Scheme::Https, Some(tls)) => tls,
-                (Scheme::Https, None) => return Err(io::ErrorKind::Unsupported.into()),
-            };
-            let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-            Ok(Connection::Tls(Box::new(tls.connect(name, stream).await?)))
+            match (origin.scheme(), self) {
+                (Scheme::Http, _) => Ok(Connection::Plain(stream)),
+                #[cfg(feature = "gateway")]
+                (Scheme::Https, Self::System(Some(tls))) => {
+                    let name = rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+                    Ok(Connection::Tls(Box::new(tls.connect(name, stream).await?)))
+                }
+                (Scheme::Https, _) => Err(io::ErrorKind::Unsupported.into()),
+            }
         };
-        tokio::time::timeout(LIMIT, connect).await?
+        tokio::time::timeout(CONNECT_TIMEOUT, connect).await?
     }
 }
 
-/// Connects to whichever of the addresses takes it first. One that says nothing, such as that of an IPv6 that leads nowhere, does not use up
+/// Connects to the address that accepts first. An address that does not answer, such as an IPv6 address without a route, does not use up
 /// the time of the others.
 async fn dial(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
     let mut addresses = addresses.fuse();
     let mut attempts = JoinSet::new();
-    let mut problem = io::Error::from(io::ErrorKind::NotFound);
+    let mut last_error = io::Error::from(io::ErrorKind::NotFound);
     loop {
-        let waits = match addresses.next() {
+        let wait = match addresses.next() {
             Some(address) => {
                 attempts.spawn(TcpStream::connect(address));
                 HEAD_START
             }
-            None => LIMIT,
+            None => CONNECT_TIMEOUT,
         };
-        match tokio::time::timeout(waits, attempts.join_next()).await {
-            // It is the next one's turn.
+        match tokio::time::timeout(wait, attempts.join_next()).await {
+            // Time for the next address.
             Err(_) => {}
             Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
-            Ok(Some(Ok(Err(error)))) => problem = error,
-            Ok(Some(Err(error))) => problem = error.into(),
-            Ok(None) => return Err(problem),
+            Ok(Some(Ok(Err(error)))) => last_error = error,
+            Ok(Some(Err(error))) => last_error = error.into(),
+            Ok(None) => return Err(last_error),
         }
     }
 }
@@ -102,7 +115,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_that_says_nothing_does_not_hold_up_the_others() {
+    async fn an_address_that_does_not_answer_does_not_delay_the_others() {
         // Its queue is full, so that the system does not answer those who come.
         let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         silent.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -112,7 +125,7 @@ mod tests {
         let queued: Vec<_> = std::iter::repeat_with(connect).take_while(Result::is_ok).take(50).collect();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
-        let within = LIMIT / 2;
+        let within = CONNECT_TIMEOUT / 2;
         let stream = tokio::time::timeout(within, dial([nowhere, there].into_iter())).await.unwrap().unwrap();
         assert_eq!(stream.peer_addr().unwrap(), there);
         drop(queued);

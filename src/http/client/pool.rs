@@ -1,4 +1,4 @@
-//! The connections to the upstream server that wait for their next request. Each thread has its own.
+//! Idle connections, kept for the next request to the same server.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,50 +8,50 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use crate::address::Origin;
 
-/// As many wait on one thread; others are ended.
-const MOST: usize = 256;
-/// How long one waits.
-const IDLE: Duration = Duration::from_secs(60);
+/// The most idle connections of one pool; others are closed.
+const MAX_IDLE: usize = 256;
+/// How long a connection may be idle.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// See the module.
+/// The idle connections to one server.
 #[derive(Clone, Default)]
 pub struct Pool(Arc<Mutex<IdleConnections>>);
 
 #[derive(Default)]
 struct IdleConnections {
-    /// Whose they are: the configuration can come to name another server.
+    /// Their server: a reload of the configuration can name another one.
     origin: Option<Origin>,
-    /// How many servers there were before that one.
-    number: u64,
-    /// The one that was used last is at the end, and is used next.
+    /// Counts the changes of the server.
+    generation: u64,
+    /// The connection that was used last is at the end, and is used next.
     connections: Vec<(Connection, Instant)>,
-    /// Somebody ends those that waited too long.
+    /// A task closes connections that were idle for too long.
     sweeping: bool,
 }
 
-/// Where a connection goes back to.
+/// Returns a connection to the pool that it belongs to.
 pub struct PoolHandle {
     pool: Pool,
-    number: u64,
+    generation: u64,
 }
 
 impl Pool {
-    /// The place of a connection to that server, and one that can be used if there is any.
-    pub fn take(&self, origin: &Origin) -> (PoolHandle, Option<Connection>) {
-        let mut waiting = self.lock();
-        if waiting.origin.as_ref() != Some(origin) {
-            waiting.connections.clear();
-            waiting.origin = Some(origin.clone());
-            waiting.number += 1;
+    /// An idle connection to that server, if there is one, and the handle to return this or another connection with.
+    pub fn checkout(&self, origin: &Origin) -> (PoolHandle, Option<Connection>) {
+        let mut idle = self.lock();
+        if idle.origin.as_ref() != Some(origin) {
+            idle.connections.clear();
+            idle.origin = Some(origin.clone());
+            idle.generation += 1;
         }
-        let place = PoolHandle { pool: self.clone(), number: waiting.number };
-        let oldest = Instant::now().checked_sub(IDLE);
-        while let Some((connection, since)) = waiting.connections.pop() {
-            if oldest.is_none_or(|oldest| since >= oldest) && connection.is_quiet() {
-                return (place, Some(connection));
+        let handle = PoolHandle { pool: self.clone(), generation: idle.generation };
+        let oldest = Instant::now().checked_sub(IDLE_TIMEOUT);
+        while let Some((connection, since)) = idle.connections.pop() {
+            if oldest.is_none_or(|oldest| since >= oldest) && connection.is_idle() {
+                return (handle, Some(connection));
             }
         }
-        (place, None)
+        (handle, None)
     }
 
     fn lock(&self) -> MutexGuard<'_, IdleConnections> {
@@ -60,28 +60,29 @@ impl Pool {
 }
 
 impl PoolHandle {
-    /// Takes back a connection whose last answer was read to its end.
-    pub fn put(self, connection: Connection) {
-        let mut waiting = self.pool.lock();
-        if waiting.number != self.number || waiting.connections.len() >= MOST {
+    /// Returns a connection whose last response was read to its end.
+    pub fn put_back(self, connection: Connection) {
+        let mut idle = self.pool.lock();
+        if idle.generation != self.generation || idle.connections.len() >= MAX_IDLE {
             return;
         }
-        waiting.connections.push((connection, Instant::now()));
-        if !std::mem::replace(&mut waiting.sweeping, true) {
+        idle.connections.push((connection, Instant::now()));
+        if !std::mem::replace(&mut idle.sweeping, true) {
             tokio::spawn(sweep(self.pool.clone()));
         }
     }
 }
 
-/// Ends what waited too long, until nothing waits any more.
+/// Closes connections that were idle for too long, until none is left.
 async fn sweep(pool: Pool) {
     loop {
-        tokio::time::sleep(IDLE).await;
-        let mut waiting = pool.lock();
+        tokio::time::sleep(IDLE_TIMEOUT).await;
+        let mut idle = pool.lock();
         let now = Instant::now();
-        waiting.connections.retain(|(connection, since)| now.duration_since(*since) < IDLE && connection.is_quiet());
-        if waiting.connections.is_empty() {
-            waiting.sweeping = false;
+        idle.connections
+            .retain(|(connection, since)| now.duration_since(*since) < IDLE_TIMEOUT && connection.is_idle());
+        if idle.connections.is_empty() {
+            idle.sweeping = false;
             return;
         }
     }

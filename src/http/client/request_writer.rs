@@ -1,67 +1,75 @@
-//! A request on its way to the upstream server. A small body goes with the head in one write.
+//! Writes a request. A small body goes out with the head, in one write.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::body::{Body, HttpBody as _};
+use bytes::Bytes;
+use http_body::Body;
 use thiserror::Error;
 
 use super::connection::Connection;
+use super::{BoxError, RequestHead};
 
-/// So much is gathered before it is written, in bytes.
+/// How much is collected before it is written, in bytes.
 const BATCH: usize = 64 * 1024;
 
-/// Why a request did not get there.
+/// Why a request was not sent to its end.
 #[derive(Debug, Error)]
 pub enum RequestWriteError {
-    /// The caller's body broke off, or became too large.
-    #[error("the request's body broke off: {0}")]
-    Body(axum::Error),
-    /// The body is not as long as was announced.
-    #[error("the request's body is not as long as was announced")]
+    /// The body failed: its sender broke it off, or it exceeded a limit.
+    #[error("the request body failed: {0}")]
+    Body(BoxError),
+    /// The body does not have the announced length.
+    #[error("the request body does not have the announced length")]
     Length,
-    /// The upstream server takes no more.
-    #[error("the upstream server takes no more: {0}")]
+    /// Writing failed.
+    #[error("the server stopped reading the request: {0}")]
     Connection(#[from] std::io::Error),
 }
 
-/// How its end is told.
+/// How the end of the body is marked.
 #[derive(Clone, Copy, Debug)]
 enum Framing {
-    /// What is left of the announced length.
+    /// What is left of the announced length, in bytes.
     Length(u64),
-    Chunks,
+    Chunked,
 }
 
-/// See the module.
-pub struct RequestWriter {
+/// A request that is being sent.
+pub struct RequestWriter<B> {
     buffer: Vec<u8>,
-    /// How much of it was written.
-    at: usize,
-    body: Option<Body>,
+    /// How much of the buffer was written.
+    written: usize,
+    /// `None` once all of it is in the buffer.
+    body: Option<B>,
     framing: Framing,
     has_body: bool,
     done: bool,
 }
 
-impl RequestWriter {
-    /// `head` is the request line and the headers, without those that tell the body's end, and without the empty line.
-    pub fn new(mut head: Vec<u8>, body: Body, needs_length: bool) -> Self {
+impl<B> RequestWriter<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    /// A request that was not sent yet.
+    pub fn new(head: RequestHead, body: B) -> Self {
+        let RequestHead { method, bytes: mut buffer } = head;
         let framing = match body.size_hint().exact() {
             Some(length) => Framing::Length(length),
-            None => Framing::Chunks,
+            None => Framing::Chunked,
         };
         match framing {
-            Framing::Length(0) if !needs_length => {}
+            // Methods that usually have a body say so when it is empty (RFC 9110, section 8.6).
+            Framing::Length(0) if !matches!(method.as_str(), "POST" | "PUT" | "PATCH") => {}
             Framing::Length(length) => {
-                head.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
+                buffer.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
             }
-            Framing::Chunks => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Framing::Chunked => buffer.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         }
-        head.extend_from_slice(b"\r\n");
+        buffer.extend_from_slice(b"\r\n");
         let has_body = !matches!(framing, Framing::Length(0));
         let body = has_body.then_some(body);
-        Self { buffer: head, at: 0, body, framing, has_body, done: false }
+        Self { buffer, written: 0, body, framing, has_body, done: false }
     }
 
     /// Whether all of it was sent.
@@ -69,13 +77,13 @@ impl RequestWriter {
         self.done
     }
 
-    /// Makes it start anew. False when it cannot, since something of a body was taken from the caller.
+    /// Starts over. `false` when that is not possible, because part of a body was consumed.
     pub fn rewind(&mut self) -> bool {
-        (self.at, self.done) = (0, false);
+        (self.written, self.done) = (0, false);
         !self.has_body
     }
 
-    /// Sends as much as there is and as is taken.
+    /// Sends as much as the body provides and the server accepts.
     ///
     /// # Errors
     /// [`RequestWriteError`].
@@ -85,30 +93,30 @@ impl RequestWriter {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), RequestWriteError>> {
         loop {
-            let gathered = self.gather(context)?;
-            while self.at < self.buffer.len() {
-                self.at += ready!(connection.poll_write(context, &self.buffer[self.at..]))?;
+            let has_more = self.fill(context)?;
+            while self.written < self.buffer.len() {
+                self.written += ready!(connection.poll_write(context, &self.buffer[self.written..]))?;
             }
             ready!(connection.poll_flush(context))?;
             if self.body.is_none() {
                 self.done = true;
                 if self.has_body {
-                    // It is not sent again, and the answer may take a while.
+                    // It is not sent again, and the response may take a while.
                     self.buffer = Vec::new();
-                    self.at = 0;
+                    self.written = 0;
                 }
                 return Poll::Ready(Ok(()));
             }
             self.buffer.clear();
-            self.at = 0;
-            if !gathered {
+            self.written = 0;
+            if !has_more {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Takes what the caller has sent by now. False when that was all for now.
-    fn gather(&mut self, context: &mut Context<'_>) -> Result<bool, RequestWriteError> {
+    /// Collects what the body provides without waiting. `false` when it has to be waited for.
+    fn fill(&mut self, context: &mut Context<'_>) -> Result<bool, RequestWriteError> {
         while self.buffer.len() < BATCH
             && let Some(body) = &mut self.body
         {
@@ -118,13 +126,13 @@ impl RequestWriter {
                     match self.framing {
                         Framing::Length(0) => {}
                         Framing::Length(_) => return Err(RequestWriteError::Length),
-                        Framing::Chunks => self.buffer.extend_from_slice(b"0\r\n\r\n"),
+                        Framing::Chunked => self.buffer.extend_from_slice(b"0\r\n\r\n"),
                     }
                     self.body = None;
                 }
                 Poll::Ready(Some(frame)) => {
                     // Trailers are not forwarded.
-                    if let Ok(data) = frame.map_err(RequestWriteError::Body)?.into_data() {
+                    if let Ok(data) = frame.map_err(|error| RequestWriteError::Body(error.into()))?.into_data() {
                         self.push(&data)?;
                     }
                 }
@@ -139,14 +147,14 @@ impl RequestWriter {
                 *left = left.checked_sub(data.len() as u64).ok_or(RequestWriteError::Length)?;
             }
             // An empty chunk would be the end.
-            Framing::Chunks if data.is_empty() => return Ok(()),
-            Framing::Chunks => {
+            Framing::Chunked if data.is_empty() => return Ok(()),
+            Framing::Chunked => {
                 self.buffer.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
             }
         }
         self.buffer.extend_from_slice(data);
-        if let Framing::Chunks = self.framing {
-            // At once, not with the next one: there are servers that hand a chunk on only when its line has ended.
+        if let Framing::Chunked = self.framing {
+            // At once, not with the next chunk: some servers pass a chunk on only when its line has ended.
             self.buffer.extend_from_slice(b"\r\n");
         }
         Ok(())

@@ -1,30 +1,31 @@
-//! The head of an answer, and by what its body ends (RFC 9112, section 6.3). Strict: an answer that can be read in two ways is none.
+//! Parses the head of a response and finds out how its body ends (RFC 9112, section 6.3). A head that two readers could read differently is
+//! an error.
 
-use axum::body::Bytes;
-use axum::http::header::Entry;
-use axum::http::response::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use bytes::Bytes;
+use http::header::Entry;
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use thiserror::Error;
 
 use super::chunked::{ChunkedDecoder, MalformedChunks};
 
-/// The longest head, in bytes, and the most headers in it.
-const LONGEST: usize = 64 * 1024;
-const MOST_HEADERS: usize = 128;
+/// The largest head, in bytes, and the most headers in it.
+const MAX_SIZE: usize = 64 * 1024;
+const MAX_HEADERS: usize = 128;
 
-/// What came is no answer of HTTP/1.
+/// What arrived is not a valid HTTP/1 response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the answer is malformed")]
+#[error("the response head is malformed")]
 pub struct MalformedHead;
 
-/// By what a body ends.
+/// How the end of a body is found.
 #[derive(Debug)]
 pub enum BodyFraming {
-    /// After so many bytes.
+    /// After this many more bytes.
     Length(u64),
-    /// By its last chunk.
+    /// With its last chunk.
     Chunked(ChunkedDecoder),
-    /// With the connection.
+    /// With the end of the connection.
     UntilClose,
 }
 
@@ -38,18 +39,19 @@ impl BodyFraming {
         }
     }
 
-    /// Whether what comes next can be read.
+    /// Whether the part of the body that was read so far is followed by a fault.
     ///
     /// # Errors
-    /// When it is not in chunks, as was announced.
+    /// When the chunks are malformed.
     pub fn check(&self) -> Result<(), MalformedChunks> {
         if let Self::Chunked(chunks) = self { chunks.check() } else { Ok(()) }
     }
 
-    /// Reads a piece; what of the body is in it is then at its beginning. Returns how much that is, and how much of the piece was used.
+    /// Decodes a piece in place: the bytes of the body move to its beginning. Returns how many they are, and how many bytes of the piece
+    /// were used.
     ///
     /// # Errors
-    /// When it is not in chunks, as was announced.
+    /// When the chunks are malformed.
     pub fn decode(&mut self, piece: &mut [u8]) -> Result<(usize, usize), MalformedChunks> {
         match self {
             Self::UntilClose => Ok((piece.len(), piece.len())),
@@ -58,85 +60,85 @@ impl BodyFraming {
                 *left -= length as u64;
                 Ok((length, length))
             }
-            Self::Chunked(chunks) => chunks.read(piece).map(|read| (read.body, read.used)),
+            Self::Chunked(chunks) => chunks.decode(piece).map(|decoded| (decoded.body, decoded.used)),
         }
     }
 }
 
-/// A head, and what came behind it.
+/// A head, and the bytes that arrived with it.
 #[derive(Debug)]
 pub struct ResponseHead {
-    /// What it says.
+    /// Status, version and headers.
     pub parts: Parts,
-    /// What is to be read behind it.
+    /// How the body ends.
     pub framing: BodyFraming,
-    /// The connection can be used again, once the body was read to its end.
+    /// The connection can be used again once the body was read to its end.
     pub reusable: bool,
-    /// What of the body came with it.
+    /// The beginning of the body, as far as it arrived with the head.
     pub rest: Bytes,
 }
 
-/// What was made of what came so far.
+/// The result of [`parse`].
 #[derive(Debug)]
 pub enum ParsedHead {
-    /// All of it.
+    /// The whole head.
     Complete(Box<ResponseHead>),
-    /// Too little: it is given back.
+    /// The head is not complete yet: the bytes, to be extended and parsed again.
     Partial(Vec<u8>),
 }
 
-/// Reads the head of an answer to a request of that method. Those that come before the answer (100 and the like) are skipped.
+/// Parses the head of a response to a request with that method. Informational responses before it (100 and the like) are skipped.
 ///
 /// # Errors
 /// [`MalformedHead`].
-pub fn parse(came: Vec<u8>, method: &Method) -> Result<ParsedHead, MalformedHead> {
-    let mut came = Bytes::from(came);
+pub fn parse(received: Vec<u8>, method: &Method) -> Result<ParsedHead, MalformedHead> {
+    let mut received = Bytes::from(received);
     loop {
-        let mut slots = [httparse::EMPTY_HEADER; MOST_HEADERS];
-        let mut answer = httparse::Response::new(&mut slots);
-        let length = match answer.parse(&came).map_err(|_| MalformedHead)? {
+        let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut slots);
+        let length = match response.parse(&received).map_err(|_| MalformedHead)? {
             httparse::Status::Complete(length) => length,
-            httparse::Status::Partial if came.len() > LONGEST => return Err(MalformedHead),
-            httparse::Status::Partial => return Ok(ParsedHead::Partial(came.into())),
+            httparse::Status::Partial if received.len() > MAX_SIZE => return Err(MalformedHead),
+            httparse::Status::Partial => return Ok(ParsedHead::Partial(received.into())),
         };
-        let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(MalformedHead)?;
+        let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(MalformedHead)?;
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-            came = came.slice(length..);
+            received = received.slice(length..);
             continue;
         }
         let (mut parts, ()) = Response::new(()).into_parts();
         parts.status = status;
-        parts.version = if answer.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-        for header in answer.headers.iter() {
+        parts.version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+        for header in response.headers.iter() {
             let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| MalformedHead)?;
-            let value = HeaderValue::from_maybe_shared(came.slice_ref(header.value)).map_err(|_| MalformedHead)?;
+            let value = HeaderValue::from_maybe_shared(received.slice_ref(header.value)).map_err(|_| MalformedHead)?;
             parts.headers.append(name, value);
         }
         let framing = framing(&parts, method)?;
         if let Entry::Occupied(mut lengths) = parts.headers.entry(header::CONTENT_LENGTH) {
-            // One that is announced twice goes on once: hyper would not send the head of an answer to HEAD with both.
+            // A length that is announced twice is kept once: hyper would not send both in a response to HEAD.
             let length = lengths.get().clone();
             lengths.insert(length);
         }
-        let reusable = !matches!(framing, BodyFraming::UntilClose) && stays_open(&parts);
+        let reusable = !matches!(framing, BodyFraming::UntilClose) && keeps_alive(&parts);
         return Ok(ParsedHead::Complete(Box::new(ResponseHead {
             parts,
             framing,
             reusable,
-            rest: came.slice(length..),
+            rest: received.slice(length..),
         })));
     }
 }
 
 fn framing(parts: &Parts, method: &Method) -> Result<BodyFraming, MalformedHead> {
     let Parts { status, headers, version, .. } = parts;
-    let none = *method == Method::HEAD || matches!(*status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if none {
+    let no_body = *method == Method::HEAD || matches!(*status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if no_body {
         return Ok(BodyFraming::Length(0));
     }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
-        // Nothing but chunks was asked for, and 1.0 has none.
+        // No other coding was asked for, and HTTP/1.0 has no chunks.
         let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
         let readable = chunked && *version == Version::HTTP_11;
         return if readable { Ok(BodyFraming::Chunked(ChunkedDecoder::default())) } else { Err(MalformedHead) };
@@ -144,7 +146,7 @@ fn framing(parts: &Parts, method: &Method) -> Result<BodyFraming, MalformedHead>
     length(headers).map(|length| length.map_or(BodyFraming::UntilClose, BodyFraming::Length))
 }
 
-/// The one length that is announced. That it is announced twice is no harm.
+/// The announced length. The same length twice is accepted.
 fn length(headers: &HeaderMap) -> Result<Option<u64>, MalformedHead> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return Ok(None) };
@@ -158,17 +160,17 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, MalformedHead> {
     text.parse().map(Some).map_err(|_| MalformedHead)
 }
 
-fn stays_open(parts: &Parts) -> bool {
-    let says = |word: &str| {
+fn keeps_alive(parts: &Parts) -> bool {
+    let has_option = |name: &str| {
         let values = parts.headers.get_all(header::CONNECTION).iter();
-        // By bytes: what stands beside the word need not be text.
-        let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+        // As bytes: the other options need not be text.
+        let mut options = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
     };
-    // What is announced in two ways was perhaps meant in the other.
+    // A server that announces both may have framed the body by its length.
     let ambiguous =
         parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.headers.contains_key(header::CONTENT_LENGTH);
-    let open = if parts.version == Version::HTTP_10 { says("keep-alive") } else { !says("close") };
+    let open = if parts.version == Version::HTTP_10 { has_option("keep-alive") } else { !has_option("close") };
     open && !ambiguous && parts.status != StatusCode::SWITCHING_PROTOCOLS
 }
 
@@ -183,29 +185,32 @@ mod tests {
         }
     }
 
-    fn of(headers: &str) -> Result<ResponseHead, MalformedHead> {
+    fn with_headers(headers: &str) -> Result<ResponseHead, MalformedHead> {
         parsed(&format!("HTTP/1.1 200 OK\r\n{headers}\r\nrest"), &Method::GET)
     }
 
     #[test]
-    fn a_body_ends_as_it_is_announced() {
-        let length = of("Content-Length: 5\r\n").unwrap();
+    fn framing_follows_the_headers() {
+        let length = with_headers("Content-Length: 5\r\n").unwrap();
         assert!(matches!(length.framing, BodyFraming::Length(5)) && length.reusable && length.rest == "rest");
-        assert!(matches!(of("content-length: 5\r\nContent-Length: 5\r\n").unwrap().framing, BodyFraming::Length(5)));
-        let chunks = of("Transfer-Encoding: Chunked\r\n").unwrap();
+        assert!(matches!(
+            with_headers("content-length: 5\r\nContent-Length: 5\r\n").unwrap().framing,
+            BodyFraming::Length(5)
+        ));
+        let chunks = with_headers("Transfer-Encoding: Chunked\r\n").unwrap();
         assert!(matches!(chunks.framing, BodyFraming::Chunked(_)) && chunks.reusable);
-        let open = of("").unwrap();
+        let open = with_headers("").unwrap();
         assert!(matches!(open.framing, BodyFraming::UntilClose) && !open.reusable);
-        let both = of("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n").unwrap();
+        let both = with_headers("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n").unwrap();
         assert!(matches!(both.framing, BodyFraming::Chunked(_)) && !both.reusable);
-        assert!(!of("Content-Length: 5\r\nConnection: x, Close\r\n").unwrap().reusable);
+        assert!(!with_headers("Content-Length: 5\r\nConnection: x, Close\r\n").unwrap().reusable);
         let old = "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n";
         assert!(!parsed(&format!("{old}\r\n"), &Method::GET).unwrap().reusable);
         assert!(parsed(&format!("{old}Connection: keep-alive\r\n\r\n"), &Method::GET).unwrap().reusable);
     }
 
     #[test]
-    fn some_answers_have_no_body() {
+    fn head_204_and_304_have_no_body() {
         for text in ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"] {
             assert!(matches!(parsed(text, &Method::GET).unwrap().framing, BodyFraming::Length(0)), "{text}");
         }
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_the_answer_is_skipped() {
+    fn informational_responses_are_skipped() {
         let text =
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\nrest";
         let head = parsed(text, &Method::GET).unwrap();
@@ -225,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_is_refused() {
+    fn an_ambiguous_head_is_malformed() {
         for headers in [
             "Content-Length: 5\r\nContent-Length: 6\r\n",
             "Content-Length: 5, 5\r\n",
@@ -241,12 +246,12 @@ mod tests {
             "X : a\r\n",
             "X: a\0b\r\n",
         ] {
-            assert_eq!(of(headers).unwrap_err(), MalformedHead, "{headers:?}");
+            assert_eq!(with_headers(headers).unwrap_err(), MalformedHead, "{headers:?}");
         }
         let malformed = |text: &str| parse(text.as_bytes().to_vec(), &Method::GET).is_err();
         assert!(malformed("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"));
         assert!(malformed("HTTP/2.0 200 OK\r\n\r\n") && malformed("SSH-2.0-OpenSSH\r\n") && malformed("\x16\x03\x01"));
-        assert!(malformed(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MOST_HEADERS + 1))));
-        assert!(malformed(&format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(LONGEST))));
+        assert!(malformed(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1))));
+        assert!(malformed(&format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(MAX_SIZE))));
     }
 }
