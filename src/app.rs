@@ -20,9 +20,9 @@ use crate::profile::{CredentialsFile, ProfilesFile};
 use crate::ui::{ColorChoice, Printer, PrinterOptions, PromptError, TerminalState};
 use crate::vault::{PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault, VaultOptions};
 
-/// How long the keyring may take where nobody can answer a prompt of its.
+/// How long the keyring may take where nobody can answer its prompt.
 const KEYRING_DEADLINE: Duration = Duration::from_secs(5);
-/// And where somebody can.
+/// And where a person can.
 const KEYRING_DEADLINE_INTERACTIVE: Duration = Duration::from_secs(60);
 
 /// The program's dependencies.
@@ -37,8 +37,10 @@ pub struct App {
     pub paths: Paths,
     /// The profiles file.
     pub profiles: ProfilesFile,
-    /// Where secrets rest.
+    /// Where secrets are stored.
     pub vault: Vault,
+    /// Opening the encrypted file asks the person for its passphrase.
+    pub prompts_for_passphrase: bool,
     /// The network.
     pub transport: Transport,
     /// The Unix time, in seconds.
@@ -69,6 +71,7 @@ impl App {
             credentials_directory: env.credentials_directory.clone(),
             prompt: interactive.then(|| ask_passphrase(printer.clone())),
         };
+        let prompts_for_passphrase = passphrases.prompts();
         let vault = Vault::new(VaultOptions {
             data_dir: paths.data.clone(),
             keyring_deadline: if interactive { KEYRING_DEADLINE_INTERACTIVE } else { KEYRING_DEADLINE },
@@ -87,6 +90,7 @@ impl App {
             global,
             paths,
             vault,
+            prompts_for_passphrase,
             credentials,
             ollama_host,
             host,
@@ -139,6 +143,7 @@ impl App {
             global: GlobalArgs { store: Some(StoreArg::Plaintext), ..global },
             paths,
             vault,
+            prompts_for_passphrase: false,
             credentials: None,
             ollama_host: None,
             host,
@@ -177,8 +182,8 @@ impl App {
             return Ok(None);
         };
         let store = text.parse().map_err(|_| {
-            Problem::new(Exit::Usage, format!("OLLAMA_AUTH_STORE is {text:?}, which is no store"))
-                .hint("it is keyring, file or plaintext")
+            Problem::new(Exit::Usage, format!("OLLAMA_AUTH_STORE is {text:?}, which is not a store"))
+                .hint("set it to keyring, file or plaintext")
         })?;
         Ok(Some(store))
     }
@@ -228,8 +233,8 @@ fn parse_host(printer: &Printer, value: Option<&str>, name: &str) -> anyhow::Res
         return Ok(None);
     };
     let parsed = BaseUrl::parse(value).map_err(|error: HostError| {
-        let hint = "write it as host, host:port or https://host[:port][/path]";
-        Problem::new(Exit::Usage, format!("{name} cannot be read: {error}")).hint(hint)
+        let hint = "write it as HOST, HOST:PORT or https://HOST[:PORT][/PATH]";
+        Problem::new(Exit::Usage, format!("invalid {name}: {error}")).hint(hint)
     })?;
     if let Some(warning) = parsed.warning {
         printer.warn(&format!("{name}: {warning}"));

@@ -202,7 +202,7 @@ fn classify(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<S
         return Some(match error {
             PromptError::Interrupted => (Exit::Interrupted, None),
             PromptError::NotInteractive => {
-                (Exit::Usage, Some("give the answer by a flag, or run it in a terminal".into()))
+                (Exit::Usage, Some("pass the answer as a flag, or run the command in a terminal".into()))
             }
             _ => (Exit::Failed, None),
         });
@@ -323,8 +323,15 @@ fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             Some(format!("go on with {id}, or revoke it first: ollama-auth keys revoke {id} --yes --host {host}")),
         ),
         ApiError::Conflict { .. } => (Exit::Failed, Some("see what there is: ollama-auth keys list".into())),
-        ApiError::Status { .. } | ApiError::InStream { .. } => {
-            (Exit::Failed, Some("that is the host's own trouble: see its log, or try again".into()))
+        ApiError::Status { status: 413, .. } => (
+            Exit::Failed,
+            Some("send less, or raise the host's limit: the setting max-scanned-body of an ollama-auth gateway (16 MiB by default)".into()),
+        ),
+        ApiError::Status { status: ..500, host, .. } => {
+            (Exit::Failed, Some(format!("check the command and the address; the log of {host} may say more")))
+        }
+        ApiError::Status { host, .. } | ApiError::InStream { host, .. } => {
+            (Exit::Failed, Some(format!("the server failed: check the log of {host}")))
         }
         ApiError::Protocol { host, .. } => {
             (Exit::Failed, Some(format!("check that {host} is an Ollama server and that nothing in between answers for it")))

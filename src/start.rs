@@ -95,7 +95,7 @@ fn run(app: &App, command: Command) -> Result<Exit, Problem> {
         signals::force_exit_on_signal(&app.printer);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Problem::new(Exit::Failed, format!("cannot start: {error}")))?;
+    let runtime = runtime.map_err(|error| Problem::new(Exit::Failed, format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(async {
         tokio::select! {
             biased;
@@ -144,9 +144,7 @@ fn not_parsed(error: clap::Error, json: bool, keys: &[String]) -> Exit {
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         let hint = match keys {
             [] => "see: ollama-auth --help",
-            _ => {
-                "a key that was typed as an argument is in the shell's history now: revoke it\nsee: ollama-auth --help"
-            }
+            _ => "a key typed as an argument stays in the shell's history: revoke it\nsee: ollama-auth --help",
         };
         let problem = Problem::new(Exit::Usage, message).hint(hint);
         report(app::printer(&GlobalArgs::default(), json, &Env::default()).ok(), &problem);

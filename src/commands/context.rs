@@ -249,21 +249,20 @@ pub async fn require_accounts(session: &Session<'_>) -> anyhow::Result<()> {
     }
 }
 
-/// What to say of a host that keeps no accounts.
+/// The error for a host that does not support accounts.
 pub fn no_accounts_problem(session: &Session<'_>, kind: HostKind) -> Problem {
     let host = session.base();
     let HostKind::Other(how) = kind else {
-        let message = format!(
-            "{host} is an Ollama server without accounts: it has one key of its own and asks no caller for a credential"
-        );
+        let message = format!("{host} is a plain Ollama server, which needs no sign-in");
         let hint = format!(
-            "to sign in that server: ollama-auth signin --server --host {host}\nto sign in this device to ollama.com: ollama-auth signin --host ollama.com"
+            "To protect it, run: ollama-auth gateway serve --upstream {host}\nTo use cloud models through it: ollama-auth signin --server --host {host}\nTo sign in this device to ollama.com: ollama-auth signin --host ollama.com"
         );
         return Problem::new(Exit::Failed, message).hint(hint);
     };
-    let message = format!("{host} is no host with Ollama accounts: {how}");
-    let hint =
-        format!("check the address; for a host that takes an API key: ollama-auth signin --with-api-key --host {host}");
+    let message = format!("{host} does not support Ollama accounts: {how}");
+    let hint = format!(
+        "A plain Ollama server needs no sign-in. To protect it, run: ollama-auth gateway serve --upstream {host}\nFor a host that accepts API keys: ollama-auth signin --with-api-key --host {host}"
+    );
     Problem::new(Exit::Failed, message).hint(hint)
 }
 

@@ -7,7 +7,7 @@ use crate::commands::context::require_unchanged;
 use crate::commands::store::{delete_all_copies, stored_secrets};
 use crate::exit::{Exit, Problem};
 use crate::profile::{NoSuchProfile, Profile, Profiles};
-use crate::ui::Table;
+use crate::ui::{Column, Table, Tint};
 
 /// Runs it.
 pub async fn run(app: &App, command: ProfileCommand) -> anyhow::Result<Exit> {
@@ -69,11 +69,17 @@ fn list(app: &App) -> anyhow::Result<Exit> {
         app.printer.hint("sign in: ollama-auth signin");
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(&["", "name", "host", "account", "credential"]);
+    let mut table = Table::new([
+        Column::new("").state(),
+        Column::new("name"),
+        Column::new("host").shrinks_to(20).optional(2),
+        Column::new("account").shrinks_to(12),
+        Column::new("credential").optional(1),
+    ]);
     for (name, profile) in &profiles.profiles {
         let account = profile.account.as_ref().map_or("-", |account| account.label());
         let mark = if is_current(name) { "*" } else { "" };
-        table.push([mark, name, &profile.url.to_string(), account, credential_label(profile)]);
+        table.push_tinted(Tint::Good, [mark, name, &profile.url.to_string(), account, credential_label(profile)]);
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

@@ -36,8 +36,8 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
         return sign_out_server(app).await;
     }
     if args.all && (app.host.is_some() || app.global.profile.is_some()) {
-        let message = "--all means every profile, so none can be named beside it";
-        return Err(Problem::new(Exit::Usage, message).hint("leave out --all, or --host and --profile").into());
+        let message = "--all cannot be combined with --host or --profile";
+        return Err(Problem::new(Exit::Usage, message).hint("leave out one of them").into());
     }
     let profiles = app.profiles.load()?;
     let (names, host): (Vec<String>, _) = if args.all {
@@ -49,13 +49,13 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
     let mut outcomes = Vec::new();
     let mut failure: Option<anyhow::Error> = None;
     for name in names {
-        let Some(profile) = profiles.profiles.get(&name).filter(|profile| has_anything(profile)) else {
+        let Some(profile) = profiles.profiles.get(&name).filter(|profile| has_credentials(profile)) else {
             if !args.all {
                 app.printer.note(&format!("Not signed in ({name})."));
             }
             continue;
         };
-        // One host that is away must not keep the others signed in.
+        // An unreachable host must not keep the others signed in.
         match sign_out(app, &args, &name, profile).await {
             Ok(outcome) => outcomes.push(outcome),
             Err(error) if args.all => {
@@ -66,7 +66,7 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
             Err(error) => return Err(error),
         }
     }
-    warn_of_what_stays(app, host.as_ref());
+    warn_about_other_credentials(app, host.as_ref());
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({ "signed_out": outcomes }))?;
     } else if args.all && outcomes.is_empty() && failure.is_none() {
@@ -75,7 +75,7 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
     failure.map_or(Ok(Exit::Done), Err)
 }
 
-fn has_anything(profile: &Profile) -> bool {
+fn has_credentials(profile: &Profile) -> bool {
     profile.device.is_some() || profile.api_key.is_some()
 }
 
@@ -110,7 +110,7 @@ async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) 
             device.connected = false;
         }
     })?;
-    tell(app, args, profile, &outcome);
+    print_outcome(app, args, profile, &outcome);
     if let Some(unfinished) = unfinished {
         unfinished.abandon(app, profile).await?;
     }
@@ -121,7 +121,7 @@ async fn sign_out(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) 
 async fn disconnect_device(app: &App, args: &SignoutArgs, name: &str, profile: &Profile) -> anyhow::Result<bool> {
     let key = match device_key(app, name, profile).await {
         Ok(key) => Arc::new(key),
-        // Nobody can sign the request any more.
+        // Without the key the request cannot be signed.
         Err(StoredKeyError::Missing(problem) | StoredKeyError::Mismatch(problem, _)) => {
             let host = &profile.url;
             app.printer.warn(&format!("{}; the device may still be connected at {host}", problem.message));
@@ -146,45 +146,44 @@ async fn disconnect_device(app: &App, args: &SignoutArgs, name: &str, profile: &
             let problem = Problem::from_error(&error);
             if args.force {
                 let host = &profile.url;
-                let stays = format!("the device stays connected at {host} until it is removed there");
+                let stays = format!("the device stays connected at {host} until you remove it there");
                 app.printer.warn(&format!("{}; {stays}", problem.message));
                 return Ok(false);
             }
-            let message = format!("{}; still signed in, the key was left in place", problem.message);
-            let next = "or remove the key here all the same with --force";
+            let message = format!("{}; you are still signed in, and the key was not removed", problem.message);
+            let next = "or remove the key from this machine anyway: --force";
             let hint = problem.hint.unwrap_or_else(|| "try again later".to_owned());
             Err(Problem::new(problem.exit, message).hint(format!("{hint}; {next}")).into())
         }
     }
 }
 
-fn tell(app: &App, args: &SignoutArgs, profile: &Profile, outcome: &Outcome) {
+fn print_outcome(app: &App, args: &SignoutArgs, profile: &Profile, outcome: &Outcome) {
     let host = &profile.url;
     if profile.device.is_some() {
         match (outcome.disconnected, args.keep_key) {
             (true, false) => app.printer.success(&format!("Signed out of {host}")),
-            (true, true) => app.printer.success(&format!("Signed out of {host}; the key is kept here")),
+            (true, true) => app.printer.success(&format!("Signed out of {host}; the key stays on this machine")),
             (false, _) => app.printer.success(&format!("Removed the key for {host} from this machine")),
         }
     }
     if profile.api_key.is_some() && !args.keep_key {
-        app.printer.success(&format!("Forgot the API key for {host}"));
+        app.printer.success(&format!("Removed the API key for {host} from this machine"));
         let page = if host.is_ollama_com() { "https://ollama.com/settings/keys" } else { "the host" };
-        app.printer.warn(&format!("the API key stays valid at {host} until it is revoked at {page}"));
+        app.printer.warn(&format!("the API key stays valid at {host} until you revoke it at {page}"));
     }
 }
 
-/// What signs in at that host, or at any, and is not ours to remove.
-fn warn_of_what_stays(app: &App, host: Option<&BaseUrl>) {
+/// Warns of credentials for that host, or for any, that signing out cannot remove.
+fn warn_about_other_credentials(app: &App, host: Option<&BaseUrl>) {
     if let Some((file, read)) = app.credentials.as_ref().and_then(|file| Some((file, file.read().ok()?)))
         && host.is_none_or(|host| host.origin() == read.url.origin())
     {
         let path = file.path().display();
-        app.printer
-            .warn(&format!("the credentials file {path} still signs you in to {} wherever it is named", read.url));
+        app.printer.warn(&format!("the credentials file {path} still signs you in to {} where it is used", read.url));
     }
     if app.env.api_key.is_some() && host.is_none_or(BaseUrl::is_ollama_com) {
-        app.printer.warn("OLLAMA_API_KEY is set: it still signs you in wherever it is used");
+        app.printer.warn("OLLAMA_API_KEY is still set and signs you in where it is used");
     }
 }
 
@@ -195,7 +194,7 @@ async fn sign_out_server(app: &App) -> anyhow::Result<Exit> {
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({ "server": url.to_string(), "was_signed_in": was_signed_in }))?;
     } else if was_signed_in {
-        app.printer.success(&format!("The server at {url} is signed out"));
+        app.printer.success(&format!("Signed out the server at {url}"));
     } else {
         app.printer.note(&format!("The server at {url} was not signed in."));
     }

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::cli::UsageArgs;
 use crate::exit::{Exit, Problem};
 use crate::profile::Audience;
-use crate::ui::Table;
+use crate::ui::{Column, Table};
 
 /// A person waits so long for a host that asks for it; a script is told instead.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -132,7 +132,14 @@ fn print(app: &App, args: &UsageArgs, report: &UsageReport, usage: Option<&Value
         app.printer.facts(&[("Plan", plan.clone())])?;
     }
     if !report.meters.is_empty() {
-        let mut table = Table::new(&["what", "used", "left", "of", "", "resets"]);
+        let mut table = Table::new([
+            Column::new("what").shrinks_to(16),
+            Column::new("used"),
+            Column::new("left").optional(1),
+            Column::new("of").optional(2),
+            Column::new("").optional(4),
+            Column::new("resets").optional(3),
+        ]);
         for meter in &report.meters {
             let unit = meter.unit.as_deref().map_or(String::new(), |unit| format!(" {unit}"));
             let amount = |number: Option<f64>| number.map_or("-".to_owned(), |number| amount(number) + &unit);
@@ -149,7 +156,15 @@ fn print(app: &App, args: &UsageArgs, report: &UsageReport, usage: Option<&Value
     }
     if !report.models.is_empty() {
         let most = report.models.iter().filter_map(|row| row.tokens.or(row.requests)).fold(0.0, f64::max);
-        let mut table = Table::new(&["model", "requests", "input", "output", "tokens", "cost", ""]);
+        let mut table = Table::new([
+            Column::new("model").shrinks_to(20),
+            Column::new("requests").optional(1),
+            Column::new("input").optional(2),
+            Column::new("output").optional(2),
+            Column::new("tokens"),
+            Column::new("cost").optional(3),
+            Column::new("").optional(4),
+        ]);
         for row in &report.models {
             let number = |number: Option<f64>| number.map_or("-".to_owned(), amount);
             let part = row.tokens.or(row.requests).filter(|_| most > 0.0).map(|number| number / most * 100.0);

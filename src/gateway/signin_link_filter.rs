@@ -24,7 +24,7 @@ pub struct SigninLinkFilter {
 
 /// An answer is cut off before the link that connects the key of the upstream server, which is not for callers.
 #[derive(Debug, thiserror::Error)]
-#[error("the upstream server is not signed in to where it would run that")]
+#[error("the upstream Ollama is not signed in to ollama.com")]
 struct Withheld;
 
 impl BodyFilter for SigninLinkFilter {

@@ -1,7 +1,9 @@
-//! A list of what was checked, in groups: a mark, what was found, why it matters, and what to do, which is never broken over
-//! lines so that it can be copied. Texts are untrusted.
+//! A list under headings: checks with a mark, why each matters and what to do, and labelled values. What to do is never broken
+//! over lines, so that it can be copied. Texts are untrusted.
 
+use super::layout::fill;
 use super::sanitize::clean;
+use super::style::{Look, Tint};
 use unicode_width::UnicodeWidthStr;
 
 /// How a check ended.
@@ -31,23 +33,14 @@ impl Check {
         }
     }
 
-    fn color(self) -> &'static str {
+    fn tint(self) -> Tint {
         match self {
-            Self::Fine => "\x1b[32m",
-            Self::Note => "\x1b[2m",
-            Self::Warning => "\x1b[33m",
-            Self::Error => "\x1b[31m",
+            Self::Fine => Tint::Good,
+            Self::Note => Tint::Faint,
+            Self::Warning => Tint::Doubtful,
+            Self::Error => Tint::Bad,
         }
     }
-}
-
-/// What the terminal can show.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Look {
-    pub symbols: bool,
-    pub color: bool,
-    /// Columns at which text is broken; `None`: nowhere.
-    pub width: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +49,7 @@ enum Line {
     Item { check: Check, text: String },
     Why(String),
     Remedy(String),
+    Fact { label: String, value: String },
 }
 
 /// See the module. Print it with [`super::Printer::checklist`].
@@ -75,53 +69,45 @@ impl Checklist {
         self.0.extend(remedies.iter().map(|remedy| Line::Remedy(remedy.clone())));
     }
 
+    /// Adds labelled values, which stand in one column.
+    pub fn facts<'a>(&mut self, facts: impl IntoIterator<Item = (&'a str, String)>) {
+        self.0.extend(facts.into_iter().map(|(label, value)| Line::Fact { label: label.to_owned(), value }));
+    }
+
     /// The lines, each with its newline.
     pub(super) fn render(&self, look: Look) -> String {
-        let (bold, faint, plain) = if look.color { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+        let (bold, plain) = if look.color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let labels = self.0.iter().filter_map(|line| match line {
+            Line::Fact { label, .. } => Some(label.width()),
+            _ => None,
+        });
+        let label_width = labels.max().unwrap_or(0);
+        let indent = 2 + Check::Fine.mark(look.symbols).width();
         let mut out = String::new();
         for (at, line) in self.0.iter().enumerate() {
-            let indent = 2 + Check::Fine.mark(look.symbols).width();
             match line {
                 Line::Heading(text) => {
                     let gap = if at == 0 { "" } else { "\n" };
                     out += &format!("{gap}{bold}{}{plain}\n", clean(text));
                 }
                 Line::Item { check, text } => {
-                    let color = if look.color { check.color() } else { "" };
                     let text = fill(&clean(text), look.width, indent);
-                    out += &format!("  {color}{}{plain}{text}\n", check.mark(look.symbols));
+                    out += &format!("  {}{text}\n", check.tint().paint(check.mark(look.symbols), look.color));
                 }
                 Line::Why(text) => {
                     let text = fill(&clean(text), look.width, indent);
-                    out += &format!("{:indent$}{faint}{text}{plain}\n", "");
+                    out += &format!("{:indent$}{}\n", "", Tint::Faint.paint(&text, look.color));
                 }
                 Line::Remedy(text) => out += &format!("{:indent$}  {}\n", "", clean(text)),
+                Line::Fact { label, value } => {
+                    let label = format!("{label:label_width$}");
+                    let value = fill(&clean(value), look.width, 4 + label_width);
+                    out += &format!("  {}  {value}\n", Tint::Faint.paint(&label, look.color));
+                }
             }
         }
         out
     }
-}
-
-/// Breaks a text between words so that with `indent` columns before each line it fits; the first line comes without them.
-fn fill(text: &str, width: Option<usize>, indent: usize) -> String {
-    let Some(room) = width.map(|width| width.saturating_sub(indent).max(20)) else {
-        return text.to_owned();
-    };
-    let mut out = String::new();
-    let mut column = 0;
-    for word in text.split(' ') {
-        if column > 0 && column + 1 + word.width() > room {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent));
-            column = 0;
-        } else if column > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += word.width();
-    }
-    out
 }
 
 #[cfg(test)]
@@ -140,6 +126,7 @@ mod tests {
         );
         list.heading("Hosts");
         list.item(Check::Warning, "slow", None, &[]);
+        list.facts([("Profile", "home".to_owned()), ("Key", "one two three four five six seven".to_owned())]);
         list
     }
 
@@ -149,13 +136,17 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..3], ["Keys", "  ok       all is well", "  error    bad^[[2J name"]);
         assert_eq!(lines[4], "             chmod 600 /some/long/path/to/a/file");
-        assert_eq!(lines[5..], ["", "Hosts", "  warning  slow"]);
+        assert_eq!(
+            lines[5..],
+            ["", "Hosts", "  warning  slow", "  Profile  home", "  Key      one two three four five six seven"]
+        );
     }
 
     #[test]
     fn breaks_sentences_but_no_command_on_a_narrow_terminal() {
         let text = list().render(Look { symbols: true, color: false, width: Some(26) });
         assert!(text.contains("  ✗ bad^[[2J name\n    it matters a great\n    deal to everybody\n"), "{text}");
+        assert!(text.contains("  Key      one two three\n           four five six\n           seven\n"), "{text}");
         assert!(text.contains("      chmod 600 /some/long/path/to/a/file\n"), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 //! harmless here before a terminal sees it.
 
 mod checklist;
+mod layout;
 mod line;
 mod line_helper;
 mod line_modes;
@@ -31,5 +32,5 @@ pub use progress::Spinner;
 pub use prompt::PromptError;
 #[cfg(feature = "gateway")]
 pub use stream::Memory;
-pub use style::Tone;
-pub use table::{Table, Tint};
+pub use style::{Tint, Tone};
+pub use table::{Column, Table};

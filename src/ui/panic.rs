@@ -1,16 +1,17 @@
-//! What a person sees of a bug: where it is, without the message, which could hold anything.
+//! What a person sees of a panic: where it happened, without the message, which could contain anything.
 
 use std::panic;
 
 use super::stream::Stream;
 
-/// Replaces the report of a panic by one line that names the place.
+/// Replaces the report of a panic by one line with the source location.
 pub fn report_panics_briefly() {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, |place| format!(" ({place})"));
-        let line = format!("error: this is a bug in ollama-auth{place}; please report it with the command you ran\n");
+        let line =
+            format!("error: ollama-auth crashed{place}: this is a bug. Please report it with the command you ran.\n");
         if let Ok(stderr) = Stream::stderr() {
-            // There is nobody to tell if even this fails.
+            // If even this fails, nothing is left to report to.
             let _ = stderr.write_all(line.as_bytes());
         }
     }));

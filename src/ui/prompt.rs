@@ -10,7 +10,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
     /// No terminal, or `--no-input`.
-    #[error("cannot ask: this is not an interactive terminal")]
+    #[error("cannot prompt: this is not an interactive terminal")]
     NotInteractive,
     /// Ctrl-C, Ctrl-D, or the terminal was closed.
     #[error("interrupted")]

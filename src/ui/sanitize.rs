@@ -3,6 +3,7 @@
 //! Joiners, variation selectors, combining marks and right-to-left letters are text and stay as they are.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// True for a character that a terminal would obey, or that reorders or hides the text around it.
 ///
@@ -164,6 +165,25 @@ impl Sanitizer {
             }
         }
     }
+}
+
+/// JSON in which the dangerous characters are escaped as JSON itself provides. Outside strings JSON holds none but newlines.
+pub(super) fn escape_json(text: String) -> String {
+    if !text.contains(|c| c != '\n' && is_dangerous(c)) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if c != '\n' && is_dangerous(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The few styles in use. Every one of them only repeats what the words already say, so that nothing is lost without colour.
+//! Colours and marks. Each repeats what the words already say, so that nothing is lost without colour.
 
 /// How model output looks on a terminal with colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,10 +13,59 @@ pub enum Tone {
 impl Tone {
     pub(super) fn sequence(self) -> &'static str {
         match self {
-            Self::Plain => "\x1b[0m",
+            Self::Plain => RESET,
             Self::Faint => "\x1b[2m",
         }
     }
+}
+
+/// The colour of a state in a table or a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tint {
+    /// The terminal's own colour.
+    #[default]
+    Plain,
+    /// In order: green.
+    Good,
+    /// Something may be wrong: yellow.
+    Doubtful,
+    /// Something is wrong: red.
+    Bad,
+    /// Not in use any more, or unknown: dim.
+    Faint,
+}
+
+impl Tint {
+    fn sequence(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Good => "\x1b[32m",
+            Self::Doubtful => "\x1b[33m",
+            Self::Bad => "\x1b[31m",
+            Self::Faint => "\x1b[2m",
+        }
+    }
+
+    /// The text in this colour, where there is colour.
+    pub(super) fn paint(self, text: &str, color: bool) -> String {
+        match self.sequence() {
+            sequence if color && !sequence.is_empty() && !text.is_empty() => format!("{sequence}{text}{RESET}"),
+            _ => text.to_owned(),
+        }
+    }
+}
+
+/// Ends every colour.
+const RESET: &str = "\x1b[0m";
+
+/// What stdout can show.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Look {
+    /// Symbols such as ✓ and …
+    pub symbols: bool,
+    pub color: bool,
+    /// Columns of the terminal; `None` where there is none: nothing is shortened or broken.
+    pub width: Option<usize>,
 }
 
 /// What a line on stderr is about.

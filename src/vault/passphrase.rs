@@ -97,6 +97,15 @@ pub struct Passphrases {
     pub prompt: Option<PassphrasePrompt>,
 }
 
+impl Passphrases {
+    /// Whether a person is asked, since no other source is set.
+    pub fn prompts(&self) -> bool {
+        let credential = self.credentials_directory.as_ref().map(|folder| folder.join(PASSPHRASE_CREDENTIAL));
+        let is_set = self.variable.is_some() || self.file.is_some() || credential.is_some_and(|file| file.exists());
+        self.prompt.is_some() && !is_set
+    }
+}
+
 impl PassphraseSource for Passphrases {
     fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<SecretString>, PassphraseError> {
         if let Some(value) = &self.variable {

@@ -136,7 +136,7 @@ fn no_spelling_of_a_request_signs_a_stock_server_out() {
         assert_eq!((request.method.as_str(), request.path(), request.api_key()), ("POST", "/api/me", None));
     }
     let output = api(&sandbox, &["-X", "DELETE", "/api/user/keys/abc"]).run().expect_code(1);
-    says(&output, &["was not sent", "is an Ollama server without accounts"]);
+    says(&output, &["was not sent", "is a plain Ollama server"]);
 }
 
 #[test]

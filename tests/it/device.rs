@@ -431,11 +431,11 @@ fn nothing_is_ever_deleted_at_a_stock_server() {
     });
     let other = TestDevice::new(7).key();
     for args in [&["revoke", "--yes"][..], &["revoke", &other.encoded, "--yes"], &["rotate", "--no-browser", "--yes"]] {
-        says(&device(&sandbox, args).expect_code(1), &["without accounts"]);
+        says(&device(&sandbox, args).expect_code(1), &["is a plain Ollama server"]);
     }
     assert_eq!(shown(&sandbox), fingerprint(&key));
     let output = sandbox.command(["signout", "--yes"]).run().expect_code(1);
-    says(&output, &["without accounts", "--force"]);
+    says(&output, &["is a plain Ollama server", "--force"]);
     sandbox.command(["signout", "--yes", "--force"]).run().expect_code(0);
     assert!(stock.wrong_deletes().is_empty());
     assert_eq!(stock.account(), Account::SignedIn);

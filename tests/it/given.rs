@@ -54,6 +54,12 @@ pub fn sign_in(sandbox: &Sandbox, cloud: &Cloud, more: &[&str]) -> Browser {
     sandbox.browser(Behaviour::Follows)
 }
 
+/// A fingerprint as people compare it: in groups of four characters.
+pub fn grouped(fingerprint: &str) -> String {
+    let digits: Vec<char> = fingerprint.strip_prefix("SHA256:").expect("a fingerprint").chars().collect();
+    digits.chunks(4).fold("SHA256:".to_owned(), |text, group| text + " " + &group.iter().collect::<String>())
+}
+
 /// Fails, showing everything, unless stderr holds all of these.
 #[track_caller]
 pub fn says(output: &Output, wanted: &[&str]) {

@@ -68,7 +68,7 @@ fn a_stock_server_behind_a_credential_check_is_recognised() {
     });
     let newcomer = with_store("plaintext");
     let output = newcomer.command(["signin", "--host", &ollama.url()]).run().expect_code(1);
-    says(&output, &["without accounts"]);
+    says(&output, &["is a plain Ollama server"]);
     let sandbox = signed_in_at(&ollama.url());
     sandbox.command(["signout", "--yes"]).run().expect_code(1);
     assert_eq!(deletes(&ollama), 0);
@@ -95,7 +95,7 @@ fn a_404_from_an_intermediary_does_not_delete_the_key() {
     sign_in(&sandbox, &cloud, &[]);
     let path = format!("/api/user/keys/{}", cloud.devices()[0].key.encoded);
     cloud.inject(&path, Fault::Html(404));
-    says(&sandbox.command(["signout"]).run().expect_code(3), &["the key was left in place"]);
+    says(&sandbox.command(["signout"]).run().expect_code(3), &["the key was not removed"]);
     cloud.mend();
     sandbox.command(["signout"]).run().expect_code(0);
 }
@@ -224,7 +224,7 @@ fn a_refusal_without_a_date_keeps_the_key() {
     let ollama = Ollama::start();
     ollama.route("POST", "/api/me", |_| Reply::json(401, "{\"error\":\"unauthorized\"}").header("Date", ""));
     let sandbox = signed_in_at(&ollama.url());
-    says(&sandbox.command(["signout", "--yes"]).run().expect_code(4), &["the key was left in place"]);
+    says(&sandbox.command(["signout", "--yes"]).run().expect_code(4), &["the key was not removed"]);
     sandbox.command(["signout", "--yes", "--force"]).run().expect_code(0);
 }
 
@@ -246,7 +246,7 @@ fn a_delete_whose_connection_breaks_is_not_retried_with_the_same_proof() {
     sign_in(&sandbox, &cloud, &[]);
     let path = format!("/api/user/keys/{}", cloud.devices()[0].key.encoded);
     cloud.inject_times(&path, 1, Fault::Drop);
-    says(&sandbox.command(["signout"]).run().expect_code(6), &["the key was left in place"]);
+    says(&sandbox.command(["signout"]).run().expect_code(6), &["the key was not removed"]);
     assert_eq!(cloud.count("DELETE", &path), 1);
     sandbox.command(["signout"]).run().expect_code(0);
 }
@@ -264,7 +264,7 @@ fn a_key_that_was_signed_out_while_its_approval_was_waited_for_is_not_left_conne
     let key = cloud.devices()[0].key.clone();
     cloud.approve(&key.fingerprint);
     let output = child.finish().expect_code(1);
-    says(&output, &["was removed here while its approval was waited for"]);
+    says(&output, &["was removed from this machine during the sign-in"]);
     assert!(!cloud.is_connected(&key.fingerprint));
 }
 

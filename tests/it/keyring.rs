@@ -131,11 +131,11 @@ fn without_a_bus_the_encrypted_file_takes_over_only_with_a_passphrase() {
     let browser = sandbox.browser(Behaviour::Follows);
     let signin = ["signin", "--host", &cloud.url()];
     let output = sandbox.command(signin).run().expect_code(1);
-    says(&output, &["no place to keep a secret", "OLLAMA_AUTH_PASSPHRASE"]);
+    says(&output, &["no store is available", "OLLAMA_AUTH_PASSPHRASE"]);
     assert!(browser.opened().is_empty());
     assert!(!sandbox.path(DATA).exists());
     let output = sandbox.command(signin).env("OLLAMA_AUTH_PASSPHRASE", PASSPHRASE).run().expect_code(0);
-    says(&output, &["There is no keyring here", "file store"]);
+    says(&output, &["No keyring is available", "file store"]);
     // The choice is remembered, so the next call need not find out again.
     let status = sandbox.command(["status", "--json"]).env("OLLAMA_AUTH_PASSPHRASE", PASSPHRASE).run().expect_code(0);
     assert_eq!(status.json()["credential"]["store"], "file");

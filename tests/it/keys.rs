@@ -69,7 +69,7 @@ fn a_stock_server_gets_nothing_but_the_question_what_it_is() {
         ] {
             let args = [&["keys"], args, &["--host", &url]].concat();
             let output = sandbox.command(args).env("OLLAMA_API_KEY", "some-key-0123456789").run().expect_code(1);
-            crate::given::says(&output, &["is an Ollama server without accounts"]);
+            crate::given::says(&output, &["is a plain Ollama server"]);
         }
         let args = ["keys", "revoke", "--key-stdin", "--yes", "--host", &url];
         sandbox.command(args).stdin("some-key-0123456789").run().expect_code(1);

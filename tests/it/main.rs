@@ -74,6 +74,7 @@ mod ssh_keygen;
 mod store;
 mod terminal_run;
 mod terminal_signin;
+mod terminal_tables;
 mod token;
 #[cfg(feature = "gateway")]
 mod upgrade;

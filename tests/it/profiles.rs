@@ -110,7 +110,7 @@ fn sign_out_of_all_goes_on_where_one_host_is_away() {
     let away = one.url();
     drop(one);
     let output = sandbox.command(["signout", "--all"]).run().expect_code(6);
-    says(&output, &[&away, "left in place", &format!("Signed out of {}", two.url())]);
+    says(&output, &[&away, "was not removed", &format!("Signed out of {}", two.url())]);
     assert!(two.devices().is_empty());
     assert!(plaintext(&sandbox).contains(&away) && !plaintext(&sandbox).contains(&two.url()));
     sandbox.command(["signout", "--all", "--force"]).run().expect_code(0);

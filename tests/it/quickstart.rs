@@ -216,7 +216,7 @@ fn a_person_signs_in_on_the_page_and_approves() {
     let browser = sandbox.browser(Behaviour::Ignores);
     let terminal = Terminal::start_sized(&sandbox, &["quickstart"], 100, 200);
     let link = browser.wait_opened();
-    let screen = terminal.wait_text("Waiting for the approval");
+    let screen = terminal.wait_text("Waiting for approval");
     let password = value(&screen, "Password").unwrap();
     assert_eq!(value(&screen, "Name").as_deref(), Some("you"));
     // The person: an own process, with the password from the screen.
@@ -238,7 +238,7 @@ fn a_person_who_breaks_off_leaves_nothing() {
     sandbox.set_env("DISPLAY", ":0");
     let _browser = sandbox.browser(Behaviour::Ignores);
     let mut terminal = Terminal::start_sized(&sandbox, &["quickstart"], 80, 60);
-    terminal.wait_text("Waiting for the approval");
+    terminal.wait_text("Waiting for approval");
     assert_eq!(left_behind(&sandbox).len(), 1);
     terminal.send("\x03");
     let finished = terminal.finish();
@@ -297,6 +297,8 @@ fn the_tutorial_shows_what_it_prints() {
             let starts = |prefix: &str| line.trim_start().starts_with(prefix);
             if starts("Device ") {
                 "  Device"
+            } else if starts("Fingerprint ") {
+                "  Fingerprint"
             } else if starts("It may: ") {
                 line.split(" it expires ").next().unwrap()
             } else if starts("Asking ") || starts("Made the API key") || starts("Revoked ") {

@@ -1,5 +1,6 @@
 //! Signing a device in and out through the browser, against a stand-in for ollama.com that checks every signature.
 
+use crate::given::grouped;
 use crate::harness::browser::Behaviour;
 use crate::harness::cloud::{Cloud, Fault};
 use crate::harness::cmd::{Output, Sandbox};
@@ -33,7 +34,7 @@ fn the_whole_way_in_and_out() {
     assert!(opened.starts_with(&format!("{}/connect?name=my%20laptop&key=", cloud.url())), "{opened}");
     let device = cloud.devices().remove(0);
     assert_eq!(device.name, "my laptop");
-    says(&output, &[&opened, "my laptop", &device.key.fingerprint, "as standin", "file store"]);
+    says(&output, &[&opened, "my laptop", &grouped(&device.key.fingerprint), "as standin", "file store"]);
     assert_eq!(output.stdout(), "");
 
     // It is now the current profile, so nothing has to be named.
@@ -69,13 +70,17 @@ fn a_base_path_is_sent_and_not_signed() {
 fn the_link_is_enough_where_no_browser_can_be_opened() {
     for behaviour in [Behaviour::Missing, Behaviour::Fails, Behaviour::Hangs] {
         let (sandbox, cloud) = (sandbox(), Cloud::start());
+        let hangs = matches!(behaviour, Behaviour::Hangs);
         let _browser = sandbox.browser(behaviour);
         let child = sandbox.command(["signin", "--host", &cloud.url()]).spawn();
         let shown = child.wait_stderr(|text| text.contains("/connect?") && text.contains("Fingerprint"));
         let link = shown.split_whitespace().find(|word| word.contains("/connect?")).unwrap().to_owned();
         let curl = crate::harness::tool("curl");
         sandbox.program(curl, ["--silent", "--noproxy", "*", &link]).run().expect_code(0);
-        says(&child.finish().expect_code(0), &["as standin"]);
+        let output = child.finish().expect_code(0);
+        says(&output, &["as standin"]);
+        let said = output.stderr().contains(&format!("Open this link: {link}"));
+        assert_eq!(said, !hangs, "{}", output.snapshot());
     }
 }
 
@@ -151,7 +156,7 @@ fn a_stock_server_is_recognised_and_left_alone() {
         let (sandbox, stock) = (sandbox(), Stock::start(account));
         let browser = sandbox.browser(Behaviour::Follows);
         let output = sandbox.command(["signin", "--host", &stock.url()]).run().expect_code(1);
-        says(&output, &["an Ollama server without accounts", "signin --server"]);
+        says(&output, &["a plain Ollama server", "gateway serve --upstream", "signin --server"]);
         assert!(browser.opened().is_empty());
         assert!(stock.server().requests().iter().all(|request| request.authorization().is_none()));
         assert!(stock.wrong_deletes().is_empty());
@@ -164,7 +169,7 @@ fn a_link_that_leads_elsewhere_is_not_opened() {
         "c3NoLWVkMjU1MTkgQUFBQUMzTnphQzFsWkRJMU5URTVBQUFBSUNxQXVLQkZTUVZpRjZLc2dxTThtMGZlNkVia3hUTzlqSGFacWFiVzVSUzA";
     let faults = [
         (Fault::SigninOrigin("https://evil.example".into()), "leads to another host"),
-        (Fault::SigninKey(other_key.into()), "without accounts"),
+        (Fault::SigninKey(other_key.into()), "a plain Ollama server"),
     ];
     for (fault, why) in faults {
         let (sandbox, cloud) = (sandbox(), Cloud::start());
@@ -210,7 +215,7 @@ fn signout_from_a_host_that_is_away_keeps_the_key_unless_forced() {
     signin(&sandbox, &cloud, &[]).expect_code(0);
     cloud.inject("/api/me", Fault::Status(502));
     let output = sandbox.command(["signout"]).run();
-    says(&output, &["the key was left in place", "--force"]);
+    says(&output, &["the key was not removed", "--force"]);
     assert_ne!(output.code(), 0);
     cloud.mend();
     sandbox.command(["status"]).run().expect_code(0);
@@ -267,6 +272,6 @@ fn nothing_is_promised_before_the_store_works() {
     sandbox.remove_env("OLLAMA_AUTH_STORE");
     let output = signin(&sandbox, &cloud, &[]);
     assert_ne!(output.code(), 0);
-    says(&output, &["no place to keep a secret", "--store plaintext"]);
+    says(&output, &["no store is available", "--store plaintext"]);
     assert!(browser.opened().is_empty());
 }

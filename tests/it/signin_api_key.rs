@@ -37,7 +37,7 @@ fn an_accepted_key_is_stored_used_and_forgotten() {
     sandbox.assert_no_secret(KEY, &[&output, &status, &ran], &[DATA]);
 
     let out = sandbox.command(["signout"]).run().expect_code(0);
-    says(&out, &["Forgot the API key", "stays valid at"]);
+    says(&out, &["Removed the API key", "stays valid at"]);
     assert!(!plaintext(&sandbox).contains(KEY));
     sandbox.assert_no_secret(KEY, &[&out], &[]);
     assert!(cloud.server().requests().iter().all(|request| request.method != "DELETE"));
@@ -216,7 +216,7 @@ fn the_variable_and_the_stored_key_are_told_apart() {
         command.run().expect_code(0)
     };
     let named = status(Some(&cloud.url()));
-    says(&named, &["OLLAMA_API_KEY is used at", "instead of what the profile"]);
+    says(&named, &["OLLAMA_API_KEY is used at", "instead of the credential of the profile"]);
     assert!(named.stdout().contains("API key from OLLAMA_API_KEY"));
     let unnamed = status(None);
     says(&unnamed, &["OLLAMA_API_KEY is set but not sent to"]);

@@ -6,6 +6,7 @@ use qrcode::{Color, EcLevel, QrCode};
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::given::grouped;
 use crate::harness::browser::Behaviour;
 use crate::harness::cloud::{Cloud, Fault};
 use crate::harness::cmd::{PROGRAM, Sandbox};
@@ -68,7 +69,7 @@ fn the_link_the_device_and_its_fingerprint_can_be_read_and_copied() {
         let host = cloud.url();
         let args = ["signin", "--host", &host, "--no-browser", "--device-name", "my laptop"];
         let terminal = Terminal::start_sized(&sandbox, &args, columns, 24);
-        let screen = terminal.wait_text("Waiting for the approval");
+        let screen = terminal.wait_text("Waiting for approval");
         open_by_hand(&sandbox, &link(&screen));
         let device = cloud.devices().remove(0);
         assert_eq!(device.name, "my laptop");
@@ -78,7 +79,10 @@ fn the_link_the_device_and_its_fingerprint_can_be_read_and_copied() {
             "{screen}"
         );
         // Also where the terminal has to break it, the fingerprint is one line to whoever copies it.
-        assert!(screen.lines().any(|line| line.contains("Fingerprint") && line.ends_with(fingerprint)), "{screen}");
+        assert!(
+            screen.lines().any(|line| line.contains("Fingerprint") && line.ends_with(&grouped(fingerprint))),
+            "{screen}"
+        );
         let finished = terminal.finish();
         assert_tidy(&finished, 0);
         assert!(finished.screen.contains("✓ Signed in to http"), "{}", finished.screen);
@@ -93,7 +97,7 @@ fn the_code_for_a_phone_decodes_to_the_link() {
         let host = cloud.url();
         let args = ["signin", "--host", &host, "--no-browser", "--qr", "--color", color];
         let mut terminal = Terminal::start_sized(&sandbox, &args, 100, 70);
-        let screen = terminal.wait_text("Waiting for the approval");
+        let screen = terminal.wait_text("Waiting for approval");
         let link = link(&screen);
         let code = QrCode::with_error_correction_level(&link, EcLevel::L).unwrap();
         let side = code.width();
@@ -129,7 +133,7 @@ fn a_terminal_too_narrow_for_the_code_says_so() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     let host = cloud.url();
     let mut terminal = Terminal::start_sized(&sandbox, &["signin", "--host", &host, "--no-browser", "--qr"], 40, 40);
-    let screen = terminal.wait_text("Waiting for the approval");
+    let screen = terminal.wait_text("Waiting for approval");
     assert!(!screen.contains('█') && screen.contains("too narrow"), "{screen}");
     link(&screen);
     terminal.send("\x03");
@@ -141,7 +145,7 @@ fn stopped_while_it_waits_for_the_approval() {
     for how in [None, Some(Signal::INT), Some(Signal::TERM)] {
         let (sandbox, cloud) = (sandbox(), Cloud::start());
         let mut terminal = Terminal::start(&sandbox, &["signin", "--host", &cloud.url(), "--no-browser"]);
-        terminal.wait_text("Waiting for the approval");
+        terminal.wait_text("Waiting for approval");
         match how {
             None => terminal.send("\x03"),
             Some(signal) => terminal.signal(signal),
@@ -191,7 +195,7 @@ fn the_encrypted_file_asks_for_its_passphrase() {
     terminal.send("one thing\r");
     terminal.wait_text("The same passphrase again: ");
     terminal.send("another\r");
-    terminal.wait_text("the two differ");
+    terminal.wait_text("the two entries differ");
     terminal.wait_for(|screen| screen.matches("New passphrase").count() == 2);
     terminal.send("long enough\r");
     terminal.wait_for(|screen| screen.matches("again: ").count() == 2);
@@ -418,5 +422,9 @@ fn what_a_host_calls_itself_and_others_is_harmless() {
     let other = self::sandbox();
     let finished = Terminal::start(&other, &["signin", "--host", &host]).finish();
     assert_tidy(&finished, 1);
-    assert!(!contains(&finished.raw, b"\x1b]") && finished.screen.contains("not trusted"), "{}", finished.screen);
+    assert!(
+        !contains(&finished.raw, b"\x1b]") && finished.screen.contains("untrusted sign-in link"),
+        "{}",
+        finished.screen
+    );
 }

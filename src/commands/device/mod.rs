@@ -12,7 +12,7 @@ use crate::commands::context::{Context, sign_in_hint};
 use crate::exit::{Exit, Problem};
 use crate::identity::{ConnectUrl, PublicKey};
 use crate::profile::{Audience, DeviceRecord, Profile};
-use crate::ui::Table;
+use crate::ui::{Column, Table, Tint};
 
 pub use revoke::{disconnect_all_keys, disconnect_key};
 
@@ -84,11 +84,21 @@ fn list(app: &App) -> anyhow::Result<Exit> {
         app.printer.hint("sign in: ollama-auth signin");
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(&["profile", "device", "connected", "rests in", "fingerprint"]);
+    let mut table = Table::new([
+        Column::new("profile"),
+        Column::new("device").shrinks_to(10).optional(2),
+        Column::new("connected").state(),
+        Column::new("stored in").shrinks_to(9).optional(1),
+        Column::new("fingerprint").shrinks_to(20),
+    ]);
     for row in &rows {
-        let connected = row.connected.map_or("?", |connected| if connected { "yes" } else { "no" });
+        let (connected, tint) = match row.connected {
+            None => ("?", Tint::Faint),
+            Some(true) => ("yes", Tint::Good),
+            Some(false) => ("no", Tint::Doubtful),
+        };
         let profile = row.profile.as_deref().unwrap_or("-");
-        table.push([profile, row.device.as_str(), connected, &row.rests_in, &row.fingerprint]);
+        table.push_tinted(tint, [profile, row.device.as_str(), connected, &row.rests_in, &row.fingerprint]);
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

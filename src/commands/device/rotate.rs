@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::cli::DeviceRotate;
 use crate::commands::confirm::confirm_shared_key;
 use crate::commands::context::{device_key, require_accounts, sign_in_hint};
-use crate::commands::signin::{Link, Poll};
+use crate::commands::signin::{ApprovalLink, ApprovalPoll};
 use crate::exit::{Exit, Problem};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
 use crate::profile::{DeviceRecord, Profile, entry_id};
@@ -159,11 +159,13 @@ async fn approve(
         return Ok(account);
     }
     let link = ConnectUrl::new(&profile.url, &record.name, new.public()).to_string();
-    let facts = [("Device", record.name.clone()), ("New key", new.public().fingerprint())];
-    Link { url: &link, facts: &facts, qr: args.qr, open: !args.no_browser }.present(app);
+    let facts = [("Device", record.name.clone()), ("New key", new.public().grouped_fingerprint())];
+    let fingerprint = new.public().fingerprint();
+    let fingerprint = Some(fingerprint.as_str());
+    ApprovalLink { url: &link, facts: &facts, fingerprint, qr: args.qr, open: !args.no_browser }.show(app);
     let host = profile.url.to_string();
     let resume = "run `ollama-auth device rotate` again to go on; the old key still works";
-    let poll = Poll { host: &host, timeout: args.timeout.0, resume };
+    let poll = ApprovalPoll { host: &host, timeout: args.timeout.0, resume };
     Ok(poll.until_approved(app, async || session.me().await).await?.account)
 }
 

@@ -17,7 +17,7 @@ use crate::gateway::{
     AdminContext, AdminError, AdminReply, AdminRequest, DeviceRef, Directory, SqliteStore, StoreError,
 };
 use crate::identity::{ConnectUrl, group_fingerprint, parse_fingerprint};
-use crate::ui::Table;
+use crate::ui::{Column, Table};
 
 /// The longest wait for a gateway that is starting or ending, or for another command.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
@@ -141,7 +141,14 @@ pub async fn audit(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
         app.printer.note("The event log is empty.");
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(&["time", "actor", "action", "subject", "address", "detail"]);
+    let mut table = Table::new([
+        Column::new("time"),
+        Column::new("actor").shrinks_to(10),
+        Column::new("action"),
+        Column::new("subject").shrinks_to(12),
+        Column::new("address").shrinks_to(12).optional(1),
+        Column::new("detail").shrinks_to(12).optional(2),
+    ]);
     for event in &events {
         let time = timestamp(event.at);
         table.push([&time, &event.actor, &event.action, &event.subject, &event.address, &event.detail]);

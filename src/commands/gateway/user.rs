@@ -13,7 +13,7 @@ use crate::cli::{DatabaseArgs, RoleArg, UserCommand};
 use crate::exit::{Exit, Problem};
 use crate::gateway::{AdminError, AdminReply, AdminRequest, PasswordHash, Role, User, UserRow};
 use crate::relative_time;
-use crate::ui::Table;
+use crate::ui::{Column, Table, Tint};
 
 /// The longest password line that is read, in bytes: more than any password may have.
 const LONGEST: u64 = 4096;
@@ -94,13 +94,22 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let now = (app.now)();
-    let mut table = Table::new(&["name", "role", "disabled", "devices", "keys", "last used", "e-mail"]);
+    let mut table = Table::new([
+        Column::new("name"),
+        Column::new("role"),
+        Column::new("disabled").state(),
+        Column::new("devices").optional(2),
+        Column::new("keys").optional(2),
+        Column::new("last used").optional(1),
+        Column::new("e-mail").shrinks_to(12).optional(3),
+    ]);
     for user in &users {
         let (disabled, used) =
             (if user.disabled { "yes" } else { "no" }, user.last_used_at.map(|at| relative_time::ago(at, now)));
         let (devices, keys) = (user.devices.to_string(), user.keys.to_string());
         let used = used.as_deref().unwrap_or("never");
-        table.push([user.name.as_str(), user.role.name(), disabled, &devices, &keys, used, &user.email]);
+        let tint = if user.disabled { Tint::Doubtful } else { Tint::Plain };
+        table.push_tinted(tint, [user.name.as_str(), user.role.name(), disabled, &devices, &keys, used, &user.email]);
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

@@ -17,7 +17,7 @@ use crate::commands::names::{self, Names};
 use crate::exit::Exit;
 use crate::keyspec::{KeyState, Lifetime};
 use crate::profile::Audience;
-use crate::ui::{Table, Tint};
+use crate::ui::{Column, Table, Tint};
 
 /// The most characters of a cell whose length others decide.
 const WIDEST: usize = 40;
@@ -101,8 +101,17 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
         app.printer.note(&format!("None of the {all} API keys at {host} fits the filter."));
         return Ok(());
     }
-    let mut table =
-        Table::new(&["name", "id", "environment", "scopes", "models", "age", "last used", "expires", "state"]);
+    let mut table = Table::new([
+        Column::new("name").shrinks_to(12),
+        Column::new("id"),
+        Column::new("environment").shrinks_to(8).optional(5),
+        Column::new("scopes").shrinks_to(12).optional(3),
+        Column::new("models").shrinks_to(10).optional(4),
+        Column::new("age").optional(6),
+        Column::new("last used").optional(2),
+        Column::new("expires").optional(1),
+        Column::new("state").shrinks_to(12).state(),
+    ]);
     for row in &report.keys {
         let entry = row.entry;
         let models = if entry.models.is_empty() { "all".to_owned() } else { entry.models.join(",") };
@@ -120,7 +129,9 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
         match row.problems.first().map(|kind| kind.level()) {
             Some(Severity::Error) => table.push_tinted(Tint::Bad, cells),
             Some(Severity::Warning) => table.push_tinted(Tint::Doubtful, cells),
-            Some(Severity::Note) | None => table.push(cells),
+            Some(Severity::Note) => table.push(cells),
+            None if row.state == "valid" => table.push_tinted(Tint::Good, cells),
+            None => table.push_tinted(Tint::Faint, cells),
         }
     }
     app.printer.table(&table)?;

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::cli::ListArgs;
 use crate::commands::names::{Kind, Names};
 use crate::exit::Exit;
-use crate::ui::Table;
+use crate::ui::{Column, Table};
 
 /// Runs it.
 pub async fn list(app: &App, args: ListArgs) -> anyhow::Result<Exit> {
@@ -27,7 +27,12 @@ pub async fn list(app: &App, args: ListArgs) -> anyhow::Result<Exit> {
 
 /// The table; `now` is the Unix time, in seconds.
 pub fn model_table(models: impl IntoIterator<Item = ListedModel>, now: i64) -> Table {
-    let mut table = Table::new(&["name", "id", "size", "modified"]);
+    let mut table = Table::new([
+        Column::new("name"),
+        Column::new("id").optional(2),
+        Column::new("size"),
+        Column::new("modified").optional(1),
+    ]);
     for model in models {
         // What runs at another host takes up no room here.
         let size = if model.remote_model.is_some() { "-".to_owned() } else { format::bytes(model.size) };
@@ -46,7 +51,14 @@ pub async fn list_running(app: &App, args: ListArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let now = (app.now)();
-    let mut table = Table::new(&["name", "id", "size", "processor", "context", "until"]);
+    let mut table = Table::new([
+        Column::new("name"),
+        Column::new("id").optional(3),
+        Column::new("size").optional(1),
+        Column::new("processor"),
+        Column::new("context").optional(2),
+        Column::new("until"),
+    ]);
     for model in models {
         let (processor, until) = (processor(&model), until(&model, now));
         let context = model.context_length.to_string();

@@ -169,7 +169,7 @@ pub async fn sign_in_first(app: &App, session: &Session<'_>) -> anyhow::Result<(
     if !app.ask(move |printer| printer.confirm(&question, true)).await?? {
         return Err(needed().into());
     }
-    server::sign_in(app, &session.unsigned(), server::by_default()).await?;
+    server::sign_in(app, &session.unsigned(), server::default_args()).await?;
     Ok(())
 }
 

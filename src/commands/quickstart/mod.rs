@@ -136,7 +136,7 @@ async fn add_account(app: &App, tour: &mut Tour<'_>, stage: &Stage, by_itself: b
         // Shown even when quiet: without it nobody could go on.
         let password = password.expose_secret();
         app.printer.report(&format!(
-            "\nA page opens now. Sign in there, then press Approve:\n\n  Name         {NAME}\n  Password     {password}\n\nNo page? Press Ctrl-C, and let it approve by itself: ollama-auth quickstart --yes"
+            "\nSign in on the approval page with this account, then press Approve:\n\n  Name         {NAME}\n  Password     {password}\n\nNo page? Press Ctrl-C, then approve without a browser: ollama-auth quickstart --yes"
         ));
     }
     Ok(())

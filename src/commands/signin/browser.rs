@@ -5,35 +5,38 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use crate::address::BaseUrl;
 use crate::api::{ApiError, Me};
 use crate::app::App;
 use crate::exit::{Exit, Problem, clock_hint};
 use crate::identity::Account;
 
-/// Between two questions to the host during the first minute.
-const EVERY: Duration = Duration::from_secs(2);
-/// And after it.
-const EVERY_LATER: Duration = Duration::from_secs(5);
-/// When "later" begins.
-const FIRST: Duration = Duration::from_secs(60);
-/// A host cannot make us wait longer than this between two questions.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Time between two requests during the first minute.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Time between two requests after it.
+const LATER_POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the first interval applies.
+const FIRST_PHASE: Duration = Duration::from_secs(60);
+/// The longest interval that a host can ask for.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What is shown to the person.
-pub struct Link<'a> {
+/// The link to the page on which a person approves.
+pub struct ApprovalLink<'a> {
     /// The page to approve on.
     pub url: &'a str,
     /// Lines of label and value, such as the device's name.
     pub facts: &'a [(&'a str, String)],
+    /// The fingerprint of the device key, unbroken, where a gateway can approve it.
+    pub fingerprint: Option<&'a str>,
     /// Show it as a QR code too.
     pub qr: bool,
     /// Open it in a browser.
     pub open: bool,
 }
 
-impl Link<'_> {
+impl ApprovalLink<'_> {
     /// Shows the link and opens it.
-    pub fn present(&self, app: &App) {
+    pub fn show(&self, app: &App) {
         let printer = &app.printer;
         let facts: String = self.facts.iter().map(|(label, value)| format!("\n  {label:<12} {value}")).collect();
         // Shown even when quiet: without the link there is nothing that a person could do.
@@ -54,45 +57,61 @@ impl Link<'_> {
             return;
         }
         if !app.env.can_show_pages {
-            printer.note("No browser here: open the link on another machine, or on a phone (--qr).");
+            printer.note(&self.advice_without_browser());
         } else if let Err(error) = (app.open_page)(self.url) {
-            printer.warn(&format!("no browser could be opened ({error}): open the link yourself"));
+            printer.warn(&format!("Could not open a browser ({error}). Open this link: {}", self.url));
         }
+    }
+
+    /// How to open the link from a machine without a browser. A loopback link works on this machine only.
+    fn advice_without_browser(&self) -> String {
+        let host = BaseUrl::parse(self.url).ok().map(|parsed| parsed.url).filter(BaseUrl::is_loopback);
+        let Some(host) = host else {
+            return "No browser on this machine: open the link on another device, for example a phone (--qr)."
+                .to_owned();
+        };
+        let port = host.port();
+        let approve = self.fingerprint.map_or(String::new(), |fingerprint| {
+            format!("; or approve with: ollama-auth gateway approve {fingerprint} --user NAME")
+        });
+        format!(
+            "Open the link in a browser on this machine (from another one: ssh -L {port}:127.0.0.1:{port} …){approve}"
+        )
     }
 }
 
-/// How the wait ended well.
+/// An approved sign-in.
 pub struct Approval {
-    /// Whom the host takes us for.
+    /// The account that the host reports.
     pub account: Account,
 }
 
-/// Asks a host again and again whether it knows us now.
-pub struct Poll<'a> {
+/// Asks a host repeatedly whether the device was approved.
+pub struct ApprovalPoll<'a> {
     /// The host, for messages.
     pub host: &'a str,
     /// When to give up.
     pub timeout: Duration,
-    /// What to say on giving up.
+    /// The advice on timeout.
     pub resume: &'a str,
 }
 
-impl Poll<'_> {
-    /// Waits until `ask` says that we are signed in. Passing trouble (no answer, 429, 5xx) is waited out.
+impl ApprovalPoll<'_> {
+    /// Waits until `ask` says that we are signed in. Temporary errors (no answer, 429, 5xx) are retried.
     ///
     /// # Errors
-    /// Exit 4 when the time is up, 5 when the host says no, and whatever else it answers.
+    /// Exit 4 on timeout, 5 when the host refuses, and any other error of the host.
     pub async fn until_approved(
         &self,
         app: &App,
         ask: impl AsyncFn() -> Result<Me, ApiError>,
     ) -> anyhow::Result<Approval> {
         let start = Instant::now();
-        let spinner = app.printer.spinner(&format!("Waiting for the approval at {}", self.host));
-        let mut trouble: Option<ApiError>;
+        let spinner = app.printer.spinner(&format!("Waiting for approval at {}", self.host));
+        let mut last_error: Option<ApiError>;
         let mut skew_told = false;
         loop {
-            let mut pause = if start.elapsed() < FIRST { EVERY } else { EVERY_LATER };
+            let mut pause = if start.elapsed() < FIRST_PHASE { POLL_INTERVAL } else { LATER_POLL_INTERVAL };
             let answer = tokio::time::timeout_at(start + self.timeout, ask()).await;
             let Ok(answer) = answer else {
                 spinner.clear();
@@ -104,7 +123,7 @@ impl Poll<'_> {
                     return Ok(Approval { account });
                 }
                 Ok(Me::SignedOut { skew, .. }) => {
-                    trouble = None;
+                    last_error = None;
                     if let Some(ahead) = skew.filter(|_| !skew_told) {
                         skew_told = true;
                         app.printer.warn(&clock_hint(self.host, ahead));
@@ -113,13 +132,15 @@ impl Poll<'_> {
                 Err(ApiError::Forbidden { message, .. }) => {
                     spinner.clear();
                     let message = format!("{} refused this device: {message}", self.host);
-                    return Err(Problem::new(Exit::Forbidden, message).hint("ask whoever runs the host").into());
+                    return Err(Problem::new(Exit::Forbidden, message)
+                        .hint("ask the administrator of the host")
+                        .into());
                 }
                 Err(error) if error.is_transient() => {
                     if let ApiError::TryLater { retry_after: Some(wait), .. } = &error {
-                        pause = pause.max((*wait).min(LONGEST_WAIT));
+                        pause = pause.max((*wait).min(MAX_POLL_INTERVAL));
                     }
-                    trouble = Some(error);
+                    last_error = Some(error);
                 }
                 Err(error) => {
                     spinner.clear();
@@ -129,16 +150,16 @@ impl Poll<'_> {
             if start.elapsed() + pause > self.timeout {
                 tokio::time::sleep_until(start + self.timeout).await;
                 spinner.clear();
-                return Err(self.timed_out(trouble));
+                return Err(self.timed_out(last_error));
             }
             tokio::time::sleep(pause).await;
         }
     }
 
-    fn timed_out(&self, trouble: Option<ApiError>) -> anyhow::Error {
-        match trouble {
-            // The host was away at the end, so nobody can tell whether it was approved.
-            Some(error) => anyhow::Error::from(error).context("the approval could not be seen"),
+    fn timed_out(&self, last_error: Option<ApiError>) -> anyhow::Error {
+        match last_error {
+            // Unreachable at the end: it may have been approved all the same.
+            Some(error) => anyhow::Error::from(error).context("cannot check the approval"),
             None => {
                 let seconds = self.timeout.as_secs();
                 let message = format!("the device was not approved at {} within {seconds} s", self.host);

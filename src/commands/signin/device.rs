@@ -1,11 +1,11 @@
 //! `signin` with this device's own key.
 //!
-//! Order matters: the host is asked what it is before a signature of ours is sent, the store is probed before anything is
-//! promised, and the key rests in the store before the browser opens.
+//! Order matters: the kind of host is known before a signature is sent to it, the store is probed before anything is promised,
+//! and the key is stored before the browser opens.
 
 use std::sync::Arc;
 
-use super::{Link, Poll, Report};
+use super::{ApprovalLink, ApprovalPoll, Report, suggest_next_command};
 use crate::api::{Credential, Me, Session};
 use crate::app::App;
 use crate::cli::SigninArgs;
@@ -28,7 +28,7 @@ pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::R
     Session::may_carry_credential(context.url(), app.global.allow_insecure_http)?;
     require_accounts(&context.session_with(app, Credential::None)?).await?;
 
-    let Device { key, record, fresh } = find_or_make(app, context, args.device_name.as_deref()).await?;
+    let LocalDevice { key, record, is_new } = load_or_create(app, context, args.device_name.as_deref()).await?;
     let session = context.session_with(app, Credential::Device(key.clone()))?;
     let link = ConnectUrl::new(context.url(), &record.name, key.public()).to_string();
     let host = context.url().to_string();
@@ -44,12 +44,12 @@ pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::R
     };
 
     match session.me().await? {
-        Me::SignedIn(_) if fresh => {
-            let message = format!("{host} accepts a key that it cannot know, so signing in there means nothing");
-            return Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into());
+        Me::SignedIn(_) if is_new => {
+            let message = format!("{host} accepts a key that it has never seen, so signing in there has no effect");
+            return Err(Problem::new(Exit::Failed, message).hint("check the address given with --host").into());
         }
         Me::SignedIn(account) => {
-            finish(app, context, &session, key.public(), &account).await?;
+            record_sign_in(app, context, &session, key.public(), &account).await?;
             app.printer.success(&format!("Already signed in to {host} as {}", account.label()));
             report(true, true, Some(&account)).print(app)?;
             return Ok(Exit::Done);
@@ -58,11 +58,11 @@ pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::R
             if let Some(ahead) = skew {
                 app.printer.warn(&clock_hint(&host, ahead));
             }
-            compare_link(&host, &link, signin_url)?;
+            verify_offered_link(&host, &link, signin_url)?;
         }
     }
 
-    let facts = [("Device", record.name.clone()), ("Fingerprint", key.public().fingerprint())];
+    let facts = [("Device", record.name.clone()), ("Fingerprint", key.public().grouped_fingerprint())];
     if args.no_wait {
         if app.printer.is_json() {
             report(false, false, None).print(app)?;
@@ -71,45 +71,48 @@ pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::R
                 app.printer.note(&format!("{label:<12} {value}"));
             }
             app.printer.data(&link)?;
-            app.printer.hint("open the link and approve the device; then run the same command again");
+            app.printer.hint("open the link, approve the device, then run the same command again");
         }
         return Ok(Exit::SignIn);
     }
-    Link { url: &link, facts: &facts, qr: args.qr, open: !args.no_browser }.present(app);
+    let fingerprint = key.public().fingerprint();
+    let fingerprint = Some(fingerprint.as_str());
+    ApprovalLink { url: &link, facts: &facts, fingerprint, qr: args.qr, open: !args.no_browser }.show(app);
     app.printer.note("Approve it only if the page shows the same fingerprint.");
-    let poll = Poll {
+    let poll = ApprovalPoll {
         host: &host,
         timeout: args.timeout.0,
-        resume: "run `ollama-auth signin` again: the key is kept, and a link that was approved in the meantime counts",
+        resume: "run `ollama-auth signin` again: the same link stays valid",
     };
     let approval = poll.until_approved(app, async || session.me().await).await?;
-    finish(app, context, &session, key.public(), &approval.account).await?;
+    record_sign_in(app, context, &session, key.public(), &approval.account).await?;
     app.printer.success(&format!("Signed in to {host} as {}", approval.account.label()));
-    app.printer.note(&format!("The key rests in the {} store.", record.store));
+    app.printer.note(&format!("The key is stored in the {} store.", record.store));
     if context.source == CredentialSource::ProfileKey {
-        app.printer.warn(&format!("the profile holds an API key too, and `run` goes on using that one at {host}"));
+        app.printer.warn(&format!("the profile also has an API key, and `run` keeps using that one at {host}"));
     }
+    suggest_next_command(app, context.url());
     report(true, false, Some(&approval.account)).print(app)?;
     Ok(Exit::Done)
 }
 
-/// This device's key, and what is on record of it.
-struct Device {
+/// This device's key and its record.
+struct LocalDevice {
     key: Arc<DeviceKey>,
     record: DeviceRecord,
-    /// It was made just now, so no host can know it.
-    fresh: bool,
+    /// It was created just now, so no host can know it.
+    is_new: bool,
 }
 
-/// The profile's key, or a new one that rests in the store before anybody is told of it. Two runs at once end with one key.
-async fn find_or_make(app: &App, context: &Context, name: Option<&str>) -> anyhow::Result<Device> {
+/// The profile's key, or a new one, which is stored before any host hears of it. Two runs at once end with one key.
+async fn load_or_create(app: &App, context: &Context, name: Option<&str>) -> anyhow::Result<LocalDevice> {
     let profile_name = &context.target.profile;
     // A key that is here and can be read needs no lock, which a slow keyring would make others wait for.
     if let Some(profile) = &context.profile
         && let Some(record) = &profile.device
     {
         match device_key(app, profile_name, profile).await {
-            Ok(key) => return known(app, context, name, record, key),
+            Ok(key) => return reuse(app, context, name, record, key),
             Err(StoredKeyError::StoreFailed(error)) => return Err(error),
             Err(StoredKeyError::Missing(_) | StoredKeyError::Mismatch(..)) => {}
         }
@@ -119,15 +122,15 @@ async fn find_or_make(app: &App, context: &Context, name: Option<&str>) -> anyho
     let profile = profile.unwrap_or_else(|| Profile::new(context.url().clone()));
     if let Some(record) = &profile.device {
         match device_key(app, profile_name, &profile).await {
-            Ok(key) => return known(app, context, name, record, key),
+            Ok(key) => return reuse(app, context, name, record, key),
             Err(StoredKeyError::Missing(problem)) => {
-                app.printer.warn(&format!("{}; making a new one", problem.message))
+                app.printer.warn(&format!("{}; creating a new one", problem.message))
             }
             Err(StoredKeyError::Mismatch(problem, key)) => {
-                app.printer.warn(&format!("{}; going on with it", problem.message));
-                adopt(app, context, key.public())?;
+                app.printer.warn(&format!("{}; using the stored key", problem.message));
+                record_stored_key(app, context, key.public())?;
                 let record = DeviceRecord { public_key: key.public().clone(), ..record.clone() };
-                return known(app, context, name, &record, *key);
+                return reuse(app, context, name, &record, *key);
             }
             Err(trouble) => return Err(trouble.into()),
         }
@@ -151,11 +154,11 @@ async fn find_or_make(app: &App, context: &Context, name: Option<&str>) -> anyho
         profile.store = Some(store);
         profile.device = Some(record.clone());
     })?;
-    Ok(Device { key: Arc::new(key), record, fresh: true })
+    Ok(LocalDevice { key: Arc::new(key), record, is_new: true })
 }
 
 /// Lets the record name the key that the store really holds.
-fn adopt(app: &App, context: &Context, key: &PublicKey) -> anyhow::Result<()> {
+fn record_stored_key(app: &App, context: &Context, key: &PublicKey) -> anyhow::Result<()> {
     app.profiles.update(|profiles| {
         if let Some(device) = &mut profiles.entry(&context.target.profile, context.url()).device {
             device.public_key = key.clone();
@@ -165,17 +168,17 @@ fn adopt(app: &App, context: &Context, key: &PublicKey) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A key that is here already stays where it is; only its name may change.
-fn known(
+/// An existing key stays where it is; only its name may change.
+fn reuse(
     app: &App,
     context: &Context,
     name: Option<&str>,
     record: &DeviceRecord,
     key: DeviceKey,
-) -> anyhow::Result<Device> {
+) -> anyhow::Result<LocalDevice> {
     if let Some(wanted) = app.wanted_store()?.filter(|wanted| *wanted != record.store) {
-        let rests = format!("this device's key rests in the {} store already", record.store);
-        app.printer.warn(&format!("{rests}; to move it: ollama-auth store move --to {wanted}"));
+        let stored = format!("this device's key is already in the {} store", record.store);
+        app.printer.warn(&format!("{stored}; to move it: ollama-auth store move --to {wanted}"));
     }
     let record = DeviceRecord {
         name: name.map_or_else(|| record.name.clone(), str::to_owned),
@@ -189,29 +192,29 @@ fn known(
             }
         })?;
     }
-    Ok(Device { key: Arc::new(key), record, fresh: false })
+    Ok(LocalDevice { key: Arc::new(key), record, is_new: false })
 }
 
-/// We build the link ourselves; a host that offers another one is not the host we think it is.
-fn compare_link(host: &str, ours: &str, offered: Option<String>) -> anyhow::Result<()> {
+/// We build the link ourselves; a host that offers a different one is not the host it claims to be.
+fn verify_offered_link(host: &str, ours: &str, offered: Option<String>) -> anyhow::Result<()> {
     let Some(offered) = offered else {
         return Ok(());
     };
     let expected = ConnectUrl::parse(ours)?;
     let mismatch = match ConnectUrl::parse(&offered) {
-        Err(_) => "it is no sign-in link",
+        Err(_) => "it is not a sign-in link",
         Ok(link) if link.origin() != expected.origin() => "it leads to another host",
         Ok(link) if link.key() != expected.key() => "it is for another key",
         Ok(_) => return Ok(()),
     };
-    let message = format!("{host} offers a sign-in link that is not trusted, since {mismatch}: {offered}");
-    let hint = "nothing was opened; if the host has moved, name its new address with --host";
+    let message = format!("{host} offers an untrusted sign-in link ({mismatch}): {offered}");
+    let hint = "the link was not opened; if the host has moved, pass its new address with --host";
     Err(Problem::new(Exit::Failed, message).hint(hint).into())
 }
 
 /// Records the success: the profile is connected, and from now on the current one. If the key was removed or replaced here
-/// while the approval was waited for, it is disconnected again: nobody would find it any more.
-async fn finish(
+/// during the wait, it is disconnected again: it would be connected without being stored.
+async fn record_sign_in(
     app: &App,
     context: &Context,
     session: &Session<'_>,
@@ -235,7 +238,7 @@ async fn finish(
         return Ok(());
     }
     disconnect_key(session, key).await?;
-    let message = "the key was removed here while its approval was waited for, so it was disconnected again";
+    let message = "the key was removed from this machine during the sign-in, so it was disconnected again";
     Err(Problem::new(Exit::Failed, message).hint("run `ollama-auth signin` again").into())
 }
 

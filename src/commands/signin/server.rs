@@ -1,8 +1,8 @@
-//! `signin --server`: connects the key of an Ollama server, which it uses for cloud models on behalf of whoever calls it.
+//! `signin --server`: connects the key of an Ollama server, which it uses for cloud models on behalf of all its callers.
 
 use std::time::Duration;
 
-use super::{Link, Poll, Report};
+use super::{ApprovalLink, ApprovalPoll, Report};
 use crate::address::BaseUrl;
 use crate::api::{ApiError, Credential, Me, Session};
 use crate::app::App;
@@ -10,7 +10,7 @@ use crate::cli::{SigninArgs, SpanArg};
 use crate::exit::{Exit, Problem};
 use crate::identity::ConnectUrl;
 
-/// How long an approval is waited for: as `signin` has it by default.
+/// How long to wait for the approval: the default of `signin`.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A session with the server that `--server` means: `--host`, else `OLLAMA_HOST`, else the local one. It carries no
@@ -22,8 +22,8 @@ pub fn session_with_server(app: &App) -> anyhow::Result<Session<'_>> {
     let named = app.host.clone().or_else(|| app.ollama_host.clone());
     let url = named.unwrap_or_else(BaseUrl::local);
     if url.is_ollama_com() {
-        let message = "ollama.com is no Ollama server of yours";
-        let hint = "leave out --server to sign this device in or out there";
+        let message = "--server is for your own Ollama server, not for ollama.com";
+        let hint = "to sign this device in or out at ollama.com, leave out --server";
         return Err(Problem::new(Exit::Usage, message).hint(hint).into());
     }
     Ok(Session::new(&app.transport, url, Credential::None, false, app.now)?)
@@ -34,8 +34,8 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
     sign_in(app, &session_with_server(app)?, args).await
 }
 
-/// What `signin --server` is given when nothing more is typed, for a command that a sign-in stands before.
-pub fn by_default() -> SigninArgs {
+/// The arguments of a plain `signin --server`, for a command that needs the sign-in first.
+pub fn default_args() -> SigninArgs {
     SigninArgs {
         device_name: None,
         no_browser: false,
@@ -51,7 +51,7 @@ pub fn by_default() -> SigninArgs {
 /// Signs in the server of a session that carries no credential.
 ///
 /// # Errors
-/// Exit 4 when nobody approves it in time, and whatever hindered it.
+/// Exit 4 when it is not approved in time; otherwise the error of the server.
 pub async fn sign_in(app: &App, session: &Session<'_>, args: SigninArgs) -> anyhow::Result<Exit> {
     let url = session.base().clone();
     let host = url.to_string();
@@ -65,14 +65,14 @@ pub async fn sign_in(app: &App, session: &Session<'_>, args: SigninArgs) -> anyh
         Me::SignedOut { signin_url, .. } => signin_url,
     };
     let Some(offered) = offered else {
-        let message = format!("{host} offers no sign-in link, so it is no stock Ollama server, or an old one");
-        let hint = format!("to sign in this device there: ollama-auth signin --host {host}");
+        let message = format!("{host} offers no sign-in link: it is not a plain Ollama server, or an old version");
+        let hint = format!("to sign in this device: ollama-auth signin --host {host}");
         return Err(Problem::new(Exit::Failed, message).hint(hint).into());
     };
-    let link = trusted(&offered, &url)?;
-    // Our own writing of it: what else the server has put into the link is left out.
+    let link = trusted_link(&offered, &url)?;
+    // Rebuilt, so that anything else the server put into the link is left out.
     let offered = link.to_string();
-    let facts = [("Server", link.device_name().to_owned()), ("Fingerprint", link.key().fingerprint())];
+    let facts = [("Server", link.device_name().to_owned()), ("Fingerprint", link.key().grouped_fingerprint())];
     if args.no_wait {
         if app.printer.is_json() {
             report(&host, false, false, None, Some(offered)).print(app)?;
@@ -81,23 +81,24 @@ pub async fn sign_in(app: &App, session: &Session<'_>, args: SigninArgs) -> anyh
         }
         return Ok(Exit::SignIn);
     }
-    Link { url: &offered, facts: &facts, qr: args.qr, open: !args.no_browser }.present(app);
-    let poll = Poll { host: &host, timeout: args.timeout.0, resume: "run `ollama-auth signin --server` again" };
+    ApprovalLink { url: &offered, facts: &facts, fingerprint: None, qr: args.qr, open: !args.no_browser }.show(app);
+    let poll = ApprovalPoll { host: &host, timeout: args.timeout.0, resume: "run `ollama-auth signin --server` again" };
     let approval = poll.until_approved(app, ask).await?;
     app.printer.success(&format!("The server at {host} is signed in as {}", approval.account.label()));
     report(&host, true, false, Some(&approval.account), None).print(app)?;
     Ok(Exit::Done)
 }
 
-/// Only two places are taken for a server's sign-in page: ollama.com's own, and the server itself.
-fn trusted(offered: &str, server: &BaseUrl) -> anyhow::Result<ConnectUrl> {
+/// Accepts sign-in pages of ollama.com and of the server itself only.
+fn trusted_link(offered: &str, server: &BaseUrl) -> anyhow::Result<ConnectUrl> {
     let link = ConnectUrl::parse(offered);
     match link {
         Ok(link) if link.origin() == BaseUrl::ollama_com().origin() && link.path() == "/connect" => Ok(link),
         Ok(link) if link.origin() == server.origin() => Ok(link),
         _ => {
-            let message = format!("{server} offers a sign-in link that is not trusted: {offered}");
-            let hint = "nothing was opened; a stock server's link begins with https://ollama.com/connect";
+            let message = format!("{server} offers an untrusted sign-in link: {offered}");
+            let hint =
+                "the link was not opened; the link of a plain Ollama server begins with https://ollama.com/connect";
             Err(Problem::new(Exit::Failed, message).hint(hint).into())
         }
     }
@@ -106,8 +107,8 @@ fn trusted(offered: &str, server: &BaseUrl) -> anyhow::Result<ConnectUrl> {
 fn explain(error: ApiError, host: &str) -> anyhow::Error {
     match error {
         ApiError::TryLater { status: 503, message, .. } => {
-            let message = format!("the server at {host} cannot reach ollama.com now ({message})");
-            Problem::new(Exit::TryLater, message).hint("check that machine's network, then try again").into()
+            let message = format!("the server at {host} cannot reach ollama.com ({message})");
+            Problem::new(Exit::TryLater, message).hint("check the network of that machine, then try again").into()
         }
         other => other.into(),
     }

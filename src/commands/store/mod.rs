@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::cli::StoreCommand;
 use crate::exit::{Exit, Problem};
 use crate::profile::{Profile, entry_id};
-use crate::ui::Table;
+use crate::ui::{Column, Table, Tint};
 use crate::vault::{EntryKind, StoreKind, VaultError};
 
 /// Runs it.
@@ -26,6 +26,9 @@ pub async fn run(app: &App, command: StoreCommand) -> anyhow::Result<Exit> {
 /// When the store cannot be used; never falls back to plaintext.
 pub async fn choose_store(app: &App, profile: Option<&Profile>) -> anyhow::Result<StoreKind> {
     if let Some(store) = app.wanted_store()?.or_else(|| profile.and_then(|profile| profile.store)) {
+        if store == StoreKind::File {
+            explain_new_encrypted_file(app, None);
+        }
         app.vault.probe(store).await?;
         return Ok(store);
     }
@@ -34,15 +37,15 @@ pub async fn choose_store(app: &App, profile: Option<&Profile>) -> anyhow::Resul
         Err(error @ VaultError::KeyringUnavailable { .. }) => error,
         Err(error) => return Err(error.into()),
     };
+    if !explain_new_encrypted_file(app, Some(&unavailable)) {
+        app.printer.note("No keyring is available; using the encrypted file.");
+    }
     match app.vault.probe(StoreKind::File).await {
-        Ok(()) => {
-            app.printer.note("There is no keyring here; using the encrypted file.");
-            Ok(StoreKind::File)
-        }
+        Ok(()) => Ok(StoreKind::File),
         Err(VaultError::NoPassphrase { .. }) => {
             let hint = "for an encrypted file give a passphrase (OLLAMA_AUTH_PASSPHRASE or --passphrase-file); \
                         to keep the key readable on disk, say so with --store plaintext";
-            Err(Problem::new(Exit::Failed, format!("there is no place to keep a secret: {unavailable}"))
+            Err(Problem::new(Exit::Failed, format!("no store is available for the secret: {unavailable}"))
                 .hint(hint)
                 .into())
         }
@@ -81,9 +84,16 @@ async fn show(app: &App) -> anyhow::Result<Exit> {
     } else if rows.is_empty() {
         app.printer.note("Nothing is stored.");
     } else {
-        let mut table = Table::new(&["profile", "host", "secret", "store", "state"]);
+        let mut table = Table::new([
+            Column::new("profile"),
+            Column::new("host").shrinks_to(16).optional(1),
+            Column::new("secret"),
+            Column::new("store"),
+            Column::new("state").shrinks_to(16).state(),
+        ]);
         for row in &rows {
-            table.push([row.profile.as_str(), &row.host, row.secret, row.store.as_str(), &row.state]);
+            let tint = if row.state == "present" { Tint::Good } else { Tint::Bad };
+            table.push_tinted(tint, [row.profile.as_str(), &row.host, row.secret, row.store.as_str(), &row.state]);
         }
         app.printer.table(&table)?;
     }
@@ -140,4 +150,19 @@ pub async fn delete_all_copies(
         delete_secret(app, other, kind, name, profile).await?;
     }
     Ok(found)
+}
+
+/// Before a person is asked for a new passphrase: says where the secret will be stored, why that takes a passphrase, and how not
+/// to type it each time. `false` where nobody will be asked for a new one.
+fn explain_new_encrypted_file(app: &App, no_keyring: Option<&VaultError>) -> bool {
+    let Some(file) = app.vault.file(StoreKind::File).filter(|file| app.prompts_for_passphrase && !file.exists()) else {
+        return false;
+    };
+    let reason =
+        if no_keyring.is_some() { "No keyring is available on this machine, so your secrets" } else { "Your secrets" };
+    app.printer.report(&format!(
+        "{reason} will be stored in an encrypted file:\n  {}\n\nA passphrase protects it. To avoid typing it each time, write it to a file that only you can read\nand set OLLAMA_AUTH_PASSPHRASE_FILE to that file.\n",
+        file.display()
+    ));
+    true
 }

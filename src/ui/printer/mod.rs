@@ -1,22 +1,14 @@
 //! How a command speaks: results as lines or JSON on stdout, everything else on stderr. One value is made in `main` and
 //! handed to every command; clones share the same streams.
 
-use super::checklist::{Checklist, Look};
-use super::output::{Output, OutputOptions};
-use super::progress::{LayerBars, Progress, Spinner};
-use super::prompt::{self, PromptError, PromptResult};
-use super::qr::QrError;
-use super::sanitize::{clean, clean_text, is_dangerous};
-use super::stream::{Memory, Stream};
-use super::style::Mark;
-use super::table::Table;
-use secrecy::SecretString;
-use serde::Serialize;
-use std::borrow::Cow;
-use std::fmt::Write as _;
+mod messages;
+mod results;
+
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use zeroize::Zeroizing;
+
+use super::progress::Progress;
+use super::stream::{Memory, Stream};
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,12 +64,6 @@ impl TerminalState {
         }
     }
 }
-
-/// Columns beyond which a sentence is hard to follow.
-const WIDEST_TEXT: usize = 100;
-
-/// Bytes that common terminals take for their clipboard, in Base64.
-const CLIPBOARD: usize = 74_994;
 
 #[derive(Debug)]
 struct Shared {
@@ -157,6 +143,11 @@ impl Printer {
         self.0.options.quiet
     }
 
+    /// This is the printer of a command that runs within another, see [`Printer::within`].
+    pub fn is_nested(&self) -> bool {
+        self.0.within
+    }
+
     /// A person can be asked: stdin and stderr are terminals, and `--no-input` was not given.
     pub fn is_interactive(&self) -> bool {
         self.0.terminal.stdin && self.0.terminal.stderr && !self.0.options.no_input
@@ -194,318 +185,11 @@ impl Printer {
             ColorChoice::Auto => is_terminal && !self.0.terminal.dumb && !self.0.options.no_color_env,
         }
     }
-
-    /// A result, as text: a line on stdout (or several). Unchanged in a pipe, made harmless on a terminal.
-    ///
-    /// # Errors
-    /// `BrokenPipe` when the reader is gone; otherwise what the system says.
-    pub fn data(&self, text: &str) -> io::Result<()> {
-        let text = if self.0.terminal.stdout { clean_text(text) } else { Cow::Borrowed(text) };
-        self.to_stdout(format!("{text}\n"))
-    }
-
-    /// A result, as indented JSON on stdout.
-    ///
-    /// # Errors
-    /// As [`Printer::data`]; `InvalidData` when the value cannot be written as JSON.
-    pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
-        let mut text = serde_json::to_string_pretty(value)?;
-        if self.0.terminal.stdout {
-            text = escape_json(text);
-        }
-        text.push('\n');
-        self.to_stdout(text)
-    }
-
-    /// A secret that can be shown this once: a line on stdout. Unlike [`Printer::data`] it says when nobody took it.
-    ///
-    /// # Errors
-    /// What the system says, `BrokenPipe` included.
-    pub fn hand_over(&self, secret: &str) -> io::Result<()> {
-        let mut line = Zeroizing::new(String::with_capacity(secret.len() + 1));
-        line.push_str(secret);
-        line.push('\n');
-        self.try_to_stdout(line.as_bytes())
-    }
-
-    /// The same for a value that holds such a secret, as JSON.
-    ///
-    /// # Errors
-    /// As [`Printer::hand_over`]; `InvalidData` when the value cannot be written as JSON.
-    pub fn hand_over_json(&self, value: &impl Serialize) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(value)?;
-        let text = Zeroizing::new(if self.0.terminal.stdout { escape_json(text) } else { text });
-        self.hand_over(&text)
-    }
-
-    /// Whether whatever is written to stdout is lost: it was closed from the start, or is the null device.
-    pub fn stdout_is_nowhere(&self) -> bool {
-        self.0.stdout.is_null_device()
-    }
-
-    /// A table on stdout.
-    ///
-    /// # Errors
-    /// As [`Printer::data`].
-    pub fn table(&self, table: &Table) -> io::Result<()> {
-        self.to_stdout(table.render(self.colors_stdout()) + "\n")
-    }
-
-    /// Labelled values on stdout, one a line, the values in one column.
-    ///
-    /// # Errors
-    /// As [`Printer::data`].
-    pub fn facts(&self, facts: &[(&str, String)]) -> io::Result<()> {
-        let width = facts.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
-        let lines: String = facts.iter().map(|(label, value)| format!("{label:<width$}  {}\n", clean(value))).collect();
-        self.to_stdout(lines)
-    }
-
-    /// A list of checks on stdout.
-    ///
-    /// # Errors
-    /// As [`Printer::data`].
-    pub fn checklist(&self, list: &Checklist) -> io::Result<()> {
-        let terminal = self.0.terminal;
-        let shown = terminal.stdout && !terminal.dumb;
-        let width = terminal.stdout.then(|| self.0.stdout.columns().min(WIDEST_TEXT));
-        let look = Look { symbols: shown && terminal.utf8, color: self.colors_stdout(), width };
-        self.to_stdout(list.render(look))
-    }
-
-    /// A generated file on stdout, as it is.
-    ///
-    /// # Errors
-    /// As [`Printer::data`].
-    pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
-        self.to_stdout(bytes)
-    }
-
-    /// The sink for model output on stdout.
-    pub fn output(&self, options: OutputOptions) -> Output {
-        Output::new(self.0.stdout.clone(), self.0.terminal.stdout, self.colors_stdout(), options)
-    }
-
-    /// Hands our own words to the terminal's clipboard (OSC 52); what a model writes never gets there by itself. `false` where
-    /// they are longer than terminals take.
-    ///
-    /// # Errors
-    /// As [`Printer::data`].
-    pub fn to_clipboard(&self, text: &str) -> io::Result<bool> {
-        use base64::Engine as _;
-        let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-        if encoded.len() > CLIPBOARD {
-            return Ok(false);
-        }
-        self.to_stdout(format!("\x1b]52;c;{encoded}\x07"))?;
-        Ok(true)
-    }
-
-    /// What is going on; one line.
-    pub fn note(&self, text: &str) {
-        if !self.0.options.quiet && !self.is_json() {
-            self.to_stderr(&format!("{}\n", clean(text)));
-        }
-    }
-
-    /// Something was done; one line.
-    pub fn success(&self, text: &str) {
-        if !self.0.options.quiet && !self.is_json() {
-            self.marked(Mark::Success, text);
-        }
-    }
-
-    /// A command as a person would type it, after an empty line.
-    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
-    pub fn command(&self, line: &str) {
-        if !self.0.options.quiet && !self.is_json() {
-            let (bold, plain) = if self.colors_stderr() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-            self.to_stderr(&format!("\n{bold}$ {}{plain}\n", clean(line)));
-        }
-    }
-
-    /// Something may be wrong; one line, shown even when quiet.
-    pub fn warn(&self, text: &str) {
-        if self.is_json() {
-            return self.event("warning", &serde_json::json!({ "message": text }));
-        }
-        self.marked(Mark::Warning, text);
-    }
-
-    /// What to do next, after an empty line. It may have several lines; the later ones are indented.
-    pub fn hint(&self, text: &str) {
-        if !self.0.options.quiet && !self.is_json() {
-            self.say_hint(text);
-        }
-    }
-
-    fn say_hint(&self, text: &str) {
-        self.to_stderr(&format!("\n{}\n", clean_text(text).replace('\n', "\n  ")));
-    }
-
-    /// Lines for a person that are shown even when quiet, such as what `--verbose` reports after an answer.
-    pub fn report(&self, text: &str) {
-        self.to_stderr(&format!("{}\n", clean_text(text).trim_end_matches('\n')));
-    }
-
-    /// A QR code on stderr for `text`.
-    ///
-    /// # Errors
-    /// When `text` is too long for one, or the terminal too narrow.
-    pub fn qr(&self, text: &str) -> Result<(), QrError> {
-        let columns = self.0.terminal.stderr.then(|| self.0.stderr.columns());
-        let code = super::qr::qr(text, self.colors_stderr(), columns)?;
-        self.to_stderr(&format!("\n{code}\n"));
-        Ok(())
-    }
-
-    /// Something that a program reading stderr has to know at once: `{"event":NAME,…}` on a line of its own.
-    pub fn event(&self, name: &str, members: &serde_json::Value) {
-        let mut event = serde_json::json!({ "event": name });
-        if let (Some(event), Some(members)) = (event.as_object_mut(), members.as_object()) {
-            event.extend(members.clone());
-        }
-        self.to_stderr(&format!("{}\n", escape_json(event.to_string())));
-    }
-
-    /// What went wrong, and what to do next: as JSON where that is wanted, else for a person.
-    pub fn error(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>) {
-        if self.is_json() {
-            self.error_json(code, exit_code, message, hint);
-        } else {
-            self.error_human(message, hint);
-        }
-    }
-
-    /// What went wrong, and what to do next.
-    pub fn error_human(&self, message: &str, hint: Option<&str>) {
-        self.marked(Mark::Error, message);
-        // What to do next belongs to an error, however quiet it is to be.
-        if let Some(hint) = hint {
-            self.say_hint(hint);
-        }
-    }
-
-    /// The same as one JSON object on one line of stderr:
-    /// `{"error":{"code":…,"exit_code":…,"message":…,"hint":…}}`, `hint` being null where there is none.
-    pub fn error_json(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>) {
-        let error =
-            serde_json::json!({"error": {"code": code, "exit_code": exit_code, "message": message, "hint": hint}});
-        self.to_stderr(&format!("{}\n", escape_json(error.to_string())));
-    }
-
-    /// A spinner on stderr, drawn until it is dropped or finished. Nothing moves where stderr is no terminal.
-    pub fn spinner(&self, message: &str) -> Spinner {
-        Spinner::start(&self.0.progress, message)
-    }
-
-    /// Progress bars on stderr for a pull or push; plain lines where stderr is no terminal.
-    pub fn layer_bars(&self) -> LayerBars {
-        LayerBars::new(self.clone())
-    }
-
-    /// Asks a yes-or-no question on stderr; Enter takes the default.
-    ///
-    /// # Errors
-    /// `NotInteractive` when nobody can be asked, `Interrupted` on Ctrl-C or a closed terminal.
-    pub fn confirm(&self, question: &str, default: bool) -> PromptResult<bool> {
-        self.asking(|| prompt::confirm(&self.0.stderr, &clean(question), default))
-    }
-
-    /// Puts the terminal back when the program ends while a question is still open (it is asked on another thread).
-    pub fn end_prompt(&self) {
-        prompt::end(&self.0.stderr);
-        super::line_modes::end();
-    }
-
-    /// Puts the terminal back when a question is given up while it is still open.
-    pub fn end_question(&self) {
-        prompt::end(&self.0.stderr);
-    }
-
-    /// Asks for a secret on stderr without showing it.
-    ///
-    /// # Errors
-    /// As [`Printer::confirm`].
-    pub fn hidden(&self, question: &str) -> PromptResult<SecretString> {
-        self.asking(|| prompt::hidden(&self.0.stderr, &clean(question)))
-    }
-
-    /// Asks for a new secret twice, until both answers are equal.
-    ///
-    /// # Errors
-    /// As [`Printer::confirm`].
-    pub fn hidden_twice(&self, question: &str, again: &str) -> PromptResult<SecretString> {
-        use secrecy::ExposeSecret;
-        loop {
-            let (first, second) = (self.hidden(question)?, self.hidden(again)?);
-            if first.expose_secret() == second.expose_secret() {
-                return Ok(first);
-            }
-            self.warn("the two differ; try again");
-        }
-    }
-
-    fn asking<T>(&self, ask: impl FnOnce() -> PromptResult<T>) -> PromptResult<T> {
-        if !self.is_interactive() {
-            return Err(PromptError::NotInteractive);
-        }
-        self.0.progress.suspend(ask)
-    }
-
-    pub(super) fn progress(&self) -> &Progress {
-        &self.0.progress
-    }
-
-    fn marked(&self, mark: Mark, text: &str) {
-        let terminal = self.0.terminal;
-        if self.0.within && mark == Mark::Success {
-            return self.to_stderr(&format!("{}\n", clean(text)));
-        }
-        let prefix = mark.prefix(terminal.stderr && terminal.utf8 && !terminal.dumb, self.colors_stderr());
-        self.to_stderr(&format!("{prefix}{}\n", clean(text)));
-    }
-
-    /// A reader that has left is no error: what it wanted it has, and the exit code still says how things stand.
-    fn to_stdout(&self, text: impl AsRef<[u8]>) -> io::Result<()> {
-        match self.try_to_stdout(text.as_ref()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
-    }
-
-    fn try_to_stdout(&self, text: &[u8]) -> io::Result<()> {
-        let written = self.0.progress.suspend(|| self.0.stdout.write_all(text));
-        written.map_err(|error| io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
-    }
-
-    /// Talk that cannot be delivered is lost: there is nobody left to tell.
-    fn to_stderr(&self, text: &str) {
-        let _ = self.0.progress.suspend(|| self.0.stderr.write_all(text.as_bytes()));
-    }
-}
-
-/// JSON in which the dangerous characters are escaped as JSON itself provides. Outside strings JSON holds none but newlines.
-fn escape_json(text: String) -> String {
-    if !text.contains(|c| c != '\n' && is_dangerous(c)) {
-        return text;
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if c != '\n' && is_dangerous(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::PromptError;
     use super::*;
 
     const TERMINAL: TerminalState = TerminalState { stdin: true, stdout: true, stderr: true, dumb: false, utf8: true };

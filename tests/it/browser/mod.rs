@@ -59,7 +59,7 @@ impl Device {
         let host = gateway.url();
         let args = ["signin", "--host", &host, "--no-browser", "--device-name", name];
         let terminal = Terminal::start_sized(&sandbox, &args, 200, 40);
-        let screen = terminal.wait_text("Waiting for the approval");
+        let screen = terminal.wait_text("Waiting for approval");
         let line = |wanted: &str| screen.lines().find(|line| line.contains(wanted)).expect(wanted).trim().to_owned();
         let fingerprint = without_blanks(&line("SHA256:"));
         let fingerprint = fingerprint[fingerprint.find("SHA256:").expect("a fingerprint")..].to_owned();

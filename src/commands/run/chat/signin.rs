@@ -34,7 +34,7 @@ pub(super) async fn offer_signin(
         Ok(false) | Err(PromptError::Interrupted) => return Ok(false),
         Err(error) => return Err(error.into()),
     }
-    let args = SigninArgs { server, ..signin::server::by_default() };
+    let args = SigninArgs { server, ..signin::server::default_args() };
     let done = if server {
         let session = context.session_with(app, crate::api::Credential::None)?;
         signin::server::sign_in(app, &session, args).await

@@ -1,0 +1,189 @@
+//! Everything else, on stderr: notes, warnings, errors, hints, events, progress, questions.
+
+use secrecy::SecretString;
+
+use super::Printer;
+use crate::ui::progress::{LayerBars, Progress, Spinner};
+use crate::ui::prompt::{self, PromptError, PromptResult};
+use crate::ui::qr::QrError;
+use crate::ui::sanitize::{clean, clean_text, escape_json};
+use crate::ui::style::Mark;
+
+impl Printer {
+    /// What is going on; one line.
+    pub fn note(&self, text: &str) {
+        if !self.0.options.quiet && !self.is_json() {
+            self.to_stderr(&format!("{}\n", clean(text)));
+        }
+    }
+
+    /// The same in lines of our own words.
+    pub(super) fn note_lines(&self, text: &str) {
+        if !self.0.options.quiet && !self.is_json() {
+            self.to_stderr(&format!("{text}\n"));
+        }
+    }
+
+    /// Something was done; one line.
+    pub fn success(&self, text: &str) {
+        if !self.0.options.quiet && !self.is_json() {
+            self.marked(Mark::Success, text);
+        }
+    }
+
+    /// A command as a person would type it, after an empty line.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
+    pub fn command(&self, line: &str) {
+        if !self.0.options.quiet && !self.is_json() {
+            let (bold, plain) = if self.colors_stderr() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+            self.to_stderr(&format!("\n{bold}$ {}{plain}\n", clean(line)));
+        }
+    }
+
+    /// Something may be wrong; one line, shown even when quiet.
+    pub fn warn(&self, text: &str) {
+        if self.is_json() {
+            return self.event("warning", &serde_json::json!({ "message": text }));
+        }
+        self.marked(Mark::Warning, text);
+    }
+
+    /// What to do next, after an empty line. It may have several lines; the later ones are indented.
+    pub fn hint(&self, text: &str) {
+        if !self.0.options.quiet && !self.is_json() {
+            self.say_hint(text);
+        }
+    }
+
+    fn say_hint(&self, text: &str) {
+        self.to_stderr(&format!("\n{}\n", clean_text(text).replace('\n', "\n  ")));
+    }
+
+    /// Lines for a person that are shown even when quiet, such as what `--verbose` reports after an answer.
+    pub fn report(&self, text: &str) {
+        self.to_stderr(&format!("{}\n", clean_text(text).trim_end_matches('\n')));
+    }
+
+    /// A QR code on stderr for `text`.
+    ///
+    /// # Errors
+    /// When `text` is too long for one, or the terminal too narrow.
+    pub fn qr(&self, text: &str) -> Result<(), QrError> {
+        let columns = self.0.terminal.stderr.then(|| self.0.stderr.columns());
+        let code = crate::ui::qr::qr(text, self.colors_stderr(), columns)?;
+        self.to_stderr(&format!("\n{code}\n"));
+        Ok(())
+    }
+
+    /// Something that a program reading stderr has to know at once: `{"event":NAME,…}` on a line of its own.
+    pub fn event(&self, name: &str, members: &serde_json::Value) {
+        let mut event = serde_json::json!({ "event": name });
+        if let (Some(event), Some(members)) = (event.as_object_mut(), members.as_object()) {
+            event.extend(members.clone());
+        }
+        self.to_stderr(&format!("{}\n", escape_json(event.to_string())));
+    }
+
+    /// What went wrong, and what to do next: as JSON where that is wanted, else for a person.
+    pub fn error(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>) {
+        if self.is_json() {
+            self.error_json(code, exit_code, message, hint);
+        } else {
+            self.error_human(message, hint);
+        }
+    }
+
+    /// What went wrong, and what to do next.
+    pub fn error_human(&self, message: &str, hint: Option<&str>) {
+        self.marked(Mark::Error, message);
+        // What to do next belongs to an error, however quiet it is to be.
+        if let Some(hint) = hint {
+            self.say_hint(hint);
+        }
+    }
+
+    /// The same as one JSON object on one line of stderr:
+    /// `{"error":{"code":…,"exit_code":…,"message":…,"hint":…}}`, `hint` being null where there is none.
+    pub fn error_json(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>) {
+        let error =
+            serde_json::json!({"error": {"code": code, "exit_code": exit_code, "message": message, "hint": hint}});
+        self.to_stderr(&format!("{}\n", escape_json(error.to_string())));
+    }
+
+    /// A spinner on stderr, drawn until it is dropped or finished. Nothing moves where stderr is no terminal.
+    pub fn spinner(&self, message: &str) -> Spinner {
+        Spinner::start(&self.0.progress, message)
+    }
+
+    /// Progress bars on stderr for a pull or push; plain lines where stderr is no terminal.
+    pub fn layer_bars(&self) -> LayerBars {
+        LayerBars::new(self.clone())
+    }
+
+    /// Asks a yes-or-no question on stderr; Enter takes the default.
+    ///
+    /// # Errors
+    /// `NotInteractive` when nobody can be asked, `Interrupted` on Ctrl-C or a closed terminal.
+    pub fn confirm(&self, question: &str, default: bool) -> PromptResult<bool> {
+        self.asking(|| prompt::confirm(&self.0.stderr, &clean(question), default))
+    }
+
+    /// Puts the terminal back when the program ends while a question is still open (it is asked on another thread).
+    pub fn end_prompt(&self) {
+        prompt::end(&self.0.stderr);
+        crate::ui::line_modes::end();
+    }
+
+    /// Puts the terminal back when a question is given up while it is still open.
+    pub fn end_question(&self) {
+        prompt::end(&self.0.stderr);
+    }
+
+    /// Asks for a secret on stderr without showing it.
+    ///
+    /// # Errors
+    /// As [`Printer::confirm`].
+    pub fn hidden(&self, question: &str) -> PromptResult<SecretString> {
+        self.asking(|| prompt::hidden(&self.0.stderr, &clean(question)))
+    }
+
+    /// Asks for a new secret twice, until both answers are equal.
+    ///
+    /// # Errors
+    /// As [`Printer::confirm`].
+    pub fn hidden_twice(&self, question: &str, again: &str) -> PromptResult<SecretString> {
+        use secrecy::ExposeSecret;
+        loop {
+            let (first, second) = (self.hidden(question)?, self.hidden(again)?);
+            if first.expose_secret() == second.expose_secret() {
+                return Ok(first);
+            }
+            self.warn("the two entries differ; try again");
+        }
+    }
+
+    fn asking<T>(&self, ask: impl FnOnce() -> PromptResult<T>) -> PromptResult<T> {
+        if !self.is_interactive() {
+            return Err(PromptError::NotInteractive);
+        }
+        self.0.progress.suspend(ask)
+    }
+
+    pub(in crate::ui) fn progress(&self) -> &Progress {
+        &self.0.progress
+    }
+
+    fn marked(&self, mark: Mark, text: &str) {
+        let terminal = self.0.terminal;
+        if self.0.within && mark == Mark::Success {
+            return self.to_stderr(&format!("{}\n", clean(text)));
+        }
+        let prefix = mark.prefix(terminal.stderr && terminal.utf8 && !terminal.dumb, self.colors_stderr());
+        self.to_stderr(&format!("{prefix}{}\n", clean(text)));
+    }
+
+    /// Talk that cannot be delivered is lost: there is nobody left to tell.
+    fn to_stderr(&self, text: &str) {
+        let _ = self.0.progress.suspend(|| self.0.stderr.write_all(text.as_bytes()));
+    }
+}
