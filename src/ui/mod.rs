@@ -2,6 +2,7 @@
 //! harmless here before a terminal sees it.
 
 mod checklist;
+mod layer_bars;
 mod layout;
 mod line;
 mod line_helper;

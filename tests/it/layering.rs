@@ -1,91 +1,32 @@
 //! Holds the map of `src/lib.rs`: imports point downward only, and what only one module may do, only it does.
 
+mod imports;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A layer, and the modules of the crate that it must not use.
-const FORBIDDEN: &[(&str, &[&str])] = &[
-    (
-        "address",
-        &[
-            "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "identity", "keyspec",
-            "profile", "proxy", "ui", "vault",
-        ],
-    ),
-    (
-        "identity",
-        &[
-            "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "keyspec", "profile",
-            "proxy", "ui", "vault",
-        ],
-    ),
-    (
-        "keyspec",
-        &[
-            "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "identity", "profile",
-            "proxy", "ui", "vault",
-        ],
-    ),
-    (
-        "disk",
-        &[
-            "address", "api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "identity",
-            "keyspec", "profile", "proxy", "ui", "vault",
-        ],
-    ),
-    (
-        "ui",
-        &[
-            "address", "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "identity",
-            "keyspec", "profile", "proxy", "vault",
-        ],
-    ),
-    (
-        "http",
-        &[
-            "api", "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "identity", "keyspec",
-            "profile", "proxy", "ui", "vault",
-        ],
-    ),
-    (
-        "chat",
-        &["api", "app", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui", "vault"],
-    ),
-    (
-        "vault",
-        &[
-            "api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "identity", "profile", "proxy",
-            "ui",
-        ],
-    ),
-    ("profile", &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "proxy", "ui"]),
-    (
-        "api",
-        &[
-            "app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui",
-            "vault",
-        ],
-    ),
-    ("gateway", &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "profile", "proxy", "ui", "vault"]),
-    ("proxy", &["app", "chat", "cli", "commands", "demo", "disk", "env", "exit", "profile", "ui", "vault"]),
-    (
-        "rotation",
-        &["api", "app", "chat", "cli", "commands", "demo", "env", "exit", "gateway", "profile", "proxy", "ui"],
-    ),
-    (
-        "demo",
-        &[
-            "api", "app", "chat", "cli", "commands", "disk", "env", "exit", "gateway", "identity", "keyspec",
-            "profile", "proxy", "ui", "vault",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "api", "app", "chat", "commands", "demo", "disk", "env", "exit", "gateway", "profile", "proxy", "ui",
-            "vault",
-        ],
-    ),
+/// What a module may use of the others. `commands` and what starts them may use all.
+const USES: &[(&str, &[&str])] = &[
+    ("address", &[]),
+    ("disk", &[]),
+    ("relative_time", &[]),
+    ("env", &[]),
+    ("process", &[]),
+    ("paths", &[]),
+    ("browser", &["env"]),
+    ("identity", &["address"]),
+    ("keyspec", &["address"]),
+    ("http", &["address"]),
+    ("vault", &["address", "disk"]),
+    ("ui", &[]),
+    ("chat", &[]),
+    ("demo", &[]),
+    ("cli", &["keyspec"]),
+    ("api", &["address", "http", "identity", "keyspec"]),
+    ("profile", &["address", "disk", "identity", "vault"]),
+    ("rotation", &["address", "disk", "keyspec", "vault"]),
+    ("gateway", &["address", "disk", "http", "identity", "keyspec", "relative_time"]),
+    ("proxy", &["address", "api", "gateway", "http"]),
 ];
 
 /// A text that may stand only below one place of `src`.
@@ -128,23 +69,37 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn imports_point_downward_only() {
+fn a_module_uses_only_what_is_below_it() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
-        let Some((_, forbidden)) = FORBIDDEN.iter().find(|(layer, _)| path.starts_with(layer)) else {
+        let Some((module, uses)) = USES.iter().find(|(module, _)| path.with_extension("").starts_with(module)) else {
             continue;
         };
         for line in code(&text) {
-            let used = forbidden.iter().find(|module| {
-                let name = format!("crate::{module}");
-                line.split(&name).skip(1).any(|after| !after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+            let used = line.split("crate::").skip(1).map(|after| {
+                let end = after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len());
+                &after[..end]
             });
-            if let Some(module) = used {
-                wrong.push(format!("{} uses {module}: {}", path.display(), line.trim()));
-            }
+            let beyond = used.filter(|used| used != module && !uses.contains(used) && !used.is_empty());
+            wrong.extend(beyond.map(|used| format!("{} uses {used}: {}", path.display(), line.trim())));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_path_climbs_two_modules_up() {
+    let climbs = |text: &str| code(text).any(|line| line.contains("super::super::"));
+    let wrong: Vec<_> = sources().into_iter().filter(|(_, text)| climbs(text)).map(|(path, _)| path).collect();
+    assert!(wrong.is_empty(), "write crate:: instead: {wrong:?}");
+}
+
+#[test]
+fn no_files_import_each_other_in_a_cycle() {
+    let sources: Vec<_> =
+        sources().into_iter().map(|(path, text)| (path.to_str().unwrap().replace('\\', "/"), text)).collect();
+    let cycles = imports::cycles(&imports::graph(&sources));
+    assert!(cycles.is_empty(), "{cycles:#?}");
 }
 
 #[test]

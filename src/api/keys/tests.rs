@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
 
-use super::super::account::CredentialCheck;
-use super::super::credential::Credential;
-use super::super::error::Conflict;
-use super::super::transport::{Transport, TransportOptions};
 use super::*;
 use crate::address::BaseUrl;
+use crate::api::account::CredentialCheck;
+use crate::api::credential::Credential;
+use crate::api::error::Conflict;
+use crate::api::transport::{Transport, TransportOptions};
 
 /// A host that accepts one API key, and answers what begins with [`PATH`] with this status and body.
 struct Host {

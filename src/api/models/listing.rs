@@ -9,9 +9,9 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::super::body::{Bounds, json};
-use super::super::error::ApiError;
-use super::super::session::Session;
+use crate::api::body::{Bounds, json};
+use crate::api::error::ApiError;
+use crate::api::session::Session;
 
 /// A model in the answer to `GET /api/tags`.
 #[derive(Debug, Default)]

@@ -6,10 +6,10 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::super::body::{Bounds, error_text, json as read};
-use super::super::error::ApiError;
-use super::super::ndjson::LineStream;
-use super::super::session::Session;
+use crate::api::body::{Bounds, error_text, json as read};
+use crate::api::error::ApiError;
+use crate::api::ndjson::LineStream;
+use crate::api::session::Session;
 
 /// `POST /api/create`, from a model that is there.
 #[derive(Debug, Serialize)]

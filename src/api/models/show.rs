@@ -4,9 +4,9 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::body::{Bounds, json};
-use super::super::error::ApiError;
-use super::super::session::Session;
+use crate::api::body::{Bounds, json};
+use crate::api::error::ApiError;
+use crate::api::session::Session;
 
 /// The answer to `POST /api/show`. A member of another type than the protocol's counts as missing.
 #[derive(Debug, Default, Deserialize)]

@@ -5,8 +5,8 @@ use std::path::Path;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use super::Snapshot;
 use super::report::{Finding, Group, Level};
-use super::snapshot::Snapshot;
 use crate::address::{BaseUrl, Scheme};
 use crate::commands::context::{Context, unused_file_note, withheld_note};
 use crate::exit::Problem;

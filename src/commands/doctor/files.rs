@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use super::Snapshot;
 use super::report::{Finding, Group, Level};
-use super::snapshot::Snapshot;
 use crate::disk::shell_quoted;
 use crate::vault::StoreKind;
 

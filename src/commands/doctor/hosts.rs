@@ -9,8 +9,8 @@ use secrecy::ExposeSecret as _;
 
 use super::local_server::timeout_error;
 use super::report::{Finding, Group, Level};
-use super::snapshot::{Snapshot, shell_word};
 use super::stores::StoredSecrets;
+use super::{Snapshot, shell_word};
 use crate::address::BaseUrl;
 use crate::api::{ApiError, ApiKeyCheck, Credential, HostKind, Look, Me, Session};
 use crate::app::App;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::Snapshot;
 use super::files::{Access, access};
 use super::report::{Finding, Group, Level};
-use super::snapshot::Snapshot;
 use crate::app::App;
 use crate::disk::{self, Exposure, shell_quoted};
 use crate::identity::{DeviceKey, IdentityError, PublicKey};

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Snapshot;
 use super::files::current_user_id;
 use super::report::{Finding, Group, Level};
-use super::snapshot::Snapshot;
 use crate::address::BaseUrl;
 use crate::api::{ApiError, Credential, Me, Session, Unreachable};
 use crate::app::App;

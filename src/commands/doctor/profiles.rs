@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::report::{Finding, Group, Level};
-use super::snapshot::{Snapshot, shell_word};
+use super::{Snapshot, shell_word};
 use crate::address::Scheme;
 use crate::disk::shell_quoted;
 use crate::identity::PublicKey;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::report::{Finding, Group, Level};
-use super::snapshot::{Snapshot, shell_word};
+use super::{Snapshot, shell_word};
 use crate::address::BaseUrl;
 use crate::app::App;
 use crate::commands::store::stored_secrets;

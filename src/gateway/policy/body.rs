@@ -26,14 +26,20 @@ impl BodyLimit {
     const ACCOUNT: Self = Self { bytes: 64 * 1024, setting: None };
 
     fn exceeded(self) -> Rejection {
-        let size = match self.bytes {
+        Rejection::new(413, TooLarge(self).to_string())
+    }
+
+    fn size(self) -> String {
+        match self.bytes {
             bytes if bytes.is_multiple_of(1 << 30) => format!("{} GiB", bytes >> 30),
             bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
             bytes if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
             bytes => format!("{bytes} bytes"),
-        };
-        let setting = self.setting.map(|setting| format!(" (setting {setting})")).unwrap_or_default();
-        Rejection::new(413, format!("the request body is larger than {size}, the limit of this gateway{setting}"))
+        }
+    }
+
+    fn named(self) -> String {
+        self.setting.map(|setting| format!(" (setting {setting})")).unwrap_or_default()
     }
 }
 
@@ -69,7 +75,7 @@ impl Limits {
 
 /// A body turned out larger than its limit.
 #[derive(Debug, Error)]
-#[error("the body is larger than {} bytes", .0.bytes)]
+#[error("the request body is larger than {}, the limit of this gateway{}", .0.size(), .0.named())]
 struct TooLarge(BodyLimit);
 
 /// A body that ends in an error when it exceeds the limit. One that says so beforehand is refused at once.
@@ -99,8 +105,8 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: BodyLimit) -> Result<Body
 pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Rejection> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(TooLarge(limit)) = error.downcast_ref() {
-            return Some(limit.exceeded());
+        if error.is::<TooLarge>() {
+            return Some(Rejection::new(413, error.to_string()));
         }
         if error.is::<TooSlow>() {
             return Some(Rejection::new(408, "the request body arrives too slowly (body-timeout)"));

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::{ConnectUrl, ConnectUrlError};
 use super::recorded_key;
 use crate::address::{BaseUrl, HostError};
+use crate::identity::{ConnectUrl, ConnectUrlError};
 
 /// What `ollama serve` on a machine called `vm` offered.
 const RECORDED: &str = "https://ollama.com/connect?name=vm&key=c3NoLWVkMjU1MTkgQUFBQUMzTnphQzFsWkRJMU5URTVBQUFBSUNxQXVLQkZTUVZpRjZLc2dxTThtMGZlNkVia3hUTzlqSGFacWFiVzVSUzA";

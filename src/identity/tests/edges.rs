@@ -10,7 +10,7 @@ use curve25519_dalek::traits::IsIdentity as _;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha512};
 
-use super::super::{Challenge, PublicKeyError, VerifyError, verify};
+use crate::identity::{Challenge, PublicKeyError, VerifyError, verify};
 
 const PREFIX: &[u8] = b"\0\0\0\x0bssh-ed25519\0\0\0\x20";
 

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
-use super::super::{Challenge, PublicKey, PublicKeyError, VerifyError, verify};
 use super::recorded_key;
+use crate::identity::{Challenge, PublicKey, PublicKeyError, VerifyError, verify};
 
 /// The order of the curve's prime subgroup, little-endian.
 const ORDER: [u8; 32] = [

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::{DeviceKey, IdentityError};
 use super::{recorded_key, secret, vectors};
+use crate::identity::{DeviceKey, IdentityError};
 
 const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\n";
 const END: &str = "\n-----END OPENSSH PRIVATE KEY-----\n";

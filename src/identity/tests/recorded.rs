@@ -1,7 +1,7 @@
 //! Every request that stock Ollama was seen to sign comes out the same, byte for byte, and verifies.
 
-use super::super::{Challenge, PublicKey, verify};
 use super::{recorded_key, vectors};
+use crate::identity::{Challenge, PublicKey, verify};
 
 #[test]
 fn the_key_has_the_recorded_public_forms() {

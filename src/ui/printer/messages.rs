@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::Printer;
-use crate::ui::progress::{LayerBars, Progress, Spinner};
+use crate::ui::progress::{Progress, Spinner};
 use crate::ui::prompt::{self, PromptError, PromptResult};
 use crate::ui::qr::QrError;
 use crate::ui::sanitize::{clean, clean_text, escape_json};
@@ -113,11 +113,6 @@ impl Printer {
     /// A spinner on stderr, drawn until it is dropped or finished. Nothing moves where stderr is no terminal.
     pub fn spinner(&self, message: &str) -> Spinner {
         Spinner::start(&self.0.progress, message)
-    }
-
-    /// Progress bars on stderr for a pull or push; plain lines where stderr is no terminal.
-    pub fn layer_bars(&self) -> LayerBars {
-        LayerBars::new(self.clone())
     }
 
     /// Asks a yes-or-no question on stderr; Enter takes the default.

@@ -189,8 +189,8 @@ impl Printer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PromptError;
     use super::*;
+    use crate::ui::PromptError;
 
     const TERMINAL: TerminalState = TerminalState { stdin: true, stdout: true, stderr: true, dumb: false, utf8: true };
 
