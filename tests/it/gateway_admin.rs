@@ -358,7 +358,7 @@ fn a_full_disk_changes_nothing() {
     // Where there was none, what is left does not hinder the next one.
     let elsewhere = sandbox.path("home/new/gateway.db");
     let elsewhere = elsewhere.to_str().unwrap();
-    says(&full(&["user", "add", "ann", "--database", elsewhere]).expect_code(1), &["cannot be"]);
+    says(&full(&["user", "add", "ann", "--database", elsewhere]).expect_code(1), &["cannot write the database"]);
     add(&sandbox, "ann", &["--database", elsewhere]).expect_code(0);
 }
 

@@ -30,7 +30,7 @@ fn a_device_is_approved_with_tab_and_enter_alone() {
     assert_eq!(focused(&page), "password");
     page.keys("wrong password");
     page.and_wait(|| page.keys(key::ENTER));
-    assert!(page.text("[role=alert]").contains("wrong"));
+    assert!(page.text("[role=alert]").contains("Wrong"));
     assert_eq!(focused(&page), "password", "the name is there already");
     page.keys(PASSWORD);
     page.keys(key::TAB);

@@ -15,7 +15,7 @@ pub enum Width {
     Wide,
     /// A phone of 390 by 844, which obeys the page's word on its width as phones do.
     Phone,
-    /// A window of 800 by 400, for the pictures of the documentation.
+    /// A window of 800 by 900, for the pictures of the documentation.
     Documentation,
 }
 
@@ -127,7 +127,7 @@ impl Chromium {
         let (width, height, mobile) = match width {
             Width::Wide => (1280, 900, false),
             Width::Phone => (390, 844, true),
-            Width::Documentation => (800, 400, false),
+            Width::Documentation => (800, 900, false),
         };
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
