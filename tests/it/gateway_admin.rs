@@ -51,7 +51,7 @@ fn names(sandbox: &Sandbox) -> Vec<String> {
     users(sandbox).iter().map(|user| user["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The password hash, as it rests in the database.
+/// The password hash, as the database stores it.
 fn hash(sandbox: &Sandbox) -> String {
     let folder = database(sandbox);
     let files = fs::read_dir(folder.parent().unwrap()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());

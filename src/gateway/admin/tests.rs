@@ -162,7 +162,7 @@ mod socket {
         let events = ask(&database, &AdminRequest::Events { limit: 1 }).await.unwrap().unwrap();
         assert!(matches!(events, AdminReply::Events(events) if events[0].action == "device.approved"));
 
-        // What makes no sense gets an answer and changes nothing; who leaves or is silent harms nobody.
+        // Malformed requests get a reply and change nothing; silent callers do not block others.
         for line in ["\n", "{}\n", "{\"drop-tables\":{}}\n", "no newline", &"x".repeat(100_000)] {
             let mut stream = UnixStream::connect(&path).await.unwrap();
             // The gateway may hang up on a line that is too long before it is sent.

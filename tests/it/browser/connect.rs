@@ -19,7 +19,7 @@ fn approving_on_the_page_signs_the_terminal_in() {
     assert!(page.text("main").contains("to approve the device ada's <laptop> & \"more\"."), "{}", page.text("main"));
     sign_in(&page, "ada", "not the password");
     assert!(page.text("[role=alert]").contains("Wrong name or password."));
-    // The name is kept, the password is not, and the device is not forgotten.
+    // The name stays in the form, the password does not, and the form still names the device.
     assert_eq!((page.property("#name", "value"), page.property("#password", "value")), ("ada".into(), "".into()));
     page.fill("#password", PASSWORD);
     page.press("Sign in");

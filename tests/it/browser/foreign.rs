@@ -77,7 +77,7 @@ fn a_page_of_another_site_shows_reads_and_approves_nothing() {
         );
         show(&page, base, &format!("<iframe sandbox='allow-scripts allow-forms' srcdoc=\"{form}\"></iframe>"));
 
-        // What came of it is kept out of the frame, like everything of ours.
+        // The response is refused in the frame, like all our pages.
         poll("the form to be sent", || {
             (page.frame_address("iframe")? == "chrome-error://chromewebdata/").then_some(())
         });

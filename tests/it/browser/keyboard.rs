@@ -59,7 +59,7 @@ fn a_device_is_approved_with_tab_and_enter_alone() {
     assert_eq!(page.text("h1"), "Device approved");
     device.expect_signed_in();
 
-    // Whoever uses the link at the top is past the rest at once.
+    // The link at the top skips the navigation.
     page.open(&format!("{}/account", gateway.url()));
     page.keys(key::TAB);
     page.keys(key::ENTER);

@@ -1,5 +1,5 @@
 //! Every page, wide and on a phone, light and dark: it fits, it can be read and tapped, a screen reader is told what is what, the
-//! console is quiet. Each is kept as a picture.
+//! console is quiet. Each is saved as a picture.
 
 use serde_json::{Value, json};
 

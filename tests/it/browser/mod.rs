@@ -95,7 +95,7 @@ fn devices(gateway: &Gateway) -> u64 {
     list.iter().map(|user| user["devices"].as_u64().expect("a number of devices")).sum()
 }
 
-/// What the console has to say, other than that a page was answered with a status of trouble, as it should.
+/// The lines of the console, except those for expected error statuses.
 #[track_caller]
 fn complaints(page: &Chromium) -> Vec<String> {
     let is_status =

@@ -30,7 +30,7 @@ fn setup_creates_the_first_administrator_and_signs_in() {
         fill(&page, name, password, again);
         page.press("Create the administrator");
         assert!(page.text("[role=alert]").contains(trouble), "{}", page.text("main"));
-        assert_eq!(page.property("#name", "value"), name, "what was typed is kept");
+        assert_eq!(page.property("#name", "value"), name, "the name stays in the form");
         assert_eq!(page.property("#password", "value"), "", "but for the passwords");
     }
     // What a browser checks by itself, before anything is sent.

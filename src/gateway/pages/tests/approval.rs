@@ -179,7 +179,7 @@ async fn of_a_browser_and_a_command_at_once_one_approves() {
     }
     drop(slow);
     let (page, command) = (page.await.unwrap(), command.await.unwrap());
-    // Whoever was first; the other is told that there is nothing to approve any more.
+    // Either may be first; the other is told that the device is not pending.
     match site.owner(&key).as_deref() {
         Some("ada") => assert_eq!((page, command), (StatusCode::OK, Err(AdminError::NotPending(key.fingerprint())))),
         _ => assert!(page == StatusCode::FORBIDDEN && command.is_ok(), "{page} {command:?}"),

@@ -20,8 +20,8 @@ async fn keys_and_devices_of_other_accounts_are_hidden_and_protected() {
 
     let list = eve.get("/settings/keys?revoked=true").await;
     assert!(!list.has(id.as_str()) && !list.has("bob") && !list.has(&key.grouped_fingerprint()));
-    let nobodys = KeyId::generate().unwrap();
-    for id in [&id, &nobodys] {
+    let unknown = KeyId::generate().unwrap();
+    for id in [&id, &unknown] {
         let asked = eve.get(&format!("/settings/keys/revoke?id={id}")).await;
         let done = eve.post("/settings/keys/revoke", &[("csrf", &token), ("id", id.as_str())]).await;
         for reply in [asked, done] {
@@ -39,7 +39,7 @@ async fn keys_and_devices_of_other_accounts_are_hidden_and_protected() {
     assert!(reply.status == StatusCode::CONFLICT && !reply.has("bob") && key_in(&reply.body).is_none());
     assert_eq!(site.gateway.directory.count_keys(site.user("eve")), 0);
 
-    // As with a key that has the scope `admin`: whoever rules revokes any key that it knows of, and is told whose. No device.
+    // As with a key that has the scope `admin`: an administrator can revoke any key by its id, and is told its owner. Devices are excluded.
     let mut ada = site.signed_in("ada").await;
     assert!(!ada.get("/settings/keys").await.has(id.as_str()));
     let page = ada.get(&format!("/settings/keys/revoke?id={id}")).await;

@@ -128,7 +128,7 @@ impl Site {
     }
 
     async fn events(&self, action: &str) -> Vec<RecordedEvent> {
-        // What is recorded while nobody waits for it.
+        // Lets events be written that no response waits for.
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }

@@ -59,7 +59,7 @@ async fn setup_errors_are_shown_with_the_submitted_values() {
     assert_eq!(marked(&reply.body), (vec!["email"], vec!["email"]));
     let reply = browser.post("/setup", &fields(&csrf, &token, "Ada L", PASSWORD)).await;
     assert_eq!(marked(&reply.body), (vec!["name"], vec!["name"]));
-    // With the role: whoever leaves it out gets a gateway that nobody rules.
+    // With the role: without it the gateway would have no administrator.
     assert!(browser.get("/login").await.has("gateway user add NAME --role admin"));
     let first = browser.get(&format!("/setup?token={token}")).await;
     assert_eq!(marked(&first.body), (vec!["name"], vec![]));
