@@ -1,13 +1,12 @@
 //! The built-in demonstration model: a server that speaks enough of Ollama's API for a chat, so that the whole flow can
 //! be shown on a machine without Ollama. It is called `demo`, and it is no language model.
 
+mod exchange;
+mod generator;
 mod ollama;
 mod openai;
-mod pace;
-mod request;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use std::io;
 use std::sync::LazyLock;
@@ -36,7 +35,7 @@ const LARGEST_BODY: usize = 16 << 20;
 
 /// Every endpoint.
 pub fn router() -> Router {
-    LazyLock::force(&words::CHAIN);
+    LazyLock::force(&generator::CHAIN);
     LazyLock::force(&STARTED);
     Router::new()
         .route("/", get(ollama::root))

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::pace::{PAUSE, Paced};
-use super::request::{Json, Message, Refused, answer, check_model, option, prompt_of, read};
-use super::words::{self, CHAIN};
+use super::exchange::{Json, Message, Rejection, answer, check_model, option, prompt_of, read};
+use super::exchange::{PAUSE, Paced};
+use super::generator::{self, CHAIN};
 use super::{FULL_NAME, started};
 
 /// `POST /api/generate`.
@@ -74,8 +74,8 @@ pub async fn tags() -> Response {
     details["context_length"] = json!(4096);
     details["embedding_length"] = json!(0);
     let model = json!({
-        "name": FULL_NAME, "model": FULL_NAME, "modified_at": started().to_string(), "size": words::size(),
-        "digest": words::digest(), "details": details, "capabilities": ["completion"],
+        "name": FULL_NAME, "model": FULL_NAME, "modified_at": started().to_string(), "size": generator::size(),
+        "digest": generator::digest(), "details": details, "capabilities": ["completion"],
     });
     Json(json!({ "models": [model] })).into_response()
 }
@@ -84,22 +84,22 @@ pub async fn tags() -> Response {
 pub async fn ps() -> Response {
     let expires = Timestamp::now() + Duration::from_secs(300);
     let model = json!({
-        "name": FULL_NAME, "model": FULL_NAME, "size": words::size(), "digest": words::digest(), "details": details(),
+        "name": FULL_NAME, "model": FULL_NAME, "size": generator::size(), "digest": generator::digest(), "details": details(),
         "expires_at": expires.to_string(), "size_vram": 0, "context_length": 4096,
     });
     Json(json!({ "models": [model] })).into_response()
 }
 
 /// `POST /api/show`.
-pub async fn show(body: Bytes) -> Result<Response, Refused> {
+pub async fn show(body: Bytes) -> Result<Response, Rejection> {
     let asked: Value = read(&body)?;
     let named = |member: &str| asked.get(member).and_then(Value::as_str);
     let model = named("model").or_else(|| named("name")).unwrap_or_default();
-    check_model(model).map_err(|refused| match refused.status {
+    check_model(model).map_err(|rejection| match rejection.status {
         StatusCode::NOT_FOUND if !model.contains(':') => {
-            Refused::new(refused.status, format!("model '{model}:latest' not found"))
+            Rejection::new(rejection.status, format!("model '{model}:latest' not found"))
         }
-        _ => refused,
+        _ => rejection,
     })?;
     Ok(Json(json!({
         "modelfile": "# The built-in demonstration model: a statistical text generator, no language model\nFROM demo\n",
@@ -119,21 +119,21 @@ pub async fn show(body: Bytes) -> Result<Response, Refused> {
 }
 
 /// `POST /api/pull`: there is no registry behind, so the one model is there already and no other can be had.
-pub async fn pull(body: Bytes) -> Result<Response, Refused> {
+pub async fn pull(body: Bytes) -> Result<Response, Rejection> {
     let asked: Value = read(&body)?;
     let named = |member: &str| asked.get(member).and_then(Value::as_str);
     let line = match check_model(named("model").or_else(|| named("name")).unwrap_or_default()) {
         Ok(()) => json!({ "status": "success" }),
-        Err(refused) if refused.status == StatusCode::NOT_FOUND => {
-            json!({ "error": format!("{}; this is the demonstration server, which has {FULL_NAME} only", refused.message) })
+        Err(rejection) if rejection.status == StatusCode::NOT_FOUND => {
+            json!({ "error": format!("{}; this is the demonstration server, which has {FULL_NAME} only", rejection.message) })
         }
-        Err(refused) => return Err(refused),
+        Err(rejection) => return Err(rejection),
     };
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], format!("{line}\n")).into_response())
 }
 
 /// `POST /api/generate`.
-pub async fn generate(body: Bytes) -> Result<Response, Refused> {
+pub async fn generate(body: Bytes) -> Result<Response, Rejection> {
     let asked: Generate = read(&body)?;
     let prompt =
         if asked.system.is_empty() { asked.prompt.clone() } else { format!("{}\n{}", asked.system, asked.prompt) };
@@ -142,7 +142,7 @@ pub async fn generate(body: Bytes) -> Result<Response, Refused> {
 }
 
 /// `POST /api/chat`.
-pub async fn chat(body: Bytes) -> Result<Response, Refused> {
+pub async fn chat(body: Bytes) -> Result<Response, Rejection> {
     let asked: Chat = read(&body)?;
     let prompt = prompt_of(&asked.messages);
     let turn = turn(Form::Chat, asked.model, prompt, asked.stream, &asked.think, &asked.options)?;
@@ -156,11 +156,11 @@ fn turn(
     stream: Option<bool>,
     think: &Value,
     options: &Value,
-) -> Result<Turn, Refused> {
+) -> Result<Turn, Rejection> {
     let began = Instant::now();
     check_model(&model)?;
     if !matches!(think, Value::Null | Value::Bool(false)) {
-        return Err(Refused::new(StatusCode::BAD_REQUEST, format!("{model:?} does not support thinking")));
+        return Err(Rejection::new(StatusCode::BAD_REQUEST, format!("{model:?} does not support thinking")));
     }
     let (seed, limit) = (option(options, "seed")?, option(options, "num_predict")?);
     Ok(Turn { form, model, prompt, stream: stream.unwrap_or(true), seed, limit, began })

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::pace::{PAUSE, Paced};
-use super::request::{Json, Message, Refused, answer, check_model, prompt_of, read};
+use super::exchange::{Json, Message, Rejection, answer, check_model, prompt_of, read};
+use super::exchange::{PAUSE, Paced};
 use super::{FULL_NAME, started};
 
 /// `POST /v1/chat/completions`.
@@ -34,15 +34,15 @@ struct StreamOptions {
 }
 
 /// OpenAI's shape of an error.
-pub struct OpenAiRefused(Refused);
+pub struct OpenAiRejection(Rejection);
 
-impl From<Refused> for OpenAiRefused {
-    fn from(refused: Refused) -> Self {
-        Self(refused)
+impl From<Rejection> for OpenAiRejection {
+    fn from(rejection: Rejection) -> Self {
+        Self(rejection)
     }
 }
 
-impl IntoResponse for OpenAiRefused {
+impl IntoResponse for OpenAiRejection {
     fn into_response(self) -> Response {
         let kind = match self.0.status {
             StatusCode::NOT_FOUND => "not_found_error",
@@ -61,11 +61,11 @@ pub async fn models() -> Response {
 }
 
 /// `POST /v1/chat/completions`.
-pub async fn completions(body: Bytes) -> Result<Response, OpenAiRefused> {
+pub async fn completions(body: Bytes) -> Result<Response, OpenAiRejection> {
     let asked: Completion = read(&body)?;
     check_model(&asked.model)?;
     if asked.messages.is_empty() {
-        return Err(Refused::new(StatusCode::BAD_REQUEST, "[] is too short - 'messages'").into());
+        return Err(Rejection::new(StatusCode::BAD_REQUEST, "[] is too short - 'messages'").into());
     }
     let prompt = prompt_of(&asked.messages);
     let answer = answer(&prompt, asked.seed, asked.max_completion_tokens.or(asked.max_tokens));

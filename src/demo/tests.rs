@@ -104,7 +104,7 @@ async fn generate_streams_the_members_that_were_recorded() {
     assert_eq!((&last["done_reason"], &last["eval_count"]), (&json!("stop"), &json!(words.len())));
     assert!(last["total_duration"].as_u64().unwrap() <= u64::try_from(took.as_nanos()).unwrap());
     assert!(said(&lines, "/response").ends_with('.'));
-    assert!(took >= pace::PAUSE * u32::try_from(words.len()).unwrap(), "{took:?}");
+    assert!(took >= exchange::PAUSE * u32::try_from(words.len()).unwrap(), "{took:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `quickstart`: the whole flow by itself, with the demonstration model and with an Ollama, in pipes and in a terminal; it touches
+//! `quickstart`: the whole flow, with the demonstration model and with an Ollama server, in pipes and in a terminal; it touches
 //! nothing of the person's own and leaves nothing behind. docs/tutorial/quickstart.md shows what it prints.
 
 use std::fs;
@@ -53,7 +53,7 @@ fn on_a_bare_machine_it_shows_everything_and_leaves_nothing() {
     says(
         &output,
         &[
-            "No Ollama answers at http://127.0.0.1:1,",
+            "No Ollama server answers at http://127.0.0.1:1,",
             "built-in demonstration model",
             "$ ollama-auth gateway serve --listen 127.0.0.1:0 --upstream http://127.0.0.1:",
             "$ ollama-auth gateway user add you --role admin",
@@ -66,7 +66,7 @@ fn on_a_bare_machine_it_shows_everything_and_leaves_nothing() {
             "refused the credential",
             "$ ollama-auth keys revoke quickstart --yes",
             "$ ollama-auth signout",
-            "All 11 steps did what they should",
+            "All 11 steps succeeded",
             "ollama-auth gateway serve  ",
         ],
     );
@@ -99,7 +99,7 @@ fn nothing_of_the_persons_own_is_read() {
         .set_env("OLLAMA_AUTH_GATEWAY_LISTEN", "nonsense");
     let before = sandbox.files();
     let output = sandbox.command(["quickstart", "-y", "--", "--json"]).run().expect_code(0);
-    says(&output, &["demo -- --json", "steps did what they should"]);
+    says(&output, &["demo -- --json", "steps succeeded"]);
     assert_eq!(sandbox.files(), before);
 }
 
@@ -123,7 +123,7 @@ fn an_ollama_that_answers_is_used_with_its_first_own_model() {
     // One that has no model of its own is as good as none.
     ollama.route("GET", "/api/tags", |_| Reply::json(200, r#"{"models":[{"name":"gpt-oss:120b-cloud"}]}"#));
     let output = sandbox.command(["quickstart"]).run().expect_code(0);
-    says(&output, &["has no model of its own yet, so the built-in demonstration model answers"]);
+    says(&output, &["has no local model, so the built-in demonstration model answers"]);
 }
 
 /// What follows the first two lines.
@@ -162,7 +162,7 @@ fn a_step_that_goes_wrong_is_named_and_leaves_nothing() {
     sandbox.set_env("OLLAMA_HOST", ollama.url());
     let output = sandbox.command(["quickstart"]).run().expect_code(1);
     says(&output, &["the step \"run-with-device\" ended with exit code 1 instead of 0", "out of memory"]);
-    assert!(!output.stderr().contains("steps did what they should"));
+    assert!(!output.stderr().contains("steps succeeded"));
     assert!(left_behind(&sandbox).is_empty());
     let output = sandbox.command(["quickstart", "--json"]).run().expect_code(1);
     let report = output.json();
@@ -175,7 +175,7 @@ fn a_step_that_goes_wrong_is_named_and_leaves_nothing() {
 fn without_a_place_for_temporary_files_it_says_so() {
     let sandbox = bare();
     let output = sandbox.command(["quickstart"]).env("TMPDIR", sandbox.path("nowhere")).run().expect_code(1);
-    says(&output, &["no temporary folder can be made", "TMPDIR"]);
+    says(&output, &["cannot create a temporary folder", "TMPDIR"]);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_person_signs_in_on_the_page_and_approves() {
     assert_eq!(finished.code, 0, "{}", finished.screen);
     assert!(finished.restored && !finished.hidden_cursor && finished.column == 0, "{}", finished.screen);
     let screen = &finished.screen;
-    assert!(screen.contains("All 10 steps did what they should") && screen.contains("✓ Exit code 4"), "{screen}");
+    assert!(screen.contains("All 10 steps succeeded") && screen.contains("✓ Exit code 4"), "{screen}");
     assert!(left_behind(&sandbox).is_empty());
 }
 
@@ -305,7 +305,7 @@ fn the_tutorial_shows_what_it_prints() {
                 // The key's id is another each time.
                 line.split('(').next().unwrap().split(" for the key ").next().unwrap()
             } else if starts("✓ All ") {
-                line.split(", in ").next().unwrap()
+                line.split(" in ").next().unwrap()
             } else {
                 line
             }

@@ -176,7 +176,7 @@ fn the_quickstart(line: &str) {
     let (_, ours) = line.split_once(" -- ").unwrap();
     let sandbox = Sandbox::new();
     let output = paste(&sandbox, &format!("ollama-auth {ours}")).env("OLLAMA_HOST", "127.0.0.1:1").run().expect_code(0);
-    says(&output, &["steps did what they should"]);
+    says(&output, &["steps succeeded"]);
 }
 
 /// The key comes from the environment; a refused one is exit 4. (Here another host stands in for ollama.com.)

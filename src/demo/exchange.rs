@@ -1,14 +1,21 @@
-//! What callers ask of the demonstration model, and the errors that a real server would give for what cannot be read.
+//! What both APIs of the demonstration model share: reading requests, the errors of a real server, and the pace of an answer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http_body::Frame;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::{Sleep, sleep};
 
-use super::words::{Answer, CHAIN};
+use super::generator::{Answer, CHAIN};
 
 /// The longest answer, in words.
 const LONGEST: i64 = 400;
@@ -25,14 +32,14 @@ pub struct Message {
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct Rejection {
     /// The HTTP status.
     pub status: StatusCode,
     /// For the person.
     pub message: String,
 }
 
-impl Refused {
+impl Rejection {
     /// A rejection.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
@@ -40,7 +47,7 @@ impl Refused {
 }
 
 /// Ollama's shape of an error.
-impl IntoResponse for Refused {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         (self.status, Json(json!({ "error": self.message }))).into_response()
     }
@@ -60,13 +67,13 @@ impl<T: Serialize> IntoResponse for Json<T> {
 ///
 /// # Errors
 /// 400 for what is not JSON of this form.
-pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
+pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Rejection> {
     if body.is_empty() {
-        return Err(Refused::new(StatusCode::BAD_REQUEST, "missing request body"));
+        return Err(Rejection::new(StatusCode::BAD_REQUEST, "missing request body"));
     }
     serde_json::from_slice(body).map_err(|error| {
         let message = if error.is_eof() { "unexpected EOF".to_owned() } else { format!("invalid request: {error}") };
-        Refused::new(StatusCode::BAD_REQUEST, message)
+        Rejection::new(StatusCode::BAD_REQUEST, message)
     })
 }
 
@@ -74,14 +81,14 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
 ///
 /// # Errors
 /// 400 without a name, 404 for another model.
-pub fn check_model(model: &str) -> Result<(), Refused> {
+pub fn check_model(model: &str) -> Result<(), Rejection> {
     let name = model.trim().to_ascii_lowercase();
     let name = name.strip_prefix("registry.ollama.ai/").unwrap_or(&name);
     let name = name.strip_prefix("library/").unwrap_or(name);
     match name.strip_suffix(":latest").unwrap_or(name) {
-        "" => Err(Refused::new(StatusCode::BAD_REQUEST, "model is required")),
+        "" => Err(Rejection::new(StatusCode::BAD_REQUEST, "model is required")),
         super::NAME => Ok(()),
-        _ => Err(Refused::new(StatusCode::NOT_FOUND, format!("model '{model}' not found"))),
+        _ => Err(Rejection::new(StatusCode::NOT_FOUND, format!("model '{model}' not found"))),
     }
 }
 
@@ -89,12 +96,12 @@ pub fn check_model(model: &str) -> Result<(), Refused> {
 ///
 /// # Errors
 /// 500 for another type, as Ollama has it.
-pub fn option(options: &Value, name: &str) -> Result<Option<i64>, Refused> {
+pub fn option(options: &Value, name: &str) -> Result<Option<i64>, Rejection> {
     match options.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Number(number)) if number.is_f64() => Ok(number.as_f64().map(|number| number as i64)),
         Some(value) => value.as_i64().map(Some).ok_or_else(|| {
-            Refused::new(StatusCode::INTERNAL_SERVER_ERROR, format!("option {name:?} must be of type integer"))
+            Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, format!("option {name:?} must be of type integer"))
         }),
     }
 }
@@ -113,4 +120,37 @@ pub fn prompt_of(messages: &[Message]) -> String {
         _ => String::new(),
     };
     messages.iter().map(|message| format!("{}: {}\n", message.role, text(message))).collect()
+}
+
+/// The pause between two words.
+pub const PAUSE: Duration = Duration::from_millis(12);
+
+/// A response body whose pieces come one after the other with a pause between, as a model makes them. When the caller leaves, it
+/// is dropped and nothing more is made.
+pub struct Paced<I> {
+    pieces: I,
+    pause: Pin<Box<Sleep>>,
+}
+
+impl<I: Iterator<Item = String>> Paced<I> {
+    /// The first piece comes after one pause.
+    pub fn new(pieces: I) -> Self {
+        Self { pieces, pause: Box::pin(sleep(PAUSE)) }
+    }
+}
+
+impl<I: Iterator<Item = String> + Unpin> http_body::Body for Paced<I> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.pause.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.pause = Box::pin(sleep(PAUSE));
+        Poll::Ready(self.pieces.next().map(|piece| Ok(Frame::data(Bytes::from(piece)))))
+    }
 }

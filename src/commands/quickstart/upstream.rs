@@ -1,4 +1,4 @@
-//! Which model answers: one of an Ollama that answers here, else the built-in demonstration model.
+//! Which model answers: one of the Ollama server that is running, else the built-in demonstration model.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::api::{Credential, ListedModel, Session};
 use crate::app::App;
 use crate::demo;
 
-/// How long an Ollama may take to say what it has.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an Ollama server may take to list its models.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What the gateway is put in front of.
 pub struct Upstream {
@@ -21,8 +21,8 @@ pub struct Upstream {
     pub model: String,
     /// It is the built-in demonstration model.
     pub is_demo: bool,
-    /// Says which it is and why.
-    pub said: String,
+    /// One sentence: which it is, and why.
+    pub description: String,
     serving: Option<AbortHandle>,
 }
 
@@ -34,7 +34,7 @@ impl Drop for Upstream {
     }
 }
 
-/// Asks the Ollama that `--host` or `OLLAMA_HOST` names, or the local one; nobody else.
+/// Asks the Ollama server that `--host` or `OLLAMA_HOST` names, else the local one.
 ///
 /// # Errors
 /// When not even the demonstration model can be served.
@@ -43,20 +43,20 @@ pub async fn choose(app: &App) -> anyhow::Result<Upstream> {
     let url = named.cloned().unwrap_or_else(BaseUrl::local);
     let why = match first_model(app, &url).await {
         Ok(Some(model)) => {
-            let said = format!("The Ollama at {url} answers, with its model {model}.");
-            return Ok(Upstream { url, model, is_demo: false, said, serving: None });
+            let description = format!("Using the model {model} of the Ollama server at {url}.");
+            return Ok(Upstream { url, model, is_demo: false, description, serving: None });
         }
-        Ok(None) => format!("The Ollama at {url} has no model of its own yet"),
-        Err(NoAnswer) => format!("No Ollama answers at {url}"),
+        Ok(None) => format!("The Ollama server at {url} has no local model"),
+        Err(NoAnswer) => format!("No Ollama server answers at {url}"),
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let serving = Some(tokio::spawn(demo::serve(listener)).abort_handle());
     let url = BaseUrl::parse(&format!("http://{address}"))?.url;
-    let said = format!(
-        "{why}, so the built-in demonstration model answers: it strings words together by statistics and is no language model."
+    let description = format!(
+        "{why}, so the built-in demonstration model answers. It is a simple text generator, not a language model."
     );
-    Ok(Upstream { url, model: demo::NAME.to_owned(), is_demo: true, said, serving })
+    Ok(Upstream { url, model: demo::NAME.to_owned(), is_demo: true, description, serving })
 }
 
 /// Nothing answers there, or nothing that can be used.
@@ -64,16 +64,16 @@ struct NoAnswer;
 
 async fn first_model(app: &App, url: &BaseUrl) -> Result<Option<String>, NoAnswer> {
     let session = Session::new(&app.transport, url.clone(), Credential::None, false, app.now).map_err(|_| NoAnswer)?;
-    let listed = tokio::time::timeout(PATIENCE, session.models()).await.map_err(|_| NoAnswer)?;
+    let listed = tokio::time::timeout(LONGEST_WAIT, session.models()).await.map_err(|_| NoAnswer)?;
     let listed = listed.map_err(|_| NoAnswer)?;
     Ok(listed.into_iter().find(is_suitable).map(|model| model.name))
 }
 
-/// One that speaks, and runs there: a cloud model would need that server's own sign-in.
+/// A local model that generates text: a cloud model would need the server's own sign-in.
 fn is_suitable(model: &ListedModel) -> bool {
-    let speaks = model.capabilities.as_ref().is_none_or(|all| all.iter().any(|each| each == "completion"));
+    let generates = model.capabilities.as_ref().is_none_or(|all| all.iter().any(|each| each == "completion"));
     let local = model.remote_host.as_deref().unwrap_or_default().is_empty();
-    speaks && local && ModelName::parse(&model.name).is_ok_and(|name| !name.is_cloud())
+    generates && local && ModelName::parse(&model.name).is_ok_and(|name| !name.is_cloud())
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_that_runs_elsewhere_or_does_not_speak_is_passed_over() {
+    fn remote_models_and_embedding_models_are_skipped() {
         let model = |name: &str, capabilities: Option<&[&str]>, remote: Option<&str>| ListedModel {
             name: name.to_owned(),
             capabilities: capabilities.map(|all| all.iter().map(|each| (*each).to_owned()).collect()),

@@ -1,15 +1,98 @@
-//! Runs the steps one after the other: shows the command, runs it, judges how it ended, keeps the record.
+//! The steps: a command line as a person types it, and what runs it, judges how it ended and keeps the record. What is shown is
+//! what is run: the same words go through the real parser.
 
+use std::iter;
 use std::path::Path;
 
+use clap::Parser as _;
+use secrecy::SecretString;
 use serde::Serialize;
 
-use super::line::Line;
 use crate::app::App;
+use crate::cli::Cli;
 use crate::commands;
 use crate::exit::{Exit, Problem};
 use crate::profile::ProfilesFile;
 use crate::ui::{Memory, Seen};
+
+/// The program's name.
+const PROGRAM: &str = "ollama-auth";
+
+/// A command of this program.
+pub struct CommandLine {
+    words: Vec<String>,
+    /// `OLLAMA_API_KEY`, and what is shown in its place.
+    key: Option<(SecretString, &'static str)>,
+    /// The variable that the result is assigned to.
+    variable: Option<&'static str>,
+}
+
+impl CommandLine {
+    /// The words behind the program's name.
+    pub fn new<W: Into<String>>(words: impl IntoIterator<Item = W>) -> Self {
+        Self { words: words.into_iter().map(Into::into).collect(), key: None, variable: None }
+    }
+
+    /// `run`, at a host if that is named.
+    pub fn run(host: Option<&str>, model: &str, prompt: &str) -> Self {
+        let mut words = vec!["run"];
+        words.extend(host.iter().flat_map(|host| ["--host", host]));
+        words.push(model);
+        // A prompt is no flag, however it begins.
+        words.extend(prompt.starts_with('-').then_some("--"));
+        words.push(prompt);
+        Self::new(words)
+    }
+
+    /// With that API key in its environment.
+    pub fn with_key(self, key: SecretString, shown: &'static str) -> Self {
+        Self { key: Some((key, shown)), ..self }
+    }
+
+    /// With its result assigned to a variable.
+    pub fn assigned_to(self, variable: &'static str) -> Self {
+        Self { variable: Some(variable), ..self }
+    }
+
+    /// The API key for its environment.
+    pub fn key(&self) -> Option<&SecretString> {
+        self.key.as_ref().map(|(key, _)| key)
+    }
+
+    /// What the parser makes of it.
+    ///
+    /// # Errors
+    /// When it is no command.
+    pub fn parse(&self) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(iter::once(PROGRAM).chain(self.words.iter().map(String::as_str)))
+    }
+
+    /// As it is typed into a shell, without the key.
+    pub fn shown(&self) -> String {
+        let words: Vec<String> =
+            iter::once(PROGRAM.to_owned()).chain(self.words.iter().map(|word| quoted(word))).collect();
+        let mut line = words.join(" ");
+        if let Some((_, shown)) = &self.key {
+            line = format!("OLLAMA_API_KEY={shown} {line}");
+        }
+        if let Some(variable) = self.variable {
+            line = format!("{variable}=$({line})");
+        }
+        line
+    }
+}
+
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else if word.contains(['"', '$', '`', '\\', '!']) {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    } else {
+        format!("\"{word}\"")
+    }
+}
 
 /// What `--json` says of a step.
 #[derive(Debug, Serialize)]
@@ -29,8 +112,8 @@ pub struct Step<'a> {
     /// Its name, for the record.
     pub name: &'static str,
     /// The command.
-    pub line: Line,
-    /// How it is to end.
+    pub line: CommandLine,
+    /// How it must end.
     pub wanted: Exit,
     /// What it showed, in one line.
     pub shows: &'a str,
@@ -46,14 +129,14 @@ pub enum Outcome {
 }
 
 /// The steps so far.
-pub struct Tour<'a> {
+pub struct Steps<'a> {
     app: &'a App,
     folder: &'a Path,
     records: Vec<Record>,
 }
 
-impl<'a> Tour<'a> {
-    /// Before the first one. Everything that the commands keep, they keep in `folder`.
+impl<'a> Steps<'a> {
+    /// No steps yet. The commands store everything in `folder`.
     pub fn new(app: &'a App, folder: &'a Path) -> Self {
         Self { app, folder, records: Vec::new() }
     }
@@ -63,11 +146,11 @@ impl<'a> Tour<'a> {
         &self.records
     }
 
-    /// A step that this process does itself, in the words of the command that does the same.
+    /// A step that this process does itself, shown as the command that does the same.
     ///
     /// # Errors
     /// Exit 1 when it went wrong, with its name.
-    pub async fn own<T>(
+    pub async fn perform<T>(
         &mut self,
         name: &'static str,
         command: String,
@@ -80,27 +163,27 @@ impl<'a> Tour<'a> {
         done.map_err(|error| failed(name, exit, Exit::Done, Some(Problem::from_error(&error))))
     }
 
-    /// The folder of what the commands keep.
+    /// The folder in which the commands store everything.
     pub fn folder(&self) -> &'a Path {
         self.folder
     }
 
-    /// The profiles that the commands keep.
+    /// The profiles that the commands have stored.
     pub fn profiles(&self) -> ProfilesFile {
         ProfilesFile::new(&self.folder.join("config"))
     }
 
-    /// Records a step that was done beside another one.
-    pub fn done(&mut self, name: &'static str, command: String) {
+    /// Records a step that was done during another one.
+    pub fn record_done(&mut self, name: &'static str, command: String) {
         self.record(name, command, Exit::Done, Exit::Done, None);
     }
 
-    /// Says what a step showed.
-    pub fn showed(&self, text: &str) {
+    /// Prints what a step showed.
+    pub fn conclude(&self, text: &str) {
         self.app.printer.success(text);
     }
 
-    /// Runs a command to its end, and gives what is kept of its result.
+    /// Runs a command to its end and returns what it wrote.
     ///
     /// # Errors
     /// Exit 1 when it ended otherwise than wanted, with its name.
@@ -108,7 +191,7 @@ impl<'a> Tour<'a> {
         self.command_until(step, result, std::future::pending::<()>(), async |()| Ok(())).await
     }
 
-    /// The same; but as soon as `moment` has come the command is held up, `then` is done to its end, and the command goes on.
+    /// The same, but when `moment` is ready, the command waits until `then` is done.
     ///
     /// # Errors
     /// Also those of `then`.
@@ -130,7 +213,7 @@ impl<'a> Tour<'a> {
         let (printer, kept) = outer.within(seen);
         let cli = line.parse().map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
         let app = self.app.isolated(self.folder, printer.clone(), cli.global, line.key().cloned())?;
-        // On the heap, for this is run by the very function.
+        // On the heap, because this function runs inside `commands::run` itself.
         let mut running = Box::pin(commands::run(&app, cli.command));
         let ended = tokio::select! {
             biased;
@@ -155,7 +238,7 @@ impl<'a> Tour<'a> {
         if let Some(problem) = problem.filter(|_| !printer.is_quiet()) {
             printer.error_human(&problem.message, problem.hint.as_deref());
         }
-        self.showed(shows);
+        self.conclude(shows);
         Ok(kept)
     }
 
@@ -174,4 +257,33 @@ fn failed(name: &str, exit: Exit, wanted: Exit, problem: Option<Problem>) -> any
         hint = problem.hint;
     }
     Problem { exit: Exit::Failed, message, hint }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Command;
+
+    #[test]
+    fn a_shown_command_can_be_pasted() {
+        assert_eq!(quoted("http://127.0.0.1:1"), "http://127.0.0.1:1");
+        assert_eq!(quoted("Why is it so?"), "\"Why is it so?\"");
+        assert_eq!(quoted("it's $5"), r"'it'\''s $5'");
+        assert_eq!((quoted(""), quoted("a;b")), ("\"\"".to_owned(), "\"a;b\"".to_owned()));
+    }
+
+    #[test]
+    fn a_prompt_that_looks_like_a_flag_stays_a_prompt() {
+        let line = CommandLine::run(Some("h:1"), "m", "--json");
+        assert_eq!(line.shown(), "ollama-auth run --host h:1 m -- --json");
+        let cli = line.parse().unwrap();
+        let Command::Run(run) = cli.command else { panic!() };
+        assert_eq!((run.prompt, cli.global.json), (vec!["--json".to_owned()], false));
+    }
+
+    #[test]
+    fn the_key_is_not_shown() {
+        let line = CommandLine::new(["status"]).with_key("hunter22".into(), "$KEY").assigned_to("X");
+        assert_eq!(line.shown(), "X=$(OLLAMA_API_KEY=$KEY ollama-auth status)");
+    }
 }
