@@ -230,6 +230,10 @@ impl ApiError {
         let reason = match kind {
             Unreachable::Dns => format!("its name cannot be resolved ({reason})"),
             Unreachable::Timeout => "no connection within 10 seconds".to_owned(),
+            // What rustls says of bytes that are not TLS.
+            Unreachable::Tls if reason.contains("InvalidContentType") => {
+                format!("that port speaks plain HTTP. Did you mean {}?", host.replacen("https://", "http://", 1))
+            }
             Unreachable::Tls => format!("the TLS handshake failed ({reason})"),
             Unreachable::Connect => reason,
             Unreachable::Closed => format!("the connection ended before an answer came ({reason})"),
@@ -243,11 +247,12 @@ impl ApiError {
             SendError::Connect(error) if error.kind() == ErrorKind::TimedOut => {
                 (Unreachable::Timeout, "no connection within 10 seconds".to_owned())
             }
-            SendError::Connect(error) => (Unreachable::Connect, error.to_string()),
-            SendError::Closed(Some(error)) => {
-                (Unreachable::Closed, format!("the connection ended before an answer came ({error})"))
+            SendError::Connect(error) => (Unreachable::Connect, innermost(&error)),
+            error @ (SendError::Closed(Some(_)) | SendError::RequestBody(_)) => {
+                (Unreachable::Closed, format!("the connection ended before an answer came ({})", innermost(&error)))
             }
-            other => (Unreachable::Closed, format!("the connection ended before an answer came ({other})")),
+            SendError::Closed(None) => (Unreachable::Closed, "the connection ended before an answer came".to_owned()),
+            SendError::Malformed => (Unreachable::Closed, SendError::Malformed.to_string()),
         };
         Self::Unreachable { host, reason, kind }
     }
@@ -273,13 +278,15 @@ impl ApiError {
     }
 }
 
-/// The last error of a chain, which is the one that says what happened.
+/// The last error of a chain, which is the one that says what happened, without the number of a system error.
 pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;
     }
-    last.to_string()
+    let text = last.to_string();
+    // The system's number says nothing that the words before it do not say.
+    text.find(" (os error ").map_or(text.as_str(), |at| &text[..at]).to_owned()
 }
 
 /// "1 second", "30 seconds", "1.5 seconds".

@@ -21,6 +21,8 @@ mod min_data_rate;
 mod relay;
 #[cfg(feature = "gateway")]
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "gateway")]
 pub use caller_stream::{AuthenticatedFlag, CallerStream};

@@ -1,17 +1,19 @@
-//! Who may ask: a program of this account, or one that knows the token; never a page that was not allowed.
+//! Who may use the proxy: a program of this account, or one that knows the token; never a web page that was not allowed.
 //!
-//! A browser lets any page send requests to a loopback port. It says so in `Origin` and `Sec-Fetch-Site`, and where a page has pointed a
-//! name of its own here (DNS rebinding), in `Host`.
+//! A browser lets any page send requests to a loopback port. It announces that in `Origin` and `Sec-Fetch-Site`, and, where the page
+//! pointed a name of its own at this machine (DNS rebinding), in `Host`.
+
+use std::str::FromStr;
 
 use axum::http::header::{self, HeaderMap, HeaderValue};
+use thiserror::Error;
 
-use super::origin::AllowedOrigin;
 use super::owner::Owner;
 use super::token::Token;
 use crate::address::Scheme;
 use crate::gateway::{Rejection, host};
 
-/// What is needed to get in.
+/// Decides who may use the proxy.
 pub struct AccessCheck {
     port: u16,
     origins: Vec<AllowedOrigin>,
@@ -24,49 +26,49 @@ impl AccessCheck {
         Self { port, origins, token }
     }
 
-    /// Makes sure of the account that the caller's program runs as.
+    /// Makes sure that the caller's program runs as this account, unless there is a token.
     ///
     /// # Errors
     /// 403.
     pub fn owner(&self, owner: Owner) -> Result<(), Rejection> {
-        let whose = match owner {
+        let reason = match owner {
             _ if self.token.is_some() => return Ok(()),
             Owner::Ours => return Ok(()),
-            Owner::Other(uid) => format!("this proxy is for the account that started it, and you are account {uid}"),
+            Owner::Other(uid) => format!("this proxy serves the account that started it, not account {uid}"),
             Owner::Unknown => {
-                "this proxy is for the account that started it, and whose program asks cannot be told".to_owned()
+                "this proxy serves the account that started it, and the caller's account is unknown".to_owned()
             }
         };
-        Err(Rejection::new(403, format!("{whose}; others need a token: ollama-auth proxy --token-file FILE")))
+        Err(Rejection::new(403, format!("{reason}; to serve others, start it with --token-file FILE")))
     }
 
-    /// Makes sure that the request names us and that no page made it but one that is allowed. Returns the page's origin, if there is one.
+    /// Makes sure that the request names this proxy, and that no page sent it except an allowed one. Returns the page's origin, if there is one.
     ///
     /// # Errors
     /// 400 for a request without a `Host` or with two, 403.
     pub fn page(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Rejection> {
-        if !self.is_us(host::the_one(headers)?) {
-            let message = format!("this proxy answers to 127.0.0.1:{0}, localhost:{0} and the like only", self.port);
+        if !self.is_this_proxy(host::the_one(headers)?) {
+            let message = format!("this proxy answers to loopback hosts only, such as localhost:{}", self.port);
             return Err(Rejection::new(403, message));
         }
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let origin = match (origins.next(), origins.next()) {
             (None, _) => None,
             (Some(origin), None) => Some(origin),
-            (Some(_), Some(_)) => return Err(Rejection::new(403, "a request comes from one origin")),
+            (Some(_), Some(_)) => return Err(Rejection::new(403, "a request can have only one Origin header")),
         };
         if let Some(origin) = origin {
             let text = origin.to_str().unwrap_or_default();
             if self.origins.iter().any(|allowed| allowed.is(text)) {
                 return Ok(Some(origin.clone()));
             }
-            let message = "pages do not use this proxy, unless their origin is given with --allow-origin";
+            let message = "web pages may not use this proxy; to allow one, start it with --allow-origin ORIGIN";
             return Err(Rejection::new(403, message));
         }
-        // Not every request of a page has an origin. None is a page of ours: one that says so came from who else listens at this port, at
-        // another address of this machine or before us.
+        // Not every request of a page has an origin. This proxy has no pages: `same-origin` means that another program listens at this port,
+        // at another address of this machine or earlier.
         if headers.get_all("sec-fetch-site").iter().any(|site| site != "none") {
-            return Err(Rejection::new(403, "pages do not use this proxy"));
+            return Err(Rejection::new(403, "web pages may not use this proxy"));
         }
         Ok(None)
     }
@@ -78,19 +80,71 @@ impl AccessCheck {
     pub fn token(&self, headers: &HeaderMap) -> Result<(), Rejection> {
         match &self.token {
             Some(token) if !token.is_in(headers) => {
-                Err(Rejection::unauthorized("this proxy wants its token, as Authorization: Bearer or x-api-key"))
+                Err(Rejection::unauthorized("this proxy requires its token, as Authorization: Bearer or x-api-key"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Whether `host` is a loopback name with our port, written as it is: no other form of an address, and not `0.0.0.0`.
-    fn is_us(&self, host: &str) -> bool {
+    /// Whether `host` is a loopback name with this port in its usual form: no other spelling of an address, and not `0.0.0.0`.
+    fn is_this_proxy(&self, host: &str) -> bool {
         let Some(named) = host::named(Scheme::Http, host) else { return false };
         let port = if self.port == Scheme::Http.default_port() { String::new() } else { format!(":{}", self.port) };
         let written = [format!("{}{port}", named.host()), format!("{}:{}", named.host(), self.port)];
         named.is_loopback() && named.port() == self.port && written.iter().any(|own| own.eq_ignore_ascii_case(host))
     }
+}
+
+/// Why a text cannot be allowed as an origin.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OriginError {
+    /// A star, or `null`, which any page can send.
+    #[error("{0:?} would let every page use your credential")]
+    EveryPage(String),
+    /// Something else.
+    #[error("{0:?} is not an origin (scheme://host[:port])")]
+    Malformed(String),
+}
+
+/// The origin of a page that may use the proxy: `scheme://host[:port]` in lower case, without the scheme's own port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedOrigin(String);
+
+impl AllowedOrigin {
+    /// Whether the value of an `Origin` header is this origin.
+    pub fn is(&self, header: &str) -> bool {
+        normalize(header).is_some_and(|origin| origin == self.0)
+    }
+}
+
+impl FromStr for AllowedOrigin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        if text.contains('*') || text.trim().eq_ignore_ascii_case("null") {
+            return Err(OriginError::EveryPage(text.to_owned()));
+        }
+        let origin = normalize(text.strip_suffix('/').unwrap_or(text));
+        origin.map(Self).ok_or_else(|| OriginError::Malformed(text.to_owned()))
+    }
+}
+
+fn normalize(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let (scheme, host) = text.split_once("://")?;
+    let scheme_fits = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let host_fits = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]~%".contains(&byte));
+    if !scheme_fits || !host_fits || host.is_empty() {
+        return None;
+    }
+    let own_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    let host = host.strip_suffix(own_port).filter(|host| !own_port.is_empty() && !host.is_empty()).unwrap_or(host);
+    Some(format!("{scheme}://{host}"))
 }
 
 #[cfg(test)]
@@ -108,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_loopback_name_with_our_port_is_us() {
+    fn only_a_loopback_name_with_our_port_is_this_proxy() {
         let access_check = AccessCheck::new(11436, Vec::new(), None);
         for host in ["127.0.0.1:11436", "localhost:11436", "LOCALHOST:11436", "[::1]:11436", "127.0.0.2:11436"] {
             assert_eq!(page(&access_check, &[("host", host)]), Ok(None), "{host}");
@@ -136,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_gets_in_by_its_origin_alone() {
+    fn a_page_is_allowed_by_its_origin_alone() {
         let host = ("host", "localhost:11436");
         let closed = AccessCheck::new(11436, Vec::new(), None);
         let open = AccessCheck::new(11436, vec!["https://app.example".parse().unwrap()], None);
@@ -145,7 +199,7 @@ mod tests {
             let allowed = page(&open, &[host, ("origin", "https://app.example"), ("sec-fetch-site", site)]);
             assert_eq!(allowed, Ok(Some(HeaderValue::from_static("https://app.example"))));
         }
-        // Who else listens at our port, at another address, has pages that seem to be ours.
+        // A program that listens at the same port of another address has pages that seem to be this proxy's.
         let ours = ("origin", "http://localhost:11436");
         for headers in [
             &[host, ours][..],
@@ -161,6 +215,35 @@ mod tests {
             ["null", "https://evil.example", "http://localhost:3000", "https://localhost:11436", "http://", ""]
         {
             assert_eq!(page(&open, &[host, ("origin", origin)]), Err(403), "{origin}");
+        }
+    }
+
+    #[test]
+    fn an_origin_matches_only_itself() {
+        let app: AllowedOrigin = "https://App.example:443/".parse().unwrap();
+        assert!(app.is("https://app.example") && app.is("https://app.example:443"));
+        for other in [
+            "http://app.example",
+            "https://app.example.evil.example",
+            "https://app.example:8443",
+            "https://app.example/",
+            "https://evil.example",
+            "null",
+            "",
+        ] {
+            assert!(!app.is(other), "{other}");
+        }
+        let editor: AllowedOrigin = "vscode-webview://1a2b3c".parse().unwrap();
+        assert!(editor.is("vscode-webview://1a2b3c") && !editor.is("vscode-webview://1a2b3d"));
+    }
+
+    #[test]
+    fn a_wildcard_is_rejected() {
+        for text in ["*", "https://*.example", "null"] {
+            assert!(matches!(text.parse::<AllowedOrigin>(), Err(OriginError::EveryPage(_))), "{text}");
+        }
+        for text in ["", "example.com", "https://", "https://a/b", "https://a b", "https://u@a", "file://", "://a"] {
+            assert!(matches!(text.parse::<AllowedOrigin>(), Err(OriginError::Malformed(_))), "{text}");
         }
     }
 }

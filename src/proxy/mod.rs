@@ -1,18 +1,16 @@
-//! A loopback port that adds a profile's credential to what passes, for programs that can neither sign nor hold a key.
+//! A loopback port that adds a profile's credential to requests, for programs that can neither sign nor hold a key.
 //!
-//! A request goes through `stack`, top to bottom. What is forwarded goes to one host, and whoever asks must be a program of this account
-//! or know the token: a page in a browser, another account, a name that was pointed here are all refused.
+//! A request goes through `stack`, top to bottom, and is forwarded to one host. The caller must be a program of this account or know the
+//! token: web pages, other accounts and foreign names that resolve to this machine are rejected.
 
 mod access_check;
-mod origin;
 mod owner;
-mod query;
-mod route_policy;
+mod request_policy;
 mod server;
 mod stack;
 mod token;
 
-pub use origin::AllowedOrigin;
+pub use access_check::AllowedOrigin;
 pub use server::{Proxy, ProxyOptions};
-pub use stack::Refused;
+pub use stack::CredentialRefused;
 pub use token::Token;

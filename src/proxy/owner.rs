@@ -1,12 +1,12 @@
-//! Whose program is at the other end of a loopback connection. A loopback port is open to every account of the machine; the system says
-//! (on Linux, in `/proc/self/net/tcp`) which account made the socket at the other end.
+//! Finds the account of the program at the other end of a loopback connection. A loopback port is open to every account of the machine;
+//! on Linux, `/proc/self/net/tcp` says which account owns the socket at the other end.
 
 use std::net::SocketAddr;
 
-/// Who is at the other end.
+/// The account at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// This account, or root, from whom nothing is safe anyway.
+    /// This account, or root, which can read everything anyway.
     Ours,
     /// Another account.
     Other(u32),
@@ -14,8 +14,8 @@ pub enum Owner {
     Unknown,
 }
 
-/// Finds out whose socket `peer` is, which is connected to `local`. May take some milliseconds where there are many connections. Where the
-/// system has no such list everybody is taken for ours.
+/// The owner of the socket `peer` that is connected to `local`. Takes some milliseconds where there are many connections. Where the system
+/// has no such list, every program counts as this account's.
 pub fn of(peer: SocketAddr, local: SocketAddr) -> Owner {
     #[cfg(target_os = "linux")]
     {

@@ -1,4 +1,4 @@
-//! Listening on loopback, and ending in good order. One thread is enough: it serves one person's programs.
+//! Listens on loopback, and shuts down gracefully. One thread is enough: it serves one person's programs.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -8,35 +8,34 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::access_check::AccessCheck;
-use super::origin::AllowedOrigin;
+use super::access_check::{AccessCheck, AllowedOrigin};
 use super::owner::{self, Owner};
-use super::stack::{Refused, Stack};
+use super::stack::{CredentialRefused, Stack};
 use super::token::Token;
 use crate::api::Forwarder;
 use crate::gateway::ServeError;
 use crate::http::{CallerStream, ResetOnClose, server};
 
-/// How long a request's header may take to arrive, and a connection may idle between requests.
-const HEADER: Duration = Duration::from_secs(60);
-/// How long answers may go on after the end was asked for.
-const DRAIN: Duration = Duration::from_secs(5);
-/// Connections at a time; more wait.
-const MOST: usize = 1000;
-/// The part of them that is for programs of other accounts, which take no room from ours; more of those are closed.
-const STRANGERS: usize = 10;
+/// How long the head of a request may take to arrive, and a connection may idle between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long responses may continue after the shutdown began.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most connections at a time; more wait.
+const MAX_CONNECTIONS: usize = 1000;
+/// One of so many connections is for programs of other accounts, so that they take none from this account; more of those are closed.
+const FOREIGN_SHARE: usize = 10;
 
-/// What is asked of it.
+/// How a proxy listens, and for whom.
 pub struct ProxyOptions {
-    /// Where to listen: an address of loopback, which is the caller's to check.
+    /// Where to listen. The caller makes sure that it is a loopback address.
     pub listen: SocketAddr,
-    /// The pages that may ask.
+    /// The pages that may use it.
     pub origins: Vec<AllowedOrigin>,
-    /// What programs have to send. Without it only programs of this account may ask, where the system can tell.
+    /// What programs have to send. Without a token only programs of this account may use it, where the system can tell.
     pub token: Option<Token>,
 }
 
-/// A proxy that listens, and serves nobody yet.
+/// A proxy that listens and does not serve yet.
 pub struct Proxy {
     listener: TcpListener,
     local: SocketAddr,
@@ -44,7 +43,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Takes the address.
+    /// Listens at the address.
     ///
     /// # Errors
     /// [`ServeError::Listen`].
@@ -61,29 +60,29 @@ impl Proxy {
         self.local
     }
 
-    /// Forwards requests until `stop` ends, then lets what is under way finish, for five seconds. `on_refused` is called once, when the
-    /// host first refuses the credential.
+    /// Forwards requests until `stop` ends, then lets open responses finish, for five seconds. `on_refused` is called once, when the host
+    /// first refuses the credential.
     ///
     /// # Errors
     /// When the listener cannot be used.
     pub async fn run(
         self,
         forwarder: Forwarder,
-        on_refused: impl Fn(Refused) + Send + Sync + 'static,
+        on_refused: impl Fn(CredentialRefused) + Send + Sync + 'static,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Start)?;
         let stack = Arc::new(Stack::new(self.access_check, forwarder, Box::new(on_refused)));
-        let room = server::room_for(MOST, 1);
-        let permits = Arc::new(Semaphore::new(room - room / STRANGERS));
-        let strangers = Arc::new(Semaphore::new((room / STRANGERS).max(1)));
+        let room = server::room_for(MAX_CONNECTIONS, 1);
+        let own = Arc::new(Semaphore::new(room - room / FOREIGN_SHARE));
+        let foreign = Arc::new(Semaphore::new((room / FOREIGN_SHARE).max(1)));
         let (draining, drain) = watch::channel(false);
         let mut running = JoinSet::new();
         tokio::pin!(stop);
         loop {
             let accepted = async {
-                // Beyond the limit callers wait in the system's queue.
-                let permit = permits.clone().acquire_owned().await;
+                // Beyond the limit callers wait in the backlog of the listener.
+                let permit = own.clone().acquire_owned().await;
                 (permit, listener.accept().await)
             };
             let (permit, accepted) = tokio::select! {
@@ -95,36 +94,36 @@ impl Proxy {
             let (stream, peer) = match accepted {
                 Ok((stream, peer)) => (stream, peer),
                 Err(error) => {
-                    // Out of files, mostly: what there is goes on, and some will be free again.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Mostly too many open files, of which some will be closed again.
+                    tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            let room = Room { permit: permit.ok(), strangers: strangers.clone() };
-            running.spawn(serve(stack.clone(), stream, (peer, self.local), room, drain.clone()));
+            let permits = Permits { own: permit.ok(), foreign: foreign.clone() };
+            running.spawn(serve(stack.clone(), stream, (peer, self.local), permits, drain.clone()));
         }
         drop(listener);
-        tracing::info!("stopping: no new connections; what is under way may finish");
+        tracing::info!("shutting down: waiting for open responses");
         let _ = draining.send(true);
         let all = async { while running.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN, all).await.is_err() {
-            tracing::warn!("some answers were still under way after {} s and are cut off", DRAIN.as_secs());
+        if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
+            tracing::warn!(seconds = DRAIN_TIMEOUT.as_secs(), "shutdown timed out: open responses are truncated");
         }
         Ok(())
     }
 }
 
-/// A connection's place among the others.
-struct Room {
-    permit: Option<OwnedSemaphorePermit>,
-    strangers: Arc<Semaphore>,
+/// The permits that a connection can have.
+struct Permits {
+    own: Option<OwnedSemaphorePermit>,
+    foreign: Arc<Semaphore>,
 }
 
-impl Room {
-    /// The place for whoever it turned out to be; `None` when there is none.
-    fn of(self, owner: Owner) -> Option<OwnedSemaphorePermit> {
-        if owner == Owner::Ours { self.permit } else { self.strangers.try_acquire_owned().ok() }
+impl Permits {
+    /// The permit for a caller of that account; `None` when there is none left.
+    fn take(self, owner: Owner) -> Option<OwnedSemaphorePermit> {
+        if owner == Owner::Ours { self.own } else { self.foreign.try_acquire_owned().ok() }
     }
 }
 
@@ -132,17 +131,17 @@ async fn serve(
     stack: Arc<Stack>,
     stream: TcpStream,
     (peer, local): (SocketAddr, SocketAddr),
-    room: Room,
+    permits: Permits,
     drain: watch::Receiver<bool>,
 ) {
-    // The address that was connected to: we may listen at more than one.
+    // The address that the caller connected to.
     let local = stream.local_addr().unwrap_or(local);
     let Ok(stream) = stream.into_std() else { return };
     server::prepare(&stream);
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let owner = tokio::task::spawn_blocking(move || owner::of(peer, local)).await.unwrap_or(Owner::Unknown);
-    let Some(_permit) = room.of(owner) else {
-        tracing::debug!("a connection of another account was closed: there are too many");
+    let Some(_permit) = permits.take(owner) else {
+        tracing::debug!("connection of another account closed: limit reached");
         return;
     };
     let reset = ResetOnClose::default();
@@ -151,7 +150,7 @@ async fn serve(
         let (stack, reset) = (stack.clone(), reset.clone());
         async move { stack.answer(request, owner, reset).await }
     };
-    if let Err(error) = server::serve(stream, HEADER, answer, drain).await {
-        tracing::debug!(%error, "the connection ended");
+    if let Err(error) = server::serve(stream, HEADER_TIMEOUT, answer, drain).await {
+        tracing::debug!(%error, "connection ended with an error");
     }
 }

@@ -1,10 +1,10 @@
 //! What a request goes through, top to bottom:
 //!
-//! 1. `access_check`: whose program asks; that the request names us, and that no page made it
-//! 2. the question of a browser whether a page may ask (CORS)
+//! 1. `access_check`: the caller's account, the `Host`, and whether a page sent it
+//! 2. preflight requests of browsers (CORS)
 //! 3. `access_check` again: the token
-//! 4. `target`, `route_policy`, `query`: a path and parameters that mean one thing, and nothing of the account
-//! 5. the host, with our credential
+//! 4. `target`, `request_policy`: a path and parameters that mean one thing, and nothing of the account
+//! 5. the host, with the credential
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,24 +17,25 @@ use hyper::body::Incoming;
 
 use super::access_check::AccessCheck;
 use super::owner::Owner;
-use super::{query, route_policy};
+use super::request_policy::{check_route, decode_query};
 use crate::api::{Forwarded, Forwarder};
 use crate::gateway::{Dialect, Rejection, Target};
 use crate::http::{CoalescedBody, Relay, ResetOnClose, headers};
 
-/// The host does not accept the credential.
+/// The host refused the credential.
 #[derive(Clone, Copy, Debug)]
-pub struct Refused {
+pub struct CredentialRefused {
     /// Seconds by which this machine's clock is ahead of the host's (negative: behind), when that is more than a minute.
     pub skew: Option<i64>,
 }
 
-/// What every request is answered by.
+/// Answers every request.
 pub struct Stack {
     access_check: AccessCheck,
     forwarder: Forwarder,
-    on_refused: Box<dyn Fn(Refused) + Send + Sync>,
-    told: AtomicBool,
+    on_refused: Box<dyn Fn(CredentialRefused) + Send + Sync>,
+    /// Whether `on_refused` was called.
+    reported: AtomicBool,
 }
 
 impl Stack {
@@ -42,12 +43,12 @@ impl Stack {
     pub fn new(
         access_check: AccessCheck,
         forwarder: Forwarder,
-        on_refused: Box<dyn Fn(Refused) + Send + Sync>,
+        on_refused: Box<dyn Fn(CredentialRefused) + Send + Sync>,
     ) -> Self {
-        Self { access_check, forwarder, on_refused, told: AtomicBool::new(false) }
+        Self { access_check, forwarder, on_refused, reported: AtomicBool::new(false) }
     }
 
-    /// Answers a request. `reset` is set when the answer breaks off and the caller's protocol cannot show it.
+    /// Answers a request. Sets `reset` when the response is truncated and the caller's protocol cannot show it.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
@@ -55,7 +56,7 @@ impl Stack {
         reset: ResetOnClose,
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
-        // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
+        // From HTTP/1.1 on the end of a body is marked, so that a truncated one is noticed.
         let reset = if parts.version == Version::HTTP_10 { reset } else { ResetOnClose::default() };
         let page = self.access_check.owner(owner).and_then(|()| self.access_check.page(&parts.headers));
         let (page, answered) = match page {
@@ -66,10 +67,10 @@ impl Stack {
             Err(rejection) => (None, Err(rejection)),
         };
         let mut response = answered.unwrap_or_else(|rejection| {
-            tracing::debug!(status = rejection.status(), reason = rejection.message(), "refused");
+            tracing::debug!(status = rejection.status(), reason = rejection.message(), "request rejected");
             rejection.with_dialect(Dialect::of(parts.uri.path())).into_response()
         });
-        tracing::debug!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "answered");
+        tracing::debug!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "request answered");
         protect(response.headers_mut(), page);
         Ok(response)
     }
@@ -85,12 +86,12 @@ impl Stack {
             && page.is_some()
             && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
         {
-            return Ok(may_ask(&parts.headers));
+            return Ok(preflight(&parts.headers));
         }
         self.access_check.token(&parts.headers)?;
         let target = Target::read(parts, "")?;
-        route_policy::check(&target)?;
-        let pairs = query::decoded(target.query.unwrap_or_default())?;
+        check_route(&target)?;
+        let pairs = decode_query(target.query.unwrap_or_default())?;
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
         self.forward(parts, target.path, &pairs, body, reset).await
     }
@@ -103,23 +104,24 @@ impl Stack {
         body: Incoming,
         reset: ResetOnClose,
     ) -> Result<Response<Body>, Rejection> {
-        let request = Forwarded { method: parts.method.clone(), path, query, headers: sent_on(&parts.headers), body };
+        let request =
+            Forwarded { method: parts.method.clone(), path, query, headers: forwardable(&parts.headers), body };
         let answer = self.forwarder.send(request).await.map_err(|error| {
-            tracing::warn!("{error}");
+            tracing::warn!(%error, "upstream request failed");
             Rejection::new(502, format!("bad gateway: {error}"))
         })?;
         let (mut parts, body) = answer.into_parts();
         if parts.status.is_informational() {
-            // 101: we asked for no other protocol, and could not follow into it.
-            return Err(Rejection::new(502, "bad gateway: the host wants to speak another protocol"));
+            // 101: no other protocol was asked for.
+            return Err(Rejection::new(502, "bad gateway: the host switched to another protocol"));
         }
-        if parts.status == StatusCode::UNAUTHORIZED && !self.told.swap(true, Ordering::Relaxed) {
-            (self.on_refused)(Refused { skew: self.forwarder.skew(&parts.headers) });
+        if parts.status == StatusCode::UNAUTHORIZED && !self.reported.swap(true, Ordering::Relaxed) {
+            (self.on_refused)(CredentialRefused { skew: self.forwarder.skew(&parts.headers) });
         }
         headers::strip_response_headers(&mut parts.headers);
-        // Not that of the host's protocol: in ours an answer that breaks off can be told from one that ends.
+        // Not the host's version: in HTTP/1.1 a truncated response can be told from a complete one.
         parts.version = Version::HTTP_11;
-        // What a host says to a browser is about the host, and we are another.
+        // What a host tells a browser about itself does not hold for this proxy.
         headers::remove_all(&mut parts.headers, |name| {
             name.starts_with("access-control-")
                 || ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "clear-site-data"]
@@ -129,9 +131,9 @@ impl Stack {
     }
 }
 
-/// What of a request's headers goes to the host: nothing of a credential, and nothing by which a browser says where it comes from, which is
-/// looked at here.
-fn sent_on(sent: &HeaderMap) -> HeaderMap {
+/// The headers that are forwarded to the host: nothing of a credential, and nothing that a browser says about the page, which is checked
+/// here.
+fn forwardable(sent: &HeaderMap) -> HeaderMap {
     let mut out = sent.clone();
     headers::of_the_request(&mut out);
     headers::remove_all(&mut out, |name| {
@@ -141,8 +143,8 @@ fn sent_on(sent: &HeaderMap) -> HeaderMap {
     out
 }
 
-/// Tells a browser that a page may ask.
-fn may_ask(asked: &HeaderMap) -> Response<Body> {
+/// Answers a preflight request: the page may ask.
+fn preflight(asked: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
@@ -150,7 +152,7 @@ fn may_ask(asked: &HeaderMap) -> Response<Body> {
     if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
     }
-    // A page of the internet that reaches into this machine.
+    // A page from the internet may reach this machine (Private Network Access).
     if asked.get("access-control-request-private-network").is_some_and(|value| value == "true") {
         let name = HeaderName::from_static("access-control-allow-private-network");
         headers.insert(name, HeaderValue::from_static("true"));
@@ -159,8 +161,8 @@ fn may_ask(asked: &HeaderMap) -> Response<Body> {
     response
 }
 
-/// What every answer has: it is for the page that was allowed and no other, and it is never a page itself, whose scripts would have our
-/// own origin.
+/// Adds the headers of every response: only the allowed page may read it, and no browser shows it as a page, whose scripts would have the
+/// origin of this proxy.
 fn protect(headers: &mut HeaderMap, page: Option<HeaderValue>) {
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));

@@ -1,4 +1,4 @@
-//! The local token: a word that programs have to send, and that goes no further than here.
+//! The local token: a word that programs have to send, and that is not forwarded.
 
 use axum::http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -6,17 +6,17 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
-/// Shorter ones could be guessed: nothing slows down who tries from the same machine.
-const SHORTEST: usize = 16;
-/// A header has to hold it.
-const LONGEST: usize = 4096;
+/// A shorter token could be guessed: nothing slows down attempts from the same machine.
+const MIN_LENGTH: usize = 16;
+/// The longest token, which has to fit in a header.
+const MAX_LENGTH: usize = 4096;
 
-/// Why a text is no token. It is not repeated.
+/// A text is not a valid token. It is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a token is one word of {SHORTEST} to {LONGEST} printable ASCII characters")]
-pub struct NoToken;
+#[error("a token must be one word of {MIN_LENGTH} to {MAX_LENGTH} printable ASCII characters")]
+pub struct InvalidToken;
 
-/// A token, as a hash: what is compared has one length, and the token itself is not kept.
+/// The hash of a token: hashes have equal lengths, and the token itself is not stored.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
@@ -24,11 +24,11 @@ impl Token {
     /// Takes a text, with the space around it cut off.
     ///
     /// # Errors
-    /// [`NoToken`].
-    pub fn new(text: &SecretString) -> Result<Self, NoToken> {
+    /// [`InvalidToken`].
+    pub fn new(text: &SecretString) -> Result<Self, InvalidToken> {
         let word = text.expose_secret().trim();
-        let fits = (SHORTEST..=LONGEST).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_graphic());
-        if fits { Ok(Self(Sha256::digest(word).into())) } else { Err(NoToken) }
+        let fits = (MIN_LENGTH..=MAX_LENGTH).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits { Ok(Self(Sha256::digest(word).into())) } else { Err(InvalidToken) }
     }
 
     /// Whether a request carries it, as `Authorization: Bearer` or as `x-api-key`.
@@ -49,16 +49,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_one_word_that_cannot_be_guessed() {
+    fn a_token_is_one_long_word() {
         let made = |text: &str| Token::new(&SecretString::from(text)).is_ok();
         assert!(made("0123456789abcdef") && made(" 0123456789abcdef\n"));
-        for bad in ["", "short", "0123456789 abcdef", "0123456789abcdé\u{e9}", &"x".repeat(LONGEST + 1)] {
+        for bad in ["", "short", "0123456789 abcdef", "0123456789abcdé\u{e9}", &"x".repeat(MAX_LENGTH + 1)] {
             assert!(!made(bad), "{bad}");
         }
     }
 
     #[test]
-    fn it_is_found_in_either_header_and_only_whole() {
+    fn a_token_is_accepted_in_either_header_and_only_whole() {
         let token = Token::new(&SecretString::from("0123456789abcdef")).unwrap();
         let found = |name: &'static str, value: &'static str| {
             let mut headers = HeaderMap::new();

@@ -15,13 +15,13 @@ use crate::harness::tool;
 fn it_listens_where_no_other_machine_reaches_it() {
     let sandbox = Sandbox::new();
     for (address, said) in [
-        ("0.0.0.0:0", "loopback only"),
-        ("[::]:0", "loopback only"),
-        ("192.0.2.1:11436", "loopback only"),
-        ("[::ffff:127.0.0.1]:0", "loopback only"),
-        ("example.com:11436", "no address with a port"),
-        ("127.0.0.1", "no address with a port"),
-        ("11436", "no address with a port"),
+        ("0.0.0.0:0", "not a loopback address"),
+        ("[::]:0", "not a loopback address"),
+        ("192.0.2.1:11436", "not a loopback address"),
+        ("[::ffff:127.0.0.1]:0", "not a loopback address"),
+        ("example.com:11436", "not an IP address with a port"),
+        ("127.0.0.1", "not an IP address with a port"),
+        ("11436", "not an IP address with a port"),
     ] {
         let command = sandbox.command(["proxy", "--host", "http://127.0.0.1:9", "--listen", address]);
         let output = command.env("OLLAMA_API_KEY", KEY).run().expect_code(2);
@@ -86,8 +86,8 @@ fn nobody_lets_every_page_in() {
         ("*", "every page"),
         ("null", "every page"),
         ("https://*.example", "every page"),
-        ("example.com", "no origin"),
-        ("https://example.com/path", "no origin"),
+        ("example.com", "not an origin"),
+        ("https://example.com/path", "not an origin"),
     ] {
         let args = ["proxy", "--listen", "127.0.0.1:0", "--host", "http://127.0.0.1:9", "--allow-origin", origin];
         says(&sandbox.command(args).env("OLLAMA_API_KEY", KEY).run().expect_code(2), &[said, "--allow-origin"]);

@@ -75,7 +75,7 @@ fn the_real_gateway_lets_its_callers_in_but_not_to_the_account() {
     assert_eq!(curl(&["--head", &url("/")]).stdout().lines().next(), Some("HTTP/1.1 200 OK"));
     for (method, path) in [("GET", "/api/user/keys"), ("POST", "/api/user/keys"), ("DELETE", "/api/user/keys/abc")] {
         let output = curl(&["--request", method, "--data", r#"{"name":"mine"}"#, &url(path)]);
-        assert!(output.stdout().contains("is about the account"), "{}", output.snapshot());
+        assert!(output.stdout().contains("belongs to the account"), "{}", output.snapshot());
     }
     let keys = device.command(["keys", "list", "--json"]).run().expect_code(0).json();
     assert_eq!(keys["keys"].as_array().unwrap().len(), 0);
@@ -100,7 +100,7 @@ fn a_refused_credential_is_passed_on_and_said_once() {
         assert!(answer.json()["signin_url"].is_string(), "{}", answer.text());
     }
     let output = proxy.end().expect_code(0);
-    assert_eq!(output.stderr().matches("refuses this credential").count(), 1, "{}", output.snapshot());
+    assert_eq!(output.stderr().matches("refused the credential").count(), 1, "{}", output.snapshot());
     assert!(output.stderr().contains("ollama-auth signin --host"), "{}", output.snapshot());
 }
 

@@ -1,21 +1,28 @@
 //! `proxy`: a loopback port that adds this profile's credential, for programs that can neither sign nor hold a key.
 
-mod token;
-
+use std::io::Read as _;
 use std::net::SocketAddr;
+use std::path::Path;
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 use super::context::{Context, sign_in_hint, withheld_note};
 use crate::api::Forwarder;
 use crate::app::App;
 use crate::cli::ProxyArgs;
+use crate::disk::{self, Exposure};
 use crate::exit::{Exit, Problem, unauthorized_hint};
 use crate::profile::{Audience, CredentialSource};
-use crate::proxy::{AllowedOrigin, Proxy, ProxyOptions, Refused};
+use crate::proxy::{AllowedOrigin, CredentialRefused, Proxy, ProxyOptions, Token};
 use crate::signals;
 
-/// Runs it. SIGTERM and Ctrl-C end it in good order, a second one at once.
+/// The most bytes that are read for a token.
+const MAX_TOKEN_INPUT: u64 = 16 * 1024;
+
+/// Runs the proxy. The first SIGTERM or Ctrl-C shuts it down gracefully, a second one at once.
 pub async fn run(app: &App, args: ProxyArgs) -> anyhow::Result<Exit> {
-    // Before anything is asked or announced: a signal that comes right after it would end us otherwise.
+    // First of all: a signal that comes right after a prompt or the announcement is to be handled.
     let requests = signals::requests_to_stop();
     let (proxy, context, forwarder) = tokio::select! {
         prepared = prepare(app, &args) => prepared?,
@@ -23,9 +30,9 @@ pub async fn run(app: &App, args: ProxyArgs) -> anyhow::Result<Exit> {
     };
     announce(app, &args, proxy.local(), &context);
     let (printer, host) = (app.printer.clone(), context.url().to_string());
-    let on_refused = move |Refused { skew }| {
+    let on_refused = move |CredentialRefused { skew }| {
         let advice = unauthorized_hint(&host, true, skew);
-        printer.warn(&format!("{host} refuses this credential (401); {advice}, then start the proxy again"));
+        printer.warn(&format!("{host} refused the credential (401); {advice}, then start the proxy again"));
     };
     let serving = proxy.run(forwarder, on_refused, signals::asked(requests.clone(), 1));
     tokio::select! {
@@ -34,17 +41,17 @@ pub async fn run(app: &App, args: ProxyArgs) -> anyhow::Result<Exit> {
     }
 }
 
-/// Everything that can fail: what was typed, the credential, the port. The credential is fetched this once.
+/// Does everything that can fail: arguments, credential, port. The credential is read only once.
 async fn prepare(app: &App, args: &ProxyArgs) -> anyhow::Result<(Proxy, Context, Forwarder)> {
     let listen = address(&args.listen)?;
     let origins = args.allow_origins.iter().map(|text| origin(text)).collect::<anyhow::Result<_>>()?;
-    let token = token::read(app, args).await?;
+    let token = read_token(app, args).await?;
     let context = Context::resolve(app, Audience::Model { cloud: true })?;
-    // Before a keyring asks its questions.
+    // Before a keyring prompts.
     let proxy = Proxy::bind(ProxyOptions { listen, origins, token })?;
     let host = context.url();
     if host.is_loopback() && host.port() == proxy.local().port() {
-        let message = format!("{host} is this proxy itself: it would ask itself");
+        let message = format!("{host} is this proxy itself");
         return Err(Problem::new(Exit::Usage, message).hint("name the host with --host, or unset OLLAMA_HOST").into());
     }
     if context.source == CredentialSource::None {
@@ -54,7 +61,7 @@ async fn prepare(app: &App, args: &ProxyArgs) -> anyhow::Result<(Proxy, Context,
     Ok((proxy, context, forwarder))
 }
 
-/// An address of this machine that no other can reach. `localhost` is 127.0.0.1.
+/// A loopback address with a port. `localhost` is 127.0.0.1.
 fn address(text: &str) -> anyhow::Result<SocketAddr> {
     let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     let problem = |message: String| Problem::new(Exit::Usage, message).hint("such as --listen 127.0.0.1:11436");
@@ -62,11 +69,9 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
         .as_deref()
         .unwrap_or(text)
         .parse()
-        .map_err(|_| problem(format!("--listen {text:?} is no address with a port")))?;
+        .map_err(|_| problem(format!("--listen {text:?} is not an IP address with a port")))?;
     if !address.ip().is_loopback() {
-        let message = format!(
-            "--listen {address}: other machines could reach this, and whoever reaches it uses your credential; it listens on loopback only"
-        );
+        let message = format!("--listen {address} is not a loopback address: other machines could use your credential");
         return Err(problem(message).into());
     }
     Ok(address)
@@ -82,12 +87,12 @@ fn no_credential(context: &Context) -> Problem {
     let url = context.url();
     let message = match context.withheld {
         Some(withheld) => withheld_note(withheld, url),
-        None => format!("not signed in to {url}: there is no credential that the proxy could add"),
+        None => format!("not signed in to {url}, so the proxy has no credential to add"),
     };
     Problem::new(Exit::SignIn, message).hint(format!("{}, or name another host with --host", sign_in_hint(url)))
 }
 
-/// Says where it listens and for whom.
+/// Prints where the proxy listens, for which host, and with which credential.
 fn announce(app: &App, args: &ProxyArgs, local: SocketAddr, context: &Context) {
     let url = format!("http://{local}");
     let wants_token = args.token_stdin || args.token_file.is_some();
@@ -108,8 +113,57 @@ fn announce(app: &App, args: &ProxyArgs, local: SocketAddr, context: &Context) {
         app.printer.report(&format!("Proxy at {url}, for {} with {credential}", context.url()));
     }
     if !wants_token && !cfg!(target_os = "linux") {
-        app.printer.warn(
-            "every program on this machine can use it, those of other accounts too: set a token with --token-file",
-        );
+        app.printer
+            .warn("programs of every account on this machine can use the proxy; set a token with --token-file FILE");
     }
+}
+
+/// Reads the token from standard input or a file, if one is asked for.
+///
+/// # Errors
+/// Exit 2 for an invalid token; a file that cannot be read, or that others can read.
+async fn read_token(app: &App, args: &ProxyArgs) -> anyhow::Result<Option<Token>> {
+    let text = match &args.token_file {
+        Some(path) => token_in_file(app, path)?,
+        None if args.token_stdin => token_on_stdin(app).await?,
+        None => return Ok(None),
+    };
+    let token = Token::new(&text).map_err(|error| {
+        Problem::new(Exit::Usage, error.to_string()).hint("make one: openssl rand -hex 24 >FILE; chmod 600 FILE")
+    })?;
+    Ok(Some(token))
+}
+
+fn token_in_file(app: &App, path: &Path) -> anyhow::Result<SecretString> {
+    // A service manager gives access by an ACL, which looks like a group's permission.
+    let is_systemd_credential = app.env.credentials_directory.as_ref().is_some_and(|folder| path.starts_with(folder));
+    let exposure = if is_systemd_credential { Exposure::Group } else { Exposure::Owner };
+    let bytes = disk::read_input(path, exposure)?
+        .ok_or_else(|| Problem::new(Exit::Usage, format!("there is no file {}", path.display())))?;
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Problem::new(Exit::Usage, format!("{} is not valid UTF-8", path.display())))?;
+    Ok(SecretString::from(text))
+}
+
+async fn token_on_stdin(app: &App) -> anyhow::Result<SecretString> {
+    if app.printer.stdin_is_terminal() {
+        if !app.printer.is_interactive() {
+            return Err(Problem::new(Exit::Usage, "no token was given")
+                .hint("pipe it in, or pass --token-file")
+                .into());
+        }
+        return Ok(app.ask(|printer| printer.hidden("Token")).await??);
+    }
+    let text = app
+        .ask(|_| read_stdin())
+        .await?
+        .map_err(|error| Problem::new(Exit::Usage, format!("cannot read the token from standard input: {error}")))?;
+    Ok(SecretString::from(text.as_str()))
+}
+
+fn read_stdin() -> std::io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin().take(MAX_TOKEN_INPUT + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
