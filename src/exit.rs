@@ -67,15 +67,15 @@ impl Exit {
     /// What the code tells a person, for `ollama-auth help exit-codes`.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Done => "Done. `signout` and `revoke` of what is already gone are done too",
-            Self::Failed => "Failed for another reason; see the message",
-            Self::Usage => "Wrong usage: an unknown option, a bad value, a missing answer",
+            Self::Done => "Done",
+            Self::Failed => "Failed",
+            Self::Usage => "Wrong usage",
             Self::NotFound => "No such model, key, device or profile",
-            Self::SignIn => "Sign-in needed, or the credential was refused (401)",
-            Self::Forbidden => "Not allowed: the credential is valid, but may not do this (403)",
-            Self::Unreachable => "Host unreachable",
-            Self::TryLater => "Try again later: too many requests, or the host is overloaded (429, 503)",
-            Self::Found => "The check ran and found something (keys audit, doctor)",
+            Self::SignIn => "A sign-in is needed, or the credential was refused (401)",
+            Self::Forbidden => "The credential does not allow this (403)",
+            Self::Unreachable => "The host cannot be reached",
+            Self::TryLater => "Try again later (429, 503)",
+            Self::Found => "The check ran and found something: doctor, keys audit, keys rotate where a person must act",
             Self::NotRunnable => "exec: the program cannot be run",
             Self::NoProgram => "exec: no such program",
             Self::Interrupted => "Interrupted (Ctrl-C)",

@@ -1,28 +1,29 @@
 //! The map of the crate. Imports point downward only:
 //! `main → commands → proxy → {chat, rotation, gateway, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
 //!
-//! | module | what it is for |
+//! | module | what it contains |
 //! |---|---|
-//! | `cli` | what can be typed: clap types, no logic |
-//! | `commands` | one verb per file |
-//! | `app`, `env`, `paths`, `browser`, `process` | what a command is handed, and runs in |
-//! | `exit` | exit codes, and what an error means |
-//! | `ui` | the only writer to the terminal |
-//! | `chat` | what a conversation holds, its commands, and a model's events as text |
+//! | `cli` | the command line: clap types and help texts, no logic |
+//! | `commands` | one command or group of commands per file or folder |
+//! | `start` | from the arguments to the exit code |
+//! | `app`, `env`, `paths`, `browser`, `process`, `signals` | what commands depend on: the environment, folders, the browser, the process |
+//! | `exit` | exit codes, and how an error becomes message, hint and code |
+//! | `ui` | all output to the terminal |
+//! | `chat` | a conversation: its state, its commands, and a model's events as text |
 //! | `api` | the HTTP client |
-//! | `gateway` | the authentication in front of an Ollama server (a cargo feature) |
-//! | `http` | what they share of HTTP/1.1: the client, connections of callers, bodies on their way through (the same feature) |
-//! | `proxy` | a loopback port that adds a credential, on top of `api` and of the gateway's streaming (the same feature) |
-//! | `demo` | a demonstration model for machines without Ollama (the same feature) |
-//! | `profile` | which host, which credential |
-//! | `rotation` | replacing API keys so that no crash loses or leaks one |
-//! | `vault` | where secrets rest |
-//! | [`identity`] | device keys, signatures, connect links; pure |
-//! | [`keyspec`] | API keys: their form, scopes, models, lifetime; pure |
-//! | [`address`] | hosts and model names as people write them; pure |
-//! | `relative_time` | `in 90 days`, `3 minutes ago`; pure |
-//! | `fuzzing` | what `fuzz/` calls; only there while fuzzing and in tests |
-//! | `disk` | files that are replaced whole, locks, versioned documents |
+//! | `gateway` | authentication in front of an Ollama server (feature `gateway`) |
+//! | `http` | HTTP/1.1 that gateway and proxy share: upstream client, connections of callers, streamed bodies (feature `gateway`) |
+//! | `proxy` | a loopback port that adds a credential (feature `gateway`) |
+//! | `demo` | a demonstration model for machines without Ollama (feature `gateway`) |
+//! | `profile` | profiles, and the decision which host and which credential to use |
+//! | `rotation` | rotation of API keys: a state machine and its journal |
+//! | `vault` | the stores of secrets: keyring, encrypted file, plaintext |
+//! | [`identity`] | device keys, signatures, connect links; no I/O |
+//! | [`keyspec`] | API keys: format, scopes, model patterns, lifetime; no I/O |
+//! | [`address`] | hosts and model names as people write them; no I/O |
+//! | `relative_time` | `in 90 days`, `3 minutes ago`; no I/O |
+//! | `disk` | atomic files, locks, versioned documents |
+//! | `fuzzing` | entry points of the fuzz targets; only in tests and while fuzzing |
 
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]

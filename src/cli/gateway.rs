@@ -227,7 +227,7 @@ ollama-auth gateway approve --user ada \\
     SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4")]
 pub struct ApproveArgs {
     /// The connect link of the device, or its fingerprint (spaces allowed)
-    #[arg(value_name = "LINK_OR_FINGERPRINT", required = true)]
+    #[arg(value_name = "DEVICE", required = true)]
     pub device: Vec<String>,
     /// The account that the device belongs to
     #[arg(long, value_name = "NAME")]

@@ -242,3 +242,103 @@ fn push_wrapped(text: &mut String, first: &str, others: &str, words: &str) {
     }
     let _ = writeln!(text, "{}", line.trim_end());
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::commands::completions::split;
+
+    /// Every command with the words that name it.
+    fn all(command: &Command, path: &str, visit: &mut impl FnMut(&Command, &str)) {
+        visit(command, path);
+        for child in command.get_subcommands() {
+            all(child, &format!("{path} {}", child.get_name()), visit);
+        }
+    }
+
+    /// The command lines of ours in a line of shell.
+    fn ours(line: &str) -> Vec<String> {
+        let starts =
+            line.match_indices("ollama-auth ").filter(|(at, _)| *at == 0 || " ($".contains(&line[at - 1..*at]));
+        let until_end = |(at, _): (usize, &str)| {
+            let rest = &line[at..];
+            let inner = at > 0 && line[..at].ends_with('(');
+            let end = [" | ", " <", " >"].iter().filter_map(|sign| rest.find(sign)).min();
+            let part = &rest[..end.unwrap_or(rest.len())];
+            if inner { part.trim_end_matches([')', '"']).to_owned() } else { part.to_owned() }
+        };
+        starts.map(until_end).collect()
+    }
+
+    #[test]
+    fn every_command_has_a_paragraph_and_examples_that_it_accepts() {
+        all(&cli::command(), "ollama-auth", &mut |command, path| {
+            assert!(!about(command).ends_with('.') && !about(command).is_empty(), "{path}");
+            assert!(paragraph(command).is_some(), "{path} has no paragraph");
+            let text = examples(command).unwrap_or_else(|| panic!("{path} has no examples"));
+            let comments = text.lines().filter(|line| line.starts_with('#')).count();
+            assert!((1..=3).contains(&comments), "{path}: {comments} examples");
+            for line in text.replace("\\\n", "").lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+                let commands = ours(line);
+                assert!(!commands.is_empty(), "{path}: {line}");
+                for command in commands {
+                    let (words, _) = split(&command);
+                    if let Err(error) = cli::Cli::try_parse_from(words) {
+                        panic!("{command}: {error}");
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn pages_fit_80_columns() {
+        let mut root = laid_out();
+        root.build();
+        all(&root, "ollama-auth", &mut |command, path| {
+            for line in command.clone().render_help().to_string().lines() {
+                assert!(line.chars().count() <= WIDTH, "{path}: {line}");
+            }
+        });
+        for (name, _) in TOPICS {
+            assert!(topic(name).to_string().lines().all(|line| line.chars().count() <= WIDTH), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_page_lists_every_command_once() {
+        let root = cli::command();
+        let mut listed: Vec<&str> = cli::GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        if !cfg!(feature = "gateway") {
+            listed.retain(|name| !["proxy", "gateway", "quickstart"].contains(name));
+        }
+        listed.sort_unstable();
+        let mut defined: Vec<&str> = root.get_subcommands().map(Command::get_name).collect();
+        defined.sort_unstable();
+        assert_eq!(listed, defined);
+    }
+
+    #[test]
+    fn options_of_every_command_are_on_the_first_page_only() {
+        let page = |path: &[&str]| command_page(path).unwrap().to_string();
+        assert!(page(&[]).contains("--no-input") && !page(&["keys", "create"]).contains("--no-input"));
+        assert!(topic("options").to_string().contains("--no-input"));
+        assert!(command_page(&["keys", "nothing"]).is_err());
+    }
+
+    #[test]
+    fn a_command_of_a_group_is_suggested() {
+        let suggestion = |args: &[&str]| {
+            let error = cli::Cli::try_parse_from(args).unwrap_err();
+            explain_usage(error, args.iter().map(OsString::from).collect()).to_string()
+        };
+        if cfg!(feature = "gateway") {
+            assert!(suggestion(&["ollama-auth", "serve"]).contains("'gateway serve'"));
+        }
+        assert!(suggestion(&["ollama-auth", "rotate"]).contains("'keys rotate'"));
+        assert!(suggestion(&["ollama-auth", "stauts"]).contains("'status'"));
+        assert!(suggestion(&["ollama-auth", "keys", "craete"]).contains("'create'"));
+    }
+}

@@ -17,6 +17,8 @@ mod credentials_file;
 mod device;
 mod docs;
 mod doctor;
+#[cfg(feature = "gateway")]
+mod examples;
 mod exec;
 #[cfg(feature = "gateway")]
 mod gateway_access;

@@ -219,21 +219,10 @@ fn the_exit_codes_are_the_same_everywhere() {
     assert_eq!(documented.values().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
 
     let help = Sandbox::new().command(["help", "exit-codes"]).run().expect_code(0);
-    let said: BTreeMap<u8, &str> = help
-        .stdout()
-        .lines()
-        .filter_map(|line| {
-            let (code, rest) = line.trim().split_once(' ')?;
-            Some((code.parse().ok()?, rest))
-        })
-        .collect();
-    assert_eq!(said.keys().copied().collect::<BTreeSet<_>>(), codes);
-    // The help says more, but in the same words.
-    for (code, words) in said {
-        let (name, meaning) = &documented[&code];
-        assert!(words.trim().starts_with(name.as_str()), "{code}: {words:?} / {name:?}");
-        let first = meaning.split([' ', ',', ':']).next().unwrap().trim_matches('`').to_lowercase();
-        assert!(words.to_lowercase().contains(&first), "{code}: {words:?} / {meaning:?}");
+    let all = help.stdout().split_whitespace().collect::<Vec<_>>().join(" ");
+    for (code, (name, meaning)) in &documented {
+        let row = format!("{code} {name} {}", meaning.replace('`', "").trim_end_matches('.'));
+        assert!(all.contains(&row), "{row}: {all}");
     }
 }
 

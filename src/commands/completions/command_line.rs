@@ -62,7 +62,7 @@ fn is_assignment(word: &str) -> bool {
 }
 
 /// Splits as a shell does, and tells whether the line ends within quotes. The last word is empty after a space.
-fn split(line: &str) -> (Vec<String>, bool) {
+pub fn split(line: &str) -> (Vec<String>, bool) {
     let mut words = vec![String::new()];
     let mut quote = None;
     let mut chars = line.chars();

@@ -9,6 +9,8 @@ use clap_complete::{Shell, engine, generate};
 
 use self::candidates::{FILES, Sources};
 use self::command_line::Typed;
+#[cfg(test)]
+pub use self::command_line::split;
 use crate::app::App;
 use crate::cli;
 use crate::env::Env;
