@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use url::{Host, Url};
 
-use crate::address::BaseUrl;
 use crate::api::{ApiError, Me};
 use crate::app::App;
 use crate::exit::{Exit, Problem, clock_hint};
@@ -57,27 +57,38 @@ impl ApprovalLink<'_> {
             return;
         }
         if !app.env.can_show_pages {
-            printer.note(&self.advice_without_browser());
+            self.advice_without_browser().iter().for_each(|line| printer.note(line));
         } else if let Err(error) = (app.open_page)(self.url) {
             printer.warn(&format!("Could not open a browser ({error}). Open this link: {}", self.url));
         }
     }
 
-    /// How to open the link from a machine without a browser. A loopback link works on this machine only.
-    fn advice_without_browser(&self) -> String {
-        let host = BaseUrl::parse(self.url).ok().map(|parsed| parsed.url).filter(BaseUrl::is_loopback);
-        let Some(host) = host else {
-            return "No browser on this machine: open the link on another device, for example a phone (--qr)."
-                .to_owned();
+    /// How to open the link from a machine without a browser, in lines. A loopback link works on this machine only.
+    fn advice_without_browser(&self) -> Vec<String> {
+        let Some(port) = loopback_port(self.url) else {
+            return vec!["No browser here: open the link on another device, such as a phone (--qr).".to_owned()];
         };
-        let port = host.port();
-        let approve = self.fingerprint.map_or(String::new(), |fingerprint| {
-            format!("; or approve with: ollama-auth gateway approve {fingerprint} --user NAME")
-        });
-        format!(
-            "Open the link in a browser on this machine (from another one: ssh -L {port}:127.0.0.1:{port} …){approve}"
-        )
+        let open = format!("Open the link in a browser on this machine (ssh -L {port}:127.0.0.1:{port} HOST)");
+        match self.fingerprint {
+            None => vec![open + "."],
+            Some(fingerprint) => vec![
+                open + ",",
+                "or approve with:".to_owned(),
+                format!("  ollama-auth gateway approve {fingerprint} --user NAME"),
+            ],
+        }
     }
+}
+
+/// The port of a link to this machine.
+fn loopback_port(link: &str) -> Option<u16> {
+    let link = Url::parse(link).ok()?;
+    let is_loopback = match link.host()? {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    link.port_or_known_default().filter(|_| is_loopback)
 }
 
 /// An approved sign-in.

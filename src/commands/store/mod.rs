@@ -161,7 +161,7 @@ fn explain_new_encrypted_file(app: &App, no_keyring: Option<&VaultError>) -> boo
     let reason =
         if no_keyring.is_some() { "No keyring is available on this machine, so your secrets" } else { "Your secrets" };
     app.printer.report(&format!(
-        "{reason} will be stored in an encrypted file:\n  {}\n\nA passphrase protects it. To avoid typing it each time, write it to a file that only you can read\nand set OLLAMA_AUTH_PASSPHRASE_FILE to that file.\n",
+        "{reason} will be stored in an\nencrypted file:\n  {}\n\nA passphrase protects it. To avoid typing it each time, write it to a file that\nonly you can read, and set OLLAMA_AUTH_PASSPHRASE_FILE to that file.",
         file.display()
     ));
     true
