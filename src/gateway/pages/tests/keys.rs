@@ -131,7 +131,7 @@ async fn form_errors_are_shown_with_the_submitted_values() {
         ("name", "a\nb", "1 to 100 characters"),
         ("environment", long.as_str(), "1 to 100 characters"),
         ("models", "http://tiny", "not a pattern for models"),
-        ("models", many.as_str(), "longer than 4096 characters"),
+        ("models", many.as_str(), "longer than 4096 bytes"),
         ("expires", "9999", "Choose an expiry"),
         ("scope-inference", "", "Choose at least one right"),
     ];
