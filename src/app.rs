@@ -246,6 +246,10 @@ fn ask_passphrase(printer: Printer) -> PassphrasePrompt {
     Box::new(move |purpose| {
         let answer = match purpose {
             PassphrasePurpose::Unlock => printer.hidden("Passphrase of the encrypted file"),
+            PassphrasePurpose::Retry => {
+                printer.warn("Wrong passphrase, try again");
+                printer.hidden("Passphrase of the encrypted file")
+            }
             PassphrasePurpose::Create => {
                 printer.hidden_twice("New passphrase for the encrypted file", "The same passphrase again")
             }

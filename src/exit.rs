@@ -209,8 +209,8 @@ fn classify(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<S
     }
     if let Some(error) = cause.downcast_ref::<NoSuchProfile>() {
         let hint = match error.known.as_slice() {
-            [] => "none exists yet; `ollama-auth signin` makes one".to_owned(),
-            names => format!("there is: {}", names.join(", ")),
+            [] => "there are no profiles yet; to create one: ollama-auth signin".to_owned(),
+            names => format!("profiles: {}", names.join(", ")),
         };
         return Some((Exit::NotFound, Some(hint)));
     }
@@ -230,7 +230,7 @@ fn classify(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<S
     if let Some(class) = classify_gateway_error(cause) {
         return Some(class);
     }
-    // Whoever read our output has seen enough: no error.
+    // The reader of our output has closed the pipe: no error.
     let io = cause.downcast_ref::<io::Error>()?;
     (io.kind() == io::ErrorKind::BrokenPipe).then_some((Exit::Done, None))
 }
@@ -270,7 +270,7 @@ pub fn api_hint(error: &ApiError) -> Option<String> {
     classify_api_error(error).1
 }
 
-/// How a gateway says that a signature was good before.
+/// How a gateway says that a signature was used before.
 const REPLAY_MESSAGES: [&str; 2] = ["signature was used already", "signed before this gateway started"];
 
 fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
@@ -281,19 +281,20 @@ fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             Some("install the system's CA certificates (Debian: ca-certificates), or name a file with --ca-cert or SSL_CERT_FILE".into()),
         ),
         ApiError::CaFile { .. } => (Exit::Usage, Some("give a PEM file of certificates with --ca-cert".into())),
-        // The credential is fine; this one signature of it is not good again.
+        // The credential is valid, but this signature was used already.
         ApiError::Unauthorized { message, from_gateway: true, skew: None, .. } if REPLAY_MESSAGES.iter().any(|words| message.contains(words)) => {
-            (Exit::SignIn, Some("each signature is good once: run the command again, which makes a new one".to_owned()))
+            (Exit::SignIn, Some("each signature is valid once: run the command again".to_owned()))
         }
+        ApiError::Unauthorized { credential_origin: Some(origin), .. } => (Exit::SignIn, Some(refused_hint(origin))),
         ApiError::Unauthorized { host, had_credential, skew, .. } => {
             (Exit::SignIn, Some(unauthorized_hint(host, *had_credential, *skew)))
         }
         ApiError::Forbidden { had_credential: true, .. } => {
-            (Exit::Forbidden, Some("the credential is known but may not do this; ask whoever runs the host".into()))
+            (Exit::Forbidden, Some("the credential is valid but does not have this right; ask the administrator of the host".into()))
         }
         ApiError::Forbidden { host, .. } => (
             Exit::Forbidden,
-            Some(format!("no credential was sent; a stock server answers so when it is called by a name that is not its own: check {host}")),
+            Some(format!("no credential was sent; a plain Ollama server rejects a host name that it does not know: check {host}")),
         ),
         ApiError::NotFound { host, .. } => (Exit::NotFound, Some(format!("check the address {host}"))),
         ApiError::TryLater { retry_after, .. } => (
@@ -305,24 +306,24 @@ fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ),
         ApiError::Redirect { .. } => (
             Exit::Failed,
-            Some("a credential belongs to one host; if that address is right, name it with --host".into()),
+            Some("a credential is sent to one host only; if that address is right, pass it with --host".into()),
         ),
         ApiError::InsecureHttp { .. } => (
             Exit::Usage,
-            Some("use https, or pass --allow-insecure-http if the network between is yours".into()),
+            Some("use https, or pass --allow-insecure-http if you trust the network in between".into()),
         ),
-        ApiError::Unproven { .. } => (Exit::Failed, Some("such a request signs a stock Ollama server out: name another host".into())),
-        ApiError::Body { .. } => (Exit::Failed, Some("check the file or program that the body comes from".into())),
-        ApiError::Unsendable { .. } => (Exit::Usage, Some("check that the key was pasted whole and alone".into())),
-        ApiError::Cut { .. } => (Exit::Failed, Some("what was printed is incomplete; run the command again".into())),
+        ApiError::Unproven { .. } => (Exit::Failed, Some("this request would sign out a plain Ollama server: use another host".into())),
+        ApiError::Body { .. } => (Exit::Failed, Some("check the file or program that provides the body".into())),
+        ApiError::Unsendable { .. } => (Exit::Usage, Some("check that the complete key was pasted, and nothing else".into())),
+        ApiError::Cut { .. } => (Exit::Failed, Some("the output above is incomplete; run the command again".into())),
         ApiError::InStream { message, host } if message.to_ascii_lowercase().contains("unauthorized") => {
             (Exit::SignIn, Some(unauthorized_hint(host, false, None)))
         }
         ApiError::Conflict { conflict: Conflict::Replaced(id), host, .. } => (
             Exit::Failed,
-            Some(format!("go on with {id}, or revoke it first: ollama-auth keys revoke {id} --yes --host {host}")),
+            Some(format!("use {id}, or revoke it first: ollama-auth keys revoke {id} --yes --host {host}")),
         ),
-        ApiError::Conflict { .. } => (Exit::Failed, Some("see what there is: ollama-auth keys list".into())),
+        ApiError::Conflict { .. } => (Exit::Failed, Some("list the keys: ollama-auth keys list".into())),
         ApiError::Status { status: 413, .. } => (
             Exit::Failed,
             Some("send less, or raise the host's limit: the setting max-scanned-body of an ollama-auth gateway (16 MiB by default)".into()),
@@ -334,7 +335,7 @@ fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             (Exit::Failed, Some(format!("the server failed: check the log of {host}")))
         }
         ApiError::Protocol { host, .. } => {
-            (Exit::Failed, Some(format!("check that {host} is an Ollama server and that nothing in between answers for it")))
+            (Exit::Failed, Some(format!("check that {host} is an Ollama server, and that no proxy answers in its place")))
         }
     }
 }
@@ -351,7 +352,7 @@ fn unreachable_hint(host: &str, kind: Unreachable) -> String {
     }
 }
 
-/// What to say about a refused or missing credential. A wrong clock comes first: it makes every signature worthless.
+/// What to do about a refused or missing credential. A wrong clock comes first: it invalidates every signature.
 pub fn unauthorized_hint(host: &str, had_credential: bool, skew: Option<i64>) -> String {
     if let Some(ahead) = skew.filter(|_| had_credential) {
         return clock_hint(host, ahead);
@@ -363,13 +364,18 @@ pub fn unauthorized_hint(host: &str, had_credential: bool, skew: Option<i64>) ->
     }
 }
 
+/// What to do about a refused credential that no sign-in replaces, since it takes precedence over the profile's.
+pub fn refused_hint(origin: &str) -> String {
+    format!("{origin} was refused: replace it or unset it")
+}
+
 /// Says by how much the clock is off.
 pub fn clock_hint(host: &str, ahead: i64) -> String {
     let amount = ahead.unsigned_abs();
     let amount = if amount >= 120 { format!("{} minutes", amount / 60) } else { format!("{amount} seconds") };
     let direction = if ahead > 0 { "ahead of" } else { "behind" };
     format!(
-        "this machine's clock is {amount} {direction} that of {host}, and signatures carry the time: set the clock, then try again"
+        "this machine's clock is {amount} {direction} that of {host}, and signatures contain the time: set the clock, then try again"
     )
 }
 
@@ -424,6 +430,23 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_variable_is_named_instead_of_a_sign_in() {
+        let error = ApiError::Unauthorized {
+            host: "https://h".into(),
+            message: "unauthorized".into(),
+            signin_url: None,
+            had_credential: true,
+            credential_origin: Some("OLLAMA_API_KEY".into()),
+            from_gateway: false,
+            recognised: true,
+            skew: None,
+            clock_offset: None,
+        };
+        let hint = Problem::from_error(&error.into()).hint.unwrap();
+        assert_eq!(hint, "OLLAMA_API_KEY was refused: replace it or unset it");
+    }
+
+    #[test]
     fn a_signature_that_was_used_is_made_anew_without_a_new_sign_in() {
         for words in
             ["unauthorized: this signature was used already", "the request was signed before this gateway started"]
@@ -433,6 +456,7 @@ mod tests {
                 message: words.into(),
                 signin_url: None,
                 had_credential: true,
+                credential_origin: None,
                 from_gateway: true,
                 recognised: true,
                 skew: None,

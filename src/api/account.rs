@@ -119,7 +119,7 @@ impl Session<'_> {
             }
             Err(ApiError::Unauthorized { signin_url, recognised, .. }) => {
                 if !recognised {
-                    return Ok(HostKind::Other("it refused POST /api/me in words that are not Ollama's".to_owned()));
+                    return Ok(HostKind::Other("it rejected POST /api/me, but not as Ollama does".to_owned()));
                 }
                 // Without a credential we have no key: a link that holds one holds the server's own.
                 if signin_url.is_some_and(|link| key_in(&link).is_some()) {
@@ -145,7 +145,7 @@ impl Session<'_> {
 
     async fn probe_with_unknown_key(&self) -> Result<HostKind, ApiError> {
         let Ok(stranger) = DeviceKey::generate() else {
-            return Ok(HostKind::Other("no key could be made to ask with".to_owned()));
+            return Ok(HostKind::Other("no key could be created for the check".to_owned()));
         };
         let key = stranger.public().clone();
         let session = self.with_throwaway(Credential::Device(Arc::new(stranger)));

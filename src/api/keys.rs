@@ -190,20 +190,20 @@ impl Session<'_> {
             let body = whole(request.send().await?, &host, Bounds::KEYS).await?;
             size += body.len();
             if size > LONGEST_LIST {
-                return Err(self.protocol_error(format!("a list of keys of more than {LONGEST_LIST} bytes")));
+                return Err(self.protocol_error(format!("its list of keys is larger than {} MiB", LONGEST_LIST >> 20)));
             }
             let page: Page<'_> = serde_json::from_slice(&body)
-                .map_err(|error| self.protocol_error(format!("its list of keys cannot be read: {error}")))?;
+                .map_err(|error| self.protocol_error(format!("cannot read its list of keys: {error}")))?;
             for entry in page.keys {
                 entries.extend(self.entry(entry)?);
             }
             match page.next.filter(|next| !next.is_empty()) {
                 None => return Ok(entries),
                 Some(next) if next.len() > LONGEST_CURSOR => {
-                    return Err(self.protocol_error("its list of keys goes on at a place with an endless name"));
+                    return Err(self.protocol_error("its list of keys continues at a cursor that is too long"));
                 }
                 Some(next) if !cursors.insert(next.clone()) => {
-                    return Err(self.protocol_error("its list of keys goes round in circles"));
+                    return Err(self.protocol_error("its list of keys repeats a cursor"));
                 }
                 next => after = next,
             }
@@ -220,7 +220,7 @@ impl Session<'_> {
         }
         match serde_json::from_str(entry.get()) {
             Ok(entry) => Ok(Some(entry)),
-            Err(error) => Err(self.protocol_error(format!("an entry of its list of keys cannot be read: {error}"))),
+            Err(error) => Err(self.protocol_error(format!("cannot read an entry of its list of keys: {error}"))),
         }
     }
 
@@ -246,7 +246,7 @@ impl Session<'_> {
     ) -> Result<CreatedKey, ApiError> {
         let made = self.make(new_id, &Replacement { id: new_id, replaces }).await?;
         if made.entry.replaces.as_deref() != Some(replaces.as_str()) {
-            return Err(self.protocol_error(format!("it holds a key that does not replace {replaces}")));
+            return Err(self.protocol_error(format!("it contains a key that does not replace {replaces}")));
         }
         Ok(made)
     }
@@ -262,15 +262,15 @@ impl Session<'_> {
         let secret: Secret<'_> = serde_json::from_slice(&body).map_err(unreadable)?;
         let entry: KeyEntry = serde_json::from_slice(&body).map_err(unreadable)?;
         if secret.key.is_empty() {
-            return Err(self.protocol_error("it holds no key"));
+            return Err(self.protocol_error("it contains no key"));
         }
         if entry.id != id.as_str() {
             let other =
-                entry.id.parse::<KeyId>().map_or_else(|_| "of no id".to_owned(), |id| format!("of the id {id}"));
-            return Err(self.protocol_error(format!("it holds a key {other}, where {id} was asked for")));
+                entry.id.parse::<KeyId>().map_or_else(|_| "without an id".to_owned(), |id| format!("with the id {id}"));
+            return Err(self.protocol_error(format!("it contains a key {other} instead of {id}")));
         }
-        let key = ApiKey::parse(&secret.key)
-            .map_err(|error| self.protocol_error(format!("what it calls the key is none: {error}")))?;
+        let key =
+            ApiKey::parse(&secret.key).map_err(|error| self.protocol_error(format!("its key is invalid: {error}")))?;
         Ok(CreatedKey { key, entry })
     }
 
@@ -316,7 +316,7 @@ impl Session<'_> {
             return Err(self.protocol_error(format!("it describes another key than {id}")));
         }
         if entry.expires_at.is_none() && entry.revoked_at.is_none() {
-            return Err(self.protocol_error(format!("the key {id} has no end in it")));
+            return Err(self.protocol_error(format!("it contains no expiry of the key {id}")));
         }
         Ok(Some(entry))
     }

@@ -33,6 +33,8 @@ pub struct Session<'t> {
     transport: &'t Transport,
     base: BaseUrl,
     credential: Credential,
+    /// Where the credential comes from, for messages: a variable, a file.
+    origin: Option<String>,
     now: fn() -> i64,
 }
 
@@ -52,7 +54,7 @@ impl<'t> Session<'t> {
         if !credential.is_none() {
             Self::may_carry_credential(&base, allow_insecure_http)?;
         }
-        Ok(Self { transport, base, credential, now })
+        Ok(Self { transport, base, credential, origin: None, now })
     }
 
     /// Whether a credential may be sent to `base` at all, asked before one is made.
@@ -72,6 +74,17 @@ impl<'t> Session<'t> {
         &self.base
     }
 
+    /// Names what the credential comes from, such as `OLLAMA_API_KEY`, so that a rejection can say what to replace.
+    #[must_use]
+    pub fn with_credential_origin(self, origin: Option<String>) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// Where the credential comes from, if that was named.
+    pub fn credential_origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
     /// Whether requests carry a credential.
     pub fn has_credential(&self) -> bool {
         !self.credential.is_none()
@@ -84,13 +97,13 @@ impl<'t> Session<'t> {
 
     /// The same host, without the credential.
     pub fn unsigned(&self) -> Session<'t> {
-        Session { transport: self.transport, base: self.base.clone(), credential: Credential::None, now: self.now }
+        self.with_throwaway(Credential::None)
     }
 
     /// The same host with a credential that nobody knows and that is thrown away: it need not be kept from anybody, so plain
     /// http is not asked about.
     pub(super) fn with_throwaway(&self, credential: Credential) -> Self {
-        Session { transport: self.transport, base: self.base.clone(), credential, now: self.now }
+        Session { transport: self.transport, base: self.base.clone(), credential, origin: None, now: self.now }
     }
 
     /// What one request to `path` (which begins with `/`) with these decoded query parameters takes: the full URL, and the
@@ -364,6 +377,7 @@ impl Session<'_> {
                 message,
                 signin_url,
                 had_credential,
+                credential_origin: self.origin.clone(),
                 from_gateway,
                 recognised,
                 skew: notable(clock_offset),

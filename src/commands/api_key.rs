@@ -1,4 +1,4 @@
-//! An API key on its way in: read from standard input or a hidden prompt, and kept in a store under a record in its profile.
+//! Reads an API key from standard input or a hidden prompt, and stores it with a record in its profile.
 
 use std::io::Read as _;
 
@@ -36,16 +36,17 @@ pub async fn read_api_key(app: &App, command: &str) -> anyhow::Result<SecretStri
         Zeroizing::new(typed.expose_secret().to_owned())
     } else {
         app.ask(|_| read_piped()).await?.map_err(|error| {
-            Problem::new(Exit::Usage, format!("the API key on standard input cannot be read: {error}"))
+            Problem::new(Exit::Usage, format!("cannot read the API key from standard input: {error}"))
         })?
     };
     let key = text.trim();
-    let problem = |message: &str| Err(Problem::new(Exit::Usage, message).hint("pipe in the key alone").into());
+    let problem =
+        |message: &str| Err(Problem::new(Exit::Usage, message).hint("pipe in the key and nothing else").into());
     if key.is_empty() {
         return problem("no API key was given");
     }
     if key.len() as u64 > LONGEST || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return problem("what was given is no API key: it is one word of printable ASCII characters");
+        return problem("not an API key: a key is one word of printable ASCII characters");
     }
     Ok(SecretString::from(key))
 }
@@ -59,7 +60,7 @@ fn read_piped() -> std::io::Result<Zeroizing<String>> {
 /// Warns of a key that is not like those of ollama.com, where it is to be one.
 pub fn warn_about_key_format(app: &App, context: &Context, key: &SecretString) {
     if context.url().is_ollama_com() && !looks_like_ollama_com_key(key) {
-        app.printer.warn("this does not look like an API key of ollama.com; trying it all the same");
+        app.printer.warn("this does not look like an API key of ollama.com; trying it anyway");
     }
 }
 
@@ -72,7 +73,7 @@ pub async fn verify_api_key(session: &Session<'_>) -> anyhow::Result<Option<Acco
         ApiKeyCheck::Accepted(account) => Ok(account),
         ApiKeyCheck::NotRequired => {
             let message = format!("{} answers without a credential, so the key was not stored", session.base());
-            Err(Problem::new(Exit::Failed, message).hint("check the address: --host").into())
+            Err(Problem::new(Exit::Failed, message).hint("check the address in --host").into())
         }
     }
 }
@@ -122,7 +123,8 @@ pub async fn store_api_key(
     let _lock = app.lock_keys()?;
     let now = app.profiles.load()?.profiles.remove(name);
     if let Some(now) = now.filter(|now| now.url.origin() != url.origin()) {
-        let message = format!("the profile {name:?} was changed in the meantime: it is for {} now", now.url);
+        let message =
+            format!("another command changed the profile {name:?} at the same time; it is now for {}", now.url);
         return Err(Problem::new(Exit::Failed, message).hint("run the command again").into());
     }
     // A key that cannot be read is none that could be put back.
@@ -150,7 +152,7 @@ pub async fn store_api_key(
                 None => app.vault.delete(store, &entry).await.map(drop),
             };
             if let Err(trouble) = undone {
-                app.printer.warn(&format!("the {store} store could not be put back as it was: {trouble}"));
+                app.printer.warn(&format!("the previous key could not be restored in the {store} store: {trouble}"));
             }
             return Err(error.into());
         }

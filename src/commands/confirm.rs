@@ -18,7 +18,7 @@ pub async fn confirm(app: &App, yes: bool, statement: &str, question: &str) -> a
         return Ok(());
     }
     if !app.printer.is_interactive() {
-        return Err(Problem::new(Exit::Usage, statement).hint("pass --yes to do it").into());
+        return Err(Problem::new(Exit::Usage, statement).hint("to confirm, pass --yes").into());
     }
     let question = question.to_owned();
     if app.ask(move |printer| printer.confirm(&question, false)).await?? {
@@ -37,7 +37,7 @@ pub async fn confirm_shared_key(app: &App, yes: bool, name: &str, profile: &Prof
         return Ok(());
     };
     let statement = format!(
-        "the device key of {name:?} is shared with {}: this disconnects whatever else uses that file too, such as the Ollama server",
+        "the device key of {name:?} is shared with {}: this also disconnects the programs that use that file, such as the Ollama server",
         file.display()
     );
     if yes || app.printer.is_interactive() {
@@ -67,21 +67,22 @@ impl UnfinishedRotations {
         let Some(first) = rotations.first().filter(|_| !force) else {
             let lock = if rotations.is_empty() { None } else { journal.lock(Duration::ZERO)? };
             if !rotations.is_empty() && lock.is_none() {
-                let problem =
-                    Problem::new(Exit::Failed, format!("a rotation is at work in the profile {name:?} right now"));
-                return Err(problem.hint("wait for its end, then try again").into());
+                let problem = Problem::new(Exit::Failed, format!("a rotation is running in the profile {name:?}"));
+                return Err(problem.hint("wait until it finishes, then try again").into());
             }
             return Ok(Self { journal, rotations, _lock: lock });
         };
         let host = &profile.url;
-        let message = format!("a rotation is under way in the profile {name:?}: {}", describe(first, "is valid", host));
+        let message = format!("the profile {name:?} has an unfinished rotation: {}", describe(first, "is valid", host));
         let hint = match &first.old {
             Some(_) => format!(
-                "finish it, with the options that it was begun with: ollama-auth keys rotate {} --profile {name}\nor leave it: pass --force, and revoke the new key: {}",
+                "to finish it, add its options to: ollama-auth keys rotate {} --profile {name}\nto abandon it, pass --force and revoke the new key: {}",
                 first.new,
                 revoke(first, host)
             ),
-            None => format!("finish it: ollama-auth keys rotate {name} --profile {name}\nor leave it: pass --force"),
+            None => {
+                format!("to finish it: ollama-auth keys rotate {name} --profile {name}\nto abandon it, pass --force")
+            }
         };
         Err(Problem::new(Exit::Failed, message).hint(hint).into())
     }
@@ -94,8 +95,7 @@ impl UnfinishedRotations {
         for rotation in &self.rotations {
             app.vault.delete(rotation.store, &rotation.entry()).await?;
             self.journal.remove(&rotation.new)?;
-            app.printer
-                .warn(&format!("a rotation was not finished: {}", describe(rotation, "stays valid", &profile.url)));
+            app.printer.warn(&format!("a rotation was abandoned: {}", describe(rotation, "stays valid", &profile.url)));
             if rotation.old.is_some() {
                 app.printer.hint(&format!("revoke it: {}", revoke(rotation, &profile.url)));
             }
@@ -106,8 +106,8 @@ impl UnfinishedRotations {
 
 fn describe(rotation: &Rotation, is_valid: &str, host: &crate::address::BaseUrl) -> String {
     match &rotation.old {
-        Some(_) => format!("its new key {} {is_valid} at {host}, and may be deployed already", rotation.new),
-        None => format!("the key that was given for it {is_valid} at {host} until you revoke it there"),
+        Some(_) => format!("its new key {} {is_valid} at {host} and may be deployed already", rotation.new),
+        None => format!("the key given for it {is_valid} at {host} until you revoke it there"),
     }
 }
 

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::address::BaseUrl;
 use crate::api::{Credential, HostKind, Session, looks_like_ollama_com_key};
 use crate::app::App;
-use crate::exit::{Exit, Problem};
+use crate::exit::{Exit, Problem, refused_hint};
 use crate::identity::DeviceKey;
 use crate::profile::{
     Audience, CredentialInputs, CredentialSource, HostInputs, HostReason, Profile, Profiles, Target, WithheldReason,
@@ -60,8 +60,7 @@ impl Context {
         if let Some(profile) = &profile
             && profile.url.origin() != target.url.origin()
         {
-            let message = format!("the profile {:?} is for {}, not for {}", target.profile, profile.url, target.url);
-            return Err(Problem::new(Exit::Usage, message).hint("name another profile, or leave --host out").into());
+            return Err(other_address(app.global.profile.as_deref(), profile, &target.url).into());
         }
         let unused_file = file_host.filter(|host| host.origin() != target.url.origin());
         if let (Some(other), Some(file)) = (unused_file, &app.credentials)
@@ -119,7 +118,7 @@ impl Context {
         }
     }
 
-    /// A session with the chosen credential, fetched from where it rests.
+    /// A session with the chosen credential, fetched from its store.
     pub async fn session<'a>(&self, app: &'a App) -> anyhow::Result<Session<'a>> {
         let credential = self.credential(app).await?;
         self.session_with(app, credential)
@@ -128,10 +127,19 @@ impl Context {
     /// A session with a credential of the caller's.
     pub fn session_with<'a>(&self, app: &'a App, credential: Credential) -> anyhow::Result<Session<'a>> {
         let allow = app.global.allow_insecure_http;
-        Ok(Session::new(&app.transport, self.url().clone(), credential, allow, app.now)?)
+        let origin = external_origin(app, &credential);
+        Ok(Session::new(&app.transport, self.url().clone(), credential, allow, app.now)?.with_credential_origin(origin))
     }
 
-    /// The chosen credential, fetched from where it rests.
+    /// What to do where the host does not accept the credential that this context chose.
+    pub fn refused_hint(&self) -> String {
+        match self.source {
+            CredentialSource::Environment => refused_hint("OLLAMA_API_KEY"),
+            _ => sign_in_hint(self.url()),
+        }
+    }
+
+    /// The chosen credential, fetched from its store.
     pub async fn credential(&self, app: &App) -> anyhow::Result<Credential> {
         match (&self.source, &self.profile) {
             (CredentialSource::File, _) => {
@@ -152,9 +160,21 @@ impl Context {
     }
 }
 
+/// Where a credential comes from that takes precedence over the profile's, in words.
+fn external_origin(app: &App, credential: &Credential) -> Option<String> {
+    let Credential::ApiKey(key) = credential else { return None };
+    let is_used = |other: &SecretString| other.expose_secret() == key.expose_secret();
+    if app.env.api_key.as_ref().is_some_and(is_used) {
+        return Some("OLLAMA_API_KEY".to_owned());
+    }
+    let file = app.credentials.as_ref()?;
+    let read = file.read().ok().filter(|read| is_used(&read.key))?;
+    (!read.key.expose_secret().is_empty()).then(|| format!("the key in the credentials file {}", file.path().display()))
+}
+
 /// Why a stored secret cannot be used.
 pub enum StoredKeyError {
-    /// It is not there (any more): signing in again mends it.
+    /// It is missing from the store: sign in again.
     Missing(Problem),
     /// The store holds another device key than the one on record.
     Mismatch(Problem, Box<DeviceKey>),
@@ -189,7 +209,7 @@ pub async fn device_key(app: &App, name: &str, profile: &Profile) -> Result<Devi
         return Ok(key);
     }
     let message = format!(
-        "the {} store holds another device key for {name:?} ({}) than the one that was stored ({})",
+        "the {} store holds another device key for {name:?} ({}) than the profile names ({})",
         record.store,
         key.public().fingerprint(),
         record.public_key.fingerprint(),
@@ -219,7 +239,7 @@ async fn read_secret(
     let found = app.vault.get(store, &entry_id(kind, name, profile)).await;
     found.map_err(|error| StoredKeyError::StoreFailed(error.into()))?.ok_or_else(|| {
         let what = if kind == EntryKind::ApiKey { "API key" } else { "device key" };
-        let message = format!("the {what} of the profile {name:?} is not in the {store} store any more");
+        let message = format!("the {what} of the profile {name:?} is missing from the {store} store");
         StoredKeyError::Missing(Problem::new(Exit::SignIn, message).hint(sign_in_hint(&profile.url)))
     })
 }
@@ -233,9 +253,10 @@ pub fn require_unchanged(app: &App, name: &str, before: Option<&Profile>) -> any
     if app.profiles.load()?.profiles.get(name) == before {
         return Ok(());
     }
-    let message =
-        format!("the profile {name:?} was changed by another run in the meantime; what it holds now was left alone");
-    Err(Problem::new(Exit::Failed, message).hint("look at it with `ollama-auth profile show`, then try again").into())
+    let message = format!("another command changed the profile {name:?} at the same time; nothing was changed here");
+    Err(Problem::new(Exit::Failed, message)
+        .hint("check it with: ollama-auth profile show\nthen run the command again")
+        .into())
 }
 
 /// Makes sure that a host keeps accounts, before a key of ours is shown to it.
@@ -266,6 +287,18 @@ pub fn no_accounts_problem(session: &Session<'_>, kind: HostKind) -> Problem {
     Problem::new(Exit::Failed, message).hint(hint)
 }
 
+/// The profile is for another address than `url`: where no profile was named, one that differs in the scheme alone, since a profile
+/// is called after host and port.
+fn other_address(named: Option<&str>, profile: &Profile, url: &BaseUrl) -> Problem {
+    if let Some(name) = named {
+        let message = format!("the profile {name:?} is for {}, not for {url}", profile.url);
+        return Problem::new(Exit::Usage, message).hint("name another profile, or leave out --host");
+    }
+    let (known, wanted) = (profile.url.scheme(), url.scheme());
+    let message = format!("you are signed in to the {known}:// address {}, not to {url}", profile.url);
+    Problem::new(Exit::Usage, message).hint(format!("for {wanted}, add --profile NAME"))
+}
+
 /// A file that was named for this very call is for another host than the one that was named beside it.
 fn credentials_host_mismatch(path: &Path, other: &BaseUrl, target: &Target) -> Problem {
     let message = format!(
@@ -274,13 +307,13 @@ fn credentials_host_mismatch(path: &Path, other: &BaseUrl, target: &Target) -> P
         target.url,
         target.reason.describe()
     );
-    let hint = "a credential goes to its own host only: name one of the two, or another file";
+    let hint = "a credential is sent to its own host only: leave out one of the two, or name another file";
     Problem::new(Exit::Usage, message).hint(hint)
 }
 
 /// What to say of an `OLLAMA_AUTH_CREDENTIALS` that is not used.
 pub fn unused_file_note(other: &BaseUrl, url: &BaseUrl) -> String {
-    format!("the credentials file that OLLAMA_AUTH_CREDENTIALS names is for {other} and is not sent to {url}")
+    format!("the credentials file in OLLAMA_AUTH_CREDENTIALS is for {other}, so it is not sent to {url}")
 }
 
 /// The advice to sign in to a host.
@@ -293,12 +326,12 @@ pub fn withheld_note(withheld: WithheldReason, url: &BaseUrl) -> String {
     match withheld {
         WithheldReason::HostNotNamed => {
             format!(
-                "OLLAMA_API_KEY is set but not sent to {url}: name the host with --host or OLLAMA_HOST if it is meant for it"
+                "OLLAMA_API_KEY is set but not sent to {url}: if the key is for this host, add --host {url} or set OLLAMA_HOST"
             )
         }
         WithheldReason::BelongsToOllamaCom => {
             format!(
-                "OLLAMA_API_KEY looks like a key of ollama.com and is not sent to {url}: name the host with --host if it should be"
+                "OLLAMA_API_KEY looks like a key of ollama.com, so it is not sent to {url}; to send it, add --host {url}"
             )
         }
         WithheldReason::PlainHttp => {

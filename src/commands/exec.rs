@@ -26,12 +26,12 @@ pub async fn run(app: &App, args: ExecArgs) -> anyhow::Result<Exit> {
     Session::may_carry_credential(host, app.global.allow_insecure_http)?;
     let Credential::ApiKey(key) = required(app, &context).await? else {
         let message = format!(
-            "the credential for {host} is a device key, which no other program can use: {} needs an API key",
+            "the credential for {host} is a device key, which other programs cannot use: {} needs an API key",
             shown(&args.command[0])
         );
-        let mut hint = format!("make one and keep it: ollama-auth keys create NAME --save --host {host}");
+        let mut hint = format!("create and store one: ollama-auth keys create NAME --save --host {host}");
         if cfg!(feature = "gateway") {
-            hint += &format!("\nor let a proxy sign what it sends: ollama-auth proxy --host {host}");
+            hint += &format!("\nor let a proxy sign its requests: ollama-auth proxy --host {host}");
         }
         return Err(Problem::new(Exit::SignIn, message).hint(hint).into());
     };
@@ -72,11 +72,11 @@ fn replace(mut command: Command) -> io::Error {
 fn not_started(program: &OsString, error: &io::Error) -> Problem {
     let program = shown(program);
     if error.kind() == io::ErrorKind::NotFound {
-        let message = format!("there is no program {program:?}: {error}");
+        let message = format!("program {program:?} not found");
         return Problem::new(Exit::NoProgram, message).hint("check its name and PATH");
     }
-    Problem::new(Exit::NotRunnable, format!("the program {program:?} cannot be run: {error}"))
-        .hint("check that it is a program and may be run by you")
+    Problem::new(Exit::NotRunnable, format!("cannot run the program {program:?}: {error}"))
+        .hint("check that it is a program and that you may run it")
 }
 
 fn shown(program: &OsString) -> String {

@@ -104,15 +104,15 @@ fn show(app: &App, name: Option<String>) -> anyhow::Result<Exit> {
         facts.push(("Account", account.label().to_owned()));
     }
     if let Some(key) = &profile.api_key {
-        facts.push(("API key", format!("ends in {}, in the {} store", key.hint, key.store)));
+        facts.push(("API key", format!("ends in {}, stored in the {} store", key.hint, key.store)));
         let known = [("Key name", &key.name), ("Key id", &key.id), ("Environment", &key.environment)];
         facts.extend(known.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
     }
     if let Some(device) = &profile.device {
         let state = if device.connected { "" } else { ", not connected" };
         facts.push(("Device", format!("{}{state}", device.name)));
-        facts.push(("Fingerprint", device.public_key.fingerprint()));
-        facts.push(("Device key", format!("in the {} store", device.store)));
+        facts.push(("Fingerprint", device.public_key.grouped_fingerprint()));
+        facts.push(("Device key", format!("stored in the {} store", device.store)));
         if let Some(file) = &device.imported_from {
             facts.push(("Shared with", file.display().to_string()));
         }
@@ -141,7 +141,7 @@ async fn remove(app: &App, args: ProfileRemove) -> anyhow::Result<Exit> {
     let profile = named(&profiles, &args.name)?;
     let unfinished = UnfinishedRotations::load(app, &args.name, profile, args.force)?;
     let still_valid = profile.has_credential();
-    let statement = format!("the profile {:?} still has a credential, which stays valid at {}", args.name, profile.url);
+    let statement = format!("the profile {:?} has a credential, which stays valid at {}", args.name, profile.url);
     let question =
         format!("Remove {:?} and its secrets from this machine? They stay valid at {}.", args.name, profile.url);
     confirm(app, args.yes || !still_valid, &statement, &question).await?;

@@ -23,27 +23,27 @@ impl RequestPath {
     pub fn read(text: &str, base: &BaseUrl) -> Result<Self, Problem> {
         let problem = |message: String| Problem::new(Exit::Usage, message).hint("write it as /api/tags");
         if text.contains(|c: char| c.is_control() || c == '\\') || text.starts_with("//") {
-            return Err(problem(format!("the path {text:?} cannot be read")));
+            return Err(problem(format!("invalid path {text:?}")));
         }
         if text.contains('#') {
-            return Err(problem(format!("the path {text:?} has a part behind a #, which is never sent")));
+            return Err(problem(format!("the path {text:?} contains #, and what follows it is never sent")));
         }
         let is_url = text.split_once("://").is_some_and(|(before, _)| !before.contains(['/', '?']));
         let whole = if is_url { text.to_owned() } else { base.join(text) };
-        let url = Url::parse(&whole).map_err(|error| problem(format!("the path {text:?} cannot be read: {error}")))?;
+        let url = Url::parse(&whole).map_err(|error| problem(format!("invalid path {text:?}: {error}")))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(problem("a user name or password in a URL is refused".to_owned()));
+            return Err(problem("a URL with a user name or password is not accepted".to_owned()));
         }
         let origin =
             |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
-        let own = Url::parse(&base.to_string()).map_err(|error| problem(format!("{base} cannot be read: {error}")))?;
+        let own = Url::parse(&base.to_string()).map_err(|error| problem(format!("invalid address {base}: {error}")))?;
         if origin(&url) != origin(&own) {
-            let message = format!("{text:?} is not at {base}, and a credential goes to its own host only");
-            return Err(Problem::new(Exit::Usage, message).hint("name the host with --host, and the path alone"));
+            let message = format!("{text:?} is not at {base}, and a credential is sent to its own host only");
+            return Err(Problem::new(Exit::Usage, message).hint("pass the host with --host, and only the path here"));
         }
         let below = url.path().strip_prefix(base.path()).filter(|rest| rest.starts_with('/'));
         let Some(path) = below else {
-            return Err(problem(format!("the path {text:?} lies outside {base}")));
+            return Err(problem(format!("the path {text:?} is outside of {base}")));
         };
         Ok(Self { path: path.to_owned(), query: url.query_pairs().into_owned().collect() })
     }
@@ -56,8 +56,8 @@ impl RequestPath {
         if !self.query.iter().any(|(name, _)| name == "ts") {
             return Ok(());
         }
-        let message = "a signature adds the parameter ts, so the path must not hold it";
-        Err(Problem::new(Exit::Usage, message).hint("leave it out"))
+        let message = "the path must not contain the parameter ts, which the signature adds";
+        Err(Problem::new(Exit::Usage, message).hint("leave out ts"))
     }
 
     /// The query as it is handed to a session.

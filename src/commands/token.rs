@@ -1,5 +1,5 @@
 //! `token`: the credential for another program. An API key is printed as it is; a device key never leaves us, so what is printed
-//! is one header, for one request, now.
+//! is one header for one request.
 
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -52,7 +52,8 @@ pub async fn run(app: &App, args: TokenArgs) -> anyhow::Result<Exit> {
             ts: None,
         };
         print(app, &args, &report)?;
-        app.printer.note(&format!("This is a secret: the API key for {host}, good until it expires or is revoked."));
+        app.printer
+            .note(&format!("Keep this secret: it is the API key for {host}, valid until it expires or is revoked."));
         return Ok(Exit::Done);
     };
     if !is_key {
@@ -69,11 +70,9 @@ pub async fn run(app: &App, args: TokenArgs) -> anyhow::Result<Exit> {
     };
     print(app, &args, &report)?;
     if is_key {
-        app.printer.note(&format!("This is a secret: it holds the API key for {host}."));
+        app.printer.note(&format!("Keep this secret: it contains the API key for {host}."));
     } else {
-        app.printer.note(&format!(
-            "This is a secret: it signs one request, {method} {url}, for the minute or so by which {host} lets clocks differ."
-        ));
+        app.printer.note(&format!("Keep this secret: for about a minute it authorizes one request, {method} {url}."));
     }
     Ok(Exit::Done)
 }
@@ -86,7 +85,7 @@ pub(super) async fn required(app: &App, context: &Context) -> anyhow::Result<Cre
     if context.source == CredentialSource::None {
         let url = context.url();
         let hint = context.withheld.map_or_else(|| sign_in_hint(url), |withheld| withheld_note(withheld, url));
-        return Err(Problem::new(Exit::SignIn, format!("there is no credential for {url}")).hint(hint).into());
+        return Err(Problem::new(Exit::SignIn, format!("not signed in to {url}")).hint(hint).into());
     }
     context.credential(app).await
 }
@@ -110,11 +109,9 @@ fn ts_of(url: &str) -> Option<i64> {
 }
 
 fn needs_a_request(context: &Context) -> Problem {
-    let message = format!(
-        "the credential for {} is a device key, which signs one request at a time and is never shown",
-        context.url()
-    );
-    let hint = "name the request: ollama-auth token GET /api/tags\nor let us make it: ollama-auth api /api/tags\nor make an API key: ollama-auth keys create NAME --save";
+    let message =
+        format!("the credential for {} is a device key: it signs single requests and is never printed", context.url());
+    let hint = "to sign a request: ollama-auth token GET /api/tags\nto send it: ollama-auth api /api/tags\nto create an API key: ollama-auth keys create NAME --save";
     Problem::new(Exit::Usage, message).hint(hint)
 }
 

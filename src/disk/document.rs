@@ -40,7 +40,7 @@ impl Document {
     /// [`DiskError::NewerVersion`], with the file left alone; whatever [`read_public`] refuses.
     pub fn load<T: DeserializeOwned + Default>(&self) -> Result<T, DiskError> {
         match self.read() {
-            // Only a look under the lock is sure not to move aside what another process has just mended.
+            // Only a look under the lock is sure not to move aside what another process has just repaired.
             Err(Unreadable::Broken(_)) => {
                 let _lock = self.lock()?;
                 self.read_or_set_aside()

@@ -36,7 +36,7 @@ pub enum DiskError {
         source: io::Error,
     },
     /// A symbolic link lies where a private file belongs; following it could send a secret elsewhere.
-    #[error("{} is a symbolic link, which is not followed for a private file", path.display())]
+    #[error("{} is a symbolic link; a private file must be a regular file", path.display())]
     Symlink {
         /// The link.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum DiskError {
     /// Something that is not a regular file lies where a private file belongs.
     #[error("{} is not a regular file", path.display())]
     NotAFile {
-        /// The odd thing.
+        /// What is there instead.
         path: PathBuf,
     },
     /// Other accounts can read or change the file.
@@ -64,7 +64,7 @@ pub enum DiskError {
         owner: u32,
     },
     /// The file is larger than anything we would have written.
-    #[error("{} is larger than {limit} bytes", path.display())]
+    #[error("{} is larger than {}", path.display(), size(*limit))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -105,7 +105,7 @@ pub enum DiskError {
 pub(crate) fn location_note(aside: Option<&Path>) -> String {
     match aside {
         Some(aside) => format!("; it was moved unchanged to {}", aside.display()),
-        None => "; it was left as it is".to_owned(),
+        None => "; the file was not changed".to_owned(),
     }
 }
 
@@ -120,7 +120,7 @@ impl DiskError {
         match self {
             Self::Io { source, path, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                    Some("free some space and run the command again; what was stored before is whole".to_owned())
+                    Some("free some disk space and run the command again; nothing stored was lost".to_owned())
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     Some(format!("check the owner and mode of {}", path.display()))
@@ -128,23 +128,31 @@ impl DiskError {
                 _ => None,
             },
             Self::Symlink { path } | Self::NotAFile { path } => {
-                Some(format!("put a regular file in place of {} if you trust its content", path.display()))
+                Some(format!("if you trust its content, replace {} by a regular file", path.display()))
             }
             Self::Exposed { path, .. } => Some(chmod(path)),
             Self::WrongOwner { path, .. } => {
                 Some(format!("run the command as the account that owns {}; sudo is not needed", path.display()))
             }
-            Self::Busy { path, .. } => Some(format!(
-                "see whether another ollama-auth is running; {} itself need not be removed",
-                path.display()
-            )),
-            Self::Broken { aside: Some(_), .. } => {
-                Some("running the command again starts from an empty file; restore a backup if you have one".to_owned())
+            Self::Busy { path, .. } => {
+                Some(format!("check whether another ollama-auth is running; do not remove {}", path.display()))
             }
+            Self::Broken { aside: Some(_), .. } => Some(
+                "restore a backup if you have one, or run the command again to start with an empty file".to_owned(),
+            ),
             Self::Broken { path, .. } => Some(format!("move {} away and run the command again", path.display())),
             Self::NewerVersion { .. } => Some("update ollama-auth".to_owned()),
             Self::TooLarge { .. } => None,
         }
+    }
+}
+
+/// A number of bytes in the unit that people use.
+fn size(bytes: u64) -> String {
+    match bytes {
+        ..1024 => format!("{bytes} bytes"),
+        1024..0x10_0000 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
     }
 }
 

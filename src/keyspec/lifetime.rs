@@ -20,7 +20,7 @@ pub enum Lifetime {
 
 /// The text is no lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("it is a time such as 90d, 12h, 30m or 1w, up to 3650d, or never")]
+#[error("expected a duration such as 90d, 12h, 30m or 1w, up to 3650d, or never")]
 pub struct LifetimeError;
 
 impl Lifetime {

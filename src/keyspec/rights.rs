@@ -22,10 +22,10 @@ pub enum TooBroad {
     #[error("your own credential does not have the scope {0}")]
     Scopes(Scopes),
     /// Models that they may not use.
-    #[error("your own credential may not use all models that {0} stands for")]
+    #[error("your own credential may not use all models that match {0}")]
     Models(String),
     /// Living longer than they do.
-    #[error("your own credential ends before that")]
+    #[error("your own credential expires earlier")]
     Expiry,
 }
 

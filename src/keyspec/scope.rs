@@ -49,7 +49,7 @@ impl fmt::Display for Scope {
 
 /// There is no such scope; holds what was read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("there is no scope {0:?}; there is inference, models:read, models:write, usage:read, keys, admin")]
+#[error("unknown scope {0:?}; the scopes are inference, models:read, models:write, usage:read, keys, admin")]
 pub struct ScopeError(pub String);
 
 impl FromStr for Scope {

@@ -29,7 +29,7 @@ pub enum ApiKeyError {
     #[error("it is not {} letters and digits after {PREFIX}", RANDOM + CHECK)]
     Form,
     /// A typing error, or a look-alike.
-    #[error("its checksum is wrong: it was not copied whole, or is no key")]
+    #[error("its checksum is wrong: it was not copied completely")]
     Checksum,
 }
 

@@ -46,7 +46,7 @@ pub enum CredentialsError {
     #[error("the credentials file cannot be used: {0}")]
     Unreadable(#[source] DiskError),
     /// It is not JSON of that form.
-    #[error("the credentials file {} has not the form that it should have (line {line}, column {column})", path.display())]
+    #[error("the credentials file {} has the wrong format (line {line}, column {column})", path.display())]
     Form {
         /// The file.
         path: PathBuf,
@@ -77,7 +77,9 @@ impl CredentialsError {
     /// The next step for the person reading the message, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { .. } => Some("write it, mode 0600, or name another file with --credentials".to_owned()),
+            Self::Missing { .. } => {
+                Some("create it with mode 0600, or pass another file with --credentials".to_owned())
+            }
             Self::Unreadable(error) => error.hint(),
             Self::Form { .. } | Self::Content { .. } | Self::Host { .. } => {
                 Some(r#"it is JSON such as {"host":"https://ollama.com","key":"…"}"#.to_owned())
@@ -158,16 +160,16 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Credentials, CredentialsError> {
     let host = form.host.filter(|host| !host.trim().is_empty()).ok_or_else(|| content("names no host"))?;
     let url = BaseUrl::parse(&host).map_err(|source| CredentialsError::Host { path: path.to_owned(), source })?;
     if url.warning.is_some() {
-        return Err(content("names a host whose port is no number from 1 to 65535"));
+        return Err(content("names a host whose port is not a number from 1 to 65535"));
     }
     let key = match (form.key, form.token) {
-        (Some(_), Some(_)) => return Err(content("holds a key and a token: which one is meant cannot be known")),
+        (Some(_), Some(_)) => return Err(content("contains both a key and a token; only one of them is allowed")),
         (Some(secret), None) | (None, Some(secret)) => secret.0,
-        (None, None) => return Err(content("holds neither a key nor a token")),
+        (None, None) => return Err(content("contains neither a key nor a token")),
     };
     let text = key.expose_secret().trim();
     if text.is_empty() || text.len() > LONGEST_KEY || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(content("holds no usable key: one is a word of printable ASCII characters"));
+        return Err(content("contains an invalid key: a key is one word of printable ASCII characters"));
     }
     Ok(Credentials { url: url.url, key: SecretString::from(text) })
 }

@@ -60,7 +60,7 @@ pub struct Profile {
 /// What is known of a device key without its secret half.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRecord {
-    /// Where the private key rests.
+    /// Where the private key is stored.
     pub store: StoreKind,
     /// The public key.
     pub public_key: PublicKey,
@@ -85,7 +85,7 @@ pub struct DeviceRecord {
 /// What is known of an API key without the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKeyRecord {
-    /// Where the key rests.
+    /// Where the key is stored.
     pub store: StoreKind,
     /// The last four characters, to tell keys apart.
     pub hint: String,
@@ -114,7 +114,7 @@ impl ApiKeyRecord {
             (Some(name), Some(id)) => format!("{name:?} ({id})"),
             (Some(name), None) => format!("{name:?}"),
             (None, Some(id)) => id.clone(),
-            (None, None) if self.hint.is_empty() => "that is kept here".to_owned(),
+            (None, None) if self.hint.is_empty() => "that is stored here".to_owned(),
             (None, None) => format!("ending in {}", self.hint),
         }
     }

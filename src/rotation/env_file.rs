@@ -16,16 +16,16 @@ pub enum EnvFileError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The name is none.
-    #[error("{0:?} is no name of a variable: letters, digits and _, not beginning with a digit")]
+    #[error("{0:?} is not a valid variable name: use letters, digits and _, and do not begin with a digit")]
     Name(String),
     /// The key holds a character that some readers of such files would take for something else.
-    #[error("this key holds characters that cannot be written to an env file so that every reader reads the same")]
+    #[error("this key contains characters that some programs would misread in an env file")]
     Unwritable,
     /// The file names its folder or the like.
-    #[error("{0} cannot be found: {1}")]
+    #[error("cannot find {0}: {1}")]
     Path(String, io::Error),
     /// What was read back is not what was written.
-    #[error("{0} does not hold the new key after it was written: another program changes it too")]
+    #[error("{0} does not contain the new key after writing: another program changes it")]
     Changed(String),
 }
 

@@ -8,10 +8,13 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::cipher::{CipherError, EncryptedDocument, FileKey, Kdf, VERSION};
-use super::passphrase::{PassphrasePurpose, PassphraseSource};
+use super::passphrase::{Passphrase, PassphraseOrigin, PassphrasePurpose, PassphraseSource};
 use super::secrets_file::{Entries, Secret, Unreadable, check_version, json_bound, json_error, lock_file};
 use super::{EntryId, Store, VaultError};
 use crate::disk;
+
+/// How often a person may type the passphrase.
+const MAX_ATTEMPTS: u32 = 3;
 
 pub(super) const FILE: &str = "secrets.enc.json";
 
@@ -33,7 +36,7 @@ impl EncryptedFile {
         self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, purpose: PassphrasePurpose) -> Result<SecretString, VaultError> {
+    fn ask(&self, purpose: PassphrasePurpose) -> Result<Passphrase, VaultError> {
         self.passphrase.passphrase(purpose)?.ok_or_else(|| VaultError::NoPassphrase { path: self.path.clone() })
     }
 
@@ -50,12 +53,25 @@ impl EncryptedFile {
     fn unlock<'a>(&self, cache: &'a mut Option<FileKey>, kdf: &Kdf) -> Result<&'a FileKey, Unreadable> {
         let key = match cache.take() {
             Some(key) if key.kdf == *kdf => key,
-            _ => {
-                let passphrase = self.ask(PassphrasePurpose::Unlock)?;
-                FileKey::unlock(kdf, &passphrase).map_err(|error| self.explain(error))?
-            }
+            _ => self.ask_and_unlock(kdf)?,
         };
         Ok(cache.insert(key))
+    }
+
+    /// Asks for the passphrase. A person may mistype it twice; another source gives the same each time.
+    fn ask_and_unlock(&self, kdf: &Kdf) -> Result<FileKey, Unreadable> {
+        let mut purpose = PassphrasePurpose::Unlock;
+        for attempts_left in (0..MAX_ATTEMPTS).rev() {
+            let Passphrase { secret, origin } = self.ask(purpose)?;
+            match FileKey::unlock(kdf, &secret) {
+                Err(CipherError::WrongPassphrase) if attempts_left == 0 || origin != PassphraseOrigin::Prompt => {
+                    return Err(Unreadable::Other(VaultError::WrongPassphrase { path: self.path.clone(), origin }));
+                }
+                Err(CipherError::WrongPassphrase) => purpose = PassphrasePurpose::Retry,
+                unlocked => return unlocked.map_err(|error| self.explain(error)),
+            }
+        }
+        Err(Unreadable::Other(VaultError::NoPassphrase { path: self.path.clone() }))
     }
 
     fn load(&self) -> Result<Option<Entries>, Unreadable> {
@@ -93,7 +109,7 @@ impl EncryptedFile {
         let mut cache = self.cached();
         if cache.is_none() {
             let passphrase = self.ask(PassphrasePurpose::Create)?;
-            let key = FileKey::create(&passphrase);
+            let key = FileKey::create(&passphrase.secret);
             *cache = Some(key.map_err(|error| VaultError::Internal(error.to_string()))?);
         }
         Ok(())
@@ -126,8 +142,7 @@ impl EncryptedFile {
     fn explain(&self, error: CipherError) -> Unreadable {
         match error {
             CipherError::Damaged(reason) => Unreadable::Broken(reason),
-            CipherError::WrongPassphrase => Unreadable::Other(VaultError::WrongPassphrase { path: self.path.clone() }),
-            CipherError::Internal(reason) => Unreadable::Other(VaultError::Internal(reason)),
+            other => Unreadable::Other(VaultError::Internal(other.to_string())),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The names of stores and of what is kept in them.
+//! The names of stores and of their entries.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::address::Origin;
 
-/// A place where secrets rest.
+/// A place where secrets are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::passphrase::PassphraseError;
+use super::passphrase::{PassphraseError, PassphraseOrigin};
 use crate::disk::DiskError;
 
 /// A failure to read or write a secret. No variant holds a secret.
@@ -25,13 +25,15 @@ pub enum VaultError {
     #[error("the keyring failed: {0}")]
     Keyring(String),
     /// The passphrase does not open the encrypted file.
-    #[error("the passphrase does not open {}", path.display())]
+    #[error("wrong passphrase for {} (from {origin})", path.display())]
     WrongPassphrase {
         /// The encrypted file.
         path: PathBuf,
+        /// Where the passphrase came from.
+        origin: PassphraseOrigin,
     },
     /// The encrypted file needs a passphrase and no source has one.
-    #[error("{} needs a passphrase, and none was given", path.display())]
+    #[error("{} needs a passphrase, but none is set", path.display())]
     NoPassphrase {
         /// The encrypted file.
         path: PathBuf,
@@ -89,25 +91,30 @@ impl VaultError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::KeyringUnavailable(_) => {
-                "cron, ssh and containers have no session bus: run `ollama-auth store move --to file` once \
-                 where the keyring works, or use --store file (OLLAMA_AUTH_STORE=file) from the start"
+                "cron, ssh and containers cannot reach a keyring; where the keyring works, run: ollama-auth store move --to file\n\
+                 or use an encrypted file from the start: --store file or OLLAMA_AUTH_STORE=file"
             }
             Self::KeyringTimeout(_) => {
-                "look for an unlock prompt on another screen, or restart the keyring service; \
-                 where nobody can answer a prompt, use --store file (`ollama-auth store move --to file`)"
+                "look for an unlock prompt on another screen, or restart the keyring service\n\
+                 for cron, use the encrypted file instead: ollama-auth store move --to file"
             }
             Self::KeyringLocked(_) => {
-                "unlock it (logging in to the desktop does) and run the command again; where nobody can \
-                 answer its prompt, as in cron, use `ollama-auth store move --to file` while it is unlocked"
+                "unlock the keyring (log in to the desktop) and run the command again\n\
+                 for cron, while it is unlocked, run: ollama-auth store move --to file"
             }
-            Self::Keyring(_) => "look into the keyring with the system's password manager, or use --store file",
-            Self::WrongPassphrase { .. } => {
-                "the passphrase comes from OLLAMA_AUTH_PASSPHRASE, a passphrase file, \
-                 $CREDENTIALS_DIRECTORY or a prompt, the first of them that is set: check that one; \
-                 if it is lost, move the file away and sign in again"
+            Self::Keyring(_) => "check the keyring with the system's password manager, or use --store file",
+            Self::WrongPassphrase { path, origin } => {
+                let fix = match origin {
+                    PassphraseOrigin::Prompt => "run the command again".to_owned(),
+                    origin => format!("correct the passphrase in {origin}"),
+                };
+                return Some(format!(
+                    "{fix}; if the passphrase is lost, move {} away and sign in again",
+                    path.display()
+                ));
             }
             Self::NoPassphrase { .. } => {
-                "set OLLAMA_AUTH_PASSPHRASE, name a passphrase file, or run the command in a terminal"
+                "set OLLAMA_AUTH_PASSPHRASE, pass --passphrase-file FILE, or run the command in a terminal"
             }
             Self::Corrupt { aside: Some(_), .. } => {
                 "restore it from a backup, or sign in again: the next sign-in starts a new file"

@@ -1,5 +1,5 @@
-//! Where secrets rest: the operating system's keyring, a file encrypted with a passphrase, or, only on an
-//! explicit wish, a plaintext file.
+//! Where secrets are stored: the operating system's keyring, a file encrypted with a passphrase, or, only on
+//! request, a plaintext file.
 //!
 //! The vault keeps no index: which entries exist is written in the profiles, without a secret. It reads no
 //! environment of its own; the session bus that the keyring library looks up is the one exception.
@@ -24,8 +24,8 @@ use tokio::sync::oneshot;
 pub use entry::{EntryId, EntryKind, StoreKind, UnknownStore};
 pub use error::VaultError;
 pub use passphrase::{
-    PASSPHRASE_CREDENTIAL, PassphraseError, PassphrasePrompt, PassphrasePurpose, PassphraseSource, Passphrases,
-    read_passphrase_file,
+    PASSPHRASE_CREDENTIAL, Passphrase, PassphraseError, PassphraseOrigin, PassphrasePrompt, PassphrasePurpose,
+    PassphraseSource, Passphrases, read_passphrase_file,
 };
 
 /// What a place for secrets can do. The calls block; [`Vault`] takes them off the async thread.

@@ -1,6 +1,7 @@
 //! Where the passphrase of the encrypted file comes from: values that were read elsewhere, a file, systemd's
 //! credentials folder, or a prompt. Nothing here reads the environment or the terminal.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +19,8 @@ const VARIABLE: &str = "OLLAMA_AUTH_PASSPHRASE";
 pub enum PassphrasePurpose {
     /// To open an existing file.
     Unlock,
+    /// To open an existing file, after a passphrase that was typed did not.
+    Retry,
     /// To protect a new file; a prompt should ask twice.
     Create,
 }
@@ -44,8 +47,8 @@ pub enum PassphraseError {
     /// The source holds an empty passphrase.
     #[error("the passphrase from {origin} is empty")]
     Empty {
-        /// The variable, file or prompt.
-        origin: String,
+        /// Its source.
+        origin: PassphraseOrigin,
     },
     /// The person broke off the prompt with Ctrl-C.
     #[error("interrupted")]
@@ -63,12 +66,42 @@ impl PassphraseError {
             Self::Missing { path } => {
                 Some(format!("write the passphrase to {}, mode 0600, or name another file", path.display()))
             }
-            Self::Empty { origin } if origin == VARIABLE => {
+            Self::Empty { origin: PassphraseOrigin::Variable } => {
                 Some(format!("give {VARIABLE} a value, or unset it to use another source"))
             }
             Self::NotText { .. } | Self::Empty { .. } | Self::Interrupted | Self::Prompt(_) => None,
         }
     }
+}
+
+/// Where a passphrase comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassphraseOrigin {
+    /// `OLLAMA_AUTH_PASSPHRASE`.
+    Variable,
+    /// A file that was named, or the one in `$CREDENTIALS_DIRECTORY`.
+    File(PathBuf),
+    /// A person typed it.
+    Prompt,
+}
+
+impl fmt::Display for PassphraseOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable => f.write_str(VARIABLE),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Prompt => f.write_str("the prompt"),
+        }
+    }
+}
+
+/// A passphrase and where it comes from.
+#[derive(Debug)]
+pub struct Passphrase {
+    /// The passphrase, never empty.
+    pub secret: SecretString,
+    /// Its source.
+    pub origin: PassphraseOrigin,
 }
 
 /// Something that can be asked for the passphrase of the encrypted file.
@@ -77,7 +110,7 @@ pub trait PassphraseSource: Send + Sync {
     ///
     /// # Errors
     /// A source that is set but gives nothing usable is an error, not a reason to try the next.
-    fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<SecretString>, PassphraseError>;
+    fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<Passphrase>, PassphraseError>;
 }
 
 /// A function that asks a person; `Ok(None)` when there is nobody to ask.
@@ -107,12 +140,13 @@ impl Passphrases {
 }
 
 impl PassphraseSource for Passphrases {
-    fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<SecretString>, PassphraseError> {
+    fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<Passphrase>, PassphraseError> {
         if let Some(value) = &self.variable {
-            return not_empty(value.clone(), VARIABLE).map(Some);
+            return not_empty(value.clone(), PassphraseOrigin::Variable).map(Some);
         }
         if let Some(path) = &self.file {
-            return read_passphrase_file(path).map(Some);
+            let secret = read_passphrase_file(path)?;
+            return Ok(Some(Passphrase { secret, origin: PassphraseOrigin::File(path.clone()) }));
         }
         if let Some(folder) = &self.credentials_directory {
             let found = from_file(&folder.join(PASSPHRASE_CREDENTIAL), Exposure::Group)?;
@@ -122,7 +156,7 @@ impl PassphraseSource for Passphrases {
         }
         match &self.prompt {
             None => Ok(None),
-            Some(prompt) => prompt(purpose)?.map(|typed| not_empty(typed, "the prompt")).transpose(),
+            Some(prompt) => prompt(purpose)?.map(|typed| not_empty(typed, PassphraseOrigin::Prompt)).transpose(),
         }
     }
 }
@@ -132,10 +166,11 @@ impl PassphraseSource for Passphrases {
 /// # Errors
 /// A file that does not exist, is open to other accounts, or holds no passphrase.
 pub fn read_passphrase_file(path: &Path) -> Result<SecretString, PassphraseError> {
-    from_file(path, Exposure::Owner)?.ok_or_else(|| PassphraseError::Missing { path: path.to_owned() })
+    let found = from_file(path, Exposure::Owner)?.ok_or_else(|| PassphraseError::Missing { path: path.to_owned() })?;
+    Ok(found.secret)
 }
 
-fn from_file(path: &Path, exposure: Exposure) -> Result<Option<SecretString>, PassphraseError> {
+fn from_file(path: &Path, exposure: Exposure) -> Result<Option<Passphrase>, PassphraseError> {
     let bytes = disk::read_input(path, exposure).map_err(PassphraseError::Unreadable)?;
     let Some(bytes) = bytes.map(Zeroizing::new) else {
         return Ok(None);
@@ -143,14 +178,14 @@ fn from_file(path: &Path, exposure: Exposure) -> Result<Option<SecretString>, Pa
     let text = std::str::from_utf8(&bytes).map_err(|_| PassphraseError::NotText { path: path.to_owned() })?;
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
-    not_empty(SecretString::from(line), &path.display().to_string()).map(Some)
+    not_empty(SecretString::from(line), PassphraseOrigin::File(path.to_owned())).map(Some)
 }
 
-fn not_empty(passphrase: SecretString, origin: &str) -> Result<SecretString, PassphraseError> {
-    if passphrase.expose_secret().is_empty() {
-        return Err(PassphraseError::Empty { origin: origin.to_owned() });
+fn not_empty(secret: SecretString, origin: PassphraseOrigin) -> Result<Passphrase, PassphraseError> {
+    if secret.expose_secret().is_empty() {
+        return Err(PassphraseError::Empty { origin });
     }
-    Ok(passphrase)
+    Ok(Passphrase { secret, origin })
 }
 
 #[cfg(test)]
@@ -163,7 +198,7 @@ mod tests {
 
     fn ask(sources: &Passphrases) -> Option<String> {
         let found = sources.passphrase(PassphrasePurpose::Unlock).unwrap();
-        found.map(|secret| secret.expose_secret().to_owned())
+        found.map(|found| found.secret.expose_secret().to_owned())
     }
 
     fn refusal(sources: &Passphrases) -> String {

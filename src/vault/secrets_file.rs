@@ -1,4 +1,4 @@
-//! What the two file stores share: their lock, their version check, and what becomes of a file that makes no sense.
+//! What the two file stores share: entries as JSON, the lock, the version check, and the handling of a damaged file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -72,7 +72,7 @@ pub(super) fn check_version(path: &Path, bytes: &[u8], known: u64) -> Result<(),
 
 /// The place of a JSON error without the text around it, which could be a secret.
 pub(super) fn json_error(error: serde_json::Error) -> Unreadable {
-    let what = if error.is_eof() { "it ends too early" } else { "it is not the JSON it should be" };
+    let what = if error.is_eof() { "it ends too early" } else { "it is not valid JSON of this format" };
     Unreadable::Broken(format!("{what}: line {}, column {}", error.line(), error.column()))
 }
 

@@ -148,7 +148,7 @@ fn a_wrong_passphrase_opens_no_browser_and_changes_nothing() {
     let opened = browser.opened().len();
     for args in [&["status"][..], &["run", "tiny", "hi"], &["signin"], &["signout"]] {
         let output = sandbox.command(args).env("OLLAMA_AUTH_PASSPHRASE", "not the passphrase").run().expect_code(1);
-        says(&output, &["does not open", file.to_str().unwrap(), "OLLAMA_AUTH_PASSPHRASE"]);
+        says(&output, &["wrong passphrase", file.to_str().unwrap(), "OLLAMA_AUTH_PASSPHRASE"]);
     }
     assert_eq!(fs::read(&file).unwrap(), before);
     assert_eq!(browser.opened().len(), opened);

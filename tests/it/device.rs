@@ -1,5 +1,6 @@
 //! `device`: keys are taken over, handed out, replaced and disconnected; at every step some key works.
 
+use ollama_auth::identity::group_fingerprint;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -41,7 +42,7 @@ fn the_key_of_stock_ollama_is_imported_and_used() {
     let file = key_file(&sandbox, STOCK_KEY, "ed25519", "");
     let before = fs::read(&file).unwrap();
     let output = device(&sandbox, &["import", "--host", &cloud.url()]).expect_code(0);
-    says(&output, &["Imported", &fingerprint(&file), "whoever runs", "signin --host"]);
+    says(&output, &["Imported", &group_fingerprint(&fingerprint(&file)), "the operator of", "signin --host"]);
     // The private key was copied and the file left alone.
     assert_eq!(fs::read(&file).unwrap(), before);
     // At a host that knows it already, there is nothing to approve.
@@ -52,7 +53,7 @@ fn the_key_of_stock_ollama_is_imported_and_used() {
     assert!(list["devices"][1]["rests_in"].as_str().unwrap().ends_with(STOCK_KEY));
     sign_in(&sandbox, &cloud, &[]);
     assert_eq!(cloud.devices()[0].key.line, line.trim());
-    says(&device(&sandbox, &["import"]).expect_code(0), &["is this one already"]);
+    says(&device(&sandbox, &["import"]).expect_code(0), &["already has this device key"]);
 
     // Signing out would sign out stock Ollama too.
     let output = sandbox.command(["signout"]).run().expect_code(2);
@@ -79,7 +80,7 @@ fn a_protected_key_needs_its_passphrase() {
     assert!(!sandbox.path(DATA).exists());
     let right = sandbox.write("right", "the key's passphrase\n");
     let output = import(&["--key-passphrase-file", right.to_str().unwrap()]).expect_code(0);
-    says(&output, &[&fingerprint(&file)]);
+    says(&output, &[&group_fingerprint(&fingerprint(&file))]);
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn what_is_no_device_key_is_refused_by_name() {
         (&huge, 1, "larger than"),
         (&folder, 1, "not a regular file"),
         (&public, 1, "without .pub"),
-        (&missing, 3, "there is no key file"),
+        (&missing, 3, "the key file"),
     ];
     let before = sandbox.files();
     for (path, code, words) in cases {
@@ -161,7 +162,7 @@ fn another_key_replaces_none_unasked_and_leaves_no_copy() {
     let key = key_file(&sandbox, "home/key", "ed25519", "");
     let path = key.to_str().unwrap();
     let output = device(&sandbox, &["import", path]).expect_code(2);
-    says(&output, &["has another device key", &first, "--replace"]);
+    says(&output, &["has another device key", &group_fingerprint(&first), "--replace"]);
     assert_eq!(entries(&sandbox).to_string(), secret);
     sandbox
         .command(["device", "import", path, "--replace", "--store", "file"])
@@ -179,7 +180,7 @@ fn a_key_that_serves_two_hosts_is_warned_of() {
     let path = key.to_str().unwrap();
     device(&sandbox, &["import", path, "--host", &one.url()]).expect_code(0);
     let output = device(&sandbox, &["import", path, "--host", &two.url()]).expect_code(0);
-    says(&output, &["this key is used at", &one.url(), "can act as you at the other"]);
+    says(&output, &["this key is also used at", &one.url(), "can act as you at the other"]);
     // For ollama.com, whose key stock Ollama's is, there is nothing to warn of.
     let sandbox = with_store("plaintext");
     key_file(&sandbox, STOCK_KEY, "ed25519", "");
@@ -195,7 +196,7 @@ fn ssh_keygen_reads_what_is_exported() {
     let file = sandbox.path("home/out/id");
     let path = file.to_str().unwrap();
     let output = device(&sandbox, &["export", path]).expect_code(2);
-    says(&output, &["without protection", "--no-passphrase"]);
+    says(&output, &["without a passphrase", "--no-passphrase"]);
     assert!(!file.exists());
     let output = device(&sandbox, &["export", path, "--no-passphrase"]).expect_code(0);
     says(&output, &[path, "not protected by a passphrase"]);
@@ -215,7 +216,7 @@ fn ssh_keygen_reads_what_is_exported() {
     says(&export(&[]).expect_code(2), &[path, "exists", "--replace"]);
     assert_eq!(fs::read(&file).unwrap(), before);
     fs::remove_file(&file).unwrap();
-    says(&export(&[]).expect_code(2), &["id.pub exists", "--replace"]);
+    says(&export(&[]).expect_code(2), &["id.pub already exists", "--replace"]);
     assert!(!file.exists());
     export(&["--replace"]).expect_code(0);
     assert_eq!(ssh_keygen(&["-y", "-P", "for the file", "-f", path]).trim(), line);
@@ -260,7 +261,7 @@ fn list_and_show_name_everything_public() {
     });
     assert_eq!(list, json!({ "devices": [row] }));
     let text = device(&sandbox, &["list"]).expect_code(0);
-    for part in [&name, "my laptop", &key.fingerprint, "plaintext", "yes"] {
+    for part in [&name, "my laptop", &group_fingerprint(&key.fingerprint), "plaintext", "yes"] {
         assert!(text.stdout().contains(part), "{}", text.snapshot());
     }
     let show = device(&sandbox, &["show", "--json"]).expect_code(0).json();
@@ -270,7 +271,7 @@ fn list_and_show_name_everything_public() {
     let link = show["connect_url"].as_str().unwrap();
     assert!(link.starts_with(&format!("{}/connect?name=my%20laptop&key=", cloud.url())));
     let text = device(&sandbox, &["show"]).expect_code(0);
-    for part in [&key.line, &key.encoded, &key.fingerprint, link] {
+    for part in [&key.line, &key.encoded, &group_fingerprint(&key.fingerprint), link] {
         assert!(text.stdout().contains(part), "{}", text.snapshot());
     }
 }
@@ -282,7 +283,7 @@ fn a_rotation_puts_the_new_key_in_place_of_the_old() {
     let old = shown(&sandbox);
     let output = device(&sandbox, &["rotate"]).expect_code(0);
     let new = shown(&sandbox);
-    says(&output, &[&old, &new, "in use", "disconnected"]);
+    says(&output, &[&group_fingerprint(&old), &group_fingerprint(&new), "in use", "disconnected"]);
     assert_ne!(old, new);
     assert!(cloud.is_connected(&new) && !cloud.is_connected(&old));
     assert_eq!(cloud.devices().len(), 1);
@@ -305,7 +306,7 @@ fn while_nobody_approves_the_old_key_works_and_a_kill_loses_nothing() {
     assert_eq!(shown(&sandbox), old);
     sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
     let output = device(&sandbox, &["rotate", "--no-browser", "--timeout", "100ms"]).expect_code(4);
-    says(&output, &["Going on with the rotation", "was not approved", "the old key still works"]);
+    says(&output, &["Resuming the interrupted rotation", "was not approved", "the old key still works"]);
     sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
 
     // Wherever the secrets go meanwhile, the key that waits for approval goes with them.
@@ -321,7 +322,7 @@ fn while_nobody_approves_the_old_key_works_and_a_kill_loses_nothing() {
         .env("OLLAMA_AUTH_PASSPHRASE", crate::given::PASSPHRASE)
         .run()
         .expect_code(0);
-    says(&output, &["Going on with the rotation", &waiting.key.fingerprint]);
+    says(&output, &["Resuming the interrupted rotation", &group_fingerprint(&waiting.key.fingerprint)]);
     assert_eq!(shown(&sandbox), waiting.key.fingerprint);
     assert!(!cloud.is_connected(&old));
     assert_eq!(cloud.devices().len(), 1);
@@ -352,7 +353,7 @@ fn a_rotation_killed_between_store_and_record_goes_on() {
     sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
     sandbox.command(["status"]).run().expect_code(0);
     let output = device(&sandbox, &["rotate", "--no-browser"]).expect_code(0);
-    says(&output, &["Going on with the rotation"]);
+    says(&output, &["Resuming the interrupted rotation"]);
     assert_eq!(shown(&sandbox), waiting.key.fingerprint);
     assert!(cloud.is_connected(&waiting.key.fingerprint) && !cloud.is_connected(&old));
     sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
@@ -401,17 +402,19 @@ fn revoke_own_other_and_unknown() {
     let other = TestDevice::new(7).key();
     cloud.connect(other.clone());
     let args = ["revoke", &other.encoded];
-    says(&device(&sandbox, &args).expect_code(2), &["the device", &other.fingerprint, "--yes"]);
+    says(&device(&sandbox, &args).expect_code(2), &["the device", &group_fingerprint(&other.fingerprint), "--yes"]);
     assert!(cloud.is_connected(&other.fingerprint));
     device(&sandbox, &["revoke", &other.encoded, "--yes"]).expect_code(0);
     assert!(!cloud.is_connected(&other.fingerprint) && cloud.is_connected(&own.fingerprint));
     // What is gone already is as good as done; by its line too.
     let output = device(&sandbox, &["revoke", &other.line, "--yes"]).expect_code(0);
     says(&output, &["does not know"]);
-    let output = device(&sandbox, &["revoke", &other.fingerprint, "--yes"]).expect_code(3);
-    says(&output, &["no key kept here"]);
+    // As it is copied from where people compare it.
+    let typed = group_fingerprint(&other.fingerprint);
+    let output = device(&sandbox, &["revoke", &typed, "--yes"]).expect_code(3);
+    says(&output, &["no stored key"]);
     let output = device(&sandbox, &["revoke", "nonsense", "--yes"]).expect_code(2);
-    says(&output, &["is no public key"]);
+    says(&output, &["not a public key"]);
     device(&sandbox, &["revoke", "--yes"]).expect_code(0);
     assert!(!cloud.is_connected(&own.fingerprint));
     assert!(!plaintext(&sandbox).contains("PRIVATE KEY"));

@@ -76,10 +76,10 @@ fn exit_codes_are_those_of_the_program_or_of_a_shell() {
     for (signal, code) in [("TERM", 143), ("KILL", 137), ("INT", 130), ("PIPE", 141)] {
         sh(&sandbox, &format!("kill -{signal} $$; echo survived")).run().expect_code(code);
     }
-    says(&sandbox.command(["exec", "nothing-of-that-name"]).run().expect_code(127), &["there is no program"]);
+    says(&sandbox.command(["exec", "nothing-of-that-name"]).run().expect_code(127), &["not found"]);
     sandbox.command(["exec", "/nowhere/at/all"]).run().expect_code(127);
     let file = sandbox.write("no-program", "echo hi");
-    says(&sandbox.command(["exec"]).args([&file]).run().expect_code(126), &["cannot be run"]);
+    says(&sandbox.command(["exec"]).args([&file]).run().expect_code(126), &["cannot run the program"]);
     sandbox.command(["exec"]).args([sandbox.home()]).run().expect_code(126);
     sandbox.command(["exec"]).run().expect_code(2);
     sandbox.command(["exec", "--"]).run().expect_code(2);
@@ -165,7 +165,7 @@ fn without_an_api_key_nothing_is_run() {
         sandbox.command(["exec"]).args(more).args(touch).run()
     };
     let output = run(&["--host", &cloud.url()]).expect_code(4);
-    says(&output, &["there is no credential for", "signin"]);
+    says(&output, &["not signed in to", "signin"]);
     sign_in(&sandbox, &cloud, &[]);
     let output = run(&[]).expect_code(4);
     says(&output, &["is a device key", "keys create NAME --save", "ollama-auth proxy --host http"]);

@@ -304,7 +304,7 @@ fn a_key_that_was_replaced_while_it_was_signed_out_is_left_alone() {
     gate.wait_reached();
     sandbox.command(["device", "import", key.to_str().unwrap(), "--replace"]).run().expect_code(0);
     gate.open();
-    says(&child.finish().expect_code(1), &["was changed by another run in the meantime"]);
+    says(&child.finish().expect_code(1), &["another command changed the profile"]);
     let devices = sandbox.command(["device", "list", "--json"]).run().expect_code(0).json();
     assert_eq!(devices["devices"].as_array().unwrap().len(), 1);
 }

@@ -87,7 +87,7 @@ fn a_host_that_manages_no_keys_is_told_apart_from_one_that_has_none() {
         cloud.inject("/api/user/keys", crate::harness::cloud::Fault::Status(status));
         for args in [&["create", "ci"][..], &["list"], &["revoke", "ci", "--yes"]] {
             let output = keys(&sandbox, args).expect_code(1);
-            let words = format!("does not manage API keys (it answered {status})");
+            let words = format!("has no API for keys (status {status})");
             crate::given::says(&output, &[&words, "ollama-auth keys import"]);
             let output = keys(&sandbox, &[args, &["--json"]].concat()).expect_code(1);
             let error: serde_json::Value = serde_json::from_str(output.stderr().lines().last().unwrap()).unwrap();

@@ -66,7 +66,7 @@ fn an_unknown_name_is_exit_3_everywhere() {
     ] {
         let output = sandbox.command(args).run();
         assert_eq!(output.code(), 3, "{args:?}\n{}", output.snapshot());
-        says(&output, &["no profile named \"nobody\"", "there is: 127.0.0.1:"]);
+        says(&output, &["no profile named \"nobody\"", "profiles: 127.0.0.1:"]);
     }
     assert_eq!(profiles(&sandbox), before);
 }

@@ -299,11 +299,11 @@ fn the_tutorial_shows_what_it_prints() {
                 "  Device"
             } else if starts("Fingerprint ") {
                 "  Fingerprint"
-            } else if starts("It may: ") {
-                line.split(" it expires ").next().unwrap()
-            } else if starts("Asking ") || starts("Made the API key") || starts("Revoked ") {
+            } else if starts("Scopes: ") {
+                line.split(" expires ").next().unwrap()
+            } else if starts("Creating the key ") || starts("Created the API key") || starts("Revoked ") {
                 // The key's id is another each time.
-                line.split('(').next().unwrap().split(" for the key ").next().unwrap()
+                line.split(['(', '_']).next().unwrap()
             } else if starts("✓ All ") {
                 line.split(" in ").next().unwrap()
             } else {

@@ -198,7 +198,7 @@ fn a_key_follows_no_redirect_and_goes_to_no_other_origin() {
         all["profiles"][&name]["url"] = other.url().into();
     });
     let output = sandbox.command(["run", "tiny", "hi"]).run().expect_code(4);
-    says(&output, &["is not in the plaintext store any more"]);
+    says(&output, &["is missing from the plaintext store"]);
     assert_eq!(other.server().count("POST", "/api/generate"), 1);
 }
 

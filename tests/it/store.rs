@@ -52,7 +52,7 @@ fn secrets_move_through_all_stores_and_leave_no_copy() {
     assert_eq!(mode(&sandbox.path(DATA).join("secrets.enc.json")), 0o600);
 
     let output = to(&sandbox, "plaintext").run().expect_code(0);
-    says(&output, &["can be read by every program"]);
+    says(&output, &["every program that runs as you"]);
     assert!(plaintext(&sandbox).contains(KEY));
     assert_eq!(mode(&sandbox.path(DATA).join("secrets.json")), 0o600);
     assert_eq!(mode(&sandbox.path(DATA)), 0o700);
@@ -78,7 +78,7 @@ fn a_wrong_passphrase_moves_nothing() {
         .env("OLLAMA_AUTH_PASSPHRASE", "not the passphrase")
         .run()
         .expect_code(1);
-    says(&output, &["does not open", "secrets.enc.json", "OLLAMA_AUTH_PASSPHRASE"]);
+    says(&output, &["wrong passphrase", "secrets.enc.json", "OLLAMA_AUTH_PASSPHRASE"]);
     assert!(!plaintext(&sandbox).contains("PRIVATE KEY"));
     let kept: Vec<_> = sandbox.files().into_iter().filter(|file| before.contains(file)).collect();
     assert_eq!(kept, before);
@@ -119,7 +119,7 @@ fn a_move_killed_before_its_end_is_finished_by_the_next() {
     // What a kill between the switch and the deletion leaves behind: a copy in the old store.
     sandbox.write(format!("{DATA}/secrets.json"), &old);
     let output = to(&sandbox, "file").run().expect_code(0);
-    says(&output, &["Removed a copy", "plaintext store"]);
+    says(&output, &["Removed a leftover copy", "plaintext store"]);
     assert!(!plaintext(&sandbox).contains("PRIVATE KEY"));
     assert_eq!(states(&sandbox), ["device-key file present"]);
     // And before the switch: the record still names the old store, where the secret still is.
@@ -158,7 +158,7 @@ fn show_tells_what_is_missing_and_what_cannot_be_reached() {
     sandbox.write(format!("{DATA}/secrets.json"), text);
     assert_eq!(states(&sandbox), ["device-key plaintext missing"]);
     let output = to(&sandbox, "file").run().expect_code(3);
-    says(&output, &["is not in the plaintext store any more"]);
+    says(&output, &["is missing from the plaintext store"]);
     crate::given::edit_profiles(&sandbox, |all| {
         let name = all["current"].as_str().unwrap().to_owned();
         all["profiles"][&name]["device"]["store"] = "keyring".into();

@@ -192,6 +192,9 @@ fn the_encrypted_file_asks_for_its_passphrase() {
     let args = ["signin", "--with-api-key", "--host", &host];
     let mut terminal = Terminal::start(&sandbox, &args);
     terminal.wait_text("New passphrase for the encrypted file: ");
+    for explained in ["secrets.enc.json", "A passphrase protects it", "OLLAMA_AUTH_PASSPHRASE_FILE"] {
+        terminal.wait_text(explained);
+    }
     terminal.send("one thing\r");
     terminal.wait_text("The same passphrase again: ");
     terminal.send("another\r");
@@ -210,10 +213,23 @@ fn the_encrypted_file_asks_for_its_passphrase() {
 
     let mut terminal = Terminal::start(&sandbox, &["status"]);
     terminal.wait_text("Passphrase of the encrypted file: ");
+    for attempt in 1..3 {
+        terminal.send("wrong\r");
+        terminal.wait_for(|screen| screen.matches("Wrong passphrase, try again").count() == attempt);
+        terminal.wait_for(|screen| screen.matches("Passphrase of the encrypted file: ").count() == attempt + 1);
+    }
     terminal.send("wrong\r");
     let finished = terminal.finish();
     assert_ne!(finished.code, 0);
-    assert!(finished.screen.contains("passphrase"), "{}", finished.screen);
+    assert!(finished.screen.contains("wrong passphrase for"), "{}", finished.screen);
+    // One typing error costs nothing.
+    let mut terminal = Terminal::start(&sandbox, &["status"]);
+    terminal.wait_text("Passphrase of the encrypted file: ");
+    terminal.send("wrong\r");
+    terminal.wait_text("Wrong passphrase, try again");
+    terminal.wait_for(|screen| screen.matches("Passphrase of the encrypted file: ").count() == 2);
+    terminal.send("long enough\r");
+    assert_tidy(&terminal.finish(), 0);
     let mut terminal = Terminal::start(&sandbox, &["status"]);
     terminal.wait_text("Passphrase of the encrypted file: ");
     terminal.send("long enough\r");

@@ -171,7 +171,7 @@ fn refusals_keep_their_exit_codes() {
     usage(&sandbox, &server, &[]).run().expect_code(1);
     let (nobody, cloud) = (with_store("plaintext"), Cloud::start());
     let output = nobody.command(["usage", "--host", &cloud.url()]).run().expect_code(4);
-    says(&output, &["there is no credential"]);
+    says(&output, &["not signed in"]);
     assert!(cloud.server().requests().is_empty());
     // A device key may be refused for no more than being none of the kind that is wanted.
     sign_in(&nobody, &cloud, &[]);

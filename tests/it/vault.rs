@@ -83,7 +83,7 @@ async fn child() {
         };
         match outcome {
             Ok(text) => println!("\n{MARK}{text}"),
-            Err(error) => println!("\n{MARK}{error} / {}", error.hint().unwrap_or_default()),
+            Err(error) => println!("\n{MARK}{error} / {}", error.hint().unwrap_or_default().replace('\n', " ")),
         }
     }
 }

@@ -27,13 +27,15 @@ pub async fn import(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
     let key = read_key(app, &args, &file).await?;
     if let Some(old) = context.profile.as_ref().and_then(|profile| profile.device.as_ref()) {
         if old.public_key == *key.public() {
-            let fingerprint = old.public_key.fingerprint();
-            app.printer.note(&format!("The device key of {name:?} is this one already ({fingerprint})."));
+            let fingerprint = old.public_key.grouped_fingerprint();
+            app.printer.note(&format!("The profile {name:?} already has this device key ({fingerprint})."));
             return report(app, &context, key.public(), old.store);
         }
         if !args.replace {
-            let message = format!("the profile {name:?} has another device key ({})", old.public_key.fingerprint());
-            let hint = "sign out of it first, or pass --replace; the old key then stays connected at the host until it is revoked there";
+            let message =
+                format!("the profile {name:?} has another device key ({})", old.public_key.grouped_fingerprint());
+            let hint =
+                "sign out first, or pass --replace: the old key then stays connected at the host until you revoke it";
             return Err(Problem::new(Exit::Usage, message).hint(hint).into());
         }
     }
@@ -75,9 +77,9 @@ pub async fn import(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
     app.printer.success(&format!(
         "Imported {} into the {store} store ({})",
         file.display(),
-        key.public().fingerprint()
+        key.public().grouped_fingerprint()
     ));
-    app.printer.hint(&format!("connect it, or see that it is connected: ollama-auth signin --host {}", context.url()));
+    app.printer.hint(&format!("to connect it: ollama-auth signin --host {}", context.url()));
     report(app, &context, key.public(), store)
 }
 
@@ -96,12 +98,15 @@ fn report(app: &App, context: &Context, key: &PublicKey, store: StoreKind) -> an
 async fn read_key(app: &App, args: &DeviceImport, file: &Path) -> anyhow::Result<DeviceKey> {
     let named = || format!("the key file {}", file.display());
     let Some(pem) = disk::read_input(file, Exposure::Anyone)?.map(Zeroizing::new) else {
-        let message = format!("there is no key file {}", file.display());
-        let hint = "name the file; a systemd install of Ollama keeps its key in /usr/share/ollama/.ollama/id_ed25519";
+        let message = format!("the key file {} does not exist", file.display());
+        let hint = "pass the path of the file; a systemd installation of Ollama stores its key in /usr/share/ollama/.ollama/id_ed25519";
         return Err(Problem::new(Exit::NotFound, message).hint(hint).into());
     };
     if matches!(disk::read_input(file, Exposure::Owner), Err(DiskError::Exposed { .. })) {
-        app.printer.warn(&format!("{} can be read by other accounts: consider it known and rotate it", file.display()));
+        app.printer.warn(&format!(
+            "{} can be read by other accounts: treat the key as known to others and rotate it",
+            file.display()
+        ));
     }
     let text =
         std::str::from_utf8(&pem).map_err(|_| IdentityError::NotOpenSsh("it is not text")).with_context(named)?;
@@ -123,7 +128,7 @@ async fn key_passphrase(app: &App, args: &DeviceImport, file: &Path) -> anyhow::
         return Ok(app.ask(move |p| p.hidden(&question)).await??);
     }
     let message = format!("{} is protected by a passphrase", file.display());
-    Err(Problem::new(Exit::Usage, message).hint("give it with --key-passphrase-file").into())
+    Err(Problem::new(Exit::Usage, message).hint("pass --key-passphrase-file FILE").into())
 }
 
 /// A signature names no host: whoever runs one host where a key is used can use it at the other (PROTOCOL: "Signed requests").
@@ -134,14 +139,14 @@ fn warn_of_sharing(app: &App, profiles: &Profiles, context: &Context, key: &Devi
     });
     if let Some((name, profile)) = elsewhere {
         app.printer.warn(&format!(
-            "this key is used at {} too (profile {name:?}): whoever runs one of the two hosts can act as you at the other; \
-             better let `ollama-auth signin` make a key for each",
+            "this key is also used at {} (profile {name:?}): the operator of either host can act as you at the other; \
+             `ollama-auth signin` creates a separate key for each host",
             profile.url
         ));
     } else if !context.url().is_ollama_com() {
         app.printer.warn(&format!(
-            "if this key is connected at ollama.com too, whoever runs {} can act as you there; \
-             better let `ollama-auth signin` make a key of its own",
+            "if this key is also connected at ollama.com, the operator of {} can act as you there; \
+             `ollama-auth signin` creates a separate key",
             context.url()
         ));
     }
@@ -155,8 +160,8 @@ pub async fn export(app: &App, args: DeviceExport) -> anyhow::Result<Exit> {
     let public = PathBuf::from(public);
     for file in [&args.file, &public] {
         if !args.replace && file.symlink_metadata().is_ok() {
-            let message = format!("{} exists", file.display());
-            return Err(Problem::new(Exit::Usage, message).hint("name another file, or pass --replace").into());
+            let message = format!("{} already exists", file.display());
+            return Err(Problem::new(Exit::Usage, message).hint("choose another file, or pass --replace").into());
         }
         // Both or none: half an export would leave a private key where nobody expects it.
         disk::probe_writable(file)?;
@@ -166,9 +171,12 @@ pub async fn export(app: &App, args: DeviceExport) -> anyhow::Result<Exit> {
     let pem = key.to_openssh(passphrase.as_ref())?;
     disk::write_atomic(&args.file, pem.expose_secret().as_bytes())?;
     disk::write_atomic(&public, format!("{}\n", key.public().line()).as_bytes())?;
-    app.printer.success(&format!("Wrote {} ({})", args.file.display(), key.public().fingerprint()));
+    app.printer.success(&format!("Wrote {} ({})", args.file.display(), key.public().grouped_fingerprint()));
     if passphrase.is_none() {
-        app.printer.warn(&format!("{} is not protected by a passphrase: whoever reads it is you", args.file.display()));
+        app.printer.warn(&format!(
+            "{} is not protected by a passphrase: everyone who can read it can act as you",
+            args.file.display()
+        ));
     }
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({
@@ -192,7 +200,7 @@ async fn export_passphrase(app: &App, args: &DeviceExport) -> anyhow::Result<Opt
         let typed = app.ask(|p| p.hidden_twice("Passphrase for the file", "The same passphrase again")).await??;
         return Ok(Some(typed));
     }
-    let message = "a private key would be written without protection";
-    let hint = "give a passphrase with --key-passphrase-file, or say --no-passphrase (stock Ollama needs it so)";
+    let message = "refusing to write a private key without a passphrase";
+    let hint = "pass --key-passphrase-file FILE, or --no-passphrase (stock Ollama needs a key without one)";
     Err(Problem::new(Exit::Usage, message).hint(hint).into())
 }

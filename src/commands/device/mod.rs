@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::cli::DeviceCommand;
 use crate::commands::context::{Context, sign_in_hint};
 use crate::exit::{Exit, Problem};
-use crate::identity::{ConnectUrl, PublicKey};
+use crate::identity::{ConnectUrl, PublicKey, group_fingerprint};
 use crate::profile::{Audience, DeviceRecord, Profile};
 use crate::ui::{Column, Table, Tint};
 
@@ -80,7 +80,7 @@ fn list(app: &App) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     if rows.is_empty() {
-        app.printer.note("There is no device key here.");
+        app.printer.note("There are no device keys.");
         app.printer.hint("sign in: ollama-auth signin");
         return Ok(Exit::Done);
     }
@@ -98,7 +98,10 @@ fn list(app: &App) -> anyhow::Result<Exit> {
             Some(false) => ("no", Tint::Doubtful),
         };
         let profile = row.profile.as_deref().unwrap_or("-");
-        table.push_tinted(tint, [profile, row.device.as_str(), connected, &row.rests_in, &row.fingerprint]);
+        table.push_tinted(
+            tint,
+            [profile, row.device.as_str(), connected, &row.rests_in, &group_fingerprint(&row.fingerprint)],
+        );
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)
@@ -143,10 +146,10 @@ fn show(app: &App) -> anyhow::Result<Exit> {
         ("Profile", name),
         ("Host", profile.url.to_string()),
         ("Device", device.name.clone()),
-        ("Fingerprint", key.fingerprint()),
+        ("Fingerprint", key.grouped_fingerprint()),
         ("Public key", key.line()),
         ("Encoded key", key.encoded()),
-        ("Rests in", format!("the {} store", device.store)),
+        ("Stored in", format!("the {} store", device.store)),
         ("Connected", if device.connected { "yes" } else { "no" }.to_owned()),
         ("Connect link", link),
     ];

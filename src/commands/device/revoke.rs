@@ -9,7 +9,7 @@ use crate::commands::confirm::{confirm, confirm_shared_key};
 use crate::commands::context::{Context, device_key, no_accounts_problem, require_accounts, sign_in_hint};
 use crate::commands::store::{delete_all_copies, stored_secrets};
 use crate::exit::{Exit, Problem};
-use crate::identity::PublicKey;
+use crate::identity::{PublicKey, group_fingerprint, parse_fingerprint};
 use crate::profile::{Audience, DeviceRecord, Profiles};
 use crate::vault::EntryKind;
 
@@ -19,7 +19,7 @@ pub async fn run(app: &App, args: DeviceRevoke) -> anyhow::Result<Exit> {
     let context = Context::decide(app, &profiles, Audience::Account)?;
     let name = &context.target.profile;
     let Some(profile) = context.profile.as_ref().filter(|profile| profile.device.is_some()) else {
-        let message = format!("the profile {name:?} has no device key to sign the request with");
+        let message = format!("the profile {name:?} has no device key, which is needed to sign the request");
         return Err(Problem::new(Exit::SignIn, message).hint(sign_in_hint(context.url())).into());
     };
     let own = device_key(app, name, profile).await?;
@@ -33,7 +33,7 @@ pub async fn run(app: &App, args: DeviceRevoke) -> anyhow::Result<Exit> {
         confirm_shared_key(app, args.yes, name, profile).await?;
     } else {
         let which = if is_own { "this device" } else { "the device" };
-        let what = format!("{which} {} from {}", key.fingerprint(), context.url());
+        let what = format!("{which} {} from {}", key.grouped_fingerprint(), context.url());
         confirm(app, args.yes, &format!("this would disconnect {what}"), &format!("Disconnect {what}?")).await?;
     }
     let session = context.session_with(app, Credential::Device(Arc::new(own)))?;
@@ -61,9 +61,9 @@ pub async fn run(app: &App, args: DeviceRevoke) -> anyhow::Result<Exit> {
 fn report(app: &App, context: &Context, key: &PublicKey, known: bool) -> anyhow::Result<Exit> {
     let host = context.url();
     if known {
-        app.printer.success(&format!("Disconnected {} from {host}", key.fingerprint()));
+        app.printer.success(&format!("Disconnected {} from {host}", key.grouped_fingerprint()));
     } else {
-        app.printer.note(&format!("{host} does not know {} (any more).", key.fingerprint()));
+        app.printer.note(&format!("{host} does not know {}: it was already disconnected.", key.grouped_fingerprint()));
     }
     if app.printer.is_json() {
         app.printer
@@ -72,24 +72,27 @@ fn report(app: &App, context: &Context, key: &PublicKey, known: bool) -> anyhow:
     Ok(Exit::Done)
 }
 
-/// The key that is meant: a fingerprint stands only for a key that is kept here, since a host cannot be asked for it.
+/// The key that is meant: a fingerprint stands only for a key that is stored here, since a host cannot be asked for it.
 fn find_key(profiles: &Profiles, text: &str) -> anyhow::Result<PublicKey> {
     let text = text.trim();
     if let Ok(key) = PublicKey::from_line(text) {
         return Ok(key);
     }
-    if text.starts_with("SHA256:") {
+    if let Ok(fingerprint) = parse_fingerprint(text) {
         let keys = profiles.profiles.values().filter_map(|profile| profile.device.as_ref());
-        let found = keys.map(|device| &device.public_key).find(|key| key.fingerprint() == text);
+        let found = keys.map(|device| &device.public_key).find(|key| key.fingerprint() == fingerprint);
         return found.cloned().ok_or_else(|| {
-            Problem::new(Exit::NotFound, format!("no key kept here has the fingerprint {text}"))
-                .hint("give the public key line, or the encoded key, of a device that is not this one")
-                .into()
+            Problem::new(
+                Exit::NotFound,
+                format!("no stored key has the fingerprint {}", group_fingerprint(&fingerprint)),
+            )
+            .hint("for a device of another machine, pass its public key line or encoded key")
+            .into()
         });
     }
     PublicKey::from_encoded(text).map_err(|_| {
-        Problem::new(Exit::Usage, "what was given is no public key")
-            .hint("give a public key line (ssh-ed25519 …), an encoded key, or a fingerprint (SHA256:…)")
+        Problem::new(Exit::Usage, "not a public key")
+            .hint("pass a public key line (ssh-ed25519 …), an encoded key, or a fingerprint (SHA256:…)")
             .into()
     })
 }
@@ -99,7 +102,7 @@ async fn disconnect_other(session: &Session<'_>, key: &PublicKey) -> anyhow::Res
     if let Me::SignedOut { .. } = session.me().await? {
         require_accounts(session).await?;
         let host = session.base();
-        let message = format!("{host} does not know this device, so it cannot disconnect another");
+        let message = format!("this device is not signed in to {host}, so it cannot disconnect another one");
         return Err(Problem::new(Exit::SignIn, message).hint(sign_in_hint(host)).into());
     }
     disconnect_key(session, key).await

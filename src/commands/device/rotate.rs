@@ -16,7 +16,7 @@ use crate::profile::{DeviceRecord, Profile, entry_id};
 use crate::vault::EntryKind;
 
 /// What is said when a rotation goes on.
-const RESUMED: &str = "Going on with the rotation that was interrupted.";
+const RESUMED: &str = "Resuming the interrupted rotation.";
 
 /// Runs it.
 pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
@@ -26,7 +26,7 @@ pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
     let session = open(app, &profile, &held)?;
     require_accounts(&session).await?;
     if !matches!(session.me().await?, Me::SignedIn(_)) {
-        let message = format!("{} does not know this device's key, so there is nothing to rotate", profile.url);
+        let message = format!("not signed in to {} with this device, so there is no key to rotate", profile.url);
         return Err(Problem::new(Exit::SignIn, message).hint(sign_in_hint(&profile.url)).into());
     }
     // Cut short while the new key was taken into use: the store holds it already.
@@ -49,12 +49,11 @@ pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
     let session = open(app, &profile, &new)?;
     if !take_into_use(app, &name, &profile, &record, &new).await? {
         disconnect_key(&session, new.public()).await?;
-        let message =
-            "the device key was changed here while the approval was waited for; the new key was disconnected again";
-        return Err(Problem::new(Exit::Failed, message).hint("look at it with `ollama-auth device show`").into());
+        let message = "the device key was changed here during the approval; the new key was disconnected";
+        return Err(Problem::new(Exit::Failed, message).hint("check it with: ollama-auth device show").into());
     }
     let host = &profile.url;
-    let fingerprint = new.public().fingerprint();
+    let fingerprint = new.public().grouped_fingerprint();
     app.printer.success(&format!("The new key {fingerprint} is in use at {host} as {}", account.label()));
     let disconnected = retire_all(app, &name, &session).await?;
     let old = &record.public_key;
@@ -77,7 +76,7 @@ async fn retire_all(app: &App, name: &str, session: &Session<'_>) -> anyhow::Res
     let record = profiles.profiles.get(name).and_then(|profile| profile.device.as_ref());
     let mut all = true;
     for old in record.map(|record| record.retired.clone()).unwrap_or_default() {
-        let fingerprint = old.fingerprint();
+        let fingerprint = old.grouped_fingerprint();
         match disconnect_key(session, &old).await {
             Ok(_) => {
                 app.profiles.update(|profiles| {
@@ -111,7 +110,7 @@ async fn successor(app: &App, name: &str, profile: &Profile) -> anyhow::Result<D
     let profiles = app.profiles.load()?;
     let now = profiles.profiles.get(name).and_then(|profile| profile.device.as_ref());
     let Some(record) = now else {
-        return Err(Problem::new(Exit::Failed, "the device key was removed here in the meantime").into());
+        return Err(Problem::new(Exit::Failed, "another command removed the device key at the same time").into());
     };
     let id = entry_id(EntryKind::NextDeviceKey, name, profile);
     if let Some(pem) = app.vault.get(record.store, &id).await? {
@@ -164,7 +163,7 @@ async fn approve(
     let fingerprint = Some(fingerprint.as_str());
     ApprovalLink { url: &link, facts: &facts, fingerprint, qr: args.qr, open: !args.no_browser }.show(app);
     let host = profile.url.to_string();
-    let resume = "run `ollama-auth device rotate` again to go on; the old key still works";
+    let resume = "the old key still works; to continue, run: ollama-auth device rotate";
     let poll = ApprovalPoll { host: &host, timeout: args.timeout.0, resume };
     Ok(poll.until_approved(app, async || session.me().await).await?.account)
 }

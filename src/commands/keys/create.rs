@@ -1,5 +1,5 @@
-//! `keys create`. The key exists once the host has answered, and is shown once: whatever goes wrong from then on must neither
-//! lose it silently nor leave it valid behind the person's back.
+//! `keys create`. The key exists once the host has answered, and is shown once. If anything fails after that, the key is revoked, or the
+//! error says that it is still valid.
 
 use secrecy::SecretString;
 use serde::Serialize;
@@ -34,8 +34,8 @@ struct Report<'a> {
 pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
     let new = requested_key(&args)?;
     if !args.save && app.printer.stdout_is_nowhere() {
-        let message = "standard output goes nowhere, and a key is shown this once";
-        return Err(Problem::new(Exit::Usage, message).hint("keep it in the store with --save").into());
+        let message = "standard output is closed or /dev/null, and the key is shown only once";
+        return Err(Problem::new(Exit::Usage, message).hint("store it with --save").into());
     }
     let context = Context::resolve(app, Audience::Account)?;
     let store = match args.save {
@@ -47,13 +47,13 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
     let proof = prove_account_host(&session).await?;
     if let (true, Some(old)) = (args.save, context.profile.as_ref().and_then(|profile| profile.api_key.as_ref())) {
         let which = old.describe();
-        app.printer.warn(&format!("the new key takes the place of the API key {which}, which stays valid at {host}"));
+        app.printer.warn(&format!("the new key replaces the stored API key {which}, which stays valid at {host}"));
     }
-    // On record, for whoever interrupts us, before the key can exist.
+    // Printed before the key can exist, so that its id is known if this run is interrupted.
     if app.printer.is_json() {
         app.printer.event("asking", &serde_json::json!({ "host": host.to_string(), "id": new.id.as_str() }));
     } else {
-        app.printer.note(&format!("Asking {host} for the key {}", new.id));
+        app.printer.note(&format!("Creating the key {} at {host}", new.id));
     }
     let created = match session.create_key(proof, &new).await {
         Ok(created) => created,
@@ -84,10 +84,13 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
     let name = args.name.trim();
     let problem = |message: &str, hint: &str| Err(Problem::new(Exit::Usage, message).hint(hint).into());
     if name.is_empty() || name.contains(char::is_control) {
-        return problem("a key needs a name of one line", "name it after what uses it, such as nightly-report");
+        return problem(
+            "the name of a key is one line and not empty",
+            "name it after what uses it, such as nightly-report",
+        );
     }
     if name.parse::<KeyId>().is_ok() {
-        return problem("this name looks like the id of a key", "choose another: ids and names are told apart by it");
+        return problem("this name has the form of a key id", "choose a name that does not look like key_…");
     }
     let usual = [Scope::Inference, Scope::ModelsRead];
     let scopes = if args.scopes.is_empty() { &usual[..] } else { &args.scopes };
@@ -105,7 +108,7 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
     })
 }
 
-/// No usable answer came. Where the key may exist all the same it is revoked: nobody has it.
+/// No usable answer came. If the key may exist, it is revoked, since its secret is lost.
 async fn creation_failed(session: &Session<'_>, id: &KeyId, error: ApiError) -> anyhow::Error {
     let host = session.base();
     if error.leaves_doubt() {
@@ -114,22 +117,22 @@ async fn creation_failed(session: &Session<'_>, id: &KeyId, error: ApiError) -> 
     }
     let problem = match error {
         ApiError::Forbidden { .. } => {
-            let hint = "nobody can pass on more than they have: ask for less with --scope, --model and --expires";
+            let hint = "a key cannot have more rights than the credential that creates it: narrow it with --scope, --model and --expires";
             Problem::from_error(&error.into()).hint(hint)
         }
         ApiError::Status { status: 400 | 413 | 422, message, .. } => {
-            Problem::new(Exit::Usage, format!("{host} makes no such key: {message}"))
+            Problem::new(Exit::Usage, format!("{host} rejected the key: {message}"))
         }
         ApiError::Conflict { message, .. } => {
-            let message = format!("{host} has a key of the id {id} already, so it made none: {message}");
-            Problem::new(Exit::Failed, message).hint("run the command again: each run chooses another id")
+            let message = format!("{host} already has a key with the id {id}: {message}");
+            Problem::new(Exit::Failed, message).hint("run the command again: it chooses a new id")
         }
         other => return explain(other, host),
     };
     problem.into()
 }
 
-/// Prints the key; a key that nobody took is revoked.
+/// Prints the key; if that fails, it is revoked.
 async fn print_key(
     app: &App,
     session: &Session<'_>,
@@ -144,13 +147,14 @@ async fn print_key(
     match handed {
         Ok(()) => Ok(()),
         Err(error) => {
-            let problem = Problem::new(Exit::Failed, format!("the key {id} was made, but nobody took it: {error}"));
+            let problem =
+                Problem::new(Exit::Failed, format!("the key {id} was created, but could not be printed: {error}"));
             Err(revoke_again(session, id, problem).await.into())
         }
     }
 }
 
-/// Puts the key into the store; a key that finds no place there is revoked.
+/// Stores the key; if that fails, it is revoked.
 async fn save(
     app: &App,
     context: &Context,
@@ -169,22 +173,22 @@ async fn save(
         Ok(kept) => kept,
         Err(error) => {
             let mut problem = Problem::from_error(&error);
-            problem.message = format!("the key {id} was made, but could not be kept: {}", problem.message);
+            problem.message = format!("the key {id} was created, but could not be stored: {}", problem.message);
             return Err(revoke_again(session, id, problem).await.into());
         }
     };
     let host = context.url();
     if let Some(old) = kept.replaced {
         let which = old.describe();
-        app.printer.warn(&format!("the API key {which} is kept here no longer; it stays valid at {host}"));
+        app.printer.warn(&format!("the API key {which} is no longer stored here; it stays valid at {host}"));
     }
     if let Some(error) = kept.left_behind {
-        app.printer.warn(&format!("a copy of it stays behind in the store used before: {error}"));
+        app.printer.warn(&format!("a copy of it is left in the previous store: {error}"));
     }
     Ok(())
 }
 
-/// Takes the key back as well as can be, and adds to the problem what became of it.
+/// Tries to revoke the key, and adds the result to the problem.
 async fn revoke_again(session: &Session<'_>, id: &KeyId, problem: Problem) -> Problem {
     let host = session.base();
     let attempt = async {
@@ -194,16 +198,16 @@ async fn revoke_again(session: &Session<'_>, id: &KeyId, problem: Problem) -> Pr
     let message = &problem.message;
     match attempt.await {
         Ok(Revocation::Done) => {
-            let message = format!("{message}; the key {id} was revoked again");
+            let message = format!("{message}; the key {id} was revoked");
             Problem { message, ..problem }
         }
         Ok(Revocation::Unknown) => {
-            let message = format!("{message}; {host} knows no key {id} now");
+            let message = format!("{message}; {host} has no key {id}");
             Problem { message, ..problem }
         }
         Err(error) => {
             let why = Problem::from_error(&error).message;
-            let message = format!("{message}; the key {id} may be valid, since it could not be revoked again: {why}");
+            let message = format!("{message}; the key {id} may still be valid, revoking it failed: {why}");
             Problem { message, ..problem }.hint(format!("revoke it: {}", revoke_command(id, host)))
         }
     }
@@ -212,16 +216,16 @@ async fn revoke_again(session: &Session<'_>, id: &KeyId, problem: Problem) -> Pr
 /// What a person should know of the new key, on stderr.
 fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
     let (printer, entry, now) = (&app.printer, report.entry, (app.now)());
-    printer.success(&format!("Made the API key {:?} ({}) at {}", entry.name, entry.id, report.host));
-    let models = if entry.models.is_empty() { "all models".to_owned() } else { entry.models.join(", ") };
+    printer.success(&format!("Created the API key {:?} ({}) at {}", entry.name, entry.id, report.host));
+    let models = if entry.models.is_empty() { "all".to_owned() } else { entry.models.join(", ") };
     let end = match entry.expires_at {
         Some(end) => format!("expires {} ({})", date(end), until(Some(end), now)),
         None => "never expires".to_owned(),
     };
-    printer.note(&format!("It may: {}; with {models}; it {end}.", entry.scopes.join(", ")));
+    printer.note(&format!("Scopes: {}; models: {models}; {end}.", entry.scopes.join(", ")));
     match report.store {
-        Some(store) => printer.note(&format!("It rests in the {store} store, and this profile uses it from now on.")),
-        None => printer.note("It is shown this once: nobody can ask for it again."),
+        Some(store) => printer.note(&format!("It is stored in the {store} store; this profile now uses it.")),
+        None => printer.note("Store it now: it is not shown again."),
     }
     let wanted: Vec<String> = new.scopes.iter().map(|scope| scope.to_string()).collect();
     let patterns: Vec<&str> = new.models.patterns().iter().map(|pattern| pattern.as_str()).collect();
@@ -229,7 +233,7 @@ fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
         && same_elements(&patterns, &entry.models)
         && new.expires_in.is_some() == entry.expires_at.is_some();
     if !as_asked {
-        printer.warn(&format!("{} made another key than was asked for: look at what it may do", report.host));
+        printer.warn(&format!("{} created a key with other rights than requested: check them", report.host));
     }
 }
 
@@ -237,7 +241,8 @@ fn same_elements<A: AsRef<str>, B: AsRef<str>>(left: &[A], right: &[B]) -> bool 
     left.len() == right.len() && left.iter().all(|one| right.iter().any(|other| one.as_ref() == other.as_ref()))
 }
 
-/// Sends the person to the page, and takes the key that they bring back. `error` says why that is necessary.
+/// For a host without an API for keys, such as ollama.com: opens its page and imports the key that the person created there. `error`
+/// says why that is necessary.
 ///
 /// # Errors
 /// `error` where nobody can be asked, or nobody wants to.
@@ -248,7 +253,7 @@ async fn import_instead(app: &App, context: &Context, args: &KeysCreate, error: 
     {
         show(app, page);
     }
-    // Whoever takes the key from standard output would get none, and believe that all is well.
+    // A script that reads the key from standard output would get none and not notice.
     let is_awaited = !args.save && !app.printer.stdout_is_terminal();
     if is_awaited || !app.printer.is_interactive() {
         return Err(error);
@@ -260,9 +265,9 @@ async fn import_instead(app: &App, context: &Context, args: &KeysCreate, error: 
     {
         show(app, page);
     }
-    let question = "Do you have a key that was made there, to keep it here?";
+    let question = "Do you have a key from there to store here?";
     if !app.ask(|printer| printer.confirm(question, true)).await?? {
-        return Err(Problem { message: "no key was made".to_owned(), ..problem }.into());
+        return Err(Problem { message: "no key was created".to_owned(), ..problem }.into());
     }
     let import = KeysImport {
         name: Some(args.name.clone()),
@@ -276,8 +281,8 @@ async fn import_instead(app: &App, context: &Context, args: &KeysCreate, error: 
 
 fn show(app: &App, page: &str) {
     if !app.env.can_show_pages {
-        app.printer.note(&format!("No browser here: open {page} on another machine."));
+        app.printer.note(&format!("Open {page} in a browser on another machine."));
     } else if let Err(error) = (app.open_page)(page) {
-        app.printer.warn(&format!("no browser could be opened ({error}): open {page} yourself"));
+        app.printer.warn(&format!("could not open a browser ({error}); open {page}"));
     }
 }

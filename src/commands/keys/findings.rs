@@ -28,21 +28,21 @@ pub(super) enum FindingKind {
     Exposed,
     /// A profile could not be checked.
     Unchecked,
-    /// The key has ended.
+    /// The key has expired.
     Expired,
-    /// The same key is kept in two places.
+    /// The same key is stored in two places.
     Duplicate,
     /// Older than the limit.
     Stale,
     /// Never used, or not for long.
     Unused,
-    /// It ends soon.
+    /// It expires soon.
     Expiring,
-    /// It could do great harm.
+    /// It has rights that do great harm if it leaks.
     OverBroad,
-    /// It never ends.
+    /// It never expires.
     NoExpiry,
-    /// `OLLAMA_API_KEY` stands beside a key that is kept here.
+    /// `OLLAMA_API_KEY` is set and hides a stored key.
     Shadowed,
     /// The host does not list its keys, so they cannot be checked.
     Unlisted,
@@ -52,7 +52,7 @@ pub(super) enum FindingKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Severity {
-    /// To be mended now.
+    /// To be fixed now.
     Error,
     /// To be looked at.
     Warning,
@@ -99,14 +99,14 @@ impl FindingKind {
             Self::Exposed => "A file with a secret can be read by other accounts of this machine",
             Self::Unchecked => "A profile could not be checked",
             Self::Expired => "A key has expired and was not replaced",
-            Self::Duplicate => "One key is kept in several places, so that none of them can lose it alone",
+            Self::Duplicate => "One key is stored in several places, so it cannot be revoked for one of them alone",
             Self::Stale => "A key is older than the limit",
             Self::Unused => "A key was never used, or not for a long time",
-            Self::Expiring => "A key ends soon and was not replaced",
-            Self::OverBroad => "A key could do great harm in the wrong hands",
+            Self::Expiring => "A key expires soon and was not replaced",
+            Self::OverBroad => "A key has rights that do great harm if it leaks",
             Self::NoExpiry => "A key never expires",
-            Self::Shadowed => "OLLAMA_API_KEY is set beside a key that is kept here",
-            Self::Unlisted => "The host does not list its keys to programs, so they cannot be checked",
+            Self::Shadowed => "OLLAMA_API_KEY is set and hides a stored key",
+            Self::Unlisted => "The host has no API that lists its keys, so they cannot be checked",
         }
     }
 
@@ -202,7 +202,7 @@ fn excessive_rights(entry: &KeyEntry) -> Option<String> {
     let harm = if has(Scope::Admin) {
         "may manage other accounts (admin)"
     } else if has(Scope::Keys) {
-        "may make and revoke keys (keys)"
+        "may create and revoke keys (keys)"
     } else if has(Scope::ModelsWrite) && entry.models.is_empty() {
         "may change and delete every model (models:write)"
     } else {

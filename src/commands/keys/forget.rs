@@ -1,5 +1,5 @@
-//! `keys forget`: removes this profile's copy of its API key. The key stays valid at the host, and the command says how to
-//! change that.
+//! Local copies of API keys: `keys forget` removes the current profile's (the key stays valid at the host), `keys revoke` those of the
+//! revoked key.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -27,7 +27,7 @@ struct Report<'a> {
     forgotten: bool,
     id: Option<&'a str>,
     name: Option<&'a str>,
-    /// Always true of a key that was forgotten: only its copy here is gone.
+    /// Always true if a copy was removed: the key itself was not revoked.
     still_valid_at_host: bool,
 }
 
@@ -41,12 +41,13 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
         Some((profile, record)) => {
             let unfinished = UnfinishedRotations::load(app, name, profile, args.force)?;
             let which = record.describe();
-            let statement = format!("this would remove the only copy here of the API key {which}, valid at {url}");
-            let question = format!("Remove this copy of the API key {which}? It stays valid at {url}.");
+            let statement =
+                format!("this would remove the stored copy of the API key {which}, which stays valid at {url}");
+            let question = format!("Remove the stored copy of the API key {which}? The key stays valid at {url}.");
             confirm(app, args.yes, &statement, &question).await?;
             remove_local_copy(app, name, profile, record.store).await?;
-            app.printer.success(&format!("Forgot the API key {which}"));
-            app.printer.warn(&format!("it stays valid at {url} until it is revoked there or expires"));
+            app.printer.success(&format!("Removed the local copy of the API key {which}"));
+            app.printer.warn(&format!("the key stays valid at {url} until it expires or is revoked"));
             app.printer.hint(&how_to_end(record, url));
             unfinished.abandon(app, profile).await?;
         }

@@ -1,5 +1,5 @@
-//! `keys import`: keeps a key that was made elsewhere, such as on a settings page. It comes in by standard input or a hidden
-//! prompt, is tried at its host, and never takes another key's place without a word.
+//! `keys import`: stores a key that was created elsewhere, such as on a settings page. It is read from standard input or a hidden
+//! prompt and checked at its host; another stored key is replaced only after a confirmation.
 
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ struct Report<'a> {
 /// Runs it.
 pub async fn run(app: &App, args: KeysImport) -> anyhow::Result<Exit> {
     if !args.stray.is_empty() {
-        let hint = "an API key is read from standard input: … | ollama-auth keys import\na key that was typed as an argument is in the shell's history now: revoke it";
-        return Err(Problem::new(Exit::Usage, "keys import takes no argument").hint(hint).into());
+        let hint = "pipe the key in: … | ollama-auth keys import\na key typed as an argument is now in the shell's history: revoke it";
+        return Err(Problem::new(Exit::Usage, "keys import takes no arguments").hint(hint).into());
     }
     let context = Context::resolve(app, Audience::Account)?;
     read_and_store(app, &context, &args).await
@@ -101,7 +101,8 @@ pub(super) async fn read_and_store(app: &App, context: &Context, args: &KeysImpo
     };
     print_summary(app, &report, other)?;
     if let Some(error) = kept.left_behind {
-        return Err(anyhow::Error::from(error).context("the key is kept, but a copy of the one before stays behind"));
+        return Err(anyhow::Error::from(error)
+            .context("the key is stored, but a copy of the previous key could not be removed"));
     }
     Ok(Exit::Done)
 }
@@ -122,8 +123,8 @@ fn require_matching_host(context: &Context, key: &SecretString) -> anyhow::Resul
     if url.is_ollama_com() || named || !looks_like_ollama_com_key(key) {
         return Ok(());
     }
-    let message = format!("this looks like a key of ollama.com, and the current profile is for {url}");
-    let hint = format!("name the host that it is for: --host ollama.com, or --host {url}");
+    let message = format!("this looks like a key for ollama.com, but the current profile is for {url}");
+    let hint = format!("add --host ollama.com, or --host {url} if the key is really for that host");
     Err(Problem::new(Exit::Usage, message).hint(hint).into())
 }
 
@@ -148,14 +149,14 @@ async fn confirm_replacement(app: &App, context: &Context, other: &ApiKeyRecord,
     }
     let (which, host) = (other.describe(), context.url());
     let statement = format!(
-        "the profile {:?} keeps the API key {which} already, and it stays valid at {host}",
+        "the profile {:?} already has the API key {which}, which stays valid at {host}",
         context.target.profile
     );
     if !app.printer.is_interactive() {
-        return Err(Problem::new(Exit::Usage, statement).hint("pass --replace to keep this one instead").into());
+        return Err(Problem::new(Exit::Usage, statement).hint("to replace the stored copy, pass --replace").into());
     }
     app.printer.warn(&statement);
-    if app.ask(|printer| printer.confirm("Keep this key in its place?", false)).await?? {
+    if app.ask(|printer| printer.confirm("Replace the stored copy with this key?", false)).await?? {
         return Ok(());
     }
     Err(Problem::new(Exit::Failed, "nothing was changed").into())
@@ -171,16 +172,16 @@ async fn describe_self(session: &Session<'_>) -> Option<KeyEntry> {
 fn print_summary(app: &App, report: &Report<'_>, other: Option<&ApiKeyRecord>) -> anyhow::Result<()> {
     let (printer, host) = (&app.printer, &report.host);
     let which = report.name.map_or_else(|| "the API key".to_owned(), |name| format!("the API key {name:?}"));
-    printer.success(&format!("Keeping {which} for {host} in the {} store", report.store));
+    printer.success(&format!("Stored {which} for {host} in the {} store", report.store));
     if !report.verified {
-        printer.note(&format!("{host} was not asked whether it accepts it."));
+        printer.note(&format!("The key was not checked at {host}."));
     }
-    printer.note(&format!("The profile {:?} uses it from now on.", report.profile));
+    printer.note(&format!("The profile {:?} now uses it.", report.profile));
     if let Some(other) = other {
-        printer.warn(&format!("the API key {} is kept here no longer; it stays valid at {host}", other.describe()));
+        printer.warn(&format!("the API key {} is no longer stored here; it stays valid at {host}", other.describe()));
     }
     if printer.is_json() {
-        printer.json(report).context("the key is kept")?;
+        printer.json(report).context("the key is stored")?;
     }
     Ok(())
 }

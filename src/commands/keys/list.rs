@@ -1,5 +1,5 @@
-//! `keys list`: the API keys that the credential may see and what is wrong with each, as a table or as JSON. Tens of thousands
-//! of keys are no rarity where machines make them.
+//! `keys list`: the API keys that the credential may see and what is wrong with each, as a table or as JSON. Where machines
+//! create keys, there can be tens of thousands.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -94,11 +94,11 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
     let host = &report.host;
     if all == 0 {
         app.printer.note(&format!("There are no API keys at {host}."));
-        app.printer.hint("make one: ollama-auth keys create NAME");
+        app.printer.hint("create one: ollama-auth keys create NAME");
         return Ok(());
     }
     if report.keys.is_empty() {
-        app.printer.note(&format!("None of the {all} API keys at {host} fits the filter."));
+        app.printer.note(&format!("None of the {all} API keys at {host} matches the filter."));
         return Ok(());
     }
     let mut table = Table::new([
@@ -124,7 +124,7 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
             age(entry.created_at, now),
             ago(entry.last_used_at, now, "never"),
             until(entry.expires_at, now),
-            in_words(row),
+            state_text(row),
         ];
         match row.problems.first().map(|kind| kind.level()) {
             Some(Severity::Error) => table.push_tinted(Tint::Bad, cells),
@@ -136,18 +136,18 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
     }
     app.printer.table(&table)?;
     if report.keys.iter().any(|row| !row.problems.is_empty()) {
-        app.printer.hint("what to do about it: ollama-auth keys audit");
+        app.printer.hint("to see how to fix this: ollama-auth keys audit");
     }
     Ok(())
 }
 
 /// The state of a key, as the gateway's page shows it, and what else is wrong with it.
-fn in_words(row: &Row<'_>) -> String {
+fn state_text(row: &Row<'_>) -> String {
     let mut words = vec![row.shown.word()];
     let others = row.problems.iter().filter(|kind| !matches!(kind, FindingKind::Expired | FindingKind::Expiring));
     words.extend(others.map(|kind| kind.name()));
     if row.kept_here {
-        words.push("kept here");
+        words.push("stored here");
     }
     words.join(", ")
 }

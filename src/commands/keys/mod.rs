@@ -17,7 +17,7 @@ use crate::api::{AccountHost, ApiError, CredentialCheck, Me, Session, looks_like
 use crate::app::App;
 use crate::cli::KeysCommand;
 use crate::commands::context::{Context, no_accounts_problem, sign_in_hint, withheld_note};
-use crate::exit::{Exit, Problem};
+use crate::exit::{Exit, Problem, refused_hint};
 use crate::keyspec::{ApiKey, KeyId};
 use crate::profile::CredentialSource;
 
@@ -38,7 +38,7 @@ pub async fn run(app: &App, command: KeysCommand) -> anyhow::Result<Exit> {
     }
 }
 
-/// A key that was typed where a name belongs would be sent to the host as one, and stand in messages and logs.
+/// An API key typed in place of a name would be sent to the host as a name, and appear in messages and logs.
 ///
 /// # Errors
 /// Exit 2, without repeating it.
@@ -52,8 +52,9 @@ fn refuse_keys(command: &KeysCommand) -> anyhow::Result<()> {
         KeysCommand::Audit(_) | KeysCommand::Forget(_) => Vec::new(),
     };
     if texts.into_iter().flatten().any(|text| looks_like_key(text.trim())) {
-        let hint = "a key that was typed as an argument is in the shell's history now: revoke it\n… | ollama-auth keys revoke --key-stdin --yes";
-        return Err(Problem::new(Exit::Usage, "what stands in place of a name is an API key").hint(hint).into());
+        let hint =
+            "the key is now in the shell's history, so revoke it:\n… | ollama-auth keys revoke --key-stdin --yes";
+        return Err(Problem::new(Exit::Usage, "expected the name or id of a key, found an API key").hint(hint).into());
     }
     Ok(())
 }
@@ -71,8 +72,8 @@ async fn signed_in<'a>(app: &'a App, context: &Context) -> anyhow::Result<Sessio
     context.session(app).await
 }
 
-/// A session for managing the account's keys. Where the profile keeps an API key beside a device that is signed in, that is the device's: it
-/// may do all that the account may, and the key perhaps no more than its own work.
+/// A session for managing the account's keys. Where the profile has both, the device is used rather than the API key: it may do all that
+/// the account may.
 ///
 /// # Errors
 /// As for [`signed_in`].
@@ -95,13 +96,11 @@ pub(super) async fn prove_account_host(session: &Session<'_>) -> anyhow::Result<
     match session.check_credential().await? {
         CredentialCheck::Accepted(proof) => Ok(proof),
         CredentialCheck::Unknown => {
-            let mut hint = sign_in_hint(host);
+            let mut hint = session.credential_origin().map_or_else(|| sign_in_hint(host), refused_hint);
             if host.is_ollama_com() {
-                hint = format!("{hint}\nAPI keys of ollama.com are made at {SETTINGS}");
+                hint = format!("{hint}\ncreate API keys of ollama.com at {SETTINGS}");
             }
-            Err(Problem::new(Exit::SignIn, format!("{host} does not accept the credential (any more)"))
-                .hint(hint)
-                .into())
+            Err(Problem::new(Exit::SignIn, format!("{host} does not accept the credential")).hint(hint).into())
         }
         CredentialCheck::Inconclusive(error) => Err(error.into()),
         CredentialCheck::NoAccounts(kind) => Err(no_accounts_problem(session, kind).into()),
@@ -124,17 +123,16 @@ fn is_not_offered(error: &ApiError) -> bool {
 
 fn not_offered(host: &BaseUrl, status: u16) -> Problem {
     if host.is_ollama_com() {
-        let message = format!(
-            "{host} does not offer this to programs (it answered {status}): its API keys are made, listed and revoked at {SETTINGS}"
-        );
-        return Problem::new(Exit::Failed, message).hint("make one there, then: ollama-auth keys import");
+        let message =
+            format!("{host} has no API for keys (status {status}); create, list and revoke them at {SETTINGS}");
+        return Problem::new(Exit::Failed, message).hint("create a key there, then run: ollama-auth keys import");
     }
-    let message = format!("{host} does not manage API keys (it answered {status})");
-    let hint = format!("to use a key that was made elsewhere: ollama-auth keys import --host {host}");
+    let message = format!("{host} has no API for keys (status {status})");
+    let hint = format!("to store a key that you already have: ollama-auth keys import --host {host}");
     Problem::new(Exit::Failed, message).hint(hint)
 }
 
-/// A key with a typing error is told from a real one without asking anybody.
+/// Checks the form of a gateway's key, so that a typing error is found without asking the host.
 ///
 /// # Errors
 /// Exit 2 for something that begins as a gateway's key does and is none.
@@ -143,8 +141,8 @@ fn check_key_format(key: &SecretString) -> anyhow::Result<()> {
     if key.expose_secret().starts_with(ApiKey::PREFIX)
         && let Err(error) = ApiKey::parse(key.expose_secret())
     {
-        let message = format!("what was given is no API key: {error}");
-        return Err(Problem::new(Exit::Usage, message).hint("pipe in the key alone and whole").into());
+        let message = format!("not an API key: {error}");
+        return Err(Problem::new(Exit::Usage, message).hint("pipe in the complete key and nothing else").into());
     }
     Ok(())
 }

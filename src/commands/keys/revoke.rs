@@ -36,7 +36,7 @@ impl SelectedKey {
     fn listed(entry: KeyEntry, host: &str, listed: Vec<KeyEntry>) -> anyhow::Result<Self> {
         let id = entry.id.parse().map_err(|_| ApiError::Protocol {
             host: host.to_owned(),
-            reason: format!("a key of the id {:?}, which is none", entry.id),
+            reason: format!("{:?} is not a key id", entry.id),
         })?;
         Ok(Self { id, entry: Some(entry), key: None, listed })
     }
@@ -89,14 +89,14 @@ pub async fn run(app: &App, args: KeysRevoke) -> anyhow::Result<Exit> {
     };
     let forgotten = remove_local_copies(app, host, &known)
         .await
-        .with_context(|| format!("the key {} is revoked, but a copy may rest here still", selected.id))?;
+        .with_context(|| format!("the key {} is revoked, but removing its local copies failed", selected.id))?;
     if already_revoked {
-        app.printer.note(&format!("{} was revoked at {host} before.", capital(&selected.describe())));
+        app.printer.note(&format!("{} was already revoked at {host}.", capital(&selected.describe())));
     } else {
         app.printer.success(&format!("Revoked {} at {host}", selected.describe()));
     }
     for profile in &forgotten {
-        app.printer.note(&format!("The copy kept in the profile {profile:?} is already_revoked too."));
+        app.printer.note(&format!("The copy stored in the profile {profile:?} was removed."));
     }
     let replacements = valid_successors(&selected.listed, &selected.id, (app.now)());
     warn_of_successors(app, &replacements, host);
@@ -122,17 +122,15 @@ async fn revoke(session: &Session<'_>, selected: &SelectedKey) -> anyhow::Result
     match session.revoke_key(proof, id).await {
         Ok(Revocation::Done) => {}
         Ok(Revocation::Unknown) => {
-            let problem = Problem::new(Exit::NotFound, format!("{host} knows no API key {id}"));
-            return Err(problem.hint("see what there is: ollama-auth keys list").into());
+            let problem = Problem::new(Exit::NotFound, format!("{host} has no API key {id}"));
+            return Err(problem.hint("list the keys: ollama-auth keys list").into());
         }
         Err(ApiError::NotFound { message, .. }) => {
-            let message = format!(
-                "{host} answered 404 ({message}), which does not say that the key is already_revoked: {}",
-                still()
-            );
+            let message =
+                format!("{host} answered 404 ({message}), without confirming that the key is revoked: {}", still());
             let hint = match host.is_ollama_com() {
                 true => format!("revoke it at {SETTINGS}"),
-                false => "check the address, and what stands between here and there".to_owned(),
+                false => "check the address, and any proxy in between".to_owned(),
             };
             return Err(Problem::new(Exit::Failed, message).hint(hint).into());
         }
@@ -145,8 +143,8 @@ async fn revoke(session: &Session<'_>, selected: &SelectedKey) -> anyhow::Result
     if selected.key.is_some()
         && let Ok(CredentialCheck::Accepted(_)) = session.check_credential().await
     {
-        let message = format!("{host} revoked {id}, but still accepts the key that was given: that is another one");
-        return Err(Problem::new(Exit::Failed, message).hint("find it with `ollama-auth keys list`").into());
+        let message = format!("{host} revoked {id}, but still accepts the given key, so that is another key");
+        return Err(Problem::new(Exit::Failed, message).hint("find it: ollama-auth keys list").into());
     }
     Ok(())
 }
@@ -170,11 +168,11 @@ async fn find_key(session: &Session<'_>, text: &str) -> anyhow::Result<SelectedK
     let (mut already_revoked, mut named): (Vec<KeyEntry>, Vec<KeyEntry>) =
         listed.iter().filter(|entry| entry.name == text).cloned().partition(|entry| entry.revoked_at.is_some());
     if named.len() > 1 {
-        return Err(ambiguous(&format!("are called {text:?}"), &named).into());
+        return Err(ambiguous(&format!("are named {text:?}"), &named).into());
     }
     let Some(entry) = named.pop().or_else(|| already_revoked.pop()) else {
-        let problem = Problem::new(Exit::NotFound, format!("{host} lists no API key called {text:?}"));
-        return Err(problem.hint("see what there is: ollama-auth keys list").into());
+        let problem = Problem::new(Exit::NotFound, format!("{host} has no API key named {text:?}"));
+        return Err(problem.hint("list the keys: ollama-auth keys list").into());
     };
     SelectedKey::listed(entry, &host.to_string(), listed)
 }
@@ -182,7 +180,7 @@ async fn find_key(session: &Session<'_>, text: &str) -> anyhow::Result<SelectedK
 pub(super) fn ambiguous(what: &str, entries: &[KeyEntry]) -> Problem {
     const SHOWN: usize = 20;
     let line = |entry: &KeyEntry| {
-        let made = entry.created_at.map_or_else(String::new, |made| format!(", made {}", super::time::date(made)));
+        let made = entry.created_at.map_or_else(String::new, |made| format!(", created {}", super::time::date(made)));
         let environment = entry.environment.as_ref().map_or_else(String::new, |name| format!(", {name}"));
         clean(&format!("{} (ends in {}{environment}{made})", entry.id, entry.hint)).into_owned()
     };
@@ -191,7 +189,7 @@ pub(super) fn ambiguous(what: &str, entries: &[KeyEntry]) -> Problem {
         lines.push("…".to_owned());
     }
     let message = format!("{} API keys {what}", entries.len());
-    Problem::new(Exit::Usage, message).hint(format!("name one by its id:\n{}", lines.join("\n")))
+    Problem::new(Exit::Usage, message).hint(format!("use the id of one of them:\n{}", lines.join("\n")))
 }
 
 /// The key speaks for itself: it signs in, finds itself in the list, where the host marks it, and is revoked by itself.
@@ -203,7 +201,7 @@ async fn identify_given_key<'a>(
     let host = context.url();
     if !args.yes && !app.printer.is_interactive() {
         let problem = Problem::new(Exit::Usage, format!("this would revoke the given API key at {host}"));
-        return Err(problem.hint("pass --yes to do it").into());
+        return Err(problem.hint("to confirm, pass --yes").into());
     }
     let key = read_api_key(app, "ollama-auth keys revoke --key-stdin --yes").await?;
     check_key_format(&key)?;
@@ -211,10 +209,8 @@ async fn identify_given_key<'a>(
     match session.check_credential().await? {
         CredentialCheck::Accepted(_) => {}
         CredentialCheck::Unknown => {
-            let message = format!(
-                "{host} does not accept this key: it was revoked or has expired, or was never one of that host"
-            );
-            let hint = "if it is for another host, name that with --host: nothing was revoked";
+            let message = format!("{host} does not accept this key: it is revoked, expired, or for another host");
+            let hint = "nothing was revoked; for a key of another host, add --host URL";
             return Err(Problem::new(Exit::NotFound, message).hint(hint).into());
         }
         CredentialCheck::Inconclusive(error) => return Err(error.into()),
@@ -223,11 +219,11 @@ async fn identify_given_key<'a>(
     let listed = session.api_keys(true).await.map_err(|error| explain(error, host))?;
     let mut entries: Vec<KeyEntry> = listed.iter().filter(|entry| entry.is_self).cloned().collect();
     if entries.len() > 1 {
-        return Err(ambiguous("are all called this one by the host", &entries).into());
+        return Err(ambiguous("are all marked as this key by the host", &entries).into());
     }
     let Some(entry) = entries.pop() else {
-        let message = format!("{host} accepts this key but does not say which one it is, so it may still be valid");
-        return Err(Problem::new(Exit::Failed, message).hint("revoke it by its id").into());
+        let message = format!("{host} accepts this key but does not say which one it is; it was not revoked");
+        return Err(Problem::new(Exit::Failed, message).hint("revoke it by its id: ollama-auth keys revoke ID").into());
     };
     let mut selected = SelectedKey::listed(entry, &host.to_string(), listed)?;
     selected.key = Some(key);
@@ -257,9 +253,9 @@ fn valid_successors(entries: &[KeyEntry], id: &KeyId, now: i64) -> Vec<KeyEntry>
 fn warn_of_successors(app: &App, successors: &[KeyEntry], host: &BaseUrl) {
     for entry in successors {
         let which = format!("the API key {:?} ({})", entry.name, entry.id);
-        app.printer.warn(&format!("{which} was made to replace it and stays valid at {host}"));
+        app.printer.warn(&format!("{which} was created to replace it and stays valid at {host}"));
         if let Ok(id) = entry.id.parse() {
-            app.printer.hint(&format!("if nobody should have it, revoke it too: {}", revoke_command(&id, host)));
+            app.printer.hint(&format!("to revoke it too: {}", revoke_command(&id, host)));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{CredentialReport, HostReport, Report, Side};
 use crate::app::App;
-use crate::commands::context::{Context, sign_in_hint};
+use crate::commands::context::Context;
 use crate::identity::{Account, group_fingerprint};
 use crate::ui::{Check, Checklist};
 
@@ -33,7 +33,7 @@ pub fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()
     }
     match &report.error {
         Some(error) => app.printer.error(error.code, error.exit_code, &error.message, error.hint.as_deref()),
-        None if report.signed_in == Some(false) => app.printer.hint(&sign_in_hint(context.url())),
+        None if report.signed_in == Some(false) => app.printer.hint(&context.refused_hint()),
         None => {}
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `store`: where secrets rest; and the choice of a store for a new secret.
+//! `store`: where secrets are stored; and the choice of a store for a new secret.
 
 mod relocate;
 
@@ -127,7 +127,7 @@ pub async fn delete_secret(
     Ok(found)
 }
 
-/// The secrets that a profile has, with where they rest.
+/// The secrets that a profile has, with their stores.
 pub fn stored_secrets(profile: &Profile) -> Vec<(EntryKind, &'static str, StoreKind)> {
     let device = profile.device.iter().map(|device| (EntryKind::DeviceKey, "device-key", device.store));
     let key = profile.api_key.iter().map(|key| (EntryKind::ApiKey, "api-key", key.store));

@@ -54,12 +54,12 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
         })?;
     }
     if to == StoreKind::Plaintext {
-        app.printer.warn("the plaintext store can be read by every program that runs as you");
+        app.printer.warn("every program that runs as you can read the plaintext store");
     }
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({ "moved": moved }))?;
     } else if moved.is_empty() {
-        app.printer.note(&format!("Everything rests in the {to} store already."));
+        app.printer.note(&format!("Everything is already in the {to} store."));
     }
     for each in &moved {
         let what = each.secret.replace('-', " ");
@@ -92,14 +92,16 @@ async fn transfer(
             if entry != id {
                 continue;
             }
-            let message = format!("{id} is not in the {from} store any more");
-            return Err(Problem::new(Exit::NotFound, message).hint("sign in again, or remove the profile").into());
+            let message = format!("{id} is missing from the {from} store");
+            return Err(Problem::new(Exit::NotFound, message)
+                .hint("sign in again: ollama-auth signin\nor remove the profile: ollama-auth profile remove NAME")
+                .into());
         };
         set_destination(app, name, to)?;
         app.vault.put(to, &entry, &secret).await?;
         let back = app.vault.get(to, &entry).await?;
         if back.as_ref().map(ExposeSecret::expose_secret) != Some(secret.expose_secret()) {
-            let message = format!("the {to} store did not give {entry} back as it was stored; nothing was moved");
+            let message = format!("{entry} could not be read back from the {to} store; nothing was moved");
             return Err(Problem::new(Exit::Failed, message).into());
         }
     }
@@ -117,8 +119,8 @@ async fn transfer(
     Ok(())
 }
 
-/// A move that was killed between the switch and the deletion left a copy behind. Stores that cannot be reached are none
-/// of our business here.
+/// A move that was killed between the switch and the deletion left a copy behind. Stores that cannot be
+/// reached are skipped.
 async fn remove_leftovers(app: &App, kind: EntryKind, name: &str, profile: &Profile, to: StoreKind) {
     for other in [StoreKind::Keyring, StoreKind::File, StoreKind::Plaintext] {
         if other == to {
@@ -126,7 +128,7 @@ async fn remove_leftovers(app: &App, kind: EntryKind, name: &str, profile: &Prof
         }
         let removed: Result<bool, VaultError> = delete_secret(app, other, kind, name, profile).await;
         if matches!(removed, Ok(true)) {
-            app.printer.note(&format!("Removed a copy that had stayed in the {other} store."));
+            app.printer.note(&format!("Removed a leftover copy from the {other} store."));
         }
     }
 }

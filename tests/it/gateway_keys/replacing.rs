@@ -37,8 +37,8 @@ fn whoever_manages_keys_replaces_those_that_are_within_its_own_rights() {
         (&["--scope", "inference,models:read", "--model", "tiny-1", "--expires", "9d"][..], "models:read"),
         (&["--scope", "inference", "--model", "other", "--expires", "9d"], "other"),
         (&["--scope", "inference", "--expires", "9d"], "models"),
-        (&["--scope", "inference", "--model", "tiny-1", "--expires", "11d"], "ends before"),
-        (&["--scope", "inference", "--model", "tiny-1", "--expires", "never"], "ends before"),
+        (&["--scope", "inference", "--model", "tiny-1", "--expires", "11d"], "expires earlier"),
+        (&["--scope", "inference", "--model", "tiny-1", "--expires", "never"], "expires earlier"),
     ] {
         let wide = create(&device, &[&["wide"], args].concat());
         let answer = replace(&gateway, &manager, &wide, "");

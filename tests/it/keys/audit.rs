@@ -89,7 +89,7 @@ fn the_exit_code_is_a_gate() {
     let (sandbox, cloud) = signed_in();
     let output = audit(&sandbox, &[]).expect_code(0);
     assert_eq!(output.stdout(), "");
-    says(&output, &["Nothing was found", "1 profile and 0 keys"]);
+    says(&output, &["No findings", "1 profile and 0 keys"]);
     issue(&cloud, "fine", &json!({}));
     issue(&cloud, "lasting", &json!({ "expires_at": null, "environment": "ci" }));
     issue(&cloud, "broad", &json!({ "scopes": ["keys"] }));
@@ -163,7 +163,7 @@ fn the_key_that_is_kept_here_is_told_apart() {
     // The device asks, so that every key is seen, and not the key, which would see itself alone.
     assert_eq!(as_itself(), before);
     let stale = output.json()["findings"][0].clone();
-    assert!(stale["message"].as_str().unwrap().contains("which is kept here"), "{stale}");
+    assert!(stale["message"].as_str().unwrap().contains("which is stored here"), "{stale}");
     assert!(stale["remedy"].as_str().unwrap().starts_with("ollama-auth keys rotate mine --profile "), "{stale}");
     // Revoked behind our back.
     let other = with_store("plaintext");
@@ -171,7 +171,7 @@ fn the_key_that_is_kept_here_is_told_apart() {
     keys(&other, &["revoke", &id, "--yes"]).expect_code(0);
     let output = audit(&sandbox, &["--json"]).expect_code(8);
     assert_eq!(found(&output), [("expired".to_owned(), "mine".to_owned())]);
-    assert!(output.json()["findings"][0]["message"].as_str().unwrap().contains("is not among those of"));
+    assert!(output.json()["findings"][0]["message"].as_str().unwrap().contains("does not list the stored key"));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn at_a_host_that_lists_no_keys_the_age_of_the_kept_one_is_what_is_known() {
     });
     let output = audit(&sandbox, &["--json"]).expect_code(8);
     assert_eq!(found(&output), [("stale".to_owned(), "mine".to_owned()), ("unlisted".to_owned(), String::new())]);
-    assert!(output.json()["findings"][0]["message"].as_str().unwrap().contains("has been kept here for 91 days"));
+    assert!(output.json()["findings"][0]["message"].as_str().unwrap().contains("has been stored here for 91 days"));
     audit(&sandbox, &["--max-age", "100d"]).expect_code(0);
     audit(&sandbox, &["--fail-on", "unlisted"]).expect_code(8);
 }
@@ -314,7 +314,7 @@ fn a_host_that_has_listed_its_keys_is_not_believed_to_list_none() {
             let output = audit(sandbox, &["--json"]).expect_code(1);
             assert_eq!(kinds(&output), ["unchecked"], "{path} {fault:?}");
             let text = audit(sandbox, &[]).expect_code(1);
-            says(&text, &["not everything could be looked at"]);
+            says(&text, &["not everything could be checked"]);
         }
         cloud.mend();
     }

@@ -25,7 +25,7 @@ fn only(cloud: &Cloud) -> Issued {
 fn taken_back(cloud: &Cloud, sandbox: &Sandbox, output: &Output) {
     let issued = only(cloud);
     assert!(!issued.is_live(), "{}", output.snapshot());
-    says(output, &[&issued.id, "was revoked again"]);
+    says(output, &[&issued.id, "was revoked"]);
     assert_eq!(output.stdout(), "");
     sandbox.assert_no_secret(&issued.key, &[output], &[]);
 }
@@ -38,7 +38,7 @@ fn the_key_alone_is_on_stdout() {
     assert_eq!(output.stdout(), format!("{}\n", issued.key));
     says(
         &output,
-        &["nightly report", &issued.id, "inference, models:read", "all models", "expires", "shown this once"],
+        &["nightly report", &issued.id, "inference, models:read", "models: all", "expires", "not shown again"],
     );
     assert_eq!(issued.item["scopes"], json!(["inference", "models:read"]));
     assert_eq!(issued.item["replaceable"], json!(true));
@@ -118,7 +118,7 @@ fn what_cannot_be_asked_for_is_wrong_usage() {
 fn nobody_passes_on_more_than_they_have() {
     let (sandbox, cloud) = signed_in();
     let output = keys(&sandbox, &["create", "ci", "--scope", "admin"]).expect_code(5);
-    says(&output, &["does not have the scope admin", "ask for less"]);
+    says(&output, &["does not have the scope admin", "narrow it"]);
     // A key without the scope `keys` makes none.
     let plain = cloud.issue(json!({}));
     let args = ["keys", "create", "ci", "--host", &cloud.url()];
@@ -136,11 +136,11 @@ fn a_key_of_another_is_never_revoked_for_a_taken_id() {
     let (sandbox, cloud) = signed_in();
     cloud.inject("/api/user/keys", Fault::Status(409));
     let output = keys(&sandbox, &["create", "ci"]).expect_code(1);
-    says(&output, &["has a key of the id key_", "already", "another id"]);
+    says(&output, &["already has a key with the id key_", "a new id"]);
     assert_eq!(deletes(&cloud), 0);
     cloud.mend();
     cloud.inject("/api/user/keys", Fault::Status(400));
-    says(&keys(&sandbox, &["create", "ci"]).expect_code(2), &["makes no such key"]);
+    says(&keys(&sandbox, &["create", "ci"]).expect_code(2), &["rejected the key"]);
     assert_eq!(deletes(&cloud), 0);
 }
 
@@ -152,28 +152,28 @@ fn a_key_that_came_in_no_usable_answer_is_revoked() {
         body.as_object_mut().unwrap().remove(name);
     }
     let cases: [(&str, i32, Change); 12] = [
-        ("holds no key", 1, |mut body| {
+        ("contains no key", 1, |mut body| {
             without(&mut body, "key");
             Reply::json(201, body)
         }),
-        ("no description of a key", 1, |mut body| {
+        ("not a description of a key", 1, |mut body| {
             without(&mut body, "id");
             Reply::json(201, body)
         }),
-        ("of the id key_someoneelses", 1, |mut body| {
+        ("with the id key_someoneelses", 1, |mut body| {
             body["id"] = json!("key_someoneelses");
             Reply::json(201, body)
         }),
         // A host that puts things in the wrong places gets no secret out of us.
-        ("of no id", 1, |mut body| {
+        ("without an id", 1, |mut body| {
             body["id"] = body["key"].clone();
             Reply::json(201, body)
         }),
-        ("no description of a key", 1, |mut body| {
+        ("not a description of a key", 1, |mut body| {
             body["expires_at"] = body["key"].clone();
             Reply::json(201, body)
         }),
-        ("no description of a key", 1, |body| Reply::json(201, body["key"].clone())),
+        ("not a description of a key", 1, |body| Reply::json(201, body["key"].clone())),
         ("checksum is wrong", 1, |mut body| {
             let key = body["key"].as_str().unwrap();
             let last = if key.ends_with('x') { "y" } else { "x" };
@@ -184,7 +184,7 @@ fn a_key_that_came_in_no_usable_answer_is_revoked() {
             body["key"] = json!("0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_");
             Reply::json(201, body)
         }),
-        ("no description of a key", 1, |body| {
+        ("not a description of a key", 1, |body| {
             let text = body.to_string();
             Reply::json(201, &text[..text.len() - 5])
         }),
@@ -213,12 +213,12 @@ fn a_key_that_cannot_be_revoked_again_is_named() {
     cloud.inject("/api/user/keys", Fault::Status(500)).inject_times("/api/me", 3, Fault::DateSkew(0));
     cloud.inject("/api/me", Fault::Status(500));
     let output = keys(&sandbox, &["create", "ci"]).expect_code(1);
-    says(&output, &["answered 500", "may be valid", "could not be revoked again", "keys revoke key_", "--yes --host"]);
+    says(&output, &["answered 500", "may still be valid", "revoking it failed", "keys revoke key_", "--yes --host"]);
     assert_eq!(deletes(&cloud), 0);
     cloud.mend();
     // A host that made none says so.
     cloud.inject("/api/user/keys", Fault::Drop);
-    says(&keys(&sandbox, &["create", "ci"]).expect_code(6), &["knows no key key_"]);
+    says(&keys(&sandbox, &["create", "ci"]).expect_code(6), &["has no key key_"]);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn another_key_than_was_asked_for_is_pointed_out() {
         Reply::json(201, body)
     });
     let output = keys(&sandbox, &["create", "ci"]).expect_code(0);
-    says(&output, &["another key than was asked for", "^[[2Jkeys", "never expires"]);
+    says(&output, &["other rights than requested", "^[[2Jkeys", "never expires"]);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_key_that_nobody_took_is_revoked() {
             _ => format!("exec {PROGRAM} keys create ci {json} {redirect}"),
         };
         let output = sandbox.program(tool("sh"), ["-c", &script]).run().expect_code(1);
-        says(&output, &["nobody took it"]);
+        says(&output, &["could not be printed"]);
         taken_back(&cloud, &sandbox, &output);
     }
 }
@@ -262,7 +262,7 @@ fn where_the_key_would_go_nowhere_none_is_made() {
     for redirect in [">&-", "> /dev/null"] {
         let script = format!("exec {PROGRAM} keys create ci {redirect}");
         let output = sandbox.program(tool("sh"), ["-c", &script]).run().expect_code(2);
-        says(&output, &["goes nowhere", "--save"]);
+        says(&output, &["is closed or /dev/null", "--save"]);
     }
     assert_eq!(cloud.count("POST", "/api/user/keys"), 0);
 }
@@ -273,7 +273,7 @@ fn a_saved_key_is_used_from_then_on_and_printed_nowhere() {
     let output = keys(&sandbox, &["create", "ci", "--save", "--env", "staging", "-vv"]).expect_code(0);
     let first = only(&cloud);
     assert_eq!(output.stdout(), "");
-    says(&output, &[&first.id, "plaintext store", "uses it from now on"]);
+    says(&output, &[&first.id, "plaintext store", "now uses it"]);
     assert!(plaintext(&sandbox).contains(&first.key));
     let record = profile(&sandbox)["api_key"].clone();
     assert_eq!((&record["id"], &record["hint"]), (&json!(first.id), &first.item["hint"]));
@@ -323,7 +323,7 @@ fn a_key_that_finds_no_place_is_revoked() {
     });
     let output = as_nobody(&sandbox, &["keys", "create", "ci", "--save"]).run().expect_code(1);
     fs::set_permissions(&config, fs::Permissions::from_mode(0o700)).unwrap();
-    says(&output, &["could not be kept"]);
+    says(&output, &["could not be stored"]);
     taken_back(&cloud, &sandbox, &output);
     assert_eq!(plaintext(&sandbox), before);
     assert_eq!(profile(&sandbox)["api_key"], Value::Null);
@@ -341,7 +341,7 @@ fn a_profile_that_changed_its_host_meanwhile_gets_no_key() {
         Reply::json(201, body)
     });
     let output = keys(&sandbox, &["create", "ci", "--save"]).expect_code(1);
-    says(&output, &["was changed in the meantime"]);
+    says(&output, &["changed the profile"]);
     taken_back(&cloud, &sandbox, &output);
 }
 
@@ -397,6 +397,6 @@ fn whose_place_a_saved_key_takes_is_said_before_it_is_made() {
     keys(&sandbox, &["create", "first", "--save", "--scope", "inference,models:read,keys"]).expect_code(0);
     cloud.inject("/api/user/keys", Fault::Status(500));
     let output = keys(&sandbox, &["create", "second", "--save"]).expect_code(1);
-    says(&output, &["takes the place of the API key \"first\"", "stays valid at"]);
+    says(&output, &["replaces the stored API key \"first\"", "stays valid at"]);
     assert_eq!(profile(&sandbox)["api_key"]["name"], json!("first"));
 }

@@ -16,7 +16,7 @@ fn where_no_keys_are_made_a_script_is_told_of_import() {
         cloud.inject("/api/user/keys", Fault::Status(status));
         for more in [&[][..], &["--save"], &["--open"]] {
             let output = keys(&sandbox, &[&["create", "ci"], more].concat()).expect_code(1);
-            says(&output, &["does not manage API keys", "ollama-auth keys import --host"]);
+            says(&output, &["has no API for keys", "ollama-auth keys import --host"]);
             assert_eq!(output.stdout(), "");
         }
         assert_eq!(deletes(&cloud), 0);
@@ -30,15 +30,15 @@ fn where_no_keys_are_made_a_person_may_bring_one() {
     let args = ["keys", "create", "nightly", "--env", "ci"];
     for (answer, code) in [("n\r", 1), ("\x03", 130)] {
         let mut terminal = Terminal::start_sized(&sandbox, &args, 200, 24);
-        terminal.wait_text("does not manage API keys");
-        terminal.wait_text("to keep it here?");
+        terminal.wait_text("has no API for keys");
+        terminal.wait_text("to store here?");
         terminal.send(answer);
         let finished = terminal.finish();
         assert_eq!((finished.code, finished.restored), (code, true), "{}", finished.screen);
         assert_eq!(profile(&sandbox)["api_key"], Value::Null);
     }
     let mut terminal = Terminal::start_sized(&sandbox, &args, 200, 24);
-    terminal.wait_text("to keep it here?");
+    terminal.wait_text("to store here?");
     terminal.send("y\r");
     // The Enter behind the y was for the question that follows: that one is asked again.
     terminal.wait_for(|screen| screen.matches("API key:").count() == 2);

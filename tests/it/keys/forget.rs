@@ -14,7 +14,7 @@ fn the_copy_goes_and_the_key_stays_valid() {
     let made = cloud.issued().remove(0);
     let asked = cloud.server().requests().len();
     let output = keys(&sandbox, &["forget"]).expect_code(2);
-    says(&output, &["would remove the only copy here", &made.id, "--yes"]);
+    says(&output, &["would remove the stored copy", &made.id, "--yes"]);
     assert!(plaintext(&sandbox).contains(&made.key));
 
     let output = keys(&sandbox, &["forget", "--yes", "--json"]).expect_code(0);
@@ -34,7 +34,7 @@ fn the_copy_goes_and_the_key_stays_valid() {
 
     // What is gone already is fine.
     let output = keys(&sandbox, &["forget"]).expect_code(0);
-    says(&output, &["No API key is kept"]);
+    says(&output, &["No API key is stored"]);
     let again = keys(&sandbox, &["forget", "--json"]).expect_code(0).json();
     assert_eq!((&again["forgotten"], &again["still_valid_at_host"]), (&json!(false), &json!(false)));
     with_store("plaintext").command(["keys", "forget"]).run().expect_code(0);

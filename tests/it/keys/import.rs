@@ -95,7 +95,7 @@ fn where_the_host_describes_the_key_its_id_is_kept() {
     let (sandbox, cloud) = signed_in();
     let made = issue(&cloud, "described", &json!({ "environment": "ci" }));
     let output = import(&sandbox, &made.key, &[]).expect_code(0);
-    says(&output, &["\"described\"", "plaintext store", "uses it from now on"]);
+    says(&output, &["\"described\"", "plaintext store", "now uses it"]);
     let record = profile(&sandbox)["api_key"].clone();
     assert_eq!(
         (&record["id"], &record["name"], &record["environment"]),
@@ -117,7 +117,7 @@ fn another_key_is_not_replaced_silently() {
     import(&sandbox, KEY, &["--host", &cloud.url(), "--name", "first"]).expect_code(0);
     let before = (profiles(&sandbox), cloud.server().requests().len());
     let output = import(&sandbox, OTHER, &[]).expect_code(2);
-    says(&output, &["keeps the API key \"first\" already", "stays valid", "--replace"]);
+    says(&output, &["already has the API key \"first\"", "stays valid", "--replace"]);
     assert_eq!((profiles(&sandbox), cloud.server().requests().len()), before);
     assert!(plaintext(&sandbox).contains(KEY));
     // The same key again is no other one.
@@ -127,7 +127,7 @@ fn another_key_is_not_replaced_silently() {
     import(&sandbox, "refused-key-0123456789", &["--replace"]).expect_code(4);
     assert!(plaintext(&sandbox).contains(KEY));
     let output = import(&sandbox, OTHER, &["--replace", "--json"]).expect_code(0);
-    says(&output, &["is kept here no longer", "stays valid at"]);
+    says(&output, &["is no longer stored here", "stays valid at"]);
     assert_eq!(output.json()["replaced"], json!(true));
     assert!(plaintext(&sandbox).contains(OTHER) && !plaintext(&sandbox).contains(KEY));
     sandbox.assert_no_secret(OTHER, &[&output], &[DATA]);
@@ -137,7 +137,7 @@ fn another_key_is_not_replaced_silently() {
 fn unverified_means_that_the_host_hears_nothing() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let output = import(&sandbox, KEY, &["--host", &cloud.url(), "--no-verify"]).expect_code(0);
-    says(&output, &["was not asked"]);
+    says(&output, &["was not checked"]);
     assert!(cloud.server().requests().is_empty());
     assert_eq!(profile(&sandbox)["api_key"]["hint"], json!("wxyz"));
 }
@@ -149,7 +149,7 @@ fn a_key_of_ollama_com_is_shown_to_another_host_only_if_that_is_named() {
     import(&sandbox, KEY, &["--host", &cloud.url()]).expect_code(0);
     let asked = cloud.server().requests().len();
     let output = import(&sandbox, SHAPED, &["--replace"]).expect_code(2);
-    says(&output, &["looks like a key of ollama.com", "--host ollama.com"]);
+    says(&output, &["looks like a key for ollama.com", "--host ollama.com"]);
     assert_eq!(cloud.server().requests().len(), asked);
     import(&sandbox, SHAPED, &["--replace", "--host", &cloud.url()]).expect_code(0);
 }
@@ -182,7 +182,7 @@ fn on_a_terminal_it_asks_for_the_key_unseen_and_before_it_replaces_one() {
         let mut terminal = Terminal::start_sized(&sandbox, &args, 200, 24);
         terminal.wait_text("API key");
         terminal.send(&format!("{OTHER}\r"));
-        terminal.wait_text("in its place?");
+        terminal.wait_text("with this key?");
         terminal.send(answer);
         let finished = terminal.finish();
         assert_eq!((finished.code, finished.restored), (code, true), "{answer:?}\n{}", finished.screen);

@@ -230,18 +230,18 @@ fn what_is_no_list_is_an_error() {
     let key = |value: Value| json!({ "keys": [value], "next": null }).to_string();
     let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "y".repeat(9 << 20));
     let cases: [(String, &str); 12] = [
-        (json!({ "keys": [], "next": "again" }).to_string(), "in circles"),
-        (json!({ "keys": [], "next": "x".repeat(5000) }).to_string(), "endless name"),
-        (json!({ "keys": [], "next": 7 }).to_string(), "cannot be read"),
-        (json!({ "next": null }).to_string(), "cannot be read"),
-        (json!({ "keys": {} }).to_string(), "cannot be read"),
-        ("null".to_owned(), "cannot be read"),
-        (String::new(), "cannot be read"),
-        ("<html>Sign in to Wi-Fi</html>".to_owned(), "cannot be read"),
+        (json!({ "keys": [], "next": "again" }).to_string(), "repeats a cursor"),
+        (json!({ "keys": [], "next": "x".repeat(5000) }).to_string(), "too long"),
+        (json!({ "keys": [], "next": 7 }).to_string(), "cannot read"),
+        (json!({ "next": null }).to_string(), "cannot read"),
+        (json!({ "keys": {} }).to_string(), "cannot read"),
+        ("null".to_owned(), "cannot read"),
+        (String::new(), "cannot read"),
+        ("<html>Sign in to Wi-Fi</html>".to_owned(), "cannot read"),
         (huge, "more than"),
         (key(json!({ "kind": "api-key" })), "an entry"),
         (key(json!({ "kind": "api-key", "id": "key_12345678", "expires_at": "soon" })), "an entry"),
-        ("[".repeat(100_000), "cannot be read"),
+        ("[".repeat(100_000), "cannot read"),
     ];
     for (body, words) in cases {
         let (sandbox, cloud) = signed_in();

@@ -98,7 +98,7 @@ fn a_person_is_shown_the_page_and_brings_the_key() {
     let mut terminal = machine.terminal(&["create", "nightly", "--env", "ci"]);
     terminal.wait_text(&format!("Open {PAGE} in the browser? [Y/n]"));
     terminal.send("y");
-    terminal.wait_text("to keep it here? [Y/n]");
+    terminal.wait_text("to store here? [Y/n]");
     assert_eq!(browser.wait_opened(), PAGE);
     terminal.send("y");
     terminal.wait_text("API key:");
@@ -116,12 +116,12 @@ fn a_person_is_shown_the_page_and_brings_the_key() {
     let mut terminal = machine.terminal(&["create", "other"]);
     terminal.wait_text("in the browser?");
     terminal.send("n");
-    terminal.wait_text("to keep it here?");
+    terminal.wait_text("to store here?");
     terminal.send("n");
     let finished = terminal.finish();
     assert_eq!(finished.code, 1, "{}", finished.screen);
     assert!(
-        finished.screen.contains("no key was made") && finished.screen.contains("keys import"),
+        finished.screen.contains("no key was created") && finished.screen.contains("keys import"),
         "{}",
         finished.screen
     );

@@ -37,7 +37,7 @@ fn by_name_and_by_id_and_once_more() {
     says(&output, &["Revoked the API key \"ci\" (key_first00000)"]);
     assert!(!live(&cloud, "key_first00000") && live(&cloud, "key_second0000"));
     // What was revoked before is fine, by name without another request.
-    says(&keys(&sandbox, &["revoke", "ci", "--yes"]).expect_code(0), &["was revoked", "before"]);
+    says(&keys(&sandbox, &["revoke", "ci", "--yes"]).expect_code(0), &["was already revoked"]);
     assert_eq!(deletes(&cloud), 1);
     for _ in 0..2 {
         let seen = keys(&sandbox, &["revoke", "key_second0000", "--yes", "--json"]).expect_code(0).json();
@@ -60,7 +60,7 @@ fn a_name_that_several_keys_have_revokes_none() {
     cloud.issue(json!({ "id": "key_second0000", "name": "ci" }));
     cloud.page_size(1);
     let output = keys(&sandbox, &["revoke", "ci", "--yes"]).expect_code(2);
-    says(&output, &["2 API keys are called \"ci\"", "key_first00000", "key_second0000"]);
+    says(&output, &["2 API keys are named \"ci\"", "key_first00000", "key_second0000"]);
     assert!(!output.stderr().lines().any(|line| line.trim().starts_with("key_faked")), "{}", output.snapshot());
     assert_eq!(deletes(&cloud), 0);
     // Of those that were revoked it is no matter.
@@ -92,9 +92,9 @@ fn only_a_plain_answer_counts() {
     let cases: [Case; 8] = [
         (|| Reply::new(404, "<html>nothing here</html>"), 1, &["answered 404", "may still be valid"]),
         (|| Reply::json(404, r#"{"message":"nope"}"#), 1, &["answered 404", "may still be valid"]),
-        (|| Reply::json(404, r#"{"error":"no such key"}"#), 3, &["knows no API key"]),
-        (|| Reply::new(404, "gone").header("X-Ollama-Auth-Gateway", "9.9.9"), 3, &["knows no API key"]),
-        (|| Reply::json(405, r#"{"error":"method not allowed"}"#), 1, &["may still be valid", "does not manage"]),
+        (|| Reply::json(404, r#"{"error":"no such key"}"#), 3, &["has no API key"]),
+        (|| Reply::new(404, "gone").header("X-Ollama-Auth-Gateway", "9.9.9"), 3, &["has no API key"]),
+        (|| Reply::json(405, r#"{"error":"method not allowed"}"#), 1, &["may still be valid", "has no API for keys"]),
         (|| Reply::json(403, r#"{"error":"no"}"#), 5, &["may still be valid"]),
         (|| Reply::json(202, "{}"), 1, &["may still be valid", "a status of 202"]),
         (Reply::drop_connection, 6, &["may still be valid"]),
@@ -140,7 +140,7 @@ fn the_copy_kept_here_goes_too() {
         };
         revoke("key_another000");
         assert!(plaintext(&sandbox).contains(&issued.key));
-        says(&revoke(&issued.id), &["The copy kept in the profile"]);
+        says(&revoke(&issued.id), &["The copy stored in the profile"]);
         sandbox.assert_no_secret(&issued.key, &[], &[]);
         assert_eq!(profile(&sandbox)["api_key"], Value::Null);
         // The device is what is left, and works.
@@ -198,8 +198,8 @@ fn keys_that_end_alike_are_not_taken_for_each_other() {
     // A host that says it of neither, of both, or of the other.
     for (marked, code, words) in [
         (&[][..], 1, "does not say which one it is"),
-        (&[0, 1], 2, "2 API keys are all called this one"),
-        (&[1], 1, "still accepts the key"),
+        (&[0, 1], 2, "2 API keys are all marked as this key"),
+        (&[1], 1, "still accepts the given key"),
     ] {
         let mut items: Vec<_> = cloud.issued().into_iter().map(|issued| issued.item).collect();
         for index in marked {

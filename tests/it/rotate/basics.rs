@@ -13,7 +13,7 @@ fn a_key_replaces_itself_where_it_is_kept() {
     let given = Given::with(&["--scope", "inference", "--model", "tiny", "--env", "ci", "--expires", "30d"]);
     let output = given.rotate(&["nightly"]).expect_code(0);
     assert_eq!(output.stdout(), "");
-    says(&output, &["Replaced the key \"nightly\"", "is in use", "ends in 2"]);
+    says(&output, &["Replaced the key \"nightly\"", "is in use", "expires in 2"]);
     given.assert_rotated();
     let live = given.live();
     let new = live.iter().find(|key| key["id"] != given.first["id"]).unwrap();
@@ -34,7 +34,7 @@ fn nothing_to_do_is_one_line_and_no_error() {
     let given = Given::new();
     let output = given.rotate(&["--all", "--max-age", "90d"]).expect_code(0);
     assert_eq!(output.stdout(), "");
-    assert_eq!(output.stderr(), "The key \"nightly\" is 0 days old: nothing to do before 90 days.\n");
+    assert_eq!(output.stderr(), "The key \"nightly\" is 0 days old; it is due at 90 days.\n");
     assert_eq!(given.rotate(&["--all", "--max-age", "90d", "--quiet"]).expect_code(0).stderr(), "");
     assert!(given.under_way().is_empty());
     assert_eq!(given.keys().len(), 1);
@@ -61,7 +61,7 @@ fn a_second_call_just_after_is_the_same_wish() {
     given.rotate(&["nightly"]).expect_code(0);
     let after = given.current();
     let output = given.rotate(&["nightly"]).expect_code(0);
-    says(&output, &["was replaced a moment ago: nothing to do"]);
+    says(&output, &["was replaced less than a minute ago: nothing to do"]);
     assert_eq!(given.current(), after);
     // Who says so gets another.
     given.rotate(&["nightly", "--max-age", "0s"]).expect_code(0);
@@ -87,7 +87,7 @@ fn the_next_run_sees_that_the_old_key_has_ended() {
     given.rotate(&["nightly", "--grace", "1s"]).expect_code(0);
     crate::harness::poll("the end of the old key", || (!given.accepts(text(&given.first, "key"))).then_some(()));
     let output = given.rotate(&["nightly", "--max-age", "90d"]).expect_code(0);
-    says(&output, &["The old key", "has ended", "nothing to do"]);
+    says(&output, &["The old key", "has expired", "it is due at"]);
     assert!(given.under_way().is_empty());
 }
 
@@ -95,7 +95,7 @@ fn the_next_run_sees_that_the_old_key_has_ended() {
 fn a_device_replaces_a_key_that_is_used_elsewhere() {
     let given = Given::new();
     let output = given.device.command(["keys", "rotate", "nightly"]).run().expect_code(2);
-    says(&output, &["is not kept here, so nobody would get the new one", "--deploy or --env-file"]);
+    says(&output, &["is not stored on this machine, so the new key would be lost", "--deploy CMD or --env-file FILE"]);
     assert_eq!(given.keys().len(), 1);
     let file = given.device.write("app.env", format!("A=1\nOLLAMA_API_KEY={}\n", text(&given.first, "key")));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
@@ -109,7 +109,7 @@ fn a_device_replaces_a_key_that_is_used_elsewhere() {
         "read -r key; echo \"$key\" > $HOME/deployed",
     ];
     let output = given.device.command(args).run().expect_code(0);
-    says(&output, &["other accounts can read", "Replaced the key \"nightly\""]);
+    says(&output, &["other accounts on this machine can read", "Replaced the key \"nightly\""]);
     let content = fs::read_to_string(&file).unwrap();
     let key = content.strip_prefix("A=1\nOLLAMA_API_KEY=").unwrap().trim_end();
     assert!(given.accepts(key) && key != text(&given.first, "key"));
@@ -123,7 +123,7 @@ fn a_device_replaces_a_key_that_is_used_elsewhere() {
 fn who_may_not_is_told_who_may() {
     let given = Given::with(&["--no-replace"]);
     let output = given.rotate(&["nightly"]).expect_code(5);
-    says(&output, &["may not ask for a replacement of itself", "sign this device in"]);
+    says(&output, &["may not replace itself", "sign in with this device"]);
     given.rotate(&["nonsense"]).expect_code(3);
     says(&given.rotate(&[]).expect_code(2), &["--all"]);
     given.rotate(&["nightly", "--env-var", "1A", "--env-file", "x"]).expect_code(2);
@@ -137,7 +137,7 @@ fn of_two_keys_of_one_name_one_has_to_be_named() {
     given.device.command(["keys", "create", "nightly"]).run().expect_code(0);
     let args = ["keys", "rotate", "nightly", "--deploy", "true"];
     let output = given.device.command(args).run().expect_code(2);
-    says(&output, &["2 API keys are called \"nightly\"", "name one by its id", text(&given.first, "id")]);
+    says(&output, &["2 API keys are named \"nightly\"", "use the id of one", text(&given.first, "id")]);
     let args = ["keys", "rotate", text(&given.first, "id"), "--deploy", "true"];
     given.device.command(args).run().expect_code(0);
 }
@@ -152,7 +152,10 @@ fn a_key_that_somebody_else_replaced_is_left_alone() {
     other.command(["keys", "rotate", "nightly", "--grace", "1h"]).run().expect_code(0);
     for args in [&["nightly"][..], &["--all"]] {
         let output = given.rotate(args).expect_code(1);
-        says(&output, &["was replaced by key_", "it is kept elsewhere too and ends in", "keys import --replace"]);
+        says(
+            &output,
+            &["was already replaced by key_", "from another machine; the old key expires in", "keys import --replace"],
+        );
     }
     assert!(given.under_way().is_empty());
     assert_eq!(given.live().len(), 2);

@@ -68,15 +68,12 @@ fn nobody_there_is_reminded_by_the_exit_code_and_only_when_it_is_due() {
     for args in [&["nightly"][..], &["--all"], &["nightly", "--max-age", "30d"]] {
         let output = rotate(&machine, args).expect_code(0);
         assert_eq!(output.stderr().lines().count(), 1, "{}", output.snapshot());
-        says(&output, &["The key \"nightly\" was put here 0 days ago: nothing to do before"]);
+        says(&output, &["The key \"nightly\" was stored 0 days ago; it is due at"]);
     }
     age(&machine, 40);
     rotate(&machine, &["--all"]).expect_code(0);
     let output = rotate(&machine, &["--all", "--max-age", "30d"]).expect_code(8);
-    says(
-        &output,
-        &["was put here 40 days ago, and only a person can replace it", "ollama-auth keys rotate nightly --profile"],
-    );
+    says(&output, &["was stored 40 days ago: create a new one at", "ollama-auth keys rotate nightly --profile"]);
     age(&machine, 60);
     rotate(&machine, &["nightly"]).expect_code(8);
     let report = rotate(&machine, &["nightly", "--json"]).expect_code(8).json();
@@ -93,14 +90,14 @@ fn a_person_pastes_the_new_key_and_is_told_to_revoke_the_old_one() {
     let (machine, cloud) = given();
     let deploy = "read -r key; echo \"$key\" > $HOME/deployed";
     let mut terminal = Terminal::start(&machine, &["keys", "rotate", "nightly", "--deploy", deploy]);
-    terminal.wait_text("lets only a person make API keys");
+    terminal.wait_text("has no API for keys");
     terminal.wait_text("API key: ");
     terminal.send(&format!("{NEW}\r"));
     let finished = terminal.finish();
     assert_eq!(finished.code, 0, "{}", finished.screen);
     let screen = finished.screen.replace('\n', " ");
     assert!(screen.contains("Replaced the key \"nightly\""), "{screen}");
-    assert!(screen.contains("(ending in Uv-_) is valid until you revoke it"), "{screen}");
+    assert!(screen.contains("(ending in Uv-_) stays valid until you revoke it"), "{screen}");
     assert!(!crate::harness::contains(&finished.raw, NEW.as_bytes()));
     assert_eq!(current(&machine), NEW);
     assert_eq!(fs::read_to_string(machine.path("home/deployed")).unwrap(), format!("{NEW}\n"));
@@ -128,7 +125,7 @@ fn a_key_that_is_refused_changes_nothing_and_nothing_is_said_to_be_revoked() {
     cloud.revoke_api_key(NEW);
     let deploy = "echo > $HOME/deployed";
     let output = rotate_with(&machine, NEW, &["--deploy", deploy]).expect_code(4);
-    says(&output, &["does not accept the key that was given", "stays as it is"]);
+    says(&output, &["does not accept the given key", "is unchanged"]);
     for wrong in ["key_", "it was revoked", "stays valid"] {
         assert!(!output.stderr().contains(wrong), "{wrong}\n{}", output.snapshot());
     }
@@ -138,9 +135,9 @@ fn a_key_that_is_refused_changes_nothing_and_nothing_is_said_to_be_revoked() {
     // What is no key, and what is no new one.
     for (given, words) in [
         ("", "no API key was given"),
-        ("two words", "is no API key"),
-        ("olauth_short", "is no API key"),
-        (OLD, "not a new one"),
+        ("two words", "not an API key"),
+        ("olauth_short", "not an API key"),
+        (OLD, "already stored here"),
     ] {
         says(&rotate_with(&machine, given, &[]).expect_code(2), &[words]);
         assert_unchanged(&machine);
@@ -206,7 +203,7 @@ fn what_would_lose_the_pasted_key_is_found_out_before_it_is_asked_for() {
     let (machine, _cloud) = given();
     let args = ["keys", "rotate", "nightly"];
     let output = on_a_full_disk(&machine, &[&args[..], &["--key-stdin"]].concat()).stdin(NEW).run().expect_code(1);
-    says(&output, &["free some space"]);
+    says(&output, &["free some disk space"]);
     assert_unchanged(&machine);
     fs::create_dir(machine.path("home/folder")).unwrap();
     let mut terminal = Terminal::start(&machine, &[&args[..], &["--env-file", "folder"]].concat());
@@ -229,6 +226,6 @@ fn what_would_lose_the_pasted_key_is_found_out_before_it_is_asked_for() {
 fn a_host_that_makes_keys_itself_takes_none_from_a_person() {
     let given = super::Given::new();
     let output = given.machine.command(["keys", "rotate", "nightly", "--key-stdin"]).stdin(NEW).run().expect_code(2);
-    says(&output, &["makes its keys itself", "leave out --key-stdin"]);
+    says(&output, &["creates the new key itself", "leave out --key-stdin"]);
     assert_eq!(given.keys().len(), 1);
 }

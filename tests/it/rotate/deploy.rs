@@ -57,20 +57,20 @@ fn a_command_that_fails_leaves_the_old_key_and_the_next_run_goes_on_with_the_sam
     for (command, how) in [
         (
             "echo no such machine >&2; exit 7",
-            "the deploy command failed with exit code 7; it said last: no such machine",
+            "the deploy command failed with exit code 7; its last output: no such machine",
         ),
-        ("kill -KILL $$", "the deploy command was ended by signal 9"),
+        ("kill -KILL $$", "the deploy command was killed by signal 9"),
         ("/no/such/program", "the deploy command failed with exit code 127"),
     ] {
         let given = Given::new();
         let output = rotation(&given, &["--deploy", command]).run().expect_code(1);
         let new = assert_waits(&given);
-        says(&output, &[how, &new, "stays as it is", "run the same command again", "keys revoke"]);
+        says(&output, &[how, &new, "is unchanged", "run the same command again", "keys revoke"]);
         // Without the command whoever it hands keys to would be forgotten.
         let file = given.machine.path("home/app.env");
         for args in [&[][..], &["--env-file", file.to_str().unwrap()]] {
             let output = rotation(&given, args).run().expect_code(2);
-            says(&output, &["was begun with --deploy CMD", "keys revoke"]);
+            says(&output, &["was started with --deploy CMD", "keys revoke"]);
             assert_eq!(assert_waits(&given), new);
         }
         let report = rotation(&given, &["--deploy", TAKES, "--json"]).run().expect_code(0).json();
@@ -106,7 +106,7 @@ fn a_new_key_can_be_given_up_by_who_wants_it_deployed_elsewhere() {
     let given_up = assert_waits(&given);
     given.machine.command(["keys", "revoke", &given_up, "--yes"]).run().expect_code(0);
     let output = rotation(&given, &["--env-file", file.to_str().unwrap()]).run().expect_code(0);
-    says(&output, &[&given_up, "deploy the old one again", "Replaced the key \"nightly\""]);
+    says(&output, &[&given_up, "deploy the old key again", "Replaced the key \"nightly\""]);
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("OLLAMA_API_KEY={}\n", given.current()));
     given.assert_rotated();
     // Nothing of the first one rests anywhere.
@@ -118,7 +118,10 @@ fn a_command_that_hangs_is_killed_with_all_that_it_started() {
     let given = Given::new();
     let hangs = "sleep 600 & echo $! > $HOME/child; echo $$ > $HOME/shell; echo working; wait";
     let output = rotation(&given, &["--deploy", hangs, "--deploy-timeout", "1s"]).run().expect_code(1);
-    says(&output, &["did not end within 1 s and was killed", "it said last: working", "run the same command again"]);
+    says(
+        &output,
+        &["did not finish within 1 s and was killed", "its last output: working", "run the same command again"],
+    );
     assert!(output.duration < Duration::from_secs(20), "{:?}", output.duration);
     for name in ["child", "shell"] {
         let pid = pid_in(&given.machine.path("home").join(name));

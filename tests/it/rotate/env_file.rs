@@ -42,7 +42,7 @@ fn owner_mode_link_and_every_other_byte_stay() {
     let owner = |path: &Path| path.symlink_metadata().map(|found| (found.uid(), found.gid(), found.mode())).unwrap();
     let was = (owner(&file), owner(&link));
     let output = rotate_into(&given, &link, &[]).expect_code(0);
-    says(&output, &["other accounts can read", "Wrote it to", "app.env"]);
+    says(&output, &["other accounts on this machine can read", "Wrote it to", "app.env"]);
     assert_eq!((owner(&file), owner(&link)), was);
     let after = fs::read_to_string(&file).unwrap();
     assert_eq!(after, before.replace(text(&given.first, "key"), &given.current()));
@@ -75,9 +75,9 @@ fn a_path_that_cannot_be_is_told_before_there_is_a_key_to_lose() {
     given.machine.write("home/huge", vec![b'#'; 5 << 20]);
     for (path, word) in [
         ("home/folder", "is not a regular file"),
-        ("home/none/app.env", "cannot be found"),
-        ("home/huge/app.env", "cannot be found"),
-        ("home/dangling", "cannot be found"),
+        ("home/none/app.env", "cannot find"),
+        ("home/huge/app.env", "cannot find"),
+        ("home/dangling", "cannot find"),
         ("home/huge", "is larger than"),
     ] {
         let output = rotate_into(&given, &given.machine.path(path), &[]).expect_code(1);
@@ -209,7 +209,7 @@ fn what_another_program_writes_meanwhile_is_not_lost() {
             let output = rotate_into(&given, &file, &["--max-age", "0s"]);
             match output.code() {
                 0 => rotations += 1,
-                _ => says(&output, &["another program", "stays as it is"]),
+                _ => says(&output, &["another program", "is unchanged"]),
             }
         }
         done.store(true, Ordering::Relaxed);

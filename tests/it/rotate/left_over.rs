@@ -12,7 +12,7 @@ fn the_new_key_goes_on_alone_where_the_old_one_was_revoked() {
     let new = given.under_way()[0]["new"].clone();
     given.device.command(["keys", "revoke", text(&given.first, "id"), "--yes"]).run().expect_code(0);
     let output = given.rotate(&["nightly", "--deploy", "true"]).expect_code(0);
-    says(&output, &["Finished a rotation", new.as_str().unwrap()]);
+    says(&output, &["Finished the rotation", new.as_str().unwrap()]);
     assert!(given.accepts(&given.current()));
     assert_eq!(given.live().len(), 1);
     given.rotate(&["--all", "--max-age", "90d"]).expect_code(0);
@@ -26,7 +26,7 @@ fn an_unfinished_rotation_of_another_key_does_not_stop_the_nightly_one() {
     keys(&["create", "own", "--save"]).expect_code(0);
     keys(&["rotate", "nightly", "--deploy", "exit 3"]).expect_code(1);
     let output = keys(&["rotate", "--all", "--max-age", "0s"]).expect_code(0);
-    says(&output, &["Replaced the key \"own\"", "is under way", "with the options that it was begun with"]);
+    says(&output, &["Replaced the key \"own\"", "an unfinished rotation", "add its options to"]);
     keys(&["rotate", "nightly", "--deploy", "true"]).expect_code(0);
     assert_eq!(keys(&["list", "--json"]).expect_code(0).json()["keys"].as_array().unwrap().len(), 4);
 }
@@ -39,7 +39,7 @@ fn another_variable_in_the_file_is_another_place() {
     let args = ["nightly", "--env-file", file, "--env-var", "A", "--deploy", "exit 3"];
     given.rotate(&args).expect_code(1);
     let output = given.rotate(&["nightly", "--env-file", file, "--deploy", "true"]).expect_code(2);
-    says(&output, &["was begun with --deploy CMD", "--env-var A"]);
+    says(&output, &["was started with --deploy CMD", "--env-var A"]);
     given.rotate(&["nightly", "--env-file", file, "--env-var", "A", "--deploy", "true"]).expect_code(0);
     assert_eq!(fs::read_to_string(file).unwrap(), format!("A={}\n", given.current()));
 }

@@ -26,7 +26,7 @@ fn of_fifty_one_acts_and_the_others_say_so() {
             std::mem::take(&mut runs).into_iter().partition(|run| has_ended(run.pid()));
         for run in ended {
             let output = run.finish().expect_code(0);
-            assert_eq!(output.stderr(), "Another rotation is at work; nothing was done here.\n");
+            assert_eq!(output.stderr(), "Another rotation is running; nothing was done.\n");
         }
         runs = going;
         (runs.len() == 1).then(|| runs.pop().unwrap())
@@ -73,6 +73,6 @@ fn one_that_waits_finds_the_work_done() {
     impatient.finish().expect_code(130);
     fs::write(given.machine.path("home/go"), "").unwrap();
     acting.finish().expect_code(0);
-    says(&waiting.finish().expect_code(0), &["was replaced a moment ago: nothing to do"]);
+    says(&waiting.finish().expect_code(0), &["was replaced less than a minute ago: nothing to do"]);
     assert_eq!(given.keys().len(), 2);
 }

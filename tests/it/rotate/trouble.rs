@@ -56,7 +56,7 @@ fn fail_everywhere(failure: Failure, codes: &[i32], grace: &str) {
             assert!(codes.contains(&output.code()), "{what}");
             assert!(given.accepts(&given.current()), "{what}");
             let with_old = given.current() == before;
-            let stays = output.stderr().contains("stays as it is") || output.stderr().contains("next run tries again");
+            let stays = output.stderr().contains("is unchanged") || output.stderr().contains("next run tries again");
             assert!(stays || given.under_way().iter().all(|one| one["step"] == "ending"), "{what}");
             assert!(with_old || output.stderr().contains("next run tries again"), "{what}");
         }
@@ -189,7 +189,7 @@ fn a_full_disk_is_noticed_before_a_key_is_made() {
     let given = Given::new();
     let before = given.machine.files();
     let output = on_a_full_disk(&given.machine, &["keys", "rotate", "nightly"]).run().expect_code(1);
-    says(&output, &["File too large", "free some space"]);
+    says(&output, &["File too large", "free some disk space"]);
     assert_untouched(&given);
     // But for a lock file, which is empty.
     let after: Vec<_> = given.machine.files().into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
@@ -255,7 +255,7 @@ fn a_damaged_journal_is_set_aside_and_the_key_that_was_under_way_is_found_again(
     assert_eq!(given.current(), text(&given.first, "key"));
     // The new key waits in the store still, under its id.
     let output = given.rotate(&["nightly", "--deploy", "true"]).expect_code(0);
-    says(&output, &["going on with", &new]);
+    says(&output, &["resuming its rotation", &new]);
     given.assert_rotated();
     assert_eq!(given.under_way()[0]["new"], json!(new));
     assert_eq!(given.keys().len(), 2);
@@ -383,7 +383,7 @@ fn the_old_key_is_revoked_while_the_new_one_is_deployed() {
     given.device.command(["keys", "revoke", text(&given.first, "id"), "--yes"]).run().expect_code(0);
     fs::write(&fifo, "go on\n").unwrap();
     let output = child.finish().expect_code(0);
-    says(&output, &["is in use", "is accepted no longer"]);
+    says(&output, &["is in use", "is no longer valid"]);
     assert_eq!(given.live().len(), 1);
     assert!(given.accepts(&given.current()));
     assert_eq!(fs::read_to_string(given.machine.path("home/deployed")).unwrap().trim(), given.current());
@@ -412,7 +412,7 @@ fn nobody_signs_out_of_a_rotation_by_accident() {
         let way: Vec<&str> = command.split(' ').map(|word| if word == "NAME" { &*profile } else { word }).collect();
         let new = begin(&given);
         let output = given.machine.command(&way).args(["--yes"]).run().expect_code(1);
-        says(&output, &["a rotation is under way", &new, "keys rotate", "keys revoke", "--force"]);
+        says(&output, &["has an unfinished rotation", &new, "keys rotate", "keys revoke", "--force"]);
         assert_eq!(given.current(), text(&given.first, "key"));
         assert_eq!(given.under_way().len(), 1);
         let output = given.machine.command(&way).args(["--yes", "--force"]).run().expect_code(0);
@@ -443,9 +443,9 @@ fn another_key_that_was_put_there_meanwhile_stays_and_the_old_one_ends_all_the_s
     given.machine.command(keep).stdin(&other).run().expect_code(0);
     // By its name it cannot be found any more: the other key does not see it.
     let output = given.rotate(&["nightly", "--deploy", "true"]).expect_code(3);
-    says(&output, &[&new, "is under way"]);
+    says(&output, &[&new, "an unfinished rotation"]);
     let output = given.rotate(&[&new, "--deploy", "true"]).expect_code(0);
-    says(&output, &["Finished a rotation"]);
+    says(&output, &["Finished the rotation"]);
     assert_eq!(given.current(), other);
     let old = given.live().into_iter().find(|key| key["id"] == given.first["id"]).unwrap();
     assert_eq!(old["replaceable"], json!(false));
@@ -463,6 +463,6 @@ fn a_profile_that_was_signed_out_by_hand_is_spoken_of() {
         }
     });
     let output = given.rotate(&["--all", "--max-age", "90d"]).expect_code(0);
-    says(&output, &[&new, "may be valid at", "sign in there"]);
+    says(&output, &[&new, "may be valid at", "sign in and run this again"]);
     assert_eq!(given.under_way().len(), 1);
 }

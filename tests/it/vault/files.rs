@@ -226,7 +226,7 @@ fn a_full_disk_leaves_the_old_file_whole() {
         let answers = child.run(limited);
         for answer in &answers[..2] {
             assert!(answer.contains(&format!("cannot write {}", data.join(name).display())), "{answer}");
-            assert!(answer.contains("free some space"), "{answer}");
+            assert!(answer.contains("free some disk space"), "{answer}");
         }
         assert_eq!(answers[2], "secret of old");
         assert_eq!(fs::read(data.join(name)).unwrap(), before);

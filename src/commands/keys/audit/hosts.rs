@@ -89,7 +89,7 @@ async fn with_timeout(
         Ok(answer) => answer.map_err(|error| Problem::from_error(&error)),
         Err(_) => {
             let message = format!("{} did not list its keys within {} s", context.url(), limit.as_secs_f64());
-            Err(Problem::new(Exit::Unreachable, message).hint("give it more time with --timeout"))
+            Err(Problem::new(Exit::Unreachable, message).hint("to wait longer, pass --timeout"))
         }
     }
 }
@@ -121,15 +121,15 @@ fn assessor(app: &App, context: &Context, answer: Result<Answer, Problem>, max_a
         }
         // Only from a list, or from making it, is the id of a key known.
         Ok(Answer::Unlisted) if record.is_some_and(|record| record.id.is_some()) => {
-            let message = "it does not list its keys now, and did when it told the id of the one that is kept here";
+            let message = "it no longer lists its keys, although it did when the stored key was created";
             let problem = Problem::new(Exit::Failed, format!("{}: {message}", context.url()));
-            let hint = format!("see what answers there: ollama-auth keys list {}", profile_option(context));
+            let hint = format!("see its answer: ollama-auth keys list {}", profile_option(context));
             assessor(app, context, Err(problem.hint(hint)), max_age)
         }
         Ok(Answer::Unlisted) => {
             let host = context.url();
-            let looked = if record.is_some() { ": only the age of the one kept here was looked at" } else { "" };
-            let message = format!("{host} does not list its keys to programs{looked}");
+            let looked = if record.is_some() { "; only the age of the stored key was checked" } else { "" };
+            let message = format!("{host} has no API that lists its keys{looked}");
             let unlisted = Finding::new(FindingKind::Unlisted, message).at(context);
             let kept = record.and_then(|record| stale_copy(app, context, record, max_age));
             std::iter::once(unlisted).chain(kept).collect()
@@ -148,7 +148,7 @@ fn assessor(app: &App, context: &Context, answer: Result<Answer, Problem>, max_a
 
 fn key_finding(context: &Context, record: Option<&ApiKeyRecord>, entry: &KeyEntry, problem: KeyProblem) -> Finding {
     let kept = record.filter(|record| record.id.as_ref() == Some(&entry.id));
-    let here = if kept.is_some() { ", which is kept here," } else { "" };
+    let here = if kept.is_some() { ", which is stored here," } else { "" };
     let message = format!("the key {:?} ({}) of {}{here} {}", entry.name, entry.id, context.url(), problem.text);
     let finding = Finding::new(problem.kind, message).at(context);
     let remedy = remedy(context, entry, problem.kind, kept);
@@ -192,7 +192,7 @@ fn stale_copy(app: &App, context: &Context, record: &ApiKeyRecord, max_age: Opti
         return None;
     }
     let message = format!(
-        "the key {} of {} has been kept here for {}, and the limit is {}",
+        "the key {} of {} has been stored here for {}; the limit is {}",
         record.describe(),
         context.url(),
         span(age),
@@ -209,9 +209,9 @@ fn not_listed(context: &Context, record: &ApiKeyRecord, entries: &[KeyEntry]) ->
         return None;
     }
     let message = format!(
-        "the key {}, which is kept here, is not among those of {}: it was revoked, or is another account's",
-        record.describe(),
-        context.url()
+        "{} does not list the stored key {}: it was revoked, or belongs to another account",
+        context.url(),
+        record.describe()
     );
     let finding = Finding::new(FindingKind::Expired, message).at(context);
     Some(with_record(finding.remedy(format!("ollama-auth keys forget {}", profile_option(context))), record))

@@ -1,5 +1,5 @@
-//! What lies about on this machine: one key in two places, `OLLAMA_API_KEY` beside a kept key, files with secrets that other
-//! accounts can read. Keys are compared here and nowhere shown.
+//! What `keys audit` checks on this machine: one key in two places, `OLLAMA_API_KEY` beside a stored key, files with secrets that other
+//! accounts can read. Keys are compared, never shown.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::exit::Problem;
 use crate::profile::{ApiKeyRecord, CredentialSource, Profile, Profiles};
 use crate::vault::PASSPHRASE_CREDENTIAL;
 
-/// A key that is kept here.
+/// A stored key.
 struct Copy<'a> {
     name: &'a str,
     profile: &'a Profile,
@@ -71,7 +71,8 @@ fn is_same(one: &Copy<'_>, other: &Copy<'_>) -> bool {
 
 fn unreadable_finding(context: &Context, record: &ApiKeyRecord, trouble: StoredKeyError) -> Finding {
     let problem = Problem::from_error(&trouble.into());
-    let message = format!("the key that {:?} keeps was not looked at: {}", context.target.profile, problem.message);
+    let message =
+        format!("the stored key of the profile {:?} was not checked: {}", context.target.profile, problem.message);
     let finding = with_record(Finding::new(FindingKind::Unchecked, message).at(context), record);
     Finding { remedy: problem.hint, exit: problem.exit, ..finding }
 }
@@ -82,7 +83,7 @@ fn duplicate_finding(copy: &Copy<'_>, other: &Copy<'_>) -> Finding {
         format!("the profile {:?}{environment}", copy.name)
     };
     let which = if copy.record.name.is_some() || copy.record.id.is_some() { copy.record } else { other.record };
-    let message = format!("{} and {} keep the same key, {}", place(other), place(copy), which.describe());
+    let message = format!("{} and {} store the same key, {}", place(other), place(copy), which.describe());
     let finding = with_record(Finding::new(FindingKind::Duplicate, message), copy.record);
     let name = copy.record.name.as_deref().unwrap_or("NAME");
     Finding {
@@ -98,10 +99,8 @@ fn environment_finding(context: &Context, copy: &Copy<'_>, variable: &SecretStri
     let (kind, message) = if same {
         (FindingKind::Duplicate, format!("OLLAMA_API_KEY holds the same key as the profile {:?}", copy.name))
     } else {
-        let message = format!(
-            "OLLAMA_API_KEY is set, and the profile {:?} keeps another key: where the variable is used, that one is not",
-            copy.name
-        );
+        let message =
+            format!("OLLAMA_API_KEY is set and is used instead of the key stored in the profile {:?}", copy.name);
         (FindingKind::Shadowed, message)
     };
     let remedy = format!("unset OLLAMA_API_KEY\nor: ollama-auth keys forget {}", profile_option(context));
@@ -135,11 +134,13 @@ fn exposed(app: &App, profiles: &Profiles) -> Vec<Finding> {
         let error = disk::check_input(&path, exposure).err()?;
         let remedy = match &error {
             DiskError::Exposed { .. } => format!("chmod 600 {}", quoted(&path.display().to_string())),
-            DiskError::WrongOwner { .. } => "see whose it is; make a new key if that account is not yours".to_owned(),
+            DiskError::WrongOwner { .. } => {
+                "check the owner; if that account is not yours, create a new key".to_owned()
+            }
             // What we cannot read we cannot assessor, and it is none of the programs' that we know.
             _ => return None,
         };
-        let finding = Finding::new(FindingKind::Exposed, format!("{error}: what it holds may be known to them"));
+        let finding = Finding::new(FindingKind::Exposed, format!("{error}: treat its content as known to others"));
         Some(Finding { file: Some(path), ..finding.remedy(remedy) })
     };
     files(app, profiles).into_iter().filter_map(look).collect()

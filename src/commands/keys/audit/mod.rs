@@ -1,5 +1,5 @@
-//! `keys audit`: every key that the profiles may list, and what lies about on this machine. What cannot be checked is a finding
-//! too, with the exit code of its reason: an audit that saw nothing must not look like one that found nothing.
+//! `keys audit`: checks every key that the profiles may list, and the secrets on this machine. What cannot be checked is a finding too,
+//! with the exit code of its reason: an audit that saw nothing must not look like one that found nothing.
 
 mod hosts;
 mod local;
@@ -211,11 +211,11 @@ fn print_text(app: &App, audit: &Audit) -> anyhow::Result<()> {
     let looked = format!("{} and {}", count(audit.checked.len(), "profile"), count(keys, "key"));
     let failing = audit.findings.iter().filter(|finding| audit.fails(finding)).count();
     match (audit.findings.len(), failing) {
-        (0, _) => app.printer.success(&format!("Nothing was found: {looked}")),
+        (0, _) => app.printer.success(&format!("No findings in {looked}")),
         (all, 0) if audit.exit() != Exit::Done => {
-            app.printer.warn(&format!("{looked}; {}; not everything could be looked at", count(all, "finding")));
+            app.printer.warn(&format!("{looked}; {}; not everything could be checked", count(all, "finding")));
         }
-        (all, 0) => app.printer.note(&format!("{looked}; {}, none that fails the audit.", count(all, "finding"))),
+        (all, 0) => app.printer.note(&format!("{looked}; {}, none of which fail the audit.", count(all, "finding"))),
         (all, some) => {
             app.printer.warn(&format!("{looked}; {}, {some} of which fail the audit", count(all, "finding")));
         }

@@ -43,7 +43,7 @@ impl LocalBackend<'_> {
     }
 
     fn manager(&self) -> anyhow::Result<&Session<'_>> {
-        self.manager.as_ref().context("this host lets nobody but a person manage keys")
+        self.manager.as_ref().context("this host has no API for keys")
     }
 
     /// The profile as it is now.
@@ -82,7 +82,9 @@ impl LocalBackend<'_> {
     async fn check_acceptance(&self, key: &SecretString) -> anyhow::Result<KeyVerification> {
         match self.with_key(key)?.check_api_key().await {
             Ok(ApiKeyCheck::Accepted(_)) => Ok(KeyVerification::Accepted),
-            Ok(ApiKeyCheck::NotRequired) => Ok(KeyVerification::Refused("it answers without a credential".to_owned())),
+            Ok(ApiKeyCheck::NotRequired) => {
+                Ok(KeyVerification::Refused("the host answers without a credential".to_owned()))
+            }
             Err(error @ ApiError::Unauthorized { .. }) => Ok(KeyVerification::Refused(error.to_string())),
             Err(error) => Err(error.into()),
         }
@@ -107,7 +109,7 @@ impl LocalBackend<'_> {
             Ok(None) => Ok(OldKeyState::Gone),
             Ok(Some(entry)) => self
                 .state(entry.expires_at, entry.revoked_at.is_some())
-                .with_context(|| format!("{} did not say when the key {old} ends", session.base())),
+                .with_context(|| format!("{} did not say when the key {old} expires", session.base())),
             Err(error) => Err(explain(error, session.base())),
         }
     }
@@ -179,7 +181,7 @@ impl RotationBackend for LocalBackend<'_> {
         let session = self.with_key(key)?;
         match session.check_credential().await? {
             CredentialCheck::Accepted(_) => {}
-            CredentialCheck::Unknown => return Ok(KeyVerification::Refused("it does not know it".to_owned())),
+            CredentialCheck::Unknown => return Ok(KeyVerification::Refused("the host does not accept it".to_owned())),
             CredentialCheck::Inconclusive(error) => return Err(error.into()),
             CredentialCheck::NoAccounts(kind) => return Err(no_accounts_problem(&session, kind).into()),
         }
@@ -189,7 +191,7 @@ impl RotationBackend for LocalBackend<'_> {
         Ok(if is_this {
             KeyVerification::Accepted
         } else {
-            KeyVerification::Refused("it takes it for another key".to_owned())
+            KeyVerification::Refused("the host identifies it as another key".to_owned())
         })
     }
 
@@ -220,7 +222,7 @@ impl RotationBackend for LocalBackend<'_> {
             if is_new {
                 return Ok(true);
             }
-            let message = format!("the new key {} is not in the {} store any more", rotation.new, rotation.store);
+            let message = format!("the new key {} is missing from the {} store", rotation.new, rotation.store);
             return Err(Problem::new(Exit::Failed, message).into());
         };
         let Some(record) = record else { return Ok(false) };

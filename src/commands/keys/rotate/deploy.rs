@@ -50,7 +50,7 @@ pub struct DeployPayload<'a> {
 }
 
 impl Deployer {
-    /// See the profiles_keys.
+    /// See the fields.
     pub fn new(command: Option<String>, timeout: Duration, env_file: Option<EnvFile>) -> Self {
         Self { command, timeout, env_file, before: Mutex::new(None) }
     }
@@ -108,7 +108,7 @@ impl Deployer {
     }
 
     async fn run_command(&self, app: &App, line: &str, payload: &DeployPayload<'_>) -> anyhow::Result<()> {
-        let mut child = shell_command(line, payload).spawn().context("the deploy command cannot be started")?;
+        let mut child = shell_command(line, payload).spawn().context("cannot start the deploy command")?;
         let group = ProcessGroup::of(&child);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async {
@@ -151,10 +151,11 @@ impl Deployer {
         };
         let output = output.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Ok(status) = ended else {
-            let message = format!("the deploy command did not end within {} s and was killed", self.timeout.as_secs());
+            let message =
+                format!("the deploy command did not finish within {} s and was killed", self.timeout.as_secs());
             return Err(output.problem(message).into());
         };
-        let status = status.context("the deploy command cannot be waited for")?;
+        let status = status.context("cannot wait for the deploy command")?;
         group.disarm();
         if status.success() {
             return Ok(());
@@ -173,7 +174,7 @@ struct CommandOutput {
 impl CommandOutput {
     fn problem(self, message: String) -> Problem {
         let said = Vec::from(self.last).join("\n");
-        let message = if said.is_empty() { message } else { format!("{message}; it said last: {said}") };
+        let message = if said.is_empty() { message } else { format!("{message}; its last output: {said}") };
         Problem::new(Exit::Failed, message)
     }
 }
@@ -226,7 +227,7 @@ fn shell_command(line: &str, payload: &DeployPayload<'_>) -> Command {
 fn describe_exit(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        return format!("was ended by signal {signal}");
+        return format!("was killed by signal {signal}");
     }
     status.code().map_or_else(|| "failed".to_owned(), |code| format!("failed with exit code {code}"))
 }

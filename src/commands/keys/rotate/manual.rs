@@ -1,4 +1,4 @@
-//! Where only a person can make and revoke keys, as at ollama.com: the person pastes the new key, the rest is done as other_rotations.
+//! Rotation at a host without an API for keys, such as ollama.com: a person creates the key and pastes it; the rest is the same.
 
 use secrecy::ExposeSecret as _;
 
@@ -31,7 +31,7 @@ pub(super) async fn run(
     let key_available = run.args.key_stdin || (app.printer.is_interactive() && !run.args.all);
     if !due && (run.args.max_age.is_some() || !key_available) {
         app.printer.note(&format!(
-            "The key {:?} was put here {} days ago: nothing to do before {} days.",
+            "The key {:?} was stored {} days ago; it is due at {} days.",
             selected.label,
             age / 86_400,
             max_age / 86_400
@@ -42,7 +42,7 @@ pub(super) async fn run(
     if run.args.dry_run || !key_available {
         let place = key_page(host);
         app.printer.warn(&format!(
-            "the key {:?} was put here {} days ago, and only a person can replace it: make a new one at {place}, then run: ollama-auth keys rotate {} --profile {}",
+            "the key {:?} was stored {} days ago: create a new one at {place}, then run: ollama-auth keys rotate {} --profile {}",
             selected.label,
             age / 86_400,
             selected.label,
@@ -57,11 +57,11 @@ pub(super) async fn run(
     let new = ask(run, host).await?;
     check_key_format(&new)?;
     if keys.key.as_ref().is_some_and(|old| old.expose_secret() == new.expose_secret()) {
-        let problem = Problem::new(Exit::Usage, "that is the key that is kept here already, not a new one");
-        return Err(problem.hint(format!("make a new one at {}", key_page(host))).into());
+        let problem = Problem::new(Exit::Usage, "this key is already stored here");
+        return Err(problem.hint(format!("create a new one at {}", key_page(host))).into());
     }
     if host.is_ollama_com() && !looks_like_ollama_com_key(&new) {
-        app.printer.warn("this does not look like an API key of ollama.com; trying it all the same");
+        app.printer.warn("this does not look like an API key of ollama.com; trying it anyway");
     }
     let old = keys.key.clone().filter(|_| selected.is_self);
     let backend = run.backend(keys, None, old, Some(new));
@@ -85,22 +85,22 @@ pub(super) fn remind(run: &RotationRun<'_>, keys: &ProfileKeys<'_>) {
     let which = record.map(|record| record.hint.as_str()).filter(|hint| !hint.is_empty());
     let which = which.map_or_else(String::new, |hint| format!(" (ending in {hint})"));
     let place = key_page(keys.context.url());
-    run.app.printer.warn(&format!("the old key{which} is valid until you revoke it at {place}"));
+    run.app.printer.warn(&format!("the old key{which} stays valid until you revoke it at {place}"));
 }
 
 fn key_page(host: &BaseUrl) -> String {
-    if host.is_ollama_com() { SETTINGS.to_owned() } else { format!("{host}, where its keys are made") }
+    if host.is_ollama_com() { SETTINGS.to_owned() } else { format!("the key page of {host}") }
 }
 
 async fn ask(run: &RotationRun<'_>, host: &BaseUrl) -> anyhow::Result<secrecy::SecretString> {
     let app = run.app;
     if app.printer.is_interactive() && app.printer.stdin_is_terminal() {
-        app.printer.note(&format!("{host} lets only a person make API keys: make a new one at {}", key_page(host)));
+        app.printer.note(&format!("{host} has no API for keys: create a new key at {}", key_page(host)));
         let opens = host.is_ollama_com()
             && app.env.can_show_pages
             && app.ask(|printer| printer.confirm("Open that page in the browser?", true)).await??;
         if opens && let Err(error) = (app.open_page)(SETTINGS) {
-            app.printer.warn(&format!("the browser cannot be opened: {error}"));
+            app.printer.warn(&format!("could not open a browser: {error}"));
         }
     }
     read_api_key(app, "ollama-auth keys rotate NAME --key-stdin").await

@@ -1,5 +1,5 @@
-//! `keys rotate`: a new key with the same rights takes the place of an old one, which then ends. Made for cron: whatever happens, and
-//! whenever it is killed, there is a key that works, and the next run finishes what this one began.
+//! `keys rotate`: a new key with the same rights replaces the old one, which then expires. Made for cron: whenever it is killed, a working
+//! key remains, and the next run finishes the rotation.
 
 mod backend;
 mod deploy;
@@ -54,7 +54,7 @@ pub async fn run(app: &App, args: KeysRotate) -> anyhow::Result<Exit> {
     if let Some(file) = &env_file
         && file.is_exposed()?
     {
-        app.printer.warn(&format!("other accounts can read {}", file.path().display()));
+        app.printer.warn(&format!("other accounts on this machine can read {}", file.path().display()));
     }
     let run = RotationRun {
         app,
@@ -69,14 +69,14 @@ pub async fn run(app: &App, args: KeysRotate) -> anyhow::Result<Exit> {
     } else {
         let Some(lock) = run.lock().await? else {
             report.busy = true;
-            app.printer.note("Another rotation is at work; nothing was done here.");
+            app.printer.note("Another rotation is running; nothing was done.");
             return report.finish(app);
         };
         Some(lock)
     };
     let contexts = profile_keys::contexts(app, args.all)?;
     if contexts.is_empty() {
-        app.printer.note("No profile keeps an API key: there is nothing to do.");
+        app.printer.note("No profile has an API key: nothing to rotate.");
     }
     run.warn_of_orphans(&contexts)?;
     for context in contexts {
@@ -95,7 +95,7 @@ impl RotationRun<'_> {
         if !self.args.wait {
             return Ok(None);
         }
-        self.app.printer.note("Another rotation is at work; waiting for it.");
+        self.app.printer.note("Another rotation is running; waiting for it to finish.");
         Ok(self.app.ask(move |_| journal.lock(LOCK_TIMEOUT)).await??)
     }
 
@@ -171,7 +171,8 @@ impl RotationRun<'_> {
             return manual::run(self, &keys, selected, row, report).await;
         }
         if self.args.key_stdin {
-            let message = format!("{} makes its keys itself, so none is taken from standard input", keys.context.url());
+            let message =
+                format!("{} creates the new key itself; it cannot be given on standard input", keys.context.url());
             return Err(Problem::new(Exit::Usage, message).hint("leave out --key-stdin").into());
         }
         let row = ReportRow {
@@ -180,7 +181,7 @@ impl RotationRun<'_> {
             ..row.clone()
         };
         if let Some(rotation) = recent.filter(|_| self.args.max_age.is_none()) {
-            let message = format!("The key {:?} was replaced a moment ago: nothing to do.", selected.label);
+            let message = format!("The key {:?} was replaced less than a minute ago: nothing to do.", selected.label);
             self.app.printer.note(&message);
             let (old, new) = (rotation.old.map(String::from), Some(rotation.new.to_string()));
             report.add(self.app, ReportRow { old, new, outcome: Outcome::NotDue, ..row });
@@ -199,8 +200,11 @@ impl RotationRun<'_> {
             return Err(self.already_replaced(&selected, successor, keys.context.url()).into());
         }
         if !selected.is_stored && !self.deployer.targets().any() {
-            let message = format!("the key {:?} is not kept here, so nobody would get the new one", selected.label);
-            return Err(Problem::new(Exit::Usage, message).hint("say who does, with --deploy or --env-file").into());
+            let message =
+                format!("the key {:?} is not stored on this machine, so the new key would be lost", selected.label);
+            return Err(Problem::new(Exit::Usage, message)
+                .hint("hand the new key out with --deploy CMD or --env-file FILE")
+                .into());
         }
         if self.args.dry_run {
             report.add(self.app, ReportRow { outcome: Outcome::WouldRotate, ..row });
@@ -240,9 +244,9 @@ impl RotationRun<'_> {
                 Ok(RotationOutcome::RolledBack) => {
                     let host = keys.context.url();
                     let message = format!(
-                        "a new key was made at {host} {MAX_ATTEMPTS} times and had to be revoked again each time: its answers were lost, or the profile's key was changed meanwhile; the old key stays as it is"
+                        "{MAX_ATTEMPTS} attempts failed at {host}: each new key was revoked, because the answer was lost or the profile changed; the old key is unchanged"
                     );
-                    let hint = "check what stands between here and there, then run the same command again";
+                    let hint = "check any proxy in between, then run the same command again";
                     report.fail(self.app, row, Problem::new(Exit::Failed, message).hint(hint));
                 }
                 Ok(outcome) => {
@@ -325,7 +329,7 @@ impl RotationRun<'_> {
         match is_due(selected.created_at, selected.expires_at, (self.app.now)(), max_age) {
             Due::Age(_) | Due::EndsSoon(_) | Due::Unknown => None,
             Due::NotYet(age) => Some(format!(
-                "The key {:?} is {} old: nothing to do before {}.",
+                "The key {:?} is {} old; it is due at {}.",
                 selected.label,
                 days(age),
                 days(max_age.cast_signed())
@@ -337,12 +341,11 @@ impl RotationRun<'_> {
     fn already_replaced(&self, selected: &SelectedKey, successor: &KeyEntry, host: &BaseUrl) -> Problem {
         let (label, other) = (&selected.label, &successor.id);
         let end = Timestamp::from_second(selected.expires_at.unwrap_or(i64::MAX)).ok();
-        let end = end.map_or_else(String::new, |end| format!(" and ends {}", until(Some(end), (self.app.now)())));
-        let message = format!(
-            "the key {label:?} was replaced by {other}, and not from here: it is kept other_rotations too{end}"
-        );
+        let end =
+            end.map_or_else(String::new, |end| format!("; the old key expires {}", until(Some(end), (self.app.now)())));
+        let message = format!("the key {label:?} was already replaced by {other}, from another machine{end}");
         let hint = format!(
-            "bring the new key here: ollama-auth keys import --replace\nor, if nobody has it: ollama-auth keys revoke {other} --host {host}"
+            "to use the new key here: ollama-auth keys import --replace\nif the new key is lost: ollama-auth keys revoke {other} --host {host}"
         );
         Problem::new(Exit::Failed, message).hint(hint)
     }
@@ -350,7 +353,7 @@ impl RotationRun<'_> {
     fn not_listed(&self, keys: &ProfileKeys<'_>) -> anyhow::Error {
         let context = &keys.context;
         let message =
-            format!("{} does not list the API key that the profile {:?} keeps", context.url(), context.target.profile);
-        Problem::new(Exit::NotFound, message).hint("see what there is: ollama-auth keys list").into()
+            format!("{} does not list the API key stored in the profile {:?}", context.url(), context.target.profile);
+        Problem::new(Exit::NotFound, message).hint("list the keys: ollama-auth keys list").into()
     }
 }

@@ -139,7 +139,7 @@ impl<'a> ProfileKeys<'a> {
         };
         let mut found: Vec<&KeyEntry> = entries.iter().filter(|entry| entry.revoked_at.is_none()).collect();
         found.retain(|entry| entry.id == name || entry.name == name);
-        // The key that is kept here is meant before the one that replaced it other_rotations.
+        // The key that is kept here is meant before the one that replaced it on another machine.
         let kept = found.iter().copied().find(|entry| self.selected(entry).is_some_and(|selected| selected.is_stored));
         found.retain(|entry| match kept {
             Some(kept) => entry.id == kept.id || (entry.replaces.as_ref() != Some(&kept.id) && !now_replaced(entry)),
@@ -150,7 +150,7 @@ impl<'a> ProfileKeys<'a> {
             [one] => self.selected(one).ok_or_else(|| self.not_found(name)),
             _ => {
                 let found: Vec<KeyEntry> = found.into_iter().cloned().collect();
-                Err(ambiguous(&format!("are called {name:?}"), &found).into())
+                Err(ambiguous(&format!("are named {name:?}"), &found).into())
             }
         }
     }
@@ -163,8 +163,8 @@ impl<'a> ProfileKeys<'a> {
     }
 
     fn not_found(&self, name: &str) -> anyhow::Error {
-        let message = format!("{} lists no API key called {name:?} that is valid", self.context.url());
-        Problem::new(Exit::NotFound, message).hint("see what there is: ollama-auth keys list").into()
+        let message = format!("{} has no valid API key named {name:?}", self.context.url());
+        Problem::new(Exit::NotFound, message).hint("list the keys: ollama-auth keys list").into()
     }
 
     fn selected(&self, entry: &KeyEntry) -> Option<SelectedKey> {
@@ -219,10 +219,10 @@ impl<'a> ProfileKeys<'a> {
             return self.context.session_with(app, Credential::Device(std::sync::Arc::new(device)));
         }
         let message = match selected.is_self {
-            true => format!("the key {:?} may not ask for a replacement of itself", selected.label),
+            true => format!("the key {:?} may not replace itself", selected.label),
             false => format!("the credential for {} may not replace the key {:?}", self.context.url(), selected.label),
         };
-        let hint = format!("sign this device in, which may: ollama-auth signin --host {}", self.context.url());
+        let hint = format!("sign in with this device, which may: ollama-auth signin --host {}", self.context.url());
         Err(Problem::new(Exit::Forbidden, message).hint(hint).into())
     }
 

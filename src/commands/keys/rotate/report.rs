@@ -1,4 +1,4 @@
-//! What a run has to say of each key: to people line by line, to scripts as one object.
+//! The result of a run for each key: lines for people, one JSON object for scripts; and what each failure means.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -107,8 +107,8 @@ fn print_row(app: &App, row: &ReportRow) {
     let name = row.name.as_ref().map_or_else(|| "the key".to_owned(), |name| format!("the key {name:?}"));
     let (old, new) = (row.old.as_deref().unwrap_or("the old key"), row.new.as_deref().unwrap_or("the new key"));
     let end = match row.old_ends_at {
-        Some(end) => format!("{old} ends {} ({})", until(Some(end), (app.now)()), date(end)),
-        None => format!("{old} is accepted no longer"),
+        Some(end) => format!("{old} expires {} ({})", until(Some(end), (app.now)()), date(end)),
+        None => format!("{old} is no longer valid"),
     };
     match row.outcome {
         Outcome::Rotated if row.old.is_none() => printer.success(&format!("Replaced {name} at {}", row.host)),
@@ -116,23 +116,21 @@ fn print_row(app: &App, row: &ReportRow) {
         Outcome::Finished if row.old.is_none() => {
             printer.success(&format!("Finished replacing {name} at {}", row.host));
         }
-        Outcome::Finished => printer.success(&format!("Finished a rotation at {}: {new} is in use, {end}", row.host)),
+        Outcome::Finished => printer.success(&format!("Finished the rotation at {}: {new} is in use, {end}", row.host)),
         Outcome::TakenBack if row.old.is_none() => {
             printer.warn(&format!(
-                "the rotation of {name} at {} was not finished; if a new key was made, it is valid until you revoke it there",
+                "the rotation of {name} at {} was interrupted before the new key was stored; if you created one, revoke it there",
                 row.host
             ));
         }
         Outcome::TakenBack => {
             printer.note(&format!(
-                "A rotation at {} that was cut short was taken back: {new} is no key of anybody",
+                "An interrupted rotation at {} was rolled back: the new key {new} is revoked.",
                 row.host
             ));
         }
         Outcome::WouldRotate => printer.note(&format!("Would replace {name} ({old}) at {}", row.host)),
-        Outcome::WouldResume => {
-            printer.note(&format!("Would go on with the rotation of {old} to {new} at {}", row.host))
-        }
+        Outcome::WouldResume => printer.note(&format!("Would resume the rotation of {old} to {new} at {}", row.host)),
         // Said where it is known why.
         Outcome::NotDue | Outcome::Due | Outcome::Failed => {}
     }
@@ -152,155 +150,145 @@ pub fn finished_row(finished: RotationOutcome, row: ReportRow, resumed: bool) ->
     ReportRow { outcome, old_ends_at, ..row }
 }
 
-/// Why a rotation stopped, in words, and what to do about it.
-pub fn rotation_problem(stopped: RotationError<anyhow::Error>, rotation: &Rotation, host: &str) -> Problem {
+/// What an error of a rotation means, and what to do about it.
+pub fn rotation_problem(error: RotationError<anyhow::Error>, rotation: &Rotation, host: &str) -> Problem {
     if rotation.old.is_none() {
-        return manual_rotation_problem(stopped, rotation, host);
+        return manual_rotation_problem(error, rotation, host);
     }
     let new = &rotation.new;
     let old = rotation.old.as_ref().map_or_else(|| "the old key".to_owned(), |old| format!("the old key {old}"));
-    let give_up = format!(
-        "then run the same command again: it goes on with the new key\nor give the new key up: ollama-auth keys revoke {new} --yes --host {host}"
-    );
-    let wrap = |error: &anyhow::Error, message: &dyn Fn(&str) -> String| {
-        let cause = Problem::from_error(error);
-        Problem { exit: cause.exit, message: message(&cause.message), hint: cause.hint }
-    };
-    match stopped {
+    match error {
         RotationError::Storage(error) => {
-            wrap(&error, &|cause| format!("the rotation of {old} cannot go on: {cause}; {old} stays as it is"))
+            explain(&error, |cause| format!("cannot continue the rotation: {cause}; {old} is unchanged"))
         }
         RotationError::NotCreated(error) => {
-            wrap(&error, &|cause| format!("no new key was made, {old} stays as it is: {cause}"))
+            explain(&error, |cause| format!("no new key was created: {cause}; {old} is unchanged"))
         }
-        RotationError::Unknown(error) => wrap(&error, &|cause| {
-            format!(
-                "it is unknown whether {host} has made the key {new}, the next run finds out; {old} stays as it is: {cause}"
-            )
+        RotationError::Unknown(error) => explain(&error, |cause| {
+            format!("{host} may have created the key {new}: {cause}; {old} is unchanged, and the next run finds out")
         }),
         RotationError::AlreadyReplaced(other) => {
             let message = format!(
-                "{old} has a replacement already, {other}, and this machine did not make it: {old} is kept other_rotations too, or the journal was lost"
+                "{old} was already replaced by {other}, from another machine, or the journal of this machine was lost"
             );
             let hint = format!(
-                "if nobody uses {other}, revoke it, then try again: ollama-auth keys revoke {other} --yes --host {host}"
+                "if {other} is not used, revoke it, then try again: ollama-auth keys revoke {other} --yes --host {host}"
             );
             Problem::new(Exit::Failed, message).hint(hint)
         }
-        RotationError::NotStored { error, rollback } => wrap(&error, &|cause| {
+        RotationError::NotStored { error, rollback } => explain(&error, |cause| {
             format!(
-                "the new key {new} could not be kept: {cause}; {}; {old} stays as it is",
+                "the new key {new} could not be stored: {cause}; {}; {old} is unchanged",
                 rollback_note(new, &rollback)
             )
         }),
         RotationError::NewKeyMissing => {
             let message = format!(
-                "the new key {new} is not in the {} store any more, so it was revoked; {old} stays as it is, but what was deployed may hold {new}",
+                "the new key {new} is missing from the {} store, so it was revoked; {old} is unchanged, but what was deployed may hold {new}",
                 rotation.store
             );
             Problem::new(Exit::Failed, message)
-                .hint("run the same command again: it makes another key and deploys that")
+                .hint("run the same command again: it creates another key and deploys it")
         }
         RotationError::NewKeyRefused { reason, rollback, restored } => {
             let deployed = redeploy_note(restored.as_ref());
             let message = format!(
-                "{host} does not accept the new key {new} ({reason}): {}; {old} stays as it is{deployed}",
+                "{host} does not accept the new key {new} ({reason}): {}; {old} is unchanged{deployed}",
                 rollback_note(new, &rollback)
             );
-            Problem::new(Exit::SignIn, message).hint("try again, and see the host's log if it goes on")
+            Problem::new(Exit::SignIn, message).hint("try again; if it fails again, check the host's log")
         }
-        RotationError::NotVerified(error) => wrap(&error, &|cause| {
-            format!("the new key {new} could not be tried, the next run goes on with it; {old} stays as it is: {cause}")
+        RotationError::NotVerified(error) => explain(&error, |cause| {
+            format!("the new key {new} could not be tested: {cause}; {old} is unchanged, and the next run continues")
         }),
         RotationError::NotDeployed(error) => {
             let cause = Problem::from_error(&error);
             let message =
-                format!("the new key {new} works but could not be deployed: {}; {old} stays as it is", cause.message);
-            Problem::new(cause.exit, message).hint(format!("mend what hindered it, {give_up}"))
+                format!("the new key {new} works, but could not be deployed: {}; {old} is unchanged", cause.message);
+            let hint = format!(
+                "fix the cause, then run the same command again: it continues with the new key\nto roll back, revoke the new key: ollama-auth keys revoke {new} --yes --host {host}"
+            );
+            Problem::new(cause.exit, message).hint(hint)
         }
-        RotationError::NotActivated(error) => wrap(&error, &|cause| {
+        RotationError::NotActivated(error) => explain(&error, |cause| {
             format!(
-                "the new key {new} works but could not take its place in the profile {:?}: {cause}; {old} stays as it is",
+                "the new key {new} works, but the profile {:?} could not be changed: {cause}; {old} is unchanged",
                 rotation.profile
             )
         }),
-        RotationError::OldKeyNotExpired(error) => wrap(&error, &|cause| {
-            format!("the new key {new} is in use, but {old} did not get its end, the next run tries again: {cause}")
+        RotationError::OldKeyNotExpired(error) => explain(&error, |cause| {
+            format!("the new key {new} is in use, but {old} stays valid: {cause}; the next run tries again")
         }),
     }
 }
 
-/// The same for a key that a person has made: it has no id that anybody knows, and nobody but that person can revoke it.
-fn manual_rotation_problem(stopped: RotationError<anyhow::Error>, rotation: &Rotation, host: &str) -> Problem {
-    const OLD: &str = "the old key stays as it is";
-    let valid = format!("it is valid until you revoke it at {host}");
-    let wrap = |error: &anyhow::Error, message: &dyn Fn(&str) -> String| {
-        let cause = Problem::from_error(error);
-        Problem { exit: cause.exit, message: message(&cause.message), hint: cause.hint }
-    };
-    match stopped {
+/// The same for a key that a person created: it has no known id, and only that person can revoke it.
+fn manual_rotation_problem(error: RotationError<anyhow::Error>, rotation: &Rotation, host: &str) -> Problem {
+    const OLD: &str = "the old key is unchanged";
+    let valid = format!("it stays valid until you revoke it at {host}");
+    match error {
         RotationError::NotStored { error, .. } => {
-            wrap(&error, &|cause| format!("the key that was given could not be kept: {cause}; {valid}; {OLD}"))
+            explain(&error, |cause| format!("the given key could not be stored: {cause}; {valid}; {OLD}"))
         }
         RotationError::NewKeyRefused { reason, restored, .. } => {
             let deployed = redeploy_note(restored.as_ref());
-            let message = format!("{host} does not accept the key that was given ({reason}); {OLD}{deployed}");
-            Problem::new(Exit::SignIn, message).hint("check that it was pasted whole, and that it is one of this host")
+            let message = format!("{host} does not accept the given key ({reason}); {OLD}{deployed}");
+            Problem::new(Exit::SignIn, message).hint("check that the key was pasted completely, and is for this host")
         }
         RotationError::NewKeyMissing => {
             let message = format!(
-                "the key that was given is not in the {} store any more; {valid}; {OLD}, but what was deployed may hold the other",
+                "the given key is missing from the {} store; {valid}; {OLD}, but what was deployed may hold the given key",
                 rotation.store
             );
-            Problem::new(Exit::Failed, message).hint("make another one, and give that")
+            Problem::new(Exit::Failed, message).hint("create another key, and give that one")
         }
         RotationError::NotDeployed(error) => {
             let cause = Problem::from_error(&error);
-            let message = format!("the key that was given works but could not be deployed: {}; {OLD}", cause.message);
+            let message = format!("the given key works, but could not be deployed: {}; {OLD}", cause.message);
             Problem::new(cause.exit, message)
-                .hint("mend what hindered it, then run the same command again: it goes on with that key")
+                .hint("fix the cause, then run the same command again: it continues with that key")
         }
-        RotationError::NotActivated(error) => wrap(&error, &|cause| {
-            format!(
-                "the key that was given works but could not take its place in the profile {:?}: {cause}; {OLD}",
-                rotation.profile
-            )
+        RotationError::NotActivated(error) => explain(&error, |cause| {
+            format!("the given key works, but the profile {:?} could not be changed: {cause}; {OLD}", rotation.profile)
         }),
-        RotationError::NotVerified(error) => wrap(&error, &|cause| {
-            format!("the key that was given could not be tried, the next run goes on with it; {OLD}: {cause}")
+        RotationError::NotVerified(error) => explain(&error, |cause| {
+            format!("the given key could not be tested: {cause}; {OLD}, and the next run continues with that key")
         }),
         RotationError::Storage(error)
         | RotationError::NotCreated(error)
         | RotationError::Unknown(error)
         | RotationError::OldKeyNotExpired(error) => {
-            wrap(&error, &|cause| format!("the rotation cannot go on: {cause}; {OLD}"))
+            explain(&error, |cause| format!("cannot continue the rotation: {cause}; {OLD}"))
         }
-        RotationError::AlreadyReplaced(_) => Problem::new(Exit::Failed, format!("the rotation cannot go on; {OLD}")),
+        RotationError::AlreadyReplaced(_) => Problem::new(Exit::Failed, format!("cannot continue the rotation; {OLD}")),
     }
 }
 
+/// An error with a message around its cause; code and hint are the cause's.
+fn explain(error: &anyhow::Error, message: impl FnOnce(&str) -> String) -> Problem {
+    let cause = Problem::from_error(error);
+    Problem { message: message(&cause.message), ..cause }
+}
+
+/// What became of the deployment of a key that was rolled back.
 fn redeploy_note(restored: Option<&anyhow::Result<bool>>) -> String {
     match restored {
         None => String::new(),
         Some(Ok(true)) => "; the old key was deployed again".to_owned(),
-        Some(Ok(false)) => "; what was deployed holds the new key: deploy the old one again".to_owned(),
-        Some(Err(error)) => {
-            format!("; the old key could not be deployed again: {}", Problem::from_error(error).message)
-        }
+        Some(Ok(false)) => "; the new key is still deployed: deploy the old one again".to_owned(),
+        Some(Err(error)) => format!("; deploying the old key again failed: {}", Problem::from_error(error).message),
     }
 }
 
-/// What to say of a rotation whose new key was given up, and that was begun with other places to hand it out to than this run has.
+/// For a rotation that was rolled back because this run has other targets than the one that started it.
 pub fn abandoned_message(rotation: &Rotation) -> String {
     let deployed = match rotation.step >= Step::Deploying {
-        true => "; what it was deployed to may hold it: deploy the old one again",
+        true => "; it may be deployed already: deploy the old key again",
         false => "",
     };
     match &rotation.old {
-        Some(_) => format!("the new key {} was given up and is revoked{deployed}", rotation.new),
-        None => {
-            format!("the key that was given for the profile {:?} is of no use any more{deployed}", rotation.profile)
-        }
+        Some(_) => format!("the rotation to the key {} was rolled back: it is revoked{deployed}", rotation.new),
+        None => format!("the key given for the profile {:?} is no longer used{deployed}", rotation.profile),
     }
 }
 
@@ -308,7 +296,7 @@ fn rollback_note(new: &KeyId, rollback: &anyhow::Result<()>) -> String {
     match rollback {
         Ok(()) => "it was revoked".to_owned(),
         Err(error) => {
-            format!("{new} could not be revoked, the next run tries again: {}", Problem::from_error(error).message)
+            format!("revoking {new} failed, the next run tries again: {}", Problem::from_error(error).message)
         }
     }
 }

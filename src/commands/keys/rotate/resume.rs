@@ -1,4 +1,4 @@
-//! What earlier runs have left in the journal: it is finished, taken back, or spoken of.
+//! Unfinished rotations in the journal: resumed, rolled back, or reported.
 
 use super::manual;
 use super::profile_keys::{ProfileKeys, SelectedKey};
@@ -32,7 +32,7 @@ impl RotationRun<'_> {
             let Rotation { profile, origin, new, .. } = rotation;
             if rotation.is_unfinished() {
                 self.app.printer.warn(&format!(
-                    "the rotation to the key {new} was begun for the profile {profile:?}, which is gone or signed out: the key may be valid at {origin}; sign in there and run this again, or revoke it"
+                    "an unfinished rotation to the key {new} belongs to the profile {profile:?}, which is removed or signed out; the key may be valid at {origin}: sign in and run this again, or revoke it"
                 ));
             } else if rotation.old_ends_at.is_none_or(|end| end <= (self.app.now)()) && !self.args.dry_run {
                 self.journal.remove(new)?;
@@ -100,7 +100,7 @@ impl RotationRun<'_> {
                 self.app.printer.warn(&abandoned_message(&rotation));
                 return Ok(true);
             }
-            self.app.printer.note("Going on with the rotation that was interrupted.");
+            self.app.printer.note("Resuming the interrupted rotation.");
         }
         match resume(&backend, rotation.clone()).await {
             Ok(outcome) => {
@@ -112,7 +112,7 @@ impl RotationRun<'_> {
                 } else if outcome == RotationOutcome::Done {
                     self.app
                         .printer
-                        .note(&format!("The old key {} has ended.", row.old.as_deref().unwrap_or_default()));
+                        .note(&format!("The old key {} has expired.", row.old.as_deref().unwrap_or_default()));
                 }
                 Ok(outcome == RotationOutcome::RolledBack)
             }
@@ -146,10 +146,12 @@ impl RotationRun<'_> {
         wanted.extend(rotation.targets.env_file.as_ref().map(|path| format!("--env-file {}", path.display())));
         wanted.extend(rotation.targets.env_var.as_ref().map(|name| format!("--env-var {name}")));
         let wanted = if wanted.is_empty() { "neither --deploy nor --env-file".to_owned() } else { wanted.join(" ") };
-        let message =
-            format!("the rotation to the key {} was begun with {wanted}, and is to be finished so", rotation.new);
+        let message = format!(
+            "the rotation to the key {} was started with {wanted} and must finish with the same options",
+            rotation.new
+        );
         let hint = format!(
-            "run it again with the same options; or give the new key up: ollama-auth keys revoke {} --yes --host {}",
+            "run it again with those options, or revoke the new key: ollama-auth keys revoke {} --yes --host {}",
             rotation.new, rotation.origin
         );
         Err(Problem::new(Exit::Usage, message).hint(hint).into())
@@ -169,8 +171,10 @@ impl RotationRun<'_> {
             return Ok(None);
         }
         self.journal.record(&rotation)?;
-        let message =
-            format!("The key {} waits here, of which the journal knows nothing: going on with it.", rotation.new);
+        let message = format!(
+            "Found the new key {} in the store, although the journal does not list it: resuming its rotation.",
+            rotation.new
+        );
         self.app.printer.note(&message);
         Ok(Some(rotation))
     }
@@ -179,7 +183,7 @@ impl RotationRun<'_> {
     pub(super) fn warn_of_unfinished(&self, rotations: &[Rotation]) {
         for Rotation { new, profile, .. } in rotations {
             self.app.printer.warn(&format!(
-                "a rotation to the key {new} is under way in the profile {profile:?}; to finish it, with the options that it was begun with: ollama-auth keys rotate {new} --profile {profile}"
+                "an unfinished rotation to the key {new} is in the profile {profile:?}; to finish it, add its options to: ollama-auth keys rotate {new} --profile {profile}"
             ));
         }
     }
