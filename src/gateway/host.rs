@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_name_is_refused() {
+    fn a_foreign_host_name_is_refused() {
         let config = Config { allowed_hosts: vec!["box.lan".into(), "10.0.0.5:8443".into()], ..Config::default() };
         let public = url("https://gpu.example.com/prefix");
         let outside = IpAddr::from([0, 0, 0, 0]);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_every_loopback_name_is_ours() {
+    fn every_loopback_name_is_accepted_on_loopback() {
         let (config, public, here) = (Config::default(), url("http://127.0.0.1:11435"), IpAddr::from([127, 0, 0, 1]));
         for host in ["localhost:11435", "127.0.0.1:8000", "[::1]:11435"] {
             assert!(answers_to(&config, &public, here, host), "{host}");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn only_trusted_proxies_may_set_the_client_address() {
         let config = Config { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..Config::default() };
         let of = |peer: [u8; 4], values: &[&'static str]| {
             let mut headers = HeaderMap::new();

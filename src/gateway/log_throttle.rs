@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn once_a_minute_each() {
+    fn each_subject_is_reported_once_a_minute() {
         let throttle = LogThrottle::default();
         assert!(
             throttle.allow("a", 100)
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_beyond_the_limit_is_not_reported() {
+    fn reports_beyond_the_limit_are_dropped() {
         let throttle = LogThrottle::default();
         let reported = (0..5000).filter(|n| throttle.allow(&n.to_string(), 100)).count();
         assert_eq!((reported, throttle.0.lock().unwrap().len()), (MOST, MOST));

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_fits_its_own_hash_alone() {
+    fn a_password_matches_only_its_own_hash() {
         let hash = PasswordHash::of(&"correct horse".into()).unwrap();
         assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(hash.fits(&"correct horse".into()) && !hash.fits(&"correct horsf".into()));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_have_limits() {
+    fn password_lengths_have_limits() {
         assert!(matches!(PasswordHash::of(&"1234567".into()), Err(PasswordError::Short)));
         assert!(matches!(PasswordHash::of(&"x".repeat(1025).into()), Err(PasswordError::Long)));
         assert!(PasswordHash::of(&"ä".repeat(8).into()).is_ok());

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_no_holds_however_often_is_asked() {
+    fn a_denial_holds_for_ten_minutes() {
         let (pending, key) = (PendingDevices::default(), key());
         pending.add(&key, address(1), 1000);
         pending.deny(&key);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_address() {
+    fn an_ipv6_network_counts_as_one_address() {
         let (pending, mine) = (PendingDevices::default(), key());
         pending.add(&mine, address(1), 1000);
         let crowd: Vec<PublicKey> = (0..70).map(|_| key()).collect();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_from_one_address_drives_out_its_own() {
+    fn too_many_devices_from_one_address_evict_each_other() {
         let (pending, mine) = (PendingDevices::default(), key());
         pending.add(&mine, address(1), 1000);
         let crowd: Vec<PublicKey> = (0..70).map(|_| key()).collect();
@@ -216,7 +216,7 @@ mod tests {
 
     /// Whoever has IPv6 has at least 2^64 addresses of it.
     #[test]
-    fn many_addresses_of_one_network_are_one_crowd() {
+    fn addresses_of_one_network_are_limited_together() {
         let (pending, mine) = (PendingDevices::default(), key());
         let mine_from = |last| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
         pending.add(&mine, mine_from(1), 1000);
@@ -229,7 +229,7 @@ mod tests {
 
     /// Each from a network of its own, as whoever has a /48 can send them.
     #[test]
-    fn a_crowd_from_everywhere_is_bounded_and_counted_right() {
+    fn the_total_is_bounded_and_counted_correctly() {
         let pending = PendingDevices::default();
         let from = |n: usize| IpAddr::from([0x2001, 0xdb8, (n >> 16) as u16, n as u16, 0, 0, 0, 1]);
         let crowd: Vec<PublicKey> = (0..MOST + 100).map(|_| key()).collect();

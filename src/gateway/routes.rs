@@ -190,7 +190,7 @@ mod tests {
 
     /// The table and the recording say the same, of each route and of their number.
     #[test]
-    fn the_table_is_the_recorded_one() {
+    fn the_route_table_matches_the_recorded_one() {
         // Ours alone, each by its methods and its path: no stock server has them.
         let own = [(&["GET", "POST"][..], "/api/user/keys"), (&["PATCH"][..], "/api/user/keys/{encodedKey}")];
         let (ours, theirs): (Vec<&Route>, Vec<&Route>) =
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn braces_stand_for_one_segment() {
+    fn a_placeholder_matches_one_segment() {
         let digest = format!("/api/blobs/sha256:{}", "0a".repeat(32));
         assert_eq!(find("POST", &digest).unwrap().argument.len(), 71);
         assert_eq!(find("GET", "/v1/models/tiny:latest").unwrap().argument, "tiny:latest");

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_link_is_seen_however_it_is_cut() {
+    fn the_link_is_found_across_chunk_boundaries() {
         let text = b"data: {\"text\":\"sign in at https://ollama.com/connect?name=vm\\u0026key=abc\"}\n\n";
         for size in 1..text.len() {
             assert!(seen(&text.chunks(size).collect::<Vec<_>>()), "pieces of {size}");
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_it_may_pass() {
+    fn data_before_the_link_is_forwarded() {
         assert_eq!(SigninLinkFilter::default().sees(b"see https://ollama.com/connect?x"), Some(12));
         let mut watch = SigninLinkFilter::default();
         assert_eq!((watch.sees(b"see ollama.com/con"), watch.sees(b"nect?")), (None, Some(0)));
@@ -90,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_seen_where_it_is_and_nowhere_else(text in "[a/c]{0,20}(ollama\\.com/connect\\?|ollama\\.com/)?[a/c]{0,30}", cuts in proptest::collection::vec(1_usize..9, 1..40)) {
+        fn the_link_is_found_only_where_it_is(text in "[a/c]{0,20}(ollama\\.com/connect\\?|ollama\\.com/)?[a/c]{0,30}", cuts in proptest::collection::vec(1_usize..9, 1..40)) {
             let (mut rest, mut pieces) = (text.as_bytes(), Vec::new());
             for cut in cuts {
                 let (piece, after) = rest.split_at(cut.min(rest.len()));

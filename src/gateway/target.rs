@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_readers_could_read_differently_is_refused() {
+    fn ambiguous_targets_are_refused() {
         for path in [
             "/api/%67enerate",
             "//api/generate",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_base_path_is_cut_off_and_nothing_is_outside() {
+    fn the_base_path_is_removed_and_required() {
         for (uri, path) in [("/prefix/api/me?ts=1", "/api/me"), ("/prefix/", "/"), ("/prefix", "/")] {
             assert_eq!(Target::read(&parts("POST", uri), "/prefix").unwrap().path, path);
         }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn ts_is_there_once_and_in_plain_letters() {
+    fn ts_must_appear_once_and_unencoded() {
         let ts = |uri: &str| Target::read(&parts("GET", uri), "").unwrap().ts().map(|ts| ts.map(str::to_owned));
         assert_eq!(ts("/api/tags").unwrap(), None);
         assert_eq!(ts("/api/tags?a=1&ts=5").unwrap().as_deref(), Some("5"));

@@ -93,7 +93,7 @@ fn every_route_asks_for_its_scope_and_nothing_else_passes() {
 }
 
 #[test]
-fn a_path_that_two_readers_could_read_differently_is_refused() {
+fn ambiguous_paths_are_refused() {
     let upstream = Server::start(|_| Reply::json(200, "{}"));
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member");
@@ -121,7 +121,7 @@ fn a_path_that_two_readers_could_read_differently_is_refused() {
 }
 
 #[test]
-fn credentials_that_are_malformed_doubled_or_disagree_are_refused() {
+fn malformed_duplicate_and_conflicting_credentials_are_refused() {
     let upstream = Server::start(|_| Reply::json(200, r#"{"models":[]}"#));
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member");
@@ -153,7 +153,7 @@ fn credentials_that_are_malformed_doubled_or_disagree_are_refused() {
 }
 
 #[test]
-fn the_server_behind_learns_who_asks_and_nothing_of_the_credential() {
+fn upstream_receives_the_caller_but_not_the_credential() {
     let upstream = Server::start(|_| Reply::json(200, r#"{"models":[]}"#));
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member");
@@ -195,7 +195,7 @@ fn the_server_behind_learns_who_asks_and_nothing_of_the_credential() {
 }
 
 #[test]
-fn a_name_that_is_not_ours_is_refused() {
+fn an_unknown_host_name_is_refused() {
     let upstream = Server::start(|_| Reply::json(200, "{}"));
     let gateway = Gateway::start(&upstream.url());
     let ask = |host: &str| {
@@ -211,7 +211,7 @@ fn a_name_that_is_not_ours_is_refused() {
 }
 
 #[test]
-fn a_proxy_that_is_not_named_is_warned_of() {
+fn an_unnamed_proxy_causes_a_warning() {
     let proxied = ["--behind-tls-proxy", "--public-url", "https://gpu.example.com"];
     let gateway = Gateway::start_with("http://127.0.0.1:9", &proxied);
     gateway.child().wait_stderr(|text| text.contains("trusted-proxies"));
@@ -222,7 +222,7 @@ fn a_proxy_that_is_not_named_is_warned_of() {
 }
 
 #[test]
-fn model_patterns_hold_for_the_model_that_is_really_used() {
+fn model_patterns_apply_to_the_model_that_upstream_runs() {
     let upstream = Ollama::start();
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "maintainer");
@@ -263,7 +263,7 @@ fn model_patterns_hold_for_the_model_that_is_really_used() {
 }
 
 #[test]
-fn errors_are_in_the_words_of_the_api_that_was_asked() {
+fn errors_use_the_format_of_the_called_api() {
     let upstream = Server::start(|_| Reply::json(200, "{}"));
     let gateway = Gateway::start(&upstream.url());
     let ollama = gateway.ask("POST", "/api/chat", &[], "{}");
@@ -278,7 +278,7 @@ fn errors_are_in_the_words_of_the_api_that_was_asked() {
 }
 
 #[test]
-fn the_link_that_connects_the_servers_own_key_is_never_passed_on() {
+fn the_upstream_signin_link_is_never_forwarded() {
     let link = "https://ollama.com/connect?name=server&key=c2VjcmV0";
     let body = json!({ "error": "unauthorized", "signin_url": link }).to_string();
     let upstream = Server::start(move |_| Reply::json(401, &body));
@@ -294,7 +294,7 @@ fn the_link_that_connects_the_servers_own_key_is_never_passed_on() {
 }
 
 #[test]
-fn nor_in_the_midst_of_a_stream_that_began_well() {
+fn the_upstream_signin_link_is_removed_from_a_stream() {
     let said =
         r#"data: {"type":"response.failed","error":"sign in at https://ollama.com/connect?name=vm\u0026key=c2VjcmV0"}"#;
     let (begin, rest) = said.split_at(60);
@@ -315,7 +315,7 @@ fn nor_in_the_midst_of_a_stream_that_began_well() {
 }
 
 #[test]
-fn a_server_behind_that_is_down_is_a_502_that_says_so() {
+fn an_unreachable_upstream_is_a_clear_502() {
     let port = Server::strict().port();
     let gateway = Gateway::start(&format!("http://127.0.0.1:{port}"));
     gateway.add_user("ada", "member");

@@ -46,7 +46,7 @@ fn caller(behind: &Behind, framing: &str) -> TcpStream {
 
 /// The end of a chunk's line is part of it: a server that waits for it before it answers would wait for ever.
 #[test]
-fn a_chunk_is_sent_whole_before_the_next_comes() {
+fn each_chunk_is_forwarded_before_the_next_arrives() {
     let behind = Behind::new(|_, stream| {
         let mut reader = BufReader::new(stream);
         head(&mut reader);
@@ -73,7 +73,7 @@ fn a_chunk_is_sent_whole_before_the_next_comes() {
 
 /// More than all buffers on the way hold, both ways at once.
 #[test]
-fn a_large_body_comes_back_while_it_is_sent() {
+fn a_large_body_is_echoed_while_it_is_uploaded() {
     const SIZE: usize = 24 << 20;
     let behind = Behind::new(|_, mut stream| {
         head(&mut stream);
@@ -137,7 +137,7 @@ fn a_refusal_reaches_a_caller_that_still_sends() {
 
 /// The upstream server must see that a body is cut, and the next request must not be taken for its rest.
 #[test]
-fn a_body_that_breaks_off_is_cut_for_the_server_behind() {
+fn a_body_that_ends_early_ends_early_upstream() {
     for (framing, part) in [
         ("Content-Length: 100", "0123456789"),
         ("Transfer-Encoding: chunked", "64\r\n0123456789"),
@@ -169,7 +169,7 @@ fn a_body_that_breaks_off_is_cut_for_the_server_behind() {
 
 /// An answer may be whole before the request is: that connection is then in the midst of something and for nobody else.
 #[test]
-fn a_connection_with_half_a_request_on_it_is_not_used_again() {
+fn a_connection_with_an_unfinished_request_is_not_reused() {
     let behind = Behind::new(|number, mut stream| {
         loop {
             let mut piece = [0; 4096];
@@ -189,7 +189,7 @@ fn a_connection_with_half_a_request_on_it_is_not_used_again() {
 
 /// What a caller says behind its chunks is for nobody, and is no part of the body.
 #[test]
-fn the_trailers_of_a_request_stay_here() {
+fn request_trailers_are_not_forwarded() {
     let (heard, hears) = mpsc::channel();
     let behind = Behind::new(move |_, stream| {
         let mut reader = BufReader::new(stream);

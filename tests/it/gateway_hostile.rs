@@ -67,7 +67,7 @@ fn count_of_keys(gateway: &Gateway, key: &str) -> usize {
 }
 
 #[test]
-fn a_key_that_ends_while_its_request_is_on_the_way_makes_no_other() {
+fn a_key_revoked_during_its_request_creates_no_key() {
     let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
     gateway.add_user("root", "admin").add_user("bob", "member");
     let watch = gateway.key(&device, &["watch", "--scope", "keys"]);
@@ -96,7 +96,7 @@ fn a_key_that_ends_while_its_request_is_on_the_way_makes_no_other() {
 }
 
 #[test]
-fn nor_does_one_that_is_limited_run_its_model() {
+fn a_limited_key_revoked_during_its_request_runs_no_model() {
     let (upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
     let key = gateway.key(&device, &["limited", "--model", "tiny"]);
     let body = r#"{"model":"tiny"}"#;
@@ -109,7 +109,7 @@ fn nor_does_one_that_is_limited_run_its_model() {
 
 /// A key for all models, whose requests are passed on as they come: nothing that comes after its end is.
 #[test]
-fn nor_does_one_whose_requests_are_begun_beforehand() {
+fn a_key_revoked_before_its_body_ends_is_refused() {
     let (upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
     let key = gateway.key(&device, &["stolen", "--scope", "inference,models:write"]);
     let body = r#"{"model":"tiny"}"#;
@@ -123,7 +123,7 @@ fn nor_does_one_whose_requests_are_begun_beforehand() {
 }
 
 #[test]
-fn a_key_that_may_not_renew_itself_makes_none_that_may() {
+fn a_key_that_is_not_replaceable_creates_no_replaceable_key() {
     let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
     let parent = gateway.key(&device, &["parent", "--scope", "keys"]);
     let create = |key: &str, body: Value| gateway.ask("POST", "/api/user/keys", &[&bearer(key)], &body.to_string());
@@ -139,7 +139,7 @@ fn a_key_that_may_not_renew_itself_makes_none_that_may() {
 
 /// Comparing long lists of patterns would stop everybody else for as long.
 #[test]
-fn patterns_are_not_longer_than_they_can_be_compared() {
+fn model_patterns_have_a_maximum_length() {
     let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
     let parent = gateway.key(&device, &["parent", "--scope", "keys"]);
     let create = |count: usize| {
@@ -151,7 +151,7 @@ fn patterns_are_not_longer_than_they_can_be_compared() {
 }
 
 #[test]
-fn a_key_for_certain_models_makes_none_from_the_files_of_another() {
+fn a_limited_key_creates_no_model_from_other_models_files() {
     let (upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
     let key = gateway.key(&device, &["limited", "--scope", "models:write", "--model", "me/*"]);
     let create = |body: Value| gateway.ask("POST", "/api/create", &[&bearer(&key)], &body.to_string()).status;
@@ -176,7 +176,7 @@ fn a_key_for_certain_models_makes_none_from_the_files_of_another() {
 }
 
 #[test]
-fn a_list_is_filtered_whatever_success_it_is_called() {
+fn a_model_list_is_filtered_for_every_2xx_status() {
     for status in [200, 203, 206] {
         let list = r#"{"models":[{"name":"tiny:latest"},{"name":"secret:latest"}]}"#;
         let (_upstream, gateway, device) = in_front_of(move || Reply::json(status, list));
@@ -187,7 +187,7 @@ fn a_list_is_filtered_whatever_success_it_is_called() {
 }
 
 #[test]
-fn nobody_is_switched_to_another_protocol() {
+fn protocol_upgrades_are_refused() {
     let (upstream, gateway, device) = in_front_of(|| Reply::new(101, "").header("Upgrade", "websocket"));
     let key = gateway.key(&device, &["k"]);
     let headers = [&*bearer(&key), "Connection: upgrade", "Upgrade: websocket"];
@@ -197,7 +197,7 @@ fn nobody_is_switched_to_another_protocol() {
 }
 
 #[test]
-fn an_answer_with_a_length_and_chunks_is_told_by_its_chunks() {
+fn chunked_encoding_overrides_content_length_in_responses() {
     let reply = || Reply::script(200, [Step::send("{\"models\":[]}")]).header("Content-Length", "4");
     let (_upstream, gateway, device) = in_front_of(reply);
     let key = gateway.key(&device, &["k"]);
@@ -206,7 +206,7 @@ fn an_answer_with_a_length_and_chunks_is_told_by_its_chunks() {
 
 /// Callers without a credential open connections and say nothing; whoever has one is served all the same.
 #[test]
-fn silent_callers_do_not_take_the_files_that_a_request_needs() {
+fn silent_connections_leave_file_descriptors_for_requests() {
     for limit in ["-n 64", "-Sn 64"] {
         let upstream = Server::start(|_| Reply::json(200, r#"{"models":[]}"#));
         let gateway = Gateway::start_within(&upstream.url(), &format!("ulimit {limit}"));

@@ -63,7 +63,7 @@ fn ids(list: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn what_is_asked_for_is_what_is_made() {
+fn a_created_key_has_the_requested_properties() {
     let (gateway, device) = given();
     let args = ["ci", "--scope", "inference,keys", "--model", "Tiny", "--env", "staging", "--no-replace"];
     let made = create(&device, &args);
@@ -92,7 +92,7 @@ fn what_is_asked_for_is_what_is_made() {
 }
 
 #[test]
-fn two_keys_can_be_made_within_one_second() {
+fn two_keys_can_be_created_within_one_second() {
     let (_gateway, device) = given();
     // So many that two of them fall into one second, on whatever machine.
     let many: Vec<_> = (0..6).map(|n| device.command(["keys", "create", &format!("k{n}")]).spawn()).collect();
@@ -103,7 +103,7 @@ fn two_keys_can_be_made_within_one_second() {
 }
 
 #[test]
-fn a_key_makes_narrower_keys_only() {
+fn a_key_creates_only_narrower_keys() {
     let (gateway, device) = given();
     let parent = create(&device, &["parent", "--scope", "keys,inference", "--model", "tiny*", "--expires", "10d"]);
     let make = |args: &[&str]| with_key(&gateway, &parent, &[&["keys", "create", "child", "--json"], args].concat());
@@ -132,7 +132,7 @@ fn a_key_makes_narrower_keys_only() {
 }
 
 #[test]
-fn a_key_without_keys_manages_itself_alone() {
+fn a_key_without_the_keys_scope_manages_only_itself() {
     let (gateway, device) = given();
     let (own, other) = (create(&device, &["own"]), create(&device, &["other"]));
     let list = ask(&gateway, &own, "GET", KEYS, &Value::Null).json();
@@ -175,7 +175,7 @@ fn a_key_without_keys_manages_itself_alone() {
 }
 
 #[test]
-fn a_key_ends_when_it_was_said_to() {
+fn a_key_expires_on_time() {
     let (gateway, device) = given();
     let key = create(&device, &["short", "--expires", "1s"]);
     let began = Instant::now();
@@ -203,7 +203,7 @@ fn patterns_decide_which_models_a_key_runs() {
 }
 
 #[test]
-fn an_id_is_given_once() {
+fn key_ids_are_unique() {
     let (gateway, device) = given();
     let parent = create(&device, &["p", "--scope", "keys,inference"]);
     let body = json!({ "id": parent["id"], "name": "again", "scopes": ["inference"] });
@@ -292,7 +292,7 @@ fn a_long_list_comes_in_pages_without_gaps() {
 }
 
 #[test]
-fn a_saved_key_is_used_from_then_on_and_goes_when_it_is_revoked() {
+fn a_saved_key_is_used_until_it_is_revoked() {
     let (gateway, device) = given();
     let made = create(&device, &["mine", "--save", "--scope", "keys,inference,models:read"]);
     assert_eq!((&made["key"], &made["store"]), (&Value::Null, &json!("plaintext")));

@@ -90,7 +90,7 @@ fn upstream() -> Server {
 }
 
 #[test]
-fn what_the_stock_client_signed_is_taken_at_its_own_time_and_no_other() {
+fn recorded_signatures_are_valid_only_at_their_time() {
     let (cloud, mut cli): (Vec<_>, Vec<_>) = Recorded::all("").into_iter().partition(|case| case.ts > 1_795_210_715);
     assert_eq!((cli.len(), cloud.len()), (6, 2));
     // It ends the device.
@@ -145,7 +145,7 @@ fn what_the_stock_client_signed_is_taken_at_its_own_time_and_no_other() {
 }
 
 #[test]
-fn below_a_base_path_that_is_sent_and_not_signed() {
+fn a_base_path_is_sent_but_not_signed() {
     let cases = Recorded::all("/prefix");
     let [me] = cases.as_slice() else { panic!("{} cases", cases.len()) };
     let clock = SetClock::at(me.ts - 3600);

@@ -31,7 +31,7 @@ fn curl(sandbox: &Sandbox, gateway: &Gateway, header: &str, more: &[&str]) -> Ch
 }
 
 #[test]
-fn each_recorded_chunk_is_seen_before_the_next_is_sent() {
+fn each_recorded_chunk_arrives_before_the_next_is_sent() {
     let chunks = &recorded("generate").chunks;
     let gates: Vec<Gate> = chunks.iter().map(|_| Gate::new()).collect();
     let steps: Vec<Step> = chunks
@@ -52,7 +52,7 @@ fn each_recorded_chunk_is_seen_before_the_next_is_sent() {
 }
 
 #[test]
-fn a_server_behind_that_dies_mid_stream_leaves_an_error_and_no_clean_end() {
+fn an_upstream_that_dies_mid_stream_ends_the_response_with_an_error() {
     for (step, version) in
         [(Step::Cut, "--http1.1"), (Step::Reset, "--http1.1"), (Step::Cut, "--http1.0"), (Step::Reset, "--http1.0")]
     {
@@ -74,7 +74,7 @@ fn a_server_behind_that_dies_mid_stream_leaves_an_error_and_no_clean_end() {
 
 /// Such an answer ends with the connection, which callers could not tell from its death.
 #[test]
-fn nor_does_one_that_speaks_an_old_protocol_and_dies() {
+fn an_http_1_0_upstream_that_dies_ends_the_response_with_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = format!("http://{}", listener.local_addr().unwrap());
     let (end, ends) = mpsc::channel();
@@ -97,7 +97,7 @@ fn nor_does_one_that_speaks_an_old_protocol_and_dies() {
 }
 
 #[test]
-fn an_announced_length_that_does_not_come_is_no_clean_end_either() {
+fn a_response_shorter_than_its_length_ends_with_an_error() {
     let reply = || Reply::sized(200, 100, [Step::send("only this"), Step::Cut]);
     let (_upstream, gateway, header) = in_front_of(reply, &[]);
     let request = format!(
@@ -109,7 +109,7 @@ fn an_announced_length_that_does_not_come_is_no_clean_end_either() {
 }
 
 #[test]
-fn a_client_that_is_killed_is_not_worked_for_any_more() {
+fn a_killed_client_cancels_the_upstream_request() {
     let (upstream, gateway, header) = in_front_of(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &[]);
     let sandbox = Sandbox::new();
     let child = curl(&sandbox, &gateway, &header, &[]);
@@ -119,7 +119,7 @@ fn a_client_that_is_killed_is_not_worked_for_any_more() {
 }
 
 #[test]
-fn nor_one_that_is_killed_before_the_first_token() {
+fn a_client_killed_before_the_first_token_cancels_the_upstream_request() {
     let gate = Gate::new();
     let held = gate.clone();
     let (upstream, gateway, header) = in_front_of(move || Reply::ndjson([Step::send("{}\n")]).after(&held), &[]);
@@ -132,7 +132,7 @@ fn nor_one_that_is_killed_before_the_first_token() {
 }
 
 #[test]
-fn sigterm_lets_what_is_under_way_finish_and_takes_nothing_new() {
+fn sigterm_finishes_open_requests_and_accepts_no_new_ones() {
     let gate = Gate::new();
     let held = gate.clone();
     let steps = move || [Step::send("{\"a\":1}\n"), Step::WaitFor(held.clone()), Step::send("{\"done\":true}\n")];
@@ -159,7 +159,7 @@ fn sigterm_lets_what_is_under_way_finish_and_takes_nothing_new() {
 }
 
 #[test]
-fn the_wait_for_what_is_under_way_has_a_limit_and_a_second_signal_ends_it() {
+fn drain_timeout_or_a_second_signal_ends_open_requests() {
     for second in [false, true] {
         let limit = if second { "drain-timeout=1h" } else { "drain-timeout=1s" };
         let (_upstream, mut gateway, header) =
@@ -178,7 +178,7 @@ fn the_wait_for_what_is_under_way_has_a_limit_and_a_second_signal_ends_it() {
 }
 
 #[test]
-fn slow_and_silent_callers_are_not_waited_for() {
+fn slow_and_silent_callers_time_out() {
     let (_upstream, gateway, _) = in_front_of(|| Reply::json(200, "{}"), &["--set", "header-timeout=1s"]);
     for begin in ["", "GET / HTTP/1.1\r\nHost: local", "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
         let mut stream = TcpStream::connect(gateway.address()).unwrap();
@@ -245,7 +245,7 @@ fn requests_that_smuggle_another_are_refused() {
 }
 
 #[test]
-fn beyond_the_limit_of_connections_callers_wait_their_turn() {
+fn callers_beyond_max_connections_wait() {
     let (_upstream, gateway, _) = in_front_of(|| Reply::json(200, "{}"), &["--set", "max-connections=2"]);
     let idle: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(gateway.address()).unwrap()).collect();
     let mut third = TcpStream::connect(gateway.address()).unwrap();

@@ -156,7 +156,7 @@ fn settings(authority: &Authority, more: &str) -> String {
 }
 
 #[test]
-fn an_authority_that_is_not_known_is_not_believed() {
+fn an_unknown_certificate_authority_is_rejected() {
     let authority = Authority::new();
     let gateway = authority.serve("http://127.0.0.1:9", &[]);
     assert!(gateway.url().starts_with("https://127.0.0.1:"), "{}", gateway.url());
@@ -170,7 +170,7 @@ fn an_authority_that_is_not_known_is_not_believed() {
 }
 
 #[test]
-fn a_person_signs_in_runs_a_model_and_makes_keys() {
+fn signing_in_running_a_model_and_creating_keys_work_over_tls() {
     let (upstream, authority) = (Ollama::start(), Authority::new());
     let gateway = authority.serve(&upstream.url(), &[]);
     gateway.add_user("ada", "member");
@@ -203,7 +203,7 @@ fn a_person_signs_in_runs_a_model_and_makes_keys() {
 }
 
 #[test]
-fn a_plain_request_to_the_https_port_gets_nothing_and_harms_nothing() {
+fn plain_http_on_the_https_port_is_refused_without_harm() {
     let authority = Authority::new();
     let gateway = authority.serve("http://127.0.0.1:9", &[]);
     for garbage in
@@ -221,7 +221,7 @@ fn a_plain_request_to_the_https_port_gets_nothing_and_harms_nothing() {
 }
 
 #[test]
-fn a_handshake_that_does_not_come_is_not_waited_for() {
+fn a_missing_tls_handshake_times_out() {
     let authority = Authority::new();
     let gateway = authority.serve("http://127.0.0.1:9", &["--set", "header-timeout=1s"]);
     for begin in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
@@ -234,7 +234,7 @@ fn a_handshake_that_does_not_come_is_not_waited_for() {
 }
 
 #[test]
-fn cookies_are_for_https_and_this_host_alone() {
+fn cookies_are_secure_and_bound_to_the_host() {
     let authority = Authority::new();
     let gateway = authority.serve("http://127.0.0.1:9", &[]);
     gateway.add_user("ada", "member");
@@ -268,7 +268,7 @@ fn cookies_are_for_https_and_this_host_alone() {
 }
 
 #[test]
-fn sighup_takes_a_renewed_certificate_and_cuts_nothing() {
+fn sighup_loads_a_renewed_certificate_without_cutting_connections() {
     let authority = Authority::new();
     let gate = Gate::new();
     let held = gate.clone();
@@ -335,7 +335,7 @@ fn sighup_sends_new_requests_to_another_server_and_a_broken_file_changes_nothing
 }
 
 #[test]
-fn sighup_names_what_needs_a_restart_and_takes_the_rest() {
+fn sighup_names_settings_that_need_a_restart_and_applies_the_rest() {
     let authority = Authority::new();
     let (first, second) = (Ollama::start(), Server::start(|_| Reply::json(200, r#"{"models":[],"from":"second"}"#)));
     let file = settings(&authority, &format!("upstream = \"{}\"\n", first.url()));
@@ -358,7 +358,7 @@ fn sighup_names_what_needs_a_restart_and_takes_the_rest() {
 }
 
 #[test]
-fn files_that_cannot_be_served_with_are_named_at_the_start() {
+fn unusable_tls_files_are_named_at_start() {
     let authority = Authority::new();
     let start = |cert: &str, key: &str| {
         let (cert, key) = (authority.text(cert), authority.text(key));
@@ -375,7 +375,7 @@ fn files_that_cannot_be_served_with_are_named_at_the_start() {
 }
 
 #[test]
-fn beyond_this_machine_only_with_tls_or_behind_it() {
+fn listening_beyond_loopback_requires_tls() {
     let sandbox = Sandbox::new();
     let everywhere = ["gateway", "serve", "--listen", "0.0.0.0:0"];
     says(&sandbox.command(everywhere).run().expect_code(2), &["which other machines can reach", "--tls-cert"]);
@@ -388,7 +388,7 @@ fn beyond_this_machine_only_with_tls_or_behind_it() {
 }
 
 #[test]
-fn a_port_that_is_taken_stays_with_its_owner() {
+fn a_port_in_use_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = Sandbox::new().command(["gateway", "serve", "--listen", &address]).run().expect_code(1);

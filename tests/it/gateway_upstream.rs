@@ -64,7 +64,7 @@ fn whole(body: &str) -> String {
 
 /// It says nothing of it, as a server that is restarted: neither a request that can be repeated nor one that cannot is lost.
 #[test]
-fn connections_that_were_ended_while_they_waited_are_not_used() {
+fn closed_idle_connections_are_not_reused() {
     let (ended, ends) = mpsc::channel();
     let behind = Behind::new(move |number, mut stream| {
         assert!(request(&mut stream));
@@ -84,7 +84,7 @@ fn connections_that_were_ended_while_they_waited_are_not_used() {
 
 /// The connection is ended only when the next request has come: what changes nothing is asked again, what could is not.
 #[test]
-fn a_connection_that_ends_under_a_request() {
+fn a_connection_that_closes_during_a_request_is_handled_safely() {
     let behind = Behind::new(move |number, mut stream| {
         let answers = [1, 0].get(number).copied().unwrap_or(usize::MAX);
         for _ in 0..answers {
@@ -105,7 +105,7 @@ fn a_connection_that_ends_under_a_request() {
 
 /// What follows an answer unasked would be taken for the next caller's.
 #[test]
-fn what_follows_an_answer_is_nobodys() {
+fn bytes_after_a_response_are_discarded() {
     for framed in
         [whole("mine"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nmine\r\n0\r\n\r\n".to_owned()]
     {
@@ -125,7 +125,7 @@ fn what_follows_an_answer_is_nobodys() {
 
 /// The same where it comes a moment later, while the connection waits.
 #[test]
-fn nor_is_what_comes_while_nobody_asked() {
+fn unrequested_bytes_are_discarded() {
     let (go, goes) = mpsc::channel::<()>();
     let (done, is_done) = mpsc::channel();
     let goes = std::sync::Mutex::new(goes);
@@ -148,7 +148,7 @@ fn nor_is_what_comes_while_nobody_asked() {
 
 /// A server may refuse a body before it has all of it; the caller is to hear why.
 #[test]
-fn an_answer_may_come_before_the_request_is_whole() {
+fn a_response_may_arrive_before_the_request_is_complete() {
     let behind = Behind::new(move |_, mut stream| {
         let mut start = [0; 2048];
         let _ = stream.read(&mut start).unwrap();
@@ -173,7 +173,7 @@ fn an_answer_may_come_before_the_request_is_whole() {
 }
 
 #[test]
-fn answers_that_can_be_read_in_two_ways_are_none() {
+fn ambiguous_responses_are_refused() {
     for (text, said) in [
         ("SSH-2.0-OpenSSH_9.2\r\n", "not valid HTTP/1.1"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "not valid HTTP/1.1"),
@@ -195,7 +195,7 @@ fn answers_that_can_be_read_in_two_ways_are_none() {
 }
 
 #[test]
-fn what_comes_before_an_answer_is_not_taken_for_it() {
+fn interim_responses_are_skipped() {
     let behind = Behind::new(move |_, mut stream| {
         while request(&mut stream) {
             let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
@@ -209,7 +209,7 @@ fn what_comes_before_an_answer_is_not_taken_for_it() {
 
 /// Chunks of all sizes, cut anywhere, are the same body at the other end.
 #[test]
-fn a_body_is_the_same_however_it_is_cut() {
+fn a_body_is_the_same_for_any_packet_boundaries() {
     let body: String = (0..200_000).map(|number: u32| char::from(b'a' + (number % 26) as u8)).collect();
     let sent = body.clone();
     let behind = Behind::new(move |_, mut stream| {
@@ -238,7 +238,7 @@ fn a_body_is_the_same_however_it_is_cut() {
 
 /// What has no body has none, whatever length it names.
 #[test]
-fn answers_without_a_body() {
+fn responses_without_a_body_are_forwarded() {
     for head in [
         "204 No Content\r\nContent-Length: 9\r\n",
         "304 Not Modified\r\nContent-Length: 9\r\nETag: \"x\"\r\n",
@@ -282,7 +282,7 @@ fn answers_without_a_body() {
 
 /// What was right before the fault is the caller's, however it came; the fault is no end.
 #[test]
-fn what_comes_before_a_fault_is_delivered() {
+fn data_before_a_fault_is_delivered() {
     for at_once in [true, false] {
         let (go, goes) = mpsc::channel::<()>();
         let goes = std::sync::Mutex::new(goes);
@@ -320,7 +320,7 @@ fn what_comes_before_a_fault_is_delivered() {
 }
 
 #[test]
-fn a_head_may_come_byte_by_byte() {
+fn a_response_head_may_arrive_byte_by_byte() {
     let behind = Behind::new(move |_, mut stream| {
         stream.set_nodelay(true).unwrap();
         while request(&mut stream) {
@@ -337,7 +337,7 @@ fn a_head_may_come_byte_by_byte() {
 
 /// The link that is not for callers cannot be seen in an answer that is packed, so none is asked for.
 #[test]
-fn nobody_gets_the_link_by_asking_for_a_packed_answer() {
+fn compressed_responses_do_not_reveal_the_signin_link() {
     let behind = Behind::new(move |_, mut stream| {
         let mut head = [0; 4096];
         let length = stream.read(&mut head).unwrap();

@@ -81,7 +81,7 @@ fn ask((gateway, header): &(Gateway, String), body: &str) -> Answer {
 }
 
 #[test]
-fn by_https_with_an_authority_that_the_system_knows() {
+fn https_upstreams_use_the_system_authorities() {
     let authority = Authority::new();
     let large = "0123456789abcdef".repeat(20_000);
     let sent = large.clone();
@@ -106,7 +106,7 @@ fn by_https_with_an_authority_that_the_system_knows() {
 
 /// Whoever stands in between is told nothing, and the log says why.
 #[test]
-fn by_https_nobody_else_is_believed() {
+fn https_upstreams_with_wrong_certificates_are_rejected() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     for (certificate, what, said) in [
         (authority.issue_for("other", "DNS:example.com"), "the name of another", "certificate"),
@@ -132,7 +132,7 @@ fn by_https_nobody_else_is_believed() {
 
 /// An end by TLS that is followed by none of TCP is an end too: the next request takes another connection.
 #[test]
-fn by_https_a_connection_that_was_ended_is_not_used() {
+fn closed_https_connections_are_not_reused() {
     let authority = Authority::new();
     let (ended, ends) = mpsc::channel();
     let ended = Mutex::new(ended);
@@ -157,7 +157,7 @@ fn by_https_a_connection_that_was_ended_is_not_used() {
 
 /// Somebody in between can cut a connection, but not make an answer look whole by that.
 #[test]
-fn by_https_an_end_without_its_mark_is_a_cut() {
+fn an_https_end_without_close_notify_is_an_error() {
     let authority = Authority::new();
     let port = serve_tls(authority.issue_for("other", "DNS:localhost"), move |number, stream| {
         request(stream);
@@ -178,7 +178,7 @@ fn by_https_an_end_without_its_mark_is_a_cut() {
 }
 
 #[test]
-fn at_ipv6_by_name_and_below_a_path() {
+fn upstreams_can_be_ipv6_named_and_below_a_path() {
     let answers = |number: usize, mut stream: TcpStream| {
         while let Some(line) = request(&mut stream) {
             stream.write_all(&whole(&format!("{number} {line}"))).unwrap();
@@ -229,7 +229,7 @@ fn a_server_that_vanishes_is_noticed() {
 
 /// Another server from one moment to the next: what is under way ends where it began, and no connection of the one serves for the other.
 #[test]
-fn elsewhere_after_the_configuration_was_read_anew() {
+fn a_reload_switches_to_another_upstream() {
     let (go, goes) = mpsc::channel::<()>();
     let (arrived, arrives) = mpsc::channel();
     let held = Mutex::new((arrived, goes));

@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_names_the_place_that_it_was_made_of() {
+    fn a_cursor_round_trips() {
         let id: KeyId = "key_12345678".parse().unwrap();
         for at in [i64::MIN, -1, 0, 1_795_211_572, i64::MAX] {
             let text = cursor('k', at, id.as_str());

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_of_writing_it() {
+    fn all_supported_credential_headers_are_read() {
         assert_eq!(of(&[]).unwrap(), "nothing");
         assert_eq!(of(&[("authorization", "AAAA:BBBB")]).unwrap(), "signature AAAA:BBBB");
         assert_eq!(of(&[("authorization", "Bearer AAAA:BBBB")]).unwrap(), "signature AAAA:BBBB");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_malformed_and_contradicting_ones_are_refused() {
+    fn duplicate_malformed_and_conflicting_headers_are_refused() {
         for pairs in [
             &[("authorization", "Bearer k"), ("authorization", "Bearer k")][..],
             &[("authorization", "Bearer k"), ("x-api-key", "other")],

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn again_from_the_same_address_alone() {
+    fn a_signature_is_repeated_only_from_its_address() {
         let (guard, key, other) = (ReplayGuard::default(), key(), key());
         let admit = |key, text: &str, from, once, now| {
             let challenge = &Challenge::new("POST", text, 1000);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_is_forgotten_and_no_sooner() {
+    fn signatures_are_remembered_while_they_are_valid() {
         let (guard, key) = (ReplayGuard::default(), key());
         let challenge = Challenge::new("GET", "/api/tags", 1050);
         let admit = |from, now| {
@@ -163,7 +163,7 @@ mod tests {
 
     /// The clock is set back, or a longer tolerance configured: what was forgotten is not taken for new.
     #[test]
-    fn what_was_forgotten_is_not_accepted_again() {
+    fn forgotten_signatures_are_refused() {
         let (guard, key) = (ReplayGuard::default(), key());
         let admit = |ts, from, now, tolerance| {
             let challenge = Challenge::new("POST", "/api/user/keys", ts);

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn is_fresh_for_a_quarter_of_an_hour_and_its_ticket_ends_with_it() {
+    fn a_session_is_fresh_for_15_minutes_and_its_handle_ends_with_it() {
         let (sessions, user) = (Sessions::default(), Uuid::new_v4());
         let cookie = start(&sessions, user, 0);
         assert!(sessions.find(&cookie, 900).unwrap().fresh && !sessions.find(&cookie, 901).unwrap().fresh);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_when_idle_when_old_and_when_told() {
+    fn sessions_end_when_idle_old_or_ended() {
         let (sessions, user) = (Sessions::default(), Uuid::new_v4());
         let idle = start(&sessions, user, 0);
         assert_eq!(find(&sessions, &idle, 3600), Some(user));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_a_bounded_number_and_no_cookie() {
+    fn the_number_of_sessions_is_bounded() {
         let (sessions, user) = (Sessions::default(), Uuid::new_v4());
         let first = start(&sessions, user, 0);
         let others: Vec<String> = (1..=32).map(|now| start(&sessions, user, now)).collect();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn none_starts_with_a_password_from_before_all_were_ended() {
+    fn a_password_checked_before_sessions_ended_starts_none() {
         let (sessions, user) = (Sessions::default(), Uuid::new_v4());
         let checked = sessions.checkpoint();
         sessions.end_all_of(user);

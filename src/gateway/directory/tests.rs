@@ -14,7 +14,7 @@ async fn open(folder: &Path) -> Directory {
 }
 
 #[tokio::test]
-async fn the_last_administrator_stays() {
+async fn the_last_administrator_cannot_be_removed() {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path()).await;
     assert!(directory.is_empty());
@@ -38,7 +38,7 @@ async fn the_last_administrator_stays() {
 }
 
 #[tokio::test]
-async fn a_change_goes_on_when_nobody_waits_for_it() {
+async fn a_cancelled_caller_does_not_cancel_its_change() {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path()).await;
     let ann = user("ann", Role::Admin);
@@ -57,7 +57,7 @@ async fn a_change_goes_on_when_nobody_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_revoked_meanwhile_is_not_replaced() {
+async fn a_revoked_key_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path()).await;
     let ann = user("ann", Role::Admin);
@@ -75,7 +75,7 @@ async fn a_key_that_was_revoked_meanwhile_is_not_replaced() {
 }
 
 #[tokio::test]
-async fn an_end_moves_forward_only_and_one_that_is_over_is_not_replaced() {
+async fn an_expiry_only_moves_forward_and_an_expired_key_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path()).await;
     let ann = user("ann", Role::Admin);
@@ -101,7 +101,7 @@ async fn an_end_moves_forward_only_and_one_that_is_over_is_not_replaced() {
 /// What a page costs is what it shows: reading ten thousand keys ten at a time looks at each of them hardly more than once, however many
 /// there are of other accounts.
 #[tokio::test]
-async fn a_page_looks_at_no_more_than_it_shows() {
+async fn a_page_visits_only_the_keys_it_shows() {
     let mut memory = Memory::default();
     let (ann, bob) = (user("ann", Role::Member), user("bob", Role::Member));
     for number in 0..10_000 {

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_named_model_is_checked_and_the_file_goes_through() {
+    async fn the_form_model_is_checked_and_the_file_is_forwarded() {
         let audio = "--X\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\nContent-Type: audio/wav\n\nRIFF--X\n";
         let sent = of(&format!("{}{audio}--X--\n", part("model", "tiny")), KIND).await.unwrap();
         assert!(sent.contains("name=\"model\"\r\n\r\ntiny\r\n"), "{sent}");
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_form_that_two_readers_could_read_differently_is_refused() {
+    async fn ambiguous_forms_are_refused() {
         let tiny = part("model", "tiny");
         for body in [
             format!("{tiny}{}--X--\n", part("model", "nope")),

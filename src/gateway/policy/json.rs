@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_not_hidden_by_letters_that_fold() {
+    fn case_folding_cannot_hide_a_model() {
         let names = &["source", "destination"];
         for body in [
             r#"{"source":"tiny","destination":"tiny","\u017fource":"nope"}"#,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn both_names_of_a_model_are_looked_at() {
+    fn both_model_members_are_checked() {
         let names = &["model", "name"];
         assert_eq!(forwarded(r#"{"model":"tiny","name":"nope"}"#, names, &["tiny"]), Err(403));
         assert_eq!(forwarded(r#"{"model":"","name":"nope"}"#, names, &["tiny"]), Err(403));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_forwarded_as_it_came() {
+    fn other_members_are_forwarded_unchanged() {
         let body = r#" { "prompt" : "a\u0000b" , "options":{"seed":12345678901234567890123,"t":1.0}, "model":" tiny:local "}{"model":"nope"}"#;
         let sent = canonical(body.as_bytes(), &["model"], &models(&["tiny"]), false).unwrap();
         let expected = r#"{"model":"tiny","prompt":"a\u0000b","options":{"seed":12345678901234567890123,"t":1.0}}"#;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn non_objects_are_refused() {
         for body in [
             "",
             "{",
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limited_credential_creates_from_allowed_models_alone() {
+    fn a_limited_credential_creates_only_from_allowed_models() {
         let create = |body: &str| {
             let models = models(&["me/*"]);
             canonical(body.as_bytes(), &["model", "name", "from"], &models, true)
@@ -234,7 +234,7 @@ mod tests {
     proptest! {
         /// Whatever is forwarded names one allowed model, under the exact name, and nothing that folds to it.
         #[test]
-        fn what_is_forwarded_is_what_was_checked(
+        fn only_checked_models_are_forwarded(
             members in proptest::collection::vec(("[mM]odel|MODEL|mode[lL]|a", "tiny|nope|TINY|library/tiny|nope:latest"), 0..5)
         ) {
             let body: Vec<String> = members.iter().map(|(name, value)| format!("{name:?}:{value:?}")).collect();

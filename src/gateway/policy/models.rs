@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_be_used_is_shown() {
+    fn lists_show_only_allowed_models() {
         let answer = r#"{"models":[{"name":"tiny:8b","model":"tiny:8b","size":1},{"name":"big:latest"},{"size":2},
             {"name":"tiny","model":"big"},{"name":7}],"more":1}"#;
         assert_eq!(filtered(answer).unwrap(), r#"{"models":[{"name":"tiny:8b","model":"tiny:8b","size":1}],"more":1}"#);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_shows_nothing() {
+    fn unreadable_lists_show_nothing() {
         for answer in ["", "[]", "{}", r#"{"models":{"tiny":1}}"#, r#"{"Models":[]}"#] {
             assert_eq!(filtered(answer), None, "{answer}");
         }

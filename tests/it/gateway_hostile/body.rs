@@ -57,7 +57,7 @@ fn bomb(times: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_model_is_not_hidden() {
+fn a_model_name_cannot_be_hidden() {
     let given = given("tiny");
     let run = |body: &[u8]| ask(&given, "/api/generate", "", body);
     let utf16: Vec<u8> = r#"{"model":"nope"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -171,7 +171,7 @@ fn contains_model_twice(body: &[u8]) -> bool {
 
 /// Two letters beyond ASCII stand for ASCII ones where Go compares names.
 #[test]
-fn nor_by_letters_that_fold() {
+fn a_model_name_cannot_be_hidden_by_case_folding() {
     let given = given("tiny");
     for body in [
         r#"{"source":"tiny","destination":"tiny","ſource":"nope"}"#,
@@ -195,7 +195,7 @@ fn nor_by_letters_that_fold() {
 }
 
 #[test]
-fn what_is_packed_is_read_within_bounds() {
+fn compressed_bodies_are_unpacked_within_limits() {
     let given = given("tiny");
     let run = |lines: &str, body: &[u8]| ask(&given, "/v1/chat/completions", lines, body);
     let packed = "Content-Encoding: zstd\r\n";

@@ -83,7 +83,7 @@ fn header(blob: &[u8], signature: &[u8]) -> String {
 }
 
 #[test]
-fn a_header_is_read_in_one_way_or_refused() {
+fn ambiguous_headers_are_refused() {
     let mut given = given();
     let device = given.gateway.device_of("ada");
     let [key, other] = ["one", "two"].map(|name| given.gateway.key(&device, &[name]));
@@ -162,7 +162,7 @@ fn a_header_is_read_in_one_way_or_refused() {
 }
 
 #[test]
-fn a_key_has_one_type_and_one_spelling() {
+fn a_signature_key_has_exactly_one_encoding() {
     let given = given();
     let (target, blob, signature) = given.signed();
     given.passes(&target, &header(&blob, &signature));
@@ -271,7 +271,7 @@ fn a_key_has_one_type_and_one_spelling() {
 }
 
 #[test]
-fn the_time_is_there_once_and_in_plain_digits() {
+fn ts_must_appear_once_in_plain_digits() {
     let given = given();
     let (now, path) = (now(), "/api/tags");
     let ask = |parameters: &str| {

@@ -36,7 +36,7 @@ fn status(stream: &mut TcpStream) -> u16 {
 }
 
 #[test]
-fn one_address_leaves_room_for_others() {
+fn one_address_cannot_use_all_connections() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "max-connections-per-address=3"]);
     let mut mine: Vec<TcpStream> = (0..3).map(|_| from(&gateway, 9)).collect();
     for stream in &mut mine {
@@ -64,7 +64,7 @@ fn one_address_leaves_room_for_others() {
 }
 
 #[test]
-fn a_trusted_proxy_stands_for_many() {
+fn a_trusted_proxy_may_use_all_connections() {
     let settings = ["--set", "max-connections-per-address=2", "--set", "trusted-proxies=127.0.0.7"];
     let gateway = Gateway::start_with("http://127.0.0.1:9", &settings);
     let mut proxied: Vec<TcpStream> = (0..10).map(|_| from(&gateway, 7)).collect();
@@ -73,7 +73,7 @@ fn a_trusted_proxy_stands_for_many() {
 
 /// Without a word about it one address has a quarter, so that four are needed to take all.
 #[test]
-fn a_quarter_is_for_one_address() {
+fn one_address_may_use_a_quarter_of_the_connections() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "max-connections=80"]);
     let mut mine: Vec<TcpStream> = (0..25).map(|_| from(&gateway, 9)).collect();
     assert_eq!(mine.iter_mut().filter_map(|stream| (status(stream) == 200).then_some(())).count(), 20);
@@ -82,7 +82,7 @@ fn a_quarter_is_for_one_address() {
 
 /// Ten thousand, or as many as this machine lets one process open: half of them say nothing, half have begun a request.
 #[test]
-fn idle_connections_cost_little_and_hold_up_nobody() {
+fn idle_connections_are_cheap_and_block_no_requests() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let most = maximum.unwrap_or(1 << 20);
     setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum }).unwrap();

@@ -9,7 +9,7 @@ use crate::harness::signature::TestDevice;
 
 /// Whoever takes all files must not fill the disk with what is said of it.
 #[test]
-fn what_cannot_be_accepted_is_said_once_a_minute() {
+fn failed_accepts_are_logged_once_a_minute() {
     let gateway = Gateway::start("http://127.0.0.1:9");
     assert_eq!(gateway.ask("GET", "/", &[], "").status, 200);
     let pid = Pid::from_raw(gateway.child().pid().cast_signed());
@@ -32,7 +32,7 @@ fn what_cannot_be_accepted_is_said_once_a_minute() {
 
 /// The clock that a signature was made by may run ahead; the gateway may start anew before that time has come.
 #[test]
-fn a_signature_from_ahead_is_not_good_again_after_a_restart() {
+fn a_future_signature_is_refused_after_a_restart() {
     let mut gateway = Gateway::start("http://127.0.0.1:9");
     gateway.add_user("ada", "member");
     let device = TestDevice::new(7);
@@ -61,7 +61,7 @@ fn a_signature_from_ahead_is_not_good_again_after_a_restart() {
 
 /// Whoever has a device, or a signature, can send it again and again from elsewhere; that must not fill the disk either.
 #[test]
-fn what_is_replayed_is_said_once_a_minute() {
+fn replays_are_logged_once_a_minute() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "trusted-proxies=127.0.0.1"]);
     gateway.add_user("ada", "member");
     let device = TestDevice::new(9);
@@ -82,7 +82,7 @@ fn what_is_replayed_is_said_once_a_minute() {
 /// To revoke is the safe way, and whoever may manage an account's keys may go it, whatever else they may do. To make or to replace a key
 /// takes the rights that it would have.
 #[test]
-fn a_key_that_manages_others_takes_away_and_does_not_give() {
+fn a_manager_key_can_only_reduce_rights() {
     let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
     gateway.add_user("bob", "member");
     let others = gateway.key(&gateway.device_of("bob"), &["theirs"]);

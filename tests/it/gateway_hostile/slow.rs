@@ -40,7 +40,7 @@ fn trickle(mut stream: TcpStream, begin: &str, byte: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_header_that_trickles_in_is_not_waited_for() {
+fn slow_request_headers_time_out() {
     let upstream = Recorder::start();
     let gateway = Gateway::start_with(&upstream.url(), &["--set", "header-timeout=1s"]);
     for (begin, byte) in [("", "G"), ("GET / HTTP/1.1\r\nHost: localhost\r\n", "X-A: b\r\n"), ("GET /", "a")] {
@@ -52,7 +52,7 @@ fn a_header_that_trickles_in_is_not_waited_for() {
 }
 
 #[test]
-fn nor_is_a_body_that_trickles_in() {
+fn slow_request_bodies_time_out() {
     let upstream = Server::start(|_| Reply::json(200, "{}"));
     let gateway = Gateway::start_with(&upstream.url(), &["--set", "body-timeout=1s"]);
     gateway.add_user("ada", "maintainer");
@@ -85,7 +85,7 @@ fn nor_is_a_body_that_trickles_in() {
 
 /// As long as the limit lasts three times over, and more than enough in each: a slow line, and a large file.
 #[test]
-fn a_slow_upload_that_gets_on_is_waited_for() {
+fn a_slow_but_steady_upload_succeeds() {
     let upstream = Server::start(|_| Reply::json(200, "{}"));
     let gateway = Gateway::start_with(&upstream.url(), &["--set", "body-timeout=5s"]);
     gateway.add_user("ada", "maintainer");
@@ -147,7 +147,7 @@ fn endless() -> (String, std::sync::mpsc::Receiver<u64>) {
 
 /// Whoever does not read an answer holds back the upstream server, not the gateway's memory.
 #[test]
-fn a_caller_who_does_not_read_is_not_read_for() {
+fn an_unread_response_is_not_buffered() {
     const CALLERS: u64 = 20;
     let (url, held) = endless();
     let gateway = Gateway::start(&url);
@@ -182,7 +182,7 @@ fn a_caller_who_does_not_read_is_not_read_for() {
 
 /// Nobody knows them, and they send nothing either: for as long as they liked they would hold a connection.
 #[test]
-fn a_stranger_who_does_not_read_is_not_waited_for() {
+fn an_unauthenticated_caller_that_does_not_read_times_out() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "header-timeout=1s"]);
     let mut stream = connect(&gateway);
     stream.set_nonblocking(true).unwrap();
@@ -205,7 +205,7 @@ fn a_stranger_who_does_not_read_is_not_waited_for() {
 
 /// A person may stop the program that shows an answer, and go on later.
 #[test]
-fn somebody_known_who_does_not_read_for_a_while_is_waited_for() {
+fn an_authenticated_caller_may_pause_reading() {
     const LENGTH: usize = 32 << 20;
     let upstream = Server::start(|_| Reply::new(200, "x".repeat(LENGTH)));
     let gateway = Gateway::start_with(&upstream.url(), &["--set", "header-timeout=1s"]);

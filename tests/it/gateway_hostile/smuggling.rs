@@ -51,7 +51,7 @@ fn count(answer: &str) -> usize {
 }
 
 #[test]
-fn lengths_that_contradict_each_other_let_nothing_through() {
+fn contradicting_lengths_are_refused() {
     let given = given();
     let length = HIDDEN.len() + 5;
     for framing in [
@@ -96,7 +96,7 @@ fn lengths_that_contradict_each_other_let_nothing_through() {
 }
 
 #[test]
-fn where_one_reading_is_right_it_is_the_one_that_goes_on() {
+fn a_valid_framing_is_forwarded_unambiguously() {
     let given = given();
     let length = HIDDEN.len() + 5;
     let chunked = format!("0\r\n\r\n{HIDDEN}");
@@ -168,7 +168,7 @@ fn broken_chunks_end_the_request() {
 }
 
 #[test]
-fn what_stands_behind_a_request_is_a_request_of_its_own() {
+fn bytes_after_a_request_are_the_next_request() {
     let given = given();
     // On a connection that stays open the second is looked at like any other: it has no credential.
     let (answer, seen) = sent(&given, "POST /api/generate HTTP/1.1", format!("Content-Length: 2\r\n\r\n{{}}{HIDDEN}"));
@@ -193,7 +193,7 @@ fn what_stands_behind_a_request_is_a_request_of_its_own() {
 }
 
 #[test]
-fn no_other_protocol_and_no_tunnel() {
+fn upgrades_and_tunnels_are_refused() {
     let given = given();
     let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
     let (answer, seen) = sent(&given, "GET /api/tags HTTP/1.1", h2c);

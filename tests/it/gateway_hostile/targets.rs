@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn nothing_is_reached_by_another_spelling() {
+fn alternative_spellings_reach_no_route() {
     let upstream = Recorder::start();
     let gateway = Gateway::start_with(&upstream.url(), &["--set", "header-timeout=5s"]);
     gateway.add_user("ada", "member");
@@ -169,7 +169,7 @@ fn nothing_is_reached_by_another_spelling() {
 
 /// Whoever asks says nothing about who they are but by their credential.
 #[test]
-fn who_asks_is_said_by_the_gateway_alone() {
+fn callers_cannot_set_the_identity_headers() {
     let upstream = Recorder::start();
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member");

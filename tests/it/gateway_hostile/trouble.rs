@@ -12,7 +12,7 @@ fn create(gateway: &Gateway, key: &str, name: &str) -> Answer {
 }
 
 #[test]
-fn a_server_behind_that_is_down_is_told_in_the_callers_words() {
+fn an_unreachable_upstream_is_reported_in_the_format_of_the_api() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let gateway = Gateway::start(&format!("http://127.0.0.1:{port}"));
     gateway.add_user("ada", "member");
@@ -47,7 +47,7 @@ fn limit_files(gateway: &Gateway, bytes: Option<u64>) {
 }
 
 #[test]
-fn a_full_disk_takes_nothing_new_and_loses_nothing() {
+fn a_full_disk_refuses_changes_and_loses_no_data() {
     let upstream = Recorder::start();
     // As where the disk is full, writing fails; the signal that comes with it here is not of a full disk.
     let mut gateway = Gateway::start_within(&upstream.url(), "trap '' XFSZ");
@@ -88,7 +88,7 @@ fn a_full_disk_takes_nothing_new_and_loses_nothing() {
 
 /// Somebody looks into the database with a tool of their own, and leaves it locked.
 #[test]
-fn a_locked_database_holds_up_changes_alone() {
+fn a_locked_database_delays_only_changes() {
     let upstream = Recorder::start();
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "member");
@@ -126,7 +126,7 @@ fn a_locked_database_holds_up_changes_alone() {
 
 /// Somebody guesses. Each guess is refused, soon before it is looked at, and whoever has the password gets in from where they are.
 #[test]
-fn fifty_wrong_passwords_lock_out_nobody_else() {
+fn wrong_passwords_lock_out_only_their_account_and_address() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "trusted-proxies=127.0.0.1"]);
     gateway.add_user("ada", "member");
     let between = |text: &str, from: &str| {

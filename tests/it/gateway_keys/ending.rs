@@ -30,7 +30,7 @@ fn endings(gateway: &Gateway) -> Vec<Value> {
 }
 
 #[test]
-fn an_end_comes_nearer_and_never_goes_away() {
+fn an_expiry_can_only_be_brought_forward() {
     let (gateway, device) = given();
     let key = create(&device, &["own", "--expires", "never"]);
     let before = Timestamp::now().as_second();
@@ -74,7 +74,7 @@ fn device_key(device: &Sandbox) -> Value {
 }
 
 #[test]
-fn what_makes_no_sense_changes_nothing() {
+fn invalid_expiry_requests_change_nothing() {
     let (gateway, device) = given();
     let key = create(&device, &["own"]);
     let at = |query: &str| format!("{}{query}", path(&key));
@@ -95,7 +95,7 @@ fn what_makes_no_sense_changes_nothing() {
 }
 
 #[test]
-fn nobody_else_ends_a_key() {
+fn other_accounts_cannot_expire_a_key() {
     let (gateway, device) = given();
     gateway.add_user("bob", "member").add_user("root", "admin");
     let (old, other) = (create(&device, &["old"]), create(&device, &["other"]));
@@ -131,7 +131,7 @@ fn nobody_else_ends_a_key() {
 }
 
 #[test]
-fn what_is_over_stays_as_it_is() {
+fn expired_and_revoked_keys_stay_unchanged() {
     let (gateway, device) = given();
     let manager = device_key(&device);
     let (gone, over) = (create(&device, &["gone"]), create(&device, &["over", "--expires", "1s"]));
@@ -152,7 +152,7 @@ fn what_is_over_stays_as_it_is() {
 }
 
 #[test]
-fn a_signature_covers_the_time_and_is_good_once() {
+fn an_expiry_signature_covers_the_time_and_works_once() {
     let (gateway, device) = given();
     let test = TestDevice::new(5);
     let header = |challenge: &str| format!("Authorization: {}", test.sign(challenge));
@@ -186,7 +186,7 @@ fn a_signature_covers_the_time_and_is_good_once() {
 }
 
 #[test]
-fn a_shortened_life_outlasts_the_gateway() {
+fn a_shortened_expiry_survives_a_restart() {
     let mut gateway = Gateway::start_with("http://127.0.0.1:9", &["-vv"]);
     gateway.add_user("ada", "member");
     let device = gateway.device_of("ada");
@@ -213,7 +213,7 @@ fn a_shortened_life_outlasts_the_gateway() {
 
 /// The end comes while a request for more is on the way: what was allowed when it began is not allowed any more.
 #[test]
-fn a_key_that_is_brought_to_its_end_meanwhile_leaves_none_behind() {
+fn a_key_expired_during_its_request_creates_no_key() {
     let (gateway, device) = given();
     let key = create(&device, &["own", "--scope", "keys"]);
     let bodies =

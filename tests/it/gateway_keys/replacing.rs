@@ -28,7 +28,7 @@ fn text<'a>(key: &'a Value, name: &str) -> &'a str {
 }
 
 #[test]
-fn whoever_manages_keys_replaces_those_that_are_within_its_own_rights() {
+fn a_manager_replaces_keys_within_its_own_rights() {
     let (gateway, device) = given();
     let manager = create(&device, &["manager", "--scope", "keys,inference", "--model", "tiny*", "--expires", "10d"]);
     let narrow = ["--scope", "inference", "--model", "tiny-1", "--expires", "9d"];
@@ -76,7 +76,7 @@ fn whoever_manages_keys_replaces_those_that_are_within_its_own_rights() {
 }
 
 #[test]
-fn what_cannot_be_replaced_is_told_apart() {
+fn reasons_against_a_replacement_are_distinct() {
     let (gateway, device) = given();
     gateway.add_user("bob", "member");
     let manager = manager(&device);
@@ -103,7 +103,7 @@ fn what_cannot_be_replaced_is_told_apart() {
 
 /// An answer is lost, and the same is asked for again: by then, or at the same time.
 #[test]
-fn the_same_id_is_one_key_however_often_it_is_asked_for() {
+fn repeated_requests_with_one_id_create_one_key() {
     let (gateway, device) = given();
     let manager = manager(&device);
     let old = create(&device, &["old"]);
@@ -130,7 +130,7 @@ fn the_same_id_is_one_key_however_often_it_is_asked_for() {
 }
 
 #[test]
-fn of_many_replacements_asked_for_at_once_there_is_one() {
+fn concurrent_replacements_create_one_key() {
     let (gateway, device) = given();
     let manager = manager(&device);
     let old = create(&device, &["old"]);
@@ -151,7 +151,7 @@ fn of_many_replacements_asked_for_at_once_there_is_one() {
 
 /// Else whoever found the old key in a log could end the new one.
 #[test]
-fn a_key_that_gave_its_place_up_does_not_take_it_back() {
+fn a_replaced_key_cannot_undo_its_replacement() {
     let (gateway, device) = given();
     for scopes in ["inference", "keys,inference"] {
         let old = create(&device, &["old", "--scope", scopes]);
@@ -171,7 +171,7 @@ fn a_key_that_gave_its_place_up_does_not_take_it_back() {
 }
 
 #[test]
-fn a_key_sees_those_before_and_behind_it() {
+fn a_key_sees_its_predecessor_and_successors() {
     let (gateway, device) = given();
     let old = create(&device, &["old"]);
     create(&device, &["other"]);

@@ -12,7 +12,7 @@ fn replace(gateway: &Gateway, key: &Value) -> Answer {
 
 /// To end the new key in a second would be to revoke it, which is not allowed either.
 #[test]
-fn a_key_that_gave_its_place_up_does_not_end_the_new_one() {
+fn a_replaced_key_cannot_expire_its_successor() {
     let (gateway, device) = given();
     let old = create(&device, &["old", "--scope", "keys,inference"]);
     let new = replace(&gateway, &old).json();
@@ -56,7 +56,7 @@ fn a_key_cannot_use_up_its_accounts_keys() {
 
 /// Whoever revokes a key that leaked hears of what the thief may have made of it.
 #[test]
-fn what_a_key_left_behind_is_told_when_it_is_revoked() {
+fn revoking_a_key_names_its_successors() {
     let (gateway, device) = given();
     let key = create(&device, &["leaked"]);
     // One that was revoked again hides the next from nobody.

@@ -65,7 +65,7 @@ fn every_recorded_request_is_accepted_at_its_own_time() {
 }
 
 #[test]
-fn nothing_that_was_changed_is_accepted() {
+fn tampered_requests_are_refused() {
     let (_, cases) = recorded();
     for Case { method, uri, authorization } in cases {
         let now = ts(&uri);
@@ -107,7 +107,7 @@ fn other_parameters_may_be_signed_or_not() {
 }
 
 #[test]
-fn a_claim_is_of_one_request() {
+fn a_claim_identifies_exactly_one_request() {
     let claim = |header, method, path, query| Claim::new(header, &Target { method, path, query });
     let one = claim("a:b", "GET", "/api/tags", Some("ts=1"));
     assert_eq!(one, claim("a:b", "GET", "/api/tags", Some("ts=1")));

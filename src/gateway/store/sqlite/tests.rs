@@ -145,7 +145,7 @@ async fn everything_is_read_back_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn what_is_taken_is_refused_and_leaves_no_event() {
+async fn duplicates_are_refused_and_leave_no_event() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     let ann = user("ann");
@@ -187,7 +187,7 @@ async fn what_is_taken_is_refused_and_leaves_no_event() {
 }
 
 #[tokio::test]
-async fn a_change_without_its_event_is_undone() {
+async fn a_change_is_rolled_back_with_its_event() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     let trigger = "CREATE TRIGGER never BEFORE INSERT ON events WHEN new.detail = 'never' \
@@ -203,7 +203,7 @@ async fn a_change_without_its_event_is_undone() {
 }
 
 #[tokio::test]
-async fn times_of_use_go_forward_only() {
+async fn last_used_times_only_move_forward() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     let ann = user("ann");
@@ -223,7 +223,7 @@ async fn times_of_use_go_forward_only() {
 }
 
 #[tokio::test]
-async fn events_come_back_newest_first_and_as_many_as_asked() {
+async fn events_are_read_newest_first_up_to_the_limit() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     for at in 1..=5 {
@@ -239,7 +239,7 @@ async fn events_come_back_newest_first_and_as_many_as_asked() {
 }
 
 #[tokio::test]
-async fn a_full_disk_changes_nothing_and_is_got_over() {
+async fn a_full_disk_changes_nothing_and_is_recovered_from() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     let limit = async |pages: &str| {
@@ -271,7 +271,7 @@ async fn a_full_disk_changes_nothing_and_is_got_over() {
 }
 
 #[tokio::test]
-async fn a_change_that_nobody_waits_for_is_whole_or_not_at_all() {
+async fn a_cancelled_change_is_complete_or_absent() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     // Left after each of its steps.
@@ -300,7 +300,7 @@ async fn a_change_that_nobody_waits_for_is_whole_or_not_at_all() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn all_files_are_for_the_owner_alone() {
+async fn all_files_are_readable_only_by_the_owner() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let (folder, _) = folder();

@@ -19,7 +19,7 @@ async fn refused(path: &Path) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_newer_database_is_left_alone() {
+async fn a_newer_database_is_not_changed() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
@@ -30,7 +30,7 @@ async fn a_newer_database_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_changed_schema_is_damage() {
+async fn a_changed_schema_is_reported_as_damage() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     let changed = "UPDATE _sqlx_migrations SET checksum = x'00'";
@@ -40,7 +40,7 @@ async fn a_changed_schema_is_damage() {
 }
 
 #[tokio::test]
-async fn a_database_of_another_program_is_left_alone() {
+async fn a_database_of_another_program_is_not_changed() {
     let (_folder, path) = folder();
     let mut other = SqliteConnectOptions::new().filename(&path).create_if_missing(true).connect().await.unwrap();
     sqlx::query("CREATE TABLE places (id INTEGER)").execute(&mut other).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_database_of_another_program_is_left_alone() {
 }
 
 #[tokio::test]
-async fn damage_is_seen_and_nothing_is_overwritten() {
+async fn damage_is_detected_and_nothing_is_overwritten() {
     let (_folder, path) = folder();
     filled(&path).await;
     let whole = fs::read(&path).unwrap();
@@ -85,7 +85,7 @@ async fn damage_is_seen_and_nothing_is_overwritten() {
 }
 
 #[tokio::test]
-async fn a_row_that_makes_no_sense_is_damage() {
+async fn an_invalid_row_is_reported_as_damage() {
     let (_folder, path) = folder();
     let rows = [
         "UPDATE users SET role = 'king'",
@@ -113,7 +113,7 @@ async fn a_row_that_makes_no_sense_is_damage() {
 }
 
 #[tokio::test]
-async fn one_at_a_time() {
+async fn only_one_process_opens_the_database() {
     let (_folder, path) = folder();
     let first = open(&path).await.unwrap();
     let error = open_at_once(&path).await.err().unwrap();
@@ -130,7 +130,7 @@ async fn one_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_none_is_refused() {
+async fn an_invalid_path_is_refused() {
     let (folder, path) = folder();
     fs::write(&path, "").unwrap();
     for wrong in [PathBuf::from("/"), PathBuf::from(""), path.join("below/a/file"), folder.path().join("..")] {
@@ -147,7 +147,7 @@ fn chmod(path: &Path, mode: u32) {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_others_could_change_or_read_is_not_used() {
+async fn files_open_to_other_accounts_are_refused() {
     let (folder, path) = folder();
     drop(open(&path).await.unwrap());
     let wal = files::beside(&path, "-wal");
@@ -173,7 +173,7 @@ async fn what_others_could_change_or_read_is_not_used() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn links_to_the_file_are_not_followed_and_links_to_its_folder_are() {
+async fn links_to_the_folder_are_followed_and_links_to_the_file_are_not() {
     use std::os::unix::fs::symlink;
 
     let (folder, path) = folder();
@@ -206,7 +206,7 @@ async fn links_to_the_file_are_not_followed_and_links_to_its_folder_are() {
 /// SQLite names its log after the file: through a second name it would not see what the first has written.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_with_a_second_name_is_not_opened() {
+async fn a_hard_linked_file_is_not_opened() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     let second = path.with_extension("second");

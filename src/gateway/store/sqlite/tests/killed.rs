@@ -21,7 +21,7 @@ async fn adds_accounts_for_ever() {
 }
 
 #[tokio::test]
-async fn nothing_that_was_answered_is_lost() {
+async fn acknowledged_changes_survive_a_kill() {
     for rounds in [1, 7, 40] {
         let (_folder, path) = folder();
         let mut child = Command::new(std::env::current_exe().unwrap())
