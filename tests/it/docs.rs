@@ -163,6 +163,22 @@ fn the_readme_is_a_front_page() {
     assert!(lines <= 150, "{lines} lines");
 }
 
+/// By the manual pages, of which there is one for each command.
+#[test]
+fn the_commands_page_lists_every_command() {
+    let text = read(Path::new("docs/reference/commands.md"));
+    let pages = fs::read_dir(root().join("man")).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap());
+    let commands =
+        pages.filter_map(|page| Some(page.strip_prefix("ollama-auth-")?.strip_suffix(".1")?.replace('-', " ")));
+    let commands: Vec<String> = commands.collect();
+    assert!(commands.len() > 40, "{commands:?}");
+    for command in commands {
+        let last = command.split(' ').next_back().unwrap();
+        let named = [command.as_str(), last].iter().any(|name| text.contains(&format!("`{name}")));
+        assert!(named, "docs/reference/commands.md does not list {command}");
+    }
+}
+
 /// `help environment` lists what src/env.rs reads; a unit test there checks that.
 #[test]
 fn the_environment_page_lists_every_variable() {
