@@ -182,7 +182,7 @@ impl Server {
             };
             let (Ok(permit), Ok(stream)) = (permit, stream.into_std()) else { continue };
             let limit = share(&gateway.config.get(), peer.ip(), most);
-            let Some(slot) = slots.admit(peer.ip(), limit) else {
+            let Some(slot) = slots.acquire(peer.ip(), limit) else {
                 if gateway.log_throttle.allow("connections that were turned away", gateway.clock.now()) {
                     tracing::warn!(address = %peer.ip(), limit, "too many connections from one address; refusing more");
                 }

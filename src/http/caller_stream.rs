@@ -1,5 +1,5 @@
-//! A caller's connection, with or without TLS. One whose answer broke off in a way that its protocol cannot show is reset at the end; and so is
-//! one by which a stranger leaves answers unread.
+//! A caller's connection, with or without TLS. It is reset instead of closed when its response was truncated in a way that the protocol
+//! cannot show, and when an unauthenticated caller does not read its responses.
 
 use std::io;
 use std::pin::Pin;
@@ -16,12 +16,12 @@ use tokio_rustls::server::TlsStream;
 use super::min_data_rate::MinDataRate;
 use super::relay::ResetOnClose;
 
-/// Set when somebody showed a credential on a connection that was accepted. Until then a stranger is there.
+/// Set once a credential was accepted on a connection.
 #[derive(Clone, Debug, Default)]
 pub struct AuthenticatedFlag(Arc<AtomicBool>);
 
 impl AuthenticatedFlag {
-    /// It is somebody we know.
+    /// A credential was accepted.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -31,11 +31,11 @@ impl AuthenticatedFlag {
     }
 }
 
-/// See the module.
+/// An accepted connection.
 pub struct CallerStream {
     stream: Stream,
     reset: ResetOnClose,
-    /// How long answers may be left unread, and who may leave them so for longer.
+    /// How slowly responses may be read, unless the caller is authenticated.
     unread: Option<(MinDataRate, AuthenticatedFlag)>,
 }
 
@@ -55,15 +55,15 @@ impl CallerStream {
         Self { stream: Stream::Tls(Box::new(stream)), reset, unread: None }
     }
 
-    /// A stranger has to read what they asked for, within `limit` as much as a slow line carries: else a few of them, who send nothing
-    /// either, would hold all connections for ever. Somebody we know may look away for as long as they like.
+    /// Requires that unauthenticated callers read their responses at a minimum rate (see [`MinDataRate`]): otherwise a few of them could
+    /// hold all connections for ever. Authenticated callers may pause as long as they like.
     #[must_use]
     pub fn read_within(mut self, limit: Duration, authenticated: AuthenticatedFlag) -> Self {
         self.unread = Some((MinDataRate::new(limit), authenticated));
         self
     }
 
-    /// What came of sending so many bytes; an error when it took too long.
+    /// Applies the minimum rate to the result of a write.
     fn paced<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -74,7 +74,7 @@ impl CallerStream {
         match &sent {
             Poll::Ready(Ok(sent)) => pace.note(bytes(sent)),
             Poll::Pending if !authenticated.is_set() && pace.poll_too_long(context).is_ready() => {
-                // What they did not read would be kept for them by the system.
+                // Otherwise the system would keep the unread data for them.
                 self.reset.set();
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -93,7 +93,7 @@ impl Drop for CallerStream {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => stream.get_ref().0,
         };
-        // Where this fails the connection is closed as usual, which is all that is left.
+        // If this fails, the connection is closed as usual.
         let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
     }
 }

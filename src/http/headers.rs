@@ -1,13 +1,13 @@
-//! What of a request's and an answer's headers goes on to the other side: nothing that is meant for one connection, nothing of the
-//! credential, nothing that only we may say.
+//! Decides which headers of a request and of a response are forwarded: no hop-by-hop headers, nothing of a credential, nothing that only
+//! the gateway may say.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// The prefix of the headers that tell the upstream server who asks.
 const IDENTITY: &str = "x-ollama-auth-";
 
-/// Headers of one connection (RFC 9110, section 7.6.1).
-fn is_of_one_connection(name: &str) -> bool {
+/// Hop-by-hop headers (RFC 9110, section 7.6.1).
+fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
         "connection"
@@ -22,14 +22,14 @@ fn is_of_one_connection(name: &str) -> bool {
     )
 }
 
-/// What callers tell us alone: who they are, where they come from, whom they ask.
-fn is_for_us(name: &str) -> bool {
+/// Headers for this hop alone: credentials, the host, and where the request came from.
+fn ends_here(name: &str) -> bool {
     matches!(name, "authorization" | "x-api-key" | "cookie" | "host" | "forwarded" | "expect" | "x-real-ip")
         || name.starts_with("x-forwarded-")
 }
 
-/// By which some servers take a request for another one than it says, and than was checked and signed.
-fn is_of_another_request(name: &str) -> bool {
+/// Headers that make some servers execute another request than the one that was checked and signed.
+fn overrides_request(name: &str) -> bool {
     matches!(
         name,
         "x-http-method-override"
@@ -42,67 +42,69 @@ fn is_of_another_request(name: &str) -> bool {
     )
 }
 
-/// Whether a name fits, or does so for servers that take an underscore for a hyphen.
-fn however_written(name: &str, fits: impl Fn(&str) -> bool) -> bool {
-    if name.contains('_') { fits(&name.replace('_', "-")) } else { fits(name) }
+/// Whether a name matches, also for servers that read an underscore as a hyphen.
+fn matches_either_spelling(name: &str, matches: impl Fn(&str) -> bool) -> bool {
+    if name.contains('_') { matches(&name.replace('_', "-")) } else { matches(name) }
 }
 
-/// Whether a header is one that goes on changed or not at all, or by which the end of a body is found. Written with an underscore it is
-/// none of ours, and some servers take it for one.
-fn says_how_to_read_it(name: &str) -> bool {
-    name.starts_with("content-") || is_of_one_connection(name) || is_for_us(name)
+/// Whether a header is rewritten, ends here or frames the body. Spelled with an underscore it would escape that, and some servers would still
+/// honour it.
+fn is_controlled(name: &str) -> bool {
+    name.starts_with("content-") || is_hop_by_hop(name) || ends_here(name)
 }
 
-/// What of a request's headers goes on.
+/// The headers of a request that are forwarded.
 pub fn forwardable_request_headers(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-    let listed = listed(headers);
+    let listed = connection_options(headers);
     headers.iter().filter(move |(name, _)| {
         let text = name.as_str();
-        let stays = is_of_one_connection(text)
-            || is_for_us(text)
-            || however_written(text, |text| text.starts_with(IDENTITY) || is_of_another_request(text))
-            || (text.contains('_') && says_how_to_read_it(&text.replace('_', "-")))
+        let stays = is_hop_by_hop(text)
+            || ends_here(text)
+            || matches_either_spelling(text, |text| text.starts_with(IDENTITY) || overrides_request(text))
+            || (text.contains('_') && is_controlled(&text.replace('_', "-")))
             || listed.contains(name);
         !stays
     })
 }
 
-/// Takes out of a request what does not go on.
-pub fn of_the_request(headers: &mut HeaderMap) {
+/// Removes the headers of a request that are not forwarded.
+pub fn strip_request_headers(headers: &mut HeaderMap) {
     let kept: HeaderMap =
         forwardable_request_headers(headers).map(|(name, value)| (name.clone(), value.clone())).collect();
     *headers = kept;
 }
 
-/// Takes out of an answer what does not go on.
+/// Removes the headers of a response that are not forwarded.
 pub fn strip_response_headers(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
-        // The chunks count (RFC 9112, section 6.3), and the length says something else.
+        // The chunks take precedence over the length (RFC 9112, section 6.3).
         headers.remove(header::CONTENT_LENGTH);
     }
-    for name in listed(headers) {
+    for name in connection_options(headers) {
         headers.remove(name);
     }
-    remove_all(headers, |name| is_of_one_connection(name) || however_written(name, |name| name.starts_with(IDENTITY)));
+    remove_matching(headers, |name| {
+        is_hop_by_hop(name) || matches_either_spelling(name, |name| name.starts_with(IDENTITY))
+    });
 }
 
-/// Takes out every header whose name (in lower case) fits.
-pub fn remove_all(headers: &mut HeaderMap, fits: impl Fn(&str) -> bool) {
-    let found: Vec<HeaderName> = headers.keys().filter(|name| fits(name.as_str())).cloned().collect();
+/// Removes every header whose name (in lower case) matches.
+pub fn remove_matching(headers: &mut HeaderMap, matches: impl Fn(&str) -> bool) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| matches(name.as_str())).cloned().collect();
     for name in found {
         headers.remove(name);
     }
 }
 
-/// What `Connection` says is meant for one connection too.
-fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
+/// The headers that `Connection` names as hop-by-hop.
+fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        // Without its length or type the body would be another one.
+        // Without them the body would be read differently.
         .filter(|name| ![header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING].contains(name))
         .collect()
 }
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_of_one_connection_stays_there() {
+    fn hop_by_hop_headers_are_removed() {
         let mut headers: HeaderMap = [
             ("connection", "close, X-Secret, content-length"),
             ("x-secret", "1"),
@@ -125,14 +127,14 @@ mod tests {
         .iter()
         .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
         .collect();
-        of_the_request(&mut headers);
+        strip_request_headers(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "content-length"]);
     }
 
     #[test]
-    fn a_request_is_what_it_says() {
+    fn headers_that_override_the_request_are_removed() {
         for name in [
             "x-http-method-override",
             "x-method-override",
@@ -146,18 +148,18 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static("DELETE"));
-            of_the_request(&mut headers);
+            strip_request_headers(&mut headers);
             assert!(headers.is_empty(), "{name}");
         }
     }
 
     #[test]
-    fn who_asks_is_said_by_us_alone() {
+    fn identity_headers_of_callers_are_removed() {
         let mut headers: HeaderMap = ["x-ollama-auth-user", "X-OLLAMA-AUTH-anything", "x_ollama_auth_user", "x-other"]
             .iter()
             .map(|name| (name.parse().unwrap(), HeaderValue::from_static("root")))
             .collect();
-        of_the_request(&mut headers);
+        strip_request_headers(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
     }
 }

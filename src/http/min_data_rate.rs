@@ -1,5 +1,5 @@
-//! How slow somebody may be. Whoever sends or reads a byte every while would hold a connection for as long as they like; so as much as a
-//! slow line carries must get through in a given time.
+//! A minimum data rate: a caller that sends or reads a byte now and then would hold a connection for ever, so a given amount has to get
+//! through in a given time.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,27 +12,27 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::client::BoxError;
 
-/// After so many bytes the wait begins anew. In the usual minute that is less than a modem brings.
+/// How many bytes have to get through within the limit. In the usual minute that is less than a modem carries.
 const STEP: usize = 16 * 1024;
 
-/// Counts the time of all waits since the last step, and nothing of the time between them.
+/// Adds up the waits since the last [`STEP`] bytes; the time between them does not count.
 pub struct MinDataRate {
     limit: Duration,
-    /// Since the last step.
+    /// The waits since the last step.
     waited: Duration,
     passed: usize,
-    /// When the wait that is under way began.
+    /// When the current wait began.
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl MinDataRate {
-    /// Waits `limit` for each step, and no longer.
+    /// Allows waits of `limit` in total for each step.
     pub fn new(limit: Duration) -> Self {
         Self { limit, waited: Duration::ZERO, passed: 0, since: None, timer: None }
     }
 
-    /// To be asked whenever there is nothing to do but to wait. Ready when the wait has been too long.
+    /// To be polled whenever there is nothing to do but wait. Ready when the waits were too long.
     pub fn poll_too_long(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let end = since + self.limit.saturating_sub(self.waited);
@@ -42,12 +42,12 @@ impl MinDataRate {
             if timer.deadline() >= end {
                 return Poll::Ready(());
             }
-            // It was set for an earlier wait. To move it for each would cost more than to be woken now and then.
+            // It was set for an earlier wait: a wake-up now and then costs less than a reset for each wait.
             timer.as_mut().reset(end);
         }
     }
 
-    /// A wait is over, if there was one: so many bytes got through.
+    /// Ends the current wait, if there is one: this many bytes got through.
     pub fn note(&mut self, bytes: usize) {
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();
@@ -59,20 +59,20 @@ impl MinDataRate {
     }
 }
 
-/// The body does not get on.
+/// The body is slower than the minimum rate.
 #[derive(Debug, Error)]
-#[error("the request's body comes too slowly")]
+#[error("the request body arrives too slowly")]
 pub struct TooSlow;
 
-/// A request's body that has to get on. Only the time counts in which there was nothing to read: where the upstream server is slow to take
-/// a body, its sender is not to blame.
+/// The body of a request with a minimum rate. Only waits for the caller count: where the upstream server reads slowly, the caller is not to
+/// blame.
 pub struct MinDataRateBody<B> {
     body: B,
     pace: MinDataRate,
 }
 
 impl<B> MinDataRateBody<B> {
-    /// Waits `limit` for each step, and no longer.
+    /// Allows waits of `limit` in total for each step.
     pub fn new(body: B, limit: Duration) -> Self {
         Self { body, pace: MinDataRate::new(limit) }
     }
@@ -113,7 +113,7 @@ mod tests {
 
     /// The time of all waits counts, until enough came.
     #[test]
-    fn a_byte_now_and_then_is_not_enough() {
+    fn all_waits_since_the_last_step_count() {
         let mut pace = MinDataRate::new(Duration::from_secs(60));
         for (bytes, waited) in [(1, 30), (1, 60), (STEP - 2, 0), (1, 30)] {
             pace.since = Instant::now().checked_sub(Duration::from_secs(30));
@@ -154,14 +154,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whatever_gets_on_may_go_on() {
+    async fn a_body_that_keeps_the_rate_is_read_whole() {
         let steps = Steps { left: 3, waits: false, ends: true };
         let whole = MinDataRateBody::new(steps, Duration::from_secs(600)).collect().await.unwrap().to_bytes();
         assert_eq!(whole.len(), 3 * STEP);
     }
 
     #[tokio::test]
-    async fn silence_has_an_end() {
+    async fn a_silent_body_times_out() {
         let steps = Steps { left: 3, waits: false, ends: false };
         let error = MinDataRateBody::new(steps, Duration::from_millis(20)).collect().await.unwrap_err();
         assert!(error.is::<TooSlow>(), "{error}");

@@ -1,4 +1,4 @@
-//! The server's side: listening, how many connections the system has files for, and one caller's connection with what it may send and its end.
+//! The server's side of HTTP/1.1: listens, finds out how many connections the limit of open files allows, and serves one connection.
 
 use std::convert::Infallible;
 use std::io::{self, Write as _};
@@ -16,21 +16,21 @@ use tokio::sync::watch;
 
 use super::caller_stream::CallerStream;
 
-/// A caller that is gone without a word is noticed after about two minutes.
+/// Idle time before TCP probes a caller; one that vanished is noticed after about two minutes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// How many callers the system keeps for us until they are accepted.
+/// How many connections the system queues until they are accepted.
 const BACKLOG: i32 = 4096;
-/// A request's header, in bytes.
-const LARGEST_HEADER: usize = 64 * 1024;
-const MOST_HEADERS: usize = 64;
+/// The largest head of a request, in bytes, and the most headers in it.
+const MAX_HEAD_SIZE: usize = 64 * 1024;
+const MAX_HEADERS: usize = 64;
 
-/// Listens as std does, but with room for more than its 128 callers: of a thousand that come at once the others would wait a second.
+/// Listens as std does, but with a longer backlog than its 128: of a thousand simultaneous connections the others would wait a second.
 ///
 /// # Errors
-/// What the system says.
+/// What the system reports.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // Without it a port that was just left stays taken for a minute. On Windows it would let others take ours.
+    // Otherwise a port stays in use for a minute after its last listener. On Windows this would let others take the port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -39,14 +39,14 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Sets what every connection has: nothing is held back, and a caller that vanished is noticed.
+/// Sets the options of an accepted connection: no delay, and keepalive probes.
 pub fn prepare(stream: &std::net::TcpStream) {
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
 }
 
-/// Tells a caller whose address has `limit` connections already that it gets no other, where that can be said without TLS.
+/// Answers 429 to a caller whose address has `limit` connections already, unless it expects TLS.
 pub fn reject_over_limit(mut stream: &std::net::TcpStream, by_tls: bool, limit: usize) {
     if by_tls {
         return;
@@ -57,15 +57,16 @@ pub fn reject_over_limit(mut stream: &std::net::TcpStream, by_tls: bool, limit: 
     let answer = format!(
         "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {length}\r\nRetry-After: 10\r\nConnection: close\r\n\r\n{body}"
     );
-    // A new connection takes that much at once. Where it does not, or where more came from there than is read, it just ends.
+    // A new connection has room for this much. Otherwise the connection just ends.
     let _ = stream.write(answer.as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
 }
 
-/// Serves requests until the caller leaves, or `drain` says to finish what is under way. `timeout` is how long a request's header may take.
+/// Serves requests until the caller leaves, or until `drain` becomes true and the open response ends. `timeout` bounds the time that the
+/// head of a request may take.
 ///
 /// # Errors
-/// When it ended in the midst of something.
+/// When the connection ended during a request or a response.
 pub async fn serve<F>(
     stream: CallerStream,
     timeout: Duration,
@@ -78,8 +79,8 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
-        .max_buf_size(LARGEST_HEADER)
-        .max_headers(MOST_HEADERS)
+        .max_buf_size(MAX_HEAD_SIZE)
+        .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
     tokio::pin!(connection);
     tokio::select! {
@@ -91,19 +92,19 @@ where
     }
 }
 
-/// What there is besides connections: the database, the listener, the log, and what each thread waits with.
+/// Open files besides connections: database, listener, log; and those of each thread's runtime.
 #[cfg(unix)]
-const OTHERS: u64 = 28;
+const BASE_FILES: u64 = 28;
 #[cfg(unix)]
-const OF_A_THREAD: u64 = 4;
+const FILES_PER_THREAD: u64 = 4;
 
-/// Raises the process's limit of open files, of which each caller may need a second one, to the upstream server, as far as `wanted` connections of callers need and the system allows. Returns how many it
-/// has room for: at least one, at most `wanted`.
+/// Raises the process's limit of open files, of which each caller may need a second one, to the upstream server, as far as `wanted` connections of callers need and the system allows. Returns how many there is
+/// room for: at least one, at most `wanted`.
 #[cfg(unix)]
 pub fn room_for(wanted: usize, threads: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    let others = OF_A_THREAD.saturating_mul(threads as u64).saturating_add(OTHERS);
+    let others = FILES_PER_THREAD.saturating_mul(threads as u64).saturating_add(BASE_FILES);
     let needed = (wanted as u64).saturating_mul(2).saturating_add(others);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let mut limit = current.unwrap_or(u64::MAX);
@@ -117,7 +118,7 @@ pub fn room_for(wanted: usize, threads: usize) -> usize {
     room.clamp(1, wanted.max(1))
 }
 
-/// Elsewhere there is no such limit.
+/// Other systems have no such limit.
 #[cfg(not(unix))]
 pub fn room_for(wanted: usize, _threads: usize) -> usize {
     wanted.max(1)

@@ -19,8 +19,7 @@ mod hyper_behaviour {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio::task::JoinHandle;
 
-    use super::super::client::BoxError;
-    use super::super::relay::{Relay, ResetOnClose};
+    use crate::http::{BoxError, Relay, ResetOnClose};
 
     const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -195,8 +194,8 @@ mod client {
     use http::Method;
     use http_body_util::{BodyExt as _, Full};
 
-    use super::super::{Http1Client, OutgoingRequest, RequestHead, SendError};
     use crate::address::BaseUrl;
+    use crate::http::{Http1Client, OutgoingRequest, RequestHead, SendError};
 
     /// Reads a request with its body; `None` at the end of the connection.
     fn request(stream: &mut BufReader<TcpStream>) -> Option<String> {

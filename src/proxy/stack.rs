@@ -122,7 +122,7 @@ impl Stack {
         // Not the host's version: in HTTP/1.1 a truncated response can be told from a complete one.
         parts.version = Version::HTTP_11;
         // What a host tells a browser about itself does not hold for this proxy.
-        headers::remove_all(&mut parts.headers, |name| {
+        headers::remove_matching(&mut parts.headers, |name| {
             name.starts_with("access-control-")
                 || ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "clear-site-data"]
                     .contains(&name)
@@ -135,8 +135,8 @@ impl Stack {
 /// here.
 fn forwardable(sent: &HeaderMap) -> HeaderMap {
     let mut out = sent.clone();
-    headers::of_the_request(&mut out);
-    headers::remove_all(&mut out, |name| {
+    headers::strip_request_headers(&mut out);
+    headers::remove_matching(&mut out, |name| {
         ["sec-", "proxy-", "access-control-request-"].iter().any(|prefix| name.starts_with(prefix))
             || ["origin", "referer", "cookie2", "api-key", "x-goog-api-key"].contains(&name)
     });
