@@ -95,7 +95,7 @@ impl Proxy {
                 Ok((stream, peer)) => (stream, peer),
                 Err(error) => {
                     // Mostly too many open files, of which some will be closed again.
-                    tracing::warn!(%error, "cannot accept a connection");
+                    tracing::warn!(%error, "connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -104,11 +104,11 @@ impl Proxy {
             running.spawn(serve(stack.clone(), stream, (peer, self.local), permits, drain.clone()));
         }
         drop(listener);
-        tracing::info!("shutting down: waiting for open responses");
+        tracing::info!("stopping: waiting for open requests");
         let _ = draining.send(true);
         let all = async { while running.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
-            tracing::warn!(seconds = DRAIN_TIMEOUT.as_secs(), "shutdown timed out: open responses are truncated");
+            tracing::warn!(drain_timeout_s = DRAIN_TIMEOUT.as_secs(), "cutting off requests that are still open");
         }
         Ok(())
     }

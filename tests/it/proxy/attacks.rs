@@ -346,7 +346,7 @@ fn another_account_needs_the_token() {
     };
     let proxy = Proxy::start(&sandbox, &["--host", &upstream.url()]);
     let answer = as_nobody(&proxy, &[]);
-    assert!(answer.contains("you are account 65534") && answer.ends_with("403"), "{answer}");
+    assert!(answer.contains("not account 65534") && answer.ends_with("403"), "{answer}");
     assert!(upstream.requests().is_empty());
     assert_eq!(proxy.ask("GET", "/api/tags", &[], "").status, 200);
 
