@@ -1,7 +1,7 @@
-//! What a signed request signs, and the header that carries the signature.
+//! What a signed request signs, the header that carries the signature, and how it is verified.
 //!
 //! The challenge is `METHOD,PATH?ts=UNIX_SECONDS`, as stock Ollama was seen to sign it (`signing.json` of the tests). It
-//! names neither host nor body, so whoever holds the header can use it: it is a secret.
+//! names neither host nor body, so anyone who holds the header can use it: it is a secret.
 
 use std::fmt;
 
@@ -9,9 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::Signature;
 use secrecy::{ExposeSecret as _, SecretString};
+use thiserror::Error;
 use url::form_urlencoded;
 
-use super::public::PublicKey;
+use crate::identity::public::{PublicKey, PublicKeyError};
 
 /// The text that a signed request signs. It is not a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -99,4 +100,42 @@ impl fmt::Debug for Authorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Authorization(****)")
     }
+}
+
+/// Why a header does not prove who sent a request. No message repeats any of the header.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum VerifyError {
+    /// There is no colon in it, so it is some other credential, such as an API key.
+    #[error("the Authorization header holds no signature")]
+    NotASignature,
+    /// The key in it is none, or one that must not be trusted.
+    #[error("the Authorization header is refused: {0}")]
+    Key(#[from] PublicKeyError),
+    /// The signature is not the canonical base64 of 64 bytes.
+    #[error("the signature in the Authorization header is not canonical base64 of 64 bytes")]
+    MalformedSignature,
+    /// The signature is not one of this key for this request.
+    #[error("the signature does not belong to this request")]
+    WrongSignature,
+}
+
+/// Checks the value of an `Authorization` header against what the request should have signed, and returns the key that
+/// signed it. The value may stand after `Bearer `, as the desktop app sends it.
+///
+/// # Errors
+/// [`VerifyError`] for anything but a valid, canonical signature by an acceptable Ed25519 key.
+pub fn verify(header: &str, challenge: &Challenge) -> Result<PublicKey, VerifyError> {
+    let value = match header.split_once(' ') {
+        Some((scheme, value)) if scheme.eq_ignore_ascii_case("bearer") => value,
+        _ => header,
+    };
+    let (blob, signature) = value.split_once(':').ok_or(VerifyError::NotASignature)?;
+    let key = PublicKey::from_blob_base64(blob)?;
+
+    let signature = STANDARD.decode(signature).map_err(|_| VerifyError::MalformedSignature)?;
+    let signature = Signature::from_slice(&signature).map_err(|_| VerifyError::MalformedSignature)?;
+    key.verifying()
+        .verify_strict(challenge.as_str().as_bytes(), &signature)
+        .map_err(|_| VerifyError::WrongSignature)?;
+    Ok(key)
 }

@@ -10,15 +10,13 @@ mod error;
 mod key;
 mod openssh;
 mod public;
-mod verify;
 
 pub use account::Account;
-pub use challenge::{Authorization, Challenge};
+pub use challenge::{Authorization, Challenge, VerifyError, verify};
 pub use connect::{ConnectUrl, ConnectUrlError};
 pub use error::IdentityError;
 pub use key::DeviceKey;
 pub use public::{FingerprintError, PublicKey, PublicKeyError, group_fingerprint, parse_fingerprint};
-pub use verify::{VerifyError, verify};
 
 #[cfg(test)]
 mod tests;

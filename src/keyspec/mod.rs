@@ -9,18 +9,14 @@
 mod id;
 mod lifetime;
 mod pattern;
-mod rights;
 mod scope;
 mod secret;
-mod state;
 
 pub use id::{KeyId, KeyIdError};
-pub use lifetime::{Lifetime, LifetimeError};
+pub use lifetime::{KeyFacts, KeyState, Lifetime, LifetimeError, expires_soon};
 pub use pattern::{CanonicalModel, CanonicalModelError, ModelPattern, Models, PatternError};
-pub use rights::{Rights, TooBroad};
-pub use scope::{Scope, ScopeError, Scopes};
+pub use scope::{Rights, Scope, ScopeError, Scopes, TooBroad};
 pub use secret::{ApiKey, ApiKeyError, KeyHash};
-pub use state::{KeyFacts, KeyState, expires_soon};
 
 /// The digits of base62, in the order of their values.
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

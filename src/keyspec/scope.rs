@@ -1,10 +1,12 @@
-//! What a credential may do.
+//! What a credential may do: scopes, and rights (scopes, models and an expiry together).
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+
+use crate::keyspec::Models;
 
 /// One permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,6 +144,50 @@ impl<'de> Deserialize<'de> for Scopes {
     }
 }
 
+/// Scopes, models and the end of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// What may be done.
+    pub scopes: Scopes,
+    /// With which models.
+    pub models: Models,
+    /// Until when, in Unix seconds; `None` is for ever.
+    pub expires_at: Option<i64>,
+}
+
+/// What exceeds the rights of whoever wants to pass them on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TooBroad {
+    /// Scopes that they do not have.
+    #[error("your own credential does not have the scope {0}")]
+    Scopes(Scopes),
+    /// Models that they may not use.
+    #[error("your own credential may not use all models that match {0}")]
+    Models(String),
+    /// Living longer than they do.
+    #[error("your own credential expires earlier")]
+    Expiry,
+}
+
+impl Rights {
+    /// Whether these are a part of `parent`'s.
+    ///
+    /// # Errors
+    /// [`TooBroad`]: the first thing that is not.
+    pub fn within(&self, parent: &Self) -> Result<(), TooBroad> {
+        let more = self.scopes.without(parent.scopes);
+        if !more.is_empty() {
+            return Err(TooBroad::Scopes(more));
+        }
+        self.models.within(&parent.models).map_err(TooBroad::Models)?;
+        match (self.expires_at, parent.expires_at) {
+            (_, None) => Ok(()),
+            (Some(own), Some(parents)) if own <= parents => Ok(()),
+            _ => Err(TooBroad::Expiry),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +201,24 @@ mod tests {
         assert_eq!(Scopes::all().without(few).intersection(few), Scopes::default());
         assert_eq!(serde_json::to_string(&few).unwrap(), r#"["inference","models:read"]"#);
         assert_eq!("Inference".parse::<Scopes>(), Err(ScopeError("Inference".into())));
+    }
+
+    fn rights(scopes: &str, models: &[&str], expires_at: Option<i64>) -> Rights {
+        let models = models.iter().map(|pattern| pattern.parse().unwrap()).collect();
+        Rights { scopes: scopes.parse().unwrap(), models, expires_at }
+    }
+
+    #[test]
+    fn a_part_is_a_part_in_every_respect() {
+        let parent = rights("inference,keys", &["tiny:*"], Some(100));
+        assert_eq!(rights("inference", &["tiny"], Some(100)).within(&parent), Ok(()));
+        let wide = rights("inference,admin", &["tiny"], Some(9)).within(&parent);
+        assert_eq!(wide, Err(TooBroad::Scopes("admin".parse().unwrap())));
+        assert!(matches!(rights("keys", &["other"], Some(9)).within(&parent), Err(TooBroad::Models(_))));
+        assert!(matches!(rights("keys", &[], Some(9)).within(&parent), Err(TooBroad::Models(_))));
+        assert_eq!(rights("keys", &["tiny"], Some(101)).within(&parent), Err(TooBroad::Expiry));
+        assert_eq!(rights("keys", &["tiny"], None).within(&parent), Err(TooBroad::Expiry));
+        let all = rights("inference,keys", &[], None);
+        assert_eq!(rights("keys", &["x"], None).within(&all), Ok(()));
     }
 }

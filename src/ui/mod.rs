@@ -2,14 +2,12 @@
 //! harmless here before a terminal sees it.
 
 mod checklist;
+mod diagnostics;
 mod layer_bars;
 mod layout;
 mod line;
-mod line_helper;
 mod line_modes;
-mod log;
 mod output;
-mod panic;
 mod printer;
 mod progress;
 mod prompt;
@@ -21,11 +19,9 @@ mod table;
 pub mod wrap;
 
 pub use checklist::{Check, Checklist};
-pub use line::{Ask, LineEditor, Typed};
-pub use line_helper::Complete;
-pub use log::{log_service, log_to_stderr};
+pub use diagnostics::{log_service, log_to_stderr, report_panics_briefly};
+pub use line::{Ask, Complete, LineEditor, Typed};
 pub use output::{Output, OutputOptions};
-pub use panic::report_panics_briefly;
 #[cfg(feature = "gateway")]
 pub use printer::Seen;
 pub use printer::{ColorChoice, Printer, PrinterOptions, TerminalState};

@@ -1,18 +1,25 @@
 //! Finds out who makes a request.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::BoxError;
+use axum::body::{Bytes, HttpBody};
 use axum::http::HeaderMap;
+use http_body::{Frame, SizeHint};
 use secrecy::{ExposeSecret as _, SecretString};
+use thiserror::Error;
 
-use super::caller::{Caller, Credential};
-use super::credential::{self, Presented};
-use super::replay_guard::{ReplayGuard, Used, Verdict};
-use super::session::Sessions;
-use super::signature::{Claim, Freshness, Proof, SignatureCache, of_now, prove, whole};
 use crate::gateway::active_config::ConfigHandle;
+use crate::gateway::authn::caller::{Caller, Credential};
+use crate::gateway::authn::credential;
+use crate::gateway::authn::credential::Presented;
+use crate::gateway::authn::replay_guard::{ReplayGuard, Used, Verdict};
+use crate::gateway::authn::session::Sessions;
+use crate::gateway::authn::signature::{Claim, Freshness, Proof, SignatureCache, of_now, prove, whole};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
 use crate::gateway::log_throttle::LogThrottle;
@@ -227,5 +234,57 @@ impl Authenticator {
 async fn wait_until(clock: &Clock, ts: i64) {
     while ts > clock.now() {
         tokio::time::sleep(WAIT).await;
+    }
+}
+
+/// The credential is not accepted any more.
+#[derive(Debug, Error)]
+#[error("the credential is no longer valid")]
+pub struct CredentialRevoked;
+
+/// A request's body whose sender must stay authorised while it arrives. Otherwise someone who begins requests with a stolen key and sends
+/// them a byte at a time could go on using it after it was revoked.
+pub struct RevalidatingBody<B> {
+    body: B,
+    caller: Caller,
+    authenticator: Arc<Authenticator>,
+    /// Something was waited for since it was last asked whether the credential holds.
+    waited: bool,
+}
+
+impl<B> RevalidatingBody<B> {
+    /// The body of a request of `caller`, who was accepted just now.
+    pub fn new(body: B, caller: Caller, authenticator: Arc<Authenticator>) -> Self {
+        Self { body, caller, authenticator, waited: false }
+    }
+}
+
+impl<B> HttpBody for RevalidatingBody<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
+            this.waited = true;
+            return Poll::Pending;
+        };
+        let asked = std::mem::take(&mut this.waited);
+        if asked && !this.authenticator.still_accepts(&this.caller) {
+            return Poll::Ready(Some(Err(CredentialRevoked.into())));
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -6,11 +6,9 @@ mod authenticator;
 mod caller;
 pub(super) mod credential;
 mod replay_guard;
-mod revalidating_body;
 mod session;
 pub(super) mod signature;
 
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, CredentialRevoked, RevalidatingBody};
 pub use caller::{Caller, Credential, credential_revoked};
-pub use revalidating_body::{CredentialRevoked, RevalidatingBody};
 pub use session::{Checkpoint, Sessions, random_token};

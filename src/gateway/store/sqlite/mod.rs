@@ -3,7 +3,6 @@
 //! One process has it open at a time, held off by a lock file beside it: a gateway decides by what it has in memory, so a second
 //! writer would be ignored. Each change is one transaction, on disk when it is answered.
 
-mod error;
 mod files;
 mod sql;
 #[cfg(test)]
@@ -23,7 +22,7 @@ use uuid::Uuid;
 
 use crate::disk::Lock;
 use crate::gateway::store::{Answer, Change, Event, RecordedEvent, Snapshot, Store, StoreError, Use};
-use error::{Doing, Place};
+use sql::{Doing, Place};
 
 /// Listed by hand: the macro that reads the folder compiles SQLite a second time. Their checksums are stored in every database, so a
 /// file that was released never changes.

@@ -1,9 +1,13 @@
-//! The program's own trace, for `-vv`: which requests went where. Only our own events come here, and none holds a secret:
-//! what the libraries below would write is not ours to vouch for.
+//! What goes to stderr beside messages: trace events for `-vv` and services, and one line for a panic. Only this program's own events
+//! are written, since libraries might log secrets; a panic shows its place without its text, which could contain anything.
+
+use std::panic;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::ui::stream::Stream;
 
 /// Writes what a long-running service has to say to stderr from now on, one event a line, with the time: what happened, and with `verbose`
 /// (1, 2) each request and each step.
@@ -24,4 +28,17 @@ pub fn log_to_stderr() {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).without_time();
     // Only fails when there is a subscriber already.
     let _ = tracing_subscriber::registry().with(lines).with(ours).try_init();
+}
+
+/// Replaces the report of a panic by one line with the source location.
+pub fn report_panics_briefly() {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(String::new, |place| format!(" ({place})"));
+        let line =
+            format!("error: ollama-auth crashed{place}: this is a bug. Please report it with the command you ran.\n");
+        if let Ok(stderr) = Stream::stderr() {
+            // If even this fails, nothing is left to report to.
+            let _ = stderr.write_all(line.as_bytes());
+        }
+    }));
 }
