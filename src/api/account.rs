@@ -1,4 +1,4 @@
-//! The account endpoints, and telling an account host from a stock Ollama server.
+//! The account endpoints, what a host is (account host, stock Ollama server, gateway), and how far its clock is off.
 //!
 //! A stock server answers `/api/me` for its own key, whoever asks, and disconnects *itself* on any
 //! `DELETE /api/user/keys/…` (PROTOCOL: measured). So that request can only be made with an [`AccountHost`], a proof that is
@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use reqwest::Method;
+use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::body::{Bounds, json};
-use super::credential::Credential;
-use super::error::ApiError;
-use super::session::Session;
+use crate::api::body::{Bounds, json};
+use crate::api::credential::Credential;
+use crate::api::dates::clock_offset;
+use crate::api::error::ApiError;
+use crate::api::session::{GATEWAY_HEADER, Session};
 use crate::identity::{Account, DeviceKey, PublicKey};
 
 /// The answer to "who am I?".
@@ -247,6 +249,34 @@ fn key_in(link: &str) -> Option<String> {
         return Some(String::new());
     };
     url.query_pairs().find(|(name, _)| name.eq_ignore_ascii_case("key")).map(|(_, key)| key.into_owned())
+}
+
+/// What a host shows to everybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Seconds by which this machine's clock is ahead of the host's (negative: behind), where the host sends its time. Its
+    /// seconds are whole, and the request takes time: one or two mean nothing.
+    pub clock_offset: Option<i64>,
+    /// The version of the gateway, where it is one of ours.
+    pub gateway: Option<String>,
+}
+
+impl Session<'_> {
+    /// `HEAD /`, without the credential.
+    ///
+    /// # Errors
+    /// No answer, and an answer that is not a success.
+    pub async fn look(&self) -> Result<Look, ApiError> {
+        let response = self.unsigned().request(Method::HEAD, "/").harmless().send().await?;
+        Ok(Look {
+            clock_offset: clock_offset(response.headers(), self.now()),
+            gateway: gateway_version(response.headers()),
+        })
+    }
+}
+
+fn gateway_version(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get(GATEWAY_HEADER)?.to_str().ok()?.to_owned())
 }
 
 #[cfg(test)]

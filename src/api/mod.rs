@@ -5,7 +5,6 @@
 
 mod account;
 mod body;
-mod chat;
 mod credential;
 mod dates;
 mod error;
@@ -13,7 +12,6 @@ mod events;
 #[cfg(feature = "gateway")]
 mod forward;
 mod keys;
-mod look;
 mod models;
 mod ndjson;
 mod raw;
@@ -22,16 +20,16 @@ mod session;
 mod transport;
 mod usage;
 
-pub use account::{AccountHost, ApiKeyCheck, CredentialCheck, Disconnect, HostKind, Me};
-pub use chat::ChatRequest;
+pub use account::{AccountHost, ApiKeyCheck, CredentialCheck, Disconnect, HostKind, Look, Me};
 pub use credential::{Credential, holds_key, looks_like_key, looks_like_ollama_com_key};
 pub use error::{ApiError, Conflict, Unreachable};
 pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]
 pub use forward::{Forwarded, Forwarder};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
-pub use look::Look;
-pub use models::{CreateRequest, EmbedRequest, GenerateRequest, ListedModel, RunningModel, ShowResponse, Think};
+pub use models::{
+    ChatRequest, CreateRequest, EmbedRequest, GenerateRequest, ListedModel, RunningModel, ShowResponse, Think,
+};
 #[cfg(any(test, fuzzing))]
 pub use ndjson::LineBuffer;
 pub use ndjson::{Batch, LineStream};

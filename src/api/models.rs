@@ -1,7 +1,7 @@
-//! What is asked of a server about its models: to run them here, to describe, list and manage them in the files below.
+//! Requests about models: running them is here (`/api/generate`, `/api/chat`, `/api/embed`); describing, listing and managing them is in
+//! the files below.
 
 mod listing;
-mod manage;
 mod show;
 
 use std::time::Duration;
@@ -11,14 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-pub use listing::{ListedModel, RunningModel};
-pub use manage::CreateRequest;
-pub use show::ShowResponse;
+use crate::api::body::{Bounds, json};
+use crate::api::error::ApiError;
+use crate::api::ndjson::LineStream;
+use crate::api::session::Session;
 
-use super::body::{Bounds, json};
-use super::error::ApiError;
-use super::ndjson::LineStream;
-use super::session::Session;
+pub use listing::{CreateRequest, ListedModel, RunningModel};
+pub use show::ShowResponse;
 
 /// `think`: on, off, or how much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -116,6 +115,55 @@ impl Session<'_> {
         timeout: Option<Duration>,
     ) -> Result<LineStream, ApiError> {
         self.request(Method::POST, path).json(body)?.stream(timeout).await
+    }
+}
+
+/// `POST /api/chat`.
+#[derive(Debug, Serialize)]
+pub struct ChatRequest<'a, M> {
+    /// The model, as the host calls it.
+    pub model: &'a str,
+    /// The conversation, oldest message first.
+    pub messages: Vec<M>,
+    /// `"json"` or a JSON schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<&'a RawValue>,
+    /// Model parameters, such as `temperature`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub options: &'a Map<String, Value>,
+    /// How long the model stays loaded: a duration such as `5m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<&'a str>,
+    /// Whether to think first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub think: Option<&'a Think>,
+}
+
+impl Session<'_> {
+    /// `POST /api/chat`, streamed. `timeout` bounds each wait (`None`: a model may take as long as it takes).
+    ///
+    /// # Errors
+    /// What the host answers before the stream begins.
+    pub async fn chat<M: Serialize>(
+        &self,
+        body: &ChatRequest<'_, M>,
+        timeout: Option<Duration>,
+    ) -> Result<LineStream, ApiError> {
+        self.request(Method::POST, "/api/chat").json(body)?.stream(timeout).await
+    }
+
+    /// Has the model loaded before anything is asked of it, as stock does: `POST /api/generate` without a prompt.
+    ///
+    /// # Errors
+    /// What the host answers.
+    pub async fn preload(&self, model: &str, keep_alive: Option<&str>) -> Result<(), ApiError> {
+        let mut body = serde_json::json!({ "model": model });
+        if let Some(keep_alive) = keep_alive {
+            body["keep_alive"] = keep_alive.into();
+        }
+        let mut stream = self.request(Method::POST, "/api/generate").json(&body)?.stream(None).await?;
+        while stream.next().await?.is_some() {}
+        Ok(())
     }
 }
 

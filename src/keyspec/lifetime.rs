@@ -173,17 +173,17 @@ mod tests {
         assert_eq!(Lifetime::Never.end(100), None);
     }
 
-    const DAY: i64 = 86_400;
+    const DAY_SECONDS: i64 = 86_400;
 
     #[test]
     fn the_most_final_state_is_named() {
         let facts = |expires_at, revoked, replaced| KeyFacts { created_at: Some(0), expires_at, revoked, replaced };
-        let now = 80 * DAY;
+        let now = 80 * DAY_SECONDS;
         for (facts, expected) in [
             (facts(None, false, false), KeyState::Valid),
-            (facts(Some(95 * DAY), false, false), KeyState::Valid),
-            (facts(Some(94 * DAY), false, false), KeyState::ExpiresSoon),
-            (facts(Some(94 * DAY), false, true), KeyState::Replaced),
+            (facts(Some(95 * DAY_SECONDS), false, false), KeyState::Valid),
+            (facts(Some(94 * DAY_SECONDS), false, false), KeyState::ExpiresSoon),
+            (facts(Some(94 * DAY_SECONDS), false, true), KeyState::Replaced),
             (facts(Some(now), false, true), KeyState::Expired),
             (facts(Some(now), true, true), KeyState::Revoked),
         ] {
@@ -194,7 +194,10 @@ mod tests {
 
     #[test]
     fn a_short_lived_key_expires_soon_in_its_second_half() {
-        assert!(!expires_soon(Some(0), 2 * DAY, DAY - 1) && expires_soon(Some(0), 2 * DAY, DAY));
-        assert!(expires_soon(None, 14 * DAY, 0) && !expires_soon(None, 14 * DAY + 1, 0));
+        assert!(
+            !expires_soon(Some(0), 2 * DAY_SECONDS, DAY_SECONDS - 1)
+                && expires_soon(Some(0), 2 * DAY_SECONDS, DAY_SECONDS)
+        );
+        assert!(expires_soon(None, 14 * DAY_SECONDS, 0) && !expires_soon(None, 14 * DAY_SECONDS + 1, 0));
     }
 }
