@@ -87,7 +87,7 @@ pub enum ApiError {
         /// Whether the request carried a credential at all.
         had_credential: bool,
         /// Where the credential comes from, if it is neither the profile's nor typed: `OLLAMA_API_KEY`, a credentials file.
-        credential_origin: Option<String>,
+        credential_origin: Option<Box<str>>,
         /// A gateway of ours answered.
         from_gateway: bool,
         /// The whole body came and is an error as Ollama words it: it can be taken at its word.

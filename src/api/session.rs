@@ -377,7 +377,7 @@ impl Session<'_> {
                 message,
                 signin_url,
                 had_credential,
-                credential_origin: self.origin.clone(),
+                credential_origin: self.origin.as_deref().map(Into::into),
                 from_gateway,
                 recognised,
                 skew: notable(clock_offset),
