@@ -10,12 +10,12 @@ use secrecy::SecretString;
 
 use crate::address::{BaseUrl, HostError};
 use crate::api::{Transport, TransportOptions};
-use crate::browser;
 use crate::cli::{ColorArg, GlobalArgs, StoreArg};
 use crate::disk::{DiskError, Lock};
 use crate::env::Env;
 use crate::exit::{Exit, Problem};
 use crate::paths::Paths;
+use crate::process;
 use crate::profile::{CredentialsFile, ProfilesFile};
 use crate::ui::{ColorChoice, Printer, PrinterOptions, PromptError, TerminalState};
 use crate::vault::{PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault, VaultOptions};
@@ -84,7 +84,7 @@ impl App {
             profiles: ProfilesFile::new(&paths.config),
             transport: Transport::new(TransportOptions { ca_cert: global.ca_cert.clone() }),
             now: unix_time,
-            open_page: browser::open,
+            open_page: process::open_in_browser,
             printer,
             env,
             global,

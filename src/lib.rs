@@ -6,7 +6,7 @@
 //! | `cli` | the command line: clap types and help texts, no logic |
 //! | `commands` | one command or group of commands per file or folder |
 //! | `start` | from the arguments to the exit code |
-//! | `app`, `env`, `paths`, `browser`, `process`, `signals` | what commands depend on: the environment, folders, the browser, the process |
+//! | `app`, `env`, `paths`, `process`, `signals` | what commands depend on: the environment, folders, the process and programs it starts |
 //! | `exit` | exit codes, and how an error becomes message, hint and code |
 //! | `ui` | all output to the terminal |
 //! | `chat` | a conversation: its state, its commands, and a model's events as text |
@@ -31,7 +31,6 @@
 pub mod address;
 mod api;
 mod app;
-mod browser;
 mod chat;
 mod cli;
 mod commands;

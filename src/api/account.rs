@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::api::body::{Bounds, json};
 use crate::api::credential::Credential;
-use crate::api::dates::clock_offset;
 use crate::api::error::ApiError;
 use crate::api::session::{GATEWAY_HEADER, Session};
+use crate::api::transport::clock_offset;
 use crate::identity::{Account, DeviceKey, PublicKey};
 
 /// The answer to "who am I?".

@@ -7,9 +7,9 @@ use http_body::Body as HttpBody;
 use reqwest::{Body, Client};
 
 use super::credential::Credential;
-use super::dates::{clock_offset, notable};
 use super::error::ApiError;
 use super::session::{Session, authorize};
+use super::transport::{clock_offset, notable};
 use crate::address::BaseUrl;
 
 /// The body of an answer, as it comes.

@@ -6,7 +6,6 @@
 mod account;
 mod body;
 mod credential;
-mod dates;
 mod error;
 mod events;
 #[cfg(feature = "gateway")]
@@ -15,7 +14,6 @@ mod keys;
 mod models;
 mod ndjson;
 mod raw;
-mod raw_body;
 mod session;
 mod transport;
 mod usage;
@@ -33,8 +31,7 @@ pub use models::{
 #[cfg(any(test, fuzzing))]
 pub use ndjson::LineBuffer;
 pub use ndjson::{Batch, LineStream};
-pub use raw::{HeaderProblem, RawAnswer, RawHeaders, RawRequest};
-pub use raw_body::{BodyFeed, RawBody};
+pub use raw::{BodyFeed, HeaderProblem, RawAnswer, RawBody, RawHeaders, RawRequest};
 pub use session::Session;
 pub use transport::{Transport, TransportOptions};
 pub use usage::{Meter, ModelUse, UsageReport, read_usage};

@@ -13,10 +13,10 @@ use url::form_urlencoded;
 
 use super::body::{ErrorBody, error_body, read_limited};
 use super::credential::Credential;
-use super::dates::{clock_offset, notable, retry_after};
 use super::error::{ApiError, Conflict, Unreachable, seconds};
 use super::ndjson::LineStream;
 use super::transport::{self, Transport};
+use super::transport::{clock_offset, notable, retry_after};
 use crate::address::{BaseUrl, Scheme};
 use crate::http::{BoxError, Http1Client, OutgoingRequest, RequestHead, ResponseBody};
 use crate::identity::Challenge;

@@ -5,7 +5,6 @@ mod account;
 mod credential;
 #[cfg(feature = "gateway")]
 mod gateway;
-mod global;
 mod keys;
 mod models;
 mod profile;
@@ -26,7 +25,6 @@ pub use credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
 pub use gateway::{
     ApproveArgs, AuditArgs, DatabaseArgs, GatewayCommand, InitArgs, QuickstartArgs, RoleArg, ServeArgs, UserCommand,
 };
-pub use global::{ColorArg, GlobalArgs, StoreArg};
 #[cfg(test)]
 pub use keys::FAIL_ON;
 pub use keys::{
@@ -37,6 +35,7 @@ pub use profile::{DoctorArgs, ProfileCommand, ProfileRemove, ProfileUse, StoreCo
 pub use run::{OutputFormat, RunArgs, ThinkArg};
 #[cfg(test)]
 pub use values::KEY_PROBLEMS;
+pub use values::{ColorArg, GlobalArgs, StoreArg};
 pub use values::{KeyField, KeyFilter, SpanArg};
 
 /// Sign in to Ollama, run models, manage API keys, protect a server

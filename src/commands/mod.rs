@@ -12,7 +12,6 @@ mod exec;
 mod gateway;
 mod help;
 mod keys;
-mod man;
 mod models;
 mod names;
 mod profile;
@@ -70,7 +69,7 @@ pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::run(app, args).await,
         Command::Store(command) => store::run(app, command).await,
         Command::Completions { shell } => completions::run(app, shell),
-        Command::Man { folder } => man::run(app, folder),
+        Command::Man { folder } => completions::man(app, folder),
         Command::Help { topic } => help::run(app, &topic),
         Command::Version => help::version(app),
     }

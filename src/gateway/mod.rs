@@ -27,7 +27,6 @@ mod signin_link_filter;
 mod stack;
 mod store;
 mod target;
-mod tls;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, DeviceRef, UserRow,

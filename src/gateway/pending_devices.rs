@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::http::connection_slots::network;
+use crate::http::server::network;
 use crate::identity::PublicKey;
 
 /// How long a device stays pending, in seconds.

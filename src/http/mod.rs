@@ -9,8 +9,6 @@
 mod caller_stream;
 mod client;
 mod coalesced;
-#[cfg(feature = "gateway")]
-pub mod connection_slots;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 #[cfg(feature = "gateway")]

@@ -10,8 +10,8 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::challenge::{Authorization, Challenge};
-use super::error::IdentityError;
 use super::openssh;
+use super::openssh::IdentityError;
 use super::public::PublicKey;
 
 /// An Ed25519 key pair that identifies this device at one origin.

@@ -6,7 +6,6 @@
 mod account;
 mod challenge;
 mod connect;
-mod error;
 mod key;
 mod openssh;
 mod public;
@@ -14,8 +13,8 @@ mod public;
 pub use account::Account;
 pub use challenge::{Authorization, Challenge, VerifyError, verify};
 pub use connect::{ConnectUrl, ConnectUrlError};
-pub use error::IdentityError;
 pub use key::DeviceKey;
+pub use openssh::IdentityError;
 pub use public::{FingerprintError, PublicKey, PublicKeyError, group_fingerprint, parse_fingerprint};
 
 #[cfg(test)]

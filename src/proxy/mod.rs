@@ -8,9 +8,8 @@ mod owner;
 mod request_policy;
 mod server;
 mod stack;
-mod token;
 
 pub use access_check::AllowedOrigin;
+pub use access_check::Token;
 pub use server::{Proxy, ProxyOptions};
 pub use stack::CredentialRefused;
-pub use token::Token;

@@ -8,10 +8,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::access_check::Token;
 use super::access_check::{AccessCheck, AllowedOrigin};
 use super::owner::{self, Owner};
 use super::stack::{CredentialRefused, Stack};
-use super::token::Token;
 use crate::api::Forwarder;
 use crate::gateway::ServeError;
 use crate::http::{CallerStream, ResetOnClose, server};

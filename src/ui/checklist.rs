@@ -1,9 +1,9 @@
 //! A list under headings: checks with a mark, why each matters and what to do, and labelled values. What to do is never broken
 //! over lines, so that it can be copied. Texts are untrusted.
 
-use super::layout::fill;
 use super::sanitize::clean;
 use super::style::{Look, Tint};
+use super::table::fill;
 use unicode_width::UnicodeWidthStr;
 
 /// How a check ended.

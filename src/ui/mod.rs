@@ -4,7 +4,6 @@
 mod checklist;
 mod diagnostics;
 mod layer_bars;
-mod layout;
 mod line;
 mod line_modes;
 mod output;

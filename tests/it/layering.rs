@@ -11,9 +11,8 @@ const USES: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("relative_time", &[]),
     ("env", &[]),
-    ("process", &[]),
+    ("process", &["env"]),
     ("paths", &[]),
-    ("browser", &["env"]),
     ("identity", &["address"]),
     ("keyspec", &["address"]),
     ("http", &["address"]),
@@ -41,7 +40,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("rustyline::", &["ui"]),
     ("sqlx::", &["gateway/store"]),
     ("maud::", &["gateway/pages"]),
-    ("rustls::", &["gateway/server.rs", "gateway/tls.rs", "http/client", "http/caller_stream.rs"]),
+    ("rustls::", &["gateway/server.rs", "http/client", "http/caller_stream.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

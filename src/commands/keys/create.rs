@@ -4,7 +4,7 @@
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::time::{date, until};
+use super::list::{date, until};
 use super::{SETTINGS, explain, import, is_not_offered, managing_session, prove_account_host, revoke_command};
 use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;

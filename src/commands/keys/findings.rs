@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::time::span;
+use super::list::span;
 use crate::api::KeyEntry;
 use crate::keyspec::{Scope, expires_soon};
 

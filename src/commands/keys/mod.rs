@@ -8,7 +8,6 @@ mod import;
 mod list;
 mod revoke;
 mod rotate;
-mod time;
 
 use secrecy::SecretString;
 

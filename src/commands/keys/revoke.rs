@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::forget::{Revoked, remove_local_copies};
-use super::time::state;
+use super::list::state;
 use super::{SETTINGS, check_key_format, explain, managing_session, not_offered, prove_account_host, revoke_command};
 use crate::address::BaseUrl;
 use crate::api::{ApiError, Credential, CredentialCheck, KeyEntry, Revocation, Session};
@@ -180,7 +180,7 @@ async fn find_key(session: &Session<'_>, text: &str) -> anyhow::Result<SelectedK
 pub(super) fn ambiguous(what: &str, entries: &[KeyEntry]) -> Problem {
     const SHOWN: usize = 20;
     let line = |entry: &KeyEntry| {
-        let made = entry.created_at.map_or_else(String::new, |made| format!(", created {}", super::time::date(made)));
+        let made = entry.created_at.map_or_else(String::new, |made| format!(", created {}", super::list::date(made)));
         let environment = entry.environment.as_ref().map_or_else(String::new, |name| format!(", {name}"));
         clean(&format!("{} (ends in {}{environment}{made})", entry.id, entry.hint)).into_owned()
     };

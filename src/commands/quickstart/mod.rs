@@ -4,7 +4,6 @@
 
 mod gateway;
 mod steps;
-mod upstream;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,9 +12,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tempfile::{Builder, TempDir};
 
-use self::gateway::{QuickstartGateway, readable_password};
+use self::gateway::{QuickstartGateway, Upstream, choose_upstream, readable_password};
 use self::steps::{CommandLine, Outcome, Step, Steps};
-use self::upstream::Upstream;
 use crate::address::BaseUrl;
 use crate::app::App;
 use crate::cli::QuickstartArgs;
@@ -41,7 +39,7 @@ pub async fn run(app: &App, args: QuickstartArgs) -> anyhow::Result<Exit> {
     let prompt = args.prompt.join(" ");
     let prompt = if prompt.trim().is_empty() { PROMPT } else { prompt.as_str() };
     let folder = TemporaryFolder::new()?;
-    let upstream = upstream::choose(app).await?;
+    let upstream = choose_upstream(app).await?;
     app.printer.note("The whole flow on this machine, in a temporary folder: nothing of yours is read or changed.");
     app.printer.note(&upstream.description);
     let mut steps = Steps::new(app, folder.path());

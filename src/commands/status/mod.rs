@@ -1,7 +1,6 @@
 //! `status`: which host and credential are used and why, who the host says you are, all other hosts you are signed in to, and
 //! what `run` would use. Its JSON is documented in docs/reference/status.md.
 
-mod display;
 mod hosts;
 
 use std::collections::BTreeSet;
@@ -128,7 +127,7 @@ pub async fn run(app: &App, args: StatusArgs) -> anyhow::Result<Exit> {
     if app.printer.is_json() {
         app.printer.json(&report)?;
     } else {
-        display::print(app, &report, &context)?;
+        hosts::print(app, &report, &context)?;
     }
     Ok(exit)
 }

@@ -14,9 +14,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
 use crate::gateway::active_config::ConfigHandle;
-use crate::gateway::authn::caller::{Caller, Credential};
 use crate::gateway::authn::credential;
 use crate::gateway::authn::credential::Presented;
+use crate::gateway::authn::credential::{Caller, Credential};
 use crate::gateway::authn::replay_guard::{ReplayGuard, Used, Verdict};
 use crate::gateway::authn::session::Sessions;
 use crate::gateway::authn::signature::{Claim, Freshness, Proof, SignatureCache, of_now, prove, whole};

@@ -3,12 +3,11 @@
 //! The outcome is a [`Caller`], which nothing else can make. What it may do is for `policy` to say.
 
 mod authenticator;
-mod caller;
 pub(super) mod credential;
 mod replay_guard;
 mod session;
 pub(super) mod signature;
 
 pub use authenticator::{Authenticator, CredentialRevoked, RevalidatingBody};
-pub use caller::{Caller, Credential, credential_revoked};
+pub use credential::{Caller, Credential, credential_revoked};
 pub use session::{Checkpoint, Sessions, random_token};

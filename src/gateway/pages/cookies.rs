@@ -1,12 +1,18 @@
 //! The two cookies: of a session, and of a visitor who is not signed in yet.
 //!
 //! Both are `HttpOnly` and `SameSite=Strict`. Over https their names have a prefix for which browsers enforce that.
+//!
+//! The CSRF token of a form is an HMAC of the browser's cookie under a secret of this process. No state is stored, so requests cannot
+//! fill the memory.
 
-use http::HeaderMap;
-use http::header::COOKIE;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::header::{COOKIE, ORIGIN};
+use http::{HeaderMap, HeaderValue};
+use sha2::Sha256;
+use zeroize::Zeroizing;
 
-use super::csrf::CsrfPurpose;
 use crate::address::{BaseUrl, Scheme};
+use crate::gateway::host;
 
 /// Of 32 bytes in base64url.
 const LENGTH: usize = 43;
@@ -48,6 +54,76 @@ pub fn remove(public: &BaseUrl, purpose: CsrfPurpose) -> String {
     format!("{}; Max-Age=0", set(public, purpose, ""))
 }
 
+/// The secret that tokens are made with.
+pub struct Csrf(Zeroizing<[u8; 32]>);
+
+/// Which cookie a token belongs to. A token for one is not accepted for the other.
+#[derive(Clone, Copy)]
+pub enum CsrfPurpose {
+    /// Forms before the sign-in.
+    Visitor,
+    /// Forms during a session.
+    Session,
+}
+
+impl Csrf {
+    /// With a new secret.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *secret)?;
+        Ok(Self(secret))
+    }
+
+    /// The token for a browser with that cookie: 64 hex digits.
+    pub fn token(&self, purpose: CsrfPurpose, cookie: &str) -> String {
+        self.mac(purpose, cookie).finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether `token` is the token of that cookie. Takes the same time wherever they differ.
+    pub fn verify(&self, purpose: CsrfPurpose, cookie: &str, token: &str) -> bool {
+        let bytes: Option<Vec<u8>> = (0..token.len())
+            .step_by(2)
+            .map(|at| token.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
+            .collect();
+        bytes.is_some_and(|bytes| self.mac(purpose, cookie).verify_slice(&bytes).is_ok())
+    }
+
+    fn mac(&self, purpose: CsrfPurpose, cookie: &str) -> Hmac<Sha256> {
+        // A key of the block's size or less is taken as it is: 32 bytes into 64.
+        let mut key = Zeroizing::new([0; 64]);
+        key[..32].copy_from_slice(&self.0[..]);
+        let mut mac = Hmac::<Sha256>::new((&*key).into());
+        mac.update(match purpose {
+            CsrfPurpose::Visitor => b"visitor\0",
+            CsrfPurpose::Session => b"session\0",
+        });
+        mac.update(cookie.as_bytes());
+        mac
+    }
+}
+
+/// Whether the headers of a POST say that it comes from a page of another site. Browsers set them, and pages cannot change them.
+///
+/// `named` is the `Host` of the request, if the gateway answers to that name: a page that was opened under it is ours. A page of another
+/// port, scheme or name is not, even on this machine.
+pub fn is_foreign(headers: &HeaderMap, public: &BaseUrl, named: Option<&str>) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if !matches!(site, None | Some(b"same-origin" | b"none")) {
+        return true;
+    }
+    let named = named.and_then(|host| host::named(public.scheme(), host)).map(|url| url.origin().to_string());
+    let public = public.origin().to_string();
+    let is_ours =
+        |origin: &[u8]| origin == public.as_bytes() || named.as_ref().is_some_and(|name| origin == name.as_bytes());
+    // Browsers send `null` where a proxy in front has added `Referrer-Policy: no-referrer` to our pages. Any sandboxed page sends it
+    // too, hence the second condition.
+    let is_null = |origin: &HeaderValue| origin == "null" && site == Some(b"same-origin".as_slice());
+    headers.get_all(ORIGIN).iter().any(|origin| !(is_ours(origin.as_bytes()) || is_null(origin)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +162,48 @@ mod tests {
         {
             assert_eq!(read_from(std::slice::from_ref(&wrong)), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_token_is_valid_for_its_cookie_purpose_and_process_only() {
+        let (csrf, other) = (Csrf::new().unwrap(), Csrf::new().unwrap());
+        let token = csrf.token(CsrfPurpose::Visitor, "cookie");
+        assert!(token.len() == 64 && csrf.verify(CsrfPurpose::Visitor, "cookie", &token));
+        assert!(
+            !csrf.verify(CsrfPurpose::Session, "cookie", &token)
+                && !csrf.verify(CsrfPurpose::Visitor, "cookif", &token)
+        );
+        assert!(!other.verify(CsrfPurpose::Visitor, "cookie", &token));
+        for wrong in ["", "0", "zz", "ää", &token[..62], &format!("{token}00"), &token.replace(['0', '1'], "2")] {
+            assert!(!csrf.verify(CsrfPurpose::Visitor, "cookie", wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn requests_from_other_sites_are_recognized() {
+        let public = BaseUrl::parse("https://gate.example/models").unwrap().url;
+        let foreign = |pairs: &[(&'static str, &'static str)]| {
+            let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            is_foreign(&headers, &public, Some("box.lan:443"))
+        };
+        assert!(!foreign(&[]) && !foreign(&[("origin", "https://gate.example")]));
+        assert!(!foreign(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
+        assert!(!foreign(&[("origin", "https://box.lan")]), "opened under another of our names");
+        for origin in [
+            "http://box.lan",
+            "https://box.lan:444",
+            "https://box.lan.evil.example",
+            "https://evil.example",
+            "http://gate.example",
+            "https://gate.example:444",
+            "null",
+            "",
+        ] {
+            assert!(foreign(&[("origin", origin)]), "{origin}");
+        }
+        for site in ["cross-site", "same-site", "new-fangled"] {
+            assert!(foreign(&[("origin", "https://gate.example"), ("sec-fetch-site", site)]), "{site}");
+        }
+        assert!(foreign(&[("origin", "https://gate.example"), ("origin", "https://evil.example")]));
     }
 }

@@ -6,12 +6,12 @@ use http::header::SET_COOKIE;
 use http::{HeaderValue, StatusCode};
 use maud::{Markup, html};
 
-use super::csrf::{self, CsrfPurpose};
+use super::cookies::{self, CsrfPurpose};
+use super::display;
+use super::display::{KEYS, LOGIN_FOR_KEYS, LOGIN_FOR_NEW_KEY, NEW_KEY};
 use super::form::{Form, FormError};
 use super::layout::{self, NoticeKind};
-use super::links::{KEYS, LOGIN_FOR_KEYS, LOGIN_FOR_NEW_KEY, NEW_KEY};
 use super::page_context::{BrowserSession, PageContext, header_value};
-use super::{cookies, display};
 use crate::gateway::authn::random_token;
 use crate::gateway::host;
 use crate::gateway::rejection::Rejection;
@@ -84,7 +84,7 @@ impl PageContext {
             .is_ok()
             .then(|| host::the_one(&self.headers).ok())
             .flatten();
-        if csrf::is_foreign(&self.headers, &self.public, named) {
+        if cookies::is_foreign(&self.headers, &self.public, named) {
             let text = html! {
                 p { "The form came from another website, or you opened this gateway under a name that it does not know." }
                 p { "Open it as " a href=(self.public) { (self.public) } " and try again." }

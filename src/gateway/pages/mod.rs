@@ -5,16 +5,13 @@
 //! the browser that it was served to.
 
 mod cookies;
-mod csrf;
 mod device_approval;
 mod display;
 mod error_page;
 mod form;
 mod layout;
-mod links;
 mod page_context;
 mod password_check;
-mod reauthentication;
 mod settings;
 mod setup;
 mod sign_in;
@@ -32,8 +29,8 @@ use http::header::{
 use http::{HeaderValue, StatusCode};
 use maud::html;
 
+use self::display::ACCOUNT;
 use self::error_page::PageResult;
-use self::links::ACCOUNT;
 use self::page_context::PageContext;
 
 pub use self::state::{Pages, PagesParts};

@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::cookies;
-use super::csrf::CsrfPurpose;
+use super::cookies::CsrfPurpose;
 use super::state::Pages;
 use crate::address::BaseUrl;
 use crate::gateway::authn::Caller;

@@ -10,9 +10,9 @@ use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
+use super::display::ACCOUNT;
 use super::error_page::{ErrorPage, PageResult};
 use super::form::{Field, FieldError, Form, alert, hidden};
-use super::links::ACCOUNT;
 use super::page_context::PageContext;
 use super::password_check::PasswordCheckError;
 use super::state::Pages;

@@ -8,10 +8,10 @@ use http::StatusCode;
 use http::header::{RETRY_AFTER, SET_COOKIE};
 use maud::html;
 
-use super::csrf::CsrfPurpose;
+use super::cookies::CsrfPurpose;
+use super::display::AfterSignIn;
 use super::error_page::PageResult;
 use super::form::{Field, alert, hidden};
-use super::links::AfterSignIn;
 use super::page_context::{PageContext, header_value};
 use super::password_check::PasswordCheckError;
 use super::state::Pages;

@@ -19,7 +19,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
-use crate::http::connection_slots::network;
+use crate::http::server::network;
 
 const BUCKETS: u64 = 1 << 16;
 /// After so many attempts unused buckets are dropped, which looks at all of them.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
-use super::csrf::Csrf;
+use super::cookies::Csrf;
 use super::password_check::PasswordCheck;
 use super::sign_in_throttle::SignInThrottle;
 use crate::gateway::account::AccountService;

@@ -8,7 +8,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::connection::Connection;
+use super::pool::Connection;
 use crate::address::{Origin, Scheme};
 
 /// For name resolution, connection and handshake together.

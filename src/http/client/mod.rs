@@ -5,7 +5,6 @@
 //! itself, and all that one read brings is passed on in one piece.
 
 mod chunked;
-mod connection;
 mod connector;
 mod pool;
 mod request_writer;
@@ -19,9 +18,8 @@ use http::{Method, Response};
 use http_body::Body;
 use thiserror::Error;
 
-use self::connection::Connection;
 use self::connector::Connector;
-use self::pool::{Pool, PoolHandle};
+use self::pool::{Connection, Pool, PoolHandle};
 use self::request_writer::{RequestWriteError, RequestWriter};
 use self::response_body::OpenExchange;
 pub use self::response_body::ResponseBody;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::Body;
 use thiserror::Error;
 
-use super::connection::Connection;
+use super::pool::Connection;
 use super::{BoxError, RequestHead};
 
 /// How much is collected before it is written, in bytes.

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::BoxError;
 use super::chunked::MalformedChunks;
-use super::connection::Connection;
+use super::pool::Connection;
 use super::pool::PoolHandle;
 use super::request_writer::{RequestWriteError, RequestWriter};
 use super::response_head::BodyFraming;

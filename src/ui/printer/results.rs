@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use super::Printer;
 use crate::ui::checklist::Checklist;
-use crate::ui::layout::fill;
 use crate::ui::output::{Output, OutputOptions};
 use crate::ui::sanitize::{clean, clean_text, escape_json};
 use crate::ui::style::Look;
 use crate::ui::table::Table;
+use crate::ui::table::fill;
 
 /// Columns beyond which a sentence is hard to follow.
 const WIDEST_TEXT: usize = 100;

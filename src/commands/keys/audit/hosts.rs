@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::commands::context::{Context, no_accounts_problem, sign_in_hint};
 use crate::commands::keys::findings::{FindingKind, KeyAssessor, KeyProblem};
 use crate::commands::keys::is_not_offered;
-use crate::commands::keys::time::span;
+use crate::commands::keys::list::span;
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::profile::{ApiKeyRecord, CredentialSource};

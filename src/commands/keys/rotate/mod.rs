@@ -26,7 +26,7 @@ use crate::keyspec::KeyId;
 use crate::rotation::{Due, EnvFile, Journal, Rotation, RotationOutcome, Step, begin, is_due};
 use crate::vault::StoreKind;
 
-use crate::commands::keys::time::until;
+use crate::commands::keys::list::until;
 use backend::LocalBackend;
 use deploy::Deployer;
 use profile_keys::{ProfileKeys, SelectedKey};

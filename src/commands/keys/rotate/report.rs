@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::commands::keys::time::{date, until};
+use crate::commands::keys::list::{date, until};
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::rotation::{Rotation, RotationError, RotationOutcome, Step};

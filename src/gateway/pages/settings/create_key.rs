@@ -13,12 +13,12 @@ use super::list::day;
 use super::new_key::{self, LIFETIMES, NewKeyForm, models_line, parse_models};
 use crate::gateway::account::{self, Wanted};
 use crate::gateway::pages::display;
+use crate::gateway::pages::display::{KEYS, LOGIN_FOR_NEW_KEY, NEW_KEY, REVOKE_KEY};
 use crate::gateway::pages::error_page::{ErrorPage, PageResult};
 use crate::gateway::pages::form::FieldError;
 use crate::gateway::pages::layout::{self, NoticeKind};
-use crate::gateway::pages::links::{KEYS, LOGIN_FOR_NEW_KEY, NEW_KEY, REVOKE_KEY};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
-use crate::gateway::pages::reauthentication::{self, ReauthReason};
+use crate::gateway::pages::password_check::{self, ReauthReason};
 use crate::gateway::pages::state::Pages;
 use crate::gateway::store::KeyRecord;
 use crate::keyspec::{ApiKey, KeyId, Lifetime};
@@ -49,7 +49,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         Ok(wanted) => wanted,
         Err(error) => return Ok(new_key::page(&context, &session, &values, Some(&error))),
     };
-    if let Err(error) = reauthentication::confirm(&context, &session, &mut form, ReauthReason::Key).await? {
+    if let Err(error) = password_check::confirm(&context, &session, &mut form, ReauthReason::Key).await? {
         return Ok(new_key::page(&context, &session, &values, Some(&error)));
     }
     match pages.accounts.make(&session.caller, &wanted, context.address).await {

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 
 use super::new_key::models_line;
 use crate::gateway::directory::Directory;
+use crate::gateway::pages::display::{DISCONNECT_DEVICE, KEYS, NEW_KEY, REVOKE_KEY};
 use crate::gateway::pages::error_page::PageResult;
-use crate::gateway::pages::links::{DISCONNECT_DEVICE, KEYS, NEW_KEY, REVOKE_KEY};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
 use crate::gateway::pages::{display, layout};
 use crate::gateway::store::{Device, KeyRecord};

@@ -10,8 +10,8 @@ mod revoke;
 use http::StatusCode;
 use maud::html;
 
+use super::display::{DEVICES, KEYS};
 use super::error_page::PageResult;
-use super::links::{DEVICES, KEYS};
 use super::page_context::PageContext;
 use super::{display, layout};
 

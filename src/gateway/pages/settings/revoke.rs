@@ -10,10 +10,10 @@ use maud::html;
 
 use super::list::{KeyStatus, day, expiry};
 use crate::gateway::pages::display;
+use crate::gateway::pages::display::{DEVICES, DISCONNECT_DEVICE, KEYS, NEW_KEY, REVOKE_KEY};
 use crate::gateway::pages::error_page::{ErrorPage, PageResult};
 use crate::gateway::pages::form::hidden;
 use crate::gateway::pages::layout::{self, NoticeKind};
-use crate::gateway::pages::links::{DEVICES, DISCONNECT_DEVICE, KEYS, NEW_KEY, REVOKE_KEY};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
 use crate::gateway::pages::state::Pages;
 use crate::gateway::store::{Device, KeyRecord};
