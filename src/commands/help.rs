@@ -131,7 +131,7 @@ fn environment() -> StyledStr {
 
 fn exit_codes() -> StyledStr {
     let mut text =
-        "The exit code tells a script what happened. With --json, errors also have its name as \"code\".\n\n"
+        "The exit code tells a script what happened. With --json, errors also have its\nname as \"code\".\n\n"
             .to_owned();
     for exit in Exit::ALL {
         let start = format!("  {:>3}  {:<15}", exit as u8, exit.name());

@@ -257,7 +257,7 @@ mod tests {
             "NAME           ID      STATE\nbackup         key_1   valid\na name that…   key_22  expired"
         );
         assert_eq!(narrow.left_out, ["models", "used"]);
-        let block = "NAME    a name that is\n        long\nID      key_22\nMODELS  gemma*, llama*\nUSED    2 days ago\nSTATE   expired";
+        let block = "NAME    a name that\n        is long\nID      key_22\nMODELS  gemma*,\n        llama*\nUSED    2 days ago\nSTATE   expired";
         assert!(at(20).text.ends_with(&format!("\n\n{block}")), "{}", at(20).text);
         assert_eq!(at(20).left_out, [""; 0]);
     }
