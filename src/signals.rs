@@ -23,17 +23,17 @@ pub fn force_exit_on_signal(printer: &Printer) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     let watch = move || {
         let mut signals = signals.forever();
-        signals.find(|signal| *signal != SIGINT || !is_for_the_conversation());
+        signals.find(|signal| *signal != SIGINT || !is_left_to_conversation());
         let patient = printer.clone();
         // Either the second signal or the end of the patience comes first.
         let waits = std::thread::Builder::new().spawn(move || {
             std::thread::sleep(GRACE);
-            end(&patient);
+            exit_now(&patient);
         });
         if waits.is_ok() {
             signals.next();
         }
-        end(&printer);
+        exit_now(&printer);
     };
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(watch);
 }
@@ -44,22 +44,23 @@ pub fn force_exit_on_signal(_: &Printer) {}
 
 #[cfg(unix)]
 #[allow(clippy::exit, reason = "the main thread is blocked and cannot return")]
-fn end(printer: &Printer) {
-    printer.end_prompt();
+fn exit_now(printer: &Printer) {
+    printer.restore_terminal();
     std::process::exit(Exit::Interrupted as i32);
 }
 
 /// A conversation goes on, in which Ctrl-C stops an answer and not the program.
-static CLAIMED: AtomicBool = AtomicBool::new(false);
+static CLAIMED_BY_CONVERSATION: AtomicBool = AtomicBool::new(false);
 /// Ctrl-C that nobody in the conversation has heard yet.
-static UNHEARD: AtomicU32 = AtomicU32::new(0);
+static UNHANDLED_INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 /// So often Ctrl-C goes unheard before it ends the program after all.
-const DEAF: u32 = 3;
+const MAX_UNHANDLED_INTERRUPTS: u32 = 3;
 
 /// Whether a Ctrl-C that has just come is left to the conversation. Not where that does not hear: then it is stuck.
 #[cfg(unix)]
-fn is_for_the_conversation() -> bool {
-    CLAIMED.load(Ordering::SeqCst) && UNHEARD.fetch_add(1, Ordering::SeqCst) + 1 < DEAF
+fn is_left_to_conversation() -> bool {
+    CLAIMED_BY_CONVERSATION.load(Ordering::SeqCst)
+        && UNHANDLED_INTERRUPTS.fetch_add(1, Ordering::SeqCst) + 1 < MAX_UNHANDLED_INTERRUPTS
 }
 
 /// Ctrl-C as long as this is kept: it does not end the program then.
@@ -69,7 +70,7 @@ pub struct Interrupts(watch::Receiver<u32>);
 impl Interrupts {
     /// Takes it over.
     pub fn claim() -> Self {
-        CLAIMED.store(true, Ordering::SeqCst);
+        CLAIMED_BY_CONVERSATION.store(true, Ordering::SeqCst);
         let (sender, receiver) = watch::channel(0);
         #[cfg(unix)]
         if let Ok(mut interrupt) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()) {
@@ -90,7 +91,7 @@ impl Interrupts {
 
     /// Forgets what has come so far.
     pub fn forget(&mut self) {
-        UNHEARD.store(0, Ordering::SeqCst);
+        UNHANDLED_INTERRUPTS.store(0, Ordering::SeqCst);
         self.0.mark_unchanged();
     }
 
@@ -99,18 +100,18 @@ impl Interrupts {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
-        UNHEARD.store(0, Ordering::SeqCst);
+        UNHANDLED_INTERRUPTS.store(0, Ordering::SeqCst);
     }
 }
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
-        CLAIMED.store(false, Ordering::SeqCst);
+        CLAIMED_BY_CONVERSATION.store(false, Ordering::SeqCst);
     }
 }
 
 /// Ends when the terminal is gone (SIGHUP), or on Ctrl-\ (SIGQUIT). Both would otherwise leave the terminal as it is.
-pub async fn dismissed() {
+pub async fn terminal_closed() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -127,7 +128,7 @@ pub async fn dismissed() {
 
 /// How often Ctrl-C, or on Unix SIGTERM, has asked to stop, from now on. None is lost between two looks, and from the return of this on none
 /// ends the process by itself.
-pub fn requests_to_stop() -> watch::Receiver<u32> {
+pub fn stop_requests() -> watch::Receiver<u32> {
     let (sender, receiver) = watch::channel(0);
     #[cfg(unix)]
     {
@@ -139,7 +140,7 @@ pub fn requests_to_stop() -> watch::Receiver<u32> {
             };
             loop {
                 tokio::select! {
-                    _ = interrupt.recv() => if CLAIMED.load(Ordering::SeqCst) { continue },
+                    _ = interrupt.recv() => if CLAIMED_BY_CONVERSATION.load(Ordering::SeqCst) { continue },
                     _ = terminate.recv() => {}
                 }
                 sender.send_modify(|count| *count += 1);
@@ -149,7 +150,7 @@ pub fn requests_to_stop() -> watch::Receiver<u32> {
     #[cfg(not(unix))]
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
-            if !CLAIMED.load(Ordering::SeqCst) {
+            if !CLAIMED_BY_CONVERSATION.load(Ordering::SeqCst) {
                 sender.send_modify(|count| *count += 1);
             }
         }
@@ -159,7 +160,7 @@ pub fn requests_to_stop() -> watch::Receiver<u32> {
 
 /// Ends when it was asked to stop that often.
 #[cfg(feature = "gateway")]
-pub async fn asked(mut requests: watch::Receiver<u32>, times: u32) {
+pub async fn stop_requested(mut requests: watch::Receiver<u32>, times: u32) {
     if requests.wait_for(|count| *count >= times).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -167,7 +168,7 @@ pub async fn asked(mut requests: watch::Receiver<u32>, times: u32) {
 
 /// Ends when Ctrl-C, or on Unix SIGTERM, asks to stop.
 pub async fn interrupted() {
-    let mut requests = requests_to_stop();
+    let mut requests = stop_requests();
     if requests.wait_for(|count| *count > 0).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -175,7 +176,7 @@ pub async fn interrupted() {
 
 /// Yields at each SIGHUP, which asks a service to read its configuration anew. Never where there is no such signal.
 #[cfg(feature = "gateway")]
-pub fn hang_ups() -> tokio::sync::mpsc::Receiver<()> {
+pub fn reload_requests() -> tokio::sync::mpsc::Receiver<()> {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     #[cfg(unix)]
     if let Ok(mut hang_up) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {

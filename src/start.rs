@@ -38,10 +38,10 @@ fn start() -> Exit {
     }
     let wants_json = wants_json(&args);
     let env = Env::from_process();
-    let keys = keys_among(&args);
+    let keys = api_keys_in_arguments(&args);
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return not_parsed(commands::explain_usage(error, args), wants_json, &keys),
+        Err(error) => return report_parse_error(commands::explain_usage(error, args), wants_json, &keys),
     };
     let json = cli.global.json
         || match &cli.command {
@@ -103,7 +103,7 @@ fn run(app: &App, command: Command) -> Result<Exit, Problem> {
             () = signals::interrupted(), if !service => Ok(Exit::Interrupted),
         }
     });
-    app.printer.end_prompt();
+    app.printer.restore_terminal();
     // A keyring call that hangs must not hold up the end: its thread goes with the process.
     runtime.shutdown_background();
     result.map_err(|error| Problem::from_error(&error))
@@ -126,14 +126,14 @@ fn wants_json(args: &[OsString]) -> bool {
 }
 
 /// API keys that somebody has typed as arguments: no error is to repeat them.
-fn keys_among(args: &[OsString]) -> Vec<String> {
+fn api_keys_in_arguments(args: &[OsString]) -> Vec<String> {
     let texts = args.iter().filter_map(|arg| arg.to_str());
     let parts = texts.flat_map(|arg| [Some(arg), arg.split_once('=').map(|(_, value)| value)]);
     parts.flatten().map(str::trim).filter(|text| looks_like_key(text)).map(str::to_owned).collect()
 }
 
 /// Help and version go to stdout and are no errors; everything else is wrong usage.
-fn not_parsed(error: clap::Error, json: bool, keys: &[String]) -> Exit {
+fn report_parse_error(error: clap::Error, json: bool, keys: &[String]) -> Exit {
     let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if (json || !keys.is_empty()) && !wanted {
         let mut text = error.render().to_string();

@@ -23,10 +23,10 @@ const MAX_TOKEN_INPUT: u64 = 16 * 1024;
 /// Runs the proxy. The first SIGTERM or Ctrl-C shuts it down gracefully, a second one at once.
 pub async fn run(app: &App, args: ProxyArgs) -> anyhow::Result<Exit> {
     // First of all: a signal that comes right after a prompt or the announcement is to be handled.
-    let requests = signals::requests_to_stop();
+    let requests = signals::stop_requests();
     let (proxy, context, forwarder) = tokio::select! {
         prepared = prepare(app, &args) => prepared?,
-        () = signals::asked(requests.clone(), 1) => return Ok(Exit::Interrupted),
+        () = signals::stop_requested(requests.clone(), 1) => return Ok(Exit::Interrupted),
     };
     announce(app, &args, proxy.local(), &context);
     let (printer, host) = (app.printer.clone(), context.url().to_string());
@@ -34,10 +34,10 @@ pub async fn run(app: &App, args: ProxyArgs) -> anyhow::Result<Exit> {
         let advice = unauthorized_hint(&host, true, skew);
         printer.warn(&format!("{host} refused the credential (401); {advice}, then start the proxy again"));
     };
-    let serving = proxy.run(forwarder, on_refused, signals::asked(requests.clone(), 1));
+    let serving = proxy.run(forwarder, on_refused, signals::stop_requested(requests.clone(), 1));
     tokio::select! {
         served = serving => served.map(|()| Exit::Done).map_err(Into::into),
-        () = signals::asked(requests, 2) => Ok(Exit::Interrupted),
+        () = signals::stop_requested(requests, 2) => Ok(Exit::Interrupted),
     }
 }
 

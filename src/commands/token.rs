@@ -117,11 +117,11 @@ fn needs_a_request(context: &Context) -> Problem {
 
 fn print(app: &App, args: &TokenArgs, report: &Report<'_>) -> anyhow::Result<()> {
     if app.printer.is_json() {
-        app.printer.hand_over_json(report)?;
+        app.printer.print_secret_json(report)?;
     } else if args.header {
-        app.printer.hand_over(&Zeroizing::new(format!("Authorization: {}", report.value)))?;
+        app.printer.print_secret(&Zeroizing::new(format!("Authorization: {}", report.value)))?;
     } else {
-        app.printer.hand_over(report.value)?;
+        app.printer.print_secret(report.value)?;
     }
     Ok(())
 }

@@ -11,13 +11,13 @@ use std::collections::HashSet;
 const SHORT_DIGEST: usize = 12;
 
 /// Layers that are shown at once. A model has about a dozen; a host can name as many as it likes.
-const MOST_LAYERS: usize = 16;
+const MAX_LAYERS: usize = 16;
 
 /// Lines that are said of one pull where nothing moves, likewise.
-const MOST_SAID: usize = 200;
+const MAX_STATUS_LINES: usize = 200;
 
 /// Characters of a status that are shown.
-const LONGEST_STATUS: usize = 200;
+const MAX_STATUS_CHARS: usize = 200;
 
 /// Columns of a terminal that has room for a bar beside the numbers.
 const WIDE: u16 = 80;
@@ -29,16 +29,16 @@ pub struct LayerBars {
     printer: Printer,
     /// The line without a bar, such as `pulling manifest`.
     status: Option<ProgressBar>,
-    /// By digest, in order of appearance; at most [`MOST_LAYERS`], and no more than the terminal has lines for.
+    /// By digest, in order of appearance; at most [`MAX_LAYERS`], and no more than the terminal has lines for.
     layers: Vec<(String, ProgressBar)>,
     /// What was said where nothing moves. Layers are fetched side by side, so their lines come in turns.
-    said: HashSet<String>,
+    printed_statuses: HashSet<String>,
 }
 
 impl Printer {
     /// Progress bars on stderr for a pull or push; plain lines where stderr is not a terminal.
     pub fn layer_bars(&self) -> LayerBars {
-        LayerBars { printer: self.clone(), status: None, layers: Vec::new(), said: HashSet::new() }
+        LayerBars { printer: self.clone(), status: None, layers: Vec::new(), printed_statuses: HashSet::new() }
     }
 }
 
@@ -49,12 +49,12 @@ impl LayerBars {
         if progress.quiet {
             return;
         }
-        let status = match status.char_indices().nth(LONGEST_STATUS) {
+        let status = match status.char_indices().nth(MAX_STATUS_CHARS) {
             Some((end, _)) => &status[..end],
             None => status,
         };
         if !progress.moving {
-            if self.said.len() < MOST_SAID && self.said.insert(status.to_owned()) {
+            if self.printed_statuses.len() < MAX_STATUS_LINES && self.printed_statuses.insert(status.to_owned()) {
                 self.printer.note(status);
             }
             return;
@@ -76,7 +76,7 @@ impl LayerBars {
             return true;
         }
         let lines = usize::from(Term::stderr().size().0).saturating_sub(2);
-        if self.layers.len() < MOST_LAYERS.min(lines.max(1)) {
+        if self.layers.len() < MAX_LAYERS.min(lines.max(1)) {
             return true;
         }
         let Some(finished) = self.layers.iter().position(|(_, bar)| bar.is_finished()) else {
@@ -183,8 +183,8 @@ mod tests {
         for number in 0..100_000 {
             bars.update(&format!("pulling {number} {}", "x".repeat(1000)), None, None, None);
         }
-        assert_eq!(err.text().lines().count(), super::MOST_SAID);
-        assert!(err.text().lines().all(|line| line.len() == super::LONGEST_STATUS));
+        assert_eq!(err.text().lines().count(), super::MAX_STATUS_LINES);
+        assert!(err.text().lines().all(|line| line.len() == super::MAX_STATUS_CHARS));
     }
 
     #[test]

@@ -19,13 +19,13 @@ use rustyline::{
 };
 use tokio::sync::oneshot;
 
-use crate::ui::line_modes::Modes;
+use crate::ui::line_modes::TerminalModes;
 use crate::ui::printer::Printer;
 use crate::ui::sanitize::is_dangerous;
 
 /// What a person did at the prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Typed {
+pub enum LineInput {
     /// Enter: the line, which holds newlines where they were pasted.
     Line(String),
     /// Ctrl-C, and what had been typed.
@@ -33,14 +33,14 @@ pub enum Typed {
     /// Ctrl-G: this is to be gone on with in an editor.
     Compose(String),
     /// Something came that is no text; what had been typed is lost.
-    Garbled,
+    NotText,
     /// Ctrl-D, or the terminal is gone.
     End,
 }
 
 /// What stands at the prompt.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct LinePrompt {
     /// In front of the line; plain text.
     pub prompt: &'static str,
     /// Faintly in an empty line.
@@ -50,7 +50,7 @@ pub struct Ask {
 }
 
 enum Work {
-    Read(Ask, oneshot::Sender<io::Result<Typed>>),
+    Read(LinePrompt, oneshot::Sender<io::Result<LineInput>>),
     Remember(String),
 }
 
@@ -58,7 +58,7 @@ enum Work {
 #[derive(Debug)]
 pub struct LineEditor {
     work: mpsc::Sender<Work>,
-    modes: Modes,
+    modes: TerminalModes,
 }
 
 impl LineEditor {
@@ -68,9 +68,11 @@ impl LineEditor {
     /// When there is none, or the thread cannot be made.
     pub fn start(printer: &Printer, complete: Complete, entries: Vec<String>) -> io::Result<Self> {
         let color = printer.colors_stdout();
-        let modes = Modes::begin(printer.is_dumb())?;
+        let modes = TerminalModes::begin(printer.is_dumb())?;
         let (work, jobs) = mpsc::channel();
-        std::thread::Builder::new().name("line".to_owned()).spawn(move || serve(&jobs, complete, entries, color))?;
+        std::thread::Builder::new()
+            .name("line".to_owned())
+            .spawn(move || run_editor(&jobs, complete, entries, color))?;
         Ok(Self { work, modes })
     }
 
@@ -78,7 +80,7 @@ impl LineEditor {
     ///
     /// # Errors
     /// When the terminal cannot be read or written.
-    pub async fn read(&self, ask: Ask) -> io::Result<Typed> {
+    pub async fn read(&self, ask: LinePrompt) -> io::Result<LineInput> {
         let (answer, typed) = oneshot::channel();
         let gone = || io::Error::other("the line editor has ended");
         self.work.send(Work::Read(ask, answer)).map_err(|_| gone())?;
@@ -101,7 +103,7 @@ impl LineEditor {
     ///
     /// # Errors
     /// When the terminal refuses.
-    pub async fn lend<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
+    pub async fn lend_terminal<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
         self.modes.lend()?;
         let done = work.await;
         self.modes.quiet()?;
@@ -112,11 +114,11 @@ impl LineEditor {
 /// Entries that can be found by key.
 const REMEMBERED: usize = 1000;
 
-type Inner = Editor<Assistant, MemHistory>;
+type Inner = Editor<EditorHelper, MemHistory>;
 
-fn serve(jobs: &mpsc::Receiver<Work>, complete: Complete, entries: Vec<String>, color: bool) {
+fn run_editor(jobs: &mpsc::Receiver<Work>, complete: Complete, entries: Vec<String>, color: bool) {
     let keys = Keys::default();
-    let mut editor = make(complete, color, &keys);
+    let mut editor = create_editor(complete, color, &keys);
     if let Ok(editor) = &mut editor {
         for entry in entries {
             let _ = editor.add_history_entry(entry);
@@ -129,7 +131,7 @@ fn serve(jobs: &mpsc::Receiver<Work>, complete: Complete, entries: Vec<String>, 
             }
             (Work::Remember(_), Err(_)) => {}
             (Work::Read(ask, answer), Ok(editor)) => {
-                if answer.send(read(editor, &keys, &ask)).is_err() {
+                if answer.send(read_line(editor, &keys, &ask)).is_err() {
                     return;
                 }
             }
@@ -140,7 +142,7 @@ fn serve(jobs: &mpsc::Receiver<Work>, complete: Complete, entries: Vec<String>, 
     }
 }
 
-fn make(complete: Complete, color: bool, keys: &Keys) -> rustyline::Result<Inner> {
+fn create_editor(complete: Complete, color: bool, keys: &Keys) -> rustyline::Result<Inner> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         // The picture of the line is ours to make harmless, with colour and without.
@@ -152,7 +154,7 @@ fn make(complete: Complete, color: bool, keys: &Keys) -> rustyline::Result<Inner
     let history = MemHistory::with_config(&config);
     let mut editor = Editor::with_history(config, history)?;
     editor.enable_synchronized_output(false);
-    editor.set_helper(Some(Assistant { complete, placeholder: "", color }));
+    editor.set_helper(Some(EditorHelper { complete, placeholder: "", color }));
     let mut bind = |key: KeyEvent, what: Key| {
         let handler = Handler { keys: keys.clone(), what };
         editor.bind_sequence(key, EventHandler::Conditional(Box::new(handler)));
@@ -164,19 +166,19 @@ fn make(complete: Complete, color: bool, keys: &Keys) -> rustyline::Result<Inner
     Ok(editor)
 }
 
-fn read(editor: &mut Inner, keys: &Keys, ask: &Ask) -> io::Result<Typed> {
+fn read_line(editor: &mut Inner, keys: &Keys, ask: &LinePrompt) -> io::Result<LineInput> {
     keys.clear();
     if let Some(helper) = editor.helper_mut() {
         helper.placeholder = ask.placeholder;
     }
     let line = editor.readline_with_initial(ask.prompt, (&ask.filled, ""));
     match line {
-        Ok(line) if keys.interrupted.load(Ordering::Relaxed) => Ok(Typed::Interrupted(line)),
-        Ok(line) if keys.compose.load(Ordering::Relaxed) => Ok(Typed::Compose(line)),
-        Ok(line) => Ok(Typed::Line(line)),
-        Err(ReadlineError::Interrupted) => Ok(Typed::Interrupted(String::new())),
-        Err(ReadlineError::Eof) => Ok(Typed::End),
-        Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => Ok(Typed::Garbled),
+        Ok(line) if keys.interrupted.load(Ordering::Relaxed) => Ok(LineInput::Interrupted(line)),
+        Ok(line) if keys.compose.load(Ordering::Relaxed) => Ok(LineInput::Compose(line)),
+        Ok(line) => Ok(LineInput::Line(line)),
+        Err(ReadlineError::Interrupted) => Ok(LineInput::Interrupted(String::new())),
+        Err(ReadlineError::Eof) => Ok(LineInput::End),
+        Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => Ok(LineInput::NotText),
         Err(ReadlineError::Io(error)) => Err(error),
         Err(other) => Err(io::Error::other(other.to_string())),
     }
@@ -230,7 +232,7 @@ impl ConditionalEventHandler for Handler {
 pub type Complete = Box<dyn Fn(&str) -> (usize, Vec<String>) + Send + Sync>;
 
 /// The editor's helper.
-pub(super) struct Assistant {
+pub(super) struct EditorHelper {
     pub complete: Complete,
     /// Stands faintly in an empty line.
     pub placeholder: &'static str,
@@ -250,7 +252,7 @@ impl Hint for Placeholder {
     }
 }
 
-impl Hinter for Assistant {
+impl Hinter for EditorHelper {
     type Hint = Placeholder;
 
     fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<Placeholder> {
@@ -258,7 +260,7 @@ impl Hinter for Assistant {
     }
 }
 
-impl Completer for Assistant {
+impl Completer for EditorHelper {
     type Candidate = String;
 
     fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
@@ -269,7 +271,7 @@ impl Completer for Assistant {
     }
 }
 
-impl Highlighter for Assistant {
+impl Highlighter for EditorHelper {
     /// What is left out has no width in the editor's count either.
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         let hidden = |c: char| is_dangerous(c) && c != '\n' && c != '\t';
@@ -287,5 +289,5 @@ impl Highlighter for Assistant {
     }
 }
 
-impl Validator for Assistant {}
-impl Helper for Assistant {}
+impl Validator for EditorHelper {}
+impl Helper for EditorHelper {}

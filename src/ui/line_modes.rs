@@ -2,7 +2,7 @@
 //! an answer stands at the next prompt; Ctrl-C and Ctrl-Z act at once. However the chat ends, the modes are put back.
 
 #[cfg(unix)]
-pub(super) use unix::{Modes, end, suspend};
+pub(super) use unix::{TerminalModes, end, suspend};
 
 #[cfg(unix)]
 mod unix {
@@ -48,9 +48,9 @@ mod unix {
 
     /// The modes of a chat, until this is dropped.
     #[derive(Debug)]
-    pub struct Modes(());
+    pub struct TerminalModes(());
 
-    impl Modes {
+    impl TerminalModes {
         /// Takes the terminal on stdin. A simple one, where lines are edited by the terminal itself, is left as it is.
         ///
         /// # Errors
@@ -58,7 +58,7 @@ mod unix {
         pub fn begin(simple: bool) -> io::Result<Self> {
             let found = tcgetattr(io::stdin())?;
             *before() = (!simple).then_some(found);
-            LISTEN.call_once(listen);
+            LISTEN.call_once(watch_suspend_signal);
             let modes = Self(());
             modes.quiet()?;
             Ok(modes)
@@ -97,7 +97,7 @@ mod unix {
         }
     }
 
-    impl Drop for Modes {
+    impl Drop for TerminalModes {
         fn drop(&mut self) {
             end();
         }
@@ -127,7 +127,7 @@ mod unix {
     }
 
     /// From now on, a stop first puts the terminal back, and takes it again afterwards.
-    fn listen() {
+    fn watch_suspend_signal() {
         let Ok(mut signals) = Signals::new([SIGTSTP]) else { return };
         let watch = move || {
             for _ in signals.forever() {
@@ -172,7 +172,7 @@ mod unix {
         #[test]
         #[ignore = "takes the terminal on stdin, and panics"]
         fn panics_in_a_chat() {
-            let modes = Modes::begin(false).unwrap();
+            let modes = TerminalModes::begin(false).unwrap();
             modes.reading(true);
             let now = tcgetattr(io::stdin()).unwrap();
             assert!(!now.local_modes.intersects(LocalModes::ECHO | LocalModes::ICANON));
@@ -209,7 +209,7 @@ mod unix {
 }
 
 #[cfg(not(unix))]
-pub(super) use other::{Modes, end};
+pub(super) use other::{TerminalModes, end};
 
 #[cfg(not(unix))]
 mod other {
@@ -217,9 +217,9 @@ mod other {
 
     /// Nothing is changed here: the console is read key by key anyway.
     #[derive(Debug)]
-    pub struct Modes(());
+    pub struct TerminalModes(());
 
-    impl Modes {
+    impl TerminalModes {
         pub fn begin(_: bool) -> io::Result<Self> {
             Ok(Self(()))
         }

@@ -19,14 +19,14 @@ pub mod wrap;
 
 pub use checklist::{Check, Checklist};
 pub use diagnostics::{log_service, log_to_stderr, report_panics_briefly};
-pub use line::{Ask, Complete, LineEditor, Typed};
+pub use line::{Complete, LineEditor, LineInput, LinePrompt};
 pub use output::{Output, OutputOptions};
 #[cfg(feature = "gateway")]
-pub use printer::Seen;
+pub use printer::Visibility;
 pub use printer::{ColorChoice, Printer, PrinterOptions, TerminalState};
 pub use progress::Spinner;
 pub use prompt::PromptError;
 #[cfg(feature = "gateway")]
-pub use stream::Memory;
+pub use stream::CapturedOutput;
 pub use style::{Tint, Tone};
 pub use table::{Column, Table};

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn written(is_terminal: bool, color: bool, options: OutputOptions, work: impl FnOnce(&mut Output)) -> String {
-        let (stream, memory) = Stream::memory();
+        let (stream, memory) = Stream::capture();
         let mut output = Output::new(stream, is_terminal, color, options);
         work(&mut output);
         drop(output);
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_full_buffer_is_written_and_many_small_writes_are_cheap() {
-        let (stream, memory) = Stream::memory();
+        let (stream, memory) = Stream::capture();
         let mut output = Output::new(stream, false, false, OutputOptions::default());
         let started = std::time::Instant::now();
         for _ in 0..300_000 {

@@ -43,7 +43,7 @@ impl Progress {
     }
 
     pub(super) fn add(&self, bar: ProgressBar) -> Option<ProgressBar> {
-        let target = || ProgressDrawTarget::term_like_with_hz(Box::new(Margin::stderr()), 20);
+        let target = || ProgressDrawTarget::term_like_with_hz(Box::new(NarrowedTerminal::stderr()), 20);
         let area = || MultiProgress::with_draw_target(target());
         self.moving.then(|| self.area.get_or_init(area).add(bar))
     }
@@ -54,7 +54,7 @@ impl Progress {
 /// indicatif fills every line up and leaves it to the terminal's own margin to begin the next. There a terminal echoes Ctrl-C
 /// as `^C` on a line below, and the one that is then cleared is the wrong one.
 #[derive(Debug)]
-struct Margin {
+struct NarrowedTerminal {
     terminal: Term,
     /// Columns written since the start of the line.
     column: AtomicUsize,
@@ -63,7 +63,7 @@ struct Margin {
 /// Columns of `^C`, and the last one, where a terminal defers the wrap.
 const MARGIN: u16 = 3;
 
-impl Margin {
+impl NarrowedTerminal {
     fn stderr() -> Self {
         Self { terminal: Term::buffered_stderr(), column: AtomicUsize::new(0) }
     }
@@ -73,7 +73,7 @@ impl Margin {
     }
 }
 
-impl TermLike for Margin {
+impl TermLike for NarrowedTerminal {
     fn width(&self) -> u16 {
         TermLike::width(&self.terminal).saturating_sub(MARGIN).max(1)
     }

@@ -216,7 +216,7 @@ mod unix {
             let path = pair.master.tty_name().unwrap();
             let terminal = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap());
             let before = tcgetattr(&terminal).unwrap();
-            let (stderr, shown) = Stream::memory();
+            let (stderr, shown) = Stream::capture();
             let mut writer = pair.master.take_writer().unwrap();
             let keys = keys.to_vec();
             // Typed only once the prompt is there: until then the line discipline would take Ctrl-C for itself.

@@ -16,21 +16,21 @@ const ROOM: usize = 4096;
 
 /// What was written to a stream that is held in memory. It may be a secret: it is wiped when dropped, and cannot be printed.
 #[derive(Clone)]
-pub struct Memory(Arc<Mutex<Zeroizing<Vec<u8>>>>);
+pub struct CapturedOutput(Arc<Mutex<Zeroizing<Vec<u8>>>>);
 
-impl Default for Memory {
+impl Default for CapturedOutput {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Zeroizing::new(Vec::with_capacity(ROOM)))))
     }
 }
 
-impl std::fmt::Debug for Memory {
+impl std::fmt::Debug for CapturedOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Memory(****)")
+        f.write_str("CapturedOutput(****)")
     }
 }
 
-impl Memory {
+impl CapturedOutput {
     /// Everything written so far; invalid UTF-8 is replaced.
     #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
     pub fn text(&self) -> String {
@@ -68,7 +68,7 @@ pub(super) enum Stream {
     Stdout,
     #[cfg(not(unix))]
     Stderr,
-    Memory(Memory),
+    CapturedOutput(CapturedOutput),
 }
 
 impl Stream {
@@ -101,14 +101,14 @@ impl Stream {
 
     /// A stream that keeps what is written to it.
     #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
-    pub(super) fn memory() -> (Self, Memory) {
-        let memory = Memory::default();
-        (Self::Memory(memory.clone()), memory)
+    pub(super) fn capture() -> (Self, CapturedOutput) {
+        let memory = CapturedOutput::default();
+        (Self::CapturedOutput(memory.clone()), memory)
     }
 
     /// Whether what is written goes nowhere but to memory.
-    pub(super) fn is_memory(&self) -> bool {
-        matches!(self, Self::Memory(_))
+    pub(super) fn is_captured(&self) -> bool {
+        matches!(self, Self::CapturedOutput(_))
     }
 
     /// Writes all of `bytes`, waiting where the stream is non-blocking and full.
@@ -120,7 +120,7 @@ impl Stream {
             Self::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
             #[cfg(not(unix))]
             Self::Stderr => io::stderr().write_all(bytes),
-            Self::Memory(memory) => memory.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes),
+            Self::CapturedOutput(memory) => memory.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes),
         }
     }
 
@@ -146,7 +146,7 @@ impl Stream {
             Self::Stdout => console::Term::stdout().size_checked().map(|size| size.1),
             #[cfg(not(unix))]
             Self::Stderr => console::Term::stderr().size_checked().map(|size| size.1),
-            Self::Memory(_) => None,
+            Self::CapturedOutput(_) => None,
         };
         known.filter(|&columns| columns > 0).map_or(DEFAULT_COLUMNS, usize::from)
     }

@@ -36,7 +36,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let PreparedGateway { server, gateway, store, is_new } = prepare(app.now, config, &path).await?;
     let administration = tokio::spawn(gateway::admin::serve(AdminSocket::bind(&store)?, gateway.clone()));
     // Before the announcement: otherwise a signal right after it would end the process without a shutdown.
-    let (requests, hang_ups) = (signals::requests_to_stop(), signals::hang_ups());
+    let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
     announce(app, &gateway, is_new);
 
     let flushing = {
@@ -49,14 +49,14 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         })
     };
     let read = || config::load(app, &args).map_err(|error| in_one_line(&Problem::from_error(&error)));
-    let serving = server.run(gateway.clone(), signals::asked(requests.clone(), 1), hang_ups, read);
+    let serving = server.run(gateway.clone(), signals::stop_requested(requests.clone(), 1), reload_requests, read);
     let served = async {
         serving.await?;
         anyhow::Ok(Exit::Done)
     };
     let exit = tokio::select! {
         served = served => served,
-        () = signals::asked(requests, 2) => Ok(Exit::Interrupted),
+        () = signals::stop_requested(requests, 2) => Ok(Exit::Interrupted),
     };
     flushing.abort();
     flush(&gateway).await;

@@ -33,7 +33,7 @@ struct Report<'a> {
 /// Runs it.
 pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
     let new = requested_key(&args)?;
-    if !args.save && app.printer.stdout_is_nowhere() {
+    if !args.save && app.printer.discards_stdout() {
         let message = "standard output is closed or /dev/null, and the key is shown only once";
         return Err(Problem::new(Exit::Usage, message).hint("store it with --save").into());
     }
@@ -141,8 +141,8 @@ async fn print_key(
     id: &KeyId,
 ) -> anyhow::Result<()> {
     let handed = match app.printer.is_json() {
-        true => app.printer.hand_over_json(report),
-        false => app.printer.hand_over(created.key.expose()),
+        true => app.printer.print_secret_json(report),
+        false => app.printer.print_secret(created.key.expose()),
     };
     match handed {
         Ok(()) => Ok(()),

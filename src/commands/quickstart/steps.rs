@@ -13,7 +13,7 @@ use crate::cli::Cli;
 use crate::commands;
 use crate::exit::{Exit, Problem};
 use crate::profile::ProfilesFile;
-use crate::ui::{Memory, Seen};
+use crate::ui::{CapturedOutput, Visibility};
 
 /// The program's name.
 const PROGRAM: &str = "ollama-auth";
@@ -187,7 +187,7 @@ impl<'a> Steps<'a> {
     ///
     /// # Errors
     /// Exit 1 when it ended otherwise than wanted, with its name.
-    pub async fn command(&mut self, step: Step<'_>, result: Outcome) -> anyhow::Result<Memory> {
+    pub async fn command(&mut self, step: Step<'_>, result: Outcome) -> anyhow::Result<CapturedOutput> {
         self.command_until(step, result, std::future::pending::<()>(), async |()| Ok(())).await
     }
 
@@ -201,16 +201,16 @@ impl<'a> Steps<'a> {
         result: Outcome,
         moment: impl Future<Output = M>,
         then: impl AsyncFnOnce(M) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Memory> {
+    ) -> anyhow::Result<CapturedOutput> {
         let Step { name, line, wanted, shows } = step;
         let outer = &self.app.printer;
         outer.command(&line.shown());
         let seen = match result {
-            _ if outer.is_json() => Seen::Nothing,
-            Outcome::Shown => Seen::All,
-            Outcome::Secret => Seen::Talk,
+            _ if outer.is_json() => Visibility::Hidden,
+            Outcome::Shown => Visibility::All,
+            Outcome::Secret => Visibility::Messages,
         };
-        let (printer, kept) = outer.within(seen);
+        let (printer, kept) = outer.nested(seen);
         let cli = line.parse().map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
         let app = self.app.isolated(self.folder, printer.clone(), cli.global, line.key().cloned())?;
         // On the heap, because this function runs inside `commands::run` itself.

@@ -236,7 +236,7 @@ pub enum StoreError {
         /// How.
         reason: String,
         /// What to do about it.
-        mend: String,
+        fix: String,
     },
     /// It was written by a newer version.
     #[error("the database {place} was written by a newer version of ollama-auth")]
@@ -278,7 +278,7 @@ impl StoreError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Busy { .. } => "stop the gateway or the other command that has it open, then try again".to_owned(),
-            Self::Unsafe { mend, .. } => mend.clone(),
+            Self::Unsafe { fix, .. } => fix.clone(),
             Self::Newer { .. } => "update ollama-auth; the database was not changed".to_owned(),
             Self::Damaged { .. } => {
                 "it was left as it is: restore a backup in its place, or move it away, with the files \

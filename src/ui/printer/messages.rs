@@ -124,13 +124,13 @@ impl Printer {
     }
 
     /// Puts the terminal back when the program ends while a question is still open (it is asked on another thread).
-    pub fn end_prompt(&self) {
+    pub fn restore_terminal(&self) {
         prompt::end(&self.0.stderr);
         crate::ui::line_modes::end();
     }
 
     /// Puts the terminal back when a question is given up while it is still open.
-    pub fn end_question(&self) {
+    pub fn abort_prompt(&self) {
         prompt::end(&self.0.stderr);
     }
 
@@ -170,7 +170,7 @@ impl Printer {
 
     fn marked(&self, mark: Mark, text: &str) {
         let terminal = self.0.terminal;
-        if self.0.within && mark == Mark::Success {
+        if self.0.nested && mark == Mark::Success {
             return self.to_stderr(&format!("{}\n", clean(text)));
         }
         let prefix = mark.prefix(terminal.stderr && terminal.utf8 && !terminal.dumb, self.colors_stderr());

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use super::progress::Progress;
-use super::stream::{Memory, Stream};
+use super::stream::{CapturedOutput, Stream};
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,19 +73,19 @@ struct Shared {
     stderr: Stream,
     progress: Progress,
     /// For a command that is run within another, whose own words say what was achieved.
-    within: bool,
+    nested: bool,
 }
 
 /// What is seen of a command that is run within another.
 #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Visibility {
     /// Everything.
     All,
     /// What it says, but not its result, which is kept.
-    Talk,
+    Messages,
     /// Nothing; its result is kept.
-    Nothing,
+    Hidden,
 }
 
 /// See the module.
@@ -103,33 +103,36 @@ impl Printer {
 
     /// A printer that keeps what is written, and its (stdout, stderr).
     #[cfg(test)]
-    pub fn in_memory(options: PrinterOptions, terminal: TerminalState) -> (Self, Memory, Memory) {
-        let ((stdout, out), (stderr, err)) = (Stream::memory(), Stream::memory());
+    pub fn in_memory(options: PrinterOptions, terminal: TerminalState) -> (Self, CapturedOutput, CapturedOutput) {
+        let ((stdout, out), (stderr, err)) = (Stream::capture(), Stream::capture());
         (Self::on(options, terminal, stdout, stderr), out, err)
     }
 
     /// The printer of a command that is run within this one, and what it keeps of the result. Nobody is asked anything, nothing
     /// is piped in, and results are for people.
     #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
-    pub fn within(&self, seen: Seen) -> (Self, Memory) {
-        let (kept, memory) = Stream::memory();
+    pub fn nested(&self, visibility: Visibility) -> (Self, CapturedOutput) {
+        let (kept, memory) = Stream::capture();
         let shared = &self.0;
-        let stdout = if seen == Seen::All { shared.stdout.clone() } else { kept };
-        let stderr = if seen == Seen::Nothing { Stream::memory().0 } else { shared.stderr.clone() };
-        let quiet = shared.options.quiet || seen == Seen::Nothing;
+        let stdout = if visibility == Visibility::All { shared.stdout.clone() } else { kept };
+        let stderr = if visibility == Visibility::Hidden { Stream::capture().0 } else { shared.stderr.clone() };
+        let quiet = shared.options.quiet || visibility == Visibility::Hidden;
         let options = PrinterOptions { json: false, no_input: true, quiet, ..shared.options };
-        let terminal =
-            TerminalState { stdin: true, stdout: shared.terminal.stdout && seen == Seen::All, ..shared.terminal };
-        let moving = terminal.stderr && !terminal.dumb && !stderr.is_memory();
+        let terminal = TerminalState {
+            stdin: true,
+            stdout: shared.terminal.stdout && visibility == Visibility::All,
+            ..shared.terminal
+        };
+        let moving = terminal.stderr && !terminal.dumb && !stderr.is_captured();
         let progress = Progress::new(moving, quiet);
-        (Self(Arc::new(Shared { options, terminal, stdout, stderr, progress, within: true })), memory)
+        (Self(Arc::new(Shared { options, terminal, stdout, stderr, progress, nested: true })), memory)
     }
 
     fn on(options: PrinterOptions, terminal: TerminalState, stdout: Stream, stderr: Stream) -> Self {
         // What is kept in memory must not draw on the real terminal.
-        let moving = terminal.stderr && !terminal.dumb && !options.json && !stderr.is_memory();
+        let moving = terminal.stderr && !terminal.dumb && !options.json && !stderr.is_captured();
         let progress = Progress::new(moving, options.quiet);
-        Self(Arc::new(Shared { options, terminal, stdout, stderr, progress, within: false }))
+        Self(Arc::new(Shared { options, terminal, stdout, stderr, progress, nested: false }))
     }
 
     /// Results and errors are to be JSON.
@@ -143,9 +146,9 @@ impl Printer {
         self.0.options.quiet
     }
 
-    /// This is the printer of a command that runs within another, see [`Printer::within`].
+    /// This is the printer of a command that runs within another, see [`Printer::nested`].
     pub fn is_nested(&self) -> bool {
-        self.0.within
+        self.0.nested
     }
 
     /// A person can be asked: stdin and stderr are terminals, and `--no-input` was not given.

@@ -47,7 +47,7 @@ impl Printer {
     ///
     /// # Errors
     /// What the system says, `BrokenPipe` included.
-    pub fn hand_over(&self, secret: &str) -> io::Result<()> {
+    pub fn print_secret(&self, secret: &str) -> io::Result<()> {
         let mut line = Zeroizing::new(String::with_capacity(secret.len() + 1));
         line.push_str(secret);
         line.push('\n');
@@ -57,15 +57,15 @@ impl Printer {
     /// The same for a value that holds such a secret, as JSON.
     ///
     /// # Errors
-    /// As [`Printer::hand_over`]; `InvalidData` when the value cannot be written as JSON.
-    pub fn hand_over_json(&self, value: &impl Serialize) -> io::Result<()> {
+    /// As [`Printer::print_secret`]; `InvalidData` when the value cannot be written as JSON.
+    pub fn print_secret_json(&self, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value)?;
         let text = Zeroizing::new(if self.0.terminal.stdout { escape_json(text) } else { text });
-        self.hand_over(&text)
+        self.print_secret(&text)
     }
 
     /// Whether whatever is written to stdout is lost: it was closed from the start, or is the null device.
-    pub fn stdout_is_nowhere(&self) -> bool {
+    pub fn discards_stdout(&self) -> bool {
         self.0.stdout.is_null_device()
     }
 
@@ -132,7 +132,7 @@ impl Printer {
     ///
     /// # Errors
     /// As [`Printer::data`].
-    pub fn to_clipboard(&self, text: &str) -> io::Result<bool> {
+    pub fn copy_to_clipboard(&self, text: &str) -> io::Result<bool> {
         use base64::Engine as _;
         let encoded = base64::engine::general_purpose::STANDARD.encode(text);
         if encoded.len() > CLIPBOARD {

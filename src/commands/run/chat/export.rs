@@ -29,7 +29,7 @@ impl Chat<'_> {
                 return Ok(());
             }
         }
-        if self.app.printer.to_clipboard(&text)? {
+        if self.app.printer.copy_to_clipboard(&text)? {
             self.app.printer.success("Sent the last answer to the terminal's clipboard, if the terminal supports it");
         } else {
             self.app.printer.warn("the answer is too long for the terminal's clipboard; /export FILE saves it");

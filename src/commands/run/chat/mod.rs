@@ -21,7 +21,7 @@ use crate::chat::{Command, CommandError, Conversation, Message, Meter, help, win
 use crate::cli::RunArgs;
 use crate::commands::context::Context;
 use crate::exit::{Exit, Problem};
-use crate::signals::{Interrupts, dismissed};
+use crate::signals::{Interrupts, terminal_closed};
 use crate::ui::{LineEditor, OutputOptions};
 
 /// Holds the conversation until the person leaves.
@@ -65,7 +65,7 @@ pub async fn run(
     };
     tokio::select! {
         done = chat.run_loop() => done,
-        () = dismissed() => Ok(Exit::Interrupted),
+        () = terminal_closed() => Ok(Exit::Interrupted),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::api::Session;
 use crate::chat::{Composer, Input, complete};
 use crate::commands::run::chat::{Chat, UserInput};
 use crate::env::keep_secrets_from;
-use crate::ui::{Ask, Complete, Typed};
+use crate::ui::{Complete, LineInput, LinePrompt};
 
 const PROMPT: &str = ">>> ";
 const PROMPT_MORE: &str = "... ";
@@ -24,19 +24,19 @@ impl Chat<'_> {
         let mut filled = String::new();
         loop {
             let (prompt, placeholder) = if composer.is_open() { (PROMPT_MORE, "") } else { (PROMPT, PLACEHOLDER) };
-            match self.line(Ask { prompt, placeholder, filled: std::mem::take(&mut filled) }).await? {
-                Typed::End => return Ok(UserInput::End),
-                Typed::Interrupted(text) => {
+            match self.line(LinePrompt { prompt, placeholder, filled: std::mem::take(&mut filled) }).await? {
+                LineInput::End => return Ok(UserInput::End),
+                LineInput::Interrupted(text) => {
                     if text.is_empty() && !composer.is_open() {
                         self.app.printer.report("Ctrl-D or /bye leaves the conversation.");
                     }
                     composer.reset();
                 }
-                Typed::Garbled => {
+                LineInput::NotText => {
                     self.app.printer.warn("the line was not valid UTF-8 and was dropped");
                 }
-                Typed::Compose(text) => filled = self.compose(text).await?,
-                Typed::Line(line) => {
+                LineInput::Compose(text) => filled = self.compose(text).await?,
+                LineInput::Line(line) => {
                     let input = composer.push(&line);
                     if input == Input::More {
                         continue;
@@ -57,7 +57,7 @@ impl Chat<'_> {
         }
     }
 
-    async fn line(&mut self, ask: Ask) -> std::io::Result<Typed> {
+    async fn line(&mut self, ask: LinePrompt) -> std::io::Result<LineInput> {
         self.interrupts.forget();
         let mut reading = std::pin::pin!(self.editor.read(ask));
         loop {
@@ -85,7 +85,7 @@ impl Chat<'_> {
     pub(super) async fn compose(&mut self, text: String) -> io::Result<String> {
         let command = self.app.env.editor.clone().unwrap_or_else(|| DEFAULT_EDITOR.to_owned());
         let composed = {
-            let mut turn = std::pin::pin!(self.editor.lend(edit(&command, &text)));
+            let mut turn = std::pin::pin!(self.editor.lend_terminal(edit(&command, &text)));
             loop {
                 tokio::select! {
                     composed = &mut turn => break composed?,

@@ -71,7 +71,7 @@ impl Chat<'_> {
     pub(super) async fn offer_signin(&mut self, problem: &Problem) -> anyhow::Result<bool> {
         let work = offer_signin(self.app, &self.context, &self.model, problem);
         let Some(done) = Self::unless_interrupted(&mut self.interrupts, work).await else {
-            self.app.printer.end_question();
+            self.app.printer.abort_prompt();
             return Ok(false);
         };
         if !done? {

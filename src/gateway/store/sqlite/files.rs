@@ -92,8 +92,8 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn unsafe_at(path: &Path, reason: String, mend: String) -> StoreError {
-    StoreError::Unsafe { place: path.display().to_string(), reason, mend }
+fn unsafe_at(path: &Path, reason: String, fix: String) -> StoreError {
+    StoreError::Unsafe { place: path.display().to_string(), reason, fix }
 }
 
 #[cfg(unix)]
