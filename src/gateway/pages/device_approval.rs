@@ -16,7 +16,7 @@ use super::error_page::{ErrorPage, PageResult};
 use super::form::{FieldError, alert, hidden};
 use super::layout::{self, NoticeKind};
 use super::page_context::{BrowserSession, PageContext};
-use super::password_check::{self, ReauthReason};
+use super::reauthentication::{self, ReauthReason};
 use super::state::Pages;
 use super::{display, sign_in};
 use crate::gateway::directory::{Directory, DirectoryError};
@@ -81,7 +81,7 @@ fn approval_page(
             form #decide method="post" action=(context.link("/connect")) {
                 (hidden("csrf", &context.csrf_token(session)))
                 (link.fields("name"))
-                @if !session.fresh { (password_check::field(ReauthReason::Device, error.is_some())) }
+                @if !session.fresh { (reauthentication::field(ReauthReason::Device, error.is_some())) }
                 div.actions {
                     button.primary #approve type="submit" name="decision" value="approve" { "Approve" }
                     button.danger #deny type="submit" name="decision" value="deny" formnovalidate { "Deny" }
@@ -130,7 +130,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         "approve" => {
             // Checked before the password: without a pending device it is not needed.
             let device = pages.pending_devices.find(&link.key, context.now).ok_or_else(|| not_pending(&context))?;
-            match password_check::confirm(&context, &session, &mut form, ReauthReason::Device).await? {
+            match reauthentication::confirm(&context, &session, &mut form, ReauthReason::Device).await? {
                 Ok(()) => approve(pages, context, session, link).await,
                 Err(error) => Ok(approval_page(&context, &session, &link, &device, Some(&error))),
             }

@@ -12,6 +12,7 @@ mod form;
 mod layout;
 mod page_context;
 mod password_check;
+mod reauthentication;
 mod settings;
 mod setup;
 mod sign_in;

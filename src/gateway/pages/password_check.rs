@@ -1,11 +1,8 @@
 //! Verifies and makes password hashes: two at a time, on threads of their own, and taking as long for an unknown name.
-//! Asks for the password again before something that outlives the session: a new key, an approved device.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::StatusCode;
-use maud::Markup;
 use secrecy::SecretString;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,10 +10,6 @@ use uuid::Uuid;
 
 use crate::gateway::authn::random_token;
 use crate::gateway::directory::Directory;
-use crate::gateway::pages::error_page::ErrorPage;
-use crate::gateway::pages::form::{Field, FieldError, Form};
-use crate::gateway::pages::page_context::{BrowserSession, PageContext};
-use crate::gateway::pages::sign_in::record_failed_sign_in;
 use crate::gateway::password::{PasswordError, PasswordHash};
 use crate::gateway::store::{StoreError, User};
 
@@ -109,94 +102,6 @@ async fn blocking<T: Send + 'static>(
         work()
     });
     done.await.unwrap_or_else(|_| Err(PasswordError::Hash("the gateway is shutting down".to_owned())))
-}
-
-/// The name of the field.
-const PASSWORD: &str = "password";
-
-/// What outlives the session, and so needs the password.
-#[derive(Clone, Copy)]
-pub enum ReauthReason {
-    /// A new key.
-    Key,
-    /// An approved device.
-    Device,
-}
-
-impl ReauthReason {
-    fn hint(self) -> &'static str {
-        match self {
-            Self::Key => {
-                "You signed in more than 15 minutes ago. Enter your password again, because a key stays valid after you sign out."
-            }
-            Self::Device => {
-                "You signed in more than 15 minutes ago. Enter your password again, because a device stays signed in after you sign out."
-            }
-        }
-    }
-
-    /// The detail of the event for a wrong password.
-    fn event_detail(self) -> &'static str {
-        match self {
-            Self::Key => "wrong password for a new key",
-            Self::Device => "wrong password for a device",
-        }
-    }
-}
-
-/// The password field. With `is_wrong` it is marked as the reason why the form is shown again.
-pub fn field(reason: ReauthReason, is_wrong: bool) -> Markup {
-    let field = Field {
-        name: PASSWORD,
-        label: "Your password",
-        kind: "password",
-        autocomplete: "current-password",
-        value: "",
-        hint: reason.hint(),
-        longest: 1024,
-        optional: false,
-        autofocus: is_wrong,
-    };
-    field.render(is_wrong)
-}
-
-/// Succeeds if the person signed in within the last 15 minutes, or typed the right password into this form. Throttled as a sign-in.
-///
-/// # Errors
-/// The inner error is shown with the form; the outer one is a page, for a failure of the gateway.
-pub async fn confirm(
-    context: &PageContext,
-    session: &BrowserSession,
-    form: &mut Form,
-    reason: ReauthReason,
-) -> Result<Result<(), FieldError>, ErrorPage> {
-    if session.fresh {
-        return Ok(Ok(()));
-    }
-    let wrong = |status, message: &str| Ok(Err(FieldError::new(PASSWORD, status, message)));
-    if form.get(PASSWORD).is_empty() {
-        return wrong(StatusCode::FORBIDDEN, "Enter your password: you signed in more than 15 minutes ago.");
-    }
-    let (pages, name) = (&context.pages, &session.user().name);
-    if let Err(wait) = pages.throttle.count_attempt(name, context.address) {
-        record_failed_sign_in(context, name, "user.sign_in_throttled", "too many attempts");
-        let message = format!("Too many attempts. Wait {} seconds, then try again.", wait.as_secs() + 1);
-        return wrong(StatusCode::TOO_MANY_REQUESTS, &message);
-    }
-    match pages.passwords.verify(&context.pages.directory, name, form.secret(PASSWORD)).await {
-        Ok(Some(user)) if user.id == session.user().id => {
-            pages.sessions.confirm(&session.cookie, context.now);
-            Ok(Ok(()))
-        }
-        Ok(_) => {
-            record_failed_sign_in(context, name, "user.sign_in_failed", reason.event_detail());
-            wrong(StatusCode::FORBIDDEN, "Wrong password.")
-        }
-        Err(PasswordCheckError::Busy) => {
-            wrong(StatusCode::SERVICE_UNAVAILABLE, "Too many people are signing in. Try again in a moment.")
-        }
-        Err(error) => Err(context.internal_error(&error.to_string())),
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::gateway::pages::error_page::{ErrorPage, PageResult};
 use crate::gateway::pages::form::FieldError;
 use crate::gateway::pages::layout::{self, NoticeKind};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
-use crate::gateway::pages::password_check::{self, ReauthReason};
+use crate::gateway::pages::reauthentication::{self, ReauthReason};
 use crate::gateway::pages::state::Pages;
 use crate::gateway::store::KeyRecord;
 use crate::keyspec::{ApiKey, KeyId, Lifetime};
@@ -49,7 +49,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         Ok(wanted) => wanted,
         Err(error) => return Ok(new_key::page(&context, &session, &values, Some(&error))),
     };
-    if let Err(error) = password_check::confirm(&context, &session, &mut form, ReauthReason::Key).await? {
+    if let Err(error) = reauthentication::confirm(&context, &session, &mut form, ReauthReason::Key).await? {
         return Ok(new_key::page(&context, &session, &values, Some(&error)));
     }
     match pages.accounts.make(&session.caller, &wanted, context.address).await {

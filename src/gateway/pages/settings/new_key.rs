@@ -11,7 +11,7 @@ use crate::gateway::pages::display::KEYS;
 use crate::gateway::pages::error_page::PageResult;
 use crate::gateway::pages::form::{Field, FieldError, Form, alert, hidden};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
-use crate::gateway::pages::password_check::{self, ReauthReason};
+use crate::gateway::pages::reauthentication::{self, ReauthReason};
 use crate::gateway::pages::{display, layout};
 use crate::keyspec::{KeyId, Models, PatternError, Scope, Scopes};
 
@@ -98,7 +98,7 @@ pub fn page(
                     autofocus: is_wrong("environment"),
                 }.render(is_wrong("environment")))
                 @if !session.fresh {
-                    (password_check::field(ReauthReason::Key, is_wrong("password")))
+                    (reauthentication::field(ReauthReason::Key, is_wrong("password")))
                 }
                 div.actions {
                     button.primary type="submit" { "Create the key" }
