@@ -221,7 +221,7 @@ fn a_new_password_is_typed_twice_without_echo() {
     terminal.send(&format!("{PASSWORD}\r"));
     terminal.wait_text("Repeat the password: ");
     terminal.send("something else\r");
-    terminal.wait_text("the two differ");
+    terminal.wait_text("the two entries differ");
     terminal.wait_for(|screen| screen.matches("New password for ann: ").count() == 2);
     terminal.send(&format!("{PASSWORD}\r"));
     terminal.wait_for(|screen| screen.matches("Repeat the password: ").count() == 2);

@@ -228,7 +228,7 @@ fn keys_are_revoked_by_id_by_name_and_by_themselves_for_good() {
     let (twin, other) = (create(&device, &["twin"]), create(&device, &["twin"]));
     keys(&device, &["revoke", one["id"].as_str().unwrap(), "--yes"]).expect_code(0);
     keys(&device, &["revoke", "two", "--yes"]).expect_code(0);
-    says(&keys(&device, &["revoke", "two", "--yes"]).expect_code(0), &["before"]);
+    says(&keys(&device, &["revoke", "two", "--yes"]).expect_code(0), &["already revoked"]);
     let output = keys(&device, &["revoke", "twin", "--yes"]).expect_code(2);
     says(&output, &["2 API keys", twin["id"].as_str().unwrap(), other["id"].as_str().unwrap()]);
     keys(&device, &["revoke", "nobody", "--yes"]).expect_code(3);

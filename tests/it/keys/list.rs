@@ -62,10 +62,10 @@ fn what_needs_attention_is_on_top_and_named() {
     assert_eq!(all[4], &json!(["stale"]));
     // Colour says nothing that the words do not.
     let colored = keys(&sandbox, &["list", "--color", "always"]).expect_code(0);
-    let plain = ["\u{1b}[2m", "\u{1b}[31m", "\u{1b}[33m", "\u{1b}[0m"]
+    let plain = ["\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[0m"]
         .iter()
         .fold(colored.stdout().to_owned(), |text, sequence| text.replace(sequence, ""));
-    assert!(colored.stdout().contains("\u{1b}[31mdead"));
+    assert!(colored.stdout().contains("\u{1b}[31mexpired"), "{}", colored.snapshot());
     // A second may have passed in between, which can make 60 days 59.
     let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "0");
     assert_eq!(words(&plain), words(output.stdout()));
