@@ -89,7 +89,7 @@ fn list(app: &App) -> anyhow::Result<Exit> {
         Column::new("device").shrinks_to(10).optional(2),
         Column::new("connected").state(),
         Column::new("stored in").shrinks_to(9).optional(1),
-        Column::new("fingerprint").shrinks_to(20),
+        Column::new("fingerprint").shrinks_to(23),
     ]);
     for row in &rows {
         let (connected, tint) = match row.connected {
