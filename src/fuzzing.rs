@@ -7,7 +7,7 @@ mod text;
 
 #[cfg(feature = "gateway")]
 pub use crate::gateway::fuzzing::{authorization, body, settings, target};
-pub use crate::http::fuzzing::answer;
+pub use crate::http::fuzzing::response;
 pub use text::{keyfile, models, ndjson, sanitize};
 
 /// A target, by the name of its folder of examples.
@@ -23,7 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("body", body),
     #[cfg(feature = "gateway")]
     ("settings", settings),
-    ("answer", answer),
+    ("response", response),
     ("keyfile", keyfile),
     ("models", models),
     ("ndjson", ndjson),

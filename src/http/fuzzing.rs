@@ -1,7 +1,7 @@
-//! Answers of the upstream server: read as the gateway reads them, in any pieces, and again, slowly, here. Both find the same head, the same
-//! body and the same end, and neither finds an end where there is none.
+//! Responses of the upstream server: read as the gateway reads them, in any pieces, and again, slowly, here. Both find the same
+//! head, the same body and the same end, and neither finds an end where there is none.
 //!
-//! The first line is `G` or `H` for an answer to GET or HEAD, then bytes that say how long the pieces are; the rest is what comes.
+//! The first line is `G` or `H` for a response to GET or HEAD, then bytes that say how long the pieces are; the rest is what comes.
 
 use http::response::Parts;
 use http::{Method, StatusCode, Version};
@@ -22,9 +22,9 @@ enum End {
     Fault,
 }
 
-/// An answer, as far as it came.
+/// A response, as far as it came.
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
+struct Response {
     status: u16,
     headers: Vec<(String, Vec<u8>)>,
     reusable: bool,
@@ -32,11 +32,11 @@ struct Answer {
     end: End,
 }
 
-/// Reads an answer in three ways of cutting it.
+/// Reads a response in three ways of cutting it.
 ///
 /// # Panics
 /// When it makes a difference how it is cut, or when the slow reader reads something else.
-pub fn answer(data: &[u8]) {
+pub fn response(data: &[u8]) {
     let Some(line) = data.iter().position(|byte| *byte == b'\n') else { return };
     let (sizes, came) = (&data[..line], &data[line + 1..]);
     let (method, sizes) = match sizes.split_first() {
@@ -68,7 +68,7 @@ pub fn answer(data: &[u8]) {
 }
 
 /// As the gateway does: nothing while the head is not whole.
-fn read(pieces: &[&[u8]], method: &Method) -> Result<Option<Answer>, response_head::MalformedHead> {
+fn read(pieces: &[&[u8]], method: &Method) -> Result<Option<Response>, response_head::MalformedHead> {
     let (mut came, mut pieces) = (Vec::new(), pieces.iter());
     let head = loop {
         let Some(piece) = pieces.next() else { return Ok(None) };
@@ -105,7 +105,7 @@ fn read(pieces: &[&[u8]], method: &Method) -> Result<Option<Answer>, response_he
         }
     }
     assert!(!matches!(framing, BodyFraming::UntilClose) || !head.reusable, "a connection ends twice");
-    Ok(Some(Answer {
+    Ok(Some(Response {
         status: head.parts.status.as_u16(),
         headers: headers(&head.parts),
         reusable: head.reusable,
@@ -129,7 +129,7 @@ fn line(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Reads what was taken, all of it at once.
-fn slow(came: &[u8], method: &Method) -> Answer {
+fn slow(came: &[u8], method: &Method) -> Response {
     let mut rest = came;
     let (status, version, mut fields) = loop {
         let mut first;
@@ -190,7 +190,7 @@ fn slow(came: &[u8], method: &Method) -> Answer {
     let mut named = false;
     fields.retain(|(name, _)| name != "content-length" || !std::mem::replace(&mut named, true));
     fields.sort();
-    Answer { status, headers: fields, reusable, body, end }
+    Response { status, headers: fields, reusable, body, end }
 }
 
 /// What there is of a line in chunks: whole, with what follows it, or its beginning. `None` for one with a control character in it.
