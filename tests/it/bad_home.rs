@@ -10,7 +10,7 @@ use crate::harness::browser::Behaviour;
 use crate::harness::cloud::Cloud;
 
 #[test]
-fn a_file_where_a_folder_belongs() {
+fn a_file_in_place_of_a_folder_is_reported() {
     for (folder, words) in [(CONFIG, "ollama-auth"), (DATA, "ollama-auth")] {
         let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
         let browser = sandbox.browser(Behaviour::Follows);
@@ -23,7 +23,7 @@ fn a_file_where_a_folder_belongs() {
 }
 
 #[test]
-fn a_home_that_cannot_be_written() {
+fn a_read_only_home_is_reported() {
     use std::os::unix::fs::PermissionsExt;
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let browser = sandbox.browser(Behaviour::Follows);
@@ -41,7 +41,7 @@ fn a_home_that_cannot_be_written() {
 }
 
 #[test]
-fn no_home_at_all() {
+fn a_missing_home_is_reported() {
     if !rustix::process::geteuid().is_root() {
         // The system would name the home of whoever runs the tests, which is not to be touched.
         let note = "NOT TESTED: only root can run the program as an account without a home\n";
@@ -70,7 +70,7 @@ fn a_full_disk_is_named_before_the_browser_opens() {
 }
 
 #[test]
-fn a_full_disk_leaves_profiles_and_secrets_whole() {
+fn a_full_disk_leaves_profiles_and_secrets_intact() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let name = cloud.url().replace("http://", "");
@@ -95,7 +95,7 @@ fn a_full_disk_leaves_profiles_and_secrets_whole() {
 }
 
 #[test]
-fn a_newer_version_is_left_alone() {
+fn files_of_a_newer_version_are_unchanged() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     for file in [format!("{CONFIG}/profiles.json"), format!("{DATA}/secrets.json")] {
@@ -114,7 +114,7 @@ fn a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn a_truncated_file_is_set_aside_whole() {
+fn a_truncated_file_is_moved_aside() {
     for (store, file) in [
         ("plaintext", format!("{CONFIG}/profiles.json")),
         ("plaintext", format!("{DATA}/secrets.json")),
@@ -156,7 +156,7 @@ fn a_wrong_passphrase_opens_no_browser_and_changes_nothing() {
 }
 
 #[test]
-fn two_sign_ins_at_once_leave_one_key() {
+fn concurrent_sign_ins_leave_one_key() {
     for _ in 0..5 {
         let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
         sandbox.browser(Behaviour::Ignores);
@@ -173,7 +173,7 @@ fn two_sign_ins_at_once_leave_one_key() {
 }
 
 #[test]
-fn a_record_that_does_not_match_the_stored_key_is_mended_by_signing_in() {
+fn signing_in_repairs_a_record_that_does_not_match_its_key() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let held = cloud.devices()[0].key.clone();

@@ -84,7 +84,7 @@ fn a_protected_key_needs_its_passphrase() {
 }
 
 #[test]
-fn what_is_no_device_key_is_refused_by_name() {
+fn unsupported_key_files_are_refused_with_a_reason() {
     let sandbox = with_store("plaintext");
     let rsa = key_file(&sandbox, "home/rsa", "rsa", "");
     let good = fs::read_to_string(key_file(&sandbox, "home/good", "ed25519", "")).unwrap();
@@ -120,7 +120,7 @@ fn what_is_no_device_key_is_refused_by_name() {
 }
 
 #[test]
-fn a_pipe_is_read_and_one_without_a_writer_does_not_hang() {
+fn a_pipe_is_read_and_an_unwritten_pipe_does_not_hang() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let fifo = sandbox.path("home/fifo");
     let made = std::process::Command::new(tool("mkfifo")).arg(&fifo).status();
@@ -141,7 +141,7 @@ fn a_pipe_is_read_and_one_without_a_writer_does_not_hang() {
 }
 
 #[test]
-fn an_unreadable_key_and_an_exposed_one() {
+fn unreadable_and_exposed_keys_are_reported() {
     let sandbox = with_store("plaintext");
     let key = key_file(&sandbox, "home/key", "ed25519", "");
     let path = key.to_str().unwrap();
@@ -154,7 +154,7 @@ fn an_unreadable_key_and_an_exposed_one() {
 }
 
 #[test]
-fn another_key_replaces_none_unasked_and_leaves_no_copy() {
+fn replacing_a_key_requires_confirmation_and_leaves_no_copy() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let first = shown(&sandbox);
@@ -174,7 +174,7 @@ fn another_key_replaces_none_unasked_and_leaves_no_copy() {
 }
 
 #[test]
-fn a_key_that_serves_two_hosts_is_warned_of() {
+fn a_key_used_at_two_hosts_is_warned_about() {
     let (sandbox, one, two) = (with_store("plaintext"), Cloud::start(), Cloud::start());
     let key = key_file(&sandbox, "home/key", "ed25519", "");
     let path = key.to_str().unwrap();
@@ -189,7 +189,7 @@ fn a_key_that_serves_two_hosts_is_warned_of() {
 }
 
 #[test]
-fn ssh_keygen_reads_what_is_exported() {
+fn ssh_keygen_reads_the_exported_key() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let line = cloud.devices()[0].key.line.clone();
@@ -224,7 +224,7 @@ fn ssh_keygen_reads_what_is_exported() {
 }
 
 #[test]
-fn no_planted_link_decides_where_a_private_key_goes() {
+fn an_export_follows_no_symlink() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let victim = sandbox.write("victim", "precious");
@@ -245,7 +245,7 @@ fn no_planted_link_decides_where_a_private_key_goes() {
 }
 
 #[test]
-fn list_and_show_name_everything_public() {
+fn list_and_show_print_all_public_details() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     says(&device(&sandbox, &["list"]).expect_code(0), &["no device key"]);
     says(&device(&sandbox, &["show"]).expect_code(3), &["no device key", "signin"]);
@@ -277,7 +277,7 @@ fn list_and_show_name_everything_public() {
 }
 
 #[test]
-fn a_rotation_puts_the_new_key_in_place_of_the_old() {
+fn a_rotation_replaces_the_device_key() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let old = shown(&sandbox);
@@ -293,7 +293,7 @@ fn a_rotation_puts_the_new_key_in_place_of_the_old() {
 }
 
 #[test]
-fn while_nobody_approves_the_old_key_works_and_a_kill_loses_nothing() {
+fn the_old_key_works_until_approval_despite_a_kill() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let old = shown(&sandbox);
@@ -329,7 +329,7 @@ fn while_nobody_approves_the_old_key_works_and_a_kill_loses_nothing() {
 }
 
 #[test]
-fn a_rotation_killed_between_store_and_record_goes_on() {
+fn a_rotation_killed_between_store_and_record_continues() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let old = shown(&sandbox);
@@ -361,7 +361,7 @@ fn a_rotation_killed_between_store_and_record_goes_on() {
 }
 
 #[test]
-fn a_refused_successor_is_dropped_and_the_next_rotation_makes_another() {
+fn a_denied_successor_is_replaced_by_the_next_rotation() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let old = shown(&sandbox);
@@ -378,7 +378,7 @@ fn a_refused_successor_is_dropped_and_the_next_rotation_makes_another() {
 }
 
 #[test]
-fn a_rotation_that_cannot_disconnect_the_old_key_says_how() {
+fn a_rotation_that_cannot_disconnect_the_old_key_shows_the_command() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let old = cloud.devices()[0].key.clone();
@@ -395,7 +395,7 @@ fn a_rotation_that_cannot_disconnect_the_old_key_says_how() {
 }
 
 #[test]
-fn revoke_own_other_and_unknown() {
+fn revoke_handles_own_other_and_unknown_devices() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let own = cloud.devices()[0].key.clone();
@@ -445,7 +445,7 @@ fn nothing_is_ever_deleted_at_a_stock_server() {
 }
 
 #[test]
-fn signing_out_in_the_middle_of_a_rotation_leaves_no_key_behind() {
+fn signing_out_during_a_rotation_leaves_no_key() {
     for end in [&["signout"][..], &["device", "revoke", "--yes"], &["profile", "remove", "NAME", "--yes"]] {
         let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
         sign_in(&sandbox, &cloud, &[]);

@@ -170,7 +170,7 @@ fn quiet_shows_only_problems() {
 }
 
 #[test]
-fn exposed_empty_foreign_and_mismatched_key_files() {
+fn exposed_empty_foreign_and_mismatched_key_files_are_reported() {
     let sandbox = with_store("plaintext");
     expect(&offline(&sandbox), "key-file", "note", &["does not exist"]);
     let path = key_file(&sandbox, STOCK_KEY, "ed25519", "");
@@ -270,7 +270,7 @@ fn a_stopped_server_is_an_error_only_if_ollama_host_names_it() {
 }
 
 #[test]
-fn folders_and_stores_open_to_others() {
+fn folders_and_stores_readable_by_others_are_reported() {
     let (sandbox, _cloud, _stock) = given("plaintext");
     let (config, data) = (sandbox.path(CONFIG), sandbox.path(DATA));
     for (path, mode, check, level) in [
@@ -288,7 +288,7 @@ fn folders_and_stores_open_to_others() {
 }
 
 #[test]
-fn a_locked_a_frozen_and_a_missing_keyring() {
+fn a_locked_frozen_or_missing_keyring_is_reported() {
     let (mut keyring, cloud) = (Keyring::start_unlocked(), Cloud::start());
     let mut sandbox = on_keyring(&keyring);
     sandbox.set_env("OLLAMA_HOST", cloud.url());
@@ -370,7 +370,7 @@ fn a_broken_profiles_file_is_reported_and_left_in_place() {
 }
 
 #[test]
-fn missing_replaced_and_damaged_secrets() {
+fn missing_replaced_and_damaged_secrets_are_reported() {
     let (sandbox, cloud, _stock) = given("plaintext");
     let secrets = plaintext(&sandbox);
     sandbox.write(format!("{DATA}/secrets.json"), secrets.replace("\"device-key:", "\"device-key:other-"));
@@ -388,7 +388,7 @@ fn missing_replaced_and_damaged_secrets() {
 }
 
 #[test]
-fn inconsistent_profiles() {
+fn inconsistent_profiles_are_reported() {
     let (mut sandbox, cloud, _stock) = given("plaintext");
     let name = cloud.url().trim_start_matches("http://").to_owned();
     edit_profiles(&sandbox, |all| {
@@ -416,7 +416,7 @@ fn inconsistent_profiles() {
 }
 
 #[test]
-fn an_unfinished_move_and_an_unfinished_device_rotation() {
+fn unfinished_moves_and_device_rotations_are_reported() {
     let (sandbox, cloud, _stock) = given("plaintext");
     let name = cloud.url().trim_start_matches("http://").to_owned();
     let old = plaintext(&sandbox);
@@ -437,7 +437,7 @@ fn an_unfinished_move_and_an_unfinished_device_rotation() {
 }
 
 #[test]
-fn an_unfinished_api_key_rotation() {
+fn an_unfinished_api_key_rotation_is_reported() {
     let (sandbox, cloud, _stock) = given("plaintext");
     let name = cloud.url().trim_start_matches("http://").to_owned();
     let journal = format!("{DATA}/rotations.json");
@@ -490,7 +490,7 @@ fn a_credentials_file_is_checked_at_its_host() {
 }
 
 #[test]
-fn a_refused_credential_and_an_unavailable_host() {
+fn refused_credentials_and_unavailable_hosts_are_reported() {
     let (sandbox, cloud, _stock) = given("plaintext");
     cloud.accept_api_key(KEY);
     sandbox.command(["signin", "--with-api-key"]).stdin(KEY).run().expect_code(0);
@@ -568,7 +568,7 @@ fn a_clock_difference_is_reported() {
 }
 
 #[test]
-fn proxies_and_certificates() {
+fn proxies_and_certificates_are_checked() {
     let mut sandbox = with_store("plaintext");
     sandbox.set_env("HTTPS_PROXY", "http://me:hunter2-hunter2@proxy.example:3128");
     let output = look(&sandbox, sandbox.command(["doctor", "--offline", "--json"]));
@@ -597,7 +597,7 @@ fn proxies_and_certificates() {
 }
 
 #[test]
-fn an_unused_an_overriding_and_a_mistyped_api_key_variable() {
+fn unused_overriding_and_mistyped_api_key_variables_are_reported() {
     let (mut sandbox, cloud, _stock) = given("plaintext");
     sandbox.set_env("OLLAMA_API_KEY", KEY);
     let report = offline(&sandbox);

@@ -22,7 +22,7 @@ fn sh(sandbox: &Sandbox, script: &str) -> Cmd {
 }
 
 #[test]
-fn key_and_host_are_in_the_environment_and_our_secrets_are_not() {
+fn the_environment_has_key_and_host_and_no_other_secret() {
     let (mut sandbox, cloud) = (with_store("file"), Cloud::start());
     cloud.accept_api_key(KEY);
     let host = cloud.url();
@@ -52,7 +52,7 @@ fn key_and_host_are_in_the_environment_and_our_secrets_are_not() {
 }
 
 #[test]
-fn the_key_stands_in_no_argument_and_on_no_stream() {
+fn the_key_is_not_in_arguments_or_output() {
     let sandbox = with_key();
     let child =
         sh(&sandbox, "echo ready; while :; do sleep 0.01; done").args(["-vv"]).env("PATH", "/usr/bin:/bin").spawn();
@@ -67,7 +67,7 @@ fn the_key_stands_in_no_argument_and_on_no_stream() {
 }
 
 #[test]
-fn exit_codes_are_those_of_the_program_or_of_a_shell() {
+fn exit_codes_follow_the_program_and_shell_conventions() {
     let sandbox = with_key();
     for code in [0, 1, 3, 4, 42, 130, 255] {
         let output = sh(&sandbox, &format!("exit {code}")).run().expect_code(code);
@@ -86,7 +86,7 @@ fn exit_codes_are_those_of_the_program_or_of_a_shell() {
 }
 
 #[test]
-fn its_arguments_are_its_own() {
+fn arguments_are_passed_unchanged() {
     let sandbox = with_key();
     let echo = tool("echo").to_str().unwrap().to_owned();
     for args in [&["exec", "--"][..], &["exec"]] {
@@ -99,7 +99,7 @@ fn its_arguments_are_its_own() {
 }
 
 #[test]
-fn every_signal_reaches_the_program_and_no_second_process_is_there() {
+fn the_program_replaces_the_process_and_gets_every_signal() {
     let sandbox = with_key();
     for (name, signal) in [
         ("INT", Signal::INT),
@@ -121,7 +121,7 @@ fn every_signal_reaches_the_program_and_no_second_process_is_there() {
 }
 
 #[test]
-fn the_process_is_handed_over_as_it_was() {
+fn signal_masks_limits_and_descriptors_are_unchanged() {
     let sandbox = with_key();
     let script = "ulimit -S -c; grep -E '^(SigBlk|SigIgn)' /proc/self/status; ls /proc/self/fd | wc -l";
     let path = "/usr/bin:/bin";
@@ -140,7 +140,7 @@ fn the_process_is_handed_over_as_it_was() {
 }
 
 #[test]
-fn the_terminal_is_the_programs() {
+fn the_program_controls_the_terminal() {
     let mut sandbox = with_key();
     sandbox.set_env("PATH", "/usr/bin:/bin");
     let script = "test -t 0 && test -t 1 && test -t 2 && echo terminal; trap 'echo resized; stty size' WINCH; \
@@ -157,7 +157,7 @@ fn the_terminal_is_the_programs() {
 }
 
 #[test]
-fn without_an_api_key_nothing_is_run() {
+fn without_an_api_key_no_program_starts() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let mark = sandbox.path("mark");
     let run = |more: &[&str]| {

@@ -107,7 +107,7 @@ fn a_large_body_is_echoed_while_it_is_uploaded() {
 
 /// Who is told "too large" while sending is to hear it, although nobody takes the rest.
 #[test]
-fn a_refusal_reaches_a_caller_that_still_sends() {
+fn a_rejection_reaches_a_caller_that_is_still_sending() {
     for ends in [true, false] {
         let behind = Behind::new(move |_, mut stream| {
             head(&mut stream);

@@ -206,7 +206,7 @@ fn upstreams_can_be_ipv6_named_and_below_a_path() {
 /// A machine that vanished says nothing: whoever waits for it is to hear of it some day, so the system asks now and then.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_server_that_vanishes_is_noticed() {
+fn a_vanished_upstream_is_detected() {
     let (asked, asks) = mpsc::channel();
     let asked = Mutex::new(asked);
     let port = serve(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, mut stream| {

@@ -42,7 +42,7 @@ fn deletes(cloud: &Cloud) -> usize {
 }
 
 #[test]
-fn without_a_sign_in_nothing_is_sent() {
+fn without_a_credential_no_request_is_sent() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.offer_keys();
     for args in [&["create", "ci"][..], &["list"], &["revoke", "ci", "--yes"]] {
@@ -55,7 +55,7 @@ fn without_a_sign_in_nothing_is_sent() {
 
 /// It would answer a `DELETE` by signing itself out, and it has no use for a key of ours. (Dropping it checks that none came.)
 #[test]
-fn a_stock_server_gets_nothing_but_the_question_what_it_is() {
+fn a_stock_server_receives_only_the_identification_request() {
     for account in [Account::SignedIn, Account::SignedOut, Account::Unavailable] {
         let stock = Stock::start(account);
         let sandbox = with_store("plaintext");
@@ -81,7 +81,7 @@ fn a_stock_server_gets_nothing_but_the_question_what_it_is() {
 }
 
 #[test]
-fn a_host_that_manages_no_keys_is_told_apart_from_one_that_has_none() {
+fn a_host_without_a_key_api_is_not_reported_as_having_no_keys() {
     for (status, base) in [(404, ""), (405, ""), (404, "/prefix")] {
         let (sandbox, cloud) = signed_in_with("plaintext", base);
         cloud.inject("/api/user/keys", crate::harness::cloud::Fault::Status(status));
@@ -184,7 +184,7 @@ fn the_document_lists_the_members_that_are_printed() {
 
 /// It would be a name at the host, in its audit trail, in errors and in the log of the job.
 #[test]
-fn a_key_typed_where_a_name_belongs_goes_no_further() {
+fn a_key_given_as_a_name_is_not_sent() {
     let (sandbox, cloud) = signed_in();
     let before = cloud.server().requests().len();
     for key in

@@ -36,7 +36,7 @@ fn headers(cloud: &Cloud) -> Vec<String> {
 }
 
 #[test]
-fn a_device_leaves_no_trace_of_its_key_or_its_signatures() {
+fn device_keys_and_signatures_are_never_exposed() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sandbox.browser(Behaviour::Follows);
     let mut outputs = Vec::new();
@@ -87,7 +87,7 @@ fn a_device_leaves_no_trace_of_its_key_or_its_signatures() {
 }
 
 #[test]
-fn an_api_key_stays_where_it_belongs() {
+fn an_api_key_is_never_exposed() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key(KEY);
     let signin =
@@ -113,7 +113,7 @@ fn an_api_key_stays_where_it_belongs() {
 }
 
 #[test]
-fn the_process_list_shows_nothing() {
+fn the_process_list_shows_no_secret() {
     let (sandbox, ollama) = (with_store("plaintext"), Ollama::start());
     let gate = Gate::new();
     let held = gate.clone();

@@ -11,7 +11,7 @@ fn profile(sandbox: &Sandbox, args: &[&str]) -> Output {
 }
 
 #[test]
-fn profiles_are_listed_chosen_shown_and_removed() {
+fn profiles_are_listed_selected_shown_and_removed() {
     let (sandbox, one, two) = (with_store("plaintext"), Cloud::start(), Cloud::start());
     says(&profile(&sandbox, &["list"]).expect_code(0), &["no profiles yet", "signin"]);
     says(&profile(&sandbox, &["show"]).expect_code(3), &["no current profile", "signin"]);
@@ -72,7 +72,7 @@ fn an_unknown_name_is_exit_3_everywhere() {
 }
 
 #[test]
-fn two_profiles_at_one_host_have_two_keys() {
+fn two_profiles_of_one_host_have_separate_keys() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &["--profile", "work"]);
     sign_in(&sandbox, &cloud, &["--profile", "home"]);
@@ -103,7 +103,7 @@ fn two_profiles_at_one_host_have_two_keys() {
 }
 
 #[test]
-fn sign_out_of_all_goes_on_where_one_host_is_away() {
+fn signing_out_of_all_continues_past_an_unreachable_host() {
     let (sandbox, one, two) = (with_store("plaintext"), Cloud::start(), Cloud::start());
     sign_in(&sandbox, &one, &[]);
     sign_in(&sandbox, &two, &[]);
@@ -119,7 +119,7 @@ fn sign_out_of_all_goes_on_where_one_host_is_away() {
 }
 
 #[test]
-fn the_index_holds_no_secret_and_is_private() {
+fn the_profiles_file_is_private_and_holds_no_secret() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let folder = sandbox.path(CONFIG);

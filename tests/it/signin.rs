@@ -26,7 +26,7 @@ fn says(output: &Output, wanted: &[&str]) {
 }
 
 #[test]
-fn the_whole_way_in_and_out() {
+fn a_device_signs_in_and_out() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     let browser = sandbox.browser(Behaviour::Follows);
     let output = signin(&sandbox, &cloud, &["--device-name", "my laptop"]).expect_code(0);
@@ -67,7 +67,7 @@ fn a_base_path_is_sent_and_not_signed() {
 }
 
 #[test]
-fn the_link_is_enough_where_no_browser_can_be_opened() {
+fn the_link_is_shown_if_no_browser_opens() {
     for behaviour in [Behaviour::Missing, Behaviour::Fails, Behaviour::Hangs] {
         let (sandbox, cloud) = (sandbox(), Cloud::start());
         let hangs = matches!(behaviour, Behaviour::Hangs);
@@ -85,7 +85,7 @@ fn the_link_is_enough_where_no_browser_can_be_opened() {
 }
 
 #[test]
-fn the_browser_is_not_given_our_secrets() {
+fn the_browser_gets_no_secrets_in_its_environment() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     let env = crate::harness::tool("env");
     let log = sandbox.path("environment");
@@ -112,7 +112,7 @@ fn the_browser_is_not_given_our_secrets() {
 }
 
 #[test]
-fn nobody_approves() {
+fn a_sign_in_without_approval_times_out() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     sandbox.browser(Behaviour::Ignores);
     let output = signin(&sandbox, &cloud, &["--timeout", "100ms"]).expect_code(4);
@@ -128,7 +128,7 @@ fn nobody_approves() {
 }
 
 #[test]
-fn the_host_says_no() {
+fn a_denied_sign_in_fails() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     cloud.auto_approve(false);
     sandbox.browser(Behaviour::Follows);
@@ -139,7 +139,7 @@ fn the_host_says_no() {
 }
 
 #[test]
-fn interrupted_it_ends_with_130_and_keeps_the_key() {
+fn an_interrupted_sign_in_is_exit_130_and_keeps_the_key() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     sandbox.browser(Behaviour::Ignores);
     let child = sandbox.command(["signin", "--host", &cloud.url()]).spawn();
@@ -151,7 +151,7 @@ fn interrupted_it_ends_with_130_and_keeps_the_key() {
 }
 
 #[test]
-fn a_stock_server_is_recognised_and_left_alone() {
+fn a_stock_server_is_recognised_and_unchanged() {
     for account in [Account::SignedIn, Account::SignedOut, Account::Unavailable] {
         let (sandbox, stock) = (sandbox(), Stock::start(account));
         let browser = sandbox.browser(Behaviour::Follows);
@@ -164,7 +164,7 @@ fn a_stock_server_is_recognised_and_left_alone() {
 }
 
 #[test]
-fn a_link_that_leads_elsewhere_is_not_opened() {
+fn a_link_to_another_origin_is_not_opened() {
     let other_key =
         "c3NoLWVkMjU1MTkgQUFBQUMzTnphQzFsWkRJMU5URTVBQUFBSUNxQXVLQkZTUVZpRjZLc2dxTThtMGZlNkVia3hUTzlqSGFacWFiVzVSUzA";
     let faults = [
@@ -196,7 +196,7 @@ fn a_wrong_clock_is_named() {
 }
 
 #[test]
-fn passing_trouble_is_waited_out() {
+fn temporary_failures_are_retried() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     sandbox.browser(Behaviour::Follows);
     signin(&sandbox, &cloud, &[]).expect_code(0);
@@ -209,7 +209,7 @@ fn passing_trouble_is_waited_out() {
 }
 
 #[test]
-fn signout_from_a_host_that_is_away_keeps_the_key_unless_forced() {
+fn signout_from_an_unreachable_host_keeps_the_key_unless_forced() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     sandbox.browser(Behaviour::Follows);
     signin(&sandbox, &cloud, &[]).expect_code(0);
@@ -229,7 +229,7 @@ fn signout_from_a_host_that_is_away_keeps_the_key_unless_forced() {
 }
 
 #[test]
-fn signout_of_a_key_the_host_does_not_know_is_as_good_as_done() {
+fn signout_succeeds_if_the_host_does_not_know_the_key() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     sandbox.browser(Behaviour::Follows);
     signin(&sandbox, &cloud, &[]).expect_code(0);
@@ -241,7 +241,7 @@ fn signout_of_a_key_the_host_does_not_know_is_as_good_as_done() {
 }
 
 #[test]
-fn no_credential_crosses_plain_http() {
+fn plain_http_carries_no_credential() {
     let sandbox = sandbox();
     let output = sandbox.command(["signin", "--host", "http://gateway.invalid"]).run();
     says(&output, &["http://gateway.invalid"]);
@@ -260,7 +260,7 @@ fn no_credential_crosses_plain_http() {
 }
 
 #[test]
-fn nothing_is_promised_before_the_store_works() {
+fn a_broken_store_is_reported_before_the_browser_opens() {
     let (mut sandbox, cloud) = (sandbox(), Cloud::start());
     let browser = sandbox.browser(Behaviour::Follows);
     sandbox.remove_env("OLLAMA_AUTH_PASSPHRASE");

@@ -22,7 +22,7 @@ fn nothing_stored(sandbox: &Sandbox) {
 }
 
 #[test]
-fn an_accepted_key_is_stored_used_and_forgotten() {
+fn an_accepted_key_is_stored_used_and_removed() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key(KEY);
     let output = signin(&sandbox, &cloud.url(), format!(" {KEY}\n")).expect_code(0);
@@ -46,7 +46,7 @@ fn an_accepted_key_is_stored_used_and_forgotten() {
 }
 
 #[test]
-fn a_refused_key_is_not_stored_and_replaces_none() {
+fn a_refused_key_is_not_stored() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let output = signin(&sandbox, &cloud.url(), KEY).expect_code(4);
     says(&output, &["refused the credential", &cloud.url()]);
@@ -59,7 +59,7 @@ fn a_refused_key_is_not_stored_and_replaces_none() {
 }
 
 #[test]
-fn a_host_in_trouble_gets_no_key_stored() {
+fn a_host_error_stores_no_key() {
     for (fault, code) in
         [(Fault::Status(503), 7), (Fault::Status(403), 5), (Fault::Status(500), 1), (Fault::Html(502), 1)]
     {
@@ -72,7 +72,7 @@ fn a_host_in_trouble_gets_no_key_stored() {
 }
 
 #[test]
-fn a_host_that_answers_strangers_has_no_use_for_a_key() {
+fn a_host_without_authentication_gets_no_key() {
     for account in [Account::SignedIn, Account::SignedOut, Account::Unavailable] {
         let (sandbox, stock) = (with_store("plaintext"), Stock::start(account));
         let output = signin(&sandbox, &stock.url(), KEY).expect_code(1);
@@ -100,7 +100,7 @@ fn refused() -> Reply {
 }
 
 #[test]
-fn a_bearer_proxy_in_front_of_a_stock_server_takes_a_key() {
+fn a_bearer_proxy_before_a_stock_server_accepts_a_key() {
     let guarded = |reply: fn() -> Reply| move |admitted: bool| if admitted { reply() } else { refused() };
     let servers = [
         proxy(guarded(|| recorded("me200").reply())),
@@ -125,7 +125,7 @@ fn a_bearer_proxy_in_front_of_a_stock_server_takes_a_key() {
 }
 
 #[test]
-fn what_is_no_key_is_refused_before_the_host_hears_of_it() {
+fn an_invalid_key_is_refused_before_any_request() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let huge = "k".repeat(1 << 20);
     let cases: [&[u8]; 8] = [
@@ -148,7 +148,7 @@ fn what_is_no_key_is_refused_before_the_host_hears_of_it() {
 }
 
 #[test]
-fn a_key_of_ollama_com_goes_elsewhere_only_when_the_host_is_typed() {
+fn an_ollama_com_key_goes_only_to_an_explicit_host() {
     let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
     let run = |args: &[&str], host: Option<&str>| {
         let command = sandbox.command(["run", "tiny", "hi"].iter().chain(args)).env("OLLAMA_API_KEY", SHAPED);
@@ -203,7 +203,7 @@ fn a_key_follows_no_redirect_and_goes_to_no_other_origin() {
 }
 
 #[test]
-fn the_variable_and_the_stored_key_are_told_apart() {
+fn the_variable_and_the_stored_key_are_distinguished() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key(KEY).accept_api_key("from-the-variable-0123");
     signin(&sandbox, &cloud.url(), KEY).expect_code(0);

@@ -29,7 +29,7 @@ fn left_alone(sandbox: &Sandbox, stock: &Stock) {
 }
 
 #[test]
-fn a_server_that_is_signed_in_is_said_to_be() {
+fn a_signed_in_server_is_reported() {
     let (sandbox, stock) = (sandbox(), Stock::start(Account::SignedIn));
     let browser = sandbox.browser(Behaviour::Ignores);
     let output = at(&sandbox, &stock, &["signin", "--server"]).run().expect_code(0);
@@ -42,7 +42,7 @@ fn a_server_that_is_signed_in_is_said_to_be() {
 }
 
 #[test]
-fn the_link_of_the_server_is_opened_and_the_approval_seen() {
+fn the_servers_link_opens_and_its_approval_is_detected() {
     let (sandbox, stock) = (sandbox(), Stock::start(Account::SignedOut));
     let browser = sandbox.browser(Behaviour::Ignores);
     let child = at(&sandbox, &stock, &["signin", "--server"]).spawn();
@@ -56,7 +56,7 @@ fn the_link_of_the_server_is_opened_and_the_approval_seen() {
 }
 
 #[test]
-fn nobody_approves_or_nobody_waits() {
+fn a_server_sign_in_without_approval_is_exit_4() {
     let (sandbox, stock) = (sandbox(), Stock::start(Account::SignedOut));
     let browser = sandbox.browser(Behaviour::Ignores);
     let args = ["signin", "--server", "--no-browser", "--timeout", "100ms"];
@@ -69,7 +69,7 @@ fn nobody_approves_or_nobody_waits() {
 }
 
 #[test]
-fn a_link_to_anywhere_else_is_not_opened() {
+fn a_server_link_to_another_origin_is_not_opened() {
     let key =
         "c3NoLWVkMjU1MTkgQUFBQUMzTnphQzFsWkRJMU5URTVBQUFBSUNxQXVLQkZTUVZpRjZLc2dxTThtMGZlNkVia3hUTzlqSGFacWFiVzVSUzA";
     for link in [
@@ -95,7 +95,7 @@ fn a_link_to_anywhere_else_is_not_opened() {
 }
 
 #[test]
-fn a_server_that_cannot_reach_ollama_com_is_asked_later() {
+fn a_server_that_cannot_reach_ollama_com_is_exit_7() {
     let (sandbox, stock) = (sandbox(), Stock::start(Account::Unavailable));
     let browser = sandbox.browser(Behaviour::Ignores);
     let output = at(&sandbox, &stock, &["signin", "--server"]).run().expect_code(7);
@@ -105,7 +105,7 @@ fn a_server_that_cannot_reach_ollama_com_is_asked_later() {
 }
 
 #[test]
-fn no_server_there_and_no_server_meant() {
+fn an_unreachable_server_is_exit_6_and_ollama_com_exit_2() {
     let sandbox = sandbox();
     let output = sandbox.command(["signin", "--server", "--host", "http://127.0.0.1:9"]).run();
     says(&output.expect_code(6), &["http://127.0.0.1:9"]);

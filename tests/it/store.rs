@@ -111,7 +111,7 @@ fn a_full_disk_moves_nothing() {
 }
 
 #[test]
-fn a_move_killed_before_its_end_is_finished_by_the_next() {
+fn the_next_move_finishes_a_killed_one() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let old = plaintext(&sandbox);
@@ -149,7 +149,7 @@ fn all_profiles_move_at_once() {
 }
 
 #[test]
-fn show_tells_what_is_missing_and_what_cannot_be_reached() {
+fn show_reports_missing_secrets_and_unreachable_stores() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     says(&sandbox.command(["store", "show"]).run().expect_code(0), &["Nothing is stored"]);
     sign_in(&sandbox, &cloud, &[]);
@@ -167,7 +167,7 @@ fn show_tells_what_is_missing_and_what_cannot_be_reached() {
 }
 
 #[test]
-fn a_plaintext_store_open_to_others_is_not_trusted() {
+fn a_plaintext_store_readable_by_others_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
@@ -178,7 +178,7 @@ fn a_plaintext_store_open_to_others_is_not_trusted() {
 }
 
 #[test]
-fn a_store_that_is_none_is_wrong_usage() {
+fn an_unknown_store_is_exit_2() {
     let cloud = Cloud::start();
     let mut sandbox = with_store("nonsense");
     sandbox.browser(Behaviour::Follows);

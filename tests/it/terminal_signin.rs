@@ -63,7 +63,7 @@ fn open_by_hand(sandbox: &Sandbox, link: &str) {
 }
 
 #[test]
-fn the_link_the_device_and_its_fingerprint_can_be_read_and_copied() {
+fn the_link_device_name_and_fingerprint_are_readable() {
     for columns in [80, 40] {
         let (sandbox, cloud) = (sandbox(), Cloud::start());
         let host = cloud.url();
@@ -91,7 +91,7 @@ fn the_link_the_device_and_its_fingerprint_can_be_read_and_copied() {
 }
 
 #[test]
-fn the_code_for_a_phone_decodes_to_the_link() {
+fn the_qr_code_decodes_to_the_link() {
     for color in ["auto", "never"] {
         let (sandbox, cloud) = (sandbox(), Cloud::start());
         let host = cloud.url();
@@ -129,7 +129,7 @@ fn the_code_for_a_phone_decodes_to_the_link() {
 }
 
 #[test]
-fn a_terminal_too_narrow_for_the_code_says_so() {
+fn a_terminal_too_narrow_for_the_qr_code_says_so() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     let host = cloud.url();
     let mut terminal = Terminal::start_sized(&sandbox, &["signin", "--host", &host, "--no-browser", "--qr"], 40, 40);
@@ -141,7 +141,7 @@ fn a_terminal_too_narrow_for_the_code_says_so() {
 }
 
 #[test]
-fn stopped_while_it_waits_for_the_approval() {
+fn ctrl_c_stops_waiting_for_approval() {
     for how in [None, Some(Signal::INT), Some(Signal::TERM)] {
         let (sandbox, cloud) = (sandbox(), Cloud::start());
         let mut terminal = Terminal::start(&sandbox, &["signin", "--host", &cloud.url(), "--no-browser"]);
@@ -158,7 +158,7 @@ fn stopped_while_it_waits_for_the_approval() {
 }
 
 #[test]
-fn stopped_while_the_host_keeps_silent() {
+fn ctrl_c_stops_waiting_for_a_silent_host() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     cloud.inject("/api/me", Fault::Hang);
     let mut terminal = Terminal::start(&sandbox, &["signin", "--host", &cloud.url(), "--no-browser"]);
@@ -169,7 +169,7 @@ fn stopped_while_the_host_keeps_silent() {
 }
 
 #[test]
-fn an_api_key_is_typed_unseen() {
+fn a_typed_api_key_is_not_echoed() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     cloud.accept_api_key(API_KEY);
     let mut terminal = Terminal::start(&sandbox, &["signin", "--with-api-key", "--host", &cloud.url()]);
@@ -262,7 +262,7 @@ fn at_every_prompt(check: impl Fn(Terminal, &str)) {
 }
 
 #[test]
-fn ctrl_c_at_a_prompt_ends_it_and_puts_the_terminal_back() {
+fn ctrl_c_at_a_prompt_restores_the_terminal() {
     at_every_prompt(|mut terminal, prompt| {
         terminal.wait_text(prompt);
         terminal.send("abc\x03");
@@ -271,7 +271,7 @@ fn ctrl_c_at_a_prompt_ends_it_and_puts_the_terminal_back() {
 }
 
 #[test]
-fn a_signal_at_a_prompt_ends_it_and_puts_the_terminal_back() {
+fn a_signal_at_a_prompt_restores_the_terminal() {
     for signal in [Signal::TERM, Signal::INT] {
         at_every_prompt(|terminal, prompt| {
             terminal.wait_text(prompt);
@@ -303,7 +303,7 @@ fn no_process_is_left_when_the_terminal_closes_at_a_prompt() {
 }
 
 #[test]
-fn a_pipe_that_never_ends_can_be_interrupted() {
+fn reading_an_open_pipe_can_be_interrupted() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     // `cat` waits for keys that never come, and Ctrl-C does not end it: the pipe stays open.
     let shell = format!(
@@ -321,7 +321,7 @@ fn a_pipe_that_never_ends_can_be_interrupted() {
 }
 
 #[test]
-fn questions_are_asked_and_no_means_no() {
+fn confirmations_default_to_no() {
     let (mut sandbox, cloud) = (sandbox(), Cloud::start());
     signed_in(&mut sandbox, &cloud);
     let name = cloud.url().trim_start_matches("http://").to_owned();
@@ -368,7 +368,7 @@ fn imported(cloud: &Cloud) -> Sandbox {
 }
 
 #[test]
-fn signing_out_a_key_that_others_use_asks_first() {
+fn signing_out_a_shared_key_requires_confirmation() {
     let cloud = Cloud::start();
     let sandbox = imported(&cloud);
     let host = cloud.url();
@@ -384,7 +384,7 @@ fn signing_out_a_key_that_others_use_asks_first() {
 }
 
 #[test]
-fn nothing_asks_where_nobody_can_answer() {
+fn no_prompt_appears_without_a_terminal() {
     let cloud = Cloud::start();
     let host = cloud.url();
     let asks = sandbox_that_asks();
@@ -416,7 +416,7 @@ fn nothing_asks_where_nobody_can_answer() {
 }
 
 #[test]
-fn what_a_host_calls_itself_and_others_is_harmless() {
+fn host_and_user_names_are_sanitised() {
     let evil = "eve\u{1b}]0;pwned\u{7}\u{1b}[2J\nroot\u{202e}";
     let (mut sandbox, cloud) = (sandbox(), Cloud::start());
     let user = json!({ "id": "00000000-0000-0000-0000-000000000001", "name": evil, "email": evil, "plan": evil });

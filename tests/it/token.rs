@@ -36,7 +36,7 @@ fn without_a_credential_nothing_is_printed() {
 }
 
 #[test]
-fn an_api_key_is_printed_alone() {
+fn only_the_api_key_is_printed() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key(KEY);
     let host = cloud.url();
@@ -58,7 +58,7 @@ fn an_api_key_is_printed_alone() {
 }
 
 #[test]
-fn a_device_key_signs_one_request_which_another_program_sends() {
+fn a_device_signature_works_in_another_program() {
     for base in ["", "/prefix"] {
         let (sandbox, cloud) = signed_in(base);
         let before = cloud.server().requests().len();
@@ -107,7 +107,7 @@ fn nothing_is_signed_for_another_host() {
 }
 
 #[test]
-fn a_secret_that_nobody_took_is_an_error() {
+fn a_secret_that_cannot_be_printed_is_an_error() {
     let (sandbox, _cloud) = signed_in("");
     let script = format!("{PROGRAM} token GET /api/tags > /dev/full");
     let output = sandbox.program(tool("sh"), ["-c", &script]).run().expect_code(1);

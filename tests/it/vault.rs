@@ -125,7 +125,7 @@ impl Steps {
 }
 
 #[test]
-fn an_unlocked_keyring_keeps_what_other_programs_can_find() {
+fn an_unlocked_keyring_holds_secrets_other_programs_can_find() {
     let keyring = Keyring::start_unlocked();
     let child = Steps::new(SOON);
     let answers =
@@ -140,7 +140,7 @@ fn an_unlocked_keyring_keeps_what_other_programs_can_find() {
 }
 
 #[test]
-fn two_entries_of_one_name_are_refused_until_a_write_settles_it() {
+fn duplicate_keyring_entries_are_refused_until_a_write() {
     let keyring = Keyring::start_unlocked();
     let child = Steps::new(SOON);
     child.on(&keyring, &["keyring put a"]);
@@ -174,14 +174,14 @@ fn a_locked_keyring_is_an_error_at_once() {
 }
 
 #[test]
-fn a_locked_keyring_without_the_entry_says_that_it_is_not_there() {
+fn a_locked_keyring_without_the_entry_reports_it_missing() {
     let keyring = Keyring::start_locked();
     let child = Steps::new(SOON);
     assert_eq!(child.on(&keyring, &["keyring get a"]), ["none"]);
 }
 
 #[test]
-fn a_frozen_keyring_is_given_up_after_the_deadline() {
+fn a_frozen_keyring_times_out() {
     let keyring = Keyring::start_unlocked();
     let child = Steps::new(Duration::from_millis(300));
     keyring.freeze();
@@ -199,7 +199,7 @@ fn a_frozen_keyring_is_given_up_after_the_deadline() {
 }
 
 #[test]
-fn without_a_bus_or_a_service_the_message_says_which_is_missing() {
+fn a_missing_bus_or_keyring_service_is_named() {
     let empty = tempfile::tempdir().expect("a folder");
     let child = Steps::new(SOON * 3);
     let start = Instant::now();

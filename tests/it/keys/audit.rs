@@ -35,7 +35,7 @@ pub(super) fn mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn where_nothing_could_be_looked_at_the_exit_code_says_so() {
+fn an_audit_that_checks_nothing_fails() {
     let sandbox = with_store("plaintext");
     says(&audit(&sandbox, &[]).expect_code(4), &["0 keys"]);
     let (sandbox, cloud) = signed_in();
@@ -62,7 +62,7 @@ fn where_nothing_could_be_looked_at_the_exit_code_says_so() {
 }
 
 #[test]
-fn one_host_that_is_away_hides_nothing_of_the_others() {
+fn an_unreachable_host_does_not_hide_other_findings() {
     let (sandbox, cloud) = signed_in();
     issue(&cloud, "old", &json!({ "created_at": -91 }));
     let away = Cloud::start();
@@ -85,7 +85,7 @@ fn one_host_that_is_away_hides_nothing_of_the_others() {
 }
 
 #[test]
-fn the_exit_code_is_a_gate() {
+fn findings_decide_the_exit_code() {
     let (sandbox, cloud) = signed_in();
     let output = audit(&sandbox, &[]).expect_code(0);
     assert_eq!(output.stdout(), "");
@@ -135,7 +135,7 @@ fn the_exit_code_is_a_gate() {
 
 /// What is printed as a remedy works as it stands.
 #[test]
-fn a_remedy_can_be_run() {
+fn a_suggested_remedy_runs() {
     let (sandbox, cloud) = signed_in();
     let idle = issue(&cloud, "idle", &json!({ "created_at": -40, "last_used_at": null }));
     let odd = issue(&cloud, "odd", &json!({ "created_at": -91, "name": "--yes $(touch /tmp/never)'" }));
@@ -152,7 +152,7 @@ fn a_remedy_can_be_run() {
 }
 
 #[test]
-fn the_key_that_is_kept_here_is_told_apart() {
+fn the_stored_key_is_marked() {
     let (sandbox, cloud) = signed_in();
     let kept = issue(&cloud, "mine", &json!({ "created_at": -91 }));
     let id = kept.id.clone();
@@ -175,7 +175,7 @@ fn the_key_that_is_kept_here_is_told_apart() {
 }
 
 #[test]
-fn one_key_in_two_places_is_found() {
+fn a_key_stored_twice_is_found() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let key = "shared-key-0123456789-abcd";
     cloud.accept_api_key(key);
@@ -270,7 +270,7 @@ fn a_credentials_file_that_others_can_read_is_found() {
 }
 
 #[test]
-fn at_a_host_that_lists_no_keys_the_age_of_the_kept_one_is_what_is_known() {
+fn without_a_key_api_the_stored_keys_age_is_checked() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key("some-key-0123456789");
     let url = cloud.url();
@@ -295,7 +295,7 @@ fn at_a_host_that_lists_no_keys_the_age_of_the_kept_one_is_what_is_known() {
 
 /// Once it listed them: what answers there now is perhaps not that host at all.
 #[test]
-fn a_host_that_has_listed_its_keys_is_not_believed_to_list_none() {
+fn a_host_that_listed_keys_before_must_list_them_again() {
     let (sandbox, cloud) = signed_in();
     keys(&sandbox, &["create", "mine", "--save"]).expect_code(0);
     let ci = with_store("plaintext");
@@ -322,7 +322,7 @@ fn a_host_that_has_listed_its_keys_is_not_believed_to_list_none() {
 }
 
 #[test]
-fn without_a_profile_the_variable_is_asked_for() {
+fn without_a_profile_the_api_key_variable_is_used() {
     let (_, cloud) = signed_in();
     let manager = issue(&cloud, "manager", &json!({ "scopes": ["keys"] }));
     issue(&cloud, "old", &json!({ "created_at": -91 }));
@@ -361,7 +361,7 @@ fn a_frozen_keyring_is_reported_once_and_in_time() {
 
 #[cfg(feature = "gateway")]
 #[test]
-fn a_gateway_says_what_there_is_to_find() {
+fn the_real_gateways_keys_are_audited() {
     use crate::harness::gateway::Gateway;
     let gateway = Gateway::start("http://127.0.0.1:9");
     gateway.add_user("ada", "member");

@@ -31,7 +31,7 @@ fn taken_back(cloud: &Cloud, sandbox: &Sandbox, output: &Output) {
 }
 
 #[test]
-fn the_key_alone_is_on_stdout() {
+fn only_the_key_is_on_stdout() {
     let (sandbox, cloud) = signed_in();
     let output = keys(&sandbox, &["create", "nightly report"]).expect_code(0);
     let issued = only(&cloud);
@@ -52,7 +52,7 @@ fn the_key_alone_is_on_stdout() {
 }
 
 #[test]
-fn what_is_asked_for_is_what_was_typed() {
+fn the_request_matches_the_arguments() {
     // The device signs below a base path too.
     let (sandbox, cloud) = signed_in_with("plaintext", "/prefix");
     let args = [
@@ -95,7 +95,7 @@ fn what_is_asked_for_is_what_was_typed() {
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_wrong_usage() {
+fn invalid_key_options_are_exit_2() {
     let (sandbox, cloud) = signed_in();
     let before = cloud.server().requests().len();
     for args in [
@@ -115,7 +115,7 @@ fn what_cannot_be_asked_for_is_wrong_usage() {
 }
 
 #[test]
-fn nobody_passes_on_more_than_they_have() {
+fn rights_beyond_the_callers_are_exit_5() {
     let (sandbox, cloud) = signed_in();
     let output = keys(&sandbox, &["create", "ci", "--scope", "admin"]).expect_code(5);
     says(&output, &["does not have the scope admin", "narrow it"]);
@@ -132,7 +132,7 @@ fn nobody_passes_on_more_than_they_have() {
 }
 
 #[test]
-fn a_key_of_another_is_never_revoked_for_a_taken_id() {
+fn a_taken_id_revokes_no_key() {
     let (sandbox, cloud) = signed_in();
     cloud.inject("/api/user/keys", Fault::Status(409));
     let output = keys(&sandbox, &["create", "ci"]).expect_code(1);
@@ -147,7 +147,7 @@ fn a_key_of_another_is_never_revoked_for_a_taken_id() {
 type Change = fn(Value) -> Reply;
 
 #[test]
-fn a_key_that_came_in_no_usable_answer_is_revoked() {
+fn a_key_from_an_unusable_response_is_revoked() {
     fn without(body: &mut Value, name: &str) {
         body.as_object_mut().unwrap().remove(name);
     }
@@ -207,7 +207,7 @@ fn a_key_that_came_in_no_usable_answer_is_revoked() {
 }
 
 #[test]
-fn a_key_that_cannot_be_revoked_again_is_named() {
+fn a_new_key_that_cannot_be_revoked_is_named() {
     let (sandbox, cloud) = signed_in();
     // The host is in trouble from the answer on: even what it is cannot be found out.
     cloud.inject("/api/user/keys", Fault::Status(500)).inject_times("/api/me", 3, Fault::DateSkew(0));
@@ -222,7 +222,7 @@ fn a_key_that_cannot_be_revoked_again_is_named() {
 }
 
 #[test]
-fn another_key_than_was_asked_for_is_pointed_out() {
+fn a_key_with_other_rights_than_requested_is_reported() {
     let (sandbox, cloud) = signed_in();
     cloud.mangle_created(|mut body| {
         body["scopes"] = json!(["inference", "models:read", "\u{1b}[2Jkeys"]);
@@ -234,7 +234,7 @@ fn another_key_than_was_asked_for_is_pointed_out() {
 }
 
 #[test]
-fn a_key_that_nobody_took_is_revoked() {
+fn a_key_that_cannot_be_printed_is_revoked() {
     for (redirect, json) in [("> /dev/full", ""), ("> /dev/full", "--json"), ("| :", ""), ("| :", "--json")] {
         let (sandbox, cloud) = signed_in();
         // "| :" stands for a pipe whose reader has left before the key comes.
@@ -257,7 +257,7 @@ fn a_key_that_nobody_took_is_revoked() {
 }
 
 #[test]
-fn where_the_key_would_go_nowhere_none_is_made() {
+fn no_key_is_created_when_stdout_discards_it() {
     let (sandbox, cloud) = signed_in();
     for redirect in [">&-", "> /dev/null"] {
         let script = format!("exec {PROGRAM} keys create ci {redirect}");
@@ -268,7 +268,7 @@ fn where_the_key_would_go_nowhere_none_is_made() {
 }
 
 #[test]
-fn a_saved_key_is_used_from_then_on_and_printed_nowhere() {
+fn a_saved_key_is_used_and_not_printed() {
     let (sandbox, cloud) = signed_in();
     let output = keys(&sandbox, &["create", "ci", "--save", "--env", "staging", "-vv"]).expect_code(0);
     let first = only(&cloud);
@@ -300,7 +300,7 @@ fn a_saved_key_is_used_from_then_on_and_printed_nowhere() {
 }
 
 #[test]
-fn a_broken_store_is_found_before_there_is_a_key() {
+fn a_broken_store_is_detected_before_a_key_is_created() {
     let (sandbox, cloud) = signed_in();
     for (store, words) in [("keyring", "keyring"), ("file", "passphrase")] {
         let output = keys(&sandbox, &["create", "ci", "--save", "--store", store]);
@@ -311,7 +311,7 @@ fn a_broken_store_is_found_before_there_is_a_key() {
 }
 
 #[test]
-fn a_key_that_finds_no_place_is_revoked() {
+fn a_key_that_cannot_be_saved_is_revoked() {
     // The store takes it, but its record cannot be written: the folder of profiles.json is locked while the host answers.
     let (sandbox, cloud) = signed_in();
     let config = sandbox.path(CONFIG);
@@ -330,7 +330,7 @@ fn a_key_that_finds_no_place_is_revoked() {
 }
 
 #[test]
-fn a_profile_that_changed_its_host_meanwhile_gets_no_key() {
+fn a_profile_whose_host_changed_meanwhile_gets_no_key() {
     let (sandbox, cloud) = signed_in();
     let (root, other) = (sandbox.path(CONFIG).join("profiles.json"), "http://127.0.0.1:9");
     cloud.mangle_created(move |body| {
@@ -361,7 +361,7 @@ fn records_of_older_versions_are_read() {
 }
 
 #[test]
-fn the_key_is_in_no_trace_and_no_argument() {
+fn the_key_is_not_in_traces_or_arguments() {
     let (sandbox, cloud) = signed_in();
     let output = sandbox
         .command(["keys", "create", "ci", "-vv"])
@@ -376,7 +376,7 @@ fn the_key_is_in_no_trace_and_no_argument() {
 }
 
 #[test]
-fn whoever_interrupts_it_knows_the_id() {
+fn an_interrupt_shows_the_key_id() {
     let (sandbox, cloud) = signed_in();
     cloud.inject("/api/user/keys", Fault::Hang);
     for more in [&[][..], &["--json"]] {
@@ -392,7 +392,7 @@ fn whoever_interrupts_it_knows_the_id() {
 }
 
 #[test]
-fn whose_place_a_saved_key_takes_is_said_before_it_is_made() {
+fn the_stored_key_to_be_replaced_is_named_first() {
     let (sandbox, cloud) = signed_in();
     keys(&sandbox, &["create", "first", "--save", "--scope", "inference,models:read,keys"]).expect_code(0);
     cloud.inject("/api/user/keys", Fault::Status(500));

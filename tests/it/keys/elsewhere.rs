@@ -10,7 +10,7 @@ use crate::harness::pty::Terminal;
 use crate::harness::tool;
 
 #[test]
-fn where_no_keys_are_made_a_script_is_told_of_import() {
+fn without_a_key_api_a_script_gets_the_import_command() {
     for status in [404, 405] {
         let (sandbox, cloud) = signed_in();
         cloud.inject("/api/user/keys", Fault::Status(status));
@@ -24,7 +24,7 @@ fn where_no_keys_are_made_a_script_is_told_of_import() {
 }
 
 #[test]
-fn where_no_keys_are_made_a_person_may_bring_one() {
+fn without_a_key_api_a_person_can_paste_a_key() {
     let (sandbox, cloud) = signed_in();
     cloud.inject("/api/user/keys", Fault::Status(404)).accept_api_key("made-by-hand-0123456789");
     let args = ["keys", "create", "nightly", "--env", "ci"];
@@ -52,7 +52,7 @@ fn where_no_keys_are_made_a_person_may_bring_one() {
 }
 
 #[test]
-fn a_script_that_waits_for_the_key_gets_no_success_without_one() {
+fn without_a_key_api_a_script_on_a_terminal_fails() {
     let (sandbox, cloud) = signed_in();
     cloud.inject("/api/user/keys", Fault::Status(404));
     let script = format!("key=$('{PROGRAM}' keys create ci); echo \"code $? key $key.\"");

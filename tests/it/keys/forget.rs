@@ -8,7 +8,7 @@ use crate::harness::cloud::Cloud;
 use crate::harness::pty::Terminal;
 
 #[test]
-fn the_copy_goes_and_the_key_stays_valid() {
+fn the_local_copy_is_removed_and_the_key_stays_valid() {
     let (sandbox, cloud) = signed_in();
     keys(&sandbox, &["create", "ci", "--save"]).expect_code(0);
     let made = cloud.issued().remove(0);
@@ -41,7 +41,7 @@ fn the_copy_goes_and_the_key_stays_valid() {
 }
 
 #[test]
-fn it_says_how_to_revoke_what_it_forgot() {
+fn the_revoke_command_is_shown() {
     let (sandbox, cloud) = signed_in();
     keys(&sandbox, &["create", "ci", "--save"]).expect_code(0);
     let id = cloud.issued().remove(0).id;
@@ -62,7 +62,7 @@ fn it_says_how_to_revoke_what_it_forgot() {
 }
 
 #[test]
-fn where_the_copy_cannot_be_removed_its_record_stays() {
+fn the_record_stays_if_the_secret_cannot_be_removed() {
     let (sandbox, cloud) = signed_in();
     keys(&sandbox, &["create", "ci", "--save"]).expect_code(0);
     let made = cloud.issued().remove(0);

@@ -25,7 +25,7 @@ fn nothing_kept(sandbox: &Sandbox) {
 }
 
 #[test]
-fn what_the_host_refuses_or_cannot_judge_is_not_kept() {
+fn a_refused_or_unverifiable_key_is_not_stored() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let url = cloud.url();
     let output = import(&sandbox, KEY, &["--host", &url]).expect_code(4);
@@ -65,7 +65,7 @@ fn a_key_in_the_arguments_is_not_repeated() {
 }
 
 #[test]
-fn an_accepted_key_is_kept_with_what_is_known_of_it() {
+fn an_accepted_key_is_stored_with_its_details() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key(KEY);
     let args = ["--host", &cloud.url(), "--name", " nightly ", "--env", "staging", "--json"];
@@ -91,7 +91,7 @@ fn an_accepted_key_is_kept_with_what_is_known_of_it() {
 
 /// At a gateway the key says itself what it is.
 #[test]
-fn where_the_host_describes_the_key_its_id_is_kept() {
+fn the_key_id_from_the_host_is_stored() {
     let (sandbox, cloud) = signed_in();
     let made = issue(&cloud, "described", &json!({ "environment": "ci" }));
     let output = import(&sandbox, &made.key, &[]).expect_code(0);
@@ -134,7 +134,7 @@ fn another_key_is_not_replaced_silently() {
 }
 
 #[test]
-fn unverified_means_that_the_host_hears_nothing() {
+fn unverified_sends_no_request() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let output = import(&sandbox, KEY, &["--host", &cloud.url(), "--no-verify"]).expect_code(0);
     says(&output, &["was not checked"]);
@@ -143,7 +143,7 @@ fn unverified_means_that_the_host_hears_nothing() {
 }
 
 #[test]
-fn a_key_of_ollama_com_is_shown_to_another_host_only_if_that_is_named() {
+fn an_ollama_com_key_is_sent_elsewhere_only_to_a_named_host() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key(KEY).accept_api_key(SHAPED);
     import(&sandbox, KEY, &["--host", &cloud.url()]).expect_code(0);
@@ -155,7 +155,7 @@ fn a_key_of_ollama_com_is_shown_to_another_host_only_if_that_is_named() {
 }
 
 #[test]
-fn a_store_that_gives_nothing_back_is_an_error_before_the_host_is_asked() {
+fn an_unreadable_store_is_an_error_before_any_request() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key(KEY);
     for store in ["keyring", "file"] {
@@ -167,7 +167,7 @@ fn a_store_that_gives_nothing_back_is_an_error_before_the_host_is_asked() {
 }
 
 #[test]
-fn on_a_terminal_it_asks_for_the_key_unseen_and_before_it_replaces_one() {
+fn a_terminal_prompts_for_the_key_and_confirms_a_replacement() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key(KEY).accept_api_key(OTHER);
     let url = cloud.url();
@@ -191,7 +191,7 @@ fn on_a_terminal_it_asks_for_the_key_unseen_and_before_it_replaces_one() {
 }
 
 #[test]
-fn a_record_whose_secret_is_gone_stands_in_nobodys_way() {
+fn a_record_without_its_secret_is_replaced() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     cloud.accept_api_key(KEY).accept_api_key(OTHER);
     import(&sandbox, KEY, &["--host", &cloud.url()]).expect_code(0);

@@ -39,7 +39,7 @@ fn troubled() -> (Sandbox, Cloud) {
 }
 
 #[test]
-fn what_needs_attention_is_on_top_and_named() {
+fn keys_with_problems_are_listed_first() {
     let (sandbox, _cloud) = troubled();
     let output = keys(&sandbox, &["list"]).expect_code(0);
     let seen: Vec<(String, String)> =
@@ -72,7 +72,7 @@ fn what_needs_attention_is_on_top_and_named() {
 }
 
 #[test]
-fn the_limit_of_age_is_the_callers() {
+fn max_age_sets_the_age_limit() {
     let (sandbox, _cloud) = troubled();
     let stale =
         |limit: &str| names(&keys(&sandbox, &["list", "--filter", "problem=stale", "--max-age", limit]).expect_code(0));
@@ -81,7 +81,7 @@ fn the_limit_of_age_is_the_callers() {
 }
 
 #[test]
-fn filters_all_hold_and_orders_are_what_they_say() {
+fn filters_combine_and_orders_sort() {
     let (sandbox, _cloud) = troubled();
     let list = |args: &[&str]| names(&keys(&sandbox, &[&["list"], args].concat()).expect_code(0));
     assert_eq!(list(&["--filter", "env=ci"]), ["old", "fine"]);
@@ -117,7 +117,7 @@ fn a_replaced_key_needs_no_attention() {
 
 /// All of them, however many pages that takes. How long it takes is a benchmark's to say.
 #[test]
-fn ten_thousand_keys_are_listed_whole() {
+fn ten_thousand_keys_are_listed_completely() {
     let (sandbox, cloud) = signed_in();
     for number in 0..10_000 {
         cloud.issue(json!({ "id": format!("key_many{number:08}"), "name": format!("n{number}") }));
@@ -131,7 +131,7 @@ fn ten_thousand_keys_are_listed_whole() {
 }
 
 #[test]
-fn the_table_tells_what_each_key_is() {
+fn the_table_shows_each_keys_properties() {
     let (sandbox, cloud) = signed_in();
     let output = keys(&sandbox, &["list"]).expect_code(0);
     assert_eq!(output.stdout(), "");
@@ -169,7 +169,7 @@ fn the_table_tells_what_each_key_is() {
 }
 
 #[test]
-fn every_page_is_fetched_with_a_signature_over_the_whole_question() {
+fn every_page_request_signs_all_parameters() {
     let (sandbox, cloud) = signed_in_with("plaintext", "/prefix");
     for number in 0..25 {
         cloud.issue(json!({ "id": format!("key_page{number:08}"), "name": format!("n{number}") }));
@@ -187,7 +187,7 @@ fn every_page_is_fetched_with_a_signature_over_the_whole_question() {
 }
 
 #[test]
-fn an_api_key_asks_for_pages_too() {
+fn an_api_key_fetches_every_page() {
     let (sandbox, cloud) = signed_in();
     let manager = cloud.issue(json!({ "scopes": ["keys"] }));
     cloud.issue(json!({ "id": "key_another000" }));
@@ -199,7 +199,7 @@ fn an_api_key_asks_for_pages_too() {
 }
 
 #[test]
-fn names_obey_nobody_on_a_terminal() {
+fn control_characters_in_names_are_escaped() {
     let (sandbox, cloud) = signed_in();
     let name = "\u{1b}]0;owned\u{7}\u{202e}gnp.exe\nfake row";
     cloud.issue(json!({ "name": name, "environment": "\u{9b}2J", "models": ["\r"], "scopes": ["\u{1b}[8m"] }));
@@ -215,7 +215,7 @@ fn names_obey_nobody_on_a_terminal() {
 }
 
 #[test]
-fn a_list_without_end_ends() {
+fn an_endless_list_is_an_error() {
     let (sandbox, cloud) = signed_in();
     let counted = std::sync::atomic::AtomicUsize::new(0);
     cloud.server().expect(Expectation::new("GET", "/api/user/keys").times(1..=1000).reply(move |_| {
@@ -226,7 +226,7 @@ fn a_list_without_end_ends() {
 }
 
 #[test]
-fn what_is_no_list_is_an_error() {
+fn an_invalid_list_is_an_error() {
     let key = |value: Value| json!({ "keys": [value], "next": null }).to_string();
     let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "y".repeat(9 << 20));
     let cases: [(String, &str); 12] = [
@@ -257,7 +257,7 @@ fn what_is_no_list_is_an_error() {
 }
 
 #[test]
-fn a_list_that_is_cut_off_is_asked_for_once_more_where_nothing_came() {
+fn a_list_request_without_a_response_is_retried_once() {
     let (sandbox, cloud) = signed_in();
     cloud.issue(json!({}));
     cloud.inject_times("/api/user/keys", 1, Fault::Drop);

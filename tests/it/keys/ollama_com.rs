@@ -71,7 +71,7 @@ impl Machine {
 }
 
 #[test]
-fn a_script_is_told_where_keys_are_made() {
+fn a_script_gets_the_url_of_the_keys_page() {
     let machine = Machine::new();
     let browser = machine.sandbox.browser(Behaviour::Ignores);
     for status in [404, 405] {
@@ -92,7 +92,7 @@ fn a_script_is_told_where_keys_are_made() {
 }
 
 #[test]
-fn a_person_is_shown_the_page_and_brings_the_key() {
+fn a_person_opens_the_keys_page_and_pastes_the_key() {
     let machine = Machine::new();
     let browser = machine.sandbox.browser(Behaviour::Ignores);
     let mut terminal = machine.terminal(&["create", "nightly", "--env", "ci"]);
@@ -130,7 +130,7 @@ fn a_person_is_shown_the_page_and_brings_the_key() {
 }
 
 #[test]
-fn a_key_of_another_shape_is_tried_with_a_warning() {
+fn a_key_of_another_format_is_tried_with_a_warning() {
     let machine = Machine::new();
     machine.cloud.accept_api_key("of-a-new-form-0123456789");
     let import = |key: &str| machine.sandbox.command(machine.args(&["import"])).stdin(key).run();

@@ -25,7 +25,7 @@ fn path(id: &str) -> String {
 }
 
 #[test]
-fn by_name_and_by_id_and_once_more() {
+fn a_key_is_revoked_by_name_by_id_and_twice() {
     let (sandbox, cloud) = signed_in();
     cloud.issue(json!({ "id": "key_first00000", "name": "ci" }));
     cloud.issue(json!({ "id": "key_second0000", "name": "CI" }));
@@ -54,7 +54,7 @@ fn by_name_and_by_id_and_once_more() {
 }
 
 #[test]
-fn a_name_that_several_keys_have_revokes_none() {
+fn an_ambiguous_name_revokes_no_key() {
     let (sandbox, cloud) = signed_in();
     cloud.issue(json!({ "id": "key_first00000", "name": "ci", "environment": "a\nkey_faked00000" }));
     cloud.issue(json!({ "id": "key_second0000", "name": "ci" }));
@@ -88,7 +88,7 @@ fn a_person_is_asked() {
 type Case = (fn() -> Reply, i32, &'static [&'static str]);
 
 #[test]
-fn only_a_plain_answer_counts() {
+fn only_an_unambiguous_response_counts_as_revoked() {
     let cases: [Case; 8] = [
         (|| Reply::new(404, "<html>nothing here</html>"), 1, &["answered 404", "may still be valid"]),
         (|| Reply::json(404, r#"{"message":"nope"}"#), 1, &["answered 404", "may still be valid"]),
@@ -111,7 +111,7 @@ fn only_a_plain_answer_counts() {
 }
 
 #[test]
-fn who_may_not_see_the_list_can_revoke_by_id() {
+fn a_caller_without_list_access_revokes_by_id() {
     let (sandbox, cloud) = signed_in();
     cloud.issue(json!({ "id": "key_first00000" }));
     cloud.inject("/api/user/keys", Fault::Status(403));
@@ -120,7 +120,7 @@ fn who_may_not_see_the_list_can_revoke_by_id() {
 }
 
 #[test]
-fn the_copy_kept_here_goes_too() {
+fn the_stored_copy_is_removed_too() {
     for forget_id in [false, true] {
         let (sandbox, cloud) = signed_in();
         keys(&sandbox, &["create", "ci", "--save"]).expect_code(0);
@@ -173,7 +173,7 @@ fn a_key_revokes_itself() {
 }
 
 #[test]
-fn what_is_no_key_is_sent_nowhere() {
+fn an_invalid_key_is_not_sent() {
     let (sandbox, cloud) = signed_in();
     let good = api_key_like(3);
     let before = cloud.server().requests().len();
@@ -191,7 +191,7 @@ fn what_is_no_key_is_sent_nowhere() {
 }
 
 #[test]
-fn keys_that_end_alike_are_not_taken_for_each_other() {
+fn keys_with_the_same_hint_are_not_confused() {
     let (sandbox, cloud) = signed_in();
     let own = cloud.issue(json!({ "id": "key_first00000", "scopes": ["keys"] }));
     cloud.issue(json!({ "id": "key_twin000000", "hint": own.item["hint"] }));
@@ -216,7 +216,7 @@ fn keys_that_end_alike_are_not_taken_for_each_other() {
 }
 
 #[test]
-fn a_key_that_is_kept_here_goes_with_its_kind() {
+fn a_revoked_key_without_a_stored_id_is_removed() {
     let (sandbox, cloud) = signed_in();
     let own = cloud.issue(json!({ "id": "key_first00000" }));
     let args = ["signin", "--with-api-key", "--host", &cloud.url()];

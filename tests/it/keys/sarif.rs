@@ -50,7 +50,7 @@ fn assert_sarif(log: &Value) -> &Vec<Value> {
 }
 
 #[test]
-fn sarif_holds_what_the_format_asks_for() {
+fn the_sarif_log_follows_the_specification() {
     let (sandbox, cloud) = signed_in();
     let empty = audit(&sandbox, &["--format", "sarif"]).expect_code(0).json();
     assert!(assert_sarif(&empty).is_empty());

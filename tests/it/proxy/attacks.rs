@@ -24,7 +24,7 @@ fn with_an_app(more: &[&str]) -> (Server, Proxy, Sandbox) {
 }
 
 #[test]
-fn a_name_that_was_pointed_here_gets_nothing() {
+fn foreign_host_names_are_refused() {
     let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
     let port = proxy.port();
     for host in [
@@ -57,7 +57,7 @@ fn a_name_that_was_pointed_here_gets_nothing() {
 }
 
 #[test]
-fn no_page_gets_in_that_was_not_let_in() {
+fn pages_of_other_origins_are_refused() {
     let (upstream, proxy, _sandbox) = with_an_app(&[]);
     let refused: &[&[&str]] = &[
         &["Origin: https://evil.example"],
@@ -85,7 +85,7 @@ fn no_page_gets_in_that_was_not_let_in() {
 }
 
 #[test]
-fn a_page_that_was_let_in_is_answered_and_no_other_reads_along() {
+fn an_allowed_origin_gets_cors_headers_and_no_other_does() {
     let (upstream, proxy, _sandbox) = with_an_app(&[]);
     let origin = format!("Origin: {APP}");
     let asked = [
@@ -131,7 +131,7 @@ fn a_page_that_was_let_in_is_answered_and_no_other_reads_along() {
 }
 
 #[test]
-fn without_the_token_nothing_passes() {
+fn requests_without_the_token_are_refused() {
     let (upstream, sandbox) = (Server::start(|_| Reply::json(200, "{}")), Sandbox::new());
     let proxy = Proxy::with_token(&sandbox, &["--host", &upstream.url(), "--allow-origin", APP]);
     let wrong = [
@@ -163,7 +163,7 @@ fn without_the_token_nothing_passes() {
 }
 
 #[test]
-fn the_account_and_what_is_not_known_stay_where_they_are() {
+fn account_and_unknown_routes_are_refused() {
     let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
     for (method, target, status) in [
         ("DELETE", "/api/user/keys/abc", 403),
@@ -201,7 +201,7 @@ fn a_stock_server_is_not_signed_out_by_a_program() {
 }
 
 #[test]
-fn paths_and_parameters_that_could_be_read_in_two_ways_are_refused() {
+fn ambiguous_paths_and_parameters_are_refused() {
     let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
     let elsewhere = format!("http://{}/api/tags", "evil.example");
     for target in [
@@ -239,7 +239,7 @@ fn paths_and_parameters_that_could_be_read_in_two_ways_are_refused() {
 }
 
 #[test]
-fn headers_that_are_for_us_or_for_one_connection_go_no_further() {
+fn credential_and_hop_by_hop_headers_are_not_forwarded() {
     let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
     let sent = [
         "Authorization: Bearer one",
@@ -296,7 +296,7 @@ fn requests_that_smuggle_another_are_refused() {
 }
 
 #[test]
-fn nothing_secret_is_logged_or_shown() {
+fn no_secret_is_logged_or_shown() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let private = plaintext(&sandbox);
@@ -357,7 +357,7 @@ fn another_account_needs_the_token() {
 
 /// Only root can be another account.
 #[test]
-fn another_account_cannot_keep_ours_out() {
+fn another_account_cannot_use_all_connections() {
     if !cfg!(target_os = "linux") || !rustix::process::geteuid().is_root() {
         return;
     }

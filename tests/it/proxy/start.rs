@@ -12,7 +12,7 @@ use crate::harness::http::{Reply, Server, Step};
 use crate::harness::tool;
 
 #[test]
-fn it_listens_where_no_other_machine_reaches_it() {
+fn the_proxy_listens_on_loopback_only() {
     let sandbox = Sandbox::new();
     for (address, said) in [
         ("0.0.0.0:0", "not a loopback address"),
@@ -30,7 +30,7 @@ fn it_listens_where_no_other_machine_reaches_it() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_said_to_be() {
+fn a_used_port_is_reported() {
     let (sandbox, taken) = (Sandbox::new(), TcpListener::bind("127.0.0.1:0").unwrap());
     let address = taken.local_addr().unwrap().to_string();
     let command = sandbox.command(["proxy", "--host", "http://127.0.0.1:9", "--listen", &address]);
@@ -38,7 +38,7 @@ fn a_port_that_is_taken_is_said_to_be() {
 }
 
 #[test]
-fn without_a_credential_there_is_nothing_to_add() {
+fn without_a_credential_the_proxy_does_not_start() {
     let sandbox = Sandbox::new();
     let output = sandbox.command(["proxy", "--listen", "127.0.0.1:0"]).run().expect_code(4);
     says(&output, &["not signed in to http://127.0.0.1:11434", "ollama-auth signin"]);
@@ -50,7 +50,7 @@ fn without_a_credential_there_is_nothing_to_add() {
 }
 
 #[test]
-fn it_does_not_ask_itself() {
+fn the_proxy_refuses_itself_as_the_host() {
     let sandbox = Sandbox::new();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let command = sandbox.command(["proxy", "--listen", &free]).env("OLLAMA_HOST", &free);
@@ -58,7 +58,7 @@ fn it_does_not_ask_itself() {
 }
 
 #[test]
-fn a_token_that_could_be_guessed_or_read_by_others_is_refused_and_not_repeated() {
+fn a_weak_or_exposed_token_is_refused_and_not_repeated() {
     let sandbox = Sandbox::new();
     let run = |args: &[&str], stdin: &str| {
         let command = sandbox.command(["proxy", "--listen", "127.0.0.1:0", "--host", "http://127.0.0.1:9"]).args(args);
@@ -80,7 +80,7 @@ fn a_token_that_could_be_guessed_or_read_by_others_is_refused_and_not_repeated()
 }
 
 #[test]
-fn nobody_lets_every_page_in() {
+fn wildcard_and_invalid_origins_are_refused() {
     let sandbox = Sandbox::new();
     for (origin, said) in [
         ("*", "every page"),
@@ -95,7 +95,7 @@ fn nobody_lets_every_page_in() {
 }
 
 #[test]
-fn it_says_where_it_is_and_ends_when_asked() {
+fn the_proxy_reports_its_address_and_stops_on_a_signal() {
     let (upstream, proxy, sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
     assert_eq!(proxy.listening["upstream"], upstream.url());
     assert_eq!(proxy.listening["token"], false);
@@ -116,7 +116,7 @@ fn it_says_where_it_is_and_ends_when_asked() {
 }
 
 #[test]
-fn what_is_under_way_may_finish_for_a_moment_and_a_second_signal_ends_it() {
+fn open_requests_may_finish_until_a_second_signal() {
     for second in [false, true] {
         let (_upstream, proxy, sandbox) = in_front_of(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &[]);
         let args =
@@ -135,7 +135,7 @@ fn what_is_under_way_may_finish_for_a_moment_and_a_second_signal_ends_it() {
 }
 
 #[test]
-fn a_host_that_cannot_be_reached_is_said_to_be_in_the_words_of_the_api() {
+fn an_unreachable_host_is_reported_in_the_format_of_the_api() {
     let sandbox = Sandbox::new();
     let gone = Server::start(|_| Reply::json(200, "{}")).url();
     let proxy = Proxy::start(&sandbox, &["--host", &gone]);

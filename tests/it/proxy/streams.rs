@@ -22,7 +22,7 @@ fn curl(sandbox: &Sandbox, proxy: &Proxy, path: &str, more: &[&str]) -> Child {
 }
 
 #[test]
-fn each_chunk_is_seen_before_the_next_is_sent() {
+fn each_chunk_arrives_before_the_next_is_sent() {
     let events = ["data: {\"a\":1}\n\n", "data: {\"a\":2}\n\n", "data: [DONE]\n\n"].map(str::to_owned);
     for (path, chunks) in [("/api/generate", &recorded("generate").chunks[..]), ("/v1/chat/completions", &events)] {
         let gates: Vec<Gate> = chunks.iter().map(|_| Gate::new()).collect();
@@ -45,7 +45,7 @@ fn each_chunk_is_seen_before_the_next_is_sent() {
 }
 
 #[test]
-fn a_host_that_dies_mid_stream_leaves_an_error_and_no_clean_end() {
+fn a_host_that_dies_mid_stream_ends_the_response_with_an_error() {
     for (step, version) in
         [(Step::Cut, "--http1.1"), (Step::Reset, "--http1.1"), (Step::Cut, "--http1.0"), (Step::Reset, "--http1.0")]
     {
@@ -69,7 +69,7 @@ fn a_host_that_dies_mid_stream_leaves_an_error_and_no_clean_end() {
 
 /// Such an answer ends with the connection, which a program behind the proxy could not tell from its death.
 #[test]
-fn nor_does_a_host_that_speaks_an_old_protocol_and_dies() {
+fn an_http_1_0_host_that_dies_ends_the_response_with_an_error() {
     for dies in [false, true] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = format!("http://{}", listener.local_addr().unwrap());
@@ -94,7 +94,7 @@ fn nor_does_a_host_that_speaks_an_old_protocol_and_dies() {
 }
 
 #[test]
-fn a_client_that_is_killed_is_not_worked_for_any_more() {
+fn a_killed_client_cancels_the_request_to_the_host() {
     let (upstream, proxy, sandbox) = in_front_of(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &[]);
     let child = curl(&sandbox, &proxy, "/api/generate", &[]);
     child.wait_stdout(|text| text == "{}\n");
@@ -113,7 +113,7 @@ fn a_client_that_is_killed_is_not_worked_for_any_more() {
 }
 
 #[test]
-fn a_body_goes_on_as_it_was_sent_with_and_without_a_length() {
+fn request_bodies_are_forwarded_with_and_without_a_length() {
     let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
     let large = "x".repeat(8 << 20);
     assert_eq!(proxy.ask("POST", "/api/chat", &[], &large).status, 200);
@@ -131,7 +131,7 @@ fn a_body_goes_on_as_it_was_sent_with_and_without_a_length() {
 }
 
 #[test]
-fn whoever_asks_first_whether_to_send_a_body_is_told() {
+fn expect_100_continue_is_answered() {
     let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
     let begin = |target: &str| {
         let mut stream = proxy.connect();
@@ -170,7 +170,7 @@ fn head_has_a_length_and_no_body() {
 
 /// A reader that reads nothing holds up the host and fills no memory here.
 #[test]
-fn a_slow_reader_slows_the_host_down() {
+fn a_slow_reader_applies_backpressure() {
     let piece = "x".repeat(1 << 20);
     let (count, gate) = (64, Gate::new());
     let mut steps: Vec<Step> = (0..count).map(|_| Step::send(piece.as_str())).collect();

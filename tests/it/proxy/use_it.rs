@@ -39,7 +39,7 @@ fn a_device_signs_each_request_with_all_its_parameters() {
 }
 
 #[test]
-fn an_api_key_takes_the_place_of_whatever_key_a_program_was_made_to_have() {
+fn an_api_key_replaces_the_programs_placeholder() {
     let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, r#"{"data":[]}"#), &[]);
     for header in ["Authorization: Bearer ollama", "x-api-key: sk-ant-0123", "api-key: 0123", "X-Other: 1"] {
         assert_eq!(proxy.ask("GET", "/v1/models?limit=5", &[header, "User-Agent: an-sdk/1"], "").status, 200);
@@ -57,7 +57,7 @@ fn an_api_key_takes_the_place_of_whatever_key_a_program_was_made_to_have() {
 }
 
 #[test]
-fn the_real_gateway_lets_its_callers_in_but_not_to_the_account() {
+fn the_real_gateway_serves_models_but_no_account_routes() {
     let ollama = Ollama::start();
     let gateway = Gateway::start(&ollama.url());
     gateway.add_user("ada", "member");
@@ -87,7 +87,7 @@ fn the_real_gateway_lets_its_callers_in_but_not_to_the_account() {
 }
 
 #[test]
-fn a_refused_credential_is_passed_on_and_said_once() {
+fn a_refused_credential_is_forwarded_and_logged_once() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     let proxy = Proxy::of_profile(&sandbox, &[]);
@@ -105,7 +105,7 @@ fn a_refused_credential_is_passed_on_and_said_once() {
 }
 
 #[test]
-fn redirects_and_errors_are_passed_on_as_they_came() {
+fn redirects_and_errors_are_forwarded_unchanged() {
     let elsewhere = Server::start(|_| Reply::json(200, "{}"));
     let location = format!("{}/api/tags", elsewhere.url());
     for status in [301, 302, 307, 308] {
@@ -128,7 +128,7 @@ fn redirects_and_errors_are_passed_on_as_they_came() {
 }
 
 #[test]
-fn a_host_by_https_is_trusted_as_the_client_trusts_it() {
+fn https_hosts_use_the_clients_trust_settings() {
     let (ollama, authority) = (Ollama::start(), Authority::new());
     let gateway = authority.serve(&ollama.url(), &[]);
     let device = authority.device(&gateway, "ada");
@@ -143,7 +143,7 @@ fn a_host_by_https_is_trusted_as_the_client_trusts_it() {
 }
 
 #[test]
-fn with_a_token_those_who_know_it_get_in() {
+fn requests_with_the_token_are_served() {
     let (upstream, sandbox) = (Server::start(|_| Reply::json(200, "{}")), Sandbox::new());
     let file = sandbox.write("token", format!("{TOKEN}\n"));
     for proxy in [

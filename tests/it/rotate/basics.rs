@@ -9,7 +9,7 @@ use super::{Given, text};
 use crate::given::says;
 
 #[test]
-fn a_key_replaces_itself_where_it_is_kept() {
+fn a_key_rotates_itself_in_the_store() {
     let given = Given::with(&["--scope", "inference", "--model", "tiny", "--env", "ci", "--expires", "30d"]);
     let output = given.rotate(&["nightly"]).expect_code(0);
     assert_eq!(output.stdout(), "");
@@ -30,7 +30,7 @@ fn a_key_replaces_itself_where_it_is_kept() {
 }
 
 #[test]
-fn nothing_to_do_is_one_line_and_no_error() {
+fn a_key_that_is_not_due_prints_one_line() {
     let given = Given::new();
     let output = given.rotate(&["--all", "--max-age", "90d"]).expect_code(0);
     assert_eq!(output.stdout(), "");
@@ -56,7 +56,7 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn a_second_call_just_after_is_the_same_wish() {
+fn a_repeated_rotation_within_a_minute_does_nothing() {
     let given = Given::new();
     given.rotate(&["nightly"]).expect_code(0);
     let after = given.current();
@@ -71,7 +71,7 @@ fn a_second_call_just_after_is_the_same_wish() {
 }
 
 #[test]
-fn without_grace_the_old_key_ends_at_once() {
+fn without_grace_the_old_key_expires_at_once() {
     let given = Given::new();
     let output = given.rotate(&["nightly", "--grace", "0s", "--json"]).expect_code(0).json();
     assert_eq!(output["rotations"][0]["outcome"], "rotated");
@@ -82,7 +82,7 @@ fn without_grace_the_old_key_ends_at_once() {
 }
 
 #[test]
-fn the_next_run_sees_that_the_old_key_has_ended() {
+fn the_next_run_records_that_the_old_key_expired() {
     let given = Given::new();
     given.rotate(&["nightly", "--grace", "1s"]).expect_code(0);
     crate::harness::poll("the end of the old key", || (!given.accepts(text(&given.first, "key"))).then_some(()));
@@ -92,7 +92,7 @@ fn the_next_run_sees_that_the_old_key_has_ended() {
 }
 
 #[test]
-fn a_device_replaces_a_key_that_is_used_elsewhere() {
+fn a_device_rotates_a_key_used_on_another_machine() {
     let given = Given::new();
     let output = given.device.command(["keys", "rotate", "nightly"]).run().expect_code(2);
     says(&output, &["is not stored on this machine, so the new key would be lost", "--deploy CMD or --env-file FILE"]);
@@ -120,7 +120,7 @@ fn a_device_replaces_a_key_that_is_used_elsewhere() {
 }
 
 #[test]
-fn who_may_not_is_told_who_may() {
+fn a_rotation_without_rights_is_exit_5_with_a_hint() {
     let given = Given::with(&["--no-replace"]);
     let output = given.rotate(&["nightly"]).expect_code(5);
     says(&output, &["may not replace itself", "sign in with this device"]);
@@ -132,7 +132,7 @@ fn who_may_not_is_told_who_may() {
 }
 
 #[test]
-fn of_two_keys_of_one_name_one_has_to_be_named() {
+fn an_ambiguous_name_requires_the_key_id() {
     let given = Given::new();
     given.device.command(["keys", "create", "nightly"]).run().expect_code(0);
     let args = ["keys", "rotate", "nightly", "--deploy", "true"];
@@ -143,7 +143,7 @@ fn of_two_keys_of_one_name_one_has_to_be_named() {
 }
 
 #[test]
-fn a_key_that_somebody_else_replaced_is_left_alone() {
+fn a_key_replaced_on_another_machine_is_unchanged() {
     let given = Given::new();
     // The same key on a second machine, which has rotated it.
     let other = crate::given::with_store("plaintext");
@@ -163,7 +163,7 @@ fn a_key_that_somebody_else_replaced_is_left_alone() {
 
 /// A key that may do little must not hide the device beside it, which may manage keys.
 #[test]
-fn with_a_device_and_a_key_the_device_manages() {
+fn a_device_signs_key_management_despite_a_stored_api_key() {
     let given = Given::new();
     let keys = |args: &[&str]| given.device.command(["keys"].iter().chain(args)).run();
     keys(&["create", "own", "--save", "--scope", "inference"]).expect_code(0);

@@ -63,7 +63,7 @@ fn assert_unchanged(machine: &Sandbox) {
 }
 
 #[test]
-fn nobody_there_is_reminded_by_the_exit_code_and_only_when_it_is_due() {
+fn without_a_terminal_a_due_key_is_exit_8() {
     let (machine, cloud) = given();
     for args in [&["nightly"][..], &["--all"], &["nightly", "--max-age", "30d"]] {
         let output = rotate(&machine, args).expect_code(0);
@@ -107,7 +107,7 @@ fn a_person_pastes_the_new_key_and_is_told_to_revoke_the_old_one() {
 }
 
 #[test]
-fn the_new_key_comes_by_standard_input_where_nobody_is() {
+fn key_stdin_provides_the_new_key_without_a_terminal() {
     let (machine, _cloud) = given();
     let file = machine.write("home/app.env", format!("OLLAMA_API_KEY={OLD}\n"));
     let output = rotate_with(&machine, NEW, &["--env-file", file.to_str().unwrap(), "-vv"]).expect_code(0);
@@ -120,7 +120,7 @@ fn the_new_key_comes_by_standard_input_where_nobody_is() {
 }
 
 #[test]
-fn a_key_that_is_refused_changes_nothing_and_nothing_is_said_to_be_revoked() {
+fn a_refused_key_is_exit_4_and_changes_nothing() {
     let (machine, cloud) = given();
     cloud.revoke_api_key(NEW);
     let deploy = "echo > $HOME/deployed";
@@ -145,7 +145,7 @@ fn a_key_that_is_refused_changes_nothing_and_nothing_is_said_to_be_revoked() {
 }
 
 #[test]
-fn a_deploy_that_fails_keeps_the_pasted_key_for_the_next_run() {
+fn a_failed_deployment_keeps_the_pasted_key_for_the_next_run() {
     let (machine, _cloud) = given();
     let output = rotate_with(&machine, NEW, &["--deploy", "exit 3"]).expect_code(1);
     says(&output, &["failed with exit code 3", "run the same command again"]);
@@ -161,7 +161,7 @@ fn a_deploy_that_fails_keeps_the_pasted_key_for_the_next_run() {
 }
 
 #[test]
-fn killed_while_it_is_deployed_the_next_run_finishes() {
+fn the_next_run_finishes_a_killed_deployment() {
     let (machine, _cloud) = given();
     let deploy = "echo > $HOME/started; read -r none; read -r never < /dev/fd/9";
     let fifo = machine.path("home/fifo");
@@ -180,7 +180,7 @@ fn killed_while_it_is_deployed_the_next_run_finishes() {
 
 /// Killed between the paste and the store: nothing was made, so nothing has to be taken back, and the next run begins as this one did.
 #[test]
-fn a_key_that_was_lost_before_it_was_kept_is_asked_for_again() {
+fn a_pasted_key_lost_before_storage_is_requested_again() {
     let (machine, cloud) = given();
     rotate_with(&machine, NEW, &["--deploy", "exit 3"]).expect_code(1);
     let text = fs::read_to_string(machine.path(JOURNAL)).unwrap().replace("\"deploying\"", "\"asked\"");
@@ -199,7 +199,7 @@ fn a_key_that_was_lost_before_it_was_kept_is_asked_for_again() {
 }
 
 #[test]
-fn what_would_lose_the_pasted_key_is_found_out_before_it_is_asked_for() {
+fn obstacles_are_reported_before_the_key_prompt() {
     let (machine, _cloud) = given();
     let args = ["keys", "rotate", "nightly"];
     let output = on_a_full_disk(&machine, &[&args[..], &["--key-stdin"]].concat()).stdin(NEW).run().expect_code(1);
@@ -223,7 +223,7 @@ fn what_would_lose_the_pasted_key_is_found_out_before_it_is_asked_for() {
 }
 
 #[test]
-fn a_host_that_makes_keys_itself_takes_none_from_a_person() {
+fn a_host_with_a_key_api_refuses_key_stdin() {
     let given = super::Given::new();
     let output = given.machine.command(["keys", "rotate", "nightly", "--key-stdin"]).stdin(NEW).run().expect_code(2);
     says(&output, &["creates the new key itself", "leave out --key-stdin"]);

@@ -53,7 +53,7 @@ fn pid_in(file: &Path) -> String {
 }
 
 #[test]
-fn a_command_that_fails_leaves_the_old_key_and_the_next_run_goes_on_with_the_same_new_one() {
+fn a_failed_command_keeps_the_old_key_and_the_next_run_reuses_the_new_one() {
     for (command, how) in [
         (
             "echo no such machine >&2; exit 7",
@@ -84,7 +84,7 @@ fn a_command_that_fails_leaves_the_old_key_and_the_next_run_goes_on_with_the_sam
 }
 
 #[test]
-fn a_new_key_that_is_given_up_makes_room_for_another_and_the_old_one_is_handed_out_again() {
+fn revoking_the_new_key_deploys_the_old_one_again_before_another() {
     let given = Given::new();
     rotation(&given, &["--deploy", &format!("{TAKES}; exit 1")]).run().expect_code(1);
     let given_up = assert_waits(&given);
@@ -99,7 +99,7 @@ fn a_new_key_that_is_given_up_makes_room_for_another_and_the_old_one_is_handed_o
 }
 
 #[test]
-fn a_new_key_can_be_given_up_by_who_wants_it_deployed_elsewhere() {
+fn revoking_the_new_key_allows_another_destination() {
     let given = Given::new();
     let file = given.machine.path("home/app.env");
     rotation(&given, &["--deploy", "exit 1"]).run().expect_code(1);
@@ -114,7 +114,7 @@ fn a_new_key_can_be_given_up_by_who_wants_it_deployed_elsewhere() {
 }
 
 #[test]
-fn a_command_that_hangs_is_killed_with_all_that_it_started() {
+fn a_hanging_command_is_killed_with_its_children() {
     let given = Given::new();
     let hangs = "sleep 600 & echo $! > $HOME/child; echo $$ > $HOME/shell; echo working; wait";
     let output = rotation(&given, &["--deploy", hangs, "--deploy-timeout", "1s"]).run().expect_code(1);
@@ -133,7 +133,7 @@ fn a_command_that_hangs_is_killed_with_all_that_it_started() {
 }
 
 #[test]
-fn an_interrupt_ends_the_command_and_the_next_run_finishes() {
+fn an_interrupt_stops_the_command_and_the_next_run_finishes() {
     for signal in [Signal::INT, Signal::TERM] {
         let given = Given::new();
         let hangs = "sleep 600 & echo $! > $HOME/child; wait";
@@ -152,7 +152,7 @@ fn an_interrupt_ends_the_command_and_the_next_run_finishes() {
 }
 
 #[test]
-fn a_command_that_neither_reads_nor_lets_go_of_its_output_does_not_hold_the_rotation_up() {
+fn a_command_that_leaves_its_output_open_does_not_block_the_rotation() {
     let given = Given::new();
     let output = rotation(&given, &["--deploy", "exec <&-; sleep 600 & echo $! > $HOME/child"]).run().expect_code(0);
     assert!(output.duration < Duration::from_secs(20), "{:?}", output.duration);
@@ -166,7 +166,7 @@ fn a_command_that_neither_reads_nor_lets_go_of_its_output_does_not_hold_the_rota
 
 /// A command that has ended in time did not hang, whatever it has left running.
 #[test]
-fn what_a_command_leaves_behind_does_not_count_against_its_time() {
+fn background_processes_do_not_count_against_the_timeout() {
     let given = Given::new();
     let leaves = "sleep 2.1; sleep 600 & echo $! > $HOME/child";
     let output = rotation(&given, &["--deploy", leaves, "--deploy-timeout", "3s"]).run();
@@ -178,7 +178,7 @@ fn what_a_command_leaves_behind_does_not_count_against_its_time() {
 }
 
 #[test]
-fn a_command_that_prints_the_key_shows_it_to_nobody() {
+fn a_key_printed_by_the_command_is_redacted() {
     let prints = r#"
         key=$OLLAMA_API_KEY
         echo "$key"; echo "$key" >&2; printf '%s' "$key" | base64; echo "$key" | base64
@@ -212,7 +212,7 @@ fn a_command_that_prints_the_key_shows_it_to_nobody() {
 }
 
 #[test]
-fn the_key_is_in_the_environment_of_the_command_alone_and_what_opens_the_store_is_not() {
+fn only_the_command_gets_the_key_and_it_gets_no_store_passphrase() {
     let given = Given::in_store("file");
     let looks = r#"
         env > $HOME/env
@@ -241,7 +241,7 @@ fn the_key_is_in_the_environment_of_the_command_alone_and_what_opens_the_store_i
 
 /// And docs/reference/keys.md describes each member.
 #[test]
-fn the_report_names_keys_and_never_shows_them() {
+fn the_report_shows_key_names_and_no_secrets() {
     let given = Given::new();
     let file = given.machine.path("home/app.env");
     let args = ["--deploy", TAKES, "--env-file", file.to_str().unwrap(), "--json"];

@@ -30,7 +30,7 @@ fn assert_nothing_made(given: &Given) {
 }
 
 #[test]
-fn owner_mode_link_and_every_other_byte_stay() {
+fn the_env_file_keeps_its_owner_mode_link_and_other_bytes() {
     let given = Given::new();
     let (file, before) = full_of_settings(&given);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
@@ -54,7 +54,7 @@ fn owner_mode_link_and_every_other_byte_stay() {
 }
 
 #[test]
-fn a_file_that_is_missing_is_made_for_its_owner_alone() {
+fn a_missing_env_file_is_created_with_mode_600() {
     let given = Given::new();
     let file = given.machine.path("home/app.env");
     rotate_into(&given, &file, &["--env-var", "KEY"]).expect_code(0);
@@ -67,7 +67,7 @@ fn a_file_that_is_missing_is_made_for_its_owner_alone() {
 }
 
 #[test]
-fn a_path_that_cannot_be_is_told_before_there_is_a_key_to_lose() {
+fn an_invalid_path_is_reported_before_a_key_is_created() {
     let given = Given::new();
     let folder = given.machine.path("home/folder");
     fs::create_dir(&folder).unwrap();
@@ -88,7 +88,7 @@ fn a_path_that_cannot_be_is_told_before_there_is_a_key_to_lose() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_and_a_full_disk_cost_nothing() {
+fn a_read_only_folder_or_full_disk_creates_no_key() {
     let given = Given::new();
     let (file, before) = full_of_settings(&given);
     let args = ["keys", "rotate", "nightly", "--env-file", file.to_str().unwrap()];
@@ -110,7 +110,7 @@ fn a_folder_that_cannot_be_written_and_a_full_disk_cost_nothing() {
 }
 
 #[test]
-fn a_file_that_belongs_to_somebody_else_is_not_taken_from_them() {
+fn an_env_file_of_another_account_is_refused() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -134,7 +134,7 @@ fn a_file_that_belongs_to_somebody_else_is_not_taken_from_them() {
 }
 
 #[test]
-fn a_file_that_goes_wrong_later_stops_the_rotation_and_the_next_run_finishes() {
+fn an_env_file_that_becomes_invalid_stops_the_rotation_until_the_next_run() {
     let given = Given::new();
     let (file, before) = full_of_settings(&given);
     rotate_into(&given, &file, &["--deploy", "exit 1"]).expect_code(1);
@@ -154,7 +154,7 @@ fn a_file_that_goes_wrong_later_stops_the_rotation_and_the_next_run_finishes() {
 }
 
 #[test]
-fn a_reader_sees_one_whole_key_or_the_other_at_every_moment() {
+fn a_reader_always_sees_one_complete_key() {
     let given = Given::new();
     let (file, before) = full_of_settings(&given);
     let first = text(&given.first, "key").to_owned();
@@ -182,7 +182,7 @@ fn a_reader_sees_one_whole_key_or_the_other_at_every_moment() {
 
 /// Another program that changes the file at the same time loses nothing: the rotation stops, or its change comes after ours.
 #[test]
-fn what_another_program_writes_meanwhile_is_not_lost() {
+fn concurrent_changes_to_the_env_file_are_kept() {
     let given = Given::new();
     let (file, _) = full_of_settings(&given);
     let done = AtomicBool::new(false);

@@ -151,18 +151,18 @@ fn killed_at_every_call(kinds: &[&str], at_least: usize) {
 }
 
 #[test]
-fn at_every_call_that_changes_a_file() {
+fn a_kill_at_any_file_system_call_loses_no_key() {
     killed_at_every_call(&ON_DISK, 90);
 }
 
 #[test]
-fn at_every_call_that_talks_to_the_gateway() {
+fn a_kill_at_any_network_call_loses_no_key() {
     killed_at_every_call(&ON_THE_WIRE, 90);
 }
 
 /// Kills come in a row here: the run that is to mend is killed too.
 #[test]
-fn at_any_moment_hundreds_of_times() {
+fn hundreds_of_kills_at_random_times_lose_no_key() {
     const KILLS: u32 = 300;
     let scene = Scene::new();
     // What an undisturbed run takes, so that the kills fall everywhere into it.
@@ -194,7 +194,7 @@ fn at_any_moment_hundreds_of_times() {
 
 /// The gateway's record of it: each key that was made is in the trail, each with its end, and no key itself.
 #[test]
-fn every_key_is_in_the_gateways_trail_and_none_in_its_database() {
+fn the_gateway_logs_every_key_and_stores_no_secret() {
     let mut scene = Scene::new();
     let mut secrets = vec![key_in(&scene.file)];
     for _ in 0..3 {

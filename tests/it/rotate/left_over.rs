@@ -6,7 +6,7 @@ use super::{Given, text};
 use crate::given::says;
 
 #[test]
-fn the_new_key_goes_on_alone_where_the_old_one_was_revoked() {
+fn a_rotation_finishes_after_the_old_key_was_revoked() {
     let given = Given::new();
     given.rotate(&["nightly", "--deploy", "exit 3"]).expect_code(1);
     let new = given.under_way()[0]["new"].clone();
@@ -20,7 +20,7 @@ fn the_new_key_goes_on_alone_where_the_old_one_was_revoked() {
 }
 
 #[test]
-fn an_unfinished_rotation_of_another_key_does_not_stop_the_nightly_one() {
+fn an_unfinished_rotation_does_not_block_other_keys() {
     let given = Given::new();
     let keys = |args: &[&str]| given.device.command(["keys"].iter().chain(args)).run();
     keys(&["create", "own", "--save"]).expect_code(0);
@@ -32,7 +32,7 @@ fn an_unfinished_rotation_of_another_key_does_not_stop_the_nightly_one() {
 }
 
 #[test]
-fn another_variable_in_the_file_is_another_place() {
+fn another_variable_is_another_destination() {
     let given = Given::new();
     let file = given.machine.write("app.env", "A=1\n");
     let file = file.to_str().unwrap();
@@ -46,7 +46,7 @@ fn another_variable_in_the_file_is_another_place() {
 
 /// A dry run leaves a damaged journal to the run that reports it.
 #[test]
-fn a_dry_run_moves_no_damaged_journal() {
+fn a_dry_run_leaves_a_damaged_journal_in_place() {
     let given = Given::new();
     given.machine.write("home/.local/share/ollama-auth/rotations.json", "{");
     let before = given.machine.files();

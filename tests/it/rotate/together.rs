@@ -13,7 +13,7 @@ use crate::harness::poll;
 const WAITS: &str = "echo begun > $HOME/begun; while [ ! -e $HOME/go ]; do :; done";
 
 #[test]
-fn of_fifty_one_acts_and_the_others_say_so() {
+fn one_of_fifty_runs_rotates_and_the_others_report_it() {
     let given = Given::new();
 
     let args = ["keys", "rotate", "nightly", "--deploy", WAITS];
@@ -45,7 +45,7 @@ fn has_ended(pid: u32) -> bool {
 
 /// However they fall: those that come too late to meet the one that acts see what it has done.
 #[test]
-fn of_twenty_that_nobody_holds_one_acts() {
+fn one_of_twenty_concurrent_runs_rotates() {
     let given = Given::new();
     let runs: Vec<_> =
         (0..20).map(|_| given.machine.command(["keys", "rotate", "nightly", "--json"]).spawn()).collect();
@@ -59,7 +59,7 @@ fn of_twenty_that_nobody_holds_one_acts() {
 }
 
 #[test]
-fn one_that_waits_finds_the_work_done() {
+fn a_waiting_run_finds_the_key_rotated() {
     let given = Given::new();
 
     let acting = given.machine.command(["keys", "rotate", "nightly", "--deploy", WAITS]).spawn();

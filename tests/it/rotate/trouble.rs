@@ -86,33 +86,33 @@ fn fail_everywhere(failure: Failure, codes: &[i32], grace: &str) {
 }
 
 #[test]
-fn a_connection_that_ends_before_a_request_arrives() {
+fn a_connection_closed_before_the_request_is_recovered() {
     fail_everywhere(Failure::Before, &[6], "1s");
 }
 
 #[test]
-fn an_answer_that_is_lost() {
+fn a_lost_response_is_recovered() {
     fail_everywhere(Failure::After, &[6], "0s");
 }
 
 #[test]
-fn an_answer_that_is_cut() {
+fn a_truncated_response_is_recovered() {
     fail_everywhere(Failure::Cut, &[1, 4, 6], "1h");
 }
 
 #[test]
-fn a_host_that_is_out_of_order() {
+fn a_500_response_is_recovered() {
     fail_everywhere(Failure::Status(500), &[1], "1h");
 }
 
 #[test]
-fn a_host_that_has_had_enough_for_now() {
+fn a_429_response_is_recovered() {
     fail_everywhere(Failure::Status(429), &[7], "1h");
 }
 
 /// A run that has made nothing is no success, however cleanly it has taken everything back.
 #[test]
-fn a_host_whose_new_keys_always_get_lost() {
+fn new_keys_that_always_get_lost_fail_the_rotation() {
     let mut given = Given::new();
     let relay = Relay::start(given.gateway.address());
     given.machine = crate::given::with_store("plaintext");
@@ -131,7 +131,7 @@ fn a_host_whose_new_keys_always_get_lost() {
 
 /// The host goes away in the middle and stays away for the rest of that run.
 #[test]
-fn a_host_that_goes_away_in_the_middle() {
+fn a_host_that_disappears_during_the_rotation() {
     let mut given = Given::new();
     let relay = Relay::start(given.gateway.address());
     given.machine = crate::given::with_store("plaintext");
@@ -157,7 +157,7 @@ fn a_host_that_goes_away_in_the_middle() {
 
 /// Each kind of request that changes something, answered by silence.
 #[test]
-fn a_host_that_never_answers_is_given_up_in_time() {
+fn a_host_that_never_responds_times_out() {
     std::thread::scope(|scope| {
         // The list, the making, the end: requests 0, 4 and 12 of a rotation without a command.
         for number in [0, 4, 12] {
@@ -185,7 +185,7 @@ fn a_host_that_never_answers_is_given_up_in_time() {
 }
 
 #[test]
-fn a_full_disk_is_noticed_before_a_key_is_made() {
+fn a_full_disk_is_detected_before_a_key_is_created() {
     let given = Given::new();
     let before = given.machine.files();
     let output = on_a_full_disk(&given.machine, &["keys", "rotate", "nightly"]).run().expect_code(1);
@@ -199,7 +199,7 @@ fn a_full_disk_is_noticed_before_a_key_is_made() {
 }
 
 #[test]
-fn a_journal_that_cannot_be_written_stops_everything() {
+fn an_unwritable_journal_prevents_the_rotation() {
     // A folder stands where the journal belongs: root may not write there either.
     let given = Given::new();
     fs::create_dir_all(given.journal()).unwrap();
@@ -220,7 +220,7 @@ fn a_journal_that_cannot_be_written_stops_everything() {
 }
 
 #[test]
-fn a_read_only_data_folder_is_told_by_its_name() {
+fn a_read_only_data_folder_is_named() {
     let given = Given::new();
     let folder = given.machine.path(DATA);
     crate::given::as_nobody(&given.machine, &["--version"]).run().expect_code(0);
@@ -244,7 +244,7 @@ fn a_read_only_data_folder_is_told_by_its_name() {
 }
 
 #[test]
-fn a_damaged_journal_is_set_aside_and_the_key_that_was_under_way_is_found_again() {
+fn a_damaged_journal_is_moved_aside_and_its_new_key_is_found() {
     let given = Given::new();
     let new = begin(&given);
     let whole = fs::read(given.journal()).unwrap();
@@ -263,7 +263,7 @@ fn a_damaged_journal_is_set_aside_and_the_key_that_was_under_way_is_found_again(
 }
 
 #[test]
-fn a_journal_of_a_newer_version_is_left_alone() {
+fn a_journal_of_a_newer_version_is_unchanged() {
     let given = Given::new();
     let journal = r#"{"version":9,"later":[]}"#;
     given.machine.write(format!("{DATA}/rotations.json"), journal);
@@ -273,7 +273,7 @@ fn a_journal_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn a_store_that_does_not_open_is_noticed_before_anything_is_asked() {
+fn an_unopenable_store_is_detected_before_any_request() {
     let given = Given::in_store("file");
     let run = |name: &str, value: &str| given.machine.command(["keys", "rotate", "nightly"]).env(name, value).run();
     let output = run("OLLAMA_AUTH_PASSPHRASE", &format!("not {PASSPHRASE}"));
@@ -294,7 +294,7 @@ fn a_store_that_does_not_open_is_noticed_before_anything_is_asked() {
 
 /// The store opens for reading, and the passphrase is gone when the next run goes on.
 #[test]
-fn a_store_that_is_locked_while_a_rotation_waits_loses_nothing() {
+fn a_store_locked_during_a_rotation_loses_no_key() {
     let given = Given::in_store("file");
     let new = begin(&given);
     let output = given
@@ -309,7 +309,7 @@ fn a_store_that_is_locked_while_a_rotation_waits_loses_nothing() {
 }
 
 #[test]
-fn a_clock_that_is_off_makes_no_signature_and_no_key() {
+fn a_wrong_clock_is_exit_4_and_creates_no_key() {
     let (machine, cloud) = (crate::given::with_store("plaintext"), Cloud::start());
     cloud.offer_keys();
     crate::given::sign_in(&machine, &cloud, &[]);
@@ -338,7 +338,7 @@ fn shift_journal(given: &Given, seconds: i64) {
 }
 
 #[test]
-fn a_clock_that_was_set_back_or_forward_stops_no_rotation() {
+fn a_changed_clock_does_not_block_a_rotation() {
     for days in [365, -365] {
         let given = Given::new();
         given.rotate(&["nightly"]).expect_code(0);
@@ -359,7 +359,7 @@ fn a_clock_that_was_set_back_or_forward_stops_no_rotation() {
 }
 
 #[test]
-fn a_key_that_has_ended_cannot_be_replaced_and_says_so() {
+fn an_expired_key_cannot_be_rotated() {
     let given = Given::new();
     given.rotate(&["nightly", "--deploy", "true", "--dry-run"]).expect_code(0);
     let id = text(&given.first, "id");
@@ -371,7 +371,7 @@ fn a_key_that_has_ended_cannot_be_replaced_and_says_so() {
 }
 
 #[test]
-fn the_old_key_is_revoked_while_the_new_one_is_deployed() {
+fn the_old_key_may_be_revoked_during_deployment() {
     let given = Given::new();
     // The command runs until the old key is gone.
     let waits = "echo > $HOME/started; read -r line < $HOME/fifo; cat > $HOME/deployed";
@@ -390,7 +390,7 @@ fn the_old_key_is_revoked_while_the_new_one_is_deployed() {
 }
 
 #[test]
-fn the_account_is_disabled_in_the_middle_and_enabled_again() {
+fn the_account_may_be_disabled_and_enabled_during_the_rotation() {
     let given = Given::new();
     let new = begin(&given);
     given.gateway.admin(&["user", "disable", "ada"]).expect_code(0);
@@ -405,7 +405,7 @@ fn the_account_is_disabled_in_the_middle_and_enabled_again() {
 
 /// `signout`, `profile remove` and `keys forget` know of the key that waits.
 #[test]
-fn nobody_signs_out_of_a_rotation_by_accident() {
+fn signing_out_of_an_unfinished_rotation_requires_force() {
     for command in ["signout", "profile remove NAME", "keys forget"] {
         let given = Given::new();
         let profile = given.gateway.url().trim_start_matches("http://").to_owned();
@@ -427,7 +427,7 @@ fn nobody_signs_out_of_a_rotation_by_accident() {
 }
 
 #[test]
-fn a_rotation_that_is_only_waiting_for_the_old_keys_end_hinders_nobody() {
+fn a_rotation_waiting_for_the_old_keys_expiry_blocks_nothing() {
     let given = Given::new();
     given.rotate(&["nightly"]).expect_code(0);
     given.machine.command(["signout", "--yes"]).run().expect_code(0);
@@ -435,7 +435,7 @@ fn a_rotation_that_is_only_waiting_for_the_old_keys_end_hinders_nobody() {
 }
 
 #[test]
-fn another_key_that_was_put_there_meanwhile_stays_and_the_old_one_ends_all_the_same() {
+fn a_key_imported_meanwhile_stays_and_the_old_key_still_expires() {
     let given = Given::new();
     let new = begin(&given);
     let other = given.gateway.key(&given.device, &["other"]);
@@ -453,7 +453,7 @@ fn another_key_that_was_put_there_meanwhile_stays_and_the_old_one_ends_all_the_s
 }
 
 #[test]
-fn a_profile_that_was_signed_out_by_hand_is_spoken_of() {
+fn a_profile_signed_out_during_a_rotation_is_reported() {
     let given = Given::new();
     let new = begin(&given);
     // An older program, or an editor.

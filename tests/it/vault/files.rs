@@ -35,7 +35,7 @@ async fn both_file_stores_keep_entries_between_processes() {
 }
 
 #[tokio::test]
-async fn the_encrypted_file_shows_neither_secrets_nor_names_nor_their_number() {
+async fn the_encrypted_file_hides_secrets_names_and_their_number() {
     let folder = tempfile::tempdir().expect("a folder");
     let vault = vault(folder.path(), "correct horse");
     write(&vault, StoreKind::File, "profile-one").await.unwrap();
@@ -56,7 +56,7 @@ async fn the_encrypted_file_shows_neither_secrets_nor_names_nor_their_number() {
 }
 
 #[tokio::test]
-async fn a_wrong_or_missing_passphrase_is_told_from_a_damaged_file() {
+async fn a_wrong_passphrase_is_distinguished_from_a_damaged_file() {
     let folder = tempfile::tempdir().expect("a folder");
     write(&vault(folder.path(), "right"), StoreKind::File, "a").await.unwrap();
     let before = encrypted_text(folder.path());
@@ -76,7 +76,7 @@ async fn a_wrong_or_missing_passphrase_is_told_from_a_damaged_file() {
 }
 
 #[tokio::test]
-async fn the_passphrase_is_asked_for_once_per_process_and_with_its_purpose() {
+async fn the_passphrase_prompt_appears_once_and_names_its_purpose() {
     let folder = tempfile::tempdir().expect("a folder");
     for purpose in [PassphrasePurpose::Create, PassphrasePurpose::Unlock] {
         let asked = Arc::new(AtomicU32::new(0));
@@ -98,7 +98,7 @@ async fn the_passphrase_is_asked_for_once_per_process_and_with_its_purpose() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_moved_aside_whole_and_never_overwritten() {
+async fn a_damaged_file_is_moved_aside_and_not_overwritten() {
     let folder = tempfile::tempdir().expect("a folder");
     write(&vault(folder.path(), "right"), StoreKind::File, "a").await.unwrap();
     let good = encrypted_text(folder.path());
@@ -158,7 +158,7 @@ async fn every_field_of_the_header_is_authenticated() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_newer_version_is_left_alone() {
+async fn a_file_of_a_newer_version_is_unchanged() {
     let folder = tempfile::tempdir().expect("a folder");
     let vault = vault(folder.path(), "right");
     let text = r#"{"version": 2, "layout": "unknown"}"#;
@@ -175,7 +175,7 @@ async fn a_file_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn two_processes_that_write_at_once_lose_nothing() {
+fn concurrent_writes_lose_no_secret() {
     for kind in ["file", "plaintext"] {
         let child = Steps::new(SOON);
         let steps =
@@ -206,7 +206,7 @@ fn two_processes_that_write_at_once_lose_nothing() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_old_file_whole() {
+fn a_full_disk_leaves_the_old_file_intact() {
     for (kind, name) in [("file", "secrets.enc.json"), ("plaintext", "secrets.json")] {
         let child = Steps::new(SOON);
         assert_eq!(child.run(child.command(&[&format!("{kind} put old")])), ["done"]);
@@ -235,7 +235,7 @@ fn a_full_disk_leaves_the_old_file_whole() {
 }
 
 #[tokio::test]
-async fn a_planted_link_and_an_open_file_are_refused() {
+async fn symlinks_and_files_readable_by_others_are_refused() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     for (kind, name) in [(StoreKind::File, "secrets.enc.json"), (StoreKind::Plaintext, "secrets.json")] {
         let folder = tempfile::tempdir().expect("a folder");
@@ -262,7 +262,7 @@ async fn a_planted_link_and_an_open_file_are_refused() {
 }
 
 #[tokio::test]
-async fn no_error_and_no_debug_text_shows_a_secret() {
+async fn errors_and_debug_output_show_no_secret() {
     let folder = tempfile::tempdir().expect("a folder");
     let vault = vault(folder.path(), "hunter2");
     let path = folder.path().join("secrets.json");
