@@ -1,4 +1,4 @@
-//! Homes in disorder: what cannot be read or written is named with the next step, and nothing that was there is lost.
+//! Unusable home folders: errors name what cannot be read or written and the next step, and no file is lost.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! What contrib/ and the guides for it offer works as it stands: units are verified, workflows are read as YAML and checked,
-//! scripts are run against stand-ins, and the commands of the guides and the tutorial are run in order against a real gateway.
+//! The files in contrib/ and their guides work: units are verified, workflows are parsed as YAML and checked, scripts are run
+//! against stand-ins, and the commands of the guides and the tutorial are run in order against a real gateway.
 
 mod examples;
 #[cfg(feature = "gateway")]

@@ -1,4 +1,4 @@
-//! `device`: keys are taken over, handed out, replaced and disconnected; at every step some key works.
+//! `device`: keys are imported, exported, replaced and disconnected; some key works at every step.
 
 use ollama_auth::identity::group_fingerprint;
 use std::fs;
@@ -388,7 +388,7 @@ fn a_rotation_that_cannot_disconnect_the_old_key_shows_the_command() {
     says(&output, &["could not be disconnected", "device revoke", &old.encoded]);
     assert_ne!(shown(&sandbox), old.fingerprint);
     sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
-    cloud.mend();
+    cloud.clear_faults();
     device(&sandbox, &["revoke", &old.encoded, "--yes"]).expect_code(0);
     assert!(!cloud.is_connected(&old.fingerprint));
     sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);

@@ -556,11 +556,11 @@ fn a_clock_difference_is_reported() {
     assert!(!has(&doctor(&sandbox, &[]), "clock"));
     cloud.inject("/", Fault::DateSkew(-40));
     expect(&doctor(&sandbox, &[]), "clock", "warning", &["seconds ahead of", &cloud.url()]);
-    cloud.mend();
+    cloud.clear_faults();
     cloud.inject("/", Fault::DateSkew(900));
     expect(&doctor(&sandbox, &[]), "clock", "error", &["minutes behind", "timedatectl"]);
     // A signature that is refused for it is not blamed on the key.
-    cloud.mend();
+    cloud.clear_faults();
     cloud.server().clock().skew(900);
     let report = doctor(&sandbox, &[]);
     expect(&report, "credential-refused", "error", &["set the clock"]);

@@ -1,4 +1,4 @@
-//! `exec`: the program gets key and host in its environment and nothing else of ours; signals, terminal and exit code are its own.
+//! `exec`: the program gets key and host in its environment and no other secret; signals, terminal and exit code are those of the program.
 
 use rustix::process::Signal;
 

@@ -1,11 +1,11 @@
-//! Requests and answers that are under way at the same time: neither waits for the other, and what is cut is cut for both.
+//! Requests and responses in progress at the same time: neither waits for the other, and a truncation ends both.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::gateway_upstream::Behind;
+use crate::gateway_upstream::GatewaySetup;
 use crate::harness::DEADLINE;
 use crate::harness::gateway::Answer;
 
@@ -34,12 +34,12 @@ fn chunk(from: &mut impl BufRead) -> Vec<u8> {
     data
 }
 
-fn caller(behind: &Behind, framing: &str) -> TcpStream {
-    let mut caller = TcpStream::connect(behind.gateway.address()).unwrap();
+fn caller(setup: &GatewaySetup, framing: &str) -> TcpStream {
+    let mut caller = TcpStream::connect(setup.gateway.address()).unwrap();
     caller.set_read_timeout(Some(DEADLINE)).unwrap();
     caller.set_write_timeout(Some(DEADLINE)).unwrap();
     let path = format!("/api/blobs/sha256:{}", "0a".repeat(32));
-    let (host, key) = (behind.gateway.address(), &behind.header);
+    let (host, key) = (setup.gateway.address(), &setup.header);
     write!(caller, "POST {path} HTTP/1.1\r\nHost: {host}\r\n{key}\r\n{framing}\r\n\r\n").unwrap();
     caller
 }
@@ -47,7 +47,7 @@ fn caller(behind: &Behind, framing: &str) -> TcpStream {
 /// The end of a chunk's line is part of it: a server that waits for it before it answers would wait for ever.
 #[test]
 fn each_chunk_is_forwarded_before_the_next_arrives() {
-    let behind = Behind::new(|_, stream| {
+    let setup = GatewaySetup::new(|_, stream| {
         let mut reader = BufReader::new(stream);
         head(&mut reader);
         reader.get_mut().write_all(OK).unwrap();
@@ -60,7 +60,7 @@ fn each_chunk_is_forwarded_before_the_next_arrives() {
             }
         }
     });
-    let mut caller = caller(&behind, "Transfer-Encoding: chunked");
+    let mut caller = caller(&setup, "Transfer-Encoding: chunked");
     caller.write_all(b"3\r\none\r\n").unwrap();
     let mut answer = BufReader::new(caller.try_clone().unwrap());
     assert!(head(&mut answer).starts_with("HTTP/1.1 200 "));
@@ -75,7 +75,7 @@ fn each_chunk_is_forwarded_before_the_next_arrives() {
 #[test]
 fn a_large_body_is_echoed_while_it_is_uploaded() {
     const SIZE: usize = 24 << 20;
-    let behind = Behind::new(|_, mut stream| {
+    let setup = GatewaySetup::new(|_, mut stream| {
         head(&mut stream);
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").unwrap();
         let (mut piece, mut left) = (vec![0; 100_000], SIZE);
@@ -87,7 +87,7 @@ fn a_large_body_is_echoed_while_it_is_uploaded() {
         }
     });
     for _ in 0..2 {
-        let caller = caller(&behind, &format!("Content-Length: {SIZE}"));
+        let caller = caller(&setup, &format!("Content-Length: {SIZE}"));
         let mut sends = caller.try_clone().unwrap();
         let sent = std::thread::spawn(move || {
             for number in 0..SIZE / 1024 {
@@ -109,7 +109,7 @@ fn a_large_body_is_echoed_while_it_is_uploaded() {
 #[test]
 fn a_rejection_reaches_a_caller_that_is_still_sending() {
     for ends in [true, false] {
-        let behind = Behind::new(move |_, mut stream| {
+        let setup = GatewaySetup::new(move |_, mut stream| {
             head(&mut stream);
             stream.write_all(b"HTTP/1.1 413 No\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large").unwrap();
             if !ends {
@@ -117,7 +117,7 @@ fn a_rejection_reaches_a_caller_that_is_still_sending() {
                 std::thread::sleep(DEADLINE);
             }
         });
-        let caller = caller(&behind, &format!("Content-Length: {}", 64 << 20));
+        let caller = caller(&setup, &format!("Content-Length: {}", 64 << 20));
         let mut sends = caller.try_clone().unwrap();
         let sent = std::thread::spawn(move || while sends.write_all(&[0; 65536]).is_ok() {});
         let mut answer = Vec::new();
@@ -144,7 +144,7 @@ fn a_body_that_ends_early_ends_early_upstream() {
         ("Transfer-Encoding: chunked", "a\r\n0123456789\r\n"),
     ] {
         let (heard, hears) = mpsc::channel();
-        let behind = Behind::new(move |number, mut stream| {
+        let setup = GatewaySetup::new(move |number, mut stream| {
             if number > 0 {
                 head(&mut stream);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nclean");
@@ -155,7 +155,7 @@ fn a_body_that_ends_early_ends_early_upstream() {
             let _ = stream.read_to_end(&mut body);
             heard.send(body).unwrap();
         });
-        let mut sends = caller(&behind, framing);
+        let mut sends = caller(&setup, framing);
         sends.write_all(part.as_bytes()).unwrap();
         sends.shutdown(Shutdown::Write).unwrap();
         let body = hears.recv_timeout(DEADLINE).unwrap();
@@ -163,14 +163,14 @@ fn a_body_that_ends_early_ends_early_upstream() {
         let mut answer = Vec::new();
         let _ = sends.read_to_end(&mut answer);
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", answer.escape_ascii());
-        assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "clean");
+        assert_eq!(setup.ask("POST", "/api/generate", "{}").text(), "clean");
     }
 }
 
 /// An answer may be whole before the request is: that connection is then in the midst of something and for nobody else.
 #[test]
 fn a_connection_with_an_unfinished_request_is_not_reused() {
-    let behind = Behind::new(|number, mut stream| {
+    let setup = GatewaySetup::new(|number, mut stream| {
         loop {
             let mut piece = [0; 4096];
             if stream.read(&mut piece).unwrap_or(0) == 0 {
@@ -182,16 +182,16 @@ fn a_connection_with_an_unfinished_request_is_not_reused() {
             }
         }
     });
-    let mut half = caller(&behind, "Content-Length: 1000");
+    let mut half = caller(&setup, "Content-Length: 1000");
     assert!(head(&mut half).starts_with("HTTP/1.1 200 "));
-    assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "1");
+    assert_eq!(setup.ask("POST", "/api/generate", "{}").text(), "1");
 }
 
 /// What a caller says behind its chunks is for nobody, and is no part of the body.
 #[test]
 fn request_trailers_are_not_forwarded() {
     let (heard, hears) = mpsc::channel();
-    let behind = Behind::new(move |_, stream| {
+    let setup = GatewaySetup::new(move |_, stream| {
         let mut reader = BufReader::new(stream);
         head(&mut reader);
         let mut body = chunk(&mut reader);
@@ -208,7 +208,7 @@ fn request_trailers_are_not_forwarded() {
         let _ = reader.read_to_end(&mut rest);
         assert_eq!(rest, b"");
     });
-    let mut caller = caller(&behind, "Transfer-Encoding: chunked\r\nTrailer: X-Ollama-Auth-User\r\nConnection: close");
+    let mut caller = caller(&setup, "Transfer-Encoding: chunked\r\nTrailer: X-Ollama-Auth-User\r\nConnection: close");
     caller.write_all(b"3;a=b\r\none\r\n0\r\nX-Ollama-Auth-User: root\r\n\r\n").unwrap();
     assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), b"one0\r\n\r\n");
     let mut answer = Vec::new();

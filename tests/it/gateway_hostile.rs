@@ -1,15 +1,15 @@
-//! What somebody tries who wants more than they were given: keys that outlive their end, models by side doors, an upstream server that
-//! answers oddly, callers who take every file the gateway may open. Each kind of attack has a file below.
+//! Attacks by authenticated callers and by clients: expired keys, restricted models, exhausted file descriptors, and an upstream server
+//! with invalid responses. Each kind of attack has a file below.
 
 mod body;
 mod credentials;
-mod crowds;
-mod known_gaps;
+mod failures;
+mod many_connections;
 mod recorder;
-mod slow;
+mod regressions;
+mod slow_callers;
 mod smuggling;
 mod targets;
-mod trouble;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -20,14 +20,14 @@ use crate::harness::DEADLINE;
 use crate::harness::cmd::Sandbox;
 use crate::harness::gateway::{Answer, Gateway};
 use crate::harness::http::{Reply, Server, Step};
-use recorder::{Recorder, Seen};
+use recorder::{RecordedRequest, Recorder};
 
 fn bearer(key: &str) -> String {
     format!("Authorization: Bearer {key}")
 }
 
 /// A gateway in front of a server that always answers so, and a device of ada's.
-fn in_front_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Server, Gateway, Sandbox) {
+fn with_upstream(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Server, Gateway, Sandbox) {
     let upstream = Server::start(move |_| reply());
     let gateway = Gateway::start(&upstream.url());
     gateway.add_user("ada", "maintainer");
@@ -36,9 +36,9 @@ fn in_front_of(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Server, Ga
 }
 
 /// A request whose credential was looked at, and whose body is still to come.
-pub struct Begun(TcpStream);
+pub struct StartedRequest(TcpStream);
 
-impl Begun {
+impl StartedRequest {
     pub fn new(gateway: &Gateway, target: &str, key: &str, body: &str) -> Self {
         let mut stream = TcpStream::connect(gateway.address()).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -68,7 +68,7 @@ fn count_of_keys(gateway: &Gateway, key: &str) -> usize {
 
 #[test]
 fn a_key_revoked_during_its_request_creates_no_key() {
-    let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
+    let (_upstream, gateway, device) = with_upstream(|| Reply::json(200, "{}"));
     gateway.add_user("root", "admin").add_user("bob", "member");
     let watch = gateway.key(&device, &["watch", "--scope", "keys"]);
 
@@ -76,7 +76,7 @@ fn a_key_revoked_during_its_request_creates_no_key() {
     let (weak, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
     let replace = format!(r#"{{"replaces":"{id}"}}"#);
     let bodies = [&*replace, r#"{"name":"more","scopes":["keys"]}"#];
-    let begun = bodies.map(|body| Begun::new(&gateway, "/api/user/keys", weak, body));
+    let begun = bodies.map(|body| StartedRequest::new(&gateway, "/api/user/keys", weak, body));
     let before = count_of_keys(&gateway, &watch);
     device.command(["keys", "revoke", id, "--yes"]).run().expect_code(0);
     for (begun, body) in begun.into_iter().zip(bodies) {
@@ -88,7 +88,7 @@ fn a_key_revoked_during_its_request_creates_no_key() {
     // An account that is disabled meanwhile.
     let bobs = gateway.key(&gateway.device_of("bob"), &["b", "--scope", "keys"]);
     let body = r#"{"name":"more","scopes":["keys"]}"#;
-    let begun = Begun::new(&gateway, "/api/user/keys", &bobs, body);
+    let begun = StartedRequest::new(&gateway, "/api/user/keys", &bobs, body);
     gateway.admin(&["user", "disable", "bob"]).expect_code(0);
     assert_eq!(begun.finish(body).status, 401);
     gateway.admin(&["user", "enable", "bob"]).expect_code(0);
@@ -97,10 +97,10 @@ fn a_key_revoked_during_its_request_creates_no_key() {
 
 #[test]
 fn a_limited_key_revoked_during_its_request_runs_no_model() {
-    let (upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
+    let (upstream, gateway, device) = with_upstream(|| Reply::json(200, "{}"));
     let key = gateway.key(&device, &["limited", "--model", "tiny"]);
     let body = r#"{"model":"tiny"}"#;
-    let [one, other] = [(); 2].map(|()| Begun::new(&gateway, "/api/generate", &key, body));
+    let [one, other] = [(); 2].map(|()| StartedRequest::new(&gateway, "/api/generate", &key, body));
     assert_eq!(one.finish(body).status, 200);
     device.command(["keys", "revoke", "limited", "--yes"]).run().expect_code(0);
     assert_eq!(other.finish(body).status, 401);
@@ -110,12 +110,12 @@ fn a_limited_key_revoked_during_its_request_runs_no_model() {
 /// A key for all models, whose requests are passed on as they come: nothing that comes after its end is.
 #[test]
 fn a_key_revoked_before_its_body_ends_is_refused() {
-    let (upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
+    let (upstream, gateway, device) = with_upstream(|| Reply::json(200, "{}"));
     let key = gateway.key(&device, &["stolen", "--scope", "inference,models:write"]);
     let body = r#"{"model":"tiny"}"#;
     let blob = format!("/api/blobs/sha256:{}", "0a".repeat(32));
-    let [one, other] = [(); 2].map(|()| Begun::new(&gateway, "/api/generate", &key, body));
-    let upload = Begun::new(&gateway, &blob, &key, body);
+    let [one, other] = [(); 2].map(|()| StartedRequest::new(&gateway, "/api/generate", &key, body));
+    let upload = StartedRequest::new(&gateway, &blob, &key, body);
     assert_eq!(one.finish(body).status, 200);
     device.command(["keys", "revoke", "stolen", "--yes"]).run().expect_code(0);
     assert_eq!((other.finish(body).status, upload.finish(body).status), (401, 401));
@@ -124,7 +124,7 @@ fn a_key_revoked_before_its_body_ends_is_refused() {
 
 #[test]
 fn a_key_that_is_not_replaceable_creates_no_replaceable_key() {
-    let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
+    let (_upstream, gateway, device) = with_upstream(|| Reply::json(200, "{}"));
     let parent = gateway.key(&device, &["parent", "--scope", "keys"]);
     let create = |key: &str, body: Value| gateway.ask("POST", "/api/user/keys", &[&bearer(key)], &body.to_string());
     let fixed = create(&parent, json!({ "name": "fixed", "scopes": ["keys"], "replaceable": false })).json();
@@ -140,7 +140,7 @@ fn a_key_that_is_not_replaceable_creates_no_replaceable_key() {
 /// Comparing long lists of patterns would stop everybody else for as long.
 #[test]
 fn model_patterns_have_a_maximum_length() {
-    let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
+    let (_upstream, gateway, device) = with_upstream(|| Reply::json(200, "{}"));
     let parent = gateway.key(&device, &["parent", "--scope", "keys"]);
     let create = |count: usize| {
         let models: Vec<String> = (0..count).map(|n| format!("*{}{n}", "a".repeat(90))).collect();
@@ -152,7 +152,7 @@ fn model_patterns_have_a_maximum_length() {
 
 #[test]
 fn a_limited_key_creates_no_model_from_other_models_files() {
-    let (upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
+    let (upstream, gateway, device) = with_upstream(|| Reply::json(200, "{}"));
     let key = gateway.key(&device, &["limited", "--scope", "models:write", "--model", "me/*"]);
     let create = |body: Value| gateway.ask("POST", "/api/create", &[&bearer(&key)], &body.to_string()).status;
     let digest = format!("sha256:{}", "0a".repeat(32));
@@ -179,7 +179,7 @@ fn a_limited_key_creates_no_model_from_other_models_files() {
 fn a_model_list_is_filtered_for_every_2xx_status() {
     for status in [200, 203, 206] {
         let list = r#"{"models":[{"name":"tiny:latest"},{"name":"secret:latest"}]}"#;
-        let (_upstream, gateway, device) = in_front_of(move || Reply::json(status, list));
+        let (_upstream, gateway, device) = with_upstream(move || Reply::json(status, list));
         let key = gateway.key(&device, &["limited", "--scope", "models:read", "--model", "tiny"]);
         let answer = gateway.ask("GET", "/api/tags", &[&bearer(&key), "Range: bytes=0-"], "");
         assert!(answer.text().contains("tiny") && !answer.text().contains("secret"), "{status}: {}", answer.text());
@@ -188,7 +188,7 @@ fn a_model_list_is_filtered_for_every_2xx_status() {
 
 #[test]
 fn protocol_upgrades_are_refused() {
-    let (upstream, gateway, device) = in_front_of(|| Reply::new(101, "").header("Upgrade", "websocket"));
+    let (upstream, gateway, device) = with_upstream(|| Reply::new(101, "").header("Upgrade", "websocket"));
     let key = gateway.key(&device, &["k"]);
     let headers = [&*bearer(&key), "Connection: upgrade", "Upgrade: websocket"];
     let answer = gateway.ask("GET", "/api/tags", &headers, "");
@@ -199,7 +199,7 @@ fn protocol_upgrades_are_refused() {
 #[test]
 fn chunked_encoding_overrides_content_length_in_responses() {
     let reply = || Reply::script(200, [Step::send("{\"models\":[]}")]).header("Content-Length", "4");
-    let (_upstream, gateway, device) = in_front_of(reply);
+    let (_upstream, gateway, device) = with_upstream(reply);
     let key = gateway.key(&device, &["k"]);
     assert_eq!(gateway.ask("GET", "/api/ps", &[&bearer(&key)], "").text(), r#"{"models":[]}"#);
 }

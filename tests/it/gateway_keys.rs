@@ -1,8 +1,8 @@
-//! `keys` and `device` against the real gateway: what is asked for and answered fits on both sides, and nobody gets more than they have.
+//! `keys` and `device` against the real gateway: both sides agree on requests and responses, and no caller gets more rights.
 
-mod ending;
-mod replacing;
-mod stolen;
+mod expiry;
+mod replacement;
+mod stolen_keys;
 
 use std::time::Instant;
 

@@ -102,15 +102,15 @@ fn recorded_signatures_are_valid_only_at_their_time() {
     let gateway = Gateway::start_with_within(&upstream.url(), &[], &clock.line());
     gateway.add_user("ada", "maintainer");
 
-    clock.stand_at(ts - TOLERANCE - 1);
+    clock.set(ts - TOLERANCE - 1);
     for case in &cli {
         assert_eq!(case.send(&gateway), 401, "{}", case.target);
     }
-    clock.stand_at(ts - TOLERANCE);
+    clock.set(ts - TOLERANCE);
     cli[0].request_and_approve(&gateway);
     let (signout, others) = cli.split_last().unwrap();
     for now in [ts - TOLERANCE, ts, ts + TOLERANCE] {
-        clock.stand_at(now);
+        clock.set(now);
         for case in others {
             assert_eq!(case.send(&gateway), 200, "{} at {now}", case.target);
         }
@@ -125,20 +125,20 @@ fn recorded_signatures_are_valid_only_at_their_time() {
 
     // The server's cloud proxy signed some seconds later.
     let later = cloud[0].ts;
-    clock.stand_at(later);
+    clock.set(later);
     cloud[0].request_and_approve(&gateway);
     for case in &cloud {
         assert_eq!(case.send(&gateway), 200, "{}", case.target);
         case.assert_nothing_else_is_taken(&gateway);
     }
-    clock.stand_at(ts + TOLERANCE + 1);
+    clock.set(ts + TOLERANCE + 1);
     for case in &cli {
         assert_eq!(case.send(&gateway), 401, "{}", case.target);
     }
     for case in &cloud {
         assert_eq!(case.send(&gateway), 200, "{}", case.target);
     }
-    clock.stand_at(later + TOLERANCE + 1);
+    clock.set(later + TOLERANCE + 1);
     for case in &cloud {
         assert_eq!(case.send(&gateway), 401, "{}", case.target);
     }
@@ -153,7 +153,7 @@ fn a_base_path_is_sent_but_not_signed() {
     let more = ["--public-url", "http://127.0.0.1:9/prefix"];
     let gateway = Gateway::start_with_within(&upstream.url(), &more, &clock.line());
     gateway.add_user("ada", "member");
-    clock.stand_at(me.ts);
+    clock.set(me.ts);
     me.request_and_approve(&gateway);
     assert_eq!(me.send(&gateway), 200);
     for target in
@@ -161,6 +161,6 @@ fn a_base_path_is_sent_but_not_signed() {
     {
         assert_eq!(me.send_as(&gateway, &me.method, &target, &me.authorization), 404, "{target}");
     }
-    clock.stand_at(me.ts + TOLERANCE + 1);
+    clock.set(me.ts + TOLERANCE + 1);
     assert_eq!(me.send(&gateway), 401);
 }

@@ -1,4 +1,4 @@
-//! What passes the gateway passes as it arrives; what breaks off is seen to break off; whoever leaves is not worked for any more.
+//! Streaming: chunks are forwarded at once, truncation is visible, and a disconnected caller cancels the upstream request.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use crate::harness::ollama::recorded;
 use crate::harness::{DEADLINE, tool};
 
 /// A gateway in front of a server that always answers so, and a key for it.
-fn in_front_of(reply: impl Fn() -> Reply + Send + Sync + 'static, more: &[&str]) -> (Server, Gateway, String) {
+fn with_upstream(reply: impl Fn() -> Reply + Send + Sync + 'static, more: &[&str]) -> (Server, Gateway, String) {
     let upstream = Server::start(move |_| reply());
     let gateway = Gateway::start_with(&upstream.url(), more);
     gateway.add_user("ada", "maintainer");
@@ -39,7 +39,7 @@ fn each_recorded_chunk_arrives_before_the_next_is_sent() {
         .zip(&gates)
         .flat_map(|(chunk, gate)| [Step::send(chunk.as_str()), Step::WaitFor(gate.clone())])
         .collect();
-    let (_upstream, gateway, header) = in_front_of(move || Reply::ndjson(steps.clone()), &[]);
+    let (_upstream, gateway, header) = with_upstream(move || Reply::ndjson(steps.clone()), &[]);
     let sandbox = Sandbox::new();
     let child = curl(&sandbox, &gateway, &header, &[]);
     let mut seen = String::new();
@@ -58,7 +58,7 @@ fn an_upstream_that_dies_mid_stream_ends_the_response_with_an_error() {
     {
         let said = format!("{step:?} {version}");
         let steps = [Step::send("{\"response\":\"a\"}\n"), step];
-        let (_upstream, gateway, header) = in_front_of(move || Reply::ndjson(steps.clone()), &[]);
+        let (_upstream, gateway, header) = with_upstream(move || Reply::ndjson(steps.clone()), &[]);
         let sandbox = Sandbox::new();
         let output = curl(&sandbox, &gateway, &header, &[version]).finish();
         assert!([18, 56].contains(&output.code()), "{said}: curl ended with {}", output.code());
@@ -99,7 +99,7 @@ fn an_http_1_0_upstream_that_dies_ends_the_response_with_an_error() {
 #[test]
 fn a_response_shorter_than_its_length_ends_with_an_error() {
     let reply = || Reply::sized(200, 100, [Step::send("only this"), Step::Cut]);
-    let (_upstream, gateway, header) = in_front_of(reply, &[]);
+    let (_upstream, gateway, header) = with_upstream(reply, &[]);
     let request = format!(
         "POST /api/generate HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{header}\r\nContent-Length: 2\r\n\r\n{{}}",
         gateway.address()
@@ -110,24 +110,24 @@ fn a_response_shorter_than_its_length_ends_with_an_error() {
 
 #[test]
 fn a_killed_client_cancels_the_upstream_request() {
-    let (upstream, gateway, header) = in_front_of(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &[]);
+    let (upstream, gateway, header) = with_upstream(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &[]);
     let sandbox = Sandbox::new();
     let child = curl(&sandbox, &gateway, &header, &[]);
     child.wait_stdout(|text| text == "{}\n");
     child.signal(Signal::KILL);
-    upstream.wait_departures(1);
+    upstream.wait_disconnects(1);
 }
 
 #[test]
 fn a_client_killed_before_the_first_token_cancels_the_upstream_request() {
     let gate = Gate::new();
     let held = gate.clone();
-    let (upstream, gateway, header) = in_front_of(move || Reply::ndjson([Step::send("{}\n")]).after(&held), &[]);
+    let (upstream, gateway, header) = with_upstream(move || Reply::ndjson([Step::send("{}\n")]).after(&held), &[]);
     let sandbox = Sandbox::new();
     let child = curl(&sandbox, &gateway, &header, &[]);
     upstream.wait_requests(1);
     child.signal(Signal::KILL);
-    upstream.wait_departures(1);
+    upstream.wait_disconnects(1);
     gate.open();
 }
 
@@ -136,7 +136,7 @@ fn sigterm_finishes_open_requests_and_accepts_no_new_ones() {
     let gate = Gate::new();
     let held = gate.clone();
     let steps = move || [Step::send("{\"a\":1}\n"), Step::WaitFor(held.clone()), Step::send("{\"done\":true}\n")];
-    let (_upstream, mut gateway, header) = in_front_of(move || Reply::ndjson(steps()), &[]);
+    let (_upstream, mut gateway, header) = with_upstream(move || Reply::ndjson(steps()), &[]);
     let sandbox = Sandbox::new();
     let child = curl(&sandbox, &gateway, &header, &[]);
     child.wait_stdout(|text| text.contains("\"a\""));
@@ -163,7 +163,7 @@ fn drain_timeout_or_a_second_signal_ends_open_requests() {
     for second in [false, true] {
         let limit = if second { "drain-timeout=1h" } else { "drain-timeout=1s" };
         let (_upstream, mut gateway, header) =
-            in_front_of(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &["--set", limit]);
+            with_upstream(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &["--set", limit]);
         let sandbox = Sandbox::new();
         let child = curl(&sandbox, &gateway, &header, &[]);
         child.wait_stdout(|text| text == "{}\n");
@@ -179,7 +179,7 @@ fn drain_timeout_or_a_second_signal_ends_open_requests() {
 
 #[test]
 fn slow_and_silent_callers_time_out() {
-    let (_upstream, gateway, _) = in_front_of(|| Reply::json(200, "{}"), &["--set", "header-timeout=1s"]);
+    let (_upstream, gateway, _) = with_upstream(|| Reply::json(200, "{}"), &["--set", "header-timeout=1s"]);
     for begin in ["", "GET / HTTP/1.1\r\nHost: local", "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
         let mut stream = TcpStream::connect(gateway.address()).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -191,7 +191,7 @@ fn slow_and_silent_callers_time_out() {
 
 #[test]
 fn bodies_have_limits_and_blobs_have_none() {
-    let (upstream, gateway, header) = in_front_of(|| Reply::json(200, "{}"), &["--set", "max-body=1000"]);
+    let (upstream, gateway, header) = with_upstream(|| Reply::json(200, "{}"), &["--set", "max-body=1000"]);
     let large = format!(r#"{{"model":"tiny","prompt":"{}"}}"#, "x".repeat(2000));
     assert_eq!(gateway.ask("POST", "/api/generate", &[&header], &large).status, 413);
     // One that does not say how long it is.
@@ -211,7 +211,7 @@ fn bodies_have_limits_and_blobs_have_none() {
 
 #[test]
 fn requests_that_smuggle_another_are_refused() {
-    let (upstream, gateway, header) = in_front_of(|| Reply::json(200, "{}"), &[]);
+    let (upstream, gateway, header) = with_upstream(|| Reply::json(200, "{}"), &[]);
     let host = format!("Host: {}\r\n{header}\r\n", gateway.address());
     let hidden = "0\r\n\r\nPOST /api/pull HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for framing in [
@@ -246,7 +246,7 @@ fn requests_that_smuggle_another_are_refused() {
 
 #[test]
 fn callers_beyond_max_connections_wait() {
-    let (_upstream, gateway, _) = in_front_of(|| Reply::json(200, "{}"), &["--set", "max-connections=2"]);
+    let (_upstream, gateway, _) = with_upstream(|| Reply::json(200, "{}"), &["--set", "max-connections=2"]);
     let idle: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(gateway.address()).unwrap()).collect();
     let mut third = TcpStream::connect(gateway.address()).unwrap();
     write!(third, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();

@@ -1,5 +1,4 @@
-//! The gateway as the client of the upstream server: connections that were ended while they waited, answers that come early, in odd
-//! forms, or with more behind them than was announced.
+//! The gateway as a client of the upstream server: closed idle connections, and early, unusual or oversized responses.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,14 +8,14 @@ use crate::harness::DEADLINE;
 use crate::harness::gateway::{Answer, Gateway};
 
 /// A server that does with each connection, in turn, what its number says, on a thread of its own; and a gateway with a key for it.
-pub struct Behind {
+pub struct GatewaySetup {
     /// The gateway.
     pub gateway: Gateway,
     /// The line with the key.
     pub header: String,
 }
 
-impl Behind {
+impl GatewaySetup {
     /// Starts both.
     pub fn new(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -66,7 +65,7 @@ fn whole(body: &str) -> String {
 #[test]
 fn closed_idle_connections_are_not_reused() {
     let (ended, ends) = mpsc::channel();
-    let behind = Behind::new(move |number, mut stream| {
+    let setup = GatewaySetup::new(move |number, mut stream| {
         assert!(request(&mut stream));
         stream.write_all(whole(&format!("answer {number}")).as_bytes()).unwrap();
         drop(stream);
@@ -75,7 +74,7 @@ fn closed_idle_connections_are_not_reused() {
     for (number, (method, path, body)) in
         [("POST", "/api/generate", "{}"), ("GET", "/api/tags", ""), ("POST", "/api/chat", "{}")].into_iter().enumerate()
     {
-        let answer = behind.ask(method, path, body);
+        let answer = setup.ask(method, path, body);
         assert_eq!(answer.status, 200, "{method}");
         assert_eq!(answer.text(), format!("answer {number}"));
         ends.recv_timeout(DEADLINE).unwrap();
@@ -85,7 +84,7 @@ fn closed_idle_connections_are_not_reused() {
 /// The connection is ended only when the next request has come: what changes nothing is asked again, what could is not.
 #[test]
 fn a_connection_that_closes_during_a_request_is_handled_safely() {
-    let behind = Behind::new(move |number, mut stream| {
+    let setup = GatewaySetup::new(move |number, mut stream| {
         let answers = [1, 0].get(number).copied().unwrap_or(usize::MAX);
         for _ in 0..answers {
             if !request(&mut stream) {
@@ -95,12 +94,12 @@ fn a_connection_that_closes_during_a_request_is_handled_safely() {
         }
         request(&mut stream);
     });
-    assert_eq!(behind.ask("GET", "/api/tags", "").text(), "answer 0");
+    assert_eq!(setup.ask("GET", "/api/tags", "").text(), "answer 0");
     // The second request of connection 0 is answered by its end, and so is the first of connection 1: once is enough.
-    let answer = behind.ask("GET", "/api/tags", "");
+    let answer = setup.ask("GET", "/api/tags", "");
     assert_eq!(answer.status, 502, "{}", answer.text());
-    assert_eq!(behind.ask("GET", "/api/tags", "").text(), "answer 2");
-    assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "answer 2");
+    assert_eq!(setup.ask("GET", "/api/tags", "").text(), "answer 2");
+    assert_eq!(setup.ask("POST", "/api/generate", "{}").text(), "answer 2");
 }
 
 /// What follows an answer unasked would be taken for the next caller's.
@@ -109,7 +108,7 @@ fn bytes_after_a_response_are_discarded() {
     for framed in
         [whole("mine"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nmine\r\n0\r\n\r\n".to_owned()]
     {
-        let behind = Behind::new(move |number, mut stream| {
+        let setup = GatewaySetup::new(move |number, mut stream| {
             let first = format!("{framed}{}", whole("poison"));
             while request(&mut stream) {
                 let text = if number == 0 { first.clone() } else { whole("clean") };
@@ -118,8 +117,8 @@ fn bytes_after_a_response_are_discarded() {
                 }
             }
         });
-        assert_eq!(behind.ask("GET", "/api/tags", "").text(), "mine");
-        assert_eq!(behind.ask("GET", "/api/tags", "").text(), "clean");
+        assert_eq!(setup.ask("GET", "/api/tags", "").text(), "mine");
+        assert_eq!(setup.ask("GET", "/api/tags", "").text(), "clean");
     }
 }
 
@@ -129,7 +128,7 @@ fn unrequested_bytes_are_discarded() {
     let (go, goes) = mpsc::channel::<()>();
     let (done, is_done) = mpsc::channel();
     let goes = std::sync::Mutex::new(goes);
-    let behind = Behind::new(move |number, mut stream| {
+    let setup = GatewaySetup::new(move |number, mut stream| {
         while request(&mut stream) {
             let body = if number == 0 { "mine" } else { "clean" };
             stream.write_all(whole(body).as_bytes()).unwrap();
@@ -140,27 +139,27 @@ fn unrequested_bytes_are_discarded() {
             }
         }
     });
-    assert_eq!(behind.ask("GET", "/api/tags", "").text(), "mine");
+    assert_eq!(setup.ask("GET", "/api/tags", "").text(), "mine");
     go.send(()).unwrap();
     is_done.recv_timeout(DEADLINE).unwrap();
-    assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "clean");
+    assert_eq!(setup.ask("POST", "/api/generate", "{}").text(), "clean");
 }
 
 /// A server may refuse a body before it has all of it; the caller is to hear why.
 #[test]
 fn a_response_may_arrive_before_the_request_is_complete() {
-    let behind = Behind::new(move |_, mut stream| {
+    let setup = GatewaySetup::new(move |_, mut stream| {
         let mut start = [0; 2048];
         let _ = stream.read(&mut start).unwrap();
         stream.write_all(b"HTTP/1.1 418 No\r\nContent-Length: 8\r\n\r\nnot this").unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let mut caller = TcpStream::connect(behind.gateway.address()).unwrap();
+    let mut caller = TcpStream::connect(setup.gateway.address()).unwrap();
     caller.set_read_timeout(Some(DEADLINE)).unwrap();
     let head = format!(
         "POST /api/generate HTTP/1.1\r\nHost: {}\r\n{}\r\nContent-Length: 1000000\r\n\r\n{{\"prompt\":\"",
-        behind.gateway.address(),
-        behind.header
+        setup.gateway.address(),
+        setup.header
     );
     caller.write_all(head.as_bytes()).unwrap();
     let mut answer = Vec::new();
@@ -184,11 +183,11 @@ fn ambiguous_responses_are_refused() {
         ("HTTP/1.1 200 OK\r\nContent-Le", "closed the connection"),
         ("", "closed the connection"),
     ] {
-        let behind = Behind::new(move |_, mut stream| {
+        let setup = GatewaySetup::new(move |_, mut stream| {
             request(&mut stream);
             let _ = stream.write_all(text.as_bytes());
         });
-        let answer = behind.ask("POST", "/api/generate", "{}");
+        let answer = setup.ask("POST", "/api/generate", "{}");
         assert_eq!(answer.status, 502, "{text:?}");
         assert!(answer.text().contains(said), "{text:?}: {}", answer.text());
     }
@@ -196,13 +195,13 @@ fn ambiguous_responses_are_refused() {
 
 #[test]
 fn interim_responses_are_skipped() {
-    let behind = Behind::new(move |_, mut stream| {
+    let setup = GatewaySetup::new(move |_, mut stream| {
         while request(&mut stream) {
             let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
             stream.write_all(format!("{early}{}", whole("late")).as_bytes()).unwrap();
         }
     });
-    let answer = behind.ask("POST", "/api/generate", "{}");
+    let answer = setup.ask("POST", "/api/generate", "{}");
     assert_eq!((answer.status, answer.text()), (200, "late"));
     assert!(answer.header("link").is_none());
 }
@@ -212,7 +211,7 @@ fn interim_responses_are_skipped() {
 fn a_body_is_the_same_for_any_packet_boundaries() {
     let body: String = (0..200_000).map(|number: u32| char::from(b'a' + (number % 26) as u8)).collect();
     let sent = body.clone();
-    let behind = Behind::new(move |_, mut stream| {
+    let setup = GatewaySetup::new(move |_, mut stream| {
         while request(&mut stream) {
             let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
             let mut rest = sent.as_bytes();
@@ -232,7 +231,7 @@ fn a_body_is_the_same_for_any_packet_boundaries() {
         }
     });
     for _ in 0..2 {
-        assert!(behind.ask("POST", "/api/generate", "{}").text() == body);
+        assert!(setup.ask("POST", "/api/generate", "{}").text() == body);
     }
 }
 
@@ -248,7 +247,7 @@ fn responses_without_a_body_are_forwarded() {
         "200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n",
         "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
     ] {
-        let behind = Behind::new(move |number, mut stream| {
+        let setup = GatewaySetup::new(move |number, mut stream| {
             let text = format!("HTTP/1.1 {head}X-Number: {number}\r\n\r\n");
             let text =
                 if head.ends_with("0\r\n") && head.contains("chunked") { format!("HTTP/1.1 {head}\r\n") } else { text };
@@ -257,7 +256,7 @@ fn responses_without_a_body_are_forwarded() {
             }
         });
         for _ in 0..2 {
-            let answer = behind.ask("GET", "/api/tags", "");
+            let answer = setup.ask("GET", "/api/tags", "");
             assert_eq!(answer.status.to_string(), head[..3], "{head}");
             assert!(answer.text().is_empty(), "{head}");
             assert!(answer.header("x-number").is_none_or(|number| number == "0"), "{head}: another connection");
@@ -265,18 +264,18 @@ fn responses_without_a_body_are_forwarded() {
     }
     // The same length twice is one.
     for head in ["Content-Length: 5\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n"] {
-        let behind = Behind::new(move |_, mut stream| {
+        let setup = GatewaySetup::new(move |_, mut stream| {
             for body in ["", "", "hello"] {
                 assert!(request(&mut stream));
                 stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}").as_bytes()).unwrap();
             }
         });
         for _ in 0..2 {
-            let answer = behind.ask("HEAD", "/api/tags", "");
+            let answer = setup.ask("HEAD", "/api/tags", "");
             assert_eq!(answer.status, 200, "{head}");
             assert_eq!(answer.header("x-content-length"), Some("5"), "{head}");
         }
-        assert_eq!(behind.ask("GET", "/api/tags", "").text(), "hello", "{head}");
+        assert_eq!(setup.ask("GET", "/api/tags", "").text(), "hello", "{head}");
     }
 }
 
@@ -286,7 +285,7 @@ fn data_before_a_fault_is_delivered() {
     for at_once in [true, false] {
         let (go, goes) = mpsc::channel::<()>();
         let goes = std::sync::Mutex::new(goes);
-        let behind = Behind::new(move |_, mut stream| {
+        let setup = GatewaySetup::new(move |_, mut stream| {
             request(&mut stream);
             let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
             let body = b"4\r\nsome\r\nnonsense";
@@ -300,9 +299,9 @@ fn data_before_a_fault_is_delivered() {
             // It neither goes on nor ends.
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        let mut caller = TcpStream::connect(behind.gateway.address()).unwrap();
+        let mut caller = TcpStream::connect(setup.gateway.address()).unwrap();
         caller.set_read_timeout(Some(DEADLINE)).unwrap();
-        let (host, key) = (behind.gateway.address(), &behind.header);
+        let (host, key) = (setup.gateway.address(), &setup.header);
         write!(caller, "POST /api/generate HTTP/1.1\r\nHost: {host}\r\n{key}\r\nContent-Length: 2\r\n\r\n{{}}")
             .unwrap();
         let mut answer = Vec::new();
@@ -321,7 +320,7 @@ fn data_before_a_fault_is_delivered() {
 
 #[test]
 fn a_response_head_may_arrive_byte_by_byte() {
-    let behind = Behind::new(move |_, mut stream| {
+    let setup = GatewaySetup::new(move |_, mut stream| {
         stream.set_nodelay(true).unwrap();
         while request(&mut stream) {
             let text = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nz: 1\r\n\r\n";
@@ -331,14 +330,14 @@ fn a_response_head_may_arrive_byte_by_byte() {
         }
     });
     for _ in 0..2 {
-        assert_eq!(behind.ask("POST", "/api/generate", "{}").text(), "abc");
+        assert_eq!(setup.ask("POST", "/api/generate", "{}").text(), "abc");
     }
 }
 
 /// The link that is not for callers cannot be seen in an answer that is packed, so none is asked for.
 #[test]
 fn compressed_responses_do_not_reveal_the_signin_link() {
-    let behind = Behind::new(move |_, mut stream| {
+    let setup = GatewaySetup::new(move |_, mut stream| {
         let mut head = [0; 4096];
         let length = stream.read(&mut head).unwrap();
         let packs = String::from_utf8_lossy(&head[..length]).to_lowercase().contains("gzip");
@@ -347,10 +346,10 @@ fn compressed_responses_do_not_reveal_the_signin_link() {
         let answer = format!("HTTP/1.1 200 OK\r\n{coding}Content-Length: {}\r\n\r\n{text}", text.len());
         stream.write_all(answer.as_bytes()).unwrap();
     });
-    let answer = behind.gateway.raw(format!(
+    let answer = setup.gateway.raw(format!(
         "GET /api/tags HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}\r\nAccept-Encoding: gzip, br\r\n\r\n",
-        behind.gateway.address(),
-        behind.header
+        setup.gateway.address(),
+        setup.header
     ));
     let text = String::from_utf8_lossy(&answer);
     assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("\r\n\r\ngo to "), "{text}");

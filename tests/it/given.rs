@@ -1,4 +1,4 @@
-//! What several test files begin with: sandboxes with a store, people who sign in, and the checks on messages.
+//! Shared setup: sandboxes with a store, signed-in devices, and checks of messages.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -96,7 +96,7 @@ fn a_404_from_an_intermediary_does_not_delete_the_key() {
     let path = format!("/api/user/keys/{}", cloud.devices()[0].key.encoded);
     cloud.inject(&path, Fault::Html(404));
     says(&sandbox.command(["signout"]).run().expect_code(3), &["the key was not removed"]);
-    cloud.mend();
+    cloud.clear_faults();
     sandbox.command(["signout"]).run().expect_code(0);
 }
 
@@ -283,7 +283,7 @@ fn an_old_key_that_could_not_be_disconnected_is_remembered_until_it_is() {
         sandbox.program(curl, ["--silent", "--noproxy", "*", link]).run().expect_code(0);
         says(&child.finish().expect_code(1), &["could not be disconnected"]);
         assert!(cloud.is_connected(&old.fingerprint));
-        cloud.mend();
+        cloud.clear_faults();
         sandbox.command(end).run().expect_code(0);
         assert!(!cloud.is_connected(&old.fingerprint), "{end:?}");
         assert!(cloud.devices().iter().all(|device| !cloud.is_connected(&device.key.fingerprint)), "{end:?}");

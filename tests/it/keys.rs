@@ -1,12 +1,11 @@
-//! `keys`: made, listed and revoked at a host that proved to keep accounts; a key is never lost silently, and never left valid
-//! behind anybody's back.
+//! `keys`: keys are created, listed and revoked only at a host with accounts; no key is lost or left valid without a message.
 
 mod audit;
 mod create;
-mod elsewhere;
 mod forget;
 mod import;
 mod list;
+mod no_key_api;
 mod ollama_com;
 mod revoke;
 mod sarif;
@@ -113,7 +112,7 @@ fn other_refusals_keep_their_exit_codes() {
             let output = keys(&sandbox, args).expect_code(code);
             assert_eq!(output.stdout(), "");
         }
-        cloud.mend();
+        cloud.clear_faults();
     }
     assert!(cloud.issued().is_empty());
     assert_eq!(deletes(&cloud), 0);

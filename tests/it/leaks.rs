@@ -1,5 +1,4 @@
-//! Nothing secret stands where others can read it: in output, in the trace of `-vv`, in arguments and environments, or in any file
-//! but the store.
+//! Secrets appear only in the store: not in output, the trace of `-vv`, arguments, environments, or other files.
 
 use std::os::unix::fs::symlink;
 
@@ -73,7 +72,7 @@ fn device_keys_and_signatures_are_never_exposed() {
         outputs.push(run(&["status", "--json"]));
         outputs.push(run(&["run", "tiny", "hi"]));
         outputs.push(run(&["run", "tiny", "hi", "--json"]));
-        cloud.mend();
+        cloud.clear_faults();
     }
     outputs.push(run(&["signout"]).expect_code(0));
     assert!(outputs[1].stderr().contains("/api/me"), "-vv traces");

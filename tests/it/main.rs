@@ -45,7 +45,7 @@ mod gateway_tls;
 #[cfg(feature = "gateway")]
 mod gateway_upstream;
 #[cfg(feature = "gateway")]
-mod gateway_upstream_places;
+mod gateway_upstream_addresses;
 mod generated;
 mod given;
 mod harness_selftest;

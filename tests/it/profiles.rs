@@ -1,4 +1,4 @@
-//! `profile`: one for each host, and more than one for a host where that is wanted.
+//! `profile`: one or more profiles for each host.
 
 use serde_json::json;
 

@@ -1,10 +1,10 @@
-//! `proxy`: programs that can neither sign nor hold a key use this profile's credential; pages, other accounts and the account itself are
-//! out of their reach, and the credential goes to one host and into no log.
+//! `proxy`: programs that can neither sign nor hold a key use this profile's credential. Web pages, other system accounts and account
+//! routes are refused, and the credential goes to one host and into no log.
 
 mod attacks;
+mod forwarding;
 mod start;
 mod streams;
-mod use_it;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -29,8 +29,8 @@ struct Proxy {
     listening: Value,
 }
 
-/// An answer to a request that does not name what it is about.
-struct Asked<'a> {
+/// A request with every part that a test varies.
+struct RequestSpec<'a> {
     method: &'a str,
     target: &'a str,
     host: Option<&'a str>,
@@ -47,7 +47,7 @@ impl Proxy {
     }
 
     /// With what the profile keeps.
-    fn of_profile(sandbox: &Sandbox, args: &[&str]) -> Self {
+    fn with_profile(sandbox: &Sandbox, args: &[&str]) -> Self {
         Self::wait(sandbox.command(Self::line(args)).deadline(Duration::from_secs(300)).spawn())
     }
 
@@ -108,12 +108,12 @@ impl Proxy {
     }
 
     fn ask(&self, method: &str, target: &str, headers: &[&str], body: &str) -> Answer {
-        self.request(&Asked { method, target, host: None, headers, body })
+        self.request(&RequestSpec { method, target, host: None, headers, body })
     }
 
-    fn request(&self, asked: &Asked<'_>) -> Answer {
+    fn request(&self, asked: &RequestSpec<'_>) -> Answer {
         let address = self.address();
-        let Asked { method, target, host, headers, body } = asked;
+        let RequestSpec { method, target, host, headers, body } = asked;
         let mut request =
             format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", host.unwrap_or(&address));
         for header in *headers {
@@ -129,7 +129,7 @@ impl Proxy {
 }
 
 /// A server that always answers so, and a proxy for it.
-fn in_front_of(reply: impl Fn() -> Reply + Send + Sync + 'static, more: &[&str]) -> (Server, Proxy, Sandbox) {
+fn with_upstream(reply: impl Fn() -> Reply + Send + Sync + 'static, more: &[&str]) -> (Server, Proxy, Sandbox) {
     let (upstream, sandbox) = (Server::start(move |_| reply()), Sandbox::new());
     let proxy = Proxy::start(&sandbox, &[&["--host", &upstream.url()], more].concat());
     (upstream, proxy, sandbox)

@@ -1,14 +1,14 @@
-//! `keys rotate` against the real gateway: there is a key that works at every moment, and nothing is left over.
+//! `keys rotate` against the real gateway: some key works at every moment, and no unused key stays valid.
 
 mod basics;
-mod by_hand;
+mod concurrent;
 mod deploy;
 mod env_file;
+mod failures;
 mod killed;
-mod left_over;
+mod pasted_keys;
 mod relay;
-mod together;
-mod trouble;
+mod unfinished;
 
 use std::fs;
 use std::path::PathBuf;
@@ -35,15 +35,15 @@ impl Given {
 
     /// The same with more arguments for `keys create`.
     pub fn with(args: &[&str]) -> Self {
-        Self::made(args, "plaintext")
+        Self::create(args, "plaintext")
     }
 
-    /// The same where the machine's key rests in that store.
+    /// The same with the machine's key in that store.
     pub fn in_store(store: &str) -> Self {
-        Self::made(&[], store)
+        Self::create(&[], store)
     }
 
-    fn made(args: &[&str], store: &str) -> Self {
+    fn create(args: &[&str], store: &str) -> Self {
         let gateway = Gateway::start("http://127.0.0.1:9");
         gateway.add_user("ada", "member");
         let device = gateway.device_of("ada");
@@ -87,7 +87,7 @@ impl Given {
     }
 
     /// The rotations in the journal.
-    pub fn under_way(&self) -> Vec<Value> {
+    pub fn journal_entries(&self) -> Vec<Value> {
         let Ok(text) = fs::read_to_string(self.journal()) else { return Vec::new() };
         serde_json::from_str::<Value>(&text).unwrap()["rotations"].as_array().unwrap().clone()
     }
@@ -100,9 +100,9 @@ impl Given {
         assert_eq!(live.len(), 2, "{live:#?}");
         let new = live.iter().find(|key| key["replaces"] == self.first["id"]).expect("the replacement");
         assert!(current.ends_with(text(new, "hint")));
-        let under_way = self.under_way();
-        assert_eq!(under_way.len(), 1);
-        assert_eq!((&under_way[0]["new"], &under_way[0]["step"]), (&new["id"], &Value::from("ending")));
+        let journal_entries = self.journal_entries();
+        assert_eq!(journal_entries.len(), 1);
+        assert_eq!((&journal_entries[0]["new"], &journal_entries[0]["step"]), (&new["id"], &Value::from("ending")));
     }
 }
 

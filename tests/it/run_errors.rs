@@ -119,7 +119,7 @@ fn a_time_limit_holds_between_tokens() {
     let output = run_at(&sandbox, &ollama.url(), &["--timeout", "300ms"]).expect_code(6);
     assert_eq!(output.stdout(), "half");
     says(&output, &["nothing more came for 0.3 seconds"]);
-    ollama.server().wait_departures(1);
+    ollama.server().wait_disconnects(1);
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn temporary_failures_are_retried() {
     cloud.inject("/api/me", Fault::Status(503));
     let output = signin(&sandbox, &cloud, &[]).expect_code(7);
     says(&output, &["cannot answer now (503)"]);
-    cloud.mend();
+    cloud.clear_faults();
     cloud.inject_times("/api/me", 1, Fault::Drop);
     signin(&sandbox, &cloud, &[]).expect_code(0);
 }
@@ -217,7 +217,7 @@ fn signout_from_an_unreachable_host_keeps_the_key_unless_forced() {
     let output = sandbox.command(["signout"]).run();
     says(&output, &["the key was not removed", "--force"]);
     assert_ne!(output.code(), 0);
-    cloud.mend();
+    cloud.clear_faults();
     sandbox.command(["status"]).run().expect_code(0);
     let url = cloud.url();
     drop(cloud);

@@ -1,4 +1,4 @@
-//! `signin --with-api-key` and what becomes of an API key: where it is sent, where it rests, and where it never goes.
+//! `signin --with-api-key`: where the API key is sent, where it is stored, and where it never appears.
 
 use crate::given::{CONFIG, DATA, PASSPHRASE, plaintext, profile, says, with_store};
 use crate::harness::cloud::{Cloud, Fault};
@@ -9,14 +9,14 @@ use crate::harness::stock::{Account, Stock};
 
 const KEY: &str = "gateway-key-0123456789-wxyz";
 /// With the shape of ollama.com's own.
-const SHAPED: &str = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
+const OLLAMA_COM_KEY: &str = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
 
 fn signin(sandbox: &Sandbox, host: &str, stdin: impl AsRef<[u8]>) -> Output {
     sandbox.command(["signin", "--with-api-key", "--host", host]).stdin(stdin).run()
 }
 
 #[track_caller]
-fn nothing_stored(sandbox: &Sandbox) {
+fn assert_nothing_stored(sandbox: &Sandbox) {
     assert!(!sandbox.path(CONFIG).join("profiles.json").exists());
     assert!(!plaintext(sandbox).contains("api-key:"));
 }
@@ -50,7 +50,7 @@ fn a_refused_key_is_not_stored() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     let output = signin(&sandbox, &cloud.url(), KEY).expect_code(4);
     says(&output, &["refused the credential", &cloud.url()]);
-    nothing_stored(&sandbox);
+    assert_nothing_stored(&sandbox);
     cloud.accept_api_key(KEY);
     signin(&sandbox, &cloud.url(), KEY).expect_code(0);
     let output = signin(&sandbox, &cloud.url(), "another-key-0123456789").expect_code(4);
@@ -67,7 +67,7 @@ fn a_host_error_stores_no_key() {
         cloud.accept_api_key(KEY);
         cloud.inject("/api/me", fault.clone()).inject("/api/tags", fault);
         signin(&sandbox, &cloud.url(), KEY).expect_code(code);
-        nothing_stored(&sandbox);
+        assert_nothing_stored(&sandbox);
     }
 }
 
@@ -77,7 +77,7 @@ fn a_host_without_authentication_gets_no_key() {
         let (sandbox, stock) = (with_store("plaintext"), Stock::start(account));
         let output = signin(&sandbox, &stock.url(), KEY).expect_code(1);
         says(&output, &["answers without a credential", "not stored"]);
-        nothing_stored(&sandbox);
+        assert_nothing_stored(&sandbox);
     }
 }
 
@@ -115,7 +115,7 @@ fn a_bearer_proxy_before_a_stock_server_accepts_a_key() {
         let sandbox = with_store("plaintext");
         let output = signin(&sandbox, &server.url(), "a-wrong-key-0123456789");
         assert_eq!(output.code(), 4, "proxy {number}\n{}", output.snapshot());
-        nothing_stored(&sandbox);
+        assert_nothing_stored(&sandbox);
         let output = signin(&sandbox, &server.url(), KEY);
         assert_eq!(output.code(), 0, "proxy {number}\n{}", output.snapshot());
         let status = sandbox.command(["status"]).run();
@@ -142,7 +142,7 @@ fn an_invalid_key_is_refused_before_any_request() {
         let output = signin(&sandbox, &cloud.url(), case).expect_code(2);
         says(&output, &["API key"]);
         assert!(!output.stderr().contains("0123456789"), "{}", output.snapshot());
-        nothing_stored(&sandbox);
+        assert_nothing_stored(&sandbox);
     }
     assert!(cloud.server().requests().is_empty());
 }
@@ -151,7 +151,7 @@ fn an_invalid_key_is_refused_before_any_request() {
 fn an_ollama_com_key_goes_only_to_an_explicit_host() {
     let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
     let run = |args: &[&str], host: Option<&str>| {
-        let command = sandbox.command(["run", "tiny", "hi"].iter().chain(args)).env("OLLAMA_API_KEY", SHAPED);
+        let command = sandbox.command(["run", "tiny", "hi"].iter().chain(args)).env("OLLAMA_API_KEY", OLLAMA_COM_KEY);
         match host {
             Some(host) => command.env("OLLAMA_HOST", host),
             None => command,
@@ -164,7 +164,7 @@ fn an_ollama_com_key_goes_only_to_an_explicit_host() {
     assert_eq!(sent(), 0);
     let status = sandbox
         .command(["status", "--json", "--offline"])
-        .env("OLLAMA_API_KEY", SHAPED)
+        .env("OLLAMA_API_KEY", OLLAMA_COM_KEY)
         .env("OLLAMA_HOST", ollama.url())
         .run();
     let status = status.json();
@@ -172,7 +172,7 @@ fn an_ollama_com_key_goes_only_to_an_explicit_host() {
     assert!(status["warnings"].to_string().contains("looks like a key of ollama.com"));
     run(&["--host", &ollama.url()], None);
     let requests = ollama.server().requests();
-    assert_eq!(requests.last().unwrap().api_key(), Some(SHAPED));
+    assert_eq!(requests.last().unwrap().api_key(), Some(OLLAMA_COM_KEY));
 }
 
 #[test]
@@ -184,10 +184,10 @@ fn a_key_follows_no_redirect_and_goes_to_no_other_origin() {
         cloud.inject("/api/me", Fault::Redirect(status, to));
         let output = signin(&sandbox, &cloud.url(), KEY).expect_code(1);
         says(&output, &["redirects to", "not followed"]);
-        cloud.mend();
+        cloud.clear_faults();
     }
     assert!(other.server().requests().is_empty());
-    nothing_stored(&sandbox);
+    assert_nothing_stored(&sandbox);
     signin(&sandbox, &cloud.url(), KEY).expect_code(0);
     // Neither does a stored key go to a host that the environment names, nor to another port.
     sandbox.command(["run", "tiny", "hi"]).env("OLLAMA_HOST", other.url()).run().expect_code(0);

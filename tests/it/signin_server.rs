@@ -1,4 +1,4 @@
-//! `signin --server` and `signout --server`: an Ollama server's own key, which is neither ours to keep nor to sign with.
+//! `signin --server` and `signout --server`: the key of an Ollama server, which the client neither stores nor uses.
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ fn at(sandbox: &Sandbox, stock: &Stock, args: &[&str]) -> Cmd {
 
 /// A server's account is its own affair: no request carries a credential, none deletes a key, nothing is kept here.
 #[track_caller]
-fn left_alone(sandbox: &Sandbox, stock: &Stock) {
+fn assert_unchanged(sandbox: &Sandbox, stock: &Stock) {
     let requests = stock.server().requests();
     assert!(requests.iter().all(|request| request.authorization().is_none()));
     assert!(stock.wrong_deletes().is_empty());
@@ -38,7 +38,7 @@ fn a_signed_in_server_is_reported() {
     assert_eq!((&json["signed_in"], &json["already"]), (&json!(true), &json!(true)));
     assert_eq!(json["credential"], "server-key");
     assert!(browser.opened().is_empty());
-    left_alone(&sandbox, &stock);
+    assert_unchanged(&sandbox, &stock);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_servers_link_opens_and_its_approval_is_detected() {
     child.wait_stderr(|text| text.contains(&opened) && text.contains(&grouped(&stock.key().fingerprint)));
     stock.set_account(Account::SignedIn);
     says(&child.finish().expect_code(0), &["is signed in as"]);
-    left_alone(&sandbox, &stock);
+    assert_unchanged(&sandbox, &stock);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_server_sign_in_without_approval_is_exit_4() {
     let output = at(&sandbox, &stock, &["signin", "--server", "--no-wait"]).run().expect_code(4);
     assert!(output.stdout().starts_with("https://ollama.com/connect?"));
     assert!(browser.opened().is_empty());
-    left_alone(&sandbox, &stock);
+    assert_unchanged(&sandbox, &stock);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_server_link_to_another_origin_is_not_opened() {
         let output = at(&sandbox, &stock, &["signin", "--server"]).run().expect_code(1);
         says(&output, &["untrusted sign-in link", "the link was not opened"]);
         assert!(browser.opened().is_empty(), "{link}");
-        left_alone(&sandbox, &stock);
+        assert_unchanged(&sandbox, &stock);
     }
 }
 
@@ -101,7 +101,7 @@ fn a_server_that_cannot_reach_ollama_com_is_exit_7() {
     let output = at(&sandbox, &stock, &["signin", "--server"]).run().expect_code(7);
     says(&output, &["cannot reach ollama.com", "network"]);
     assert!(browser.opened().is_empty());
-    left_alone(&sandbox, &stock);
+    assert_unchanged(&sandbox, &stock);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn signout_ends_the_servers_session_by_its_own_call() {
     let output = at(&sandbox, &stock, &["signout", "--server"]).run().expect_code(0);
     says(&output, &["was not signed in"]);
     assert_eq!(stock.server().count("POST", "/api/signout"), 2);
-    left_alone(&sandbox, &stock);
+    assert_unchanged(&sandbox, &stock);
     // The flag wins over the variable.
     let other = Stock::start(Account::SignedIn);
     at(&sandbox, &stock, &["signout", "--server", "--host", &other.url()]).run().expect_code(0);

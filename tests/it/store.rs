@@ -1,4 +1,4 @@
-//! `store`: every secret rests in exactly one place, and a move that is hindered or killed loses none.
+//! `store`: every secret is in exactly one place, and a failed or killed move loses none.
 
 use crate::given::{
     DATA, PASSPHRASE, entry, mode, on_a_full_disk, on_keyring, plaintext, profile, profiles, says, sign_in, with_store,

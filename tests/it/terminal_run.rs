@@ -423,7 +423,7 @@ fn stopped_before_the_first_token() {
         let finished = terminal.finish();
         assert_tidy(&finished, 130);
         assert_eq!(finished.screen.trim(), "", "{how:?}");
-        ollama.server().wait_departures(1);
+        ollama.server().wait_disconnects(1);
     }
 }
 
@@ -441,7 +441,7 @@ fn stopped_in_the_middle_of_an_answer() {
             assert_tidy(&finished, 130);
             let last = finished.screen.trim_end().lines().last().unwrap().to_owned();
             assert_eq!(last.trim_end_matches("^C"), "half an ans", "{options:?} {how:?}");
-            ollama.server().wait_departures(1);
+            ollama.server().wait_disconnects(1);
         }
     }
 }
@@ -484,7 +484,7 @@ fn stopped_during_a_pull() {
         let finished = terminal.finish();
         assert_tidy(&finished, 130);
         assert!(!finished.screen.contains("aaaaaaaaaaaa"), "{}", finished.screen);
-        ollama.server().wait_departures(1);
+        ollama.server().wait_disconnects(1);
     }
 }
 
@@ -564,7 +564,7 @@ fn no_process_is_left_when_the_terminal_is_closed() {
     torn_away(&sandbox, PROGRAM, &["run", "tiny", "x"], || {
         ollama.server().wait_requests(2);
     });
-    ollama.server().wait_departures(1);
+    ollama.server().wait_disconnects(1);
 }
 
 #[test]
@@ -595,5 +595,5 @@ fn a_program_that_survives_the_hangup_ends_at_the_next_token() {
         }));
     });
     opener.lock().unwrap().take().unwrap().join().unwrap();
-    ollama.server().wait_departures(1);
+    ollama.server().wait_disconnects(1);
 }

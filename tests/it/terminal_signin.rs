@@ -1,5 +1,5 @@
-//! Signing in and out as a person sees it, in a real terminal: the link, the QR code, hidden prompts, questions, and how each of
-//! them ends when it is interrupted. And the rule that nothing asks where nobody can answer.
+//! Signing in and out in a real terminal: the link, the QR code, hidden prompts, confirmations, and interruptions. Without a terminal
+//! there is no prompt.
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use qrcode::{Color, EcLevel, QrCode};
@@ -24,7 +24,7 @@ fn sandbox() -> Sandbox {
 }
 
 /// A sandbox whose passphrase only a person knows.
-fn sandbox_that_asks() -> Sandbox {
+fn interactive_sandbox() -> Sandbox {
     let mut sandbox = sandbox();
     sandbox.remove_env("OLLAMA_AUTH_PASSPHRASE");
     sandbox
@@ -165,7 +165,7 @@ fn ctrl_c_stops_waiting_for_a_silent_host() {
     cloud.server().wait_requests(1);
     terminal.send("\x03");
     assert_eq!(terminal.finish().code, 130);
-    cloud.server().wait_departures(1);
+    cloud.server().wait_disconnects(1);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_typed_api_key_is_not_echoed() {
 
 #[test]
 fn the_encrypted_file_asks_for_its_passphrase() {
-    let (sandbox, cloud) = (sandbox_that_asks(), Cloud::start());
+    let (sandbox, cloud) = (interactive_sandbox(), Cloud::start());
     cloud.accept_api_key(API_KEY);
     let host = cloud.url();
     let args = ["signin", "--with-api-key", "--host", &host];
@@ -242,7 +242,7 @@ fn the_encrypted_file_asks_for_its_passphrase() {
 fn at_every_prompt(check: impl Fn(Terminal, &str)) {
     let cloud = Cloud::start();
     let host = cloud.url();
-    let fresh = sandbox_that_asks();
+    let fresh = interactive_sandbox();
     check(Terminal::start(&fresh, &["signin", "--host", &host]), "New passphrase for the encrypted file: ");
     assert!(cloud.devices().is_empty());
     let known = sandbox();
@@ -283,7 +283,7 @@ fn a_signal_at_a_prompt_restores_the_terminal() {
 
 #[test]
 fn no_process_is_left_when_the_terminal_closes_at_a_prompt() {
-    let (sandbox, cloud) = (sandbox_that_asks(), Cloud::start());
+    let (sandbox, cloud) = (interactive_sandbox(), Cloud::start());
     // With SIGHUP ignored the end of the terminal shows only at the next key.
     for script in ["exec \"$0\" \"$@\"", "trap '' HUP; exec \"$0\" \"$@\""] {
         let pair = native_pty_system().openpty(PtySize::default()).unwrap();
@@ -387,7 +387,7 @@ fn signing_out_a_shared_key_requires_confirmation() {
 fn no_prompt_appears_without_a_terminal() {
     let cloud = Cloud::start();
     let host = cloud.url();
-    let asks = sandbox_that_asks();
+    let asks = interactive_sandbox();
     let fresh = sandbox();
     let shared = imported(&cloud);
     let mut known = sandbox();

@@ -1,5 +1,4 @@
-//! `token`: an API key alone, or one header for one request; never anything else on standard output, and nothing where there is
-//! no credential.
+//! `token`: prints an API key, or one header for one request, and nothing else on standard output.
 
 use crate::given::{on_a_full_disk, says, sign_in, with_store};
 use crate::harness::cloud::Cloud;

@@ -23,7 +23,7 @@ const FOLDER: &str = "VAULT_CHILD_FOLDER";
 const DEADLINE: &str = "VAULT_CHILD_DEADLINE_MS";
 const MARK: &str = "vault> ";
 /// Above any time a working machine takes, below the minutes after which a hang would be noticed anyway.
-const SOON: Duration = Duration::from_secs(20);
+const SHORT_DEADLINE: Duration = Duration::from_secs(20);
 
 fn id(profile: &str) -> EntryId {
     let origin = "https://ollama.com".parse().expect("an origin");
@@ -45,7 +45,7 @@ fn vault_with(folder: &Path, passphrases: Passphrases, deadline: Duration) -> Va
 /// A vault in this process, for the file stores.
 fn vault(folder: &Path, passphrase: &str) -> Vault {
     let passphrases = Passphrases { variable: Some(passphrase.into()), ..Passphrases::default() };
-    vault_with(folder, passphrases, SOON)
+    vault_with(folder, passphrases, SHORT_DEADLINE)
 }
 
 async fn read(vault: &Vault, kind: StoreKind, profile: &str) -> Result<Option<String>, VaultError> {
@@ -127,7 +127,7 @@ impl Steps {
 #[test]
 fn an_unlocked_keyring_holds_secrets_other_programs_can_find() {
     let keyring = Keyring::start_unlocked();
-    let child = Steps::new(SOON);
+    let child = Steps::new(SHORT_DEADLINE);
     let answers =
         child.on(&keyring, &["keyring probe", "keyring get a", "keyring put a", "keyring put b", "keyring get a"]);
     assert_eq!(answers, ["done", "none", "done", "done", "secret of a"]);
@@ -142,7 +142,7 @@ fn an_unlocked_keyring_holds_secrets_other_programs_can_find() {
 #[test]
 fn duplicate_keyring_entries_are_refused_until_a_write() {
     let keyring = Keyring::start_unlocked();
-    let child = Steps::new(SOON);
+    let child = Steps::new(SHORT_DEADLINE);
     child.on(&keyring, &["keyring put a"]);
     keyring.add_twin(&username("a"), "secret of a");
     assert_eq!(child.on(&keyring, &["keyring get a"]), ["secret of a"]);
@@ -159,13 +159,13 @@ fn duplicate_keyring_entries_are_refused_until_a_write() {
 #[test]
 fn a_locked_keyring_is_an_error_at_once() {
     let mut keyring = Keyring::start_unlocked();
-    let child = Steps::new(SOON * 3);
+    let child = Steps::new(SHORT_DEADLINE * 3);
     child.on(&keyring, &["keyring put a"]);
     keyring.restart_locked();
     let start = Instant::now();
     let answers =
         child.on(&keyring, &["keyring get a", "keyring put a", "keyring put new", "keyring delete a", "keyring probe"]);
-    assert!(start.elapsed() < SOON);
+    assert!(start.elapsed() < SHORT_DEADLINE);
     assert_eq!(answers.len(), 5);
     for answer in answers {
         assert!(answer.starts_with("the keyring is locked: "), "{answer}");
@@ -176,7 +176,7 @@ fn a_locked_keyring_is_an_error_at_once() {
 #[test]
 fn a_locked_keyring_without_the_entry_reports_it_missing() {
     let keyring = Keyring::start_locked();
-    let child = Steps::new(SOON);
+    let child = Steps::new(SHORT_DEADLINE);
     assert_eq!(child.on(&keyring, &["keyring get a"]), ["none"]);
 }
 
@@ -188,20 +188,20 @@ fn a_frozen_keyring_times_out() {
     let start = Instant::now();
     // Ten calls and a single deadline: after the first miss the keyring is not asked again.
     let answers = child.on(&keyring, &["keyring get a"; 10]);
-    assert!(start.elapsed() < SOON);
+    assert!(start.elapsed() < SHORT_DEADLINE);
     assert_eq!(answers.len(), 10);
     for answer in answers {
         assert!(answer.starts_with("the keyring did not answer within 0.3 s"), "{answer}");
     }
     keyring.thaw();
-    let child = Steps::new(SOON);
+    let child = Steps::new(SHORT_DEADLINE);
     assert_eq!(child.on(&keyring, &["keyring put a"]), ["done"]);
 }
 
 #[test]
 fn a_missing_bus_or_keyring_service_is_named() {
     let empty = tempfile::tempdir().expect("a folder");
-    let child = Steps::new(SOON * 3);
+    let child = Steps::new(SHORT_DEADLINE * 3);
     let start = Instant::now();
     let mut unset = child.command(&["keyring probe"]);
     without_bus(&mut unset, empty.path());
@@ -222,5 +222,5 @@ fn a_missing_bus_or_keyring_service_is_named() {
     let bus = Keyring::start_bus_only();
     let answers = child.on(&bus, &["keyring get a"]);
     assert!(answers[0].contains("no Secret Service"), "{answers:?}");
-    assert!(start.elapsed() < SOON);
+    assert!(start.elapsed() < SHORT_DEADLINE);
 }

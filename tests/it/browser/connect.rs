@@ -118,9 +118,9 @@ fn a_link_in_two_tabs_is_decided_once() {
         let other = page.new_tab();
         page.open(&device.link);
         assert_eq!(page.text("h1"), "Approve this device?");
-        page.look_at(&one);
+        page.switch_to_tab(&one);
         page.press(first);
-        page.look_at(&other);
+        page.switch_to_tab(&other);
         page.press(second);
         assert_eq!(page.text("h1"), after, "{first}, then {second}");
         if first == "Approve" {
@@ -145,7 +145,7 @@ fn signing_out_in_another_tab_requires_a_sign_in_before_approval() {
     page.new_tab();
     page.open(&format!("{}/account", gateway.url()));
     page.press("Sign out");
-    page.look_at(&question);
+    page.switch_to_tab(&question);
     page.press("Approve");
     assert_eq!((page.text("h1").as_str(), devices(&gateway)), ("Sign in", 0));
     // Somebody else signs in there: what ada was asked is not taken for an answer of bob's.

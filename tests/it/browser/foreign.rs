@@ -55,7 +55,7 @@ fn a_page_of_another_site_shows_reads_and_approves_nothing() {
             "window.held = window.open(given[0]); while (!held.closed) await new Promise(go => setTimeout(go, 5));
                       return 'let go'";
         assert_eq!(page.run_async(script, &json!([link])), "let go");
-        page.look_at(&own);
+        page.switch_to_tab(&own);
 
         // Sent as a form, with and without a token of any shape.
         for csrf in ["", "00", &"0".repeat(64)] {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::looks::INSPECT;
-use crate::harness::chromium::{Chromium, Look, Width};
+use crate::harness::chromium::{Appearance, Chromium, Width};
 use crate::harness::http::{Reply, Server};
 
 const BAD: &str = r##"<!doctype html><html><head><meta name="viewport" content="width=device-width"><title> </title><style>
@@ -22,14 +22,14 @@ fn the_inspection_finds_what_is_wrong() {
     let server = Server::start(|_| Reply::new(200, BAD).header("Content-Type", "text/html; charset=utf-8"));
     let page = Chromium::start();
     page.set_width(Width::Phone);
-    page.set_look(Look::Light);
+    page.set_appearance(Appearance::Light);
     page.open(&server.url());
-    let found = |look: Look| {
-        page.set_look(look);
+    let found = |look: Appearance| {
+        page.set_appearance(look);
         let Value::Array(found) = page.run(INSPECT, &json!([390])) else { panic!("no list") };
         found.iter().map(|what| what.as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let light = found(Look::Light);
+    let light = found(Appearance::Light);
     for wanted in [
         "the page names no language",
         "the page has no title",
@@ -50,5 +50,5 @@ fn the_inspection_finds_what_is_wrong() {
     }
     assert!(!light.iter().any(|what| what.contains("sentence") || what.contains("h1 \"One\"")), "{light:#?}");
     // What can be read in light is black on black in dark.
-    assert!(found(Look::Dark).iter().any(|what| what.starts_with("h1 \"One\": contrast 1.")));
+    assert!(found(Appearance::Dark).iter().any(|what| what.starts_with("h1 \"One\": contrast 1.")));
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::keys::create;
 use super::{Device, complaints, sign_in, sign_in_as_ada, with_ada};
-use crate::harness::chromium::{Chromium, Look, Width};
+use crate::harness::chromium::{Appearance, Chromium, Width};
 use crate::harness::gateway::{Gateway, PASSWORD};
 use crate::harness::signature::TestDevice;
 
@@ -21,16 +21,16 @@ impl Inspection {
     pub fn look(&mut self, page: &Chromium, name: &str) {
         for (width, pixels, is) in [(Width::Wide, 1280, "wide"), (Width::Phone, 390, "phone")] {
             page.set_width(width);
-            for (look, and) in [(Look::Light, "light"), (Look::Dark, "dark")] {
-                page.set_look(look);
+            for (look, and) in [(Appearance::Light, "light"), (Appearance::Dark, "dark")] {
+                page.set_appearance(look);
                 let name = format!("{name}-{is}-{and}");
-                page.picture(&name);
+                page.screenshot(&name);
                 let Value::Array(found) = page.run(INSPECT, &json!([pixels])) else { panic!("{name}: no list") };
                 self.0.extend(found.iter().map(|what| format!("{name}: {}", what.as_str().unwrap_or_default())));
             }
         }
         page.set_width(Width::Wide);
-        page.set_look(Look::Light);
+        page.set_appearance(Appearance::Light);
         self.0.extend(complaints(page).into_iter().map(|line| format!("{name}: {line}")));
     }
 
@@ -84,12 +84,12 @@ fn the_pages_before_anybody_is_signed_in() {
 /// Takes the pictures of the approval page that `scripts/screenshots` copies into the documentation.
 fn take_documentation_pictures(page: &Chromium) {
     page.set_width(Width::Documentation);
-    for (look, name) in [(Look::Light, "approval-light"), (Look::Dark, "approval-dark")] {
-        page.set_look(look);
-        page.picture(name);
+    for (look, name) in [(Appearance::Light, "approval-light"), (Appearance::Dark, "approval-dark")] {
+        page.set_appearance(look);
+        page.screenshot(name);
     }
     page.set_width(Width::Wide);
-    page.set_look(Look::Light);
+    page.set_appearance(Appearance::Light);
 }
 
 #[test]

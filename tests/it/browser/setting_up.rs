@@ -49,7 +49,7 @@ fn setup_creates_the_first_administrator_and_signs_in() {
     page.open(&link);
     assert_eq!(page.text("h1"), "This gateway is already set up");
     let visitor = page.new_tab();
-    page.look_at(&visitor);
+    page.switch_to_tab(&visitor);
     page.open(&format!("{}/account", gateway.url()));
     page.press("Sign out");
     sign_in(&page, "ada", PASSWORD);

@@ -21,7 +21,7 @@ fn ctrl_c_stops_an_answer_and_keeps_what_came() {
     let screen = at_prompt(&terminal);
     assert!(!screen.contains("^C"), "{screen}");
     // The request is over at the host, and the next one has what came.
-    talk.ollama.server().wait_departures(1);
+    talk.ollama.server().wait_disconnects(1);
     talk.answers([say("whole"), done()]);
     enter(&mut terminal, "go on");
     let said: Vec<_> = talk.last_asked().into_iter().map(|(_, text)| text).collect();

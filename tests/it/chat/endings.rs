@@ -34,7 +34,7 @@ fn a_signal_in_an_answer_ends_it_tidily() {
         terminal.wait_text("half");
         terminal.signal(signal);
         tidy(terminal.finish(), 130);
-        talk.ollama.server().wait_departures(1);
+        talk.ollama.server().wait_disconnects(1);
     }
 }
 

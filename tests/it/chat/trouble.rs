@@ -110,7 +110,7 @@ fn a_timeout_gives_the_prompt_back() {
     let mut terminal = talk.open_with(&["--timeout", "200ms"], 120, 24);
     let screen = enter(&mut terminal, "one");
     assert!(screen.contains("nothing more came for 0.2 seconds"), "{screen}");
-    talk.ollama.server().wait_departures(1);
+    talk.ollama.server().wait_disconnects(1);
     at_prompt(&terminal);
     leave(terminal);
 }
@@ -123,7 +123,7 @@ fn an_endless_answer_is_stopped_before_it_fills_the_memory() {
     let mut terminal = talk.open_with(&["--hidethinking"], 120, 24);
     let screen = enter(&mut terminal, "one");
     assert!(screen.contains("the answer was stopped at 16 MiB"), "{screen}");
-    talk.ollama.server().wait_departures(1);
+    talk.ollama.server().wait_disconnects(1);
     enter(&mut terminal, "/clear");
     talk.answers([say("fine"), done()]);
     assert!(enter(&mut terminal, "two").contains("\nfine\n"));

@@ -1,4 +1,4 @@
-//! The workflows: read by a real YAML parser, and checked for what could leak a secret.
+//! The CI workflows: parsed as YAML, and checked for steps that could leak a secret.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The commands of the guides about API keys, run in their order as a reader would paste them, against a real gateway.
+//! The commands of the guides about API keys, run in order against a real gateway.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

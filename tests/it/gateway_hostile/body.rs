@@ -1,5 +1,5 @@
-//! Bodies that name another model to the upstream server than to the gateway, and bodies that are a burden to read: a key for one model
-//! gets that one, or a rejection.
+//! Request bodies that name different models to the gateway and to the upstream server, and bodies that are expensive to read: a
+//! limited key gets its model or a rejection.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! Credentials that are malformed, too large, doubled, mixed or forged, as bytes on the wire: none of them passes, none of them ends in
-//! anything but a rejection, and none of them is repeated in an answer or in the log.
+//! Credentials that are malformed, too large, duplicated, mixed or forged, as bytes on the wire: each is rejected, and none is repeated
+//! in a response or in the log.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,7 +42,7 @@ fn given() -> Given {
 
 impl Given {
     /// Asks for the models with these lines of header. The status, 0 where the connection just ended, and what went on.
-    fn ask(&self, target: &str, lines: &[u8]) -> (u16, Vec<Seen>) {
+    fn ask(&self, target: &str, lines: &[u8]) -> (u16, Vec<RecordedRequest>) {
         let head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.gateway.address());
         let answer = self.gateway.raw([head.as_bytes(), lines, b"\r\n\r\n"].concat());
         let status = Answer::parse(&answer).map_or(0, |answer| answer.status);

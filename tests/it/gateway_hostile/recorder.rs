@@ -1,5 +1,5 @@
-//! An upstream server that keeps every byte it is sent, and reads it by the letter of RFC 9112: what it sees as requests is what the
-//! gateway made of whatever came.
+//! An upstream server that records every byte and parses it strictly by RFC 9112: its requests are what the gateway made of the
+//! caller's bytes.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use crate::harness::DEADLINE;
 
 /// A request, as it arrived.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct RecordedRequest {
     pub line: String,
     /// Names as sent.
     pub headers: Vec<(String, String)>,
@@ -19,7 +19,7 @@ pub struct Seen {
     pub whole: bool,
 }
 
-impl Seen {
+impl RecordedRequest {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -67,7 +67,7 @@ impl Recorder {
 
     /// What came so far, and forgets it: for requests that arrive whole. Fails at a byte that no reader should be sent.
     #[track_caller]
-    pub fn take(&self) -> Vec<Seen> {
+    pub fn take(&self) -> Vec<RecordedRequest> {
         let all = self.all();
         lock(&self.shared).connections.iter_mut().for_each(Vec::clear);
         all
@@ -75,7 +75,7 @@ impl Recorder {
 
     /// What came so far. Where the gateway breaks a request off, that may have come later than its answer.
     #[track_caller]
-    pub fn all(&self) -> Vec<Seen> {
+    pub fn all(&self) -> Vec<RecordedRequest> {
         let state = lock(&self.shared);
         let mut all = Vec::new();
         for bytes in &state.connections {
@@ -129,10 +129,10 @@ fn serve(mut stream: TcpStream, number: usize, shared: &Mutex<Shared>) {
 }
 
 /// The first request, and what is behind it.
-fn read(bytes: &[u8]) -> Result<(Seen, &[u8]), String> {
+fn read(bytes: &[u8]) -> Result<(RecordedRequest, &[u8]), String> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| "bytes that are no text".to_owned());
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return Ok((Seen { line: text(bytes)?, headers: Vec::new(), body: Vec::new(), whole: false }, &[]));
+        return Ok((RecordedRequest { line: text(bytes)?, headers: Vec::new(), body: Vec::new(), whole: false }, &[]));
     };
     let head = text(&bytes[..end])?;
     let mut lines = head.split("\r\n");
@@ -167,7 +167,7 @@ fn read(bytes: &[u8]) -> Result<(Seen, &[u8]), String> {
         other => return Err(format!("two readings of a length: {other:?}")),
     };
     let whole = body.is_some();
-    Ok((Seen { line, headers, body: body.unwrap_or_default(), whole }, after))
+    Ok((RecordedRequest { line, headers, body: body.unwrap_or_default(), whole }, after))
 }
 
 /// A body in chunks, if it is whole, and what is behind it.

@@ -1,5 +1,5 @@
-//! A second request within the first: whatever the framing, the upstream server sees one request or none, and never one that the gateway
-//! did not let through.
+//! Request smuggling: whatever the framing, the upstream server sees one request or none, and never one that the gateway did not
+//! authorize.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +20,7 @@ fn given() -> (Recorder, Gateway, String) {
 /// Sends the request, whose header goes on after the line of the key, and fails if it lets more through than that. Gives what came back,
 /// and the request that went on, if one did.
 #[track_caller]
-fn sent(given: &(Recorder, Gateway, String), line: &str, rest: impl AsRef<[u8]>) -> (String, Option<Seen>) {
+fn sent(given: &(Recorder, Gateway, String), line: &str, rest: impl AsRef<[u8]>) -> (String, Option<RecordedRequest>) {
     static CASE: AtomicUsize = AtomicUsize::new(0);
     let (upstream, gateway, key) = given;
     let (rest, case) = (rest.as_ref(), CASE.fetch_add(1, Ordering::Relaxed).to_string());
@@ -29,9 +29,9 @@ fn sent(given: &(Recorder, Gateway, String), line: &str, rest: impl AsRef<[u8]>)
     let answer = String::from_utf8_lossy(&gateway.raw([head.as_bytes(), rest].concat())).into_owned();
     let all = upstream.all();
     assert!(all.iter().all(|seen| seen.header("x-hidden").is_none()), "{shown:?} became {all:?}");
-    let of_other_cases = |seen: &Seen| seen.header("x-case").is_none() && !seen.headers.is_empty();
+    let of_other_cases = |seen: &RecordedRequest| seen.header("x-case").is_none() && !seen.headers.is_empty();
     assert!(!all.iter().any(of_other_cases), "{shown:?} became {all:?}");
-    let mut seen: Vec<Seen> = all.into_iter().filter(|seen| seen.header("x-case") == Some(&case)).collect();
+    let mut seen: Vec<RecordedRequest> = all.into_iter().filter(|seen| seen.header("x-case") == Some(&case)).collect();
     assert!(seen.len() <= 1, "{shown:?} became {seen:?}");
     let seen = seen.pop();
     if let Some(seen) = &seen {

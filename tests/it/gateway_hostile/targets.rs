@@ -1,4 +1,4 @@
-//! Request targets that two readers could take for two things: what reaches the upstream server is what was checked, letter for letter.
+//! Ambiguous request targets: the upstream server gets exactly the target that was authorized.
 
 use super::*;
 
@@ -116,7 +116,7 @@ fn alternative_spellings_reach_no_route() {
     {
         let (answer, seen) = send("GET", target, " HTTP/1.1", &reads);
         // Bytes that are no text may stand in parameters, where nothing hangs on them; as they came.
-        let as_it_came = |seen: &Seen| seen.line.starts_with("GET /api/tags?");
+        let as_it_came = |seen: &RecordedRequest| seen.line.starts_with("GET /api/tags?");
         assert!(seen.iter().all(as_it_came) && seen.len() <= 1, "{answer}");
     }
     let (answer, seen) = send("GET", format!("/api/tags?{}", "a".repeat(9000)).as_bytes(), " HTTP/1.1", &reads);

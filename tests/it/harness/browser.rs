@@ -1,5 +1,4 @@
-//! A stub `xdg-open` that plays the person in front of a browser. It writes down the URL it is given and fetches it, or
-//! fails, or hangs; or there is none.
+//! A stub `xdg-open` instead of a browser: it records the URL and fetches it, fails, or hangs; or it is missing.
 
 use std::{
     fs,

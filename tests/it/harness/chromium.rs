@@ -17,14 +17,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 pub use elements::key;
-pub use pages::{Look, Width};
+pub use pages::{Appearance, Width};
 use wire::Failure;
 
 use super::cmd::{Child, Sandbox};
 use super::{DEADLINE, tool};
 
 /// As many at a time: each takes a quarter of a gigabyte and, while it starts, a processor.
-const AT_ONCE: usize = 2;
+const MAX_BROWSERS: usize = 2;
 
 static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
@@ -34,7 +34,7 @@ struct Slot;
 impl Slot {
     fn take() -> Self {
         let running = RUNNING.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |running: &mut usize| *running >= AT_ONCE;
+        let full = |running: &mut usize| *running >= MAX_BROWSERS;
         // Without a deadline of its own: those before it have theirs.
         let mut running = RUNNING.1.wait_while(running, full).unwrap_or_else(PoisonError::into_inner);
         *running += 1;
@@ -123,21 +123,21 @@ impl Chromium {
 
     /// The same, which has to succeed.
     #[track_caller]
-    fn must(&self, method: &str, path: &str, body: &Value) -> Value {
+    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
         self.send(method, path, body).unwrap_or_else(|failure| panic!("{method} {path} {body}: {failure}"))
     }
 
     /// A command of the DevTools protocol.
     #[track_caller]
     pub fn devtools(&self, command: &str, params: &Value) -> Value {
-        self.must("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": params }))
+        self.command("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": params }))
     }
 
     /// Runs the body of a function in the page, as its console would, and gives what it returns. The page's own policy for scripts
     /// does not apply.
     #[track_caller]
     pub fn run(&self, body: &str, args: &Value) -> Value {
-        self.must("POST", "execute/sync", &json!({ "script": body, "args": args }))
+        self.command("POST", "execute/sync", &json!({ "script": body, "args": args }))
     }
 
     /// The same for a body that awaits.
@@ -147,7 +147,7 @@ impl Chromium {
             "const done = arguments[arguments.length - 1]; const given = [...arguments].slice(0, -1);
              (async (...given) => {{ {body} }})(...given).then(done, error => done(`failed: ${{error}}`));"
         );
-        self.must("POST", "execute/async", &json!({ "script": body, "args": args }))
+        self.command("POST", "execute/async", &json!({ "script": body, "args": args }))
     }
 }
 

@@ -1,5 +1,4 @@
-//! The time as a test server sees it: the real clock, shifted by as much as the test likes. It fills `Date` and is what
-//! the `ts` of a signature is compared with.
+//! The clock of a test server: the real time plus an offset that the test sets. It fills `Date` and verifies the `ts` of signatures.
 
 use std::sync::{
     Arc,

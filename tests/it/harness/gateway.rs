@@ -1,4 +1,4 @@
-//! The real gateway, as a process of its own on a free port, and what an administrator does to it.
+//! The real gateway as a process on a free port, with the commands of its administrator.
 
 use std::{
     fs,

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long a daemon may take to come up or to end; only a broken machine needs that long.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const PASSWORD: &str = "keyring password";
 
 const BUS_CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -80,7 +80,7 @@ impl Keyring {
             let _ = BufReader::new(output).read_line(&mut line);
             let _ = sender.send(line);
         });
-        let address = address.recv_timeout(PATIENCE).unwrap_or_default();
+        let address = address.recv_timeout(TIMEOUT).unwrap_or_default();
         assert!(address.starts_with("unix:path="), "dbus-daemon did not start");
         Self { daemon: None, _bus: bus, folder }
     }
@@ -192,7 +192,7 @@ impl Keyring {
     fn wait_until(&self, what: &str, reached: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !reached(self) {
-            assert!(start.elapsed() < PATIENCE, "gnome-keyring: not reached: {what}");
+            assert!(start.elapsed() < TIMEOUT, "gnome-keyring: not reached: {what}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -230,7 +230,7 @@ impl Process {
         let _ = kill_process(self.pid(), Signal::TERM);
         let start = Instant::now();
         while self.0.try_wait().expect("our own child").is_none() {
-            assert!(start.elapsed() < PATIENCE, "a daemon ignores SIGTERM");
+            assert!(start.elapsed() < TIMEOUT, "a daemon ignores SIGTERM");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -1,4 +1,4 @@
-//! A clock for the real program, which asks the C library and has no other: a small library is loaded in front of that.
+//! A fixed clock for the real program, which asks the C library: a preloaded library replaces its functions.
 
 use std::{
     fs::{self, File},
@@ -33,7 +33,7 @@ impl SetClock {
     }
 
     /// It shows that second from now on, and stands still.
-    pub fn stand_at(&self, seconds: i64) {
+    pub fn set(&self, seconds: i64) {
         self.write(0, seconds);
     }
 

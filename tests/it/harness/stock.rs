@@ -1,5 +1,5 @@
-//! The account side of an unmodified local Ollama server: it has a key of its own, answers `/api/me` for that key
-//! whoever calls, and signs *itself* out on any `DELETE /api/user/keys/…`, which is therefore counted as a fault.
+//! The account routes of an unmodified local Ollama server: it has its own key, answers `/api/me` for that key to any caller, and signs
+//! *itself* out on any `DELETE /api/user/keys/…`, which counts as a fault.
 
 use std::{
     ops::Deref,

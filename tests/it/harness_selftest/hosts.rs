@@ -200,7 +200,7 @@ fn faults_are_injected_and_mended() {
     cloud.inject("/api/me", Fault::Status(500));
     assert!(me().stdout().starts_with("HTTP/1.1 500"));
     assert!(me().stdout().starts_with("HTTP/1.1 500"));
-    cloud.mend();
+    cloud.clear_faults();
     assert!(me().stdout().starts_with("HTTP/1.1 200"));
     assert_eq!(cloud.take_refused(), [""; 0]);
 

@@ -100,7 +100,7 @@ fn a_client_that_leaves_is_noticed() {
     // Not SIGINT: a shell that runs the tests in the background has it ignored, and curl leaves it so.
     client.signal(rustix::process::Signal::TERM);
     assert_eq!(client.finish().code(), 143);
-    server.wait_departures(1);
+    server.wait_disconnects(1);
 }
 
 #[test]

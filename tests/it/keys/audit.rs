@@ -1,4 +1,4 @@
-//! `keys audit`: what it finds, what it cannot check, and what a CI job learns from its exit code.
+//! `keys audit`: findings, profiles that cannot be checked, and the exit codes for CI jobs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -51,7 +51,7 @@ fn an_audit_that_checks_nothing_fails() {
         let output = audit(&sandbox, &["--json"]).expect_code(code);
         assert_eq!(kinds(&output), ["unchecked"]);
         assert_eq!((&output.json()["profiles"][0]["keys"], &output.json()["exit_code"]), (&Value::Null, &json!(code)));
-        cloud.mend();
+        cloud.clear_faults();
     }
     cloud.disconnect(&cloud.devices()[0].key.fingerprint);
     audit(&sandbox, &[]).expect_code(4);
@@ -316,7 +316,7 @@ fn a_host_that_listed_keys_before_must_list_them_again() {
             let text = audit(sandbox, &[]).expect_code(1);
             says(&text, &["not everything could be checked"]);
         }
-        cloud.mend();
+        cloud.clear_faults();
     }
     audit(&ci, &[]).expect_code(0);
 }

@@ -1,4 +1,4 @@
-//! `keys create`: what is asked for, what is printed where, and what becomes of a key that nobody takes.
+//! `keys create`: the request, the output, and keys that cannot be delivered.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +14,7 @@ use crate::harness::tool;
 
 /// The only key that was made.
 #[track_caller]
-fn only(cloud: &Cloud) -> Issued {
+fn only_key(cloud: &Cloud) -> Issued {
     let issued = cloud.issued();
     assert_eq!(issued.len(), 1, "{issued:?}");
     issued.into_iter().next().unwrap()
@@ -22,8 +22,8 @@ fn only(cloud: &Cloud) -> Issued {
 
 /// The key was made and revoked again, and the output says so without the key.
 #[track_caller]
-fn taken_back(cloud: &Cloud, sandbox: &Sandbox, output: &Output) {
-    let issued = only(cloud);
+fn assert_revoked(cloud: &Cloud, sandbox: &Sandbox, output: &Output) {
+    let issued = only_key(cloud);
     assert!(!issued.is_live(), "{}", output.snapshot());
     says(output, &[&issued.id, "was revoked"]);
     assert_eq!(output.stdout(), "");
@@ -34,7 +34,7 @@ fn taken_back(cloud: &Cloud, sandbox: &Sandbox, output: &Output) {
 fn only_the_key_is_on_stdout() {
     let (sandbox, cloud) = signed_in();
     let output = keys(&sandbox, &["create", "nightly report"]).expect_code(0);
-    let issued = only(&cloud);
+    let issued = only_key(&cloud);
     assert_eq!(output.stdout(), format!("{}\n", issued.key));
     says(
         &output,
@@ -74,7 +74,7 @@ fn the_request_matches_the_arguments() {
         "--json",
     ];
     let output = keys(&sandbox, &args).expect_code(0);
-    let (seen, issued) = (output.json(), only(&cloud));
+    let (seen, issued) = (output.json(), only_key(&cloud));
     // Said before the key exists, for whoever is killed in between.
     let event: Value = serde_json::from_str(output.stderr()).unwrap();
     assert_eq!(event, json!({ "event": "asking", "host": cloud.url(), "id": issued.id }));
@@ -138,7 +138,7 @@ fn a_taken_id_revokes_no_key() {
     let output = keys(&sandbox, &["create", "ci"]).expect_code(1);
     says(&output, &["already has a key with the id key_", "a new id"]);
     assert_eq!(deletes(&cloud), 0);
-    cloud.mend();
+    cloud.clear_faults();
     cloud.inject("/api/user/keys", Fault::Status(400));
     says(&keys(&sandbox, &["create", "ci"]).expect_code(2), &["rejected the key"]);
     assert_eq!(deletes(&cloud), 0);
@@ -201,7 +201,7 @@ fn a_key_from_an_unusable_response_is_revoked() {
         let output = keys(&sandbox, &["create", "ci", "-vv"]);
         assert_eq!(output.code(), code, "{words}: {}", output.snapshot());
         says(&output, &[words]);
-        taken_back(&cloud, &sandbox, &output);
+        assert_revoked(&cloud, &sandbox, &output);
         assert_eq!(cloud.count("POST", "/api/user/keys"), 1, "it is asked for once: {words}");
     }
 }
@@ -215,7 +215,7 @@ fn a_new_key_that_cannot_be_revoked_is_named() {
     let output = keys(&sandbox, &["create", "ci"]).expect_code(1);
     says(&output, &["answered 500", "may still be valid", "revoking it failed", "keys revoke key_", "--yes --host"]);
     assert_eq!(deletes(&cloud), 0);
-    cloud.mend();
+    cloud.clear_faults();
     // A host that made none says so.
     cloud.inject("/api/user/keys", Fault::Drop);
     says(&keys(&sandbox, &["create", "ci"]).expect_code(6), &["has no key key_"]);
@@ -252,7 +252,7 @@ fn a_key_that_cannot_be_printed_is_revoked() {
         };
         let output = sandbox.program(tool("sh"), ["-c", &script]).run().expect_code(1);
         says(&output, &["could not be printed"]);
-        taken_back(&cloud, &sandbox, &output);
+        assert_revoked(&cloud, &sandbox, &output);
     }
 }
 
@@ -271,7 +271,7 @@ fn no_key_is_created_when_stdout_discards_it() {
 fn a_saved_key_is_used_and_not_printed() {
     let (sandbox, cloud) = signed_in();
     let output = keys(&sandbox, &["create", "ci", "--save", "--env", "staging", "-vv"]).expect_code(0);
-    let first = only(&cloud);
+    let first = only_key(&cloud);
     assert_eq!(output.stdout(), "");
     says(&output, &[&first.id, "plaintext store", "now uses it"]);
     assert!(plaintext(&sandbox).contains(&first.key));
@@ -324,7 +324,7 @@ fn a_key_that_cannot_be_saved_is_revoked() {
     let output = as_nobody(&sandbox, &["keys", "create", "ci", "--save"]).run().expect_code(1);
     fs::set_permissions(&config, fs::Permissions::from_mode(0o700)).unwrap();
     says(&output, &["could not be stored"]);
-    taken_back(&cloud, &sandbox, &output);
+    assert_revoked(&cloud, &sandbox, &output);
     assert_eq!(plaintext(&sandbox), before);
     assert_eq!(profile(&sandbox)["api_key"], Value::Null);
 }
@@ -342,7 +342,7 @@ fn a_profile_whose_host_changed_meanwhile_gets_no_key() {
     });
     let output = keys(&sandbox, &["create", "ci", "--save"]).expect_code(1);
     says(&output, &["changed the profile"]);
-    taken_back(&cloud, &sandbox, &output);
+    assert_revoked(&cloud, &sandbox, &output);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn records_of_older_versions_are_read() {
         }
     });
     sandbox.command(["status"]).run().expect_code(0);
-    assert_eq!(only(&cloud).key, api_key_like(0));
+    assert_eq!(only_key(&cloud).key, api_key_like(0));
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn the_key_is_not_in_traces_or_arguments() {
         .env("RUST_BACKTRACE", "full")
         .run()
         .expect_code(0);
-    let issued = only(&cloud);
+    let issued = only_key(&cloud);
     assert!(output.stderr().contains("/api/user/keys"), "-vv traces");
     assert!(!output.stderr().contains(&issued.key[7..]));
     sandbox.assert_no_secret(&issued.key, &[], &[]);

@@ -1,4 +1,4 @@
-//! `keys forget`: our copy goes, the key stays valid at the host, and nobody is left to believe otherwise.
+//! `keys forget`: the local copy is removed, the key stays valid at the host, and the output says so.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `keys import`: a key that was made elsewhere is kept once its host has accepted it, and takes no other key's place by itself.
+//! `keys import`: a key is stored once its host has accepted it, and replaces another key only on request.
 
 use serde_json::{Value, json};
 
@@ -12,14 +12,14 @@ use crate::harness::stock::{Account, Stock};
 const KEY: &str = "made-elsewhere-0123456789-wxyz";
 const OTHER: &str = "another-one-0123456789-abcd";
 /// With the shape of ollama.com's own.
-const SHAPED: &str = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
+const OLLAMA_COM_KEY: &str = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
 
 fn import(sandbox: &Sandbox, key: &str, args: &[&str]) -> Output {
     sandbox.command([&["keys", "import"], args].concat()).stdin(key).run()
 }
 
 #[track_caller]
-fn nothing_kept(sandbox: &Sandbox) {
+fn assert_nothing_stored(sandbox: &Sandbox) {
     assert!(!sandbox.path(CONFIG).join("profiles.json").exists());
     assert!(!plaintext(sandbox).contains("api-key:"));
 }
@@ -31,26 +31,26 @@ fn a_refused_or_unverifiable_key_is_not_stored() {
     let output = import(&sandbox, KEY, &["--host", &url]).expect_code(4);
     says(&output, &["refused the credential", &url]);
     sandbox.assert_no_secret(KEY, &[&output], &[]);
-    nothing_kept(&sandbox);
+    assert_nothing_stored(&sandbox);
     for (fault, code) in [(Fault::Status(503), 7), (Fault::Status(403), 5), (Fault::Html(502), 1), (Fault::Drop, 6)] {
         cloud.accept_api_key(KEY).inject("/api/me", fault.clone()).inject("/api/tags", fault);
         import(&sandbox, KEY, &["--host", &url]).expect_code(code);
-        nothing_kept(&sandbox);
-        cloud.mend();
+        assert_nothing_stored(&sandbox);
+        cloud.clear_faults();
     }
     let stock = Stock::start(Account::SignedIn);
     says(
         &import(&sandbox, KEY, &["--host", &stock.url()]).expect_code(1),
         &["answers without a credential", "not stored"],
     );
-    nothing_kept(&sandbox);
+    assert_nothing_stored(&sandbox);
     // And what is no key is shown to nobody.
     let asked = cloud.server().requests().len();
     for wrong in ["", "two words", "olauth_damaged0123456789"] {
         import(&sandbox, wrong, &["--host", &url]).expect_code(2);
     }
     assert_eq!(cloud.server().requests().len(), asked);
-    nothing_kept(&sandbox);
+    assert_nothing_stored(&sandbox);
 }
 
 #[test]
@@ -145,13 +145,13 @@ fn unverified_sends_no_request() {
 #[test]
 fn an_ollama_com_key_is_sent_elsewhere_only_to_a_named_host() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
-    cloud.accept_api_key(KEY).accept_api_key(SHAPED);
+    cloud.accept_api_key(KEY).accept_api_key(OLLAMA_COM_KEY);
     import(&sandbox, KEY, &["--host", &cloud.url()]).expect_code(0);
     let asked = cloud.server().requests().len();
-    let output = import(&sandbox, SHAPED, &["--replace"]).expect_code(2);
+    let output = import(&sandbox, OLLAMA_COM_KEY, &["--replace"]).expect_code(2);
     says(&output, &["looks like a key for ollama.com", "--host ollama.com"]);
     assert_eq!(cloud.server().requests().len(), asked);
-    import(&sandbox, SHAPED, &["--replace", "--host", &cloud.url()]).expect_code(0);
+    import(&sandbox, OLLAMA_COM_KEY, &["--replace", "--host", &cloud.url()]).expect_code(0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `keys list`: every page of it, for people and for scripts, whatever the host sends.
+//! `keys list`: all pages, for people and for scripts, and invalid responses of the host.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn names(output: &Output) -> Vec<String> {
 }
 
 /// Keys of which each has one problem, in another order than that of their urgency.
-fn troubled() -> (Sandbox, Cloud) {
+fn keys_with_problems() -> (Sandbox, Cloud) {
     let (sandbox, cloud) = signed_in();
     for (name, change) in [
         ("fine", json!({ "environment": "ci" })),
@@ -40,7 +40,7 @@ fn troubled() -> (Sandbox, Cloud) {
 
 #[test]
 fn keys_with_problems_are_listed_first() {
-    let (sandbox, _cloud) = troubled();
+    let (sandbox, _cloud) = keys_with_problems();
     let output = keys(&sandbox, &["list"]).expect_code(0);
     let seen: Vec<(String, String)> =
         rows(&output).into_iter().map(|mut row| (row.remove(0), row.pop().unwrap())).collect();
@@ -73,7 +73,7 @@ fn keys_with_problems_are_listed_first() {
 
 #[test]
 fn max_age_sets_the_age_limit() {
-    let (sandbox, _cloud) = troubled();
+    let (sandbox, _cloud) = keys_with_problems();
     let stale =
         |limit: &str| names(&keys(&sandbox, &["list", "--filter", "problem=stale", "--max-age", limit]).expect_code(0));
     assert!(stale("92d").is_empty() && stale("never").is_empty());
@@ -82,7 +82,7 @@ fn max_age_sets_the_age_limit() {
 
 #[test]
 fn filters_combine_and_orders_sort() {
-    let (sandbox, _cloud) = troubled();
+    let (sandbox, _cloud) = keys_with_problems();
     let list = |args: &[&str]| names(&keys(&sandbox, &[&["list"], args].concat()).expect_code(0));
     assert_eq!(list(&["--filter", "env=ci"]), ["old", "fine"]);
     assert_eq!(list(&["--filter", "env=ci", "--filter", "problem="]), ["fine"]);

@@ -1,5 +1,5 @@
-//! `keys` at ollama.com itself, as far as is known of it: a stand-in is called by that name, through a proxy and over TLS. It makes
-//! and lists no keys for programs, so a person is sent to its page and brings one back.
+//! `keys` at ollama.com: a stand-in has that name, through a proxy and over TLS. ollama.com has no API for keys, so the commands send
+//! the user to its keys page and store the key that they paste.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use crate::harness::tool;
 const PAGE: &str = "https://ollama.com/settings/keys";
 /// With the shape of ollama.com's own.
 const SIGNED_IN_WITH: &str = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
-const BROUGHT: &str = "fedcba9876543210fedcba9876543210.aBcDeFgHiJkLmNoPqRsTuV_-";
+const PASTED_KEY: &str = "fedcba9876543210fedcba9876543210.aBcDeFgHiJkLmNoPqRsTuV_-";
 const EXTENSIONS: &str = "[req]\ndistinguished_name = dn\nprompt = no\nx509_extensions = authority\n[dn]\nCN = a test\n\
     [authority]\nbasicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign\n\
     [server]\nbasicConstraints = CA:FALSE\nsubjectAltName = DNS:ollama.com\nextendedKeyUsage = serverAuth\n";
@@ -31,7 +31,7 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let (mut sandbox, cloud) = (with_store("plaintext"), Cloud::start());
-        cloud.accept_api_key(SIGNED_IN_WITH).accept_api_key(BROUGHT);
+        cloud.accept_api_key(SIGNED_IN_WITH).accept_api_key(PASTED_KEY);
         let folder = sandbox.path("tls");
         sandbox.write("tls/openssl.cnf", EXTENSIONS);
         let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -config openssl.cnf";
@@ -81,7 +81,7 @@ fn a_script_gets_the_url_of_the_keys_page() {
             says(&output, &[PAGE, "ollama-auth keys import", &status.to_string()]);
             assert_eq!(output.stdout(), "");
         }
-        machine.cloud.mend();
+        machine.cloud.clear_faults();
     }
     assert!(browser.opened().is_empty(), "nothing is opened unasked");
     machine.sandbox.command(machine.args(&["create", "ci", "--open"])).env("DISPLAY", ":0").run().expect_code(1);
@@ -102,10 +102,10 @@ fn a_person_opens_the_keys_page_and_pastes_the_key() {
     assert_eq!(browser.wait_opened(), PAGE);
     terminal.send("y");
     terminal.wait_text("API key:");
-    terminal.send(&format!("{BROUGHT}\r"));
+    terminal.send(&format!("{PASTED_KEY}\r"));
     let finished = terminal.finish();
     assert_eq!((finished.code, finished.restored), (0, true), "{}", finished.screen);
-    assert!(!finished.screen.contains(&BROUGHT[..32]) && !finished.screen.contains("does not look like"));
+    assert!(!finished.screen.contains(&PASTED_KEY[..32]) && !finished.screen.contains("does not look like"));
     let record = profile(&machine.sandbox)["api_key"].clone();
     assert_eq!(
         (&record["name"], &record["environment"], &record["id"]),
@@ -135,7 +135,7 @@ fn a_key_of_another_format_is_tried_with_a_warning() {
     machine.cloud.accept_api_key("of-a-new-form-0123456789");
     let import = |key: &str| machine.sandbox.command(machine.args(&["import"])).stdin(key).run();
     says(&import("of-a-new-form-0123456789").expect_code(0), &["does not look like an API key of ollama.com"]);
-    let output = import(BROUGHT).expect_code(2);
+    let output = import(PASTED_KEY).expect_code(2);
     says(&output, &["--replace"]);
-    machine.sandbox.assert_no_secret(BROUGHT, &[&output], &[]);
+    machine.sandbox.assert_no_secret(PASTED_KEY, &[&output], &[]);
 }

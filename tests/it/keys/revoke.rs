@@ -1,4 +1,4 @@
-//! `keys revoke`: exactly the key that was meant, only where the host proved what it is, and only its plain answer counts.
+//! `keys revoke`: exactly the given key, only at a host with accounts, and only an unambiguous response counts.
 
 use serde_json::{Value, json};
 

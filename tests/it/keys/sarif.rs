@@ -1,5 +1,4 @@
-//! `keys audit --format sarif`: what code scanning services read, by the format's own rules, and what does not come through to
-//! people.
+//! `keys audit --format sarif`: the log follows the format's specification.
 
 use std::collections::BTreeSet;
 

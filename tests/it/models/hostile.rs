@@ -95,7 +95,7 @@ fn an_endless_answer_is_abandoned_in_time() {
         });
         let output = at(&sandbox, &ollama, args).run().expect_code(1);
         says(&output, &["an answer of more than"]);
-        ollama.server().wait_departures(1);
+        ollama.server().wait_disconnects(1);
     }
 }
 

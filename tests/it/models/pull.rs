@@ -143,7 +143,7 @@ fn an_interrupted_pull_continues_next_time() {
         child.signal(signal);
         let output = child.finish().expect_code(130);
         says(&output, &["keeps what it has of new", "run the same command to continue"]);
-        ollama.server().wait_departures(1);
+        ollama.server().wait_disconnects(1);
     }
 }
 

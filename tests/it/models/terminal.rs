@@ -82,7 +82,7 @@ fn ctrl_c_says_that_the_transfer_can_continue() {
     assert_tidy(&finished, 130);
     assert!(finished.screen.contains("keeps what it has of new"), "{}", finished.screen);
     assert!(!finished.screen.contains("aaaaaaaaaaaa"), "{}", finished.screen);
-    ollama.server().wait_departures(1);
+    ollama.server().wait_disconnects(1);
 }
 
 #[test]

@@ -1,7 +1,6 @@
-//! What somebody tries who was not let in: a page under a name of its own, a page without one, another account, a path or a header that
-//! two readers read differently.
+//! Attacks: DNS rebinding, web pages, other system accounts, and ambiguous paths and headers.
 
-use super::{Asked, KEY, Proxy, TOKEN, in_front_of};
+use super::{KEY, Proxy, RequestSpec, TOKEN, with_upstream};
 use crate::given::{plaintext, sign_in, with_store};
 use crate::harness::cloud::Cloud;
 use crate::harness::cmd::{PROGRAM, Sandbox};
@@ -20,12 +19,12 @@ fn with_an_app(more: &[&str]) -> (Server, Proxy, Sandbox) {
             .header("Set-Cookie", "a=b")
             .header("Strict-Transport-Security", "max-age=9")
     };
-    in_front_of(reply, &[&["--allow-origin", APP], more].concat())
+    with_upstream(reply, &[&["--allow-origin", APP], more].concat())
 }
 
 #[test]
 fn foreign_host_names_are_refused() {
-    let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
+    let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
     let port = proxy.port();
     for host in [
         &*format!("evil.example:{port}"),
@@ -38,7 +37,7 @@ fn foreign_host_names_are_refused() {
         &format!("evil.example#localhost:{port}"),
         "",
     ] {
-        let asked = Asked { method: "POST", target: "/api/chat", host: Some(host), headers: &[], body: "{}" };
+        let asked = RequestSpec { method: "POST", target: "/api/chat", host: Some(host), headers: &[], body: "{}" };
         let answer = proxy.request(&asked);
         assert_eq!(answer.status, 403, "{host}");
         assert!(answer.json()["error"].as_str().unwrap().contains("answers to"), "{}", answer.text());
@@ -51,7 +50,7 @@ fn foreign_host_names_are_refused() {
     }
     assert!(upstream.requests().is_empty());
     for host in [format!("localhost:{port}"), format!("127.0.0.1:{port}")] {
-        let asked = Asked { method: "GET", target: "/api/tags", host: Some(&host), headers: &[], body: "" };
+        let asked = RequestSpec { method: "GET", target: "/api/tags", host: Some(&host), headers: &[], body: "" };
         assert_eq!(proxy.request(&asked).status, 200, "{host}");
     }
 }
@@ -164,7 +163,7 @@ fn requests_without_the_token_are_refused() {
 
 #[test]
 fn account_and_unknown_routes_are_refused() {
-    let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
+    let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
     for (method, target, status) in [
         ("DELETE", "/api/user/keys/abc", 403),
         ("POST", "/api/user/keys", 403),
@@ -202,7 +201,7 @@ fn a_stock_server_is_not_signed_out_by_a_program() {
 
 #[test]
 fn ambiguous_paths_and_parameters_are_refused() {
-    let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
+    let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
     let elsewhere = format!("http://{}/api/tags", "evil.example");
     for target in [
         "//api/tags",
@@ -240,7 +239,7 @@ fn ambiguous_paths_and_parameters_are_refused() {
 
 #[test]
 fn credential_and_hop_by_hop_headers_are_not_forwarded() {
-    let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
+    let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
     let sent = [
         "Authorization: Bearer one",
         "Authorization: Bearer two",
@@ -273,7 +272,7 @@ fn credential_and_hop_by_hop_headers_are_not_forwarded() {
 
 #[test]
 fn requests_that_smuggle_another_are_refused() {
-    let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
+    let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
     let hidden = "0\r\n\r\nDELETE /api/user/keys/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for framing in [
         format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", hidden.len()),
@@ -291,7 +290,7 @@ fn requests_that_smuggle_another_are_refused() {
         assert!(answer.matches("HTTP/1.1").count() <= 1, "{framing:?}: {answer}");
     }
     // An upstream server that speaks out of turn, or in another protocol, is not believed.
-    let (_upstream, proxy, _sandbox) = in_front_of(|| Reply::new(101, "").header("Upgrade", "websocket"), &[]);
+    let (_upstream, proxy, _sandbox) = with_upstream(|| Reply::new(101, "").header("Upgrade", "websocket"), &[]);
     assert_eq!(proxy.ask("GET", "/api/tags", &["Connection: upgrade", "Upgrade: websocket"], "").status, 502);
 }
 
@@ -325,7 +324,7 @@ fn no_secret_is_logged_or_shown() {
 
     // An API key, with a host that sends it back and dies.
     let reply = || Reply::ndjson([Step::send("{}\n"), Step::Reset]);
-    let (_upstream, proxy, sandbox) = in_front_of(reply, &["-vv"]);
+    let (_upstream, proxy, sandbox) = with_upstream(reply, &["-vv"]);
     proxy.raw(format!("POST /api/chat HTTP/1.1\r\nHost: {}\r\n\r\n", proxy.address()));
     assert!(!String::from_utf8_lossy(&proxy.child.cmdline()).contains(KEY));
     sandbox.assert_no_secret(KEY, &[&proxy.end().expect_code(0)], &[]);

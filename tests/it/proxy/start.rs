@@ -1,11 +1,11 @@
-//! Starting and ending it: what is refused before anybody is served, and what is said.
+//! Start and stop: settings that are refused, and what is printed.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 
-use super::{KEY, Proxy, TOKEN, in_front_of};
+use super::{KEY, Proxy, TOKEN, with_upstream};
 use crate::given::says;
 use crate::harness::cmd::Sandbox;
 use crate::harness::http::{Reply, Server, Step};
@@ -96,7 +96,7 @@ fn wildcard_and_invalid_origins_are_refused() {
 
 #[test]
 fn the_proxy_reports_its_address_and_stops_on_a_signal() {
-    let (upstream, proxy, sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
+    let (upstream, proxy, sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
     assert_eq!(proxy.listening["upstream"], upstream.url());
     assert_eq!(proxy.listening["token"], false);
     assert_eq!(proxy.ask("GET", "/api/tags", &[], "").status, 200);
@@ -118,7 +118,7 @@ fn the_proxy_reports_its_address_and_stops_on_a_signal() {
 #[test]
 fn open_requests_may_finish_until_a_second_signal() {
     for second in [false, true] {
-        let (_upstream, proxy, sandbox) = in_front_of(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &[]);
+        let (_upstream, proxy, sandbox) = with_upstream(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &[]);
         let args =
             ["--no-buffer", "--silent", "--noproxy", "*", "--data", "{}", &format!("{}/api/generate", proxy.url())];
         let curl = sandbox.program(tool("curl"), args).spawn();

@@ -1,4 +1,4 @@
-//! What passes passes as it arrives, in both directions; what breaks off is seen to break off; whoever leaves is not worked for any more.
+//! Streaming in both directions: chunks are forwarded at once, truncation is visible, and a disconnected client cancels the request.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{Proxy, in_front_of};
+use super::{Proxy, with_upstream};
 use crate::harness::cmd::{Child, Sandbox};
 use crate::harness::gateway::Answer;
 use crate::harness::http::{Gate, Reply, Step};
@@ -32,7 +32,7 @@ fn each_chunk_arrives_before_the_next_is_sent() {
             .flat_map(|(chunk, gate)| [Step::send(chunk.as_str()), Step::WaitFor(gate.clone())])
             .collect();
         let reply = move || Reply::script(200, steps.clone()).header("Content-Type", "text/event-stream");
-        let (_upstream, proxy, sandbox) = in_front_of(reply, &[]);
+        let (_upstream, proxy, sandbox) = with_upstream(reply, &[]);
         let child = curl(&sandbox, &proxy, path, &[]);
         let mut seen = String::new();
         for (chunk, gate) in chunks.iter().zip(&gates) {
@@ -51,16 +51,16 @@ fn a_host_that_dies_mid_stream_ends_the_response_with_an_error() {
     {
         let said = format!("{step:?} {version}");
         let steps = [Step::send("{\"response\":\"a\"}\n"), step];
-        let (_upstream, proxy, sandbox) = in_front_of(move || Reply::ndjson(steps.clone()), &[]);
+        let (_upstream, proxy, sandbox) = with_upstream(move || Reply::ndjson(steps.clone()), &[]);
         let output = curl(&sandbox, &proxy, "/api/generate", &[version]).finish();
         assert!([18, 56].contains(&output.code()), "{said}: curl ended with {}", output.code());
     }
     let (_upstream, proxy, _sandbox) =
-        in_front_of(|| Reply::sized(200, 100, [Step::send("only this"), Step::Cut]), &[]);
+        with_upstream(|| Reply::sized(200, 100, [Step::send("only this"), Step::Cut]), &[]);
     let request = format!("GET /api/tags HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", proxy.address());
     assert_eq!(Answer::parse(&proxy.raw(request)).unwrap_err(), "the body is cut");
     for reply in [Reply::drop_connection, Reply::reset_connection] {
-        let (upstream, proxy, _sandbox) = in_front_of(reply, &[]);
+        let (upstream, proxy, _sandbox) = with_upstream(reply, &[]);
         let answer = proxy.ask("POST", "/api/chat", &[], "{}");
         assert!(answer.status == 502 && answer.text().contains("ended before an answer"), "{}", answer.text());
         assert_eq!(upstream.requests().len(), 1, "it was repeated");
@@ -95,26 +95,26 @@ fn an_http_1_0_host_that_dies_ends_the_response_with_an_error() {
 
 #[test]
 fn a_killed_client_cancels_the_request_to_the_host() {
-    let (upstream, proxy, sandbox) = in_front_of(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &[]);
+    let (upstream, proxy, sandbox) = with_upstream(|| Reply::ndjson([Step::send("{}\n"), Step::Hang]), &[]);
     let child = curl(&sandbox, &proxy, "/api/generate", &[]);
     child.wait_stdout(|text| text == "{}\n");
     child.signal(Signal::KILL);
-    upstream.wait_departures(1);
+    upstream.wait_disconnects(1);
 
     // Nor before the first token.
     let gate = Gate::new();
     let held = gate.clone();
-    let (upstream, proxy, sandbox) = in_front_of(move || Reply::ndjson([Step::send("{}\n")]).after(&held), &[]);
+    let (upstream, proxy, sandbox) = with_upstream(move || Reply::ndjson([Step::send("{}\n")]).after(&held), &[]);
     let child = curl(&sandbox, &proxy, "/api/generate", &[]);
     upstream.wait_requests(1);
     child.signal(Signal::KILL);
-    upstream.wait_departures(1);
+    upstream.wait_disconnects(1);
     gate.open();
 }
 
 #[test]
 fn request_bodies_are_forwarded_with_and_without_a_length() {
-    let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
+    let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
     let large = "x".repeat(8 << 20);
     assert_eq!(proxy.ask("POST", "/api/chat", &[], &large).status, 200);
     let request = format!(
@@ -132,7 +132,7 @@ fn request_bodies_are_forwarded_with_and_without_a_length() {
 
 #[test]
 fn expect_100_continue_is_answered() {
-    let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, "{}"), &[]);
+    let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
     let begin = |target: &str| {
         let mut stream = proxy.connect();
         let host = proxy.address();
@@ -160,7 +160,7 @@ fn expect_100_continue_is_answered() {
 
 #[test]
 fn head_has_a_length_and_no_body() {
-    let (upstream, proxy, _sandbox) = in_front_of(|| Reply::sized(200, 17, []), &[]);
+    let (upstream, proxy, _sandbox) = with_upstream(|| Reply::sized(200, 17, []), &[]);
     let request = format!("HEAD / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", proxy.address());
     let answer = String::from_utf8(proxy.raw(request)).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("content-length: 17\r\n"), "{answer}");
@@ -176,7 +176,7 @@ fn a_slow_reader_applies_backpressure() {
     let mut steps: Vec<Step> = (0..count).map(|_| Step::send(piece.as_str())).collect();
     steps.push(Step::WaitFor(gate.clone()));
     gate.open();
-    let (_upstream, proxy, _sandbox) = in_front_of(move || Reply::ndjson(steps.clone()), &[]);
+    let (_upstream, proxy, _sandbox) = with_upstream(move || Reply::ndjson(steps.clone()), &[]);
     let mut stream = proxy.connect();
     write!(stream, "GET /api/tags HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", proxy.address()).unwrap();
     let mut first = [0; 1024];

@@ -1,4 +1,4 @@
-//! What it is for: which key, by whom, when, and what it says.
+//! Normal rotations: which key is rotated, by whom, when, and what is printed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -36,7 +36,7 @@ fn a_key_that_is_not_due_prints_one_line() {
     assert_eq!(output.stdout(), "");
     assert_eq!(output.stderr(), "The key \"nightly\" is 0 days old; it is due at 90 days.\n");
     assert_eq!(given.rotate(&["--all", "--max-age", "90d", "--quiet"]).expect_code(0).stderr(), "");
-    assert!(given.under_way().is_empty());
+    assert!(given.journal_entries().is_empty());
     assert_eq!(given.keys().len(), 1);
     let report = given.rotate(&["--all", "--max-age", "90d", "--json"]).expect_code(0).json();
     assert_eq!((&report["busy"], &report["rotations"][0]["outcome"]), (&json!(false), &json!("not-due")));
@@ -66,7 +66,7 @@ fn a_repeated_rotation_within_a_minute_does_nothing() {
     // Who says so gets another.
     given.rotate(&["nightly", "--max-age", "0s"]).expect_code(0);
     assert_ne!(given.current(), after);
-    assert_eq!(given.under_way().len(), 2);
+    assert_eq!(given.journal_entries().len(), 2);
     assert!(given.accepts(&given.current()));
 }
 
@@ -88,7 +88,7 @@ fn the_next_run_records_that_the_old_key_expired() {
     crate::harness::poll("the end of the old key", || (!given.accepts(text(&given.first, "key"))).then_some(()));
     let output = given.rotate(&["nightly", "--max-age", "90d"]).expect_code(0);
     says(&output, &["The old key", "has expired", "it is due at"]);
-    assert!(given.under_way().is_empty());
+    assert!(given.journal_entries().is_empty());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_rotation_without_rights_is_exit_5_with_a_hint() {
     given.rotate(&["nonsense"]).expect_code(3);
     says(&given.rotate(&[]).expect_code(2), &["--all"]);
     given.rotate(&["nightly", "--env-var", "1A", "--env-file", "x"]).expect_code(2);
-    assert!(given.under_way().is_empty());
+    assert!(given.journal_entries().is_empty());
     assert_eq!(given.keys().len(), 1);
 }
 
@@ -157,7 +157,7 @@ fn a_key_replaced_on_another_machine_is_unchanged() {
             &["was already replaced by key_", "from another machine; the old key expires in", "keys import --replace"],
         );
     }
-    assert!(given.under_way().is_empty());
+    assert!(given.journal_entries().is_empty());
     assert_eq!(given.live().len(), 2);
 }
 

@@ -1,4 +1,4 @@
-//! Handing the new key out: whatever the command does, the old key stays in use until it has worked, and nothing shows the new one.
+//! Deploy commands: the old key stays in use until the command has succeeded, and no output shows the new key.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::harness::cmd::{Cmd, Sandbox};
 use crate::harness::poll;
 
 /// Takes the key from standard input and writes it down.
-const TAKES: &str = "read -r key; printf '%s\\n' \"$key\" >> $HOME/deployed";
+const SAVE_KEY: &str = "read -r key; printf '%s\\n' \"$key\" >> $HOME/deployed";
 
 /// A rotation of the machine's key, with the tools that a command may need.
 fn rotation(given: &Given, args: &[&str]) -> Cmd {
@@ -27,19 +27,19 @@ fn deployed(sandbox: &Sandbox) -> Vec<String> {
 }
 
 /// The old key is in use as if nothing had been tried, and the new one waits. Gives the id of that.
-fn assert_waits(given: &Given) -> String {
+fn assert_unfinished(given: &Given) -> String {
     assert_eq!(given.current(), text(&given.first, "key"));
     let live = given.live();
     assert_eq!(live.len(), 2, "{live:#?}");
     let old = live.iter().find(|key| key["id"] == given.first["id"]).unwrap();
     assert_eq!((&old["expires_at"], &old["replaceable"]), (&given.first["expires_at"], &json!(true)));
-    let under_way = given.under_way();
-    assert_eq!((under_way.len(), &under_way[0]["step"]), (1, &json!("deploying")));
-    text(&under_way[0], "new").to_owned()
+    let journal_entries = given.journal_entries();
+    assert_eq!((journal_entries.len(), &journal_entries[0]["step"]), (1, &json!("deploying")));
+    text(&journal_entries[0], "new").to_owned()
 }
 
 /// Whether a process is there and does not only wait to be buried.
-fn runs(pid: &str) -> bool {
+fn is_running(pid: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
@@ -64,16 +64,16 @@ fn a_failed_command_keeps_the_old_key_and_the_next_run_reuses_the_new_one() {
     ] {
         let given = Given::new();
         let output = rotation(&given, &["--deploy", command]).run().expect_code(1);
-        let new = assert_waits(&given);
+        let new = assert_unfinished(&given);
         says(&output, &[how, &new, "is unchanged", "run the same command again", "keys revoke"]);
         // Without the command whoever it hands keys to would be forgotten.
         let file = given.machine.path("home/app.env");
         for args in [&[][..], &["--env-file", file.to_str().unwrap()]] {
             let output = rotation(&given, args).run().expect_code(2);
             says(&output, &["was started with --deploy CMD", "keys revoke"]);
-            assert_eq!(assert_waits(&given), new);
+            assert_eq!(assert_unfinished(&given), new);
         }
-        let report = rotation(&given, &["--deploy", TAKES, "--json"]).run().expect_code(0).json();
+        let report = rotation(&given, &["--deploy", SAVE_KEY, "--json"]).run().expect_code(0).json();
         assert_eq!(
             (&report["rotations"][0]["outcome"], &report["rotations"][0]["new"]),
             (&json!("finished"), &json!(new))
@@ -86,10 +86,10 @@ fn a_failed_command_keeps_the_old_key_and_the_next_run_reuses_the_new_one() {
 #[test]
 fn revoking_the_new_key_deploys_the_old_one_again_before_another() {
     let given = Given::new();
-    rotation(&given, &["--deploy", &format!("{TAKES}; exit 1")]).run().expect_code(1);
-    let given_up = assert_waits(&given);
+    rotation(&given, &["--deploy", &format!("{SAVE_KEY}; exit 1")]).run().expect_code(1);
+    let given_up = assert_unfinished(&given);
     given.machine.command(["keys", "revoke", &given_up, "--yes"]).run().expect_code(0);
-    let output = rotation(&given, &["--deploy", TAKES]).run().expect_code(0);
+    let output = rotation(&given, &["--deploy", SAVE_KEY]).run().expect_code(0);
     says(&output, &[&given_up, "the old key was deployed again", "Replaced the key \"nightly\""]);
     let seen = deployed(&given.machine);
     assert_eq!(seen.len(), 3);
@@ -103,7 +103,7 @@ fn revoking_the_new_key_allows_another_destination() {
     let given = Given::new();
     let file = given.machine.path("home/app.env");
     rotation(&given, &["--deploy", "exit 1"]).run().expect_code(1);
-    let given_up = assert_waits(&given);
+    let given_up = assert_unfinished(&given);
     given.machine.command(["keys", "revoke", &given_up, "--yes"]).run().expect_code(0);
     let output = rotation(&given, &["--env-file", file.to_str().unwrap()]).run().expect_code(0);
     says(&output, &[&given_up, "deploy the old key again", "Replaced the key \"nightly\""]);
@@ -125,10 +125,10 @@ fn a_hanging_command_is_killed_with_its_children() {
     assert!(output.duration < Duration::from_secs(20), "{:?}", output.duration);
     for name in ["child", "shell"] {
         let pid = pid_in(&given.machine.path("home").join(name));
-        poll("the end of what hung", || (!runs(&pid)).then_some(()));
+        poll("the end of what hung", || (!is_running(&pid)).then_some(()));
     }
-    assert_waits(&given);
-    rotation(&given, &["--deploy", TAKES]).run().expect_code(0);
+    assert_unfinished(&given);
+    rotation(&given, &["--deploy", SAVE_KEY]).run().expect_code(0);
     given.assert_rotated();
 }
 
@@ -143,11 +143,11 @@ fn an_interrupt_stops_the_command_and_the_next_run_finishes() {
         child.signal(signal);
         child.finish().expect_code(130);
         assert!(since.elapsed() < Duration::from_secs(10));
-        poll("the end of the command", || (!runs(&pid)).then_some(()));
-        let new = assert_waits(&given);
-        rotation(&given, &["--deploy", TAKES]).run().expect_code(0);
+        poll("the end of the command", || (!is_running(&pid)).then_some(()));
+        let new = assert_unfinished(&given);
+        rotation(&given, &["--deploy", SAVE_KEY]).run().expect_code(0);
         given.assert_rotated();
-        assert_eq!(given.under_way()[0]["new"], json!(new));
+        assert_eq!(given.journal_entries()[0]["new"], json!(new));
     }
 }
 
@@ -159,7 +159,7 @@ fn a_command_that_leaves_its_output_open_does_not_block_the_rotation() {
     given.assert_rotated();
     // What it has left running is none of our business.
     let pid = pid_in(&given.machine.path("home/child"));
-    assert!(runs(&pid));
+    assert!(is_running(&pid));
     let id = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
     rustix::process::kill_process(id, Signal::KILL).unwrap();
 }
@@ -225,7 +225,7 @@ fn only_the_command_gets_the_key_and_it_gets_no_store_passphrase() {
     let value = |name: &str| env.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
     assert_eq!(value("OLLAMA_API_KEY"), Some(&*key));
     assert_eq!(value("OLLAMA_HOST"), Some(&*given.gateway.url()));
-    assert_eq!(value("OLLAMA_AUTH_KEY_ID"), given.under_way()[0]["new"].as_str());
+    assert_eq!(value("OLLAMA_AUTH_KEY_ID"), given.journal_entries()[0]["new"].as_str());
     assert_eq!(value("OLLAMA_AUTH_PROFILE"), Some(given.gateway.url().trim_start_matches("http://")));
     for name in ["OLLAMA_AUTH_PASSPHRASE", "OLLAMA_AUTH_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY"] {
         assert_eq!(value(name), None);
@@ -244,13 +244,13 @@ fn only_the_command_gets_the_key_and_it_gets_no_store_passphrase() {
 fn the_report_shows_key_names_and_no_secrets() {
     let given = Given::new();
     let file = given.machine.path("home/app.env");
-    let args = ["--deploy", TAKES, "--env-file", file.to_str().unwrap(), "--json"];
+    let args = ["--deploy", SAVE_KEY, "--env-file", file.to_str().unwrap(), "--json"];
     let output = rotation(&given, &args).run().expect_code(0);
     let row = output.json()["rotations"][0].clone();
     assert_eq!(row["old"], given.first["id"]);
     assert_eq!(row["env_file"], json!(file));
     assert_eq!((&row["error"], &row["name"]), (&Value::Null, &json!("nightly")));
-    assert_eq!(row["new"], given.under_way()[0]["new"]);
+    assert_eq!(row["new"], given.journal_entries()[0]["new"]);
     let documented = crate::keys::documented("`keys rotate`");
     for part in [output.json(), row] {
         let missing: Vec<_> = part.as_object().unwrap().keys().filter(|name| !documented.contains(*name)).collect();

@@ -1,4 +1,4 @@
-//! The file that the new key is put into: whole at every moment, as it was but for the key, and looked at before there is a new key.
+//! The env file that gets the new key: always complete, otherwise unchanged, and checked before a key is created.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ fn rotate_into(given: &Given, file: &Path, more: &[&str]) -> Output {
 }
 
 /// A file with the first key in it, and much that is none of our business.
-fn full_of_settings(given: &Given) -> (PathBuf, String) {
+fn env_file_with_settings(given: &Given) -> (PathBuf, String) {
     let before = format!(
         "# settings\r\nA = 1\r\nOLLAMA_API_KEYS=x\r\nexport OLLAMA_API_KEY='{}' # the key\r\nB=\"two words\"\r\nlast",
         text(&given.first, "key")
@@ -23,16 +23,16 @@ fn full_of_settings(given: &Given) -> (PathBuf, String) {
     (given.machine.write("home/app.env", &before), before)
 }
 
-fn assert_nothing_made(given: &Given) {
+fn assert_no_new_key(given: &Given) {
     assert_eq!(given.keys().len(), 1);
-    assert!(given.under_way().is_empty());
+    assert!(given.journal_entries().is_empty());
     assert_eq!(given.current(), text(&given.first, "key"));
 }
 
 #[test]
 fn the_env_file_keeps_its_owner_mode_link_and_other_bytes() {
     let given = Given::new();
-    let (file, before) = full_of_settings(&given);
+    let (file, before) = env_file_with_settings(&given);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(&file, Some(65534), Some(65533)).unwrap();
@@ -82,7 +82,7 @@ fn an_invalid_path_is_reported_before_a_key_is_created() {
     ] {
         let output = rotate_into(&given, &given.machine.path(path), &[]).expect_code(1);
         says(&output, &[path.rsplit('/').next().unwrap(), word]);
-        assert_nothing_made(&given);
+        assert_no_new_key(&given);
     }
     assert!(folder.is_dir());
 }
@@ -90,10 +90,10 @@ fn an_invalid_path_is_reported_before_a_key_is_created() {
 #[test]
 fn a_read_only_folder_or_full_disk_creates_no_key() {
     let given = Given::new();
-    let (file, before) = full_of_settings(&given);
+    let (file, before) = env_file_with_settings(&given);
     let args = ["keys", "rotate", "nightly", "--env-file", file.to_str().unwrap()];
     on_a_full_disk(&given.machine, &args).run().expect_code(1);
-    assert_nothing_made(&given);
+    assert_no_new_key(&given);
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
     // A folder in which nothing can be made: for root, who may everything, one that is none.
     let output = if rustix::process::geteuid().is_root() {
@@ -106,7 +106,7 @@ fn a_read_only_folder_or_full_disk_creates_no_key() {
         rotate_into(&given, &folder.join("app.env"), &[]).expect_code(1)
     };
     says(&output, &["cannot write", "app.env"]);
-    assert_nothing_made(&given);
+    assert_no_new_key(&given);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn an_env_file_of_another_account_is_refused() {
         return;
     }
     let given = Given::new();
-    let (file, before) = full_of_settings(&given);
+    let (file, before) = env_file_with_settings(&given);
     // Gives all of the sandbox to nobody; then the file to a third account.
     as_nobody(&given.machine, &["--version"]).run().expect_code(0);
     std::os::unix::fs::chown(&file, Some(4711), Some(4711)).unwrap();
@@ -136,16 +136,16 @@ fn an_env_file_of_another_account_is_refused() {
 #[test]
 fn an_env_file_that_becomes_invalid_stops_the_rotation_until_the_next_run() {
     let given = Given::new();
-    let (file, before) = full_of_settings(&given);
+    let (file, before) = env_file_with_settings(&given);
     rotate_into(&given, &file, &["--deploy", "exit 1"]).expect_code(1);
-    let new = text(&given.under_way()[0], "new").to_owned();
+    let new = text(&given.journal_entries()[0], "new").to_owned();
     // Somebody else's folder in its place.
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     let output = rotate_into(&given, &file, &["--deploy", "true"]).expect_code(1);
     says(&output, &["is not a regular file", "app.env"]);
     assert!(given.accepts(text(&given.first, "key")));
-    assert_eq!(given.under_way()[0]["new"], new);
+    assert_eq!(given.journal_entries()[0]["new"], new);
     fs::remove_dir(&file).unwrap();
     fs::write(&file, &before).unwrap();
     rotate_into(&given, &file, &["--deploy", "true"]).expect_code(0);
@@ -156,7 +156,7 @@ fn an_env_file_that_becomes_invalid_stops_the_rotation_until_the_next_run() {
 #[test]
 fn a_reader_always_sees_one_complete_key() {
     let given = Given::new();
-    let (file, before) = full_of_settings(&given);
+    let (file, before) = env_file_with_settings(&given);
     let first = text(&given.first, "key").to_owned();
     let (done, seen) = (AtomicBool::new(false), std::sync::Mutex::new(BTreeSet::new()));
     let mut keys = BTreeSet::from([first.clone()]);
@@ -184,7 +184,7 @@ fn a_reader_always_sees_one_complete_key() {
 #[test]
 fn concurrent_changes_to_the_env_file_are_kept() {
     let given = Given::new();
-    let (file, _) = full_of_settings(&given);
+    let (file, _) = env_file_with_settings(&given);
     let done = AtomicBool::new(false);
     let mut rotations = 0;
     let mut written = 0;

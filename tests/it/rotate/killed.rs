@@ -1,5 +1,5 @@
-//! Killed at every system call that leaves a trace, and at any moment, while a client uses the key: no request of its fails, and nothing is
-//! left at the gateway that the journal does not know.
+//! Rotations killed at every relevant system call and at random times while a client uses the key: no request of the client fails,
+//! and the journal knows every key that stays valid at the gateway.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,15 +30,15 @@ const ON_DISK: [&str; 9] = [
 const ON_THE_WIRE: [&str; 4] = ["connect", "writev,sendto,sendmsg", "recvfrom,read", "epoll_wait"];
 
 /// Each run makes a dozen files sure, which takes a disk that others fill its time.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A rotation of the key in an env file, that a client uses meanwhile.
-struct Scene {
+struct Setup {
     given: Given,
     file: PathBuf,
 }
 
-impl Scene {
+impl Setup {
     fn new() -> Self {
         // A key without the scope keys would be held back for replacing itself hundreds of times.
         let given = Given::with(&["--scope", "inference,keys"]);
@@ -68,13 +68,13 @@ impl Scene {
         self.given.gateway.url().trim_start_matches("http://").to_owned()
     }
 
-    /// The run that nobody kills.
+    /// A run that is not killed.
     fn finish(&self) -> Output {
-        self.given.machine.command(self.args()).deadline(PATIENCE).run().expect_code(0)
+        self.given.machine.command(self.args()).deadline(TIMEOUT).run().expect_code(0)
     }
 
     /// Runs the client until `work` is done, and gives how many requests it made.
-    fn while_used(&self, work: impl FnOnce()) -> usize {
+    fn with_concurrent_client(&self, work: impl FnOnce()) -> usize {
         let (done, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             let client = scope.spawn(|| {
@@ -100,7 +100,7 @@ impl Scene {
 
     /// Nothing is alive but the key in use and those with an end that the journal knows.
     fn assert_no_orphan(&self) {
-        let journal = self.given.under_way();
+        let journal = self.given.journal_entries();
         let known = |id: &Value| journal.iter().any(|rotation| rotation["old"] == *id);
         let current = self.given.current();
         assert_eq!(key_in(&self.file), current, "the env file and the store differ");
@@ -128,22 +128,22 @@ fn key_in(file: &Path) -> String {
 
 /// Kills the run at its first, second, third … call of each kind, until there are no more.
 fn killed_at_every_call(kinds: &[&str], at_least: usize) {
-    let scene = Scene::new();
+    let setup = Setup::new();
     let mut kills = 0;
-    let asked = scene.while_used(|| {
+    let asked = setup.with_concurrent_client(|| {
         for calls in kinds {
             for at in 1.. {
                 let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:signal=SIGKILL:when={at}"));
                 let args = ["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject, PROGRAM];
-                let run = scene.given.machine.program(tool("strace"), args).args(scene.args());
-                let output = run.deadline(PATIENCE).run();
+                let run = setup.given.machine.program(tool("strace"), args).args(setup.args());
+                let output = run.deadline(TIMEOUT).run();
                 if output.code() == 0 {
                     break;
                 }
                 assert_eq!(output.code(), 137, "{}", output.snapshot());
                 kills += 1;
-                scene.finish();
-                scene.assert_no_orphan();
+                setup.finish();
+                setup.assert_no_orphan();
             }
         }
     });
@@ -160,21 +160,21 @@ fn a_kill_at_any_network_call_loses_no_key() {
     killed_at_every_call(&ON_THE_WIRE, 90);
 }
 
-/// Kills come in a row here: the run that is to mend is killed too.
+/// Kills come in a row here: the run that recovers is killed too.
 #[test]
 fn hundreds_of_kills_at_random_times_lose_no_key() {
     const KILLS: u32 = 300;
-    let scene = Scene::new();
+    let setup = Setup::new();
     // What an undisturbed run takes, so that the kills fall everywhere into it.
     let started = Instant::now();
-    scene.finish();
+    setup.finish();
     let whole = started.elapsed();
     let (mut killed, mut ended) = (0, 0);
-    let asked = scene.while_used(|| {
+    let asked = setup.with_concurrent_client(|| {
         for number in 0..KILLS {
             // Spread evenly, in an order that has nothing of a pattern: a multiple of the golden section.
             let part = (f64::from(number) * 0.618_033_988_749).fract();
-            let run = scene.given.machine.command(scene.args()).spawn();
+            let run = setup.given.machine.command(setup.args()).spawn();
             std::thread::sleep(whole.mul_f64(part * 1.2));
             // It may have ended by itself.
             let pid = rustix::process::Pid::from_raw(run.pid().cast_signed()).unwrap();
@@ -186,8 +186,8 @@ fn hundreds_of_kills_at_random_times_lose_no_key() {
             }
         }
     });
-    scene.finish();
-    scene.assert_no_orphan();
+    setup.finish();
+    setup.assert_no_orphan();
     assert!(killed >= KILLS / 3, "{killed} were killed, {ended} ended by themselves");
     assert!(asked > 100, "{asked} requests");
 }
@@ -195,19 +195,19 @@ fn hundreds_of_kills_at_random_times_lose_no_key() {
 /// The gateway's record of it: each key that was made is in the trail, each with its end, and no key itself.
 #[test]
 fn the_gateway_logs_every_key_and_stores_no_secret() {
-    let mut scene = Scene::new();
-    let mut secrets = vec![key_in(&scene.file)];
+    let mut setup = Setup::new();
+    let mut secrets = vec![key_in(&setup.file)];
     for _ in 0..3 {
-        let logged = scene.given.machine.command(scene.args()).args(["-vv"]).run().expect_code(0);
-        secrets.push(key_in(&scene.file));
+        let logged = setup.given.machine.command(setup.args()).args(["-vv"]).run().expect_code(0);
+        secrets.push(key_in(&setup.file));
         for secret in &secrets {
             let stores = ["home/.local/share/ollama-auth/secrets.json", "app.env"];
-            scene.given.machine.assert_no_secret(secret, &[&logged], &stores);
+            setup.given.machine.assert_no_secret(secret, &[&logged], &stores);
         }
     }
-    let keys = scene.given.keys();
+    let keys = setup.given.keys();
     assert_eq!(keys.len(), 4);
-    let trail = scene.given.gateway.admin(&["audit", "--json", "--limit", "1000"]).expect_code(0);
+    let trail = setup.given.gateway.admin(&["audit", "--json", "--limit", "1000"]).expect_code(0);
     let told = |action: &str, id: &Value| {
         trail.json()["events"]
             .as_array()
@@ -221,9 +221,9 @@ fn the_gateway_logs_every_key_and_stores_no_secret() {
         let replaced = keys.iter().any(|other| other["replaces"] == key["id"]);
         assert_eq!(told("key.ending", &key["id"]), replaced, "{}", trail.stdout());
     }
-    let log = scene.given.gateway.end(Signal::TERM);
+    let log = setup.given.gateway.end(Signal::TERM);
     for secret in &secrets {
-        scene.given.gateway.sandbox().assert_no_secret(secret, &[&log, &trail], &[]);
+        setup.given.gateway.sandbox().assert_no_secret(secret, &[&log, &trail], &[]);
     }
     assert!(log.duration < Duration::from_secs(300));
 }

@@ -1,4 +1,4 @@
-//! A relay between the client and the real gateway that fails at the n-th request, before it is passed on or behind it.
+//! A relay between the client and the real gateway that fails at the n-th request, before or after it is forwarded.
 
 use std::sync::{Arc, Mutex};
 
@@ -41,7 +41,7 @@ impl Relay {
         let state = Arc::new(Mutex::new(State::default()));
         let server = Server::start({
             let state = state.clone();
-            move |request| answer(&address, request, &state)
+            move |request| respond(&address, request, &state)
         });
         Self { server, state }
     }
@@ -56,13 +56,13 @@ impl Relay {
     }
 
     /// Fails no more. Gives how many requests came since the last call, and whether one failed.
-    pub fn mend(&self) -> (usize, bool) {
+    pub fn stop_failing(&self) -> (usize, bool) {
         let before = std::mem::take(&mut *self.state.lock().unwrap());
         (before.count, before.failed)
     }
 }
 
-fn answer(address: &str, request: &Request, state: &Mutex<State>) -> Reply {
+fn respond(address: &str, request: &Request, state: &Mutex<State>) -> Reply {
     let failure = {
         let mut state = state.lock().unwrap();
         let number = state.count;
@@ -78,7 +78,7 @@ fn answer(address: &str, request: &Request, state: &Mutex<State>) -> Reply {
         Some(Failure::Status(status)) => return Reply::json(status, r#"{"error":"out of order"}"#),
         _ => {}
     }
-    let answer = pass_on(address, request);
+    let answer = forward(address, request);
     // 201: a key was made.
     if failure == Some(Failure::After) || (failure == Some(Failure::AfterMaking) && answer.status == 201) {
         return Reply::drop_connection();
@@ -96,7 +96,7 @@ fn answer(address: &str, request: &Request, state: &Mutex<State>) -> Reply {
     headers.fold(reply, |reply, (name, value)| reply.header(name, value))
 }
 
-fn pass_on(address: &str, request: &Request) -> Answer {
+fn forward(address: &str, request: &Request) -> Answer {
     use std::io::{Read as _, Write as _};
     let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
     for (name, value) in &request.headers {

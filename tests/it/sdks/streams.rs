@@ -69,7 +69,7 @@ fn leaving_ends_it_behind(given: &mut Given, breaks: bool) {
     assert!(given.hear().get("part").is_some());
     assert_eq!(given.hear()["result"], "left");
     given.leavers += 1;
-    given.upstream.wait_departures(given.leavers);
+    given.upstream.wait_disconnects(given.leavers);
     // And the client is as good as before.
     let question = given.sdk.question("tiny", false).again();
     given.begin(&question);

@@ -58,8 +58,8 @@ impl Upstream {
     }
 
     /// Waits until so many callers have left before the end of their answer.
-    pub fn wait_departures(&self, count: usize) {
-        self.ollama.server().wait_departures(count);
+    pub fn wait_disconnects(&self, count: usize) {
+        self.ollama.server().wait_disconnects(count);
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ollama_auth::vault::{PassphrasePurpose, Passphrases, StoreKind, VaultError};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{SOON, Steps, id, read, vault, vault_with, write};
+use super::{SHORT_DEADLINE, Steps, id, read, vault, vault_with, write};
 
 #[tokio::test]
 async fn both_file_stores_keep_entries_between_processes() {
@@ -61,7 +61,7 @@ async fn a_wrong_passphrase_is_distinguished_from_a_damaged_file() {
     write(&vault(folder.path(), "right"), StoreKind::File, "a").await.unwrap();
     let before = encrypted_text(folder.path());
     let wrong = vault(folder.path(), "wrong");
-    let none = vault_with(folder.path(), Passphrases::default(), SOON);
+    let none = vault_with(folder.path(), Passphrases::default(), SHORT_DEADLINE);
     for result in [
         wrong.probe(StoreKind::File).await,
         write(&wrong, StoreKind::File, "b").await,
@@ -89,7 +89,7 @@ async fn the_passphrase_prompt_appears_once_and_names_its_purpose() {
             })),
             ..Passphrases::default()
         };
-        let vault = vault_with(folder.path(), passphrases, SOON);
+        let vault = vault_with(folder.path(), passphrases, SHORT_DEADLINE);
         vault.probe(StoreKind::File).await.unwrap();
         write(&vault, StoreKind::File, "a").await.unwrap();
         read(&vault, StoreKind::File, "a").await.unwrap();
@@ -177,7 +177,7 @@ async fn a_file_of_a_newer_version_is_unchanged() {
 #[test]
 fn concurrent_writes_lose_no_secret() {
     for kind in ["file", "plaintext"] {
-        let child = Steps::new(SOON);
+        let child = Steps::new(SHORT_DEADLINE);
         let steps =
             |process: &str| -> Vec<String> { (0..10).map(|number| format!("{kind} put {process}{number}")).collect() };
         let started: Vec<_> = ["x", "y"]
@@ -208,7 +208,7 @@ fn concurrent_writes_lose_no_secret() {
 #[test]
 fn a_full_disk_leaves_the_old_file_intact() {
     for (kind, name) in [("file", "secrets.enc.json"), ("plaintext", "secrets.json")] {
-        let child = Steps::new(SOON);
+        let child = Steps::new(SHORT_DEADLINE);
         assert_eq!(child.run(child.command(&[&format!("{kind} put old")])), ["done"]);
         let data = child.folder.path().join("data");
         let before = fs::read(data.join(name)).unwrap();

@@ -1,5 +1,4 @@
-//! What a person does with a page: finds things by what they see, fills in, clicks, types. Whatever leads to another page waits for
-//! that page.
+//! Elements of a page: finding, filling, clicking and typing. An action that leads to another page waits for that page.
 
 use serde_json::{Value, json};
 
@@ -38,7 +37,7 @@ impl Chromium {
     /// All elements of a CSS selector.
     #[track_caller]
     pub fn all(&self, css: &str) -> Vec<Element> {
-        let found = self.must("POST", "elements", &json!({ "using": "css selector", "value": css }));
+        let found = self.command("POST", "elements", &json!({ "using": "css selector", "value": css }));
         found.as_array().into_iter().flatten().map(Element::from).collect()
     }
 
@@ -63,28 +62,28 @@ impl Chromium {
     /// The same of an element.
     #[track_caller]
     pub fn text_of(&self, element: &Element) -> String {
-        let text = self.must("GET", &format!("element/{}/text", element.0), &Value::Null);
+        let text = self.command("GET", &format!("element/{}/text", element.0), &Value::Null);
         text.as_str().unwrap_or_default().to_owned()
     }
 
     /// A property of the first element, as a script sees it.
     #[track_caller]
     pub fn property(&self, css: &str, name: &str) -> Value {
-        self.must("GET", &format!("element/{}/property/{name}", self.find(css).0), &Value::Null)
+        self.command("GET", &format!("element/{}/property/{name}", self.find(css).0), &Value::Null)
     }
 
     /// Puts a text into a field, in place of what is in it.
     #[track_caller]
     pub fn fill(&self, css: &str, text: &str) {
         let field = self.find(css).0;
-        self.must("POST", &format!("element/{field}/clear"), &json!({}));
-        self.must("POST", &format!("element/{field}/value"), &json!({ "text": text }));
+        self.command("POST", &format!("element/{field}/clear"), &json!({}));
+        self.command("POST", &format!("element/{field}/value"), &json!({ "text": text }));
     }
 
     /// Clicks an element that leads nowhere else.
     #[track_caller]
     pub fn click(&self, element: &Element) {
-        self.must("POST", &format!("element/{}/click", element.0), &json!({}));
+        self.command("POST", &format!("element/{}/click", element.0), &json!({}));
     }
 
     /// The button or link with that text.
@@ -135,12 +134,12 @@ impl Chromium {
     pub fn keys(&self, keys: &str) {
         let each = keys.chars().flat_map(|c| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": c })));
         let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": each.collect::<Vec<_>>() }] });
-        self.must("POST", "actions", &actions);
+        self.command("POST", "actions", &actions);
     }
 
     /// What has the focus.
     #[track_caller]
     pub fn focused(&self) -> Element {
-        Element::from(&self.must("GET", "element/active", &Value::Null))
+        Element::from(&self.command("GET", "element/active", &Value::Null))
     }
 }

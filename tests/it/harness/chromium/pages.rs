@@ -1,4 +1,4 @@
-//! The window and what is in it: going somewhere, tabs, cookies, the console, sizes, colours, pictures.
+//! Browser windows: navigation, tabs, cookies, the console, sizes, colour schemes, screenshots.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ pub enum Width {
 
 /// In which colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Appearance {
     /// As on a sheet of paper.
     Light,
     /// As at night.
@@ -32,13 +32,13 @@ impl Chromium {
     /// Opens an address, as if it were typed in.
     #[track_caller]
     pub fn open(&self, url: &str) {
-        self.must("POST", "url", &json!({ "url": url }));
+        self.command("POST", "url", &json!({ "url": url }));
     }
 
     /// Where it is.
     #[track_caller]
     pub fn url(&self) -> String {
-        self.must("GET", "url", &Value::Null).as_str().unwrap_or_default().to_owned()
+        self.command("GET", "url", &Value::Null).as_str().unwrap_or_default().to_owned()
     }
 
     /// The path of where it is, without its query.
@@ -50,70 +50,70 @@ impl Chromium {
     /// What the page is called.
     #[track_caller]
     pub fn title(&self) -> String {
-        self.must("GET", "title", &Value::Null).as_str().unwrap_or_default().to_owned()
+        self.command("GET", "title", &Value::Null).as_str().unwrap_or_default().to_owned()
     }
 
     /// The page's markup as it is now.
     #[track_caller]
     pub fn source(&self) -> String {
-        self.must("GET", "source", &Value::Null).as_str().unwrap_or_default().to_owned()
+        self.command("GET", "source", &Value::Null).as_str().unwrap_or_default().to_owned()
     }
 
     /// The back button.
     #[track_caller]
     pub fn back(&self) {
-        self.must("POST", "back", &json!({}));
+        self.command("POST", "back", &json!({}));
         self.wait_loaded();
     }
 
     /// The reload button. Where that would send a form again, it is sent again, as by a person who says yes to that.
     #[track_caller]
     pub fn reload(&self) {
-        self.must("POST", "refresh", &json!({}));
+        self.command("POST", "refresh", &json!({}));
         self.wait_loaded();
     }
 
     /// The tab that is looked at.
     #[track_caller]
     pub fn tab(&self) -> String {
-        self.must("GET", "window", &Value::Null).as_str().unwrap_or_default().to_owned()
+        self.command("GET", "window", &Value::Null).as_str().unwrap_or_default().to_owned()
     }
 
     /// Opens another tab and looks at it.
     #[track_caller]
     pub fn new_tab(&self) -> String {
-        let made = self.must("POST", "window/new", &json!({ "type": "tab" }));
+        let made = self.command("POST", "window/new", &json!({ "type": "tab" }));
         let tab = made["handle"].as_str().unwrap_or_default().to_owned();
-        self.look_at(&tab);
+        self.switch_to_tab(&tab);
         tab
     }
 
     /// Looks at another tab.
     #[track_caller]
-    pub fn look_at(&self, tab: &str) {
-        self.must("POST", "window", &json!({ "handle": tab }));
+    pub fn switch_to_tab(&self, tab: &str) {
+        self.command("POST", "window", &json!({ "handle": tab }));
     }
 
     /// Where a frame of the page is; `None` while it is on its way from one place to another.
     #[track_caller]
     pub fn frame_address(&self, css: &str) -> Option<String> {
-        self.must("POST", "frame", &json!({ "id": self.find(css).value() }));
+        self.command("POST", "frame", &json!({ "id": self.find(css).value() }));
         let script = json!({ "script": "return location.href", "args": [] });
         let address = self.send("POST", "execute/sync", &script).ok();
-        self.must("POST", "frame", &json!({ "id": null }));
+        self.command("POST", "frame", &json!({ "id": null }));
         address?.as_str().map(str::to_owned)
     }
 
     /// The cookies that the browser would send to this page, as it keeps them.
     #[track_caller]
     pub fn cookies(&self) -> Vec<Value> {
-        self.must("GET", "cookie", &Value::Null).as_array().cloned().unwrap_or_default()
+        self.command("GET", "cookie", &Value::Null).as_array().cloned().unwrap_or_default()
     }
 
     /// What was written to the console since the last time, each as `SOURCE LEVEL: text`.
     #[track_caller]
     pub fn console(&self) -> Vec<String> {
-        let entries = self.must("POST", "se/log", &json!({ "type": "browser" }));
+        let entries = self.command("POST", "se/log", &json!({ "type": "browser" }));
         let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
         let entries = entries.as_array().into_iter().flatten();
         entries
@@ -136,10 +136,10 @@ impl Chromium {
 
     /// Shows pages in those colours from now on.
     #[track_caller]
-    pub fn set_look(&self, look: Look) {
+    pub fn set_appearance(&self, look: Appearance) {
         let value = match look {
-            Look::Light => "light",
-            Look::Dark => "dark",
+            Appearance::Light => "light",
+            Appearance::Dark => "dark",
         };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
         self.devtools("Emulation.setEmulatedMedia", &features);
@@ -147,7 +147,7 @@ impl Chromium {
 
     /// Keeps a picture of the whole page under that name.
     #[track_caller]
-    pub fn picture(&self, name: &str) {
+    pub fn screenshot(&self, name: &str) {
         let taken = self.devtools("Page.captureScreenshot", &json!({ "format": "png", "captureBeyondViewport": true }));
         let bytes = BASE64_STANDARD.decode(taken["data"].as_str().unwrap_or_default()).expect("a picture");
         assert!(bytes.starts_with(b"\x89PNG"), "no picture of {name}");

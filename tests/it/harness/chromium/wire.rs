@@ -1,6 +1,6 @@
-//! WebDriver's side of it: one JSON question and one JSON answer for each command, over plain HTTP on loopback.
+//! The WebDriver protocol: one JSON request and one JSON response for each command, over plain HTTP on loopback.
 //!
-//! A dozen calls on threads that block anyway: less than what a client library brings along.
+//! The threads block anyway, so that a dozen calls need no client library.
 
 use std::fmt;
 use std::io::{Read, Write};

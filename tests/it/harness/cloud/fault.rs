@@ -1,4 +1,4 @@
-//! What can go wrong at ollama.com, or be made to by an attacker.
+//! Faults of the ollama.com stand-in, as an outage or an attacker would cause them.
 
 use crate::harness::http::{Reply, Step};
 

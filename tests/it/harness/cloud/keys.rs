@@ -1,5 +1,5 @@
-//! API keys at the stand-in, as a gateway offers them. It checks what it is sent member by member, makes keys of the documented
-//! form without the product's code, and answers page by page.
+//! API keys at the stand-in, as a gateway offers them. It validates each member of a request, creates keys of the documented format
+//! without the product's code, and lists them in pages.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};

@@ -203,7 +203,7 @@ impl Cloud {
         self
     }
 
-    /// Injects a fault into every answer to this path (below the base path), until [`mend`](Self::mend).
+    /// Injects a fault into every answer to this path (below the base path), until [`clear_faults`](Self::clear_faults).
     pub fn inject(&self, path: &str, fault: Fault) -> &Self {
         self.faults(path, None, fault)
     }
@@ -220,7 +220,7 @@ impl Cloud {
     }
 
     /// Ends every fault.
-    pub fn mend(&self) {
+    pub fn clear_faults(&self) {
         lock(&self.state).faults.clear();
     }
 

@@ -1,4 +1,4 @@
-//! A running program: what it has printed so far, its arguments and environment, signals, and its end.
+//! A running program: its output so far, its arguments and environment, signals, and its exit.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! What a program did, and how it is rendered for a snapshot.
+//! The result of a program, and its text for a snapshot.
 
 use std::{os::unix::process::ExitStatusExt, path::PathBuf, process::ExitStatus, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Looks for a secret wherever a program could have left it.
+//! Searches files and output for a secret in all its encodings.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Requests that a test announces beforehand; the server checks at drop that they came.
+//! Requests that a test expects; the server checks at drop that they came.
 
 use std::ops::{Bound, RangeBounds};
 

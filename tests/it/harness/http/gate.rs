@@ -1,5 +1,4 @@
-//! A gate in the middle of an answer: the server stops there until the test opens it, so that a test of streaming
-//! needs no sleep.
+//! A gate in the middle of a response: the server stops there until the test opens it, so that a streaming test needs no sleep.
 
 use std::{
     sync::{Arc, Condvar, Mutex},

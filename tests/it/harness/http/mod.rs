@@ -1,5 +1,5 @@
-//! A loopback HTTP/1.1 server on plain threads. A test decides each answer, chunk by chunk if it likes, and sees
-//! every request; at drop the server complains about what came unexpectedly or did not come.
+//! A loopback HTTP/1.1 server on plain threads. A test scripts each response, chunk by chunk if needed, and sees every request. At
+//! drop the server reports unexpected and missing requests.
 
 mod expect;
 mod gate;

@@ -1,4 +1,4 @@
-//! An answer: status, headers, and a body given whole or as a script.
+//! A response: status, headers, and a body given whole or as a script.
 
 use super::Gate;
 
@@ -15,7 +15,7 @@ pub enum Step {
     Cut,
     /// Resets the connection (RST) here.
     Reset,
-    /// Sends nothing more and waits until the client leaves, see `Server::wait_departures`.
+    /// Sends nothing more and waits until the client leaves, see `Server::wait_disconnects`.
     Hang,
 }
 

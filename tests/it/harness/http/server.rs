@@ -127,7 +127,7 @@ impl Server {
     }
 
     /// Waits until so many clients left before their answer was complete.
-    pub fn wait_departures(&self, count: usize) {
+    pub fn wait_disconnects(&self, count: usize) {
         self.wait(&format!("{count} clients to leave"), |state| state.departures >= count);
     }
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on the wire: reading a request, writing an answer and its script.
+//! HTTP/1.1 on the wire: reads a request, writes a response and its script.
 
 use std::{
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
@@ -9,7 +9,7 @@ use std::{
 use super::{Reply, Step, reply::Body};
 
 /// The largest request body taken: 256 MiB.
-const MOST: usize = 256 << 20;
+const MAX_BODY_BYTES: usize = 256 << 20;
 
 /// A request as it came.
 pub(super) struct Parsed {
@@ -88,7 +88,7 @@ pub(super) fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpSt
 }
 
 fn read_exactly(reader: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
-    if length > MOST {
+    if length > MAX_BODY_BYTES {
         return Err(bad(format!("a body of {length} bytes")));
     }
     let mut body = Vec::new();
@@ -126,7 +126,7 @@ pub(super) fn write_reply(
     stopping: &dyn Fn() -> bool,
 ) -> End {
     if let Some(gate) = &reply.delay
-        && !pass(stream, gate, stopping)
+        && !wait_at_gate(stream, gate, stopping)
     {
         return End::Departed;
     }
@@ -176,7 +176,7 @@ pub(super) fn write_reply(
                 sent += bytes.len();
                 stream.write_all(bytes)
             }
-            Step::WaitFor(gate) => match pass(stream, gate, stopping) {
+            Step::WaitFor(gate) => match wait_at_gate(stream, gate, stopping) {
                 true => Ok(()),
                 false => return End::Departed,
             },
@@ -186,7 +186,7 @@ pub(super) fn write_reply(
                 return End::Close;
             }
             Step::Hang => {
-                pass(stream, &super::Gate::new(), stopping);
+                wait_at_gate(stream, &super::Gate::new(), stopping);
                 return End::Departed;
             }
         };
@@ -204,19 +204,19 @@ pub(super) fn write_reply(
 }
 
 /// Waits at a gate. `false`: the client left, or the server is being dropped.
-fn pass(stream: &TcpStream, gate: &super::Gate, stopping: &dyn Fn() -> bool) -> bool {
+fn wait_at_gate(stream: &TcpStream, gate: &super::Gate, stopping: &dyn Fn() -> bool) -> bool {
     gate.reach();
     loop {
         if gate.wait(Duration::from_millis(10)) {
             return true;
         }
-        if stopping() || gone(stream) {
+        if stopping() || is_disconnected(stream) {
             return false;
         }
     }
 }
 
-fn gone(stream: &TcpStream) -> bool {
+fn is_disconnected(stream: &TcpStream) -> bool {
     if stream.set_nonblocking(true).is_err() {
         return true;
     }

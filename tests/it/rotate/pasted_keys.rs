@@ -1,5 +1,5 @@
-//! A host whose keys only a person can make, as ollama.com: the person is shown the way and reminded, and all but the making and the
-//! revoking is done as elsewhere.
+//! Rotation at a host without an API for keys, such as ollama.com: the user creates and revokes keys by hand. The command reminds
+//! them, and stores and deploys the key that they paste.
 
 use std::fs;
 
@@ -50,7 +50,7 @@ fn age(machine: &Sandbox, days: i64) {
     });
 }
 
-fn under_way(machine: &Sandbox) -> usize {
+fn journal_len(machine: &Sandbox) -> usize {
     let text = fs::read_to_string(machine.path(JOURNAL)).unwrap_or_else(|_| r#"{"rotations":[]}"#.to_owned());
     let journal: serde_json::Value = serde_json::from_str(&text).unwrap();
     journal["rotations"].as_array().unwrap().len()
@@ -58,7 +58,7 @@ fn under_way(machine: &Sandbox) -> usize {
 
 fn assert_unchanged(machine: &Sandbox) {
     assert_eq!(current(machine), OLD);
-    assert_eq!(under_way(machine), 0);
+    assert_eq!(journal_len(machine), 0);
     assert!(!plaintext(machine).contains(NEW));
 }
 
@@ -101,7 +101,7 @@ fn a_person_pastes_the_new_key_and_is_told_to_revoke_the_old_one() {
     assert!(!crate::harness::contains(&finished.raw, NEW.as_bytes()));
     assert_eq!(current(&machine), NEW);
     assert_eq!(fs::read_to_string(machine.path("home/deployed")).unwrap(), format!("{NEW}\n"));
-    assert_eq!((profile(&machine)["api_key"]["name"].clone(), under_way(&machine)), (json!("nightly"), 0));
+    assert_eq!((profile(&machine)["api_key"]["name"].clone(), journal_len(&machine)), (json!("nightly"), 0));
     assert!(!plaintext(&machine).contains("next-api-key"));
     assert!(cloud.server().requests().iter().all(|request| request.method != "DELETE"));
 }
@@ -150,13 +150,13 @@ fn a_failed_deployment_keeps_the_pasted_key_for_the_next_run() {
     let output = rotate_with(&machine, NEW, &["--deploy", "exit 3"]).expect_code(1);
     says(&output, &["failed with exit code 3", "run the same command again"]);
     assert!(!output.stderr().contains("keys revoke"), "{}", output.snapshot());
-    assert_eq!((current(&machine), under_way(&machine)), (OLD.to_owned(), 1));
+    assert_eq!((current(&machine), journal_len(&machine)), (OLD.to_owned(), 1));
     // Nobody has to paste it again.
     let output =
         rotate(&machine, &["nightly", "--deploy", "read -r key; echo \"$key\" > $HOME/deployed"]).expect_code(0);
     says(&output, &["Finished", "until you revoke it"]);
     assert!(!output.stderr().contains("accepted no longer"), "{}", output.snapshot());
-    assert_eq!((current(&machine), under_way(&machine)), (NEW.to_owned(), 0));
+    assert_eq!((current(&machine), journal_len(&machine)), (NEW.to_owned(), 0));
     assert_eq!(fs::read_to_string(machine.path("home/deployed")).unwrap(), format!("{NEW}\n"));
 }
 
@@ -173,9 +173,9 @@ fn the_next_run_finishes_a_killed_deployment() {
     drop(child);
     // Lets the command, which nobody waits for, end.
     drop(fs::OpenOptions::new().write(true).open(&fifo).unwrap());
-    assert_eq!((current(&machine), under_way(&machine)), (OLD.to_owned(), 1));
+    assert_eq!((current(&machine), journal_len(&machine)), (OLD.to_owned(), 1));
     rotate(&machine, &["nightly", "--deploy", "true"]).expect_code(0);
-    assert_eq!((current(&machine), under_way(&machine)), (NEW.to_owned(), 0));
+    assert_eq!((current(&machine), journal_len(&machine)), (NEW.to_owned(), 0));
 }
 
 /// Killed between the paste and the store: nothing was made, so nothing has to be taken back, and the next run begins as this one did.
@@ -219,7 +219,7 @@ fn obstacles_are_reported_before_the_key_prompt() {
     let command = machine.command(args).args(["--key-stdin"]).stdin(NEW);
     let output = command.env("OLLAMA_AUTH_PASSPHRASE", format!("not {PASSPHRASE}")).run();
     assert!(output.code() == 1 || output.code() == 2, "{}", output.snapshot());
-    assert_eq!((current(&machine), under_way(&machine)), (OLD.to_owned(), 0));
+    assert_eq!((current(&machine), journal_len(&machine)), (OLD.to_owned(), 0));
 }
 
 #[test]

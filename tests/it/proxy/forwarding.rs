@@ -1,8 +1,8 @@
-//! What it is for: requests arrive at the host with the credential, and otherwise as they were sent.
+//! Normal use: requests reach the host with the credential and are otherwise unchanged.
 
 use rustix::process::Signal;
 
-use super::{KEY, Proxy, TOKEN, in_front_of};
+use super::{KEY, Proxy, TOKEN, with_upstream};
 use crate::gateway_tls::Authority;
 use crate::given::{sign_in, with_store};
 use crate::harness::cloud::Cloud;
@@ -18,7 +18,7 @@ fn a_device_signs_each_request_with_all_its_parameters() {
         let (sandbox, cloud) = (with_store("plaintext"), Cloud::start_at(base));
         sign_in(&sandbox, &cloud, &[]);
         let before = cloud.server().requests().len();
-        let proxy = Proxy::of_profile(&sandbox, &[]);
+        let proxy = Proxy::with_profile(&sandbox, &[]);
         let exchange = recorded("generate");
         let answer = proxy.ask("POST", "/api/generate?b=2&a=x%20y&a=1+2&c=%C3%A9%26", &[], &exchange.body);
         assert_eq!((answer.status, answer.text()), (200, exchange.chunks.concat().as_str()));
@@ -40,7 +40,7 @@ fn a_device_signs_each_request_with_all_its_parameters() {
 
 #[test]
 fn an_api_key_replaces_the_programs_placeholder() {
-    let (upstream, proxy, _sandbox) = in_front_of(|| Reply::json(200, r#"{"data":[]}"#), &[]);
+    let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, r#"{"data":[]}"#), &[]);
     for header in ["Authorization: Bearer ollama", "x-api-key: sk-ant-0123", "api-key: 0123", "X-Other: 1"] {
         assert_eq!(proxy.ask("GET", "/v1/models?limit=5", &[header, "User-Agent: an-sdk/1"], "").status, 200);
     }
@@ -62,7 +62,7 @@ fn the_real_gateway_serves_models_but_no_account_routes() {
     let gateway = Gateway::start(&ollama.url());
     gateway.add_user("ada", "member");
     let device = gateway.device_of("ada");
-    let proxy = Proxy::of_profile(&device, &[]);
+    let proxy = Proxy::with_profile(&device, &[]);
     let exchange = recorded("generate");
     let sandbox = Sandbox::new();
     let url = |path: &str| format!("{}{path}", proxy.url());
@@ -90,7 +90,7 @@ fn the_real_gateway_serves_models_but_no_account_routes() {
 fn a_refused_credential_is_forwarded_and_logged_once() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
-    let proxy = Proxy::of_profile(&sandbox, &[]);
+    let proxy = Proxy::with_profile(&sandbox, &[]);
     assert_eq!(proxy.ask("GET", "/api/tags", &[], "").status, 200);
     let key = cloud.devices()[0].key.clone();
     cloud.disconnect(&key.fingerprint);
@@ -110,14 +110,14 @@ fn redirects_and_errors_are_forwarded_unchanged() {
     let location = format!("{}/api/tags", elsewhere.url());
     for status in [301, 302, 307, 308] {
         let to = location.clone();
-        let (upstream, proxy, _sandbox) = in_front_of(move || Reply::redirect(status, &to), &[]);
+        let (upstream, proxy, _sandbox) = with_upstream(move || Reply::redirect(status, &to), &[]);
         let answer = proxy.ask("POST", "/api/chat", &[], "{}");
         assert_eq!((answer.status, answer.header("location")), (status, Some(&*location)));
         assert_eq!(upstream.requests().len(), 1);
     }
     assert!(elsewhere.requests().is_empty(), "a redirect was followed");
     for status in [400, 404, 429, 500, 503] {
-        let (_upstream, proxy, _sandbox) = in_front_of(
+        let (_upstream, proxy, _sandbox) = with_upstream(
             move || Reply::json(status, r#"{"error":"as it came"}"#).header("Retry-After", "7").header("X-Mine", "1"),
             &[],
         );
@@ -132,12 +132,12 @@ fn https_hosts_use_the_clients_trust_settings() {
     let (ollama, authority) = (Ollama::start(), Authority::new());
     let gateway = authority.serve(&ollama.url(), &[]);
     let device = authority.device(&gateway, "ada");
-    let proxy = Proxy::of_profile(&device, &["--ca-cert", &authority.ca()]);
+    let proxy = Proxy::with_profile(&device, &["--ca-cert", &authority.ca()]);
     let exchange = recorded("generate");
     assert_eq!(proxy.ask("POST", "/api/generate", &[], &exchange.body).text(), exchange.chunks.concat());
     proxy.end().expect_code(0);
     // A certificate of nobody's gets nothing.
-    let proxy = Proxy::of_profile(&device, &[]);
+    let proxy = Proxy::with_profile(&device, &[]);
     let answer = proxy.ask("POST", "/api/generate", &[], &exchange.body);
     assert!(answer.status == 502 && answer.text().contains("TLS handshake failed"), "{}", answer.text());
 }

@@ -1,5 +1,5 @@
-//! What goes wrong around a rotation: the host, the network, the disk, the store, the clock, and people. The old key works on, the exit code
-//! fits, and the next run finishes or takes back.
+//! Failures during a rotation: host, network, disk, store, clock, and concurrent changes. The old key keeps working, the exit code
+//! fits, and the next run finishes or rolls back.
 
 use std::fs;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::harness::poll;
 /// A rotation whose deployment fails: from then on the new key waits. Gives its id.
 fn begin(given: &Given) -> String {
     given.rotate(&["nightly", "--deploy", "exit 1"]).expect_code(1);
-    text(&given.under_way()[0], "new").to_owned()
+    text(&given.journal_entries()[0], "new").to_owned()
 }
 
 /// Nothing happened at the host, and nothing is under way.
 fn assert_untouched(given: &Given) {
     assert_eq!(given.keys().len(), 1);
-    assert!(given.under_way().is_empty());
+    assert!(given.journal_entries().is_empty());
     assert!(given.accepts(text(&given.first, "key")));
 }
 
-/// The keys that nobody has brought to their end.
-fn lasting(given: &Given) -> Vec<Value> {
+/// The valid keys that were not replaced.
+fn replaceable_keys(given: &Given) -> Vec<Value> {
     given.live().into_iter().filter(|key| key["replaceable"] == json!(true)).collect()
 }
 
@@ -45,7 +45,7 @@ fn fail_everywhere(failure: Failure, codes: &[i32], grace: &str) {
         relay.fail(number..number + 1, failure);
         let args = [&["nightly", "--max-age", "0s", "--grace", grace], more].concat();
         let output = given.rotate(&args);
-        let (_, failed) = relay.mend();
+        let (_, failed) = relay.stop_failing();
         let what = format!("{failure:?} at request {number}: {}", output.snapshot());
         if !failed {
             assert_eq!(output.code(), 0, "{what}");
@@ -57,19 +57,19 @@ fn fail_everywhere(failure: Failure, codes: &[i32], grace: &str) {
             assert!(given.accepts(&given.current()), "{what}");
             let with_old = given.current() == before;
             let stays = output.stderr().contains("is unchanged") || output.stderr().contains("next run tries again");
-            assert!(stays || given.under_way().iter().all(|one| one["step"] == "ending"), "{what}");
+            assert!(stays || given.journal_entries().iter().all(|one| one["step"] == "ending"), "{what}");
             assert!(with_old || output.stderr().contains("next run tries again"), "{what}");
         }
         if output.code() != 0 {
             let again = given.rotate(&args);
             assert_eq!(again.code(), 0, "{what}\nagain: {}", again.snapshot());
         }
-        let (current, lasting) = (given.current(), lasting(&given));
+        let (current, lasting) = (given.current(), replaceable_keys(&given));
         assert!(given.accepts(&current), "{what}");
         assert_ne!(current, before, "{what}");
         assert_eq!(lasting.len(), 1, "{what}\n{lasting:#?}");
         assert!(current.ends_with(text(&lasting[0], "hint")), "{what}");
-        assert!(given.under_way().iter().all(|one| one["step"] == "ending"), "{what}");
+        assert!(given.journal_entries().iter().all(|one| one["step"] == "ending"), "{what}");
     }
     // A request whose connection ends is sent again where that is harmless; else its answer is looked for.
     let most = matches!(failure, Failure::Before | Failure::After);
@@ -78,7 +78,7 @@ fn fail_everywhere(failure: Failure, codes: &[i32], grace: &str) {
     if grace != "1h" {
         poll("an empty journal", || {
             given.rotate(&["--all", "--max-age", "90d"]).expect_code(0);
-            given.under_way().is_empty().then_some(())
+            given.journal_entries().is_empty().then_some(())
         });
         assert_eq!(given.live().len(), 1);
         assert!(!plaintext(&given.machine).contains("next-api-key"));
@@ -122,9 +122,9 @@ fn new_keys_that_always_get_lost_fail_the_rotation() {
     let output = given.rotate(&["nightly", "--json"]).expect_code(1);
     assert_eq!(output.json()["rotations"][0]["outcome"], "failed");
     assert_eq!(given.current(), text(&given.first, "key"));
-    assert!(given.under_way().is_empty());
-    assert_eq!(lasting(&given).len(), 1);
-    relay.mend();
+    assert!(given.journal_entries().is_empty());
+    assert_eq!(replaceable_keys(&given).len(), 1);
+    relay.stop_failing();
     given.rotate(&["nightly"]).expect_code(0);
     assert_ne!(given.current(), text(&given.first, "key"));
 }
@@ -142,7 +142,7 @@ fn a_host_that_disappears_during_the_rotation() {
         let failure = if number % 2 == 0 { Failure::Before } else { Failure::After };
         relay.fail(number..usize::MAX, failure);
         let output = given.rotate(&["nightly", "--max-age", "0s", "--grace", "1h", "--deploy", "true"]);
-        let (_, failed) = relay.mend();
+        let (_, failed) = relay.stop_failing();
         if !failed {
             output.expect_code(0);
             break;
@@ -150,7 +150,7 @@ fn a_host_that_disappears_during_the_rotation() {
         let output = output.expect_code(6);
         assert!(given.accepts(&before), "request {number}: {}", output.snapshot());
         let again = given.rotate(&["nightly", "--max-age", "0s", "--grace", "1h", "--deploy", "true"]).expect_code(0);
-        assert_eq!(lasting(&given).len(), 1, "request {number}: {}\n{}", output.snapshot(), again.snapshot());
+        assert_eq!(replaceable_keys(&given).len(), 1, "request {number}: {}\n{}", output.snapshot(), again.snapshot());
         assert!(given.accepts(&given.current()) && given.current() != before);
     }
 }
@@ -170,14 +170,14 @@ fn a_host_that_never_responds_times_out() {
                 relay.fail(number..number + 1, Failure::Hang);
                 let command = given.machine.command(["keys", "rotate", "nightly", "--grace", "1h"]);
                 let output = command.deadline(Duration::from_secs(120)).run();
-                assert!(relay.mend().1);
+                assert!(relay.stop_failing().1);
                 assert!(output.duration < Duration::from_secs(60), "{:?}", output.duration);
                 if output.code() != 0 {
                     says(&output.expect_code(6), &["within 30 seconds"]);
                 }
                 assert!(given.accepts(text(&given.first, "key")));
                 given.rotate(&["nightly", "--grace", "1h"]).expect_code(0);
-                assert_eq!(lasting(&given).len(), 1);
+                assert_eq!(replaceable_keys(&given).len(), 1);
                 given.assert_rotated();
             });
         }
@@ -257,7 +257,7 @@ fn a_damaged_journal_is_moved_aside_and_its_new_key_is_found() {
     let output = given.rotate(&["nightly", "--deploy", "true"]).expect_code(0);
     says(&output, &["resuming its rotation", &new]);
     given.assert_rotated();
-    assert_eq!(given.under_way()[0]["new"], json!(new));
+    assert_eq!(given.journal_entries()[0]["new"], json!(new));
     assert_eq!(given.keys().len(), 2);
     assert!(!plaintext(&given.machine).contains("next-api-key"));
 }
@@ -303,7 +303,7 @@ fn a_store_locked_during_a_rotation_loses_no_key() {
         .env("OLLAMA_AUTH_PASSPHRASE", "wrong")
         .run();
     assert!([1, 2].contains(&output.code()), "{}", output.snapshot());
-    assert_eq!(given.under_way()[0]["new"], json!(new));
+    assert_eq!(given.journal_entries()[0]["new"], json!(new));
     given.rotate(&["nightly", "--deploy", "true"]).expect_code(0);
     given.assert_rotated();
 }
@@ -347,14 +347,14 @@ fn a_changed_clock_does_not_block_a_rotation() {
         let output = given.rotate(&["nightly"]).expect_code(0);
         assert!(given.accepts(&given.current()));
         assert_ne!(given.current(), before, "{}", output.snapshot());
-        assert_eq!(lasting(&given).len(), 1);
+        assert_eq!(replaceable_keys(&given).len(), 1);
     }
     // One that waits for its deployment goes on all the same.
     let given = Given::new();
     let new = begin(&given);
     shift_journal(&given, 365 * 86_400);
     given.rotate(&["nightly", "--deploy", "true"]).expect_code(0);
-    assert_eq!(given.under_way()[0]["new"], json!(new));
+    assert_eq!(given.journal_entries()[0]["new"], json!(new));
     given.assert_rotated();
 }
 
@@ -366,7 +366,7 @@ fn an_expired_key_cannot_be_rotated() {
     given.device.command(["keys", "revoke", id, "--yes"]).run().expect_code(0);
     let output = given.rotate(&["nightly"]).expect_code(4);
     says(&output, &["sign in"]);
-    assert!(given.under_way().is_empty());
+    assert!(given.journal_entries().is_empty());
     assert_eq!(given.keys().len(), 1);
 }
 
@@ -396,10 +396,10 @@ fn the_account_may_be_disabled_and_enabled_during_the_rotation() {
     given.gateway.admin(&["user", "disable", "ada"]).expect_code(0);
     let output = given.rotate(&["nightly", "--deploy", "true"]);
     assert!([4, 5].contains(&output.code()), "{}", output.snapshot());
-    assert_eq!(given.under_way()[0]["new"], json!(new));
+    assert_eq!(given.journal_entries()[0]["new"], json!(new));
     given.gateway.admin(&["user", "enable", "ada"]).expect_code(0);
     given.rotate(&["nightly", "--deploy", "true"]).expect_code(0);
-    assert_eq!(given.under_way()[0]["new"], json!(new));
+    assert_eq!(given.journal_entries()[0]["new"], json!(new));
     given.assert_rotated();
 }
 
@@ -414,7 +414,7 @@ fn signing_out_of_an_unfinished_rotation_requires_force() {
         let output = given.machine.command(&way).args(["--yes"]).run().expect_code(1);
         says(&output, &["has an unfinished rotation", &new, "keys rotate", "keys revoke", "--force"]);
         assert_eq!(given.current(), text(&given.first, "key"));
-        assert_eq!(given.under_way().len(), 1);
+        assert_eq!(given.journal_entries().len(), 1);
         let output = given.machine.command(&way).args(["--yes", "--force"]).run().expect_code(0);
         says(
             &output,
@@ -422,7 +422,7 @@ fn signing_out_of_an_unfinished_rotation_requires_force() {
         );
         // No secret is left, and nothing to go on with.
         assert!(!plaintext(&given.machine).contains("olauth_"), "{}", plaintext(&given.machine));
-        assert!(given.under_way().is_empty());
+        assert!(given.journal_entries().is_empty());
     }
 }
 
@@ -464,5 +464,5 @@ fn a_profile_signed_out_during_a_rotation_is_reported() {
     });
     let output = given.rotate(&["--all", "--max-age", "90d"]).expect_code(0);
     says(&output, &[&new, "may be valid at", "sign in and run this again"]);
-    assert_eq!(given.under_way().len(), 1);
+    assert_eq!(given.journal_entries().len(), 1);
 }

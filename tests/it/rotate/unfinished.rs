@@ -1,4 +1,4 @@
-//! What an earlier run has left: it is finished whatever has happened since, and keeps no other key from its own rotation.
+//! Unfinished rotations: a later run finishes them whatever has happened since, and they do not block other keys.
 
 use std::fs;
 
@@ -9,14 +9,14 @@ use crate::given::says;
 fn a_rotation_finishes_after_the_old_key_was_revoked() {
     let given = Given::new();
     given.rotate(&["nightly", "--deploy", "exit 3"]).expect_code(1);
-    let new = given.under_way()[0]["new"].clone();
+    let new = given.journal_entries()[0]["new"].clone();
     given.device.command(["keys", "revoke", text(&given.first, "id"), "--yes"]).run().expect_code(0);
     let output = given.rotate(&["nightly", "--deploy", "true"]).expect_code(0);
     says(&output, &["Finished the rotation", new.as_str().unwrap()]);
     assert!(given.accepts(&given.current()));
     assert_eq!(given.live().len(), 1);
     given.rotate(&["--all", "--max-age", "90d"]).expect_code(0);
-    assert!(given.under_way().is_empty());
+    assert!(given.journal_entries().is_empty());
 }
 
 #[test]

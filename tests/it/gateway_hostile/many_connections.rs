@@ -1,11 +1,11 @@
-//! Many connections at once: idle ones by the thousand, and all that one address can open.
+//! Many connections at once: thousands of idle ones, and the limit for one address.
 
 use std::net::{IpAddr, SocketAddr};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-use super::slow::resident;
+use super::slow_callers::resident;
 use super::*;
 
 /// A connection from that address of this machine.

@@ -1,8 +1,8 @@
-//! What a stolen key can do to others: one that gave its place up, and one that may do next to nothing but asks for it all the time.
+//! Limits of stolen keys: one that was replaced, and one with few rights that sends many requests.
 
 use super::*;
 
-fn end(gateway: &Gateway, who: &Value, what: &Value, seconds: i64) -> Answer {
+fn set_expiry(gateway: &Gateway, who: &Value, what: &Value, seconds: i64) -> Answer {
     ask(gateway, who, "PATCH", &format!("{}?expires_in={seconds}", path(what)), &Value::Null)
 }
 
@@ -16,8 +16,8 @@ fn a_replaced_key_cannot_expire_its_successor() {
     let (gateway, device) = given();
     let old = create(&device, &["old", "--scope", "keys,inference"]);
     let new = replace(&gateway, &old).json();
-    assert_eq!(end(&gateway, &old, &old, 3600).status, 200);
-    let refused = end(&gateway, &old, &new, 1);
+    assert_eq!(set_expiry(&gateway, &old, &old, 3600).status, 200);
+    let refused = set_expiry(&gateway, &old, &new, 1);
     assert!(refused.status == 403 && refused.text().contains("replacement"), "{}", refused.text());
     let list = keys(&device, &["list", "--json"]).expect_code(0).json();
     let listed = list["keys"].as_array().unwrap().iter().find(|key| key["id"] == new["id"]).unwrap();
@@ -48,8 +48,8 @@ fn a_key_cannot_use_up_its_accounts_keys() {
     assert_eq!(replace(&gateway, &other).status, 201);
     create(&device, &["more"]);
     // It can still come to its end, and be revoked; but not in a thousand steps.
-    assert_eq!(end(&gateway, last, last, 5_000).status, 200);
-    assert_eq!(end(&gateway, last, last, 4_000).status, 429);
+    assert_eq!(set_expiry(&gateway, last, last, 5_000).status, 200);
+    assert_eq!(set_expiry(&gateway, last, last, 4_000).status, 429);
     let revoked = ask(&gateway, last, "DELETE", &path(last), &Value::Null);
     assert_eq!(revoked.status, 200, "{}", revoked.text());
 }

@@ -1,4 +1,4 @@
-//! Two runs at once, and fifty.
+//! Concurrent rotations.
 
 use std::fs;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::given::says;
 use crate::harness::poll;
 
 /// A deploy command that says that it was begun, and waits for leave to end.
-const WAITS: &str = "echo begun > $HOME/begun; while [ ! -e $HOME/go ]; do :; done";
+const WAIT_FOR_GO: &str = "echo begun > $HOME/begun; while [ ! -e $HOME/go ]; do :; done";
 
 #[test]
 fn one_of_fifty_runs_rotates_and_the_others_report_it() {
     let given = Given::new();
 
-    let args = ["keys", "rotate", "nightly", "--deploy", WAITS];
+    let args = ["keys", "rotate", "nightly", "--deploy", WAIT_FOR_GO];
     let mut runs: Vec<_> =
         (0..50).map(|_| given.machine.command(args).deadline(Duration::from_secs(120)).spawn()).collect();
-    poll("the one that acts", || given.machine.path("home/begun").exists().then_some(()));
+    poll("the run that rotates", || given.machine.path("home/begun").exists().then_some(()));
     // All but one end while that one is held.
     let acting = poll("the other forty-nine", || {
         let (ended, going): (Vec<_>, Vec<_>) =
@@ -43,7 +43,7 @@ fn has_ended(pid: u32) -> bool {
     stat.is_empty() || stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'))
 }
 
-/// However they fall: those that come too late to meet the one that acts see what it has done.
+/// Runs that start after the rotation see that the key is not due.
 #[test]
 fn one_of_twenty_concurrent_runs_rotates() {
     let given = Given::new();
@@ -62,8 +62,8 @@ fn one_of_twenty_concurrent_runs_rotates() {
 fn a_waiting_run_finds_the_key_rotated() {
     let given = Given::new();
 
-    let acting = given.machine.command(["keys", "rotate", "nightly", "--deploy", WAITS]).spawn();
-    poll("the one that acts", || given.machine.path("home/begun").exists().then_some(()));
+    let acting = given.machine.command(["keys", "rotate", "nightly", "--deploy", WAIT_FOR_GO]).spawn();
+    poll("the run that rotates", || given.machine.path("home/begun").exists().then_some(()));
     let waiting = given.machine.command(["keys", "rotate", "nightly", "--wait"]).spawn();
     waiting.wait_stderr(|text| text.contains("waiting for it"));
     // Ctrl-C ends the waiting.

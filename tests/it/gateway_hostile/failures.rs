@@ -1,5 +1,5 @@
-//! What fails behind and below the gateway: the server, the disk, the database. Who was let in stays in, nothing that was answered is
-//! lost, and the answer says what is the matter.
+//! Failures of the upstream server, the disk and the database: sessions stay valid, no confirmed change is lost, and responses name
+//! the cause.
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 

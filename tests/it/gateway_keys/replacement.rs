@@ -1,4 +1,4 @@
-//! Replacing a key: by whom, with what rights, and only one at a time, however often and at once it is asked for.
+//! Replacing a key: by whom, with which rights, and only once, even with repeated and concurrent requests.
 
 use super::*;
 

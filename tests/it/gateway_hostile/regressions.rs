@@ -1,4 +1,4 @@
-//! Small leaks that were found before: each is stopped here.
+//! Regression tests for small defects that were found earlier.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -83,7 +83,7 @@ fn replays_are_logged_once_a_minute() {
 /// takes the rights that it would have.
 #[test]
 fn a_manager_key_can_only_reduce_rights() {
-    let (_upstream, gateway, device) = in_front_of(|| Reply::json(200, "{}"));
+    let (_upstream, gateway, device) = with_upstream(|| Reply::json(200, "{}"));
     gateway.add_user("bob", "member");
     let others = gateway.key(&gateway.device_of("bob"), &["theirs"]);
     let strong = gateway.ask(

@@ -1,4 +1,4 @@
-//! `keys create` at a host that makes no keys for programs: a script is told so, a person may bring a key.
+//! `keys create` at a host without an API for keys: a script gets the import command, a person can paste a key.
 
 use serde_json::{Value, json};
 

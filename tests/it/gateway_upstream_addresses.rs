@@ -1,4 +1,4 @@
-//! Where the upstream server can be: by https with certificates that are believed and some that are not, at IPv6 and by name, below a path.
+//! Upstream addresses: https with valid and invalid certificates, IPv6, host names, and base paths.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};

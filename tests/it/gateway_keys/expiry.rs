@@ -1,15 +1,15 @@
-//! Bringing the end of a key forward (`PATCH`): never back, by nobody else, for good, and not by a request that somebody changed.
+//! Shortening the expiry of a key (`PATCH`): never later, only by its account, permanently, and only with an unmodified request.
 
 use jiff::Timestamp;
 use rustix::process::Signal;
 
 use super::*;
-use crate::gateway_hostile::Begun;
+use crate::gateway_hostile::StartedRequest;
 use crate::harness::signature::TestDevice;
 
 const HOUR: i64 = 3600;
 
-fn end(gateway: &Gateway, who: &Value, what: &Value, seconds: i64) -> Answer {
+fn set_expiry(gateway: &Gateway, who: &Value, what: &Value, seconds: i64) -> Answer {
     ask(gateway, who, "PATCH", &format!("{}?expires_in={seconds}", path(what)), &Value::Null)
 }
 
@@ -23,7 +23,7 @@ fn listed(device: &Sandbox, key: &Value) -> Value {
     list["keys"].as_array().unwrap().iter().find(|entry| entry["id"] == key["id"]).unwrap().clone()
 }
 
-fn endings(gateway: &Gateway) -> Vec<Value> {
+fn expiry_events(gateway: &Gateway) -> Vec<Value> {
     let audit = gateway.admin(&["audit", "--json"]).expect_code(0).json();
     let events = audit["events"].as_array().unwrap().iter();
     events.filter(|event| event["action"] == "key.ending").cloned().collect()
@@ -34,7 +34,7 @@ fn an_expiry_can_only_be_brought_forward() {
     let (gateway, device) = given();
     let key = create(&device, &["own", "--expires", "never"]);
     let before = Timestamp::now().as_second();
-    let answer = end(&gateway, &key, &key, 2 * HOUR);
+    let answer = set_expiry(&gateway, &key, &key, 2 * HOUR);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let ended = answer.json();
     let after = Timestamp::now().as_second();
@@ -44,13 +44,13 @@ fn an_expiry_can_only_be_brought_forward() {
     assert!(is_live(&gateway, &key), "it has its time of grace");
     // Asked again for as long or for longer, it stays as it is, and nothing happened.
     for seconds in [3 * HOUR, 315_360_000] {
-        assert_eq!(end(&gateway, &key, &key, seconds).json(), ended);
+        assert_eq!(set_expiry(&gateway, &key, &key, seconds).json(), ended);
     }
-    assert_eq!(endings(&gateway).len(), 1);
-    let sooner = end(&gateway, &key, &key, HOUR).json();
+    assert_eq!(expiry_events(&gateway).len(), 1);
+    let sooner = set_expiry(&gateway, &key, &key, HOUR).json();
     assert!(at(&sooner) < at(&ended), "{sooner}");
     assert_eq!(listed(&device, &key)["expires_at"], sooner["expires_at"]);
-    let events = endings(&gateway);
+    let events = expiry_events(&gateway);
     assert_eq!(events.len(), 2);
     assert_eq!(
         (&events[0]["subject"], &events[0]["actor"]),
@@ -64,7 +64,7 @@ fn an_expiry_can_only_be_brought_forward() {
 
     // One that ends sooner anyway keeps its end, and loses its replacement all the same.
     let short = create(&device, &["short", "--expires", "1h"]);
-    let ended = end(&gateway, &device_key(&device), &short, 2 * HOUR).json();
+    let ended = set_expiry(&gateway, &device_key(&device), &short, 2 * HOUR).json();
     assert_eq!((&ended["expires_at"], &ended["replaceable"]), (&short["expires_at"], &json!(false)));
 }
 
@@ -91,7 +91,7 @@ fn invalid_expiry_requests_change_nothing() {
     assert_eq!(gateway.ask("PATCH", &at("?expires_in=5"), &[], "").status, 401);
     let now = listed(&device, &key);
     assert_eq!((&now["expires_at"], &now["replaceable"]), (&key["expires_at"], &json!(true)));
-    assert_eq!(endings(&gateway), [Value::Null; 0]);
+    assert_eq!(expiry_events(&gateway), [Value::Null; 0]);
 }
 
 #[test]
@@ -114,15 +114,15 @@ fn other_accounts_cannot_expire_a_key() {
         (&roots, &old, 404),
         (&manager, &nobodys, 404),
     ] {
-        let answer = end(&gateway, who, what, 5);
+        let answer = set_expiry(&gateway, who, what, 5);
         assert_eq!(answer.status, status, "{} {}: {}", who["name"], what["name"], answer.text());
     }
-    assert_eq!(endings(&gateway), [Value::Null; 0]);
+    assert_eq!(expiry_events(&gateway), [Value::Null; 0]);
     // The one that takes its place does, and so does whoever manages the account's.
-    assert_eq!(end(&gateway, &new, &old, HOUR).status, 200);
-    assert_eq!(end(&gateway, &manager, &other, HOUR).status, 200);
+    assert_eq!(set_expiry(&gateway, &new, &old, HOUR).status, 200);
+    assert_eq!(set_expiry(&gateway, &manager, &other, HOUR).status, 200);
     assert!([&old, &other, &new].iter().all(|key| is_live(&gateway, key)));
-    assert_eq!(end(&gateway, &new, &old, 1).status, 200);
+    assert_eq!(set_expiry(&gateway, &new, &old, 1).status, 200);
     let began = Instant::now();
     while is_live(&gateway, &old) {
         assert!(began.elapsed() < DEADLINE, "it lives on");
@@ -136,7 +136,7 @@ fn expired_and_revoked_keys_stay_unchanged() {
     let manager = device_key(&device);
     let (gone, over) = (create(&device, &["gone"]), create(&device, &["over", "--expires", "1s"]));
     keys(&device, &["revoke", "gone", "--yes"]).expect_code(0);
-    let answer = end(&gateway, &manager, &gone, 5);
+    let answer = set_expiry(&gateway, &manager, &gone, 5);
     let entry = answer.json();
     assert_eq!((answer.status, &entry["expires_at"]), (200, &gone["expires_at"]));
     assert_ne!(entry["revoked_at"], Value::Null);
@@ -144,11 +144,11 @@ fn expired_and_revoked_keys_stay_unchanged() {
     while is_live(&gateway, &over) {
         assert!(began.elapsed() < DEADLINE, "it lives on");
     }
-    assert_eq!(end(&gateway, &over, &over, HOUR).status, 401);
-    let answer = end(&gateway, &manager, &over, HOUR);
+    assert_eq!(set_expiry(&gateway, &over, &over, HOUR).status, 401);
+    let answer = set_expiry(&gateway, &manager, &over, HOUR);
     assert_eq!((answer.status, &answer.json()["expires_at"]), (200, &over["expires_at"]));
     assert!(!is_live(&gateway, &over));
-    assert_eq!(endings(&gateway), [Value::Null; 0]);
+    assert_eq!(expiry_events(&gateway), [Value::Null; 0]);
 }
 
 #[test]
@@ -191,8 +191,8 @@ fn a_shortened_expiry_survives_a_restart() {
     gateway.add_user("ada", "member");
     let device = gateway.device_of("ada");
     let (key, brief) = (create(&device, &["own", "--expires", "never"]), create(&device, &["brief"]));
-    let ended = end(&gateway, &key, &key, HOUR).json();
-    assert_eq!(end(&gateway, &brief, &brief, 1).status, 200);
+    let ended = set_expiry(&gateway, &key, &key, HOUR).json();
+    assert_eq!(set_expiry(&gateway, &brief, &brief, 1).status, 200);
     let first = gateway.end(Signal::KILL);
     gateway.restart();
     let after = listed(&device, &key);
@@ -202,7 +202,7 @@ fn a_shortened_expiry_survives_a_restart() {
     while is_live(&gateway, &brief) {
         assert!(began.elapsed() < DEADLINE, "it lives on");
     }
-    assert_eq!(endings(&gateway).len(), 2);
+    assert_eq!(expiry_events(&gateway).len(), 2);
     let refused = ask(&gateway, &key, "POST", KEYS, &json!({ "replaces": key["id"] }));
     assert_eq!(refused.status, 403);
     let second = gateway.end(Signal::TERM);
@@ -218,8 +218,8 @@ fn a_key_expired_during_its_request_creates_no_key() {
     let key = create(&device, &["own", "--scope", "keys"]);
     let bodies =
         [json!({ "replaces": key["id"] }), json!({ "name": "more", "scopes": ["keys"] })].map(|body| body.to_string());
-    let begun = bodies.each_ref().map(|body| Begun::new(&gateway, KEYS, key["key"].as_str().unwrap(), body));
-    assert_eq!(end(&gateway, &key, &key, HOUR).status, 200);
+    let begun = bodies.each_ref().map(|body| StartedRequest::new(&gateway, KEYS, key["key"].as_str().unwrap(), body));
+    assert_eq!(set_expiry(&gateway, &key, &key, HOUR).status, 200);
     for (begun, body) in begun.into_iter().zip(bodies) {
         let answer = begun.finish(&body);
         assert_eq!(answer.status, 403, "{body}: {}", answer.text());

@@ -1,5 +1,4 @@
-//! Callers who send or read next to nothing: they do not hold anything for ever, and what they hold is little. Slow lines that get on
-//! are waited for.
+//! Callers that send or read very slowly: they time out and use little memory. Slow but steady callers are served.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
