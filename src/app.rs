@@ -20,7 +20,7 @@ use crate::profile::{CredentialsFile, ProfilesFile};
 use crate::ui::{ColorChoice, Printer, PrinterOptions, PromptError, TerminalState};
 use crate::vault::{PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault, VaultOptions};
 
-/// How long the keyring may take where nobody can answer its prompt.
+/// How long the keyring may take where its prompt cannot be answered.
 const KEYRING_DEADLINE: Duration = Duration::from_secs(5);
 /// And where a person can.
 const KEYRING_DEADLINE_INTERACTIVE: Duration = Duration::from_secs(60);
@@ -97,8 +97,8 @@ impl App {
         })
     }
 
-    /// A second one in the same process, for a command that is to touch nothing of the person's own: its settings and secrets
-    /// lie in `folder` and nowhere else, and of the environment it has what concerns the terminal, and this API key.
+    /// A second one in the same process, for a command that must not touch the person's files: its settings and secrets
+    /// are only in `folder`, and its environment has only the variables of the terminal and this API key.
     ///
     /// # Errors
     /// A `--host` that makes no sense.
@@ -139,7 +139,7 @@ impl App {
             open_page: self.open_page,
             printer,
             env,
-            // Neither a keyring nor a passphrase: what is kept is worth nothing in a moment.
+            // Neither a keyring nor a passphrase: the stored secrets are temporary.
             global: GlobalArgs { store: Some(StoreArg::Plaintext), ..global },
             paths,
             vault,
@@ -173,7 +173,7 @@ impl App {
     /// The store that this call asks for: `--store`, then `OLLAMA_AUTH_STORE`.
     ///
     /// # Errors
-    /// A value of the variable that is no store.
+    /// The variable's value does not name a store.
     pub fn wanted_store(&self) -> anyhow::Result<Option<StoreKind>> {
         if let Some(store) = self.global.store {
             return Ok(Some(store.into()));

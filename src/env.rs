@@ -14,7 +14,7 @@ use secrecy::SecretString;
 pub struct Env {
     /// `OLLAMA_HOST`, trimmed of spaces and quotes as stock does.
     pub ollama_host: Option<String>,
-    /// `OLLAMA_API_KEY`, trimmed likewise.
+    /// `OLLAMA_API_KEY`, trimmed in the same way.
     pub api_key: Option<SecretString>,
     /// `OLLAMA_AUTH_CREDENTIALS`: a credentials file.
     pub credentials: Option<PathBuf>,
@@ -170,7 +170,7 @@ pub const VARIABLES: &[(&str, &[Variable])] = &[
     ),
 ];
 
-/// The variables that hold secrets or say where one lies. No program that we start inherits them unless it is meant to have them.
+/// The variables that hold secrets or the path of one. Programs that we start inherit them only if they need them.
 const SECRET_VARIABLES: [&str; 5] = [
     "OLLAMA_API_KEY",
     "OLLAMA_AUTH_CREDENTIALS",

@@ -12,9 +12,9 @@ const FOLDER: &str = "ollama-auth";
 pub struct Paths {
     /// Profiles: `$XDG_CONFIG_HOME/ollama-auth` on Linux and macOS.
     pub config: PathBuf,
-    /// Secrets that rest in files: `$XDG_DATA_HOME/ollama-auth` likewise.
+    /// Secrets in files: in the same way `$XDG_DATA_HOME/ollama-auth`.
     pub data: PathBuf,
-    /// What can be lost without harm, such as the history of a chat: `$XDG_STATE_HOME/ollama-auth` likewise.
+    /// Dispensable state, such as the history of a chat: in the same way `$XDG_STATE_HOME/ollama-auth`.
     pub state: PathBuf,
     /// The home folder.
     pub home: PathBuf,

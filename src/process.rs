@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::env::keep_secrets_from;
 
-/// The soft limit on core dumps that we were started with; `None` is no limit.
+/// The soft limit on core dumps that we were started with; `None` means unlimited.
 #[cfg(unix)]
 static CORE_LIMIT: OnceLock<Option<u64>> = OnceLock::new();
 

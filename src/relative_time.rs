@@ -26,7 +26,7 @@ pub fn span(seconds: i64) -> String {
     in_units(seconds, |seconds, unit| seconds / unit)
 }
 
-/// Two days are said in hours up to their end: a single day would be too coarse.
+/// Times under two days are shown in hours: a single day would be too coarse.
 fn in_units(seconds: i64, round: impl Fn(i64, i64) -> i64) -> String {
     let (minutes, hours) = (round(seconds, MINUTE), round(seconds, HOUR));
     let (count, unit) = match seconds {

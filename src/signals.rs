@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM. The runtime hears them where it waits, and ends the command in an orderly way. Where it cannot hear,
+//! Ctrl-C and SIGTERM. The runtime handles them where it waits, and ends the command in an orderly way. Where it cannot,
 //! because a write to a full pipe or a library blocks its only thread, the process ends all the same.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use crate::ui::Printer;
 const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Ends the process with exit code 130 a second after the first Ctrl-C or SIGTERM, or at the second one, if it still runs then.
-/// The terminal is put back first. Where the thread for it cannot be made, only the orderly way is left.
+/// The terminal is restored first. If the thread for it cannot be created, only the orderly way remains.
 #[cfg(unix)]
 pub fn force_exit_on_signal(printer: &Printer) {
     use signal_hook::consts::{SIGINT, SIGTERM};
@@ -25,7 +25,7 @@ pub fn force_exit_on_signal(printer: &Printer) {
         let mut signals = signals.forever();
         signals.find(|signal| *signal != SIGINT || !is_left_to_conversation());
         let patient = printer.clone();
-        // Either the second signal or the end of the patience comes first.
+        // Whichever comes first ends the process: the second signal or the end of the grace period.
         let waits = std::thread::Builder::new().spawn(move || {
             std::thread::sleep(GRACE);
             exit_now(&patient);
@@ -38,7 +38,7 @@ pub fn force_exit_on_signal(printer: &Printer) {
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(watch);
 }
 
-/// Elsewhere the runtime alone hears Ctrl-C.
+/// Elsewhere only the runtime handles Ctrl-C.
 #[cfg(not(unix))]
 pub fn force_exit_on_signal(_: &Printer) {}
 
@@ -49,21 +49,21 @@ fn exit_now(printer: &Printer) {
     std::process::exit(Exit::Interrupted as i32);
 }
 
-/// A conversation goes on, in which Ctrl-C stops an answer and not the program.
+/// A chat is open, in which Ctrl-C stops an answer and not the program.
 static CLAIMED_BY_CONVERSATION: AtomicBool = AtomicBool::new(false);
-/// Ctrl-C that nobody in the conversation has heard yet.
+/// Ctrl-C signals that the chat has not handled yet.
 static UNHANDLED_INTERRUPTS: AtomicU32 = AtomicU32::new(0);
-/// So often Ctrl-C goes unheard before it ends the program after all.
+/// The unhandled Ctrl-C signals after which the program ends: the chat is stuck.
 const MAX_UNHANDLED_INTERRUPTS: u32 = 3;
 
-/// Whether a Ctrl-C that has just come is left to the conversation. Not where that does not hear: then it is stuck.
+/// Whether the chat handles this Ctrl-C. Not when it left earlier ones unhandled: then it is stuck.
 #[cfg(unix)]
 fn is_left_to_conversation() -> bool {
     CLAIMED_BY_CONVERSATION.load(Ordering::SeqCst)
         && UNHANDLED_INTERRUPTS.fetch_add(1, Ordering::SeqCst) + 1 < MAX_UNHANDLED_INTERRUPTS
 }
 
-/// Ctrl-C as long as this is kept: it does not end the program then.
+/// Receives Ctrl-C while this value lives, so that it does not end the program.
 #[derive(Debug)]
 pub struct Interrupts(watch::Receiver<u32>);
 
@@ -89,7 +89,7 @@ impl Interrupts {
         Self(receiver)
     }
 
-    /// Forgets what has come so far.
+    /// Discards the signals received so far.
     pub fn forget(&mut self) {
         UNHANDLED_INTERRUPTS.store(0, Ordering::SeqCst);
         self.0.mark_unchanged();
@@ -110,7 +110,7 @@ impl Drop for Interrupts {
     }
 }
 
-/// Ends when the terminal is gone (SIGHUP), or on Ctrl-\ (SIGQUIT). Both would otherwise leave the terminal as it is.
+/// Ends when the terminal is closed (SIGHUP), or on Ctrl-\ (SIGQUIT). Both would otherwise leave the terminal as it is.
 pub async fn terminal_closed() {
     #[cfg(unix)]
     {
@@ -158,7 +158,7 @@ pub fn stop_requests() -> watch::Receiver<u32> {
     receiver
 }
 
-/// Ends when it was asked to stop that often.
+/// Ends after that many stop requests.
 #[cfg(feature = "gateway")]
 pub async fn stop_requested(mut requests: watch::Receiver<u32>, times: u32) {
     if requests.wait_for(|count| *count >= times).await.is_err() {
@@ -174,7 +174,7 @@ pub async fn interrupted() {
     }
 }
 
-/// Yields at each SIGHUP, which asks a service to read its configuration anew. Never where there is no such signal.
+/// Yields at each SIGHUP, which asks a service to reload its configuration. Never yields on systems without that signal.
 #[cfg(feature = "gateway")]
 pub fn reload_requests() -> tokio::sync::mpsc::Receiver<()> {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);

@@ -77,7 +77,7 @@ fn complete(request: &[OsString]) -> Exit {
     }
 }
 
-/// Without a printer there is nothing to write to, and the exit code has to do.
+/// Without a printer only the exit code reports the error.
 fn report(printer: Option<Printer>, problem: &Problem) {
     if let Some(printer) = printer {
         printer.error(problem.exit.name(), problem.exit as u8, &problem.message, problem.hint.as_deref());
@@ -109,7 +109,7 @@ fn run(app: &App, command: Command) -> Result<Exit, Problem> {
     result.map_err(|error| Problem::from_error(&error))
 }
 
-/// Whether a command runs until it is told to end, and then ends in its own time.
+/// Whether a command is a service: it runs until a signal stops it, and shuts down by itself.
 fn is_service(command: &Command) -> bool {
     #[cfg(feature = "gateway")]
     if let Command::Gateway(crate::cli::GatewayCommand::Serve(_)) | Command::Proxy(_) = command {
@@ -119,13 +119,13 @@ fn is_service(command: &Command) -> bool {
     false
 }
 
-/// Whether errors are to be JSON, told before the arguments are understood.
+/// Whether errors are JSON, decided before the arguments are parsed.
 fn wants_json(args: &[OsString]) -> bool {
     let json = |arg: &OsString| arg == "--json" || arg == "--output=json";
     args.iter().any(json) || args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
 }
 
-/// API keys that somebody has typed as arguments: no error is to repeat them.
+/// API keys in the arguments: no error may repeat them.
 fn api_keys_in_arguments(args: &[OsString]) -> Vec<String> {
     let texts = args.iter().filter_map(|arg| arg.to_str());
     let parts = texts.flat_map(|arg| [Some(arg), arg.split_once('=').map(|(_, value)| value)]);
@@ -150,7 +150,7 @@ fn report_parse_error(error: clap::Error, json: bool, keys: &[String]) -> Exit {
         report(app::printer(&GlobalArgs::default(), json, &Env::default()).ok(), &problem);
         return Exit::Usage;
     }
-    // A closed pipe is the only way this fails, and then nobody is listening.
+    // This fails only on a closed pipe, and then nothing reads the error.
     let _ = error.print();
     if wanted { Exit::Done } else { Exit::Usage }
 }

@@ -43,7 +43,7 @@ pub enum HostError {
     /// A query or fragment follows the address.
     #[error("the host value {before:?} is followed by {mark:?}: an address has no query and no fragment")]
     QueryOrFragment {
-        /// What stands before the mark.
+        /// The text before the mark.
         before: String,
         /// `?` or `#`.
         mark: char,
@@ -149,7 +149,7 @@ impl BaseUrl {
         self.origin.scheme()
     }
 
-    /// The host as it stands in a URL: lower case, punycode, an IPv6 address in brackets.
+    /// The host as written in a URL: lower case, punycode, an IPv6 address in brackets.
     pub fn host(&self) -> &str {
         self.origin.host()
     }
@@ -327,7 +327,7 @@ fn canonical(value: &str, scheme: Scheme, host: &str, path: &str) -> Result<(Str
     Ok((host, path))
 }
 
-/// An address as it stands in a URL. One that a server can listen on but nobody can connect to becomes loopback.
+/// An address as written in a URL. One that a server can listen on but no client can connect to becomes loopback.
 fn url_form(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),

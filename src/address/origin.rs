@@ -18,7 +18,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The scheme as it stands in a URL, without `://`.
+    /// The scheme as written in a URL, without `://`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -63,7 +63,7 @@ impl Origin {
         self.scheme
     }
 
-    /// The host as it stands in a URL: lower case, punycode, an IPv6 address in brackets.
+    /// The host as written in a URL: lower case, punycode, an IPv6 address in brackets.
     pub fn host(&self) -> &str {
         &self.host
     }

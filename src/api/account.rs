@@ -1,6 +1,6 @@
 //! The account endpoints, what a host is (account host, stock Ollama server, gateway), and how far its clock is off.
 //!
-//! A stock server answers `/api/me` for its own key, whoever asks, and disconnects *itself* on any
+//! A stock server answers `/api/me` for its own key, whatever the caller's credential, and disconnects *itself* on any
 //! `DELETE /api/user/keys/…` (PROTOCOL: measured). So that request can only be made with an [`AccountHost`], a proof that is
 //! used up by it, and whatever cannot be understood proves nothing.
 
@@ -37,7 +37,7 @@ pub enum Me {
 #[derive(Debug)]
 pub struct AccountHost(());
 
-/// How a session stands with its host.
+/// Whether a host accepts the credential of a session.
 #[derive(Debug)]
 pub enum CredentialCheck {
     /// The host keeps accounts and accepts the credential.
@@ -59,7 +59,7 @@ const CLOCK_TOLERANCE: i64 = 10;
 pub enum HostKind {
     /// It refuses strangers: ollama.com, or a gateway.
     AccountHost,
-    /// A stock Ollama server, which speaks for its own key.
+    /// A stock Ollama server, which answers for its own key.
     StockServer,
     /// Something else, and how it answered.
     Other(String),
@@ -93,7 +93,7 @@ impl Session<'_> {
             Ok(response) => {
                 let object: Map<String, Value> = json(response, &self.base().to_string(), Bounds::ACCOUNT).await?;
                 let account = Account::from_object(&object);
-                // A host that knows nobody answers 200 with an empty name (PROTOCOL: what the stock client takes as signed out).
+                // A host without a signed-in account answers 200 with an empty name (PROTOCOL: what the stock client takes as signed out).
                 if account.is_nobody() {
                     return Ok(Me::SignedOut { signin_url: None, skew: None });
                 }
@@ -104,8 +104,8 @@ impl Session<'_> {
         }
     }
 
-    /// What answers there: asked without a credential, then (but for ollama.com) with the signature of a key that nobody
-    /// knows. A stock server with a bare check for *some* credential gives itself away by the second.
+    /// The kind of host: asked without a credential, then (except ollama.com) with the signature of a throwaway key that no host
+    /// knows. The second request exposes a stock server that only checks for *some* credential.
     ///
     /// # Errors
     /// When no answer comes, or one that says nothing (403, 429, 5xx other than the stock server's own).
@@ -162,7 +162,7 @@ impl Session<'_> {
         })
     }
 
-    /// How this session stands with its host: what it is, and whether it accepts the credential.
+    /// The kind of this session's host, and whether it accepts the credential.
     ///
     /// # Errors
     /// As for [`Session::host_kind`], and every refusal but a 401.
@@ -213,13 +213,13 @@ impl Session<'_> {
     }
 
     /// Whether the host accepts this session's API key, found out by what it withholds from a stranger. The key is not
-    /// shown to a host that asks nobody for one.
+    /// sent to a host that requires none.
     ///
     /// `/api/me` says it best. Where that does not tell (it is unverified whether ollama.com takes an API key there, and a plain
     /// bearer proxy in front of a stock server passes the question on), a path that needs the key does.
     ///
     /// # Errors
-    /// [`ApiError::Unauthorized`] when the key is refused; anything else that hindered the answer.
+    /// [`ApiError::Unauthorized`] when the key is refused; any other error that prevented an answer.
     pub async fn check_api_key(&self) -> Result<ApiKeyCheck, ApiError> {
         // ollama.com lists models to everyone, but its balance only to a key.
         let path = if self.base().is_ollama_com() { "/api/balance" } else { "/api/tags" };

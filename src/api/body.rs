@@ -110,7 +110,7 @@ pub(super) struct ErrorBody {
     pub recognised: bool,
     /// The member `code` beside the error: what happened, for programs.
     pub code: Option<String>,
-    /// The member `by`: the id of whatever stands in the way.
+    /// The member `by`: the id of the object that prevents the change.
     pub by: Option<String>,
 }
 

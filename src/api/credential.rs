@@ -57,7 +57,7 @@ pub fn looks_like_key(text: &str) -> bool {
     ours || looks_like_ollama_com_key(&SecretString::from(text))
 }
 
-/// Whether an API key stands anywhere in a text, as far as can be seen: in quotes, behind `KEY=`, at the end of a sentence.
+/// Whether a text contains something that looks like an API key: in quotes, behind `KEY=`, at the end of a sentence.
 pub fn holds_key(text: &str) -> bool {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')));
     words.map(|word| word.trim_matches('.')).any(looks_like_key)

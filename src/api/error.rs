@@ -1,4 +1,4 @@
-//! Everything that can go wrong between us and a host, told apart by what a person or a script can do about it.
+//! All errors of requests to a host, distinguished by what a person or a script can do about them.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub enum Unreachable {
     Closed,
 }
 
-/// What stands in the way of a change (409), as far as the host says so in a word that we know.
+/// What prevents a change (409), if the host gives a code that this program knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
     /// The id was given to a key before: perhaps by this very request, whose first answer was lost.
@@ -131,7 +131,7 @@ pub enum ApiError {
         /// What its `Retry-After` header asked for.
         retry_after: Option<Duration>,
     },
-    /// 409: something that is there already stands in the way. Nothing was changed.
+    /// 409: an existing object prevents the change. Nothing was changed.
     #[error("{host} answered 409: {message}")]
     Conflict {
         /// The host.

@@ -15,7 +15,7 @@ use super::body::error_text;
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// One line of `/api/generate`, or of `/api/chat`, where the text stands in `message`.
+/// One line of `/api/generate`, or of `/api/chat`, where the text is in `message`.
 #[derive(Debug, Default, Deserialize)]
 pub struct Chunk<'a> {
     #[serde(borrow, default)]
@@ -121,7 +121,7 @@ impl<'a> Chunk<'a> {
         self.thinking.as_ref().or_else(said).map_or("", |text| &text.0)
     }
 
-    /// The calls of tools, wherever they stand.
+    /// The tool calls, in whichever member they are.
     pub fn calls(&self) -> &[ToolCall] {
         let said = || self.message.as_ref().and_then(|said| said.tool_calls.as_deref());
         self.tool_calls.as_deref().or_else(said).unwrap_or_default()
@@ -148,7 +148,7 @@ pub struct ProgressChunk {
     error: Option<Value>,
 }
 
-/// A size that is none is no reason to give a pull up.
+/// An invalid size does not fail a pull.
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(Value::deserialize(deserializer)?.as_u64())
 }

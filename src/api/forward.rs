@@ -15,7 +15,7 @@ use crate::address::BaseUrl;
 /// The body of an answer, as it comes.
 pub type AnswerBody = Body;
 
-/// A request as it is to be sent. `headers` hold what its sender said, without any credential.
+/// A request to send. `headers` are those of its sender, without any credential.
 pub struct Forwarded<'a, B> {
     /// The method.
     pub method: Method,

@@ -25,7 +25,7 @@ use crate::keyspec::{ApiKey, KeyId, Models, Scopes};
 const PATH: &str = "/api/user/keys";
 /// Keys asked for at once: the most that a gateway gives.
 const PAGE: usize = 1000;
-/// A list that goes on for longer is not a list.
+/// The most pages that are read; a longer list is an error.
 const PAGES: usize = 500;
 /// Bytes of all pages together.
 const LONGEST_LIST: usize = 64 << 20;
@@ -34,10 +34,10 @@ const LONGEST_CURSOR: usize = 4096;
 /// Time for all pages together.
 const LIST_TIME: Duration = Duration::from_secs(120);
 
-/// A key that is to be made.
+/// A key to create.
 #[derive(Debug, Clone, Serialize)]
 pub struct NewKey {
-    /// Its public id, chosen by whoever asks, so that it is on record before the key exists.
+    /// Its public id, chosen by the caller, so that it is on record before the key exists.
     #[serde(serialize_with = "as_text")]
     pub id: KeyId,
     /// What to call it.
@@ -59,7 +59,7 @@ fn as_text<S: serde::Serializer>(id: &KeyId, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(id.as_str())
 }
 
-/// A replacement that is to be made: with the rights, the name and the lifetime of the key that it replaces.
+/// A replacement to create, with the rights, the name and the lifetime of the key that it replaces.
 #[derive(Debug, Serialize)]
 struct Replacement<'a> {
     #[serde(serialize_with = "as_text")]
@@ -119,7 +119,7 @@ fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
 /// A key that was made.
 #[derive(Debug)]
 pub struct CreatedKey {
-    /// The key, which nobody can ask for again.
+    /// The key, which the host shows only once.
     pub key: ApiKey,
     /// What the host says of it.
     pub entry: KeyEntry,
@@ -212,7 +212,7 @@ impl Session<'_> {
     }
 
     fn entry(&self, entry: &RawValue) -> Result<Option<KeyEntry>, ApiError> {
-        // Whose kind is not text, or is missing, is none of ours.
+        // An entry whose kind is missing or not text is not a key of a gateway, and is skipped.
         let is_key =
             serde_json::from_str::<Described<'_>>(entry.get()).is_ok_and(|it| it.kind.as_deref() == Some("api-key"));
         if !is_key {

@@ -115,7 +115,7 @@ impl LineStream {
         &self.host
     }
 
-    /// The lines that have arrived since the last call, or `None` at the end of the body. Whoever prints them flushes
+    /// The lines that have arrived since the last call, or `None` at the end of the body. A caller that prints them flushes
     /// before calling again: this is the one place where a stream waits.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl LineStream {
 
 /// Where the bytes of a stream come from.
 enum Source {
-    /// The connection, which is read by whoever wants the lines.
+    /// The connection, which is read only when a caller wants lines.
     Direct(Box<ResponseBody<Full<Bytes>>>),
     /// A task that reads reqwest's body.
     Pump(mpsc::Receiver<Result<Bytes, reqwest::Error>>),

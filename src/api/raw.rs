@@ -24,7 +24,7 @@ const KEYS: &str = "/api/user/keys";
 /// An error body beyond this many bytes is not kept to be quoted.
 const QUOTED: usize = 64 * 1024;
 
-/// Headers that carry a credential or say for whom one is: they are ours to send, or nobody's.
+/// Headers that carry a credential or say for whom one is: only this program sets them.
 const CREDENTIALS: [&str; 6] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "host"];
 /// Headers that belong to the connection, which is the HTTP client's.
 const CONNECTION: [&str; 9] = [
@@ -86,7 +86,7 @@ impl RawHeaders {
         if hyphened.contains("method-override") || OTHER_REQUEST.contains(&&*hyphened) {
             return Err(HeaderProblem::Override(text.to_owned()));
         }
-        // What it holds is the caller's business, and none of a trace's.
+        // Its content is private to the caller and must not appear in traces.
         value.set_sensitive(true);
         self.0.append(name, value);
         Ok(())
@@ -139,10 +139,10 @@ pub struct RawAnswer<'s, 't> {
 }
 
 impl<'t> Session<'t> {
-    /// Sends a request once, whatever becomes of it. One that [is delicate](RawRequest::is_delicate) takes a proof.
+    /// Sends a request once, without retries. One that [is delicate](RawRequest::is_delicate) takes a proof.
     ///
     /// # Errors
-    /// [`ApiError::Unproven`], [`ApiError::Unsendable`], and everything that hinders an answer. A refusal is an answer.
+    /// [`ApiError::Unproven`], [`ApiError::Unsendable`], and every error that prevents an answer. A rejection is an answer.
     pub async fn send_raw<'s>(
         &'s self,
         request: RawRequest<'_>,
@@ -294,7 +294,7 @@ impl RawBody {
 }
 
 impl BodyFeed {
-    /// Adds a piece, waiting until there is room. `false` when nobody wants more of it. Not for use in an async task.
+    /// Adds a piece, waiting until there is room. `false` when the receiver is gone. Not for use in an async task.
     pub fn push(&self, piece: io::Result<Bytes>) -> bool {
         self.0.blocking_send(piece).is_ok()
     }

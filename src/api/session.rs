@@ -100,7 +100,7 @@ impl<'t> Session<'t> {
         self.with_throwaway(Credential::None)
     }
 
-    /// The same host with a credential that nobody knows and that is thrown away: it need not be kept from anybody, so plain
+    /// The same host with a throwaway credential that no host knows: it needs no protection, so plain
     /// http is not asked about.
     pub(super) fn with_throwaway(&self, credential: Credential) -> Self {
         Session { transport: self.transport, base: self.base.clone(), credential, origin: None, now: self.now }
@@ -227,7 +227,7 @@ impl Request<'_, '_> {
         Ok(self)
     }
 
-    /// Adds a query parameter. A signature covers it, so that nobody on the way can change what is asked for.
+    /// Adds a query parameter. A signature covers it, so that an attacker in between cannot change the request.
     pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
         self
@@ -347,7 +347,7 @@ impl Session<'_> {
         ApiError::Unreachable { host: self.base.to_string(), reason, kind }
     }
 
-    /// What a response means whose status is no success.
+    /// The error of a response whose status is not a success.
     async fn failure<B>(&self, status: StatusCode, headers: &HeaderMap, body: B) -> ApiError
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,

@@ -144,7 +144,7 @@ pub(super) fn notable(offset: Option<i64>) -> Option<i64> {
     offset.filter(|ahead| ahead.abs() > NOTABLE)
 }
 
-/// Nobody is told to wait longer than a day.
+/// The longest waiting time that is shown: one day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long `Retry-After` asks to wait: seconds, or a date; at most a day.

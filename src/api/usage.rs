@@ -86,7 +86,7 @@ fn unrecognised_members(from: &str, value: &Value, any: bool) -> Vec<String> {
         _ => false,
     };
     let known = |name: &str, value: &Value| match value {
-        // Text says something about numbers beside it, and is none.
+        // Text describes the numbers beside it, and is not a number itself.
         Value::String(_) => read_number(value).is_none() || classify(name).is_some(),
         Value::Number(_) => classify(name).is_some() || read_time(value).is_some(),
         other => !meters::read(name, other).is_empty() || !models::read(other).is_empty(),

@@ -36,7 +36,7 @@ pub enum Setting {
     Parameter(String, Vec<String>),
     /// The system message.
     System(String),
-    /// Whether what is typed is kept on disk.
+    /// Whether typed lines are saved on disk.
     History(bool),
     /// Whether words are wrapped.
     WordWrap(bool),
@@ -94,7 +94,7 @@ pub enum Help {
 /// Why a line that begins with `/` is not a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
-    /// There is none of that name. As far as it was understood, and the word that was not.
+    /// An unknown command: the part that was understood, and the word that was not.
     Unknown(String),
     /// It is written otherwise: like this.
     Usage(&'static str),

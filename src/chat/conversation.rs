@@ -64,8 +64,8 @@ impl Conversation {
         self.messages = self.system.iter().map(|text| Message::new("system", text.as_str())).collect();
     }
 
-    /// Puts a message up for an answer, in place of one that got none. One that had an answer, which was only taken back for
-    /// another that never came, stays with it.
+    /// Adds a message to answer, in place of an unanswered one. A message that had an answer, which was only withdrawn for
+    /// another one that never came, keeps that answer.
     pub fn ask(&mut self, message: Message) {
         if !self.taken_back.is_empty() {
             self.messages.extend(self.pending.take());
@@ -84,14 +84,14 @@ impl Conversation {
         self.messages.push(answer);
     }
 
-    /// Puts the last message up again, taking its answer back. `false` when there is none.
+    /// Withdraws the last message's answer, so that it is answered again. `false` when there is no message.
     pub fn retry(&mut self) -> bool {
         if self.pending.is_some() {
             return true;
         }
         let Some(at) = self.messages.iter().rposition(|message| message.role == "user") else { return false };
         self.pending = Some(self.messages.remove(at));
-        // What stands behind it is its answer, and system messages that were set since.
+        // After it come its answer, and system messages that were set since.
         let since = self.messages.split_off(at);
         let (system, answer) = since.into_iter().partition(|message| message.role == "system");
         self.messages.extend::<Vec<_>>(system);
@@ -158,7 +158,7 @@ mod tests {
         talk.ask(Message::new("user", "two"));
         let said: Vec<_> = talk.sent().iter().map(|message| message.content.as_str()).collect();
         assert_eq!(said, ["one", "good", "two"]);
-        // Once there is another, it is gone.
+        // A new message replaces it.
         talk.answered(Message::new("assistant", "bad"));
         assert!(talk.retry());
         talk.answered(Message::new("assistant", "better"));

@@ -1,4 +1,4 @@
-//! A conversation as a file: Markdown to read, JSON to go on with.
+//! A conversation as a file: Markdown to read, JSON to continue from.
 
 use std::fmt::Write as _;
 

@@ -3,7 +3,7 @@
 /// What a line completes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Nothing yet: the next line goes on.
+    /// Incomplete: the next line continues it.
     More,
     /// Nothing at all.
     Nothing,
@@ -39,7 +39,7 @@ impl Composer {
         self.open.is_some()
     }
 
-    /// Drops what was begun.
+    /// Drops an unfinished input.
     pub fn reset(&mut self) {
         *self = Self::default();
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// From here on a conversation is said to be long, in hundredths of the window.
+/// From here on the chat warns that a conversation is long, in percent of the window.
 const NEARLY: u64 = 80;
 /// And from here on that the beginning is being lost.
 const FULL: u64 = 97;
@@ -24,7 +24,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Notes the tokens of the last exchange; gives what is to be said of it, once for each level.
+    /// Notes the tokens of the last exchange; returns the warning to print, once for each level.
     pub fn update(
         &mut self,
         prompt_tokens: Option<u64>,
@@ -49,7 +49,7 @@ impl Meter {
         rose.then(|| format!("the context window {what} ({used} of {window} tokens); {todo}"))
     }
 
-    /// A new conversation has begun.
+    /// Starts again for a new conversation.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(meter.update(Some(80), Some(5), Some(100)), None);
         assert!(meter.update(Some(90), Some(9), Some(100)).unwrap().contains("no longer sees"));
         assert_eq!(meter.update(Some(95), Some(9), Some(100)), None);
-        // After it was emptied, or made larger, it fills anew.
+        // After it was emptied or enlarged, warnings start again.
         assert_eq!(meter.update(Some(95), Some(9), Some(1000)), None);
         assert!(meter.update(Some(95), Some(9), Some(100)).is_some());
         meter.reset();

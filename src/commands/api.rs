@@ -1,4 +1,4 @@
-//! `api`: one authenticated request that the caller words. The answer goes to standard output as it arrives, whatever its status; the
+//! `api`: one authenticated request, as given on the command line. The answer goes to standard output as it arrives, whatever its status; the
 //! exit code says what the status means. The body comes from the argument, a file or standard input; the latter two are read on a
 //! thread of their own while they are sent, so that their size does not matter.
 
@@ -86,7 +86,7 @@ async fn show(output: &mut Output, answer: &mut RawAnswer<'_, '_>, include: bool
     Ok(ended?)
 }
 
-/// A request that signs a stock server out is told from one that the host refuses.
+/// Says that the request was not sent: otherwise the error looks like a rejection by the host.
 fn refused(request: &RawRequest<'_>, error: anyhow::Error) -> anyhow::Error {
     let problem = Problem::from_error(&error);
     let message = format!("{} {} was not sent: {}", request.method, request.path, problem.message);
@@ -101,7 +101,7 @@ const PIECE: usize = 64 * 1024;
 pub enum BodySource {
     /// The argument.
     Text(String),
-    /// A file that is open, so that a wrong name is told before anything is sent.
+    /// An open file, so that a wrong name is reported before anything is sent.
     File(File),
     /// Standard input.
     Stdin,
@@ -146,7 +146,7 @@ impl BodySource {
     }
 }
 
-/// The thread ends with the body, when nobody wants more of it, or with the process.
+/// The thread ends with the body, when the receiver is gone, or with the process.
 fn read_aside(mut source: impl Read + Send + 'static, length: Option<u64>) -> io::Result<RawBody> {
     let (body, feed) = RawBody::streamed(length);
     let read = move || while read_piece(&mut source, &feed) {};

@@ -14,7 +14,7 @@ use crate::keyspec::KeyId;
 use crate::profile::{ApiKeyRecord, Profile, Profiles, entry_id};
 use crate::vault::{EntryKind, StoreKind, VaultError};
 
-/// More than this is no key.
+/// A longer text is not a key.
 const LONGEST: u64 = 16 * 1024;
 
 /// Reads a key: one word of printable ASCII characters. `command` is what it can be piped into, for the hint.
@@ -57,7 +57,7 @@ fn read_piped() -> std::io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// Warns of a key that is not like those of ollama.com, where it is to be one.
+/// Warns of a key for ollama.com that does not have the form of one.
 pub fn warn_about_key_format(app: &App, context: &Context, key: &SecretString) {
     if context.url().is_ollama_com() && !looks_like_ollama_com_key(key) {
         app.printer.warn("this does not look like an API key of ollama.com; trying it anyway");
@@ -67,7 +67,7 @@ pub fn warn_about_key_format(app: &App, context: &Context, key: &SecretString) {
 /// Asks the host whether it accepts the session's API key; the account where the host names one.
 ///
 /// # Errors
-/// When it does not, or asks nobody for a key: then there is no use in keeping it.
+/// When it does not, or requires no key: then storing it is useless.
 pub async fn verify_api_key(session: &Session<'_>) -> anyhow::Result<Option<Account>> {
     match session.check_api_key().await? {
         ApiKeyCheck::Accepted(account) => Ok(account),
@@ -95,7 +95,7 @@ pub struct KeyMetadata<'a> {
     pub environment: Option<&'a str>,
 }
 
-/// What a key that is kept now has changed.
+/// The effects of storing a key.
 #[derive(Debug)]
 pub struct StoredKey {
     /// The record of the key that stood there before.
@@ -108,7 +108,7 @@ pub struct StoredKey {
 /// change in the profiles with it.
 ///
 /// # Errors
-/// When the key or its record cannot be written. Then what stood there stands there still.
+/// When the key or its record cannot be written. Then the old state is unchanged.
 pub async fn store_api_key(
     app: &App,
     context: &Context,
@@ -127,7 +127,7 @@ pub async fn store_api_key(
             format!("another command changed the profile {name:?} at the same time; it is now for {}", now.url);
         return Err(Problem::new(Exit::Failed, message).hint("run the command again").into());
     }
-    // A key that cannot be read is none that could be put back.
+    // A key that cannot be read cannot be restored either.
     let before = app.vault.get(store, &entry).await.ok().flatten();
     app.vault.put(store, &entry, key).await?;
     let record = ApiKeyRecord {
@@ -146,7 +146,7 @@ pub async fn store_api_key(
     let replaced = match updated {
         Ok(replaced) => replaced,
         Err(error) => {
-            // Without a record nobody would find the new key, and the old record would stand for it.
+            // Without a record no command would find the new key, and the old record would refer to it.
             let undone = match before {
                 Some(before) => app.vault.put(store, &entry, &before).await,
                 None => app.vault.delete(store, &entry).await.map(drop),

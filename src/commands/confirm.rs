@@ -8,11 +8,11 @@ use crate::exit::{Exit, Problem};
 use crate::profile::Profile;
 use crate::rotation::{Journal, Rotation};
 
-/// Goes on if `--yes` was given or a person says yes to `question`. Where nobody can be asked, `statement` says what would
+/// Succeeds if `--yes` was given or a person says yes to `question`. Where prompting is impossible, `statement` says what would
 /// have been done.
 ///
 /// # Errors
-/// Exit 2 where nobody can be asked, 1 when the answer is no.
+/// Exit 2 where prompting is impossible, 1 when the answer is no.
 pub async fn confirm(app: &App, yes: bool, statement: &str, question: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());
@@ -58,7 +58,7 @@ impl UnfinishedRotations {
     /// Looks whether there are any, which takes `force` then.
     ///
     /// # Errors
-    /// Exit 1 where there are some and no `force`, or where another run is at work on them; and when the journal cannot be read.
+    /// Exit 1 where there are some and no `force`, or where another run works on them; and when the journal cannot be read.
     pub fn load(app: &App, name: &str, profile: &Profile, force: bool) -> anyhow::Result<Self> {
         let journal = Journal::new(&app.paths.data);
         let mut rotations = journal.load()?;

@@ -80,7 +80,7 @@ impl Context {
         Ok(Self { unused_file: unused_file.cloned(), target, profile, source, withheld })
     }
 
-    /// A profile that exists, with its own credential, whatever the environment holds.
+    /// A profile that exists, with its own credential, ignoring the environment.
     pub fn for_profile(name: &str, profile: &Profile) -> Self {
         let target = Target {
             url: profile.url.clone(),
@@ -191,8 +191,8 @@ impl From<StoredKeyError> for anyhow::Error {
     }
 }
 
-/// The profile's device key, from the store that its record names. Where a rotation was cut short while the new key was taken
-/// into use, that may be the successor already; the rotation goes on from there when it is run again.
+/// The profile's device key, from the store that its record names. Where a rotation was interrupted while the new key was taken
+/// into use, that may be the successor already; the rotation continues from there when it is run again.
 ///
 /// # Errors
 /// When it has none, when the store does not give it, when it is not the key of the record.

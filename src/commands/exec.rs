@@ -22,7 +22,7 @@ use crate::profile::Audience;
 pub async fn run(app: &App, args: ExecArgs) -> anyhow::Result<Exit> {
     let context = Context::resolve(app, Audience::Model { cloud: true })?;
     let host = context.url();
-    // The program is to send the key, so what holds for us holds for it.
+    // The program sends the key, so the same rules apply to it.
     Session::may_carry_credential(host, app.global.allow_insecure_http)?;
     let Credential::ApiKey(key) = required(app, &context).await? else {
         let message = format!(

@@ -38,7 +38,7 @@ use crate::exit::Exit;
 /// Runs a command.
 ///
 /// # Errors
-/// Whatever hindered it; `exit::Problem::from_error` knows what each error means.
+/// Any error of the command; `exit::Problem::from_error` explains each.
 pub async fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Signin(args) => signin::run(app, args).await,

@@ -22,7 +22,7 @@ const MAX_TOKEN_INPUT: u64 = 16 * 1024;
 
 /// Runs the proxy. The first SIGTERM or Ctrl-C shuts it down gracefully, a second one at once.
 pub async fn run(app: &App, args: ProxyArgs) -> anyhow::Result<Exit> {
-    // First of all: a signal that comes right after a prompt or the announcement is to be handled.
+    // First of all: otherwise a signal right after a prompt or the announcement would be lost.
     let requests = signals::stop_requests();
     let (proxy, context, forwarder) = tokio::select! {
         prepared = prepare(app, &args) => prepared?,

@@ -1,4 +1,4 @@
-//! `signout`: disconnect the key at the host first, then remove it here. What is gone already counts as done.
+//! `signout`: disconnect the key at the host first, then remove it here. Parts that are already removed count as done.
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Problem};
 use crate::profile::Audience;
 use crate::ui::{Column, Table};
 
-/// A person waits so long for a host that asks for it; a script is told instead.
+/// The longest `Retry-After` that the command waits out for a person; a script gets the error instead.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Cells of a bar.
 const BAR: usize = 20;

@@ -106,7 +106,7 @@ pub fn option(options: &Value, name: &str) -> Result<Option<i64>, Rejection> {
     }
 }
 
-/// The answer to a prompt. A limit below 1 is none.
+/// The answer to a prompt. A limit below 1 means unlimited.
 pub fn answer(prompt: &str, seed: Option<i64>, limit: Option<i64>) -> Answer {
     let limit = limit.filter(|limit| *limit > 0).and_then(|limit| usize::try_from(limit.min(LONGEST)).ok());
     CHAIN.answer(prompt, seed.unwrap_or_default(), limit)

@@ -1,5 +1,5 @@
 //! The built-in demonstration model: a server that speaks enough of Ollama's API for a chat, so that the whole flow can
-//! be shown on a machine without Ollama. It is called `demo`, and it is no language model.
+//! be shown on a machine without Ollama. It is called `demo` and is not a language model.
 
 mod exchange;
 mod generator;
@@ -30,7 +30,7 @@ pub const NAME: &str = "demo";
 /// The same with its tag.
 const FULL_NAME: &str = "demo:latest";
 
-/// A conversation is no larger than this, in bytes.
+/// The largest accepted conversation, in bytes.
 const LARGEST_BODY: usize = 16 << 20;
 
 /// Every endpoint.
@@ -55,7 +55,7 @@ pub fn router() -> Router {
 /// Serves until it is dropped, with all its connections.
 ///
 /// # Errors
-/// When the listener is not at a loopback address: nobody else is meant to reach it.
+/// When the listener is not at a loopback address: other machines must not reach it.
 pub async fn serve(listener: TcpListener) -> io::Result<()> {
     if !listener.local_addr()?.ip().is_loopback() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the demonstration model serves loopback only"));

@@ -38,7 +38,7 @@ struct Chat {
     options: Value,
 }
 
-/// Where the words of an answer stand.
+/// The member that holds the text of an answer.
 #[derive(Clone, Copy)]
 enum Form {
     /// In `response`.

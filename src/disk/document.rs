@@ -13,7 +13,7 @@ use super::{DiskError, Lock, move_aside, read_public, write_atomic};
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 const VERSION: &str = "version";
 
-/// Where a versioned document lies and which version of it this program writes.
+/// Where a versioned document is stored and which version of it this program writes.
 ///
 /// The content type must serialize to a JSON object without a member `version`: that one is added here.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl Document {
         Self { path: path.into(), version }
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -35,13 +35,13 @@ pub enum DiskError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A symbolic link lies where a private file belongs; following it could send a secret elsewhere.
+    /// A symbolic link is where a private file belongs; following it could send a secret elsewhere.
     #[error("{} is a symbolic link; a private file must be a regular file", path.display())]
     Symlink {
         /// The link.
         path: PathBuf,
     },
-    /// Something that is not a regular file lies where a private file belongs.
+    /// Something that is not a regular file is where a private file belongs.
     #[error("{} is not a regular file", path.display())]
     NotAFile {
         /// What is there instead.
@@ -84,7 +84,7 @@ pub enum DiskError {
     Broken {
         /// Where the file was expected.
         path: PathBuf,
-        /// Where it was moved to; `None` when it could not be moved and lies where it was.
+        /// Where it was moved to; `None` when it could not be moved.
         aside: Option<PathBuf>,
         /// What is wrong with it.
         reason: String,

@@ -1,5 +1,5 @@
 //! Reading files that hold secrets: who else can read or change them is checked on the open file, so that
-//! nobody can swap it between the check and the reading.
+//! it cannot be swapped between the check and the reading.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -19,7 +19,7 @@ pub enum Exposure {
     /// The owner's group as well. systemd hands credentials to a service by an access control list, whose
     /// mask shows up in the group bits.
     Group,
-    /// Everybody may read it: it holds no secret, but decides where secrets go, so nobody else may write it.
+    /// Everybody may read it: it holds no secret. Only its owner may write it, because it decides where secrets go.
     Readers,
     /// Anyone, and the file may belong to anyone: for a key that a person takes over from elsewhere and is warned about.
     Anyone,

@@ -124,7 +124,7 @@ fn every_target_is_built_and_has_examples() {
     assert_eq!(folders, targets);
 }
 
-/// It is built with its own lock file, which nobody else's build brings up to date.
+/// It has its own lock file, which no other build updates.
 #[test]
 #[cfg(feature = "gateway")]
 fn the_lock_file_knows_every_dependency() {

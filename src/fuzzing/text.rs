@@ -88,8 +88,8 @@ pub fn keyfile(data: &[u8]) {
     }
 }
 
-/// Patterns of models, two in the first two lines, and a model in the third: a pattern that covers another takes whatever that takes,
-/// and a name stands for the same model after it was brought into its form.
+/// Patterns of models, two in the first two lines, and a model in the third: a pattern that covers another matches every model
+/// that the other matches, and a name still refers to the same model in its canonical form.
 ///
 /// # Panics
 /// When it does not.

@@ -34,7 +34,7 @@ pub fn accept(current: &ActiveConfig, headers: &HeaderMap) -> Result<(), Rejecti
     Err(Rejection::new(403, message))
 }
 
-/// The one `Host` of a request; empty when it is no text.
+/// The one `Host` of a request; empty when it is not text.
 ///
 /// # Errors
 /// 400 when there is none, or two.

@@ -13,10 +13,10 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const SHORTEST: usize = 8;
-/// Longer ones are refused, so that nobody makes us hash megabytes.
+/// Longer ones are refused: hashing megabytes for a caller would be expensive.
 const LONGEST: usize = 1024;
 
-/// What is kept of a password: a PHC string. It cannot be printed.
+/// The stored form of a password: a PHC string. It cannot be printed.
 #[derive(Clone)]
 pub struct PasswordHash(SecretString);
 

@@ -1,6 +1,6 @@
 //! Pending devices: unknown keys that made a validly signed request within the last ten minutes and can be approved.
 //!
-//! A connect link holds no proof of who made it, so a link is taken only for a key that is in here. Whoever sends many keys drives
+//! A connect link holds no proof of who made it, so a link is accepted only for a key in this table. A caller that sends many keys pushes
 //! out their own pending devices first.
 
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ pub struct PendingDevices {
 #[derive(Debug, Default)]
 struct Table {
     all: HashMap<PublicKey, PendingDevice>,
-    /// How many there are of each network. Counting them anew for each request would let a crowd stop everybody else.
+    /// The number of entries for each network. Recounting for each request would let a flood of requests slow the gateway down.
     from: HashMap<IpAddr, usize>,
     /// When those that do not count any more were last dropped, in Unix seconds.
     swept: i64,
@@ -52,7 +52,7 @@ impl PendingDevices {
     pub fn add(&self, key: &PublicKey, address: IpAddr, now: i64) -> bool {
         let mut table = self.lock();
         if let Some(known) = table.all.get(key).filter(|device| counts(device, now)) {
-            // A no holds for ten minutes, however often the device goes on asking.
+            // A denial holds for ten minutes, however often the device asks again.
             if known.denied {
                 return true;
             }
@@ -214,7 +214,7 @@ mod tests {
         assert!(pending.find(&crowd[0], 1100).is_none() && pending.find(&crowd[69], 1100).is_some());
     }
 
-    /// Whoever has IPv6 has at least 2^64 addresses of it.
+    /// An IPv6 caller controls at least 2^64 addresses.
     #[test]
     fn addresses_of_one_network_are_limited_together() {
         let (pending, mine) = (PendingDevices::default(), key());
@@ -227,7 +227,7 @@ mod tests {
         assert!(pending.find(&mine, 1001).is_some());
     }
 
-    /// Each from a network of its own, as whoever has a /48 can send them.
+    /// Each from a network of its own, as a caller with a /48 can send them.
     #[test]
     fn the_total_is_bounded_and_counted_correctly() {
         let pending = PendingDevices::default();

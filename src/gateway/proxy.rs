@@ -23,7 +23,7 @@ const LARGEST_LIST: usize = 64 * 1024 * 1024;
 /// An authorised request, ready to be sent.
 pub struct Forward {
     outgoing: OutgoingRequest<Body>,
-    /// The answer is a list of models: where they stand in it, and which of them the caller may know of.
+    /// The answer is a list of models: where they are in it, and which of them the caller may see.
     filtered: Option<(&'static str, &'static [&'static str], Models)>,
     /// The answer's length would tell of others.
     hides_length: bool,
@@ -72,7 +72,7 @@ impl Forward {
             return Err(refused(Rejection::new(502, message)));
         }
         headers::strip_response_headers(&mut parts.headers);
-        // Not that of the upstream server: in ours an answer that breaks off can be told from one that ends.
+        // Not that of the upstream server: in ours a truncated answer can be distinguished from a complete one.
         parts.version = Version::HTTP_11;
         if hides_length {
             parts.headers.remove(header::CONTENT_LENGTH);
@@ -132,7 +132,7 @@ fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Con
         }
     }
     let mut say = |name: &str, value: &str| {
-        // What cannot stand in a header is left out.
+        // Characters that are invalid in a header are left out.
         if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !value.is_empty() {
             head.header(name, value.as_bytes());
         }

@@ -64,13 +64,13 @@ impl Rejection {
         self
     }
 
-    /// With one more member beside the error, for programs: `code` says what stands in the way, `by` what that is.
+    /// With one more member beside the error, for programs: `code` says what prevents the change, `by` is the id of that object.
     pub fn member(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.members.push((name, value.into()));
         self
     }
 
-    /// With one more header. What cannot stand in a header is left out.
+    /// With one more header. A value that is invalid in a header is left out.
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((HeaderName::from_static(name), value));
@@ -140,7 +140,7 @@ impl Rejection {
     }
 }
 
-/// A JSON answer that nobody keeps a copy of.
+/// A JSON answer that must not be cached.
 pub fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let Ok(body) = serde_json::to_vec(value) else {
         return Rejection::new(500, "the response could not be created").into_response();

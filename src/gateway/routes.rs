@@ -8,15 +8,15 @@ use crate::keyspec::Scope;
 /// What answers a route, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The gateway, to anybody.
+    /// The gateway, without authentication.
     Public(Public),
     /// The gateway, for an account.
     Account(Account),
-    /// The upstream server, for whoever has the scope.
+    /// The upstream server, for callers with the scope.
     Upstream(Scope),
 }
 
-/// What the gateway says to anybody.
+/// What the gateway answers without authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Public {
     /// That it runs.
@@ -45,7 +45,7 @@ pub enum Account {
 /// Where a request names models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Models {
-    /// Nowhere.
+    /// The request names no model.
     None,
     /// In these members of its JSON body.
     Body(&'static [&'static str]),
@@ -53,7 +53,7 @@ pub enum Models {
     Path,
     /// In the field of that name of a form (`multipart/form-data`).
     Form(&'static str),
-    /// Nowhere; the answer lists models, in the array of the first name, named by the members that follow.
+    /// The request names no model; the answer lists models, in the array of the first name, named by the members that follow.
     Listed(&'static str, &'static [&'static str]),
 }
 
@@ -62,7 +62,7 @@ pub enum Models {
 pub struct Route {
     /// The methods, in capitals.
     pub methods: &'static [&'static str],
-    /// The path. A last segment in braces stands for any one segment.
+    /// The path. A last segment in braces matches any one segment.
     pub path: &'static str,
     /// What it takes.
     pub access: Access,
@@ -70,12 +70,12 @@ pub struct Route {
     pub models: Models,
 }
 
-/// A row, and the segment that stands for its braces.
+/// A row, and the segment that its braces match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matched<'a> {
     /// The row.
     pub route: &'static Route,
-    /// What stands where the braces are; empty without braces.
+    /// The segment at the braces; empty without braces.
     pub argument: &'a str,
 }
 
@@ -159,7 +159,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, Rejection> {
         .header("allow", &allowed.join(", ")))
 }
 
-/// Whether a segment can stand for the braces of that name.
+/// Whether the braces of that name match a segment.
 fn takes(name: &str, segment: &str) -> bool {
     if segment.is_empty() || segment.contains('/') {
         return false;

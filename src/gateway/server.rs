@@ -74,7 +74,7 @@ impl ServeError {
     }
 }
 
-/// A listener that nobody is served at yet.
+/// A bound listener that does not accept connections yet.
 pub struct Server {
     listener: TcpListener,
     local: SocketAddr,
@@ -109,8 +109,8 @@ impl Server {
         self.local
     }
 
-    /// Serves until `stop` ends, then lets what is under way finish, for as long as the configuration says. `reload` yields whenever the
-    /// configuration is to be read anew by `read`; one that cannot be used is reported, and the old one stays.
+    /// Serves until `stop` ends, then lets open requests finish, for as long as the configuration says. `reload` yields whenever
+    /// `read` must load the configuration again; an invalid one is reported, and the old one stays in use.
     ///
     /// # Errors
     /// When threads or sockets cannot be had.
@@ -130,7 +130,7 @@ impl Server {
         let is_default = SETTINGS
             .iter()
             .any(|setting| setting.name == "max-connections" && setting.default == config.max_connections.to_string());
-        // The default is more than most machines need; what somebody asked for should be there, but for a few.
+        // The default is more than most machines need; an explicit limit should be reached, except for a few connections.
         let expected = if is_default { FEW_CONNECTIONS } else { config.max_connections / 10 * 9 };
         if most < expected {
             tracing::warn!(
@@ -174,8 +174,8 @@ impl Server {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of files, mostly: what there is goes on, and some will be free again. Said once a minute: it is tried anew
-                    // all the time, and whoever takes all files must not fill the disk by it.
+                    // Usually out of file descriptors: open connections continue, and free some later. Logged once a minute: the loop retries
+                    // all the time, and a caller that uses up the descriptors must not fill the disk with log lines.
                     if gateway.log_throttle.allow("connections that could not be accepted", gateway.clock.now()) {
                         tracing::warn!(%error, "connection could not be accepted");
                     }

@@ -1,7 +1,8 @@
 //! Looks for the link that connects the server's own key, in answers on their way to a caller.
 //!
-//! The upstream server offers it in a 401, which never gets as far as here, but also in the midst of a stream that began well (a web
-//! search in `/v1/responses`; read in Ollama's source, `writeWebSearchError`). Whoever opens it makes the server's key their own.
+//! The upstream server offers it in a 401, which never gets as far as here, but also in the middle of a stream that began well (a web
+//! search in `/v1/responses`; read in Ollama's source, `writeWebSearchError`). The person who opens it
+//! connects the server's key to their own account.
 
 use std::sync::LazyLock;
 

@@ -3,7 +3,7 @@
 //! 1. `host`: it names us, and comes from somewhere
 //! 2. `target`: its path is plain, and below our base path
 //! 3. `pages`: a person's browser leaves here
-//! 4. `routes`: it is a route of the table; what anybody may know is answered here
+//! 4. `routes`: it is a route of the table; public routes are answered here
 //! 5. `authn`: who asks
 //! 6. `policy`: the scope
 //! 7. `account`: the account endpoints leave here
@@ -55,11 +55,11 @@ pub struct Worker {
     pub upstream: Http1Client,
 }
 
-/// What becomes of a request.
+/// What the gateway does with a request.
 enum Decision {
     /// It is answered.
     Answer(Response<Body>),
-    /// It goes on to the upstream server.
+    /// The request is forwarded to the upstream server.
     Forward(Box<Forward>),
 }
 

@@ -56,7 +56,7 @@ impl CallerStream {
     }
 
     /// Requires that unauthenticated callers read their responses at a minimum rate (see [`MinDataRate`]): otherwise a few of them could
-    /// hold all connections for ever. Authenticated callers may pause as long as they like.
+    /// hold all connections forever. Authenticated callers may pause as long as they like.
     #[must_use]
     pub fn read_within(mut self, limit: Duration, authenticated: AuthenticatedFlag) -> Self {
         self.unread = Some((MinDataRate::new(limit), authenticated));

@@ -11,14 +11,14 @@ use super::client::response_head::{self, BodyFraming, ParsedHead};
 /// Longer inputs meet limits that the slow reader does not have.
 const LONGEST: usize = 4096;
 
-/// How a body goes on after what came.
+/// How a body continues after the bytes so far.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     /// It has ended, and this came behind it.
     Whole(Vec<u8>),
     /// There may be more.
     Open,
-    /// What follows is no part of it.
+    /// What follows is not part of it.
     Fault,
 }
 
@@ -186,7 +186,7 @@ fn slow(came: &[u8], method: &Method) -> Response {
         reusable = false;
         (rest.to_vec(), End::Open)
     };
-    // The same length twice goes on once.
+    // A length that is given twice is forwarded once.
     let mut named = false;
     fields.retain(|(name, _)| name != "content-length" || !std::mem::replace(&mut named, true));
     fields.sort();

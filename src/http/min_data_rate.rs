@@ -1,4 +1,4 @@
-//! A minimum data rate: a caller that sends or reads a byte now and then would hold a connection for ever, so a given amount has to get
+//! A minimum data rate: a caller that sends or reads a byte now and then would hold a connection forever, so a given amount has to get
 //! through in a given time.
 
 use std::pin::Pin;
@@ -32,7 +32,7 @@ impl MinDataRate {
         Self { limit, waited: Duration::ZERO, passed: 0, since: None, timer: None }
     }
 
-    /// To be polled whenever there is nothing to do but wait. Ready when the waits were too long.
+    /// Poll this while waiting. Ready when the waits were too long.
     pub fn poll_too_long(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let end = since + self.limit.saturating_sub(self.waited);

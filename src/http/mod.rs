@@ -1,4 +1,4 @@
-//! What gateway, proxy and client share of HTTP/1.1. It knows none of them.
+//! The HTTP/1.1 code that gateway, proxy and client share. It depends on none of them.
 //!
 //! - Towards a server: [`Http1Client`]. It is all that the client of this program needs, and builds without the `gateway` feature.
 //! - Towards callers: [`server`] listens and serves, [`CallerStream`] is a caller's connection, `connection_slots` counts them,

@@ -10,22 +10,22 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::client::BoxError;
 
-/// How often hyper may send what it has before it is told that a body failed. It polls a body twice before it flushes (1.12, `poll_loop`;
+/// How often hyper may send what it has before it learns that a body failed. It polls a body twice before it flushes (1.12, `poll_loop`;
 /// pinned in `http/tests.rs`), and drops what it has not sent when it hears of the error.
 const PATIENCE: u8 = 2;
 
-/// Says that a connection is to be reset instead of closed, because its response was truncated. A caller that speaks HTTP/1.0 takes a
+/// Requests that a connection is reset instead of closed, because its response was truncated. A caller that speaks HTTP/1.0 takes a
 /// closed connection for the regular end of the response.
 #[derive(Clone, Debug, Default)]
 pub struct ResetOnClose(Arc<AtomicBool>);
 
 impl ResetOnClose {
-    /// The connection is to be reset.
+    /// Reset the connection.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the connection is to be reset.
+    /// Whether to reset the connection.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -36,7 +36,7 @@ pub trait BodyFilter {
     /// Lets `piece` pass.
     ///
     /// # Errors
-    /// [`CutOff`] when the body is to be truncated here.
+    /// [`CutOff`] when the body must be truncated here.
     fn inspect(&mut self, piece: &[u8]) -> Result<(), CutOff>;
 }
 

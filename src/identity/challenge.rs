@@ -75,7 +75,7 @@ fn query_escape(text: &str) -> String {
         .collect()
 }
 
-/// The value of an `Authorization` header. It is a secret: whoever has it can repeat the request, at other servers too.
+/// The value of an `Authorization` header. It is a secret: its holder can repeat the request, at other servers too.
 pub struct Authorization(SecretString);
 
 impl Authorization {
@@ -108,7 +108,7 @@ pub enum VerifyError {
     /// There is no colon in it, so it is some other credential, such as an API key.
     #[error("the Authorization header holds no signature")]
     NotASignature,
-    /// The key in it is none, or one that must not be trusted.
+    /// The key in it is invalid or must not be trusted.
     #[error("the Authorization header is refused: {0}")]
     Key(#[from] PublicKeyError),
     /// The signature is not the canonical base64 of 64 bytes.
@@ -120,7 +120,7 @@ pub enum VerifyError {
 }
 
 /// Checks the value of an `Authorization` header against what the request should have signed, and returns the key that
-/// signed it. The value may stand after `Bearer `, as the desktop app sends it.
+/// signed it. The value may follow `Bearer `, as the desktop app sends it.
 ///
 /// # Errors
 /// [`VerifyError`] for anything but a valid, canonical signature by an acceptable Ed25519 key.

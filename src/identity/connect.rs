@@ -107,7 +107,7 @@ impl ConnectUrl {
         &self.device_name
     }
 
-    /// The key that is to be approved.
+    /// The key to approve.
     pub fn key(&self) -> &PublicKey {
         &self.key
     }

@@ -1,7 +1,7 @@
 //! Who this device is: its Ed25519 key, how that key is written down, and how it signs a request.
 //!
-//! Everything here is pure: no files, no network, no clock. A key comes in and goes out as OpenSSH text, and a
-//! signature names the time it is told.
+//! Everything here is pure: no files, no network, no clock. A key comes in and goes out as OpenSSH text, and the
+//! caller passes the time that a signature names.
 
 mod account;
 mod challenge;

@@ -200,7 +200,7 @@ pub enum IdentityError {
     /// The key is protected and no passphrase was given.
     #[error("the key is protected by a passphrase, and none was given")]
     Encrypted,
-    /// The passphrase does not open the key. Damage to the encrypted part cannot be told from this.
+    /// The passphrase does not open the key. Damage to the encrypted part looks the same.
     #[error("wrong passphrase for the key (or its encrypted part is damaged)")]
     WrongPassphrase,
     /// The key is protected by means that are not supported; holds which.
@@ -221,7 +221,7 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
-    /// What the user can do about it, where there is something. `FILE` in it stands for the key's file.
+    /// What the user can do about it, where there is something. `FILE` in it is a placeholder for the key's file.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotOpenSsh(what) => hint_for_foreign(what),
@@ -233,7 +233,7 @@ impl IdentityError {
                 "check the passphrase with `ssh-keygen -y -f FILE`; if it is right, restore the file from a backup",
             ),
             Self::UnsupportedProtection(_) => Some(
-                "protect it anew with `ssh-keygen -p -Z aes256-ctr -a 24 -f FILE`, which leaves the key itself as it is",
+                "protect it again with `ssh-keygen -p -Z aes256-ctr -a 24 -f FILE`, which leaves the key itself as it is",
             ),
             Self::Corrupt(_) => {
                 Some("restore the file from a backup, or sign in with a new key; the damaged file is left as it is")

@@ -13,7 +13,7 @@ use super::random_digits;
 const PREFIX: &str = "key_";
 const RANDOM_DIGITS: usize = 22;
 
-/// A public id: `key_` and 8 to 60 ASCII letters and digits. It is no secret. Whoever creates a key may choose it, so as to have it on
+/// A public id: `key_` and 8 to 60 ASCII letters and digits. It is not a secret. The creator of a key may choose it, to have it on
 /// record before the key exists.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -25,7 +25,7 @@ pub struct KeyId(String);
 pub struct KeyIdError;
 
 impl KeyId {
-    /// A new one that nobody else makes (131 bits of chance).
+    /// A new unique one (131 random bits).
     ///
     /// # Errors
     /// When the system gives no random bytes.

@@ -9,7 +9,7 @@ const DAY: u64 = 86_400;
 const UNITS: [(char, u64); 5] = [('w', 7 * DAY), ('d', DAY), ('h', 3600), ('m', 60), ('s', 1)];
 const LONGEST: u64 = 3650 * DAY;
 
-/// A span in seconds, 1 to ten years; or for ever.
+/// A span in seconds, from 1 second to ten years; or unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// That many seconds.
@@ -18,13 +18,13 @@ pub enum Lifetime {
     Never,
 }
 
-/// The text is no lifetime.
+/// The text is not a lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("expected a duration such as 90d, 12h, 30m or 1w, up to 3650d, or never")]
 pub struct LifetimeError;
 
 impl Lifetime {
-    /// What a key gets when nothing is said: 90 days.
+    /// The default lifetime of a key: 90 days.
     pub const DEFAULT: Self = Self::Seconds(90 * DAY);
 
     /// From a number of seconds.

@@ -1,7 +1,7 @@
 //! Which models a key may use, by patterns over their names.
 //!
 //! A server takes several names for one model: `tiny`, `tiny:latest`, `library/TINY`, `registry.ollama.ai/library/tiny` (measured:
-//! `model-in-body.json`). Names are compared in one canonical form, and whatever cannot be brought into it matches nothing.
+//! `model-in-body.json`). Names are compared in one canonical form, and a name without one matches nothing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -58,7 +58,7 @@ impl CanonicalModel {
             (REGISTRY, namespace) => format!("{namespace}/{model}:{tag}"),
             (host, namespace) => format!("{host}/{namespace}/{model}:{tag}"),
         };
-        // What is kept must be readable again, its tag included.
+        // The stored text must be parseable again, its tag included.
         if name.len() > LONGEST { Err(CanonicalModelError) } else { Ok(Self(name)) }
     }
 
@@ -74,12 +74,12 @@ impl fmt::Display for CanonicalModel {
     }
 }
 
-/// A pattern over canonical names: `*` stands for any characters but a slash, `**` for any at all, and a lone `*` for every model.
+/// A pattern over canonical names: `*` matches any characters but a slash, `**` for any at all, and a lone `*` for every model.
 /// Without a tag (and without a star at its end) it names the tag `latest`, as a name does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelPattern(String);
 
-/// A text that is no pattern; holds it.
+/// A text that is not a pattern; holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0:?} is not a pattern for models: write a name such as tiny or tiny:8b, with * for any characters")]
 pub struct PatternError(pub String);
@@ -90,7 +90,7 @@ impl ModelPattern {
         fits(&tokens(&self.0), &literal(model.as_str()))
     }
 
-    /// Whether every name that fits `other` fits this one. May say no where it is yes, never yes where it is no.
+    /// Whether every name that fits `other` fits this one. May return false for a covered pattern, never true for one that is not covered.
     pub fn covers(&self, other: &Self) -> bool {
         fits(&tokens(&self.0), &tokens(&other.0))
     }
@@ -128,7 +128,7 @@ impl FromStr for ModelPattern {
         }
         Ok(Self(match pattern.split('/').collect::<Vec<_>>().as_slice() {
             [NAMESPACE, model] | [REGISTRY, NAMESPACE, model] => match one_part(model).as_str() {
-                // Alone, the star would stand for every model.
+                // Alone, the star would match every model.
                 "*" => "*:*".to_owned(),
                 model => model.to_owned(),
             },
@@ -342,7 +342,7 @@ mod tests {
         }
     }
 
-    /// A pattern is kept as text, and must not be a wider one when it is read again.
+    /// A pattern is stored as text, and must not become wider when it is parsed again.
     #[test]
     fn what_is_kept_is_the_same_pattern() {
         for text in [

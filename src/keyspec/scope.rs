@@ -151,11 +151,11 @@ pub struct Rights {
     pub scopes: Scopes,
     /// With which models.
     pub models: Models,
-    /// Until when, in Unix seconds; `None` is for ever.
+    /// Expiry in Unix seconds; `None` means never.
     pub expires_at: Option<i64>,
 }
 
-/// What exceeds the rights of whoever wants to pass them on.
+/// The part that exceeds the rights of the caller who passes them on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TooBroad {
     /// Scopes that they do not have.

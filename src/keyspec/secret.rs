@@ -19,7 +19,7 @@ const CHECK: usize = 6;
 /// An API key of a gateway. It cannot be printed and is wiped when dropped.
 pub struct ApiKey(SecretString);
 
-/// Why a text is no API key of a gateway. No message repeats any of the text.
+/// Why a text is not an API key of a gateway. No message repeats any of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ApiKeyError {
     /// Something else, such as a key of ollama.com.

@@ -34,7 +34,7 @@ pub enum CredentialSource {
     ProfileKey,
     /// The profile's device key.
     ProfileDevice,
-    /// There is none.
+    /// No credential.
     None,
 }
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::address::{BaseUrl, HostError};
 use crate::disk::{self, DiskError, Exposure};
 
-/// More than this many bytes is no key.
+/// A longer text, in bytes, is not a key.
 const LONGEST_KEY: usize = 16 * 1024;
 
 /// A credentials file that was named, read when it is first needed.

@@ -71,13 +71,13 @@ pub struct DeviceRecord {
     /// Whether the host has accepted the key.
     #[serde(default)]
     pub connected: bool,
-    /// The file that the key was imported from: it is shared with whatever else uses that file.
+    /// The file that the key was imported from: it is shared with other programs that use that file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported_from: Option<PathBuf>,
     /// Keys that this one has replaced and that the host may still accept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<PublicKey>,
-    /// The successor of this key while a rotation is under way.
+    /// The successor of this key during a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<PublicKey>,
 }
@@ -103,7 +103,7 @@ pub struct ApiKeyRecord {
 }
 
 impl ApiKeyRecord {
-    /// A record of which nothing but the key's end is known.
+    /// A record of which only the key's expiry is known.
     pub fn new(store: StoreKind, hint: impl Into<String>, added_at: i64) -> Self {
         Self { store, hint: hint.into(), added_at, id: None, name: None, environment: None }
     }
@@ -126,7 +126,7 @@ impl Profile {
         Self { url, store: None, moving_to: None, device: None, api_key: None, account: None }
     }
 
-    /// Whether a credential is stored. A device key that the host has not accepted yet is none.
+    /// Whether a credential is stored. A device key that the host has not accepted yet does not count.
     pub fn has_credential(&self) -> bool {
         self.api_key.is_some() || self.device.as_ref().is_some_and(|device| device.connected)
     }
@@ -175,12 +175,12 @@ impl ProfilesFile {
         self.0.load()
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Reads it and changes nothing, whatever it holds.
+    /// Reads it without any change or migration.
     ///
     /// # Errors
     /// As for [`ProfilesFile::load`], but a damaged file stays where it is.

@@ -19,7 +19,7 @@ pub enum Owner {
 pub fn of(peer: SocketAddr, local: SocketAddr) -> Owner {
     #[cfg(target_os = "linux")]
     {
-        // A socket for both kinds of address stands in the list of the newer kind.
+        // A dual-stack socket is in the IPv6 list.
         let lists = [
             ("/proc/self/net/tcp", entry(peer), entry(local)),
             ("/proc/self/net/tcp6", entry_v6(peer), entry_v6(local)),
@@ -63,7 +63,7 @@ fn entry(address: SocketAddr) -> Option<String> {
     Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port()))
 }
 
-/// As the list of IPv6 has it; an IPv4 address as that part of IPv6 which stands for it.
+/// As the list of IPv6 has it; an IPv4 address as an IPv4-mapped one.
 #[cfg(target_os = "linux")]
 fn entry_v6(address: SocketAddr) -> Option<String> {
     let octets = match address {
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(owner_in(&line(1000, 7), "0100007F:A54C", "0100007F:8B55"), Some(1000));
         // The other direction is our own end.
         assert_eq!(owner_in(&line(1000, 7), "0100007F:8B55", "0100007F:A54C"), None);
-        // Its program is gone: what it sent is nobody's, not root's.
+        // Its program has ended: the connection then belongs to no user, not to root.
         assert_eq!(owner_in(&line(0, 0), "0100007F:A54C", "0100007F:8B55"), None);
         assert_eq!(owner_in("", "0100007F:A54C", "0100007F:8B55"), None);
     }

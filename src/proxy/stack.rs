@@ -119,7 +119,7 @@ impl Stack {
             (self.on_refused)(CredentialRefused { skew: self.forwarder.skew(&parts.headers) });
         }
         headers::strip_response_headers(&mut parts.headers);
-        // Not the host's version: in HTTP/1.1 a truncated response can be told from a complete one.
+        // Not the host's version: in HTTP/1.1 a truncated response can be distinguished from a complete one.
         parts.version = Version::HTTP_11;
         // What a host tells a browser about itself does not hold for this proxy.
         headers::remove_matching(&mut parts.headers, |name| {

@@ -15,7 +15,7 @@ pub enum EnvFileError {
     /// It cannot be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The name is none.
+    /// The variable name is invalid.
     #[error("{0:?} is not a valid variable name: use letters, digits and _, and do not begin with a digit")]
     Name(String),
     /// The key holds a character that some readers of such files would take for something else.

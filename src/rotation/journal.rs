@@ -1,4 +1,4 @@
-//! What is under way, on disk: ids, never a key.
+//! The journal of rotations in progress, on disk: ids, never a key.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,13 +17,13 @@ const VERSION: u64 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// The new key may have been asked for; nobody has it, or the vault does.
+    /// The new key may have been requested; at most the vault has it.
     Asked,
     /// It is in the vault, beside the old one.
     Stored,
-    /// The host accepts it, and it is being handed out: whoever it is for may have it.
+    /// The host accepts it, and deployment has started: the targets may have it.
     Deploying,
-    /// It is where it is to be, and the host accepts it there.
+    /// It is deployed, and the host accepts it there.
     Deployed,
     /// The profile uses it.
     InUse,
@@ -31,7 +31,7 @@ pub enum Step {
     Ending,
 }
 
-/// Where a new key is to be handed out. A run that goes on with a rotation must be able to do the same.
+/// Where to deploy a new key. A run that resumes a rotation must be able to do the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Targets {
     /// The env file, if there is one.
@@ -109,7 +109,7 @@ impl Journal {
         Self { document: Document::new(data_dir.join(FILE), VERSION), lock: data_dir.join("rotation.lock") }
     }
 
-    /// Keeps other runs out until the lock is dropped; `None` when one is at work. Blocks for up to `patience`.
+    /// Locks out other runs until the lock is dropped; `None` when one is running. Blocks for up to `patience`.
     ///
     /// # Errors
     /// When there can be no lock.

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! Asked → Stored → [Deploying →] Deployed → InUse → Ending → over
-//!   └───────┴────────┴ taken back when the host does not accept the new key
+//!   └───────┴────────┴ undone when the host does not accept the new key
 //! ```
 //!
-//! Every effect can be repeated: after a crash the step that was cut short is done again from its beginning.
+//! Every effect can be repeated: after a crash the interrupted step is repeated from its beginning.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ use crate::keyspec::KeyId;
 pub enum KeyRequest<E> {
     /// It made the key.
     Created(SecretString),
-    /// It has a key of that id: an earlier request was answered to nobody.
+    /// It has a key with that id: the answer to an earlier request got lost.
     IdTaken,
     /// The old key has a replacement that is accepted, and it is not this one.
     AlreadyReplaced(KeyId),
@@ -67,7 +67,7 @@ pub trait RotationBackend {
     async fn verify_new_key(&self, rotation: &Rotation, key: &SecretString) -> Result<KeyVerification, Self::Error>;
     /// Hands the new key out to wherever it is used.
     async fn deploy_new_key(&self, rotation: &Rotation, key: &SecretString) -> Result<(), Self::Error>;
-    /// Hands the old key out again. `false` when nobody here has it.
+    /// Deploys the old key again. `false` when it is not stored here.
     async fn redeploy_old_key(&self, rotation: &Rotation) -> Result<bool, Self::Error>;
     /// Makes the profile use the new key, where it used the old one. `None` when the key does not wait in the vault any more:
     /// then the profile must be using it already. `false` when the profile has got yet another key in the meantime, which it keeps.
@@ -85,15 +85,15 @@ pub trait RotationBackend {
 pub enum RotationOutcome {
     /// The new key is in use; the old one ends at that Unix second.
     OldKeyExpires(i64),
-    /// The new key is in use, and the old one is gone.
+    /// The new key is in use, and the old one is no longer valid.
     Done,
     /// The new key is in use; a person has to revoke the old one.
     RevokeManually,
-    /// What an earlier run had begun was taken back, cleanly. A new rotation can begin.
+    /// The rotation of an earlier run was undone completely. A new rotation can start.
     RolledBack,
 }
 
-/// Why a rotation stopped. But for those that say so, it stays in the journal and the next run goes on with it.
+/// Why a rotation stopped. Unless a variant says otherwise, it stays in the journal and the next run resumes it.
 #[derive(Debug)]
 pub enum RotationError<E> {
     /// The journal or the vault cannot be used.
@@ -111,7 +111,7 @@ pub enum RotationError<E> {
         /// Why it could not be revoked.
         rollback: Result<(), E>,
     },
-    /// The new key that was under way is not in the vault any more. It was revoked and the rotation struck out; what was deployed
+    /// The new key is no longer in the vault. It was revoked and the rotation removed from the journal; what was deployed
     /// may hold it.
     NewKeyMissing,
     /// The host does not accept the new key. It was revoked and the rotation struck out, unless `rollback` says why not.
@@ -120,7 +120,7 @@ pub enum RotationError<E> {
         reason: String,
         /// Why it could not be revoked.
         rollback: Result<(), E>,
-        /// Where it had been handed out: whether the old key was handed out again, `Ok(false)` when nobody here has it.
+        /// If it was deployed: whether the old key was deployed again, `Ok(false)` when that is not stored here.
         restored: Option<Result<bool, E>>,
     },
     /// The host cannot be asked about the new key.
@@ -144,7 +144,7 @@ pub async fn begin<W: RotationBackend>(backend: &W, rotation: Rotation) -> Rotat
     drive(backend, rotation, true).await
 }
 
-/// Goes on with a rotation from the journal, as far as it goes.
+/// Resumes a rotation from the journal, as far as possible.
 ///
 /// # Errors
 /// [`RotationError`].
@@ -152,11 +152,11 @@ pub async fn resume<W: RotationBackend>(backend: &W, rotation: Rotation) -> Rota
     drive(backend, rotation, false).await
 }
 
-/// Takes a rotation back whose new key is of no use any more: it does not wait in the vault, or the host does not accept it. `false` when
+/// Undoes a rotation whose new key is unusable: it is not in the vault, or the host does not accept it. `false` when
 /// it is of use. What was handed out stays as it is.
 ///
 /// # Errors
-/// [`RotationError::NotVerified`], and [`RotationError::Unknown`] when it cannot be taken back.
+/// [`RotationError::NotVerified`], and [`RotationError::Unknown`] when it cannot be undone.
 pub async fn abandon_if_unusable<W: RotationBackend>(
     backend: &W,
     rotation: &Rotation,
@@ -183,7 +183,7 @@ async fn drive<W: RotationBackend>(backend: &W, mut rotation: Rotation, is_new: 
                 if in_use || rotation.targets.any() {
                     advance(backend, &mut rotation, Step::InUse)?
                 } else {
-                    // Nobody uses it.
+                    // It is not in use.
                     roll_back(backend, &rotation).await.map_err(RotationError::Unknown)?;
                     Some(RotationOutcome::RolledBack)
                 }
@@ -218,7 +218,7 @@ async fn drive<W: RotationBackend>(backend: &W, mut rotation: Rotation, is_new: 
     }
 }
 
-/// Goes on from a key that may or may not exist.
+/// Continues with a key that may or may not exist.
 async fn create<W: RotationBackend>(
     backend: &W,
     rotation: &mut Rotation,
@@ -262,7 +262,7 @@ async fn create<W: RotationBackend>(
     }
 }
 
-/// Goes on with a key that waits in the vault.
+/// Continues with a key that is in the vault but not deployed.
 async fn verify_and_deploy<W: RotationBackend>(
     backend: &W,
     rotation: &mut Rotation,
@@ -287,7 +287,7 @@ async fn verify_and_deploy<W: RotationBackend>(
     advance(backend, rotation, Step::Deployed)
 }
 
-/// Makes sure that the host accepts the new key; one that it does not accept is taken back.
+/// Makes sure that the host accepts the new key; a key that it rejects is removed again.
 async fn verify<W: RotationBackend>(
     backend: &W,
     rotation: &Rotation,

@@ -26,7 +26,7 @@ pub enum Due {
     EndsSoon(i64),
     /// Not yet: its age in seconds.
     NotYet(i64),
-    /// Nobody says when it was made.
+    /// The creation time is unknown.
     Unknown,
 }
 

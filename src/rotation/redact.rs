@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD,
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-/// A piece of a secret shorter than this tells nobody anything.
+/// A shorter piece of a secret reveals nothing useful.
 const SHORTEST_PIECE: usize = 8;
 /// A line longer than this is given out in parts.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -53,7 +53,7 @@ impl Redactor {
             lines.push(self.redact(&line));
         }
         if self.pending.len() > LONGEST_LINE {
-            // Masked first: what is whole cannot be cut in two then, and what may be the beginning of one is kept back.
+            // Masked first: then no complete secret can be cut in two, and a possible beginning of one is held back.
             let mut masked = self.masked(&self.pending);
             let kept_back = self.encodings.first().map_or(0, |encoding| encoding.len()).min(masked.len());
             self.pending = Zeroizing::new(masked.split_off(masked.len() - kept_back));
@@ -91,7 +91,7 @@ impl Redactor {
     }
 }
 
-/// The letters of base64 that are made of nothing but the secret where so many bytes, or that many more than a multiple of three, stand before it.
+/// The letters of base64 that depend only on the secret where so many bytes, or that many more than a multiple of three, stand before it.
 fn within_base64(engine: &GeneralPurpose, secret: &str, before: usize) -> Zeroizing<String> {
     let mut bytes = Zeroizing::new(vec![0; before]);
     bytes.extend_from_slice(secret.as_bytes());

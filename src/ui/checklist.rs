@@ -69,7 +69,7 @@ impl Checklist {
         self.0.extend(remedies.iter().map(|remedy| Line::Remedy(remedy.clone())));
     }
 
-    /// Adds labelled values, which stand in one column.
+    /// Adds labelled values, aligned in one column.
     pub fn facts<'a>(&mut self, facts: impl IntoIterator<Item = (&'a str, String)>) {
         self.0.extend(facts.into_iter().map(|(label, value)| Line::Fact { label: label.to_owned(), value }));
     }

@@ -13,7 +13,7 @@ const SHORT_DIGEST: usize = 12;
 /// Layers that are shown at once. A model has about a dozen; a host can name as many as it likes.
 const MAX_LAYERS: usize = 16;
 
-/// Lines that are said of one pull where nothing moves, likewise.
+/// Lines that are printed for one pull where nothing moves, for the same reason.
 const MAX_STATUS_LINES: usize = 200;
 
 /// Characters of a status that are shown.
@@ -31,7 +31,7 @@ pub struct LayerBars {
     status: Option<ProgressBar>,
     /// By digest, in order of appearance; at most [`MAX_LAYERS`], and no more than the terminal has lines for.
     layers: Vec<(String, ProgressBar)>,
-    /// What was said where nothing moves. Layers are fetched side by side, so their lines come in turns.
+    /// The statuses printed so far where nothing moves. Layers are fetched side by side, so their lines come in turns.
     printed_statuses: HashSet<String>,
 }
 

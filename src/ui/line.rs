@@ -1,4 +1,4 @@
-//! The line editor of a chat, on a thread of its own: it sleeps in a read, and everything else goes on meanwhile.
+//! The line editor of a chat, on a thread of its own: it sleeps in a read, while everything else continues.
 
 use std::borrow::Cow;
 use std::io;
@@ -30,15 +30,15 @@ pub enum LineInput {
     Line(String),
     /// Ctrl-C, and what had been typed.
     Interrupted(String),
-    /// Ctrl-G: this is to be gone on with in an editor.
+    /// Ctrl-G: the person wants to continue this text in an editor.
     Compose(String),
-    /// Something came that is no text; what had been typed is lost.
+    /// The input was not valid UTF-8; what had been typed is lost.
     NotText,
     /// Ctrl-D, or the terminal is gone.
     End,
 }
 
-/// What stands at the prompt.
+/// The prompt and its initial text.
 #[derive(Clone, Debug)]
 pub struct LinePrompt {
     /// In front of the line; plain text.
@@ -54,7 +54,7 @@ enum Work {
     Remember(String),
 }
 
-/// The terminal of a chat, and the editor. The terminal is put back when this is dropped.
+/// The terminal of a chat, and the editor. Dropping this restores the terminal.
 #[derive(Debug)]
 pub struct LineEditor {
     work: mpsc::Sender<Work>,
@@ -88,7 +88,7 @@ impl LineEditor {
         let typed = typed.await.map_err(|_| gone());
         self.modes.reading(false);
         let typed = typed?;
-        // The editor has put back what it found, but for the marks around a paste.
+        // The editor has restored the terminal's modes, except bracketed paste.
         self.modes.quiet()?;
         typed
     }

@@ -1,5 +1,5 @@
 //! The terminal's modes during a chat. Outside the line editor, keys are not echoed and wait unread, so that what is typed into
-//! an answer stands at the next prompt; Ctrl-C and Ctrl-Z act at once. However the chat ends, the modes are put back.
+//! an answer appears at the next prompt; Ctrl-C and Ctrl-Z act at once. However the chat ends, the modes are restored.
 
 #[cfg(unix)]
 pub(super) use unix::{TerminalModes, end, suspend};
@@ -18,7 +18,7 @@ mod unix {
 
     use crate::ui::stream::Stream;
 
-    /// A paste arrives between two marks, and is told from typing by them.
+    /// A paste arrives between two marks, which distinguish it from typing.
     const MARK_PASTES: &[u8] = b"\x1b[?2004h";
     const MARK_NO_PASTES: &[u8] = b"\x1b[?2004l";
 
@@ -28,7 +28,7 @@ mod unix {
     static STOPS: Mutex<u64> = Mutex::new(0);
     static STOPPED: Condvar = Condvar::new();
     static LISTEN: Once = Once::new();
-    /// The cursor stands behind a prompt.
+    /// The cursor is behind a prompt.
     static READING: AtomicBool = AtomicBool::new(false);
 
     fn before() -> MutexGuard<'static, Option<Termios>> {
@@ -37,7 +37,7 @@ mod unix {
 
     fn mark_pastes(on: bool) {
         if let Ok(stdout) = Stream::stdout() {
-            // A terminal that is gone needs no marks.
+            // A closed terminal needs no marks.
             let _ = stdout.write_all(if on { MARK_PASTES } else { MARK_NO_PASTES });
         }
     }
@@ -54,7 +54,7 @@ mod unix {
         /// Takes the terminal on stdin. A simple one, where lines are edited by the terminal itself, is left as it is.
         ///
         /// # Errors
-        /// When it is none.
+        /// When stdin is not a terminal.
         pub fn begin(simple: bool) -> io::Result<Self> {
             let found = tcgetattr(io::stdin())?;
             *before() = (!simple).then_some(found);
@@ -111,12 +111,12 @@ mod unix {
         if READING.swap(false, Ordering::SeqCst)
             && let Ok(stdout) = Stream::stdout()
         {
-            // Whatever follows, a shell's prompt for instance, is not to stand behind ours.
+            // The next output, such as a shell's prompt, must start on its own line.
             let _ = stdout.write_all(b"\n");
         }
     }
 
-    /// Stops the process group, as Ctrl-Z does elsewhere; returns when it goes on. For the thread that reads keys itself.
+    /// Stops the process group, as Ctrl-Z does elsewhere; returns when it continues. For the thread that reads keys itself.
     pub fn suspend() {
         let count = || STOPS.lock().unwrap_or_else(PoisonError::into_inner);
         let so_far = *count();
@@ -141,7 +141,7 @@ mod unix {
 
     fn stop() {
         let me = getpid();
-        // Without a shell above us nobody could wake us again.
+        // Without a parent shell nothing could resume this process.
         if getsid(None).is_ok_and(|session| session == me) {
             return;
         }

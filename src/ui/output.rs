@@ -12,7 +12,7 @@ use std::io;
 /// Bytes collected before they are written unasked.
 const BUFFER: usize = 64 * 1024;
 
-/// How model output is shown on a terminal. Neither setting matters where stdout is none.
+/// How model output is shown on a terminal. Neither setting matters where stdout is not a terminal.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutputOptions {
     /// Pass the model's bytes to the terminal as they are, escape sequences included. Implies no wrapping.

@@ -49,7 +49,7 @@ impl Progress {
     }
 }
 
-/// stderr, said to be a little narrower than it is, with the lines broken there.
+/// stderr, reported a little narrower than it is, with the lines broken there.
 ///
 /// indicatif fills every line up and leaves it to the terminal's own margin to begin the next. There a terminal echoes Ctrl-C
 /// as `^C` on a line below, and the one that is then cleared is the wrong one.

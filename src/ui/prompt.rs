@@ -191,7 +191,7 @@ mod unix {
         }
     }
 
-    /// An arrow key or the like (`ESC [ … letter`) is no part of a secret.
+    /// An arrow key or the like (`ESC [ … letter`) is not part of a secret.
     fn skip_sequence(keys: &Keys<'_>) -> PromptResult<()> {
         if matches!(keys.next()?, b'[' | b'O') {
             while !matches!(keys.next()?, 0x40..=0x7e) {}
@@ -206,7 +206,7 @@ mod unix {
         use secrecy::ExposeSecret;
         use std::fs::File;
 
-        /// Runs `ask` on a pseudo-terminal where `keys` are typed; checks that its modes are put back.
+        /// Runs `ask` on a pseudo-terminal where `keys` are typed; checks that its modes are restored.
         fn typed<T>(
             keys: &[u8],
             ask: impl FnOnce(BorrowedFd<'_>, &Stream) -> PromptResult<T>,
@@ -294,7 +294,7 @@ mod other {
         answer
     }
 
-    /// Nothing to put back: the console's modes are changed for the length of one key.
+    /// Nothing to restore: the console's modes change only while one key is read.
     pub fn end(_stderr: &Stream) {}
 
     pub fn hidden(stderr: &Stream, question: &str) -> PromptResult<SecretString> {

@@ -107,7 +107,7 @@ impl Sanitizer {
         }
     }
 
-    /// Appends what was held back: the stream is over.
+    /// Appends the held-back text at the end of the stream.
     pub fn finish(&mut self, out: &mut String) {
         if std::mem::take(&mut self.carriage_return) {
             show('\r', out);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-/// Width assumed where a stream is no terminal or does not say.
+/// Width assumed where a stream is not a terminal or its width is unknown.
 pub(super) const DEFAULT_COLUMNS: usize = 80;
 
 /// Room for a secret that is caught, so that no copy of it is left behind where the memory grew.
@@ -106,7 +106,7 @@ impl Stream {
         (Self::CapturedOutput(memory.clone()), memory)
     }
 
-    /// Whether what is written goes nowhere but to memory.
+    /// Whether output is captured in memory.
     pub(super) fn is_captured(&self) -> bool {
         matches!(self, Self::CapturedOutput(_))
     }

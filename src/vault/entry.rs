@@ -59,11 +59,11 @@ impl FromStr for StoreKind {
 pub enum EntryKind {
     /// An Ed25519 device key, as an OpenSSH private key.
     DeviceKey,
-    /// The successor of a device key while a rotation is under way.
+    /// The successor of a device key during a rotation.
     NextDeviceKey,
     /// An API key.
     ApiKey,
-    /// The successor of an API key while a rotation is under way.
+    /// The successor of an API key during a rotation.
     NextApiKey,
 }
 

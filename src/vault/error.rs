@@ -12,13 +12,13 @@ use crate::disk::DiskError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum VaultError {
-    /// There is no keyring to talk to: no session bus, or no service on it.
+    /// No keyring is available: no session bus, or no service on it.
     #[error("no keyring can be reached: {0}")]
     KeyringUnavailable(String),
     /// The keyring did not answer in time.
     #[error("the keyring did not answer within {} s", .0.as_secs_f64())]
     KeyringTimeout(Duration),
-    /// The keyring is locked, and nobody unlocked it when asked.
+    /// The keyring is locked, and the person did not unlock it.
     #[error("the keyring is locked: {0}")]
     KeyringLocked(String),
     /// The keyring answered with another failure.
@@ -46,7 +46,7 @@ pub enum VaultError {
     Corrupt {
         /// Where the file was expected.
         path: PathBuf,
-        /// Where it was moved to; `None` when it could not be moved and lies where it was.
+        /// Where it was moved to; `None` when it could not be moved.
         aside: Option<PathBuf>,
         /// What is wrong with it.
         reason: String,

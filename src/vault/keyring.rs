@@ -1,7 +1,7 @@
 //! The operating system's keyring: Secret Service, Keychain or Credential Manager.
 //!
-//! Over D-Bus a call can block for ever, because the library asks without a timeout: the service may be
-//! stopped, or a prompt may wait for a person who is not there. Hence every call has a deadline, and after one
+//! Over D-Bus a call can block forever, because the library asks without a timeout: the service may be
+//! stopped, or a prompt may wait for a person who is not there. So every call has a deadline, and after one
 //! that was missed the keyring is not asked again: the library serves one call at a time, and the next would
 //! only queue behind the stuck one.
 
@@ -173,7 +173,7 @@ fn classify(name: &str, error: keyring::Error) -> VaultError {
     }
 }
 
-/// The library hands out its D-Bus errors as opaque boxes, so their texts are all there is to tell them apart.
+/// The library hands out its D-Bus errors as opaque boxes, so only their texts distinguish them.
 fn from_text(cause: &str) -> VaultError {
     let says = |part: &str| cause.contains(part);
     if says("prompt dismissed") {

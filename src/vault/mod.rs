@@ -161,7 +161,7 @@ enum WorkerError {
     NotStarted(std::io::Error),
 }
 
-/// Runs `work` on a new thread and waits at most `limit` for it (for ever when `None`).
+/// Runs `work` on a new thread and waits at most `limit` for it (forever when `None`).
 async fn on_thread<T: Send + 'static>(
     limit: Option<Duration>,
     work: impl FnOnce() -> T + Send + 'static,
@@ -172,7 +172,7 @@ async fn on_thread<T: Send + 'static>(
     std::thread::Builder::new()
         .name("vault".to_owned())
         .spawn(move || {
-            // Nobody listens any more after a timeout or an interrupt.
+            // The receiver is gone after a timeout or an interrupt.
             let _ = sender.send(work());
         })
         .map_err(WorkerError::NotStarted)?;

@@ -14,7 +14,7 @@ use crate::disk::{self, DiskError, Exposure};
 pub const PASSPHRASE_CREDENTIAL: &str = "ollama-auth-passphrase";
 const VARIABLE: &str = "OLLAMA_AUTH_PASSPHRASE";
 
-/// What a passphrase is wanted for.
+/// The purpose of a passphrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassphrasePurpose {
     /// To open an existing file.
@@ -113,7 +113,7 @@ pub trait PassphraseSource: Send + Sync {
     fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<Passphrase>, PassphraseError>;
 }
 
-/// A function that asks a person; `Ok(None)` when there is nobody to ask.
+/// A function that asks a person; `Ok(None)` when prompting is impossible.
 pub type PassphrasePrompt =
     Box<dyn Fn(PassphrasePurpose) -> Result<Option<SecretString>, PassphraseError> + Send + Sync>;
 

@@ -101,7 +101,7 @@ fn number(sent: &Map<String, Value>, member: &str) -> u64 {
     sent.get(member).and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// `None` for Go's year 1 too, which stands for no time.
+/// `None` for Go's year 1 too, which is Go's zero time.
 fn time(sent: &Map<String, Value>, member: &str) -> Option<Timestamp> {
     let time: Timestamp = sent.get(member)?.as_str()?.parse().ok()?;
     (time.as_second() > YEAR_TWO).then_some(time)
@@ -153,7 +153,8 @@ impl Session<'_> {
     /// `GET /api/tags`: the models that the host has, in its order.
     ///
     /// # Errors
-    /// What hinders it; [`ApiError::Protocol`] for an answer that is not a list of models, or of more than 8 MB or 100,000 models.
+    /// Any [`ApiError`] of the request; [`ApiError::Protocol`] for an answer that is not a list of models, or has more than 8 MB or
+    /// 100,000 models.
     pub async fn models(&self) -> Result<Vec<ListedModel>, ApiError> {
         self.listing("/api/tags").await
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// Levels of nesting that are read; what lies deeper is ignored.
+/// Levels of nesting that are read; deeper ones are ignored.
 pub(super) const MAX_DEPTH: usize = 8;
 /// Rows that are shown at most.
 pub(super) const MAX_ROWS: usize = 200;

@@ -1,4 +1,4 @@
-//! Amounts with a limit or a remainder, wherever they stand: `{"weekly":{"used":3,"limit":10}}`, `[{"name":"weekly",…}]`,
+//! Amounts with a limit or a remainder, at any place in the answer: `{"weekly":{"used":3,"limit":10}}`, `[{"name":"weekly",…}]`,
 //! `{"weekly_used":3,"weekly_limit":10}`, `{"balance":12.5,"currency":"USD"}`.
 
 use jiff::Timestamp;
@@ -66,7 +66,7 @@ fn search(name: &str, value: &Value, depth: usize, found: &mut Vec<Meter>) {
         return;
     }
     match value {
-        // Numbers of a model are its use, and read as such.
+        // Numbers of a model are its usage.
         Value::Object(object) if model_name(object).is_some() => {}
         Value::Object(object) => {
             found.extend(object_meters(name, object));
@@ -79,7 +79,7 @@ fn search(name: &str, value: &Value, depth: usize, found: &mut Vec<Meter>) {
     }
 }
 
-/// The name of what lies below: the outermost frame adds nothing.
+/// The name for the nested values: the outermost object adds nothing.
 fn member_label(name: &str, key: &str, depth: usize) -> String {
     let frame = ["data", "limits", "usage", "balance", "windows", "quotas", "items", "result"];
     let plain = key.replace(['_', '-'], " ");

@@ -22,13 +22,13 @@ pub struct ModelUse {
     pub cost: Option<f64>,
 }
 
-/// More than so many models are not told apart.
+/// More models than this are not listed separately.
 const DISTINCT: usize = 1000;
 
 /// Rows that were found in places of the same form, such as `.data[].results[]`.
 type Group = (usize, String, Vec<ModelUse>);
 
-/// The rows of an answer, the most used first. Where rows stand in places of different form (totals and what makes them up),
+/// The rows of an answer, the most used first. Where rows are in places of different form (totals and what makes them up),
 /// only those nearest to the top are counted; those of one form are added up (slices of time).
 pub(super) fn read(value: &Value) -> Vec<ModelUse> {
     let mut groups = Vec::new();
@@ -120,7 +120,7 @@ fn named_row(object: &Map<String, Value>) -> Option<ModelUse> {
     let model = model_name(object)?;
     let nested = object.values().filter_map(Value::as_object).map(|inner| numbers(model.clone(), inner));
     let row = numbers(model.clone(), object);
-    // The numbers may stand in an object of their own.
+    // The numbers may be in a nested object.
     let row = if row.is_empty() { nested.into_iter().find(|row| !row.is_empty())? } else { row };
     Some(row)
 }

@@ -26,7 +26,7 @@ use crate::rotation::Journal;
 pub const FILES: &str = "\u{fffd}files";
 /// How long the server on this machine may take to list its models.
 const DEADLINE: Duration = Duration::from_millis(300);
-/// More names than this help nobody at a prompt.
+/// More names than this are useless at a prompt.
 const MOST: usize = 1000;
 
 /// What the candidates come from.

@@ -52,7 +52,7 @@ pub async fn import(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
         name: args.device_name.unwrap_or_else(machine_name),
         created_at: (app.now)(),
         connected: false,
-        // A pipe is nobody's place to keep a key.
+        // Only a file has a path worth recording, not a pipe.
         imported_from: file.is_file().then(|| std::path::absolute(&file).unwrap_or(file.clone())),
         retired: Vec::new(),
         next: None,
@@ -131,7 +131,7 @@ async fn key_passphrase(app: &App, args: &DeviceImport, file: &Path) -> anyhow::
     Err(Problem::new(Exit::Usage, message).hint("pass --key-passphrase-file FILE").into())
 }
 
-/// A signature names no host: whoever runs one host where a key is used can use it at the other (PROTOCOL: "Signed requests").
+/// A signature names no host: the operator of one host where a key is used can replay it at the other (PROTOCOL: "Signed requests").
 fn warn_of_sharing(app: &App, profiles: &Profiles, context: &Context, key: &DeviceKey) {
     let elsewhere = profiles.profiles.iter().find(|(_, profile)| {
         profile.url.origin() != context.url().origin()
@@ -163,7 +163,7 @@ pub async fn export(app: &App, args: DeviceExport) -> anyhow::Result<Exit> {
             let message = format!("{} already exists", file.display());
             return Err(Problem::new(Exit::Usage, message).hint("choose another file, or pass --replace").into());
         }
-        // Both or none: half an export would leave a private key where nobody expects it.
+        // Both or none: half an export would leave a private key in an unexpected place.
         disk::probe_writable(file)?;
     }
     let passphrase = export_passphrase(app, &args).await?;
@@ -188,7 +188,7 @@ pub async fn export(app: &App, args: DeviceExport) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// An unprotected file is written only when that is said.
+/// An unprotected file is written only on explicit request.
 async fn export_passphrase(app: &App, args: &DeviceExport) -> anyhow::Result<Option<SecretString>> {
     if args.no_passphrase {
         return Ok(None);

@@ -72,7 +72,7 @@ fn report(app: &App, context: &Context, key: &PublicKey, known: bool) -> anyhow:
     Ok(Exit::Done)
 }
 
-/// The key that is meant: a fingerprint stands only for a key that is stored here, since a host cannot be asked for it.
+/// The selected key: a fingerprint can only select a key that is stored here, since a host cannot be asked for it.
 fn find_key(profiles: &Profiles, text: &str) -> anyhow::Result<PublicKey> {
     let text = text.trim();
     if let Ok(key) = PublicKey::from_line(text) {

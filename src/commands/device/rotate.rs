@@ -1,5 +1,5 @@
 //! `device rotate`: a new key is stored, approved in the browser and taken into use before the old one is disconnected.
-//! Killed at any point, the old key still works or the new one already does; running it again goes on where it stopped.
+//! Killed at any point, the old key still works or the new one already does; running it again continues where it stopped.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
 use crate::profile::{DeviceRecord, Profile, entry_id};
 use crate::vault::EntryKind;
 
-/// What is said when a rotation goes on.
+/// The message when a rotation is resumed.
 const RESUMED: &str = "Resuming the interrupted rotation.";
 
 /// Runs it.
@@ -39,7 +39,7 @@ pub async fn run(app: &App, args: DeviceRotate) -> anyhow::Result<Exit> {
     let account = match approve(app, &args, &profile, &record, &new).await {
         Ok(account) => account,
         Err(error) => {
-            // A key that the host refused would be refused for ever: the next rotation makes another.
+            // The host would refuse the same key every time: the next rotation creates another.
             if Problem::from_error(&error).exit == Exit::Forbidden {
                 forget_successor(app, &name, &profile, new.public()).await?;
             }

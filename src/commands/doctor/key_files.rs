@@ -29,7 +29,7 @@ pub struct KeyFile {
     pub folder: Option<Access>,
     /// The private key, or why it cannot be used.
     pub content: KeyFileContent,
-    /// What the `.pub` file beside it holds; `None` where there is none or it cannot be read.
+    /// The content of the `.pub` file beside it; `None` if that is missing or unreadable.
     pub public: Option<Result<PublicKey, String>>,
 }
 
@@ -47,7 +47,7 @@ pub enum KeyFileContent {
 }
 
 impl KeyFile {
-    /// The public key, as far as it can be told.
+    /// The public key, if it can be determined.
     pub fn key(&self) -> Option<&PublicKey> {
         match (&self.content, &self.public) {
             (KeyFileContent::Key(key), _) | (KeyFileContent::NotAllowed, Some(Ok(key))) => Some(key),

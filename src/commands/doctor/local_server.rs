@@ -95,7 +95,7 @@ impl ServerAccount {
 /// The account of the process that listens on a port of this machine.
 ///
 /// # Errors
-/// Why that cannot be told.
+/// Why that is unknown.
 pub fn account_listening_on(port: u16) -> Result<ServerAccount, &'static str> {
     if !cfg!(target_os = "linux") {
         return Err("this operating system does not show which account listens on a port");

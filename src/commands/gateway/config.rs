@@ -11,7 +11,7 @@ use crate::gateway::{self, Config, ConfigFile, FILE_VARIABLE, Flag, Inputs};
 /// The name of the file in our configuration folder.
 const FILE_NAME: &str = "gateway.toml";
 
-/// The configuration to serve with. Reads the file anew at each call, so a reload can use it too.
+/// The configuration to serve with. Reads the file at each call, so that a reload can use it too.
 ///
 /// # Errors
 /// A file that cannot be read or that others can write, and everything of [`gateway::ConfigError`].

@@ -1,4 +1,4 @@
-//! `gateway serve`: binds the listener, opens the database, serves until it is told to stop.
+//! `gateway serve`: binds the listener, opens the database, serves until a signal asks it to stop.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -245,7 +245,7 @@ fn same_elements<A: AsRef<str>, B: AsRef<str>>(left: &[A], right: &[B]) -> bool 
 /// says why that is necessary.
 ///
 /// # Errors
-/// `error` where nobody can be asked, or nobody wants to.
+/// `error` when prompting is impossible, or the person declines.
 async fn import_instead(app: &App, context: &Context, args: &KeysCreate, error: anyhow::Error) -> anyhow::Result<Exit> {
     let page = context.url().is_ollama_com().then_some(SETTINGS);
     if args.open

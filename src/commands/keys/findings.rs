@@ -1,7 +1,7 @@
 //! What can be wrong with a key, decided from what its host says of it. Pure: the clock is handed in. `keys list` names the
 //! problems, `keys audit` reports them with what it finds on this machine.
 //!
-//! A host tells when a key was last used, not for what. So "broader than what it was used for" can be told of a key that was
+//! A host tells when a key was last used, not for what. So "broader than what it was used for" is known only of a key that was
 //! not used at all, and otherwise only which keys could do great harm: that is what over-broad means here.
 
 use std::collections::HashSet;
@@ -140,7 +140,7 @@ pub(super) struct KeyAssessor {
 }
 
 impl KeyAssessor {
-    /// For the keys of one host: one that others replace is on its way out, and nobody need look after it.
+    /// For the keys of one host: a key that has a replacement ends soon and needs no action.
     pub(super) fn new(now: i64, max_age: Option<u64>, entries: &[KeyEntry]) -> Self {
         let alive = entries.iter().filter(|entry| entry.revoked_at.is_none());
         let replaced = alive.filter_map(|entry| entry.replaces.clone()).collect();
@@ -196,7 +196,7 @@ impl KeyAssessor {
     }
 }
 
-/// Managing others, or passing rights on, outlives the key; changing models harms whoever uses them.
+/// Managing keys and passing on rights have effects that outlive the key; changing models affects all their users.
 fn excessive_rights(entry: &KeyEntry) -> Option<String> {
     let has = |scope: Scope| entry.scopes.iter().any(|name| name == scope.name());
     let harm = if has(Scope::Admin) {
@@ -307,10 +307,10 @@ mod tests {
         let new = entry(json!({ "id": "key_87654321", "replaces": "key_12345678" }));
         let assessor = KeyAssessor::new(NOW, Some(90 * 86_400), &[old.clone(), new]);
         assert!(assessor.problems(&old).is_empty() && assessor.problems(&done).is_empty());
-        // One whose end was not brought forward goes on being used by somebody.
+        // A key whose expiry was not brought forward is still in use.
         let lasting = entry(json!({ "created_at": -200 }));
         assert_eq!(assessor.problems(&lasting)[0].kind, FindingKind::Stale);
-        // A successor that was revoked is none.
+        // A revoked successor does not count.
         let gone = entry(json!({ "id": "key_87654321", "replaces": "key_12345678", "revoked_at": -1 }));
         assert_eq!(KeyAssessor::new(NOW, None, &[gone]).problems(&done)[0].kind, FindingKind::Expired);
     }

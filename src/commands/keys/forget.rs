@@ -23,7 +23,7 @@ use crate::vault::{EntryKind, StoreKind};
 struct Report<'a> {
     host: String,
     profile: &'a str,
-    /// There was a copy, and it is gone.
+    /// A copy existed and was deleted.
     forgotten: bool,
     id: Option<&'a str>,
     name: Option<&'a str>,
@@ -67,7 +67,7 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// How to revoke a key whose copy is gone.
+/// How to revoke a key whose copy was deleted.
 fn how_to_end(record: &ApiKeyRecord, url: &BaseUrl) -> String {
     match record.id.as_deref().map(str::parse) {
         Some(Ok(id)) => format!("revoke it: {}", revoke_command(&id, url)),

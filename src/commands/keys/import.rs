@@ -128,7 +128,7 @@ fn require_matching_host(context: &Context, key: &SecretString) -> anyhow::Resul
     Err(Problem::new(Exit::Usage, message).hint(hint).into())
 }
 
-/// The record of a key that is kept now and is another one. What cannot be read is another one.
+/// The record of the stored key if it is a different one. An unreadable key counts as different.
 async fn other_key<'c>(
     app: &App,
     context: &'c Context,
@@ -162,7 +162,7 @@ async fn confirm_replacement(app: &App, context: &Context, other: &ApiKeyRecord,
     Err(Problem::new(Exit::Failed, "nothing was changed").into())
 }
 
-/// What the host says of the key, where it lists keys. Nothing depends on it: a key is kept without a description too.
+/// What the host says of the key, where it lists keys. Optional: a key is stored without a description too.
 async fn describe_self(session: &Session<'_>) -> Option<KeyEntry> {
     let listed = tokio::time::timeout(DESCRIBE_TIMEOUT, session.api_keys(false)).await.ok()?.ok()?;
     let mut own = listed.into_iter().filter(|entry| entry.is_self);

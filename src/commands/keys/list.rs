@@ -205,7 +205,7 @@ impl AssessedKey<'_> {
     }
 }
 
-/// Puts keys in order. Those of which nothing is known come last; equals are told apart by name and id.
+/// Puts keys in order. Those of which nothing is known come last; ties are sorted by name and id.
 fn sort(keys: &mut [AssessedKey<'_>], by: KeySort) {
     let last = |time: Option<jiff::Timestamp>| (time.is_none(), time);
     keys.sort_by(|a, b| {
@@ -222,7 +222,7 @@ fn sort(keys: &mut [AssessedKey<'_>], by: KeySort) {
     });
 }
 
-/// Whether a text is as a pattern says; `*` stands for any characters.
+/// Whether a text matches a pattern; `*` matches any characters.
 fn fits(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {

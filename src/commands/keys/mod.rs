@@ -134,7 +134,7 @@ fn not_offered(host: &BaseUrl, status: u16) -> Problem {
 /// Checks the form of a gateway's key, so that a typing error is found without asking the host.
 ///
 /// # Errors
-/// Exit 2 for something that begins as a gateway's key does and is none.
+/// Exit 2 for a text that begins like a gateway's key but is not valid.
 fn check_key_format(key: &SecretString) -> anyhow::Result<()> {
     use secrecy::ExposeSecret as _;
     if key.expose_secret().starts_with(ApiKey::PREFIX)

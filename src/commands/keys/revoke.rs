@@ -192,7 +192,7 @@ pub(super) fn ambiguous(what: &str, entries: &[KeyEntry]) -> Problem {
     Problem::new(Exit::Usage, message).hint(format!("use the id of one of them:\n{}", lines.join("\n")))
 }
 
-/// The key speaks for itself: it signs in, finds itself in the list, where the host marks it, and is revoked by itself.
+/// The key revokes itself: it signs in, and finds itself in the list, where the host marks it.
 async fn identify_given_key<'a>(
     app: &'a App,
     context: &Context,

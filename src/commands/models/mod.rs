@@ -25,7 +25,7 @@ pub use transfer::{pull, pull_command, push_command};
 /// A model's name as it was typed.
 ///
 /// # Errors
-/// Exit 2 when it is none.
+/// Exit 2 when it is invalid.
 fn parse_name(text: &str) -> Result<ModelName, Problem> {
     ModelName::parse(text).map_err(|error| Problem::new(Exit::Usage, format!("the model {text:?}: {error}")))
 }

@@ -1,5 +1,5 @@
 //! What a server and its registry say about a pull or a push: which registry a name belongs to, what a refusal means, and whose
-//! account the server uses there. The server signs in to ollama.com with its own key, whoever calls it (PROTOCOL: three identities),
+//! account the server uses there. The server signs in to ollama.com with its own key for every caller (PROTOCOL: three identities),
 //! and what the registry refuses, it refuses to that account.
 
 use crate::api::{ApiError, Me, Session};
@@ -55,12 +55,12 @@ impl<'a> RegistryName<'a> {
             .any(|domain| registry.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
     }
 
-    /// Whether it is in the registry that is meant when none is named.
+    /// Whether it is in the default registry.
     pub fn is_in_default_registry(&self) -> bool {
         self.registry.eq_ignore_ascii_case(REGISTRY)
     }
 
-    /// Whether it names nobody whose it is.
+    /// Whether its namespace is the default one, so that the name does not tell whose model it is.
     pub fn has_no_namespace(&self) -> bool {
         self.namespace.eq_ignore_ascii_case(NAMESPACE)
     }
@@ -127,7 +127,7 @@ pub fn server_message(error: &ApiError) -> Option<&str> {
 /// What is known of the server's account at ollama.com.
 #[derive(Debug)]
 pub enum ServerAccount {
-    /// A gateway stands in front of the server; its accounts are not the server's.
+    /// A gateway's accounts are not those of the server behind it.
     BehindGateway,
     /// It is signed in.
     SignedIn(Account),
@@ -155,7 +155,7 @@ impl ServerAccount {
 /// Signs the server in where a person can be asked.
 ///
 /// # Errors
-/// Exit 4 where nobody can be asked, or the answer is no; and what the sign-in ends in.
+/// Exit 4 where prompting is impossible or the answer is no; and the error of the sign-in.
 pub async fn sign_in_first(app: &App, session: &Session<'_>) -> anyhow::Result<()> {
     let host = session.base();
     let needed = || {

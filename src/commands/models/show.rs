@@ -1,5 +1,5 @@
 //! `show`: a model's description as text, in the sections that stock Ollama has: for `show`, and for a chat that is asked about its
-//! model. Pure, and harmless on a terminal: every cell is somebody else's text.
+//! model. Pure, and harmless on a terminal: every cell is text from the host.
 
 use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr as _;

@@ -136,7 +136,7 @@ async fn add_account(
     steps.perform("account", line.shown(), gateway.add_admin(app, NAME, password.clone())).await?;
     steps.conclude(&format!("Added the account {NAME}. Devices and keys belong to an account."));
     if !automatic {
-        // Shown even when quiet: the person cannot go on without it.
+        // Shown even when quiet: the person cannot continue without it.
         let password = password.expose_secret();
         app.printer.report(&format!(
             "\nSign in on the approval page with this account, then press Approve:\n\n  Name         {NAME}\n  Password     {password}\n\nNo page? Press Ctrl-C, then approve without a browser: ollama-auth quickstart --yes"

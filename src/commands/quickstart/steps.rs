@@ -38,7 +38,7 @@ impl CommandLine {
         let mut words = vec!["run"];
         words.extend(host.iter().flat_map(|host| ["--host", host]));
         words.push(model);
-        // A prompt is no flag, however it begins.
+        // A prompt is not a flag, even if it begins with a dash.
         words.extend(prompt.starts_with('-').then_some("--"));
         words.push(prompt);
         Self::new(words)
@@ -62,7 +62,7 @@ impl CommandLine {
     /// What the parser makes of it.
     ///
     /// # Errors
-    /// When it is no command.
+    /// When it is not a valid command line.
     pub fn parse(&self) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(iter::once(PROGRAM).chain(self.words.iter().map(String::as_str)))
     }
@@ -124,7 +124,7 @@ pub struct Step<'a> {
 pub enum Outcome {
     /// To standard output.
     Shown,
-    /// Nowhere but to us: it is a secret.
+    /// Only captured: it is a secret.
     Secret,
 }
 

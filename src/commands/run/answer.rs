@@ -52,7 +52,7 @@ async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinn
             Ok(Exit::Done)
         }
         Err(error) => {
-            // That the rest cannot be shown matters less than why there is no more.
+            // The reason why the answer ended matters more than the failure to print the rest.
             let _ = shown.0.abandon();
             Err(error.into())
         }

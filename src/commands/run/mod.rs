@@ -170,16 +170,16 @@ fn think_option(args: &RunArgs) -> Option<Think> {
     })
 }
 
-/// At ollama.com a cloud model goes by its name without the marker; a server of one's own wants it as it was typed.
+/// At ollama.com a cloud model goes by its name without the marker; any other server needs the name as it was typed.
 fn host_model_name<'a>(host: &BaseUrl, model: &'a ModelName) -> &'a str {
     if host.is_ollama_com() { model.base() } else { model.as_str() }
 }
 
-/// How long standard input may take before it is said that it is being waited for.
+/// How long standard input may take before a message says what the program waits for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Piped input, where there is any. As stock does, it is read to its end even when there is a prompt; where that end does not
-/// come (a pipe that somebody keeps open), at least it is said, and `--timeout` holds.
+/// come (a pipe that another process keeps open), at least a message says so, and `--timeout` applies.
 async fn read_piped(app: &App, args: &RunArgs) -> anyhow::Result<Option<String>> {
     if app.printer.stdin_is_terminal() {
         return Ok(None);

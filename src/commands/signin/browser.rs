@@ -39,7 +39,7 @@ impl ApprovalLink<'_> {
     pub fn show(&self, app: &App) {
         let printer = &app.printer;
         let facts: String = self.facts.iter().map(|(label, value)| format!("\n  {label:<12} {value}")).collect();
-        // Shown even when quiet: without the link there is nothing that a person could do.
+        // Shown even when quiet: without the link the person cannot continue.
         if printer.is_json() {
             let facts: Map<String, Value> =
                 self.facts.iter().map(|(label, value)| (label.to_lowercase(), value.clone().into())).collect();

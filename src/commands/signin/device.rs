@@ -104,7 +104,7 @@ struct LocalDevice {
     is_new: bool,
 }
 
-/// The profile's key, or a new one, which is stored before any host hears of it. Two runs at once end with one key.
+/// The profile's key, or a new one, which is stored before it is used at any host. Two runs at once end with one key.
 async fn load_or_create(app: &App, context: &Context, name: Option<&str>) -> anyhow::Result<LocalDevice> {
     let profile_name = &context.target.profile;
     // A key that is here and can be read needs no lock, which a slow keyring would make others wait for.

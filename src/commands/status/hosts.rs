@@ -157,7 +157,7 @@ pub fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()
         let mark = if host.current { " (current)" } else { "" };
         list.heading(&format!("{}{mark}", host.host));
         let (check, text) = verdict(host);
-        // What concerns the current host is said on stderr.
+        // Problems of the current host are printed on stderr.
         list.item(check, &text, host.detail.as_deref().filter(|_| !host.current), &[]);
         let profile = match host.current {
             true => format!("{} ({})", host.profile, report.account_side.host_reason.describe()),

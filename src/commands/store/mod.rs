@@ -60,7 +60,7 @@ struct Row {
     /// `device-key` or `api-key`.
     secret: &'static str,
     store: StoreKind,
-    /// `present`, `missing`, or why it cannot be told.
+    /// `present`, `missing`, or why it is unknown.
     state: String,
 }
 
@@ -134,7 +134,7 @@ pub fn stored_secrets(profile: &Profile) -> Vec<(EntryKind, &'static str, StoreK
     device.chain(key).collect()
 }
 
-/// As [`delete_secret`], and from wherever a move that was cut short may have left a copy: the store it went to, the plaintext file.
+/// As [`delete_secret`], and from everywhere an interrupted move may have left a copy: the store it went to, the plaintext file.
 ///
 /// # Errors
 /// Those of the stores.
@@ -153,7 +153,7 @@ pub async fn delete_all_copies(
 }
 
 /// Before a person is asked for a new passphrase: says where the secret will be stored, why that takes a passphrase, and how not
-/// to type it each time. `false` where nobody will be asked for a new one.
+/// to type it each time. `false` where no prompt for a new one follows.
 fn explain_new_encrypted_file(app: &App, no_keyring: Option<&VaultError>) -> bool {
     let Some(file) = app.vault.file(StoreKind::File).filter(|file| app.prompts_for_passphrase && !file.exists()) else {
         return false;

@@ -28,7 +28,7 @@ const MOST_KEYS: usize = 20_000;
 /// With those that were revoked or have expired, which stay on record.
 const MOST_RECORDS: usize = 100_000;
 
-/// What a new key is to be.
+/// The requested properties of a new key.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
@@ -40,9 +40,9 @@ pub struct Wanted {
     pub environment: Option<String>,
     /// What it may do; nothing is `inference` and `models:read`.
     pub scopes: Option<Scopes>,
-    /// With which models; nothing is those of whoever makes it.
+    /// Its model patterns; if absent, those of the key's creator.
     pub models: Option<Models>,
-    /// In seconds; null is for ever, nothing is 90 days.
+    /// In seconds; null means that it never expires, absent means 90 days.
     #[serde(default, deserialize_with = "given")]
     pub expires_in: Option<Option<u64>>,
     /// Whether it may ask for its own replacement.
@@ -71,7 +71,7 @@ impl AccountService {
     /// As [`make`]; and 400 for what cannot be understood.
     pub async fn create(&self, caller: &Caller, request: Request<'_>) -> Result<Response<Body>, Rejection> {
         let wanted = read(request.body, request.headers).await?;
-        // Where it stands in the query as well, it was signed there.
+        // If the query contains it too, it was signed there.
         if let Some(signed) = request.target.parameter("id")
             && wanted.id.as_deref() != Some(signed)
         {
@@ -81,7 +81,7 @@ impl AccountService {
         Ok(json_response(StatusCode::CREATED, &Made { shown: Key::of(&record), key: key.expose() }))
     }
 
-    /// Makes the key: the one place where that is done, whoever asks. The key itself is in no other place afterwards.
+    /// Creates the key, for every kind of caller. The key itself is only in the return value.
     ///
     /// # Errors
     /// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken and for a second replacement, 429 for a
@@ -202,11 +202,11 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
     })
 }
 
-/// What the replacement of the key with the id `replaced` is to be.
+/// The properties of the replacement of the key with the id `replaced`.
 ///
 /// # Errors
-/// 400 for an id that is none and for rights that are asked for, 403 for what the caller may not do, 404 for a key that is not
-/// on record or not the caller's, 409 for one that is accepted no longer.
+/// 400 for an invalid id and for requested rights, 403 for what the caller may not do, 404 for a key that is not
+/// on record or not the caller's, 409 for one that is no longer accepted.
 fn replacement(
     directory: &Directory,
     caller: &Caller,
@@ -223,7 +223,7 @@ fn replacement(
     let old = directory.key_by_id(&replaced).filter(|key| key.user == caller.user().id);
     let old = old.ok_or_else(|| Rejection::new(404, format!("there is no key {replaced}")))?;
     if !old.is_live(draft.now) {
-        // Whoever asks for itself was accepted a moment ago.
+        // A key that replaces itself was accepted a moment ago.
         return Err(if itself { credential_revoked() } else { not_live(&replaced) });
     }
     if wanted.asks_for_rights() {

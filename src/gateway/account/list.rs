@@ -55,11 +55,12 @@ impl AccountService {
         }
 
         let user = caller.user().id;
-        // The order is the same each time, and the cursor names the last item shown; it may be gone by the next page, so it says where it stood.
+        // The order is the same each time, and the cursor names the last item shown. That may be deleted before the next page, so the
+        // cursor also holds its position.
         let (first_device, place) = match after {
             After::Nothing => (Some(""), None),
             After::Device(cursor) => (Some(cursor), None),
-            // All devices stand before the keys.
+            // All devices come before the keys.
             After::Key(place) => (None, Some(place)),
         };
         let mut devices = first_device.map_or_else(Vec::new, |after| self.devices_after(user, after));
@@ -81,7 +82,7 @@ impl AccountService {
     /// who see the devices apart.
     ///
     /// # Errors
-    /// 400 for a cursor that is none, 403 for a caller that may not manage keys.
+    /// 400 for an invalid cursor, 403 for a caller that may not manage keys.
     pub fn keys_behind(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Disconnecting devices, revoking keys and bringing their end forward. What is gone already is fine; what never was is not.
+//! Disconnecting devices, revoking keys and bringing their end forward. Repeating one succeeds; an id that never existed is an error.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl AccountService {
     /// `POST /api/signout`: disconnects the device that asks.
     ///
     /// # Errors
-    /// 400 for an API key: nobody signs out with one by accident.
+    /// 400 for an API key, so that one cannot sign out by accident.
     pub async fn sign_out(&self, caller: &Caller, address: IpAddr) -> Result<Response<Body>, Rejection> {
         let Credential::Device(device) = caller.credential() else {
             return Err(Rejection::new(
@@ -49,7 +49,7 @@ impl AccountService {
         Ok(done())
     }
 
-    /// The device, if the caller may disconnect it: only its own account's, whoever asks.
+    /// The device, if the caller may disconnect it: administrators, too, can disconnect only devices of their own account.
     ///
     /// # Errors
     /// 403, 404 as in [`remove`].
@@ -68,8 +68,8 @@ impl AccountService {
         let replaced = self.directory.key_by_id(id).and_then(|key| key.replaces.clone());
         match own_key(caller) {
             Some(own) if own.id == *id => {}
-            // Its own replacement, too: one whose making was cut short must not be left to nobody. But not once that has taken its place: else
-            // whoever got hold of the old key could end the new one.
+            // A key may also revoke its own replacement, so that one from an interrupted rotation can be removed. But not once that has
+            // taken its place: otherwise the old key, if stolen, could revoke the new one.
             Some(own) if replaced.as_ref() == Some(&own.id) => {
                 if !own.replaceable {
                     let message = "this key is not replaceable, so it cannot revoke its replacement";
@@ -96,7 +96,7 @@ impl AccountService {
         Ok(())
     }
 
-    /// Disconnects a device that [`find_device`] has found. One that is gone already stays so.
+    /// Disconnects a device that [`find_device`] has found. Does nothing if it was disconnected since.
     ///
     /// # Errors
     /// 401 for a caller that is not accepted any more, 503 when the change cannot be kept.

@@ -1,4 +1,4 @@
-//! Changes that an account makes of itself: who may make them, how often, and that they are on record.
+//! Changes that an account makes of itself: who may make them, how often, and their events.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -42,7 +42,7 @@ pub struct AccountService {
     pub(super) directory: Directory,
     pub(super) clock: Clock,
     /// How often a key without the scope `keys` changes something of itself. Each change stays on record, and an account holds so many:
-    /// whoever got hold of such a key could otherwise use all of them up, and nobody could make or replace a key of that account again.
+    /// a stolen key could otherwise use all of them up, and the account could never create or replace a key again.
     /// All keys of which one replaces the other are counted as one, since a replacement can ask for the next. It holds no more keys than
     /// the directory.
     self_changes: DefaultKeyedRateLimiter<KeyId>,
@@ -124,7 +124,7 @@ fn self_change_quota() -> Quota {
     Quota::with_period(SELF_CHANGE_PERIOD).unwrap_or(Quota::per_hour(NonZeroU32::MIN)).allow_burst(SELF_CHANGES)
 }
 
-/// 409 for a key that is to be replaced and is accepted no longer.
+/// 409 if the key to replace is no longer accepted.
 pub(super) fn not_live(id: &KeyId) -> Rejection {
     let error = DirectoryError::NotLive(id.clone());
     Rejection::new(409, error.to_string()).member("code", "not_live")

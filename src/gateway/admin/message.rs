@@ -29,7 +29,7 @@ pub enum AdminRequest {
     SetDisabled {
         /// Its name.
         name: String,
-        /// Whether it is to be disabled.
+        /// Whether to disable it.
         disabled: bool,
     },
     /// Set another password.

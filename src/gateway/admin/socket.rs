@@ -195,7 +195,7 @@ pub async fn ask(database: &Path, request: &AdminRequest) -> Result<Result<Admin
     let exchange = async {
         let stream = match UnixStream::connect(&path).await {
             Ok(stream) => stream,
-            // There is no socket; or a killed gateway left it; or its path is longer than a socket's can be.
+            // The socket is missing, or a killed gateway left it behind, or its path is too long for a socket.
             Err(error) if is_not_running(&error) => return Err(AskError::NotRunning),
             Err(error) => return Err(failed(error.to_string())),
         };

@@ -115,7 +115,7 @@ impl Authenticator {
     /// Whose API key it is.
     ///
     /// # Errors
-    /// 401, saying whether it is none, unknown, revoked or expired: whoever holds the whole key may know.
+    /// 401, saying whether it is invalid, unknown, revoked or expired: the holder of the whole key may know.
     fn by_key(&self, text: &SecretString) -> Result<Caller, Rejection> {
         let unknown = || Rejection::unauthorized("unauthorized: unknown API key");
         let key = ApiKey::parse(text.expose_secret()).map_err(|_| unknown())?;
@@ -156,7 +156,7 @@ impl Authenticator {
         let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok)?;
         of_now(proof.ts, freshness)?;
         let Proof { key, challenge, ts } = proof.clone();
-        // What is to be changed stands in the parameters too: nobody on the way may put in others.
+        // The parameters say what to change, so the signature must cover them: an attacker in between could replace them.
         if once && target.other_parameters().is_some() && challenge != whole(target) {
             let message = "unauthorized: a request that changes something must sign all its parameters";
             return Err(Rejection::unauthorized(message));
@@ -166,7 +166,7 @@ impl Authenticator {
             if self.pending_devices.add(&key, address, now) {
                 return Err(Rejection::new(403, "this device was denied"));
             }
-            // Approved in this very moment: an entry that stays would let whoever has the link approve it once more, for another account.
+            // Approved at this very moment: an entry left here could be approved again with the same link, for another account.
             if self.directory.device(&key).is_some() {
                 self.pending_devices.settle(&key);
             }
@@ -207,8 +207,8 @@ impl Authenticator {
         Ok(Caller::new(known.user, Credential::Device(known.credential)))
     }
 
-    /// Says that somebody has got hold of a signature, in the log and in the audit trail: as often as it can be without letting anybody fill the
-    /// disk. An account's own device can do it for ever, from two addresses.
+    /// Reports a stolen signature in the log and in the event log, as often as possible without letting anybody fill the
+    /// disk. An account's own device can cause this without end, from two addresses.
     async fn report_replay(&self, key: &PublicKey, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
         let device = key.fingerprint();
         if !self.log_throttle.allow(&device, now) {
@@ -243,7 +243,7 @@ async fn wait_until(clock: &Clock, ts: i64) {
 pub struct CredentialRevoked;
 
 /// A request's body whose sender must stay authorised while it arrives. Otherwise someone who begins requests with a stolen key and sends
-/// them a byte at a time could go on using it after it was revoked.
+/// them a byte at a time could keep using it after it was revoked.
 pub struct RevalidatingBody<B> {
     body: B,
     caller: Caller,

@@ -29,7 +29,7 @@ pub enum Presented {
 /// Reads `Authorization` and `X-API-Key`.
 ///
 /// # Errors
-/// 400 for a header that is there twice, is no text, is too long, or says something else than the other; for another scheme than `Bearer`.
+/// 400 for a header that appears twice, is not text, is too long, or contradicts the other; for a scheme other than `Bearer`.
 pub fn presented(headers: &HeaderMap) -> Result<Presented, Rejection> {
     let authorization = single(headers, &header::AUTHORIZATION)?.map(of_authorization).transpose()?;
     let api_key = single(headers, &X_API_KEY)?.map(|value| Presented::Key(SecretString::from(value)));

@@ -1,7 +1,7 @@
 //! Signatures that were accepted, while their time is valid.
 //!
 //! A stock client repeats a signature within a second (measured), so the same one is good again, but from the same address only;
-//! where something is changed it is good once. Memory is bounded: a device that makes more signatures than any client would is told to slow down.
+//! for a request that changes something it is good once. Memory is bounded: a device that sends too many signatures gets a 429.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ pub enum Verdict {
     Spent,
     /// It was seen from that other address.
     Stolen(IpAddr),
-    /// There is no room to remember it.
+    /// The table is full.
     TooMany,
     /// It is from a time whose signatures are forgotten already: the clock was set back, or the tolerance made longer.
     Forgotten,

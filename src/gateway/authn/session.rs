@@ -1,6 +1,6 @@
 //! Who is signed in with which browser: a bounded table in memory.
 //!
-//! The cookie holds 256 random bits. Only its SHA-256 is kept, so whoever reads our memory cannot sign in with it.
+//! The cookie holds 256 random bits. Only its SHA-256 is kept, so that reading the gateway's memory gives no way to sign in.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -54,7 +54,7 @@ struct Session {
 pub struct SessionHandle(Weak<()>);
 
 impl SessionHandle {
-    /// Whether nobody has ended it since.
+    /// Whether the session is still open.
     pub fn counts(&self) -> bool {
         self.0.strong_count() > 0
     }

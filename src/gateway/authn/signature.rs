@@ -82,7 +82,7 @@ pub fn whole(target: &Target<'_>) -> Challenge {
     Challenge::of_request(target.method, &format!("{}?{}", target.path, target.query.unwrap_or_default()))
 }
 
-/// As many are kept. Beyond it all are forgotten, which costs a verification each.
+/// The size of the cache. When it is full it is cleared, which costs one verification for each entry.
 const MOST: usize = 8192;
 
 /// A header and the request that it came with, all of it.

@@ -57,7 +57,7 @@ pub enum ConfigError {
     /// No setting has this name.
     #[error("{at}: unknown setting {name:?}")]
     Unknown {
-        /// Where it stands.
+        /// The place where it is set.
         at: Source,
         /// The name as given.
         name: String,
@@ -67,7 +67,7 @@ pub enum ConfigError {
     /// `[name]`, which is not a group of settings.
     #[error("{at}: unknown group [{name}]")]
     Group {
-        /// Where it stands.
+        /// The place where it is set.
         at: Source,
         /// The name as given.
         name: String,
@@ -91,7 +91,7 @@ pub enum ConfigError {
     /// A value of the wrong type or out of range.
     #[error("{at}: {name} must be {expected}{problem}")]
     Value {
-        /// Where it stands.
+        /// The place where it is set.
         at: Source,
         /// The setting.
         name: String,
@@ -103,7 +103,7 @@ pub enum ConfigError {
     /// Other machines could read the credentials.
     #[error("listen is {listen} ({at}), which other machines can reach, but TLS is not configured")]
     PlainBeyondLoopback {
-        /// Where `listen` stands.
+        /// The place where `listen` is set.
         at: Source,
         /// The address.
         listen: String,
@@ -111,7 +111,7 @@ pub enum ConfigError {
     /// Links cannot be built from an address that callers do not use.
     #[error("listen is {listen} ({at}), which other machines can reach, but public-url is not set")]
     NoPublicUrl {
-        /// Where `listen` stands.
+        /// The place where `listen` is set.
         at: Source,
         /// The address.
         listen: String,
@@ -119,17 +119,17 @@ pub enum ConfigError {
     /// One of the two TLS files.
     #[error("{given} is set ({at}), but {missing} is not")]
     HalfTls {
-        /// Where the one stands.
+        /// The place where the given one is set.
         at: Source,
         /// The one that is set.
         given: &'static str,
         /// The one that is not.
         missing: &'static str,
     },
-    /// Callers would send their credentials unencrypted, or to a port that speaks TLS.
+    /// Callers would send their credentials unencrypted, or to a port that expects TLS.
     #[error("public-url is {url} ({at}), which is plain http, but {reason}")]
     PlainPublicUrl {
-        /// Where it stands.
+        /// The place where it is set.
         at: Source,
         /// The URL.
         url: String,
@@ -139,7 +139,7 @@ pub enum ConfigError {
     /// The gateway would call itself.
     #[error("upstream is {upstream} ({at}), which is this gateway itself")]
     Loop {
-        /// Where it stands.
+        /// The place where it is set.
         at: Source,
         /// The address.
         upstream: String,

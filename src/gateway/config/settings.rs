@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::address::BaseUrl;
 
-/// What there is to know about a setting besides its type.
+/// The properties of a setting besides its type.
 pub struct Setting {
     /// Its name in the file, in kebab-case.
     pub name: &'static str,

@@ -143,7 +143,7 @@ pub fn database<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, 
     })
 }
 
-/// Names as they stand in a `Host` header, in lower case.
+/// Names as written in a `Host` header, in lower case.
 pub fn host_names<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
     read_list(value, |text| {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:[]".contains(c);

@@ -21,13 +21,13 @@ pub enum DirectoryError {
     /// What was to be changed is not there.
     #[error("there is no {0}")]
     Unknown(String),
-    /// The last administrator would be gone.
+    /// No administrator would remain.
     #[error("{0} is the last enabled administrator")]
     LastAdmin(String),
-    /// The key that is to be replaced has a replacement that is accepted; holds its id.
+    /// The key to replace already has an accepted replacement; holds its id.
     #[error("the key already has a replacement: {0}")]
     Replaced(KeyId),
-    /// The key that is to be replaced was revoked, or has expired.
+    /// The key to replace was revoked or has expired.
     #[error("the key {0} was revoked or has expired, so it cannot be replaced")]
     NotLive(KeyId),
     /// The gateway is ending.
@@ -60,7 +60,7 @@ pub(super) struct Memory {
     pub(super) replacements: HashMap<KeyId, Vec<KeyId>>,
 }
 
-/// Where a key stands in the list of its account's: the newest first, those of one second by id.
+/// The position of a key in its account's list: the newest first, those of the same second by id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     created_at: Reverse<i64>,
@@ -135,7 +135,7 @@ impl Memory {
             }
             Change::AddKey(key) if self.keys.contains_key(&key.id) => taken(format!("the id {}", key.id)),
             Change::AddKey(key) if self.by_hash.contains_key(&key.hash) => taken("that key".to_owned()),
-            // Else whoever got hold of a key could make any number of others, which outlive it.
+            // Otherwise a stolen key could create any number of others, which outlive it.
             Change::AddKey(key) if let Some(other) = self.replacement_of(key) => Err(DirectoryError::Replaced(other)),
             Change::AddKey(key) => match &key.replaces {
                 None => user(&key.user).map(|_| ()),

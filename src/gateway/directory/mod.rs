@@ -176,7 +176,7 @@ impl Directory {
         asked.await.map_err(|_| ending())?
     }
 
-    /// Makes a change: when this returns `Ok`, it is kept and counts. It is made to the end even if the caller does not wait.
+    /// Makes a change: when this returns `Ok`, it is stored and in effect. It completes even if the caller does not wait.
     ///
     /// # Errors
     /// [`DirectoryError`]; then nothing has changed.
@@ -184,7 +184,7 @@ impl Directory {
         self.commit_if(change, event, |_| true).await.map(|_| ())
     }
 
-    /// The same, unless `still` says no when it is its turn: whoever asked for it may have lost the right to since. Returns whether it
+    /// The same, unless `still` returns false when the change is due: the caller may have lost the right since. Returns whether it
     /// was made.
     ///
     /// # Errors
@@ -224,7 +224,7 @@ impl Directory {
         *latest = now.max(*latest);
     }
 
-    /// Writes what [`used`](Self::used) gathered, to the end even if the caller does not wait. What cannot be written is kept
+    /// Writes what [`used`](Self::used) gathered, completely even if the caller does not wait. What cannot be written is kept
     /// for the next time.
     ///
     /// # Errors

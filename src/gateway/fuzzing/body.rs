@@ -64,7 +64,7 @@ fn json_body(bytes: &[u8], names: &[&str], creates: bool) {
     let Ok(sent) = json::canonical(bytes, names, &models(), creates) else { return };
     let text = String::from_utf8_lossy(&sent);
     let (Some(came), Some(goes)) = (go::members(bytes), go::members(&sent)) else {
-        panic!("it passed, and is no object: {text}")
+        panic!("it passed, but is not an object: {text}")
     };
     let is_named = |(name, _): &&(String, Value)| names.iter().any(|field| go::is_field(name, field));
     let (named, others): (Vec<_>, Vec<_>) = goes.iter().partition(is_named);
@@ -116,7 +116,7 @@ fn form_body(bytes: &[u8]) {
     let shown = String::from_utf8_lossy(&sent);
     let boundary = kind.strip_prefix("multipart/form-data; boundary=").unwrap_or_else(|| panic!("{kind}"));
     let mut named = 0;
-    for part in parts(&sent, boundary).unwrap_or_else(|| panic!("it passed, and is no form: {shown}")) {
+    for part in parts(&sent, boundary).unwrap_or_else(|| panic!("it passed, but is not a form: {shown}")) {
         let Some((name, file, content)) = read_part(part) else { panic!("not a part of a form: {shown}") };
         if name.eq_ignore_ascii_case("model") {
             let model = std::str::from_utf8(content).unwrap_or_else(|_| panic!("{shown}"));

@@ -31,7 +31,7 @@ pub fn target(data: &[u8]) {
     let others = target.other_parameters();
     let forwarded = others.as_ref().map_or_else(|| path.to_owned(), |others| format!("{path}?{others}"));
     let line = [target.method.as_bytes(), b" ", forwarded.as_bytes()].concat();
-    let again = head(&line).unwrap_or_else(|| panic!("{forwarded} is no request"));
+    let again = head(&line).unwrap_or_else(|| panic!("{forwarded} is not a request"));
     let again = Target::read(&again, "").unwrap_or_else(|_| panic!("{forwarded} is refused the second time"));
     assert_eq!((again.method, again.path, again.query), (target.method, path, others.as_deref()));
     match (target.route(), again.route()) {
@@ -52,7 +52,7 @@ pub fn target(data: &[u8]) {
     let stamps: Vec<_> = sent.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"ts")).collect();
     match ts {
         None => assert!(stamps.is_empty(), "a time was not seen: {:?}", target.query),
-        // A value that Go cannot read is no value to it; such a time is refused later, for it is no number.
+        // Go drops a value that it cannot decode; such a time is refused later, because it is not a number.
         Some(ts) if !ts.bytes().all(|byte| byte.is_ascii_digit()) => assert!(stamps.len() <= 1),
         Some(ts) => assert_eq!(stamps, [&(b"ts".to_vec(), ts.as_bytes().to_vec())], "{:?}", target.query),
     }

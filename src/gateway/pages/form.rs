@@ -39,7 +39,7 @@ pub enum FormError {
 /// Why a form is shown again.
 #[derive(Clone, Debug)]
 pub struct FieldError {
-    /// The name of the wrong field; empty when it is none in particular.
+    /// The name of the wrong field; empty when the error concerns no single field.
     pub field: &'static str,
     /// The status to answer with.
     pub status: StatusCode,

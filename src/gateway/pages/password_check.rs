@@ -92,7 +92,7 @@ impl PasswordCheck {
     }
 }
 
-/// The slot is held until the work is done, even if the request has gone.
+/// The slot is held until the work is done, even if the request was cancelled.
 async fn blocking<T: Send + 'static>(
     slot: OwnedSemaphorePermit,
     work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,

@@ -15,7 +15,7 @@ use crate::http::TooSlow;
 /// How large a body may be, and the setting that says so.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimit {
-    /// In bytes; 0 is no limit.
+    /// In bytes; 0 means unlimited.
     pub bytes: u64,
     /// Its setting; `None` where there is none.
     pub setting: Option<&'static str>,
@@ -144,7 +144,7 @@ pub async fn read(body: Body, headers: &HeaderMap, limit: BodyLimit) -> Result<B
     if zstd { unpack(&bytes, limit) } else { Ok(bytes) }
 }
 
-/// Reads what is meant for an account endpoint: 64 KiB at most.
+/// Reads the body of a request to an account endpoint: 64 KiB at most.
 ///
 /// # Errors
 /// As for [`read`].

@@ -11,7 +11,7 @@ use crate::keyspec::Models;
 /// The form to forward: its type with the boundary, and its bytes. `field` names the model.
 ///
 /// # Errors
-/// 400 for what is no form or names several models or none, 403 for a model that may not be used.
+/// 400 for a body that is not a form, or names several models or none, 403 for a model that may not be used.
 pub async fn canonical(
     bytes: Bytes,
     headers: &HeaderMap,

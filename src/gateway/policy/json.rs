@@ -83,7 +83,7 @@ pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -
     Ok(body.into_bytes())
 }
 
-/// A name as Go compares it: without regard to case, in which two letters beyond ASCII stand for ASCII ones.
+/// A name as Go compares it: without regard to case, where two non-ASCII letters equal ASCII ones.
 fn folded(name: &str) -> String {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
@@ -117,7 +117,7 @@ fn members(bytes: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, Rejection> {
         }
     }
 
-    // What stands behind the first value is left out, as the server leaves it unread.
+    // Anything after the first value is dropped, since the server ignores it.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     reader.deserialize_map(Members).map_err(|_| not_json())
 }

@@ -41,7 +41,7 @@ pub struct Authorized {
     rewritten: Option<Rewritten>,
 }
 
-/// A body that was read and put together anew.
+/// A body that was parsed and serialised again.
 #[derive(Debug)]
 pub struct Rewritten {
     /// Its type; empty when there is no body.
@@ -55,11 +55,11 @@ pub struct AccountCall {
     pub caller: Caller,
     /// What.
     pub endpoint: Account,
-    /// What stands in the path's braces.
+    /// The value of the path's braces.
     pub argument: String,
 }
 
-/// What a caller may go on to.
+/// What a caller may use.
 #[derive(Debug)]
 pub enum Destination {
     /// The upstream server.
@@ -77,7 +77,7 @@ pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Resu
     let scope = match matched.route.access {
         Access::Account(endpoint) => return Ok(Destination::Account(AccountCall { caller, endpoint, argument })),
         Access::Upstream(scope) => scope,
-        // Answered before anybody is asked who they are.
+        // Answered without authentication.
         Access::Public(_) => return Err(Rejection::new(404, "no such endpoint")),
     };
     let rights = caller.rights();
@@ -104,7 +104,7 @@ impl Permitted {
     }
 
     /// Looks at the models that the request names. Without model patterns the body is not looked at and streams through; with them it
-    /// is read in full and put together anew, so that the upstream server cannot read it otherwise than we did.
+    /// is read in full and serialised again, so that the upstream server reads exactly what the gateway checked.
     ///
     /// # Errors
     /// 400 for a body that cannot be understood, 403 for a model that may not be used, 413, 415.

@@ -27,7 +27,7 @@ fn may_see(item: &Value, members: &[&str], models: &Models) -> bool {
         })
 }
 
-/// Makes sure that a name stands for a model that may be used.
+/// Makes sure that a name refers to a model that the caller may use.
 ///
 /// # Errors
 /// 403 that names it.

@@ -1,4 +1,4 @@
-//! A store in memory, for tests. It can be told to fail.
+//! A store in memory, for tests. A test can make it fail.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ pub struct MemoryStore {
     events: Mutex<Vec<RecordedEvent>>,
     /// Nothing can be written while this is set.
     pub full: AtomicBool,
-    /// Nothing is written while somebody has this for writing: a disk that takes its time.
+    /// Blocks all writes while a test holds it for writing, to simulate a slow disk.
     pub held: tokio::sync::RwLock<()>,
 }
 

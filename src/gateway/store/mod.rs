@@ -62,7 +62,7 @@ impl Role {
     }
 }
 
-/// An account. Its password rests in the store alone.
+/// An account. Its password is only in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// Stock clients insist on a UUID.
@@ -166,7 +166,7 @@ pub struct Event {
     pub address: String,
 }
 
-/// One change of what is kept.
+/// One change of the stored data.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A new account.
@@ -179,7 +179,7 @@ pub enum Change {
     SetDisabled(Uuid, bool),
     /// A device was approved. One that is there already changes hands and name.
     AddDevice(Device),
-    /// A device is gone.
+    /// A device was disconnected.
     RemoveDevice(PublicKey),
     /// A new API key.
     AddKey(Box<KeyRecord>),
@@ -282,7 +282,7 @@ impl StoreError {
             Self::Newer { .. } => "update ollama-auth; the database was not changed".to_owned(),
             Self::Damaged { .. } => {
                 "it was left as it is: restore a backup in its place, or move it away, with the files \
-                                     whose names begin with its name, to begin anew"
+                                     whose names begin with its name, to start with an empty database"
                     .to_owned()
             }
             Self::Write { .. } => {
@@ -293,7 +293,7 @@ impl StoreError {
     }
 }
 
-/// What a store gives back in its time.
+/// The future that a store's operation returns.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Keeps what must outlive the process.
@@ -304,7 +304,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Read`], [`StoreError::Damaged`].
     fn load(&self) -> Answer<'_, Snapshot>;
 
-    /// Makes the change and records the event, both or neither. Once it has returned, both are there for good.
+    /// Makes the change and records the event, both or neither. Once it has returned, both are durable.
     ///
     /// # Errors
     /// [`StoreError::Taken`], [`StoreError::Write`].

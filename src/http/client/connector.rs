@@ -21,7 +21,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How names become addresses, and whether TLS is spoken.
 #[derive(Clone)]
 pub enum Connector {
-    /// Connects to this machine only, without TLS: every name stands for the loopback addresses, and no name server is asked
+    /// Connects to this machine only, without TLS: every name resolves to the loopback addresses, and no name server is asked
     /// (RFC 6761, section 6.3).
     Loopback,
     /// Connects to the addresses that the system's resolver returns.

@@ -102,7 +102,7 @@ impl RequestHead {
 }
 
 impl Http1Client {
-    /// A client for plain http to this machine. Every name stands for the loopback addresses.
+    /// A client for plain http to this machine. Every name resolves to the loopback addresses.
     pub fn loopback() -> Self {
         Self { connector: Connector::Loopback, pool: Pool::default() }
     }

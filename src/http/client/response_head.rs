@@ -116,7 +116,7 @@ pub fn parse(received: Vec<u8>, method: &Method) -> Result<ParsedHead, Malformed
         }
         let framing = framing(&parts, method)?;
         if let Entry::Occupied(mut lengths) = parts.headers.entry(header::CONTENT_LENGTH) {
-            // A length that is announced twice is kept once: hyper would not send both in a response to HEAD.
+            // A duplicate `Content-Length` is reduced to one: hyper would not send both in a response to HEAD.
             let length = lengths.get().clone();
             lengths.insert(length);
         }

@@ -96,7 +96,7 @@ impl Printer {
     /// What went wrong, and what to do next.
     pub fn error_human(&self, message: &str, hint: Option<&str>) {
         self.marked(Mark::Error, message);
-        // What to do next belongs to an error, however quiet it is to be.
+        // The next step belongs to an error, even with `--quiet`.
         if let Some(hint) = hint {
             self.say_hint(hint);
         }
@@ -110,7 +110,7 @@ impl Printer {
         self.to_stderr(&format!("{}\n", escape_json(error.to_string())));
     }
 
-    /// A spinner on stderr, drawn until it is dropped or finished. Nothing moves where stderr is no terminal.
+    /// A spinner on stderr, drawn until it is dropped or finished. Nothing moves where stderr is not a terminal.
     pub fn spinner(&self, message: &str) -> Spinner {
         Spinner::start(&self.0.progress, message)
     }
@@ -118,7 +118,7 @@ impl Printer {
     /// Asks a yes-or-no question on stderr; Enter takes the default.
     ///
     /// # Errors
-    /// `NotInteractive` when nobody can be asked, `Interrupted` on Ctrl-C or a closed terminal.
+    /// `NotInteractive` when prompting is impossible, `Interrupted` on Ctrl-C or a closed terminal.
     pub fn confirm(&self, question: &str, default: bool) -> PromptResult<bool> {
         self.asking(|| prompt::confirm(&self.0.stderr, &clean(question), default))
     }
@@ -177,7 +177,7 @@ impl Printer {
         self.to_stderr(&format!("{prefix}{}\n", clean(text)));
     }
 
-    /// Talk that cannot be delivered is lost: there is nobody left to tell.
+    /// A message that cannot be written is dropped: stderr is closed, so the failure cannot be reported either.
     fn to_stderr(&self, text: &str) {
         let _ = self.0.progress.suspend(|| self.0.stderr.write_all(text.as_bytes()));
     }

@@ -1,5 +1,5 @@
-//! How a command speaks: results as lines or JSON on stdout, everything else on stderr. One value is made in `main` and
-//! handed to every command; clones share the same streams.
+//! The output of a command: results as lines or JSON on stdout, everything else on stderr. One value is made in `main` and
+//! passed to every command; clones share the same streams.
 
 mod messages;
 mod results;
@@ -18,7 +18,7 @@ pub enum ColorChoice {
     Auto,
     /// Everywhere.
     Always,
-    /// Nowhere.
+    /// Never.
     Never,
 }
 
@@ -72,19 +72,19 @@ struct Shared {
     stdout: Stream,
     stderr: Stream,
     progress: Progress,
-    /// For a command that is run within another, whose own words say what was achieved.
+    /// For a command that runs within another, which reports the outcome itself.
     nested: bool,
 }
 
-/// What is seen of a command that is run within another.
+/// What a person sees of a command that runs within another.
 #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
     /// Everything.
     All,
-    /// What it says, but not its result, which is kept.
+    /// Its messages, but not its result, which is captured.
     Messages,
-    /// Nothing; its result is kept.
+    /// Nothing; its result is captured.
     Hidden,
 }
 
@@ -108,7 +108,7 @@ impl Printer {
         (Self::on(options, terminal, stdout, stderr), out, err)
     }
 
-    /// The printer of a command that is run within this one, and what it keeps of the result. Nobody is asked anything, nothing
+    /// The printer of a command that runs within this one, and what it captures of the result. It never prompts, nothing
     /// is piped in, and results are for people.
     #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
     pub fn nested(&self, visibility: Visibility) -> (Self, CapturedOutput) {
@@ -129,18 +129,18 @@ impl Printer {
     }
 
     fn on(options: PrinterOptions, terminal: TerminalState, stdout: Stream, stderr: Stream) -> Self {
-        // What is kept in memory must not draw on the real terminal.
+        // Captured output must not draw on the real terminal.
         let moving = terminal.stderr && !terminal.dumb && !options.json && !stderr.is_captured();
         let progress = Progress::new(moving, options.quiet);
         Self(Arc::new(Shared { options, terminal, stdout, stderr, progress, nested: false }))
     }
 
-    /// Results and errors are to be JSON.
+    /// Results and errors are JSON.
     pub fn is_json(&self) -> bool {
         self.0.options.json
     }
 
-    /// Only what goes wrong is to be said.
+    /// Only warnings and errors are printed.
     #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "`quickstart` is the one that needs it"))]
     pub fn is_quiet(&self) -> bool {
         self.0.options.quiet

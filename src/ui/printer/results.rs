@@ -43,7 +43,7 @@ impl Printer {
         self.to_stdout(text)
     }
 
-    /// A secret that can be shown this once: a line on stdout. Unlike [`Printer::data`] it says when nobody took it.
+    /// A secret that can be shown this once: a line on stdout. Unlike [`Printer::data`] it fails when the reader is gone.
     ///
     /// # Errors
     /// What the system says, `BrokenPipe` included.
@@ -64,7 +64,7 @@ impl Printer {
         self.print_secret(&text)
     }
 
-    /// Whether whatever is written to stdout is lost: it was closed from the start, or is the null device.
+    /// Whether output on stdout is lost: it was closed from the start, or is the null device.
     pub fn discards_stdout(&self) -> bool {
         self.0.stdout.is_null_device()
     }
@@ -142,7 +142,7 @@ impl Printer {
         Ok(true)
     }
 
-    /// A reader that has left is no error: what it wanted it has, and the exit code still says how things stand.
+    /// A closed pipe is not an error: the reader has what it wanted, and the exit code still tells the outcome.
     fn to_stdout(&self, text: impl AsRef<[u8]>) -> io::Result<()> {
         match self.try_to_stdout(text.as_ref()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

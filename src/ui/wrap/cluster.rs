@@ -20,7 +20,7 @@ pub(super) enum Class {
 }
 
 /// The class of a cluster. Its first character decides, so that later ones cannot change the answer; only the characters of
-/// keycaps are told by the selector right behind them, since terminals disagree about their width from then on. Elsewhere in
+/// keycaps are recognised by the selector right behind them, since terminals disagree about their width from then on. Elsewhere in
 /// a word the selector changes nothing.
 pub(super) fn classify(cluster: &str) -> Class {
     let Some(first) = cluster.chars().next() else {
@@ -65,7 +65,7 @@ pub(super) fn cluster_width(cluster: &str, class: Class) -> usize {
     }
 }
 
-/// The part of a grapheme cluster that is handled as one: a space stands apart from what would extend it, since it may be
+/// The part of a grapheme cluster that is handled as one: a space is separate from characters that would extend it, since it may be
 /// dropped at the margin, and a cluster longer than [`LONGEST_CLUSTER`] bytes is cut.
 pub(super) fn cut(cluster: &str) -> &str {
     let mut starts = cluster.char_indices().map(|(i, _)| i).skip(1);

@@ -32,7 +32,7 @@ pub struct Wrapper {
     /// What of the current word is on this line, and its width.
     word: String,
     word_width: usize,
-    /// A line break is due before the next cluster that is no space.
+    /// A line break is due before the next cluster that is not a space.
     break_due: bool,
     last: Option<Last>,
 }
@@ -63,7 +63,7 @@ impl Wrapper {
         (self.columns - 1).max(1)
     }
 
-    /// Appends what is to be written to the terminal for `text` to `out`: all of it, at once.
+    /// Appends all of the terminal output for `text` to `out`.
     pub fn push(&mut self, text: &str, out: &mut String) {
         let mut rest = self.extend_last(text, out);
         while !rest.is_empty() {
@@ -107,7 +107,7 @@ impl Wrapper {
         let width = cluster_width(&joined, class);
         let grown = width.saturating_sub(last.width);
         let fits = grown == 0 || self.column + grown <= (self.columns - 1).max(1);
-        // Alone on its line it has nowhere better to go.
+        // Alone on its line: moving it to the next line would gain nothing.
         if !fits && self.column > last.width {
             self.take_back(out);
             self.place(&joined, class, rest.is_empty(), out);
@@ -209,7 +209,7 @@ impl Wrapper {
     }
 
     /// Puts the part of the word that is on the screen on the next line. A word that already has the line to itself stays,
-    /// and goes on below.
+    /// and continues below.
     fn move_word(&mut self, out: &mut String) {
         if self.word_width == self.column {
             self.new_line(out);

@@ -59,7 +59,7 @@ pub(super) async fn audit_hosts(
     (checked, findings)
 }
 
-/// A profile without a credential is no failure beside others that have one.
+/// A profile without a credential is not a failure if others have one.
 fn signed_out(context: &Context, alone: bool) -> Problem {
     let exit = if alone { Exit::SignIn } else { Exit::Done };
     Problem::new(exit, format!("not signed in to {}", context.url())).hint(sign_in_hint(context.url()))
@@ -161,7 +161,7 @@ fn key_finding(context: &Context, record: Option<&ApiKeyRecord>, entry: &KeyEntr
     }
 }
 
-/// A command to paste. What the host calls an id stands in it only if it is one.
+/// A command to paste. The id from the host is used in it only if it is valid.
 fn remedy(context: &Context, entry: &KeyEntry, kind: FindingKind, kept: Option<&ApiKeyRecord>) -> Option<String> {
     let place = profile_option(context);
     let id: KeyId = entry.id.parse().ok()?;
@@ -178,13 +178,13 @@ fn remedy(context: &Context, entry: &KeyEntry, kind: FindingKind, kept: Option<&
     })
 }
 
-/// A key that is kept here is replaced without a gap.
+/// A key that is stored here can be replaced without a gap.
 fn rotate(record: &ApiKeyRecord, place: &str) -> String {
     let which = record.name.as_deref().map(name_argument).or_else(|| record.id.clone());
     format!("ollama-auth keys rotate {} {place}", which.as_deref().unwrap_or("--all"))
 }
 
-/// All that can be told of a key that its host does not describe: since when it is kept here.
+/// All that is known of a key that its host does not describe: since when it has been stored here.
 fn stale_copy(app: &App, context: &Context, record: &ApiKeyRecord, max_age: Option<u64>) -> Option<Finding> {
     let age = (app.now)().saturating_sub(record.added_at);
     let limit = i64::try_from(max_age?).unwrap_or(i64::MAX);
@@ -202,7 +202,7 @@ fn stale_copy(app: &App, context: &Context, record: &ApiKeyRecord, max_age: Opti
     Some(with_record(finding.remedy(rotate(record, &profile_option(context))), record))
 }
 
-/// A device sees every key of its account: one that it does not see is gone.
+/// A device sees every key of its account: one that it does not see does not exist any more.
 fn not_listed(context: &Context, record: &ApiKeyRecord, entries: &[KeyEntry]) -> Option<Finding> {
     let id = record.id.as_ref()?;
     if context.source != CredentialSource::ProfileDevice || entries.iter().any(|entry| entry.id == *id) {

@@ -137,7 +137,7 @@ fn exposed(app: &App, profiles: &Profiles) -> Vec<Finding> {
             DiskError::WrongOwner { .. } => {
                 "check the owner; if that account is not yours, create a new key".to_owned()
             }
-            // What we cannot read we cannot assessor, and it is none of the programs' that we know.
+            // An unreadable file cannot be assessed, and the known programs do not create one.
             _ => return None,
         };
         let finding = Finding::new(FindingKind::Exposed, format!("{error}: treat its content as known to others"));

@@ -160,7 +160,7 @@ fn source(profile: &Profile) -> CredentialSource {
     }
 }
 
-/// A word as a shell reads it back. Remedies are made to be pasted, and names may be anybody's.
+/// Quotes a word for a shell. Remedies are meant for pasting, and other people choose the names.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -21,7 +21,7 @@ use crate::rotation::{Journal, KeyRequest, KeyVerification, OldKeyState, Rotatio
 pub struct LocalBackend<'a> {
     /// The program.
     pub app: &'a App,
-    /// What is under way.
+    /// The rotation in progress.
     pub journal: &'a Journal,
     /// The profile and its host.
     pub context: &'a Context,
@@ -154,7 +154,7 @@ impl RotationBackend for LocalBackend<'_> {
         let (Some(session), Some(old)) = (&self.manager, &rotation.old) else {
             return Ok(match self.given.take() {
                 Some(key) => KeyRequest::Created(key),
-                // Cut short before it was kept: there is nothing to go on with, and nothing was made.
+                // Interrupted before the key was stored: nothing was created, so there is nothing to resume.
                 None => KeyRequest::IdTaken,
             });
         };
@@ -245,7 +245,7 @@ impl RotationBackend for LocalBackend<'_> {
         let Some(old) = &rotation.old else { return Ok(OldKeyState::RevokeManually) };
         let by_authority = self.expire_with(self.manager()?, old, self.grace).await;
         let Err(error) = by_authority else { return by_authority };
-        // The credential is none any more, or the profile has got another one that may not: the key that takes its place always may.
+        // The credential is no longer valid, or the profile has another one without the right: the replacement key always has it.
         if !matches!(Problem::from_error(&error).exit, Exit::SignIn | Exit::Forbidden) {
             return Err(error);
         }
@@ -260,7 +260,7 @@ impl RotationBackend for LocalBackend<'_> {
 
     async fn check_old_key(&self, rotation: &Rotation) -> anyhow::Result<OldKeyState> {
         let Some(old) = &rotation.old else { return Ok(OldKeyState::RevokeManually) };
-        // Until then there is nothing to see. The host has set the end, whatever this machine's clock says.
+        // Until then there is nothing to check. The host has set the expiry, whatever this machine's clock says.
         if let Some(end) = rotation.old_ends_at.filter(|end| (self.app.now)() < *end) {
             return Ok(OldKeyState::ExpiresAt(end));
         }
@@ -276,7 +276,7 @@ impl RotationBackend for LocalBackend<'_> {
     }
 
     async fn revoke_new(&self, rotation: &Rotation) -> anyhow::Result<()> {
-        // Nobody but a person can, who is output so.
+        // Only the person can revoke it; the report says so.
         if rotation.old.is_none() {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::rotation::{EnvFile, Redactor, Targets};
 
-/// How long the output may go on after the command has ended: something it started holds on to it.
+/// How long to read output after the command has ended: a process that it started may hold the pipe open.
 const OUTPUT_GRACE: Duration = Duration::from_secs(1);
 /// Lines of output that an error repeats.
 const QUOTED_LINES: usize = 5;
@@ -247,7 +247,7 @@ impl ProcessGroup {
         Self()
     }
 
-    /// What it has left running may go on.
+    /// Processes that it left running continue.
     fn disarm(&self) {
         #[cfg(unix)]
         self.0.set(None);

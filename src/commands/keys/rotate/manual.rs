@@ -12,7 +12,7 @@ use crate::commands::keys::{SETTINGS, check_key_format};
 use crate::exit::{Exit, Problem};
 use crate::rotation::{Due, RotationOutcome, is_due};
 
-/// After how many seconds a person is reminded where nothing else is said: 90 days.
+/// The default interval of reminders, in seconds: 90 days.
 const DEFAULT_MAX_AGE: u64 = 90 * 86_400;
 
 /// Replaces the key that the profile keeps by one that a person gives, or reminds one to.
@@ -81,7 +81,7 @@ pub(super) async fn run(
 /// Says what is left for the person to do, after the new key has taken its place.
 pub(super) fn remind(run: &RotationRun<'_>, keys: &ProfileKeys<'_>) {
     let record = keys.context.profile.as_ref().and_then(|profile| profile.api_key.as_ref());
-    // As it was before this run: where an earlier one was cut short behind that, the old key's end is known no more.
+    // The state before this run: if an earlier run was interrupted after that, the old key's expiry is unknown.
     let which = record.map(|record| record.hint.as_str()).filter(|hint| !hint.is_empty());
     let which = which.map_or_else(String::new, |hint| format!(" (ending in {hint})"));
     let place = key_page(keys.context.url());

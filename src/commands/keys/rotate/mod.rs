@@ -34,9 +34,9 @@ use report::{Outcome, Report, ReportRow, finished_row, rotation_problem};
 
 /// How long a run waits for another one with `--wait`.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3600);
-/// A rotation that was done so many seconds ago was meant by this call too: it was started at the same time.
+/// A rotation that ended at most this many seconds ago also satisfies this call, which was started at the same time.
 const RECENT_SECONDS: i64 = 60;
-/// How often a rotation is begun anew when the host's answers get lost.
+/// How often a rotation is started again when the host's answers get lost.
 const MAX_ATTEMPTS: usize = 3;
 
 /// What every key of this run shares.
@@ -86,7 +86,7 @@ pub async fn run(app: &App, args: KeysRotate) -> anyhow::Result<Exit> {
 }
 
 impl RotationRun<'_> {
-    /// Keeps other runs out; `None` when one is at work.
+    /// Locks out other runs; `None` when one is running.
     async fn lock(&self) -> anyhow::Result<Option<Lock>> {
         let journal = self.journal.clone();
         if let Some(lock) = journal.lock(Duration::ZERO)? {

@@ -44,7 +44,7 @@ pub struct SelectedKey {
     pub replaceable: bool,
 }
 
-/// The contexts that are meant: the one that is named or current; with `all`, every profile that keeps an API key.
+/// The selected contexts: the named or current one; with `all`, every profile that stores an API key.
 ///
 /// # Errors
 /// Exit 3 when there is none.
@@ -115,7 +115,7 @@ impl<'a> ProfileKeys<'a> {
             // Not made by us: the host says which one it is.
             None => uses_it && entry.is_self,
         });
-        // A crash between the store and the record: the host knows better which key rests here.
+        // A crash between the store and the record: the host tells which key is stored here.
         let entry = entry.or_else(|| entries.iter().find(|entry| uses_it && entry.is_self))?;
         self.selected(entry)
     }
@@ -139,7 +139,7 @@ impl<'a> ProfileKeys<'a> {
         };
         let mut found: Vec<&KeyEntry> = entries.iter().filter(|entry| entry.revoked_at.is_none()).collect();
         found.retain(|entry| entry.id == name || entry.name == name);
-        // The key that is kept here is meant before the one that replaced it on another machine.
+        // The key stored here takes precedence over the one that replaced it on another machine.
         let kept = found.iter().copied().find(|entry| self.selected(entry).is_some_and(|selected| selected.is_stored));
         found.retain(|entry| match kept {
             Some(kept) => entry.id == kept.id || (entry.replaces.as_ref() != Some(&kept.id) && !now_replaced(entry)),
@@ -204,7 +204,7 @@ impl<'a> ProfileKeys<'a> {
     /// Who asks for the replacement: the credential of the profile, unless that is the key itself and may not; then the profile's device.
     ///
     /// # Errors
-    /// Exit 5 when nobody here may.
+    /// Exit 5 when no credential stored here has the right.
     pub async fn managing_session(&self, app: &'a App, selected: &SelectedKey) -> anyhow::Result<Session<'a>> {
         let manages =
             self.key.is_none() || self.own_scopes().is_some_and(|scopes| scopes.iter().any(|scope| scope == "keys"));

@@ -9,21 +9,21 @@ use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::rotation::{Rotation, RotationError, RotationOutcome, Step};
 
-/// How it stands with a key after the run.
+/// The state of a key after the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It was replaced.
     Rotated,
-    /// A rotation that an earlier run had begun was brought to its end.
+    /// The rotation of an earlier run was completed.
     Finished,
-    /// What an earlier run had begun was taken back; nothing is left of it.
+    /// The rotation of an earlier run was undone completely.
     TakenBack,
     /// Nothing was to be done.
     NotDue,
     /// It would be replaced (`--dry-run`).
     WouldRotate,
-    /// An earlier run's rotation would be gone on with (`--dry-run`).
+    /// The rotation of an earlier run would be resumed (`--dry-run`).
     WouldResume,
     /// A person has to make the new key.
     Due,
@@ -44,11 +44,11 @@ pub struct ReportRow {
     pub old: Option<String>,
     /// The key that replaces it.
     pub new: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub outcome: Outcome,
     /// When the old key ends.
     pub old_ends_at: Option<Timestamp>,
-    /// Where the new key was handed out, or is to be.
+    /// Where the new key was or will be deployed.
     pub env_file: Option<std::path::PathBuf>,
     /// What went wrong.
     pub error: Option<String>,
@@ -57,7 +57,7 @@ pub struct ReportRow {
 /// All of it.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Another run is at work, so this one did nothing.
+    /// Another run holds the lock, so this one did nothing.
     pub busy: bool,
     /// The keys that were looked at.
     pub rotations: Vec<ReportRow>,

@@ -15,7 +15,7 @@ impl RotationRun<'_> {
         Ok(if self.args.dry_run { self.journal.peek()? } else { self.journal.load()? })
     }
 
-    /// A rotation whose profile is gone goes on no more, and its new key may be valid. One that only waited for the end of the old key is
+    /// A rotation whose profile is gone cannot continue, and its new key may be valid. One that only waited for the old key to end is
     /// over when that has come.
     pub(super) fn warn_of_orphans(&self, contexts: &[Context]) -> anyhow::Result<()> {
         let profiles = self.app.profiles.load()?.profiles;
@@ -56,7 +56,7 @@ impl RotationRun<'_> {
         Ok(ProfileKeys::load_with_key(self.app, context, key).await.ok())
     }
 
-    /// Goes on with what an earlier run has begun. Returns whether it was taken back.
+    /// Resumes the rotation of an earlier run. Returns whether it was undone.
     pub(super) async fn continue_rotation(
         &self,
         keys: &ProfileKeys<'_>,
@@ -116,7 +116,7 @@ impl RotationRun<'_> {
                 }
                 Ok(outcome == RotationOutcome::RolledBack)
             }
-            // Revoked by somebody who gave it up, perhaps: it is taken back, so another one can be made.
+            // Perhaps a person revoked it: the rotation is undone, so that a new one can start.
             Err(
                 stopped @ (RotationError::NewKeyMissing
                 | RotationError::NewKeyRefused { rollback: Ok(()), restored: None | Some(Ok(_)), .. }),
@@ -131,7 +131,7 @@ impl RotationRun<'_> {
         }
     }
 
-    /// What was begun is to be handed out where it was meant to: a run that forgets a place would end the key that is used there.
+    /// A resumed rotation must deploy to the same targets: a run that leaves one out would end the key that is used there.
     fn require_same_targets(&self, rotation: &mut Rotation) -> anyhow::Result<()> {
         let now = self.deployer.targets();
         if !rotation.targets.any() && rotation.step <= Step::Stored {
@@ -179,7 +179,7 @@ impl RotationRun<'_> {
         Ok(Some(rotation))
     }
 
-    /// Rotations of the profile that this run does not go on with.
+    /// Rotations of the profile that this run does not resume.
     pub(super) fn warn_of_unfinished(&self, rotations: &[Rotation]) {
         for Rotation { new, profile, .. } in rotations {
             self.app.printer.warn(&format!(

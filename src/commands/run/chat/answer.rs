@@ -1,4 +1,4 @@
-//! One message and its answer: streamed to the terminal, stopped by Ctrl-C; what arrived is kept.
+//! One message and its answer: streamed to the terminal, stopped by Ctrl-C, which keeps the text so far.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::exit::{Exit, Problem};
 use crate::signals::Interrupts;
 use crate::ui::Spinner;
 
-/// The most of an answer that is kept, in bytes, with its thinking: a host that never ends is not to fill the memory.
+/// The most that is kept of an answer and its thinking, in bytes: an endless answer must not fill the memory.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// How an answer ended.
@@ -73,7 +73,7 @@ impl Chat<'_> {
         super::RunContext { app, args, session, model, name: self.name() }.explain(error)
     }
 
-    /// An error of the terminal is the only one that is returned: there is no use in a conversation without it.
+    /// Only an error of the terminal is returned: a conversation is impossible without it.
     async fn try_answer(&mut self) -> anyhow::Result<(Message, Outcome)> {
         let think = self.settings.think.clone();
         let think = think.or_else(|| self.facts.can("thinking").then_some(Think::Switch(true)));

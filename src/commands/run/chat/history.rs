@@ -55,7 +55,7 @@ impl History {
         self.warned = false;
     }
 
-    /// Keeps a line. `false` where nothing is to be kept: a key that was pasted by mistake, for one.
+    /// Stores a line. `false` where it must not be stored, for example a key that was pasted by mistake.
     pub(super) fn add(&mut self, app: &App, entry: &str) -> bool {
         if !self.on {
             return false;
@@ -97,7 +97,7 @@ impl History {
 
 /// Entries that are kept.
 pub const MAX_ENTRIES: usize = 1000;
-/// The longest entry that is kept, in bytes: a pasted book is not what anybody looks for.
+/// The longest entry that is kept, in bytes: history search is useless for a pasted book.
 const MAX_ENTRY_BYTES: usize = 16 * 1024;
 
 /// An entry as a line, with its newline; `None` for what is not kept: long ones, and lines that begin with a space, as in a shell.

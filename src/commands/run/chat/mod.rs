@@ -130,7 +130,7 @@ enum UserInput {
     End,
 }
 
-/// Whether the conversation goes on.
+/// Whether the conversation continues.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Prompt,

@@ -66,7 +66,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// `/load MODEL`. Where that fails, the conversation goes on as it was.
+    /// `/load MODEL`. Where that fails, the conversation continues with the old model.
     pub(super) async fn load(&mut self, typed: &str) -> anyhow::Result<()> {
         let (app, args) = (self.app, self.args);
         let work = async {

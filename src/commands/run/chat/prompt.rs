@@ -77,11 +77,11 @@ impl Chat<'_> {
 
 /// What there is everywhere.
 const DEFAULT_EDITOR: &str = if cfg!(windows) { "notepad" } else { "vi" };
-/// The longest message that is taken back, in bytes.
+/// The longest message that is read back from the editor, in bytes.
 const MAX_MESSAGE_BYTES: u64 = 4 << 20;
 
 impl Chat<'_> {
-    /// Gives what is to stand at the prompt. What was typed is not lost when the editor fails.
+    /// Returns the text for the prompt. What was typed is not lost when the editor fails.
     pub(super) async fn compose(&mut self, text: String) -> io::Result<String> {
         let command = self.app.env.editor.clone().unwrap_or_else(|| DEFAULT_EDITOR.to_owned());
         let composed = {

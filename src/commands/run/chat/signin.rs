@@ -10,19 +10,19 @@ use crate::exit::Problem;
 use crate::profile::{Audience, CredentialSource};
 use crate::ui::PromptError;
 
-/// Says what is wrong and offers to sign in. Whether that was done; what goes wrong with it is said.
+/// Prints the problem and offers to sign in. Returns whether that succeeded; prints an error of the sign-in.
 pub(super) async fn offer_signin(
     app: &App,
     context: &Context,
     model: &ModelName,
     problem: &Problem,
 ) -> anyhow::Result<bool> {
-    // A key that somebody put there is used in any case: signing in would change nothing.
+    // A key from a file or the environment takes precedence: signing in would change nothing.
     if matches!(context.source, CredentialSource::File | CredentialSource::Environment) {
         return Ok(false);
     }
     app.printer.warn(&problem.message);
-    // A server of one's own asks ollama.com with its own key, whoever we are.
+    // Another server calls ollama.com with its own key, whatever our credential is.
     let server = model.is_cloud() && !context.url().is_ollama_com() && context.source == CredentialSource::None;
     let question = if server {
         format!("Sign in the Ollama server at {} now?", context.url())
@@ -49,7 +49,7 @@ pub(super) async fn offer_signin(
     Ok(true)
 }
 
-/// The decision made anew, with what the sign-in brought. The host stays.
+/// Decides again with the credential of the sign-in. The host stays the same.
 pub(super) fn resolve_again(app: &App, before: Context, model: &ModelName) -> anyhow::Result<Context> {
     let profiles = app.profiles.load()?;
     let context = Context::decide(app, &profiles, Audience::Model { cloud: model.is_cloud() })?;
@@ -67,7 +67,7 @@ pub(super) fn resolve_again(app: &App, before: Context, model: &ModelName) -> an
 }
 
 impl Chat<'_> {
-    /// Offers a sign-in in the middle of the conversation; `true` when the message is to be sent again.
+    /// Offers a sign-in in the middle of the conversation; `true` when the caller must send the message again.
     pub(super) async fn offer_signin(&mut self, problem: &Problem) -> anyhow::Result<bool> {
         let work = offer_signin(self.app, &self.context, &self.model, problem);
         let Some(done) = Self::unless_interrupted(&mut self.interrupts, work).await else {

@@ -1,6 +1,6 @@
-//! The files of a database: where they are, and that nobody else can change or read them.
+//! The files of a database: where they are, and the check that no other user can change or read them.
 //!
-//! Whoever can write to the folder can put other files in place of ours, so the folder counts as much as the file. Everything is
+//! A user who can write to the folder can replace the files, so the folder is checked like the file. Everything is
 //! looked at before SQLite opens the file: closing it once more in the same process would take SQLite's own locks away.
 
 use std::fs::{self, File, OpenOptions};
@@ -33,7 +33,7 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The lock on `file`, if nobody has it.
+/// The lock on `file`, unless another process holds it.
 pub(super) fn lock(path: &Path, file: &Path) -> Result<Option<Lock>, StoreError> {
     match Lock::acquire(file, Duration::ZERO) {
         Ok(lock) => Ok(Some(lock)),

@@ -143,7 +143,7 @@ async fn bring_up_to_date(connection: &mut SqliteConnection, place: &Place) -> R
     MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| place.explain_migration(error))
 }
 
-/// The one connection. A transaction that was left half-way, by a failure or because nobody waited for it any more, is undone
+/// The one connection. A transaction that was left half-way, by a failure or because its future was dropped, is rolled back
 /// before the connection is used again.
 struct Writer {
     connection: SqliteConnection,

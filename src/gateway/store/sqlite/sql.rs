@@ -12,7 +12,7 @@ use crate::gateway::PasswordHash;
 use crate::gateway::store::{Change, Device, Event, KeyRecord, RecordedEvent, Role, Snapshot, StoreError, Use, User};
 use crate::keyspec::{KeyHash, Rights};
 
-/// Makes the change and records the event. After an error the transaction is to be undone.
+/// Makes the change and records the event. After an error the caller must roll the transaction back.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     change: &Change,
@@ -52,7 +52,7 @@ pub(super) async fn apply(
     record(connection, event).await.map_err(|error| place.explain(&error, Doing::Write))
 }
 
-/// Notes when credentials were used last. One that is gone by now is passed over.
+/// Records when credentials were last used. Deleted ones are skipped.
 pub(super) async fn touch(connection: &mut SqliteConnection, uses: &[(Use, i64)]) -> Result<(), sqlx::Error> {
     for (credential, at) in uses {
         let (statement, id) = match credential {
@@ -70,7 +70,7 @@ pub(super) async fn touch(connection: &mut SqliteConnection, uses: &[(Use, i64)]
 
 type Outcome = Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>;
 
-/// What is to be changed must be there.
+/// Fails if the statement changed no row.
 fn changed(outcome: Outcome) -> Result<(), sqlx::Error> {
     if outcome?.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
 }
