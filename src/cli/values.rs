@@ -46,7 +46,7 @@ impl FromStr for AgeArg {
     }
 }
 
-/// How long a model stays loaded, in the form that the server reads: seconds with the unit `s`; negative means for ever.
+/// How long a model stays loaded, in the form that the server reads: seconds with the unit `s`; negative means forever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeepAlive(pub String);
 
@@ -58,7 +58,7 @@ impl FromStr for KeepAlive {
             return Ok(Self(format!("{seconds}s")));
         }
         let span: SignedDuration =
-            text.parse().map_err(|_| "expected a duration such as 30s, 5m or 1h30m, or -1 for ever".to_owned())?;
+            text.parse().map_err(|_| "expected a duration such as 30s, 5m or 1h30m, or -1 for no limit".to_owned())?;
         Ok(Self(format!("{}s", span.as_secs_f64())))
     }
 }

@@ -40,7 +40,7 @@ pub enum ConnectUrlError {
     #[error("the sign-in address names no key")]
     NoKey,
     /// Its `key` is not an encoded device key.
-    #[error("the sign-in address names a key that is none: {0}")]
+    #[error("the sign-in address contains an invalid key: {0}")]
     Key(#[from] PublicKeyError),
 }
 

@@ -160,7 +160,7 @@ fn wipe_and_wrap(secret: String) -> SecretString {
 /// Turns the library's error into ours. Its own texts are not shown where they could hold the secret.
 fn classify(name: &str, error: keyring::Error) -> VaultError {
     match error {
-        keyring::Error::NoDefaultStore => VaultError::KeyringUnavailable("there is none on this system".to_owned()),
+        keyring::Error::NoDefaultStore => VaultError::KeyringUnavailable("this system has none".to_owned()),
         keyring::Error::BadEncoding(bytes) | keyring::Error::BadDataFormat(bytes, _) => {
             drop(Zeroizing::new(bytes));
             VaultError::Keyring(format!("the entry {name} is not text"))

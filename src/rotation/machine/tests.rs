@@ -292,7 +292,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 type RunResult = Result<RotationOutcome, RotationError<Failure>>;
 
-/// One run of the program: goes on with what is in the journal, else replaces the first key if the profile has it still.
+/// One run of the program: resumes the rotation in the journal, else replaces the first key if the profile has it still.
 fn run(persistent: &Rc<RefCell<Persistent>>, killed_at: Option<(u32, bool)>, fault: Fault, deploys: bool) -> RunResult {
     let process = Process { persistent: persistent.clone(), effects: RefCell::new(0), killed_at, fault };
     let mut last = RotationOutcome::Done;
@@ -342,7 +342,7 @@ fn finish(persistent: &Rc<RefCell<Persistent>>, deploys: bool) {
 #[test]
 fn undisturbed_it_replaces_the_key_once() {
     let persistent = initial_state();
-    // Deployed elsewhere: what nobody deploys here keeps the old key, which ends.
+    // Deployed elsewhere: a target that this run does not deploy to keeps the old key, which expires.
     assert_eq!(run(&persistent, None, Fault::None, true).unwrap(), RotationOutcome::OldKeyExpires(GRACE));
     assert_eq!(run(&persistent, None, Fault::None, true).unwrap(), RotationOutcome::OldKeyExpires(GRACE));
     finish(&persistent, true);
@@ -450,7 +450,7 @@ fn somebody_elses_replacement_is_left_alone() {
     assert!(persistent.borrow().journal.is_empty());
 }
 
-/// The profile has been given another key while the rotation was under way: that one stays.
+/// The profile was given another key during the rotation: that one stays.
 #[test]
 fn a_key_that_somebody_put_there_meanwhile_stays() {
     for deploys in [false, true] {

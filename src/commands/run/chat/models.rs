@@ -14,8 +14,8 @@ use crate::profile::Audience;
 use crate::ui::OutputOptions;
 
 impl Chat<'_> {
-    /// Has the model loaded, so that the first answer is quick. What goes wrong here will go wrong again with the first message,
-    /// and is said then.
+    /// Loads the model in advance, so that the first answer is quick. Errors are ignored here: they recur with the first message,
+    /// which reports them.
     pub(super) async fn load_model(&mut self) {
         if self.model.is_cloud() || self.context.url().is_ollama_com() {
             return;
