@@ -43,7 +43,7 @@ fn a_read_only_home_is_reported() {
 #[test]
 fn a_missing_home_is_reported() {
     if !rustix::process::geteuid().is_root() {
-        // The system would name the home of whoever runs the tests, which is not to be touched.
+        // The system would name the real home of the account that runs the tests, which must not be touched.
         let note = "NOT TESTED: only root can run the program as an account without a home\n";
         std::io::stderr().write_all(note.as_bytes()).unwrap();
         return;
@@ -131,7 +131,7 @@ fn a_truncated_file_is_moved_aside() {
         says(&output, &["damaged", path.to_str().unwrap(), "moved unchanged", &aside]);
         assert!(!output.stderr().contains("PRIVATE KEY"));
         assert_eq!(fs::read(&aside).unwrap(), cut);
-        // Signing in starts anew, and what was set aside stays.
+        // Signing in starts with a new file, and the file that was moved aside stays.
         sign_in(&sandbox, &cloud, &[]);
         sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
         assert_eq!(fs::read(&aside).unwrap(), cut);

@@ -221,7 +221,7 @@ fn a_key_that_belongs_to_another_account_is_reported() {
     }
     let sandbox = with_store("plaintext");
     let path = key_file(&sandbox, STOCK_KEY, "ed25519", "");
-    // Everything becomes nobody's, then the key root's again.
+    // Everything is given to the account nobody, then the key to root again.
     as_nobody(&sandbox, &["--version"]).run().expect_code(0);
     std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
     let nobody = [tool("setpriv").to_str().unwrap().to_owned(), "--reuid=65534".into(), "--regid=65534".into()];
@@ -261,7 +261,7 @@ fn a_stopped_server_is_an_error_only_if_ollama_host_names_it() {
     let mut sandbox = with_store("plaintext");
     sandbox.set_env("OLLAMA_HOST", "127.0.0.1:1");
     expect(&doctor(&sandbox, &[]), "server-unreachable", "error", &["127.0.0.1:1", "OLLAMA_HOST"]);
-    // A host that is named is looked at, whoever it is.
+    // A host given by name is always checked.
     let cloud = Cloud::start();
     expect(&doctor(&sandbox, &["--host", &cloud.url()]), "host", "ok", &[&cloud.url()]);
     // A gateway wants a credential.
@@ -304,7 +304,7 @@ fn a_locked_frozen_or_missing_keyring_is_reported() {
     keyring.thaw();
     sandbox.remove_env("DBUS_SESSION_BUS_ADDRESS").set_env("XDG_RUNTIME_DIR", "/nonexistent");
     expect(&offline(&sandbox), "keyring", "error", &["no keyring can be reached", "cron"]);
-    // Nobody needs it: a note.
+    // It is not needed: a note.
     let mut fresh = Sandbox::new();
     fresh.set_env("OLLAMA_HOST", cloud.url());
     expect(&offline(&fresh), "keyring", "note", &["--passphrase-file"]);
@@ -326,7 +326,7 @@ fn an_encrypted_file_that_cannot_be_opened_is_left_in_place() {
     expect(&offline(&sandbox), "encrypted-file", "ok", &[]);
     sandbox.write(format!("{DATA}/secrets.enc.json"), "{\"version\":1");
     expect(&offline(&sandbox), "encrypted-file", "error", &["is damaged", "the file was not changed"]);
-    // And where nobody uses it, the passphrase file is looked at all the same.
+    // The passphrase file is checked even if it is not used.
     let mut fresh = with_store("file");
     fresh.remove_env("OLLAMA_AUTH_PASSPHRASE");
     fresh.set_env("OLLAMA_AUTH_PASSPHRASE_FILE", fresh.path("home/nowhere"));

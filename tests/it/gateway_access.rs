@@ -71,7 +71,7 @@ fn every_route_asks_for_its_scope_and_nothing_else_passes() {
         }
     }
 
-    // What is not in the table, whoever asks.
+    // Routes outside the table, for any caller.
     let before = asked(&upstream);
     let all = gateway.key(&device, &["all", "--scope", &SCOPES.join(",")]);
     for (method, path, status) in [

@@ -105,7 +105,7 @@ fn a_large_body_is_echoed_while_it_is_uploaded() {
     }
 }
 
-/// Who is told "too large" while sending is to hear it, although nobody takes the rest.
+/// A caller that is still sending must receive "too large", although the rest is not read.
 #[test]
 fn a_rejection_reaches_a_caller_that_is_still_sending() {
     for ends in [true, false] {
@@ -167,7 +167,7 @@ fn a_body_that_ends_early_ends_early_upstream() {
     }
 }
 
-/// An answer may be whole before the request is: that connection is then in the midst of something and for nobody else.
+/// A response may be complete before its request: that connection is then unfinished and must not be reused.
 #[test]
 fn a_connection_with_an_unfinished_request_is_not_reused() {
     let setup = GatewaySetup::new(|number, mut stream| {
@@ -187,7 +187,7 @@ fn a_connection_with_an_unfinished_request_is_not_reused() {
     assert_eq!(setup.ask("POST", "/api/generate", "{}").text(), "1");
 }
 
-/// What a caller says behind its chunks is for nobody, and is no part of the body.
+/// Trailers after the chunks are discarded and are not part of the body.
 #[test]
 fn request_trailers_are_not_forwarded() {
     let (heard, hears) = mpsc::channel();

@@ -32,7 +32,7 @@ fn a_person_signs_in_on_the_page_runs_a_model_and_signs_out() {
 
     device.command(["signout"]).run().expect_code(0);
     device.command(["run", "--host", &gateway.url(), "tiny", "hi"]).run().expect_code(4);
-    // Signing out is disconnecting: the key would have to be approved anew.
+    // Signing out is disconnecting: the key would need a new approval.
     let users = gateway.admin(&["user", "list", "--json"]).expect_code(0).json();
     assert!(users.to_string().contains("\"devices\":0"), "{users}");
 }

@@ -204,7 +204,7 @@ fn chunked_encoding_overrides_content_length_in_responses() {
     assert_eq!(gateway.ask("GET", "/api/ps", &[&bearer(&key)], "").text(), r#"{"models":[]}"#);
 }
 
-/// Callers without a credential open connections and say nothing; whoever has one is served all the same.
+/// Callers without a credential open connections and send nothing; callers with one are still served.
 #[test]
 fn silent_connections_leave_file_descriptors_for_requests() {
     for limit in ["-n 64", "-Sn 64"] {

@@ -158,7 +158,7 @@ fn a_key_without_the_keys_scope_manages_only_itself() {
     let second = replace(&own, &own, json!({}));
     assert_eq!(second.status, 409);
     assert!(second.text().contains(new["id"].as_str().unwrap()), "{}", second.text());
-    // One whose making was cut short is not left to nobody.
+    // The old key lists and revokes a successor whose creation was interrupted.
     let list = ask(&gateway, &own, "GET", KEYS, &Value::Null).json();
     assert_eq!(ids(&list), [own["id"].as_str().unwrap(), new["id"].as_str().unwrap()]);
     assert_eq!(ask(&gateway, &own, "DELETE", &path(&new), &Value::Null).status, 200);

@@ -279,7 +279,7 @@ fn responses_without_a_body_are_forwarded() {
     }
 }
 
-/// What was right before the fault is the caller's, however it came; the fault is no end.
+/// The caller gets the data before a fault, in any pieces, and the fault is not a regular end.
 #[test]
 fn data_before_a_fault_is_delivered() {
     for at_once in [true, false] {

@@ -104,7 +104,7 @@ fn https_upstreams_use_the_system_authorities() {
     }
 }
 
-/// Whoever stands in between is told nothing, and the log says why.
+/// An interceptor gets no request, and the log names the cause.
 #[test]
 fn https_upstreams_with_wrong_certificates_are_rejected() {
     let (authority, stranger) = (Authority::new(), Authority::new());
@@ -203,7 +203,7 @@ fn upstreams_can_be_ipv6_named_and_below_a_path() {
     ours(&format!("http://[::1]:{port}"), "/api/generate");
 }
 
-/// A machine that vanished says nothing: whoever waits for it is to hear of it some day, so the system asks now and then.
+/// A vanished machine sends nothing, so TCP keepalive probes detect it for the waiting caller.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_vanished_upstream_is_detected() {
@@ -227,7 +227,7 @@ fn a_vanished_upstream_is_detected() {
     assert!(timer.starts_with("02:") || timer.starts_with("01:"), "{timer}");
 }
 
-/// Another server from one moment to the next: what is under way ends where it began, and no connection of the one serves for the other.
+/// After a switch, open requests finish at the old server, and its connections are not reused for the new one.
 #[test]
 fn a_reload_switches_to_another_upstream() {
     let (go, goes) = mpsc::channel::<()>();

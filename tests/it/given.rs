@@ -21,7 +21,7 @@ pub const CONFIG: &str = "home/.config/ollama-auth";
 /// The folder of the file stores, likewise.
 pub const DATA: &str = "home/.local/share/ollama-auth";
 
-/// A sandbox whose secrets rest in that store, with a desktop on which a browser can be opened.
+/// A sandbox that stores its secrets in that store, with a desktop on which a browser can be opened.
 pub fn with_store(store: &str) -> Sandbox {
     let mut sandbox = Sandbox::new();
     sandbox.set_env("OLLAMA_AUTH_STORE", store).set_env("DISPLAY", ":0");
@@ -31,7 +31,7 @@ pub fn with_store(store: &str) -> Sandbox {
     sandbox
 }
 
-/// A sandbox on a desktop with that keyring, where nobody has chosen a store.
+/// A sandbox on a desktop with that keyring and without a store setting.
 pub fn on_keyring(keyring: &Keyring) -> Sandbox {
     let mut sandbox = Sandbox::new();
     for (name, value) in keyring.env() {

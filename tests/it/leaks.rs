@@ -174,7 +174,7 @@ fn the_trace_of_a_keyring_shows_no_secret() {
     for secret in std::iter::once(&key).chain(&headers(&cloud)) {
         sandbox.assert_no_secret(secret, &seen, &[]);
     }
-    // The trace is ours alone: nobody checks what a library writes into it.
+    // The trace holds only this program's messages: those of libraries are not checked for secrets.
     for line in outputs.iter().flat_map(|output| output.stderr().lines()) {
         let traced = ["TRACE ", "DEBUG ", "INFO "].iter().find_map(|level| line.trim_start().strip_prefix(level));
         assert!(traced.is_none_or(|rest| rest.trim_start().starts_with("ollama_auth")), "{line}");

@@ -19,7 +19,7 @@ fn at(sandbox: &Sandbox, stock: &Stock, args: &[&str]) -> Cmd {
     sandbox.command(args).env("OLLAMA_HOST", stock.url())
 }
 
-/// A server's account is its own affair: no request carries a credential, none deletes a key, nothing is kept here.
+/// No request carried a credential or deleted a key, and no profile was stored.
 #[track_caller]
 fn assert_unchanged(sandbox: &Sandbox, stock: &Stock) {
     let requests = stock.server().requests();

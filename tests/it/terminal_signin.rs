@@ -78,7 +78,7 @@ fn the_link_device_name_and_fingerprint_are_readable() {
             screen.lines().any(|line| line.trim_start().starts_with("Device") && line.ends_with("my laptop")),
             "{screen}"
         );
-        // Also where the terminal has to break it, the fingerprint is one line to whoever copies it.
+        // Even if the terminal wraps it, the fingerprint is copied as one line.
         assert!(
             screen.lines().any(|line| line.contains("Fingerprint") && line.ends_with(&grouped(fingerprint))),
             "{screen}"
@@ -409,7 +409,7 @@ fn no_prompt_appears_without_a_terminal() {
         assert_tidy(&finished, code);
         assert!(finished.screen.contains(says), "{args:?}\n{}", finished.screen);
     }
-    // Only stderr is a terminal: nobody reads what is typed.
+    // Only stderr is a terminal, so input cannot be read from it.
     let shell = format!("'{PROGRAM}' device revoke < /dev/null");
     assert_tidy(&Terminal::start_program(&known, "/bin/sh", &["-c", &shell], 80, 24).finish(), 2);
     assert_eq!(cloud.devices().len(), 1);

@@ -21,7 +21,7 @@ fn without_a_credential_nothing_is_printed() {
         assert_eq!(output.stdout(), "");
         says(&output, &["not signed in to", "signin --host"]);
     }
-    // The variable is withheld from a host that nobody named, and that is said.
+    // A key of ollama.com in the variable is not used for another host, and a message says so.
     let output = sandbox.command(["token"]).env("OLLAMA_API_KEY", KEY).run().expect_code(0);
     assert_eq!(output.stdout(), format!("{KEY}\n"), "ollama.com is where it goes");
     let shaped = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";

@@ -206,7 +206,7 @@ fn compressed_bodies_are_unpacked_within_limits() {
         assert_eq!(run(packed, &bomb(times)), (413, None));
     }
     let mut window = bomb(1);
-    // A window of terabytes is no reason to take that much memory.
+    // A declared window of terabytes allocates no such memory.
     window[5] = 0xf8;
     assert_eq!(run(packed, &window).0 / 100, 4);
     assert_eq!(run(packed, &[bomb(1), zstd(br#"{"model":"nope"}"#)].concat()), (403, None));

@@ -124,7 +124,7 @@ fn a_locked_database_delays_only_changes() {
     assert_eq!(create(&gateway, &key, "after").status, 201);
 }
 
-/// Somebody guesses. Each guess is refused, soon before it is looked at, and whoever has the password gets in from where they are.
+/// Wrong guesses are refused, and soon without a check of the password; its owner still signs in from another address.
 #[test]
 fn wrong_passwords_lock_out_only_their_account_and_address() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "trusted-proxies=127.0.0.1"]);

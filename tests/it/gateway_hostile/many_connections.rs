@@ -106,7 +106,7 @@ fn idle_connections_are_cheap_and_block_no_requests() {
             stream
         })
         .collect();
-    // Whoever has a key is served meanwhile: these come behind all of the others.
+    // Callers with a key are served meanwhile, although they connect last.
     for _ in 0..20 {
         assert_eq!(gateway.ask("GET", "/api/ps", &[&key], "").status, 200);
     }

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use super::*;
 use crate::harness::signature::TestDevice;
 
-/// Whoever takes all files must not fill the disk with what is said of it.
+/// A caller that uses up all file descriptors must not fill the disk with log messages.
 #[test]
 fn failed_accepts_are_logged_once_a_minute() {
     let gateway = Gateway::start("http://127.0.0.1:9");
@@ -30,7 +30,7 @@ fn failed_accepts_are_logged_once_a_minute() {
     assert_eq!(text.matches("could not be accepted").count(), 1, "{text}");
 }
 
-/// The clock that a signature was made by may run ahead; the gateway may start anew before that time has come.
+/// The clock that a signature was made by may run ahead; the gateway may restart before that time.
 #[test]
 fn a_future_signature_is_refused_after_a_restart() {
     let mut gateway = Gateway::start("http://127.0.0.1:9");
@@ -59,7 +59,7 @@ fn a_future_signature_is_refused_after_a_restart() {
     assert_eq!(list["keys"].as_array().unwrap().iter().filter(|key| key["name"] == "once").count(), 1, "{list}");
 }
 
-/// Whoever has a device, or a signature, can send it again and again from elsewhere; that must not fill the disk either.
+/// A caller can replay a signature again and again; that must not fill the disk with log messages either.
 #[test]
 fn replays_are_logged_once_a_minute() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "trusted-proxies=127.0.0.1"]);
@@ -79,8 +79,7 @@ fn replays_are_logged_once_a_minute() {
     assert_eq!(text.matches("replayed from another address").count(), 1, "{text}");
 }
 
-/// To revoke is the safe way, and whoever may manage an account's keys may go it, whatever else they may do. To make or to replace a key
-/// takes the rights that it would have.
+/// A manager of an account's keys may revoke any of them. Creating or replacing a key requires the rights that it would have.
 #[test]
 fn a_manager_key_can_only_reduce_rights() {
     let (_upstream, gateway, device) = with_upstream(|| Reply::json(200, "{}"));

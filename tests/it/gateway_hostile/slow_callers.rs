@@ -144,7 +144,7 @@ fn endless() -> (String, std::sync::mpsc::Receiver<u64>) {
     (url, held)
 }
 
-/// Whoever does not read an answer holds back the upstream server, not the gateway's memory.
+/// An unread response slows the upstream server down and uses little memory in the gateway.
 #[test]
 fn an_unread_response_is_not_buffered() {
     const CALLERS: u64 = 20;
@@ -179,7 +179,7 @@ fn an_unread_response_is_not_buffered() {
     }
 }
 
-/// Nobody knows them, and they send nothing either: for as long as they liked they would hold a connection.
+/// Without a timeout, callers without a credential would keep a connection as long as they like.
 #[test]
 fn an_unauthenticated_caller_that_does_not_read_times_out() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "header-timeout=1s"]);

@@ -122,7 +122,7 @@ fn alternative_spellings_reach_no_route() {
     let (answer, seen) = send("GET", format!("/api/tags?{}", "a".repeat(9000)).as_bytes(), " HTTP/1.1", &reads);
     assert!(answer.starts_with("HTTP/1.1 414") && seen.is_empty(), "{answer}");
 
-    // What stands behind a # is read by nobody.
+    // A fragment after # is ignored.
     for (target, line) in [("/api/tags#/../generate", Some("GET /api/tags HTTP/1.1")), ("/#/api/generate", None)] {
         let (answer, seen) = send("GET", target.as_bytes(), " HTTP/1.1", &reads);
         assert_eq!(seen.first().map(|seen| &*seen.line), line, "{target}: {answer}");
@@ -167,7 +167,7 @@ fn alternative_spellings_reach_no_route() {
     );
 }
 
-/// Whoever asks says nothing about who they are but by their credential.
+/// Only the credential identifies a caller.
 #[test]
 fn callers_cannot_set_the_identity_headers() {
     let upstream = Recorder::start();

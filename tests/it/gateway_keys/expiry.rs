@@ -118,7 +118,7 @@ fn other_accounts_cannot_expire_a_key() {
         assert_eq!(answer.status, status, "{} {}: {}", who["name"], what["name"], answer.text());
     }
     assert_eq!(expiry_events(&gateway), [Value::Null; 0]);
-    // The one that takes its place does, and so does whoever manages the account's.
+    // Its successor can, and so can a manager of the account's keys.
     assert_eq!(set_expiry(&gateway, &new, &old, HOUR).status, 200);
     assert_eq!(set_expiry(&gateway, &manager, &other, HOUR).status, 200);
     assert!([&old, &other, &new].iter().all(|key| is_live(&gateway, key)));
@@ -168,7 +168,7 @@ fn an_expiry_signature_covers_the_time_and_works_once() {
         let answer = gateway.ask("PATCH", sent, &[&header(challenge)], "");
         assert_eq!(answer.status, 401, "{sent} {challenge}: {}", answer.text());
     };
-    // Another number than was signed, or one that nobody signed.
+    // Another number than the signed one, or an unsigned one.
     refused(&target(5), &format!("PATCH,{}", target(HOUR)));
     refused(&target(5), &format!("PATCH,{}?ts={ts}", path(&key)));
     refused(&target(5), &format!("DELETE,{}", target(5)));

@@ -149,7 +149,7 @@ fn concurrent_replacements_create_one_key() {
     assert_eq!(all(&device), 3);
 }
 
-/// Else whoever found the old key in a log could end the new one.
+/// Otherwise a thief who found the old key in a log could expire the new one.
 #[test]
 fn a_replaced_key_cannot_undo_its_replacement() {
     let (gateway, device) = given();

@@ -54,12 +54,12 @@ fn a_key_cannot_use_up_its_accounts_keys() {
     assert_eq!(revoked.status, 200, "{}", revoked.text());
 }
 
-/// Whoever revokes a key that leaked hears of what the thief may have made of it.
+/// Revoking a leaked key names the keys that a thief may have created with it.
 #[test]
 fn revoking_a_key_names_its_successors() {
     let (gateway, device) = given();
     let key = create(&device, &["leaked"]);
-    // One that was revoked again hides the next from nobody.
+    // A revoked successor does not hide the next one.
     let hidden = replace(&gateway, &key).json();
     let last = replace(&gateway, &hidden).json();
     assert_eq!(ask(&gateway, &hidden, "DELETE", &path(&hidden), &Value::Null).status, 200);

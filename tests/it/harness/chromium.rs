@@ -1,7 +1,7 @@
 //! A real browser without a screen: Debian's Chromium, driven through chromedriver by WebDriver.
 //!
 //! Each test has a browser of its own, with an empty profile, so that no cookie and no crash of one is seen by another. At most
-//! two run at once. Chromium talks to its driver through a pipe: whoever ends the driver ends the browser too, and the driver ends
+//! two run at once. Chromium talks to its driver through a pipe: ending the driver ends the browser too, and the driver ends
 //! with the thread of its test.
 
 mod elements;

@@ -244,7 +244,7 @@ fn files_that_others_can_read_are_found() {
     let remedy = output.json()["findings"][0]["remedy"].as_str().unwrap().to_owned();
     sandbox.program("/bin/sh", ["-c", &remedy]).env("PATH", "/usr/bin:/bin").run().expect_code(0);
     run().expect_code(0);
-    // A planted pipe holds nobody up.
+    // A pipe in place of a file does not block the audit.
     fs::remove_file(&stock).unwrap();
     let made = std::process::Command::new("mkfifo").arg(&stock).status();
     assert!(made.unwrap().success());
@@ -293,7 +293,7 @@ fn without_a_key_api_the_stored_keys_age_is_checked() {
     audit(&sandbox, &["--fail-on", "unlisted"]).expect_code(8);
 }
 
-/// Once it listed them: what answers there now is perhaps not that host at all.
+/// It listed them before, so a server that does not may be another host.
 #[test]
 fn a_host_that_listed_keys_before_must_list_them_again() {
     let (sandbox, cloud) = signed_in();
@@ -389,7 +389,7 @@ fn the_real_gateways_keys_are_audited() {
     let list = keys(&ci, &["list", "--filter", "name=manager", "--json"]).expect_code(0).json();
     assert_eq!((&list["keys"][0]["kept_here"], &list["keys"][0]["problems"]), (&json!(true), &json!(["over-broad"])));
     ci.assert_no_secret(&manager, &[&output], &[DATA]);
-    // A gateway that is away is no audit that passed.
+    // An audit of an unreachable gateway fails.
     drop(gateway);
     audit(&ci, &[]).expect_code(6);
 }

@@ -75,7 +75,7 @@ fn the_request_matches_the_arguments() {
     ];
     let output = keys(&sandbox, &args).expect_code(0);
     let (seen, issued) = (output.json(), only_key(&cloud));
-    // Said before the key exists, for whoever is killed in between.
+    // Printed before the key exists, in case the command is killed in between.
     let event: Value = serde_json::from_str(output.stderr()).unwrap();
     assert_eq!(event, json!({ "event": "asking", "host": cloud.url(), "id": issued.id }));
     assert_eq!(seen["key"], json!(issued.key));

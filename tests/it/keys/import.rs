@@ -44,7 +44,7 @@ fn a_refused_or_unverifiable_key_is_not_stored() {
         &["answers without a credential", "not stored"],
     );
     assert_nothing_stored(&sandbox);
-    // And what is no key is shown to nobody.
+    // An invalid key is sent to no host.
     let asked = cloud.server().requests().len();
     for wrong in ["", "two words", "olauth_damaged0123456789"] {
         import(&sandbox, wrong, &["--host", &url]).expect_code(2);
@@ -103,7 +103,7 @@ fn the_key_id_from_the_host_is_stored() {
     );
     let list = keys(&sandbox, &["list", "--json"]).expect_code(0).json();
     assert_eq!(list["keys"][0]["kept_here"], json!(true));
-    // A host whose list is broken is no reason to refuse the key.
+    // A host with a broken list still accepts the key.
     keys(&sandbox, &["forget", "--yes"]).expect_code(0);
     cloud.inject("/api/user/keys", Fault::Html(200));
     import(&sandbox, &made.key, &["--name", "mine"]).expect_code(0);
@@ -120,7 +120,7 @@ fn another_key_is_not_replaced_silently() {
     says(&output, &["already has the API key \"first\"", "stays valid", "--replace"]);
     assert_eq!((profiles(&sandbox), cloud.server().requests().len()), before);
     assert!(plaintext(&sandbox).contains(KEY));
-    // The same key again is no other one.
+    // Importing the same key again replaces nothing.
     import(&sandbox, KEY, &["--env", "ci"]).expect_code(0);
     assert_eq!(profile(&sandbox)["api_key"]["environment"], json!("ci"));
     // One that is refused takes no place either.

@@ -111,7 +111,7 @@ fn a_person_opens_the_keys_page_and_pastes_the_key() {
         (&record["name"], &record["environment"], &record["id"]),
         (&json!("nightly"), &json!("ci"), &Value::Null)
     );
-    // Whoever declines changes nothing, and opens nothing.
+    // Declining changes nothing and opens no browser.
     let before = fs::read(machine.sandbox.path("home/.config/ollama-auth/profiles.json")).unwrap();
     let mut terminal = machine.terminal(&["create", "other"]);
     terminal.wait_text("in the browser?");

@@ -63,7 +63,7 @@ fn an_ambiguous_name_revokes_no_key() {
     says(&output, &["2 API keys are named \"ci\"", "key_first00000", "key_second0000"]);
     assert!(!output.stderr().lines().any(|line| line.trim().starts_with("key_faked")), "{}", output.snapshot());
     assert_eq!(deletes(&cloud), 0);
-    // Of those that were revoked it is no matter.
+    // For revoked keys it does not matter.
     keys(&sandbox, &["revoke", "key_first00000", "--yes"]).expect_code(0);
     keys(&sandbox, &["revoke", "ci", "--yes"]).expect_code(0);
     assert!(!live(&cloud, "key_second0000"));
@@ -162,7 +162,7 @@ fn a_key_revokes_itself() {
         .run()
         .expect_code(0);
     assert!(!live(&cloud, "key_manager000"));
-    // A key that the host does not know (any more) is no success: it may be one of another host.
+    // A key unknown to the host is an error: it may belong to another host.
     let again = by_stdin(&sandbox, &cloud, &own.key).expect_code(3);
     says(&again, &["does not accept this key", "nothing was revoked"]);
     for key in [&own.key, &manager.key] {

@@ -136,7 +136,7 @@ fn https_hosts_use_the_clients_trust_settings() {
     let exchange = recorded("generate");
     assert_eq!(proxy.ask("POST", "/api/generate", &[], &exchange.body).text(), exchange.chunks.concat());
     proxy.end().expect_code(0);
-    // A certificate of nobody's gets nothing.
+    // A host with an untrusted certificate gets no request.
     let proxy = Proxy::with_profile(&device, &[]);
     let answer = proxy.ask("POST", "/api/generate", &[], &exchange.body);
     assert!(answer.status == 502 && answer.text().contains("TLS handshake failed"), "{}", answer.text());

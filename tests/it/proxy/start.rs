@@ -44,7 +44,7 @@ fn without_a_credential_the_proxy_does_not_start() {
     says(&output, &["not signed in to http://127.0.0.1:11434", "ollama-auth signin"]);
     let output = sandbox.command(["proxy", "--listen", "127.0.0.1:0", "--profile", "nope"]).run().expect_code(3);
     says(&output, &["no profile named"]);
-    // One that is not meant for that host is no credential.
+    // A key for another host does not count as a credential.
     let command = sandbox.command(["proxy", "--listen", "127.0.0.1:0", "--host", "http://192.0.2.1"]);
     says(&command.env("OLLAMA_API_KEY", KEY).run().expect_code(4), &["not sent to http://192.0.2.1", "plain http"]);
 }

@@ -115,7 +115,7 @@ fn a_device_rotates_a_key_used_on_another_machine() {
     assert!(given.accepts(key) && key != text(&given.first, "key"));
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(fs::read_to_string(given.device.path("home/deployed")).unwrap(), format!("{key}\n"));
-    // It rests where it is used, and not here.
+    // The key is stored on the machine that uses it, not on this one.
     given.device.assert_no_secret(key, &[&output], &["app.env", "home/deployed"]);
 }
 

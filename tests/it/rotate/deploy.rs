@@ -66,7 +66,7 @@ fn a_failed_command_keeps_the_old_key_and_the_next_run_reuses_the_new_one() {
         let output = rotation(&given, &["--deploy", command]).run().expect_code(1);
         let new = assert_unfinished(&given);
         says(&output, &[how, &new, "is unchanged", "run the same command again", "keys revoke"]);
-        // Without the command whoever it hands keys to would be forgotten.
+        // Without the command the key would not be deployed everywhere.
         let file = given.machine.path("home/app.env");
         for args in [&[][..], &["--env-file", file.to_str().unwrap()]] {
             let output = rotation(&given, args).run().expect_code(2);
@@ -109,7 +109,7 @@ fn revoking_the_new_key_allows_another_destination() {
     says(&output, &[&given_up, "deploy the old key again", "Replaced the key \"nightly\""]);
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("OLLAMA_API_KEY={}\n", given.current()));
     given.assert_rotated();
-    // Nothing of the first one rests anywhere.
+    // No store holds the first new key.
     assert!(!crate::given::plaintext(&given.machine).contains("next-api-key"));
 }
 
@@ -157,7 +157,7 @@ fn a_command_that_leaves_its_output_open_does_not_block_the_rotation() {
     let output = rotation(&given, &["--deploy", "exec <&-; sleep 600 & echo $! > $HOME/child"]).run().expect_code(0);
     assert!(output.duration < Duration::from_secs(20), "{:?}", output.duration);
     given.assert_rotated();
-    // What it has left running is none of our business.
+    // Its background processes are left running.
     let pid = pid_in(&given.machine.path("home/child"));
     assert!(is_running(&pid));
     let id = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();

@@ -18,7 +18,7 @@ fn begin(given: &Given) -> String {
     text(&given.journal_entries()[0], "new").to_owned()
 }
 
-/// Nothing happened at the host, and nothing is under way.
+/// The host has no new key, and the journal is empty.
 fn assert_untouched(given: &Given) {
     assert_eq!(given.keys().len(), 1);
     assert!(given.journal_entries().is_empty());
@@ -110,7 +110,7 @@ fn a_429_response_is_recovered() {
     fail_everywhere(Failure::Status(429), &[7], "1h");
 }
 
-/// A run that has made nothing is no success, however cleanly it has taken everything back.
+/// A run that created no key fails, even if it has rolled everything back.
 #[test]
 fn new_keys_that_always_get_lost_fail_the_rotation() {
     let mut given = Given::new();

@@ -132,7 +132,7 @@ fn a_refused_key_is_exit_4_and_changes_nothing() {
     assert_unchanged(&machine);
     assert!(!machine.path("home/deployed").exists());
     machine.assert_no_secret(NEW, &[&output], &[]);
-    // What is no key, and what is no new one.
+    // Invalid keys, and the key that is stored already.
     for (given, words) in [
         ("", "no API key was given"),
         ("two words", "not an API key"),
@@ -151,7 +151,7 @@ fn a_failed_deployment_keeps_the_pasted_key_for_the_next_run() {
     says(&output, &["failed with exit code 3", "run the same command again"]);
     assert!(!output.stderr().contains("keys revoke"), "{}", output.snapshot());
     assert_eq!((current(&machine), journal_len(&machine)), (OLD.to_owned(), 1));
-    // Nobody has to paste it again.
+    // The key does not have to be pasted again.
     let output =
         rotate(&machine, &["nightly", "--deploy", "read -r key; echo \"$key\" > $HOME/deployed"]).expect_code(0);
     says(&output, &["Finished", "until you revoke it"]);
@@ -171,7 +171,7 @@ fn the_next_run_finishes_a_killed_deployment() {
     crate::harness::poll("the command", || machine.path("home/started").exists().then_some(()));
     child.signal(rustix::process::Signal::KILL);
     drop(child);
-    // Lets the command, which nobody waits for, end.
+    // Lets the orphaned command end.
     drop(fs::OpenOptions::new().write(true).open(&fifo).unwrap());
     assert_eq!((current(&machine), journal_len(&machine)), (OLD.to_owned(), 1));
     rotate(&machine, &["nightly", "--deploy", "true"]).expect_code(0);
@@ -214,7 +214,7 @@ fn obstacles_are_reported_before_the_key_prompt() {
     assert_eq!(finished.code, 1);
     assert!(!finished.screen.contains("API key:"), "{}", finished.screen);
     assert_unchanged(&machine);
-    // An encrypted file whose passphrase nobody has.
+    // An encrypted file with a wrong passphrase.
     let (machine, _cloud) = given_in("file");
     let command = machine.command(args).args(["--key-stdin"]).stdin(NEW);
     let output = command.env("OLLAMA_AUTH_PASSPHRASE", format!("not {PASSPHRASE}")).run();

@@ -65,7 +65,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Cloud {
-    /// A host where nobody is signed in, and where a `GET` of the connect page approves the device.
+    /// A host without signed-in devices, where a `GET` of the connect page approves the device.
     pub fn start() -> Self {
         Self::start_at("")
     }
@@ -184,7 +184,7 @@ impl Cloud {
         lock(&self.state).keys.as_ref().map_or_else(Vec::new, |keys| keys.issued.clone())
     }
 
-    /// Makes an API key that nobody asked for: `members` replace those of a usual one.
+    /// Creates an API key without a request: `members` replace those of a usual one.
     pub fn issue(&self, members: Value) -> Issued {
         let now = self.server.clock().now();
         let mut state = lock(&self.state);
