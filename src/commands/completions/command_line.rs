@@ -39,19 +39,26 @@ impl Typed {
         self.words.last().map_or("", String::as_str)
     }
 
-    /// What the shell is to put in place of the word: for Bash without the part that stays, and quoted, since Bash would
-    /// take it as typed.
-    pub fn replacement(&self, candidate: &str) -> String {
+    /// What the shell puts in place of the word; for Bash without the part that stays, and escaped, since Bash inserts it as
+    /// typed. `None` for a name that Bash cannot take there without running or expanding a part of it.
+    pub fn replacement(&self, candidate: &str) -> Option<String> {
         let Some(word) = &self.bash else {
-            return candidate.to_owned();
+            return Some(candidate.to_owned());
         };
         let rest = candidate.get(word.kept..).unwrap_or(candidate);
-        if word.quoted { rest.to_owned() } else { escaped(rest) }
+        if !word.quoted {
+            return Some(escaped(rest));
+        }
+        // No escape works within single quotes, and `!` stays special within double quotes.
+        rest.chars().all(is_plain).then(|| rest.to_owned())
     }
 }
 
+fn is_plain(c: char) -> bool {
+    c.is_alphanumeric() || "-_./:@%+=,~".contains(c)
+}
+
 fn escaped(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./:@%+=,~".contains(c);
     let escape = |c: char| if is_plain(c) { vec![c] } else { vec!['\\', c] };
     text.chars().flat_map(escape).collect()
 }
@@ -101,13 +108,23 @@ mod tests {
     fn bash_gets_what_comes_after_its_word_break() {
         let typed = Typed::from_line("ollama-auth run llama3:la", "la");
         assert_eq!(typed.current(), "llama3:la");
-        assert_eq!(typed.replacement("llama3:latest"), "latest");
-        assert_eq!(Typed::from_line("ollama-auth run lla", "lla").replacement("llama3:latest"), "llama3:latest");
+        assert_eq!(typed.replacement("llama3:latest").unwrap(), "latest");
+        assert_eq!(
+            Typed::from_line("ollama-auth run lla", "lla").replacement("llama3:latest").unwrap(),
+            "llama3:latest"
+        );
     }
 
     #[test]
     fn nothing_that_bash_would_run_is_inserted() {
         let plain = Typed::from_line("ollama-auth run ", "");
-        assert_eq!(plain.replacement("a $(b);c"), r"a\ \$\(b\)\;c");
+        assert_eq!(plain.replacement("a $(b);c").unwrap(), r"a\ \$\(b\)\;c");
+        for quote in ['"', '\''] {
+            let quoted = Typed::from_line(&format!("ollama-auth run {quote}a"), "a");
+            assert_eq!(quoted.replacement("abc:latest").unwrap(), "abc:latest");
+            for name in ["a$(touch x)", "a`touch x`", "a\"; touch x; \"", "a'; touch x; '", "a!!", "a\\", "a$HOME"] {
+                assert_eq!(quoted.replacement(name), None, "{quote}{name}");
+            }
+        }
     }
 }

@@ -82,7 +82,7 @@ pub fn complete(request: &[OsString], env: &Env) -> String {
     if typed.current().is_empty() && found.iter().any(|(value, _)| !value.starts_with('-')) {
         found.retain(|(value, _)| !value.starts_with('-'));
     }
-    let lines = found.into_iter().map(|(value, help)| format!("{}\t{help}\n", typed.replacement(&value)));
+    let lines = found.into_iter().filter_map(|(value, help)| Some(format!("{}\t{help}\n", typed.replacement(&value)?)));
     std::iter::once("words\n".to_owned()).chain(lines).collect()
 }
 
