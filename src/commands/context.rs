@@ -124,11 +124,26 @@ impl Context {
         self.session_with(app, credential)
     }
 
+    /// The same, but never over plain http to another machine, whatever `--allow-insecure-http` says.
+    pub async fn protected_session<'a>(&self, app: &'a App) -> anyhow::Result<Session<'a>> {
+        let credential = self.credential(app).await?;
+        self.open_session(app, credential, false)
+    }
+
     /// A session with a credential of the caller's.
     pub fn session_with<'a>(&self, app: &'a App, credential: Credential) -> anyhow::Result<Session<'a>> {
-        let allow = app.global.allow_insecure_http;
+        self.open_session(app, credential, app.global.allow_insecure_http)
+    }
+
+    fn open_session<'a>(
+        &self,
+        app: &'a App,
+        credential: Credential,
+        allow_insecure_http: bool,
+    ) -> anyhow::Result<Session<'a>> {
         let origin = external_origin(app, &credential);
-        Ok(Session::new(&app.transport, self.url().clone(), credential, allow, app.now)?.with_credential_origin(origin))
+        let session = Session::new(&app.transport, self.url().clone(), credential, allow_insecure_http, app.now)?;
+        Ok(session.with_credential_origin(origin))
     }
 
     /// What to do where the host does not accept the credential that this context chose.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::given::{edit_profiles, profiles, sign_in, with_store};
+use crate::given::{DATA, edit_profiles, plaintext, profiles, sign_in, with_store};
 use crate::harness::cloud::Cloud;
 use crate::harness::cmd::Sandbox;
 use crate::harness::http::Reply;
@@ -171,6 +171,23 @@ fn status_waits_for_other_hosts_for_three_seconds_in_all() {
         assert!(host["detail"].as_str().unwrap().contains("no answer within 3 seconds"), "{host:#}");
     }
     assert_eq!(profiles(&sandbox)["profiles"].as_object().unwrap().len(), 4);
+}
+
+#[test]
+fn status_sends_no_credential_of_another_host_over_plain_http() {
+    let (sandbox, other, current) = (with_store("plaintext"), Cloud::start(), Cloud::start());
+    sign_in(&sandbox, &other, &[]);
+    sign_in(&sandbox, &current, &[]);
+    let name = other.url().trim_start_matches("http://").to_owned();
+    // A documentation address (RFC 5737): nothing must be sent there.
+    let elsewhere = "http://192.0.2.1:11435";
+    edit_profiles(&sandbox, |profiles| profiles["profiles"][&name]["url"] = json!(elsewhere));
+    sandbox.write(format!("{DATA}/secrets.json"), plaintext(&sandbox).replace(&other.url(), elsewhere));
+    let args = ["status", "--json", "--allow-insecure-http", "--host", &current.url()];
+    let report = sandbox.command(args).run().expect_code(0).json();
+    let hosts = report["hosts"].as_array().unwrap();
+    let shown = hosts.iter().find(|host| host["host"] == elsewhere).unwrap();
+    assert!(shown["signed_in"].is_null() && shown["detail"].as_str().unwrap().contains("plain http"), "{shown:#}");
 }
 
 #[test]

@@ -94,7 +94,8 @@ async fn check_others(app: &App, others: Vec<Context>, opened: Option<StoreKind>
                 Err(format!("not checked: opening the {store} store might prompt you"))
             }
             // One after the other: the encrypted file is opened once, and a keyring serves one call at a time.
-            _ => other.session(app).await.map_err(|error| Problem::from_error(&error).message),
+            // `--allow-insecure-http` was given for the current host only.
+            _ => other.protected_session(app).await.map_err(|error| Problem::from_error(&error).message),
         };
         sessions.push((other, session));
     }
