@@ -142,7 +142,8 @@ pub enum AdminError {
     /// A disabled account gets no devices.
     #[error("the user {0:?} is disabled")]
     Disabled(String),
-    /// The device is not pending; holds its fingerprint.
+    /// The device is not pending; holds its fingerprint. On the socket it keeps the name that version 0.1.0 gave it.
+    #[serde(rename = "no-knock")]
     #[error("no device with the fingerprint {} asked to sign in within the last 10 minutes", group_fingerprint(.0))]
     NotPending(String),
     /// Devices are pending at a running gateway only.

@@ -127,6 +127,12 @@ async fn only_a_pending_key_is_approved_and_only_once() {
 }
 
 #[cfg(unix)]
+#[test]
+fn errors_keep_their_names_on_the_socket() {
+    let error = AdminError::NotPending("SHA256:x".to_owned());
+    assert_eq!(serde_json::to_value(error).unwrap(), serde_json::json!({ "no-knock": "SHA256:x" }));
+}
+
 mod socket {
     use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 
