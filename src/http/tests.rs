@@ -240,6 +240,17 @@ mod client {
 
     /// The response holds the number of its connection.
     #[tokio::test]
+    async fn a_client_of_this_machine_opens_a_connection_for_each_request() {
+        let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nNUMBER\n";
+        let (client, url) = (Http1Client::loopback(), server(response, false));
+        for number in ["0\n", "1\n"] {
+            assert_eq!(ask(&client, &url).await.unwrap().unwrap(), number);
+        }
+    }
+
+    /// The response holds the number of its connection.
+    #[cfg(feature = "gateway")]
+    #[tokio::test]
     async fn a_connection_is_used_again_after_a_complete_response() {
         for (response, second) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nNUMBER\n", "0\n"),
@@ -247,7 +258,7 @@ mod client {
             ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nNUMBER\n", "1\n"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nNUMBER\nHTTP/1.1 200 OK\r\n", "1\n"),
         ] {
-            let (client, url) = (Http1Client::loopback(), server(response, false));
+            let (client, url) = (Http1Client::system(false).unwrap(), server(response, false));
             assert_eq!(ask(&client, &url).await.unwrap().unwrap(), "0\n", "{response:?}");
             assert_eq!(ask(&client, &url).await.unwrap().unwrap(), second, "{response:?}");
         }

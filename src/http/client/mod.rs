@@ -134,22 +134,24 @@ impl Http1Client {
         let method = head.method.clone();
         let mut writer = RequestWriter::new(head, body);
         let (handle, idle) = self.pool.checkout(origin);
-        if let Some(connection) = idle {
+        // A person at a terminal gains nothing from a connection that is kept, and a POST on one that the server drops is lost.
+        let reuses = !matches!(self.connector, Connector::Loopback);
+        if let Some(connection) = idle.filter(|_| reuses) {
             match exchange(connection, &mut writer, &method).await {
                 // The server may have closed it at this very moment; then no byte of a response came.
                 Err(SendError::Closed(_)) if method.is_safe() && writer.rewind() => {}
                 Err(error) => return Err(error),
-                Ok((connection, head)) => return respond(handle, connection, head, writer),
+                Ok((connection, head)) => return respond(Some(handle), connection, head, writer),
             }
         }
         let connection = Box::pin(self.connector.connect(origin)).await.map_err(SendError::Connect)?;
         let (connection, head) = exchange(connection, &mut writer, &method).await?;
-        respond(handle, connection, head, writer)
+        respond(reuses.then_some(handle), connection, head, writer)
     }
 }
 
 fn respond<B>(
-    handle: PoolHandle,
+    handle: Option<PoolHandle>,
     connection: Connection,
     head: ResponseHead,
     writer: RequestWriter<B>,
@@ -158,7 +160,7 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let request = (!writer.is_done()).then_some(writer);
-    let exchange = OpenExchange { connection, request, framing: head.framing, pool: head.reusable.then_some(handle) };
+    let exchange = OpenExchange { connection, request, framing: head.framing, pool: handle.filter(|_| head.reusable) };
     let body = ResponseBody::new(&head.rest, exchange).map_err(|_| SendError::Malformed)?;
     Ok(Response::from_parts(head.parts, body))
 }
