@@ -53,13 +53,26 @@ pub struct Names(Document);
 impl Names {
     /// The file in the folder for state.
     pub fn new(paths: &Paths) -> Self {
-        Self(Document::new(paths.state.join(FILE), VERSION))
+        // A command does not wait for another one that stores names.
+        Self(Document::new(paths.state.join(FILE), VERSION).without_waiting())
     }
 
     /// The names that the host listed last. Empty when the file cannot be read.
     pub fn of(&self, kind: Kind, host: &BaseUrl) -> Vec<String> {
         let content: Content = self.0.peek().unwrap_or_default();
         content.hosts.get(&host.origin().to_string()).cloned().unwrap_or_default().of(kind).clone()
+    }
+
+    /// Removes the names of a host, whose credential is gone. A failure is ignored: only Tab would offer them.
+    pub fn remove(&self, host: &BaseUrl) {
+        let origin = host.origin().to_string();
+        let content: Content = self.0.peek().unwrap_or_default();
+        if content.hosts.contains_key(&origin) {
+            let _ = self.0.update::<Content, _, DiskError>(|content| {
+                content.hosts.remove(&origin);
+                Ok(())
+            });
+        }
     }
 
     /// Stores the names that a host has listed. A failure is ignored: only Tab misses them.
@@ -71,5 +84,36 @@ impl Names {
                 Ok(())
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_a_host_are_stored_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = Names(Document::new(folder.path().join(FILE), VERSION).without_waiting());
+        let [one, two] = ["http://127.0.0.1:1", "http://127.0.0.1:2"].map(|url| BaseUrl::parse(url).unwrap().url);
+        names.store(Kind::Models, &one, ["a", "b"]);
+        names.store(Kind::Keys, &two, ["ci"]);
+        assert_eq!(
+            (names.of(Kind::Models, &one), names.of(Kind::Keys, &two)),
+            (vec!["a".into(), "b".into()], vec!["ci".into()])
+        );
+        names.remove(&one);
+        assert!(names.of(Kind::Models, &one).is_empty() && !names.of(Kind::Keys, &two).is_empty());
+    }
+
+    #[test]
+    fn storing_does_not_wait_for_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = Names(Document::new(folder.path().join(FILE), VERSION).without_waiting());
+        let _held =
+            crate::disk::Lock::acquire(&folder.path().join(format!("{FILE}.lock")), std::time::Duration::ZERO).unwrap();
+        let host = BaseUrl::local();
+        names.store(Kind::Models, &host, ["a"]);
+        assert!(names.of(Kind::Models, &host).is_empty());
     }
 }

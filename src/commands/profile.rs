@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::cli::{ProfileCommand, ProfileRemove, ProfileUse};
 use crate::commands::confirm::{UnfinishedRotations, confirm};
 use crate::commands::context::require_unchanged;
+use crate::commands::names::Names;
 use crate::commands::store::{delete_all_copies, stored_secrets};
 use crate::exit::{Exit, Problem};
 use crate::profile::{NoSuchProfile, Profile, Profiles};
@@ -156,6 +157,7 @@ async fn remove(app: &App, args: ProfileRemove) -> anyhow::Result<Exit> {
             profiles.current = None;
         }
     })?;
+    Names::new(&app.paths).remove(&profile.url);
     app.printer.success(&format!("Removed the profile {}", args.name));
     if still_valid {
         app.printer.warn(&format!("its credential stays valid at {} until it is revoked there", profile.url));

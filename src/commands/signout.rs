@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::confirm::{UnfinishedRotations, confirm_shared_key};
 use super::context::{Context, StoredKeyError, device_key, require_unchanged};
 use super::device::disconnect_all_keys;
+use super::names::Names;
 use super::signin::server::session_with_server;
 use super::store::{delete_all_copies, stored_secrets};
 use crate::address::BaseUrl;
@@ -57,7 +58,10 @@ pub async fn run(app: &App, args: SignoutArgs) -> anyhow::Result<Exit> {
         };
         // An unreachable host must not keep the others signed in.
         match sign_out(app, &args, &name, profile).await {
-            Ok(outcome) => outcomes.push(outcome),
+            Ok(outcome) => {
+                Names::new(&app.paths).remove(&profile.url);
+                outcomes.push(outcome);
+            }
             Err(error) if args.all => {
                 let problem = Problem::from_error(&error);
                 app.printer.warn(&format!("{name}: {}", problem.message));

@@ -20,12 +20,19 @@ const VERSION: &str = "version";
 pub struct Document {
     path: PathBuf,
     version: u64,
+    lock_deadline: Duration,
 }
 
 impl Document {
     /// Describes a document; nothing is read yet. `version` is the newest one known, counted from 1.
     pub fn new(path: impl Into<PathBuf>, version: u64) -> Self {
-        Self { path: path.into(), version }
+        Self { path: path.into(), version, lock_deadline: LOCK_DEADLINE }
+    }
+
+    /// Gives a change up at once when another process holds the lock.
+    #[must_use]
+    pub fn without_waiting(self) -> Self {
+        Self { lock_deadline: Duration::ZERO, ..self }
     }
 
     /// Its path.
@@ -90,7 +97,7 @@ impl Document {
     fn lock(&self) -> Result<Lock, DiskError> {
         let mut name = self.path.as_os_str().to_owned();
         name.push(".lock");
-        Lock::acquire(Path::new(&name), LOCK_DEADLINE)
+        Lock::acquire(Path::new(&name), self.lock_deadline)
     }
 
     fn read_or_set_aside<T: DeserializeOwned + Default>(&self) -> Result<T, DiskError> {
