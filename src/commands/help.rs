@@ -8,6 +8,7 @@ use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
+use crate::api::looks_like_key;
 use crate::app::App;
 use crate::cli;
 use crate::env::VARIABLES;
@@ -86,9 +87,13 @@ fn command_page(path: &[&str]) -> Result<StyledStr, Problem> {
     for (index, word) in path.iter().enumerate() {
         if command.find_subcommand(word).is_none() {
             let before = ["ollama-auth", "help"].iter().chain(&path[..index]).copied().collect::<Vec<_>>().join(" ");
-            return Err(
-                Problem::new(Exit::Usage, format!("no help for {:?}", path.join(" "))).hint(format!("see: {before}"))
-            );
+            // A key that was typed by mistake is not repeated.
+            let topic = if path.iter().any(|word| looks_like_key(word)) {
+                "that topic".to_owned()
+            } else {
+                format!("{:?}", path.join(" "))
+            };
+            return Err(Problem::new(Exit::Usage, format!("no help for {topic}")).hint(format!("see: {before}")));
         }
         command = command.find_subcommand_mut(word).expect("it was just found");
     }

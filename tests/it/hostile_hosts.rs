@@ -191,6 +191,8 @@ fn an_api_key_in_a_wrong_argument_is_not_printed() {
                 says(&output, &["****", "revoke it"]);
             }
         }
+        let output = sandbox.command(["help", key]).run().expect_code(2);
+        assert!(!output.stderr().contains(key), "{}", output.snapshot());
     }
 }
 
