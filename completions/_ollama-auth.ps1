@@ -175,7 +175,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--option', '--option', [CompletionResultType]::ParameterName, 'Set a parameter, as in temperature=0.5 (repeatable)')
             [CompletionResult]::new('--think', '--think', [CompletionResultType]::ParameterName, 'Think first: true, false, low, medium, high or max')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Answer as json, or by a JSON schema (a file or its text)')
-            [CompletionResult]::new('--keepalive', '--keepalive', [CompletionResultType]::ParameterName, 'Keep the model loaded this long; negative: for ever')
+            [CompletionResult]::new('--keepalive', '--keepalive', [CompletionResultType]::ParameterName, 'Keep the model loaded this long; negative: forever')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Print text as it arrives, or one JSON object at the end')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up when nothing arrives for this long [default: never]')
             [CompletionResult]::new('--truncate', '--truncate', [CompletionResultType]::ParameterName, 'Cut input that is too long (=false: refuse it)')

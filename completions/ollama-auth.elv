@@ -167,7 +167,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --option 'Set a parameter, as in temperature=0.5 (repeatable)'
             cand --think 'Think first: true, false, low, medium, high or max'
             cand --format 'Answer as json, or by a JSON schema (a file or its text)'
-            cand --keepalive 'Keep the model loaded this long; negative: for ever'
+            cand --keepalive 'Keep the model loaded this long; negative: forever'
             cand --output 'Print text as it arrives, or one JSON object at the end'
             cand --timeout 'Give up when nothing arrives for this long [default: never]'
             cand --truncate 'Cut input that is too long (=false: refuse it)'

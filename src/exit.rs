@@ -326,7 +326,7 @@ fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::Conflict { .. } => (Exit::Failed, Some("list the keys: ollama-auth keys list".into())),
         ApiError::Status { status: 413, .. } => (
             Exit::Failed,
-            Some("send less, or raise the host's limit: the setting max-scanned-body of an ollama-auth gateway (16 MiB by default)".into()),
+            Some("send less, or raise the limit: an ollama-auth gateway names its setting, such as max-scanned-body (16 MiB by default)".into()),
         ),
         ApiError::Status { status: ..500, host, .. } => {
             (Exit::Failed, Some(format!("check the command and the address; the log of {host} may say more")))

@@ -34,7 +34,7 @@ pub enum KeysCommand {
 
 /// Create an API key and print it
 ///
-/// Prints the key on standard output, once: nobody can show it again. Everything else goes to standard error, so a script
+/// Prints the key on standard output, once: it cannot be shown again. Everything else goes to standard error, so a script
 /// can capture the key.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -203,7 +203,7 @@ pub struct KeysImport {
 
 /// Delete the local copy of an API key
 ///
-/// The host still accepts the key: programs that have it go on working. To disable it, use `keys revoke`.
+/// The host still accepts the key: programs that have it keep working. To disable it, use `keys revoke`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 # Delete the current profile's copy

@@ -39,7 +39,7 @@ pub struct RunArgs {
     /// Answer as json, or by a JSON schema (a file or its text)
     #[arg(long, value_name = "FORMAT", help_heading = "Model")]
     pub format: Option<String>,
-    /// Keep the model loaded this long; negative: for ever
+    /// Keep the model loaded this long; negative: forever
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Model")]
     pub keepalive: Option<KeepAlive>,
     /// Let the server pull from a registry without TLS

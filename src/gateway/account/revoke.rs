@@ -151,7 +151,7 @@ impl AccountService {
             && key.is_live(now)
             && (key.replaceable || key.rights.expires_at.is_none_or(|end| at < end))
         {
-            // The first time is never too self_change_limiter: a key must be able to come to its end.
+            // The first time is not limited: a key must be able to expire.
             if !key.replaceable {
                 self.count_self_change(caller)?;
             }

@@ -229,8 +229,8 @@ impl Authenticator {
     }
 }
 
-/// What changes something is done when its time has come, however far ahead the clock is that it was signed credential: a gateway that starts
-/// takes nothing from before its start, so that nothing which was used here is good again there.
+/// A change waits for the second that it was signed for, however far ahead the signer's clock is: a gateway that starts accepts nothing
+/// from before its start, so nothing that was used here is accepted again there.
 async fn wait_until(clock: &Clock, ts: i64) {
     while ts > clock.now() {
         tokio::time::sleep(WAIT).await;

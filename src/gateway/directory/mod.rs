@@ -1,4 +1,4 @@
-//! The accounts, devices and keys that requests are decided credential: read from memory, written through to the store.
+//! The accounts, devices and keys that decide about requests: read from memory, written through to the store.
 //!
 //! A change is in the store before it counts, and counts before it is answered. Changes are made one after the other, by a task
 //! that no caller's leaving can stop half-way.
