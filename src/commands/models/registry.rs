@@ -127,7 +127,7 @@ pub fn server_message(error: &ApiError) -> Option<&str> {
 /// What is known of the server's account at ollama.com.
 #[derive(Debug)]
 pub enum ServerAccount {
-    /// A gateway's accounts are not those of the server behind it.
+    /// A gateway's accounts are not those of its upstream server.
     BehindGateway,
     /// It is signed in.
     SignedIn(Account),

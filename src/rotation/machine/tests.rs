@@ -105,7 +105,7 @@ fn assert_invariants(persistent: &Persistent) {
             || persistent.profile.0 == key.secret
             || persistent.deployed == key.secret
             || key.ends_at.is_some();
-        assert!(known, "nobody knows of {id}: {persistent:#?}");
+        assert!(known, "no record of {id}: {persistent:#?}");
         let replacements = persistent
             .host
             .values()
