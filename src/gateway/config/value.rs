@@ -125,8 +125,8 @@ pub fn path<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::E
 /// The path of a database as `sqlite:PATH` or alone, or nothing.
 pub fn database<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::Error> {
     read_text(value, |text| {
-        let scheme = text.split_once(':').map(|(scheme, _)| scheme);
-        let path = match scheme {
+        let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let path = match scheme.as_deref() {
             Some("postgres" | "postgresql") => return Err("PostgreSQL is not supported yet".to_owned()),
             Some("sqlite") => {
                 let rest = &text["sqlite:".len()..];
