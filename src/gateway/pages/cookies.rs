@@ -1,6 +1,7 @@
-//! The two cookies: of a session, and of a visitor who is not signed in yet.
+//! The cookies of a session and of a visitor who is not signed in yet; that of a browser that has signed in before is in
+//! `known_browser`.
 //!
-//! Both are `HttpOnly` and `SameSite=Strict`. Over https their names have a prefix for which browsers enforce that.
+//! All are `HttpOnly` and `SameSite=Strict`. Over https their names have a prefix for which browsers enforce that.
 //!
 //! The CSRF token of a form is an HMAC of the browser's cookie under a secret of this process. No state is stored, so requests cannot
 //! fill the memory.
@@ -17,12 +18,18 @@ use crate::gateway::host;
 /// Of 32 bytes in base64url.
 const LENGTH: usize = 43;
 
-/// The name of a cookie. Over plain http it holds the port, since a browser gives cookies to all ports of a host.
+/// The name of a cookie.
 pub fn name(public: &BaseUrl, purpose: CsrfPurpose) -> String {
     let base = match purpose {
         CsrfPurpose::Visitor => "ollama-auth-visitor",
         CsrfPurpose::Session => "ollama-auth-session",
     };
+    full_name(public, base)
+}
+
+/// A cookie's name with what the public address adds. Over plain http that is the port, since a browser gives cookies to all ports
+/// of a host.
+pub fn full_name(public: &BaseUrl, base: &str) -> String {
     match (public.scheme(), public.path()) {
         (Scheme::Https, "") => format!("__Host-{base}"),
         (Scheme::Https, _) => format!("__Secure-{base}"),
@@ -44,9 +51,14 @@ pub fn read(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// The `Set-Cookie` that gives a browser that cookie until it is closed.
 pub fn set(public: &BaseUrl, purpose: CsrfPurpose, value: &str) -> String {
+    format!("{}={value}; {}", name(public, purpose), attributes(public))
+}
+
+/// The attributes of every cookie.
+pub fn attributes(public: &BaseUrl) -> String {
     let secure = if public.scheme() == Scheme::Https { "; Secure" } else { "" };
     let path = if public.path().is_empty() { "/" } else { public.path() };
-    format!("{}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}", name(public, purpose))
+    format!("Path={path}; HttpOnly; SameSite=Strict{secure}")
 }
 
 /// The `Set-Cookie` that removes it.

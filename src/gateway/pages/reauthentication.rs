@@ -1,4 +1,4 @@
-//! Asking for the password again before something that outlives the session: a new key, an approved device.
+//! Asking for the password again before something that outlives the session: a new key, an approved device, a new password.
 
 use http::StatusCode;
 use maud::Markup;
@@ -8,6 +8,7 @@ use super::form::{Field, FieldError, Form};
 use super::page_context::{BrowserSession, PageContext};
 use super::password_check::PasswordCheckError;
 use super::sign_in::record_failed_sign_in;
+use super::state::Pages;
 
 /// The name of the field.
 const PASSWORD: &str = "password";
@@ -71,23 +72,39 @@ pub async fn confirm(
     if session.fresh {
         return Ok(Ok(()));
     }
-    let wrong = |status, message: &str| Ok(Err(FieldError::new(PASSWORD, status, message)));
     if form.get(PASSWORD).is_empty() {
-        return wrong(StatusCode::FORBIDDEN, "Enter your password: you signed in more than 15 minutes ago.");
+        let message = "Enter your password: you signed in more than 15 minutes ago.";
+        return Ok(Err(FieldError::new(PASSWORD, StatusCode::FORBIDDEN, message)));
     }
-    let (pages, name) = (&context.pages, &session.user().name);
-    if let Err(wait) = pages.throttle.count_attempt(name, context.address) {
+    verify_password(context, session, form, PASSWORD, reason.event_detail()).await
+}
+
+/// Succeeds if the field of that name holds the person's password. Throttled as a sign-in, for this session alone: the attempts of
+/// others must not keep a person who is signed in from their keys.
+///
+/// # Errors
+/// As [`confirm`]. `event_detail` is the detail of the event for a wrong password.
+pub async fn verify_password(
+    context: &PageContext,
+    session: &BrowserSession,
+    form: &mut Form,
+    field: &'static str,
+    event_detail: &str,
+) -> Result<Result<(), FieldError>, ErrorPage> {
+    let wrong = |status, message: &str| Ok(Err(FieldError::new(field, status, message)));
+    let (pages, name): (&Pages, &str) = (&context.pages, &session.user().name);
+    if let Err(wait) = pages.throttle.count_attempt(name, context.address, Some(&session.cookie)) {
         record_failed_sign_in(context, name, "user.sign_in_throttled", "too many attempts");
         let message = format!("Too many attempts. Wait {} seconds, then try again.", wait.as_secs() + 1);
         return wrong(StatusCode::TOO_MANY_REQUESTS, &message);
     }
-    match pages.passwords.verify(&context.pages.directory, name, form.secret(PASSWORD)).await {
+    match pages.passwords.verify(&pages.directory, name, form.secret(field)).await {
         Ok(Some(user)) if user.id == session.user().id => {
             pages.sessions.confirm(&session.cookie, context.now);
             Ok(Ok(()))
         }
         Ok(_) => {
-            record_failed_sign_in(context, name, "user.sign_in_failed", reason.event_detail());
+            record_failed_sign_in(context, name, "user.sign_in_failed", event_detail);
             wrong(StatusCode::FORBIDDEN, "Wrong password.")
         }
         Err(PasswordCheckError::Busy) => {

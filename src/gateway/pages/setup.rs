@@ -6,19 +6,15 @@ use axum::body::Body;
 use axum::extract::State;
 use http::StatusCode;
 use maud::html;
-use secrecy::ExposeSecret as _;
-use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use super::display::ACCOUNT;
 use super::error_page::{ErrorPage, PageResult};
 use super::form::{Field, FieldError, Form, alert, hidden};
 use super::page_context::PageContext;
-use super::password_check::PasswordCheckError;
 use super::state::Pages;
-use super::{display, layout, sign_in};
+use super::{display, layout, new_password, sign_in};
 use crate::gateway::directory::Directory;
-use crate::gateway::password::PasswordError;
 use crate::gateway::store::{Change, Event, Role, User};
 
 const LONGEST_EMAIL: usize = 254;
@@ -77,18 +73,6 @@ fn page(context: &PageContext, token: &str, name: &str, email: &str, error: Opti
         optional: true,
         autofocus: is_wrong("email"),
     };
-    let password = Field {
-        name: "password",
-        label: "Password",
-        kind: "password",
-        autocomplete: "new-password",
-        value: "",
-        hint: "At least 8 characters. A few random words are easy to remember and hard to guess.",
-        longest: 1024,
-        autofocus: is_wrong("password"),
-        ..name
-    };
-    let again = Field { name: "again", label: "Repeat the password", hint: "", autofocus: false, ..password };
     let content = html! {
         section.card.narrow {
             h1 { "Set up this gateway" }
@@ -99,8 +83,7 @@ fn page(context: &PageContext, token: &str, name: &str, email: &str, error: Opti
                 (hidden("token", token))
                 (name.render(is_wrong("name")))
                 (email.render(is_wrong("email")))
-                (password.render(is_wrong("password")))
-                (again.render(is_wrong("password")))
+                (new_password::fields("Password", is_wrong(new_password::PASSWORD)))
                 div.actions { button.primary type="submit" { "Create the administrator" } }
             }
         }
@@ -115,11 +98,13 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let mut form = context.form(body).await?;
     context.verify_visitor_form(&form)?;
     verify_token(&context, form.get("token"))?;
-    let (password, repeated) = (form.secret("password"), form.secret("again"));
-    let show_again = |form: &Form, field: &'static str, message: &str| {
+    let password = new_password::read(&mut form);
+    let show_error = |form: &Form, error: &FieldError| {
         let (name, email) = (display::visible_name(form.get("name")), display::visible_text(form.get("email")));
-        let error = FieldError::new(field, StatusCode::UNPROCESSABLE_ENTITY, message);
-        page(&context, form.get("token"), &name, &email, Some(&error))
+        page(&context, form.get("token"), &name, &email, Some(error))
+    };
+    let show_again = |form: &Form, field: &'static str, message: &str| {
+        show_error(form, &FieldError::new(field, StatusCode::UNPROCESSABLE_ENTITY, message))
     };
     let (name, email) = (form.get("name").trim(), form.get("email").trim());
     if !User::is_name(name) {
@@ -129,19 +114,14 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     if !is_email(email) {
         return show_again(&form, "email", "This is not an e-mail address. Correct it, or leave the field empty.");
     }
-    if !bool::from(password.expose_secret().as_bytes().ct_eq(repeated.expose_secret().as_bytes())) {
-        return show_again(&form, "password", "The passwords do not match. Type both again.");
-    }
+    let password = match password {
+        Ok(password) => password,
+        Err(error) => return show_error(&form, &error),
+    };
     let checkpoint = pages.sessions.checkpoint();
-    let hash = match pages.passwords.hash(password).await {
+    let hash = match new_password::hash(&context, password).await? {
         Ok(hash) => hash,
-        Err(PasswordCheckError::Password(error @ (PasswordError::Short | PasswordError::Long))) => {
-            return show_again(&form, "password", &display::sentence(&error.to_string()));
-        }
-        Err(PasswordCheckError::Busy) => {
-            return show_again(&form, "password", "The gateway is busy checking passwords. Try again in a moment.");
-        }
-        Err(error) => return Err(context.internal_error(&error.to_string())),
+        Err(error) => return show_error(&form, &error),
     };
     let user = User {
         id: Uuid::new_v4(),
@@ -162,7 +142,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let new = user.clone();
     let only_the_first = |directory: &Directory| directory.is_empty();
     match pages.directory.commit_if(Change::AddUser(new, Some(hash)), event, only_the_first).await {
-        Ok(true) => sign_in::start_session(&context, &user, checkpoint, ACCOUNT),
+        Ok(true) => sign_in::start_session(&context, &user, checkpoint, ACCOUNT).await,
         Ok(false) => Err(already_set_up(&context)),
         Err(error) => Err(context.internal_error(&error.to_string())),
     }

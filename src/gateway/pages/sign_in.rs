@@ -15,7 +15,7 @@ use super::form::{Field, alert, hidden};
 use super::page_context::{PageContext, header_value};
 use super::password_check::PasswordCheckError;
 use super::state::Pages;
-use super::{cookies, display, layout};
+use super::{cookies, display, known_browser, layout};
 use crate::gateway::authn::Checkpoint;
 use crate::gateway::store::{Change, Event, User};
 
@@ -105,7 +105,8 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let name: String = name.chars().take(LONGEST_NAME + 1).collect();
     let show_again = |status, error: &str| page(&context, status, &next, &display::visible_name(&name), Some(error));
 
-    if let Err(wait) = pages.throttle.count_attempt(&name, context.address) {
+    let browser = known_browser::find(&context, &name).await;
+    if let Err(wait) = pages.throttle.count_attempt(&name, context.address, browser.as_deref()) {
         record_failed_sign_in(&context, &name, "user.sign_in_throttled", "too many attempts");
         let seconds = wait.as_secs() + 1;
         let error = format!("Too many attempts. Wait {seconds} seconds, then try again.");
@@ -137,15 +138,15 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     }
     pages.throttle.trust(&name, context.address);
     record(&context, format!("user:{}", user.name), "user.signed_in", user.name.clone(), String::new()).await;
-    start_session(&context, &user, checkpoint, &next.path())
+    start_session(&context, &user, checkpoint, &next.path()).await
 }
 
-/// Starts a session, which replaces the one that this browser had, and redirects to `path`. `checked` is from before the password was
+/// Starts a session, which replaces the one that this browser had, marks the browser as known, and redirects to `path`. `checked` is from before the password was
 /// checked.
 ///
 /// # Errors
 /// When the system gives no random bytes, or sessions were ended since `checked`: the password may have changed.
-pub fn start_session(context: &PageContext, user: &User, checked: Checkpoint, path: &str) -> PageResult {
+pub async fn start_session(context: &PageContext, user: &User, checked: Checkpoint, path: &str) -> PageResult {
     if let Some(old) = cookies::read(&context.headers, &cookies::name(&context.public, CsrfPurpose::Session)) {
         context.pages.sessions.end(&old);
     }
@@ -157,10 +158,12 @@ pub fn start_session(context: &PageContext, user: &User, checked: Checkpoint, pa
         };
         return Err(context.error_page(StatusCode::SERVICE_UNAVAILABLE, "Sign in again", text));
     };
+    let known_browser = known_browser::set(context, user.id).await;
     let mut response = context.redirect(path);
     let headers = response.headers_mut();
     headers.append(SET_COOKIE, header_value(&cookies::set(&context.public, CsrfPurpose::Session, &cookie)));
     headers.append(SET_COOKIE, header_value(&cookies::remove(&context.public, CsrfPurpose::Visitor)));
+    headers.extend(known_browser.map(|cookie| (SET_COOKIE, cookie)));
     Ok(response)
 }
 

@@ -1,10 +1,11 @@
-//! Limits on sign-in attempts: for a name from an address, for an address, and for a name.
+//! Limits on sign-in attempts: for a name from an address, for an address, and for a name; or, for a browser that proves that the
+//! person has signed in with it before, for that browser alone. Otherwise anybody behind the same address could lock that person out.
 //!
 //! Each is counted in one of 65,536 buckets, chosen by a keyed hash, so that memory is bounded whatever is sent. Two that meet in
 //! one bucket share its limit.
 //!
 //! The limit for a name does not apply to an address from which that person has signed in: otherwise anybody with a few addresses
-//! could lock others out.
+//! could lock out a person who signs in with a new browser.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -32,6 +33,8 @@ pub struct SignInThrottle<C: Clock = DefaultClock> {
     pair: Limiter<C>,
     address: Limiter<C>,
     name: Limiter<C>,
+    /// Only who knows the password gets into it, so it cannot be filled up.
+    browser: Limiter<C>,
     /// Pairs of a name and an address from which that person has signed in.
     trusted: Mutex<HashSet<u32>>,
     buckets: RandomState,
@@ -51,6 +54,7 @@ impl<C: Clock + Clone> SignInThrottle<C> {
             pair: limiter(5, Duration::from_secs(10)),
             address: limiter(20, Duration::from_secs(3)),
             name: limiter(30, Duration::from_secs(5)),
+            browser: limiter(5, Duration::from_secs(10)),
             trusted: Mutex::default(),
             buckets: RandomState::new(),
             attempts: AtomicU32::new(0),
@@ -58,16 +62,19 @@ impl<C: Clock + Clone> SignInThrottle<C> {
         }
     }
 
-    /// Counts one attempt.
+    /// Counts one attempt. `browser` is the checked cookie of a browser in which this person has signed in.
     ///
     /// # Errors
     /// When it exceeds a limit: how long to wait.
-    pub fn count_attempt(&self, name: &str, address: IpAddr) -> Result<(), Duration> {
+    pub fn count_attempt(&self, name: &str, address: IpAddr, browser: Option<&str>) -> Result<(), Duration> {
         if self.attempts.fetch_add(1, Ordering::Relaxed) % CLEAN_UP_EVERY == CLEAN_UP_EVERY - 1 {
-            for limiter in [&self.pair, &self.address, &self.name] {
+            for limiter in [&self.pair, &self.address, &self.name, &self.browser] {
                 limiter.retain_recent();
                 limiter.shrink_to_fit();
             }
+        }
+        if let Some(browser) = browser {
+            return self.count(&self.browser, self.bucket((name, browser)));
         }
         let address = network(address);
         self.count(&self.address, self.bucket(address))?;
@@ -117,55 +124,76 @@ mod tests {
     fn five_attempts_and_then_one_every_ten_seconds() {
         let (throttle, clock) = throttle();
         for _ in 0..5 {
-            throttle.count_attempt("ada", address(1)).unwrap();
+            throttle.count_attempt("ada", address(1), None).unwrap();
         }
-        let wait = throttle.count_attempt("ada", address(1)).unwrap_err();
+        let wait = throttle.count_attempt("ada", address(1), None).unwrap_err();
         assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
-        throttle.count_attempt("bob", address(1)).unwrap();
-        throttle.count_attempt("ada", address(2)).unwrap();
+        throttle.count_attempt("bob", address(1), None).unwrap();
+        throttle.count_attempt("ada", address(2), None).unwrap();
         clock.advance(Duration::from_secs(10));
-        throttle.count_attempt("ada", address(1)).unwrap();
-        assert!(throttle.count_attempt("ada", address(1)).is_err());
+        throttle.count_attempt("ada", address(1), None).unwrap();
+        assert!(throttle.count_attempt("ada", address(1), None).is_err());
     }
 
     #[test]
     fn many_names_and_many_addresses_are_limited_too() {
         let (throttle, _) = throttle();
-        let by_name = (0..50).filter(|n| throttle.count_attempt(&format!("user{n}"), address(1)).is_ok()).count();
+        let by_name = (0..50).filter(|n| throttle.count_attempt(&format!("user{n}"), address(1), None).is_ok()).count();
         assert_eq!(by_name, 20);
-        let by_address = (2..102).filter(|n| throttle.count_attempt("ada", address(*n)).is_ok()).count();
+        let by_address = (2..102).filter(|n| throttle.count_attempt("ada", address(*n), None).is_ok()).count();
         assert_eq!(by_address, 30);
         let one_network = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
-        assert_eq!((0..50).filter(|n| throttle.count_attempt(&format!("u{n}"), one_network(*n)).is_ok()).count(), 20);
+        assert_eq!(
+            (0..50).filter(|n| throttle.count_attempt(&format!("u{n}"), one_network(*n), None).is_ok()).count(),
+            20
+        );
         assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), address(1));
     }
 
     #[test]
     fn attempts_of_others_do_not_lock_out_an_address_that_signed_in() {
         let (throttle, clock) = throttle();
-        throttle.count_attempt("ada", address(1)).unwrap();
+        throttle.count_attempt("ada", address(1), None).unwrap();
         throttle.trust("ada", address(1));
-        let by_others = (2..102).filter(|n| throttle.count_attempt("ada", address(*n)).is_ok()).count();
+        let by_others = (2..102).filter(|n| throttle.count_attempt("ada", address(*n), None).is_ok()).count();
         assert_eq!(by_others, 29);
-        assert!(throttle.count_attempt("ada", address(200)).is_err(), "other addresses have to wait");
+        assert!(throttle.count_attempt("ada", address(200), None).is_err(), "other addresses have to wait");
         for _ in 0..4 {
-            throttle.count_attempt("ada", address(1)).unwrap();
+            throttle.count_attempt("ada", address(1), None).unwrap();
         }
-        assert!(throttle.count_attempt("ada", address(1)).is_err(), "but guessing is limited there too");
+        assert!(throttle.count_attempt("ada", address(1), None).is_err(), "but guessing is limited there too");
         clock.advance(Duration::from_secs(10));
-        throttle.count_attempt("ada", address(1)).unwrap();
+        throttle.count_attempt("ada", address(1), None).unwrap();
+    }
+
+    #[test]
+    fn a_known_browser_is_counted_apart_and_limited_too() {
+        let (throttle, clock) = throttle();
+        while throttle.count_attempt("ada", address(1), None).is_ok() {}
+        for n in 0..50 {
+            let _ = throttle.count_attempt(&format!("user{n}"), address(1), None);
+        }
+        for _ in 0..5 {
+            throttle.count_attempt("ada", address(1), Some("hers")).unwrap();
+        }
+        assert!(throttle.count_attempt("ada", address(1), Some("hers")).is_err());
+        assert!(throttle.count_attempt("ada", address(2), Some("hers")).is_err(), "at every address");
+        throttle.count_attempt("ada", address(1), Some("her other one")).unwrap();
+        clock.advance(Duration::from_secs(10));
+        throttle.count_attempt("ada", address(1), Some("hers")).unwrap();
+        assert!(throttle.count_attempt("ada", address(1), Some("hers")).is_err());
     }
 
     #[test]
     fn memory_is_bounded() {
         let (throttle, clock) = throttle();
         for n in 0..200_000_u32 {
-            let _ = throttle.count_attempt(&format!("user{n}"), IpAddr::from(n.to_be_bytes()));
+            let _ = throttle.count_attempt(&format!("user{n}"), IpAddr::from(n.to_be_bytes()), None);
         }
         assert!(throttle.pair.len() <= BUCKETS as usize && throttle.address.len() <= BUCKETS as usize);
         clock.advance(Duration::from_secs(3600));
         for _ in 0..CLEAN_UP_EVERY {
-            let _ = throttle.count_attempt("ada", address(1));
+            let _ = throttle.count_attempt("ada", address(1), None);
         }
         assert!(throttle.pair.len() < 10 && throttle.name.len() < 10, "unused buckets are dropped");
     }

@@ -5,6 +5,7 @@ mod browser;
 mod hostile;
 mod keys;
 mod keys_hostile;
+mod known_browsers;
 mod names;
 mod setting_up;
 mod signing_in;
