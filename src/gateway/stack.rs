@@ -116,10 +116,13 @@ impl Worker {
         let target = Target::read(&parts, current.url.path())?;
         let dialect = target.dialect();
         let decision = async {
-            if pages::owns(target.path) {
+            let matched = target.route();
+            let is_page =
+                pages::owns(target.path) || pages::answers_browser(target.path, matched.is_ok(), &parts.headers);
+            if is_page {
                 return Box::pin(self.page(&parts, &target, body, address)).await.map(Decision::Answer);
             }
-            let matched = target.route()?;
+            let matched = matched?;
             if let Access::Public(answer) = matched.route.access {
                 return Ok(Decision::Answer(public(answer)));
             }
@@ -189,6 +192,8 @@ fn public(answer: Public) -> Response<Body> {
             let mut response = Response::new(Body::from("Ollama is running"));
             let plain = HeaderValue::from_static("text/plain; charset=utf-8");
             response.headers_mut().insert(header::CONTENT_TYPE, plain);
+            // A browser is led to the pages instead.
+            response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
             response
         }
         Public::Version => json_response(StatusCode::OK, &json!({ "version": OLLAMA_VERSION })),

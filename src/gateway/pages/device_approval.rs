@@ -17,16 +17,13 @@ use super::form::{FieldError, alert, hidden};
 use super::layout::{self, NoticeKind};
 use super::page_context::{BrowserSession, PageContext};
 use super::reauthentication::{self, ReauthReason};
-use super::state::Pages;
+use super::state::{MOST_DEVICES, Pages};
 use super::{display, sign_in};
 use crate::gateway::directory::{Directory, DirectoryError};
 use crate::gateway::pending_devices::PendingDevice;
 use crate::gateway::store::{Change, Device, Event};
 use crate::identity::PublicKey;
 use crate::relative_time;
-
-/// The most devices of one account: they are all on one page, and anybody can make a device ask.
-const MOST_DEVICES: usize = 1000;
 
 /// `GET /connect`.
 pub async fn show(context: PageContext) -> PageResult {

@@ -111,6 +111,12 @@ pub const KEYS: &str = "/settings/keys";
 pub const NEW_KEY: &str = "/settings/keys/new";
 /// Revoking a key.
 pub const REVOKE_KEY: &str = "/settings/keys/revoke";
+/// Changing the password.
+pub const PASSWORD: &str = "/settings/password";
+/// The account, after the password was changed.
+pub const PASSWORD_CHANGED: &str = "/account?password=changed";
+/// The form that adds a device by its public key.
+pub const NEW_DEVICE: &str = "/settings/devices/new";
 /// The devices, below the keys.
 pub const DEVICES: &str = "/settings/keys#devices";
 /// Disconnecting a device.

@@ -15,8 +15,11 @@ use super::page_context::{BrowserSession, PageContext};
 
 const STYLE: &str = include_str!("style.css");
 
+const ICON: &str = include_str!("icon.svg");
+
+static ICON_VERSION: LazyLock<String> = LazyLock::new(|| version(ICON));
 static STYLE_VERSION: LazyLock<String> = LazyLock::new(|| version(STYLE));
-/// Lets browsers store the stylesheet and the script for a day.
+/// Lets browsers store the stylesheet, the icon and the script for a day.
 pub const ASSET_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=86400");
 
 /// A part of a file's address that changes whenever the file does, so that a browser may keep it.
@@ -39,6 +42,12 @@ pub enum NoticeKind {
 pub async fn style() -> Response {
     let kind = HeaderValue::from_static("text/css; charset=utf-8");
     ([(CONTENT_TYPE, kind), (CACHE_CONTROL, ASSET_CACHE_CONTROL)], STYLE).into_response()
+}
+
+/// `GET /assets/icon.svg`, and `/favicon.ico`, which browsers ask for beside what is no page.
+pub async fn icon() -> Response {
+    let kind = HeaderValue::from_static("image/svg+xml");
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, ASSET_CACHE_CONTROL)], ICON).into_response()
 }
 
 /// `GET /assets/signed-out.css`: an empty stylesheet whose header tells the browser to drop the pages it holds for its back button.
@@ -69,6 +78,7 @@ pub fn page(
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
                 title { (title) " · ollama-auth gateway" }
+                link rel="icon" type="image/svg+xml" href={ (context.link("/assets/icon.svg")) "?v=" (*ICON_VERSION) };
                 link rel="stylesheet" href=(style);
                 @if context.follows_sign_out() { link rel="stylesheet" href=(context.link("/assets/signed-out.css")); }
             }

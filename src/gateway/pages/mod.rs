@@ -24,26 +24,32 @@ mod state;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use maud::html;
 
-use self::display::ACCOUNT;
+use self::display::{ACCOUNT, KEYS};
 use self::error_page::PageResult;
 use self::page_context::PageContext;
+use super::active_config::ActiveConfig;
+use super::host;
+use crate::address::Scheme;
 
 pub use self::state::{Pages, PagesParts};
 
 const CSP: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 );
-/// For the page with a new key, which has a button that copies it.
+/// For the page with a new key, which has buttons that copy it.
 const CSP_WITH_SCRIPT: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 );
 
 /// The referrer policy is `same-origin` and not `no-referrer`: with the latter browsers send `Origin: null` with our own forms, like
@@ -55,16 +61,40 @@ const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
+/// A year. For this host alone: others of its domain may have no https.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// The port of https. HSTS applies to a host whatever the port, so a gateway beside other servers of the host leaves it out.
+const HTTPS_PORT: u16 = 443;
+
 /// Whether a path, with the base path cut off, is one of the pages.
 pub fn owns(path: &str) -> bool {
     // Unknown paths below these two are answered as pages too.
     let below = path.starts_with("/settings/") || path.starts_with("/assets/");
-    below || matches!(path, "/setup" | "/connect" | "/login" | "/logout" | "/account")
+    below || matches!(path, "/setup" | "/connect" | "/login" | "/logout" | "/account" | "/favicon.ico")
+}
+
+/// Whether a request for a path that no page owns is answered with a page all the same: a person's browser at `/`, and at a path that
+/// is no route of the gateway (`is_route`). Below `/api` and `/v1` programs are answered as always, whatever they accept.
+pub fn answers_browser(path: &str, is_route: bool, headers: &HeaderMap) -> bool {
+    let is_api = ["/api", "/v1"]
+        .iter()
+        .any(|api| path.strip_prefix(api).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    (path == "/" || !is_route && !is_api) && accepts_pages(headers)
+}
+
+/// Whether `Accept` names HTML. Programs send `*/*` or nothing.
+fn accepts_pages(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds =
+        values.flat_map(|value| value.split(',')).map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    kinds.any(|kind| kind.eq_ignore_ascii_case("text/html"))
 }
 
 /// The pages, at paths below the base path: it has been cut off.
 pub fn router(pages: Arc<Pages>) -> Router {
     Router::new()
+        .route("/", get(home))
+        .route("/favicon.ico", get(layout::icon))
         .route("/setup", get(setup::show).post(setup::submit))
         .route("/connect", get(device_approval::show).post(device_approval::submit))
         .route("/login", get(sign_in::show).post(sign_in::submit))
@@ -73,19 +103,24 @@ pub fn router(pages: Arc<Pages>) -> Router {
         .route("/settings/keys", get(settings::list).post(settings::create_key))
         .route("/settings/keys/new", get(settings::new_key))
         .route("/settings/keys/revoke", get(settings::confirm_revoke).post(settings::revoke))
+        .route("/settings/password", get(settings::password).post(settings::change_password))
         .route("/settings/devices", get(settings::devices))
+        .route("/settings/devices/new", get(settings::new_device).post(settings::add_device))
         .route("/settings/devices/disconnect", get(settings::confirm_disconnect).post(settings::disconnect))
         .route("/assets/style.css", get(layout::style))
         .route("/assets/signed-out.css", get(layout::signed_out))
+        .route("/assets/icon.svg", get(layout::icon))
         .route("/assets/copy.js", get(settings::copy_script))
         .fallback(no_such_page)
         .method_not_allowed_fallback(no_such_method)
-        .layer(axum::middleware::map_response(add_security_headers))
+        .layer(axum::middleware::from_fn_with_state(pages.clone(), add_security_headers))
         .with_state(pages)
 }
 
 /// Adds the headers that every page carries.
-async fn add_security_headers(mut response: Response) -> Response {
+async fn add_security_headers(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
+    let requires_https = requires_https(&pages.config.get(), request.headers());
+    let mut response = next.run(request).await;
     let allows_script = response.extensions().get::<settings::AllowsScript>().is_some();
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, if allows_script { CSP_WITH_SCRIPT } else { CSP });
@@ -93,6 +128,28 @@ async fn add_security_headers(mut response: Response) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if requires_https {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
+    }
+    response
+}
+
+/// Whether browsers are told to open this host over https only: where its public address is one of the usual port, and the request
+/// names it. Another name of the gateway may have other servers beside it.
+fn requires_https(config: &ActiveConfig, headers: &HeaderMap) -> bool {
+    let public = &config.url;
+    let named = host::the_one(headers).ok().and_then(|host| host::named(public.scheme(), host));
+    public.scheme() == Scheme::Https
+        && public.port() == HTTPS_PORT
+        && !public.is_loopback()
+        && named.is_some_and(|named| named.origin() == public.origin())
+}
+
+/// `GET /` of a browser: the sign-in, or the keys and devices of who is signed in. Programs get Ollama's answer there.
+async fn home(context: PageContext) -> Response {
+    let path = if context.session().is_some() { KEYS } else { "/login" };
+    let mut response = context.redirect(path);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
     response
 }
 

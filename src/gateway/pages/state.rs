@@ -17,6 +17,10 @@ use crate::gateway::directory::Directory;
 use crate::gateway::log_throttle::LogThrottle;
 use crate::gateway::pending_devices::PendingDevices;
 
+/// The most devices of one account that were approved or added on the pages: they are all on one page, and anybody can make a device
+/// ask.
+pub const MOST_DEVICES: usize = 1000;
+
 /// The parts of the gateway that the pages use.
 pub struct PagesParts {
     /// Tells who is signed in.

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Device, assert_quiet, devices, sign_in_as_ada, with_ada, without_blanks};
 use crate::harness::chromium::Chromium;
 use crate::harness::gateway::Gateway;
+use crate::harness::poll;
 
 /// The status that a request with that key is answered with.
 fn status(gateway: &Gateway, key: &str) -> u16 {
@@ -45,7 +46,17 @@ fn a_new_key_can_be_copied_used_and_revoked() {
     page.devtools("Browser.grantPermissions", &clipboard);
     page.click(&page.find("#copy"));
     page.wait_text("Copied.");
-    assert_eq!(page.run_async("return navigator.clipboard.readText()", &json!([])), key.as_str());
+    let copied = || page.run_async("return navigator.clipboard.readText()", &json!([]));
+    assert_eq!(copied(), key.as_str());
+    let lines = [
+        ("ollama", format!("export OLLAMA_HOST={}\nexport OLLAMA_API_KEY={key}", gateway.url())),
+        ("openai", format!("export OPENAI_BASE_URL={}/v1\nexport OPENAI_API_KEY=\"$OLLAMA_API_KEY\"", gateway.url())),
+        ("curl", format!("curl -H \"Authorization: Bearer $OLLAMA_API_KEY\" {}/api/tags", gateway.url())),
+    ];
+    for (id, lines) in lines {
+        page.click(&page.find(&format!("[data-copies={id}]")));
+        poll("the lines on the clipboard", || (copied() == lines.as_str()).then_some(()));
+    }
     assert_eq!(status(&gateway, &key), 200);
     assert_quiet(&page);
 

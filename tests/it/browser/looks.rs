@@ -19,9 +19,15 @@ pub struct Inspection(Vec<String>);
 impl Inspection {
     /// Looks at the page that is shown in every way, and keeps the pictures.
     pub fn look(&mut self, page: &Chromium, name: &str) {
-        for (width, pixels, is) in [(Width::Wide, 1280, "wide"), (Width::Phone, 390, "phone")] {
+        let both = &[(Appearance::Light, "light"), (Appearance::Dark, "dark")][..];
+        let ways = [
+            (Width::Wide, 1280, "wide", both),
+            (Width::Phone, 390, "phone", both),
+            (Width::Narrow, 320, "narrow", &both[..1]),
+        ];
+        for (width, pixels, is, looks) in ways {
             page.set_width(width);
-            for (look, and) in [(Appearance::Light, "light"), (Appearance::Dark, "dark")] {
+            for (look, and) in looks.iter().copied() {
                 page.set_appearance(look);
                 let name = format!("{name}-{is}-{and}");
                 page.screenshot(&name);
@@ -78,6 +84,10 @@ fn the_pages_before_anybody_is_signed_in() {
     seen.look(&page, "login-throttled");
     page.open(&format!("{}/logout", gateway.url()));
     seen.look(&page, "no-such-method");
+    page.open(&format!("{}/nonsense", gateway.url()));
+    seen.look(&page, "no-such-page");
+    page.open(&gateway.url());
+    assert_eq!(page.path(), "/login", "a browser is led to the sign-in");
     seen.end();
 }
 
@@ -120,6 +130,30 @@ fn the_pages_about_a_device() {
     seen.look(&page, "account");
     page.open(&format!("{}/settings/keys", gateway.url()));
     seen.look(&page, "keys-devices");
+    page.press("Add by public key");
+    seen.look(&page, "device-add");
+    page.fill("#public-key", "ssh-rsa AAAAB3NzaC1yc2E");
+    page.fill("#name", "build-server");
+    page.press("Add the device");
+    seen.look(&page, "device-add-error");
+    page.fill("#public-key", &TestDevice::new(8).key().line);
+    page.press("Add the device");
+    seen.look(&page, "device-added");
+    page.open(&format!("{}/account", gateway.url()));
+    page.press("Change password");
+    seen.look(&page, "password");
+    for (field, text) in [("#current", "wrong password"), ("#password", "battery staple"), ("#again", "battery staple")]
+    {
+        page.fill(field, text);
+    }
+    page.press("Change the password");
+    seen.look(&page, "password-error");
+    for (field, text) in [("#current", PASSWORD), ("#password", "battery staple"), ("#again", "battery staple")] {
+        page.fill(field, text);
+    }
+    page.press("Change the password");
+    assert_eq!((page.path(), page.text("[role=status]").is_empty()), ("/account".to_owned(), false));
+    seen.look(&page, "password-changed");
     let device = Device::request_approval(&gateway, "a stranger's");
     page.open(&device.link);
     page.press("Deny");

@@ -1,32 +1,35 @@
-// Shows the button that copies the new key, where there are scripts at all.
+// Shows the buttons that copy the new key and how to use it, where there are scripts at all.
 "use strict";
 
-const button = document.getElementById("copy");
-const key = document.getElementById("key");
 const status = document.getElementById("copied");
+const buttons = document.querySelectorAll("button[data-copies]");
 
-function select() {
+function select(element) {
   const range = document.createRange();
-  range.selectNodeContents(key);
+  range.selectNodeContents(element);
   const selection = window.getSelection();
   selection.removeAllRanges();
   selection.addRange(range);
 }
 
-async function copy() {
+async function copy(element) {
   try {
-    await navigator.clipboard.writeText(key.textContent);
+    await navigator.clipboard.writeText(element.textContent);
     return true;
   } catch {
     // Over plain http there is no clipboard for scripts; the old way may do.
-    select();
+    select(element);
     return document.execCommand("copy");
   }
 }
 
-button.hidden = false;
-button.addEventListener("click", async () => {
-  const copied = await copy();
-  status.textContent = copied ? "Copied." : "The browser did not allow copying. The key is selected: copy it with the keyboard.";
-  button.textContent = copied ? "Copied" : "Copy";
-});
+for (const button of buttons) {
+  const element = document.getElementById(button.dataset.copies);
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const copied = await copy(element);
+    for (const other of buttons) other.textContent = "Copy";
+    button.textContent = copied ? "Copied" : "Selected";
+    status.textContent = copied ? "Copied." : "The browser did not allow copying. The text is selected: copy it with the keyboard.";
+  });
+}

@@ -9,6 +9,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use maud::{Markup, html};
 
+use super::key_usage;
 use super::list::day;
 use super::new_key::{self, LIFETIMES, NewKeyForm, models_line, parse_models};
 use crate::gateway::account::{self, Wanted};
@@ -23,7 +24,7 @@ use crate::gateway::pages::state::Pages;
 use crate::gateway::store::KeyRecord;
 use crate::keyspec::{ApiKey, KeyId, Lifetime};
 
-/// The only script of the pages: a button that copies the new key. Without it the key is selected and copied by hand.
+/// The only script of the pages: buttons that copy the new key and how to use it. Without it they are selected and copied by hand.
 const SCRIPT: &str = include_str!("copy.js");
 static VERSION: LazyLock<String> = LazyLock::new(|| layout::version(SCRIPT));
 
@@ -124,7 +125,7 @@ fn new_key_page(context: &PageContext, session: &BrowserSession, record: &KeyRec
                 p.label #key-label { "Key" }
                 p { code #key aria-labelledby="key-label" translate="no" spellcheck="false" { (key.expose()) } }
                 div.copying {
-                    button.primary #copy type="button" hidden { "Copy" }
+                    button.primary #copy type="button" hidden data-copies="key" { "Copy" }
                     span #copied .hint role="status" {}
                 }
             }
@@ -143,6 +144,7 @@ fn new_key_page(context: &PageContext, session: &BrowserSession, record: &KeyRec
                     dt { "Environment" } dd { bdi dir="ltr" { (display::visible_text(environment)) } }
                 }
             }
+            (key_usage::section(context, record.rights.scopes, key))
             div.actions { a.button.quiet #done href=(context.link(KEYS)) { "I have copied it" } }
         }
         (script_tag(context))

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::new_key::models_line;
 use crate::gateway::directory::Directory;
-use crate::gateway::pages::display::{DISCONNECT_DEVICE, KEYS, NEW_KEY, REVOKE_KEY};
+use crate::gateway::pages::display::{DISCONNECT_DEVICE, KEYS, NEW_DEVICE, NEW_KEY, REVOKE_KEY};
 use crate::gateway::pages::error_page::PageResult;
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
 use crate::gateway::pages::{display, layout};
@@ -126,9 +126,12 @@ fn devices(context: &PageContext, session: &BrowserSession) -> Markup {
     let devices = context.pages.directory.devices_of(session.user().id);
     html! {
         section.card.wide #devices aria-labelledby="devices-title" {
-            div {
-                h2 #devices-title { "Devices" }
-                p.hint { "Approved with your account. Each device signs its requests with a key that never leaves it." }
+            div.head {
+                div {
+                    h2 #devices-title { "Devices" }
+                    p.hint { "Each device signs its requests with a key that never leaves it." }
+                }
+                a.button.quiet #add href=(context.link(NEW_DEVICE)) { "Add by public key" }
             }
             @if devices.is_empty() {
                 div.empty {

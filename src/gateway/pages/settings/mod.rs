@@ -2,22 +2,27 @@
 //!
 //! The account service decides what a person may do, as for the API: these pages are forms and words.
 
+mod add_device;
 mod create_key;
+mod key_usage;
 mod list;
 mod new_key;
+mod password;
 mod revoke;
 
 use http::StatusCode;
 use maud::html;
 
-use super::display::{DEVICES, KEYS};
+use super::display::{DEVICES, KEYS, PASSWORD};
 use super::error_page::PageResult;
 use super::page_context::PageContext;
 use super::{display, layout};
 
+pub use add_device::{show as new_device, submit as add_device};
 pub use create_key::{AllowsScript, copy_script, submit as create_key};
 pub use list::show as list;
 pub use new_key::show as new_key;
+pub use password::{show as password, submit as change_password};
 pub use revoke::{confirm_disconnect, confirm_revoke, disconnect, revoke};
 
 /// `GET /account`: who is signed in, and the way to keys and devices.
@@ -25,9 +30,11 @@ pub async fn account(context: PageContext) -> PageResult {
     let Some(session) = context.session() else { return Ok(context.redirect("/login")) };
     let user = session.user();
     let devices = context.pages.directory.devices_of(user.id).len();
+    let is_changed = context.parameter("password") == "changed";
     let content = html! {
         section.card.form {
             h1 { "Your account" }
+            @if is_changed { p.success role="status" { "Your password is changed, and other browsers are signed out." } }
             dl.facts {
                 dt { "Name" } dd { bdi dir="ltr" { (user.name) } }
                 @if !user.email.is_empty() { dt { "E-mail" } dd { bdi dir="ltr" { (display::visible_text(&user.email)) } } }
@@ -42,7 +49,10 @@ pub async fn account(context: PageContext) -> PageResult {
                     pre { code { "ollama-auth signin --host " (context.public) } }
                 }
             }
-            div.actions { a.button.primary #manage href=(context.link(KEYS)) { "Keys and devices" } }
+            div.actions {
+                a.button.primary #manage href=(context.link(KEYS)) { "Keys and devices" }
+                a.button.quiet #change href=(context.link(PASSWORD)) { "Change password" }
+            }
             p.hint {
                 "Your session ends when you close the browser, after an hour without a request, or 12 hours after you signed in."
             }

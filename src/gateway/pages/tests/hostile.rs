@@ -5,7 +5,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 
 use super::*;
-use crate::gateway::pages::owns;
+use crate::gateway::pages::{answers_browser, owns};
 
 #[tokio::test]
 async fn hostile_device_names_are_escaped_on_every_page() {
@@ -87,7 +87,13 @@ async fn bodies_have_limits() {
     let site = Site::with_people().await;
     let mut ada = site.signed_in("ada").await;
     let token = ada.get("/account").await.token();
-    let settings = ["/settings/keys", "/settings/keys/revoke", "/settings/devices/disconnect"];
+    let settings = [
+        "/settings/keys",
+        "/settings/keys/revoke",
+        "/settings/devices/disconnect",
+        "/settings/devices/new",
+        "/settings/password",
+    ];
     for path in ["/connect", "/login", "/logout", "/setup"].into_iter().chain(settings) {
         let huge = format!("csrf={token}&name={}", "a".repeat(16 * 1024));
         assert_eq!(ada.send("POST", path, Body::from(huge)).await.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
@@ -102,28 +108,99 @@ async fn every_response_has_the_security_headers() {
     let site = Site::with_people().await;
     let (key, mut browser) = (site.pending_device(), site.browser());
     let link = link("laptop", &key);
-    let settings = ["/settings/keys", "/settings/keys/new", "/settings/keys/revoke", "/settings/devices/disconnect"];
-    let others =
-        ["/login", "/account", "/setup", "/connect", "/logout", "/nonsense", "/assets/style.css", "/assets/copy.js"];
+    let settings = [
+        "/settings/keys",
+        "/settings/keys/new",
+        "/settings/keys/revoke",
+        "/settings/devices/disconnect",
+        "/settings/devices/new",
+        "/settings/password",
+    ];
+    let others = [
+        "/",
+        "/login",
+        "/account",
+        "/setup",
+        "/connect",
+        "/logout",
+        "/nonsense",
+        "/assets/style.css",
+        "/assets/copy.js",
+        "/assets/icon.svg",
+        "/favicon.ico",
+    ];
     for path in others.into_iter().chain(settings).chain([link.as_str()]) {
         let reply = browser.get(path).await;
         let header = |name: &str| reply.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
         assert_eq!(
             header("content-security-policy"),
-            "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         );
         assert_eq!((header("x-frame-options"), header("x-content-type-options")), ("DENY", "nosniff"), "{path}");
         assert_eq!((header("referrer-policy"), header("cross-origin-opener-policy")), ("same-origin", "same-origin"));
-        let kept = if path.starts_with("/assets") { "public, max-age=86400" } else { "no-store" };
+        let kept =
+            if path.starts_with("/assets") || path == "/favicon.ico" { "public, max-age=86400" } else { "no-store" };
         assert_eq!(reply.headers[CACHE_CONTROL], kept, "{path}");
         assert!(!reply.has("<script") && !reply.has("style="), "{path}");
         assert!(!reply.has(" onclick=") && !reply.has("javascript:"), "{path}");
-        assert!(owns(path.split('?').next().unwrap()) || path == "/nonsense");
+        assert!(owns(path.split('?').next().unwrap()) || matches!(path, "/" | "/nonsense"));
         if path == "/nonsense" {
             assert!(reply.status == StatusCode::NOT_FOUND && !owns(path));
         }
     }
     assert!(!owns("/") && !owns("/api/me") && !owns("/login/") && !owns("/settings") && owns("/settings/nonsense"));
+}
+
+#[test]
+fn browsers_get_pages_where_programs_get_none() {
+    let accept = |text: &'static str| [(http::header::ACCEPT, text.parse().unwrap())].into_iter().collect();
+    let answered = |path: &str, is_route: bool, text: &'static str| answers_browser(path, is_route, &accept(text));
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    assert!(answered("/", true, browser) && answered("/", true, "application/json, Text/HTML;q=0.1"));
+    assert!(answered("/nonsense", false, browser) && answered("/login/", false, browser));
+    assert!(answered("/apiary", false, browser) && !answered("/healthz", true, browser));
+    for path in ["/api", "/api/nonsense", "/v1", "/v1/nonsense"] {
+        assert!(!answered(path, false, browser), "{path}");
+    }
+    for other in ["*/*", "application/json", "text/plain", "text/html+x", ""] {
+        assert!(!answered("/", true, other) && !answered("/nonsense", false, other), "{other}");
+    }
+    assert!(!answers_browser("/", true, &http::HeaderMap::new()));
+}
+
+#[tokio::test]
+async fn only_a_public_https_address_of_the_usual_port_is_pinned_to_https() {
+    for (url, host, pinned) in [
+        ("https://gate.example", Some("gate.example"), true),
+        ("https://gate.example/models", Some("GATE.example:443"), true),
+        ("https://gate.example", Some("box.lan"), false),
+        ("https://gate.example", None, false),
+        ("https://gate.example:8443", Some("gate.example:8443"), false),
+        ("https://localhost", Some("localhost"), false),
+        ("https://127.0.0.1", Some("127.0.0.1"), false),
+        ("http://127.0.0.1:11435", Some("127.0.0.1:11435"), false),
+    ] {
+        let site = Site::at(url).await;
+        let mut browser = site.browser();
+        browser.headers = host.map(|host| ("host", host.to_owned())).into_iter().collect();
+        for path in ["/login", "/", "/nonsense", "/assets/style.css"] {
+            let header = browser.get(path).await.headers.get("strict-transport-security").cloned();
+            assert_eq!(header, pinned.then(|| "max-age=31536000".parse().unwrap()), "{url} {host:?} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_start_page_leads_to_the_sign_in_or_to_the_keys() {
+    let site = Site::with_people().await;
+    let reply = site.browser().get("/").await;
+    assert_eq!((reply.location(), &reply.headers["vary"]), ("/login", &"accept".parse().unwrap()));
+    assert_eq!(site.signed_in("ada").await.get("/").await.location(), "/settings/keys");
+    let icon = site.browser().get("/favicon.ico").await;
+    assert!(icon.headers["content-type"] == "image/svg+xml" && icon.has("<svg"));
+    assert!(
+        site.browser().get("/login").await.has("<link rel=\"icon\" type=\"image/svg+xml\" href=\"/assets/icon.svg?v=")
+    );
 }
 
 #[tokio::test]

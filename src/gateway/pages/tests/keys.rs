@@ -32,6 +32,16 @@ async fn a_new_key_is_shown_once_and_has_the_requested_rights() {
     let policy = made.headers["content-security-policy"].to_str().unwrap();
     assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"), "{policy}");
     assert!(made.has("<script defer src=\"/assets/copy.js?v=") && made.has("id=\"copy\" type=\"button\" hidden"));
+    // How to use it, with the key in one place besides its own.
+    for line in [
+        &format!("export OLLAMA_HOST=http://127.0.0.1:11435\nexport OLLAMA_API_KEY={key}<"),
+        "export OPENAI_BASE_URL=http://127.0.0.1:11435/v1\nexport OPENAI_API_KEY=&quot;$OLLAMA_API_KEY&quot;",
+        "export ANTHROPIC_BASE_URL=http://127.0.0.1:11435\nexport ANTHROPIC_API_KEY=&quot;$OLLAMA_API_KEY&quot;",
+        "curl -H &quot;Authorization: Bearer $OLLAMA_API_KEY&quot; -X POST http://127.0.0.1:11435/api/me<",
+    ] {
+        assert!(made.has(line), "{line}: {}", made.body);
+    }
+    assert_eq!(made.body.matches(&key).count(), 2);
     let script = bob.get("/assets/copy.js").await;
     assert_eq!(script.headers["content-type"], "text/javascript; charset=utf-8");
 

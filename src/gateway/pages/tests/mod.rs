@@ -1,5 +1,6 @@
 //! The pages as browsers meet them: the router is called, and a small browser keeps the cookies.
 
+mod adding_devices;
 mod approval;
 mod browser;
 mod hostile;
@@ -7,6 +8,7 @@ mod keys;
 mod keys_hostile;
 mod known_browsers;
 mod names;
+mod passwords;
 mod setting_up;
 mod signing_in;
 

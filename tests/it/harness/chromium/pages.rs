@@ -15,6 +15,8 @@ pub enum Width {
     Wide,
     /// A phone of 390 by 844, which obeys the page's word on its width as phones do.
     Phone,
+    /// The narrowest phone in use, of 320 by 568.
+    Narrow,
     /// A window of 800 by 900, for the pictures of the documentation.
     Documentation,
 }
@@ -127,6 +129,7 @@ impl Chromium {
         let (width, height, mobile) = match width {
             Width::Wide => (1280, 900, false),
             Width::Phone => (390, 844, true),
+            Width::Narrow => (320, 568, true),
             Width::Documentation => (800, 900, false),
         };
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
