@@ -252,8 +252,10 @@ fn classify_gateway_error(cause: &(dyn std::error::Error + 'static)) -> Option<(
     }
     if let Some(error) = cause.downcast_ref::<AdminError>() {
         let exit = match error {
-            AdminError::NoUser(_) | AdminError::NotPending(_) => Exit::NotFound,
-            AdminError::BadName(_) | AdminError::BadEmail => Exit::Usage,
+            AdminError::NoUser(_) | AdminError::NotPending(_) | AdminError::NoDevice(_) | AdminError::NoKey(_) => {
+                Exit::NotFound
+            }
+            AdminError::BadName(_) | AdminError::BadEmail | AdminError::BadDeviceName(_) => Exit::Usage,
             _ => Exit::Failed,
         };
         return Some((exit, error.hint()));

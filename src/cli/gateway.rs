@@ -21,6 +21,10 @@ pub enum GatewayCommand {
     Init(InitArgs),
     #[command(subcommand)]
     User(UserCommand),
+    #[command(subcommand)]
+    Device(GatewayDeviceCommand),
+    #[command(subcommand)]
+    Key(GatewayKeyCommand),
     Approve(ApproveArgs),
     Audit(AuditArgs),
 }
@@ -206,6 +210,140 @@ ollama-auth gateway user role bob member")]
     },
 }
 
+/// Manage the devices of all accounts
+///
+/// Use it on the gateway's machine, for example to disconnect a stolen laptop. Changes take effect at once.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+# See the devices of an account
+ollama-auth gateway device list --user bob
+
+# Disconnect one of them
+ollama-auth gateway device disconnect \\
+    SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4")]
+pub enum GatewayDeviceCommand {
+    /// List devices
+    ///
+    /// Shows the account, the name and the fingerprint of each device, and when it was used last.
+    #[command(after_help = "\
+# List all devices
+ollama-auth gateway device list
+
+# List those of one account, for a script
+ollama-auth gateway device list --user bob --json")]
+    List {
+        /// Only the devices of this account
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Add a device by its public key
+    ///
+    /// For a machine that shows no link, such as a stock Ollama server: it writes its public key to its log when it starts for
+    /// the first time. The device need not have asked.
+    #[command(
+        override_usage = "ollama-auth gateway device add --user <NAME> --name <TEXT> <KEY>...",
+        after_help = "\
+# Add a server by the public key in its log
+ollama-auth gateway device add \"$(cat server.pub)\" \\
+    --user bob --name build-server"
+    )]
+    Add {
+        /// The public key: ssh-ed25519 AAAA…
+        #[arg(value_name = "KEY", required = true)]
+        key: Vec<String>,
+        /// The account that the device belongs to
+        #[arg(long, value_name = "NAME")]
+        user: String,
+        /// What the device is called
+        #[arg(long, value_name = "TEXT")]
+        name: String,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Disconnect a device of any account
+    ///
+    /// Its requests are refused at once. To use the gateway again it must be approved again.
+    #[command(after_help = "\
+# Disconnect a device
+ollama-auth gateway device disconnect \\
+    SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4
+
+# Disconnect it without asking
+ollama-auth gateway device disconnect --yes \\
+    SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4")]
+    Disconnect {
+        /// The device's fingerprint (spaces allowed), or its public key
+        #[arg(value_name = "DEVICE", required = true)]
+        device: Vec<String>,
+        /// Do not ask for confirmation
+        #[arg(short, long)]
+        yes: bool,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+}
+
+/// Manage the API keys of all accounts
+///
+/// Use it on the gateway's machine, for example to revoke a leaked key. Changes take effect at once.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+# See the API keys of an account
+ollama-auth gateway key list --user bob
+
+# Revoke one of them
+ollama-auth gateway key revoke ci --user bob")]
+pub enum GatewayKeyCommand {
+    /// List API keys
+    ///
+    /// Shows the account, the rights and the state of each key. Revoked keys are left out.
+    #[command(after_help = "\
+# List all keys
+ollama-auth gateway key list
+
+# List those of one account, revoked ones too, for a script
+ollama-auth gateway key list --user bob --revoked --json")]
+    List {
+        /// Only the keys of this account
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Show revoked keys too
+        #[arg(long)]
+        revoked: bool,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Revoke an API key of any account
+    ///
+    /// Its requests are refused at once. You cannot undo this. Keys that replaced it stay valid.
+    #[command(after_help = "\
+# Revoke a key by its name
+ollama-auth gateway key revoke ci --user bob
+
+# Revoke a key by its id, without asking
+ollama-auth gateway key revoke key_4ZtT5kQGzNcGqYtVdYfG --yes")]
+    Revoke {
+        /// The key's id, or its name
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// The account that the key belongs to
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Do not ask for confirmation
+        #[arg(short, long)]
+        yes: bool,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+}
+
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RoleArg {
@@ -224,11 +362,18 @@ pub enum RoleArg {
 #[command(after_help = "\
 # Approve a device for an account
 ollama-auth gateway approve --user ada \\
+    SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4
+
+# Give it a name that you recognise
+ollama-auth gateway approve --user ada --device-name build-server \\
     SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4")]
 pub struct ApproveArgs {
-    /// The connect link of the device, or its fingerprint (spaces allowed)
+    /// The device's connect link, its fingerprint (spaces allowed), or its public key
     #[arg(value_name = "DEVICE", required = true)]
     pub device: Vec<String>,
+    /// What to call the device [default: the name in the link]
+    #[arg(long, value_name = "TEXT")]
+    pub device_name: Option<String>,
     /// The account that the device belongs to
     #[arg(long, value_name = "NAME")]
     pub user: String,

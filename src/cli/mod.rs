@@ -23,7 +23,8 @@ pub use credential::ProxyArgs;
 pub use credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
 #[cfg(feature = "gateway")]
 pub use gateway::{
-    ApproveArgs, AuditArgs, DatabaseArgs, GatewayCommand, InitArgs, QuickstartArgs, RoleArg, ServeArgs, UserCommand,
+    ApproveArgs, AuditArgs, DatabaseArgs, GatewayCommand, GatewayDeviceCommand, GatewayKeyCommand, InitArgs,
+    QuickstartArgs, RoleArg, ServeArgs, UserCommand,
 };
 #[cfg(test)]
 pub use keys::FAIL_ON;

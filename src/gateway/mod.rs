@@ -29,7 +29,8 @@ mod store;
 mod target;
 
 pub use admin::{
-    AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, DeviceRef, UserRow,
+    AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, DeviceRef, DeviceRow, KeyRow,
+    UserRow,
 };
 pub use clock::Clock;
 pub use composition::Gateway;

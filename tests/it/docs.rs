@@ -285,7 +285,11 @@ fn the_json_page_lists_the_members_that_are_printed() {
     let approved = gateway.admin(&["approve", first["connect_url"].as_str().unwrap(), "--user", "ada", "--json"]);
     holds("gateway approve", &approved.expect_code(0).json(), &[]);
     holds("signin", &run(&["signin", "--host", &url], 0), &["connect_url"]);
+    let devices = gateway.admin(&["device", "list", "--json"]).expect_code(0).json();
+    holds("gateway device", &devices["devices"][0], &[]);
     holds("gateway audit", &gateway.admin(&["audit", "--json"]).expect_code(0).json()["events"][0], &[]);
+    run(&["keys", "create", "ci"], 0);
+    holds("gateway key", &gateway.admin(&["key", "list", "--json"]).expect_code(0).json()["keys"][0], &[]);
     holds("device list", &run(&["device", "list"], 0)["devices"][0], &[]);
     holds("device show", &run(&["device", "show"], 0), &[]);
     holds("device export", &run(&["device", "export", "key", "--no-passphrase"], 0), &[]);

@@ -8,6 +8,7 @@ use crate::harness::cmd::{PROGRAM, Sandbox};
 use crate::harness::gateway::Gateway;
 use crate::harness::http::Reply;
 use crate::harness::ollama::Ollama;
+use crate::harness::signature::TestDevice;
 use crate::harness::tool;
 
 /// Each example in the order in which it is run, and the exit codes that are fine.
@@ -66,6 +67,13 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway user passwd ada <password.txt", &[0]),
     ("ollama-auth gateway user role bob maintainer", &[0]),
     ("ollama-auth gateway user role bob member", &[0]),
+    ("ollama-auth gateway device add \"$(cat server.pub)\" --user bob --name build-server", &[0]),
+    ("ollama-auth gateway device list", &[0]),
+    ("ollama-auth gateway device list --user bob", &[0]),
+    ("ollama-auth gateway device list --user bob --json", &[0]),
+    ("ollama-auth gateway key list", &[0]),
+    ("ollama-auth gateway key list --user bob", &[0]),
+    ("ollama-auth gateway key list --user bob --revoked --json", &[0]),
     ("ollama-auth gateway audit", &[0]),
     ("ollama-auth gateway audit --limit 10 --json", &[0]),
     ("ollama-auth gateway init", &[0]),
@@ -141,6 +149,17 @@ const NOT_RUN: &[(&str, &str)] = &[
         "ollama-auth gateway approve --user ada SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4",
         "the device with that fingerprint does not exist",
     ),
+    (
+        "ollama-auth gateway approve --user ada --device-name build-server SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4",
+        "the device with that fingerprint does not exist",
+    ),
+    ("ollama-auth gateway device disconnect SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4", QUESTION),
+    (
+        "ollama-auth gateway device disconnect --yes SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4",
+        "the device with that fingerprint does not exist",
+    ),
+    ("ollama-auth gateway key revoke ci --user bob", QUESTION),
+    ("ollama-auth gateway key revoke key_4ZtT5kQGzNcGqYtVdYfG --yes", "the key with that id does not exist"),
     ("ollama-auth man | man -l -", "needs a viewer of manual pages"),
 ];
 
@@ -195,6 +214,7 @@ fn the_examples_work() {
     device.write("home/notes.txt", "The sky is blue.");
     device.write("home/request.json", r#"{"model":"tiny","prompt":"hi","stream":false}"#);
     device.write("home/password.txt", "another horse battery\n");
+    device.write("home/server.pub", format!("{} root@server\n", TestDevice::new(7).key().line));
     let script = device.write("home/deploy-key.sh", "#!/bin/sh\ncat >/dev/null\n");
     std::fs::set_permissions(script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let (url, profile) = (gateway.url(), gateway.address());

@@ -183,3 +183,22 @@ fn the_previous_client_works_with_the_current_gateway() {
 fn the_current_client_works_with_the_previous_gateway() {
     works_with(Path::new(PROGRAM), &previous());
 }
+
+#[test]
+fn a_gateway_of_the_previous_version_says_that_it_does_not_know_a_new_command() {
+    let gateway =
+        Gateway::start_program(&previous(), Sandbox::new(), "127.0.0.1:0", &["--upstream", "http://127.0.0.1:9"]);
+    gateway.add_user("ada", "member");
+    let fingerprint = format!("SHA256:{}", "a".repeat(43));
+    for args in [
+        &["device", "list"][..],
+        &["key", "list"],
+        &["key", "revoke", "ci", "--yes"],
+        &["approve", &fingerprint, "--user", "ada", "--device-name", "laptop"],
+    ] {
+        let output = gateway.admin(args).expect_code(1);
+        let said = output.stderr();
+        assert!(said.contains("the running gateway does not understand this request"), "{said}");
+        assert!(said.contains("restart it after an update"), "{said}");
+    }
+}

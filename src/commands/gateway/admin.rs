@@ -16,7 +16,7 @@ use crate::gateway::admin::{AskError, ask, perform};
 use crate::gateway::{
     AdminContext, AdminError, AdminReply, AdminRequest, DeviceRef, Directory, SqliteStore, StoreError,
 };
-use crate::identity::{ConnectUrl, group_fingerprint, parse_fingerprint};
+use crate::identity::{ConnectUrl, PublicKey, group_fingerprint, parse_fingerprint};
 use crate::ui::{Column, Table};
 
 /// The longest wait for a gateway that is starting or ending, or for another command.
@@ -41,12 +41,23 @@ pub fn configured_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<Pat
 /// # Errors
 /// What the gateway or the database says; exit 3 when there is no database yet and the request does not create one.
 pub async fn request(app: &App, args: &DatabaseArgs, request: AdminRequest) -> anyhow::Result<AdminReply> {
+    Ok(exchange(app, args, request).await??)
+}
+
+/// The same; the inner error is what the gateway says.
+async fn exchange(
+    app: &App,
+    args: &DatabaseArgs,
+    request: AdminRequest,
+) -> anyhow::Result<Result<AdminReply, AdminError>> {
     let path = configured_database(app, args)?;
     let deadline = Instant::now() + LONGEST_WAIT;
     loop {
         match ask(&path, &request).await {
-            Ok(answer) => return Ok(answer?),
+            Ok(answer) => return Ok(answer),
             Err(AskError::NotRunning) => {}
+            #[cfg(unix)]
+            Err(AskError::NotUnderstood) => return Err(unexpected_reply().into()),
             #[cfg(unix)]
             Err(error) => return Err(error.into()),
         }
@@ -57,7 +68,7 @@ pub async fn request(app: &App, args: &DatabaseArgs, request: AdminRequest) -> a
             // It may be a gateway that is about to listen, or to end.
             Err(StoreError::Busy { .. }) if Instant::now() < deadline => tokio::time::sleep(RETRY_PAUSE).await,
             Err(error) => return Err(error.into()),
-            Ok(_) if matches!(request, AdminRequest::Approve { .. }) => return Err(AdminError::NotRunning.into()),
+            Ok(_) if matches!(request, AdminRequest::Approve { .. }) => return Ok(Err(AdminError::NotRunning)),
             Ok(store) => {
                 let store = Arc::new(store);
                 let directory = Directory::open(store.clone()).await?;
@@ -65,7 +76,7 @@ pub async fn request(app: &App, args: &DatabaseArgs, request: AdminRequest) -> a
                 if let Err(error) = store.settle().await {
                     tracing::warn!(%error, "database checkpoint failed");
                 }
-                return Ok(performed?);
+                return Ok(performed);
             }
         }
     }
@@ -97,9 +108,26 @@ pub fn unexpected_reply() -> Problem {
 /// A device that is not pending, an unknown or disabled user, and everything of [`request`].
 pub async fn approve(app: &App, args: ApproveArgs) -> anyhow::Result<Exit> {
     // A fingerprint that was pasted with its blanks and without quotes comes as several arguments.
-    let device = parse_device(args.device.join(" ").trim())?;
-    let request = AdminRequest::Approve { device, user: args.user };
-    let AdminReply::Approved { user, device, fingerprint } = self::request(app, &args.database, request).await? else {
+    let device = named(parse_device(args.device.join(" ").trim())?, args.device_name);
+    let key = match &device {
+        DeviceRef::Key { key, .. } => Some(key.clone()),
+        DeviceRef::Fingerprint(_) | DeviceRef::NamedFingerprint { .. } => None,
+    };
+    let request = AdminRequest::Approve { device, user: args.user.clone() };
+    let reply = match (exchange(app, &args.database, request).await?, key) {
+        // With the key at hand there is a way without a request of the device.
+        (Err(error @ (AdminError::NotPending(_) | AdminError::NotRunning)), Some(key)) => {
+            let exit = if error == AdminError::NotRunning { Exit::Failed } else { Exit::NotFound };
+            let add = format!("ollama-auth gateway device add '{}' --user {} --name NAME", key.line(), args.user);
+            let hint = format!(
+                "{}\nif you know that the key is of your machine, add it without a request: {add}",
+                error.hint().unwrap_or_default()
+            );
+            return Err(Problem::new(exit, error.to_string()).hint(hint).into());
+        }
+        (reply, _) => reply?,
+    };
+    let AdminReply::Approved { user, device, fingerprint } = reply else {
         return Err(unexpected_reply().into());
     };
     app.printer.success(&format!("Approved the device {device:?} for {user} ({})", group_fingerprint(&fingerprint)));
@@ -109,17 +137,56 @@ pub async fn approve(app: &App, args: ApproveArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The same device, with the name that the command gives it.
+fn named(device: DeviceRef, name: Option<String>) -> DeviceRef {
+    let Some(name) = name else { return device };
+    match device {
+        DeviceRef::Key { key, .. } => DeviceRef::Key { key, name },
+        DeviceRef::Fingerprint(fingerprint) | DeviceRef::NamedFingerprint { fingerprint, .. } => {
+            DeviceRef::NamedFingerprint { fingerprint, name }
+        }
+    }
+}
+
+/// A fingerprint, `None` where the text is something else.
+///
+/// # Errors
+/// One that is incomplete.
+pub fn fingerprint(text: &str) -> Result<Option<String>, Problem> {
+    if !text.starts_with("SHA256:") {
+        return Ok(None);
+    }
+    let fingerprint = parse_fingerprint(text).map_err(|error| {
+        Problem::new(Exit::Usage, format!("the fingerprint {text:?} is incomplete: {error}"))
+            .hint("copy all of it; the spaces between its groups do not matter")
+    })?;
+    Ok(Some(fingerprint))
+}
+
+/// The key of a public key line.
+///
+/// # Errors
+/// A line that is not one.
+pub fn public_key(line: &str) -> Result<PublicKey, Problem> {
+    PublicKey::from_line(line).map_err(|error| {
+        Problem::new(Exit::Usage, format!("the public key cannot be read: {error}"))
+            .hint("give the whole line, in quotes: 'ssh-ed25519 AAAA…'")
+    })
+}
+
 fn parse_device(text: &str) -> Result<DeviceRef, Problem> {
-    if text.starts_with("SHA256:") {
-        let fingerprint = parse_fingerprint(text).map_err(|error| {
-            Problem::new(Exit::Usage, format!("the fingerprint {text:?} is incomplete: {error}"))
-                .hint("copy all of it; the spaces between its groups do not matter")
-        })?;
+    if let Some(fingerprint) = fingerprint(text)? {
         return Ok(DeviceRef::Fingerprint(fingerprint));
     }
+    if text.starts_with("ssh-") {
+        return Ok(DeviceRef::Key { key: public_key(text)?, name: String::new() });
+    }
     let url = ConnectUrl::parse(text).map_err(|error| {
-        Problem::new(Exit::Usage, format!("{text:?} is neither a fingerprint nor a connect link: {error}"))
-            .hint("give the fingerprint (SHA256:…), or the whole link that the device printed, in quotes")
+        Problem::new(
+            Exit::Usage,
+            format!("{text:?} is neither a fingerprint nor a connect link nor a public key: {error}"),
+        )
+        .hint("give the fingerprint (SHA256:…), the whole link that the device printed, or its key (ssh-ed25519 …), in quotes")
     })?;
     Ok(DeviceRef::Key { key: url.key().clone(), name: url.device_name().to_owned() })
 }
@@ -175,9 +242,19 @@ mod tests {
         assert_eq!(parse_device(&url), Ok(DeviceRef::Key { key: key.clone(), name: "Ann's laptop".into() }));
         assert_eq!(parse_device(&key.grouped_fingerprint()), Ok(DeviceRef::Fingerprint(key.fingerprint())));
         assert_eq!(parse_device(&key.fingerprint()), Ok(DeviceRef::Fingerprint(key.fingerprint())));
-        let cut = &key.fingerprint()[..30];
-        for wrong in ["", "laptop", cut, "SHA256:", &format!("{}=", key.fingerprint()), url.split('&').next().unwrap()]
-        {
+        let line = format!("{} root@build", key.line());
+        assert_eq!(parse_device(&line), Ok(DeviceRef::Key { key: key.clone(), name: String::new() }));
+        let (cut, cut_line) = (&key.fingerprint()[..30], &key.line()[..40]);
+        for wrong in [
+            "",
+            "laptop",
+            cut,
+            cut_line,
+            "ssh-rsa AAAA",
+            "SHA256:",
+            &format!("{}=", key.fingerprint()),
+            url.split('&').next().unwrap(),
+        ] {
             assert_eq!(parse_device(wrong).unwrap_err().exit, Exit::Usage, "{wrong}");
         }
     }

@@ -2,6 +2,8 @@
 
 mod admin;
 mod config;
+mod device;
+mod key;
 pub mod serve;
 mod user;
 
@@ -15,6 +17,8 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Serve(args) => serve::run(app, *args).await,
         GatewayCommand::Init(args) => config::init(app, args).await,
         GatewayCommand::User(command) => user::run(app, command).await,
+        GatewayCommand::Device(command) => device::run(app, command).await,
+        GatewayCommand::Key(command) => key::run(app, command).await,
         GatewayCommand::Approve(args) => admin::approve(app, args).await,
         GatewayCommand::Audit(args) => admin::audit(app, args).await,
     }

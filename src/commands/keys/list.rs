@@ -157,7 +157,7 @@ fn state_text(row: &Row<'_>) -> String {
 }
 
 /// A long text would push everything else off the screen. An id of ours is never cut: it has at most 64 characters.
-fn short(text: &str) -> String {
+pub fn short(text: &str) -> String {
     let widest = if text.parse::<crate::keyspec::KeyId>().is_ok() { usize::MAX } else { WIDEST };
     match text.char_indices().nth(widest) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -19,6 +19,8 @@ use crate::commands::context::{Context, no_accounts_problem, sign_in_hint, withh
 use crate::exit::{Exit, Problem, refused_hint};
 use crate::keyspec::{ApiKey, KeyId};
 use crate::profile::CredentialSource;
+#[cfg(feature = "gateway")]
+pub use list::short;
 
 /// Where a person makes keys of ollama.com.
 const SETTINGS: &str = "https://ollama.com/settings/keys";

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::gateway::{PasswordHash, RecordedEvent, Role};
 use crate::identity::{PublicKey, group_fingerprint};
+use crate::keyspec::{KeyId, Models, Scopes};
 
 /// What an administrator asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +48,39 @@ pub enum AdminRequest {
         /// What it may do from now on.
         role: Role,
     },
+    /// The devices of an account, or of all.
+    ListDevices {
+        /// The account's name.
+        user: Option<String>,
+    },
+    /// Add a device that need not be pending.
+    AddDevice {
+        /// Its key.
+        key: PublicKey,
+        /// The account's name.
+        user: String,
+        /// What the device is called.
+        name: String,
+    },
+    /// Disconnect a device of any account.
+    DisconnectDevice {
+        /// Its key.
+        key: PublicKey,
+    },
+    /// The API keys of an account, or of all.
+    ListKeys {
+        /// The account's name.
+        user: Option<String>,
+        /// Revoked ones too.
+        revoked: bool,
+        /// Only those with this id or name.
+        matching: Option<String>,
+    },
+    /// Revoke an API key of any account.
+    RevokeKey {
+        /// Its id.
+        id: KeyId,
+    },
     /// Approve a pending device for an account.
     Approve {
         /// Which one.
@@ -74,6 +108,13 @@ pub enum DeviceRef {
     },
     /// By `SHA256:…`.
     Fingerprint(String),
+    /// The same, with a name for the device. A variant of its own, so that a gateway that does not know it refuses it.
+    NamedFingerprint {
+        /// `SHA256:…`
+        fingerprint: String,
+        /// What to call the device.
+        name: String,
+    },
 }
 
 /// The reply to a request that succeeded.
@@ -95,6 +136,75 @@ pub enum AdminReply {
     },
     /// The latest events, the newest first.
     Events(Vec<RecordedEvent>),
+    /// Devices, by account, the newest first.
+    Devices(Vec<DeviceRow>),
+    /// A device after the request.
+    Device {
+        /// The device.
+        device: DeviceRow,
+        /// Whether the request changed anything.
+        changed: bool,
+    },
+    /// API keys, by account, the newest first.
+    Keys {
+        /// The keys.
+        keys: Vec<KeyRow>,
+        /// Whether there are more than one reply holds.
+        more: bool,
+    },
+    /// An API key after the request.
+    Key {
+        /// The key.
+        key: KeyRow,
+        /// Whether the request changed anything.
+        changed: bool,
+    },
+}
+
+/// A device, with its account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRow {
+    /// The account's name.
+    pub user: String,
+    /// What it is called: untrusted text.
+    pub name: String,
+    /// Of its key.
+    pub fingerprint: String,
+    /// Its key.
+    pub public_key: PublicKey,
+    /// When it was approved or added, in Unix seconds.
+    pub created_at: i64,
+    /// When it was used last, in Unix seconds.
+    pub last_used_at: Option<i64>,
+}
+
+/// An API key, with its account. Times are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// The account's name.
+    pub user: String,
+    /// Its public id.
+    pub id: KeyId,
+    /// What its owner calls it: untrusted text.
+    pub name: String,
+    /// Where it is used: untrusted text.
+    pub environment: Option<String>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// With which models; none means all.
+    pub models: Models,
+    /// Its last four characters.
+    pub hint: String,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it expires; `None` is never.
+    pub expires_at: Option<i64>,
+    /// When it was used last.
+    pub last_used_at: Option<i64>,
+    /// When it was revoked.
+    pub revoked_at: Option<i64>,
+    /// The accepted key that replaces it.
+    pub replaced_by: Option<KeyId>,
 }
 
 /// An account, with what it has.
@@ -146,6 +256,18 @@ pub enum AdminError {
     #[serde(rename = "no-knock")]
     #[error("no device with the fingerprint {} asked to sign in within the last 10 minutes", group_fingerprint(.0))]
     NotPending(String),
+    /// No device with that fingerprint.
+    #[error("there is no device {}", group_fingerprint(.0))]
+    NoDevice(String),
+    /// It belongs to that account.
+    #[error("this device belongs to the user {0:?}")]
+    DeviceTaken(String),
+    /// The text cannot be a device's name.
+    #[error("invalid device name {0:?}: use one line of 1 to 100 characters")]
+    BadDeviceName(String),
+    /// No key with that id.
+    #[error("there is no API key {0}")]
+    NoKey(String),
     /// Devices are pending at a running gateway only.
     #[error("the gateway is not running, so no device is pending")]
     NotRunning,
@@ -176,11 +298,14 @@ impl AdminError {
             Self::NotPending(_) => {
                 "run `ollama-auth signin` on the device again, compare the fingerprint, then approve it"
             }
+            Self::NoDevice(_) => "list the devices: ollama-auth gateway device list",
+            Self::DeviceTaken(_) => "disconnect it first: ollama-auth gateway device disconnect FINGERPRINT",
+            Self::NoKey(_) => "list the keys: ollama-auth gateway key list --revoked",
             Self::NotRunning => {
                 "start it with `ollama-auth gateway serve`, or name its database with --database; then sign in on the device again"
             }
             Self::Failed { hint, .. } => return hint.clone(),
-            Self::BadName(_) | Self::BadEmail => return None,
+            Self::BadName(_) | Self::BadEmail | Self::BadDeviceName(_) => return None,
         };
         Some(hint.to_owned())
     }

@@ -3,6 +3,7 @@
 //! A command sends one [`AdminRequest`] to the running gateway through a Unix socket beside the database, so that it takes effect at
 //! once. While the gateway is not running, the command opens the database and performs the request itself.
 
+mod credentials;
 mod message;
 mod perform;
 #[cfg(unix)]
@@ -10,7 +11,7 @@ mod socket;
 #[cfg(not(unix))]
 mod socket_unsupported;
 
-pub use message::{AdminError, AdminReply, AdminRequest, DeviceRef, UserRow};
+pub use message::{AdminError, AdminReply, AdminRequest, DeviceRef, DeviceRow, KeyRow, UserRow};
 pub use perform::{AdminContext, perform};
 #[cfg(unix)]
 pub use socket::{AdminSocket, AdminSocketError, AskError, ask, serve};

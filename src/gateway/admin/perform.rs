@@ -9,17 +9,15 @@ use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, 
 const MOST_EVENTS: u32 = 10_000;
 /// The longest stored name of a device, in characters.
 const LONGEST_NAME: usize = 128;
-/// The name of a device that has none.
-const UNNAMED: &str = "device";
 
 /// What a request is performed on.
 pub struct AdminContext<'a> {
     /// The accounts.
-    directory: &'a Directory,
+    pub(super) directory: &'a Directory,
     /// The gateway; `None` when none runs.
-    running: Option<&'a Gateway>,
+    pub(super) running: Option<&'a Gateway>,
     /// Unix seconds.
-    now: i64,
+    pub(super) now: i64,
 }
 
 /// Performs a request. Its changes are in the store when this returns.
@@ -59,6 +57,13 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             }
             context.user_reply(user.id, &name)
         }
+        AdminRequest::ListDevices { user } => context.devices(user.as_deref()).map(AdminReply::Devices),
+        AdminRequest::AddDevice { key, user, name } => context.add_device(key, &user, &name).await,
+        AdminRequest::DisconnectDevice { key } => context.disconnect(&key).await,
+        AdminRequest::ListKeys { user, revoked, matching } => {
+            context.keys(user.as_deref(), revoked, matching.as_deref())
+        }
+        AdminRequest::RevokeKey { id } => context.revoke(&id).await,
         AdminRequest::Approve { device, user } => context.approve(device, &user).await,
         AdminRequest::Events { limit } => {
             let events = context.directory.events(limit.min(MOST_EVENTS)).await;
@@ -120,10 +125,16 @@ impl AdminContext<'_> {
         let (found, called, fingerprint) = match &device {
             DeviceRef::Key { key, name } => (pending.find(key, self.now), name.as_str(), key.fingerprint()),
             DeviceRef::Fingerprint(text) => (pending.find_by_fingerprint(text, self.now), "", text.clone()),
+            DeviceRef::NamedFingerprint { fingerprint, name } => {
+                (pending.find_by_fingerprint(fingerprint, self.now), name.as_str(), fingerprint.clone())
+            }
         };
         let asked = found.ok_or_else(|| AdminError::NotPending(fingerprint.clone()))?;
-        let called = Some(called.trim()).filter(|called| !called.is_empty()).unwrap_or(UNNAMED);
-        let called: String = called.chars().take(LONGEST_NAME).collect();
+        let called: String = match called.trim() {
+            // As in the connect link that the gateway shows to a device without a name.
+            "" => format!("device at {}", asked.address),
+            called => called.chars().take(LONGEST_NAME).collect(),
+        };
         let device = Device {
             key: asked.key.clone(),
             user: user.id,
@@ -137,7 +148,13 @@ impl AdminContext<'_> {
         Ok(AdminReply::Approved { user: name.to_owned(), device: called, fingerprint })
     }
 
-    async fn commit(&self, change: Change, action: &'static str, subject: &str, detail: String) -> Result<(), Failure> {
+    pub(super) async fn commit(
+        &self,
+        change: Change,
+        action: &'static str,
+        subject: &str,
+        detail: String,
+    ) -> Result<(), Failure> {
         let event = Event {
             at: self.now,
             actor: "admin".to_owned(),
@@ -153,7 +170,7 @@ impl AdminContext<'_> {
         })
     }
 
-    fn user(&self, name: &str) -> Result<std::sync::Arc<User>, AdminError> {
+    pub(super) fn user(&self, name: &str) -> Result<std::sync::Arc<User>, AdminError> {
         self.directory.user_by_name(name).ok_or_else(|| AdminError::NoUser(name.to_owned()))
     }
 
@@ -180,7 +197,7 @@ impl AdminContext<'_> {
 }
 
 /// Why a change was not made.
-enum Failure {
+pub(super) enum Failure {
     Taken,
     Other(AdminError),
 }

@@ -176,6 +176,9 @@ pub enum AskError {
         /// What happened.
         reason: String,
     },
+    /// The reply is of another version of the gateway; the request may have been performed.
+    #[error("the running gateway sent a reply that this command does not understand")]
+    NotUnderstood,
 }
 
 /// The socket that belongs to a database file.
@@ -199,7 +202,11 @@ pub async fn ask(database: &Path, request: &AdminRequest) -> Result<Result<Admin
             Err(error) if is_not_running(&error) => return Err(AskError::NotRunning),
             Err(error) => return Err(failed(error.to_string())),
         };
-        send(stream, request).await.map_err(|error| failed(error.to_string()))
+        let text = send(stream, request).await.map_err(|error| failed(error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| match error.is_eof() {
+            true => failed("its reply is cut off".to_owned()),
+            false => AskError::NotUnderstood,
+        })
     };
     tokio::time::timeout(REPLY_DEADLINE, exchange)
         .await
@@ -211,7 +218,7 @@ fn is_not_running(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | ConnectionRefused | InvalidInput | NotADirectory)
 }
 
-async fn send(mut stream: UnixStream, request: &AdminRequest) -> io::Result<Result<AdminReply, AdminError>> {
+async fn send(mut stream: UnixStream, request: &AdminRequest) -> io::Result<Vec<u8>> {
     // A password hash goes to the gateway only: to our own account, to root, or, when root asks, to the account it runs as.
     let (server, ours) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
     if server != ours && server != 0 && ours != 0 {
@@ -226,5 +233,5 @@ async fn send(mut stream: UnixStream, request: &AdminRequest) -> io::Result<Resu
     if text.is_empty() {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection, or refuses this account"));
     }
-    Ok(serde_json::from_slice(&text)?)
+    Ok(text)
 }

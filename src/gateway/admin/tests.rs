@@ -115,7 +115,7 @@ async fn only_a_pending_key_is_approved_and_only_once() {
     }
     let device = DeviceRef::Fingerprint(second.public().fingerprint());
     on(&gateway, AdminRequest::Approve { device, user: "ann".into() }).await.unwrap();
-    assert_eq!(gateway.directory.device(second.public()).unwrap().credential.name, "device");
+    assert_eq!(gateway.directory.device(second.public()).unwrap().credential.name, "device at 192.0.2.1");
     let device = DeviceRef::Key { key: third.public().clone(), name: "ö".repeat(5000) };
     on(&gateway, AdminRequest::Approve { device, user: "ann".into() }).await.unwrap();
     assert_eq!(gateway.directory.device(third.public()).unwrap().credential.name, "ö".repeat(128));
@@ -186,6 +186,28 @@ mod socket {
         assert!(serving.await.unwrap_err().is_cancelled());
         assert!(!path.exists());
         assert!(matches!(ask(&database, &AdminRequest::ListUsers).await, Err(AskError::NotRunning)));
+    }
+
+    /// A gateway of a later version: its reply is understood by no command of today.
+    #[tokio::test]
+    async fn a_reply_of_another_version_is_reported_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("gateway.db");
+        let listener = tokio::net::UnixListener::bind(socket_path(&database)).unwrap();
+        let serving = tokio::spawn(async move {
+            for reply in ["{\"Ok\":{\"quotas\":[]}}\n", "{\"Err\":{\"no-quota\":\"bob\"}}\n", "{\"Ok\":{\"users\":["] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(reply.as_bytes()).await.unwrap();
+                // What is left unread would make the system reset the connection.
+                let _ = stream.read(&mut [0; 1024]).await;
+            }
+        });
+        for _ in 0..2 {
+            assert!(matches!(ask(&database, &AdminRequest::ListUsers).await, Err(AskError::NotUnderstood)));
+        }
+        let cut = ask(&database, &AdminRequest::ListUsers).await.unwrap_err().to_string();
+        assert!(cut.contains("its reply is cut off"), "{cut}");
+        serving.await.unwrap();
     }
 
     async fn silent_callers(path: &Path) -> Vec<UnixStream> {

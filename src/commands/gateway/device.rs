@@ -1,0 +1,109 @@
+//! `gateway device`: list, add, disconnect, for any account.
+
+use serde_json::json;
+
+use super::admin;
+use crate::app::App;
+use crate::cli::{DatabaseArgs, GatewayDeviceCommand};
+use crate::commands::confirm::confirm;
+use crate::exit::Exit;
+use crate::gateway::{AdminError, AdminReply, AdminRequest, DeviceRow};
+use crate::identity::group_fingerprint;
+use crate::relative_time;
+use crate::ui::{Column, Table};
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// Everything of [`admin::request`], and a key or fingerprint that is none.
+pub async fn run(app: &App, command: GatewayDeviceCommand) -> anyhow::Result<Exit> {
+    match command {
+        GatewayDeviceCommand::List { user, database } => list(app, user, &database).await,
+        GatewayDeviceCommand::Add { key, user, name, database } => {
+            let key = admin::public_key(&key.join(" "))?;
+            let request = AdminRequest::AddDevice { key, user, name };
+            let (device, changed) = change(app, &database, request).await?;
+            if changed {
+                app.printer.success(&format!("Added the device {} for {}", describe(&device), device.user));
+            } else {
+                app.printer.note(&format!("The device {} already belongs to {}.", describe(&device), device.user));
+            }
+            finish(app, &device)
+        }
+        GatewayDeviceCommand::Disconnect { device, yes, database } => {
+            let device = find(app, device.join(" ").trim(), &database).await?;
+            let what = format!("the device {} of {}", describe(&device), device.user);
+            confirm(app, yes, &format!("this would disconnect {what}"), &format!("Disconnect {what}?")).await?;
+            let request = AdminRequest::DisconnectDevice { key: device.public_key };
+            let (device, _) = change(app, &database, request).await?;
+            app.printer.success(&format!("Disconnected the device {} of {}", describe(&device), device.user));
+            finish(app, &device)
+        }
+    }
+}
+
+fn describe(device: &DeviceRow) -> String {
+    format!("{:?} ({})", device.name, group_fingerprint(&device.fingerprint))
+}
+
+async fn change(app: &App, database: &DatabaseArgs, request: AdminRequest) -> anyhow::Result<(DeviceRow, bool)> {
+    match admin::request(app, database, request).await? {
+        AdminReply::Device { device, changed } => Ok((device, changed)),
+        _ => Err(admin::unexpected_reply().into()),
+    }
+}
+
+fn finish(app: &App, device: &DeviceRow) -> anyhow::Result<Exit> {
+    if app.printer.is_json() {
+        app.printer.json(device)?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn devices(app: &App, user: Option<String>, database: &DatabaseArgs) -> anyhow::Result<Vec<DeviceRow>> {
+    match admin::request(app, database, AdminRequest::ListDevices { user }).await? {
+        AdminReply::Devices(devices) => Ok(devices),
+        _ => Err(admin::unexpected_reply().into()),
+    }
+}
+
+/// The device that the text means.
+///
+/// # Errors
+/// Exit 2 for a text that is neither a fingerprint nor a public key, 3 when there is no such device.
+async fn find(app: &App, text: &str, database: &DatabaseArgs) -> anyhow::Result<DeviceRow> {
+    let fingerprint = match admin::fingerprint(text)? {
+        Some(fingerprint) => fingerprint,
+        None => admin::public_key(text)?.fingerprint(),
+    };
+    let all = devices(app, None, database).await?;
+    let found = all.into_iter().find(|device| device.fingerprint == fingerprint);
+    found.ok_or_else(|| AdminError::NoDevice(fingerprint).into())
+}
+
+async fn list(app: &App, user: Option<String>, database: &DatabaseArgs) -> anyhow::Result<Exit> {
+    let devices = devices(app, user, database).await?;
+    if app.printer.is_json() {
+        app.printer.json(&json!({ "devices": devices }))?;
+        return Ok(Exit::Done);
+    }
+    if devices.is_empty() {
+        app.printer.note("There are no devices.");
+        return Ok(Exit::Done);
+    }
+    let now = (app.now)();
+    let mut table = Table::new([
+        Column::new("user").shrinks_to(8),
+        Column::new("device").shrinks_to(10),
+        Column::new("added").optional(2),
+        Column::new("last used").optional(1),
+        Column::new("fingerprint").shrinks_to(23),
+    ]);
+    for device in &devices {
+        let used = device.last_used_at.map_or_else(|| "never".to_owned(), |at| relative_time::ago(at, now));
+        let fingerprint = group_fingerprint(&device.fingerprint);
+        table.push([&device.user, &device.name, &relative_time::ago(device.created_at, now), &used, &fingerprint]);
+    }
+    app.printer.table(&table)?;
+    Ok(Exit::Done)
+}

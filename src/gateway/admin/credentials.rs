@@ -1,0 +1,126 @@
+//! The devices and API keys of any account: listed, added, disconnected and revoked by an administrator on the machine.
+
+use std::sync::Arc;
+
+use super::message::{AdminError, AdminReply, DeviceRow, KeyRow};
+use super::perform::AdminContext;
+use crate::gateway::account;
+use crate::gateway::store::KeyRecord;
+use crate::gateway::{Change, Device, User};
+use crate::identity::PublicKey;
+use crate::keyspec::KeyId;
+
+/// The most keys in one reply: some 400 bytes each, of 64 MiB.
+const MOST_KEYS: usize = 50_000;
+
+impl AdminContext<'_> {
+    /// The account of that name, or all.
+    fn users(&self, name: Option<&str>) -> Result<Vec<Arc<User>>, AdminError> {
+        match name {
+            Some(name) => Ok(vec![self.user(name)?]),
+            None => Ok(self.directory.users()),
+        }
+    }
+
+    pub(super) fn devices(&self, user: Option<&str>) -> Result<Vec<DeviceRow>, AdminError> {
+        let rows = |user: &Arc<User>| {
+            let devices = self.directory.devices_of(user.id).into_iter();
+            devices.map(|device| device_row(user, &device)).collect::<Vec<_>>()
+        };
+        Ok(self.users(user)?.iter().flat_map(rows).collect())
+    }
+
+    pub(super) async fn add_device(&self, key: PublicKey, user: &str, name: &str) -> Result<AdminReply, AdminError> {
+        let name = account::name("name", name).map_err(|_| AdminError::BadDeviceName(name.to_owned()))?;
+        // No approval at the same time: it could give the device to another account.
+        let _decision = match self.running {
+            Some(gateway) => Some(gateway.pending_devices.decide().await),
+            None => None,
+        };
+        let user = self.user(user)?;
+        if user.disabled {
+            return Err(AdminError::Disabled(user.name.clone()));
+        }
+        if let Some(known) = self.directory.device(&key) {
+            if known.user.id != user.id {
+                return Err(AdminError::DeviceTaken(known.user.name.clone()));
+            }
+            return Ok(AdminReply::Device { device: device_row(&user, &known.credential), changed: false });
+        }
+        let device = Device { key, user: user.id, name, created_at: self.now, last_used_at: None };
+        let detail = format!("for {}, called {:?}", user.name, device.name);
+        let fingerprint = device.key.fingerprint();
+        self.commit(Change::AddDevice(device.clone()), "device.added", &fingerprint, detail).await?;
+        if let Some(gateway) = self.running {
+            gateway.pending_devices.settle(&device.key);
+        }
+        Ok(AdminReply::Device { device: device_row(&user, &device), changed: true })
+    }
+
+    pub(super) async fn disconnect(&self, key: &PublicKey) -> Result<AdminReply, AdminError> {
+        let known = self.directory.device(key).ok_or_else(|| AdminError::NoDevice(key.fingerprint()))?;
+        let detail = format!("of {}, called {:?}", known.user.name, known.credential.name);
+        self.commit(Change::RemoveDevice(key.clone()), "device.disconnected", &key.fingerprint(), detail).await?;
+        Ok(AdminReply::Device { device: device_row(&known.user, &known.credential), changed: true })
+    }
+
+    pub(super) fn keys(
+        &self,
+        user: Option<&str>,
+        revoked: bool,
+        matching: Option<&str>,
+    ) -> Result<AdminReply, AdminError> {
+        let fits = |key: &&Arc<KeyRecord>| {
+            let is_meant = matching.is_none_or(|text| key.id.as_str() == text || key.name == text);
+            is_meant && (revoked || key.revoked_at.is_none())
+        };
+        let (mut keys, mut more) = (Vec::new(), false);
+        for user in self.users(user)? {
+            let (found, rest) = self.directory.keys_page(user.id, None, MOST_KEYS - keys.len(), fits);
+            keys.extend(found.iter().map(|key| self.key_row(&user.name, key)));
+            more |= rest;
+        }
+        Ok(AdminReply::Keys { keys, more })
+    }
+
+    pub(super) async fn revoke(&self, id: &KeyId) -> Result<AdminReply, AdminError> {
+        let find = || self.directory.key_by_id(id).ok_or_else(|| AdminError::NoKey(id.to_string()));
+        let key = find()?;
+        let user = self.directory.user(key.user).map(|user| user.name.clone()).unwrap_or_default();
+        let changed = key.revoked_at.is_none();
+        if changed {
+            let detail = format!("{:?} of {user}", key.name);
+            self.commit(Change::RevokeKey(id.clone(), self.now), "key.revoked", id.as_str(), detail).await?;
+        }
+        Ok(AdminReply::Key { key: self.key_row(&user, &*find()?), changed })
+    }
+
+    fn key_row(&self, user: &str, key: &KeyRecord) -> KeyRow {
+        let successors = self.directory.replacements_of(&key.id);
+        KeyRow {
+            user: user.to_owned(),
+            id: key.id.clone(),
+            name: key.name.clone(),
+            environment: key.environment.clone(),
+            scopes: key.rights.scopes,
+            models: key.rights.models.clone(),
+            hint: key.hint.clone(),
+            created_at: key.created_at,
+            expires_at: key.rights.expires_at,
+            last_used_at: key.last_used_at,
+            revoked_at: key.revoked_at,
+            replaced_by: successors.iter().find(|other| other.is_live(self.now)).map(|other| other.id.clone()),
+        }
+    }
+}
+
+fn device_row(user: &User, device: &Device) -> DeviceRow {
+    DeviceRow {
+        user: user.name.clone(),
+        name: device.name.clone(),
+        fingerprint: device.key.fingerprint(),
+        public_key: device.key.clone(),
+        created_at: device.created_at,
+        last_used_at: device.last_used_at,
+    }
+}
