@@ -34,7 +34,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("std::env::var", &["env.rs", "commands/signin/device.rs"]),
     ("io::stdout()", &["ui"]),
     ("io::stderr()", &["ui"]),
-    ("downcast_ref", &["exit.rs"]),
+    ("downcast_ref", &["exit/problem.rs"]),
     ("ssh_key::", &["identity"]),
     ("reqwest::", &["api"]),
     ("rustyline::", &["ui"]),

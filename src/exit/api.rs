@@ -1,0 +1,172 @@
+//! What a host's error means for the person and the script.
+
+use super::code::Exit;
+use crate::api::{ApiError, Conflict, Unreachable};
+
+/// What to do about an error of a host that is reported among other things.
+pub fn api_hint(error: &ApiError) -> Option<String> {
+    classify_api_error(error).1
+}
+
+/// How a gateway says that a signature was used before.
+const REPLAY_MESSAGES: [&str; 2] = ["signature was used already", "signed before this gateway started"];
+
+/// The code and the hint of a host's error.
+pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
+    match error {
+        ApiError::Unreachable { host, kind, .. } => (Exit::Unreachable, Some(unreachable_hint(host, *kind))),
+        ApiError::NoAuthorities { .. } => (
+            Exit::Unreachable,
+            Some("install the system's CA certificates (Debian: ca-certificates), or name a file with --ca-cert or SSL_CERT_FILE".into()),
+        ),
+        ApiError::CaFile { .. } => (Exit::Usage, Some("give a PEM file of certificates with --ca-cert".into())),
+        // The credential is valid, but this signature was used already.
+        ApiError::Unauthorized { message, from_gateway: true, skew: None, .. } if REPLAY_MESSAGES.iter().any(|words| message.contains(words)) => {
+            (Exit::SignIn, Some("each signature is valid once: run the command again".to_owned()))
+        }
+        ApiError::Unauthorized { credential_origin: Some(origin), .. } => (Exit::SignIn, Some(refused_hint(origin))),
+        ApiError::Unauthorized { host, had_credential, skew, .. } => {
+            (Exit::SignIn, Some(unauthorized_hint(host, *had_credential, *skew)))
+        }
+        ApiError::Forbidden { had_credential: true, .. } => {
+            (Exit::Forbidden, Some("the credential is valid but does not have this right; ask the administrator of the host".into()))
+        }
+        ApiError::Forbidden { host, .. } => (
+            Exit::Forbidden,
+            Some(format!("no credential was sent; a plain Ollama server rejects a host name that it does not know: check {host}")),
+        ),
+        ApiError::NotFound { host, .. } => (Exit::NotFound, Some(format!("check the address {host}"))),
+        ApiError::TryLater { retry_after, .. } => (
+            Exit::TryLater,
+            Some(match retry_after {
+                Some(wait) => format!("try again in {} s", wait.as_secs()),
+                None => "try again in a moment".to_owned(),
+            }),
+        ),
+        ApiError::Redirect { .. } => (
+            Exit::Failed,
+            Some("a credential is sent to one host only; if that address is right, pass it with --host".into()),
+        ),
+        ApiError::InsecureHttp { .. } => (
+            Exit::Usage,
+            Some("use https, or pass --allow-insecure-http if you trust the network in between".into()),
+        ),
+        ApiError::Unproven { .. } => (Exit::Failed, Some("this request would sign out a plain Ollama server: use another host".into())),
+        ApiError::Body { .. } => (Exit::Failed, Some("check the file or program that provides the body".into())),
+        ApiError::Unsendable { .. } => (Exit::Usage, Some("check that the complete key was pasted, and nothing else".into())),
+        ApiError::Cut { .. } => (Exit::Failed, Some("the output above is incomplete; run the command again".into())),
+        ApiError::InStream { message, host } if message.to_ascii_lowercase().contains("unauthorized") => {
+            (Exit::SignIn, Some(unauthorized_hint(host, false, None)))
+        }
+        ApiError::Conflict { conflict: Conflict::Replaced(id), host, .. } => (
+            Exit::Failed,
+            Some(format!("use {id}, or revoke it first: ollama-auth keys revoke {id} --yes --host {host}")),
+        ),
+        ApiError::Conflict { .. } => (Exit::Failed, Some("list the keys: ollama-auth keys list".into())),
+        ApiError::Status { status: 413, .. } => (
+            Exit::Failed,
+            Some("send less, or raise the limit: an ollama-auth gateway names its setting, such as max-scanned-body (16 MiB by default)".into()),
+        ),
+        ApiError::Status { status: ..500, host, .. } => {
+            (Exit::Failed, Some(format!("check the command and the address; the log of {host} may say more")))
+        }
+        ApiError::Status { host, .. } | ApiError::InStream { host, .. } => {
+            (Exit::Failed, Some(format!("the server failed: check the log of {host}")))
+        }
+        ApiError::Protocol { host, .. } => {
+            (Exit::Failed, Some(format!("check that {host} is an Ollama server, and that no proxy answers in its place")))
+        }
+    }
+}
+
+fn unreachable_hint(host: &str, kind: Unreachable) -> String {
+    let local = host.starts_with("http://127.0.0.1:11434") || host.starts_with("http://localhost:11434");
+    match kind {
+        _ if local => {
+            "is Ollama running? start it with `ollama serve`, or name another host with --host or OLLAMA_HOST".into()
+        }
+        Unreachable::Dns => "check the spelling of the host and the network connection".into(),
+        Unreachable::Tls => "check the address; for a private authority give its certificate with --ca-cert".into(),
+        _ => "check the address, the network and the proxy settings, then try again".into(),
+    }
+}
+
+/// What to do about a refused or missing credential. A wrong clock comes first: it invalidates every signature.
+pub fn unauthorized_hint(host: &str, had_credential: bool, skew: Option<i64>) -> String {
+    if let Some(ahead) = skew.filter(|_| had_credential) {
+        return clock_hint(host, ahead);
+    }
+    if had_credential {
+        format!("sign in again: ollama-auth signin --host {host}")
+    } else {
+        format!("sign in: ollama-auth signin --host {host}, or set OLLAMA_API_KEY")
+    }
+}
+
+/// What to do about a refused credential that no sign-in replaces, since it takes precedence over the profile's.
+pub fn refused_hint(origin: &str) -> String {
+    format!("{origin} was refused: replace it or unset it")
+}
+
+/// Says by how much the clock is off.
+pub fn clock_hint(host: &str, ahead: i64) -> String {
+    let amount = ahead.unsigned_abs();
+    let amount = if amount >= 120 { format!("{} minutes", amount / 60) } else { format!("{amount} seconds") };
+    let direction = if ahead > 0 { "ahead of" } else { "behind" };
+    format!(
+        "this machine's clock is {amount} {direction} that of {host}, and signatures contain the time: set the clock, then try again"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Problem;
+
+    #[test]
+    fn a_wrong_clock_is_named_before_a_new_sign_in() {
+        assert!(unauthorized_hint("h", true, Some(600)).contains("10 minutes ahead of that of h"));
+        assert!(unauthorized_hint("h", true, Some(-90)).contains("90 seconds behind"));
+        assert!(unauthorized_hint("h", false, Some(600)).starts_with("sign in: "));
+    }
+
+    #[test]
+    fn a_refused_variable_is_named_instead_of_a_sign_in() {
+        let error = ApiError::Unauthorized {
+            host: "https://h".into(),
+            message: "unauthorized".into(),
+            signin_url: None,
+            had_credential: true,
+            credential_origin: Some("OLLAMA_API_KEY".into()),
+            from_gateway: false,
+            recognised: true,
+            skew: None,
+            clock_offset: None,
+        };
+        let hint = Problem::from_error(&error.into()).hint.unwrap();
+        assert_eq!(hint, "OLLAMA_API_KEY was refused: replace it or unset it");
+    }
+
+    #[test]
+    fn a_signature_that_was_used_is_made_anew_without_a_new_sign_in() {
+        for words in
+            ["unauthorized: this signature was used already", "the request was signed before this gateway started"]
+        {
+            let error = ApiError::Unauthorized {
+                host: "https://h".into(),
+                message: words.into(),
+                signin_url: None,
+                had_credential: true,
+                credential_origin: None,
+                from_gateway: true,
+                recognised: true,
+                skew: None,
+                clock_offset: None,
+            };
+            let problem = Problem::from_error(&error.into());
+            assert_eq!(problem.exit, Exit::SignIn, "{words}");
+            let hint = problem.hint.unwrap();
+            assert!(hint.contains("run the command again") && !hint.contains("sign in"), "{hint}");
+        }
+    }
+}
