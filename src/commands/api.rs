@@ -8,7 +8,7 @@ use std::io::Read;
 
 use bytes::Bytes;
 
-use crate::api::{BodyFeed, RawAnswer, RawBody, RawHeaders, RawRequest};
+use crate::api::{ApiError, BodyFeed, RawAnswer, RawBody, RawHeaders, RawRequest};
 use crate::app::App;
 use crate::cli::ApiArgs;
 use crate::commands::context::{Context, withheld_note};
@@ -61,6 +61,11 @@ pub async fn run(app: &App, args: ApiArgs) -> anyhow::Result<Exit> {
     // That the rest cannot be shown matters less than what the status says, and a reader that left has what it wanted.
     let judged = answer.judge();
     match (shown, judged) {
+        // Which path it is, you decide: a 404 in any form means that nothing is there.
+        (_, Err(error @ ApiError::NotFound { .. })) => {
+            let hint = format!("check the path, and the address {}", session.base());
+            Err(Problem::new(Exit::NotFound, error.to_string()).hint(hint).into())
+        }
         (_, Err(error)) => Err(error.into()),
         (Err(error), Ok(())) => Err(error),
         (Ok(()), Ok(())) => Ok(Exit::Done),

@@ -11,6 +11,9 @@ pub fn api_hint(error: &ApiError) -> Option<String> {
 /// How a gateway says that a signature was used before.
 const REPLAY_MESSAGES: [&str; 2] = ["signature was used already", "signed before this gateway started"];
 
+/// How a gateway says that its upstream server needs a sign-in of its own.
+const UPSTREAM_SIGNED_OUT: &str = "is not signed in to ollama.com";
+
 /// The code and the hint of a host's error.
 pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
     match error {
@@ -35,7 +38,11 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             Exit::Forbidden,
             Some(format!("no credential was sent; a plain Ollama server rejects a host name that it does not know: check {host}")),
         ),
-        ApiError::NotFound { host, .. } => (Exit::NotFound, Some(format!("check the address {host}"))),
+        ApiError::NotFound { host, recognised: true, .. } => (Exit::NotFound, Some(format!("check the address {host}"))),
+        // Ollama's own errors are JSON: something else answered.
+        ApiError::NotFound { host, .. } => {
+            (Exit::Failed, Some(format!("there is no Ollama API at this address: check the host and the path in {host}")))
+        }
         ApiError::TryLater { retry_after, .. } => (
             Exit::TryLater,
             Some(match retry_after {
@@ -66,6 +73,15 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::Status { status: 413, .. } => (
             Exit::Failed,
             Some("send less, or raise the limit: an ollama-auth gateway names its setting, such as max-scanned-body (16 MiB by default)".into()),
+        ),
+        // The administrator of the gateway has to sign that server in, which a host that is down does not need.
+        ApiError::Status { status: 502, message, .. } if message.contains(UPSTREAM_SIGNED_OUT) => (
+            Exit::SignIn,
+            Some("ask the administrator of the gateway to sign in its Ollama server: ollama-auth signin --server --host UPSTREAM".into()),
+        ),
+        ApiError::Status { status: 502 | 504, host, .. } => (
+            Exit::Unreachable,
+            Some(format!("{host} answers, but the server behind it does not: try again later, or tell its administrator")),
         ),
         ApiError::Status { status: ..500, host, .. } => {
             (Exit::Failed, Some(format!("check the command and the address; the log of {host} may say more")))

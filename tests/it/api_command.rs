@@ -161,7 +161,7 @@ fn a_delete_is_sent_only_after_the_host_proved_to_have_accounts() {
 fn the_body_of_a_refusal_is_printed_and_its_meaning_is_the_exit_code() {
     let ollama = Ollama::start();
     let sandbox = at(&ollama);
-    for (status, code) in [(400, 1), (401, 4), (403, 5), (404, 3), (418, 1), (500, 1), (502, 1)] {
+    for (status, code) in [(400, 1), (401, 4), (403, 5), (404, 3), (418, 1), (500, 1), (502, 6)] {
         let body = format!("{{\"error\":\"words \u{1b}[2J {status}\"}}");
         let sent = body.clone();
         ollama.route("GET", "/x", move |_| Reply::json(status, &sent));

@@ -61,7 +61,7 @@ fn a_refused_key_is_not_stored() {
 #[test]
 fn a_host_error_stores_no_key() {
     for (fault, code) in
-        [(Fault::Status(503), 7), (Fault::Status(403), 5), (Fault::Status(500), 1), (Fault::Html(502), 1)]
+        [(Fault::Status(503), 7), (Fault::Status(403), 5), (Fault::Status(500), 1), (Fault::Html(502), 6)]
     {
         let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
         cloud.accept_api_key(KEY);

@@ -32,7 +32,7 @@ fn a_refused_or_unverifiable_key_is_not_stored() {
     says(&output, &["refused the credential", &url]);
     sandbox.assert_no_secret(KEY, &[&output], &[]);
     assert_nothing_stored(&sandbox);
-    for (fault, code) in [(Fault::Status(503), 7), (Fault::Status(403), 5), (Fault::Html(502), 1), (Fault::Drop, 6)] {
+    for (fault, code) in [(Fault::Status(503), 7), (Fault::Status(403), 5), (Fault::Html(502), 6), (Fault::Drop, 6)] {
         cloud.accept_api_key(KEY).inject("/api/me", fault.clone()).inject("/api/tags", fault);
         import(&sandbox, KEY, &["--host", &url]).expect_code(code);
         assert_nothing_stored(&sandbox);
