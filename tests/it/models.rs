@@ -5,6 +5,7 @@ mod changing;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod hostile;
+mod missing;
 mod pull;
 mod push;
 mod reading;

@@ -1,6 +1,6 @@
 //! `list` and `ps`: the models that the host has or has loaded, as a table; with `--json` as the host sends them.
 
-use super::{format, has_prefix, models_json, session, session_with_server};
+use super::{explain_missing_list, format, has_prefix, models_json, session, session_with_server};
 use crate::api::{ListedModel, RunningModel};
 use crate::app::App;
 use crate::cli::ListArgs;
@@ -11,7 +11,7 @@ use crate::ui::{Column, Table};
 /// Runs it.
 pub async fn list(app: &App, args: ListArgs) -> anyhow::Result<Exit> {
     let session = session(app, false).await?;
-    let mut models = session.models().await?;
+    let mut models = session.models().await.map_err(|error| explain_missing_list(&session, error))?;
     // A server without authentication is asked when Tab is pressed.
     if session.has_credential() {
         Names::new(&app.paths).store(Kind::Models, session.base(), models.iter().map(|model| model.name.as_str()));
@@ -44,7 +44,7 @@ pub fn model_table(models: impl IntoIterator<Item = ListedModel>, now: i64) -> T
 /// Runs it.
 pub async fn list_running(app: &App, args: ListArgs) -> anyhow::Result<Exit> {
     let session = session_with_server(app, "does not say what it has loaded").await?;
-    let mut models = session.running().await?;
+    let mut models = session.running().await.map_err(|error| explain_missing_list(&session, error))?;
     models.retain(|model| has_prefix(&model.name, args.prefix.as_deref()));
     if app.printer.is_json() {
         app.printer.json(&models_json(models.into_iter().map(|model| model.sent)))?;

@@ -15,14 +15,14 @@ pub async fn cp(app: &App, args: CpArgs) -> anyhow::Result<Exit> {
     let (source, destination) = (parse_name(&args.source)?, parse_name(&args.destination)?);
     let session = session_with_server(app, "copies no models").await?;
     let host = session.base().to_string();
-    session.copy(source.as_str(), destination.as_str()).await.map_err(|error| match error {
-        ApiError::Status { status: 400, message, .. } => {
-            Problem::new(Exit::Usage, format!("{host} cannot copy {source} to {destination}: {message}"))
-                .hint("a name is [NAMESPACE/]MODEL[:TAG]")
-                .into()
+    match session.copy(source.as_str(), destination.as_str()).await {
+        Ok(()) => {}
+        Err(ApiError::Status { status: 400, message, .. }) => {
+            let message = format!("{host} cannot copy {source} to {destination}: {message}");
+            return Err(Problem::new(Exit::Usage, message).hint("a name is [NAMESPACE/]MODEL[:TAG]").into());
         }
-        other => explain_missing(other, source.as_str()),
-    })?;
+        Err(other) => return Err(explain_missing(&session, source.as_str(), other).await),
+    }
     app.printer.success(&format!("Copied {source} to {destination} at {host}"));
     if app.printer.is_json() {
         app.printer.json(&json!({ "host": host, "source": source.as_str(), "destination": destination.as_str() }))?;
@@ -109,7 +109,10 @@ async fn remove(app: &App, session: &Session<'_>, model: &str) -> anyhow::Result
         Err(error @ (ApiError::Unreachable { .. } | ApiError::Unauthorized { .. })) => return Err(error.into()),
         Err(error) => app.printer.warn(&format!("{model} could not be stopped first: {error}")),
     }
-    session.delete(model).await.map_err(|error| explain_missing(error, model))
+    match session.delete(model).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(explain_missing(session, model, error).await),
+    }
 }
 
 /// Runs it.
@@ -117,7 +120,10 @@ pub async fn stop(app: &App, args: StopArgs) -> anyhow::Result<Exit> {
     let model = parse_name(&args.model)?;
     let session = session_with_server(app, "loads and unloads models by itself").await?;
     let host = session.base().to_string();
-    let here = unload(&session, model.as_str()).await.map_err(|error| explain_missing(error, model.as_str()))?;
+    let here = match unload(&session, model.as_str()).await {
+        Ok(here) => here,
+        Err(error) => return Err(explain_missing(&session, model.as_str(), error).await),
+    };
     if here {
         app.printer.success(&format!("Stopped {model} at {host}"));
     } else {

@@ -26,8 +26,8 @@ pub async fn explain_missing(session: &Session<'_>, model: &str, error: ApiError
 pub async fn missing_model(session: &Session<'_>, model: &str, message: String) -> Problem {
     let listed = tokio::time::timeout(LOOKUP_TIMEOUT, session.models()).await;
     // A host whose list of models is missing too has no model because it has no such API.
-    if let Ok(Err(error @ ApiError::NotFound { .. })) = listed {
-        return no_api(session, &error);
+    if let Ok(Err(ApiError::NotFound { message, .. })) = listed {
+        return no_api(session, &message);
     }
     let names = listed.ok().and_then(Result::ok).unwrap_or_default();
     let see = "see which models there are: ollama-auth list";
@@ -38,17 +38,21 @@ pub async fn missing_model(session: &Session<'_>, model: &str, message: String) 
     Problem::new(Exit::NotFound, message).hint(hint)
 }
 
-fn no_api(session: &Session<'_>, error: &ApiError) -> Problem {
+/// Explains a 404 for a list, which names no model; every other error is returned unchanged.
+pub fn explain_missing_list(session: &Session<'_>, error: ApiError) -> anyhow::Error {
+    match error {
+        ApiError::NotFound { message, .. } => no_api(session, &message).into(),
+        _ => error.into(),
+    }
+}
+
+fn no_api(session: &Session<'_>, words: &str) -> Problem {
     let base = session.base();
     let hint = match base.path() {
         "" => format!("check the address: Ollama may be below a path there, as in {base}/ollama"),
         path => format!("check the path {path} of the address"),
     };
-    let words = match error {
-        ApiError::NotFound { message, .. } => format!(": {message}"),
-        _ => String::new(),
-    };
-    Problem::new(Exit::Failed, format!("there is no Ollama API at {base}{words}")).hint(hint)
+    Problem::new(Exit::Failed, format!("there is no Ollama API at {base}: {words}")).hint(hint)
 }
 
 /// The name that is most like `model`, if one is like it at all.
@@ -56,8 +60,9 @@ fn nearest<'a>(model: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a 
     let wanted = model.to_lowercase();
     let likeness = |name: &str| {
         let name = name.to_lowercase();
-        let whole = strsim::jaro_winkler(&wanted, &name);
-        name.strip_suffix(":latest").map_or(whole, |short| strsim::jaro_winkler(&wanted, short).max(whole))
+        // A name without a tag is compared with names without theirs.
+        let compared = if wanted.contains(':') { &name } else { name.split(':').next().unwrap_or(&name) };
+        strsim::jaro_winkler(&wanted, compared)
     };
     let known = names.filter(|name| name.len() <= MAX_NAME_LENGTH && *name != model);
     known

@@ -4,6 +4,7 @@
 mod format;
 mod list;
 mod manage;
+mod missing;
 mod registry;
 mod show;
 mod transfer;
@@ -12,15 +13,17 @@ use serde_json::{Map, Value};
 
 use super::context::{Context, withheld_note};
 use crate::address::ModelName;
-use crate::api::{ApiError, Session};
+use crate::api::Session;
 use crate::app::App;
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, CredentialSource};
 
 pub use list::{list, list_running, model_table};
 pub use manage::{cp, rm, stop};
+use missing::explain_missing_list;
+pub use missing::{explain_missing, missing_model};
 pub use show::{render, show};
-pub use transfer::{pull, pull_command, push_command};
+pub use transfer::{explain_pull, pull_command, push_command, try_pull};
 
 /// A model's name as it was typed.
 ///
@@ -51,17 +54,6 @@ async fn session_with_server<'a>(app: &'a App, does: &str) -> anyhow::Result<Ses
         return Err(Problem::new(Exit::Usage, format!("ollama.com {does}: an Ollama server does")).hint(hint).into());
     }
     Ok(session)
-}
-
-/// Says which model it is that a host does not have.
-fn explain_missing(error: ApiError, model: &str) -> anyhow::Error {
-    match &error {
-        ApiError::NotFound { host, message, recognised: true, .. } => {
-            let message = format!("{host} has no model {model:?}: {message}");
-            Problem::new(Exit::NotFound, message).hint("see which it has: ollama-auth list").into()
-        }
-        _ => error.into(),
-    }
 }
 
 /// Whether a listed model is among those asked for. As stock has it, case does not matter.

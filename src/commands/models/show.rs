@@ -197,7 +197,10 @@ pub async fn show(app: &App, args: ShowArgs) -> anyhow::Result<Exit> {
     let session = session(app, model.is_cloud()).await?;
     let asked = if session.base().is_ollama_com() { model.base() } else { model.as_str() };
     let verbose = app.global.verbose > 0;
-    let sent = session.show_as_sent(asked, verbose).await.map_err(|error| explain_missing(error, asked))?;
+    let sent = match session.show_as_sent(asked, verbose).await {
+        Ok(sent) => sent,
+        Err(error) => return Err(explain_missing(&session, asked, error).await),
+    };
     if app.printer.is_json() {
         app.printer.json(&sent)?;
         return Ok(Exit::Done);

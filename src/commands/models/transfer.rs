@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::registry::{RegistryName, RegistryRefusal, ServerAccount, registry_problem, server_message, sign_in_first};
-use super::{explain_missing, parse_name, session_with_server};
+use super::{explain_missing, missing_model, parse_name, session_with_server};
 use crate::address::ModelName;
 use crate::api::{ApiError, LineStream, ProgressChunk, Session};
 use crate::app::App;
@@ -45,31 +45,39 @@ pub async fn pull_command(app: &App, args: TransferArgs) -> anyhow::Result<Exit>
     Ok(Exit::Done)
 }
 
-/// Pulls a model; `timeout` bounds each wait.
-///
-/// # Errors
-/// Exit 3 when the registry has no such model, 4 or 5 when it refuses the server.
-pub async fn pull(
+async fn pull(
     app: &App,
     session: &Session<'_>,
     model: &str,
     insecure: bool,
     timeout: Option<Duration>,
 ) -> anyhow::Result<()> {
-    let kept = format!("{} keeps what it has of {model}: run the same command to continue.", session.base());
-    let pulled = match session.pull(model, insecure, timeout).await {
-        Ok(stream) => follow_progress(app, stream, &kept).await,
-        Err(error) => Err(error),
-    };
-    match pulled {
+    match try_pull(app, session, model, insecure, timeout).await {
         Ok(()) => Ok(()),
         Err(error) => Err(explain_pull(session, model, error).await),
     }
 }
 
-async fn explain_pull(session: &Session<'_>, model: &str, error: ApiError) -> anyhow::Error {
+/// Pulls a model; `timeout` bounds each wait.
+///
+/// # Errors
+/// What the host says, for [`explain_pull`].
+pub async fn try_pull(
+    app: &App,
+    session: &Session<'_>,
+    model: &str,
+    insecure: bool,
+    timeout: Option<Duration>,
+) -> Result<(), ApiError> {
+    let kept = format!("{} keeps what it has of {model}: run the same command to continue.", session.base());
+    let stream = session.pull(model, insecure, timeout).await?;
+    follow_progress(app, stream, &kept).await
+}
+
+/// What an error of [`try_pull`] means: exit 3 when the registry has no such model, 4 or 5 when it refuses the server.
+pub async fn explain_pull(session: &Session<'_>, model: &str, error: ApiError) -> anyhow::Error {
     let Some(reason) = server_message(&error) else {
-        return explain_missing(error, model);
+        return explain_missing(session, model, error).await;
     };
     let message = format!("{} cannot pull {model}: {reason}", session.base());
     let problem = |exit, hint: &str| Problem::new(exit, message.clone()).hint(hint);
@@ -132,13 +140,14 @@ pub async fn push_command(app: &App, args: TransferArgs) -> anyhow::Result<Exit>
 
 async fn explain_push(session: &Session<'_>, model: &str, error: ApiError) -> anyhow::Error {
     let Some(reason) = server_message(&error) else {
-        return explain_missing(error, model);
+        return explain_missing(session, model, error).await;
     };
     let host = session.base();
     let problem = |exit, hint: &str| Problem::new(exit, format!("{host} cannot push {model}: {reason}")).hint(hint);
     match RegistryRefusal::read(reason) {
-        RegistryRefusal::Missing => Problem::new(Exit::NotFound, format!("{host} has no model {model:?} to publish"))
-            .hint("see which it has: ollama-auth list"),
+        RegistryRefusal::Missing => {
+            missing_model(session, model, format!("{host} has no model {model:?} to publish")).await
+        }
         RegistryRefusal::Insecure => problem(Exit::Usage, "if you trust that registry without TLS, pass --insecure"),
         RegistryRefusal::BadName => problem(Exit::Usage, "a name is [NAMESPACE/]MODEL[:TAG]"),
         RegistryRefusal::Other => problem(Exit::Failed, "check the network of that server, then try again"),

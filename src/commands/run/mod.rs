@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::context::{Context, withheld_note};
-use super::models::pull;
+use super::models::{explain_missing, explain_pull, missing_model, try_pull};
 use crate::address::{BaseUrl, ModelName};
 use crate::api::{ApiError, EmbedRequest, GenerateRequest, Session, ShowResponse, Think};
 use crate::app::App;
@@ -78,7 +78,7 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         Ok(stream) => answer::show(app, &args, stream, spinner).await,
         Err(error) => {
             spinner.clear();
-            Err(work.explain(error))
+            Err(work.explain(error).await)
         }
     }
 }
@@ -98,13 +98,23 @@ impl RunContext<'_> {
     async fn show_or_pull(&self) -> anyhow::Result<ShowResponse> {
         let can_be_pulled = !self.session.base().is_ollama_com() && !self.model.is_cloud();
         match self.session.show(self.name).await {
-            Ok(info) => Ok(info),
-            Err(ApiError::NotFound { recognised: true, .. }) if can_be_pulled => {
-                let timeout = self.args.timeout.map(|limit| limit.0);
-                pull(self.app, self.session, self.name, self.args.insecure, timeout).await?;
-                self.session.show(self.name).await.map_err(|error| self.explain(error))
+            Ok(info) => return Ok(info),
+            Err(ApiError::NotFound { recognised: true, .. }) if can_be_pulled => {}
+            Err(error) => return Err(self.explain(error).await),
+        }
+        let timeout = self.args.timeout.map(|limit| limit.0);
+        match try_pull(self.app, self.session, self.name, self.args.insecure, timeout).await {
+            Ok(()) => {}
+            // A CI key has no right to pull; what its user needs to know is that the name is wrong.
+            Err(ApiError::Forbidden { host, had_credential: true, .. }) => {
+                let message = format!("{host} has no model {:?} (and this key may not pull it)", self.name);
+                return Err(missing_model(self.session, self.name, message).await.into());
             }
-            Err(error) => Err(self.explain(error)),
+            Err(error) => return Err(explain_pull(self.session, self.name, error).await),
+        }
+        match self.session.show(self.name).await {
+            Ok(info) => Ok(info),
+            Err(error) => Err(self.explain(error).await),
         }
     }
 
@@ -121,8 +131,10 @@ impl RunContext<'_> {
             keep_alive: self.args.keepalive.as_ref().map(|keep| keep.0.as_str()),
             options,
         };
-        let vector = self.session.embed(&request, self.args.timeout.map(|limit| limit.0)).await;
-        let vector = vector.map_err(|error| self.explain(error))?;
+        let vector = match self.session.embed(&request, self.args.timeout.map(|limit| limit.0)).await {
+            Ok(vector) => vector,
+            Err(error) => return Err(self.explain(error).await),
+        };
         if self.args.output == OutputFormat::Json || self.app.printer.is_json() {
             self.app.printer.json(&serde_json::json!({ "model": self.args.model, "embedding": vector }))?;
         } else {
@@ -132,16 +144,12 @@ impl RunContext<'_> {
     }
 
     /// Adds what this command knows: which model it was, and whose sign-in a refused cloud model needs.
-    fn explain(&self, error: ApiError) -> anyhow::Error {
+    async fn explain(&self, error: ApiError) -> anyhow::Error {
         let host = self.session.base();
         match &error {
-            ApiError::NotFound { message, recognised: true, .. } => {
-                let hint = if self.model.is_cloud() {
-                    "check the name; cloud models are listed at https://ollama.com/search?c=cloud"
-                } else {
-                    "check the name"
-                };
+            ApiError::NotFound { message, recognised: true, .. } if self.model.is_cloud() => {
                 let message = format!("{host} has no model {:?}: {message}", self.model.as_str());
+                let hint = "check the name; cloud models are listed at https://ollama.com/search?c=cloud";
                 Problem::new(Exit::NotFound, message).hint(hint).into()
             }
             // A local server passes on what ollama.com thinks of the *server's* key (PROTOCOL: "Traps").
@@ -157,7 +165,7 @@ impl RunContext<'_> {
                 );
                 Problem::new(Exit::SignIn, message).hint(hint).into()
             }
-            _ => error.into(),
+            _ => explain_missing(self.session, self.model.as_str(), error).await,
         }
     }
 }

@@ -21,7 +21,9 @@ fn with(method: &str, path: &str, reply: impl Fn() -> Reply + Send + Sync + 'sta
 #[test]
 fn each_refusal_has_its_exit_code() {
     for (args, method, path) in COMMANDS {
-        for (status, code) in [(401, 4), (403, 5), (404, 3), (429, 7), (503, 7), (502, 1)] {
+        // Where no model is named, it is the address that is wrong.
+        let missing = if ["list", "ps"].contains(&args[0]) { 1 } else { 3 };
+        for (status, code) in [(401, 4), (403, 5), (404, missing), (429, 7), (503, 7), (502, 6), (504, 6)] {
             let sandbox = Sandbox::new();
             let ollama = with(method, path, move || Reply::json(status, json!({ "error": "the host's words" })));
             let output = at(&sandbox, &ollama, args).run().expect_code(code);

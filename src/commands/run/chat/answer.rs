@@ -53,7 +53,7 @@ impl Chat<'_> {
                 }
                 Outcome::Failed(error) => error,
             };
-            let error = self.explain(error);
+            let error = self.explain(error).await;
             let problem = Problem::from_error(&error);
             if problem.exit == Exit::SignIn && !offered && self.offer_signin(&problem).await? {
                 offered = true;
@@ -68,9 +68,9 @@ impl Chat<'_> {
         }
     }
 
-    fn explain(&self, error: ApiError) -> anyhow::Error {
+    async fn explain(&self, error: ApiError) -> anyhow::Error {
         let (app, args, session, model) = (self.app, self.args, &self.session, &self.model);
-        super::RunContext { app, args, session, model, name: self.name() }.explain(error)
+        super::RunContext { app, args, session, model, name: self.name() }.explain(error).await
     }
 
     /// Only an error of the terminal is returned: a conversation is impossible without it.

@@ -78,7 +78,8 @@ impl Chat<'_> {
             let facts = match session.show(name).await {
                 Ok(facts) => facts,
                 Err(error) => {
-                    return Err(super::RunContext { app, args, session: &session, model: &model, name }.explain(error));
+                    let run = super::RunContext { app, args, session: &session, model: &model, name };
+                    return Err(run.explain(error).await);
                 }
             };
             anyhow::Ok((model, context, session, facts))
