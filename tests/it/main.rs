@@ -31,6 +31,8 @@ mod gateway_credentials;
 #[cfg(feature = "gateway")]
 mod gateway_duplex;
 #[cfg(feature = "gateway")]
+mod gateway_events;
+#[cfg(feature = "gateway")]
 mod gateway_flow;
 #[cfg(feature = "gateway")]
 mod gateway_hostile;

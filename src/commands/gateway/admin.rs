@@ -213,12 +213,14 @@ pub async fn audit(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
         Column::new("actor").shrinks_to(10),
         Column::new("action"),
         Column::new("subject").shrinks_to(12),
+        Column::new("account").shrinks_to(12).optional(3),
         Column::new("address").shrinks_to(12).optional(1),
         Column::new("detail").shrinks_to(12).optional(2),
     ]);
     for event in &events {
-        let time = timestamp(event.at);
-        table.push([&time, &event.actor, &event.action, &event.subject, &event.address, &event.detail]);
+        let (time, detail) = (timestamp(event.at), event.shown_detail());
+        let account = event.account.as_deref().unwrap_or_default();
+        table.push([&*time, &event.actor, &event.action, &event.subject, account, &event.address, &detail]);
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

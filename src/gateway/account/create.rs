@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::list::Key;
+use super::list::{Key, time_text};
 use super::service::{AccountService, Request, manages, not_live, own_key};
 use crate::gateway::authn::{Caller, credential_revoked};
 use crate::gateway::directory::Directory;
@@ -23,6 +24,8 @@ use crate::keyspec::{ApiKey, KeyId, Lifetime, Models, Rights, Scope, Scopes};
 pub const LONGEST_NAME: usize = 100;
 /// All model patterns of a key together, in bytes: whether one list is within another takes as many steps as the product of their lengths.
 const LONGEST_PATTERNS: usize = 4096;
+/// Model patterns that an event lists.
+const MOST_SHOWN_PATTERNS: usize = 8;
 /// Live keys of one account, so that a stolen key cannot fill the disk.
 const MOST_KEYS: usize = 20_000;
 /// With those that were revoked or have expired, which stay on record.
@@ -113,14 +116,26 @@ impl AccountService {
                 return Err(Rejection::new(403, message));
             }
         }
-        let detail = match &record.replaces {
-            Some(old) => format!("{} replaces {old}", record.name),
-            None => format!("{} ({})", record.name, record.rights.scopes),
-        };
         self.count_self_change(caller)?;
-        let told = (action, record.id.to_string(), detail);
-        self.commit(Change::AddKey(Box::new(record.clone())), caller, address, told).await?;
+        let event = self
+            .event(caller, address, action, record.id.as_str())
+            .with("name", &record.name)
+            .with("environment", &record.environment)
+            .with("replaces", &record.replaces)
+            .with("scopes", record.rights.scopes)
+            .with("models", shown_models(&record.rights.models))
+            .with("expires_at", record.rights.expires_at.map(time_text));
+        self.commit(Change::AddKey(Box::new(record.clone())), caller, event).await?;
         Ok((record, key))
+    }
+}
+
+/// The model patterns for an event: none if it is every model, a number if there are many.
+fn shown_models(models: &Models) -> Option<Value> {
+    match models.patterns().len() {
+        0 => None,
+        1..=MOST_SHOWN_PATTERNS => serde_json::to_value(models).ok(),
+        many => Some(format!("{many} patterns").into()),
     }
 }
 

@@ -90,8 +90,12 @@ impl AccountService {
     pub async fn revoke(&self, caller: &Caller, id: &KeyId, address: IpAddr) -> Result<(), Rejection> {
         let key = self.find_key(caller, id)?;
         if key.revoked_at.is_none() {
-            let told = ("key.revoked", id.to_string(), key.name.clone());
-            self.commit(Change::RevokeKey(id.clone(), self.clock.now()), caller, address, told).await?;
+            let event = self.event(caller, address, "key.revoked", id.as_str()).with("name", &key.name);
+            let event = match self.directory.user(key.user) {
+                Some(owner) => event.of_account(&owner),
+                None => event,
+            };
+            self.commit(Change::RevokeKey(id.clone(), self.clock.now()), caller, event).await?;
         }
         Ok(())
     }
@@ -101,8 +105,9 @@ impl AccountService {
     /// # Errors
     /// 401 for a caller that is not accepted any more, 503 when the change cannot be kept.
     pub async fn disconnect(&self, caller: &Caller, key: &PublicKey, address: IpAddr) -> Result<(), Rejection> {
-        let told = ("device.disconnected", key.fingerprint(), String::new());
-        match self.commit(Change::RemoveDevice(key.clone()), caller, address, told).await {
+        let name = self.directory.device(key).map(|known| known.credential.name.clone());
+        let event = self.event(caller, address, "device.disconnected", key.fingerprint()).with("name", name);
+        match self.commit(Change::RemoveDevice(key.clone()), caller, event).await {
             // Another request was faster.
             Err(rejection) if rejection.status() == 404 => Ok(()),
             other => other,
@@ -156,9 +161,11 @@ impl AccountService {
                 self.count_self_change(caller)?;
             }
             // The earlier of the two ends, should another request be faster.
-            let detail = format!("{} ends by {}", key.name, time_text(at));
-            let told = ("key.ending", id.to_string(), detail);
-            self.commit(Change::ExpireKey(id.clone(), at), caller, address, told).await?;
+            let event = self
+                .event(caller, address, "key.ending", id.as_str())
+                .with("name", &key.name)
+                .with("expires_at", time_text(at));
+            self.commit(Change::ExpireKey(id.clone(), at), caller, event).await?;
         }
         let key = find().ok_or_else(unknown)?;
         Ok(json_response(StatusCode::OK, &Key::for_caller(&key, own_key(caller))))

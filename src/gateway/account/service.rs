@@ -57,21 +57,7 @@ impl AccountService {
     /// Makes a change in a caller's name, if the caller's credential still holds then: with a body that came slowly, a key that was revoked
     /// since would make itself another. What goes beyond its own end also takes that nothing was taken from it since: a key that was just
     /// brought to its end would otherwise leave a longer-lived one behind, or revoke the one that replaces it.
-    pub(super) async fn commit(
-        &self,
-        change: Change,
-        caller: &Caller,
-        address: IpAddr,
-        (action, subject, detail): (&'static str, String, String),
-    ) -> Result<(), Rejection> {
-        let event = Event {
-            at: self.clock.now(),
-            actor: caller.actor(),
-            action,
-            subject,
-            detail,
-            address: address.to_string(),
-        };
+    pub(super) async fn commit(&self, change: Change, caller: &Caller, event: Event) -> Result<(), Rejection> {
         let as_before = match &change {
             Change::AddKey(_) => true,
             Change::RevokeKey(id, _) | Change::ExpireKey(id, _) => own_key(caller).is_some_and(|own| own.id != *id),
@@ -104,6 +90,17 @@ impl AccountService {
             }
             false => Err(credential_revoked()),
         }
+    }
+
+    /// An event of something that a caller does, concerning the caller's account.
+    pub(super) fn event(
+        &self,
+        caller: &Caller,
+        address: IpAddr,
+        action: &'static str,
+        subject: impl Into<String>,
+    ) -> Event {
+        Event::new(self.clock.now(), caller.actor(), action, subject).of_account(caller.user()).at_address(address)
     }
 
     /// Counts a change that a key without the scope `keys` asks for.

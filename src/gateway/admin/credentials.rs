@@ -48,9 +48,8 @@ impl AdminContext<'_> {
             return Ok(AdminReply::Device { device: device_row(&user, &known.credential), changed: false });
         }
         let device = Device { key, user: user.id, name, created_at: self.now, last_used_at: None };
-        let detail = format!("for {}, called {:?}", user.name, device.name);
-        let fingerprint = device.key.fingerprint();
-        self.commit(Change::AddDevice(device.clone()), "device.added", &fingerprint, detail).await?;
+        let event = self.event_about("device.added", device.key.fingerprint(), &user).with("name", &device.name);
+        self.commit(Change::AddDevice(device.clone()), event).await?;
         if let Some(gateway) = self.running {
             gateway.pending_devices.settle(&device.key);
         }
@@ -59,8 +58,9 @@ impl AdminContext<'_> {
 
     pub(super) async fn disconnect(&self, key: &PublicKey) -> Result<AdminReply, AdminError> {
         let known = self.directory.device(key).ok_or_else(|| AdminError::NoDevice(key.fingerprint()))?;
-        let detail = format!("of {}, called {:?}", known.user.name, known.credential.name);
-        self.commit(Change::RemoveDevice(key.clone()), "device.disconnected", &key.fingerprint(), detail).await?;
+        let event = self.event_about("device.disconnected", key.fingerprint(), &known.user);
+        let event = event.with("name", &known.credential.name);
+        self.commit(Change::RemoveDevice(key.clone()), event).await?;
         Ok(AdminReply::Device { device: device_row(&known.user, &known.credential), changed: true })
     }
 
@@ -86,13 +86,14 @@ impl AdminContext<'_> {
     pub(super) async fn revoke(&self, id: &KeyId) -> Result<AdminReply, AdminError> {
         let find = || self.directory.key_by_id(id).ok_or_else(|| AdminError::NoKey(id.to_string()));
         let key = find()?;
-        let user = self.directory.user(key.user).map(|user| user.name.clone()).unwrap_or_default();
+        // Every key has an account: the database refuses one without.
+        let owner = self.directory.user(key.user).ok_or_else(|| AdminError::NoKey(id.to_string()))?;
         let changed = key.revoked_at.is_none();
         if changed {
-            let detail = format!("{:?} of {user}", key.name);
-            self.commit(Change::RevokeKey(id.clone(), self.now), "key.revoked", id.as_str(), detail).await?;
+            let event = self.event_about("key.revoked", id.as_str(), &owner).with("name", &key.name);
+            self.commit(Change::RevokeKey(id.clone(), self.now), event).await?;
         }
-        Ok(AdminReply::Key { key: self.key_row(&user, &*find()?), changed })
+        Ok(AdminReply::Key { key: self.key_row(&owner.name, &*find()?), changed })
     }
 
     fn key_row(&self, user: &str, key: &KeyRecord) -> KeyRow {

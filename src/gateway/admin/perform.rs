@@ -9,6 +9,8 @@ use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, 
 const MOST_EVENTS: u32 = 10_000;
 /// The longest stored name of a device, in characters.
 const LONGEST_NAME: usize = 128;
+/// Who acts, in events.
+const ADMIN: &str = "admin";
 
 /// What a request is performed on.
 pub struct AdminContext<'a> {
@@ -36,7 +38,7 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             let user = context.user(&name)?;
             let action = if disabled { "user.disabled" } else { "user.enabled" };
             if user.disabled != disabled {
-                context.commit(Change::SetDisabled(user.id, disabled), action, &name, String::new()).await?;
+                context.commit(Change::SetDisabled(user.id, disabled), context.event(action, &user)).await?;
             }
             if disabled {
                 context.end_sessions(user.id);
@@ -45,15 +47,15 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         }
         AdminRequest::SetPassword { name, password } => {
             let user = context.user(&name)?;
-            context.commit(Change::SetPassword(user.id, password), "user.password", &name, String::new()).await?;
+            context.commit(Change::SetPassword(user.id, password), context.event("user.password", &user)).await?;
             context.end_sessions(user.id);
             context.user_reply(user.id, &name)
         }
         AdminRequest::SetRole { name, role } => {
             let user = context.user(&name)?;
             if user.role != role {
-                let detail = format!("from {} to {}", user.role.name(), role.name());
-                context.commit(Change::SetRole(user.id, role), "user.role", &name, detail).await?;
+                let event = context.event("user.role", &user).with("from", user.role).with("to", role);
+                context.commit(Change::SetRole(user.id, role), event).await?;
             }
             context.user_reply(user.id, &name)
         }
@@ -99,11 +101,11 @@ impl AdminContext<'_> {
             return Err(AdminError::BadEmail);
         }
         let user = User { id: Uuid::new_v4(), name, email, role, disabled: false, created_at: self.now };
-        let (name, detail) = (user.name.clone(), role.name().to_owned());
-        match self.commit(Change::AddUser(user.clone(), Some(password)), "user.created", &name, detail).await {
+        let event = self.event("user.created", &user).with("role", role);
+        match self.commit(Change::AddUser(user.clone(), Some(password)), event).await {
             Ok(()) => Ok(self.row(&user)),
             // The id is new, so the name is taken.
-            Err(Failure::Taken) => Err(AdminError::NameTaken(name)),
+            Err(Failure::Taken) => Err(AdminError::NameTaken(user.name)),
             Err(error) => Err(error.into()),
         }
     }
@@ -142,27 +144,26 @@ impl AdminContext<'_> {
             created_at: self.now,
             last_used_at: None,
         };
-        let detail = format!("for {name}, called {called:?}, asked from {}", asked.address);
-        self.commit(Change::AddDevice(device), "device.approved", &fingerprint, detail).await?;
+        let event = self
+            .event_about("device.approved", &fingerprint, &user)
+            .with("name", &called)
+            .with("asked_from", asked.address);
+        self.commit(Change::AddDevice(device), event).await?;
         pending.settle(&asked.key);
         Ok(AdminReply::Approved { user: name.to_owned(), device: called, fingerprint })
     }
 
-    pub(super) async fn commit(
-        &self,
-        change: Change,
-        action: &'static str,
-        subject: &str,
-        detail: String,
-    ) -> Result<(), Failure> {
-        let event = Event {
-            at: self.now,
-            actor: "admin".to_owned(),
-            action,
-            subject: subject.to_owned(),
-            detail,
-            ..Event::default()
-        };
+    /// An event about an account.
+    fn event(&self, action: &'static str, user: &User) -> Event {
+        self.event_about(action, &user.name, user)
+    }
+
+    /// An event about something of an account.
+    pub(super) fn event_about(&self, action: &'static str, subject: impl Into<String>, owner: &User) -> Event {
+        Event::new(self.now, ADMIN, action, subject).of_account(owner)
+    }
+
+    pub(super) async fn commit(&self, change: Change, event: Event) -> Result<(), Failure> {
         self.directory.commit(change, event).await.map_err(|error| match error {
             DirectoryError::LastAdmin(name) => Failure::Other(AdminError::LastAdmin(name)),
             DirectoryError::Store(StoreError::Taken(_)) => Failure::Taken,

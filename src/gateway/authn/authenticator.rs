@@ -21,13 +21,13 @@ use crate::gateway::authn::replay_guard::{ReplayGuard, Used, Verdict};
 use crate::gateway::authn::session::Sessions;
 use crate::gateway::authn::signature::{Claim, Freshness, Proof, SignatureCache, of_now, prove, whole};
 use crate::gateway::clock::Clock;
-use crate::gateway::directory::Directory;
+use crate::gateway::directory::{Directory, Known};
 use crate::gateway::log_throttle::LogThrottle;
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::rejection::Rejection;
-use crate::gateway::store::{Change, Event, Use};
+use crate::gateway::store::{Change, Device, Event, Use};
 use crate::gateway::target::Target;
-use crate::identity::{ConnectUrl, PublicKey};
+use crate::identity::ConnectUrl;
 use crate::keyspec::ApiKey;
 
 /// Between two looks at the clock.
@@ -179,7 +179,7 @@ impl Authenticator {
             Verdict::First | Verdict::Again => {}
             Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
             Verdict::Stolen(first) => {
-                Box::pin(self.report_replay(&key, target, address, first, now)).await;
+                Box::pin(self.report_replay(&known, target, address, first, now)).await;
                 return Err(Rejection::unauthorized("unauthorized: this signature was used from another address"));
             }
             Verdict::Forgotten => {
@@ -209,20 +209,19 @@ impl Authenticator {
 
     /// Reports a stolen signature in the log and in the event log, as often as possible without letting anybody fill the
     /// disk. An account's own device can cause this without end, from two addresses.
-    async fn report_replay(&self, key: &PublicKey, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
-        let device = key.fingerprint();
+    async fn report_replay(&self, known: &Known<Device>, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
+        let device = known.credential.key.fingerprint();
         if !self.log_throttle.allow(&device, now) {
             return;
         }
         tracing::warn!(device, %from, first_from = %first, path = target.path, "signature replayed from another address");
-        let event = Event {
-            at: now,
-            actor: "gateway".to_owned(),
-            action: "signature.replayed",
-            subject: device,
-            detail: format!("{} {}, first used from {first}", target.method, target.path),
-            address: from.to_string(),
-        };
+        let event = Event::new(now, "gateway", "signature.replayed", device)
+            .of_account(&known.user)
+            .at_address(from)
+            .with("name", &known.credential.name)
+            .with("method", target.method)
+            .with("path", target.path)
+            .with("first_from", first);
         if let Err(error) = self.directory.commit(Change::Note, event).await {
             tracing::error!(%error, "replay could not be recorded");
         }

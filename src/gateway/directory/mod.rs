@@ -207,7 +207,8 @@ impl Directory {
                 actor = event.actor,
                 action = event.action,
                 subject = event.subject,
-                detail = event.detail,
+                account = event.account.as_ref().map(|account| account.name.as_str()),
+                details = event.details.to_string(),
                 address = event.address,
                 "event"
             );

@@ -149,8 +149,8 @@ enum ApprovalOutcome {
 }
 
 async fn approve(pages: Arc<Pages>, context: PageContext, session: BrowserSession, link: DeviceLink) -> PageResult {
-    let before = pages.directory.device(&link.key).map(|known| format!(", before that of {}", known.user.name));
-    let event = event(&context, &session, &link, "device.approved", before.unwrap_or_default());
+    let before = pages.directory.device(&link.key).map(|known| known.user.name.clone());
+    let event = event(&context, &session, &link, "device.approved").with("previous_account", before);
     let path = link.path();
     let device =
         Device { key: link.key, user: session.user().id, name: link.name, created_at: context.now, last_used_at: None };
@@ -189,7 +189,7 @@ async fn approve(pages: Arc<Pages>, context: PageContext, session: BrowserSessio
 }
 
 async fn deny(pages: Arc<Pages>, context: PageContext, session: BrowserSession, link: DeviceLink) -> PageResult {
-    let event = event(&context, &session, &link, "device.denied", String::new());
+    let event = event(&context, &session, &link, "device.denied");
     let (now, key) = (context.now, link.key);
     let denied = tokio::spawn(async move {
         let _decision = pages.pending_devices.decide().await;
@@ -212,21 +212,12 @@ async fn deny(pages: Arc<Pages>, context: PageContext, session: BrowserSession, 
     Ok(layout::notice(&context, StatusCode::OK, NoticeKind::Info, "Device denied", text))
 }
 
-fn event(
-    context: &PageContext,
-    session: &BrowserSession,
-    link: &DeviceLink,
-    action: &'static str,
-    more: String,
-) -> Event {
-    Event {
-        at: context.now,
-        actor: format!("user:{}", session.user().name),
-        action,
-        subject: link.key.fingerprint(),
-        detail: format!("{}{more}", link.name),
-        address: context.address.to_string(),
-    }
+fn event(context: &PageContext, session: &BrowserSession, link: &DeviceLink, action: &'static str) -> Event {
+    let user = session.user();
+    Event::new(context.now, format!("user:{}", user.name), action, link.key.fingerprint())
+        .of_account(user)
+        .at_address(context.address)
+        .with("name", &link.name)
 }
 
 fn is_own_device(context: &PageContext, session: &BrowserSession, key: &PublicKey) -> bool {

@@ -131,14 +131,11 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         disabled: false,
         created_at: context.now,
     };
-    let event = Event {
-        at: context.now,
-        actor: format!("user:{name}"),
-        action: "user.created",
-        subject: name.to_owned(),
-        detail: "the first administrator, by the setup link".to_owned(),
-        address: context.address.to_string(),
-    };
+    let event = Event::new(context.now, format!("user:{name}"), "user.created", name)
+        .of_account(&user)
+        .at_address(context.address)
+        .with("role", user.role)
+        .with("by", "the setup link");
     let new = user.clone();
     let only_the_first = |directory: &Directory| directory.is_empty();
     match pages.directory.commit_if(Change::AddUser(new, Some(hash)), event, only_the_first).await {

@@ -137,7 +137,8 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         );
     }
     pages.throttle.trust(&name, context.address);
-    record(&context, format!("user:{}", user.name), "user.signed_in", user.name.clone(), String::new()).await;
+    let event = Event::new(context.now, format!("user:{}", user.name), "user.signed_in", &user.name).of_account(&user);
+    record(&context, event).await;
     start_session(&context, &user, checkpoint, &next.path()).await
 }
 
@@ -181,26 +182,24 @@ pub async fn sign_out(context: PageContext, body: Body) -> PageResult {
 
 /// Records that a password was wrong or not checked: at most once a minute for each action and known name, so that guessing cannot fill
 /// the disk. Unknown names share one entry and are not written down: people type passwords there.
-pub fn record_failed_sign_in(context: &PageContext, name: &str, action: &'static str, detail: &str) {
-    let is_known = context.pages.directory.user_by_name(name).is_some();
-    let subject = if is_known { name } else { "(an unknown name)" };
+pub fn record_failed_sign_in(context: &PageContext, name: &str, action: &'static str, reason: &str) {
+    let user = context.pages.directory.user_by_name(name);
+    let subject = if user.is_some() { name } else { "(an unknown name)" };
     if !context.pages.sign_in_log_throttle.allow(&format!("{action} {subject}"), context.now) {
         return;
     }
-    let recording = record(context, "gateway".to_owned(), action, subject.to_owned(), detail.to_owned());
+    let event = Event::new(context.now, "gateway", action, subject).with("reason", reason);
+    let event = match &user {
+        Some(user) => event.of_account(user),
+        None => event,
+    };
     // Not awaited: the time that the disk takes would reveal whether the name is known.
-    tokio::spawn(recording);
+    tokio::spawn(record(context, event));
 }
 
 /// Writes an event that changes nothing. A failure is logged, and does not stop the sign-in.
-fn record(
-    context: &PageContext,
-    actor: String,
-    action: &'static str,
-    subject: String,
-    detail: String,
-) -> impl Future<Output = ()> + use<> {
-    let event = Event { at: context.now, actor, action, subject, detail, address: context.address.to_string() };
+fn record(context: &PageContext, event: Event) -> impl Future<Output = ()> + use<> {
+    let (action, event) = (event.action, event.at_address(context.address));
     let pages = context.pages.clone();
     async move {
         if let Err(error) = pages.directory.commit(Change::Note, event).await {

@@ -42,12 +42,21 @@ impl Store for MemoryStore {
             if let Change::SetPassword(user, hash) = change {
                 self.passwords.lock().unwrap().insert(*user, hash.expose().to_owned());
             }
-            self.events.lock().unwrap().push(RecordedEvent {
+            let mut events = self.events.lock().unwrap();
+            let account = event.account.clone().map(|account| (account.id, account.name)).unzip();
+            let id = i64::try_from(events.len()).unwrap() + 1;
+            events.push(RecordedEvent {
+                id,
                 at: event.at,
+                last_at: None,
+                count: 1,
                 actor: event.actor.clone(),
                 action: event.action.to_owned(),
                 subject: event.subject.clone(),
-                detail: event.detail.clone(),
+                account: account.1,
+                account_id: account.0,
+                detail: event.details.to_string(),
+                details: Some(event.details.clone()),
                 address: event.address.clone(),
             });
             Ok(())

@@ -3,6 +3,7 @@
 //! Everything that changes is one [`Change`], written together with the [`Event`] that tells of it, in one transaction: when
 //! [`Store::apply`] has returned, it survives the end of the process.
 
+mod event;
 #[cfg(test)]
 pub mod memory;
 mod sqlite;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use event::{Details, Event, RecordedEvent};
 pub use sqlite::SqliteStore;
 
 use super::password::PasswordHash;
@@ -147,23 +149,6 @@ impl KeyRecord {
         self.rights.expires_at = Some(self.rights.expires_at.map_or(at, |end| end.min(at)));
         self.replaceable = false;
     }
-}
-
-/// Something that happened, for the audit trail. Holds no secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Event {
-    /// Unix seconds.
-    pub at: i64,
-    /// Who did it: `user:NAME`, `device:FINGERPRINT`, `key:ID`, `admin` (a command on the machine), `gateway`.
-    pub actor: String,
-    /// What was done, such as `key.created`.
-    pub action: &'static str,
-    /// To what: the fingerprint, key id or user name.
-    pub subject: String,
-    /// What else is worth knowing, in words; may be empty.
-    pub detail: String,
-    /// From where, if it came over the network.
-    pub address: String,
 }
 
 /// One change of the stored data.
@@ -327,21 +312,4 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Read`].
     fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>>;
-}
-
-/// An event as it was read back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordedEvent {
-    /// Unix seconds.
-    pub at: i64,
-    /// Who did it.
-    pub actor: String,
-    /// What was done.
-    pub action: String,
-    /// To what.
-    pub subject: String,
-    /// What else.
-    pub detail: String,
-    /// From where.
-    pub address: String,
 }

@@ -169,14 +169,10 @@ async fn add(
     name: String,
 ) -> Result<Outcome, DirectoryError> {
     let user = session.user().id;
-    let event = Event {
-        at: context.now,
-        actor: format!("user:{}", session.user().name),
-        action: "device.added",
-        subject: key.fingerprint(),
-        detail: name.clone(),
-        address: context.address.to_string(),
-    };
+    let event = Event::new(context.now, format!("user:{}", session.user().name), "device.added", key.fingerprint())
+        .of_account(session.user())
+        .at_address(context.address)
+        .with("name", &name);
     let device = Device { key: key.clone(), user, name, created_at: context.now, last_used_at: None };
     let (pages, by, clock) = (pages.clone(), session.caller, pages.clock.clone());
     // In a task of its own, which ends even if the browser disconnects.

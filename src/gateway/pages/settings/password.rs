@@ -83,14 +83,10 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         Err(error) => return Ok(page(&context, &session, Some(&error))),
     };
     let user = session.user().clone();
-    let event = Event {
-        at: context.now,
-        actor: format!("user:{}", user.name),
-        action: "user.password",
-        subject: user.name.clone(),
-        detail: "by the person".to_owned(),
-        address: context.address.to_string(),
-    };
+    let event = Event::new(context.now, format!("user:{}", user.name), "user.password", &user.name)
+        .of_account(&user)
+        .at_address(context.address)
+        .with("by", "the person");
     let (by, clock) = (session.caller, pages.clock.clone());
     // Not if an administrator has set another password since, which ends the session.
     let is_still_signed_in = move |directory: &Directory| by.holds(directory, clock.now());

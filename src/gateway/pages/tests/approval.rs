@@ -44,7 +44,10 @@ async fn a_denied_device_stays_denied() {
     assert_eq!((reply.status, site.owner(&key)), (StatusCode::FORBIDDEN, None));
     assert!(site.gateway.pending_devices.add(&key, ada.address, site.now()), "and is told so");
     let [event] = site.events("device.denied").await.try_into().unwrap();
-    assert_eq!((event.actor, event.subject, event.detail), ("user:ada".into(), key.fingerprint(), "laptop".into()));
+    assert_eq!(
+        (event.actor, event.subject, event.detail),
+        ("user:ada".into(), key.fingerprint(), r#"name="laptop""#.into())
+    );
 }
 
 #[tokio::test]
@@ -127,7 +130,7 @@ async fn a_device_of_another_account_moves_only_while_pending() {
     assert!(bob.get(&link("laptop", &key)).await.has("signed in to another account"));
     bob.post("/connect", &decision(&bob_token, &key.encoded(), "approve")).await;
     assert_eq!(site.owner(&key).as_deref(), Some("bob"));
-    assert_eq!(site.events("device.approved").await[0].detail, "laptop, before that of ada");
+    assert_eq!(site.events("device.approved").await[0].detail, r#"name="laptop" previous_account="ada""#);
 }
 
 #[tokio::test]
@@ -237,7 +240,7 @@ async fn approving_with_an_old_session_needs_the_password() {
         assert!(reply.has("Approve this device?") && reply.has(">laptop<"), "the question is still there");
     }
     assert_eq!(site.owner(&key), None);
-    assert_eq!(site.events("user.sign_in_failed").await[0].detail, "wrong password for a device");
+    assert_eq!(site.events("user.sign_in_failed").await[0].detail, r#"reason="wrong password for a device""#);
     // A no can only do less harm.
     assert!(ada.post("/connect", &decision(&token, &other.encoded(), "deny")).await.has("Device denied"));
     let fields = [&decision(&token, &encoded, "approve")[..], &[("password", PASSWORD)]].concat();

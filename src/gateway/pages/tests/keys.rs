@@ -26,7 +26,13 @@ async fn a_new_key_is_shown_once_and_has_the_requested_rights() {
     assert_eq!(record.rights.expires_at, Some(site.now() + 90 * 86_400));
     let [event] = site.events("key.created").await.try_into().unwrap();
     assert_eq!((event.actor.as_str(), event.subject.as_str()), ("user:bob", id.as_str()));
-    assert_eq!((event.detail.as_str(), event.address.as_str()), ("nightly (inference,keys)", "192.0.2.1"));
+    assert_eq!(
+        (event.detail.as_str(), event.address.as_str()),
+        (
+            r#"name="nightly" environment="ci" scopes=["inference","keys"] models=["tiny:*","llama3.2:latest"] expires_at="2027-02-19T04:50:26Z""#,
+            "192.0.2.1"
+        )
+    );
 
     // The one page that may run a script, from this gateway and out of a file.
     let policy = made.headers["content-security-policy"].to_str().unwrap();
@@ -97,7 +103,7 @@ async fn the_password_is_asked_for_again_after_15_minutes() {
         assert!(reply.has("type=\"password\"") && !reply.has("value=\"wrong\""));
     }
     assert_eq!(site.gateway.directory.count_keys(site.user("ada")), 0);
-    assert_eq!(site.events("user.sign_in_failed").await[0].detail, "wrong password for a new key");
+    assert_eq!(site.events("user.sign_in_failed").await[0].detail, r#"reason="wrong password for a new key""#);
     fields.push(("password", PASSWORD));
     assert_eq!(ada.post("/settings/keys", &fields).await.status, StatusCode::CREATED);
     assert!(!ada.get("/settings/keys/new").await.has("type=\"password\""), "for another quarter of an hour");
@@ -221,7 +227,7 @@ async fn revoking_asks_first_and_can_be_done_twice() {
     let [event] = site.events("key.revoked").await.try_into().unwrap();
     assert_eq!(
         (event.actor.as_str(), event.subject, event.detail.as_str()),
-        ("user:ada", id.to_string(), "the cellar")
+        ("user:ada", id.to_string(), r#"name="the cellar""#)
     );
     let list = ada.get("/settings/keys").await;
     assert!(!list.has(id.as_str()) && list.has("You have no active API keys."));

@@ -77,5 +77,5 @@ async fn guessing_the_old_password_is_throttled() {
     assert_eq!(statuses[8], StatusCode::TOO_MANY_REQUESTS);
     let reply = ada.post("/settings/password", &fields(&token, PASSWORD, NEW, NEW)).await;
     assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS, "the right one has to wait as well");
-    assert_eq!(site.events("user.sign_in_failed").await[0].detail, "wrong password for a new password");
+    assert_eq!(site.events("user.sign_in_failed").await[0].detail, r#"reason="wrong password for a new password""#);
 }

@@ -3,6 +3,8 @@
 //! One process has it open at a time, held off by a lock file beside it: a gateway decides by what it has in memory, so a second
 //! writer would be ignored. Each change is one transaction, on disk when it is answered.
 
+mod error;
+mod events;
 mod files;
 mod sql;
 #[cfg(test)]
@@ -22,13 +24,17 @@ use uuid::Uuid;
 
 use crate::disk::Lock;
 use crate::gateway::store::{Answer, Change, Event, RecordedEvent, Snapshot, Store, StoreError, Use};
-use sql::{Doing, Place};
+use error::{Doing, Place};
 
 /// Listed by hand: the macro that reads the folder compiles SQLite a second time. Their checksums are stored in every database, so a
 /// file that was released never changes.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let files =
-        [(1, "accounts", include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/0001_accounts.sql")))];
+    macro_rules! file {
+        ($name:literal) => {
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $name, ".sql"))
+        };
+    }
+    let files = [(1, "accounts", file!("0001_accounts")), (2, "events", file!("0002_events"))];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
@@ -225,6 +231,6 @@ impl Store for SqliteStore {
     }
 
     fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>> {
-        Box::pin(async move { sql::events(self.writer.lock().await.idle().await, limit, &self.place).await })
+        Box::pin(async move { events::latest(self.writer.lock().await.idle().await, limit, &self.place).await })
     }
 }

@@ -1,15 +1,12 @@
-//! The statements: a change within a transaction that the caller began, and rows read back; and what a database error means. A row that
-//! makes no sense means a damaged database: nothing is guessed.
+//! The statements: a change within a transaction that the caller began, and rows read back.
 
-use std::str::FromStr;
-
-use sqlx::error::ErrorKind;
-use sqlx::migrate::MigrateError;
-use sqlx::{Error, SqliteConnection};
+use sqlx::SqliteConnection;
 use uuid::Uuid;
 
+use super::error::{Doing, Place, parsed, taken};
+use super::events;
 use crate::gateway::PasswordHash;
-use crate::gateway::store::{Change, Device, Event, KeyRecord, RecordedEvent, Role, Snapshot, StoreError, Use, User};
+use crate::gateway::store::{Change, Device, Event, KeyRecord, Role, Snapshot, StoreError, Use, User};
 use crate::keyspec::{KeyHash, Rights};
 
 /// Makes the change and records the event. After an error the caller must roll the transaction back.
@@ -49,7 +46,7 @@ pub(super) async fn apply(
         Change::Note => Ok(()),
     };
     made.map_err(|error| explain(&error, change, place))?;
-    record(connection, event).await.map_err(|error| place.explain(&error, Doing::Write))
+    events::record(connection, event).await.map_err(|error| place.explain(&error, Doing::Write))
 }
 
 /// Records when credentials were last used. Deleted ones are skipped.
@@ -148,21 +145,6 @@ async fn add_key(connection: &mut SqliteConnection, key: &KeyRecord) -> Result<(
         .map(drop)
 }
 
-async fn record(connection: &mut SqliteConnection, event: &Event) -> Result<(), sqlx::Error> {
-    let query =
-        sqlx::query("INSERT INTO events (at, actor, action, subject, detail, address) VALUES (?, ?, ?, ?, ?, ?)");
-    query
-        .bind(event.at)
-        .bind(&event.actor)
-        .bind(event.action)
-        .bind(&event.subject)
-        .bind(&event.detail)
-        .bind(&event.address)
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 fn explain(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
     let what = match (taken(error), change) {
         (Some("users.name"), Change::AddUser(user, _)) => format!("the name {}", user.name),
@@ -196,7 +178,6 @@ type KeyRow = (
     Option<i64>,
     Option<i64>,
 );
-type EventRow = (i64, String, String, String, String, String);
 
 /// Everything but passwords and events.
 pub(super) async fn snapshot(connection: &mut SqliteConnection, place: &Place) -> Result<Snapshot, StoreError> {
@@ -221,23 +202,6 @@ pub(super) async fn snapshot(connection: &mut SqliteConnection, place: &Place) -
         devices: devices.into_iter().map(|row| device(row, place)).collect::<Result<_, _>>()?,
         keys: keys.into_iter().map(|row| key(row, place)).collect::<Result<_, _>>()?,
     })
-}
-
-/// The latest events, the newest first.
-pub(super) async fn events(
-    connection: &mut SqliteConnection,
-    limit: u32,
-    place: &Place,
-) -> Result<Vec<RecordedEvent>, StoreError> {
-    let rows: Vec<EventRow> =
-        sqlx::query_as("SELECT at, actor, action, subject, detail, address FROM events ORDER BY id DESC LIMIT ?")
-            .bind(i64::from(limit))
-            .fetch_all(connection)
-            .await
-            .map_err(|error| place.explain(&error, Doing::Read))?;
-    let event =
-        |(at, actor, action, subject, detail, address)| RecordedEvent { at, actor, action, subject, detail, address };
-    Ok(rows.into_iter().map(event).collect())
 }
 
 fn user((id, name, email, role, disabled, created_at): UserRow, place: &Place) -> Result<User, StoreError> {
@@ -274,69 +238,4 @@ fn key(row: KeyRow, place: &Place) -> Result<KeyRecord, StoreError> {
         last_used_at,
         revoked_at,
     })
-}
-
-fn parsed<T: FromStr>(text: &str, what: &str, place: &Place) -> Result<T, StoreError> {
-    text.parse().map_err(|_| place.damaged(format!("{text:?} is no {what}")))
-}
-
-/// SQLite's primary result codes, and two of its finer ones.
-const READONLY: i32 = 8;
-const IO: i32 = 10;
-const CORRUPT: i32 = 11;
-const FULL: i32 = 13;
-const NOT_A_DATABASE: i32 = 26;
-const IO_READ: i32 = IO | (1 << 8);
-const IO_SHORT_READ: i32 = IO | (2 << 8);
-
-/// What was being done.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Doing {
-    Open,
-    Read,
-    Write,
-}
-
-/// Which database it is about, for the message.
-pub(super) struct Place(pub String);
-
-impl Place {
-    pub(super) fn damaged(&self, reason: impl Into<String>) -> StoreError {
-        StoreError::Damaged { place: self.0.clone(), reason: reason.into() }
-    }
-
-    pub(super) fn explain(&self, error: &Error, doing: Doing) -> StoreError {
-        let code = code(error);
-        let reason = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
-        let place = self.0.clone();
-        match (code & 0xff, doing) {
-            (CORRUPT | NOT_A_DATABASE, _) => StoreError::Damaged { place, reason },
-            _ if code == IO_SHORT_READ => StoreError::Damaged { place, reason },
-            (_, Doing::Read) => StoreError::Read { place, reason },
-            _ if code == IO_READ => StoreError::Read { place, reason },
-            (READONLY | IO | FULL, _) | (_, Doing::Write) => StoreError::Write { place, reason },
-            (_, Doing::Open) => StoreError::Open { place, reason },
-        }
-    }
-
-    pub(super) fn explain_migration(&self, error: MigrateError) -> StoreError {
-        match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                self.explain(&error, Doing::Open)
-            }
-            // Its tables are not those that its version says.
-            other => self.damaged(other.to_string()),
-        }
-    }
-}
-
-/// The column (`table.column`) whose value is there already, if that is the error.
-pub(super) fn taken(error: &Error) -> Option<&str> {
-    let error = error.as_database_error().filter(|error| error.kind() == ErrorKind::UniqueViolation)?;
-    Some(error.message().rsplit(": ").next().unwrap_or_default())
-}
-
-fn code(error: &Error) -> i32 {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.and_then(|code| code.parse().ok()).unwrap_or_default()
 }

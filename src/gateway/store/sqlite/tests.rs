@@ -68,7 +68,7 @@ fn device(user: &User) -> Device {
 }
 
 fn event(action: &'static str) -> Event {
-    Event { at: 10, actor: "admin".into(), action, subject: "s".into(), detail: "d".into(), address: "::1".into() }
+    Event::new(10, "admin", action, "s").at_address([192, 0, 2, 1].into()).with("name", "d")
 }
 
 async fn make(store: &SqliteStore, change: Change) -> Result<(), StoreError> {
@@ -190,10 +190,10 @@ async fn duplicates_are_refused_and_leave_no_event() {
 async fn a_change_is_rolled_back_with_its_event() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
-    let trigger = "CREATE TRIGGER never BEFORE INSERT ON events WHEN new.detail = 'never' \
+    let trigger = "CREATE TRIGGER never BEFORE INSERT ON events WHEN new.subject = 'never' \
                    BEGIN SELECT RAISE(ABORT, 'never'); END";
     sqlx::query(trigger).execute(&mut store.writer.lock().await.connection).await.unwrap();
-    let never = Event { detail: "never".into(), ..event("test.made") };
+    let never = Event { subject: "never".into(), ..event("test.made") };
     for _ in 0..2 {
         let error = store.apply(&Change::AddUser(user("ann"), None), &never).await.unwrap_err();
         assert!(matches!(error, StoreError::Write { .. }), "{error}");
@@ -231,11 +231,17 @@ async fn events_are_read_newest_first_up_to_the_limit() {
     }
     let events = store.events(2).await.unwrap();
     assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), [5, 4]);
-    let expected = ("admin", "test.noted", "s", "d", "::1");
+    let expected = ("admin", "test.noted", "s", "name=\"d\"", "192.0.2.1");
     let found = &events[0];
     assert_eq!((&*found.actor, &*found.action, &*found.subject, &*found.detail, &*found.address), expected);
+    assert_eq!(serde_json::to_value(&found.details).unwrap(), serde_json::json!({ "name": "d" }));
+    assert_eq!((found.id, events[1].id, found.count, found.last_at, &found.account), (5, 4, 1, None, &None));
+    let ann = user("ann");
+    store.apply(&Change::Note, &event("test.noted").of_account(&ann)).await.unwrap();
+    let found = store.events(1).await.unwrap().remove(0);
+    assert_eq!((found.account.as_deref(), found.account_id), (Some("ann"), Some(ann.id)));
     assert!(store.events(0).await.unwrap().is_empty());
-    assert_eq!(store.events(u32::MAX).await.unwrap().len(), 5);
+    assert_eq!(store.events(u32::MAX).await.unwrap().len(), 6);
 }
 
 #[tokio::test]
@@ -252,7 +258,7 @@ async fn a_full_disk_changes_nothing_and_is_recovered_from() {
     limit("as there are").await;
     let mut kept = 0;
     let error = loop {
-        let long = Event { detail: "x".repeat(1000), ..event("test.noted") };
+        let long = event("test.noted").with("name", "x".repeat(1000));
         match store.apply(&Change::AddUser(user(&format!("u{kept}")), None), &long).await {
             Ok(()) => kept += 1,
             Err(error) => break error,
@@ -262,7 +268,7 @@ async fn a_full_disk_changes_nothing_and_is_recovered_from() {
     for _ in 0..3 {
         assert_eq!(store.load().await.unwrap().users.len(), kept);
         assert_eq!(store.events(u32::MAX).await.unwrap().len(), kept);
-        let long = Event { detail: "x".repeat(9000), ..event("test.noted") };
+        let long = event("test.noted").with("name", "x".repeat(9000));
         assert!(matches!(store.apply(&Change::Note, &long).await, Err(StoreError::Write { .. })));
     }
     limit("none").await;
