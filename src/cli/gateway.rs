@@ -173,6 +173,26 @@ ollama-auth gateway user list")]
         #[command(flatten)]
         database: DatabaseArgs,
     },
+    /// Remove an account, with its devices and API keys
+    ///
+    /// Refuses them at once and deletes them. You cannot undo this: to block an account for a while, disable it. Its events stay in
+    /// the event log. The last administrator cannot be removed.
+    #[command(after_help = "\
+# Remove an account
+ollama-auth gateway user remove bob
+
+# Remove it without asking
+ollama-auth gateway user remove bob --yes")]
+    Remove {
+        /// The account's name
+        name: String,
+        /// Do not ask for confirmation
+        #[arg(short, long)]
+        yes: bool,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
     /// Set an account's password
     ///
     /// Asks for the password, or reads it from standard input. Ends the account's browser sessions.

@@ -48,6 +48,11 @@ pub enum AdminRequest {
         /// What it may do from now on.
         role: Role,
     },
+    /// Remove an account with its devices and keys.
+    RemoveUser {
+        /// Its name.
+        name: String,
+    },
     /// The devices of an account, or of all.
     ListDevices {
         /// The account's name.
@@ -121,7 +126,7 @@ pub enum DeviceRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdminReply {
-    /// The account as it is now.
+    /// The account as it is now; a removed one as it was.
     User(UserRow),
     /// All accounts, by name.
     Users(Vec<UserRow>),

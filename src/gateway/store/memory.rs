@@ -42,6 +42,9 @@ impl Store for MemoryStore {
             if let Change::SetPassword(user, hash) = change {
                 self.passwords.lock().unwrap().insert(*user, hash.expose().to_owned());
             }
+            if let Change::RemoveUser(user) = change {
+                self.passwords.lock().unwrap().remove(user);
+            }
             let mut events = self.events.lock().unwrap();
             let account = event.account.clone().map(|account| (account.id, account.name)).unzip();
             let id = i64::try_from(events.len()).unwrap() + 1;

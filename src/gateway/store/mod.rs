@@ -162,6 +162,8 @@ pub enum Change {
     SetRole(Uuid, Role),
     /// Disabled or enabled.
     SetDisabled(Uuid, bool),
+    /// An account is removed, with its password, devices and keys. Its events stay.
+    RemoveUser(Uuid),
     /// A device was approved. One that is there already changes hands and name.
     AddDevice(Device),
     /// A device was disconnected.

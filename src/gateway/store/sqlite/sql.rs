@@ -27,6 +27,7 @@ pub(super) async fn apply(
             let query = sqlx::query("UPDATE users SET disabled = ? WHERE id = ?").bind(*disabled);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
+        Change::RemoveUser(id) => remove_user(connection, *id).await,
         Change::AddDevice(device) => add_device(connection, device).await,
         Change::RemoveDevice(key) => {
             let query = sqlx::query("DELETE FROM devices WHERE key = ?");
@@ -100,6 +101,18 @@ async fn set_password(
 ) -> Result<(), sqlx::Error> {
     let query = sqlx::query("UPDATE users SET password = ? WHERE id = ?").bind(password.expose());
     changed(query.bind(user.to_string()).execute(connection).await)
+}
+
+async fn remove_user(connection: &mut SqliteConnection, user: Uuid) -> Result<(), sqlx::Error> {
+    let user = user.to_string();
+    for statement in [
+        "UPDATE api_keys SET replaces = NULL WHERE replaces IN (SELECT id FROM api_keys WHERE user_id = ?)",
+        "DELETE FROM api_keys WHERE user_id = ?",
+        "DELETE FROM devices WHERE user_id = ?",
+    ] {
+        sqlx::query(statement).bind(&user).execute(&mut *connection).await?;
+    }
+    changed(sqlx::query("DELETE FROM users WHERE id = ?").bind(&user).execute(&mut *connection).await)
 }
 
 async fn add_device(connection: &mut SqliteConnection, device: &Device) -> Result<(), sqlx::Error> {
