@@ -8,11 +8,13 @@ use super::active_config::ConfigHandle;
 use super::authn::{Authenticator, Sessions};
 use super::clock::Clock;
 use super::config::Config;
-use super::directory::Directory;
+use super::directory::{Directory, DirectoryError};
 use super::log_throttle::LogThrottle;
 use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
+use super::refusals::Refusals;
 use super::stack::Worker;
+use super::store::Change;
 use crate::http::Http1Client;
 
 /// The parts of a running gateway that those who start, serve and administrate it use.
@@ -29,6 +31,8 @@ pub struct Gateway {
     pub config: Arc<ConfigHandle>,
     /// Limits how often requests alone can make the gateway write to its log.
     pub log_throttle: Arc<LogThrottle>,
+    /// Refused credentials and requests that were not reported yet.
+    refusals: Arc<Refusals>,
     /// The time.
     pub clock: Clock,
     authenticator: Arc<Authenticator>,
@@ -51,12 +55,14 @@ impl Gateway {
         let pending_devices = Arc::<PendingDevices>::default();
         let sessions = Arc::<Sessions>::default();
         let log_throttle = Arc::<LogThrottle>::default();
+        let refusals = Arc::<Refusals>::default();
         let accounts = Arc::new(AccountService::new(directory.clone(), clock.clone()));
         let authenticator = Arc::new(Authenticator::new(
             directory.clone(),
             pending_devices.clone(),
             sessions.clone(),
             log_throttle.clone(),
+            refusals.clone(),
             config.clone(),
             clock.clone(),
         ));
@@ -76,6 +82,7 @@ impl Gateway {
             pages: Arc::new(pages),
             config,
             log_throttle,
+            refusals,
             clock,
             authenticator,
             accounts,
@@ -91,5 +98,16 @@ impl Gateway {
             pages: pages::router(self.pages.clone()),
             upstream,
         }
+    }
+
+    /// Writes refused credentials and requests to the log and the event log, each kind at most once a minute; at the end `all`.
+    ///
+    /// # Errors
+    /// The first that could not be recorded.
+    pub async fn report_refusals(&self, all: bool) -> Result<(), DirectoryError> {
+        for event in self.refusals.due(self.clock.now(), all) {
+            self.directory.commit(Change::Note, event).await?;
+        }
+        Ok(())
     }
 }

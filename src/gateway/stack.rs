@@ -144,9 +144,16 @@ impl Worker {
         let once = account::changes_something(method, &matched);
         let caller = self.authenticator.identify(headers, target, address, once).await?;
         authenticated.set();
-        let permitted = match policy::permit(caller, target, matched)? {
+        let who = caller.clone();
+        let denied = |rejection: &Rejection| {
+            if rejection.status() == 403 {
+                self.authenticator.note_denial(&who, matched.route.path, rejection, address);
+            }
+        };
+        let permitted = match policy::permit(caller, target, matched).inspect_err(denied)? {
             Destination::Account(call) => {
-                return Box::pin(self.accounts.answer(call, request)).await.map(Decision::Answer);
+                let answered = Box::pin(self.accounts.answer(call, request)).await;
+                return answered.inspect_err(denied).map(Decision::Answer);
             }
             Destination::Upstream(permitted) => permitted,
         };
@@ -159,7 +166,7 @@ impl Worker {
             )),
         };
         let limits = Limits::new(current);
-        let authorized = permitted.admit(headers, body, limits).await?;
+        let authorized = permitted.admit(headers, body, limits).await.inspect_err(denied)?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !self.authenticator.still_accepts(authorized.caller()) {

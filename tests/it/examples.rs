@@ -77,6 +77,7 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway user remove bob --yes", &[0]),
     ("ollama-auth gateway audit", &[0]),
     ("ollama-auth gateway audit --limit 10 --json", &[0]),
+    ("ollama-auth gateway audit --user ada --action key --since 1d", &[0]),
     ("ollama-auth gateway init", &[0]),
     ("ollama-auth doctor", &[0, 8]),
     ("ollama-auth doctor --offline --json", &[0, 8]),

@@ -1,6 +1,7 @@
 //! `keys` and `device` against the real gateway: both sides agree on requests and responses, and no caller gets more rights.
 
 mod expiry;
+mod flood;
 mod replacement;
 mod stolen_keys;
 

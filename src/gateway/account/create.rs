@@ -136,6 +136,7 @@ impl AccountService {
         self.count_self_change(caller)?;
         let event = self
             .event(caller, address, action, record.id.as_str())
+            .charged_to(record.user)
             .with("name", &record.name)
             .with("environment", &record.environment)
             .with("replaces", &record.replaces)

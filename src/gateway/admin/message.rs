@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::gateway::{PasswordHash, RecordedEvent, Role};
+use crate::gateway::{EventFilter, PasswordHash, RecordedEvent, Role};
 use crate::identity::{PublicKey, group_fingerprint};
 use crate::keyspec::{KeyId, Models, Scopes};
 
@@ -97,6 +97,9 @@ pub enum AdminRequest {
     Events {
         /// How many at most; the gateway has a limit of its own.
         limit: u32,
+        /// Which of them.
+        #[serde(default, flatten)]
+        filter: EventFilter,
     },
 }
 

@@ -68,8 +68,8 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         }
         AdminRequest::RevokeKey { id } => context.revoke(&id).await,
         AdminRequest::Approve { device, user } => context.approve(device, &user).await,
-        AdminRequest::Events { limit } => {
-            let events = context.directory.events(limit.min(MOST_EVENTS)).await;
+        AdminRequest::Events { limit, filter } => {
+            let events = context.directory.events(limit.min(MOST_EVENTS), filter).await;
             events.map(AdminReply::Events).map_err(|error| failed(&error))
         }
     }

@@ -182,7 +182,7 @@ pub async fn every_change<L: Location>() {
         let after = directory(&location).await;
         let found = (snapshot(&after), password(&after, ann.id).await, password(&after, bob.id).await);
         assert_eq!(found, expected, "{name}");
-        assert_eq!(after.events(1000).await.unwrap().len(), number + 1, "{name}");
+        assert_eq!(after.events(1000, EventFilter::default()).await.unwrap().len(), number + 1, "{name}");
     }
     let end = directory(&location).await;
     assert_eq!(password(&end, ann.id).await.as_deref(), Some("second"));
@@ -231,7 +231,7 @@ async fn changes_in_order<L: Location>(steps: Vec<(u8, usize, usize, i64)>) {
         }
     }
     before.flush().await.unwrap();
-    let (expected, events) = (snapshot(&before), before.events(1000).await.unwrap().len());
+    let (expected, events) = (snapshot(&before), before.events(1000, EventFilter::default()).await.unwrap().len());
     assert_eq!(events, made);
     let users = before.users();
     let had_admin = users.iter().any(|user| user.role == Role::Admin);

@@ -30,6 +30,9 @@ pub enum DirectoryError {
     /// The key to replace was revoked or has expired.
     #[error("the key {0} was revoked or has expired, so it cannot be replaced")]
     NotLive(KeyId),
+    /// The account makes changes too fast; holds the seconds until the next one is possible.
+    #[error("too many changes by this account; try again in {0} s")]
+    TooMany(u64),
     /// The gateway is ending.
     #[error("the gateway is shutting down")]
     Ending,
@@ -43,7 +46,7 @@ impl DirectoryError {
             Self::LastAdmin(_) => Some("make another account an administrator first".to_owned()),
             Self::Replaced(_) => Some("use that replacement, or revoke it first".to_owned()),
             Self::NotLive(_) => Some("create a new key instead".to_owned()),
-            Self::Unknown(_) | Self::Ending => None,
+            Self::Unknown(_) | Self::TooMany(_) | Self::Ending => None,
         }
     }
 }

@@ -9,13 +9,14 @@ use crate::gateway::PasswordHash;
 use crate::gateway::store::{Change, Device, Event, KeyRecord, Role, Snapshot, StoreError, Use, User};
 use crate::keyspec::{KeyHash, Rights};
 
-/// Makes the change and records the event. After an error the caller must roll the transaction back.
+/// Makes the change and records the event, whose number it returns. After an error the caller must roll the transaction back.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     change: &Change,
     event: &Event,
+    earlier: Option<i64>,
     place: &Place,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let made = match change {
         Change::AddUser(user, password) => add_user(connection, user, password.as_ref()).await,
         Change::SetPassword(id, password) => set_password(connection, *id, password).await,
@@ -47,7 +48,7 @@ pub(super) async fn apply(
         Change::Note => Ok(()),
     };
     made.map_err(|error| explain(&error, change, place))?;
-    events::record(connection, event).await.map_err(|error| place.explain(&error, Doing::Write))
+    events::record(connection, event, earlier).await.map_err(|error| place.explain(&error, Doing::Write))
 }
 
 /// Records when credentials were last used. Deleted ones are skipped.
