@@ -117,6 +117,7 @@ impl CredentialsFile {
     }
 
     /// The same file, to be read again.
+    #[cfg(feature = "gateway")]
     pub fn unread(&self) -> Self {
         Self { path: self.path.clone(), by_flag: self.by_flag, exposure: self.exposure, read: OnceCell::new() }
     }

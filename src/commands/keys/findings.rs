@@ -325,7 +325,7 @@ mod tests {
         assert!(assessor.problems(&old).is_empty() && assessor.problems(&done).is_empty());
         // Not where it is the key that is still in use.
         let here = KeyAssessor::new(NOW, None, &[old.clone(), new], Some("key_12345678"));
-        for (key, end) in [(&old, "expires in 1 day"), (&done, "has expired")] {
+        for (key, end) in [(&old, "expires in 24 hours"), (&done, "has expired")] {
             let problems = here.problems(key);
             assert_eq!((problems.len(), problems[0].kind), (1, FindingKind::Replaced));
             assert_eq!(problems[0].text, format!("was replaced by key_87654321 and {end}"));
