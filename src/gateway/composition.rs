@@ -97,6 +97,8 @@ impl Gateway {
             accounts: self.accounts.clone(),
             pages: pages::router(self.pages.clone()),
             upstream,
+            log_throttle: self.log_throttle.clone(),
+            clock: self.clock.clone(),
         }
     }
 

@@ -25,7 +25,9 @@ use tower::ServiceExt as _;
 use super::account::{self, AccountService};
 use super::active_config::{ActiveConfig, ConfigHandle};
 use super::authn::{self, Authenticator};
+use super::clock::Clock;
 use super::host::{self, ClientAddress};
+use super::log_throttle::LogThrottle;
 use super::pages;
 use super::policy::{self, Destination, Limits};
 use super::proxy::Forward;
@@ -53,6 +55,10 @@ pub struct Worker {
     pub pages: Router,
     /// Connections to the upstream server.
     pub upstream: Http1Client,
+    /// Limits how often requests alone can make it write to its log.
+    pub log_throttle: Arc<LogThrottle>,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// What the gateway does with a request.
@@ -75,7 +81,10 @@ impl Worker {
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
         let current = self.config.get();
-        let address = host::client_address(&current, &parts.headers, peer);
+        let (address, problem) = host::client_address(&current, &parts.headers, peer);
+        if let Some(problem) = problem {
+            problem.report(&self.log_throttle, peer, self.clock.now());
+        }
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let reset = if parts.version == Version::HTTP_10 { reset } else { ResetOnClose::default() };
         let body = if body.is_end_stream() {
