@@ -20,7 +20,6 @@ mod password;
 mod pending_devices;
 mod policy;
 mod proxy;
-mod refusals;
 mod rejection;
 mod routes;
 mod server;
@@ -28,6 +27,7 @@ mod signin_link_filter;
 mod stack;
 mod store;
 mod target;
+mod tls;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, DeviceRef, DeviceRow, KeyRow,
@@ -42,5 +42,5 @@ pub use pending_devices::PendingDevice;
 pub use rejection::{Dialect, Rejection};
 pub use routes::{Access, Account, find as find_route};
 pub use server::{ServeError, Server};
-pub use store::{Change, Device, Event, EventFilter, RecordedEvent, Role, SqliteStore, StoreError, User};
+pub use store::{Change, Device, Event, RecordedEvent, Role, SqliteStore, StoreError, User};
 pub use target::Target;

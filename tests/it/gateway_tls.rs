@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -372,6 +373,33 @@ fn unusable_tls_files_are_named_at_start() {
     says(&start("server.pem", "empty.pem"), &["empty.pem", "no private key"]);
     // Swapped by mistake.
     says(&start("server.key", "server.pem"), &["server.key", "no certificate"]);
+}
+
+fn mode(authority: &Authority, name: &str, mode: u32) {
+    fs::set_permissions(authority.file(name), fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Whoever has the key can read and change what callers send, their API keys among it.
+#[test]
+fn a_tls_key_that_every_account_can_read_is_refused() {
+    let authority = Authority::new();
+    let (cert, key) = (authority.text("server.pem"), authority.text("server.key"));
+    for bits in [0o644, 0o604, 0o602, 0o666] {
+        mode(&authority, "server.key", bits);
+        let args = ["gateway", "serve", "--listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key];
+        let output = Sandbox::new().command(args).run().expect_code(1);
+        says(&output, &["server.key", &format!("mode {bits:04o}"), &format!("chmod o= {key}")]);
+    }
+    // A group may, as Debian's ssl-cert does; and a link leads to the file itself, as certbot's do.
+    mode(&authority, "server.key", 0o640);
+    fs::rename(authority.file("server.key"), authority.file("real.key")).unwrap();
+    std::os::unix::fs::symlink("real.key", authority.file("server.key")).unwrap();
+    let gateway = authority.serve("http://127.0.0.1:9", &[]);
+    mode(&authority, "real.key", 0o644);
+    let said = hang_up(&gateway, NOT_RELOADED);
+    assert!(said.lines().last().is_some_and(|line| line.contains("server.key")), "{said}");
+    mode(&authority, "real.key", 0o400);
+    hang_up(&gateway, RELOADED);
 }
 
 #[test]

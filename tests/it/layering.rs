@@ -40,7 +40,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("rustyline::", &["ui"]),
     ("sqlx::", &["gateway/store"]),
     ("maud::", &["gateway/pages"]),
-    ("rustls::", &["gateway/server.rs", "http/client", "http/caller_stream.rs"]),
+    ("rustls::", &["gateway/tls.rs", "gateway/server.rs", "http/client", "http/caller_stream.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

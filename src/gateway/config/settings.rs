@@ -88,7 +88,7 @@ settings! {
     "tls-cert" => tls_cert: Option<PathBuf> = "", "super::value::path", Reload,
         "the path of a PEM file";
 
-    /// The private key of the certificate (PEM). SIGHUP reads it again.
+    /// The private key of the certificate (PEM). SIGHUP reads it again. A file that every account can read is refused.
     "tls-key" => tls_key: Option<PathBuf> = "", "super::value::path", Reload,
         "the path of a PEM file";
 
