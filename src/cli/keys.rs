@@ -49,7 +49,7 @@ ollama-auth keys create notebook --save")]
 pub struct KeysCreate {
     /// Name of the key
     pub name: String,
-    /// inference, models:read, models:write, usage:read or keys (repeatable) [default: inference,models:read]
+    /// inference, models:read, models:write or keys (repeatable) [default: inference,models:read]
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', help_heading = "Rights")]
     pub scopes: Vec<Scope>,
     /// Allow these models only, as in llama* (repeatable)
@@ -117,11 +117,10 @@ pub enum KeySort {
 }
 
 /// The values of `--fail-on`: findings, `all` of them, or `none`.
-pub const FAIL_ON: [&str; 13] = [
+pub const FAIL_ON: [&str; 12] = [
     "stale",
     "unused",
     "expired",
-    "replaced",
     "exposed",
     "duplicate",
     "expiring",
@@ -153,7 +152,7 @@ pub struct KeysAudit {
     pub max_age: Lifetime,
     /// Findings that cause exit code 8 (repeatable)
     #[arg(long, value_name = "FINDING", value_delimiter = ',', value_parser = FAIL_ON,
-          default_values = ["stale", "unused", "expired", "replaced", "exposed", "duplicate"])]
+          default_values = ["stale", "unused", "expired", "exposed", "duplicate"])]
     pub fail_on: Vec<String>,
     /// Output format; --json is the same as json
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]

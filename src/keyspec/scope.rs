@@ -17,7 +17,7 @@ pub enum Scope {
     ModelsRead,
     /// Pulling, creating, copying, deleting, pushing models.
     ModelsWrite,
-    /// Reading what was used.
+    /// Reading what was used. Grants nothing yet: it is read in keys that have it, and not offered.
     UsageRead,
     /// Creating, listing and revoking keys and devices of the same account.
     Keys,
@@ -29,6 +29,9 @@ impl Scope {
     /// All, in the order in which they are written.
     pub const ALL: [Self; 6] =
         [Self::Inference, Self::ModelsRead, Self::ModelsWrite, Self::UsageRead, Self::Keys, Self::Admin];
+
+    /// Those that grant something.
+    pub const OFFERED: [Self; 5] = [Self::Inference, Self::ModelsRead, Self::ModelsWrite, Self::Keys, Self::Admin];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -51,7 +54,7 @@ impl fmt::Display for Scope {
 
 /// There is no such scope; holds what was read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("unknown scope {0:?}; the scopes are inference, models:read, models:write, usage:read, keys, admin")]
+#[error("unknown scope {0:?}; the scopes are inference, models:read, models:write, keys, admin")]
 pub struct ScopeError(pub String);
 
 impl FromStr for Scope {
@@ -201,6 +204,15 @@ mod tests {
         assert_eq!(Scopes::all().without(few).intersection(few), Scopes::default());
         assert_eq!(serde_json::to_string(&few).unwrap(), r#"["inference","models:read"]"#);
         assert_eq!("Inference".parse::<Scopes>(), Err(ScopeError("Inference".into())));
+    }
+
+    #[test]
+    fn a_scope_that_is_not_offered_is_still_read() {
+        assert_eq!("usage:read".parse::<Scope>(), Ok(Scope::UsageRead));
+        let offered: Scopes = Scope::OFFERED.into_iter().collect();
+        assert_eq!(Scopes::all().without(offered).to_string(), "usage:read");
+        let error = "nosuch".parse::<Scope>().unwrap_err().to_string();
+        assert!(Scope::OFFERED.iter().all(|scope| error.contains(scope.name())) && !error.contains("usage"), "{error}");
     }
 
     fn rights(scopes: &str, models: &[&str], expires_at: Option<i64>) -> Rights {

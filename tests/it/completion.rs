@@ -27,7 +27,7 @@ const COMPLETED: &[(&str, &str)] = &[
     ("status --profile wo", "ollama-auth status --profile work"),
     ("status --profile=wo", "ollama-auth status --profile=work"),
     ("keys create ci --scope models:w", "ollama-auth keys create ci --scope models:write"),
-    ("keys create ci --scope inference,us", "ollama-auth keys create ci --scope inference,usage:read"),
+    ("keys create ci --scope inference,ke", "ollama-auth keys create ci --scope inference,keys"),
     ("keys revoke night", "ollama-auth keys revoke nightly"),
     ("keys rotate --all --gr", "ollama-auth keys rotate --all --grace"),
     ("gateway serve --config gate", "ollama-auth gateway serve --config gateway.toml"),

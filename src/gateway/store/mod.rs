@@ -16,9 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-#[cfg(test)]
-pub use event::EventAccount;
-pub use event::{Details, Event, EventFilter, RecordedEvent};
+pub use event::{Details, Event, RecordedEvent};
 pub use sqlite::SqliteStore;
 
 use super::password::PasswordHash;
@@ -29,7 +27,7 @@ use crate::keyspec::{KeyHash, KeyId, Rights, Scope, Scopes};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Runs models, sees them and its own usage, has keys.
+    /// Runs models, sees them, has keys.
     Member,
     /// And changes which models there are.
     Maintainer,
@@ -164,8 +162,6 @@ pub enum Change {
     SetRole(Uuid, Role),
     /// Disabled or enabled.
     SetDisabled(Uuid, bool),
-    /// An account is removed, with its password, devices and keys. Its events stay.
-    RemoveUser(Uuid),
     /// A device was approved. One that is there already changes hands and name.
     AddDevice(Device),
     /// A device was disconnected.
@@ -293,12 +289,11 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Read`], [`StoreError::Damaged`].
     fn load(&self) -> Answer<'_, Snapshot>;
 
-    /// Makes the change and records the event, both or neither. Once it has returned, both are durable. The event is counted with the
-    /// one of the number `earlier` if that exists, which takes its details. Returns the number of the event.
+    /// Makes the change and records the event, both or neither. Once it has returned, both are durable.
     ///
     /// # Errors
     /// [`StoreError::Taken`], [`StoreError::Write`].
-    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64>;
+    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event) -> Answer<'a, ()>;
 
     /// Notes when credentials were used last, in Unix seconds. Never turns a time back.
     ///
@@ -312,9 +307,9 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Read`].
     fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>>;
 
-    /// The latest events that are wanted, the newest first.
+    /// The latest events, the newest first.
     ///
     /// # Errors
     /// [`StoreError::Read`].
-    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>>;
+    fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>>;
 }

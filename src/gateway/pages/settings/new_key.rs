@@ -181,7 +181,7 @@ fn scope_meaning(scope: Scope) -> &'static str {
 
 /// The scopes whose checkboxes are ticked.
 fn ticked_scopes(form: &Form) -> Scopes {
-    Scope::ALL.into_iter().filter(|scope| !form.get(scope_field(*scope)).is_empty()).collect()
+    Scope::OFFERED.into_iter().filter(|scope| !form.get(scope_field(*scope)).is_empty()).collect()
 }
 
 /// A checkbox for each scope that a person with the scopes `own` may give.
@@ -190,7 +190,7 @@ fn scope_choices(own: Scopes, ticked: Scopes, is_wrong: bool) -> Markup {
         fieldset .wrong[is_wrong] aria-describedby=[is_wrong.then_some("form-error")] {
             legend { "Rights" }
             div.choices {
-                @for scope in own.iter() {
+                @for scope in Scope::OFFERED.into_iter().filter(|scope| own.contains(*scope)) {
                     @let name = scope_field(scope);
                     label.choice for=(name) {
                         input type="checkbox" id=(name) name=(name) value="on" checked[ticked.contains(scope)]
