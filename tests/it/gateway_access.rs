@@ -262,48 +262,6 @@ fn model_patterns_apply_to_the_model_that_upstream_runs() {
     assert_eq!((packed.status, packed.json()["error"]["type"].as_str().unwrap()), (415, "invalid_request_error"));
 }
 
-/// The header of a proxy that was forgotten in the configuration: all callers share one address, and only the log can tell.
-#[test]
-fn a_forwarded_address_from_an_untrusted_peer_is_reported_once() {
-    let mut gateway = Gateway::start("http://127.0.0.1:9");
-    for _ in 0..20 {
-        gateway.ask("GET", "/api/tags", &["X-Forwarded-For: 1.2.3.4"], "");
-    }
-    let output = gateway.end(rustix::process::Signal::TERM);
-    assert_eq!(output.stderr().matches("X-Forwarded-For ignored").count(), 1, "{}", output.stderr());
-
-    let mut gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "trusted-proxies=127.0.0.1"]);
-    let device = crate::harness::signature::TestDevice::new(7);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let me = format!("/api/me?ts={now}");
-    let header = format!("Authorization: {}", device.sign(&format!("POST,{me}")));
-    for (text, address) in [("192.0.2.7:5678", "192.0.2.7"), ("[2001:db8::1]:443", "2001:db8::1")] {
-        let answer = gateway.ask("POST", &me, &[&header, &format!("X-Forwarded-For: {text}")], "");
-        let link = answer.json()["signin_url"].as_str().unwrap().to_owned();
-        assert!(link.contains(address), "{text}: {link}");
-    }
-    gateway.ask("POST", &me, &[&header, "X-Forwarded-For: unknown"], "");
-    let output = gateway.end(rustix::process::Signal::TERM);
-    assert_eq!(output.stderr().matches("X-Forwarded-For").count(), 1, "{}", output.stderr());
-    assert!(output.stderr().contains("not an address"), "{}", output.stderr());
-}
-
-/// `ollama list`, `show`, `ps`, `cp` and `rm` of the stock client print the member `status` of a 401, and nothing else of it.
-#[test]
-fn a_401_says_why_in_the_member_that_the_stock_client_prints() {
-    let gateway = Gateway::start("http://127.0.0.1:9");
-    let refused = gateway.ask("GET", "/api/tags", &[], "").json();
-    assert!(refused["status"].as_str().unwrap().contains("not signed in to"), "{refused}");
-    assert_eq!(refused["status"], refused["error"]);
-    let device = crate::harness::signature::TestDevice::new(7);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let tags = format!("/api/tags?ts={now}");
-    let header = format!("Authorization: {}", device.sign(&format!("GET,{tags}")));
-    let pending = gateway.ask("GET", &tags, &[&header], "").json();
-    let link = pending["signin_url"].as_str().unwrap();
-    assert_eq!(pending["status"], format!("unauthorized: approve this device at {link}"));
-}
-
 #[test]
 fn errors_use_the_format_of_the_called_api() {
     let upstream = Server::start(|_| Reply::json(200, "{}"));
@@ -369,4 +327,152 @@ fn an_unreachable_upstream_is_a_clear_502() {
     // What the gateway answers itself goes on.
     assert_eq!(gateway.ask("HEAD", "/", &[], "").status, 200);
     assert_eq!(gateway.ask("POST", "/api/me", &[&bearer(&key)], "").status, 200);
+}
+
+/// Each route of an Ollama server with a key for one model: that model and nothing else. A route that names no model is refused,
+/// since the gateway could not tell what it reaches; lists show the one model.
+#[test]
+fn a_key_for_one_model_reaches_nothing_else_on_any_route() {
+    let upstream = Server::start(|request| match request.path() {
+        "/v1/models" => Reply::json(200, r#"{"data":[{"id":"tiny:latest"},{"id":"big:latest"}]}"#),
+        _ => Reply::json(200, r#"{"models":[{"name":"tiny:latest"},{"model":"big:latest"},{"name":"big:latest"}]}"#),
+    });
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "maintainer");
+    let scopes = "--scope=inference,models:read,models:write";
+    let key = bearer(&gateway.key(&gateway.device_of("ada"), &["k", scopes, "--model", "tiny"]));
+    let file: Value = serde_json::from_str(include_str!("fixtures/vectors/endpoints.json")).unwrap();
+    let mut refused = Vec::new();
+    for endpoint in file["endpoints"].as_array().unwrap() {
+        if ["none", "account"].contains(&endpoint["scope"].as_str().unwrap()) {
+            continue;
+        }
+        let path = endpoint["path"].as_str().unwrap();
+        let fields: Vec<&str> =
+            endpoint["model_fields"].as_array().into_iter().flatten().map(|field| field.as_str().unwrap()).collect();
+        for method in endpoint["methods"].as_array().unwrap() {
+            let method = method.as_str().unwrap();
+            // Names the model `other` in the field `at`, and `tiny` in the others.
+            let ask = |at: usize, other: &str| {
+                let model = |field: usize| if field == at { other } else { "tiny" };
+                let before = asked(&upstream);
+                let answer = if fields == ["{model}"] {
+                    gateway.ask(method, &path.replace("{model}", other), &[&key], "")
+                } else if path.ends_with("transcriptions") {
+                    let body = format!(
+                        "--X\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{}\r\n--X--\r\n",
+                        model(0)
+                    );
+                    let kind = "Content-Type: multipart/form-data; boundary=X";
+                    gateway.ask(method, path, &[&key, kind], &body)
+                } else {
+                    let named =
+                        fields.iter().enumerate().map(|(field, name)| ((*name).to_owned(), json!(model(field))));
+                    let body = Value::Object(named.collect()).to_string();
+                    // Parameters could name one too.
+                    let target = format!("{}?model=big&name=big", concrete(path));
+                    gateway.ask(method, &target, &[&key], if fields.is_empty() { "" } else { &body })
+                };
+                (answer.status, asked(&upstream) - before, answer)
+            };
+            let (status, reached, answer) = ask(0, "tiny");
+            if fields.is_empty() && status == 403 {
+                assert_eq!(reached, 0, "{method} {path}");
+                assert!(method == "HEAD" || answer.text().contains("certain models"), "{}", answer.text());
+                refused.push(format!("{method} {path}"));
+                continue;
+            }
+            assert_eq!((status, reached), (200, 1), "{method} {path}: {}", answer.text());
+            let forwarded = upstream.requests().pop().unwrap();
+            let sent = String::from_utf8_lossy(&forwarded.body).into_owned() + &forwarded.target;
+            assert!(!sent.contains("big"), "{method} {path}: {sent}");
+            assert!(!fields.is_empty() || !answer.text().contains("big"), "{method} {path}: {}", answer.text());
+            for (at, field) in fields.iter().enumerate() {
+                let (status, reached, answer) = ask(at, "big");
+                assert_eq!((status, reached), (403, 0), "{method} {path} {field}: {}", answer.text());
+            }
+        }
+    }
+    assert_eq!(
+        refused,
+        [
+            "GET /api/experimental/model-recommendations",
+            "POST /api/experimental/web_search",
+            "POST /api/experimental/web_fetch",
+            "HEAD /api/blobs/{digest}",
+            "POST /api/blobs/{digest}"
+        ]
+    );
+}
+
+/// Servers read `:local` differently by their age: as a marker, or as a tag.
+#[test]
+fn the_marker_local_is_removed_from_the_path_too() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let key = bearer(&gateway.key(&gateway.device_of("ada"), &["k", "--model", "tiny,small:8b"]));
+    for (asked, forwarded) in
+        [("tiny:local", "tiny"), ("TINY:LOCAL", "TINY"), ("small:8b:local", "small:8b"), ("tiny", "tiny")]
+    {
+        assert_eq!(gateway.ask("GET", &format!("/v1/models/{asked}"), &[&key], "").status, 200, "{asked}");
+        assert_eq!(upstream.requests().pop().unwrap().target, format!("/v1/models/{forwarded}"));
+    }
+    for other in ["small:local", "tiny:local:local", "tiny:local-cloud"] {
+        assert_eq!(gateway.ask("GET", &format!("/v1/models/{other}"), &[&key], "").status, 403, "{other}");
+    }
+}
+
+/// `acme/**` means the models of acme at ollama.com. A registry that is called so is another place, with models of other people.
+#[test]
+fn a_pattern_reaches_another_registry_only_by_its_name() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    for (pattern, allowed, refused) in [
+        ("acme/**", vec!["acme/tiny", "acme/tiny:8b"], vec!["acme/other/tiny", "acme:5000/other/tiny"]),
+        ("acme/*/*", vec!["acme/other/tiny:8b"], vec!["acme/tiny", "acme.example/other/tiny"]),
+        ("hf.co/**", vec!["hf.co/me/tiny:q4"], vec!["hf.co.example/me/tiny"]),
+        ("tiny**", vec!["tiny", "tiny:8b", "tiny-2/x"], vec!["tiny.example/me/x", "tiny/me/x"]),
+    ] {
+        let key = bearer(&gateway.key(&device, &["k", "--model", pattern]));
+        let ask =
+            |model: &str| gateway.ask("POST", "/api/generate", &[&key], &json!({ "model": model }).to_string()).status;
+        for model in allowed {
+            assert_eq!(ask(model), 200, "{pattern} {model}");
+        }
+        for model in refused {
+            assert_eq!(ask(model), 403, "{pattern} {model}");
+        }
+    }
+    // Nor does such a key pass on the other registry.
+    let limited = gateway.key(&device, &["k", "--scope", "inference,keys", "--model", "acme/**"]);
+    for (pattern, status) in [("acme/*/*", 403), ("acme/x/**", 403), ("acme/x*", 201)] {
+        let body = json!({ "name": "child", "scopes": ["inference"], "models": [pattern] }).to_string();
+        assert_eq!(gateway.ask("POST", "/api/user/keys", &[&bearer(&limited)], &body).status, status, "{pattern}");
+    }
+}
+
+/// `usage:read` grants nothing yet, so it is not offered. Keys that have it keep working, and are replaced with it.
+#[test]
+fn a_scope_without_a_use_is_not_offered_but_is_still_read() {
+    let upstream = Server::start(|_| Reply::json(200, r#"{"models":[]}"#));
+    let mut gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let key = bearer(&gateway.key(&device, &["old", "--scope", "models:read,usage:read"]));
+    gateway.end(rustix::process::Signal::TERM);
+    gateway.restart();
+    assert_eq!(gateway.ask("GET", "/api/tags", &[&key], "").status, 200);
+    let list = gateway.ask("GET", "/api/user/keys", &[&key], "").json();
+    assert_eq!(list["keys"][0]["scopes"], json!(["models:read", "usage:read"]), "{list}");
+    let id = list["keys"][0]["id"].as_str().unwrap();
+    let replaced = gateway.ask("POST", "/api/user/keys", &[&key], &json!({ "replaces": id }).to_string());
+    assert_eq!((replaced.status, &replaced.json()["scopes"]), (201, &list["keys"][0]["scopes"]));
+
+    let wrong = device.command(["keys", "create", "x", "--scope", "nosuch"]).run().expect_code(2);
+    assert!(wrong.stderr().contains("models:write") && !wrong.stderr().contains("usage"), "{}", wrong.stderr());
+    let help = device.command(["keys", "create", "--help"]).run().expect_code(0);
+    assert!(help.stdout().contains("models:write") && !help.stdout().contains("usage:read"), "{}", help.stdout());
 }

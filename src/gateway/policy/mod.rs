@@ -18,7 +18,7 @@ use crate::keyspec::{Models, Rights, Scope};
 
 pub use body::{Limits, fault_of_the_sender, read_small};
 pub use models::filter;
-use models::require_model;
+use models::{require_model, sendable};
 
 /// Proof that a caller may use a route. The models are still to be looked at.
 #[derive(Debug)]
@@ -117,13 +117,16 @@ impl Permitted {
         // Parameters could name a model too: Go reads a form's fields from the query first.
         self.query = None;
         let (content_type, bytes) = match self.route.models {
+            // What it reaches cannot be told: searches at ollama.com, files of any model.
             Named::None => {
-                let body = body::limited(body, headers, limits.of(self.route.path))?;
-                return Ok(Authorized { permitted: self, body, rewritten: None });
+                let message = format!("a credential for certain models may not use {}", self.path);
+                return Err(Rejection::new(403, message));
             }
             Named::Listed(..) => (String::new(), Vec::new()),
             Named::Path => {
                 require_model(models, &self.argument)?;
+                let before = self.path.strip_suffix(&self.argument).unwrap_or_default();
+                self.path = format!("{before}{}", sendable(&self.argument));
                 (String::new(), Vec::new())
             }
             Named::Body(names) => {
