@@ -8,13 +8,12 @@ use super::active_config::ConfigHandle;
 use super::authn::{Authenticator, Sessions};
 use super::clock::Clock;
 use super::config::Config;
-use super::directory::{Directory, DirectoryError};
+use super::directory::Directory;
 use super::log_throttle::LogThrottle;
 use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
-use super::refusals::Refusals;
+use super::signin_link_filter::Report;
 use super::stack::Worker;
-use super::store::Change;
 use crate::http::Http1Client;
 
 /// The parts of a running gateway that those who start, serve and administrate it use.
@@ -31,12 +30,11 @@ pub struct Gateway {
     pub config: Arc<ConfigHandle>,
     /// Limits how often requests alone can make the gateway write to its log.
     pub log_throttle: Arc<LogThrottle>,
-    /// Refused credentials and requests that were not reported yet.
-    refusals: Arc<Refusals>,
     /// The time.
     pub clock: Clock,
     authenticator: Arc<Authenticator>,
     accounts: Arc<AccountService>,
+    withheld_link: Report,
 }
 
 impl Gateway {
@@ -55,14 +53,12 @@ impl Gateway {
         let pending_devices = Arc::<PendingDevices>::default();
         let sessions = Arc::<Sessions>::default();
         let log_throttle = Arc::<LogThrottle>::default();
-        let refusals = Arc::<Refusals>::default();
         let accounts = Arc::new(AccountService::new(directory.clone(), clock.clone()));
         let authenticator = Arc::new(Authenticator::new(
             directory.clone(),
             pending_devices.clone(),
             sessions.clone(),
             log_throttle.clone(),
-            refusals.clone(),
             config.clone(),
             clock.clone(),
         ));
@@ -75,6 +71,13 @@ impl Gateway {
             config: config.clone(),
             clock: clock.clone(),
         })?;
+        let (throttle, now) = (log_throttle.clone(), clock.clone());
+        let withheld_link: Report = Arc::new(move || {
+            // A model can be made to write such a link again and again.
+            if throttle.allow("withheld sign-in links", now.now()) {
+                tracing::warn!("withheld the sign-in link of the upstream server from a response");
+            }
+        });
         Ok(Self {
             directory,
             pending_devices,
@@ -82,10 +85,10 @@ impl Gateway {
             pages: Arc::new(pages),
             config,
             log_throttle,
-            refusals,
             clock,
             authenticator,
             accounts,
+            withheld_link,
         })
     }
 
@@ -97,19 +100,7 @@ impl Gateway {
             accounts: self.accounts.clone(),
             pages: pages::router(self.pages.clone()),
             upstream,
-            log_throttle: self.log_throttle.clone(),
-            clock: self.clock.clone(),
+            withheld_link: self.withheld_link.clone(),
         }
-    }
-
-    /// Writes refused credentials and requests to the log and the event log, each kind at most once a minute; at the end `all`.
-    ///
-    /// # Errors
-    /// The first that could not be recorded.
-    pub async fn report_refusals(&self, all: bool) -> Result<(), DirectoryError> {
-        for event in self.refusals.due(self.clock.now(), all) {
-            self.directory.commit(Change::Note, event).await?;
-        }
-        Ok(())
     }
 }

@@ -23,6 +23,7 @@ mod proxy;
 mod rejection;
 mod routes;
 mod server;
+mod signin_link;
 mod signin_link_filter;
 mod stack;
 mod store;

@@ -12,7 +12,7 @@ use super::config::Config;
 use super::policy::{Authorized, fault_of_the_sender, filter};
 use super::rejection::{Dialect, Rejection};
 use super::routes::Models as Named;
-use super::signin_link_filter::SigninLinkFilter;
+use super::signin_link_filter::{Report, SigninLinkFilter};
 use crate::address::BaseUrl;
 use crate::http::{Http1Client, OutgoingRequest, Relay, RequestHead, ResetOnClose, SendError, headers};
 use crate::keyspec::Models;
@@ -47,7 +47,7 @@ impl Forward {
         Ok(Self { outgoing, filtered, hides_length: limited && is_head, dialect: Dialect::of(route.path) })
     }
 
-    /// Sends it, and gives back the answer. `reset` is set when that breaks off.
+    /// Sends it, and gives back the answer. `reset` is set when that breaks off; `withheld` is called for each sign-in link in it.
     ///
     /// # Errors
     /// 502 when the upstream server does not answer, or refuses *us*; 413 and 408 when the body turned out too large or too slow.
@@ -56,6 +56,7 @@ impl Forward {
         upstream: &Http1Client,
         to: &BaseUrl,
         reset: ResetOnClose,
+        withheld: Report,
     ) -> Result<Response<Body>, Rejection> {
         let Self { outgoing, filtered, hides_length, dialect } = *self;
         let refused = |rejection: Rejection| rejection.with_dialect(dialect);
@@ -78,7 +79,7 @@ impl Forward {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
         let Some((list, members, models)) = filtered.filter(|_| parts.status.is_success()) else {
-            let relay = Relay::filtered(body, reset, SigninLinkFilter::default());
+            let relay = Relay::filtered(body, reset, SigninLinkFilter::new(withheld));
             return Ok(Response::from_parts(parts, Body::new(relay)));
         };
         let unreadable = || {

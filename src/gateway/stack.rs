@@ -25,14 +25,13 @@ use tower::ServiceExt as _;
 use super::account::{self, AccountService};
 use super::active_config::{ActiveConfig, ConfigHandle};
 use super::authn::{self, Authenticator};
-use super::clock::Clock;
 use super::host::{self, ClientAddress};
-use super::log_throttle::LogThrottle;
 use super::pages;
 use super::policy::{self, Destination, Limits};
 use super::proxy::Forward;
 use super::rejection::{Rejection, json_response};
 use super::routes::{Access, Matched, Public};
+use super::signin_link_filter::Report;
 use super::target::Target;
 use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose};
 
@@ -55,10 +54,8 @@ pub struct Worker {
     pub pages: Router,
     /// Connections to the upstream server.
     pub upstream: Http1Client,
-    /// Limits how often requests alone can make it write to its log.
-    pub log_throttle: Arc<LogThrottle>,
-    /// The time.
-    pub clock: Clock,
+    /// Called for each sign-in link of the upstream server that is withheld.
+    pub withheld_link: Report,
 }
 
 /// What the gateway does with a request.
@@ -81,10 +78,7 @@ impl Worker {
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
         let current = self.config.get();
-        let (address, problem) = host::client_address(&current, &parts.headers, peer);
-        if let Some(problem) = problem {
-            problem.report(&self.log_throttle, peer, self.clock.now());
-        }
+        let address = host::client_address(&current, &parts.headers, peer);
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let reset = if parts.version == Version::HTTP_10 { reset } else { ResetOnClose::default() };
         let body = if body.is_end_stream() {
@@ -100,7 +94,9 @@ impl Worker {
         // long as the connection, so what takes much room in it is in boxes.
         let answered = match Box::pin(self.decide(&current, parts, body, address, authenticated)).await {
             Ok(Decision::Answer(response)) => Ok(response),
-            Ok(Decision::Forward(request)) => request.send(&self.upstream, &current.upstream, reset).await,
+            Ok(Decision::Forward(request)) => {
+                request.send(&self.upstream, &current.upstream, reset, self.withheld_link.clone()).await
+            }
             Err(rejection) => Err(rejection),
         };
         let mut response = answered.unwrap_or_else(|rejection| {
@@ -153,16 +149,9 @@ impl Worker {
         let once = account::changes_something(method, &matched);
         let caller = self.authenticator.identify(headers, target, address, once).await?;
         authenticated.set();
-        let who = caller.clone();
-        let denied = |rejection: &Rejection| {
-            if rejection.status() == 403 {
-                self.authenticator.note_denial(&who, matched.route.path, rejection, address);
-            }
-        };
-        let permitted = match policy::permit(caller, target, matched).inspect_err(denied)? {
+        let permitted = match policy::permit(caller, target, matched)? {
             Destination::Account(call) => {
-                let answered = Box::pin(self.accounts.answer(call, request)).await;
-                return answered.inspect_err(denied).map(Decision::Answer);
+                return Box::pin(self.accounts.answer(call, request)).await.map(Decision::Answer);
             }
             Destination::Upstream(permitted) => permitted,
         };
@@ -175,7 +164,7 @@ impl Worker {
             )),
         };
         let limits = Limits::new(current);
-        let authorized = permitted.admit(headers, body, limits).await.inspect_err(denied)?;
+        let authorized = permitted.admit(headers, body, limits).await?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !self.authenticator.still_accepts(authorized.caller()) {

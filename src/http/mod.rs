@@ -29,4 +29,4 @@ pub use coalesced::CoalescedBody;
 #[cfg(feature = "gateway")]
 pub use min_data_rate::{MinDataRateBody, TooSlow};
 #[cfg(feature = "gateway")]
-pub use relay::{BodyFilter, CutOff, Relay, ResetOnClose};
+pub use relay::{BodyFilter, Relay, ResetOnClose};

@@ -31,22 +31,16 @@ impl ResetOnClose {
     }
 }
 
-/// Inspects the data of a body on its way through, piece by piece.
+/// Changes the data of a body on its way through, piece by piece. The length stays the same: it may have been announced.
 pub trait BodyFilter {
-    /// Lets `piece` pass.
-    ///
-    /// # Errors
-    /// [`CutOff`] when the body must be truncated here.
-    fn inspect(&mut self, piece: &[u8]) -> Result<(), CutOff>;
-}
+    /// What of the body may go on, now that `piece` came. The rest is held back.
+    fn pass(&mut self, piece: Bytes) -> Bytes;
 
-/// Where and why a [`BodyFilter`] truncates a body.
-#[derive(Debug)]
-pub struct CutOff {
-    /// How many bytes of the piece may still pass.
-    pub allowed: usize,
-    /// Why.
-    pub error: BoxError,
+    /// How many bytes are held back.
+    fn held(&self) -> usize;
+
+    /// What was held back: the body has ended.
+    fn finish(&mut self) -> Bytes;
 }
 
 /// Lets everything pass.
@@ -54,14 +48,24 @@ pub struct CutOff {
 pub struct Unfiltered;
 
 impl BodyFilter for Unfiltered {
-    fn inspect(&mut self, _: &[u8]) -> Result<(), CutOff> {
-        Ok(())
+    fn pass(&mut self, piece: Bytes) -> Bytes {
+        piece
+    }
+
+    fn held(&self) -> usize {
+        0
+    }
+
+    fn finish(&mut self) -> Bytes {
+        Bytes::new()
     }
 }
 
 /// A body that is relayed to a caller.
 pub struct Relay<B, F = Unfiltered> {
     body: B,
+    /// The body has ended.
+    ended: bool,
     /// Why the body is truncated, and how often hyper was allowed to send first.
     failure: Option<(BoxError, u8)>,
     reset: ResetOnClose,
@@ -76,9 +80,9 @@ impl<B> Relay<B> {
 }
 
 impl<B, F: BodyFilter> Relay<B, F> {
-    /// Relays `body` as far as `filter` lets it pass; sets `reset` when it is truncated.
+    /// Relays what `filter` makes of `body`; sets `reset` when it is truncated.
     pub fn filtered(body: B, reset: ResetOnClose, filter: F) -> Self {
-        Self { body, failure: None, reset, filter }
+        Self { body, ended: false, failure: None, reset, filter }
     }
 }
 
@@ -93,6 +97,12 @@ where
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         loop {
+            if (this.ended || this.failure.is_some()) && this.filter.held() > 0 {
+                return Poll::Ready(Some(Ok(Frame::data(this.filter.finish()))));
+            }
+            if this.ended {
+                return Poll::Ready(None);
+            }
             if let Some((error, waits)) = this.failure.take() {
                 // The caller gets everything that came before.
                 if waits < PATIENCE {
@@ -103,28 +113,33 @@ where
                 this.reset.set();
                 return Poll::Ready(Some(Err(error)));
             }
-            let Some(next) = ready!(Pin::new(&mut this.body).poll_frame(context)) else { return Poll::Ready(None) };
-            match next {
-                Ok(frame) => {
-                    let Some(data) = frame.data_ref() else { return Poll::Ready(Some(Ok(frame))) };
-                    let Err(CutOff { allowed, error }) = this.filter.inspect(data) else {
-                        return Poll::Ready(Some(Ok(frame)));
-                    };
-                    this.failure = Some((error, 0));
-                    if allowed > 0 {
-                        return Poll::Ready(Some(Ok(Frame::data(data.slice(..allowed)))));
+            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                None => this.ended = true,
+                Some(Err(error)) => this.failure = Some((error.into(), 0)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    Ok(data) => {
+                        let data = this.filter.pass(data);
+                        if !data.is_empty() {
+                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                        }
                     }
-                }
-                Err(error) => this.failure = Some((error.into(), 0)),
+                },
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.failure.is_none() && self.body.is_end_stream()
+        self.failure.is_none() && self.filter.held() == 0 && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, held) = (self.body.size_hint(), self.filter.held() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + held);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + held);
+        }
+        hint
     }
 }

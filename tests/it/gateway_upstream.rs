@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use crate::harness::DEADLINE;
 use crate::harness::gateway::{Answer, Gateway};
+use crate::harness::signature::TestDevice;
 
 /// A server that does with each connection, in turn, what its number says, on a thread of its own; and a gateway with a key for it.
 pub struct GatewaySetup {
@@ -337,12 +338,15 @@ fn a_response_head_may_arrive_byte_by_byte() {
 /// The link that is not for callers cannot be seen in an answer that is packed, so none is asked for.
 #[test]
 fn compressed_responses_do_not_reveal_the_signin_link() {
+    let key = TestDevice::new(0x55).key().encoded;
+    let secret = key[60..].to_owned();
     let setup = GatewaySetup::new(move |_, mut stream| {
         let mut head = [0; 4096];
         let length = stream.read(&mut head).unwrap();
         let packs = String::from_utf8_lossy(&head[..length]).to_lowercase().contains("gzip");
         let coding = if packs { "Content-Encoding: gzip\r\n" } else { "" };
-        let text = if packs { "packed" } else { "go to ollama.com/connect?key=abc" };
+        let link = format!("go to ollama.com/connect?key={key}");
+        let text = if packs { "packed" } else { &link };
         let answer = format!("HTTP/1.1 200 OK\r\n{coding}Content-Length: {}\r\n\r\n{text}", text.len());
         stream.write_all(answer.as_bytes()).unwrap();
     });
@@ -352,5 +356,6 @@ fn compressed_responses_do_not_reveal_the_signin_link() {
         setup.header
     ));
     let text = String::from_utf8_lossy(&answer);
-    assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("\r\n\r\ngo to "), "{text}");
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.contains("\r\n\r\ngo to ollama.com/connect?key="), "{text}");
+    assert!(!text.contains(&secret), "{text}");
 }

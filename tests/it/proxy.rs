@@ -2,7 +2,6 @@
 //! routes are refused, and the credential goes to one host and into no log.
 
 mod attacks;
-mod credential;
 mod forwarding;
 mod start;
 mod streams;

@@ -1,7 +1,6 @@
 //! `gateway`: serving, and what an administrator does on its machine.
 
 mod admin;
-mod audit;
 mod config;
 mod device;
 mod key;
@@ -21,6 +20,6 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Device(command) => device::run(app, command).await,
         GatewayCommand::Key(command) => key::run(app, command).await,
         GatewayCommand::Approve(args) => admin::approve(app, args).await,
-        GatewayCommand::Audit(args) => audit::run(app, args).await,
+        GatewayCommand::Audit(args) => admin::audit(app, args).await,
     }
 }

@@ -3,30 +3,14 @@
 use sqlx::SqliteConnection;
 
 use super::error::{Doing, Place, parsed};
-use crate::gateway::store::{Details, Event, EventFilter, RecordedEvent, StoreError};
+use crate::gateway::store::{Details, Event, RecordedEvent, StoreError};
 
-/// Records an event, or counts it with the `earlier` one. Returns its number.
-pub(super) async fn record(
-    connection: &mut SqliteConnection,
-    event: &Event,
-    earlier: Option<i64>,
-) -> Result<i64, sqlx::Error> {
+/// Records an event.
+pub(super) async fn record(connection: &mut SqliteConnection, event: &Event) -> Result<(), sqlx::Error> {
     let details = serde_json::to_string(&event.details).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    if let Some(id) = earlier {
-        let counted = sqlx::query("UPDATE events SET count = count + ?, last_at = ?, details = ? WHERE id = ?")
-            .bind(i64::from(event.repeats) + 1)
-            .bind(event.at)
-            .bind(&details)
-            .bind(id)
-            .execute(&mut *connection)
-            .await?;
-        if counted.rows_affected() > 0 {
-            return Ok(id);
-        }
-    }
     let query = sqlx::query(
-        "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, details, count) \
-         VALUES (?, ?, ?, ?, '', ?, ?, ?, ?, ?)",
+        "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, details) \
+         VALUES (?, ?, ?, ?, '', ?, ?, ?, ?)",
     );
     query
         .bind(event.at)
@@ -37,10 +21,9 @@ pub(super) async fn record(
         .bind(event.account.as_ref().map(|account| account.id.to_string()))
         .bind(event.account.as_ref().map(|account| &account.name))
         .bind(details)
-        .bind(i64::from(event.repeats) + 1)
         .execute(connection)
         .await
-        .map(|done| done.last_insert_rowid())
+        .map(drop)
 }
 
 type EventRow = (
@@ -58,30 +41,16 @@ type EventRow = (
     String,
 );
 
-/// The latest events that are wanted, the newest first.
+/// The latest events, the newest first.
 pub(super) async fn latest(
     connection: &mut SqliteConnection,
     limit: u32,
-    filter: &EventFilter,
     place: &Place,
 ) -> Result<Vec<RecordedEvent>, StoreError> {
     let rows: Vec<EventRow> = sqlx::query_as(
         "SELECT id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address \
-         FROM events WHERE id < ?1 \
-         AND (?2 IS NULL OR account = ?2 OR account_id = ?2) \
-         AND (?3 IS NULL OR action = ?3 OR substr(action, 1, length(?3) + 1) = ?3 || '.') \
-         AND (?4 IS NULL OR subject = ?4 OR actor IN (?4, 'key:' || ?4, 'device:' || ?4, 'user:' || ?4)) \
-         AND (?5 IS NULL OR address = ?5) \
-         AND (?6 IS NULL OR coalesce(last_at, at) >= ?6) AND (?7 IS NULL OR at <= ?7) \
-         ORDER BY id DESC LIMIT ?8",
+         FROM events ORDER BY id DESC LIMIT ?",
     )
-    .bind(filter.before.unwrap_or(i64::MAX))
-    .bind(&filter.account)
-    .bind(&filter.action)
-    .bind(&filter.subject)
-    .bind(&filter.address)
-    .bind(filter.since)
-    .bind(filter.until)
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await
