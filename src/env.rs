@@ -106,7 +106,7 @@ pub const VARIABLES: &[(&str, &[Variable])] = &[
         &[
             (
                 "OLLAMA_HOST",
-                "Host that `run` and the other commands for models use; ignored by the commands for accounts, such as signin and keys",
+                "Host that `run` and the other commands for models use; ignored by the commands for accounts, such as signin and keys, unless OLLAMA_API_KEY is a gateway's key",
             ),
             (
                 "OLLAMA_API_KEY",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::identity::DeviceKey;
-use crate::keyspec::ApiKey;
+use crate::keyspec::{ApiKey, KeyForm};
 
 /// The credential of one session. `Debug` shows its kind only.
 #[derive(Clone, Default)]
@@ -40,13 +40,7 @@ impl std::fmt::Debug for Credential {
 /// `[A-Za-z0-9_-]`. Two secret scanners agree on it, but it is not documented: good for a warning or for caution, never
 /// for refusing a key.
 pub fn looks_like_ollama_com_key(key: &SecretString) -> bool {
-    let Some((id, secret)) = key.expose_secret().split_once('.') else {
-        return false;
-    };
-    id.len() == 32
-        && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        && secret.len() == 24
-        && secret.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    KeyForm::of(key.expose_secret()) == KeyForm::OllamaCom
 }
 
 /// Whether a text is an API key, as far as can be seen: a gateway's, also with a typing error in it, or one of ollama.com.

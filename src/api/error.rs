@@ -189,6 +189,12 @@ pub enum ApiError {
         /// The host.
         host: String,
     },
+    /// A gateway's key would have gone to ollama.com.
+    #[error("refusing to send a gateway's API key to {host}")]
+    GatewayKey {
+        /// The host.
+        host: String,
+    },
     /// A request that a stock server would take as one to sign itself out, without the proof that the host keeps accounts.
     #[error("refusing to send {request} to {host}, which has not proved to keep accounts")]
     Unproven {

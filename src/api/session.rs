@@ -20,6 +20,7 @@ use super::transport::{clock_offset, notable, retry_after};
 use crate::address::{BaseUrl, Scheme};
 use crate::http::{BoxError, Http1Client, OutgoingRequest, RequestHead, ResponseBody};
 use crate::identity::Challenge;
+use crate::keyspec::KeyForm;
 
 /// Time allowed for the answer to a request that is not an inference: these are look-ups.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +44,7 @@ impl<'t> Session<'t> {
     ///
     /// # Errors
     /// [`ApiError::InsecureHttp`] when a credential would go over plain http to a host that is not this machine, unless
-    /// `allow_insecure_http`.
+    /// `allow_insecure_http`; [`ApiError::GatewayKey`] when a gateway's key would go to ollama.com.
     pub fn new(
         transport: &'t Transport,
         base: BaseUrl,
@@ -53,6 +54,12 @@ impl<'t> Session<'t> {
     ) -> Result<Self, ApiError> {
         if !credential.is_none() {
             Self::may_carry_credential(&base, allow_insecure_http)?;
+        }
+        if let Credential::ApiKey(key) = &credential
+            && base.is_ollama_com()
+            && KeyForm::of(key.expose_secret()) == KeyForm::Gateway
+        {
+            return Err(ApiError::GatewayKey { host: base.to_string() });
         }
         Ok(Self { transport, base, credential, origin: None, now })
     }

@@ -7,10 +7,11 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::address::BaseUrl;
-use crate::api::{Credential, HostKind, Session, looks_like_ollama_com_key};
+use crate::api::{Credential, HostKind, Session};
 use crate::app::App;
 use crate::exit::{Exit, Problem, refused_hint};
 use crate::identity::DeviceKey;
+use crate::keyspec::KeyForm;
 use crate::profile::{
     Audience, CredentialInputs, CredentialSource, HostInputs, HostReason, Profile, Profiles, Target, WithheldReason,
     choose_credential, choose_host, entry_id,
@@ -44,7 +45,7 @@ impl Context {
 
     /// Decides for given profiles.
     pub fn decide(app: &App, profiles: &Profiles, audience: Audience) -> anyhow::Result<Self> {
-        let env_key = app.env.api_key.as_ref();
+        let env_key = app.env.api_key.as_ref().map(|key| KeyForm::of(key.expose_secret()));
         let file_host = app.credentials.as_ref().map(|file| file.read()).transpose()?.map(|read| &read.url);
         let target = choose_host(&HostInputs {
             audience,
@@ -53,7 +54,7 @@ impl Context {
             env_profile: app.env.profile.as_deref(),
             credentials_host: file_host,
             ollama_host: app.ollama_host.as_ref(),
-            env_credential: env_key.is_some(),
+            env_key,
             profiles,
         })?;
         let profile = profiles.profiles.get(&target.profile).cloned();
@@ -73,8 +74,7 @@ impl Context {
             reason: target.reason,
             profile: profile.as_ref(),
             file: file_host.is_some() && unused_file.is_none(),
-            env_key: env_key.is_some(),
-            env_key_is_for_ollama_com: env_key.is_some_and(looks_like_ollama_com_key),
+            env_key,
             allow_insecure_http: app.global.allow_insecure_http,
         });
         Ok(Self { unused_file: unused_file.cloned(), target, profile, source, withheld })
@@ -347,6 +347,11 @@ pub fn withheld_note(withheld: WithheldReason, url: &BaseUrl) -> String {
         WithheldReason::BelongsToOllamaCom => {
             format!(
                 "OLLAMA_API_KEY looks like a key of ollama.com, so it is not sent to {url}; to send it, add --host {url}"
+            )
+        }
+        WithheldReason::BelongsToGateway => {
+            format!(
+                "OLLAMA_API_KEY is a gateway's key, so it is not sent to {url}: set OLLAMA_HOST to the gateway, or add --host GATEWAY"
             )
         }
         WithheldReason::PlainHttp => {

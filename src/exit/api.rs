@@ -58,6 +58,10 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             Exit::Usage,
             Some("use https, or pass --allow-insecure-http if you trust the network in between".into()),
         ),
+        ApiError::GatewayKey { .. } => (
+            Exit::Usage,
+            Some("name the gateway that the key is for: set OLLAMA_HOST, or pass --host".into()),
+        ),
         ApiError::Unproven { .. } => (Exit::Failed, Some("this request would sign out a plain Ollama server: use another host".into())),
         ApiError::Body { .. } => (Exit::Failed, Some("check the file or program that provides the body".into())),
         ApiError::Unsendable { .. } => (Exit::Usage, Some("check that the complete key was pasted, and nothing else".into())),

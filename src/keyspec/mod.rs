@@ -6,12 +6,14 @@
 //! key_<8 to 60 letters and digits>                                   its public id, no secret
 //! ```
 
+mod form;
 mod id;
 mod lifetime;
 mod pattern;
 mod scope;
 mod secret;
 
+pub use form::KeyForm;
 pub use id::{KeyId, KeyIdError};
 pub use lifetime::{KeyFacts, KeyState, Lifetime, LifetimeError, expires_soon};
 pub use pattern::{CanonicalModel, CanonicalModelError, ModelPattern, Models, PatternError};

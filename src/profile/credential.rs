@@ -3,6 +3,7 @@
 use super::Profile;
 use super::host::HostReason;
 use crate::address::{BaseUrl, Scheme};
+use crate::keyspec::KeyForm;
 
 /// What the decision depends on.
 #[derive(Debug)]
@@ -15,10 +16,8 @@ pub struct CredentialInputs<'a> {
     pub profile: Option<&'a Profile>,
     /// Whether a credentials file for this very host is there.
     pub file: bool,
-    /// Whether `OLLAMA_API_KEY` is set.
-    pub env_key: bool,
-    /// Whether that key has the shape of ollama.com's own.
-    pub env_key_is_for_ollama_com: bool,
+    /// What `OLLAMA_API_KEY` is, where it is set.
+    pub env_key: Option<KeyForm>,
     /// `--allow-insecure-http`.
     pub allow_insecure_http: bool,
 }
@@ -45,6 +44,8 @@ pub enum WithheldReason {
     HostNotNamed,
     /// It looks like a key of ollama.com and this is another host.
     BelongsToOllamaCom,
+    /// It is a gateway's key and this is ollama.com.
+    BelongsToGateway,
     /// It would cross the network in the clear.
     PlainHttp,
 }
@@ -55,8 +56,8 @@ pub fn choose_credential(inputs: &CredentialInputs<'_>) -> (CredentialSource, Op
     if inputs.file {
         return (CredentialSource::File, None);
     }
-    let withheld = inputs.env_key.then(|| withheld_reason(inputs)).flatten();
-    if inputs.env_key && withheld.is_none() {
+    let withheld = inputs.env_key.and_then(|form| withheld_reason(inputs, form));
+    if inputs.env_key.is_some() && withheld.is_none() {
         return (CredentialSource::Environment, None);
     }
     let stored = match inputs.profile {
@@ -67,15 +68,15 @@ pub fn choose_credential(inputs: &CredentialInputs<'_>) -> (CredentialSource, Op
     (stored, withheld)
 }
 
-fn withheld_reason(inputs: &CredentialInputs<'_>) -> Option<WithheldReason> {
+fn withheld_reason(inputs: &CredentialInputs<'_>, form: KeyForm) -> Option<WithheldReason> {
     let url = inputs.url;
     if url.is_ollama_com() {
-        return None;
+        return (form == KeyForm::Gateway).then_some(WithheldReason::BelongsToGateway);
     }
     let named = matches!(inputs.reason, HostReason::HostFlag | HostReason::ProfileFlag | HostReason::OllamaHost);
     if !named {
         Some(WithheldReason::HostNotNamed)
-    } else if inputs.env_key_is_for_ollama_com && inputs.reason != HostReason::HostFlag {
+    } else if form == KeyForm::OllamaCom && inputs.reason != HostReason::HostFlag {
         Some(WithheldReason::BelongsToOllamaCom)
     } else if url.scheme() == Scheme::Http && !url.is_loopback() && !inputs.allow_insecure_http {
         Some(WithheldReason::PlainHttp)
@@ -93,7 +94,7 @@ mod tests {
     fn choose(
         host: &str,
         reason: HostReason,
-        shaped: bool,
+        form: KeyForm,
         profile: Option<&Profile>,
     ) -> (CredentialSource, Option<WithheldReason>) {
         choose_credential(&CredentialInputs {
@@ -101,8 +102,7 @@ mod tests {
             reason,
             profile,
             file: false,
-            env_key: true,
-            env_key_is_for_ollama_com: shaped,
+            env_key: Some(form),
             allow_insecure_http: false,
         })
     }
@@ -111,27 +111,46 @@ mod tests {
     fn the_variable_goes_only_where_it_is_meant_to() {
         use CredentialSource::{Environment, None as Nothing};
         let gw = "https://gw.example";
-        assert_eq!(choose("https://ollama.com", HostReason::Cloud, true, None), (Environment, None));
-        assert_eq!(choose(gw, HostReason::OllamaHost, false, None), (Environment, None));
-        assert_eq!(choose(gw, HostReason::OllamaHost, true, None), (Nothing, Some(WithheldReason::BelongsToOllamaCom)));
-        assert_eq!(choose(gw, HostReason::HostFlag, true, None), (Environment, None));
-        assert_eq!(choose(gw, HostReason::CurrentProfile, false, None), (Nothing, Some(WithheldReason::HostNotNamed)));
-        assert_eq!(choose("", HostReason::DefaultLocal, false, None), (Nothing, Some(WithheldReason::HostNotNamed)));
+        assert_eq!(choose("https://ollama.com", HostReason::Cloud, KeyForm::OllamaCom, None), (Environment, None));
+        assert_eq!(choose(gw, HostReason::OllamaHost, KeyForm::Unknown, None), (Environment, None));
         assert_eq!(
-            choose("http://lan.example", HostReason::OllamaHost, false, None),
+            choose(gw, HostReason::OllamaHost, KeyForm::OllamaCom, None),
+            (Nothing, Some(WithheldReason::BelongsToOllamaCom))
+        );
+        assert_eq!(choose(gw, HostReason::HostFlag, KeyForm::OllamaCom, None), (Environment, None));
+        assert_eq!(
+            choose(gw, HostReason::CurrentProfile, KeyForm::Unknown, None),
+            (Nothing, Some(WithheldReason::HostNotNamed))
+        );
+        assert_eq!(
+            choose("", HostReason::DefaultLocal, KeyForm::Unknown, None),
+            (Nothing, Some(WithheldReason::HostNotNamed))
+        );
+        assert_eq!(
+            choose("http://lan.example", HostReason::OllamaHost, KeyForm::Unknown, None),
             (Nothing, Some(WithheldReason::PlainHttp))
         );
         assert_eq!(
-            choose("http://ollama.com:80", HostReason::HostFlag, true, None),
+            choose("http://ollama.com:80", HostReason::HostFlag, KeyForm::OllamaCom, None),
             (Nothing, Some(WithheldReason::PlainHttp))
         );
+    }
+
+    #[test]
+    fn a_gateways_key_never_goes_to_ollama_com() {
+        let withheld = (CredentialSource::None, Some(WithheldReason::BelongsToGateway));
+        for reason in [HostReason::HostFlag, HostReason::OllamaHost, HostReason::DefaultAccount, HostReason::Cloud] {
+            assert_eq!(choose("https://ollama.com", reason, KeyForm::Gateway, None), withheld, "{reason:?}");
+        }
+        let chosen = choose("https://gw.example", HostReason::OllamaHost, KeyForm::Gateway, None);
+        assert_eq!(chosen, (CredentialSource::Environment, None));
     }
 
     #[test]
     fn a_withheld_variable_leaves_the_profile_its_say() {
         let record = ApiKeyRecord::new(StoreKind::File, "abcd", 0);
         let profile = Profile { api_key: Some(record), ..Profile::new(BaseUrl::local()) };
-        let chosen = choose("https://gw.example", HostReason::CurrentProfile, false, Some(&profile));
+        let chosen = choose("https://gw.example", HostReason::CurrentProfile, KeyForm::Unknown, Some(&profile));
         assert_eq!(chosen, (CredentialSource::ProfileKey, Some(WithheldReason::HostNotNamed)));
     }
 }

@@ -4,11 +4,13 @@ use serde::Serialize;
 
 use super::Profiles;
 use crate::address::BaseUrl;
+use crate::keyspec::KeyForm;
 
 /// What kind of command asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// Commands that manage accounts (`signin`, `status`, `keys`, `device`): they ignore `OLLAMA_HOST`.
+    /// Commands that manage accounts (`signin`, `status`, `keys`, `device`): they ignore `OLLAMA_HOST`, unless `OLLAMA_API_KEY`
+    /// is a gateway's key, which can only be for the host that `OLLAMA_HOST` names.
     Account,
     /// Commands that use models: `run`, `pull`, `push`.
     Model {
@@ -32,8 +34,8 @@ pub struct HostInputs<'a> {
     pub credentials_host: Option<&'a BaseUrl>,
     /// `OLLAMA_HOST`, parsed.
     pub ollama_host: Option<&'a BaseUrl>,
-    /// Whether a credential for ollama.com comes from outside the profiles (`OLLAMA_API_KEY`).
-    pub env_credential: bool,
+    /// What `OLLAMA_API_KEY` is, where it is set.
+    pub env_key: Option<KeyForm>,
     /// The profiles file.
     pub profiles: &'a Profiles,
 }
@@ -123,6 +125,9 @@ pub fn choose_host(inputs: &HostInputs<'_>) -> Result<Target, NoSuchProfile> {
         return Ok(target_for_url(profiles, url, HostReason::CredentialsFile));
     }
     if inputs.audience == Audience::Account {
+        if let (Some(url), Some(KeyForm::Gateway)) = (inputs.ollama_host, inputs.env_key) {
+            return Ok(target_for_url(profiles, url, HostReason::OllamaHost));
+        }
         return Ok(match profiles.current() {
             Some((name, profile)) => existing_target(name, &profile.url, HostReason::CurrentProfile),
             None => target_for_url(profiles, &BaseUrl::ollama_com(), HostReason::DefaultAccount),
@@ -137,7 +142,8 @@ pub fn choose_host(inputs: &HostInputs<'_>) -> Result<Target, NoSuchProfile> {
     let wants_cloud = inputs.audience == Audience::Model { cloud: true };
     let cloud = target_for_url(profiles, &BaseUrl::ollama_com(), HostReason::Cloud);
     let stored = profiles.profiles.get(&cloud.profile).is_some_and(super::Profile::has_credential);
-    if wants_cloud && (stored || inputs.env_credential) {
+    let in_environment = inputs.env_key.is_some_and(|form| form != KeyForm::Gateway);
+    if wants_cloud && (stored || in_environment) {
         return Ok(cloud);
     }
     Ok(target_for_url(profiles, &BaseUrl::local(), HostReason::DefaultLocal))
@@ -193,7 +199,7 @@ mod tests {
             env_profile: None,
             credentials_host: None,
             ollama_host: None,
-            env_credential: false,
+            env_key: None,
             profiles,
         }
     }
@@ -218,6 +224,23 @@ mod tests {
     }
 
     #[test]
+    fn with_a_key_of_a_gateway_accounts_follow_ollama_host() {
+        let elsewhere = url("http://elsewhere");
+        for profiles in [Profiles::default(), profiles(Some("gw"), &[])] {
+            let asked = |form| HostInputs {
+                ollama_host: Some(&elsewhere),
+                env_key: Some(form),
+                ..inputs(Audience::Account, &profiles)
+            };
+            assert_eq!(chosen(&asked(KeyForm::Gateway)), ("http://elsewhere".into(), HostReason::OllamaHost));
+            assert_ne!(chosen(&asked(KeyForm::OllamaCom)).1, HostReason::OllamaHost);
+            assert_ne!(chosen(&asked(KeyForm::Unknown)).1, HostReason::OllamaHost);
+            let named = HostInputs { env_profile: Some("ollama.com"), ..asked(KeyForm::Gateway) };
+            assert_eq!(chosen(&named), ("https://ollama.com".into(), HostReason::ProfileVariable));
+        }
+    }
+
+    #[test]
     fn models_follow_the_table() {
         let elsewhere = url("http://elsewhere");
         let com = profiles(Some("ollama.com"), &["ollama.com"]);
@@ -232,8 +255,10 @@ mod tests {
         assert_eq!(chosen(&inputs(CLOUD_MODEL, &com)), cloud);
         assert_eq!(chosen(&inputs(LOCAL_MODEL, &com)), local);
         assert_eq!(chosen(&inputs(CLOUD_MODEL, &empty)), local);
-        let asked = HostInputs { env_credential: true, ..inputs(CLOUD_MODEL, &empty) };
-        assert_eq!(chosen(&asked), cloud);
+        let asked = |form| HostInputs { env_key: Some(form), ..inputs(CLOUD_MODEL, &empty) };
+        assert_eq!(chosen(&asked(KeyForm::OllamaCom)), cloud);
+        assert_eq!(chosen(&asked(KeyForm::Unknown)), cloud);
+        assert_eq!(chosen(&asked(KeyForm::Gateway)), local);
     }
 
     #[test]

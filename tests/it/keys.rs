@@ -6,7 +6,7 @@ mod forget;
 mod import;
 mod list;
 mod no_key_api;
-mod ollama_com;
+pub mod ollama_com;
 mod revoke;
 mod sarif;
 

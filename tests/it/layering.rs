@@ -22,7 +22,7 @@ const USES: &[(&str, &[&str])] = &[
     ("demo", &[]),
     ("cli", &["keyspec"]),
     ("api", &["address", "http", "identity", "keyspec"]),
-    ("profile", &["address", "disk", "identity", "vault"]),
+    ("profile", &["address", "disk", "identity", "keyspec", "vault"]),
     ("rotation", &["address", "disk", "keyspec", "vault"]),
     ("gateway", &["address", "disk", "http", "identity", "keyspec", "relative_time"]),
     ("proxy", &["address", "api", "gateway", "http"]),

@@ -53,6 +53,7 @@ mod gateway_upstream_addresses;
 mod generated;
 mod given;
 mod harness_selftest;
+mod host_and_credential;
 mod hostile_hosts;
 mod keyring;
 mod keys;

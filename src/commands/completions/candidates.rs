@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Arg, Command, ValueHint};
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
+use secrecy::ExposeSecret as _;
 
 use crate::address::{BaseUrl, Scheme};
 use crate::api::{Credential, Session, Transport, TransportOptions};
@@ -17,7 +18,7 @@ use crate::cli;
 use crate::commands::help::TOPICS;
 use crate::commands::names::{Kind, Names};
 use crate::env::Env;
-use crate::keyspec::Scope;
+use crate::keyspec::{KeyForm, Scope};
 use crate::paths::Paths;
 use crate::profile::{Audience, HostInputs, Profiles, ProfilesFile, choose_host};
 use crate::rotation::Journal;
@@ -40,7 +41,7 @@ struct Inputs {
     profile: Option<String>,
     env_profile: Option<String>,
     ollama_host: Option<BaseUrl>,
-    has_api_key: bool,
+    env_key: Option<KeyForm>,
     words: Vec<String>,
 }
 
@@ -57,7 +58,7 @@ impl Sources {
             profile: option(words, "--profile").map(str::to_owned),
             env_profile: env.profile.clone(),
             ollama_host: env.ollama_host.as_deref().and_then(parse),
-            has_api_key: env.api_key.is_some(),
+            env_key: env.api_key.as_ref().map(|key| KeyForm::of(key.expose_secret())),
             words: words.to_vec(),
         }))
     }
@@ -153,7 +154,7 @@ impl Inputs {
             // The file holds a key, so Tab does not read it.
             credentials_host: None,
             ollama_host: self.ollama_host.as_ref(),
-            env_credential: self.has_api_key,
+            env_key: self.env_key,
             profiles: &self.profiles,
         });
         Some(target.ok()?.url)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Checked, Finding, name_argument, profile_option};
 use crate::api::{HostKind, KeyEntry, Session};
 use crate::app::App;
-use crate::commands::context::{Context, no_accounts_problem, sign_in_hint};
+use crate::commands::context::{Context, no_accounts_problem, sign_in_hint, withheld_note};
 use crate::commands::keys::findings::{FindingKind, KeyAssessor, KeyProblem};
 use crate::commands::keys::is_not_offered;
 use crate::commands::keys::list::span;
@@ -59,10 +59,12 @@ pub(super) async fn audit_hosts(
     (checked, findings)
 }
 
-/// A profile without a credential is not a failure if others have one.
+/// A profile without a credential is not a failure if others have one, unless `OLLAMA_API_KEY` is set and not sent.
 fn signed_out(context: &Context, alone: bool) -> Problem {
-    let exit = if alone { Exit::SignIn } else { Exit::Done };
-    Problem::new(exit, format!("not signed in to {}", context.url())).hint(sign_in_hint(context.url()))
+    let exit = if alone || context.withheld.is_some() { Exit::SignIn } else { Exit::Done };
+    let url = context.url();
+    let hint = context.withheld.map_or_else(|| sign_in_hint(url), |withheld| withheld_note(withheld, url));
+    Problem::new(exit, format!("not signed in to {url}")).hint(hint)
 }
 
 /// Runs them side by side; the results in their order.

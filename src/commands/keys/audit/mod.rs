@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::cli::{AuditFormat, KeysAudit};
 use crate::commands::context::Context;
 use crate::exit::Exit;
-use crate::profile::{Audience, CredentialSource, Profile, Profiles};
+use crate::profile::{Audience, CredentialSource, HostReason, Profile, Profiles, WithheldReason};
 use crate::ui::sanitize::{clean, clean_text};
 
 /// Something that was found.
@@ -109,6 +109,7 @@ pub async fn run(app: &App, args: KeysAudit) -> anyhow::Result<Exit> {
     let contexts = contexts(app, &profiles)?;
     let max_age = seconds(args.max_age);
     let (checked, mut findings) = hosts::audit_hosts(app, &contexts, max_age, args.timeout.0).await;
+    findings.extend(nothing_looked_at(&contexts, &checked, &findings));
     findings.extend(local::audit_machine(app, &contexts, &profiles).await);
     findings.sort_by_key(|finding| finding.kind);
     // Two profiles of one account see the same keys.
@@ -126,6 +127,18 @@ pub async fn run(app: &App, args: KeysAudit) -> anyhow::Result<Exit> {
     Ok(audit.exit())
 }
 
+/// Where no host lists keys and none is stored, no key was looked at at all.
+fn nothing_looked_at(contexts: &[Context], checked: &[Checked], findings: &[Finding]) -> Option<Finding> {
+    let is_stored = |context: &Context| context.profile.as_ref().is_some_and(|profile| profile.api_key.is_some());
+    let looked = checked.iter().any(|checked| checked.keys.is_some()) || contexts.iter().any(is_stored);
+    let is_reported = findings.iter().any(|finding| finding.exit != Exit::Done);
+    let unchecked = || Finding {
+        exit: Exit::Failed,
+        ..Finding::new(FindingKind::Unchecked, "no key was checked: no host lists its keys to programs".to_owned())
+    };
+    (!looked && !is_reported).then(unchecked)
+}
+
 /// The kinds that are named. `unchecked` has an exit code of its own.
 fn fail_on(names: &[String]) -> Vec<FindingKind> {
     let named = |kind: &FindingKind| names.iter().any(|name| name == "all" || name == kind.name());
@@ -135,7 +148,8 @@ fn fail_on(names: &[String]) -> Vec<FindingKind> {
     FindingKind::ALL.into_iter().filter(|kind| *kind != FindingKind::Unchecked && named(kind)).collect()
 }
 
-/// The profile or host that is named; else every profile; else what `OLLAMA_API_KEY` is for.
+/// The profile or host that is named; else every profile, and the gateway that `OLLAMA_API_KEY` and `OLLAMA_HOST` name beside them;
+/// else what `OLLAMA_API_KEY` is for.
 fn contexts(app: &App, profiles: &Profiles) -> anyhow::Result<Vec<Context>> {
     if app.host.is_some() || app.global.profile.is_some() || profiles.profiles.is_empty() {
         let context = Context::decide(app, profiles, Audience::Account)?;
@@ -147,8 +161,27 @@ fn contexts(app: &App, profiles: &Profiles) -> anyhow::Result<Vec<Context>> {
         source: source(profile),
         ..Context::for_profile(name, profile)
     };
-    let all = profiles.profiles.iter().map(context);
-    Ok(all.collect())
+    let mut all: Vec<Context> = profiles.profiles.iter().map(context).collect();
+    // A credentials file that cannot be used is found with the files of this machine.
+    if let Ok(context) = Context::decide(app, profiles, Audience::Account)
+        && is_from_environment(&context)
+    {
+        let known = all.iter_mut().find(|known| known.url().origin() == context.url().origin());
+        match known {
+            Some(known) if known.source != CredentialSource::None => {}
+            Some(known) => *known = context,
+            None => all.push(context),
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a gateway's key in `OLLAMA_API_KEY` chose the host, or is sent to none.
+fn is_from_environment(context: &Context) -> bool {
+    match context.withheld {
+        Some(withheld) => matches!(withheld, WithheldReason::BelongsToGateway | WithheldReason::PlainHttp),
+        None => context.source == CredentialSource::Environment && context.target.reason == HostReason::OllamaHost,
+    }
 }
 
 /// The credential that sees the most: a device may list every key of its account, a key perhaps itself alone.
