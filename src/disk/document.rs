@@ -1,4 +1,4 @@
-//! A JSON file with a version number: absent is empty, broken is set aside, newer is left alone, and a change
+//! A JSON file with a version number: absent is empty, broken is set aside or kept, newer is left alone, and a change
 //! is read, made and written under one lock.
 
 use std::path::{Path, PathBuf};
@@ -21,18 +21,26 @@ pub struct Document {
     path: PathBuf,
     version: u64,
     lock_deadline: Duration,
+    keeps_broken: bool,
 }
 
 impl Document {
     /// Describes a document; nothing is read yet. `version` is the newest one known, counted from 1.
     pub fn new(path: impl Into<PathBuf>, version: u64) -> Self {
-        Self { path: path.into(), version, lock_deadline: LOCK_DEADLINE }
+        Self { path: path.into(), version, lock_deadline: LOCK_DEADLINE, keeps_broken: false }
     }
 
     /// Gives a change up at once when another process holds the lock.
     #[must_use]
     pub fn without_waiting(self) -> Self {
         Self { lock_deadline: Duration::ZERO, ..self }
+    }
+
+    /// Leaves a broken document where it is, so that every use fails until a person acts. For what decides where things are sent:
+    /// an empty document would send them elsewhere.
+    #[must_use]
+    pub fn keeping_broken(self) -> Self {
+        Self { keeps_broken: true, ..self }
     }
 
     /// Its path.
@@ -43,10 +51,11 @@ impl Document {
     /// Reads the document; an absent one is the default value.
     ///
     /// # Errors
-    /// [`DiskError::Broken`] for content that makes no sense, which is moved aside first;
+    /// [`DiskError::Broken`] for content that makes no sense, which is moved aside first unless it is kept;
     /// [`DiskError::NewerVersion`], with the file left alone; whatever [`read_public`] refuses.
     pub fn load<T: DeserializeOwned + Default>(&self) -> Result<T, DiskError> {
         match self.read() {
+            Err(Unreadable::Broken(reason)) if self.keeps_broken => Err(self.kept(reason)),
             // Only a look under the lock is sure not to move aside what another process has just repaired.
             Err(Unreadable::Broken(_)) => {
                 let _lock = self.lock()?;
@@ -64,8 +73,12 @@ impl Document {
     pub fn peek<T: DeserializeOwned + Default>(&self) -> Result<T, DiskError> {
         self.read().map_err(|error| match error {
             Unreadable::Disk(error) => error,
-            Unreadable::Broken(reason) => DiskError::Broken { path: self.path.clone(), aside: None, reason },
+            Unreadable::Broken(reason) => self.kept(reason),
         })
+    }
+
+    fn kept(&self, reason: String) -> DiskError {
+        DiskError::Broken { path: self.path.clone(), aside: None, reason }
     }
 
     /// Replaces the document whatever it held. Prefer [`Document::update`] for a change.
@@ -103,6 +116,7 @@ impl Document {
     fn read_or_set_aside<T: DeserializeOwned + Default>(&self) -> Result<T, DiskError> {
         self.read().map_err(|error| match error {
             Unreadable::Disk(error) => error,
+            Unreadable::Broken(reason) if self.keeps_broken => self.kept(reason),
             Unreadable::Broken(reason) => {
                 DiskError::Broken { path: self.path.clone(), aside: move_aside(&self.path).ok(), reason }
             }
@@ -220,6 +234,20 @@ mod tests {
         assert!(matches!(document.peek::<Names>(), Err(DiskError::Broken { aside: None, .. })));
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["names.json"]);
+    }
+
+    #[test]
+    fn a_broken_document_that_is_kept_fails_every_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let document = document(&folder).keeping_broken();
+        put(&document, "{");
+        for _ in 0..2 {
+            let changed = document.update(|_: &mut Names| Ok::<_, DiskError>(()));
+            for result in [document.load::<Names>().map(|_| ()), changed] {
+                assert!(matches!(result, Err(DiskError::Broken { aside: None, .. })));
+            }
+        }
+        assert_eq!(fs::read_to_string(document.path()).unwrap(), "{");
     }
 
     #[test]

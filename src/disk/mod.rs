@@ -140,7 +140,10 @@ impl DiskError {
             Self::Broken { aside: Some(_), .. } => Some(
                 "restore a backup if you have one, or run the command again to start with an empty file".to_owned(),
             ),
-            Self::Broken { path, .. } => Some(format!("move {} away and run the command again", path.display())),
+            Self::Broken { path, .. } => {
+                let path = shell_quoted(path);
+                Some(format!("restore a backup of it, or start with an empty file: mv {path} {path}.damaged"))
+            }
             Self::NewerVersion { .. } => Some("update ollama-auth".to_owned()),
             Self::TooLarge { .. } => None,
         }

@@ -164,13 +164,14 @@ pub struct ProfilesFile(Document);
 impl ProfilesFile {
     /// The file in a configuration folder.
     pub fn new(config_dir: &Path) -> Self {
-        Self(Document::new(config_dir.join(FILE), VERSION))
+        // Without the profiles a prompt or a key would go to another host.
+        Self(Document::new(config_dir.join(FILE), VERSION).keeping_broken())
     }
 
     /// Reads it.
     ///
     /// # Errors
-    /// A damaged file is moved aside and reported.
+    /// A damaged file is reported each time and stays where it is.
     pub fn load(&self) -> Result<Profiles, DiskError> {
         self.0.load()
     }
@@ -183,7 +184,7 @@ impl ProfilesFile {
     /// Reads it without any change or migration.
     ///
     /// # Errors
-    /// As for [`ProfilesFile::load`], but a damaged file stays where it is.
+    /// As for [`ProfilesFile::load`].
     pub fn peek(&self) -> Result<Profiles, DiskError> {
         self.0.peek()
     }

@@ -211,12 +211,21 @@ fn arguments_and_variables_that_are_no_text_are_wrong_usage() {
 }
 
 #[test]
-fn a_damaged_profiles_file_is_set_aside_and_reported() {
+fn with_a_damaged_profiles_file_no_prompt_is_sent_until_a_person_acts() {
     let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
     let path = sandbox.write("home/.config/ollama-auth/profiles.json", "{\"version\":1,\"pro");
-    let output = run_at(&sandbox, &ollama.url(), &[]).expect_code(1);
-    says(&output, &["profiles.json", "is damaged", "broken-1"]);
-    assert_eq!(std::fs::read_to_string(path.with_file_name("profiles.json.broken-1")).unwrap(), "{\"version\":1,\"pro");
+    let mut hint = String::new();
+    for _ in 0..3 {
+        let output = run_at(&sandbox, &ollama.url(), &[]).expect_code(1);
+        says(&output, &["profiles.json", "is damaged", "the file was not changed", "restore a backup"]);
+        hint = output.stderr().lines().find_map(|line| line.split_once("mv ")).unwrap().1.to_owned();
+        // A command that changes the profiles fails the same.
+        sandbox.command(["signin", "--host", &ollama.url()]).run().expect_code(1);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"version\":1,\"pro");
+    }
+    assert!(ollama.server().requests().is_empty());
+    let move_it = format!("mv {hint}");
+    sandbox.program("/bin/sh", ["-c", &move_it]).env("PATH", "/usr/bin:/bin").run().expect_code(0);
     run_at(&sandbox, &ollama.url(), &[]).expect_code(0);
 }
 
