@@ -1,5 +1,6 @@
 //! The map of the crate. Imports point downward only:
-//! `main → commands → proxy → {chat, rotation, gateway, api, vault, profile, ui} → {keyspec, identity, address, disk}`.
+//! `main → commands → proxy → {gateway, api, rotation, profile} → {http, vault, identity, keyspec} → {address, disk}`; `chat`, `demo` and
+//! `ui` use no other module. `tests/it/layering.rs` has the whole map and checks it.
 //!
 //! | module | what it contains |
 //! |---|---|
@@ -12,7 +13,7 @@
 //! | `chat` | a conversation: its state, its commands, and a model's events as text |
 //! | `api` | the HTTP client |
 //! | `gateway` | authentication in front of an Ollama server (feature `gateway`) |
-//! | `http` | HTTP/1.1 that gateway and proxy share: upstream client, connections of callers, streamed bodies (feature `gateway`) |
+//! | `http` | HTTP/1.1 that gateway, proxy and client share: a client; connections of callers and streamed bodies (these with the feature `gateway`) |
 //! | `proxy` | a loopback port that adds a credential (feature `gateway`) |
 //! | `demo` | a demonstration model for machines without Ollama (feature `gateway`) |
 //! | `profile` | profiles, and the decision which host and which credential to use |

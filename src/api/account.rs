@@ -1,7 +1,7 @@
 //! The account endpoints, what a host is (account host, stock Ollama server, gateway), and how far its clock is off.
 //!
 //! A stock server answers `/api/me` for its own key, whatever the caller's credential, and disconnects *itself* on any
-//! `DELETE /api/user/keys/…` (PROTOCOL: measured). So that request can only be made with an [`AccountHost`], a proof that is
+//! `DELETE /api/user/keys/…` (`docs/explanation/protocol.md`, "Traps"). So that request can only be made with an [`AccountHost`], a proof that is
 //! used up by it, and whatever cannot be understood proves nothing.
 
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Session<'_> {
             Ok(response) => {
                 let object: Map<String, Value> = json(response, &self.base().to_string(), Bounds::ACCOUNT).await?;
                 let account = Account::from_object(&object);
-                // A host without a signed-in account answers 200 with an empty name (PROTOCOL: what the stock client takes as signed out).
+                // A host without a signed-in account answers 200 with an empty name (`docs/explanation/protocol.md`).
                 if account.is_nobody() {
                     return Ok(Me::SignedOut { signin_url: None, skew: None });
                 }

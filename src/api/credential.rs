@@ -67,7 +67,7 @@ mod tests {
         assert!(shaped("0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_"));
         assert!(!shaped("0123456789ABCDEF0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_"));
         assert!(!shaped("0123456789abcdef0123456789abcdef.short"));
-        assert!(!shaped("oag_something"));
+        assert!(!shaped("olauth_something"));
     }
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
         ] {
             assert!(holds_key(&text), "{text}");
         }
-        assert!(!holds_key("what is an oag_ key, and 0123456789abcdef0123456789abcdef.txt?"));
+        assert!(!holds_key("what is an olauth_ key, and 0123456789abcdef0123456789abcdef.txt?"));
     }
 
     #[test]

@@ -311,7 +311,7 @@ impl Request<'_, '_> {
 
     async fn send_direct(self, client: &Http1Client) -> Result<ResponseBody<Full<Bytes>>, ApiError> {
         let Session { base, credential, now, .. } = self.session;
-        // A base path is sent but not signed (PROTOCOL: measured on the stock client).
+        // A base path is sent but not signed (`docs/explanation/protocol.md`, "Signed requests").
         let (target, authorization) =
             sign(base, credential, *now, self.method.as_str(), &self.path, &self.parameters())?;
         let mut head = RequestHead::new(self.method.clone(), base.as_origin(), &[base.path(), &target]);

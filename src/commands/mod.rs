@@ -1,4 +1,4 @@
-//! One verb per file: options in, `Exit` out. Commands decide what to do and say; the layers below know how.
+//! One command per file or folder: options in, `Exit` out. Commands decide what to do and say; the layers below know how.
 
 mod api;
 mod api_key;

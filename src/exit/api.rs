@@ -25,7 +25,7 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::CaFile { .. } => (Exit::Usage, Some("give a PEM file of certificates with --ca-cert".into())),
         // The credential is valid, but this signature was used already.
         ApiError::Unauthorized { message, from_gateway: true, skew: None, .. } if REPLAY_MESSAGES.iter().any(|words| message.contains(words)) => {
-            (Exit::SignIn, Some("each signature is valid once: run the command again".to_owned()))
+            (Exit::SignIn, Some("this signature cannot be used any more: run the command again".to_owned()))
         }
         ApiError::Unauthorized { credential_origin: Some(origin), .. } => (Exit::SignIn, Some(refused_hint(origin))),
         ApiError::Unauthorized { host, had_credential, skew, .. } => {

@@ -78,7 +78,7 @@ fn split(host: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// How many connections that address may have of the `all` that there may be. A trusted proxy, which stands for many slots, may
+/// How many connections that address may have of the `all` that there may be. A trusted proxy, which stands for many callers, may
 /// have all of them.
 pub fn share(config: &Config, address: IpAddr, all: usize) -> usize {
     let address = address.to_canonical();

@@ -1,6 +1,8 @@
-//! Every route of an Ollama server, what it takes to use it, and where it names a model. What is not in here is refused.
+//! Every route of the API: what answers it, what it takes to use it, and where it names a model. Of the API, only these are answered;
+//! the web pages have their own table in `pages`.
 //!
-//! After `ollama serve` 0.33.0-rc2 (`endpoints.json` of the tests, which are held against this table).
+//! The routes of `ollama serve` 0.33.0-rc2, as recorded in `tests/it/fixtures/vectors/endpoints.json`, and two of our own. A test
+//! compares them.
 
 use super::rejection::{Dialect, Rejection};
 use crate::keyspec::Scope;

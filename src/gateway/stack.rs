@@ -1,6 +1,6 @@
 //! What a request goes through, top to bottom. Each step takes what the one before it proved, so none can be left out:
 //!
-//! 1. `host`: it names us, and comes from somewhere
+//! 1. `host`: the `Host` header is ours
 //! 2. `target`: its path is plain, and below our base path
 //! 3. `pages`: a person's browser leaves here
 //! 4. `routes`: it is a route of the table; public routes are answered here

@@ -1,8 +1,8 @@
 //! The HTTP/1.1 code that gateway, proxy and client share. It depends on none of them.
 //!
 //! - Towards a server: [`Http1Client`]. It is all that the client of this program needs, and builds without the `gateway` feature.
-//! - Towards callers: [`server`] listens and serves, [`CallerStream`] is a caller's connection, `connection_slots` counts them,
-//!   [`MinDataRateBody`] ends requests that are too slow.
+//! - Towards callers: [`server`] listens and serves, [`CallerStream`] is a caller's connection, `server::ConnectionSlots` counts
+//!   them, [`MinDataRateBody`] ends requests that are too slow.
 //! - In between: `headers` says what is forwarded, [`Relay`] passes a response on.
 
 #[cfg(feature = "gateway")]

@@ -30,7 +30,8 @@ impl Account {
         Self { id: text("id"), name: text("name"), email: text("email"), plan: text("plan") }
     }
 
-    /// Whether the host named no account: an empty name means signed out, whatever the id is (PROTOCOL: `/api/me`).
+    /// Whether the host named no account: an empty name means signed out, whatever the id is
+    /// (`docs/explanation/protocol.md`, "Account endpoints").
     pub fn is_nobody(&self) -> bool {
         self.name.is_empty()
     }

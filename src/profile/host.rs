@@ -104,7 +104,8 @@ pub struct NoSuchProfile {
     pub known: Vec<String>,
 }
 
-/// Chooses the host: what the call names, then `OLLAMA_AUTH_PROFILE`, then a credentials file, then by audience (see DESIGN: "Which host").
+/// Chooses the host: what the call names, then `OLLAMA_AUTH_PROFILE`, then a credentials file, then by audience
+/// (`docs/explanation/host-and-credential.md`).
 ///
 /// # Errors
 /// [`NoSuchProfile`] when a profile is named that does not exist and no `--host` says where it would be.

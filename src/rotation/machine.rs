@@ -80,7 +80,7 @@ pub trait RotationBackend {
     async fn revoke_new(&self, rotation: &Rotation) -> Result<(), Self::Error>;
 }
 
-/// How far a rotation was outcome.
+/// How far a rotation came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RotationOutcome {
     /// The new key is in use; the old one ends at that Unix second.

@@ -131,18 +131,20 @@ fn literals(source: &str) -> BTreeSet<String> {
     code.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
+/// Where a path in the repository may begin.
+const TOPS: [&str; 10] =
+    ["src/", "tests/", "scripts/", "docs/", "contrib/", "fuzz/", "migrations/", "completions/", "man/", ".ci/"];
+
 /// A path with placeholders is one that a reader replaces.
 #[test]
 fn every_file_that_a_page_names_exists() {
     let beside = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(PathBuf::from);
-    let tops =
-        ["src/", "tests/", "scripts/", "docs/", "contrib/", "fuzz/", "migrations/", "completions/", "man/", ".ci/"];
     let mut count = 0;
     for page in book().into_iter().chain(beside) {
         let text = read(&page);
         for name in quoted(&text) {
             let name = name.split_whitespace().next().unwrap_or_default();
-            if !tops.iter().any(|top| name.starts_with(top))
+            if !TOPS.iter().any(|top| name.starts_with(top))
                 || name.contains(['<', '*', '…'])
                 || name.contains("NAME")
                 || name.contains("TARGET")
@@ -155,6 +157,63 @@ fn every_file_that_a_page_names_exists() {
         }
     }
     assert!(count > 20, "{count}");
+}
+
+/// Every Rust file below a folder, by its path from the repository's root.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root().join(folder)).unwrap() {
+        let path = folder.join(entry.unwrap().file_name());
+        if root().join(&path).is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// What does not exist in the repository of what a comment names: a path, a page (`SECURITY.md`), a source file in backticks.
+fn missing_in_comment(comment: &str, file_names: &BTreeSet<String>) -> Vec<String> {
+    let words = comment.split(|c: char| c.is_whitespace() || matches!(c, '`' | '(' | ')' | '"' | ',' | ';' | '|'));
+    let words = words.map(|word| word.split(":").next().unwrap_or_default().trim_end_matches(['.', '!', '?']));
+    let is_missing = |word: &&str| {
+        if word.contains(['<', '*', '…', '{', '$'])
+            || ["NAME", "TARGET", "VERSION"].iter().any(|word_to_replace| word.contains(word_to_replace))
+        {
+            return false;
+        }
+        if TOPS.iter().any(|top| word.starts_with(top)) {
+            return !root().join(word).exists();
+        }
+        // Pages that were never part of the repository, but were referred to by their titles.
+        let is_page = word.strip_suffix(".md").is_some_and(|stem| stem.chars().all(|c| c.is_ascii_uppercase()));
+        (is_page && !word.is_empty() && !root().join(word).exists()) || ["PROTOCOL", "DESIGN", "STYLE"].contains(word)
+    };
+    let mut missing: Vec<String> = words.filter(is_missing).map(str::to_owned).collect();
+    let sources = quoted_in_line(comment).filter(|name| name.ends_with(".rs") && !name.contains(['/', ' ', '*']));
+    missing.extend(sources.filter(|name| !file_names.contains(*name)).map(str::to_owned));
+    missing
+}
+
+/// A reader who follows a reference must arrive somewhere.
+#[test]
+fn every_file_that_a_comment_names_exists() {
+    let files: Vec<PathBuf> = ["src", "tests", "fuzz"].iter().flat_map(|top| rust_files(Path::new(top))).collect();
+    let names: BTreeSet<String> =
+        files.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    let mut missing = Vec::new();
+    for path in &files {
+        for line in read(path).lines().filter(|line| line.trim_start().starts_with("//")) {
+            let in_line = missing_in_comment(line, &names).into_iter();
+            missing.extend(in_line.map(|name| format!("{}: {name}", path.display())));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert_eq!(
+        missing_in_comment("// see DESIGN: \"x\", docs/no.md, `no.rs`", &names),
+        ["DESIGN", "docs/no.md", "no.rs"]
+    );
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use base64::Engine as _;
+
 use crate::gateway_upstream::GatewaySetup;
 use crate::harness::DEADLINE;
 use crate::harness::gateway::Answer;
@@ -69,6 +71,31 @@ fn each_chunk_is_forwarded_before_the_next_arrives() {
     assert_eq!(chunk(&mut answer), b"two");
     caller.write_all(b"0\r\n\r\n").unwrap();
     assert_eq!(chunk(&mut answer), b"");
+}
+
+/// A response to a request that has not arrived in full ends with the credential.
+#[test]
+fn a_key_that_is_revoked_during_its_upload_cuts_the_response() {
+    let setup = GatewaySetup::new(|_, stream| {
+        let mut reader = BufReader::new(stream);
+        head(&mut reader);
+        reader.get_mut().write_all(OK).unwrap();
+        reader.get_mut().write_all(b"3\r\none\r\n").unwrap();
+        let _ = reader.read_to_end(&mut Vec::new());
+    });
+    let mut caller = caller(&setup, "Transfer-Encoding: chunked");
+    let mut answer = BufReader::new(caller.try_clone().unwrap());
+    assert!(head(&mut answer).starts_with("HTTP/1.1 200 "));
+    assert_eq!(chunk(&mut answer), b"one");
+    let listed = setup.gateway.ask("GET", "/api/user/keys", &[&setup.header], "").json();
+    let id = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(listed["keys"][0]["id"].as_str().unwrap());
+    let revoked = setup.gateway.ask("DELETE", &format!("/api/user/keys/{id}"), &[&setup.header], "");
+    assert_eq!(revoked.status, 200, "{}", revoked.text());
+    // The gateway may have closed the connection already.
+    let _ = caller.write_all(b"3\r\ntwo\r\n");
+    let mut rest = Vec::new();
+    let _ = answer.read_to_end(&mut rest);
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "it looks complete: {}", String::from_utf8_lossy(&rest));
 }
 
 /// More than all buffers on the way hold, both ways at once.

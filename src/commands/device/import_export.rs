@@ -131,7 +131,8 @@ async fn key_passphrase(app: &App, args: &DeviceImport, file: &Path) -> anyhow::
     Err(Problem::new(Exit::Usage, message).hint("pass --key-passphrase-file FILE").into())
 }
 
-/// A signature names no host: the operator of one host where a key is used can replay it at the other (PROTOCOL: "Signed requests").
+/// A signature names no host: the operator of one host where a key is used can replay it at the other
+/// (`docs/explanation/protocol.md`, "Signed requests").
 fn warn_of_sharing(app: &App, profiles: &Profiles, context: &Context, key: &DeviceKey) {
     let elsewhere = profiles.profiles.iter().find(|(_, profile)| {
         profile.url.origin() != context.url().origin()

@@ -1,5 +1,6 @@
 //! What a server and its registry say about a pull or a push: which registry a name belongs to, what a refusal means, and whose
-//! account the server uses there. The server signs in to ollama.com with its own key for every caller (PROTOCOL: three identities),
+//! account the server uses there. The server signs in to ollama.com with its own key for every caller
+//! (`docs/explanation/identities.md`),
 //! and what the registry refuses, it refuses to that account.
 
 use crate::api::{ApiError, Me, Session};

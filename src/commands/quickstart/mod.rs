@@ -119,7 +119,7 @@ async fn serve(app: &App, steps: &mut Steps<'_>, upstream: &Upstream) -> anyhow:
     let line =
         CommandLine::new(["gateway", "serve", "--listen", "127.0.0.1:0", "--upstream", &upstream.url.to_string()]);
     let gateway = steps.perform("gateway", line.shown(), QuickstartGateway::start(app, &upstream.url, folder)).await?;
-    app.printer.note(&format!("Gateway at {}, for {}", gateway.url(), upstream.url));
+    app.printer.note(&format!("Gateway listening at {}, upstream {}", gateway.url(), upstream.url));
     steps.conclude("A gateway is in front of the model: it requires a credential.");
     Ok(gateway)
 }

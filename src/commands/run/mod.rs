@@ -152,7 +152,7 @@ impl RunContext<'_> {
                 let hint = "check the name; cloud models are listed at https://ollama.com/search?c=cloud";
                 Problem::new(Exit::NotFound, message).hint(hint).into()
             }
-            // A local server passes on what ollama.com thinks of the *server's* key (PROTOCOL: "Traps").
+            // A local server passes on what ollama.com thinks of the *server's* key (`docs/explanation/protocol.md`, "Traps").
             ApiError::Unauthorized { message, had_credential: false, from_gateway: false, .. }
                 if self.model.is_cloud() && !host.is_ollama_com() =>
             {

@@ -1,4 +1,4 @@
-//! Disconnecting devices, revoking keys and bringing their end forward. Repeating one succeeds; an id that never existed is an error.
+//! Disconnecting devices, revoking keys and making them expire earlier. Repeating one succeeds; an id that never existed is an error.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -48,7 +48,8 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Accepts signatures from this second on. If an earlier gateway may have accepted some in it, it has to be over.
+    /// Accepts signatures from this second on. If an earlier gateway may have accepted signatures in this second, call it in the next one:
+    /// `wait_for_next_second` in `src/commands/gateway/serve.rs` does.
     pub fn new(
         directory: Directory,
         pending_devices: Arc<PendingDevices>,

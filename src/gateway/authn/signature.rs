@@ -1,6 +1,6 @@
 //! Device signatures, as the stock client and the desktop app send them.
 //!
-//! What was signed is tried in two forms (PROTOCOL: measured): the whole target, and the path with `ts` alone where other
+//! What was signed is tried in two forms (`docs/explanation/protocol.md`, "Signed requests"): the whole target, and the path with `ts` alone where other
 //! parameters were not signed. A base path is never signed.
 
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ pub struct Proof {
     pub ts: i64,
 }
 
-/// When a signature is of now.
+/// When a signature is fresh.
 #[derive(Clone, Copy, Debug)]
 pub struct Freshness {
     /// Our time, in Unix seconds.

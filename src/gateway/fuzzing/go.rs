@@ -1,5 +1,6 @@
 //! How a server that is written in Go reads what it is sent: paths, parameters, JSON and the names of models. Written after the
-//! documentation of `net/url`, `path`, `encoding/json` and the facts in PROTOCOL; for fuzzing alone.
+//! documentation of `net/url`, `path`, `encoding/json` and the facts in `docs/explanation/protocol.md`; for
+//! fuzzing alone.
 
 /// `url.PathUnescape`; `None` where that fails.
 pub fn path_unescape(text: &[u8]) -> Option<Vec<u8>> {

@@ -144,7 +144,7 @@ impl KeyRecord {
         self.revoked_at.is_none() && self.rights.expires_at.is_none_or(|end| now < end)
     }
 
-    /// Brings its end forward to that Unix second, if it would live longer, and ends its being replaceable.
+    /// Makes it expire at that Unix second, or when it would have expired if that is sooner. It is no longer replaceable.
     pub fn end_by(&mut self, at: i64) {
         self.rights.expires_at = Some(self.rights.expires_at.map_or(at, |end| end.min(at)));
         self.replaceable = false;

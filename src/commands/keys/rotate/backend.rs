@@ -17,7 +17,7 @@ use crate::keyspec::KeyId;
 use crate::profile::Profile;
 use crate::rotation::{Journal, KeyRequest, KeyVerification, OldKeyState, Rotation, RotationBackend};
 
-/// The world of one profile in this run.
+/// What a rotation of one profile acts on: this machine, and the host.
 pub struct LocalBackend<'a> {
     /// The program.
     pub app: &'a App,

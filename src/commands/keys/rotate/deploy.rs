@@ -35,7 +35,7 @@ pub struct Deployer {
     before: Mutex<Option<SecretString>>,
 }
 
-/// What the command is output besides the key.
+/// What the command is given: the key, and what belongs to it.
 pub struct DeployPayload<'a> {
     /// The key.
     pub key: &'a SecretString,

@@ -72,7 +72,7 @@ impl Report {
         self.rotations.push(row);
     }
 
-    /// Adds a failure. The first one decides how the run ends; each is output at once.
+    /// Adds a failure. The first one decides how the run ends; the others are printed at once.
     pub fn fail(&mut self, app: &App, row: ReportRow, problem: Problem) {
         self.rotations.push(ReportRow { outcome: Outcome::Failed, error: Some(problem.message.clone()), ..row });
         if let Some(before) = self.first_failure.take() {
