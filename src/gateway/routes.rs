@@ -12,10 +12,25 @@ use crate::keyspec::Scope;
 pub enum Access {
     /// The gateway, without authentication.
     Public(Public),
-    /// The gateway, for an account.
-    Account(Account),
+    /// The gateway, for callers that meet the requirement.
+    Account(Account, Requirement),
     /// The upstream server, for callers with the scope.
     Upstream(Scope),
+}
+
+/// What an account endpoint requires of a caller whose credential is valid. The policy checks it before the endpoint is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing more: the endpoint concerns the caller alone.
+    ValidCredential,
+    /// The scope.
+    Scope {
+        /// The scope that the caller's credential must have.
+        scope: Scope,
+        /// Whether an API key without the scope may call the endpoint too. The endpoint must then see to it that the key reads and
+        /// changes only itself and the keys before and after it in its line of replacements.
+        or_own_key: bool,
+    },
 }
 
 /// What the gateway answers without authentication.
@@ -89,14 +104,20 @@ const fn public(path: &'static str, access: Public, methods: &'static [&'static 
     Route { methods, path, access: Access::Public(access), models: Models::None }
 }
 
-const fn account(methods: &'static [&'static str], path: &'static str, access: Account) -> Route {
-    Route { methods, path, access: Access::Account(access), models: Models::None }
+const fn account(
+    methods: &'static [&'static str],
+    path: &'static str,
+    endpoint: Account,
+    requirement: Requirement,
+) -> Route {
+    Route { methods, path, access: Access::Account(endpoint, requirement), models: Models::None }
 }
 
 const GET: &[&str] = &["GET"];
 const POST: &[&str] = &["POST"];
 const MODEL: Models = Models::Body(&["model"]);
 const MODEL_OR_NAME: Models = Models::Body(&["model", "name"]);
+const KEYS_OR_OWN_KEY: Requirement = Requirement::Scope { scope: Scope::Keys, or_own_key: true };
 const LIST: Models = Models::Listed("models", &["model", "name"]);
 
 /// The table.
@@ -120,11 +141,11 @@ pub const ROUTES: &[Route] = &[
     upstream(POST, "/api/copy", Scope::ModelsWrite, Models::Body(&["source", "destination"])),
     upstream(&["DELETE"], "/api/delete", Scope::ModelsWrite, MODEL_OR_NAME),
     upstream(&["HEAD", "POST"], "/api/blobs/{digest}", Scope::ModelsWrite, Models::None),
-    account(POST, "/api/me", Account::Me),
-    account(POST, "/api/signout", Account::SignOut),
-    account(&["GET", "POST"], "/api/user/keys", Account::Keys),
-    account(&["DELETE"], "/api/user/keys/{encodedKey}", Account::Key),
-    account(&["PATCH"], "/api/user/keys/{encodedKey}", Account::KeyEnd),
+    account(POST, "/api/me", Account::Me, Requirement::ValidCredential),
+    account(POST, "/api/signout", Account::SignOut, Requirement::ValidCredential),
+    account(&["GET", "POST"], "/api/user/keys", Account::Keys, KEYS_OR_OWN_KEY),
+    account(&["DELETE"], "/api/user/keys/{encodedKey}", Account::Key, KEYS_OR_OWN_KEY),
+    account(&["PATCH"], "/api/user/keys/{encodedKey}", Account::KeyEnd, KEYS_OR_OWN_KEY),
     upstream(POST, "/v1/chat/completions", Scope::Inference, MODEL),
     upstream(POST, "/v1/completions", Scope::Inference, MODEL),
     upstream(POST, "/v1/responses", Scope::Inference, MODEL),
@@ -204,7 +225,7 @@ mod tests {
             assert_eq!(route.methods, strings(&endpoint["methods"]), "{path}");
             let scope = match route.access {
                 Access::Public(_) => "none",
-                Access::Account(_) => "account",
+                Access::Account(..) => "account",
                 Access::Upstream(scope) => scope.name(),
             };
             assert_eq!(scope, endpoint["scope"].as_str().unwrap(), "{path}");
@@ -228,8 +249,14 @@ mod tests {
         }
         assert_eq!(find("GET", "/api/generate").unwrap_err().status(), 405);
         assert_eq!(find("get", "/api/tags").unwrap_err().status(), 405);
-        assert_eq!(find("DELETE", "/api/user/keys/x").unwrap().route.access, Access::Account(Account::Key));
-        assert_eq!(find("PATCH", "/api/user/keys/x").unwrap().route.access, Access::Account(Account::KeyEnd));
+        assert_eq!(
+            find("DELETE", "/api/user/keys/x").unwrap().route.access,
+            Access::Account(Account::Key, KEYS_OR_OWN_KEY)
+        );
+        assert_eq!(
+            find("PATCH", "/api/user/keys/x").unwrap().route.access,
+            Access::Account(Account::KeyEnd, KEYS_OR_OWN_KEY)
+        );
         assert_eq!(find("PATCH", "/api/user/keys").unwrap_err().status(), 405);
         let refused = find("PUT", "/api/user/keys/x").unwrap_err();
         assert!(refused.status() == 405 && refused.message().contains("DELETE, PATCH"), "{}", refused.message());

@@ -30,8 +30,8 @@ pub fn check_route(target: &Target<'_>) -> Result<(), Rejection> {
         return Err(account());
     }
     match find_route(method, path).map(|matched| matched.route.access) {
-        Ok(Access::Upstream(_) | Access::Public(_) | Access::Account(Account::Me)) => return Ok(()),
-        Ok(Access::Account(_)) => return Err(account()),
+        Ok(Access::Upstream(_) | Access::Public(_) | Access::Account(Account::Me, _)) => return Ok(()),
+        Ok(Access::Account(..)) => return Err(account()),
         Err(_) => {}
     }
     let reads = ["GET", "HEAD"].contains(&method);

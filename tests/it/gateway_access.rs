@@ -31,6 +31,11 @@ fn endpoints() -> Vec<(String, String, String)> {
     all
 }
 
+fn encoded(id: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id)
+}
+
 fn bearer(key: &str) -> String {
     format!("Authorization: Bearer {key}")
 }
@@ -91,6 +96,74 @@ fn every_route_asks_for_its_scope_and_nothing_else_passes() {
         assert_eq!(gateway.ask(method, path, &[&bearer(&all)], "").status, status, "{method} {path}");
     }
     assert_eq!(asked(&upstream), before);
+}
+
+/// The rows of the route table that the gateway answers for an account: method and path.
+fn account_routes() -> Vec<(String, String)> {
+    let source = include_str!("../../src/gateway/routes.rs");
+    let rows = source.lines().filter_map(|line| line.trim().strip_prefix("account("));
+    let routes = rows.flat_map(|row| {
+        let path = row.split('"').find(|text| text.starts_with('/')).unwrap_or_else(|| panic!("no path in {row}"));
+        let methods = row.split(path).next().unwrap();
+        let methods = ["GET", "POST", "PATCH", "PUT", "DELETE"].into_iter().filter(|method| methods.contains(method));
+        methods.map(|method| (method.to_owned(), path.to_owned())).collect::<Vec<_>>()
+    });
+    routes.collect()
+}
+
+/// The requests are made in this order with a key of each scope, each time for a new key of the account.
+#[test]
+fn account_routes_let_a_key_without_the_scope_keys_see_itself_only() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "maintainer");
+    let device = gateway.device_of("ada");
+    // What a key gets for another key: with the scope `keys`, and with every other scope. And what it gets for itself.
+    let expected = [
+        ("POST", "/api/me", 200, 200, None),
+        // Only a device can be signed out.
+        ("POST", "/api/signout", 400, 400, None),
+        ("GET", "/api/user/keys", 200, 200, None),
+        ("POST", "/api/user/keys", 201, 403, None),
+        ("PATCH", "/api/user/keys/{encodedKey}", 200, 403, Some(200)),
+        ("DELETE", "/api/user/keys/{encodedKey}", 200, 403, Some(200)),
+    ];
+    let walked: Vec<(String, String)> =
+        expected.iter().map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned())).collect();
+    let mut routes = account_routes();
+    for route in &walked {
+        assert!(routes.contains(route), "src/gateway/routes.rs has no account route {route:?}");
+    }
+    routes.retain(|route| !walked.contains(route));
+    assert_eq!(routes, [], "say here what a key may do at these routes");
+
+    for scope in SCOPES {
+        let create = ["keys", "create", "own", "--scope", scope, "--json"];
+        let own = device.command(create).run().expect_code(0).json();
+        let header = bearer(own["key"].as_str().unwrap());
+        for (method, path, with_keys, without, for_itself) in expected {
+            let other = device.command(["keys", "create", "other", "--json"]).run().expect_code(0).json();
+            let target = |key: &Value| {
+                let path = path.replace("{encodedKey}", &encoded(key["id"].as_str().unwrap()));
+                if method == "PATCH" { path + "?expires_in=60" } else { path }
+            };
+            let body = if path == "/api/user/keys" { r#"{"name":"new","scopes":["keys"]}"# } else { "" };
+            assert_eq!(gateway.ask(method, &target(&other), &[], body).status, 401, "{method} {path}");
+            let answer = gateway.ask(method, &target(&other), &[&header], body);
+            let status = if scope == "keys" { with_keys } else { without };
+            assert_eq!(answer.status, status, "{method} {path} with {scope}: {}", answer.text());
+            if path == "/api/user/keys" && method == "GET" && scope != "keys" {
+                let listed = answer.json();
+                let ids: Vec<&Value> = listed["keys"].as_array().unwrap().iter().map(|key| &key["id"]).collect();
+                assert_eq!(ids, [&own["id"]]);
+            }
+            if let Some(status) = for_itself {
+                let answer = gateway.ask(method, &target(&own), &[&header], body);
+                assert_eq!(answer.status, status, "{method} {path} for itself with {scope}: {}", answer.text());
+            }
+        }
+    }
+    assert_eq!(asked(&upstream), 0);
 }
 
 #[test]

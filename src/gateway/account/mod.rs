@@ -20,9 +20,9 @@ use super::routes::{Access, Account, Matched};
 /// Whether a request changes an account, so that a signature is good for it once.
 pub fn changes_something(method: &Method, matched: &Matched<'_>) -> bool {
     match matched.route.access {
-        Access::Account(Account::Me) => false,
-        Access::Account(Account::SignOut | Account::Key | Account::KeyEnd) => true,
-        Access::Account(Account::Keys) => *method != Method::GET,
+        Access::Account(Account::Me, _) => false,
+        Access::Account(Account::SignOut | Account::Key | Account::KeyEnd, _) => true,
+        Access::Account(Account::Keys, _) => *method != Method::GET,
         Access::Upstream(_) | Access::Public(_) => false,
     }
 }

@@ -10,9 +10,9 @@ mod models;
 use axum::body::Body;
 use axum::http::HeaderMap;
 
-use super::authn::Caller;
+use super::authn::{Caller, Credential};
 use super::rejection::Rejection;
-use super::routes::{Access, Account, Matched, Models as Named, Route};
+use super::routes::{Access, Account, Matched, Models as Named, Requirement, Route};
 use super::target::Target;
 use crate::keyspec::{Models, Rights, Scope};
 
@@ -48,7 +48,7 @@ pub struct Rewritten {
     pub content_type: String,
 }
 
-/// What an account endpoint asks of its caller is its own affair; see `account`.
+/// Proof that a caller may call an account endpoint. Which keys and devices it may see and change there, `account` decides.
 #[derive(Debug)]
 pub struct AccountCall {
     /// Who asks.
@@ -68,14 +68,18 @@ pub enum Destination {
     Account(AccountCall),
 }
 
-/// Checks the scope of a route.
+/// Checks the scope or the requirement of a route.
 ///
 /// # Errors
 /// 403 without it.
 pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Result<Destination, Rejection> {
     let argument = matched.argument.to_owned();
     let scope = match matched.route.access {
-        Access::Account(endpoint) => return Ok(Destination::Account(AccountCall { caller, endpoint, argument })),
+        Access::Account(endpoint, requirement) => {
+            let is_key = matches!(caller.credential(), Credential::Key(_));
+            require_of_account(requirement, &caller.rights(), is_key)?;
+            return Ok(Destination::Account(AccountCall { caller, endpoint, argument }));
+        }
         Access::Upstream(scope) => scope,
         // Answered without authentication.
         Access::Public(_) => return Err(Rejection::new(404, "no such endpoint")),
@@ -95,6 +99,14 @@ pub fn require(rights: &Rights, scope: Scope) -> Result<(), Rejection> {
         return Ok(());
     }
     Err(Rejection::new(403, format!("this credential does not have the scope {scope}")))
+}
+
+fn require_of_account(requirement: Requirement, rights: &Rights, is_key: bool) -> Result<(), Rejection> {
+    match requirement {
+        Requirement::ValidCredential => Ok(()),
+        Requirement::Scope { or_own_key: true, .. } if is_key => Ok(()),
+        Requirement::Scope { scope, .. } => require(rights, scope),
+    }
 }
 
 impl Permitted {
@@ -176,5 +188,28 @@ impl Authorized {
     /// The body to forward.
     pub fn into_body(self) -> Body {
         self.body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_endpoint_is_called_only_if_its_requirement_is_met() {
+        let rights = |scopes: &[Scope]| Rights {
+            scopes: scopes.iter().copied().collect(),
+            models: Models::all(),
+            expires_at: None,
+        };
+        let (none, keys) = (rights(&[]), rights(&[Scope::Keys]));
+        let requires = |or_own_key| Requirement::Scope { scope: Scope::Keys, or_own_key };
+        let is_allowed = |requirement, rights, is_key| require_of_account(requirement, rights, is_key).is_ok();
+        assert!(is_allowed(Requirement::ValidCredential, &none, true));
+        for is_key in [true, false] {
+            assert!(is_allowed(requires(false), &keys, is_key) && is_allowed(requires(true), &keys, is_key));
+            assert!(!is_allowed(requires(false), &none, is_key));
+        }
+        assert!(is_allowed(requires(true), &none, true) && !is_allowed(requires(true), &none, false));
     }
 }
