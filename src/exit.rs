@@ -4,6 +4,8 @@ mod api;
 mod code;
 mod problem;
 
-pub use api::{api_hint, clock_hint, refused_hint, unauthorized_hint};
+#[cfg(feature = "gateway")]
+pub use api::unauthorized_hint;
+pub use api::{api_hint, clock_hint, refused_hint};
 pub use code::Exit;
 pub use problem::Problem;

@@ -1,4 +1,4 @@
-//! Model parameters as people type them at `/set parameter`, in the type that the server wants.
+//! Model parameters as people type them at `/set parameter` and behind `--option`, in the type that the server wants.
 
 use serde_json::Value;
 
@@ -58,9 +58,7 @@ pub enum ParameterError {
 /// # Errors
 /// [`ParameterError`].
 pub fn parse(name: &str, words: &[&str]) -> Result<Value, ParameterError> {
-    let Some((_, kind, _)) = KNOWN.iter().find(|(known, ..)| *known == name) else {
-        return Err(ParameterError::Unknown(name.to_owned()));
-    };
+    let kind = kind(name).ok_or_else(|| ParameterError::Unknown(name.to_owned()))?;
     let wrong = |wanted| ParameterError::Value { name: name.to_owned(), wanted, value: words.join(" ") };
     let first = words.first().copied().unwrap_or_default();
     match kind {
@@ -76,6 +74,24 @@ pub fn parse(name: &str, words: &[&str]) -> Result<Value, ParameterError> {
         },
         Kind::Words => Ok(words.iter().map(|word| Value::from(*word)).collect()),
     }
+}
+
+/// The same for a value that may be JSON, as in `--option stop=["a","b"]`. `null` leaves a parameter at its default.
+///
+/// # Errors
+/// [`ParameterError`].
+pub fn check(name: &str, value: &Value) -> Result<Value, ParameterError> {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let words: Vec<String> = match value {
+        Value::Array(items) if kind(name) == Some(Kind::Words) => items.iter().map(word).collect(),
+        Value::Null if kind(name).is_some() => return Ok(Value::Null),
+        value => vec![word(value)],
+    };
+    parse(name, &words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn kind(name: &str) -> Option<Kind> {
+    KNOWN.iter().find(|(known, ..)| *known == name).map(|(_, kind, _)| *kind)
 }
 
 /// Their names, for completion.
@@ -99,6 +115,31 @@ pub fn common() -> impl Iterator<Item = (&'static str, &'static str, &'static st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_in_json_are_checked_in_the_same_way() {
+        use serde_json::json;
+        for (name, given, sent) in [
+            ("temperature", json!(0.5), json!(0.5)),
+            ("num_ctx", json!(4096), json!(4096)),
+            ("use_mmap", json!(true), json!(true)),
+            ("stop", json!("a b"), json!(["a b"])),
+            ("stop", json!(["a", "b"]), json!(["a", "b"])),
+            ("seed", json!(null), json!(null)),
+        ] {
+            assert_eq!(check(name, &given).unwrap(), sent, "{name}");
+        }
+        for (name, given) in [
+            ("temperature", json!("hot")),
+            ("temperature", json!([0.5])),
+            ("num_ctx", json!(0.5)),
+            ("num_ctx", json!({})),
+            ("use_mmap", json!("maybe")),
+        ] {
+            assert!(matches!(check(name, &given), Err(ParameterError::Value { .. })), "{name} {given}");
+        }
+        assert!(matches!(check("nosuch", &json!(1)), Err(ParameterError::Unknown(_))));
+    }
 
     #[test]
     fn values_have_the_type_of_their_parameter() {

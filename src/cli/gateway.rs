@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::audit::AuditArgs;
+use super::database::DatabaseArgs;
+
 /// Put authentication in front of an Ollama server
 ///
 /// The gateway accepts ollama.com's device keys and API keys, so unmodified Ollama clients and libraries can sign in to it.
@@ -27,17 +30,6 @@ pub enum GatewayCommand {
     Key(GatewayKeyCommand),
     Approve(ApproveArgs),
     Audit(AuditArgs),
-}
-
-/// Which database a command works on.
-#[derive(Debug, Clone, Default, Args)]
-pub struct DatabaseArgs {
-    /// The database: sqlite:PATH, or a path
-    #[arg(long, value_name = "URL", help_heading = "Configuration")]
-    pub database: Option<String>,
-    /// The configuration file
-    #[arg(long, value_name = "FILE", help_heading = "Configuration")]
-    pub config: Option<PathBuf>,
 }
 
 /// Run the gateway
@@ -169,6 +161,26 @@ ollama-auth gateway user list")]
     Enable {
         /// The account's name
         name: String,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Remove an account, with its devices and API keys
+    ///
+    /// Refuses them at once and deletes them. You cannot undo this: to block an account for a while, disable it. Its events stay in
+    /// the event log. The last administrator cannot be removed.
+    #[command(after_help = "\
+# Remove an account
+ollama-auth gateway user remove bob
+
+# Remove it without asking
+ollama-auth gateway user remove bob --yes")]
+    Remove {
+        /// The account's name
+        name: String,
+        /// Do not ask for confirmation
+        #[arg(short, long)]
+        yes: bool,
         /// Which database
         #[command(flatten)]
         database: DatabaseArgs,
@@ -377,25 +389,6 @@ pub struct ApproveArgs {
     /// The account that the device belongs to
     #[arg(long, value_name = "NAME")]
     pub user: String,
-    /// Which database
-    #[command(flatten)]
-    pub database: DatabaseArgs,
-}
-
-/// Show the event log: sign-ins, approvals, keys and accounts
-///
-/// Prints the newest events: who did what, from which address, with what result.
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-# Show the last 100 events
-ollama-auth gateway audit
-
-# Show the last ten, for a script
-ollama-auth gateway audit --limit 10 --json")]
-pub struct AuditArgs {
-    /// Number of events
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub limit: u32,
     /// Which database
     #[command(flatten)]
     pub database: DatabaseArgs,

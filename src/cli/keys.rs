@@ -117,10 +117,11 @@ pub enum KeySort {
 }
 
 /// The values of `--fail-on`: findings, `all` of them, or `none`.
-pub const FAIL_ON: [&str; 12] = [
+pub const FAIL_ON: [&str; 13] = [
     "stale",
     "unused",
     "expired",
+    "replaced",
     "exposed",
     "duplicate",
     "expiring",
@@ -152,7 +153,7 @@ pub struct KeysAudit {
     pub max_age: Lifetime,
     /// Findings that cause exit code 8 (repeatable)
     #[arg(long, value_name = "FINDING", value_delimiter = ',', value_parser = FAIL_ON,
-          default_values = ["stale", "unused", "expired", "exposed", "duplicate"])]
+          default_values = ["stale", "unused", "expired", "replaced", "exposed", "duplicate"])]
     pub fail_on: Vec<String>,
     /// Output format; --json is the same as json
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]

@@ -2,7 +2,11 @@
 //! the command's line in a list, the rest its paragraph, and `after_help` its examples; a test runs every example.
 
 mod account;
+#[cfg(feature = "gateway")]
+mod audit;
 mod credential;
+#[cfg(feature = "gateway")]
+mod database;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod keys;
@@ -19,12 +23,16 @@ pub use account::{
     DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate, SigninArgs, SignoutArgs, StatusArgs,
 };
 #[cfg(feature = "gateway")]
+pub use audit::AuditArgs;
+#[cfg(feature = "gateway")]
 pub use credential::ProxyArgs;
 pub use credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
 #[cfg(feature = "gateway")]
+pub use database::DatabaseArgs;
+#[cfg(feature = "gateway")]
 pub use gateway::{
-    ApproveArgs, AuditArgs, DatabaseArgs, GatewayCommand, GatewayDeviceCommand, GatewayKeyCommand, InitArgs,
-    QuickstartArgs, RoleArg, ServeArgs, UserCommand,
+    ApproveArgs, GatewayCommand, GatewayDeviceCommand, GatewayKeyCommand, InitArgs, QuickstartArgs, RoleArg, ServeArgs,
+    UserCommand,
 };
 #[cfg(test)]
 pub use keys::FAIL_ON;

@@ -141,7 +141,7 @@ impl FromStr for KeyFilter {
 }
 
 /// The problems that `keys list` reports.
-pub const KEY_PROBLEMS: [&str; 6] = ["expired", "stale", "unused", "expiring", "over-broad", "no-expiry"];
+pub const KEY_PROBLEMS: [&str; 7] = ["expired", "replaced", "stale", "unused", "expiring", "over-broad", "no-expiry"];
 
 /// The options that every command has.
 #[derive(Debug, Clone, Default, Args)]

@@ -1,6 +1,7 @@
 //! Reads an API key from standard input or a hidden prompt, and stores it with a record in its profile.
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
@@ -14,6 +15,8 @@ use crate::keyspec::KeyId;
 use crate::profile::{ApiKeyRecord, Profile, Profiles, entry_id};
 use crate::vault::{EntryKind, StoreKind, VaultError};
 
+/// How long a host may take to say which key it is that it has just accepted.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A longer text is not a key.
 const LONGEST: u64 = 16 * 1024;
 
@@ -93,6 +96,36 @@ pub struct KeyMetadata<'a> {
     pub name: Option<&'a str>,
     /// Where it is used.
     pub environment: Option<&'a str>,
+}
+
+/// What the host says of a key that it has accepted; nothing where it lists no keys.
+#[derive(Debug, Default)]
+pub struct KeyDescription {
+    id: Option<KeyId>,
+    name: Option<String>,
+    environment: Option<String>,
+}
+
+impl KeyDescription {
+    /// Asks the host of a session that uses the key.
+    pub async fn fetch(session: &Session<'_>) -> Self {
+        let listed = tokio::time::timeout(DESCRIBE_TIMEOUT, session.api_keys(false)).await;
+        let listed = listed.ok().and_then(Result::ok).unwrap_or_default();
+        let mut own = listed.into_iter().filter(|entry| entry.is_self);
+        let (Some(entry), None) = (own.next(), own.next()) else { return Self::default() };
+        let label = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty() && is_label(text));
+        Self { id: entry.id.parse().ok(), name: label(entry.name), environment: entry.environment.and_then(label) }
+    }
+
+    /// The same for the record.
+    pub fn metadata(&self) -> KeyMetadata<'_> {
+        KeyMetadata { id: self.id.as_ref(), name: self.name.as_deref(), environment: self.environment.as_deref() }
+    }
+}
+
+/// Whether a text fits in one line of a record.
+pub fn is_label(text: &str) -> bool {
+    !text.contains(char::is_control) && text.chars().count() <= 200
 }
 
 /// The effects of storing a key.

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::cli::{ProfileCommand, ProfileRemove, ProfileUse};
 use crate::commands::confirm::{UnfinishedRotations, confirm};
 use crate::commands::context::require_unchanged;
+use crate::commands::keys::how_to_revoke;
 use crate::commands::names::Names;
 use crate::commands::store::{delete_all_copies, stored_secrets};
 use crate::exit::{Exit, Problem};
@@ -161,6 +162,9 @@ async fn remove(app: &App, args: ProfileRemove) -> anyhow::Result<Exit> {
     app.printer.success(&format!("Removed the profile {}", args.name));
     if still_valid {
         app.printer.warn(&format!("its credential stays valid at {} until it is revoked there", profile.url));
+        if let Some(record) = &profile.api_key {
+            app.printer.hint(&how_to_revoke(record, &profile.url));
+        }
     }
     unfinished.abandon(app, profile).await?;
     if app.printer.is_json() {

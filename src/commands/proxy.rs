@@ -1,20 +1,22 @@
 //! `proxy`: a loopback port that adds this profile's credential, for programs that can neither sign nor hold a key.
 
+mod stored_credential;
+
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use secrecy::SecretString;
+use tokio::sync::mpsc::Receiver;
 use zeroize::Zeroizing;
 
 use super::context::{Context, sign_in_hint, withheld_note};
-use crate::api::Forwarder;
 use crate::app::App;
 use crate::cli::ProxyArgs;
 use crate::disk::{self, Exposure};
-use crate::exit::{Exit, Problem, unauthorized_hint};
+use crate::exit::{Exit, Problem, refused_hint, unauthorized_hint};
 use crate::profile::{Audience, CredentialSource};
-use crate::proxy::{AllowedOrigin, CredentialRefused, Proxy, ProxyOptions, Token};
+use crate::proxy::{AllowedOrigin, CredentialRefused, CurrentCredential, Proxy, ProxyOptions, StoredQuestion, Token};
 use crate::signals;
 
 /// The most bytes that are read for a token.
@@ -24,25 +26,39 @@ const MAX_TOKEN_INPUT: u64 = 16 * 1024;
 pub async fn run(app: &App, args: ProxyArgs) -> anyhow::Result<Exit> {
     // First of all: otherwise a signal right after a prompt or the announcement would be lost.
     let requests = signals::stop_requests();
-    let (proxy, context, forwarder) = tokio::select! {
+    let (proxy, context, credential) = tokio::select! {
         prepared = prepare(app, &args) => prepared?,
         () = signals::stop_requested(requests.clone(), 1) => return Ok(Exit::Interrupted),
     };
     announce(app, &args, proxy.local(), &context);
-    let (printer, host) = (app.printer.clone(), context.url().to_string());
-    let on_refused = move |CredentialRefused { skew }| {
-        let advice = unauthorized_hint(&host, true, skew);
-        printer.warn(&format!("{host} refused the credential (401); {advice}, then start the proxy again"));
-    };
-    let serving = proxy.run(forwarder, on_refused, signals::stop_requested(requests.clone(), 1));
+    let (credential, questions) = credential;
+    let on_refused = report_refusal(app, &context);
+    let serving = proxy.run(credential, on_refused, signals::stop_requested(requests.clone(), 1));
     tokio::select! {
         served = serving => served.map(|()| Exit::Done).map_err(Into::into),
+        () = stored_credential::answer(app, &context, questions) => Ok(Exit::Done),
         () = signals::stop_requested(requests, 2) => Ok(Exit::Interrupted),
     }
 }
 
-/// Does everything that can fail: arguments, credential, port. The credential is read only once.
-async fn prepare(app: &App, args: &ProxyArgs) -> anyhow::Result<(Proxy, Context, Forwarder)> {
+/// What to print when the host refuses the credential.
+fn report_refusal(app: &App, context: &Context) -> impl Fn(CredentialRefused) + Send + Sync + 'static {
+    let (printer, host, source) = (app.printer.clone(), context.url().to_string(), context.source.clone());
+    move |CredentialRefused { skew }| {
+        let advice = match source {
+            CredentialSource::Environment => format!("{}, then start the proxy again", refused_hint("OLLAMA_API_KEY")),
+            CredentialSource::File => "put a valid key into the credentials file".to_owned(),
+            _ => unauthorized_hint(&host, true, skew),
+        };
+        printer.warn(&format!("{host} refused the credential (401); {advice}"));
+    }
+}
+
+/// The credential, and the questions for a newer one.
+type Credential = (CurrentCredential, Receiver<StoredQuestion>);
+
+/// Does everything that can fail: arguments, credential, port.
+async fn prepare(app: &App, args: &ProxyArgs) -> anyhow::Result<(Proxy, Context, Credential)> {
     let listen = address(&args.listen)?;
     let origins = args.allow_origins.iter().map(|text| origin(text)).collect::<anyhow::Result<_>>()?;
     let token = read_token(app, args).await?;
@@ -57,8 +73,9 @@ async fn prepare(app: &App, args: &ProxyArgs) -> anyhow::Result<(Proxy, Context,
     if context.source == CredentialSource::None {
         return Err(no_credential(&context).into());
     }
+    let files = stored_credential::files(app, &context);
     let forwarder = context.session(app).await?.forwarder()?;
-    Ok((proxy, context, forwarder))
+    Ok((proxy, context, CurrentCredential::new(files, forwarder)))
 }
 
 /// A loopback address with a port. `localhost` is 127.0.0.1.

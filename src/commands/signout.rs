@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::confirm::{UnfinishedRotations, confirm_shared_key};
 use super::context::{Context, StoredKeyError, device_key, require_unchanged};
 use super::device::disconnect_all_keys;
+use super::keys::how_to_revoke;
 use super::names::Names;
 use super::signin::server::session_with_server;
 use super::store::{delete_all_copies, stored_secrets};
@@ -171,10 +172,11 @@ fn print_outcome(app: &App, args: &SignoutArgs, profile: &Profile, outcome: &Out
             (false, _) => app.printer.success(&format!("Removed the key for {host} from this machine")),
         }
     }
-    if profile.api_key.is_some() && !args.keep_key {
+    if let Some(record) = profile.api_key.as_ref().filter(|_| !args.keep_key) {
         app.printer.success(&format!("Removed the API key for {host} from this machine"));
-        let page = if host.is_ollama_com() { "https://ollama.com/settings/keys" } else { "the host" };
-        app.printer.warn(&format!("the API key stays valid at {host} until you revoke it at {page}"));
+        app.printer
+            .warn(&format!("the API key {} stays valid at {host} until it expires or is revoked", record.describe()));
+        app.printer.hint(&how_to_revoke(record, host));
     }
 }
 

@@ -8,12 +8,14 @@ use super::active_config::ConfigHandle;
 use super::authn::{Authenticator, Sessions};
 use super::clock::Clock;
 use super::config::Config;
-use super::directory::Directory;
+use super::directory::{Directory, DirectoryError};
 use super::log_throttle::LogThrottle;
 use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
+use super::refusals::Refusals;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
+use super::store::Change;
 use crate::http::Http1Client;
 
 /// The parts of a running gateway that those who start, serve and administrate it use.
@@ -30,6 +32,8 @@ pub struct Gateway {
     pub config: Arc<ConfigHandle>,
     /// Limits how often requests alone can make the gateway write to its log.
     pub log_throttle: Arc<LogThrottle>,
+    /// Refused credentials and requests that were not reported yet.
+    refusals: Arc<Refusals>,
     /// The time.
     pub clock: Clock,
     authenticator: Arc<Authenticator>,
@@ -53,12 +57,14 @@ impl Gateway {
         let pending_devices = Arc::<PendingDevices>::default();
         let sessions = Arc::<Sessions>::default();
         let log_throttle = Arc::<LogThrottle>::default();
+        let refusals = Arc::<Refusals>::default();
         let accounts = Arc::new(AccountService::new(directory.clone(), clock.clone()));
         let authenticator = Arc::new(Authenticator::new(
             directory.clone(),
             pending_devices.clone(),
             sessions.clone(),
             log_throttle.clone(),
+            refusals.clone(),
             config.clone(),
             clock.clone(),
         ));
@@ -85,6 +91,7 @@ impl Gateway {
             pages: Arc::new(pages),
             config,
             log_throttle,
+            refusals,
             clock,
             authenticator,
             accounts,
@@ -100,7 +107,20 @@ impl Gateway {
             accounts: self.accounts.clone(),
             pages: pages::router(self.pages.clone()),
             upstream,
+            log_throttle: self.log_throttle.clone(),
+            clock: self.clock.clone(),
             withheld_link: self.withheld_link.clone(),
         }
+    }
+
+    /// Writes refused credentials and requests to the log and the event log, each kind at most once a minute; at the end `all`.
+    ///
+    /// # Errors
+    /// The first that could not be recorded.
+    pub async fn report_refusals(&self, all: bool) -> Result<(), DirectoryError> {
+        for event in self.refusals.due(self.clock.now(), all) {
+            self.directory.commit(Change::Note, event).await?;
+        }
+        Ok(())
     }
 }

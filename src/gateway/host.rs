@@ -3,12 +3,13 @@
 //! A page on another site can make a browser send requests here under a name of its own (DNS rebinding); so a `Host` that is not ours
 //! is refused.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, header};
 
 use super::active_config::ActiveConfig;
 use super::config::Config;
+use super::log_throttle::LogThrottle;
 use super::rejection::Rejection;
 use crate::address::{BaseUrl, Scheme};
 
@@ -91,24 +92,61 @@ pub fn share(config: &Config, address: IpAddr, all: usize) -> usize {
     }
 }
 
-/// The caller's address: the peer's, or, where that is a trusted proxy, the last address in `X-Forwarded-For` that no trusted proxy has.
-pub fn client_address(config: &Config, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Why `X-Forwarded-For` does not say where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedForProblem {
+    /// The peer is not a trusted proxy, so anybody may have written it.
+    Untrusted,
+    /// A trusted proxy wrote something that is not an address.
+    Unreadable,
+}
+
+impl ForwardedForProblem {
+    /// Writes it to the log, where `throttle` allows it. All peers share one subject: every caller can send the header.
+    pub fn report(self, throttle: &LogThrottle, peer: IpAddr, now: i64) {
+        match self {
+            Self::Untrusted if throttle.allow("x-forwarded-for of an untrusted address", now) => tracing::warn!(
+                %peer,
+                "X-Forwarded-For ignored: the address is not in trusted-proxies. If it is your proxy, add it there"
+            ),
+            Self::Unreadable if throttle.allow("x-forwarded-for that cannot be read", now) => tracing::warn!(
+                %peer,
+                "X-Forwarded-For of a trusted proxy holds something that is not an address"
+            ),
+            Self::Untrusted | Self::Unreadable => {}
+        }
+    }
+}
+
+/// The caller's address: the peer's, or, where that is a trusted proxy, the last address in `X-Forwarded-For` that no trusted proxy has. And
+/// what is wrong with that header, for the log.
+pub fn client_address(config: &Config, headers: &HeaderMap, peer: IpAddr) -> (IpAddr, Option<ForwardedForProblem>) {
     let trusted = |address: IpAddr| config.trusted_proxies.iter().any(|net| net.contains(&address));
     let mut client = peer.to_canonical();
     if !trusted(client) {
-        return client;
+        return (client, headers.contains_key(FORWARDED_FOR).then_some(ForwardedForProblem::Untrusted));
     }
     // By bytes: what a caller wrote in front of what a proxy added may be no text.
-    let values = headers.get_all("x-forwarded-for").iter().rev();
+    let values = headers.get_all(FORWARDED_FOR).iter().rev();
     for hop in values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b',')) {
         let hop = std::str::from_utf8(hop).unwrap_or_default();
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        let Some(address) = hop_address(hop.trim()) else {
+            return (client, Some(ForwardedForProblem::Unreadable));
+        };
         client = address.to_canonical();
         if !trusted(client) {
             break;
         }
     }
-    client
+    (client, None)
+}
+
+/// An address as proxies write it: alone, or with a port (Azure's gateways, IIS), IPv6 in brackets then.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let alone = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    alone.parse().ok().or_else(|| hop.parse().ok().map(|with_port: SocketAddr| with_port.ip()))
 }
 
 #[cfg(test)]
@@ -162,21 +200,34 @@ mod tests {
             for value in values {
                 headers.append("x-forwarded-for", HeaderValue::from_static(value));
             }
-            client_address(&config, &headers, IpAddr::from(peer)).to_string()
+            let (address, problem) = client_address(&config, &headers, IpAddr::from(peer));
+            (address.to_string(), problem)
         };
-        assert_eq!(of([192, 0, 2, 1], &["198.51.100.7"]), "192.0.2.1");
-        assert_eq!(of([10, 0, 0, 1], &["198.51.100.7"]), "198.51.100.7");
-        assert_eq!(of([10, 0, 0, 1], &["1.2.3.4, 198.51.100.7, 10.0.0.9"]), "198.51.100.7");
-        assert_eq!(of([10, 0, 0, 1], &["1.2.3.4", "198.51.100.7"]), "198.51.100.7");
-        assert_eq!(of([10, 0, 0, 1], &["1.2.3.4, nonsense"]), "10.0.0.1");
-        assert_eq!(of([10, 0, 0, 1], &[]), "10.0.0.1");
+        let understood = |text: &str| (text.to_owned(), None);
+        let untrusted = ("192.0.2.1".to_owned(), Some(ForwardedForProblem::Untrusted));
+        assert_eq!(of([192, 0, 2, 1], &["198.51.100.7"]), untrusted);
+        assert_eq!(of([192, 0, 2, 1], &[]), understood("192.0.2.1"));
+        assert_eq!(of([10, 0, 0, 1], &["198.51.100.7"]), understood("198.51.100.7"));
+        assert_eq!(of([10, 0, 0, 1], &["1.2.3.4, 198.51.100.7, 10.0.0.9"]), understood("198.51.100.7"));
+        assert_eq!(of([10, 0, 0, 1], &["1.2.3.4", "198.51.100.7"]), understood("198.51.100.7"));
+        assert_eq!(of([10, 0, 0, 1], &[]), understood("10.0.0.1"));
+        // With a port, as some proxies write it.
+        assert_eq!(of([10, 0, 0, 1], &["198.51.100.7:5678"]), understood("198.51.100.7"));
+        assert_eq!(of([10, 0, 0, 1], &["1.2.3.4:5, 198.51.100.7:65535, 10.0.0.9:1"]), understood("198.51.100.7"));
+        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443"] {
+            assert_eq!(of([10, 0, 0, 1], &[text]), understood("2001:db8::1"), "{text}");
+        }
+        for text in ["nonsense", "unknown", "", "1.2.3.4:", "1.2.3.4:99999", "[1.2.3.4", "2001:db8::1]:443"] {
+            let unreadable = ("10.0.0.1".to_owned(), Some(ForwardedForProblem::Unreadable));
+            assert_eq!(of([10, 0, 0, 1], &[text]), unreadable, "{text}");
+        }
         // What a caller put in front cannot hide what the proxy added, nor bring an older line to the fore.
         let odd: &[u8] = b"\xff, 198.51.100.7";
         let headers: HeaderMap = [&b"1.2.3.4"[..], odd]
             .into_iter()
             .map(|value| ("x-forwarded-for".parse().unwrap(), HeaderValue::from_bytes(value).unwrap()))
             .collect();
-        assert_eq!(client_address(&config, &headers, IpAddr::from([10, 0, 0, 1])).to_string(), "198.51.100.7");
+        assert_eq!(client_address(&config, &headers, IpAddr::from([10, 0, 0, 1])).0.to_string(), "198.51.100.7");
     }
 
     #[test]

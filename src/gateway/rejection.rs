@@ -122,7 +122,19 @@ impl Rejection {
         if let Some(url) = &self.signin_url {
             body["signin_url"] = url.as_str().into();
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            body["status"] = self.status_text().into();
+        }
         body
+    }
+
+    /// What `list`, `show`, `ps`, `cp` and `rm` of the stock client print of a 401: the member `status`, and nothing else of it (PROTOCOL:
+    /// measured). So it also holds the link, which they would not show.
+    fn status_text(&self) -> String {
+        match &self.signin_url {
+            Some(url) => format!("{}: approve this device at {url}", self.message),
+            None => self.message.clone(),
+        }
     }
 
     /// The answer.
@@ -151,4 +163,23 @@ pub fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Bod
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without it the stock client prints "something went wrong, please see the ollama server logs for details".
+    #[test]
+    fn a_401_has_a_status_for_the_stock_client_in_every_dialect() {
+        let body = |rejection: Rejection, dialect| rejection.with_dialect(dialect).body();
+        for dialect in [Dialect::Ollama, Dialect::OpenAi, Dialect::Anthropic] {
+            assert_eq!(body(Rejection::unauthorized("unauthorized: why"), dialect)["status"], "unauthorized: why");
+            let pending = Rejection::unauthorized("unauthorized").with_signin_url("https://h/connect".to_owned());
+            let pending = body(pending, dialect);
+            assert_eq!(pending["status"], "unauthorized: approve this device at https://h/connect");
+            assert_eq!(pending["signin_url"], "https://h/connect");
+            assert_eq!(body(Rejection::new(403, "no"), dialect)["status"], Value::Null);
+        }
+    }
 }

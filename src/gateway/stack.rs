@@ -25,7 +25,9 @@ use tower::ServiceExt as _;
 use super::account::{self, AccountService};
 use super::active_config::{ActiveConfig, ConfigHandle};
 use super::authn::{self, Authenticator};
+use super::clock::Clock;
 use super::host::{self, ClientAddress};
+use super::log_throttle::LogThrottle;
 use super::pages;
 use super::policy::{self, Destination, Limits};
 use super::proxy::Forward;
@@ -54,6 +56,10 @@ pub struct Worker {
     pub pages: Router,
     /// Connections to the upstream server.
     pub upstream: Http1Client,
+    /// Limits how often requests alone can make it write to its log.
+    pub log_throttle: Arc<LogThrottle>,
+    /// The time.
+    pub clock: Clock,
     /// Called for each sign-in link of the upstream server that is withheld.
     pub withheld_link: Report,
 }
@@ -78,7 +84,10 @@ impl Worker {
     ) -> Result<Response<Body>, Infallible> {
         let (parts, body) = request.into_parts();
         let current = self.config.get();
-        let address = host::client_address(&current, &parts.headers, peer);
+        let (address, problem) = host::client_address(&current, &parts.headers, peer);
+        if let Some(problem) = problem {
+            problem.report(&self.log_throttle, peer, self.clock.now());
+        }
         // From 1.1 on a body's end is marked, so that one without it is seen to be cut.
         let reset = if parts.version == Version::HTTP_10 { reset } else { ResetOnClose::default() };
         let body = if body.is_end_stream() {
@@ -149,9 +158,16 @@ impl Worker {
         let once = account::changes_something(method, &matched);
         let caller = self.authenticator.identify(headers, target, address, once).await?;
         authenticated.set();
-        let permitted = match policy::permit(caller, target, matched)? {
+        let who = caller.clone();
+        let denied = |rejection: &Rejection| {
+            if rejection.status() == 403 {
+                self.authenticator.note_denial(&who, matched.route.path, rejection, address);
+            }
+        };
+        let permitted = match policy::permit(caller, target, matched).inspect_err(denied)? {
             Destination::Account(call) => {
-                return Box::pin(self.accounts.answer(call, request)).await.map(Decision::Answer);
+                let answered = Box::pin(self.accounts.answer(call, request)).await;
+                return answered.inspect_err(denied).map(Decision::Answer);
             }
             Destination::Upstream(permitted) => permitted,
         };
@@ -164,7 +180,7 @@ impl Worker {
             )),
         };
         let limits = Limits::new(current);
-        let authorized = permitted.admit(headers, body, limits).await?;
+        let authorized = permitted.admit(headers, body, limits).await.inspect_err(denied)?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !self.authenticator.still_accepts(authorized.caller()) {

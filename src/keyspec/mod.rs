@@ -10,13 +10,14 @@ mod form;
 mod id;
 mod lifetime;
 mod pattern;
+mod pattern_matcher;
 mod scope;
 mod secret;
 
 pub use form::KeyForm;
 pub use id::{KeyId, KeyIdError};
 pub use lifetime::{KeyFacts, KeyState, Lifetime, LifetimeError, expires_soon};
-pub use pattern::{CanonicalModel, CanonicalModelError, ModelPattern, Models, PatternError};
+pub use pattern::{CanonicalModel, CanonicalModelError, ModelFilter, ModelPattern, Models, PatternError};
 pub use scope::{Rights, Scope, ScopeError, Scopes, TooBroad};
 pub use secret::{ApiKey, ApiKeyError, KeyHash};
 

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use super::pattern_matcher::PatternMatcher;
 use crate::address::{ModelName, ModelSource};
 
 const REGISTRY: &str = "registry.ollama.ai";
@@ -92,12 +93,16 @@ pub struct PatternError(pub String);
 impl ModelPattern {
     /// Whether a model's name fits.
     pub fn matches(&self, model: &CanonicalModel) -> bool {
-        (self.names_registry() || !model.names_registry()) && fits(&tokens(&self.0), &literal(model.as_str()))
+        self.matcher().matches(model.as_str(), model.names_registry())
     }
 
     /// Whether every name that fits `other` fits this one. May return false for a covered pattern, never true for one that is not covered.
     pub fn covers(&self, other: &Self) -> bool {
-        (self.names_registry() || !other.names_registry()) && fits(&tokens(&self.0), &tokens(&other.0))
+        self.matcher().covers(&other.0, other.names_registry())
+    }
+
+    fn matcher(&self) -> PatternMatcher {
+        PatternMatcher::new([(self.as_str(), self.names_registry())].into_iter())
     }
 
     /// Whether it may reach beyond the registry that is meant when none is named. A registry is named by a first part that only a host can
@@ -163,56 +168,6 @@ impl fmt::Display for ModelPattern {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Token {
-    Is(char),
-    /// Any characters but a slash.
-    Run,
-    /// Any characters.
-    Runs,
-}
-
-fn literal(text: &str) -> Vec<Token> {
-    text.chars().map(Token::Is).collect()
-}
-
-fn tokens(pattern: &str) -> Vec<Token> {
-    let mut tokens = Vec::with_capacity(pattern.len());
-    for c in pattern.chars() {
-        match (c, tokens.last()) {
-            ('*', Some(Token::Run)) => {
-                tokens.pop();
-                tokens.push(Token::Runs);
-            }
-            ('*', _) => tokens.push(Token::Run),
-            (c, _) => tokens.push(Token::Is(c)),
-        }
-    }
-    tokens
-}
-
-/// Whether `text` is one of the texts of `pattern`, a star within `text` being a character that only a star as wide takes. By
-/// rows, so that many stars cost no more than the product of the lengths.
-fn fits(pattern: &[Token], text: &[Token]) -> bool {
-    let mut row = vec![false; text.len() + 1];
-    row[0] = true;
-    for token in pattern {
-        let mut next = vec![false; text.len() + 1];
-        let is_star = matches!(token, Token::Run | Token::Runs);
-        next[0] = is_star && row[0];
-        for (at, piece) in text.iter().enumerate() {
-            next[at + 1] = match token {
-                Token::Is(_) => row[at] && token == piece,
-                // Nothing more of the text, or this piece too.
-                Token::Run => row[at + 1] || (next[at] && !matches!(piece, Token::Is('/') | Token::Runs)),
-                Token::Runs => row[at + 1] || next[at],
-            };
-        }
-        row = next;
-    }
-    row[text.len()]
-}
-
 /// The models that a key may use: all of them, or those that fit one of some patterns. In serde it is the list of patterns, empty
 /// for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -231,7 +186,16 @@ impl Models {
 
     /// Whether this one may be used.
     pub fn allow(&self, model: &CanonicalModel) -> bool {
-        self.is_all() || self.0.iter().any(|pattern| pattern.matches(model))
+        self.filter().allow(model)
+    }
+
+    /// The same for many models: the patterns are read once.
+    pub fn filter(&self) -> ModelFilter {
+        ModelFilter((!self.is_all()).then(|| self.matcher()))
+    }
+
+    fn matcher(&self) -> PatternMatcher {
+        PatternMatcher::new(self.0.iter().map(|pattern| (pattern.as_str(), pattern.names_registry())))
     }
 
     /// The patterns; none means every model.
@@ -250,8 +214,20 @@ impl Models {
         if self.is_all() {
             return Err("*".to_owned());
         }
-        let beyond = self.0.iter().find(|own| !parent.0.iter().any(|theirs| theirs.covers(own)));
+        // All patterns of the parent at once: a key that was created before their number was limited may have thousands.
+        let parent = parent.matcher();
+        let beyond = self.0.iter().find(|own| !parent.covers(own.as_str(), own.names_registry()));
         beyond.map_or(Ok(()), |pattern| Err(pattern.to_string()))
+    }
+}
+
+/// Says which models may be used: [`Models`], read once.
+pub struct ModelFilter(Option<PatternMatcher>);
+
+impl ModelFilter {
+    /// Whether this one may be used.
+    pub fn allow(&self, model: &CanonicalModel) -> bool {
+        self.0.as_ref().is_none_or(|patterns| patterns.matches(model.as_str(), model.names_registry()))
     }
 }
 
@@ -398,6 +374,21 @@ mod tests {
         assert!(!pattern("me/**").covers(&pattern("me/*/*")) && pattern("me/*/*").covers(&pattern("me/you/*")));
         assert!(!pattern("a**").covers(&pattern("a.b/**")) && pattern("*").covers(&pattern("a.b/**")));
         assert!(!pattern("*:8b").covers(&pattern("*")) && !pattern("a*").covers(&pattern("*a")));
+    }
+
+    /// Some that are covered by one, some by none: together as each alone.
+    #[test]
+    fn a_list_covers_what_one_of_its_patterns_covers() {
+        let models = |texts: &[&str]| texts.iter().map(|text| pattern(text)).collect::<Models>();
+        let parent = models(&["tiny", "me/*", "q*:8b", "hf.co/**", "acme/**"]);
+        assert_eq!(models(&["me/a*", "qwen:8b", "tiny", "hf.co/a/*", "acme/a*"]).within(&parent), Ok(()));
+        for beyond in ["tiny:8b", "me/**", "q*", "*", "hf.co*", "acme/a/*"] {
+            let shown = pattern(beyond).to_string();
+            assert_eq!(models(&["tiny", beyond]).within(&parent), Err(shown), "{beyond}");
+        }
+        // No pattern begins where another ends.
+        assert!(models(&["tin", "y"]).within(&models(&["tiny"])).is_err());
+        assert!(!models(&["tin", "y"]).allow(&model("tiny")));
     }
 
     proptest! {

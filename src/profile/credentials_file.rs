@@ -116,6 +116,12 @@ impl CredentialsFile {
         Self { path, by_flag, exposure, read: OnceCell::new() }
     }
 
+    /// The same file, to be read again.
+    #[cfg(feature = "gateway")]
+    pub fn unread(&self) -> Self {
+        Self { path: self.path.clone(), by_flag: self.by_flag, exposure: self.exposure, read: OnceCell::new() }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -4,6 +4,7 @@
 //! token: web pages, other accounts and foreign names that resolve to this machine are rejected.
 
 mod access_check;
+mod credential;
 mod owner;
 mod request_policy;
 mod server;
@@ -11,5 +12,6 @@ mod stack;
 
 pub use access_check::AllowedOrigin;
 pub use access_check::Token;
+pub use credential::{CurrentCredential, Stored, StoredQuestion, WatchedFiles};
 pub use server::{Proxy, ProxyOptions};
 pub use stack::CredentialRefused;

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 
 use super::access_check::Token;
 use super::access_check::{AccessCheck, AllowedOrigin};
+use super::credential::CurrentCredential;
 use super::owner::{self, Owner};
 use super::stack::{CredentialRefused, Stack};
-use crate::api::Forwarder;
 use crate::gateway::ServeError;
 use crate::http::{CallerStream, ResetOnClose, server};
 
@@ -20,6 +20,8 @@ use crate::http::{CallerStream, ResetOnClose, server};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long responses may continue after the shutdown began.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often failures to accept a connection are logged: they are tried again twenty times a second.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// The most connections at a time; more wait.
 const MAX_CONNECTIONS: usize = 1000;
 /// One of so many connections is for programs of other accounts, so that they take none from this account; more of those are closed.
@@ -60,22 +62,23 @@ impl Proxy {
         self.local
     }
 
-    /// Forwards requests until `stop` ends, then lets open responses finish, for five seconds. `on_refused` is called once, when the host
-    /// first refuses the credential.
+    /// Forwards requests until `stop` ends, then lets open responses finish, for five seconds. `on_refused` is called once for each
+    /// credential, when the host first refuses it.
     ///
     /// # Errors
     /// When the listener cannot be used.
     pub async fn run(
         self,
-        forwarder: Forwarder,
+        credential: CurrentCredential,
         on_refused: impl Fn(CredentialRefused) + Send + Sync + 'static,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Start)?;
-        let stack = Arc::new(Stack::new(self.access_check, forwarder, Box::new(on_refused)));
+        let stack = Arc::new(Stack::new(self.access_check, credential, Box::new(on_refused)));
         let room = server::room_for(MAX_CONNECTIONS, 1);
         let own = Arc::new(Semaphore::new(room - room / FOREIGN_SHARE));
         let foreign = Arc::new(Semaphore::new((room / FOREIGN_SHARE).max(1)));
+        let mut reported: Option<Instant> = None;
         let (draining, drain) = watch::channel(false);
         let mut running = JoinSet::new();
         tokio::pin!(stop);
@@ -95,7 +98,10 @@ impl Proxy {
                 Ok((stream, peer)) => (stream, peer),
                 Err(error) => {
                     // Mostly too many open files, of which some will be closed again.
-                    tracing::warn!(%error, "connection could not be accepted");
+                    if reported.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL) {
+                        reported = Some(Instant::now());
+                        tracing::warn!(%error, "connection could not be accepted");
+                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }

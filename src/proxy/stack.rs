@@ -4,10 +4,10 @@
 //! 2. preflight requests of browsers (CORS)
 //! 3. `access_check` again: the token
 //! 4. `target`, `request_policy`: a path and parameters that mean one thing, and nothing of the account
-//! 5. the host, with the credential
+//! 5. the host, with the credential that is stored now
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -16,9 +16,10 @@ use axum::http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use super::access_check::AccessCheck;
+use super::credential::CurrentCredential;
 use super::owner::Owner;
 use super::request_policy::{check_route, decode_query};
-use crate::api::{Forwarded, Forwarder};
+use crate::api::Forwarded;
 use crate::gateway::{Dialect, Rejection, Target};
 use crate::http::{CoalescedBody, Relay, ResetOnClose, headers};
 
@@ -32,20 +33,20 @@ pub struct CredentialRefused {
 /// Answers every request.
 pub struct Stack {
     access_check: AccessCheck,
-    forwarder: Forwarder,
+    credential: CurrentCredential,
     on_refused: Box<dyn Fn(CredentialRefused) + Send + Sync>,
-    /// Whether `on_refused` was called.
-    reported: AtomicBool,
+    /// The number of the first credential for which `on_refused` was not called yet.
+    unreported: AtomicU64,
 }
 
 impl Stack {
-    /// `on_refused` is called once, when the host first answers 401.
+    /// `on_refused` is called once for each credential, when the host first answers 401.
     pub fn new(
         access_check: AccessCheck,
-        forwarder: Forwarder,
+        credential: CurrentCredential,
         on_refused: Box<dyn Fn(CredentialRefused) + Send + Sync>,
     ) -> Self {
-        Self { access_check, forwarder, on_refused, reported: AtomicBool::new(false) }
+        Self { access_check, credential, on_refused, unreported: AtomicU64::new(0) }
     }
 
     /// Answers a request. Sets `reset` when the response is truncated and the caller's protocol cannot show it.
@@ -106,7 +107,8 @@ impl Stack {
     ) -> Result<Response<Body>, Rejection> {
         let request =
             Forwarded { method: parts.method.clone(), path, query, headers: forwardable(&parts.headers), body };
-        let answer = self.forwarder.send(request).await.map_err(|error| {
+        let (forwarder, generation) = self.credential.get().await?;
+        let answer = forwarder.send(request).await.map_err(|error| {
             tracing::warn!(%error, "upstream request failed");
             Rejection::new(502, format!("bad gateway: {error}"))
         })?;
@@ -115,8 +117,10 @@ impl Stack {
             // 101: no other protocol was asked for.
             return Err(Rejection::new(502, "bad gateway: the host switched to another protocol"));
         }
-        if parts.status == StatusCode::UNAUTHORIZED && !self.reported.swap(true, Ordering::Relaxed) {
-            (self.on_refused)(CredentialRefused { skew: self.forwarder.skew(&parts.headers) });
+        if parts.status == StatusCode::UNAUTHORIZED
+            && self.unreported.fetch_max(generation + 1, Ordering::Relaxed) <= generation
+        {
+            (self.on_refused)(CredentialRefused { skew: forwarder.skew(&parts.headers) });
         }
         headers::strip_response_headers(&mut parts.headers);
         // Not the host's version: in HTTP/1.1 a truncated response can be distinguished from a complete one.

@@ -336,6 +336,48 @@ fn model_patterns_apply_to_the_model_that_upstream_runs() {
     assert_eq!((packed.status, packed.json()["error"]["type"].as_str().unwrap()), (415, "invalid_request_error"));
 }
 
+/// The header of a proxy that was forgotten in the configuration: all callers share one address, and only the log can tell.
+#[test]
+fn a_forwarded_address_from_an_untrusted_peer_is_reported_once() {
+    let mut gateway = Gateway::start("http://127.0.0.1:9");
+    for _ in 0..20 {
+        gateway.ask("GET", "/api/tags", &["X-Forwarded-For: 1.2.3.4"], "");
+    }
+    let output = gateway.end(rustix::process::Signal::TERM);
+    assert_eq!(output.stderr().matches("X-Forwarded-For ignored").count(), 1, "{}", output.stderr());
+
+    let mut gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "trusted-proxies=127.0.0.1"]);
+    let device = crate::harness::signature::TestDevice::new(7);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let me = format!("/api/me?ts={now}");
+    let header = format!("Authorization: {}", device.sign(&format!("POST,{me}")));
+    for (text, address) in [("192.0.2.7:5678", "192.0.2.7"), ("[2001:db8::1]:443", "2001:db8::1")] {
+        let answer = gateway.ask("POST", &me, &[&header, &format!("X-Forwarded-For: {text}")], "");
+        let link = answer.json()["signin_url"].as_str().unwrap().to_owned();
+        assert!(link.contains(address), "{text}: {link}");
+    }
+    gateway.ask("POST", &me, &[&header, "X-Forwarded-For: unknown"], "");
+    let output = gateway.end(rustix::process::Signal::TERM);
+    assert_eq!(output.stderr().matches("X-Forwarded-For").count(), 1, "{}", output.stderr());
+    assert!(output.stderr().contains("not an address"), "{}", output.stderr());
+}
+
+/// `ollama list`, `show`, `ps`, `cp` and `rm` of the stock client print the member `status` of a 401, and nothing else of it.
+#[test]
+fn a_401_says_why_in_the_member_that_the_stock_client_prints() {
+    let gateway = Gateway::start("http://127.0.0.1:9");
+    let refused = gateway.ask("GET", "/api/tags", &[], "").json();
+    assert!(refused["status"].as_str().unwrap().contains("not signed in to"), "{refused}");
+    assert_eq!(refused["status"], refused["error"]);
+    let device = crate::harness::signature::TestDevice::new(7);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let tags = format!("/api/tags?ts={now}");
+    let header = format!("Authorization: {}", device.sign(&format!("GET,{tags}")));
+    let pending = gateway.ask("GET", &tags, &[&header], "").json();
+    let link = pending["signin_url"].as_str().unwrap();
+    assert_eq!(pending["status"], format!("unauthorized: approve this device at {link}"));
+}
+
 #[test]
 fn errors_use_the_format_of_the_called_api() {
     let upstream = Server::start(|_| Reply::json(200, "{}"));

@@ -121,7 +121,13 @@ fn unknown_existing_and_invalid_users_are_reported() {
     let output = command(&sandbox, &["user", "passwd", "eve"]).stdin(PASSWORD).run().expect_code(3);
     says(&output, &["there is no user \"eve\""]);
     says(&add(&sandbox, "ann", &[]).expect_code(1), &["the user \"ann\" already exists", "user passwd ann"]);
-    for verb in [&["user", "disable", "ann"][..], &["user", "role", "ann", "member"]] {
+    says(
+        &run(&sandbox, &["user", "remove", "eve", "--yes"]).expect_code(3),
+        &["there is no user \"eve\"", "user list"],
+    );
+    for verb in
+        [&["user", "disable", "ann"][..], &["user", "role", "ann", "member"], &["user", "remove", "ann", "--yes"]]
+    {
         says(&run(&sandbox, verb).expect_code(1), &["\"ann\" is the only active administrator", "make another user"]);
     }
     for name in ["Ann", "a b", "../x", "\u{1b}[2J", &"x".repeat(65)] {
@@ -133,6 +139,29 @@ fn unknown_existing_and_invalid_users_are_reported() {
     let output = run(&sandbox, &["user", "disable", "eve", "--json"]).expect_code(3);
     let error: Value = serde_json::from_str(output.stderr()).unwrap();
     assert_eq!((&error["error"]["code"], &error["error"]["exit_code"]), (&json!("not-found"), &json!(3)));
+    assert_eq!(names(&sandbox), ["ann", "bob"]);
+}
+
+#[test]
+fn removing_an_account_asks_first_and_keeps_its_events() {
+    let sandbox = with_people();
+    let asked = run(&sandbox, &["user", "remove", "bob"]).expect_code(2);
+    says(&asked, &["this would remove bob, with 0 devices and 0 valid API keys", "--yes"]);
+    assert_eq!(names(&sandbox), ["ann", "bob"]);
+    let mut terminal = Terminal::start(&sandbox, &["gateway", "user", "remove", "bob"]);
+    terminal.wait_text("Remove bob, with 0 devices and 0 valid API keys?");
+    terminal.send("n\r");
+    assert_eq!(terminal.finish().code, 1);
+    assert_eq!(names(&sandbox), ["ann", "bob"]);
+    says(&run(&sandbox, &["user", "remove", "bob", "--yes"]).expect_code(0), &["Removed bob"]);
+    assert_eq!(names(&sandbox), ["ann"]);
+    run(&sandbox, &["user", "remove", "bob", "--yes"]).expect_code(3);
+    let events = run(&sandbox, &["audit", "--json"]).expect_code(0).json();
+    let told: Vec<&str> =
+        events["events"].as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert_eq!(told, ["user.removed", "user.created", "user.created"]);
+    // The name is free again, and nothing of the removed account is left to the new one.
+    add(&sandbox, "bob", &[]).expect_code(0);
     assert_eq!(names(&sandbox), ["ann", "bob"]);
 }
 

@@ -178,3 +178,30 @@ fn the_tables_fit_the_terminal() {
         }
     }
 }
+
+#[test]
+fn a_removed_account_loses_its_devices_keys_and_sessions_at_once() {
+    let (_upstream, mut gateway) = started();
+    let (bob, ada) = (gateway.device_of("bob"), gateway.device_of("ada"));
+    let (removed, kept) = (gateway.key(&bob, &["ci"]), gateway.key(&ada, &["ci"]));
+    let status = |gateway: &Gateway, key: &str| {
+        gateway.ask("GET", "/api/tags", &[&format!("Authorization: Bearer {key}")], "").status
+    };
+    let done = gateway.admin(&["user", "remove", "bob", "--yes", "--json"]).expect_code(0).json();
+    assert_eq!((&done["name"], &done["devices"], &done["keys"]), (&json!("bob"), &json!(1), &json!(1)));
+    for _ in 0..2 {
+        assert_eq!((status(&gateway, &removed), status(&gateway, &kept)), (401, 200));
+        bob.command(["run", "tiny", "hi"]).run().expect_code(4);
+        ada.command(["run", "tiny", "hi"]).run().expect_code(0);
+        assert_eq!(devices(&gateway, &[]).len(), 1);
+        gateway.end(rustix::process::Signal::TERM);
+        gateway.restart();
+    }
+    assert_eq!(events(&gateway, "user.removed")[0]["subject"], "bob");
+    assert!(
+        events(&gateway, "key.created").iter().any(|event| event["actor"].as_str().unwrap().starts_with("device:"))
+    );
+    // Who gets the name next gets nothing else.
+    gateway.add_user("bob", "member");
+    assert_eq!((devices(&gateway, &["--user", "bob"]).len(), status(&gateway, &removed)), (0, 401));
+}

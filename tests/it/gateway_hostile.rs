@@ -5,6 +5,7 @@ mod body;
 mod credentials;
 mod failures;
 mod many_connections;
+mod patterns;
 mod recorder;
 mod regressions;
 mod slow_callers;
@@ -135,19 +136,6 @@ fn a_key_that_is_not_replaceable_creates_no_replaceable_key() {
     assert_eq!(child["replaceable"], false);
     let replaces = json!({ "replaces": child["id"] });
     assert_eq!(create(child["key"].as_str().unwrap(), replaces).status, 403);
-}
-
-/// Comparing long lists of patterns would stop everybody else for as long.
-#[test]
-fn model_patterns_have_a_maximum_length() {
-    let (_upstream, gateway, device) = with_upstream(|| Reply::json(200, "{}"));
-    let parent = gateway.key(&device, &["parent", "--scope", "keys"]);
-    let create = |count: usize| {
-        let models: Vec<String> = (0..count).map(|n| format!("*{}{n}", "a".repeat(90))).collect();
-        let body = json!({ "name": "k", "scopes": ["keys"], "models": models }).to_string();
-        gateway.ask("POST", "/api/user/keys", &[&bearer(&parent)], &body).status
-    };
-    assert_eq!((create(40), create(50)), (201, 400));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `keys` and `device` against the real gateway: both sides agree on requests and responses, and no caller gets more rights.
 
 mod expiry;
+mod flood;
 mod replacement;
 mod stolen_keys;
 
@@ -330,4 +331,28 @@ fn a_device_is_rotated_revoked_and_signed_out() {
     second.command(["device", "revoke", "--yes"]).run().expect_code(0);
     assert_eq!(devices(), json!(0));
     keys(&second, &["list"]).expect_code(4);
+}
+
+/// What remains valid is named with the command, and the page, that ends it.
+#[test]
+fn signing_out_says_how_to_revoke_the_api_key_that_stays_valid() {
+    let gateway = Gateway::start("http://127.0.0.1:9");
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let sign_out: [&[&str]; 2] = [&["signout"], &["profile", "remove", "machine", "--yes"]];
+    for args in sign_out {
+        let machine = with_store("plaintext");
+        let key = gateway.key(&device, &["nightly"]);
+        let args_in = ["signin", "--with-api-key", "--host", &gateway.url(), "--profile", "machine"];
+        machine.command(args_in).stdin(&key).run().expect_code(0);
+        let output = machine.command(args).run().expect_code(0);
+        let words = output.stderr().lines().find_map(|line| line.split_once("signed in: ")).expect("a command").1;
+        assert!(output.stderr().contains(&format!("{}/settings/keys", gateway.url())), "{}", output.snapshot());
+        let command: Vec<&str> = words.strip_prefix("ollama-auth ").expect("a command of ours").split(' ').collect();
+        assert_eq!(command[..2], ["keys", "revoke"]);
+        let ask = || gateway.ask("POST", "/api/me", &[&format!("Authorization: Bearer {key}")], "").status;
+        assert_eq!(ask(), 200);
+        device.command(command).run().expect_code(0);
+        assert_eq!(ask(), 401);
+    }
 }

@@ -2,6 +2,7 @@
 //! routes are refused, and the credential goes to one host and into no log.
 
 mod attacks;
+mod credential;
 mod forwarding;
 mod start;
 mod streams;

@@ -267,3 +267,35 @@ fn a_cloud_model_of_a_server_that_is_not_signed_in_is_exit_4() {
     run(&sandbox, &ollama, &["gpt-oss:120b-cloud", "hi"]).run().expect_code(3);
     assert_eq!(ollama.server().count("POST", "/api/pull"), 0);
 }
+
+#[test]
+fn an_option_with_a_wrong_value_is_refused_and_an_unknown_one_is_sent_with_a_warning() {
+    let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
+    ollama.route("POST", "/api/generate", |_| Reply::ndjson([done()]));
+    for (option, words) in [
+        ("temperature=hot", "temperature takes a number, not \"hot\""),
+        ("num_ctx=4k", "num_ctx takes a whole number, not \"4k\""),
+        ("use_mmap=maybe", "use_mmap takes true or false"),
+    ] {
+        let output = run(&sandbox, &ollama, &["tiny", "hi", "--option", option]).run().expect_code(2);
+        assert!(output.stderr().contains(words), "{}", output.snapshot());
+    }
+    assert!(ollama.server().requests().is_empty());
+    let args = ["tiny", "hi", "--option", "nosuch=1", "--option", "stop=a b", "--option", "temperature=1"];
+    let output = run(&sandbox, &ollama, &args).run().expect_code(0);
+    assert!(output.stderr().contains("unknown parameter \"nosuch\""), "{}", output.snapshot());
+    let sent = json!({ "nosuch": 1, "stop": ["a b"], "temperature": 1.0 });
+    assert_eq!(bodies(&ollama, "/api/generate")[0]["options"], sent);
+}
+
+#[test]
+fn an_empty_prompt_prints_nothing() {
+    let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
+    ollama.route("POST", "/api/generate", |_| {
+        Reply::json(200, json!({ "model": "tiny", "response": "", "done": true, "done_reason": "load" }))
+    });
+    for args in [&["tiny"][..], &["tiny", ""]] {
+        assert_eq!(run(&sandbox, &ollama, args).run().expect_code(0).stdout(), "");
+        assert_eq!(run(&sandbox, &ollama, args).stdin("").run().expect_code(0).stdout(), "");
+    }
+}

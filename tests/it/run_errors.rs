@@ -114,6 +114,20 @@ fn a_line_of_ten_megabytes_works_and_one_above_sixty_four_is_an_error() {
 }
 
 #[test]
+fn an_answer_that_is_collected_for_json_is_bounded() {
+    for member in ["response", "thinking"] {
+        let (sandbox, ollama) = with_generate(move || {
+            let part = format!("{}\n", json!({ (member): "x".repeat(1 << 20), "done": false }));
+            Reply::ndjson(std::iter::repeat_n(Step::send(part), 70).chain([Step::Hang]))
+        });
+        let output = run_at(&sandbox, &ollama.url(), &["--output", "json"]).expect_code(1);
+        says(&output, &["was stopped at 64 MiB", "--output text", "num_predict"]);
+        assert_eq!(output.stdout(), "");
+        ollama.server().wait_disconnects(1);
+    }
+}
+
+#[test]
 fn a_time_limit_holds_between_tokens() {
     let (sandbox, ollama) = with_generate(|| Reply::ndjson([line("half"), Step::Hang]));
     let output = run_at(&sandbox, &ollama.url(), &["--timeout", "300ms"]).expect_code(6);

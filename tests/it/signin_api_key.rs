@@ -37,7 +37,7 @@ fn an_accepted_key_is_stored_used_and_removed() {
     sandbox.assert_no_secret(KEY, &[&output, &status, &ran], &[DATA]);
 
     let out = sandbox.command(["signout"]).run().expect_code(0);
-    says(&out, &["Removed the API key", "stays valid at"]);
+    says(&out, &["Removed the API key", "stays valid at", "to revoke it", "where it was created"]);
     assert!(!plaintext(&sandbox).contains(KEY));
     sandbox.assert_no_secret(KEY, &[&out], &[]);
     assert!(cloud.server().requests().iter().all(|request| request.method != "DELETE"));

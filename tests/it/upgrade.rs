@@ -193,6 +193,7 @@ fn a_gateway_of_the_previous_version_says_that_it_does_not_know_a_new_command() 
     for args in [
         &["device", "list"][..],
         &["key", "list"],
+        &["user", "remove", "ada", "--yes"],
         &["key", "revoke", "ci", "--yes"],
         &["approve", &fingerprint, "--user", "ada", "--device-name", "laptop"],
     ] {

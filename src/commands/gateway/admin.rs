@@ -1,5 +1,5 @@
 //! Administration from the command line: a request goes to the gateway that has the database open, or is performed on the database.
-//! `gateway approve` and `gateway audit`.
+//! `gateway approve`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,14 +10,13 @@ use serde_json::json;
 
 use super::config;
 use crate::app::App;
-use crate::cli::{ApproveArgs, AuditArgs, DatabaseArgs};
+use crate::cli::{ApproveArgs, DatabaseArgs};
 use crate::exit::{Exit, Problem};
 use crate::gateway::admin::{AskError, ask, perform};
 use crate::gateway::{
     AdminContext, AdminError, AdminReply, AdminRequest, DeviceRef, Directory, SqliteStore, StoreError,
 };
 use crate::identity::{ConnectUrl, PublicKey, group_fingerprint, parse_fingerprint};
-use crate::ui::{Column, Table};
 
 /// The longest wait for a gateway that is starting or ending, or for another command.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
@@ -189,46 +188,6 @@ fn parse_device(text: &str) -> Result<DeviceRef, Problem> {
         .hint("give the fingerprint (SHA256:…), the whole link that the device printed, or its key (ssh-ed25519 …), in quotes")
     })?;
     Ok(DeviceRef::Key { key: url.key().clone(), name: url.device_name().to_owned() })
-}
-
-/// `gateway audit`: the event log, the newest event first.
-///
-/// # Errors
-/// Everything of [`request`].
-pub async fn audit(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
-    let request = AdminRequest::Events { limit: args.limit };
-    let AdminReply::Events(events) = self::request(app, &args.database, request).await? else {
-        return Err(unexpected_reply().into());
-    };
-    if app.printer.is_json() {
-        app.printer.json(&json!({ "events": events }))?;
-        return Ok(Exit::Done);
-    }
-    if events.is_empty() {
-        app.printer.note("The event log is empty.");
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new([
-        Column::new("time"),
-        Column::new("actor").shrinks_to(10),
-        Column::new("action"),
-        Column::new("subject").shrinks_to(12),
-        Column::new("account").shrinks_to(12).optional(3),
-        Column::new("address").shrinks_to(12).optional(1),
-        Column::new("detail").shrinks_to(12).optional(2),
-    ]);
-    for event in &events {
-        let (time, detail) = (timestamp(event.at), event.shown_detail());
-        let account = event.account.as_deref().unwrap_or_default();
-        table.push([&*time, &event.actor, &event.action, &event.subject, account, &event.address, &detail]);
-    }
-    app.printer.table(&table)?;
-    Ok(Exit::Done)
-}
-
-/// Unix seconds as `2025-01-31T12:00:00Z`.
-fn timestamp(at: i64) -> String {
-    jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
 }
 
 #[cfg(test)]

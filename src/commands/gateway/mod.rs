@@ -1,6 +1,7 @@
 //! `gateway`: serving, and what an administrator does on its machine.
 
 mod admin;
+mod audit;
 mod config;
 mod device;
 mod key;
@@ -20,6 +21,6 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Device(command) => device::run(app, command).await,
         GatewayCommand::Key(command) => key::run(app, command).await,
         GatewayCommand::Approve(args) => admin::approve(app, args).await,
-        GatewayCommand::Audit(args) => admin::audit(app, args).await,
+        GatewayCommand::Audit(args) => audit::run(app, args).await,
     }
 }

@@ -11,7 +11,7 @@ use crate::exit::{Exit, Problem};
 use crate::gateway::{self, AdminSocket, Clock, Config, Directory, Gateway, Server, SqliteStore};
 use crate::signals;
 
-/// Between two writings of when credentials were last used.
+/// Between two writings of when credentials were last used, and of what was refused.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A gateway that listens, and serves nothing yet.
@@ -44,7 +44,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(FLUSH_INTERVAL).await;
-                flush(&gateway).await;
+                flush(&gateway, false).await;
             }
         })
     };
@@ -59,7 +59,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         () = signals::stop_requested(requests, 2) => Ok(Exit::Interrupted),
     };
     flushing.abort();
-    flush(&gateway).await;
+    flush(&gateway, true).await;
     // Awaited, so that the socket file is removed before the process ends.
     administration.abort();
     let _ = administration.await;
@@ -77,7 +77,11 @@ fn in_one_line(problem: &Problem) -> String {
     }
 }
 
-async fn flush(gateway: &Gateway) {
+/// Writes what is only in memory so far; at the end `all` of it.
+async fn flush(gateway: &Gateway, all: bool) {
+    if let Err(error) = gateway.report_refusals(all).await {
+        tracing::warn!(%error, "refused requests could not be recorded");
+    }
     if let Err(error) = gateway.directory.flush().await {
         tracing::warn!(%error, "last-used times could not be saved");
     }

@@ -1,4 +1,4 @@
-//! `gateway user`: add, list, disable, enable, passwd, role. A new password is typed twice at a prompt, or is one line of standard
+//! `gateway user`: add, list, disable, enable, remove, passwd, role. A new password is typed twice at a prompt, or is one line of standard
 //! input; it is sent as a hash.
 
 use std::io::{BufRead as _, Read as _};
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::admin;
 use crate::app::App;
 use crate::cli::{DatabaseArgs, RoleArg, UserCommand};
+use crate::commands::confirm::confirm;
 use crate::exit::{Exit, Problem};
 use crate::gateway::{AdminError, AdminReply, AdminRequest, PasswordHash, Role, User, UserRow};
 use crate::relative_time;
@@ -48,6 +49,22 @@ pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
             let request = AdminRequest::SetDisabled { name, disabled: false };
             request_change(app, &database, request, |user| format!("Enabled {}", user.name)).await
         }
+        UserCommand::Remove { name, yes, database } => {
+            let user = find(app, &name, &database).await?;
+            let what =
+                format!("{name}, with {} and {}", count(user.devices, "device"), count(user.keys, "valid API key"));
+            confirm(app, yes, &format!("this would remove {what}"), &format!("Remove {what}?")).await?;
+            let request = AdminRequest::RemoveUser { name };
+            request_change(app, &database, request, |user| {
+                format!(
+                    "Removed {}, with {} and {}",
+                    user.name,
+                    count(user.devices, "device"),
+                    count(user.keys, "valid API key")
+                )
+            })
+            .await
+        }
         UserCommand::Passwd { name, database } => {
             admin::configured_database(app, &database)?;
             let password = new_password(app, &name).await?;
@@ -80,10 +97,29 @@ async fn request_change(
     Ok(Exit::Done)
 }
 
+async fn users(app: &App, database: &DatabaseArgs) -> anyhow::Result<Vec<UserRow>> {
+    match admin::request(app, database, AdminRequest::ListUsers).await? {
+        AdminReply::Users(users) => Ok(users),
+        _ => Err(admin::unexpected_reply().into()),
+    }
+}
+
+/// The account of that name.
+///
+/// # Errors
+/// Exit 3 when there is none.
+async fn find(app: &App, name: &str, database: &DatabaseArgs) -> anyhow::Result<UserRow> {
+    let found = users(app, database).await?.into_iter().find(|user| user.name == name);
+    found.ok_or_else(|| AdminError::NoUser(name.to_owned()).into())
+}
+
+/// "1 device", "2 devices".
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let AdminReply::Users(users) = admin::request(app, database, AdminRequest::ListUsers).await? else {
-        return Err(admin::unexpected_reply().into());
-    };
+    let users = users(app, database).await?;
     if app.printer.is_json() {
         app.printer.json(&json!({ "users": users }))?;
         return Ok(Exit::Done);

@@ -5,7 +5,9 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::list::{date, until};
-use super::{SETTINGS, explain, import, is_not_offered, managing_session, prove_account_host, revoke_command};
+use super::{
+    SETTINGS, explain, how_to_revoke, import, is_not_offered, managing_session, prove_account_host, revoke_command,
+};
 use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
 use crate::cli::{KeysCreate, KeysImport};
@@ -181,6 +183,7 @@ async fn save(
     if let Some(old) = kept.replaced {
         let which = old.describe();
         app.printer.warn(&format!("the API key {which} is no longer stored here; it stays valid at {host}"));
+        app.printer.hint(&how_to_revoke(&old, host));
     }
     if let Some(error) = kept.left_behind {
         app.printer.warn(&format!("a copy of it is left in the previous store: {error}"));

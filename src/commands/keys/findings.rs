@@ -4,7 +4,7 @@
 //! A host tells when a key was last used, not for what. So "broader than what it was used for" is known only of a key that was
 //! not used at all, and otherwise only which keys could do great harm: that is what over-broad means here.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde::Serialize;
 
@@ -30,6 +30,8 @@ pub(super) enum FindingKind {
     Unchecked,
     /// The key has expired.
     Expired,
+    /// The key that is stored here was replaced, and ends.
+    Replaced,
     /// The same key is stored in two places.
     Duplicate,
     /// Older than the limit.
@@ -62,10 +64,11 @@ pub(super) enum Severity {
 
 impl FindingKind {
     /// All, the most urgent first.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Exposed,
         Self::Unchecked,
         Self::Expired,
+        Self::Replaced,
         Self::Duplicate,
         Self::Stale,
         Self::Unused,
@@ -82,6 +85,7 @@ impl FindingKind {
             Self::Exposed => "exposed",
             Self::Unchecked => "unchecked",
             Self::Expired => "expired",
+            Self::Replaced => "replaced",
             Self::Duplicate => "duplicate",
             Self::Stale => "stale",
             Self::Unused => "unused",
@@ -99,6 +103,7 @@ impl FindingKind {
             Self::Exposed => "A file with a secret can be read by other accounts of this machine",
             Self::Unchecked => "A profile could not be checked",
             Self::Expired => "A key has expired and was not replaced",
+            Self::Replaced => "The stored key was replaced elsewhere and expires, but the new key is not stored here",
             Self::Duplicate => "One key is stored in several places, so it cannot be revoked for one of them alone",
             Self::Stale => "A key is older than the limit",
             Self::Unused => "A key was never used, or not for a long time",
@@ -113,7 +118,7 @@ impl FindingKind {
     /// How bad it is.
     pub(super) fn level(self) -> Severity {
         match self {
-            Self::Exposed | Self::Unchecked | Self::Expired | Self::Duplicate => Severity::Error,
+            Self::Exposed | Self::Unchecked | Self::Expired | Self::Replaced | Self::Duplicate => Severity::Error,
             Self::Stale | Self::Unused | Self::Expiring | Self::OverBroad => Severity::Warning,
             Self::NoExpiry | Self::Shadowed | Self::Unlisted => Severity::Note,
         }
@@ -135,27 +140,38 @@ pub(super) struct KeyAssessor {
     now: i64,
     /// The age in seconds from which on a key is stale; `None`: none is.
     max_age: Option<i64>,
-    /// The ids of keys that have a successor.
-    replaced: HashSet<String>,
+    /// The keys that have a successor, and its id.
+    replaced: HashMap<String, String>,
+    /// The key that is stored here.
+    stored: Option<String>,
 }
 
 impl KeyAssessor {
-    /// For the keys of one host: a key that has a replacement ends soon and needs no action.
-    pub(super) fn new(now: i64, max_age: Option<u64>, entries: &[KeyEntry]) -> Self {
+    /// For the keys of one host, of which `stored` is the id of the one that is stored here. A key that has a replacement ends
+    /// soon and needs no action, unless it is that one.
+    pub(super) fn new(now: i64, max_age: Option<u64>, entries: &[KeyEntry], stored: Option<&str>) -> Self {
         let alive = entries.iter().filter(|entry| entry.revoked_at.is_none());
-        let replaced = alive.filter_map(|entry| entry.replaces.clone()).collect();
+        let replaced = alive.filter_map(|entry| Some((entry.replaces.clone()?, entry.id.clone()))).collect();
         let max_age = max_age.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
-        Self { now, max_age, replaced }
+        Self { now, max_age, replaced, stored: stored.map(str::to_owned) }
     }
 
     /// What is wrong with a key, the most urgent first. Nothing is wrong with one that is revoked.
     pub(super) fn problems(&self, entry: &KeyEntry) -> Vec<KeyProblem> {
         let left = entry.expires_at.map(|end| end.as_second().saturating_sub(self.now));
-        let leaving = self.replaced.contains(&entry.id) && left.is_some_and(|left| left <= EXPIRY_WARNING);
-        if entry.revoked_at.is_some() || leaving {
+        if entry.revoked_at.is_some() {
             return Vec::new();
         }
         let problem = |kind, text: String| KeyProblem { kind, text };
+        if let (Some(successor), Some(left)) =
+            (self.replaced.get(&entry.id), left.filter(|left| *left <= EXPIRY_WARNING))
+        {
+            if self.stored.as_ref() != Some(&entry.id) {
+                return Vec::new();
+            }
+            let end = if left > 0 { format!("expires in {}", span(left)) } else { "has expired".to_owned() };
+            return vec![problem(FindingKind::Replaced, format!("was replaced by {successor} and {end}"))];
+        }
         if let Some(left) = left.filter(|left| *left <= 0) {
             return vec![problem(FindingKind::Expired, format!("expired {} ago", span(left.saturating_neg())))];
         }
@@ -238,7 +254,7 @@ mod tests {
 
     fn kinds(members: Value) -> Vec<&'static str> {
         let entries = [entry(members)];
-        let assessor = KeyAssessor::new(NOW, Some(90 * 86_400), &entries);
+        let assessor = KeyAssessor::new(NOW, Some(90 * 86_400), &entries, None);
         assessor.problems(&entries[0]).iter().map(|problem| problem.kind.name()).collect()
     }
 
@@ -294,7 +310,7 @@ mod tests {
                 let mut all = entry(json!({}));
                 (all.created_at, all.last_used_at, all.expires_at) = (Some(created), Some(created), Some(created));
                 for max_age in [None, Some(0), Some(u64::MAX)] {
-                    let _ = KeyAssessor::new(now, max_age, &[]).problems(&all);
+                    let _ = KeyAssessor::new(now, max_age, &[], None).problems(&all);
                 }
             }
         }
@@ -305,14 +321,21 @@ mod tests {
         let old = entry(json!({ "created_at": -200, "expires_at": 1 }));
         let done = entry(json!({ "created_at": -200, "expires_at": -1 }));
         let new = entry(json!({ "id": "key_87654321", "replaces": "key_12345678" }));
-        let assessor = KeyAssessor::new(NOW, Some(90 * 86_400), &[old.clone(), new]);
+        let assessor = KeyAssessor::new(NOW, Some(90 * 86_400), &[old.clone(), new.clone()], None);
         assert!(assessor.problems(&old).is_empty() && assessor.problems(&done).is_empty());
+        // Not where it is the key that is still in use.
+        let here = KeyAssessor::new(NOW, None, &[old.clone(), new], Some("key_12345678"));
+        for (key, end) in [(&old, "expires in 24 hours"), (&done, "has expired")] {
+            let problems = here.problems(key);
+            assert_eq!((problems.len(), problems[0].kind), (1, FindingKind::Replaced));
+            assert_eq!(problems[0].text, format!("was replaced by key_87654321 and {end}"));
+        }
         // A key whose expiry was not brought forward is still in use.
         let lasting = entry(json!({ "created_at": -200 }));
         assert_eq!(assessor.problems(&lasting)[0].kind, FindingKind::Stale);
         // A revoked successor does not count.
         let gone = entry(json!({ "id": "key_87654321", "replaces": "key_12345678", "revoked_at": -1 }));
-        assert_eq!(KeyAssessor::new(NOW, None, &[gone]).problems(&done)[0].kind, FindingKind::Expired);
+        assert_eq!(KeyAssessor::new(NOW, None, &[gone], None).problems(&done)[0].kind, FindingKind::Expired);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::{SETTINGS, revoke_command};
+use super::how_to_revoke;
 use crate::address::BaseUrl;
 use crate::api::{Credential, CredentialCheck, Session};
 use crate::app::App;
@@ -48,7 +48,7 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
             remove_local_copy(app, name, profile, record.store).await?;
             app.printer.success(&format!("Removed the local copy of the API key {which}"));
             app.printer.warn(&format!("the key stays valid at {url} until it expires or is revoked"));
-            app.printer.hint(&how_to_end(record, url));
+            app.printer.hint(&how_to_revoke(record, url));
             unfinished.abandon(app, profile).await?;
         }
         None => app.printer.note(&format!("No API key is stored for {url}.")),
@@ -65,15 +65,6 @@ pub async fn run(app: &App, args: KeysForget) -> anyhow::Result<Exit> {
         })?;
     }
     Ok(Exit::Done)
-}
-
-/// How to revoke a key whose copy was deleted.
-fn how_to_end(record: &ApiKeyRecord, url: &BaseUrl) -> String {
-    match record.id.as_deref().map(str::parse) {
-        Some(Ok(id)) => format!("revoke it: {}", revoke_command(&id, url)),
-        _ if url.is_ollama_com() => format!("revoke it at {SETTINGS}"),
-        _ => format!("find its id and revoke it: ollama-auth keys list --host {url}"),
-    }
 }
 
 /// What is known of the key that was revoked.

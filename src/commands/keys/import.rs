@@ -1,18 +1,17 @@
 //! `keys import`: stores a key that was created elsewhere, such as on a settings page. It is read from standard input or a hidden
 //! prompt and checked at its host; another stored key is replaced only after a confirmation.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::check_key_format;
-use crate::api::{Credential, KeyEntry, Session, looks_like_ollama_com_key};
+use super::{check_key_format, how_to_revoke};
+use crate::api::{Credential, looks_like_ollama_com_key};
 use crate::app::App;
 use crate::cli::KeysImport;
 use crate::commands::api_key::{
-    KeyMetadata, last_four, read_api_key, store_api_key, verify_api_key, warn_about_key_format,
+    KeyDescription, KeyMetadata, is_label, last_four, read_api_key, store_api_key, verify_api_key,
+    warn_about_key_format,
 };
 use crate::commands::context::{Context, StoredKeyError, api_key};
 use crate::commands::store::choose_store;
@@ -20,9 +19,6 @@ use crate::exit::{Exit, Problem};
 use crate::identity::Account;
 use crate::profile::{ApiKeyRecord, Audience, HostReason};
 use crate::vault::StoreKind;
-
-/// How long a host may take to say which key it is that it has just accepted.
-const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What `keys import --json` prints.
 #[derive(Debug, Serialize)]
@@ -64,19 +60,15 @@ pub(super) async fn read_and_store(app: &App, context: &Context, args: &KeysImpo
         confirm_replacement(app, context, other, args.replace).await?;
     }
     warn_about_key_format(app, context, &key);
-    let (account, entry) = if args.no_verify {
-        (None, None)
+    let (account, described) = if args.no_verify {
+        (None, KeyDescription::default())
     } else {
         let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
-        (verify_api_key(&session).await?, describe_self(&session).await)
+        (verify_api_key(&session).await?, KeyDescription::fetch(&session).await)
     };
-    let id = entry.as_ref().and_then(|entry| entry.id.parse().ok());
-    let described = |text: Option<&str>| text.and_then(|text| label(Some(text), "").ok().flatten()).map(str::to_owned);
-    let name = name.map(str::to_owned).or_else(|| described(entry.as_ref().map(|entry| entry.name.as_str())));
-    let environment = environment
-        .map(str::to_owned)
-        .or_else(|| described(entry.as_ref().and_then(|entry| entry.environment.as_deref())));
-    let known = KeyMetadata { id: id.as_ref(), name: name.as_deref(), environment: environment.as_deref() };
+    let described = described.metadata();
+    let known =
+        KeyMetadata { name: name.or(described.name), environment: environment.or(described.environment), ..described };
     let kept = store_api_key(app, context, store, &key, known, |profiles, profile| {
         if let (Some(profile), Some(account)) = (profiles.profiles.get_mut(profile), &account) {
             profile.account = Some(account.clone());
@@ -99,7 +91,7 @@ pub(super) async fn read_and_store(app: &App, context: &Context, args: &KeysImpo
         replaced: other.is_some(),
         account: account.as_ref(),
     };
-    print_summary(app, &report, other)?;
+    print_summary(app, context, &report, other)?;
     if let Some(error) = kept.left_behind {
         return Err(anyhow::Error::from(error)
             .context("the key is stored, but a copy of the previous key could not be removed"));
@@ -110,7 +102,7 @@ pub(super) async fn read_and_store(app: &App, context: &Context, args: &KeysImpo
 /// A text of one line for a record; nothing for an empty one.
 fn label<'a>(text: Option<&'a str>, what: &str) -> anyhow::Result<Option<&'a str>> {
     let text = text.map(str::trim).filter(|text| !text.is_empty());
-    if text.is_some_and(|text| text.contains(char::is_control) || text.chars().count() > 200) {
+    if text.is_some_and(|text| !is_label(text)) {
         return Err(Problem::new(Exit::Usage, format!("{what} is one line of at most 200 characters")).into());
     }
     Ok(text)
@@ -162,14 +154,12 @@ async fn confirm_replacement(app: &App, context: &Context, other: &ApiKeyRecord,
     Err(Problem::new(Exit::Failed, "nothing was changed").into())
 }
 
-/// What the host says of the key, where it lists keys. Optional: a key is stored without a description too.
-async fn describe_self(session: &Session<'_>) -> Option<KeyEntry> {
-    let listed = tokio::time::timeout(DESCRIBE_TIMEOUT, session.api_keys(false)).await.ok()?.ok()?;
-    let mut own = listed.into_iter().filter(|entry| entry.is_self);
-    own.next().filter(|_| own.next().is_none())
-}
-
-fn print_summary(app: &App, report: &Report<'_>, other: Option<&ApiKeyRecord>) -> anyhow::Result<()> {
+fn print_summary(
+    app: &App,
+    context: &Context,
+    report: &Report<'_>,
+    other: Option<&ApiKeyRecord>,
+) -> anyhow::Result<()> {
     let (printer, host) = (&app.printer, &report.host);
     let which = report.name.map_or_else(|| "the API key".to_owned(), |name| format!("the API key {name:?}"));
     printer.success(&format!("Stored {which} for {host} in the {} store", report.store));
@@ -179,6 +169,7 @@ fn print_summary(app: &App, report: &Report<'_>, other: Option<&ApiKeyRecord>) -
     printer.note(&format!("The profile {:?} now uses it.", report.profile));
     if let Some(other) = other {
         printer.warn(&format!("the API key {} is no longer stored here; it stays valid at {host}", other.describe()));
+        printer.hint(&how_to_revoke(other, context.url()));
     }
     if printer.is_json() {
         printer.json(report).context("the key is stored")?;

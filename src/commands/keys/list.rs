@@ -58,7 +58,8 @@ pub async fn run(app: &App, args: KeysList) -> anyhow::Result<Exit> {
     let names = entries.iter().filter(|entry| entry.revoked_at.is_none()).map(|entry| entry.name.as_str());
     Names::new(&app.paths).store(names::Kind::Keys, context.url(), names);
     let now = (app.now)();
-    let assessor = KeyAssessor::new(now, seconds(args.max_age), &entries);
+    let own = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref()?.id.clone());
+    let assessor = KeyAssessor::new(now, seconds(args.max_age), &entries, own.as_deref());
     let assessed =
         entries.iter().map(|entry| AssessedKey { entry, state: state(entry, now), problems: assessor.problems(entry) });
     let mut keys: Vec<AssessedKey<'_>> = assessed.filter(|key| key.fits(&args.filters)).collect();
@@ -69,7 +70,6 @@ pub async fn run(app: &App, args: KeysList) -> anyhow::Result<Exit> {
     }
     let accepted = entries.iter().filter(|entry| state(entry, now) == "valid");
     let replaced: HashSet<&str> = accepted.filter_map(|entry| entry.replaces.as_deref()).collect();
-    let own = context.profile.as_ref().and_then(|profile| profile.api_key.as_ref()?.id.clone());
     let rows = keys.into_iter().map(|AssessedKey { entry, state, problems }| Row {
         entry,
         state,

@@ -18,7 +18,7 @@ use crate::cli::KeysCommand;
 use crate::commands::context::{Context, no_accounts_problem, sign_in_hint, withheld_note};
 use crate::exit::{Exit, Problem, refused_hint};
 use crate::keyspec::{ApiKey, KeyId};
-use crate::profile::CredentialSource;
+use crate::profile::{ApiKeyRecord, CredentialSource};
 #[cfg(feature = "gateway")]
 pub use list::short;
 
@@ -146,6 +146,21 @@ fn check_key_format(key: &SecretString) -> anyhow::Result<()> {
         return Err(Problem::new(Exit::Usage, message).hint("pipe in the complete key and nothing else").into());
     }
     Ok(())
+}
+
+/// How to revoke an API key of which no copy is left here, in lines.
+pub(super) fn how_to_revoke(record: &ApiKeyRecord, host: &BaseUrl) -> String {
+    match record.id.as_deref().map(str::parse) {
+        Some(Ok(id)) => format!(
+            "to revoke it, from a device that is signed in: {}\nor in a browser: {}",
+            revoke_command(&id, host),
+            host.join("/settings/keys")
+        ),
+        _ if host.is_ollama_com() => format!("revoke it at {SETTINGS}"),
+        _ => {
+            format!("to revoke it, find its id: ollama-auth keys list --host {host}\nor revoke it where it was created")
+        }
+    }
 }
 
 /// The command that revokes a key.

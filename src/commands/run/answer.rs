@@ -4,23 +4,39 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::api::{ApiError, Batch, Chunk, LineStream};
+use crate::api::{ApiError, Batch, Chunk, GenerateRequest, LineStream};
 use crate::app::App;
 use crate::chat::{Event, RenderOptions, Renderer, Sink, Timings};
 use crate::cli::{OutputFormat, RunArgs};
-use crate::exit::Exit;
+use crate::exit::{Exit, Problem};
 use crate::ui::{Output, OutputOptions, Spinner, Tone};
 
-/// Shows the answer. What came before an error stays on the screen.
-pub async fn show(app: &App, args: &RunArgs, stream: LineStream, spinner: Spinner) -> anyhow::Result<Exit> {
+/// The most text of an answer and its thinking that `--output json` collects, in bytes: an answer can be endless.
+const MAX_COLLECTED_BYTES: usize = 64 << 20;
+
+/// Shows the answer to a request. What came before an error stays on the screen.
+pub async fn show(
+    app: &App,
+    args: &RunArgs,
+    request: &GenerateRequest<'_>,
+    stream: LineStream,
+    spinner: Spinner,
+) -> anyhow::Result<Exit> {
     if args.output == OutputFormat::Json || app.printer.is_json() {
-        collect(app, args, stream, spinner).await
-    } else {
-        print(app, args, stream, spinner).await
+        return collect(app, args, stream, spinner).await;
     }
+    // Without a prompt the model is only loaded, as with stock Ollama: there is no answer to end.
+    let answers = !request.prompt.is_empty() || !request.images.is_empty();
+    print(app, args, answers, stream, spinner).await
 }
 
-async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinner) -> anyhow::Result<Exit> {
+async fn print(
+    app: &App,
+    args: &RunArgs,
+    answers: bool,
+    mut stream: LineStream,
+    spinner: Spinner,
+) -> anyhow::Result<Exit> {
     let output = app.printer.output(OutputOptions { raw: args.raw, no_word_wrap: args.nowordwrap });
     let mut shown = AnswerOutput(output);
     let mut renderer = Renderer::new(RenderOptions { hide_thinking: args.hidethinking });
@@ -45,7 +61,11 @@ async fn print(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spinn
     match ended {
         Ok(timings) => {
             renderer.finish(&mut shown)?;
-            shown.end()?;
+            if answers {
+                shown.end()?;
+            } else {
+                shown.0.finish()?;
+            }
             if app.global.verbose > 0 {
                 app.printer.report(&timings.report());
             }
@@ -148,6 +168,10 @@ async fn collect(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spi
             if let Some(message) = chunk.error {
                 return Err(ApiError::InStream { host, message }.into());
             }
+            let size = answer.response.len() + answer.thinking.len() + chunk.response().len() + chunk.thinking().len();
+            if size > MAX_COLLECTED_BYTES {
+                return Err(too_long(&host));
+            }
             answer.response.push_str(chunk.response());
             answer.thinking.push_str(chunk.thinking());
             if chunk.done {
@@ -160,4 +184,10 @@ async fn collect(app: &App, args: &RunArgs, mut stream: LineStream, spinner: Spi
         }
     }
     Err(stream_cut(&host).into())
+}
+
+fn too_long(host: &str) -> anyhow::Error {
+    let message = format!("the answer of {host} was stopped at {} MiB", MAX_COLLECTED_BYTES >> 20);
+    let hint = "print it as it arrives with --output text, or limit it with --option num_predict=N";
+    Problem::new(Exit::Failed, message).hint(hint).into()
 }

@@ -14,6 +14,7 @@ use super::models::{explain_missing, explain_pull, missing_model, try_pull};
 use crate::address::{BaseUrl, ModelName};
 use crate::api::{ApiError, EmbedRequest, GenerateRequest, Session, ShowResponse, Think};
 use crate::app::App;
+use crate::chat::parameters::{self, ParameterError};
 use crate::cli::{OutputFormat, RunArgs, ThinkArg};
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, CredentialSource};
@@ -37,6 +38,7 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         );
         return Err(Problem::new(Exit::Usage, "no prompt given").hint(hint).into());
     }
+    let options = model_options(app, &args)?;
     let wanted_format = args.format.as_deref().map(media::read_format).transpose()?;
     let context = Context::resolve(app, Audience::Model { cloud: model.is_cloud() })?;
     let unsent = context.withheld.filter(|_| context.source == CredentialSource::None && !context.url().is_loopback());
@@ -44,7 +46,7 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         app.printer.warn(&withheld_note(withheld, context.url()));
     }
     if conversation {
-        return chat::run(app, &args, context, model, wanted_format).await;
+        return chat::run(app, &args, context, model, wanted_format, options).await;
     }
     let session = context.session(app).await?;
     let name = host_model_name(context.url(), &model);
@@ -54,8 +56,6 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         let message = format!("{} generates images, which a terminal cannot show", args.model);
         return Err(Problem::new(Exit::Failed, message).into());
     }
-    let options: Map<String, Value> =
-        args.option.iter().map(|option| (option.name.clone(), option.value.clone())).collect();
     if info.can("embedding") {
         return work.embed(&join_prompt(piped, typed), &options).await;
     }
@@ -75,7 +75,7 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
     };
     let spinner = app.printer.spinner("");
     match session.generate(&request, args.timeout.map(|limit| limit.0)).await {
-        Ok(stream) => answer::show(app, &args, stream, spinner).await,
+        Ok(stream) => answer::show(app, &args, &request, stream, spinner).await,
         Err(error) => {
             spinner.clear();
             Err(work.explain(error).await)
@@ -168,6 +168,29 @@ impl RunContext<'_> {
             _ => explain_missing(self.session, self.model.as_str(), error).await,
         }
     }
+}
+
+/// `--option`: a wrong value of a known parameter is refused; an unknown one is sent, since a newer server may know it.
+fn model_options(app: &App, args: &RunArgs) -> anyhow::Result<Map<String, Value>> {
+    let mut options = Map::new();
+    for option in &args.option {
+        let value = match parameters::check(&option.name, &option.value) {
+            Ok(value) => value,
+            Err(ParameterError::Unknown(name)) => {
+                app.printer.warn(&format!("unknown parameter {name:?}: it is sent, but the server may ignore it"));
+                option.value.clone()
+            }
+            Err(error) => {
+                let hint = format!(
+                    "such as --option {}=VALUE; in a conversation, /? parameters lists the common ones",
+                    option.name
+                );
+                return Err(Problem::new(Exit::Usage, format!("--option: {error}")).hint(hint).into());
+            }
+        };
+        options.insert(option.name.clone(), value);
+    }
+    Ok(options)
 }
 
 /// `--think`

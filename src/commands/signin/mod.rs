@@ -12,7 +12,7 @@ use crate::address::BaseUrl;
 use crate::api::Credential;
 use crate::app::App;
 use crate::cli::SigninArgs;
-use crate::commands::api_key::{KeyMetadata, read_api_key, store_api_key, verify_api_key, warn_about_key_format};
+use crate::commands::api_key::{KeyDescription, read_api_key, store_api_key, verify_api_key, warn_about_key_format};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem};
@@ -43,7 +43,8 @@ async fn sign_in_with_api_key(app: &App) -> anyhow::Result<Exit> {
     warn_about_key_format(app, &context, &key);
     let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
     let account = verify_api_key(&session).await?;
-    let kept = store_api_key(app, &context, store, &key, KeyMetadata::default(), |profiles, name| {
+    let described = KeyDescription::fetch(&session).await;
+    let kept = store_api_key(app, &context, store, &key, described.metadata(), |profiles, name| {
         if let Some(profile) = profiles.profiles.get_mut(name) {
             profile.account.clone_from(&account);
         }

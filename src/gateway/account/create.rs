@@ -22,7 +22,9 @@ use crate::keyspec::{ApiKey, KeyId, Lifetime, Models, Rights, Scope, Scopes};
 
 /// In characters, of a key's name and of its environment.
 pub const LONGEST_NAME: usize = 100;
-/// All model patterns of a key together, in bytes: whether one list is within another takes as many steps as the product of their lengths.
+/// Model patterns of a new key. Keys that were created before this limit keep theirs, and so do their replacements.
+const MOST_PATTERNS: usize = 64;
+/// All model patterns of a key together, in bytes.
 const LONGEST_PATTERNS: usize = 4096;
 /// Model patterns that an event lists.
 const MOST_SHOWN_PATTERNS: usize = 8;
@@ -44,6 +46,7 @@ pub struct Wanted {
     /// What it may do; nothing is `inference` and `models:read`.
     pub scopes: Option<Scopes>,
     /// Its model patterns; if absent, those of the key's creator.
+    #[serde(default, deserialize_with = "few")]
     pub models: Option<Models>,
     /// In seconds; null means that it never expires, absent means 90 days.
     #[serde(default, deserialize_with = "given")]
@@ -65,6 +68,20 @@ impl Wanted {
 /// Tells null from nothing.
 fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// Reads model patterns, if they are not too many for a new key: each one takes a while.
+fn few<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Models>, D::Error> {
+    let patterns = Option::<Vec<String>>::deserialize(deserializer)?;
+    if patterns.as_ref().is_some_and(|patterns| patterns.len() > MOST_PATTERNS) {
+        return Err(serde::de::Error::custom(too_many_patterns()));
+    }
+    let read = |patterns: Vec<String>| patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Models, _>>();
+    patterns.map(read).transpose().map_err(serde::de::Error::custom)
+}
+
+fn too_many_patterns() -> String {
+    format!("models: a new key can have at most {MOST_PATTERNS} model patterns")
 }
 
 impl AccountService {
@@ -119,6 +136,7 @@ impl AccountService {
         self.count_self_change(caller)?;
         let event = self
             .event(caller, address, action, record.id.as_str())
+            .charged_to(record.user)
             .with("name", &record.name)
             .with("environment", &record.environment)
             .with("replaces", &record.replaces)
@@ -169,14 +187,17 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
             Lifetime::from_seconds(seconds).map_err(|error| Rejection::new(400, format!("expires_in: {error}")))?
         }
     };
-    let length = wanted.models.iter().flat_map(Models::patterns).map(|pattern| pattern.as_str().len()).sum::<usize>();
-    if length > LONGEST_PATTERNS {
+    let own = caller.rights();
+    let models = wanted.models.clone().unwrap_or_else(|| own.models.clone());
+    if models.patterns().len() > MOST_PATTERNS {
+        return Err(Rejection::new(400, too_many_patterns()));
+    }
+    if models.patterns().iter().map(|pattern| pattern.as_str().len()).sum::<usize>() > LONGEST_PATTERNS {
         return Err(Rejection::new(
             400,
             format!("models: the patterns are longer than {LONGEST_PATTERNS} bytes in total"),
         ));
     }
-    let own = caller.rights();
     let mut expires_at = lifetime.end(draft.now);
     // A key for which no end was asked ends with the one that made it.
     if wanted.expires_in.is_none()
@@ -186,7 +207,7 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
     }
     let rights = Rights {
         scopes: wanted.scopes.unwrap_or_else(|| [Scope::Inference, Scope::ModelsRead].into_iter().collect()),
-        models: wanted.models.clone().unwrap_or_else(|| own.models.clone()),
+        models,
         expires_at,
     };
     if rights.scopes.is_empty() {

@@ -10,7 +10,7 @@ use axum::http::{Method, Response, StatusCode};
 use serde_json::json;
 
 pub use create::{LONGEST_NAME, Wanted, name};
-pub use service::{AccountService, Request};
+pub use service::{AccountService, Request, too_many};
 
 use super::authn::Caller;
 use super::policy::AccountCall;

@@ -163,6 +163,8 @@ impl AccountService {
             // The earlier of the two ends, should another request be faster.
             let event = self
                 .event(caller, address, "key.ending", id.as_str())
+                .charged_to(user)
+                .collapsible()
                 .with("name", &key.name)
                 .with("expires_at", time_text(at));
             self.commit(Change::ExpireKey(id.clone(), at), caller, event).await?;

@@ -77,6 +77,7 @@ impl AccountService {
                 Rejection::new(409, message).member("code", "replaced").member("by", by.as_str())
             }
             DirectoryError::NotLive(id) => not_live(&id),
+            DirectoryError::TooMany(wait) => too_many(&error.to_string(), wait),
             DirectoryError::LastAdmin(_) => Rejection::new(403, error.to_string()),
             DirectoryError::Store(_) | DirectoryError::Ending => {
                 tracing::error!(%error, "change could not be saved");
@@ -111,10 +112,14 @@ impl AccountService {
         let Some(own) = own_key(caller).filter(|_| !manages(caller)) else { return Ok(()) };
         self.self_changes.check_key(&self.directory.first_of(own)).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now()).as_secs().saturating_add(1);
-            Rejection::new(429, format!("too many changes by this key; try again in {wait} s"))
-                .header("retry-after", &wait.to_string())
+            too_many(&format!("too many changes by this key; try again in {wait} s"), wait)
         })
     }
+}
+
+/// 429 for changes that come too fast.
+pub fn too_many(message: &str, wait: u64) -> Rejection {
+    Rejection::new(429, message).header("retry-after", &wait.to_string())
 }
 
 fn self_change_quota() -> Quota {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::gateway::{PasswordHash, RecordedEvent, Role};
+use crate::gateway::{EventFilter, PasswordHash, RecordedEvent, Role};
 use crate::identity::{PublicKey, group_fingerprint};
 use crate::keyspec::{KeyId, Models, Scopes};
 
@@ -47,6 +47,11 @@ pub enum AdminRequest {
         name: String,
         /// What it may do from now on.
         role: Role,
+    },
+    /// Remove an account with its devices and keys.
+    RemoveUser {
+        /// Its name.
+        name: String,
     },
     /// The devices of an account, or of all.
     ListDevices {
@@ -92,6 +97,9 @@ pub enum AdminRequest {
     Events {
         /// How many at most; the gateway has a limit of its own.
         limit: u32,
+        /// Which of them.
+        #[serde(default, flatten)]
+        filter: EventFilter,
     },
 }
 
@@ -121,7 +129,7 @@ pub enum DeviceRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdminReply {
-    /// The account as it is now.
+    /// The account as it is now; a removed one as it was.
     User(UserRow),
     /// All accounts, by name.
     Users(Vec<UserRow>),

@@ -59,6 +59,7 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             }
             context.user_reply(user.id, &name)
         }
+        AdminRequest::RemoveUser { name } => context.remove_user(&name).await,
         AdminRequest::ListDevices { user } => context.devices(user.as_deref()).map(AdminReply::Devices),
         AdminRequest::AddDevice { key, user, name } => context.add_device(key, &user, &name).await,
         AdminRequest::DisconnectDevice { key } => context.disconnect(&key).await,
@@ -67,8 +68,8 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         }
         AdminRequest::RevokeKey { id } => context.revoke(&id).await,
         AdminRequest::Approve { device, user } => context.approve(device, &user).await,
-        AdminRequest::Events { limit } => {
-            let events = context.directory.events(limit.min(MOST_EVENTS)).await;
+        AdminRequest::Events { limit, filter } => {
+            let events = context.directory.events(limit.min(MOST_EVENTS), filter).await;
             events.map(AdminReply::Events).map_err(|error| failed(&error))
         }
     }
@@ -110,7 +111,17 @@ impl AdminContext<'_> {
         }
     }
 
-    /// Ends browser sessions that were started with the old password, or that belong to a disabled account.
+    /// Removes an account. What it asks for at the same time is refused or comes before.
+    async fn remove_user(&self, name: &str) -> Result<AdminReply, AdminError> {
+        let user = self.user(name)?;
+        let row = self.row(&user);
+        let event = self.event("user.removed", &user).with("devices", row.devices).with("keys", row.keys);
+        self.commit(Change::RemoveUser(user.id), event).await?;
+        self.end_sessions(user.id);
+        Ok(AdminReply::User(row))
+    }
+
+    /// Ends browser sessions that were started with the old password, or that belong to a disabled or removed account.
     fn end_sessions(&self, user: Uuid) {
         if let Some(gateway) = self.running {
             gateway.sessions.end_all_of(user);

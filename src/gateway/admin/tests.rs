@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::gateway::{Clock, Config, Directory, Gateway, PasswordHash, Role, SqliteStore};
+use crate::gateway::{Clock, Config, Directory, EventFilter, Gateway, PasswordHash, Role, SqliteStore};
 use crate::identity::{DeviceKey, PublicKey};
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -66,7 +66,9 @@ async fn accounts_are_created_and_changed() {
     on(&gateway, role("bob", Role::Maintainer)).await.unwrap();
     let AdminReply::Users(users) = on(&gateway, AdminRequest::ListUsers).await.unwrap() else { panic!("no users") };
     assert_eq!(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["ann", "bob"]);
-    let AdminReply::Events(events) = on(&gateway, AdminRequest::Events { limit: 100 }).await.unwrap() else {
+    let AdminReply::Events(events) =
+        on(&gateway, AdminRequest::Events { limit: 100, filter: EventFilter::default() }).await.unwrap()
+    else {
         panic!("no events")
     };
     let actions: Vec<_> = events.iter().rev().map(|event| (event.action.as_str(), event.subject.as_str())).collect();
@@ -165,7 +167,8 @@ mod socket {
         gateway.pending_devices.add(&key, HOME, NOW);
         ask(&database, &approve(&key, "ann")).await.unwrap().unwrap();
         assert!(gateway.directory.device(&key).is_some());
-        let events = ask(&database, &AdminRequest::Events { limit: 1 }).await.unwrap().unwrap();
+        let events =
+            ask(&database, &AdminRequest::Events { limit: 1, filter: EventFilter::default() }).await.unwrap().unwrap();
         assert!(matches!(events, AdminReply::Events(events) if events[0].action == "device.approved"));
 
         // Malformed requests get a reply and change nothing; silent callers do not block others.

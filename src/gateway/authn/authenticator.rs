@@ -24,12 +24,15 @@ use crate::gateway::clock::Clock;
 use crate::gateway::directory::{Directory, Known};
 use crate::gateway::log_throttle::LogThrottle;
 use crate::gateway::pending_devices::PendingDevices;
+use crate::gateway::refusals::Refusals;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::store::{Change, Device, Event, Use};
 use crate::gateway::target::Target;
 use crate::identity::ConnectUrl;
 use crate::keyspec::ApiKey;
 
+/// The action of an event: a credential that is not accepted.
+const REFUSED: &str = "credential.refused";
 /// Between two looks at the clock.
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -41,6 +44,7 @@ pub struct Authenticator {
     replay_guard: ReplayGuard,
     signature_cache: SignatureCache,
     log_throttle: Arc<LogThrottle>,
+    refusals: Arc<Refusals>,
     config: Arc<ConfigHandle>,
     clock: Clock,
     /// No signature from before this Unix second is accepted, since an earlier gateway may have accepted it.
@@ -55,6 +59,7 @@ impl Authenticator {
         pending_devices: Arc<PendingDevices>,
         sessions: Arc<Sessions>,
         log_throttle: Arc<LogThrottle>,
+        refusals: Arc<Refusals>,
         config: Arc<ConfigHandle>,
         clock: Clock,
     ) -> Self {
@@ -67,6 +72,7 @@ impl Authenticator {
             replay_guard,
             signature_cache,
             log_throttle,
+            refusals,
             config,
             clock,
             not_before,
@@ -92,9 +98,11 @@ impl Authenticator {
                 return Err(Rejection::unauthorized(message));
             }
             Presented::Signature(header) => self.by_signature(&header, target, address, once).await?,
-            Presented::Key(key) => self.by_key(&key)?,
+            Presented::Key(key) => self.by_key(&key, address)?,
         };
         if caller.user().disabled {
+            let event = Event::new(self.clock.now(), caller.actor(), REFUSED, &caller.user().name);
+            self.note_refusal(event.of_account(caller.user()), address, "the account is disabled");
             return Err(Rejection::new(403, "this account is disabled"));
         }
         Ok(caller)
@@ -117,8 +125,13 @@ impl Authenticator {
     ///
     /// # Errors
     /// 401, saying whether it is invalid, unknown, revoked or expired: the holder of the whole key may know.
-    fn by_key(&self, text: &SecretString) -> Result<Caller, Rejection> {
-        let unknown = || Rejection::unauthorized("unauthorized: unknown API key");
+    fn by_key(&self, text: &SecretString, address: IpAddr) -> Result<Caller, Rejection> {
+        let now = self.clock.now();
+        let unknown = || {
+            let event = Event::new(now, "gateway", REFUSED, "(an unknown API key)");
+            self.note_refusal(event, address, "unknown API key");
+            Rejection::unauthorized("unauthorized: unknown API key")
+        };
         let key = ApiKey::parse(text.expose_secret()).map_err(|_| unknown())?;
         let hash = key.hash();
         let known = self.directory.key(&hash).ok_or_else(unknown)?;
@@ -126,12 +139,16 @@ impl Authenticator {
         if known.credential.hash != hash {
             return Err(unknown());
         }
-        let now = self.clock.now();
+        let ended = |how: &str| {
+            let event = Event::new(now, "gateway", REFUSED, known.credential.id.as_str()).of_account(&known.user);
+            self.note_refusal(event, address, how);
+            Err(Rejection::unauthorized(format!("unauthorized: this API key {how}")))
+        };
         if known.credential.revoked_at.is_some() {
-            return Err(Rejection::unauthorized("unauthorized: this API key was revoked"));
+            return ended("was revoked");
         }
         if !known.credential.is_live(now) {
-            return Err(Rejection::unauthorized("unauthorized: this API key has expired"));
+            return ended("has expired");
         }
         self.directory.used(Use::Key(known.credential.id.clone()), now);
         Ok(Caller::new(known.user, Credential::Key(known.credential)))
@@ -154,8 +171,12 @@ impl Authenticator {
         let claim = Claim::new(header.expose_secret(), target);
         let known = self.signature_cache.get(&claim);
         let is_new = known.is_none();
-        let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok)?;
-        of_now(proof.ts, freshness)?;
+        let refused = |rejection: &Rejection| {
+            let event = Event::new(now, "gateway", REFUSED, "(a signature)");
+            self.note_refusal(event, address, rejection.message());
+        };
+        let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok).inspect_err(refused)?;
+        of_now(proof.ts, freshness).inspect_err(refused)?;
         let Proof { key, challenge, ts } = proof.clone();
         // The parameters say what to change, so the signature must cover them: an attacker in between could replace them.
         if once && target.other_parameters().is_some() && challenge != whole(target) {
@@ -208,6 +229,16 @@ impl Authenticator {
         Ok(Caller::new(known.user, Credential::Device(known.credential)))
     }
 
+    /// Counts a request that a caller may not make; `route` is its path in the table of routes.
+    pub fn note_denial(&self, caller: &Caller, route: &'static str, rejection: &Rejection, address: IpAddr) {
+        let event = Event::new(self.clock.now(), caller.actor(), "request.denied", route).of_account(caller.user());
+        self.note_refusal(event, address, rejection.message());
+    }
+
+    fn note_refusal(&self, event: Event, address: IpAddr, reason: &str) {
+        self.refusals.note(event.at_address(address).with("reason", reason));
+    }
+
     /// Reports a stolen signature in the log and in the event log, as often as possible without letting anybody fill the
     /// disk. An account's own device can cause this without end, from two addresses.
     async fn report_replay(&self, known: &Known<Device>, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
@@ -217,6 +248,7 @@ impl Authenticator {
         }
         tracing::warn!(device, %from, first_from = %first, path = target.path, "signature replayed from another address");
         let event = Event::new(now, "gateway", "signature.replayed", device)
+            .collapsible()
             .of_account(&known.user)
             .at_address(from)
             .with("name", &known.credential.name)

@@ -79,6 +79,7 @@ impl Cast {
             5 => Change::AddKey(Box::new(key.clone())),
             6 => Change::RevokeKey(key.id.clone(), at),
             11 => Change::ExpireKey(key.id.clone(), at),
+            12 => Change::RemoveUser(user.id),
             7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
             _ => Change::Note,
         }
@@ -110,6 +111,7 @@ fn kind(change: &Change) -> &'static str {
         Change::SetPassword(..) => "SetPassword",
         Change::SetRole(..) => "SetRole",
         Change::SetDisabled(..) => "SetDisabled",
+        Change::RemoveUser(_) => "RemoveUser",
         Change::AddDevice(_) => "AddDevice",
         Change::RemoveDevice(_) => "RemoveDevice",
         Change::AddKey(_) => "AddKey",
@@ -119,7 +121,7 @@ fn kind(change: &Change) -> &'static str {
     }
 }
 /// How many kinds there are.
-const KINDS: usize = 10;
+const KINDS: usize = 11;
 
 async fn directory(location: &impl Location) -> Directory {
     Directory::open(location.open().await).await.unwrap()
@@ -139,6 +141,7 @@ pub async fn every_change<L: Location>() {
         Change::AddDevice(Device { key, user: user.id, name, created_at, last_used_at: None })
     };
     let hash = |text: &str| PasswordHash::kept(text.into());
+    let of_ann = key(ann);
     let changes = [
         Change::AddUser(ann.clone(), Some(hash("first"))),
         Change::AddUser(bob.clone(), None),
@@ -161,6 +164,12 @@ pub async fn every_change<L: Location>() {
         // The first revocation holds.
         Change::RevokeKey(new.id.clone(), 30),
         Change::Note,
+        // With a device and a key, and one that replaces a key of another account.
+        device(bob, "of bob", 8),
+        Change::AddKey(Box::new(KeyRecord { user: bob.id, ..key(bob) })),
+        Change::AddKey(Box::new(of_ann.clone())),
+        Change::AddKey(Box::new(KeyRecord { replaces: Some(of_ann.id.clone()), ..key(bob) })),
+        Change::RemoveUser(bob.id),
     ];
     let kinds: BTreeSet<_> = changes.iter().map(kind).collect();
     assert_eq!(kinds.len(), KINDS, "{kinds:?}");
@@ -173,17 +182,19 @@ pub async fn every_change<L: Location>() {
         let after = directory(&location).await;
         let found = (snapshot(&after), password(&after, ann.id).await, password(&after, bob.id).await);
         assert_eq!(found, expected, "{name}");
-        assert_eq!(after.events(1000).await.unwrap().len(), number + 1, "{name}");
+        assert_eq!(after.events(1000, EventFilter::default()).await.unwrap().len(), number + 1, "{name}");
     }
     let end = directory(&location).await;
     assert_eq!(password(&end, ann.id).await.as_deref(), Some("second"));
+    assert!(end.user(bob.id).is_none() && end.devices_of(bob.id).is_empty() && end.count_keys(bob.id) == 0);
+    assert_eq!((password(&end, bob.id).await, end.replacements_of(&of_ann.id).len()), (None, 0));
     let times = |id: &KeyId| end.key_by_id(id).map(|key| (key.rights.expires_at, key.revoked_at, key.replaceable));
     assert_eq!((times(&old.id), times(&new.id)), (Some((Some(50), None, false)), Some((None, Some(20), false))));
 }
 
 /// Any sequence of changes and uses, refused ones among them.
 pub fn random_changes<L: Location>() {
-    let steps = proptest::collection::vec((0..12_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
+    let steps = proptest::collection::vec((0..13_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -220,7 +231,7 @@ async fn changes_in_order<L: Location>(steps: Vec<(u8, usize, usize, i64)>) {
         }
     }
     before.flush().await.unwrap();
-    let (expected, events) = (snapshot(&before), before.events(1000).await.unwrap().len());
+    let (expected, events) = (snapshot(&before), before.events(1000, EventFilter::default()).await.unwrap().len());
     assert_eq!(events, made);
     let users = before.users();
     let had_admin = users.iter().any(|user| user.role == Role::Admin);

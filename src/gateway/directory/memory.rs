@@ -30,6 +30,9 @@ pub enum DirectoryError {
     /// The key to replace was revoked or has expired.
     #[error("the key {0} was revoked or has expired, so it cannot be replaced")]
     NotLive(KeyId),
+    /// The account makes changes too fast; holds the seconds until the next one is possible.
+    #[error("too many changes by this account; try again in {0} s")]
+    TooMany(u64),
     /// The gateway is ending.
     #[error("the gateway is shutting down")]
     Ending,
@@ -43,7 +46,7 @@ impl DirectoryError {
             Self::LastAdmin(_) => Some("make another account an administrator first".to_owned()),
             Self::Replaced(_) => Some("use that replacement, or revoke it first".to_owned()),
             Self::NotLive(_) => Some("create a new key instead".to_owned()),
-            Self::Unknown(_) | Self::Ending => None,
+            Self::Unknown(_) | Self::TooMany(_) | Self::Ending => None,
         }
     }
 }
@@ -54,7 +57,7 @@ pub(super) struct Memory {
     pub(super) devices: HashMap<PublicKey, Arc<Device>>,
     pub(super) keys: HashMap<KeyId, Arc<KeyRecord>>,
     pub(super) by_hash: HashMap<KeyHash, KeyId>,
-    /// A key stays on record, with its account and its time, so what is in here only grows.
+    /// A key stays on record, with its account and its time, so what is in here only grows until the account is removed.
     pub(super) by_user: HashMap<Uuid, BTreeSet<Place>>,
     /// From a key to those that were made to replace it.
     pub(super) replacements: HashMap<KeyId, Vec<KeyId>>,
@@ -127,7 +130,7 @@ impl Memory {
                 taken(format!("the name {}", new.name))
             }
             Change::SetRole(id, role) if *role != Role::Admin => self.keeps_an_admin(user(id)?),
-            Change::SetDisabled(id, true) => self.keeps_an_admin(user(id)?),
+            Change::SetDisabled(id, true) | Change::RemoveUser(id) => self.keeps_an_admin(user(id)?),
             Change::SetPassword(id, _) | Change::SetRole(id, _) | Change::SetDisabled(id, _) => user(id).map(|_| ()),
             Change::AddDevice(device) => user(&device.user).map(|_| ()),
             Change::RemoveDevice(key) if !self.devices.contains_key(key) => {
@@ -172,6 +175,7 @@ impl Memory {
             }
             Change::SetRole(id, role) => self.change_user(id, |user| user.role = role),
             Change::SetDisabled(id, disabled) => self.change_user(id, |user| user.disabled = disabled),
+            Change::RemoveUser(id) => self.remove_user(id),
             Change::AddDevice(device) => {
                 self.devices.insert(device.key.clone(), Arc::new(device));
             }
@@ -190,6 +194,29 @@ impl Memory {
                 }
             }
             Change::SetPassword(..) | Change::Note => {}
+        }
+    }
+
+    fn remove_user(&mut self, user: Uuid) {
+        self.users.remove(&user);
+        self.devices.retain(|_, device| device.user != user);
+        for place in self.by_user.remove(&user).unwrap_or_default() {
+            let Some(key) = self.keys.remove(&place.id) else { continue };
+            self.by_hash.remove(&key.hash);
+            // What a key replaces belongs to the same account, unless somebody edited the database.
+            for successor in self.replacements.remove(&key.id).unwrap_or_default() {
+                if let Some(successor) = self.keys.get_mut(&successor) {
+                    Arc::make_mut(successor).replaces = None;
+                }
+            }
+            if let Some(old) = &key.replaces
+                && let Some(successors) = self.replacements.get_mut(old)
+            {
+                successors.retain(|id| *id != key.id);
+                if successors.is_empty() {
+                    self.replacements.remove(old);
+                }
+            }
         }
     }
 

@@ -3,9 +3,11 @@
 //! A change is in the store before it counts, and counts before it is answered. Changes are made one after the other, by a task
 //! that no caller's leaving can stop half-way.
 
+mod budget;
 #[cfg(test)]
 pub mod conformance;
 mod memory;
+mod recent_events;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +19,15 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::gateway::password::PasswordHash;
-use crate::gateway::store::{Change, Device, Event, KeyRecord, RecordedEvent, Snapshot, Store, StoreError, Use, User};
+use crate::gateway::store::{
+    Change, Device, Event, EventFilter, KeyRecord, RecordedEvent, Snapshot, Store, StoreError, Use, User,
+};
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
+use budget::ChangeBudget;
 use memory::Memory;
 pub use memory::{DirectoryError, Place};
+use recent_events::RecentEvents;
 
 /// A credential that is on record, with its account.
 #[derive(Clone, Debug)]
@@ -39,7 +45,9 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     memory: RwLock<Memory>,
-    writing: tokio::sync::Mutex<()>,
+    /// Held by who makes a change.
+    writing: tokio::sync::Mutex<RecentEvents>,
+    budget: ChangeBudget,
     uses: Mutex<HashMap<Use, i64>>,
     runtime: Handle,
 }
@@ -62,7 +70,14 @@ impl Directory {
             memory.put_key(key);
         }
         let (memory, runtime) = (RwLock::new(memory), Handle::current());
-        Ok(Self(Arc::new(Inner { store, memory, writing: Default::default(), uses: Default::default(), runtime })))
+        Ok(Self(Arc::new(Inner {
+            store,
+            memory,
+            writing: Default::default(),
+            budget: ChangeBudget::default(),
+            uses: Default::default(),
+            runtime,
+        })))
     }
 
     /// Whether there is no account yet.
@@ -166,13 +181,13 @@ impl Directory {
         Ok(kept.map(PasswordHash::kept))
     }
 
-    /// The latest events, the newest first.
+    /// The latest events that are wanted, the newest first.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn events(&self, limit: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+    pub async fn events(&self, limit: u32, filter: EventFilter) -> Result<Vec<RecordedEvent>, StoreError> {
         let store = self.0.store.clone();
-        let asked = self.0.runtime.spawn(async move { store.events(limit).await });
+        let asked = self.0.runtime.spawn(async move { store.events(limit, &filter).await });
         asked.await.map_err(|_| ending())?
     }
 
@@ -195,14 +210,18 @@ impl Directory {
         event: Event,
         still: impl FnOnce(&Self) -> bool + Send + 'static,
     ) -> Result<bool, DirectoryError> {
+        if let Some(account) = event.charged_to {
+            self.0.budget.take(account).map_err(DirectoryError::TooMany)?;
+        }
         let inner = self.0.clone();
         let made = self.0.runtime.spawn(async move {
-            let _one_at_a_time = inner.writing.lock().await;
+            let mut recent = inner.writing.lock().await;
             if !still(&Self(inner.clone())) {
                 return Ok(false);
             }
             inner.read().check(&change)?;
-            inner.store.apply(&change, &event).await?;
+            let earlier = recent.earlier(&event);
+            let number = inner.store.apply(&change, &event, earlier).await?;
             tracing::info!(
                 actor = event.actor,
                 action = event.action,
@@ -210,8 +229,10 @@ impl Directory {
                 account = event.account.as_ref().map(|account| account.name.as_str()),
                 details = event.details.to_string(),
                 address = event.address,
+                count = event.repeats + 1,
                 "event"
             );
+            recent.note(event, number);
             inner.memory.write().unwrap_or_else(PoisonError::into_inner).apply(change);
             Ok(true)
         });

@@ -98,6 +98,32 @@ async fn an_expiry_only_moves_forward_and_an_expired_key_is_not_replaced() {
     assert!(matches!(directory.commit(stranger, event()).await, Err(DirectoryError::Unknown(_))));
 }
 
+#[tokio::test]
+async fn the_changes_of_an_account_are_limited_and_those_of_others_are_not() {
+    let store = Arc::new(crate::gateway::store::memory::MemoryStore::default());
+    let directory = Directory::open(store).await.unwrap();
+    let (ann, eve) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let change = |account| directory.commit(Change::Note, event().charged_to(account));
+    for _ in 0..budget::BURST.get() {
+        change(eve).await.unwrap();
+    }
+    // A few may have come back since.
+    let mut refused = 0;
+    for _ in 0..200 {
+        match change(eve).await {
+            Ok(()) => {}
+            Err(DirectoryError::TooMany(wait)) => {
+                assert!((1..=2).contains(&wait), "{wait}");
+                refused += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 0);
+    change(ann).await.unwrap();
+    directory.commit(Change::Note, event()).await.unwrap();
+}
+
 /// What a page costs is what it shows: reading ten thousand keys ten at a time looks at each of them hardly more than once, however many
 /// there are of other accounts.
 #[tokio::test]
@@ -114,6 +140,7 @@ async fn a_page_visits_only_the_keys_it_shows() {
         store: Arc::new(crate::gateway::store::memory::MemoryStore::default()),
         memory: RwLock::new(memory),
         writing: Default::default(),
+        budget: ChangeBudget::default(),
         uses: Default::default(),
         runtime: Handle::current(),
     };

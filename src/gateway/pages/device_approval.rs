@@ -184,12 +184,12 @@ async fn approve(pages: Arc<Pages>, context: PageContext, session: BrowserSessio
             };
             Err(context.error_page(StatusCode::FORBIDDEN, "The device was not approved", text))
         }
-        Err(error) => Err(context.internal_error(&error.to_string())),
+        Err(error) => Err(context.change_failed(&error)),
     }
 }
 
 async fn deny(pages: Arc<Pages>, context: PageContext, session: BrowserSession, link: DeviceLink) -> PageResult {
-    let event = event(&context, &session, &link, "device.denied");
+    let event = event(&context, &session, &link, "device.denied").collapsible();
     let (now, key) = (context.now, link.key);
     let denied = tokio::spawn(async move {
         let _decision = pages.pending_devices.decide().await;
@@ -216,6 +216,7 @@ fn event(context: &PageContext, session: &BrowserSession, link: &DeviceLink, act
     let user = session.user();
     Event::new(context.now, format!("user:{}", user.name), action, link.key.fingerprint())
         .of_account(user)
+        .charged_to(user.id)
         .at_address(context.address)
         .with("name", &link.name)
 }

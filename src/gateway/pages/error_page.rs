@@ -12,7 +12,9 @@ use super::display::{KEYS, LOGIN_FOR_KEYS, LOGIN_FOR_NEW_KEY, NEW_KEY};
 use super::form::{Form, FormError};
 use super::layout::{self, NoticeKind};
 use super::page_context::{BrowserSession, PageContext, header_value};
+use crate::gateway::account;
 use crate::gateway::authn::random_token;
+use crate::gateway::directory::DirectoryError;
 use crate::gateway::host;
 use crate::gateway::rejection::Rejection;
 
@@ -153,6 +155,14 @@ impl PageContext {
                 let reason = display::visible_text(rejection.message());
                 self.error_page(status, "Request rejected", html! { p { (display::sentence(&reason)) } (keys) })
             }
+        }
+    }
+
+    /// The page for a change that was not made.
+    pub fn change_failed(&self, error: &DirectoryError) -> ErrorPage {
+        match error {
+            DirectoryError::TooMany(wait) => self.rejected(&account::too_many(&error.to_string(), *wait)),
+            error => self.internal_error(&error.to_string()),
         }
     }
 

@@ -199,7 +199,7 @@ pub fn record_failed_sign_in(context: &PageContext, name: &str, action: &'static
 
 /// Writes an event that changes nothing. A failure is logged, and does not stop the sign-in.
 fn record(context: &PageContext, event: Event) -> impl Future<Output = ()> + use<> {
-    let (action, event) = (event.action, event.at_address(context.address));
+    let (action, event) = (event.action, event.at_address(context.address).collapsible());
     let pages = context.pages.clone();
     async move {
         if let Err(error) = pages.directory.commit(Change::Note, event).await {

@@ -29,6 +29,13 @@ pub struct Event {
     pub details: Details,
     /// From where, if it came over the network.
     pub address: String,
+    /// The account whose budget of changes it takes from. Nobody's: what the gateway or a command on its machine does, and what takes
+    /// rights away, which must always be possible.
+    pub charged_to: Option<Uuid>,
+    /// How often it happened besides the first time.
+    pub repeats: u32,
+    /// Whether it is counted with an earlier one of the same actor, action, subject, account and address instead of written again.
+    pub is_collapsible: bool,
 }
 
 /// An account, as it was when the event happened.
@@ -55,6 +62,24 @@ impl Event {
     /// Requested from that address.
     pub fn at_address(mut self, address: IpAddr) -> Self {
         self.address = address.to_string();
+        self
+    }
+
+    /// Taken from that account's budget of changes.
+    pub fn charged_to(mut self, account: Uuid) -> Self {
+        self.charged_to = Some(account);
+        self
+    }
+
+    /// Counted with an earlier one that differs in details only, which become those of this one.
+    pub fn collapsible(mut self) -> Self {
+        self.is_collapsible = true;
+        self
+    }
+
+    /// Happened that often. 0 counts as once.
+    pub fn times(mut self, count: u32) -> Self {
+        self.repeats = count.saturating_sub(1);
         self
     }
 
@@ -145,6 +170,25 @@ impl RecordedEvent {
             None => format!("{:?}", self.detail),
         }
     }
+}
+
+/// Which events are wanted. What is `None` is not compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventFilter {
+    /// Those with a lower number.
+    pub before: Option<i64>,
+    /// Those that concern the account of this name or id.
+    pub account: Option<String>,
+    /// Those of this action (`key.created`) or group of actions (`key`).
+    pub action: Option<String>,
+    /// Those whose subject is this, and those of the actor `key:`, `device:` or `user:` and this, or just this.
+    pub subject: Option<String>,
+    /// Those from this address.
+    pub address: Option<String>,
+    /// Those that happened last at this Unix second or later.
+    pub since: Option<i64>,
+    /// Those that happened first at this Unix second or earlier.
+    pub until: Option<i64>,
 }
 
 fn once() -> u32 {

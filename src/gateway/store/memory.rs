@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{Answer, Change, Event, RecordedEvent, Snapshot, Store, StoreError, Use};
+use super::{Answer, Change, Event, EventFilter, RecordedEvent, Snapshot, Store, StoreError, Use};
 
 /// Keeps passwords and events; the rest is in the directory already.
 #[derive(Default)]
@@ -28,7 +28,7 @@ impl Store for MemoryStore {
         Box::pin(async { Ok(first) })
     }
 
-    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event) -> Answer<'a, ()> {
+    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
         Box::pin(async move {
             // As a real one would, it takes its time.
             tokio::task::yield_now().await;
@@ -42,14 +42,21 @@ impl Store for MemoryStore {
             if let Change::SetPassword(user, hash) = change {
                 self.passwords.lock().unwrap().insert(*user, hash.expose().to_owned());
             }
+            if let Change::RemoveUser(user) = change {
+                self.passwords.lock().unwrap().remove(user);
+            }
             let mut events = self.events.lock().unwrap();
+            if let Some(row) = events.iter_mut().find(|row| Some(row.id) == earlier) {
+                (row.last_at, row.count) = (Some(event.at), row.count + 1 + event.repeats);
+                return Ok(row.id);
+            }
             let account = event.account.clone().map(|account| (account.id, account.name)).unzip();
             let id = i64::try_from(events.len()).unwrap() + 1;
             events.push(RecordedEvent {
                 id,
                 at: event.at,
                 last_at: None,
-                count: 1,
+                count: 1 + event.repeats,
                 actor: event.actor.clone(),
                 action: event.action.to_owned(),
                 subject: event.subject.clone(),
@@ -59,7 +66,7 @@ impl Store for MemoryStore {
                 details: Some(event.details.clone()),
                 address: event.address.clone(),
             });
-            Ok(())
+            Ok(id)
         })
     }
 
@@ -72,7 +79,7 @@ impl Store for MemoryStore {
         Box::pin(async { Ok(kept) })
     }
 
-    fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>> {
+    fn events<'a>(&'a self, limit: u32, _: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {
         let latest = self.events.lock().unwrap().iter().rev().take(limit as usize).cloned().collect();
         Box::pin(async { Ok(latest) })
     }

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use event::{Details, Event, RecordedEvent};
+#[cfg(test)]
+pub use event::EventAccount;
+pub use event::{Details, Event, EventFilter, RecordedEvent};
 pub use sqlite::SqliteStore;
 
 use super::password::PasswordHash;
@@ -162,6 +164,8 @@ pub enum Change {
     SetRole(Uuid, Role),
     /// Disabled or enabled.
     SetDisabled(Uuid, bool),
+    /// An account is removed, with its password, devices and keys. Its events stay.
+    RemoveUser(Uuid),
     /// A device was approved. One that is there already changes hands and name.
     AddDevice(Device),
     /// A device was disconnected.
@@ -289,11 +293,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Read`], [`StoreError::Damaged`].
     fn load(&self) -> Answer<'_, Snapshot>;
 
-    /// Makes the change and records the event, both or neither. Once it has returned, both are durable.
+    /// Makes the change and records the event, both or neither. Once it has returned, both are durable. The event is counted with the
+    /// one of the number `earlier` if that exists, which takes its details. Returns the number of the event.
     ///
     /// # Errors
     /// [`StoreError::Taken`], [`StoreError::Write`].
-    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event) -> Answer<'a, ()>;
+    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64>;
 
     /// Notes when credentials were used last, in Unix seconds. Never turns a time back.
     ///
@@ -307,9 +312,9 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Read`].
     fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>>;
 
-    /// The latest events, the newest first.
+    /// The latest events that are wanted, the newest first.
     ///
     /// # Errors
     /// [`StoreError::Read`].
-    fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>>;
+    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>>;
 }

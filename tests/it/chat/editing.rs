@@ -177,6 +177,24 @@ fn ctrl_g_goes_on_in_an_editor() {
     assert!(!PathBuf::from(read("name").trim()).exists(), "the file was left behind");
 }
 
+/// As in `EDITOR='emacsclient -a ""'`: with an empty word, and with a path that has spaces.
+#[test]
+fn the_editor_command_is_read_as_a_shell_reads_it() {
+    for (name, command) in [("my-editor", "my-editor -a \"\""), ("my editor", "'my editor' -a ''")] {
+        let mut talk = Talk::new();
+        editor(&talk.sandbox, "echo \"$#:$1:$2:\" >\"$HOME/words\"; echo of two lines >>\"$3\"");
+        fs::rename(talk.sandbox.path("bin/my-editor"), talk.sandbox.path("bin").join(name)).unwrap();
+        talk.sandbox.set_env("EDITOR", command);
+        let mut terminal = talk.open();
+        at_prompt(&terminal);
+        terminal.send("a message \x07");
+        terminal.wait_for(|screen| screen.trim_end().ends_with(">>> a message of two lines"));
+        terminal.send("\x03");
+        leave(terminal);
+        assert_eq!(fs::read_to_string(talk.sandbox.home().join("words")).unwrap(), "3:-a::\n", "{command}");
+    }
+}
+
 #[test]
 fn an_editor_that_fails_loses_nothing() {
     for (command, complaint) in

@@ -1,6 +1,6 @@
 //! Regression tests for small defects that were found earlier.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
@@ -19,8 +19,8 @@ fn failed_accepts_are_logged_once_a_minute() {
     let mut waiting = TcpStream::connect(gateway.address()).unwrap();
     waiting.set_read_timeout(Some(DEADLINE)).unwrap();
     gateway.child().wait_stderr(|text| text.contains("could not be accepted"));
-    // It is tried twenty times in that time.
-    std::thread::sleep(Duration::from_secs(1));
+    // It sleeps after each attempt.
+    gateway.child().wait_sleeps(20);
     prlimit(pid, Resource::Nofile, before).unwrap();
     write!(waiting, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();

@@ -150,7 +150,8 @@ fn a_key_replaced_on_another_machine_is_unchanged() {
     let keep = ["signin", "--with-api-key", "--host", &given.gateway.url()];
     other.command(keep).stdin(text(&given.first, "key")).run().expect_code(0);
     other.command(["keys", "rotate", "nightly", "--grace", "1h"]).run().expect_code(0);
-    for args in [&["nightly"][..], &["--all"]] {
+    // However young the key is: it expires in an hour.
+    for args in [&["nightly"][..], &["--all"], &["nightly", "--max-age", "60d"], &["--all", "--max-age", "60d"]] {
         let output = given.rotate(args).expect_code(1);
         says(
             &output,
@@ -159,6 +160,13 @@ fn a_key_replaced_on_another_machine_is_unchanged() {
     }
     assert!(given.journal_entries().is_empty());
     assert_eq!(given.live().len(), 2);
+    let audit = |sandbox: &crate::harness::cmd::Sandbox| sandbox.command(["keys", "audit"]).run();
+    let output = audit(&given.machine).expect_code(8);
+    for words in ["replaced (1)", "was replaced by key_", "expires in", "keys import --replace --profile"] {
+        assert!(output.stdout().contains(words), "{words:?} is missing\n{}", output.snapshot());
+    }
+    // On the machine that has the new key, the old one needs no action.
+    audit(&other).expect_code(0);
 }
 
 /// A key that may do little must not hide the device beside it, which may manage keys.

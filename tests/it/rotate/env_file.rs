@@ -67,6 +67,34 @@ fn a_missing_env_file_is_created_with_mode_600() {
 }
 
 #[test]
+fn a_file_without_a_key_gets_the_key_in_use_although_nothing_is_due() {
+    let given = Given::new();
+    let (file, first) = (given.machine.path("home/app.env"), text(&given.first, "key"));
+    let output = rotate_into(&given, &file, &["--max-age", "60d", "--dry-run"]).expect_code(0);
+    says(&output, &["Would write the key \"nightly\" to", "app.env"]);
+    assert!(!file.exists());
+    let output = rotate_into(&given, &file, &["--max-age", "60d"]).expect_code(0);
+    says(&output, &["it is due at 60 days", "Wrote the key \"nightly\" to", "app.env"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("OLLAMA_API_KEY={first}\n"));
+    assert_eq!(mode(&file), 0o600);
+    // What is there stays, be it another key.
+    for (before, after) in
+        [("A=1\n", format!("A=1\nOLLAMA_API_KEY={first}\n")), ("OLLAMA_API_KEY=x\n", "OLLAMA_API_KEY=x\n".to_owned())]
+    {
+        fs::write(&file, before).unwrap();
+        rotate_into(&given, &file, &["--max-age", "60d"]).expect_code(0);
+        assert_eq!(fs::read_to_string(&file).unwrap(), after);
+    }
+    assert_no_new_key(&given);
+    // A key that is stored elsewhere cannot be written.
+    given.device.command(["keys", "create", "elsewhere"]).run().expect_code(0);
+    let missing = given.device.path("home/none.env");
+    let args = ["keys", "rotate", "elsewhere", "--max-age", "60d", "--env-file", missing.to_str().unwrap()];
+    let output = given.device.command(args).run().expect_code(1);
+    says(&output, &["none.env has no key", "not stored on this machine", "leave out --max-age"]);
+}
+
+#[test]
 fn an_invalid_path_is_reported_before_a_key_is_created() {
     let given = Given::new();
     let folder = given.machine.path("home/folder");

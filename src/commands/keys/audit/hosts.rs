@@ -137,7 +137,9 @@ fn assessor(app: &App, context: &Context, answer: Result<Answer, Problem>, max_a
             std::iter::once(unlisted).chain(kept).collect()
         }
         Ok(Answer::Keys(entries)) => {
-            let assessor = KeyAssessor::new((app.now)(), max_age, &entries);
+            let stored = record.and_then(|record| stored_entry(context, record, &entries));
+            let stored = stored.map(|entry| entry.id.as_str());
+            let assessor = KeyAssessor::new((app.now)(), max_age, &entries, stored);
             let found = |entry| {
                 assessor.problems(entry).into_iter().map(move |problem| key_finding(context, record, entry, problem))
             };
@@ -163,6 +165,16 @@ fn key_finding(context: &Context, record: Option<&ApiKeyRecord>, entry: &KeyEntr
     }
 }
 
+/// The key that is stored here, as the host describes it.
+fn stored_entry<'a>(context: &Context, record: &ApiKeyRecord, entries: &'a [KeyEntry]) -> Option<&'a KeyEntry> {
+    // Of a key that was given, the id may not be on record: then it is the one that asks.
+    let asks = context.source == CredentialSource::ProfileKey;
+    entries.iter().find(|entry| match &record.id {
+        Some(id) => entry.id == *id,
+        None => asks && entry.is_self,
+    })
+}
+
 /// A command to paste. The id from the host is used in it only if it is valid.
 fn remedy(context: &Context, entry: &KeyEntry, kind: FindingKind, kept: Option<&ApiKeyRecord>) -> Option<String> {
     let place = profile_option(context);
@@ -172,6 +184,9 @@ fn remedy(context: &Context, entry: &KeyEntry, kind: FindingKind, kept: Option<&
     let save = if kept.is_some() { " --save" } else { "" };
     let again = |more: &str| format!("ollama-auth keys create {name}{more}{save} {place}\n{revoke}");
     Some(match kind {
+        FindingKind::Replaced => {
+            format!("get the new key from where it was created, then: ollama-auth keys import --replace {place}")
+        }
         FindingKind::Expired if kept.is_some() => format!("ollama-auth keys create {name} --save {place}"),
         FindingKind::Stale | FindingKind::Expiring => kept.map_or_else(|| again(""), |record| rotate(record, &place)),
         FindingKind::NoExpiry => again(" --expires 90d"),

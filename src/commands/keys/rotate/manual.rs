@@ -30,14 +30,13 @@ pub(super) async fn run(
     let due = !matches!(is_due(selected.created_at, None, (app.now)(), max_age), Due::NotYet(_));
     let key_available = run.args.key_stdin || (app.printer.is_interactive() && !run.args.all);
     if !due && (run.args.max_age.is_some() || !key_available) {
-        app.printer.note(&format!(
+        let message = format!(
             "The key {:?} was stored {} days ago; it is due at {} days.",
             selected.label,
             age / 86_400,
             max_age / 86_400
-        ));
-        report.add(app, ReportRow { outcome: Outcome::NotDue, ..row });
-        return Ok(());
+        );
+        return run.leave(keys, &selected, &message, row, report).await;
     }
     if run.args.dry_run || !key_available {
         let place = key_page(host);

@@ -4,6 +4,7 @@
 mod backend;
 mod deploy;
 mod manual;
+mod not_due;
 mod profile_keys;
 mod report;
 mod resume;
@@ -23,7 +24,7 @@ use crate::commands::store::choose_store;
 use crate::disk::Lock;
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
-use crate::rotation::{Due, EnvFile, Journal, Rotation, RotationOutcome, Step, begin, is_due};
+use crate::rotation::{EnvFile, Journal, Rotation, RotationOutcome, Step, begin};
 use crate::vault::StoreKind;
 
 use crate::commands::keys::list::until;
@@ -182,22 +183,19 @@ impl RotationRun<'_> {
         };
         if let Some(rotation) = recent.filter(|_| self.args.max_age.is_none()) {
             let message = format!("The key {:?} was replaced less than a minute ago: nothing to do.", selected.label);
-            self.app.printer.note(&message);
             let (old, new) = (rotation.old.map(String::from), Some(rotation.new.to_string()));
-            report.add(self.app, ReportRow { old, new, outcome: Outcome::NotDue, ..row });
-            return Ok(());
+            return self.leave(&keys, &selected, &message, ReportRow { old, new, ..row }, report).await;
         }
-        if let Some(message) = self.not_due_message(&selected) {
-            self.app.printer.note(&message);
-            report.add(self.app, ReportRow { outcome: Outcome::NotDue, ..row });
-            return Ok(());
-        }
+        // Before its age: it is replaced, and ends, however young it is.
         if let Some(successor) = keys.successor_of(&selected, (self.app.now)()) {
             if let Some(rotation) = self.recover_from_store(&keys, &selected, successor).await? {
                 self.continue_rotation(&keys, rotation, Some(&selected), &row, report).await?;
                 return Ok(());
             }
             return Err(self.already_replaced(&selected, successor, keys.context.url()).into());
+        }
+        if let Some(message) = self.not_due_message(&selected) {
+            return self.leave(&keys, &selected, &message, row, report).await;
         }
         if !selected.is_stored && !self.deployer.targets().any() {
             let message =
@@ -320,21 +318,6 @@ impl RotationRun<'_> {
             })?;
         }
         Ok(record.store)
-    }
-
-    /// Why a key is not to be replaced now, in a line.
-    fn not_due_message(&self, selected: &SelectedKey) -> Option<String> {
-        let max_age = self.args.max_age?.0;
-        let days = |seconds: i64| format!("{} days", seconds / 86_400);
-        match is_due(selected.created_at, selected.expires_at, (self.app.now)(), max_age) {
-            Due::Age(_) | Due::EndsSoon(_) | Due::Unknown => None,
-            Due::NotYet(age) => Some(format!(
-                "The key {:?} is {} old; it is due at {}.",
-                selected.label,
-                days(age),
-                days(max_age.cast_signed())
-            )),
-        }
     }
 
     /// The journal knows nothing of the key that has taken the place of this one.

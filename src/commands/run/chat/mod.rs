@@ -10,6 +10,7 @@ mod settings;
 mod signin;
 
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use self::history::History;
 use self::prompt::ModelNames;
@@ -31,6 +32,7 @@ pub async fn run(
     context: Context,
     model: ModelName,
     format: Option<Box<RawValue>>,
+    options: Map<String, Value>,
 ) -> anyhow::Result<Exit> {
     let (context, session, facts) = begin(app, args, context, &model).await?;
     if facts.can("image") || facts.can("embedding") {
@@ -43,7 +45,6 @@ pub async fn run(
     let history = History::open(app);
     let (names, complete) = ModelNames::new();
     let editor = LineEditor::start(&app.printer, complete, history.entries())?;
-    let options = args.option.iter().map(|option| (option.name.clone(), option.value.clone())).collect();
     let mut conversation = Conversation { options, ..Conversation::default() };
     if let Some(text) = &args.system {
         conversation.set_system(text);

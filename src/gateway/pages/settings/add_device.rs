@@ -147,7 +147,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
             let message = "This device belongs to another account. It must be disconnected there first.";
             fails(StatusCode::CONFLICT, message.to_owned())
         }
-        Err(error) => Err(context.internal_error(&error.to_string())),
+        Err(error) => Err(context.change_failed(&error)),
     }
 }
 
@@ -171,6 +171,7 @@ async fn add(
     let user = session.user().id;
     let event = Event::new(context.now, format!("user:{}", session.user().name), "device.added", key.fingerprint())
         .of_account(session.user())
+        .charged_to(user)
         .at_address(context.address)
         .with("name", &name);
     let device = Device { key: key.clone(), user, name, created_at: context.now, last_used_at: None };

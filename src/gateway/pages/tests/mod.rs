@@ -21,7 +21,7 @@ use uuid::Uuid;
 use self::browser::Browser;
 use crate::address::BaseUrl;
 use crate::gateway::store::memory::MemoryStore;
-use crate::gateway::store::{Change, Event, KeyRecord, RecordedEvent, Role, User};
+use crate::gateway::store::{Change, Event, EventFilter, KeyRecord, RecordedEvent, Role, User};
 use crate::gateway::{Clock, Config, Directory, Gateway, PasswordHash};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
 use crate::keyspec::{ApiKey, KeyId, Scope};
@@ -135,7 +135,7 @@ impl Site {
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
-        let all = self.gateway.directory.events(1000).await.unwrap();
+        let all = self.gateway.directory.events(1000, EventFilter::default()).await.unwrap();
         all.into_iter().filter(|event| event.action == action).collect()
     }
 }

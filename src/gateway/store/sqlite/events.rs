@@ -3,14 +3,30 @@
 use sqlx::SqliteConnection;
 
 use super::error::{Doing, Place, parsed};
-use crate::gateway::store::{Details, Event, RecordedEvent, StoreError};
+use crate::gateway::store::{Details, Event, EventFilter, RecordedEvent, StoreError};
 
-/// Records an event.
-pub(super) async fn record(connection: &mut SqliteConnection, event: &Event) -> Result<(), sqlx::Error> {
+/// Records an event, or counts it with the `earlier` one. Returns its number.
+pub(super) async fn record(
+    connection: &mut SqliteConnection,
+    event: &Event,
+    earlier: Option<i64>,
+) -> Result<i64, sqlx::Error> {
     let details = serde_json::to_string(&event.details).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    if let Some(id) = earlier {
+        let counted = sqlx::query("UPDATE events SET count = count + ?, last_at = ?, details = ? WHERE id = ?")
+            .bind(i64::from(event.repeats) + 1)
+            .bind(event.at)
+            .bind(&details)
+            .bind(id)
+            .execute(&mut *connection)
+            .await?;
+        if counted.rows_affected() > 0 {
+            return Ok(id);
+        }
+    }
     let query = sqlx::query(
-        "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, details) \
-         VALUES (?, ?, ?, ?, '', ?, ?, ?, ?)",
+        "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, details, count) \
+         VALUES (?, ?, ?, ?, '', ?, ?, ?, ?, ?)",
     );
     query
         .bind(event.at)
@@ -21,9 +37,10 @@ pub(super) async fn record(connection: &mut SqliteConnection, event: &Event) -> 
         .bind(event.account.as_ref().map(|account| account.id.to_string()))
         .bind(event.account.as_ref().map(|account| &account.name))
         .bind(details)
+        .bind(i64::from(event.repeats) + 1)
         .execute(connection)
         .await
-        .map(drop)
+        .map(|done| done.last_insert_rowid())
 }
 
 type EventRow = (
@@ -41,16 +58,30 @@ type EventRow = (
     String,
 );
 
-/// The latest events, the newest first.
+/// The latest events that are wanted, the newest first.
 pub(super) async fn latest(
     connection: &mut SqliteConnection,
     limit: u32,
+    filter: &EventFilter,
     place: &Place,
 ) -> Result<Vec<RecordedEvent>, StoreError> {
     let rows: Vec<EventRow> = sqlx::query_as(
         "SELECT id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address \
-         FROM events ORDER BY id DESC LIMIT ?",
+         FROM events WHERE id < ?1 \
+         AND (?2 IS NULL OR account = ?2 OR account_id = ?2) \
+         AND (?3 IS NULL OR action = ?3 OR substr(action, 1, length(?3) + 1) = ?3 || '.') \
+         AND (?4 IS NULL OR subject = ?4 OR actor IN (?4, 'key:' || ?4, 'device:' || ?4, 'user:' || ?4)) \
+         AND (?5 IS NULL OR address = ?5) \
+         AND (?6 IS NULL OR coalesce(last_at, at) >= ?6) AND (?7 IS NULL OR at <= ?7) \
+         ORDER BY id DESC LIMIT ?8",
     )
+    .bind(filter.before.unwrap_or(i64::MAX))
+    .bind(&filter.account)
+    .bind(&filter.action)
+    .bind(&filter.subject)
+    .bind(&filter.address)
+    .bind(filter.since)
+    .bind(filter.until)
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::disk::Lock;
-use crate::gateway::store::{Answer, Change, Event, RecordedEvent, Snapshot, Store, StoreError, Use};
+use crate::gateway::store::{Answer, Change, Event, EventFilter, RecordedEvent, Snapshot, Store, StoreError, Use};
 use error::{Doing, Place};
 
 /// Listed by hand: the macro that reads the folder compiles SQLite a second time. Their checksums are stored in every database, so a
@@ -50,6 +50,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// See the module. The process lock is held until this is dropped.
 pub struct SqliteStore {
     writer: Mutex<Writer>,
+    /// For what may take long: a change does not wait for it. Opened when it is needed first.
+    reader: Mutex<Option<SqliteConnection>>,
     place: Place,
     path: PathBuf,
     // After the connection, so that it goes last.
@@ -75,11 +77,11 @@ impl SqliteStore {
         let lock = lock(&path, patience).await?;
         files::prepare(&path)?;
         let place = Place(path.display().to_string());
-        let connection = connect(&path).await.map_err(|error| place.explain(&error, Doing::Open))?;
+        let connection = options(&path).connect().await.map_err(|error| place.explain(&error, Doing::Open))?;
         let mut writer = Writer { connection, open: false };
         bring_up_to_date(&mut writer.connection, &place).await?;
         files::sync(&path).map_err(|error| StoreError::Write { place: place.0.clone(), reason: error.to_string() })?;
-        Ok(Self { writer: Mutex::new(writer), place, path, _lock: lock })
+        Ok(Self { writer: Mutex::new(writer), reader: Mutex::default(), place, path, _lock: lock })
     }
 
     /// Brings what is still in SQLite's log into the file, so that a copy of the one file is whole. To be called at the end; without it
@@ -91,6 +93,21 @@ impl SqliteStore {
         let mut writer = self.writer.lock().await;
         let settled = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer.idle().await).await;
         settled.map(drop).map_err(|error| self.place.explain(&error, Doing::Write))
+    }
+
+    /// The connection that reads.
+    async fn reading<'a>(
+        &self,
+        reader: &'a mut Option<SqliteConnection>,
+    ) -> Result<&'a mut SqliteConnection, StoreError> {
+        let connection = match reader.take() {
+            Some(connection) => connection,
+            None => {
+                let options = options(&self.path).read_only(true);
+                options.connect().await.map_err(|error| self.place.explain(&error, Doing::Read))?
+            }
+        };
+        Ok(reader.insert(connection))
     }
 
     /// Where the file really is: symbolic links among its folders are resolved.
@@ -111,16 +128,15 @@ async fn lock(path: &Path, patience: Duration) -> Result<Lock, StoreError> {
     }
 }
 
-async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    let options = SqliteConnectOptions::new()
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         // Only so is a commit on disk when it returns.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY)
-        .disable_statement_logging();
-    options.connect().await
+        .disable_statement_logging()
 }
 
 async fn bring_up_to_date(connection: &mut SqliteConnection, place: &Place) -> Result<(), StoreError> {
@@ -184,9 +200,9 @@ impl Writer {
     }
 
     /// Commits when all went well, and undoes it all when not.
-    async fn end(&mut self, done: Result<(), StoreError>, place: &Place) -> Result<(), StoreError> {
+    async fn end<T>(&mut self, done: Result<T, StoreError>, place: &Place) -> Result<T, StoreError> {
         let ended = match done {
-            Ok(()) => self.commit().await.map_err(|error| place.explain(&error, Doing::Write)),
+            Ok(done) => self.commit().await.map(|()| done).map_err(|error| place.explain(&error, Doing::Write)),
             Err(error) => Err(error),
         };
         if ended.is_err() {
@@ -201,11 +217,11 @@ impl Store for SqliteStore {
         Box::pin(async move { sql::snapshot(self.writer.lock().await.idle().await, &self.place).await })
     }
 
-    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event) -> Answer<'a, ()> {
+    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
             writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
-            let made = sql::apply(&mut writer.connection, change, event, &self.place).await;
+            let made = sql::apply(&mut writer.connection, change, event, earlier, &self.place).await;
             writer.end(made, &self.place).await
         })
     }
@@ -230,7 +246,10 @@ impl Store for SqliteStore {
         })
     }
 
-    fn events(&self, limit: u32) -> Answer<'_, Vec<RecordedEvent>> {
-        Box::pin(async move { events::latest(self.writer.lock().await.idle().await, limit, &self.place).await })
+    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            events::latest(self.reading(&mut reader).await?, limit, filter, &self.place).await
+        })
     }
 }

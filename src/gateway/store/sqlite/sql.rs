@@ -9,13 +9,14 @@ use crate::gateway::PasswordHash;
 use crate::gateway::store::{Change, Device, Event, KeyRecord, Role, Snapshot, StoreError, Use, User};
 use crate::keyspec::{KeyHash, Rights};
 
-/// Makes the change and records the event. After an error the caller must roll the transaction back.
+/// Makes the change and records the event, whose number it returns. After an error the caller must roll the transaction back.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     change: &Change,
     event: &Event,
+    earlier: Option<i64>,
     place: &Place,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let made = match change {
         Change::AddUser(user, password) => add_user(connection, user, password.as_ref()).await,
         Change::SetPassword(id, password) => set_password(connection, *id, password).await,
@@ -27,6 +28,7 @@ pub(super) async fn apply(
             let query = sqlx::query("UPDATE users SET disabled = ? WHERE id = ?").bind(*disabled);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
+        Change::RemoveUser(id) => remove_user(connection, *id).await,
         Change::AddDevice(device) => add_device(connection, device).await,
         Change::RemoveDevice(key) => {
             let query = sqlx::query("DELETE FROM devices WHERE key = ?");
@@ -46,7 +48,7 @@ pub(super) async fn apply(
         Change::Note => Ok(()),
     };
     made.map_err(|error| explain(&error, change, place))?;
-    events::record(connection, event).await.map_err(|error| place.explain(&error, Doing::Write))
+    events::record(connection, event, earlier).await.map_err(|error| place.explain(&error, Doing::Write))
 }
 
 /// Records when credentials were last used. Deleted ones are skipped.
@@ -100,6 +102,18 @@ async fn set_password(
 ) -> Result<(), sqlx::Error> {
     let query = sqlx::query("UPDATE users SET password = ? WHERE id = ?").bind(password.expose());
     changed(query.bind(user.to_string()).execute(connection).await)
+}
+
+async fn remove_user(connection: &mut SqliteConnection, user: Uuid) -> Result<(), sqlx::Error> {
+    let user = user.to_string();
+    for statement in [
+        "UPDATE api_keys SET replaces = NULL WHERE replaces IN (SELECT id FROM api_keys WHERE user_id = ?)",
+        "DELETE FROM api_keys WHERE user_id = ?",
+        "DELETE FROM devices WHERE user_id = ?",
+    ] {
+        sqlx::query(statement).bind(&user).execute(&mut *connection).await?;
+    }
+    changed(sqlx::query("DELETE FROM users WHERE id = ?").bind(&user).execute(&mut *connection).await)
 }
 
 async fn add_device(connection: &mut SqliteConnection, device: &Device) -> Result<(), sqlx::Error> {

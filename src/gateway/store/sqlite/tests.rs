@@ -72,7 +72,7 @@ fn event(action: &'static str) -> Event {
 }
 
 async fn make(store: &SqliteStore, change: Change) -> Result<(), StoreError> {
-    store.apply(&change, &event("test.made")).await
+    store.apply(&change, &event("test.made"), None).await.map(drop)
 }
 
 impl Location for (tempfile::TempDir, PathBuf) {
@@ -181,7 +181,7 @@ async fn duplicates_are_refused_and_leave_no_event() {
         let error = make(&store, change.clone()).await.unwrap_err();
         assert!(matches!(error, StoreError::Write { .. }), "{change:?}: {error}");
     }
-    assert_eq!(store.events(100).await.unwrap().len(), 2);
+    assert_eq!(store.events(100, &EventFilter::default()).await.unwrap().len(), 2);
     let found = store.load().await.unwrap();
     assert_eq!((found.users, found.devices, found.keys), (vec![ann], vec![], vec![first]));
 }
@@ -195,7 +195,7 @@ async fn a_change_is_rolled_back_with_its_event() {
     sqlx::query(trigger).execute(&mut store.writer.lock().await.connection).await.unwrap();
     let never = Event { subject: "never".into(), ..event("test.made") };
     for _ in 0..2 {
-        let error = store.apply(&Change::AddUser(user("ann"), None), &never).await.unwrap_err();
+        let error = store.apply(&Change::AddUser(user("ann"), None), &never, None).await.unwrap_err();
         assert!(matches!(error, StoreError::Write { .. }), "{error}");
         assert!(store.load().await.unwrap().users.is_empty());
     }
@@ -227,9 +227,9 @@ async fn events_are_read_newest_first_up_to_the_limit() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     for at in 1..=5 {
-        store.apply(&Change::Note, &Event { at, ..event("test.noted") }).await.unwrap();
+        store.apply(&Change::Note, &Event { at, ..event("test.noted") }, None).await.unwrap();
     }
-    let events = store.events(2).await.unwrap();
+    let events = store.events(2, &EventFilter::default()).await.unwrap();
     assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), [5, 4]);
     let expected = ("admin", "test.noted", "s", "name=\"d\"", "192.0.2.1");
     let found = &events[0];
@@ -237,11 +237,11 @@ async fn events_are_read_newest_first_up_to_the_limit() {
     assert_eq!(serde_json::to_value(&found.details).unwrap(), serde_json::json!({ "name": "d" }));
     assert_eq!((found.id, events[1].id, found.count, found.last_at, &found.account), (5, 4, 1, None, &None));
     let ann = user("ann");
-    store.apply(&Change::Note, &event("test.noted").of_account(&ann)).await.unwrap();
-    let found = store.events(1).await.unwrap().remove(0);
+    store.apply(&Change::Note, &event("test.noted").of_account(&ann), None).await.unwrap();
+    let found = store.events(1, &EventFilter::default()).await.unwrap().remove(0);
     assert_eq!((found.account.as_deref(), found.account_id), (Some("ann"), Some(ann.id)));
-    assert!(store.events(0).await.unwrap().is_empty());
-    assert_eq!(store.events(u32::MAX).await.unwrap().len(), 6);
+    assert!(store.events(0, &EventFilter::default()).await.unwrap().is_empty());
+    assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(), 6);
 }
 
 #[tokio::test]
@@ -259,17 +259,17 @@ async fn a_full_disk_changes_nothing_and_is_recovered_from() {
     let mut kept = 0;
     let error = loop {
         let long = event("test.noted").with("name", "x".repeat(1000));
-        match store.apply(&Change::AddUser(user(&format!("u{kept}")), None), &long).await {
-            Ok(()) => kept += 1,
+        match store.apply(&Change::AddUser(user(&format!("u{kept}")), None), &long, None).await {
+            Ok(_) => kept += 1,
             Err(error) => break error,
         }
     };
     assert!(matches!(&error, StoreError::Write { reason, .. } if reason.contains("full")), "{error}");
     for _ in 0..3 {
         assert_eq!(store.load().await.unwrap().users.len(), kept);
-        assert_eq!(store.events(u32::MAX).await.unwrap().len(), kept);
+        assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(), kept);
         let long = event("test.noted").with("name", "x".repeat(9000));
-        assert!(matches!(store.apply(&Change::Note, &long).await, Err(StoreError::Write { .. })));
+        assert!(matches!(store.apply(&Change::Note, &long, None).await, Err(StoreError::Write { .. })));
     }
     limit("none").await;
     make(&store, Change::AddUser(user("later"), None)).await.unwrap();
@@ -283,7 +283,7 @@ async fn a_cancelled_change_is_complete_or_absent() {
     // Left after each of its steps.
     for steps in 0..16 {
         let (change, noted) = (Change::AddUser(user(&format!("u{steps}")), None), event("test.made"));
-        let (mut work, mut left) = (store.apply(&change, &noted), steps);
+        let (mut work, mut left) = (store.apply(&change, &noted, None), steps);
         let some_steps = std::future::poll_fn(|context| {
             if left == 0 {
                 return Poll::Ready(());
@@ -293,13 +293,16 @@ async fn a_cancelled_change_is_complete_or_absent() {
         });
         some_steps.await;
         drop(work);
-        let (users, events) = (store.load().await.unwrap().users.len(), store.events(u32::MAX).await.unwrap().len());
+        let (users, events) = (
+            store.load().await.unwrap().users.len(),
+            store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(),
+        );
         assert_eq!(users, events, "after {steps} steps");
         make(&store, Change::AddUser(user(&format!("v{steps}")), None)).await.unwrap();
     }
     let users = store.load().await.unwrap().users.len();
     assert!((17..32).contains(&users), "{users}");
-    assert_eq!(store.events(u32::MAX).await.unwrap().len(), users);
+    assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(), users);
     drop(store);
     assert_eq!(open(&path).await.unwrap().load().await.unwrap().users.len(), users);
 }

@@ -116,6 +116,23 @@ impl Child {
         kill_process(self.rustix_pid(), signal).expect("a process that takes signals");
     }
 
+    /// Waits until its threads have gone to sleep so many times more: so long something in it wakes up again and again.
+    pub fn wait_sleeps(&self, count: u64) {
+        let tasks = format!("/proc/{}/task", self.pid());
+        let sleeps = || -> u64 {
+            let tasks = std::fs::read_dir(&tasks).expect("the threads of a process").flatten();
+            let status = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+            let count = |status: String| {
+                status
+                    .lines()
+                    .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
+            };
+            status.filter_map(count).sum()
+        };
+        let until = sleeps() + count;
+        crate::harness::poll("a process that wakes up", || (sleeps() >= until).then_some(()));
+    }
+
     /// Sends what Ctrl-C sends.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);

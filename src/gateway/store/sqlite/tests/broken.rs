@@ -6,7 +6,7 @@ async fn filled(path: &Path) {
     let store = open(path).await.unwrap();
     for at in 0..300 {
         let long = Event { at, ..event("test.noted") }.with("name", "x".repeat(500));
-        store.apply(&Change::AddUser(user(&format!("u{at}")), None), &long).await.unwrap();
+        store.apply(&Change::AddUser(user(&format!("u{at}")), None), &long, None).await.unwrap();
     }
     close(store).await;
 }

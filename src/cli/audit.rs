@@ -1,0 +1,106 @@
+//! `gateway audit`.
+
+use std::str::FromStr;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::database::DatabaseArgs;
+use super::values::AgeArg;
+
+/// Show the event log: sign-ins, approvals, keys and accounts
+///
+/// Prints the newest events: who did what, from which address, with what result. Equal events that follow each other are one line,
+/// which says how often they happened.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+# Show the last 100 events
+ollama-auth gateway audit
+
+# Show the last ten, for a script
+ollama-auth gateway audit --limit 10 --json
+
+# Show what an account's keys were used to change since yesterday
+ollama-auth gateway audit --user ada --action key --since 1d")]
+pub struct AuditArgs {
+    /// Number of events
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
+    /// Only events before the one with this number, to continue an earlier list
+    #[arg(long, value_name = "ID")]
+    pub before: Option<i64>,
+    /// Only events that concern this account: its name or id
+    #[arg(long, value_name = "NAME", help_heading = "Filters")]
+    pub user: Option<String>,
+    /// Only this action, such as key.created, or a group, such as key
+    #[arg(long, value_name = "ACTION", help_heading = "Filters")]
+    pub action: Option<String>,
+    /// Only events about or by this key id, fingerprint or user name
+    #[arg(long, value_name = "ID", help_heading = "Filters")]
+    pub subject: Option<String>,
+    /// Only events from this address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Filters")]
+    pub address: Option<std::net::IpAddr>,
+    /// Only events at or after this time: 2h, 7d, 2026-11-29 or 2026-11-29T08:00:00Z
+    #[arg(long, value_name = "TIME", help_heading = "Filters")]
+    pub since: Option<TimeArg>,
+    /// Only events at or before this time
+    #[arg(long, value_name = "TIME", help_heading = "Filters")]
+    pub until: Option<TimeArg>,
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// A point in time: how long ago, or a date or time (UTC unless it says otherwise).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeArg {
+    /// That many seconds ago.
+    Ago(u64),
+    /// That Unix second.
+    At(i64),
+}
+
+impl TimeArg {
+    /// In Unix seconds.
+    pub fn resolve(self, now: i64) -> i64 {
+        match self {
+            Self::Ago(seconds) => now.saturating_sub_unsigned(seconds),
+            Self::At(at) => at,
+        }
+    }
+}
+
+impl FromStr for TimeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(AgeArg(seconds)) = text.parse() {
+            return Ok(Self::Ago(seconds));
+        }
+        let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+        // A date with a time but without a zone is no timestamp: it could be meant in any zone.
+        let at = text.parse::<Timestamp>().ok().or_else(|| (text.len() == 10).then(day).flatten());
+        at.map(|at| Self::At(at.as_second())).ok_or_else(|| {
+            "expected a duration such as 2h or 7d, a date such as 2026-11-29, or a time such as 2026-11-29T08:00:00Z".to_owned()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_durations_dates_or_timestamps() {
+        assert_eq!("2h".parse(), Ok(TimeArg::Ago(7200)));
+        assert_eq!("2026-11-29".parse(), Ok(TimeArg::At(1_795_910_400)));
+        assert_eq!("2026-11-29T01:00:00+01:00".parse(), Ok(TimeArg::At(1_795_910_400)));
+        assert_eq!((TimeArg::Ago(10).resolve(100), TimeArg::At(7).resolve(100)), (90, 7));
+        for wrong in ["", "yesterday", "2026-11-29T01:00:00", "2026-13-01", "-1h", "1795910400"] {
+            assert!(wrong.parse::<TimeArg>().is_err(), "{wrong}");
+        }
+    }
+}

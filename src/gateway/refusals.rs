@@ -1,0 +1,131 @@
+//! Refused credentials and requests, counted. A caller can be refused any number of times a second: each kind of refusal is reported
+//! at most once a minute, with its number, in the log and in the event log.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use super::store::Event;
+
+/// Seconds between two reports of the same kind.
+const EVERY: u64 = 60;
+/// Kinds that are told apart: of each account, and of callers without one. Further ones are counted together.
+const MOST_OF_ACCOUNT: usize = 16;
+const MOST_WITHOUT_ACCOUNT: usize = 64;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<HashMap<Kind, Counted>>);
+
+/// What is counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    account: Option<Uuid>,
+    action: &'static str,
+    actor: String,
+    subject: String,
+    /// Empty where those from several addresses are counted together.
+    address: String,
+}
+
+#[derive(Debug)]
+struct Counted {
+    /// The latest.
+    event: Event,
+    /// Since the last report.
+    count: u32,
+    reported_at: Option<i64>,
+}
+
+impl Refusals {
+    /// Counts a refusal, which the event describes.
+    pub fn note(&self, event: Event) {
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = event.account.as_ref().map(|account| account.id);
+        let mut kind = Kind {
+            account,
+            action: event.action,
+            actor: event.actor.clone(),
+            subject: event.subject.clone(),
+            address: event.address.clone(),
+        };
+        let mut event = event;
+        let most = if account.is_some() { MOST_OF_ACCOUNT } else { MOST_WITHOUT_ACCOUNT };
+        if !kinds.contains_key(&kind) && kinds.keys().filter(|kind| kind.account == account).count() >= most {
+            (kind.actor, kind.subject, kind.address) = ("gateway".to_owned(), "(several)".to_owned(), String::new());
+            event = Event { actor: kind.actor.clone(), subject: kind.subject.clone(), address: String::new(), ..event };
+        }
+        let counted =
+            kinds.entry(kind).or_insert_with(|| Counted { event: event.clone(), count: 0, reported_at: None });
+        (counted.event, counted.count) = (event, counted.count.saturating_add(1));
+    }
+
+    /// What is to be reported now. `all` includes what was reported less than a minute ago.
+    pub fn due(&self, now: i64, all: bool) -> Vec<Event> {
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = Vec::new();
+        kinds.retain(|_, counted| {
+            let is_old = counted.reported_at.is_none_or(|at| now.abs_diff(at) >= EVERY);
+            if counted.count == 0 {
+                return !is_old;
+            }
+            if is_old || all {
+                due.push(counted.event.clone().times(counted.count).collapsible());
+                (counted.count, counted.reported_at) = (0, Some(now));
+            }
+            true
+        });
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::store::EventAccount;
+
+    fn refused(subject: &str) -> Event {
+        Event::new(5, "gateway", "credential.refused", subject).at_address([192, 0, 2, 1].into())
+    }
+
+    fn counts(refusals: &Refusals, now: i64) -> Vec<(String, u32)> {
+        let due = refusals.due(now, false).into_iter();
+        let mut counts: Vec<_> = due.map(|event| (event.subject, event.repeats + 1)).collect();
+        counts.sort();
+        counts
+    }
+
+    #[test]
+    fn equal_refusals_are_reported_once_a_minute_with_their_number() {
+        let refusals = Refusals::default();
+        for _ in 0..60 {
+            refusals.note(refused("a"));
+        }
+        refusals.note(refused("b"));
+        assert_eq!(counts(&refusals, 100), [("a".to_owned(), 60), ("b".to_owned(), 1)]);
+        refusals.note(refused("a"));
+        assert_eq!(counts(&refusals, 159), []);
+        assert_eq!(counts(&refusals, 160), [("a".to_owned(), 1)]);
+        refusals.note(refused("a"));
+        assert_eq!(refusals.due(161, true).len(), 1);
+        assert_eq!(counts(&refusals, 300), []);
+        assert!(refusals.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn many_kinds_are_counted_together_and_apart_from_those_of_other_accounts() {
+        let refusals = Refusals::default();
+        let account = |id| Some(EventAccount { id: Uuid::from_u128(id), name: String::new() });
+        for number in 0..1000 {
+            refusals.note(refused(&number.to_string()));
+            refusals.note(Event { account: account(1), ..refused(&number.to_string()) });
+        }
+        refusals.note(Event { account: account(2), ..refused("x") });
+        let due = refusals.due(100, false);
+        assert_eq!(due.len(), MOST_OF_ACCOUNT + MOST_WITHOUT_ACCOUNT + 3);
+        assert_eq!(due.iter().map(|event| event.repeats + 1).sum::<u32>(), 2001);
+        assert_eq!(due.iter().filter(|event| event.subject == "(several)" && event.address.is_empty()).count(), 2);
+        assert!(due.iter().any(|event| event.subject == "x"));
+    }
+}
