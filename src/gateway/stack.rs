@@ -1,13 +1,14 @@
-//! What a request goes through, top to bottom. Each step takes what the one before it proved, so none can be left out:
+//! What a request goes through, top to bottom. Each step takes what the one before it proved, so none can be left out. The walk
+//! through a request in `docs/architecture.md` has the same steps:
 //!
 //! 1. `host`: the `Host` header is ours
 //! 2. `target`: its path is plain, and below our base path
 //! 3. `pages`: a person's browser leaves here
 //! 4. `routes`: it is a route of the table; public routes are answered here
 //! 5. `authn`: who asks
-//! 6. `policy`: the scope
+//! 6. `policy`: the scope, or what an account endpoint requires
 //! 7. `account`: the account endpoints leave here
-//! 8. `policy` again: the models, and the body
+//! 8. `policy`: the models, and the body
 //! 9. `proxy`: the upstream server
 
 use std::convert::Infallible;

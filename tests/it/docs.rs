@@ -121,7 +121,11 @@ fn listed(page: &str) -> BTreeSet<String> {
 }
 
 fn quoted_in_line(line: &str) -> impl Iterator<Item = &str> {
-    line.split('`').skip(1).step_by(2)
+    quoted_by(line, '`')
+}
+
+fn quoted_by(line: &str, mark: char) -> impl Iterator<Item = &str> {
+    line.split(mark).skip(1).step_by(2)
 }
 
 /// The string literals of a file, without its tests.
@@ -285,10 +289,94 @@ fn the_http_page_lists_every_route_and_event() {
         assert!(routes.iter().any(|route| route == name), "src/gateway/routes.rs has no {name}");
     }
     let source = all_sources(Path::new("src/gateway"));
-    let actions = quoted(events).into_iter().filter(|name| name.contains('.') && !name.contains(' '));
-    assert!(actions.clone().count() > 10);
-    for action in actions {
+    let documented: BTreeSet<&str> =
+        quoted(events).into_iter().filter(|name| name.contains('.') && !name.contains(' ')).collect();
+    assert!(documented.len() > 10);
+    for action in &documented {
         assert!(source.contains(&format!("\"{action}\"")), "no event has the action {action}");
+    }
+    let written = event_actions();
+    let missing: Vec<&String> = written.iter().filter(|action| !documented.contains(action.as_str())).collect();
+    assert!(missing.is_empty(), "docs/reference/http.md has no event {missing:?}");
+}
+
+/// The actions of events in the gateway's code, without its tests: literals like `key.created`, where they are neither names of files
+/// nor, as in the SQLite store, of columns.
+#[cfg(feature = "gateway")]
+fn event_actions() -> BTreeSet<String> {
+    let files = rust_files(Path::new("src/gateway")).into_iter();
+    let files = files.filter(|path| {
+        let name = path.to_str().unwrap();
+        !name.ends_with("tests.rs")
+            && !name.contains("/tests/")
+            && !name.contains("/sqlite/")
+            && !name.ends_with("conformance.rs")
+    });
+    let is_action = |text: &str| {
+        let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let parts: Vec<&str> = text.split('.').collect();
+        matches!(parts[..], [subject, what] if is_word(subject) && is_word(what)
+            && !["com", "css", "db", "example", "js", "json", "sock", "svg", "toml"].contains(&what))
+    };
+    let mut actions = BTreeSet::new();
+    for path in files {
+        let text = read(&path);
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            actions.extend(quoted_by(line, '"').filter(|text| is_action(text)).map(str::to_owned));
+        }
+    }
+    actions
+}
+
+/// Every file and folder directly below `src` and `src/gateway`.
+#[test]
+fn the_architecture_page_has_every_module() {
+    let page = read(Path::new("docs/architecture.md"));
+    for folder in ["src", "src/gateway"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let path = format!("{folder}/{name}");
+            let named = if root().join(&path).is_dir() { format!("`{path}/") } else { format!("`{path}`") };
+            // The module's file beside its folder is named with it.
+            let is_folder_too = path.strip_suffix(".rs").is_some_and(|folder| root().join(folder).is_dir());
+            assert!(page.contains(&named) || is_folder_too, "docs/architecture.md does not name {path}");
+        }
+    }
+}
+
+/// Number and module of the steps: of those that begin with a number, a full stop and a name in backticks.
+#[cfg(feature = "gateway")]
+fn steps(text: &str) -> Vec<(usize, String)> {
+    let lines = text.lines().filter_map(|line| line.trim_start_matches("//! ").split_once(". `"));
+    lines.filter_map(|(number, rest)| Some((number.parse().ok()?, rest.split_once("`:")?.0.to_owned()))).collect()
+}
+
+#[cfg(feature = "gateway")]
+#[test]
+fn the_steps_of_a_request_have_the_same_numbers_everywhere() {
+    let page = read(Path::new("docs/architecture.md"));
+    let (_, walk) = page.split_once("\n## Walk: a proxied request\n").unwrap();
+    let in_page = steps(walk.split("\n## ").next().unwrap());
+    let stack = read(Path::new("src/gateway/stack.rs"));
+    let in_code = steps(stack.split("\nuse ").next().unwrap());
+    assert!(in_code.len() > 5, "{in_code:?}");
+    assert_eq!(in_page, in_code);
+}
+
+/// A recipe names the tests that fail without a step.
+#[test]
+fn every_test_that_the_architecture_page_names_exists() {
+    let page = read(Path::new("docs/architecture.md"));
+    let sources: String =
+        ["src", "tests"].iter().flat_map(|top| rust_files(Path::new(top))).map(|path| read(&path)).collect();
+    let (_, recipes) = page.split_once("\n## How to add …\n").unwrap();
+    let recipes = recipes.split("\n## ").next().unwrap().replace('\n', " ");
+    let brackets = recipes.split('[').skip(1).filter_map(|text| text.split_once(']')).map(|(inside, _)| inside);
+    let tests: Vec<&str> = brackets.flat_map(quoted_in_line).collect();
+    assert!(tests.len() > 10, "{tests:?}");
+    for test in tests {
+        assert!(sources.contains(&format!("fn {test}()")), "there is no test {test}");
     }
 }
 
