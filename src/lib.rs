@@ -23,6 +23,7 @@
 //! | [`keyspec`] | API keys: format, scopes, model patterns, lifetime; no I/O |
 //! | [`address`] | hosts and model names as people write them; no I/O |
 //! | `relative_time` | `in 90 days`, `3 minutes ago`; no I/O |
+//! | `os_error`, `shell` | system errors without their numbers; words quoted for a shell |
 //! | `disk` | atomic files, locks, versioned documents |
 //! | `fuzzing` | entry points of the fuzz targets; only in tests and while fuzzing |
 
@@ -47,6 +48,7 @@ mod gateway;
 mod http;
 pub mod identity;
 pub mod keyspec;
+mod os_error;
 mod paths;
 mod process;
 mod profile;
@@ -54,6 +56,7 @@ mod profile;
 mod proxy;
 mod relative_time;
 mod rotation;
+mod shell;
 mod signals;
 mod start;
 mod ui;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::http::SendError;
 use crate::keyspec::KeyId;
+use crate::os_error::without_codes;
 
 /// Why no answer came at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,6 +224,9 @@ impl ApiError {
     /// What a request that got no answer means.
     pub(super) fn of_transport(host: String, error: &reqwest::Error) -> Self {
         let reason = innermost(error);
+        if is_invalid_http(&reason) {
+            return Self::Protocol { host, reason: format!("its response is not valid HTTP ({reason})") };
+        }
         let lower = reason.to_ascii_lowercase();
         let kind = if error.is_dns() {
             Unreachable::Dns
@@ -251,6 +255,9 @@ impl ApiError {
 
     /// The same for a request that went through [`Http1Client`](crate::http::Http1Client).
     pub(super) fn of_send(host: String, error: SendError) -> Self {
+        if matches!(error, SendError::Malformed) {
+            return Self::Protocol { host, reason: "its response is not valid HTTP/1.1".to_owned() };
+        }
         let (kind, reason) = match error {
             SendError::Connect(error) if error.kind() == ErrorKind::TimedOut => {
                 (Unreachable::Timeout, "no connection within 10 seconds".to_owned())
@@ -259,8 +266,9 @@ impl ApiError {
             error @ (SendError::Closed(Some(_)) | SendError::RequestBody(_)) => {
                 (Unreachable::Closed, format!("the connection ended before an answer came ({})", innermost(&error)))
             }
-            SendError::Closed(None) => (Unreachable::Closed, "the connection ended before an answer came".to_owned()),
-            SendError::Malformed => (Unreachable::Closed, SendError::Malformed.to_string()),
+            SendError::Closed(None) | SendError::Malformed => {
+                (Unreachable::Closed, "the connection ended before an answer came".to_owned())
+            }
         };
         Self::Unreachable { host, reason, kind }
     }
@@ -286,15 +294,19 @@ impl ApiError {
     }
 }
 
-/// The last error of a chain, which is the one that says what happened, without the number of a system error.
+/// Whether that is what hyper says of a response, as far as its words tell.
+fn is_invalid_http(reason: &str) -> bool {
+    let parsed = ["HTTP version", "HTTP header", "HTTP status-code", "transfer-encoding", "content-length"];
+    reason == "message head is too large" || parsed.iter().any(|what| reason.ends_with(&format!("{what} parsed")))
+}
+
+/// The last error of a chain, which is the one that says what happened.
 pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;
     }
-    let text = last.to_string();
-    // The system's number says nothing that the words before it do not say.
-    text.find(" (os error ").map_or(text.as_str(), |at| &text[..at]).to_owned()
+    without_codes(&last.to_string())
 }
 
 /// "1 second", "30 seconds", "1.5 seconds".

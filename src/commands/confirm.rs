@@ -7,6 +7,7 @@ use crate::disk::Lock;
 use crate::exit::{Exit, Problem};
 use crate::profile::Profile;
 use crate::rotation::{Journal, Rotation};
+use crate::shell::quoted;
 
 /// Succeeds if `--yes` was given or a person says yes to `question`. Where prompting is impossible, `statement` says what would
 /// have been done.
@@ -72,16 +73,16 @@ impl UnfinishedRotations {
             }
             return Ok(Self { journal, rotations, _lock: lock });
         };
-        let host = &profile.url;
+        let (host, word) = (&profile.url, quoted(name));
         let message = format!("the profile {name:?} has an unfinished rotation: {}", describe(first, "is valid", host));
         let hint = match &first.old {
             Some(_) => format!(
-                "to finish it, add its options to: ollama-auth keys rotate {} --profile {name}\nto abandon it, pass --force and revoke the new key: {}",
+                "to finish it, add its options to: ollama-auth keys rotate {} --profile {word}\nto abandon it, pass --force and revoke the new key: {}",
                 first.new,
                 revoke(first, host)
             ),
             None => {
-                format!("to finish it: ollama-auth keys rotate {name} --profile {name}\nto abandon it, pass --force")
+                format!("to finish it: ollama-auth keys rotate {word} --profile {word}\nto abandon it, pass --force")
             }
         };
         Err(Problem::new(Exit::Failed, message).hint(hint).into())

@@ -16,6 +16,7 @@ use crate::profile::{
     Audience, CredentialInputs, CredentialSource, HostInputs, HostReason, Profile, Profiles, Target, WithheldReason,
     choose_credential, choose_host, entry_id,
 };
+use crate::shell::quoted;
 use crate::vault::{EntryKind, StoreKind};
 
 /// The outcome of the two decisions.
@@ -333,7 +334,7 @@ pub fn unused_file_note(other: &BaseUrl, url: &BaseUrl) -> String {
 
 /// The advice to sign in to a host.
 pub fn sign_in_hint(url: &BaseUrl) -> String {
-    format!("sign in: ollama-auth signin --host {url}")
+    format!("sign in: ollama-auth signin --host {}", quoted(url))
 }
 
 /// What to say of an `OLLAMA_API_KEY` that is not used.

@@ -166,9 +166,7 @@ pub(crate) fn chmod(path: &Path) -> String {
 
 /// A path as it can be pasted into a shell.
 pub(crate) fn shell_quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%,=:".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    crate::shell::quoted(path.display())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::code::Exit;
 use crate::api::{ApiError, Conflict, Unreachable};
+use crate::shell::quoted;
 
 /// What to do about an error of a host that is reported among other things.
 pub fn api_hint(error: &ApiError) -> Option<String> {
@@ -117,9 +118,9 @@ pub fn unauthorized_hint(host: &str, had_credential: bool, skew: Option<i64>) ->
         return clock_hint(host, ahead);
     }
     if had_credential {
-        format!("sign in again: ollama-auth signin --host {host}")
+        format!("sign in again: ollama-auth signin --host {}", quoted(host))
     } else {
-        format!("sign in: ollama-auth signin --host {host}, or set OLLAMA_API_KEY")
+        format!("sign in: ollama-auth signin --host {}, or set OLLAMA_API_KEY", quoted(host))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::gateway::{
     AdminError, AdminSocketError, ConfigError, DirectoryError, PasswordError, ServeError, StoreError,
 };
 use crate::identity::IdentityError;
+use crate::os_error::without_codes;
 use crate::paths::NoHome;
 use crate::profile::{CredentialsError, NoSuchProfile};
 use crate::rotation::EnvFileError;
@@ -63,7 +64,7 @@ impl Problem {
 /// message has it in the chain as well.
 fn message(error: &anyhow::Error) -> String {
     let mut message = String::new();
-    for cause in error.chain().map(|cause| without_os_codes(&cause.to_string())) {
+    for cause in error.chain().map(|cause| without_codes(&cause.to_string())) {
         if message.is_empty() {
             message = cause;
         } else if !message.ends_with(&cause) && !message.contains(&format!(": {cause}")) {
@@ -71,16 +72,6 @@ fn message(error: &anyhow::Error) -> String {
         }
     }
     message
-}
-
-/// A text without what the standard library adds to system errors: ` (os error 98)`.
-fn without_os_codes(text: &str) -> String {
-    let mut parts = text.split(" (os error ");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |kept, part| match part.split_once(')') {
-        Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => kept + rest,
-        _ => format!("{kept} (os error {part}"),
-    })
 }
 
 fn classify(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<String>)> {
@@ -208,7 +199,6 @@ mod tests {
         let text = message(&error);
         assert!(text.starts_with("cannot start: cannot open x: ") && !text.contains("os error"), "{text}");
         assert_eq!(text.matches(": ").count(), 2, "{text}");
-        assert_eq!(without_os_codes("a (os error 2); b (os error x) (os error 13)"), "a; b (os error x)");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{EntryId, Store, VaultError};
 use super::{WorkerError, on_thread};
+use crate::os_error::without_codes;
 
 /// The service name of all our entries.
 const SERVICE: &str = "ollama-auth";
@@ -213,7 +214,7 @@ fn root_cause(error: &keyring::Error) -> String {
         text = inner.to_string();
         source = inner.source();
     }
-    text
+    without_codes(&text)
 }
 
 #[cfg(test)]

@@ -180,3 +180,17 @@ fn without_ca_certificates_https_says_so_and_loopback_works() {
     let output = sandbox.command(["signin", "--host", "https://127.0.0.1:9", "--ca-cert", "/nowhere.pem"]).run();
     says(&output.expect_code(2), &["/nowhere.pem", "--ca-cert"]);
 }
+
+/// A person cannot do anything with the numbers of system errors.
+#[test]
+fn the_reason_why_no_keyring_answers_has_no_system_number() {
+    let (mut sandbox, cloud) = (Sandbox::new(), Cloud::start());
+    sandbox.set_env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus");
+    let args = ["signin", "--host", &cloud.url(), "--store", "keyring", "--no-wait"];
+    let signin = sandbox.command(args).run();
+    says(&signin, &["there is no D-Bus session bus (No such file or directory)"]);
+    for output in [signin, sandbox.command(["doctor"]).run(), sandbox.command(["doctor", "--json"]).run()] {
+        let all = format!("{}{}", output.stdout(), output.stderr());
+        assert!(all.contains("D-Bus") && !all.contains("os error"), "{}", output.snapshot());
+    }
+}

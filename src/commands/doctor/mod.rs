@@ -13,7 +13,7 @@ mod stores;
 use crate::app::App;
 use crate::cli::DoctorArgs;
 use crate::commands::context::Context;
-use crate::disk::{DiskError, shell_quoted};
+use crate::disk::DiskError;
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, Profile, Profiles};
 use crate::rotation::{Journal, Rotation};
@@ -117,5 +117,5 @@ fn decide(app: &App, profiles: &Profiles) -> Result<Vec<Context>, Problem> {
 
 /// A word as it can be pasted into a shell.
 pub fn shell_word(text: &str) -> String {
-    shell_quoted(std::path::Path::new(text))
+    crate::shell::quoted(text)
 }

@@ -19,6 +19,7 @@ use crate::commands::context::{Context, no_accounts_problem, sign_in_hint, withh
 use crate::exit::{Exit, Problem, refused_hint};
 use crate::keyspec::{ApiKey, KeyId};
 use crate::profile::{ApiKeyRecord, CredentialSource};
+use crate::shell::quoted;
 #[cfg(feature = "gateway")]
 pub use list::short;
 
@@ -165,7 +166,7 @@ pub(super) fn how_to_revoke(record: &ApiKeyRecord, host: &BaseUrl) -> String {
 
 /// The command that revokes a key.
 fn revoke_command(id: &KeyId, host: &BaseUrl) -> String {
-    format!("ollama-auth keys revoke {id} --yes --host {host}")
+    format!("ollama-auth keys revoke {id} --yes --host {}", quoted(host))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::commands::signin::server;
 use crate::exit::{Exit, Problem};
 use crate::identity::Account;
+use crate::shell::quoted;
 
 const REGISTRY: &str = "registry.ollama.ai";
 const NAMESPACE: &str = "library";
@@ -220,9 +221,10 @@ fn namespace_hint(registry_name: &RegistryName<'_>, model: &str, account: &str) 
     } else {
         format!("{} belongs to another account", registry_name.namespace)
     };
-    let own = format!("{account}/{}", registry_name.model);
+    let own = quoted(format_args!("{account}/{}", registry_name.model));
     format!(
-        "{whose}, and that server publishes as {account}: copy it to a name below that account, then push it\nollama-auth cp {model} {own}\nollama-auth push {own}"
+        "{whose}, and that server publishes as {account}: copy it to a name below that account, then push it\nollama-auth cp {} {own}\nollama-auth push {own}",
+        quoted(model)
     )
 }
 

@@ -13,6 +13,7 @@ use crate::api::{ApiError, LineStream, ProgressChunk, Session};
 use crate::app::App;
 use crate::cli::TransferArgs;
 use crate::exit::{Exit, Problem};
+use crate::shell::quoted;
 use crate::ui::Printer;
 
 /// Runs it.
@@ -27,7 +28,7 @@ pub async fn pull_command(app: &App, args: TransferArgs) -> anyhow::Result<Exit>
         };
         if !app.printer.is_interactive() || app.printer.is_json() {
             let problem = Problem::from_error(&error);
-            let hint = format!("there is {cloud}, which runs at ollama.com: ollama-auth pull {cloud}");
+            let hint = format!("there is {cloud}, which runs at ollama.com: ollama-auth pull {}", quoted(&cloud));
             return Err(problem.hint(hint).into());
         }
         let question = format!("There is no {model}. Did you mean {cloud}, which runs at ollama.com?");

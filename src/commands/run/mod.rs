@@ -18,6 +18,7 @@ use crate::chat::parameters::{self, ParameterError};
 use crate::cli::{OutputFormat, RunArgs, ThinkArg};
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, CredentialSource};
+use crate::shell::quoted;
 
 /// Runs it.
 pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
@@ -34,7 +35,7 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
     if typed.is_empty() && piped.is_none() && !conversation && app.printer.stdout_is_terminal() {
         let hint = format!(
             "pass it after the model: ollama-auth run {0} \"Why is the sky blue?\"\nor pipe it in: echo … | ollama-auth run {0}",
-            args.model
+            quoted(&args.model)
         );
         return Err(Problem::new(Exit::Usage, "no prompt given").hint(hint).into());
     }

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::given::{PASSPHRASE, edit_profiles, on_a_full_disk, plaintext, profile, says, with_store};
 use crate::harness::cloud::Cloud;
-use crate::harness::cmd::{Output, Sandbox};
+use crate::harness::cmd::{Output, PROGRAM, Sandbox};
 use crate::harness::pty::Terminal;
+use crate::harness::tool;
 
 const OLD: &str = "0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOpQrStUv-_";
 const NEW: &str = "fedcba9876543210fedcba9876543210.ZyXwVuTsRqPoNmLkJiHgFe_-";
@@ -228,4 +229,21 @@ fn a_host_with_a_key_api_refuses_key_stdin() {
     let output = given.machine.command(["keys", "rotate", "nightly", "--key-stdin"]).stdin(NEW).run().expect_code(2);
     says(&output, &["creates the new key itself", "leave out --key-stdin"]);
     assert_eq!(given.keys().len(), 1);
+}
+
+#[test]
+fn the_printed_command_can_be_pasted_whatever_the_names_hold() {
+    for (key, profile) in [("nightly report", "my profile"), ("it's $HOME", "a;b")] {
+        let (machine, cloud) = (with_store("plaintext"), Cloud::start());
+        cloud.accept_api_key(OLD).accept_api_key(NEW);
+        let keep = ["keys", "import", "--name", key, "--host", &cloud.url(), "--profile", profile];
+        machine.command(keep).stdin(OLD).run().expect_code(0);
+        let output = rotate(&machine, &[key, "--profile", profile, "--max-age", "0s"]).expect_code(8);
+        let command = output.stderr().lines().find_map(|line| line.split_once("then run: ")).expect("a command").1;
+        let shell = machine.program(tool("sh"), ["-c", &format!("{command} --key-stdin")]);
+        let folder = std::path::Path::new(PROGRAM).parent().unwrap();
+        shell.env("PATH", folder).stdin(NEW).run().expect_code(0);
+        machine.command(["profile", "use", profile]).run().expect_code(0);
+        assert_eq!(current(&machine), NEW);
+    }
 }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::{Checked, Finding, name_argument, profile_option};
+use super::{Checked, Finding, profile_option};
 use crate::api::{HostKind, KeyEntry, Session};
 use crate::app::App;
 use crate::commands::context::{Context, no_accounts_problem, sign_in_hint, withheld_note};
@@ -16,6 +16,7 @@ use crate::commands::keys::list::span;
 use crate::exit::{Exit, Problem};
 use crate::keyspec::KeyId;
 use crate::profile::{ApiKeyRecord, CredentialSource};
+use crate::shell::name_argument;
 
 /// The answer of a host.
 enum Answer {

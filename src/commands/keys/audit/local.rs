@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::hosts::with_record;
-use super::{Finding, name_argument, profile_option, quoted};
+use super::{Finding, profile_option};
 use crate::app::App;
 use crate::commands::context::{Context, StoredKeyError, api_key};
 use crate::commands::keys::findings::FindingKind;
 use crate::disk::{self, DiskError, Exposure};
 use crate::exit::Problem;
 use crate::profile::{ApiKeyRecord, CredentialSource, Profile, Profiles};
+use crate::shell::{name_argument, quoted};
 use crate::vault::PASSPHRASE_CREDENTIAL;
 
 /// A stored key.
@@ -133,7 +134,7 @@ fn exposed(app: &App, profiles: &Profiles) -> Vec<Finding> {
     let look = |(path, exposure): (PathBuf, Exposure)| {
         let error = disk::check_input(&path, exposure).err()?;
         let remedy = match &error {
-            DiskError::Exposed { .. } => format!("chmod 600 {}", quoted(&path.display().to_string())),
+            DiskError::Exposed { .. } => format!("chmod 600 {}", quoted(path.display())),
             DiskError::WrongOwner { .. } => {
                 "check the owner; if that account is not yours, create a new key".to_owned()
             }

@@ -17,6 +17,7 @@ use crate::cli::{AuditFormat, KeysAudit};
 use crate::commands::context::Context;
 use crate::exit::Exit;
 use crate::profile::{Audience, CredentialSource, HostReason, Profile, Profiles, WithheldReason};
+use crate::shell::quoted;
 use crate::ui::sanitize::{clean, clean_text};
 
 /// Something that was found.
@@ -193,29 +194,12 @@ fn source(profile: &Profile) -> CredentialSource {
     }
 }
 
-/// Quotes a word for a shell. Remedies are meant for pasting, and other people choose the names.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// A key's name as an argument: `NAME` where it could be taken for something else.
-fn name_argument(text: &str) -> String {
-    if text.is_empty() || text.starts_with('-') || text.contains(char::is_control) {
-        return "NAME".to_owned();
-    }
-    quoted(text)
-}
-
 /// The options that name a profile, or its host where there is none.
 fn profile_option(context: &Context) -> String {
     if context.target.exists {
         format!("--profile {}", quoted(&context.target.profile))
     } else {
-        format!("--host {}", quoted(&context.url().to_string()))
+        format!("--host {}", quoted(context.url()))
     }
 }
 
@@ -275,17 +259,6 @@ fn group(kind: FindingKind, found: &[&Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_remedy_can_be_pasted_whatever_a_name_holds() {
-        assert_eq!(quoted("gw.example:8080"), "gw.example:8080");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("$(rm -rf ~)'; x"), r"'$(rm -rf ~)'\''; x'");
-        assert_eq!(quoted(""), "''");
-        assert_eq!(name_argument("--yes"), "NAME");
-        assert_eq!(name_argument("a\nb"), "NAME");
-        assert_eq!(name_argument("it's"), r"'it'\''s'");
-    }
 
     #[test]
     fn what_fails_is_what_is_named() {

@@ -11,6 +11,7 @@ use crate::commands::api_key::read_api_key;
 use crate::commands::keys::{SETTINGS, check_key_format};
 use crate::exit::{Exit, Problem};
 use crate::rotation::{Due, RotationOutcome, is_due};
+use crate::shell::{name_argument, quoted};
 
 /// The default interval of reminders, in seconds: 90 days.
 const DEFAULT_MAX_AGE: u64 = 90 * 86_400;
@@ -44,8 +45,8 @@ pub(super) async fn run(
             "the key {:?} was stored {} days ago: create a new one at {place}, then run: ollama-auth keys rotate {} --profile {}",
             selected.label,
             age / 86_400,
-            selected.label,
-            row.profile
+            name_argument(&selected.label),
+            quoted(&row.profile)
         ));
         report.add(app, ReportRow { outcome: Outcome::Due, ..row });
         return Ok(());
@@ -98,7 +99,7 @@ async fn ask(run: &RotationRun<'_>, host: &BaseUrl) -> anyhow::Result<secrecy::S
         let opens = host.is_ollama_com()
             && app.env.can_show_pages
             && app.ask(|printer| printer.confirm("Open that page in the browser?", true)).await??;
-        if opens && let Err(error) = (app.open_page)(SETTINGS) {
+        if opens && let Err(error) = app.open_page(SETTINGS) {
             app.printer.warn(&format!("could not open a browser: {error}"));
         }
     }

@@ -8,6 +8,7 @@ use crate::api::KeyEntry;
 use crate::commands::context::Context;
 use crate::exit::{Exit, Problem};
 use crate::rotation::{Rotation, RotationError, RotationOutcome, Step, abandon_if_unusable, resume};
+use crate::shell::quoted;
 
 impl RotationRun<'_> {
     /// The journal. A dry run leaves it where it is, whatever it holds.
@@ -143,7 +144,7 @@ impl RotationRun<'_> {
         }
         let mut wanted = Vec::new();
         wanted.extend(rotation.targets.command.then(|| "--deploy CMD".to_owned()));
-        wanted.extend(rotation.targets.env_file.as_ref().map(|path| format!("--env-file {}", path.display())));
+        wanted.extend(rotation.targets.env_file.as_ref().map(|path| format!("--env-file {}", quoted(path.display()))));
         wanted.extend(rotation.targets.env_var.as_ref().map(|name| format!("--env-var {name}")));
         let wanted = if wanted.is_empty() { "neither --deploy nor --env-file".to_owned() } else { wanted.join(" ") };
         let message = format!(
@@ -183,7 +184,8 @@ impl RotationRun<'_> {
     pub(super) fn warn_of_unfinished(&self, rotations: &[Rotation]) {
         for Rotation { new, profile, .. } in rotations {
             self.app.printer.warn(&format!(
-                "an unfinished rotation to the key {new} is in the profile {profile:?}; to finish it, add its options to: ollama-auth keys rotate {new} --profile {profile}"
+                "an unfinished rotation to the key {new} is in the profile {profile:?}; to finish it, add its options to: ollama-auth keys rotate {new} --profile {}",
+                quoted(profile)
             ));
         }
     }

@@ -37,7 +37,8 @@ pub async fn run(
     let (context, session, facts) = begin(app, args, context, &model).await?;
     if facts.can("image") || facts.can("embedding") {
         let message = format!("{} has no chat mode", args.model);
-        let hint = format!("give the prompt on the command line: ollama-auth run {} TEXT", args.model);
+        let hint =
+            format!("give the prompt on the command line: ollama-auth run {} TEXT", crate::shell::quoted(&args.model));
         return Err(Problem::new(Exit::Usage, message).hint(hint).into());
     }
     let settings =
