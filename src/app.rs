@@ -45,8 +45,6 @@ pub struct App {
     pub transport: Transport,
     /// The Unix time, in seconds.
     pub now: fn() -> i64,
-    /// Opens a page in the browser.
-    pub open_page: fn(&str) -> std::io::Result<()>,
     /// The credentials file that was named, not read yet.
     pub credentials: Option<CredentialsFile>,
     /// `OLLAMA_HOST`, parsed.
@@ -84,7 +82,6 @@ impl App {
             profiles: ProfilesFile::new(&paths.config),
             transport: Transport::new(TransportOptions { ca_cert: global.ca_cert.clone() }),
             now: unix_time,
-            open_page: process::open_in_browser,
             printer,
             env,
             global,
@@ -123,6 +120,7 @@ impl App {
             dumb_terminal: self.env.dumb_terminal,
             utf8: self.env.utf8,
             can_show_pages: self.env.can_show_pages,
+            browser: self.env.browser.clone(),
             ..Env::default()
         };
         let passphrases = Passphrases { variable: None, file: None, credentials_directory: None, prompt: None };
@@ -136,7 +134,6 @@ impl App {
             profiles: ProfilesFile::new(&paths.config),
             transport: Transport::new(TransportOptions::default()),
             now: self.now,
-            open_page: self.open_page,
             printer,
             env,
             // Neither a keyring nor a passphrase: the stored secrets are temporary.
@@ -157,6 +154,14 @@ impl App {
     /// When another run holds it for half a minute.
     pub fn lock_keys(&self) -> Result<Lock, DiskError> {
         Lock::acquire(&self.paths.config.join("keys.lock"), Duration::from_secs(30))
+    }
+
+    /// Opens a page in the browser.
+    ///
+    /// # Errors
+    /// When no program that opens pages could be started, or all failed.
+    pub fn open_page(&self, url: &str) -> std::io::Result<()> {
+        process::open_in_browser(self.env.browser.as_deref(), url)
     }
 
     /// Waits for a person or for a pipe on a thread of its own, so that meanwhile a signal is heard.

@@ -36,6 +36,8 @@ pub struct Env {
     pub utf8: bool,
     /// There is a desktop or another way to show a page: a browser can be opened.
     pub can_show_pages: bool,
+    /// `BROWSER`: commands that open a page, separated by colons.
+    pub browser: Option<String>,
     /// `OLLAMA_EDITOR`, else `VISUAL`, else `EDITOR`: what a message is composed in.
     pub editor: Option<String>,
     /// `OLLAMA_NOHISTORY` is set, and neither `false` nor `0`.
@@ -145,7 +147,10 @@ pub const VARIABLES: &[(&str, &[Variable])] = &[
             ("COLUMNS", "Width of help texts where there is no terminal"),
             ("LC_ALL, LC_CTYPE, LANG", "Encoding of the terminal; symbols such as \u{2713} need UTF-8"),
             ("DISPLAY, WAYLAND_DISPLAY", "Desktop on which a browser is opened and the clipboard is used"),
-            ("BROWSER", "Browser to open"),
+            (
+                "BROWSER",
+                "Command that opens a page, such as `firefox` or `firefox %s`; several are separated by colons",
+            ),
             ("WSL_DISTRO_NAME", "Set by WSL: pages open in the browser of Windows"),
             ("OLLAMA_EDITOR, VISUAL, EDITOR", "Editor for messages of a conversation; the first that is set"),
             ("OLLAMA_NOHISTORY", "If set, and not false or 0: a conversation keeps no history of what you type"),
@@ -244,6 +249,7 @@ impl Env {
             utf8: cfg!(any(windows, target_os = "macos")) || names_utf8(&get),
             dumb_terminal: get("TERM")
                 .is_some_and(|term| ["dumb", "cons25", "emacs"].iter().any(|known| term == *known)),
+            browser: words("BROWSER"),
             editor: ["OLLAMA_EDITOR", "VISUAL", "EDITOR"].into_iter().find_map(words),
             no_history: words("OLLAMA_NOHISTORY").is_some_and(|text| !matches!(text.as_str(), "false" | "0")),
             clipboard: clipboard(&present),

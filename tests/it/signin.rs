@@ -81,6 +81,69 @@ fn the_link_is_shown_if_no_browser_opens() {
         says(&output, &["as standin"]);
         let said = output.stderr().contains(&format!("Open this link: {link}"));
         assert_eq!(said, !hangs, "{}", output.snapshot());
+        if behaviour == Behaviour::Missing {
+            says(&output, &["Could not open a browser (no program that opens web pages was found)"]);
+        }
+    }
+}
+
+#[test]
+fn the_browser_variable_comes_before_the_systems_browser() {
+    // As on a remote machine: no desktop and no xdg-open, but a command that opens pages at home.
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    let browser = sandbox.browser(Behaviour::Follows);
+    std::fs::rename(sandbox.path("bin/xdg-open"), sandbox.path("bin/open at home")).unwrap();
+    for (number, value) in ["'open at home' %s", "absent:'open at home'"].into_iter().enumerate() {
+        let args = ["signin", "--host", &cloud.url(), "--profile", &format!("p{number}")];
+        sandbox.command(args).env_remove("DISPLAY").env("BROWSER", value).run().expect_code(0);
+        assert_eq!(browser.opened().len(), number + 1, "{value}");
+    }
+    // One that fails leaves it to the system's.
+    let system = sandbox.browser(Behaviour::Follows);
+    let args = ["signin", "--host", &cloud.url(), "--profile", "last"];
+    sandbox
+        .command(args)
+        .env("BROWSER", format!("{} -c 'exit 1'", crate::harness::tool("sh").display()))
+        .run()
+        .expect_code(0);
+    assert_eq!(system.opened().len(), 3);
+}
+
+/// A connect link of a gateway on this machine works here only.
+#[test]
+fn without_a_browser_a_link_to_this_machine_comes_with_two_ways_to_approve() {
+    let gateway = crate::harness::gateway::Gateway::start("http://127.0.0.1:9");
+    gateway.add_user("ada", "member");
+    let sandbox = crate::given::with_store("plaintext");
+    let command = sandbox.command(["signin", "--host", &gateway.url()]).env_remove("DISPLAY");
+    let child = command.spawn();
+    let shown = child.wait_stderr(|text| text.contains("--user NAME"));
+    let port = gateway.url().rsplit_once(':').unwrap().1.to_owned();
+    assert!(shown.contains(&format!("in a browser on this machine (ssh -L {port}:127.0.0.1:{port} HOST)")), "{shown}");
+    let approve = shown.lines().find_map(|line| line.trim().strip_prefix("ollama-auth gateway ")).expect("a command");
+    let words: Vec<&str> = approve.split(' ').map(|word| if word == "NAME" { "ada" } else { word }).collect();
+    gateway.admin(&words).expect_code(0);
+    says(&child.finish().expect_code(0), &["Signed in to"]);
+}
+
+#[test]
+fn https_to_a_plain_port_is_answered_with_the_right_address() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            use std::io::{Read as _, Write as _};
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 512]);
+            let _ =
+                stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nClient sent an HTTPS request");
+        }
+    });
+    for command in ["signin", "status", "list"] {
+        let args = [command, "--host", &format!("https://{address}")];
+        let output = sandbox().command(args).env("OLLAMA_API_KEY", "a-key").run();
+        let words = format!("that port speaks plain HTTP. Did you mean http://{address}?");
+        assert!(format!("{}{}", output.stdout(), output.stderr()).contains(&words), "{}", output.snapshot());
     }
 }
 

@@ -285,7 +285,7 @@ async fn import_instead(app: &App, context: &Context, args: &KeysCreate, error: 
 fn show(app: &App, page: &str) {
     if !app.env.can_show_pages {
         app.printer.note(&format!("Open {page} in a browser on another machine."));
-    } else if let Err(error) = (app.open_page)(page) {
+    } else if let Err(error) = app.open_page(page) {
         app.printer.warn(&format!("could not open a browser ({error}); open {page}"));
     }
 }

@@ -58,7 +58,7 @@ impl ApprovalLink<'_> {
         }
         if !app.env.can_show_pages {
             self.advice_without_browser().iter().for_each(|line| printer.note(line));
-        } else if let Err(error) = (app.open_page)(self.url) {
+        } else if let Err(error) = app.open_page(self.url) {
             printer.warn(&format!("Could not open a browser ({error}). Open this link: {}", self.url));
         }
     }
