@@ -7,6 +7,7 @@ mod layer_bars;
 mod line;
 mod line_modes;
 mod output;
+mod paragraph;
 mod printer;
 mod progress;
 mod prompt;

@@ -86,7 +86,8 @@ fn the_link_device_name_and_fingerprint_are_readable() {
         let finished = terminal.finish();
         assert_tidy(&finished, 0);
         assert!(finished.screen.contains("✓ Signed in to http"), "{}", finished.screen);
-        assert!(finished.screen.contains("as standin") && !finished.screen.contains("Waiting"), "{}", finished.screen);
+        let words: Vec<&str> = finished.screen.split_whitespace().collect();
+        assert!(words.join(" ").contains("as standin") && !finished.screen.contains("Waiting"), "{}", finished.screen);
     }
 }
 
@@ -236,6 +237,23 @@ fn the_encrypted_file_asks_for_its_passphrase() {
     let finished = terminal.finish();
     assert_tidy(&finished, 0);
     assert_eq!(finished.screen.matches("Passphrase").count(), 1, "{}", finished.screen);
+}
+
+#[test]
+fn without_a_keyring_the_first_prompt_says_why_it_asks() {
+    let cloud = Cloud::start();
+    let mut sandbox = Sandbox::new();
+    sandbox.set_env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus");
+    let terminal = Terminal::start(&sandbox, &["signin", "--host", &cloud.url()]);
+    let screen = terminal.wait_text("New passphrase for the encrypted file: ");
+    let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    for explained in [
+        "No keyring is available on this machine, so your secrets will be stored in an encrypted file:",
+        "secrets.enc.json",
+        "A passphrase protects it. To avoid typing it each time, write it to a file that only you can read, and set OLLAMA_AUTH_PASSPHRASE_FILE",
+    ] {
+        assert!(words.contains(explained), "{explained:?} is missing:\n{screen}");
+    }
 }
 
 /// Every hidden prompt and every question, and what brings it up.

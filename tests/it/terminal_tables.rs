@@ -201,3 +201,26 @@ fn status_asks_for_no_passphrase_on_behalf_of_other_hosts() {
     assert!(!finished.screen.contains("Passphrase"), "{}", finished.screen);
     assert!(finished.screen.contains("- Sign-in not checked"), "{}", finished.screen);
 }
+
+/// Words stay whole, and a command has no line break in it that would be pasted.
+#[test]
+fn messages_are_broken_between_words_and_commands_are_not_broken() {
+    let sandbox = with_store("plaintext");
+    for columns in [24, 40, 60] {
+        let host = "http://127.0.0.1:9/a/long/path";
+        let finished = Terminal::start_sized(&sandbox, &["keys", "list", "--host", host], columns, 30).finish();
+        assert_eq!(finished.code, 4);
+        let raw = String::from_utf8(finished.raw).unwrap();
+        let command = format!("ollama-auth signin --host {host}");
+        assert!(raw.lines().any(|line| line.trim() == command), "{columns}: {raw:?}");
+        let message: Vec<&str> = raw.split_whitespace().collect();
+        assert!(message.join(" ").contains(&format!("not signed in to {host} sign in: {command}")), "{raw:?}");
+    }
+    let finished =
+        Terminal::start_sized(&sandbox, &["run", "tiny", "x", "--option", "temperature=hot"], 32, 30).finish();
+    let raw = String::from_utf8(finished.raw).unwrap();
+    let lines: Vec<&str> = raw.lines().collect();
+    assert!(lines.len() > 4 && lines.iter().all(|line| line.trim_end().chars().count() <= 45), "{raw:?}");
+    let words: Vec<&str> = raw.split_whitespace().collect();
+    assert!(words.join(" ").contains("temperature takes a number, not \"hot\""), "{raw:?}");
+}

@@ -2,7 +2,11 @@
 
 use secrecy::SecretString;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::Printer;
+use crate::os_error::without_codes;
+use crate::ui::paragraph::wrapped;
 use crate::ui::progress::{Progress, Spinner};
 use crate::ui::prompt::{self, PromptError, PromptResult};
 use crate::ui::qr::QrError;
@@ -13,7 +17,7 @@ impl Printer {
     /// What is going on; one line.
     pub fn note(&self, text: &str) {
         if !self.0.options.quiet && !self.is_json() {
-            self.to_stderr(&format!("{}\n", clean(text)));
+            self.to_stderr(&format!("{}\n", self.wrapped(&clean(text), 0)));
         }
     }
 
@@ -43,7 +47,7 @@ impl Printer {
     /// Something may be wrong; one line, shown even when quiet.
     pub fn warn(&self, text: &str) {
         if self.is_json() {
-            return self.event("warning", &serde_json::json!({ "message": text }));
+            return self.event("warning", &serde_json::json!({ "message": without_codes(text) }));
         }
         self.marked(Mark::Warning, text);
     }
@@ -56,7 +60,8 @@ impl Printer {
     }
 
     fn say_hint(&self, text: &str) {
-        self.to_stderr(&format!("\n{}\n", clean_text(text).replace('\n', "\n  ")));
+        let text = clean_text(text).replace('\n', "\n  ");
+        self.to_stderr(&format!("\n{}\n", self.wrapped(&text, 0)));
     }
 
     /// Lines for a person that are shown even when quiet, such as what `--verbose` reports after an answer.
@@ -171,10 +176,19 @@ impl Printer {
     fn marked(&self, mark: Mark, text: &str) {
         let terminal = self.0.terminal;
         if self.0.nested && mark == Mark::Success {
-            return self.to_stderr(&format!("{}\n", clean(text)));
+            return self.to_stderr(&format!("{}\n", self.wrapped(&clean(text), 0)));
         }
-        let prefix = mark.prefix(terminal.stderr && terminal.utf8 && !terminal.dumb, self.colors_stderr());
-        self.to_stderr(&format!("{prefix}{}\n", clean(text)));
+        let symbols = terminal.stderr && terminal.utf8 && !terminal.dumb;
+        let used = mark.prefix(symbols, false).width();
+        let prefix = mark.prefix(symbols, self.colors_stderr());
+        self.to_stderr(&format!("{prefix}{}\n", self.wrapped(&clean(text), used)));
+    }
+
+    /// A message for a person: without the numbers of system errors, and on a terminal in lines of its width. `used` columns are
+    /// taken in front of it.
+    fn wrapped(&self, text: &str, used: usize) -> String {
+        let width = self.0.terminal.stderr.then(|| self.0.stderr.columns());
+        wrapped(&without_codes(text), width, used)
     }
 
     /// A message that cannot be written is dropped: stderr is closed, so the failure cannot be reported either.
