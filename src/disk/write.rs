@@ -102,6 +102,19 @@ pub fn probe_writable(path: &Path) -> Result<(), DiskError> {
     temporary.close().map_err(failed)
 }
 
+/// Removes a file; one that is not there is no error.
+///
+/// # Errors
+/// [`DiskError::Io`].
+pub fn remove(path: &Path) -> Result<(), DiskError> {
+    let failed = |source| DiskError::io("remove", path, source);
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(error)),
+        Ok(()) => sync_folder(folder_of(path)).map_err(failed),
+    }
+}
+
 /// Moves a file that makes no sense out of the way, to `path.broken-1`, `-2`, …, and returns its new place.
 /// Nothing is overwritten.
 ///

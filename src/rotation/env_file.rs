@@ -109,12 +109,16 @@ impl EnvFile {
         Ok(probe_replace(&self.path, &Snapshot::take(&self.path)?)?)
     }
 
-    /// Whether accounts other than its owner's can read it.
+    /// Who else will be able to read the key in it, in a sentence without a full stop for each.
     ///
     /// # Errors
     /// [`EnvFileError::Disk`].
-    pub fn is_exposed(&self) -> Result<bool, EnvFileError> {
-        Ok(Snapshot::take(&self.path)?.is_exposed())
+    pub fn other_readers(&self) -> Result<Vec<String>, EnvFileError> {
+        let (now, path) = (Snapshot::take(&self.path)?, self.path.display());
+        let owner =
+            now.other_owner().map(|uid| format!("{path} belongs to user id {uid}, which will be able to read the key"));
+        let exposed = now.is_exposed().then(|| format!("other accounts on this machine can read {path}"));
+        Ok(owner.into_iter().chain(exposed).collect())
     }
 }
 
@@ -263,13 +267,13 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(std::fs::read_to_string(&real).unwrap(), "A=1\nKEY=k1\n");
         assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o640);
-        assert!(file.is_exposed().unwrap());
+        assert_eq!(file.other_readers().unwrap().len(), 1);
         let new = EnvFile::new(&folder.path().join("new.env"), "KEY").unwrap();
         assert!(new.read().unwrap().is_none());
         new.write(&"k2".into()).unwrap();
         assert_eq!(new.read().unwrap().unwrap().expose_secret(), "k2");
         assert_eq!(new.path().metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(!new.is_exposed().unwrap());
+        assert!(new.other_readers().unwrap().is_empty());
         // A link to nothing could point anywhere.
         let dangling = folder.path().join("dangling");
         symlink(folder.path().join("nowhere"), &dangling).unwrap();

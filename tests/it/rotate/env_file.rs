@@ -29,6 +29,21 @@ fn assert_no_new_key(given: &Given) {
     assert_eq!(given.current(), text(&given.first, "key"));
 }
 
+/// Root may write it, and its owner can then read the key.
+#[test]
+fn a_file_of_another_account_is_warned_about() {
+    let given = Given::new();
+    let (file, _) = env_file_with_settings(&given);
+    let words = "which will be able to read the key";
+    let output = rotate_into(&given, &file, &["--dry-run"]).expect_code(0);
+    assert!(!output.stderr().contains(words), "{}", output.snapshot());
+    // Other accounts cannot keep the owner, so their write fails.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&file, Some(65_534), Some(65_534)).unwrap();
+        says(&rotate_into(&given, &file, &["--dry-run"]).expect_code(0), &["belongs to user id 65534", words]);
+    }
+}
+
 #[test]
 fn the_env_file_keeps_its_owner_mode_link_and_other_bytes() {
     let given = Given::new();

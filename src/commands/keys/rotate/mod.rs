@@ -52,10 +52,8 @@ struct RotationRun<'a> {
 /// Runs it.
 pub async fn run(app: &App, args: KeysRotate) -> anyhow::Result<Exit> {
     let env_file = args.env_file.as_deref().map(|path| EnvFile::new(path, &args.env_var)).transpose()?;
-    if let Some(file) = &env_file
-        && file.is_exposed()?
-    {
-        app.printer.warn(&format!("other accounts on this machine can read {}", file.path().display()));
+    for warning in env_file.as_ref().map(EnvFile::other_readers).transpose()?.unwrap_or_default() {
+        app.printer.warn(&warning);
     }
     let run = RotationRun {
         app,
