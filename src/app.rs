@@ -1,6 +1,7 @@
 //! Everything a command needs, handed in: the printer, the environment, the folders, the vault, the network, the clock, the
 //! browser. The one injection point.
 
+use std::cell::Cell;
 #[cfg(feature = "gateway")]
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,9 +15,10 @@ use crate::cli::{ColorArg, GlobalArgs, StoreArg};
 use crate::disk::{DiskError, Lock};
 use crate::env::Env;
 use crate::exit::{Exit, Problem};
+use crate::identity::PublicKey;
 use crate::paths::Paths;
 use crate::process;
-use crate::profile::{CredentialsFile, ProfilesFile};
+use crate::profile::{CredentialsFile, Profile, ProfilesFile};
 use crate::ui::{ColorChoice, Printer, PrinterOptions, PromptError, TerminalState};
 use crate::vault::{PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault, VaultOptions};
 
@@ -51,6 +53,23 @@ pub struct App {
     pub ollama_host: Option<BaseUrl>,
     /// `--host`, parsed.
     pub host: Option<BaseUrl>,
+    /// The device key of a sign-in that has not ended yet.
+    pub unfinished_signin: Cell<Option<UnfinishedSignin>>,
+}
+
+/// A device key that was made for a sign-in. If that fails or is interrupted, what was stored for it is removed again.
+#[derive(Debug, Clone)]
+pub struct UnfinishedSignin {
+    /// The profile.
+    pub profile: String,
+    /// The profile as it was before.
+    pub before: Profile,
+    /// Whether it was there.
+    pub existed: bool,
+    /// The new key.
+    pub key: PublicKey,
+    /// Its store.
+    pub store: StoreKind,
 }
 
 impl App {
@@ -91,6 +110,7 @@ impl App {
             credentials,
             ollama_host,
             host,
+            unfinished_signin: Cell::new(None),
         })
     }
 
@@ -144,6 +164,7 @@ impl App {
             credentials: None,
             ollama_host: None,
             host,
+            unfinished_signin: Cell::new(None),
         })
     }
 

@@ -100,7 +100,10 @@ fn run(app: &App, command: Command) -> Result<Exit, Problem> {
         tokio::select! {
             biased;
             result = commands::run(app, command) => result,
-            () = signals::interrupted(), if !service => Ok(Exit::Interrupted),
+            () = signals::interrupted(), if !service => {
+                commands::undo_unfinished_signin(app).await;
+                Ok(Exit::Interrupted)
+            }
         }
     });
     app.printer.restore_terminal();

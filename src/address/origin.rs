@@ -90,6 +90,13 @@ impl Origin {
         name == "localhost" || name.ends_with(".localhost")
     }
 
+    /// Whether both are one server: the same origin, or `localhost`, `127.0.0.1` and `::1` with the same scheme and port, which
+    /// people use for one another.
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        let is_local = |origin: &Self| matches!(origin.host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
+        self == other || (self.scheme, self.port) == (other.scheme, other.port) && is_local(self) && is_local(other)
+    }
+
     /// The host, followed by `:port` where the port is not the scheme's default.
     pub(super) fn authority(&self) -> String {
         if self.port == self.scheme.default_port() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
@@ -125,6 +132,18 @@ mod tests {
 
     fn origin(text: &str) -> Origin {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_names_of_this_machine_are_one_server() {
+        let same = |one: &str, other: &str| origin(one).is_same_server(&origin(other));
+        for name in ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"] {
+            assert!(same("http://localhost:8080", name) && same(name, "http://127.0.0.1:8080"));
+            for other in ["https://localhost:8080", "http://localhost:8081", "http://127.0.0.2:8080", "http://h:8080"] {
+                assert!(!same(name, other), "{name} {other}");
+            }
+        }
+        assert!(same("http://h:8080", "http://h:8080"));
     }
 
     #[test]

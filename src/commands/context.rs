@@ -60,7 +60,7 @@ impl Context {
         })?;
         let profile = profiles.profiles.get(&target.profile).cloned();
         if let Some(profile) = &profile
-            && profile.url.origin() != target.url.origin()
+            && !profile.url.as_origin().is_same_server(target.url.as_origin())
         {
             return Err(other_address(app.global.profile.as_deref(), profile, &target.url).into());
         }

@@ -30,6 +30,7 @@ mod usage;
 
 pub use completions::{complete, completion_request};
 pub use help::explain_usage;
+pub use signin::undo_unfinished_signin;
 
 use crate::app::App;
 use crate::cli::Command;

@@ -18,7 +18,8 @@ pub use document::Document;
 pub use lock::Lock;
 pub use read::{Exposure, check_input, read_input, read_private, read_public};
 pub use write::{
-    Snapshot, ensure_private_dir, move_aside, probe_replace, probe_writable, replace_file, write_atomic, write_new,
+    Snapshot, ensure_private_dir, move_aside, probe_replace, probe_writable, remove, replace_file, write_atomic,
+    write_new,
 };
 
 /// A failure to read, write or lock a file.

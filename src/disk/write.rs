@@ -230,6 +230,18 @@ impl Snapshot {
         false
     }
 
+    /// The numeric id of the account that the file belongs to, where that is neither ours nor root.
+    pub fn other_owner(&self) -> Option<u32> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let owner = self.found.as_ref()?.uid();
+            (owner != 0 && owner != rustix::process::geteuid().as_raw()).then_some(owner)
+        }
+        #[cfg(not(unix))]
+        None
+    }
+
     /// Whether the file at `path` is still the one that was read.
     fn still_holds(&self, path: &Path) -> bool {
         let now = path.symlink_metadata().ok();

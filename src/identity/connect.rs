@@ -97,6 +97,11 @@ impl ConnectUrl {
         self.base.origin()
     }
 
+    /// The server of the page.
+    pub fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
     /// The path of the page: `/connect`, after the base path of the server.
     pub fn path(&self) -> String {
         format!("{}{PATH}", self.base.path())

@@ -139,11 +139,15 @@ impl Profiles {
         self.profiles.get(name).map(|profile| (name, profile))
     }
 
-    /// The profile for an origin: the current one if it fits, else the first by name.
+    /// The profile for an origin: the current one if it fits, else the first by name. Without one, a profile for another name of
+    /// the same server.
     pub fn for_origin(&self, origin: &Origin) -> Option<(&str, &Profile)> {
-        let fits = |entry: &(&str, &Profile)| entry.1.url.origin() == *origin;
-        let named = || self.profiles.iter().map(|(name, profile)| (name.as_str(), profile));
-        self.current().filter(fits).or_else(|| named().find(fits))
+        let find = |fits: &dyn Fn(&Origin) -> bool| {
+            let fits = |entry: &(&str, &Profile)| fits(entry.1.url.as_origin());
+            let mut named = self.profiles.iter().map(|(name, profile)| (name.as_str(), profile));
+            self.current().filter(fits).or_else(|| named.find(fits))
+        };
+        find(&|known| known == origin).or_else(|| find(&|known| known.is_same_server(origin)))
     }
 
     /// A profile by name, made for `url` if it is new.
@@ -218,6 +222,10 @@ mod tests {
         assert_eq!(profiles(None, &both).for_origin(&origin).unwrap().0, "a");
         let other = BaseUrl::parse("https://h.example:8443").unwrap().url.origin();
         assert!(profiles(Some("b"), &both).for_origin(&other).is_none());
+        let local = [("a", "http://localhost:8080"), ("b", "http://127.0.0.1:8080")];
+        let origin = |text: &str| BaseUrl::parse(text).unwrap().url.origin();
+        assert_eq!(profiles(Some("a"), &local).for_origin(&origin("http://127.0.0.1:8080")).unwrap().0, "b");
+        assert_eq!(profiles(None, &local[..1]).for_origin(&origin("http://127.0.0.1:8080")).unwrap().0, "a");
     }
 
     #[test]

@@ -121,7 +121,9 @@ impl EncryptedFile {
         let _lock = lock_file(&self.path)?;
         let mut entries = self.load_or_set_aside()?.unwrap_or_default();
         let changed = change(&mut entries);
-        if changed {
+        if changed && entries.is_empty() {
+            disk::remove(&self.path)?;
+        } else if changed {
             self.save(&entries)?;
         }
         Ok(changed)
@@ -149,8 +151,8 @@ impl EncryptedFile {
 
 impl Store for EncryptedFile {
     fn probe(&self) -> Result<(), VaultError> {
-        // Writing an empty file where there is none keeps the passphrase that was just chosen.
-        self.update(|_| !self.path.exists())?;
+        // A new file comes with its first secret: until then the key is in the cache.
+        self.prepare()?;
         Ok(disk::probe_writable(&self.path)?)
     }
 

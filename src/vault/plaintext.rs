@@ -95,7 +95,9 @@ impl Store for PlaintextFile {
         let _lock = lock_file(&self.path)?;
         let mut entries = self.load_or_set_aside()?;
         let found = entries.remove(&id.to_string()).is_some();
-        if found {
+        if found && entries.is_empty() {
+            disk::remove(&self.path)?;
+        } else if found {
             self.save(entries)?;
         }
         Ok(found)

@@ -463,7 +463,7 @@ fn an_unfinished_api_key_rotation_is_reported() {
     expect(&offline(&sandbox), "rotation-unfinished", "warning", &["ollama-auth keys revoke key_22222222"]);
     // What is damaged stays where it is: `examine` compares every file.
     sandbox.write(&journal, "{\"version\":1,\"rotations\":[{}]}");
-    expect(&offline(&sandbox), "rotation-journal", "error", &["is damaged", "rotations.json away"]);
+    expect(&offline(&sandbox), "rotation-journal", "error", &["is damaged", "rotations.json.damaged"]);
     fs::remove_file(sandbox.path(&journal)).unwrap();
     assert_eq!(offline(&sandbox)["counts"]["error"], 0);
 }

@@ -1,6 +1,8 @@
 //! Signing a device in and out through the browser, against a stand-in for ollama.com that checks every signature.
 
-use crate::given::grouped;
+use rustix::process::Signal;
+
+use crate::given::{DATA, grouped, profiles};
 use crate::harness::browser::Behaviour;
 use crate::harness::cloud::{Cloud, Fault};
 use crate::harness::cmd::{Output, Sandbox};
@@ -179,9 +181,10 @@ fn a_sign_in_without_approval_times_out() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     sandbox.browser(Behaviour::Ignores);
     let output = signin(&sandbox, &cloud, &["--timeout", "100ms"]).expect_code(4);
-    says(&output, &["was not approved", "run `ollama-auth signin` again"]);
+    says(&output, &["was not approved", "run `ollama-auth signin` again", "--no-wait"]);
+    assert_nothing_is_left(&sandbox);
     sandbox.command(["run", "tiny", "hi", "--host", &cloud.url()]).run().expect_code(4);
-    // The same key is offered again, so a link approved late still counts.
+    // A link that is approved later needs a key that stays.
     cloud.auto_approve(true);
     let no_wait = signin(&sandbox, &cloud, &["--no-wait"]).expect_code(4);
     let link = no_wait.stdout().trim().to_owned();
@@ -202,15 +205,100 @@ fn a_denied_sign_in_fails() {
 }
 
 #[test]
-fn an_interrupted_sign_in_is_exit_130_and_keeps_the_key() {
+fn an_interrupted_sign_in_is_exit_130_and_leaves_nothing() {
+    for (store, signal) in [("file", Signal::INT), ("plaintext", Signal::TERM), ("plaintext", Signal::INT)] {
+        let (mut sandbox, cloud) = (sandbox(), Cloud::start());
+        sandbox.set_env("OLLAMA_AUTH_STORE", store);
+        sandbox.browser(Behaviour::Ignores);
+        let child = sandbox.command(["signin", "--host", &cloud.url()]).spawn();
+        child.wait_stderr(|text| text.contains("Fingerprint"));
+        child.signal(signal);
+        child.finish().expect_code(130);
+        assert_nothing_is_left(&sandbox);
+    }
+}
+
+/// No profile, no secret, and nothing for `doctor` to say about them.
+#[track_caller]
+fn assert_nothing_is_left(sandbox: &Sandbox) {
+    let all = sandbox.command(["profile", "list", "--json"]).run().expect_code(0).json();
+    assert_eq!(all["profiles"], serde_json::json!([]));
+    for file in ["secrets.enc.json", "secrets.json"] {
+        assert!(!sandbox.path(DATA).join(file).exists(), "{file} is left");
+    }
+    let report = sandbox.command(["doctor", "--offline", "--json"]).run().json();
+    let findings = report["findings"].as_array().unwrap();
+    let about = |check: &str| findings.iter().any(|finding| finding["check"] == check);
+    assert!(about("profiles") && !about("profile-unapproved") && !about("profile-empty"), "{report}");
+}
+
+/// What there was before stays: an API key of the same profile, and a key whose link is to be approved later.
+#[test]
+fn a_sign_in_that_fails_removes_only_what_it_made() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    sandbox.browser(Behaviour::Ignores);
+    cloud.accept_api_key("a-secret-api-key");
+    sandbox
+        .command(["signin", "--with-api-key", "--host", &cloud.url()])
+        .stdin("a-secret-api-key")
+        .run()
+        .expect_code(0);
+    let before = profiles(&sandbox);
+    signin(&sandbox, &cloud, &["--timeout", "100ms"]).expect_code(4);
+    assert_eq!(profiles(&sandbox), before);
+    sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
+
+    let link = signin(&sandbox, &cloud, &["--no-wait"]).expect_code(4).stdout().to_owned();
+    let before = profiles(&sandbox);
+    signin(&sandbox, &cloud, &["--timeout", "100ms"]).expect_code(4);
+    cloud.inject("/api/me", Fault::SigninOrigin("https://evil.example".into()));
+    signin(&sandbox, &cloud, &["--timeout", "100ms"]).expect_code(1);
+    cloud.clear_faults();
+    assert_eq!(profiles(&sandbox), before);
+    assert_eq!(signin(&sandbox, &cloud, &["--no-wait"]).expect_code(4).stdout(), link);
+}
+
+/// A killed sign-in cannot tidy up; the next one uses its key, so a link that was approved meanwhile counts.
+#[test]
+fn a_killed_sign_in_is_resumed() {
     let (sandbox, cloud) = (sandbox(), Cloud::start());
     sandbox.browser(Behaviour::Ignores);
     let child = sandbox.command(["signin", "--host", &cloud.url()]).spawn();
-    child.wait_stderr(|text| text.contains("Fingerprint"));
-    child.interrupt();
-    child.finish().expect_code(130);
-    let devices = sandbox.command(["device", "list", "--json"]).run().expect_code(0).json();
-    assert_eq!(devices["devices"][0]["connected"], false);
+    let shown = child.wait_stderr(|text| text.contains("Fingerprint"));
+    child.signal(Signal::KILL);
+    drop(child);
+    let link = shown.split_whitespace().find(|word| word.contains("/connect?")).unwrap();
+    sandbox.program(crate::harness::tool("curl"), ["-s", "--noproxy", "*", link]).run().expect_code(0);
+    says(&signin(&sandbox, &cloud, &["--no-wait"]).expect_code(0), &["Already signed in"]);
+}
+
+/// `localhost` and `127.0.0.1` are one server, which has one name for itself.
+#[test]
+fn a_sign_in_at_localhost_works_where_the_host_calls_itself_127_0_0_1() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    sandbox.browser(Behaviour::Follows);
+    let url = cloud.url();
+    let localhost = url.replace("127.0.0.1", "localhost");
+    cloud.inject("/api/me", Fault::SigninOrigin(url.clone()));
+    let output = sandbox.command(["signin", "--host", &localhost]).run().expect_code(0);
+    says(&output, &[&format!("{url}/connect?"), "as standin"]);
+    cloud.clear_faults();
+    // Under each name, and as the current profile.
+    for more in [&[][..], &["--host", &localhost], &["--host", &url]] {
+        let status = sandbox.command([&["status", "--json"], more].concat()).run().expect_code(0).json();
+        assert_eq!(
+            (&status["signed_in"], &status["profile"]),
+            (&true.into(), &localhost.replace("http://", "").into())
+        );
+        sandbox.command([&["run", "tiny", "hi"], more].concat()).run().expect_code(0);
+    }
+    sandbox.command(["run", "tiny", "hi"]).env("OLLAMA_HOST", &url).run().expect_code(0);
+    assert_eq!(profiles(&sandbox)["profiles"].as_object().unwrap().len(), 1);
+    // Another port is another server.
+    let sandbox = self::sandbox();
+    cloud.inject("/api/me", Fault::SigninOrigin("http://127.0.0.1:9".into()));
+    says(&sandbox.command(["signin", "--host", &localhost]).run().expect_code(1), &["leads to another host"]);
+    assert_nothing_is_left(&sandbox);
 }
 
 #[test]

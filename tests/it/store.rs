@@ -190,3 +190,16 @@ fn an_unknown_store_is_exit_2() {
     assert_eq!(profile(&sandbox)["store"], "plaintext");
     sandbox.command(["run", "tiny", "hi"]).run().expect_code(0);
 }
+
+#[test]
+fn without_a_profile_nothing_is_moved_and_no_file_is_made() {
+    let mut sandbox = Sandbox::new();
+    says(&to(&sandbox, "file").run().expect_code(3), &["there is no profile named"]);
+    let all = ["store", "move", "--all", "--to", "file"];
+    sandbox.command(all).env("OLLAMA_AUTH_PASSPHRASE", PASSPHRASE).run().expect_code(0);
+    // Nor does a key that the host refuses leave one.
+    let cloud = Cloud::start();
+    sandbox.set_env("OLLAMA_AUTH_PASSPHRASE", PASSPHRASE).set_env("OLLAMA_AUTH_STORE", "file");
+    sandbox.command(["signin", "--with-api-key", "--host", &cloud.url()]).stdin(KEY).run().expect_code(4);
+    assert!(!sandbox.path(DATA).join("secrets.enc.json").exists());
+}

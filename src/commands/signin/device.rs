@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::{ApprovalLink, ApprovalPoll, Report, suggest_next_command};
+use super::{ApprovalLink, ApprovalPoll, Report, suggest_next_command, undo_unfinished_signin};
+use crate::address::BaseUrl;
 use crate::api::{Credential, Me, Session};
-use crate::app::App;
+use crate::app::{App, UnfinishedSignin};
 use crate::cli::SigninArgs;
 use crate::commands::context::{Context, StoredKeyError, device_key, require_accounts};
 use crate::commands::device::disconnect_key;
@@ -22,17 +23,26 @@ pub async fn run(app: &App, args: SigninArgs) -> anyhow::Result<Exit> {
     run_at(app, &Context::resolve(app, Audience::Account)?, args).await
 }
 
-/// Runs it for a host that was decided on.
+/// Runs it for a host that was decided on. A failure leaves nothing that was not there before.
 pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::Result<Exit> {
+    let result = sign_in(app, context, args).await;
+    match &result {
+        Ok(_) => drop(app.unfinished_signin.take()),
+        Err(_) => undo_unfinished_signin(app).await,
+    }
+    result
+}
+
+async fn sign_in(app: &App, context: &Context, args: SigninArgs) -> anyhow::Result<Exit> {
     // Refused over plain http before a key is made for it.
     Session::may_carry_credential(context.url(), app.global.allow_insecure_http)?;
     require_accounts(&context.session_with(app, Credential::None)?).await?;
 
     let LocalDevice { key, record, is_new } = load_or_create(app, context, args.device_name.as_deref()).await?;
     let session = context.session_with(app, Credential::Device(key.clone()))?;
-    let link = ConnectUrl::new(context.url(), &record.name, key.public()).to_string();
+    let mut link = ConnectUrl::new(context.url(), &record.name, key.public());
     let host = context.url().to_string();
-    let report = |signed_in, already, account| Report {
+    let report = |signed_in, already, account, link: Option<&str>| Report {
         signed_in,
         already,
         host: host.clone(),
@@ -40,7 +50,7 @@ pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::R
         account,
         credential: "device-key",
         fingerprint: Some(key.public().fingerprint()),
-        connect_url: (!already).then(|| link.clone()),
+        connect_url: link.filter(|_| !already).map(str::to_owned),
     };
 
     match session.me().await? {
@@ -51,21 +61,24 @@ pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::R
         Me::SignedIn(account) => {
             record_sign_in(app, context, &session, key.public(), &account).await?;
             app.printer.success(&format!("Already signed in to {host} as {}", account.label()));
-            report(true, true, Some(&account)).print(app)?;
+            report(true, true, Some(&account), None).print(app)?;
             return Ok(Exit::Done);
         }
         Me::SignedOut { signin_url, skew } => {
             if let Some(ahead) = skew {
                 app.printer.warn(&clock_hint(&host, ahead));
             }
-            verify_offered_link(&host, &link, signin_url)?;
+            if let Some(base) = verify_offered_link(&host, &link, signin_url)? {
+                link = ConnectUrl::new(&base, &record.name, key.public());
+            }
         }
     }
 
+    let link = link.to_string();
     let facts = [("Device", record.name.clone()), ("Fingerprint", key.public().grouped_fingerprint())];
     if args.no_wait {
         if app.printer.is_json() {
-            report(false, false, None).print(app)?;
+            report(false, false, None, Some(&link)).print(app)?;
         } else {
             for (label, value) in &facts {
                 app.printer.note(&format!("{label:<12} {value}"));
@@ -82,7 +95,7 @@ pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::R
     let poll = ApprovalPoll {
         host: &host,
         timeout: args.timeout.0,
-        resume: "run `ollama-auth signin` again: the same link stays valid",
+        resume: "run `ollama-auth signin` again for a new link\nto approve a link later, add --no-wait",
     };
     let approval = poll.until_approved(app, async || session.me().await).await?;
     record_sign_in(app, context, &session, key.public(), &approval.account).await?;
@@ -92,7 +105,7 @@ pub async fn run_at(app: &App, context: &Context, args: SigninArgs) -> anyhow::R
         app.printer.warn(&format!("the profile also has an API key, and `run` keeps using that one at {host}"));
     }
     suggest_next_command(app, context.url());
-    report(true, false, Some(&approval.account)).print(app)?;
+    report(true, false, Some(&approval.account), Some(&link)).print(app)?;
     Ok(Exit::Done)
 }
 
@@ -119,6 +132,7 @@ async fn load_or_create(app: &App, context: &Context, name: Option<&str>) -> any
     }
     let _lock = app.lock_keys()?;
     let profile = app.profiles.load()?.profiles.remove(profile_name);
+    let existed = profile.is_some();
     let profile = profile.unwrap_or_else(|| Profile::new(context.url().clone()));
     if let Some(record) = &profile.device {
         match device_key(app, profile_name, &profile).await {
@@ -138,6 +152,13 @@ async fn load_or_create(app: &App, context: &Context, name: Option<&str>) -> any
     let store = choose_store(app, Some(&profile)).await?;
     let key = DeviceKey::generate()?;
     let id = entry_id(EntryKind::DeviceKey, profile_name, &profile);
+    app.unfinished_signin.set(Some(UnfinishedSignin {
+        profile: profile_name.clone(),
+        existed,
+        before: profile,
+        key: key.public().clone(),
+        store,
+    }));
     app.vault.put(store, &id, &key.to_openssh(None)?).await?;
     let record = DeviceRecord {
         store,
@@ -195,17 +216,18 @@ fn reuse(
     Ok(LocalDevice { key: Arc::new(key), record, is_new: false })
 }
 
-/// We build the link ourselves; a host that offers a different one is not the host it claims to be.
-fn verify_offered_link(host: &str, ours: &str, offered: Option<String>) -> anyhow::Result<()> {
+/// We build the link ourselves; a host that offers a different one is not the host it claims to be. On this machine it may call
+/// itself by another name, `127.0.0.1` for `localhost`: then the page is shown under that name, the only one it may answer to.
+fn verify_offered_link(host: &str, ours: &ConnectUrl, offered: Option<String>) -> anyhow::Result<Option<BaseUrl>> {
     let Some(offered) = offered else {
-        return Ok(());
+        return Ok(None);
     };
-    let expected = ConnectUrl::parse(ours)?;
     let mismatch = match ConnectUrl::parse(&offered) {
         Err(_) => "it is not a sign-in link",
-        Ok(link) if link.origin() != expected.origin() => "it leads to another host",
-        Ok(link) if link.key() != expected.key() => "it is for another key",
-        Ok(_) => return Ok(()),
+        Ok(link) if !link.origin().is_same_server(&ours.origin()) => "it leads to another host",
+        Ok(link) if link.key() != ours.key() => "it is for another key",
+        Ok(link) if link.origin() == ours.origin() => return Ok(None),
+        Ok(link) => return Ok(Some(link.base().clone())),
     };
     let message = format!("{host} offers an untrusted sign-in link ({mismatch}): {offered}");
     let hint = "the link was not opened; if the host has moved, pass its new address with --host";

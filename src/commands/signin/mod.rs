@@ -3,10 +3,12 @@
 mod browser;
 pub mod device;
 pub mod server;
+mod undo;
 
 use serde::Serialize;
 
 pub use browser::{ApprovalLink, ApprovalPoll};
+pub use undo::undo_unfinished_signin;
 
 use crate::address::BaseUrl;
 use crate::api::Credential;

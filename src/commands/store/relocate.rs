@@ -25,29 +25,22 @@ struct Moved {
 /// Runs it.
 pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
     let to = StoreKind::from(args.to);
+    // Before a person is asked for a passphrase.
+    selected(app, args.all)?;
     app.vault.probe(to).await?;
     let _lock = app.lock_keys()?;
-    let profiles = app.profiles.load()?;
-    let names: Vec<String> = if args.all {
-        profiles.profiles.keys().cloned().collect()
-    } else {
-        vec![Context::decide(app, &profiles, Audience::Account)?.target.profile]
-    };
     let mut moved = Vec::new();
-    for name in names {
-        let Some(profile) = profiles.profiles.get(&name) else {
-            return Err(Problem::new(Exit::NotFound, format!("there is no profile named {name:?}")).into());
-        };
+    for (name, profile) in &selected(app, args.all)? {
         for (kind, secret, from) in stored_secrets(profile) {
             if from == to {
-                remove_leftovers(app, kind, &name, profile, to).await;
+                remove_leftovers(app, kind, name, profile, to).await;
                 continue;
             }
-            transfer(app, kind, &name, profile, from, to).await?;
+            transfer(app, kind, name, profile, from, to).await?;
             moved.push(Moved { profile: name.clone(), secret, from, to });
         }
         app.profiles.update(|profiles| {
-            if let Some(profile) = profiles.profiles.get_mut(&name) {
+            if let Some(profile) = profiles.profiles.get_mut(name) {
                 profile.store = Some(to);
                 profile.moving_to = None;
             }
@@ -66,6 +59,22 @@ pub async fn run(app: &App, args: StoreMove) -> anyhow::Result<Exit> {
         app.printer.success(&format!("{}: {what} moved from the {} store to the {to} store", each.profile, each.from));
     }
     Ok(Exit::Done)
+}
+
+/// The named or current profile, or all of them.
+fn selected(app: &App, all: bool) -> anyhow::Result<Vec<(String, Profile)>> {
+    let mut profiles = app.profiles.load()?;
+    if all {
+        return Ok(profiles.profiles.into_iter().collect());
+    }
+    let name = Context::decide(app, &profiles, Audience::Account)?.target.profile;
+    match profiles.profiles.remove_entry(&name) {
+        Some(found) => Ok(vec![found]),
+        None => {
+            let problem = Problem::new(Exit::NotFound, format!("there is no profile named {name:?}"));
+            Err(problem.hint("see which there are: ollama-auth profile list").into())
+        }
+    }
 }
 
 /// On record before the first copy is made, so that a sign-out finds copies that a killed move has left.

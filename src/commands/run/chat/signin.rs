@@ -72,6 +72,7 @@ impl Chat<'_> {
         let work = offer_signin(self.app, &self.context, &self.model, problem);
         let Some(done) = Self::unless_interrupted(&mut self.interrupts, work).await else {
             self.app.printer.abort_prompt();
+            signin::undo_unfinished_signin(self.app).await;
             return Ok(false);
         };
         if !done? {
