@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::account::AccountService;
 use super::active_config::ConfigHandle;
@@ -15,7 +16,7 @@ use super::pending_devices::PendingDevices;
 use super::refusals::Refusals;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
-use super::store::Change;
+use super::store::{Change, Retention, StoreError};
 use crate::http::Http1Client;
 
 /// The parts of a running gateway that those who start, serve and administrate it use.
@@ -111,6 +112,19 @@ impl Gateway {
             clock: self.clock.clone(),
             withheld_link: self.withheld_link.clone(),
         }
+    }
+
+    /// Takes keys that have expired out of memory, and deletes what was kept long enough. `ran` are the seconds that the gateway has
+    /// run since the last time.
+    ///
+    /// # Errors
+    /// When nothing can be written.
+    pub async fn sweep(&self, ran: Duration) -> Result<(), StoreError> {
+        let config = self.config.get();
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let retention =
+            Retention { keys: config.key_retention.map(seconds), events: config.event_retention.map(seconds) };
+        self.directory.sweep(self.clock.now(), seconds(ran), retention).await
     }
 
     /// Writes refused credentials and requests to the log and the event log, each kind at most once a minute; at the end `all`.

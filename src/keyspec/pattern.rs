@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -170,8 +171,10 @@ impl fmt::Display for ModelPattern {
 
 /// The models that a key may use: all of them, or those that fit one of some patterns. In serde it is the list of patterns, empty
 /// for all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Models(Vec<ModelPattern>);
+///
+/// Clones share the patterns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Models(Arc<[ModelPattern]>);
 
 impl Models {
     /// Every model.

@@ -203,3 +203,17 @@ fn a_gateway_of_the_previous_version_says_that_it_does_not_know_a_new_command() 
         assert!(said.contains("restart it after an update"), "{said}");
     }
 }
+
+#[test]
+fn the_previous_version_refuses_the_current_database_and_leaves_it() {
+    let sandbox = Sandbox::new();
+    let database = sandbox.path("gateway/gateway.db");
+    let place = ["--database", database.to_str().unwrap()];
+    let add = ["gateway", "user", "add", "ada", "--role", "admin"];
+    sandbox.command(add).args(place).stdin(format!("{PASSWORD}\n")).run().expect_code(0);
+    let before = fs::read(&database).unwrap();
+    let output = sandbox.program(previous(), ["gateway", "user", "list"]).args(place).run().expect_code(1);
+    assert!(output.stderr().contains("a newer version of ollama-auth"), "{}", output.stderr());
+    assert!(fs::read(&database).unwrap() == before);
+    sandbox.command(["gateway", "user", "list"]).args(place).run().expect_code(0);
+}

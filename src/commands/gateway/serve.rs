@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{admin, config};
 use crate::app::App;
@@ -13,6 +13,9 @@ use crate::signals;
 
 /// Between two writings of when credentials were last used, and of what was refused.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Between two looks for keys that have expired and records to delete.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A gateway that listens, and serves nothing yet.
 pub struct PreparedGateway {
@@ -42,9 +45,17 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let flushing = {
         let gateway = gateway.clone();
         tokio::spawn(async move {
+            let mut swept = Instant::now();
             loop {
                 tokio::time::sleep(FLUSH_INTERVAL).await;
                 flush(&gateway, false).await;
+                let ran = swept.elapsed();
+                if ran >= SWEEP_INTERVAL {
+                    swept = Instant::now();
+                    if let Err(error) = gateway.sweep(ran).await {
+                        tracing::warn!(%error, "expired keys could not be looked through");
+                    }
+                }
             }
         })
     };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::list::{Key, time_text};
-use super::service::{AccountService, Request, manages, not_live, own_key};
+use super::service::{AccountService, Request, manages, not_live, own_key, unreadable};
 use crate::gateway::authn::{Caller, credential_revoked};
 use crate::gateway::directory::Directory;
 use crate::gateway::policy::read_small;
@@ -30,8 +30,8 @@ const LONGEST_PATTERNS: usize = 4096;
 const MOST_SHOWN_PATTERNS: usize = 8;
 /// Live keys of one account, so that a stolen key cannot fill the disk.
 const MOST_KEYS: usize = 20_000;
-/// With those that were revoked or have expired, which stay on record.
-const MOST_RECORDS: usize = 100_000;
+/// Model patterns of all live keys of an account together: they are in memory.
+const MOST_PATTERNS_OF_ACCOUNT: usize = 50_000;
 
 /// The requested properties of a new key.
 #[derive(Debug, Default, Deserialize)]
@@ -120,19 +120,10 @@ impl AccountService {
         let now = self.clock.now();
         let draft = Draft { id, now, user: caller.user().id, hash: key.hash(), hint: key.hint().to_owned() };
         let (record, action) = match &wanted.replaces {
-            Some(replaced) => (replacement(&self.directory, caller, replaced, wanted, draft)?, "key.replaced"),
+            Some(replaced) => (replacement(&self.directory, caller, replaced, wanted, draft).await?, "key.replaced"),
             None => (new(caller, wanted, draft)?, "key.created"),
         };
-        let count = self.directory.count_keys(record.user);
-        // Below that many there is no need to look at each.
-        if count >= MOST_KEYS {
-            let live = self.directory.count_live_keys(record.user, now);
-            if live >= MOST_KEYS || count >= MOST_RECORDS {
-                let message =
-                    format!("this account has as many keys as allowed: {live} valid ones of {count} on record");
-                return Err(Rejection::new(403, message));
-            }
-        }
+        self.check_room(&record, now)?;
         self.count_self_change(caller)?;
         let event = self
             .event(caller, address, action, record.id.as_str())
@@ -145,6 +136,32 @@ impl AccountService {
             .with("expires_at", record.rights.expires_at.map(time_text));
         self.commit(Change::AddKey(Box::new(record.clone())), caller, event).await?;
         Ok((record, key))
+    }
+}
+
+impl AccountService {
+    /// Whether the account may have one more key: of those that are valid, whatever was created before.
+    ///
+    /// # Errors
+    /// 403.
+    fn check_room(&self, record: &KeyRecord, now: i64) -> Result<(), Rejection> {
+        // A replacement shares the patterns of the key that it replaces.
+        let patterns = if record.replaces.is_some() { 0 } else { record.rights.models.patterns().len() };
+        // Below that many there is no need to look at each.
+        if patterns == 0 && self.directory.count_keys(record.user) < MOST_KEYS {
+            return Ok(());
+        }
+        let (live, used) = self.directory.count_live_keys(record.user, now);
+        if live >= MOST_KEYS {
+            return Err(Rejection::new(403, format!("this account has as many keys as allowed: {live}")));
+        }
+        if patterns > 0 && used + patterns > MOST_PATTERNS_OF_ACCOUNT {
+            let message = format!(
+                "the keys of this account would have more than {MOST_PATTERNS_OF_ACCOUNT} model patterns together"
+            );
+            return Err(Rejection::new(403, message));
+        }
+        Ok(())
     }
 }
 
@@ -232,6 +249,7 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
         hint: draft.hint,
         replaceable,
         replaces: None,
+        first: None,
         created_at: draft.now,
         last_used_at: None,
         revoked_at: None,
@@ -243,7 +261,7 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
 /// # Errors
 /// 400 for an invalid id and for requested rights, 403 for what the caller may not do, 404 for a key that is not
 /// on record or not the caller's, 409 for one that is no longer accepted.
-fn replacement(
+async fn replacement(
     directory: &Directory,
     caller: &Caller,
     replaced: &str,
@@ -256,7 +274,8 @@ fn replacement(
     if !itself && !manages(caller) {
         return Err(Rejection::new(403, "this key does not have the scope keys: it can only replace itself"));
     }
-    let old = directory.key_by_id(&replaced).filter(|key| key.user == caller.user().id);
+    let old = directory.key_by_id(&replaced).await.map_err(|error| unreadable(&error))?;
+    let old = old.filter(|key| key.user == caller.user().id);
     let old = old.ok_or_else(|| Rejection::new(404, format!("there is no key {replaced}")))?;
     if !old.is_live(draft.now) {
         // A key that replaces itself was accepted a moment ago.
@@ -292,6 +311,7 @@ fn replacement(
         rights,
         hash: draft.hash,
         hint: draft.hint,
+        first: Some(old.first.clone().unwrap_or_else(|| old.id.clone())),
         replaces: Some(replaced),
         created_at: draft.now,
         last_used_at: None,

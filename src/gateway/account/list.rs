@@ -2,7 +2,7 @@
 //! the key that it replaces.
 //!
 //! Times are RFC 3339, as Ollama writes them. Items borrow what they show and are written straight into the answer: a page holds a
-//! thousand of them. A page costs what it shows, not what the account has: a client that reads ten thousand keys asks for many.
+//! thousand of them. Keys that have ended are in the database only, so it is asked; it has an index for that.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use axum::http::{Response, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::service::{AccountService, manages, own_key, require_management};
+use super::service::{AccountService, manages, own_key, require_management, unreadable};
 use crate::gateway::authn::Caller;
 use crate::gateway::directory::Place;
 use crate::gateway::rejection::{Rejection, json_response};
-use crate::gateway::store::{Device, KeyRecord};
+use crate::gateway::store::{Device, KeyQuery, KeyRecord};
 use crate::gateway::target::Target;
 use crate::keyspec::{KeyId, Models, Scopes};
 
@@ -27,7 +27,7 @@ impl AccountService {
     ///
     /// # Errors
     /// 400 for parameters that make no sense.
-    pub fn list(&self, caller: &Caller, target: &Target<'_>) -> Result<Response<Body>, Rejection> {
+    pub async fn list(&self, caller: &Caller, target: &Target<'_>) -> Result<Response<Body>, Rejection> {
         let limit = match target.parameter("limit").map(str::parse::<usize>) {
             None => USUAL,
             Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
@@ -48,7 +48,9 @@ impl AccountService {
         if let (false, Some(own)) = (manages(caller), own_key(caller)) {
             let directory = &self.directory;
             let mut others = directory.replacements_of(&own.id);
-            others.extend(own.replaces.as_ref().and_then(|id| directory.key_by_id(id)));
+            if let Some(old) = &own.replaces {
+                others.extend(directory.key_by_id(old).await.map_err(|error| unreadable(&error))?);
+            }
             let others = others.iter().filter(|key| wanted(key)).map(|key| Item::Key(Key::of(key)));
             let own = Item::Key(Key::for_caller(own, Some(own)));
             return Ok(page(std::iter::once(own).chain(others).collect(), None));
@@ -65,7 +67,8 @@ impl AccountService {
         };
         let mut devices = first_device.map_or_else(Vec::new, |after| self.devices_after(user, after));
         let room = limit.saturating_sub(devices.len());
-        let (keys, more) = self.directory.keys_page(user, place.as_ref(), room, |key| wanted(key));
+        let wanted = KeyQuery { user, after: place.map(Place::into_parts), revoked, matching: None, limit: room };
+        let (keys, more) = self.directory.keys_page(wanted).await.map_err(|error| unreadable(&error))?;
         let more = more || devices.len() > limit;
         devices.truncate(limit);
         let last = match (keys.last(), devices.last()) {
@@ -83,13 +86,13 @@ impl AccountService {
     ///
     /// # Errors
     /// 400 for an invalid cursor, 403 for a caller that may not manage keys.
-    pub fn keys_behind(
+    pub async fn keys_behind(
         &self,
         caller: &Caller,
         after: &str,
         limit: usize,
         revoked: bool,
-    ) -> Result<(Vec<Arc<KeyRecord>>, Option<String>), Rejection> {
+    ) -> Result<(Vec<KeyRecord>, Option<String>), Rejection> {
         require_management(caller)?;
         let place = match after {
             "" => None,
@@ -98,8 +101,9 @@ impl AccountService {
                 _ => return Err(Rejection::new(400, "after must be the `next` of an earlier page")),
             },
         };
-        let wanted = |key: &&Arc<KeyRecord>| revoked || key.revoked_at.is_none();
-        let (keys, more) = self.directory.keys_page(caller.user().id, place.as_ref(), limit, wanted);
+        let (user, after) = (caller.user().id, place.map(Place::into_parts));
+        let wanted = KeyQuery { user, after, revoked, matching: None, limit };
+        let (keys, more) = self.directory.keys_page(wanted).await.map_err(|error| unreadable(&error))?;
         let next = keys.last().filter(|_| more).map(|key| cursor('k', key.created_at, key.id.as_str()));
         Ok((keys, next))
     }

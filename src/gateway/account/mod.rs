@@ -36,7 +36,7 @@ impl AccountService {
         match (call.endpoint, request.method) {
             (Account::Me, _) => Ok(me(&call.caller)),
             (Account::SignOut, _) => self.sign_out(&call.caller, request.address).await,
-            (Account::Keys, &Method::GET) => self.list(&call.caller, request.target),
+            (Account::Keys, &Method::GET) => self.list(&call.caller, request.target).await,
             (Account::Keys, _) => self.create(&call.caller, request).await,
             (Account::KeyEnd, _) => {
                 self.bring_forward(&call.caller, &call.argument, request.target, request.address).await

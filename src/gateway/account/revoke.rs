@@ -8,7 +8,7 @@ use axum::http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::list::{Key, time_text};
-use super::service::{AccountService, manages, own_key, require_management};
+use super::service::{AccountService, manages, own_key, require_management, unreadable};
 use crate::gateway::authn::{Caller, Credential};
 use crate::gateway::rejection::{Rejection, json_response};
 use crate::gateway::store::{Change, Device, KeyRecord};
@@ -64,8 +64,9 @@ impl AccountService {
     ///
     /// # Errors
     /// 403, 404 as in [`remove`].
-    pub fn find_key(&self, caller: &Caller, id: &KeyId) -> Result<Arc<KeyRecord>, Rejection> {
-        let replaced = self.directory.key_by_id(id).and_then(|key| key.replaces.clone());
+    pub async fn find_key(&self, caller: &Caller, id: &KeyId) -> Result<Arc<KeyRecord>, Rejection> {
+        let key = self.directory.key_by_id(id).await.map_err(|error| unreadable(&error))?;
+        let replaced = key.as_ref().and_then(|key| key.replaces.clone());
         match own_key(caller) {
             Some(own) if own.id == *id => {}
             // A key may also revoke its own replacement, so that one from an interrupted rotation can be removed. But not once that has
@@ -79,8 +80,8 @@ impl AccountService {
             _ => require_management(caller)?,
         }
         let all = caller.rights().scopes.contains(Scope::Admin);
-        let key = self.directory.key_by_id(id).filter(|key| all || key.user == caller.user().id);
-        key.ok_or_else(|| Rejection::new(404, format!("there is no key {id}")))
+        key.filter(|key| all || key.user == caller.user().id)
+            .ok_or_else(|| Rejection::new(404, format!("there is no key {id}")))
     }
 
     /// Revokes a key. One that is revoked already stays so.
@@ -88,7 +89,7 @@ impl AccountService {
     /// # Errors
     /// 403, 404 as in [`remove`].
     pub async fn revoke(&self, caller: &Caller, id: &KeyId, address: IpAddr) -> Result<(), Rejection> {
-        let key = self.find_key(caller, id)?;
+        let key = self.find_key(caller, id).await?;
         if key.revoked_at.is_none() {
             let event = self.event(caller, address, "key.revoked", id.as_str()).with("name", &key.name);
             let event = match self.directory.user(key.user) {
@@ -143,9 +144,12 @@ impl AccountService {
             return Err(Rejection::new(403, message));
         }
         let user = caller.user().id;
-        let find = || self.directory.key_by_id(&id).filter(|key| key.user == user);
+        let find = async || {
+            let key = self.directory.key_by_id(&id).await.map_err(|error| unreadable(&error))?;
+            Ok::<_, Rejection>(key.filter(|key| key.user == user))
+        };
         let unknown = || Rejection::new(404, format!("there is no key {id}"));
-        let key = find().ok_or_else(unknown)?;
+        let key = find().await?.ok_or_else(unknown)?;
         // To end it in a second would be to revoke it; see `remove`.
         if own_key(caller).is_some_and(|own| !own.replaceable && key.replaces.as_ref() == Some(&own.id)) {
             let message = "this key is not replaceable, so it cannot expire its replacement";
@@ -169,7 +173,7 @@ impl AccountService {
                 .with("expires_at", time_text(at));
             self.commit(Change::ExpireKey(id.clone(), at), caller, event).await?;
         }
-        let key = find().ok_or_else(unknown)?;
+        let key = find().await?.ok_or_else(unknown)?;
         Ok(json_response(StatusCode::OK, &Key::for_caller(&key, own_key(caller))))
     }
 }

@@ -110,11 +110,17 @@ impl AccountService {
     /// 429 when it asks too often.
     pub(super) fn count_self_change(&self, caller: &Caller) -> Result<(), Rejection> {
         let Some(own) = own_key(caller).filter(|_| !manages(caller)) else { return Ok(()) };
-        self.self_changes.check_key(&self.directory.first_of(own)).map_err(|not_until| {
+        self.self_changes.check_key(own.first.as_ref().unwrap_or(&own.id)).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now()).as_secs().saturating_add(1);
             too_many(&format!("too many changes by this key; try again in {wait} s"), wait)
         })
     }
+}
+
+/// 503 for keys that cannot be read.
+pub(super) fn unreadable(error: &StoreError) -> Rejection {
+    tracing::error!(%error, "keys could not be read");
+    Rejection::new(503, "the keys could not be read").header("retry-after", "10")
 }
 
 /// 429 for changes that come too fast.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::message::{AdminError, AdminReply, DeviceRow, KeyRow};
-use super::perform::AdminContext;
+use super::perform::{AdminContext, failed};
 use crate::gateway::account;
-use crate::gateway::store::KeyRecord;
+use crate::gateway::store::{KeyQuery, KeyRecord};
 use crate::gateway::{Change, Device, User};
 use crate::identity::PublicKey;
 use crate::keyspec::KeyId;
@@ -64,19 +64,17 @@ impl AdminContext<'_> {
         Ok(AdminReply::Device { device: device_row(&known.user, &known.credential), changed: true })
     }
 
-    pub(super) fn keys(
+    pub(super) async fn keys(
         &self,
         user: Option<&str>,
         revoked: bool,
         matching: Option<&str>,
     ) -> Result<AdminReply, AdminError> {
-        let fits = |key: &&Arc<KeyRecord>| {
-            let is_meant = matching.is_none_or(|text| key.id.as_str() == text || key.name == text);
-            is_meant && (revoked || key.revoked_at.is_none())
-        };
         let (mut keys, mut more) = (Vec::new(), false);
         for user in self.users(user)? {
-            let (found, rest) = self.directory.keys_page(user.id, None, MOST_KEYS - keys.len(), fits);
+            let matching = matching.map(str::to_owned);
+            let wanted = KeyQuery { user: user.id, after: None, revoked, matching, limit: MOST_KEYS - keys.len() };
+            let (found, rest) = self.directory.keys_page(wanted).await.map_err(|error| failed(&error))?;
             keys.extend(found.iter().map(|key| self.key_row(&user.name, key)));
             more |= rest;
         }
@@ -84,8 +82,11 @@ impl AdminContext<'_> {
     }
 
     pub(super) async fn revoke(&self, id: &KeyId) -> Result<AdminReply, AdminError> {
-        let find = || self.directory.key_by_id(id).ok_or_else(|| AdminError::NoKey(id.to_string()));
-        let key = find()?;
+        let find = async || {
+            let key = self.directory.key_by_id(id).await.map_err(|error| failed(&error))?;
+            key.ok_or_else(|| AdminError::NoKey(id.to_string()))
+        };
+        let key = find().await?;
         // Every key has an account: the database refuses one without.
         let owner = self.directory.user(key.user).ok_or_else(|| AdminError::NoKey(id.to_string()))?;
         let changed = key.revoked_at.is_none();
@@ -93,7 +94,7 @@ impl AdminContext<'_> {
             let event = self.event_about("key.revoked", id.as_str(), &owner).with("name", &key.name);
             self.commit(Change::RevokeKey(id.clone(), self.now), event).await?;
         }
-        Ok(AdminReply::Key { key: self.key_row(&owner.name, &*find()?), changed })
+        Ok(AdminReply::Key { key: self.key_row(&owner.name, &*find().await?), changed })
     }
 
     fn key_row(&self, user: &str, key: &KeyRecord) -> KeyRow {

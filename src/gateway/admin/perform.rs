@@ -64,7 +64,7 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         AdminRequest::AddDevice { key, user, name } => context.add_device(key, &user, &name).await,
         AdminRequest::DisconnectDevice { key } => context.disconnect(&key).await,
         AdminRequest::ListKeys { user, revoked, matching } => {
-            context.keys(user.as_deref(), revoked, matching.as_deref())
+            context.keys(user.as_deref(), revoked, matching.as_deref()).await
         }
         AdminRequest::RevokeKey { id } => context.revoke(&id).await,
         AdminRequest::Approve { device, user } => context.approve(device, &user).await,
@@ -203,7 +203,7 @@ impl AdminContext<'_> {
             created_at: user.created_at,
             devices: devices.len(),
             keys: keys.iter().filter(|key| key.is_live(self.now)).count(),
-            last_used_at: used.flatten().max(),
+            last_used_at: used.flatten().chain(self.directory.ended_use(user.id)).max(),
         }
     }
 }
@@ -223,6 +223,6 @@ impl From<Failure> for AdminError {
     }
 }
 
-fn failed(error: &StoreError) -> AdminError {
+pub(super) fn failed(error: &StoreError) -> AdminError {
     AdminError::Failed { message: error.to_string(), hint: error.hint() }
 }

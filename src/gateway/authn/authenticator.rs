@@ -12,6 +12,7 @@ use axum::http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::credential;
@@ -26,10 +27,10 @@ use crate::gateway::log_throttle::LogThrottle;
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::refusals::Refusals;
 use crate::gateway::rejection::Rejection;
-use crate::gateway::store::{Change, Device, Event, Use};
+use crate::gateway::store::{Change, Device, Event, KeyRecord, Use};
 use crate::gateway::target::Target;
 use crate::identity::ConnectUrl;
-use crate::keyspec::ApiKey;
+use crate::keyspec::{ApiKey, KeyHash, KeyId};
 
 /// The action of an event: a credential that is not accepted.
 const REFUSED: &str = "credential.refused";
@@ -98,7 +99,7 @@ impl Authenticator {
                 return Err(Rejection::unauthorized(message));
             }
             Presented::Signature(header) => self.by_signature(&header, target, address, once).await?,
-            Presented::Key(key) => self.by_key(&key, address)?,
+            Presented::Key(key) => self.by_key(&key, address).await?,
         };
         if caller.user().disabled {
             let event = Event::new(self.clock.now(), caller.actor(), REFUSED, &caller.user().name);
@@ -125,7 +126,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// 401, saying whether it is invalid, unknown, revoked or expired: the holder of the whole key may know.
-    fn by_key(&self, text: &SecretString, address: IpAddr) -> Result<Caller, Rejection> {
+    async fn by_key(&self, text: &SecretString, address: IpAddr) -> Result<Caller, Rejection> {
         let now = self.clock.now();
         let unknown = || {
             let event = Event::new(now, "gateway", REFUSED, "(an unknown API key)");
@@ -134,24 +135,52 @@ impl Authenticator {
         };
         let key = ApiKey::parse(text.expose_secret()).map_err(|_| unknown())?;
         let hash = key.hash();
-        let known = self.directory.key(&hash).ok_or_else(unknown)?;
-        // The look-up compares hashes of what the caller sent; this comparison is in constant time besides.
-        if known.credential.hash != hash {
-            return Err(unknown());
-        }
-        let ended = |how: &str| {
-            let event = Event::new(now, "gateway", REFUSED, known.credential.id.as_str()).of_account(&known.user);
-            self.note_refusal(event, address, how);
-            Err(Rejection::unauthorized(format!("unauthorized: this API key {how}")))
+        let Some(known) = self.directory.key(&hash) else {
+            let ended = self.directory.ended_key(&hash).ok_or_else(unknown)?;
+            if ended.is_revoked || ended.expires_at.is_some_and(|end| end <= now) {
+                return Err(self.ended(&ended.id, ended.user, ended.is_revoked, address));
+            }
+            // The clock was set back: it is valid after all.
+            if let Err(error) = Box::pin(self.directory.revive(&ended.id, now)).await {
+                tracing::error!(%error, "key could not be read");
+                return Err(Rejection::new(503, "the key could not be read").header("retry-after", "10"));
+            }
+            let known = self.directory.key(&hash).ok_or_else(unknown)?;
+            return self.with_key(known, &hash, now, address);
         };
-        if known.credential.revoked_at.is_some() {
-            return ended("was revoked");
+        self.with_key(known, &hash, now, address)
+    }
+
+    /// The caller with a key that has not ended, unless it expired since that was looked at.
+    fn with_key(
+        &self,
+        known: Known<KeyRecord>,
+        hash: &KeyHash,
+        now: i64,
+        address: IpAddr,
+    ) -> Result<Caller, Rejection> {
+        let key = &known.credential;
+        // The look-up compares hashes of what the caller sent; this comparison is in constant time besides.
+        if key.hash != *hash {
+            return Err(Rejection::unauthorized("unauthorized: unknown API key"));
         }
-        if !known.credential.is_live(now) {
-            return ended("has expired");
+        if !key.is_live(now) {
+            return Err(self.ended(&key.id, key.user, key.revoked_at.is_some(), address));
         }
-        self.directory.used(Use::Key(known.credential.id.clone()), now);
+        self.directory.used(Use::Key(key.id.clone()), now);
         Ok(Caller::new(known.user, Credential::Key(known.credential)))
+    }
+
+    /// 401 for a key that has ended.
+    fn ended(&self, id: &KeyId, user: Uuid, is_revoked: bool, address: IpAddr) -> Rejection {
+        let how = if is_revoked { "was revoked" } else { "has expired" };
+        let event = Event::new(self.clock.now(), "gateway", REFUSED, id.as_str());
+        let event = match self.directory.user(user) {
+            Some(user) => event.of_account(&user),
+            None => event,
+        };
+        self.note_refusal(event, address, how);
+        Rejection::unauthorized(format!("unauthorized: this API key {how}"))
     }
 
     /// Whose device signed it.

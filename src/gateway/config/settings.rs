@@ -147,6 +147,16 @@ settings! {
     "drain-timeout" => drain_timeout: Duration = "30s", "super::value::time::<_, 0, 86_400>", Reload,
         "a time from 0s to 24h, such as 30s";
 
+    /// How long the records of keys are kept after they were revoked or have expired. Until then they are in lists, and a
+    /// request with such a key is told what became of it. Counted both by the clock and by the time that the gateway has
+    /// run, so a wrong clock deletes nothing. none: for ever.
+    "key-retention" => key_retention: Option<Duration> = "90d", "super::value::retention", Reload,
+        "a number of days from 1d to 3650d, such as 90d, or none";
+
+    /// How long events are kept, counted in the same way. none: for ever.
+    "event-retention" => event_retention: Option<Duration> = "none", "super::value::retention", Reload,
+        "a number of days from 1d to 3650d, such as 365d, or none";
+
     /// The number of threads that serve connections. 0: one for each processor.
     "threads" => threads: usize = 0, "super::value::number::<_, 0, 1024>", Restart,
         "a number from 0 to 1024";

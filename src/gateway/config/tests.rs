@@ -85,6 +85,8 @@ fn every_setting_can_be_set_in_each_layer() {
         ("header-timeout", "5s"),
         ("body-timeout", "6s"),
         ("drain-timeout", "0s"),
+        ("key-retention", "7d"),
+        ("event-retention", "365d"),
         ("threads", "3"),
     ];
     assert_eq!(values.map(|(name, _)| name).to_vec(), SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>());

@@ -95,6 +95,17 @@ pub fn time<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(value: D)
     })
 }
 
+/// Days from `1d` to `3650d`; `none` is nothing.
+pub fn retention<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+    read_text(value, |text| {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(None);
+        }
+        let days = text.strip_suffix('d').and_then(digits).filter(|days| (1..=3650).contains(days));
+        days.map(|days| Some(Duration::from_secs(days * 86_400))).ok_or_else(String::new)
+    })
+}
+
 /// `ADDRESS:PORT`; `localhost` is 127.0.0.1.
 pub fn address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Error> {
     read_text(value, |text| match text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {

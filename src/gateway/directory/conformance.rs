@@ -38,6 +38,7 @@ fn snapshot(directory: &Directory) -> String {
     lines.extend(memory.keys.values().map(|key| format!("{key:?} {:?}", key.hash.as_bytes())));
     lines.extend(memory.by_hash.iter().map(|(hash, id)| format!("{:?} {id}", hash.as_bytes())));
     lines.extend(memory.by_user.iter().map(|(user, places)| format!("{user} {places:?}")));
+    lines.extend(memory.ended.iter().map(|(hash, ended)| format!("{:?} {ended:?}", hash.as_bytes())));
     lines.extend(memory.replacements.iter().map(|(old, new)| format!("{old} {new:?}")));
     lines.sort();
     lines.join("\n")
@@ -98,6 +99,7 @@ pub(super) fn key(user: &User) -> KeyRecord {
         hint: key.hint().to_owned(),
         replaceable: false,
         replaces: None,
+        first: None,
         created_at: 1,
         last_used_at: None,
         revoked_at: None,
@@ -188,8 +190,14 @@ pub async fn every_change<L: Location>() {
     assert_eq!(password(&end, ann.id).await.as_deref(), Some("second"));
     assert!(end.user(bob.id).is_none() && end.devices_of(bob.id).is_empty() && end.count_keys(bob.id) == 0);
     assert_eq!((password(&end, bob.id).await, end.replacements_of(&of_ann.id).len()), (None, 0));
-    let times = |id: &KeyId| end.key_by_id(id).map(|key| (key.rights.expires_at, key.revoked_at, key.replaceable));
-    assert_eq!((times(&old.id), times(&new.id)), (Some((Some(50), None, false)), Some((None, Some(20), false))));
+    let times = async |id: &KeyId| {
+        let key = end.key_by_id(id).await.unwrap();
+        key.map(|key| (key.rights.expires_at, key.revoked_at, key.replaceable))
+    };
+    assert_eq!(
+        (times(&old.id).await, times(&new.id).await),
+        (Some((Some(50), None, false)), Some((None, Some(20), false)))
+    );
 }
 
 /// Any sequence of changes and uses, refused ones among them.
@@ -228,6 +236,9 @@ async fn changes_in_order<L: Location>(steps: Vec<(u8, usize, usize, i64)>) {
         }
         if at % 2 == 0 {
             before.flush().await.unwrap();
+        }
+        if at % 3 == 0 {
+            before.sweep(at, 60, Retention::default()).await.unwrap();
         }
     }
     before.flush().await.unwrap();

@@ -2,13 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::gateway::store::{Change, Device, KeyRecord, Role, StoreError, Use, User};
+use crate::gateway::store::{Change, Device, EndedKey, KeyRecord, Role, StoreError, Use, User};
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
 
@@ -57,10 +56,38 @@ pub(super) struct Memory {
     pub(super) devices: HashMap<PublicKey, Arc<Device>>,
     pub(super) keys: HashMap<KeyId, Arc<KeyRecord>>,
     pub(super) by_hash: HashMap<KeyHash, KeyId>,
-    /// A key stays on record, with its account and its time, so what is in here only grows until the account is removed.
+    /// The keys of each account in the order in which they are listed.
     pub(super) by_user: HashMap<Uuid, BTreeSet<Place>>,
+    /// The keys that were revoked or have expired. Their records are in the store only.
+    pub(super) ended: HashMap<KeyHash, Ended>,
+    /// When a key of an account that has ended was used last, in Unix seconds.
+    pub(super) ended_use: HashMap<Uuid, i64>,
     /// From a key to those that were made to replace it.
     pub(super) replacements: HashMap<KeyId, Vec<KeyId>>,
+}
+
+/// What remains of a key that was revoked or has expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its public id.
+    pub id: KeyId,
+    /// Whose it was.
+    pub user: Uuid,
+    /// Whether it was revoked; otherwise it has expired.
+    pub is_revoked: bool,
+    /// When it expires, in Unix seconds.
+    pub expires_at: Option<i64>,
+}
+
+impl Ended {
+    fn of(key: &KeyRecord) -> Self {
+        Self {
+            id: key.id.clone(),
+            user: key.user,
+            is_revoked: key.revoked_at.is_some(),
+            expires_at: key.rights.expires_at,
+        }
+    }
 }
 
 /// The position of a key in its account's list: the newest first, those of the same second by id.
@@ -79,6 +106,11 @@ impl Place {
     fn of(key: &KeyRecord) -> Self {
         Self::new(key.created_at, key.id.clone())
     }
+
+    /// The Unix second and the id.
+    pub fn into_parts(self) -> (i64, KeyId) {
+        (self.created_at.0, self.id)
+    }
 }
 
 impl Memory {
@@ -91,13 +123,50 @@ impl Memory {
         self.keys.insert(key.id.clone(), Arc::new(key));
     }
 
-    /// An account's API keys from behind a place on, the newest first.
-    pub(super) fn keys_after(&self, user: Uuid, after: Option<&Place>) -> impl Iterator<Item = &Arc<KeyRecord>> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let places = self.by_user.get(&user).into_iter();
-        places
-            .flat_map(move |places| places.range((from, Bound::Unbounded)))
-            .filter_map(|place| self.keys.get(&place.id))
+    pub(super) fn put_ended(&mut self, key: EndedKey) {
+        let EndedKey { id, user, hash, is_revoked, expires_at } = key;
+        self.ended.insert(hash, Ended { id, user, is_revoked, expires_at });
+    }
+
+    /// Removes a key's record, and keeps what it takes to say how it ended.
+    pub(super) fn end_key(&mut self, id: &KeyId) {
+        let Some(key) = self.keys.remove(id) else { return };
+        self.by_hash.remove(&key.hash);
+        if let Some(places) = self.by_user.get_mut(&key.user) {
+            places.remove(&Place::of(&key));
+            if places.is_empty() {
+                self.by_user.remove(&key.user);
+            }
+        }
+        self.remove_replacement(&key);
+        if let Some(at) = key.last_used_at {
+            let latest = self.ended_use.entry(key.user).or_insert(at);
+            *latest = at.max(*latest);
+        }
+        self.ended.insert(key.hash, Ended::of(&key));
+    }
+
+    /// Puts back a key that is valid after all: the clock was set back.
+    pub(super) fn revive(&mut self, key: KeyRecord) {
+        if self.ended.remove(&key.hash).is_some() {
+            self.put_key(key);
+        }
+    }
+
+    fn remove_replacement(&mut self, key: &KeyRecord) {
+        if let Some(old) = &key.replaces
+            && let Some(successors) = self.replacements.get_mut(old)
+        {
+            successors.retain(|id| *id != key.id);
+            if successors.is_empty() {
+                self.replacements.remove(old);
+            }
+        }
+    }
+
+    /// An account's API keys, the newest first.
+    pub(super) fn keys_of(&self, user: Uuid) -> impl Iterator<Item = &Arc<KeyRecord>> {
+        self.by_user.get(&user).into_iter().flatten().filter_map(|place| self.keys.get(&place.id))
     }
 
     pub(super) fn count_keys(&self, user: Uuid) -> usize {
@@ -108,20 +177,9 @@ impl Memory {
         self.replacements.get(id).into_iter().flatten().filter_map(|id| self.keys.get(id))
     }
 
-    pub(super) fn first_of(&self, key: &KeyRecord) -> KeyId {
-        let mut first = &key.id;
-        let mut before = key.replaces.as_ref();
-        // A damaged database could lead round in circles.
-        for _ in 0..self.keys.len() {
-            let Some(id) = before else { break };
-            first = id;
-            before = self.keys.get(id).and_then(|key| key.replaces.as_ref());
-        }
-        first.clone()
-    }
-
     /// Whether a change makes sense. The store has constraints of its own; here they have words.
-    pub(super) fn check(&self, change: &Change) -> Result<(), DirectoryError> {
+    /// `stored` is the record of the key that it names, if that is not in memory.
+    pub(super) fn check(&self, change: &Change, stored: Option<&KeyRecord>) -> Result<(), DirectoryError> {
         let taken = |what: String| Err(DirectoryError::Store(StoreError::Taken(what)));
         let user = |id: &Uuid| self.users.get(id).ok_or_else(|| DirectoryError::Unknown("such user".to_owned()));
         match change {
@@ -143,13 +201,13 @@ impl Memory {
             Change::AddKey(key) => match &key.replaces {
                 None => user(&key.user).map(|_| ()),
                 // It may have been revoked while its replacement was being made.
-                Some(old) => match self.keys.get(old) {
+                Some(old) => match self.keys.get(old).map(|key| &**key).or(stored) {
                     None => Err(DirectoryError::Unknown(format!("key {old}"))),
                     Some(record) if !record.is_live(key.created_at) => Err(DirectoryError::NotLive(old.clone())),
                     Some(_) => user(&key.user).map(|_| ()),
                 },
             },
-            Change::RevokeKey(id, _) | Change::ExpireKey(id, _) if !self.keys.contains_key(id) => {
+            Change::RevokeKey(id, _) | Change::ExpireKey(id, _) if !self.keys.contains_key(id) && stored.is_none() => {
                 Err(DirectoryError::Unknown(format!("key {id}")))
             }
             _ => Ok(()),
@@ -168,7 +226,7 @@ impl Memory {
         if !rules(loses) || others { Ok(()) } else { Err(DirectoryError::LastAdmin(loses.name.clone())) }
     }
 
-    pub(super) fn apply(&mut self, change: Change) {
+    pub(super) fn apply(&mut self, change: Change, stored: Option<KeyRecord>) {
         match change {
             Change::AddUser(user, _) => {
                 self.users.insert(user.id, Arc::new(user));
@@ -186,11 +244,16 @@ impl Memory {
             Change::RevokeKey(id, at) => {
                 if let Some(key) = self.keys.get_mut(&id) {
                     Arc::make_mut(key).revoked_at.get_or_insert(at);
+                    self.end_key(&id);
+                } else if let Some(ended) = stored.and_then(|key| self.ended.get_mut(&key.hash)) {
+                    ended.is_revoked = true;
                 }
             }
             Change::ExpireKey(id, at) => {
                 if let Some(key) = self.keys.get_mut(&id) {
                     Arc::make_mut(key).end_by(at);
+                } else if let Some(ended) = stored.and_then(|key| self.ended.get_mut(&key.hash)) {
+                    ended.expires_at = Some(ended.expires_at.map_or(at, |end| end.min(at)));
                 }
             }
             Change::SetPassword(..) | Change::Note => {}
@@ -200,6 +263,8 @@ impl Memory {
     fn remove_user(&mut self, user: Uuid) {
         self.users.remove(&user);
         self.devices.retain(|_, device| device.user != user);
+        self.ended.retain(|_, key| key.user != user);
+        self.ended_use.remove(&user);
         for place in self.by_user.remove(&user).unwrap_or_default() {
             let Some(key) = self.keys.remove(&place.id) else { continue };
             self.by_hash.remove(&key.hash);
@@ -209,14 +274,7 @@ impl Memory {
                     Arc::make_mut(successor).replaces = None;
                 }
             }
-            if let Some(old) = &key.replaces
-                && let Some(successors) = self.replacements.get_mut(old)
-            {
-                successors.retain(|id| *id != key.id);
-                if successors.is_empty() {
-                    self.replacements.remove(old);
-                }
-            }
+            self.remove_replacement(&key);
         }
     }
 

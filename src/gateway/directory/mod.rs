@@ -11,7 +11,7 @@ mod recent_events;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use secrecy::SecretString;
@@ -20,13 +20,14 @@ use uuid::Uuid;
 
 use crate::gateway::password::PasswordHash;
 use crate::gateway::store::{
-    Change, Device, Event, EventFilter, KeyRecord, RecordedEvent, Snapshot, Store, StoreError, Use, User,
+    Change, Device, Event, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store, StoreError,
+    Use, User,
 };
 use crate::identity::PublicKey;
-use crate::keyspec::{KeyHash, KeyId};
+use crate::keyspec::{KeyHash, KeyId, Models};
 use budget::ChangeBudget;
 use memory::Memory;
-pub use memory::{DirectoryError, Place};
+pub use memory::{DirectoryError, Ended, Place};
 use recent_events::RecentEvents;
 
 /// A credential that is on record, with its account.
@@ -58,7 +59,7 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let Snapshot { users, devices, keys } = store.load().await?;
+        let Snapshot { users, devices, keys, ended } = store.load().await?;
         let mut memory = Memory::default();
         for user in users {
             memory.users.insert(user.id, Arc::new(user));
@@ -66,8 +67,12 @@ impl Directory {
         for device in devices {
             memory.devices.insert(device.key.clone(), Arc::new(device));
         }
+        let mut lists = PatternLists::default();
         for key in keys {
-            memory.put_key(key);
+            memory.put_key(lists.shared(key));
+        }
+        for key in ended {
+            memory.put_ended(key);
         }
         let (memory, runtime) = (RwLock::new(memory), Handle::current());
         Ok(Self(Arc::new(Inner {
@@ -93,7 +98,7 @@ impl Directory {
         Some(Known { credential, user })
     }
 
-    /// The API key with that hash, whatever has become of it.
+    /// The API key with that hash, if it has not ended. It may have expired since it was looked at last.
     pub fn key(&self, hash: &KeyHash) -> Option<Known<KeyRecord>> {
         let memory = self.read();
         let credential = memory.keys.get(memory.by_hash.get(hash)?)?.clone();
@@ -101,9 +106,38 @@ impl Directory {
         Some(Known { credential, user })
     }
 
-    /// The API key with that id, whatever has become of it.
-    pub fn key_by_id(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
-        self.read().keys.get(id).cloned()
+    /// What remains of the API key with that hash, if it has ended and was not deleted.
+    pub fn ended_key(&self, hash: &KeyHash) -> Option<Ended> {
+        self.read().ended.get(hash).cloned()
+    }
+
+    /// Puts a key that was taken for expired back into memory if it is valid at `now`: the clock was set back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revive(&self, id: &KeyId, now: i64) -> Result<(), StoreError> {
+        let (inner, id) = (self.0.clone(), id.clone());
+        let revived = self.0.runtime.spawn(async move {
+            let _one_at_a_time = inner.writing.lock().await;
+            if let Some(key) = inner.store.key(&id).await?.filter(|key| key.is_live(now)) {
+                inner.memory.write().unwrap_or_else(PoisonError::into_inner).revive(key);
+            }
+            Ok(())
+        });
+        revived.await.map_err(|_| ending())?
+    }
+
+    /// The API key with that id, whatever has become of it, unless it was deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn key_by_id(&self, id: &KeyId) -> Result<Option<Arc<KeyRecord>>, StoreError> {
+        if let Some(key) = self.read().keys.get(id) {
+            return Ok(Some(key.clone()));
+        }
+        let (store, id) = (self.0.store.clone(), id.clone());
+        let asked = self.0.runtime.spawn(async move { store.key(&id).await });
+        Ok(asked.await.map_err(|_| ending())??.map(Arc::new))
     }
 
     /// The account of that name.
@@ -130,44 +164,45 @@ impl Directory {
         devices
     }
 
-    /// An account's API keys, revoked ones among them, the newest first.
+    /// An account's API keys that have not ended, the newest first. Some may have expired since they were looked at last.
     pub fn keys_of(&self, user: Uuid) -> Vec<Arc<KeyRecord>> {
-        self.read().keys_after(user, None).cloned().collect()
+        self.read().keys_of(user).cloned().collect()
     }
 
-    /// Up to `limit` of an account's API keys that are `wanted`, the newest first, from behind a place on; and whether there are
-    /// more. No more keys are looked at than these, those passed over between them, and one.
-    pub fn keys_page(
-        &self,
-        user: Uuid,
-        after: Option<&Place>,
-        limit: usize,
-        wanted: impl FnMut(&&Arc<KeyRecord>) -> bool,
-    ) -> (Vec<Arc<KeyRecord>>, bool) {
-        let memory = self.read();
-        let mut keys = memory.keys_after(user, after).filter(wanted);
-        let page = keys.by_ref().take(limit).cloned().collect();
-        (page, keys.next().is_some())
+    /// When a key of an account that has ended was used last, in Unix seconds.
+    pub fn ended_use(&self, user: Uuid) -> Option<i64> {
+        self.read().ended_use.get(&user).copied()
     }
 
-    /// How many API keys of an account are on record, whatever has become of them.
+    /// Some of an account's API keys, the newest first; and whether there are more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keys_page(&self, mut wanted: KeyQuery) -> Result<(Vec<KeyRecord>, bool), StoreError> {
+        let (store, limit) = (self.0.store.clone(), wanted.limit);
+        wanted.limit = limit.saturating_add(1);
+        let asked = self.0.runtime.spawn(async move { store.keys(&wanted).await });
+        let mut keys = asked.await.map_err(|_| ending())??;
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        Ok((keys, more))
+    }
+
+    /// How many API keys of an account have not ended.
     pub fn count_keys(&self, user: Uuid) -> usize {
         self.read().count_keys(user)
     }
 
-    /// How many of them are accepted at `now`. Looks at each.
-    pub fn count_live_keys(&self, user: Uuid, now: i64) -> usize {
-        self.read().keys_after(user, None).filter(|key| key.is_live(now)).count()
+    /// How many of them are accepted at `now`, and how many model patterns those have together. Looks at each.
+    pub fn count_live_keys(&self, user: Uuid, now: i64) -> (usize, usize) {
+        let memory = self.read();
+        let live = memory.keys_of(user).filter(|key| key.is_live(now));
+        live.fold((0, 0), |(keys, patterns), key| (keys + 1, patterns + key.rights.models.patterns().len()))
     }
 
-    /// The keys that were made to replace that one, whatever has become of them, in the order in which they were made.
+    /// The keys that were made to replace that one and have not ended, in the order in which they were made.
     pub fn replacements_of(&self, id: &KeyId) -> Vec<Arc<KeyRecord>> {
         self.read().replacements_of(id).cloned().collect()
-    }
-
-    /// The id of the key that a line of replacements began with: its own if it replaces none.
-    pub fn first_of(&self, key: &KeyRecord) -> KeyId {
-        self.read().first_of(key)
     }
 
     /// An account's password hash.
@@ -219,7 +254,8 @@ impl Directory {
             if !still(&Self(inner.clone())) {
                 return Ok(false);
             }
-            inner.read().check(&change)?;
+            let stored = inner.stored(&change).await?;
+            inner.read().check(&change, stored.as_ref())?;
             let earlier = recent.earlier(&event);
             let number = inner.store.apply(&change, &event, earlier).await?;
             tracing::info!(
@@ -233,7 +269,7 @@ impl Directory {
                 "event"
             );
             recent.note(event, number);
-            inner.memory.write().unwrap_or_else(PoisonError::into_inner).apply(change);
+            inner.memory.write().unwrap_or_else(PoisonError::into_inner).apply(change, stored);
             Ok(true)
         });
         made.await.map_err(|_| DirectoryError::Ending)?
@@ -244,6 +280,39 @@ impl Directory {
         let mut uses = self.0.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = uses.entry(credential).or_insert(now);
         *latest = now.max(*latest);
+    }
+
+    /// Takes keys that have expired by `now`, in Unix seconds, out of memory, and deletes what was kept long enough. `ran` are the
+    /// seconds that the gateway has run since the last time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Result<(), StoreError> {
+        let inner = self.0.clone();
+        let swept = self.0.runtime.spawn(async move {
+            let _one_at_a_time = inner.writing.lock().await;
+            let swept = inner.store.sweep(now, ran, retention).await?;
+            if !swept.deleted.is_empty() || swept.events > 0 {
+                let (keys, events) = (swept.deleted.len(), swept.events);
+                tracing::info!(keys, events, "records deleted after their retention time");
+            }
+            let mut revived = Vec::new();
+            for id in &swept.revived {
+                revived.extend(inner.store.key(id).await?);
+            }
+            let mut memory = inner.memory.write().unwrap_or_else(PoisonError::into_inner);
+            for key in revived {
+                memory.revive(key);
+            }
+            for id in &swept.expired {
+                memory.end_key(id);
+            }
+            for hash in &swept.deleted {
+                memory.ended.remove(hash);
+            }
+            Ok(())
+        });
+        swept.await.map_err(|_| ending())?
     }
 
     /// Writes what [`used`](Self::used) gathered, completely even if the caller does not wait. What cannot be written is kept
@@ -272,6 +341,19 @@ impl Inner {
         self.memory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The record of the key that a change names, if it is not in memory.
+    async fn stored(&self, change: &Change) -> Result<Option<KeyRecord>, StoreError> {
+        let named = match change {
+            Change::AddKey(key) => key.replaces.as_ref(),
+            Change::RevokeKey(id, _) | Change::ExpireKey(id, _) => Some(id),
+            _ => None,
+        };
+        match named.filter(|id| !self.read().keys.contains_key(*id)) {
+            Some(id) => self.store.key(id).await,
+            None => Ok(None),
+        }
+    }
+
     async fn flush(&self) -> Result<(), StoreError> {
         let uses = std::mem::take(&mut *self.uses.lock().unwrap_or_else(PoisonError::into_inner));
         if uses.is_empty() {
@@ -289,6 +371,22 @@ impl Inner {
             }
         }
         written
+    }
+}
+
+/// Lists of model patterns that keys have in common: thousands of keys may have the same long one.
+#[derive(Default)]
+struct PatternLists(HashSet<Models>);
+
+impl PatternLists {
+    fn shared(&mut self, mut key: KeyRecord) -> KeyRecord {
+        match self.0.get(&key.rights.models) {
+            Some(models) => key.rights.models = models.clone(),
+            None => {
+                self.0.insert(key.rights.models.clone());
+            }
+        }
+        key
     }
 }
 

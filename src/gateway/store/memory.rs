@@ -7,13 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{Answer, Change, Event, EventFilter, RecordedEvent, Snapshot, Store, StoreError, Use};
+use super::{
+    Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store, StoreError,
+    Swept, Use,
+};
+use crate::keyspec::KeyId;
 
-/// Keeps passwords and events; the rest is in the directory already.
+/// Keeps passwords, events and keys; the rest is in the directory already.
 #[derive(Default)]
 pub struct MemoryStore {
     /// What it has when it is opened.
     pub first: Mutex<Snapshot>,
+    /// Besides those of `first`, and as they are now.
+    keys: Mutex<HashMap<KeyId, KeyRecord>>,
     passwords: Mutex<HashMap<Uuid, String>>,
     events: Mutex<Vec<RecordedEvent>>,
     /// Nothing can be written while this is set.
@@ -24,7 +30,9 @@ pub struct MemoryStore {
 
 impl Store for MemoryStore {
     fn load(&self) -> Answer<'_, Snapshot> {
-        let first = self.first.lock().unwrap().clone();
+        let mut first = self.first.lock().unwrap().clone();
+        self.keys.lock().unwrap().extend(first.keys.iter().map(|key| (key.id.clone(), key.clone())));
+        first.keys.retain(|key| key.revoked_at.is_none());
         Box::pin(async { Ok(first) })
     }
 
@@ -36,6 +44,11 @@ impl Store for MemoryStore {
             if self.full.load(Ordering::SeqCst) {
                 return Err(StoreError::Write { place: "in memory".to_owned(), reason: "no space left".to_owned() });
             }
+            if let Change::AddKey(key) = change
+                && self.keys.lock().unwrap().contains_key(&key.id)
+            {
+                return Err(StoreError::Taken(format!("the id {}", key.id)));
+            }
             if let Change::AddUser(user, Some(hash)) = change {
                 self.passwords.lock().unwrap().insert(user.id, hash.expose().to_owned());
             }
@@ -45,6 +58,7 @@ impl Store for MemoryStore {
             if let Change::RemoveUser(user) = change {
                 self.passwords.lock().unwrap().remove(user);
             }
+            self.change_key(change);
             let mut events = self.events.lock().unwrap();
             if let Some(row) = events.iter_mut().find(|row| Some(row.id) == earlier) {
                 (row.last_at, row.count) = (Some(event.at), row.count + 1 + event.repeats);
@@ -70,6 +84,27 @@ impl Store for MemoryStore {
         })
     }
 
+    fn key<'a>(&'a self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>> {
+        Box::pin(async { Ok(self.keys.lock().unwrap().get(id).cloned()) })
+    }
+
+    fn keys<'a>(&'a self, wanted: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>> {
+        let place = |at: i64, id: &KeyId| (std::cmp::Reverse(at), id.clone());
+        let after = wanted.after.as_ref().map(|(at, id)| place(*at, id));
+        let fits = |key: &&KeyRecord| {
+            let is_behind = after.as_ref().is_none_or(|after| place(key.created_at, &key.id) > *after);
+            key.user == wanted.user && is_behind && (wanted.revoked || key.revoked_at.is_none())
+        };
+        let mut keys: Vec<_> = self.keys.lock().unwrap().values().filter(fits).cloned().collect();
+        keys.sort_by_key(|key| place(key.created_at, &key.id));
+        keys.truncate(wanted.limit);
+        Box::pin(async { Ok(keys) })
+    }
+
+    fn sweep(&self, _: i64, _: i64, _: Retention) -> Answer<'_, Swept> {
+        Box::pin(async { Ok(Swept::default()) })
+    }
+
     fn touch<'a>(&'a self, _: &'a [(Use, i64)]) -> Answer<'a, ()> {
         Box::pin(async { Ok(()) })
     }
@@ -82,5 +117,21 @@ impl Store for MemoryStore {
     fn events<'a>(&'a self, limit: u32, _: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {
         let latest = self.events.lock().unwrap().iter().rev().take(limit as usize).cloned().collect();
         Box::pin(async { Ok(latest) })
+    }
+}
+
+impl MemoryStore {
+    fn change_key(&self, change: &Change) {
+        let mut keys = self.keys.lock().unwrap();
+        match change {
+            Change::AddKey(key) => {
+                keys.insert(key.id.clone(), (**key).clone());
+            }
+            Change::RevokeKey(id, at) => {
+                keys.get_mut(id).unwrap().revoked_at.get_or_insert(*at);
+            }
+            Change::ExpireKey(id, at) => keys.get_mut(id).unwrap().end_by(*at),
+            _ => {}
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Store::apply`] has returned, it survives the end of the process.
 
 mod event;
+mod keys;
 #[cfg(test)]
 pub mod memory;
 mod sqlite;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 #[cfg(test)]
 pub use event::EventAccount;
 pub use event::{Details, Event, EventFilter, RecordedEvent};
+pub use keys::{EndedKey, KeyQuery, Retention, Swept};
 pub use sqlite::SqliteStore;
 
 use super::password::PasswordHash;
@@ -132,11 +134,13 @@ pub struct KeyRecord {
     pub replaceable: bool,
     /// The key that it replaces.
     pub replaces: Option<KeyId>,
+    /// The first key of that chain of replacements; `None` if it replaces none.
+    pub first: Option<KeyId>,
     /// When it was made, in Unix seconds.
     pub created_at: i64,
     /// When it was seen last, in Unix seconds.
     pub last_used_at: Option<i64>,
-    /// When it was revoked, in Unix seconds. Such keys stay on record.
+    /// When it was revoked, in Unix seconds.
     pub revoked_at: Option<i64>,
 }
 
@@ -196,8 +200,10 @@ pub struct Snapshot {
     pub users: Vec<User>,
     /// The devices.
     pub devices: Vec<Device>,
-    /// The API keys, revoked ones among them.
+    /// The API keys that were valid when they were looked through last.
     pub keys: Vec<KeyRecord>,
+    /// The others.
+    pub ended: Vec<EndedKey>,
 }
 
 /// Why a store does not do what it should.
@@ -299,6 +305,25 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Taken`], [`StoreError::Write`].
     fn apply<'a>(&'a self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64>;
+
+    /// The API key with that id, whatever has become of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`].
+    fn key<'a>(&'a self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>>;
+
+    /// Some of an account's API keys.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`].
+    fn keys<'a>(&'a self, wanted: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>>;
+
+    /// Notes which keys have expired by `now`, in Unix seconds, and deletes what was kept long enough. `ran` are the seconds that the
+    /// gateway has run since the last time.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Answer<'_, Swept>;
 
     /// Notes when credentials were used last, in Unix seconds. Never turns a time back.
     ///

@@ -42,7 +42,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         context.error_page(StatusCode::BAD_REQUEST, "The form is incomplete", text)
     })?;
     // Before the values are checked: a form that is sent twice has no errors to correct.
-    if let Some(page) = already_created(&context, &session, &id) {
+    if let Some(page) = already_created(&context, &session, &id).await {
         return Ok(page);
     }
     let values = NewKeyForm::read(id, &form);
@@ -57,7 +57,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         Ok((record, key)) => Ok(new_key_page(&context, &session, &record, &key)),
         // The same form was sent twice at once, and the other request was faster.
         Err(rejection) if rejection.status() == 409 => {
-            already_created(&context, &session, &values.id).ok_or_else(|| context.rejected(&rejection))
+            already_created(&context, &session, &values.id).await.ok_or_else(|| context.rejected(&rejection))
         }
         Err(rejection) if matches!(rejection.status(), 400 | 403) => {
             let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::BAD_REQUEST);
@@ -71,8 +71,9 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
 }
 
 /// The page for a form whose key exists already.
-fn already_created(context: &PageContext, session: &BrowserSession, id: &KeyId) -> Option<Response> {
-    let key = context.pages.directory.key_by_id(id).filter(|key| key.user == session.user().id)?;
+async fn already_created(context: &PageContext, session: &BrowserSession, id: &KeyId) -> Option<Response> {
+    let key = context.pages.directory.key_by_id(id).await.ok().flatten();
+    let key = key.filter(|key| key.user == session.user().id)?;
     Some(already_created_page(context, &key))
 }
 

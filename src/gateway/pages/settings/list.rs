@@ -20,7 +20,7 @@ const KEYS_PER_PAGE: usize = 50;
 pub async fn show(context: PageContext) -> PageResult {
     let session = context.require_session()?;
     let (after, revoked) = (context.parameter("after"), context.parameter("revoked") == "true");
-    let found = context.pages.accounts.keys_behind(&session.caller, &after, KEYS_PER_PAGE, revoked);
+    let found = context.pages.accounts.keys_behind(&session.caller, &after, KEYS_PER_PAGE, revoked).await;
     let (keys, next) = found.map_err(|rejection| context.rejected(&rejection))?;
     let is_first = after.is_empty();
     let content = html! {
@@ -66,7 +66,7 @@ fn page_link(after: &str, revoked: bool) -> String {
 }
 
 /// The roles are explicit: browsers drop those of a table that is laid out as cards.
-fn table(context: &PageContext, keys: &[std::sync::Arc<KeyRecord>]) -> Markup {
+fn table(context: &PageContext, keys: &[KeyRecord]) -> Markup {
     html! {
         table.keys role="table" aria-labelledby="keys" {
             thead role="rowgroup" {

@@ -24,7 +24,7 @@ use crate::relative_time;
 /// `GET /settings/keys/revoke?id=…`: asks for confirmation. Following a link changes nothing.
 pub async fn confirm_revoke(context: PageContext) -> PageResult {
     let session = context.require_session()?;
-    let key = find_key(&context, &session, &context.parameter("id"))?;
+    let key = find_key(&context, &session, &context.parameter("id")).await?;
     let status = KeyStatus::of(&key, &context.pages.directory, context.now);
     if status.state == KeyState::Revoked {
         return Ok(revoked_page(&context, &key));
@@ -73,18 +73,19 @@ pub async fn revoke(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let form = context.form(body).await?;
     let session = context.require_session()?;
     context.verify_session_form(&session, &form)?;
-    let key = find_key(&context, &session, form.get("id"))?;
+    let key = find_key(&context, &session, form.get("id")).await?;
     let revoked = pages.accounts.revoke(&session.caller, &key.id, context.address).await;
     revoked.map_err(|rejection| context.rejected(&rejection))?;
     Ok(revoked_page(&context, &key))
 }
 
-fn find_key(context: &PageContext, session: &BrowserSession, id: &str) -> Result<Arc<KeyRecord>, ErrorPage> {
+async fn find_key(context: &PageContext, session: &BrowserSession, id: &str) -> Result<Arc<KeyRecord>, ErrorPage> {
     let id: KeyId = id.parse().map_err(|_| {
         let text = html! { p { "It does not name a key. Choose one on " a href=(context.link(KEYS)) { "your keys page" } "." } };
         context.error_page(StatusCode::BAD_REQUEST, "This link is incomplete", text)
     })?;
-    context.pages.accounts.find_key(&session.caller, &id).map_err(|rejection| context.rejected(&rejection))
+    let found = context.pages.accounts.find_key(&session.caller, &id).await;
+    found.map_err(|rejection| context.rejected(&rejection))
 }
 
 fn revoked_page(context: &PageContext, key: &KeyRecord) -> Response {

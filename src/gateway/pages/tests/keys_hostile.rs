@@ -33,7 +33,7 @@ async fn keys_and_devices_of_other_accounts_are_hidden_and_protected() {
     for reply in [asked, done] {
         assert!(reply.status == StatusCode::NOT_FOUND && !reply.has("bob"), "{}", reply.body);
     }
-    assert!(site.record(&id).unwrap().revoked_at.is_none() && site.owner(&key).as_deref() == Some("bob"));
+    assert!(site.record(&id).await.unwrap().revoked_at.is_none() && site.owner(&key).as_deref() == Some("bob"));
     // A form with the id of another's key makes none, and says nothing of that one.
     let reply = eve.post("/settings/keys", &wish(&token, id.as_str(), "mine")).await;
     assert!(reply.status == StatusCode::CONFLICT && !reply.has("bob") && key_in(&reply.body).is_none());
@@ -45,7 +45,7 @@ async fn keys_and_devices_of_other_accounts_are_hidden_and_protected() {
     let page = ada.get(&format!("/settings/keys/revoke?id={id}")).await;
     assert!(page.has("<strong>bob</strong>") && page.has("not to you"));
     let reply = ada.post("/settings/keys/revoke", &[("csrf", &page.token()), ("id", id.as_str())]).await;
-    assert!(reply.status == StatusCode::OK && site.record(&id).unwrap().revoked_at.is_some());
+    assert!(reply.status == StatusCode::OK && site.record(&id).await.unwrap().revoked_at.is_some());
     let asked = ada.get(&format!("/settings/devices/disconnect?key={encoded}")).await;
     assert_eq!(asked.status, StatusCode::NOT_FOUND);
 }
@@ -95,7 +95,7 @@ async fn forged_forms_change_nothing() {
     ] {
         ada.get(&path).await;
     }
-    assert!(site.record(&id).unwrap().revoked_at.is_none() && site.record(&fresh).is_none());
+    assert!(site.record(&id).await.unwrap().revoked_at.is_none() && site.record(&fresh).await.is_none());
     assert!(site.owner(&key).is_some());
 }
 
@@ -110,7 +110,7 @@ async fn a_key_never_exceeds_the_role_of_its_owner() {
         fields.push((scope, "on"));
         let reply = bob.post("/settings/keys", &fields).await;
         assert!(reply.status == StatusCode::FORBIDDEN && reply.has("does not have the scope"), "{scope}");
-        assert!(site.record(&id).is_none());
+        assert!(site.record(&id).await.is_none());
     }
     // Nor what it had when the form was sent.
     let mut ada = site.signed_in("ada").await;
@@ -134,7 +134,7 @@ async fn a_key_never_exceeds_the_role_of_its_owner() {
     }
     drop(slow);
     demoted.await.unwrap();
-    assert_eq!((sent.await.unwrap(), site.record(&id)), (StatusCode::UNAUTHORIZED, None));
+    assert_eq!((sent.await.unwrap(), site.record(&id).await), (StatusCode::UNAUTHORIZED, None));
 }
 
 #[tokio::test]
@@ -153,10 +153,10 @@ async fn a_session_that_ends_meanwhile_creates_and_revokes_nothing() {
         }
         let fresh = KeyId::generate().unwrap();
         let made = bob.post("/settings/keys", &wish(&token, fresh.as_str(), "late")).await;
-        assert_eq!((made.location(), site.record(&fresh)), ("/login?to=new-key", None), "{end}");
+        assert_eq!((made.location(), site.record(&fresh).await), ("/login?to=new-key", None), "{end}");
         let revoked = bob.post("/settings/keys/revoke", &[("csrf", &token), ("id", mine.as_str())]).await;
         assert_eq!(revoked.location(), "/login?to=keys", "{end}");
-        assert!(site.record(&mine).unwrap().revoked_at.is_none(), "{end}");
+        assert!(site.record(&mine).await.unwrap().revoked_at.is_none(), "{end}");
         site.change(Change::SetDisabled(site.user("bob"), false)).await;
     }
     // While it waits for the disk: the change is the next one in the row, and by then it is too late.
@@ -184,7 +184,7 @@ async fn a_session_that_ends_meanwhile_creates_and_revokes_nothing() {
     first.await.unwrap();
     let (status, then) = made.await.unwrap();
     assert_eq!((status, then.as_str()), (StatusCode::UNAUTHORIZED, "/login?to=keys"));
-    assert!(site.record(&fresh).is_none() && site.record(&id).unwrap().revoked_at.is_none());
+    assert!(site.record(&fresh).await.is_none() && site.record(&id).await.unwrap().revoked_at.is_none());
 }
 
 #[tokio::test]
@@ -267,9 +267,10 @@ async fn long_key_lists_are_paginated() {
             hint: "abcd".into(),
             replaceable: true,
             replaces: None,
+            first: None,
             created_at: i64::from(n),
             last_used_at: None,
-            revoked_at: (n < 90_000).then_some(1),
+            revoked_at: (n < 80_000).then_some(1),
         }
     }));
     let site = Site::opened("http://127.0.0.1:11435", store).await;
@@ -289,7 +290,11 @@ async fn long_key_lists_are_paginated() {
     let (token, id) = (page.token(), KeyId::generate().unwrap());
     let reply = ada.post("/settings/keys", &wish(&token, id.as_str(), "one more")).await;
     assert!(reply.status == StatusCode::FORBIDDEN && reply.has("as many keys as allowed"), "{}", reply.body);
-    assert!(site.record(&id).is_none() && reply.has("value=\"one more\""));
+    assert!(site.record(&id).await.is_none() && reply.has("value=\"one more\""));
+    // Those that have ended do not count: a job that creates a thousand keys a day works for years.
+    site.change(Change::RevokeKey("key_00099999".parse().unwrap(), site.now())).await;
+    let reply = ada.post("/settings/keys", &wish(&token, id.as_str(), "one more")).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.body);
 }
 
 #[tokio::test]

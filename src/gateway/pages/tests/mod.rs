@@ -115,8 +115,8 @@ impl Site {
         (id.parse().unwrap(), key_in(&made.body).expect("no key is shown"))
     }
 
-    fn record(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
-        self.gateway.directory.key_by_id(id)
+    async fn record(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
+        self.gateway.directory.key_by_id(id).await.unwrap()
     }
 
     /// A pending device.

@@ -36,7 +36,7 @@ async fn forms_are_accepted_under_the_allowed_host_names_only() {
         let (status, mut browser) = sign_in(&site, host, origin).await;
         assert_eq!(status, StatusCode::SEE_OTHER, "{host} {origin}");
         let (id, _) = site.key(&mut browser, "one").await;
-        assert!(site.record(&id).is_some(), "{host} {origin}");
+        assert!(site.record(&id).await.is_some(), "{host} {origin}");
     }
     for (host, origin) in [
         ("box.lan", "http://box.lan"),

@@ -13,7 +13,7 @@ pub(super) async fn record(
 ) -> Result<i64, sqlx::Error> {
     let details = serde_json::to_string(&event.details).map_err(|error| sqlx::Error::Encode(error.into()))?;
     if let Some(id) = earlier {
-        let counted = sqlx::query("UPDATE events SET count = count + ?, last_at = ?, details = ? WHERE id = ?")
+        let counted = sqlx::query("UPDATE events SET count = count + ?, last_at = ?, details = ?, uptime = (SELECT seconds FROM uptime) WHERE id = ?")
             .bind(i64::from(event.repeats) + 1)
             .bind(event.at)
             .bind(&details)
@@ -25,8 +25,8 @@ pub(super) async fn record(
         }
     }
     let query = sqlx::query(
-        "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, details, count) \
-         VALUES (?, ?, ?, ?, '', ?, ?, ?, ?, ?)",
+        "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, details, count, uptime) \
+         VALUES (?, ?, ?, ?, '', ?, ?, ?, ?, ?, (SELECT seconds FROM uptime))",
     );
     query
         .bind(event.at)

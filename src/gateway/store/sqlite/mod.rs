@@ -6,7 +6,9 @@
 mod error;
 mod events;
 mod files;
+mod keys;
 mod sql;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +25,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::disk::Lock;
-use crate::gateway::store::{Answer, Change, Event, EventFilter, RecordedEvent, Snapshot, Store, StoreError, Use};
+use crate::gateway::store::{
+    Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store, StoreError,
+    Swept, Use,
+};
+use crate::keyspec::KeyId;
 use error::{Doing, Place};
 
 /// Listed by hand: the macro that reads the folder compiles SQLite a second time. Their checksums are stored in every database, so a
@@ -34,7 +40,11 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $name, ".sql"))
         };
     }
-    let files = [(1, "accounts", file!("0001_accounts")), (2, "events", file!("0002_events"))];
+    let files = [
+        (1, "accounts", file!("0001_accounts")),
+        (2, "events", file!("0002_events")),
+        (3, "ended_keys", file!("0003_ended_keys")),
+    ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
@@ -223,6 +233,29 @@ impl Store for SqliteStore {
             writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
             let made = sql::apply(&mut writer.connection, change, event, earlier, &self.place).await;
             writer.end(made, &self.place).await
+        })
+    }
+
+    fn key<'a>(&'a self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            keys::find(self.reading(&mut reader).await?, id, &self.place).await
+        })
+    }
+
+    fn keys<'a>(&'a self, wanted: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            keys::page(self.reading(&mut reader).await?, wanted, &self.place).await
+        })
+    }
+
+    fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Answer<'_, Swept> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
+            let swept = sweep::sweep(&mut writer.connection, now, ran, retention).await;
+            writer.end(swept.map_err(|error| self.place.explain(&error, Doing::Write)), &self.place).await
         })
     }
 

@@ -4,10 +4,12 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::error::{Doing, Place, parsed, taken};
-use super::events;
+use super::{events, keys};
 use crate::gateway::PasswordHash;
-use crate::gateway::store::{Change, Device, Event, KeyRecord, Role, Snapshot, StoreError, Use, User};
-use crate::keyspec::{KeyHash, Rights};
+use crate::gateway::store::{Change, Device, Event, Role, Snapshot, StoreError, Use, User};
+
+const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?), \
+                      ended_uptime = coalesce(ended_uptime, (SELECT seconds FROM uptime)) WHERE id = ?";
 
 /// Makes the change and records the event, whose number it returns. After an error the caller must roll the transaction back.
 pub(super) async fn apply(
@@ -34,10 +36,10 @@ pub(super) async fn apply(
             let query = sqlx::query("DELETE FROM devices WHERE key = ?");
             changed(query.bind(key.line()).execute(&mut *connection).await)
         }
-        Change::AddKey(key) => add_key(connection, key).await,
+        Change::AddKey(key) => keys::add(connection, key).await,
         Change::RevokeKey(id, at) => {
             // A second revocation does not move the first.
-            let query = sqlx::query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?").bind(*at);
+            let query = sqlx::query(REVOKE).bind(*at);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
         Change::ExpireKey(id, at) => {
@@ -108,6 +110,7 @@ async fn remove_user(connection: &mut SqliteConnection, user: Uuid) -> Result<()
     let user = user.to_string();
     for statement in [
         "UPDATE api_keys SET replaces = NULL WHERE replaces IN (SELECT id FROM api_keys WHERE user_id = ?)",
+        "INSERT OR IGNORE INTO deleted_keys SELECT id FROM api_keys WHERE user_id = ?",
         "DELETE FROM api_keys WHERE user_id = ?",
         "DELETE FROM devices WHERE user_id = ?",
     ] {
@@ -133,38 +136,14 @@ async fn add_device(connection: &mut SqliteConnection, device: &Device) -> Resul
         .map(drop)
 }
 
-async fn add_key(connection: &mut SqliteConnection, key: &KeyRecord) -> Result<(), sqlx::Error> {
-    let json = |error: serde_json::Error| sqlx::Error::Encode(error.into());
-    let query = sqlx::query(
-        "INSERT INTO api_keys (id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, \
-         replaces, created_at, last_used_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    );
-    query
-        .bind(key.id.as_str())
-        .bind(key.user.to_string())
-        .bind(&key.name)
-        .bind(key.environment.as_deref())
-        .bind(serde_json::to_string(&key.rights.scopes).map_err(json)?)
-        .bind(serde_json::to_string(&key.rights.models).map_err(json)?)
-        .bind(key.rights.expires_at)
-        .bind(key.hash.as_bytes().as_slice())
-        .bind(&key.hint)
-        .bind(key.replaceable)
-        .bind(key.replaces.as_ref().map(|id| id.as_str()))
-        .bind(key.created_at)
-        .bind(key.last_used_at)
-        .bind(key.revoked_at)
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 fn explain(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
     let what = match (taken(error), change) {
         (Some("users.name"), Change::AddUser(user, _)) => format!("the name {}", user.name),
         (Some("api_keys.id"), Change::AddKey(key)) => format!("the id {}", key.id),
         (Some("api_keys.hash"), _) => "that key".to_owned(),
         (Some(_), _) => "the id".to_owned(),
+        // Of a key that was deleted.
+        (None, Change::AddKey(key)) if matches!(error, sqlx::Error::RowNotFound) => format!("the id {}", key.id),
         (None, _) if matches!(error, sqlx::Error::RowNotFound) => {
             let reason = "the record to be changed does not exist".to_owned();
             return StoreError::Write { place: place.0.clone(), reason };
@@ -176,23 +155,6 @@ fn explain(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
 
 type UserRow = (String, String, String, String, bool, i64);
 type DeviceRow = (String, String, String, i64, Option<i64>);
-type KeyRow = (
-    String,
-    String,
-    String,
-    Option<String>,
-    String,
-    String,
-    Option<i64>,
-    Vec<u8>,
-    String,
-    bool,
-    Option<String>,
-    i64,
-    Option<i64>,
-    Option<i64>,
-);
-
 /// Everything but passwords and events.
 pub(super) async fn snapshot(connection: &mut SqliteConnection, place: &Place) -> Result<Snapshot, StoreError> {
     let failed = |error: sqlx::Error| place.explain(&error, Doing::Read);
@@ -204,17 +166,12 @@ pub(super) async fn snapshot(connection: &mut SqliteConnection, place: &Place) -
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;
-    let keys: Vec<KeyRow> = sqlx::query_as(
-        "SELECT id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, \
-         created_at, last_used_at, revoked_at FROM api_keys ORDER BY rowid",
-    )
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed)?;
+    let (keys, ended) = keys::load(connection, place).await?;
     Ok(Snapshot {
         users: users.into_iter().map(|row| user(row, place)).collect::<Result<_, _>>()?,
         devices: devices.into_iter().map(|row| device(row, place)).collect::<Result<_, _>>()?,
-        keys: keys.into_iter().map(|row| key(row, place)).collect::<Result<_, _>>()?,
+        keys,
+        ended,
     })
 }
 
@@ -226,30 +183,4 @@ fn user((id, name, email, role, disabled, created_at): UserRow, place: &Place) -
 fn device((key, user, name, created_at, last_used_at): DeviceRow, place: &Place) -> Result<Device, StoreError> {
     let (key, user) = (parsed(&key, "device", place)?, parsed::<Uuid>(&user, "user", place)?);
     Ok(Device { key, user, name, created_at, last_used_at })
-}
-
-fn key(row: KeyRow, place: &Place) -> Result<KeyRecord, StoreError> {
-    let (id, user, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, ..) = row;
-    let (created_at, last_used_at, revoked_at) = (row.11, row.12, row.13);
-    let broken = |what: &str| place.damaged(format!("the {what} of the key {id} cannot be read"));
-    let rights = Rights {
-        scopes: serde_json::from_str(&scopes).map_err(|_| broken("scopes"))?,
-        models: serde_json::from_str(&models).map_err(|_| broken("models"))?,
-        expires_at,
-    };
-    let hash = <[u8; 32]>::try_from(hash).map_err(|_| broken("hash"))?;
-    Ok(KeyRecord {
-        id: parsed(&id, "key", place)?,
-        user: parsed(&user, "user", place)?,
-        name,
-        environment,
-        rights,
-        hash: KeyHash::from_bytes(hash),
-        hint,
-        replaceable,
-        replaces: replaces.map(|id| parsed(&id, "key", place)).transpose()?,
-        created_at,
-        last_used_at,
-        revoked_at,
-    })
 }

@@ -56,6 +56,7 @@ fn key(user: &User) -> KeyRecord {
         hint: key.hint().to_owned(),
         replaceable: true,
         replaces: None,
+        first: None,
         created_at: 8,
         last_used_at: None,
         revoked_at: None,
@@ -108,7 +109,8 @@ async fn everything_is_read_back_as_it_was_written() {
         make(&store, Change::AddDevice(device.clone())).await.unwrap();
     }
     let old = key(&ann);
-    let mut new = KeyRecord { replaces: Some(old.id.clone()), environment: None, ..key(&ann) };
+    let mut new =
+        KeyRecord { replaces: Some(old.id.clone()), first: Some(old.id.clone()), environment: None, ..key(&ann) };
     new.rights = Rights { scopes: Scopes::all(), models: Default::default(), expires_at: None };
     for key in [&old, &new] {
         make(&store, Change::AddKey(Box::new(key.clone()))).await.unwrap();
@@ -130,12 +132,14 @@ async fn everything_is_read_back_as_it_was_written() {
     found.users.sort_by(|a, b| a.name.cmp(&b.name));
     assert_eq!(found.users, [User { disabled: true, ..ann.clone() }, User { role: Role::Admin, ..bob.clone() }]);
     assert_eq!(found.devices, [moved]);
-    found.keys.sort_by_key(|key| key.replaces.is_some());
     let ended = |mut key: KeyRecord, at| {
         (key.rights.expires_at, key.replaceable) = (Some(at), false);
         key
     };
-    assert_eq!(found.keys, [ended(KeyRecord { revoked_at: Some(20), ..old }, 500), ended(new, 700)]);
+    assert_eq!(found.keys, [ended(new, 700)]);
+    let revoked = ended(KeyRecord { revoked_at: Some(20), ..old }, 500);
+    assert_eq!(store.key(&revoked.id).await.unwrap().as_ref(), Some(&revoked));
+    assert_eq!(found.ended.iter().map(|key| (&key.id, key.is_revoked)).collect::<Vec<_>>(), [(&revoked.id, true)]);
     let secret = |kept: Option<SecretString>| kept.map(|text| secrecy::ExposeSecret::expose_secret(&text).to_owned());
     assert_eq!(secret(store.password(ann.id).await.unwrap()).as_deref(), Some("$argon2id$x"));
     assert_eq!(secret(store.password(bob.id).await.unwrap()), None);
@@ -163,11 +167,9 @@ async fn duplicates_are_refused_and_leave_no_event() {
         assert!(matches!(&error, StoreError::Taken(taken) if *taken == what), "{error}");
     }
     let nobody = user("nobody");
-    let stray = KeyRecord { replaces: Some(KeyId::generate().unwrap()), ..key(&ann) };
     let orphans = [
         Change::AddDevice(device(&nobody)),
         Change::AddKey(Box::new(key(&nobody))),
-        Change::AddKey(Box::new(stray)),
         Change::SetDisabled(nobody.id, true),
         Change::SetRole(nobody.id, Role::Admin),
         Change::SetPassword(nobody.id, PasswordHash::kept("x".into())),
@@ -335,4 +337,71 @@ fn every_migration_file_is_listed() {
     let listed: Vec<_> =
         MIGRATIONS.iter().map(|migration| format!("{:04}_{}.sql", migration.version, migration.description)).collect();
     assert_eq!(files, listed);
+}
+
+/// A database of version 0.1.0 with a chain of three keys, of which the first is revoked, and one key for itself.
+async fn of_version_0_1_0(path: &Path) -> SqliteConnection {
+    fs::File::create(path).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut connection = options(path).connect().await.unwrap();
+    let first = Migrator::with_migrations(MIGRATIONS.iter().take(1).cloned().collect::<Vec<_>>());
+    first.run_direct(None, &mut connection, false).await.unwrap();
+    let user = Uuid::new_v4().to_string();
+    let add = sqlx::query("INSERT INTO users VALUES (?, 'ann', '', 'admin', NULL, 0, 1)").bind(&user);
+    add.execute(&mut connection).await.unwrap();
+    for (number, id) in ["key_aaaaaaaa", "key_bbbbbbbb", "key_cccccccc", "key_dddddddd"].iter().enumerate() {
+        sqlx::query("INSERT INTO api_keys VALUES (?, ?, 'k', NULL, '[]', '[]', NULL, ?, 'abcd', 1, ?, ?, NULL, ?)")
+            .bind(id)
+            .bind(&user)
+            .bind([u8::try_from(number).unwrap(); 32].as_slice())
+            .bind([None, Some("key_aaaaaaaa"), Some("key_bbbbbbbb"), None][number])
+            .bind(i64::try_from(number).unwrap())
+            .bind((number == 0).then_some(5))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    sqlx::query("INSERT INTO events VALUES (1, 7, 'admin', 'user.created', 'ann', 'name=\"x\"', '')")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn a_database_of_version_0_1_0_keeps_its_keys_and_events() {
+    let (_folder, path) = folder();
+    of_version_0_1_0(&path).await.close().await.unwrap();
+    let store = open(&path).await.unwrap();
+    let found = store.load().await.unwrap();
+    let first = |id: &str| found.keys.iter().find(|key| key.id.as_str() == id).unwrap().first.clone();
+    assert_eq!(found.ended.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["key_aaaaaaaa"]);
+    let origin: KeyId = "key_aaaaaaaa".parse().unwrap();
+    assert_eq!((first("key_bbbbbbbb"), first("key_cccccccc")), (Some(origin.clone()), Some(origin)));
+    assert_eq!((first("key_dddddddd"), found.keys.len()), (None, 3));
+    let events = store.events(10, &EventFilter::default()).await.unwrap();
+    assert_eq!((events.len(), events[0].details.is_none()), (1, true));
+    assert_eq!((&*events[0].detail, &*events[0].shown_detail()), ("name=\"x\"", r#""name=\"x\"""#));
+}
+
+#[tokio::test]
+async fn an_update_of_the_database_that_fails_changes_nothing_and_can_be_repeated() {
+    let (_folder, path) = folder();
+    let mut connection = of_version_0_1_0(&path).await;
+    // In the way of the last steps of the update.
+    sqlx::query("CREATE TABLE uptime (x)").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert!(open(&path).await.is_err());
+    let mut connection = options(&path).connect().await.unwrap();
+    let table: String = sqlx::query_scalar("SELECT sql FROM sqlite_schema WHERE name = 'api_keys'")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert!(table.contains("REFERENCES api_keys") && !table.contains("ended_uptime"), "{table}");
+    let keys: i64 = sqlx::query_scalar("SELECT count(*) FROM api_keys").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(keys, 4);
+    sqlx::query("DROP TABLE uptime").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert_eq!(open(&path).await.unwrap().load().await.unwrap().keys.len(), 3);
 }

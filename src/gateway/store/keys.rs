@@ -1,0 +1,57 @@
+//! What a store is asked about API keys that are not in memory any more, and how they are deleted.
+
+use uuid::Uuid;
+
+use crate::keyspec::{KeyHash, KeyId};
+
+/// A key that was revoked or has expired: as much as it takes to say so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedKey {
+    /// Its public id.
+    pub id: KeyId,
+    /// Whose it was.
+    pub user: Uuid,
+    /// The SHA-256 of it.
+    pub hash: KeyHash,
+    /// Whether it was revoked; otherwise it has expired.
+    pub is_revoked: bool,
+    /// When it expires, in Unix seconds.
+    pub expires_at: Option<i64>,
+}
+
+/// Which keys of an account are wanted, the newest first, those of the same second by id.
+#[derive(Clone, Debug)]
+pub struct KeyQuery {
+    /// The account.
+    pub user: Uuid,
+    /// Only those behind a key that was made at that Unix second and has that id.
+    pub after: Option<(i64, KeyId)>,
+    /// Whether revoked keys are among them.
+    pub revoked: bool,
+    /// Only those with this id or name.
+    pub matching: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// What is kept how long after it ended or happened, in seconds; `None` for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Keys that were revoked or have expired.
+    pub keys: Option<i64>,
+    /// Events.
+    pub events: Option<i64>,
+}
+
+/// What changed since keys were looked through the last time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Keys that have expired.
+    pub expired: Vec<KeyId>,
+    /// Keys that are valid again, since the clock was set back.
+    pub revived: Vec<KeyId>,
+    /// Keys whose records were deleted.
+    pub deleted: Vec<KeyHash>,
+    /// How many events were deleted.
+    pub events: u64,
+}

@@ -1,0 +1,176 @@
+//! The statements for API keys, and rows read back.
+
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::error::{Doing, Place, parsed};
+use crate::gateway::store::{EndedKey, KeyQuery, KeyRecord, StoreError};
+use crate::keyspec::{KeyHash, KeyId, Rights};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, \
+             first, created_at, last_used_at, revoked_at FROM api_keys ",
+            $rest
+        )
+    };
+}
+
+type KeyRow = (
+    String,
+    String,
+    String,
+    Option<String>,
+    String,
+    String,
+    Option<i64>,
+    Vec<u8>,
+    String,
+    bool,
+    Option<String>,
+    Option<String>,
+    i64,
+    Option<i64>,
+    Option<i64>,
+);
+
+type EndedRow = (String, String, Vec<u8>, bool, Option<i64>);
+
+/// Adds a key. Fails with [`sqlx::Error::RowNotFound`] if its id is that of a deleted key.
+pub(super) async fn add(connection: &mut SqliteConnection, key: &KeyRecord) -> Result<(), sqlx::Error> {
+    let json = |error: serde_json::Error| sqlx::Error::Encode(error.into());
+    let query = sqlx::query(
+        "INSERT INTO api_keys (id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, \
+         replaces, first, created_at, last_used_at, revoked_at) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? \
+         WHERE NOT EXISTS (SELECT 1 FROM deleted_keys WHERE id = ?)",
+    );
+    let added = query
+        .bind(key.id.to_string())
+        .bind(key.user.to_string())
+        .bind(&key.name)
+        .bind(&key.environment)
+        .bind(serde_json::to_string(&key.rights.scopes).map_err(json)?)
+        .bind(serde_json::to_string(&key.rights.models).map_err(json)?)
+        .bind(key.rights.expires_at)
+        .bind(key.hash.as_bytes().as_slice())
+        .bind(&key.hint)
+        .bind(key.replaceable)
+        .bind(key.replaces.as_ref().map(|id| id.as_str()))
+        .bind(key.first.as_ref().map(|id| id.as_str()))
+        .bind(key.created_at)
+        .bind(key.last_used_at)
+        .bind(key.revoked_at)
+        .bind(key.id.to_string())
+        .execute(connection)
+        .await?;
+    if added.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
+}
+
+/// Those that have not ended, and what remains in memory of those that have.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+    place: &Place,
+) -> Result<(Vec<KeyRecord>, Vec<EndedKey>), StoreError> {
+    let failed = |error: sqlx::Error| place.explain(&error, Doing::Read);
+    let valid: Vec<KeyRow> = sqlx::query_as(select!("WHERE ended_uptime IS NULL ORDER BY rowid"))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let ended: Vec<EndedRow> = sqlx::query_as(
+        "SELECT id, user_id, hash, revoked_at IS NOT NULL, expires_at FROM api_keys WHERE ended_uptime IS NOT NULL",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    let ended = ended.into_iter().map(|(id, user, bytes, is_revoked, expires_at)| {
+        let hash = hash(&id, bytes, place)?;
+        Ok(EndedKey {
+            id: parsed(&id, "key", place)?,
+            user: parsed(&user, "user", place)?,
+            hash,
+            is_revoked,
+            expires_at,
+        })
+    });
+    Ok((records(valid, place)?, ended.collect::<Result<_, _>>()?))
+}
+
+/// The key with that id.
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    id: &KeyId,
+    place: &Place,
+) -> Result<Option<KeyRecord>, StoreError> {
+    let row: Option<KeyRow> = sqlx::query_as(select!("WHERE id = ?"))
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| place.explain(&error, Doing::Read))?;
+    row.map(|row| record(row, place)).transpose()
+}
+
+/// The wanted keys of an account.
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    wanted: &KeyQuery,
+    place: &Place,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    // Two statements, so that each has an index.
+    let statement = match wanted.revoked {
+        true => select!(
+            "WHERE user_id = ?1 AND created_at <= ?2 AND (created_at < ?2 OR id > ?3) \
+             AND (?4 IS NULL OR id = ?4 OR name = ?4) ORDER BY created_at DESC, id LIMIT ?5"
+        ),
+        false => select!(
+            "WHERE revoked_at IS NULL AND user_id = ?1 AND created_at <= ?2 AND (created_at < ?2 OR id > ?3) \
+             AND (?4 IS NULL OR id = ?4 OR name = ?4) ORDER BY created_at DESC, id LIMIT ?5"
+        ),
+    };
+    let (created_at, id) = wanted.after.as_ref().map_or((i64::MAX, ""), |(at, id)| (*at, id.as_str()));
+    let rows: Vec<KeyRow> = sqlx::query_as(statement)
+        .bind(wanted.user.to_string())
+        .bind(created_at)
+        .bind(id)
+        .bind(&wanted.matching)
+        .bind(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await
+        .map_err(|error| place.explain(&error, Doing::Read))?;
+    records(rows, place)
+}
+
+fn records(rows: Vec<KeyRow>, place: &Place) -> Result<Vec<KeyRecord>, StoreError> {
+    rows.into_iter().map(|row| record(row, place)).collect()
+}
+
+fn record(row: KeyRow, place: &Place) -> Result<KeyRecord, StoreError> {
+    let (id, user, name, environment, scopes, models, expires_at, bytes, hint, replaceable, replaces, first, ..) = row;
+    let (created_at, last_used_at, revoked_at) = (row.12, row.13, row.14);
+    let broken = |what: &str| place.damaged(format!("the {what} of the key {id} cannot be read"));
+    let rights = Rights {
+        scopes: serde_json::from_str(&scopes).map_err(|_| broken("scopes"))?,
+        models: serde_json::from_str(&models).map_err(|_| broken("models"))?,
+        expires_at,
+    };
+    Ok(KeyRecord {
+        hash: hash(&id, bytes, place)?,
+        id: parsed(&id, "key", place)?,
+        user: parsed::<Uuid>(&user, "user", place)?,
+        name,
+        environment,
+        rights,
+        hint,
+        replaceable,
+        replaces: replaces.map(|id| parsed(&id, "key", place)).transpose()?,
+        first: first.map(|id| parsed(&id, "key", place)).transpose()?,
+        created_at,
+        last_used_at,
+        revoked_at,
+    })
+}
+
+fn hash(id: &str, bytes: Vec<u8>, place: &Place) -> Result<KeyHash, StoreError> {
+    let bytes = <[u8; 32]>::try_from(bytes);
+    bytes.map(KeyHash::from_bytes).map_err(|_| place.damaged(format!("the hash of the key {id} cannot be read")))
+}

@@ -1,0 +1,92 @@
+//! Notes which keys have expired, and deletes what was kept long enough.
+//!
+//! Something is deleted when it is old enough by the clock and by the time that the gateway has run since. So a clock that is set
+//! forward deletes nothing, however far.
+
+use sqlx::{Error, SqliteConnection};
+
+use crate::gateway::store::{Retention, Swept};
+use crate::keyspec::{KeyHash, KeyId};
+
+/// Records that are deleted at a time, so that no change waits long.
+const MOST: i64 = 1000;
+
+/// In a transaction of the caller's. `now` in Unix seconds; `ran` are the seconds since the last call.
+pub(super) async fn sweep(
+    connection: &mut SqliteConnection,
+    now: i64,
+    ran: i64,
+    retention: Retention,
+) -> Result<Swept, Error> {
+    let uptime: i64 = sqlx::query_scalar("UPDATE uptime SET seconds = seconds + ? RETURNING seconds")
+        .bind(ran)
+        .fetch_one(&mut *connection)
+        .await?;
+    let revived: Vec<String> = sqlx::query_scalar(
+        "UPDATE api_keys SET ended_uptime = NULL \
+         WHERE ended_uptime IS NOT NULL AND revoked_at IS NULL AND expires_at > ? RETURNING id",
+    )
+    .bind(now)
+    .fetch_all(&mut *connection)
+    .await?;
+    let expired: Vec<String> = sqlx::query_scalar(
+        "UPDATE api_keys SET ended_uptime = ? WHERE ended_uptime IS NULL AND expires_at <= ? RETURNING id",
+    )
+    .bind(uptime)
+    .bind(now)
+    .fetch_all(&mut *connection)
+    .await?;
+    let deleted = match retention.keys {
+        Some(kept) => delete_keys(connection, now, uptime, kept).await?,
+        None => Vec::new(),
+    };
+    let events = match retention.events {
+        Some(kept) => delete_events(connection, now, uptime, kept).await?,
+        None => 0,
+    };
+    let ids = |list: Vec<String>| list.iter().filter_map(|id| id.parse::<KeyId>().ok()).collect();
+    Ok(Swept { expired: ids(expired), revived: ids(revived), deleted, events })
+}
+
+/// A time that is still to come was taken from a wrong clock: then the time that the gateway has run decides alone.
+async fn delete_keys(
+    connection: &mut SqliteConnection,
+    now: i64,
+    uptime: i64,
+    kept: i64,
+) -> Result<Vec<KeyHash>, Error> {
+    let old: Vec<(String, Vec<u8>)> = sqlx::query_as(
+        "SELECT id, hash FROM (SELECT id, hash, coalesce(min(revoked_at, expires_at), revoked_at, expires_at) AS ended \
+         FROM api_keys WHERE ended_uptime <= ?1 ORDER BY ended_uptime LIMIT ?2) \
+         WHERE ended <= ?3 OR ended > ?4",
+    )
+    .bind(uptime - kept)
+    .bind(MOST)
+    .bind(now - kept)
+    .bind(now)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut hashes = Vec::new();
+    for (id, hash) in old {
+        sqlx::query("INSERT OR IGNORE INTO deleted_keys VALUES (?)").bind(&id).execute(&mut *connection).await?;
+        sqlx::query("DELETE FROM api_keys WHERE id = ?").bind(&id).execute(&mut *connection).await?;
+        hashes.extend(<[u8; 32]>::try_from(hash).map(KeyHash::from_bytes));
+    }
+    Ok(hashes)
+}
+
+/// The oldest events have the lowest numbers.
+async fn delete_events(connection: &mut SqliteConnection, now: i64, uptime: i64, kept: i64) -> Result<u64, Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM events WHERE id IN (SELECT id FROM \
+         (SELECT id, uptime, coalesce(last_at, at) AS last FROM events ORDER BY id LIMIT ?1) \
+         WHERE uptime <= ?2 AND (last <= ?3 OR last > ?4))",
+    )
+    .bind(MOST)
+    .bind(uptime - kept)
+    .bind(now - kept)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
