@@ -10,7 +10,7 @@ use crate::ui::Printer;
 
 /// How long an orderly end may take.
 #[cfg(unix)]
-const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
+const EXIT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Ends the process with exit code 130 a second after the first Ctrl-C or SIGTERM, or at the second one, if it still runs then.
 /// The terminal is restored first. If the thread for it cannot be created, only the orderly way remains.
@@ -27,7 +27,7 @@ pub fn force_exit_on_signal(printer: &Printer) {
         let patient = printer.clone();
         // Whichever comes first ends the process: the second signal or the end of the grace period.
         let waits = std::thread::Builder::new().spawn(move || {
-            std::thread::sleep(GRACE);
+            std::thread::sleep(EXIT_TIMEOUT);
             exit_now(&patient);
         });
         if waits.is_ok() {

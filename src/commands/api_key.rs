@@ -18,7 +18,7 @@ use crate::vault::{EntryKind, StoreKind, VaultError};
 /// How long a host may take to say which key it is that it has just accepted.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A longer text is not a key.
-const LONGEST: u64 = 16 * 1024;
+const MAX_KEY_LENGTH: u64 = 16 * 1024;
 
 /// Reads a key: one word of printable ASCII characters. `command` is what it can be piped into, for the hint.
 ///
@@ -48,7 +48,7 @@ pub async fn read_api_key(app: &App, command: &str) -> anyhow::Result<SecretStri
     if key.is_empty() {
         return problem("no API key was given");
     }
-    if key.len() as u64 > LONGEST || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if key.len() as u64 > MAX_KEY_LENGTH || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return problem("not an API key: a key is one word of printable ASCII characters");
     }
     Ok(SecretString::from(key))
@@ -56,7 +56,7 @@ pub async fn read_api_key(app: &App, command: &str) -> anyhow::Result<SecretStri
 
 fn read_piped() -> std::io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
-    std::io::stdin().take(LONGEST + 1).read_to_string(&mut text)?;
+    std::io::stdin().take(MAX_KEY_LENGTH + 1).read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -12,7 +12,7 @@ use crate::paths::Paths;
 const FILE: &str = "names.json";
 const VERSION: u64 = 1;
 /// How many names of a kind are stored for a host.
-const MOST: usize = 1000;
+const MAX_NAMES: usize = 1000;
 
 /// What is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Names {
 
     /// Stores the names that a host has listed. A failure is ignored: only Tab misses them.
     pub fn store<'a>(&self, kind: Kind, host: &BaseUrl, names: impl IntoIterator<Item = &'a str>) {
-        let names: Vec<String> = names.into_iter().take(MOST).map(str::to_owned).collect();
+        let names: Vec<String> = names.into_iter().take(MAX_NAMES).map(str::to_owned).collect();
         if self.of(kind, host) != names {
             let _ = self.0.update::<Content, _, DiskError>(|content| {
                 *content.hosts.entry(host.origin().to_string()).or_default().of(kind) = names;

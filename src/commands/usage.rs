@@ -16,7 +16,7 @@ use crate::profile::Audience;
 use crate::ui::{Column, Table};
 
 /// The longest `Retry-After` that the command waits out for a person; a script gets the error instead.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_RETRY_WAIT: Duration = Duration::from_secs(5);
 /// Cells of a bar.
 const BAR: usize = 20;
 
@@ -59,7 +59,7 @@ pub async fn run(app: &App, args: UsageArgs) -> anyhow::Result<Exit> {
         };
         let mut answer = ask().await;
         if let Err(ApiError::TryLater { retry_after: Some(wait), .. }) = &answer
-            && *wait <= PATIENCE
+            && *wait <= MAX_RETRY_WAIT
             && app.printer.is_interactive()
         {
             let spinner = app.printer.spinner(&format!("{host} asks to wait {} s", wait.as_secs()));

@@ -18,7 +18,7 @@ use tokio::time::{Sleep, sleep};
 use super::generator::{Answer, CHAIN};
 
 /// The longest answer, in words.
-const LONGEST: i64 = 400;
+const MAX_WORDS: i64 = 400;
 
 /// One message of a conversation.
 #[derive(Debug, Default, Deserialize)]
@@ -108,7 +108,7 @@ pub fn option(options: &Value, name: &str) -> Result<Option<i64>, Rejection> {
 
 /// The answer to a prompt. A limit below 1 means unlimited.
 pub fn answer(prompt: &str, seed: Option<i64>, limit: Option<i64>) -> Answer {
-    let limit = limit.filter(|limit| *limit > 0).and_then(|limit| usize::try_from(limit.min(LONGEST)).ok());
+    let limit = limit.filter(|limit| *limit > 0).and_then(|limit| usize::try_from(limit.min(MAX_WORDS)).ok());
     CHAIN.answer(prompt, seed.unwrap_or_default(), limit)
 }
 

@@ -16,7 +16,7 @@ const START: u32 = u32::MAX;
 const LONG_SENTENCE: usize = 24;
 
 /// An answer without a limit stops at the end of the sentence that reaches so many words.
-const ENOUGH: usize = 28;
+const DEFAULT_WORDS: usize = 28;
 
 /// And here at the latest.
 const AT_MOST: usize = 60;
@@ -95,7 +95,7 @@ impl Chain {
             words.push(format!("{space}{word}"));
             if ends_sentence(word) {
                 (before, in_sentence) = ((START, START), 0);
-                if limit.is_none() && words.len() >= ENOUGH {
+                if limit.is_none() && words.len() >= DEFAULT_WORDS {
                     break;
                 }
             } else {
@@ -173,7 +173,7 @@ mod tests {
             assert!(text.starts_with(|c: char| c.is_ascii_uppercase()) && text.ends_with('.'), "{text}");
             assert!(!text.ends_with(",.") && !text.contains("  "), "{text}");
             let words: Vec<_> = text.split(' ').collect();
-            assert!((ENOUGH..=AT_MOST).contains(&words.len()), "{text}");
+            assert!((DEFAULT_WORDS..=AT_MOST).contains(&words.len()), "{text}");
             for pair in words.windows(2).filter(|pair| ends_sentence(pair[0])) {
                 assert!(pair[1].starts_with(|c: char| c.is_ascii_uppercase()), "{text}");
             }

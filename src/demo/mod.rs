@@ -31,7 +31,7 @@ pub const NAME: &str = "demo";
 const FULL_NAME: &str = "demo:latest";
 
 /// The largest accepted conversation, in bytes.
-const LARGEST_BODY: usize = 16 << 20;
+const MAX_BODY_SIZE: usize = 16 << 20;
 
 /// Every endpoint.
 pub fn router() -> Router {
@@ -49,7 +49,7 @@ pub fn router() -> Router {
         .route("/v1/models", get(openai::models))
         .route("/v1/chat/completions", post(openai::completions))
         .fallback(unknown)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY_SIZE))
 }
 
 /// Serves until it is dropped, with all its connections.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::DiskError;
 use super::write::ensure_private_dir;
 
-const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+const MIN_PAUSE: Duration = Duration::from_millis(2);
+const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 /// An exclusive advisory lock, held until it is dropped or the process ends, however it ends.
 ///
@@ -31,7 +31,7 @@ impl Lock {
         }
         let file = open(path)?;
         let start = Instant::now();
-        let mut pause = SHORTEST_PAUSE;
+        let mut pause = MIN_PAUSE;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
@@ -45,7 +45,7 @@ impl Lock {
                 return Err(DiskError::Busy { path: path.to_owned(), deadline });
             }
             std::thread::sleep(pause.min(left));
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 }

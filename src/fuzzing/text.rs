@@ -18,15 +18,18 @@ fn pieces(data: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {
 /// # Panics
 /// When one does not.
 pub fn ndjson(data: &[u8]) {
-    const LONGEST: usize = 64;
+    const MAX_LINE_LENGTH: usize = 64;
     let (whole, pieces) = pieces(data);
-    let mut buffer = LineBuffer::new(LONGEST);
+    let mut buffer = LineBuffer::new(MAX_LINE_LENGTH);
     let mut found: Vec<Vec<u8>> = Vec::new();
     for piece in pieces {
         match buffer.push(Bytes::copy_from_slice(piece)) {
             Ok(batch) => found.extend(batch.lines().map(<[u8]>::to_vec)),
             Err(_) => {
-                assert!(whole.split(|byte| *byte == b'\n').any(|line| line.len() > LONGEST), "no line is that long");
+                assert!(
+                    whole.split(|byte| *byte == b'\n').any(|line| line.len() > MAX_LINE_LENGTH),
+                    "no line is that long"
+                );
                 return;
             }
         }

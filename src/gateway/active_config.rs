@@ -12,7 +12,7 @@ pub struct ActiveConfig {
     config: Config,
     /// What callers and browsers call the gateway. Links and redirects are built from it and nothing else.
     pub url: BaseUrl,
-    /// The same as most callers write it in `Host`.
+    /// The public address without the scheme, as most callers write it in `Host`: compared first, because that is cheap.
     pub authority: String,
     /// Where the gateway listens, once the system has chosen a port.
     pub local: SocketAddr,
@@ -44,7 +44,7 @@ pub struct ConfigHandle {
 }
 
 impl ConfigHandle {
-    /// For a gateway that listens at `local`.
+    /// Holds the first configuration of a gateway that listens at `local`.
     pub fn new(config: Config, local: SocketAddr) -> Self {
         let scheme = if config.tls().is_some() { "https" } else { "http" };
         let own_url = BaseUrl::parse(&format!("{scheme}://{local}"));
@@ -52,12 +52,12 @@ impl ConfigHandle {
         Self { current: RwLock::new(ActiveConfig::new(config, &own_url, local)), local, own_url }
     }
 
-    /// The configuration in effect.
+    /// The configuration in effect now. A request asks once, so that a reload does not change it halfway.
     pub fn get(&self) -> Arc<ActiveConfig> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the configuration.
+    /// Puts another configuration into effect, for the requests that begin from now on.
     pub fn replace(&self, config: Config) {
         let current = ActiveConfig::new(config, &self.own_url, self.local);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;

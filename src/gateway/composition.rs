@@ -35,7 +35,7 @@ pub struct Gateway {
     pub log_throttle: Arc<LogThrottle>,
     /// Refused credentials and requests that were not reported yet.
     refusals: Arc<Refusals>,
-    /// The time.
+    /// The clock of every part, settable in tests.
     pub clock: Clock,
     authenticator: Arc<Authenticator>,
     accounts: Arc<AccountService>,

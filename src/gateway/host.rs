@@ -14,7 +14,7 @@ use super::rejection::Rejection;
 use crate::address::{BaseUrl, Scheme};
 
 /// Even where there are few connections, a browser and the programs beside it need some.
-const LEAST: usize = 16;
+const MIN_CONNECTIONS_PER_ADDRESS: usize = 16;
 
 /// Where a request came from: the peer's address, or what a trusted proxy says. An extension of each request for a page.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ pub fn share(config: &Config, address: IpAddr, all: usize) -> usize {
         return all;
     }
     match config.max_connections_per_address {
-        0 => (all / 4).max(LEAST),
+        0 => (all / 4).max(MIN_CONNECTIONS_PER_ADDRESS),
         most => most,
     }
 }
@@ -234,7 +234,7 @@ mod tests {
     fn a_quarter_is_for_one_address_and_all_for_a_proxy() {
         let mut config = Config { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..Config::default() };
         let [proxy, other] = ["::ffff:10.0.0.1", "192.0.2.1"].map(|text| text.parse().unwrap());
-        assert_eq!((share(&config, other, 10_000), share(&config, other, 2)), (2_500, LEAST));
+        assert_eq!((share(&config, other, 10_000), share(&config, other, 2)), (2_500, MIN_CONNECTIONS_PER_ADDRESS));
         config.max_connections_per_address = 7;
         assert_eq!((share(&config, other, 10_000), share(&config, proxy, 10_000)), (7, 10_000));
     }

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-const EVERY: i64 = 60;
-const MOST: usize = 1000;
+const REPORT_INTERVAL_SECONDS: i64 = 60;
+const MAX_SUBJECTS: usize = 1000;
 
 /// When what was reported last, in Unix seconds.
 #[derive(Debug, Default)]
@@ -15,8 +15,8 @@ impl LogThrottle {
     /// Whether `subject` may be reported now; takes note of it.
     pub fn allow(&self, subject: &str, now: i64) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.retain(|_, at| (now - *at).abs() < EVERY);
-        let allowed = last.len() < MOST && !last.contains_key(subject);
+        last.retain(|_, at| (now - *at).abs() < REPORT_INTERVAL_SECONDS);
+        let allowed = last.len() < MAX_SUBJECTS && !last.contains_key(subject);
         if allowed {
             last.insert(subject.to_owned(), now);
         }
@@ -43,7 +43,7 @@ mod tests {
     fn reports_beyond_the_limit_are_dropped() {
         let throttle = LogThrottle::default();
         let reported = (0..5000).filter(|n| throttle.allow(&n.to_string(), 100)).count();
-        assert_eq!((reported, throttle.0.lock().unwrap().len()), (MOST, MOST));
+        assert_eq!((reported, throttle.0.lock().unwrap().len()), (MAX_SUBJECTS, MAX_SUBJECTS));
         assert!(throttle.allow("5001", 160));
     }
 }

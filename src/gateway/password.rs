@@ -12,9 +12,9 @@ use thiserror::Error;
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
-const SHORTEST: usize = 8;
+const MIN_LENGTH: usize = 8;
 /// Longer ones are refused: hashing megabytes for a caller would be expensive.
-const LONGEST: usize = 1024;
+const MAX_LENGTH: usize = 1024;
 
 /// The stored form of a password: a PHC string. It cannot be printed.
 #[derive(Clone)]
@@ -24,10 +24,10 @@ pub struct PasswordHash(SecretString);
 #[derive(Debug, Error)]
 pub enum PasswordError {
     /// Too short.
-    #[error("a password must have at least {SHORTEST} characters")]
+    #[error("a password must have at least {MIN_LENGTH} characters")]
     Short,
     /// Too long.
-    #[error("a password must have at most {LONGEST} bytes")]
+    #[error("a password must have at most {MAX_LENGTH} bytes")]
     Long,
     /// No memory or no random bytes.
     #[error("the password cannot be hashed: {0}")]
@@ -41,10 +41,10 @@ impl PasswordHash {
     /// [`PasswordError`].
     pub fn of(password: &SecretString) -> Result<Self, PasswordError> {
         let text = password.expose_secret();
-        if text.chars().count() < SHORTEST {
+        if text.chars().count() < MIN_LENGTH {
             return Err(PasswordError::Short);
         }
-        if text.len() > LONGEST {
+        if text.len() > MAX_LENGTH {
             return Err(PasswordError::Long);
         }
         let hash: Phc =
@@ -52,7 +52,7 @@ impl PasswordHash {
         Ok(Self(SecretString::from(hash.to_string())))
     }
 
-    /// One that was kept.
+    /// A hash that was read from the store.
     pub fn kept(text: SecretString) -> Self {
         Self(text)
     }
@@ -61,7 +61,7 @@ impl PasswordHash {
     pub fn fits(&self, password: &SecretString) -> bool {
         let password = password.expose_secret();
         let (Ok(hasher), Ok(hash)) = (hasher(), Phc::new(self.0.expose_secret())) else { return false };
-        password.len() <= LONGEST && hasher.verify_password(password.as_bytes(), &hash).is_ok()
+        password.len() <= MAX_LENGTH && hasher.verify_password(password.as_bytes(), &hash).is_ok()
     }
 
     /// The PHC string, for the store.

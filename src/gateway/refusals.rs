@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::store::Event;
 
 /// Seconds between two reports of the same kind.
-const EVERY: u64 = 60;
+const REPORT_INTERVAL_SECONDS: u64 = 60;
 /// Kinds that are told apart: of each account, and of callers without one. Further ones are counted together.
-const MOST_OF_ACCOUNT: usize = 16;
-const MOST_WITHOUT_ACCOUNT: usize = 64;
+const MAX_KINDS_PER_ACCOUNT: usize = 16;
+const MAX_KINDS_WITHOUT_ACCOUNT: usize = 64;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl Refusals {
             address: event.address.clone(),
         };
         let mut event = event;
-        let most = if account.is_some() { MOST_OF_ACCOUNT } else { MOST_WITHOUT_ACCOUNT };
+        let most = if account.is_some() { MAX_KINDS_PER_ACCOUNT } else { MAX_KINDS_WITHOUT_ACCOUNT };
         if !kinds.contains_key(&kind) && kinds.keys().filter(|kind| kind.account == account).count() >= most {
             (kind.actor, kind.subject, kind.address) = ("gateway".to_owned(), "(several)".to_owned(), String::new());
             event = Event { actor: kind.actor.clone(), subject: kind.subject.clone(), address: String::new(), ..event };
@@ -66,7 +66,7 @@ impl Refusals {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
         kinds.retain(|_, counted| {
-            let is_old = counted.reported_at.is_none_or(|at| now.abs_diff(at) >= EVERY);
+            let is_old = counted.reported_at.is_none_or(|at| now.abs_diff(at) >= REPORT_INTERVAL_SECONDS);
             if counted.count == 0 {
                 return !is_old;
             }
@@ -123,7 +123,7 @@ mod tests {
         }
         refusals.note(Event { account: account(2), ..refused("x") });
         let due = refusals.due(100, false);
-        assert_eq!(due.len(), MOST_OF_ACCOUNT + MOST_WITHOUT_ACCOUNT + 3);
+        assert_eq!(due.len(), MAX_KINDS_PER_ACCOUNT + MAX_KINDS_WITHOUT_ACCOUNT + 3);
         assert_eq!(due.iter().map(|event| event.repeats + 1).sum::<u32>(), 2001);
         assert_eq!(due.iter().filter(|event| event.subject == "(several)" && event.address.is_empty()).count(), 2);
         assert!(due.iter().any(|event| event.subject == "x"));

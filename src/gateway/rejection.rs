@@ -52,7 +52,7 @@ impl Rejection {
         Self::new(401, message)
     }
 
-    /// In whose words.
+    /// Sets the API in whose form the error is written.
     pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
@@ -78,12 +78,12 @@ impl Rejection {
         self
     }
 
-    /// The status code.
+    /// The HTTP status of the response.
     pub fn status(&self) -> u16 {
         self.status.as_u16()
     }
 
-    /// What it says.
+    /// The message for the caller.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -137,7 +137,7 @@ impl Rejection {
         }
     }
 
-    /// The answer.
+    /// The response, in the form of the API that was called.
     pub fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body().to_string()));
         *response.status_mut() = self.status;

@@ -10,20 +10,20 @@ use crate::keyspec::Scope;
 /// What answers a route, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The gateway, without authentication.
+    /// The gateway answers, without authentication.
     Public(Public),
-    /// The gateway, for callers that meet the requirement.
+    /// The gateway answers, if the caller meets the requirement.
     Account(Account, Requirement),
-    /// The upstream server, for callers with the scope.
+    /// The upstream server answers, if the caller has the scope.
     Upstream(Scope),
 }
 
 /// What an account endpoint requires of a caller whose credential is valid. The policy checks it before the endpoint is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// Nothing more: the endpoint concerns the caller alone.
+    /// Any valid credential: the endpoint concerns the caller alone.
     ValidCredential,
-    /// The scope.
+    /// A credential with a scope.
     Scope {
         /// The scope that the caller's credential must have.
         scope: Scope,
@@ -36,7 +36,7 @@ pub enum Requirement {
 /// What the gateway answers without authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Public {
-    /// That it runs.
+    /// Whether the gateway runs: the first request of every stock command.
     Heartbeat,
     /// The version of the protocol.
     Version,
@@ -44,7 +44,7 @@ pub enum Public {
     Status,
 }
 
-/// The account endpoints.
+/// The endpoints that the gateway answers for an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
     /// Who the credential belongs to.
@@ -55,7 +55,7 @@ pub enum Account {
     Keys,
     /// Disconnects a device or revokes a key.
     Key,
-    /// Brings the end of a key forward.
+    /// Makes a key expire earlier.
     KeyEnd,
 }
 
@@ -77,22 +77,22 @@ pub enum Models {
 /// A row of the table.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The methods, in capitals.
+    /// The HTTP methods that the path accepts, in capitals.
     pub methods: &'static [&'static str],
     /// The path. A last segment in braces matches any one segment.
     pub path: &'static str,
-    /// What it takes.
+    /// What answers the route, and what a caller needs for it.
     pub access: Access,
-    /// Where it names models.
+    /// Where a request names models: the rights of a key may be limited to some.
     pub models: Models,
 }
 
 /// A row, and the segment that its braces match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matched<'a> {
-    /// The row.
+    /// The row of the table that matched.
     pub route: &'static Route,
-    /// The segment at the braces; empty without braces.
+    /// The segment of the path at the braces; empty if the row has no braces.
     pub argument: &'a str,
 }
 
@@ -120,7 +120,7 @@ const MODEL_OR_NAME: Models = Models::Body(&["model", "name"]);
 const KEYS_OR_OWN_KEY: Requirement = Requirement::Scope { scope: Scope::Keys, or_own_key: true };
 const LIST: Models = Models::Listed("models", &["model", "name"]);
 
-/// The table.
+/// Every route of the API. A path that is not in here is a 404.
 pub const ROUTES: &[Route] = &[
     public("/", Public::Heartbeat, &["HEAD", "GET"]),
     public("/api/version", Public::Version, &["HEAD", "GET"]),

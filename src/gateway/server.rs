@@ -25,29 +25,29 @@ use crate::http::server::{ConnectionSlot, ConnectionSlots};
 use crate::http::{AuthenticatedFlag, CallerStream, Http1Client, ResetOnClose};
 
 /// Longest wait for a TLS handshake, unless a request's header is waited for even less.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Fewer connections than that are reported even where the number was not set.
 const FEW_CONNECTIONS: usize = 500;
 
-/// Why it cannot serve.
+/// Why the gateway cannot serve.
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// The address is in use, not ours, or not allowed.
     #[error("cannot listen at {address}: {source}")]
     Listen {
-        /// The address.
+        /// The address that was to be listened at.
         address: SocketAddr,
-        /// Why.
+        /// The cause, from the operating system.
         source: io::Error,
     },
-    /// The certificate.
+    /// The certificate or its key cannot be used.
     #[error("cannot use the TLS certificate: {0}")]
     Tls(#[from] TlsError),
     /// The system's certificate authorities, for an upstream by https.
     #[error("cannot use https for the upstream server: {0}")]
     Upstream(rustls::Error),
-    /// No threads.
+    /// Threads or their runtimes cannot be started.
     #[error("cannot start: {0}")]
     Start(io::Error),
 }
@@ -89,12 +89,12 @@ struct Accepted {
     peer: SocketAddr,
     /// Given back when the connection ends.
     permit: OwnedSemaphorePermit,
-    /// Likewise.
+    /// The caller's share of the connections; given back when this is dropped.
     slot: ConnectionSlot,
 }
 
 impl Server {
-    /// Takes the address.
+    /// Listens at the configured address and reads the certificate, so that errors show before anything is announced.
     ///
     /// # Errors
     /// [`ServeError::Listen`], [`ServeError::Tls`].
@@ -106,7 +106,7 @@ impl Server {
         Ok(Self { listener, local, tls })
     }
 
-    /// Where it listens.
+    /// The address that it listens at, with the port that the system chose if 0 was configured.
     pub fn local(&self) -> SocketAddr {
         self.local
     }
@@ -279,7 +279,7 @@ async fn connection(
     let stream = match tls {
         None => CallerStream::plain(stream, reset.clone()),
         Some(config) => {
-            let limit = HANDSHAKE.min(worker.config.get().header_timeout);
+            let limit = HANDSHAKE_TIMEOUT.min(worker.config.get().header_timeout);
             let handshake = tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
             let Ok(Ok(stream)) = handshake else {
                 tracing::debug!(%peer, "TLS handshake failed");

@@ -53,13 +53,13 @@ pub struct Worker {
     pub authenticator: Arc<Authenticator>,
     /// Answers the account endpoints.
     pub accounts: Arc<AccountService>,
-    /// The pages for people.
+    /// The router of the web pages.
     pub pages: Router,
     /// Connections to the upstream server.
     pub upstream: Http1Client,
     /// Limits how often requests alone can make it write to its log.
     pub log_throttle: Arc<LogThrottle>,
-    /// The time.
+    /// The clock, settable in tests.
     pub clock: Clock,
     /// Called for each sign-in link of the upstream server that is withheld.
     pub withheld_link: Report,
@@ -67,7 +67,7 @@ pub struct Worker {
 
 /// What the gateway does with a request.
 enum Decision {
-    /// It is answered.
+    /// The gateway answers the request itself.
     Answer(Response<Body>),
     /// The request is forwarded to the upstream server.
     Forward(Box<Forward>),

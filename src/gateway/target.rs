@@ -8,16 +8,16 @@ use axum::http::request::Parts;
 use super::rejection::{Dialect, Rejection};
 use super::routes::{self, Matched};
 
-const LONGEST: usize = 8 * 1024;
+const MAX_TARGET_LENGTH: usize = 8 * 1024;
 
 /// A target without the base path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// In capitals.
+    /// The HTTP method, in capitals.
     pub method: &'a str,
-    /// Plain: it means the same to every reader.
+    /// The path without the base path. It means the same to every reader: nothing in it is encoded or can be shortened.
     pub path: &'a str,
-    /// Everything behind the question mark, as sent.
+    /// Everything after the question mark, as it was sent; `None` without one.
     pub query: Option<&'a str>,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Target<'a> {
         }
         let path = uri.path();
         let length = path.len() + uri.query().map_or(0, str::len);
-        if length > LONGEST {
+        if length > MAX_TARGET_LENGTH {
             return Err(Rejection::new(414, "the path and query are longer than 8 KiB"));
         }
         if !is_plain(path) {
@@ -48,7 +48,7 @@ impl<'a> Target<'a> {
         Ok(Self { method: request.method.as_str(), path, query: uri.query() })
     }
 
-    /// The route.
+    /// Finds the row of the route table for this method and path.
     ///
     /// # Errors
     /// 404, 405.
@@ -56,7 +56,7 @@ impl<'a> Target<'a> {
         routes::find(self.method, self.path)
     }
 
-    /// Whose errors the caller expects.
+    /// The API in whose form the caller expects errors.
     pub fn dialect(&self) -> Dialect {
         Dialect::of(self.path)
     }

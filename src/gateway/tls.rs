@@ -22,7 +22,7 @@ pub enum TlsError {
     Unusable {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         reason: String,
     },
     /// Every account of the machine has access to the key.
@@ -30,7 +30,7 @@ pub enum TlsError {
     Exposed {
         /// The file.
         file: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
 }

@@ -21,7 +21,7 @@ use super::relay::ResetOnClose;
 pub struct AuthenticatedFlag(Arc<AtomicBool>);
 
 impl AuthenticatedFlag {
-    /// A credential was accepted.
+    /// Marks the connection: a credential was accepted on it.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -31,7 +31,7 @@ impl AuthenticatedFlag {
     }
 }
 
-/// An accepted connection.
+/// A caller's connection, with or without TLS. It ends when the caller reads too slowly.
 pub struct CallerStream {
     stream: Stream,
     reset: ResetOnClose,
@@ -45,12 +45,12 @@ enum Stream {
 }
 
 impl CallerStream {
-    /// Without TLS.
+    /// A connection without TLS.
     pub fn plain(stream: TcpStream, reset: ResetOnClose) -> Self {
         Self { stream: Stream::Plain(stream), reset, unread: None }
     }
 
-    /// With TLS, after the handshake.
+    /// A connection with TLS, after the handshake.
     pub fn tls(stream: TlsStream<TcpStream>, reset: ResetOnClose) -> Self {
         Self { stream: Stream::Tls(Box::new(stream)), reset, unread: None }
     }

@@ -12,7 +12,7 @@ const BATCH: usize = 64 * 1024;
 
 /// How often nothing more is there before the batch is passed on. hyper polls its reader twice before it lets other tasks run (1.12,
 /// `poll_loop`; pinned in `http/tests.rs`), so only the third time tells.
-const PATIENCE: u8 = 2;
+const MAX_PENDING_POLLS: u8 = 2;
 
 /// A body whose frames are joined.
 ///
@@ -109,7 +109,7 @@ where
                     this.waits = 0;
                     return Poll::Pending;
                 }
-                Poll::Pending if this.waits >= PATIENCE => {
+                Poll::Pending if this.waits >= MAX_PENDING_POLLS => {
                     this.waits = 0;
                     return Poll::Ready(this.batch.take().map(Ok));
                 }

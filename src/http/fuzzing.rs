@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Version};
 use super::client::response_head::{self, BodyFraming, ParsedHead};
 
 /// Longer inputs meet limits that the slow reader does not have.
-const LONGEST: usize = 4096;
+const MAX_INPUT_LENGTH: usize = 4096;
 
 /// How a body continues after the bytes so far.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,14 +44,14 @@ pub fn response(data: &[u8]) {
         Some((b'H', sizes)) => (Method::HEAD, sizes),
         _ => return,
     };
-    if came.len() > LONGEST {
+    if came.len() > MAX_INPUT_LENGTH {
         return;
     }
     let whole = read(&[came], &method);
     let bytes: Vec<&[u8]> = came.chunks(1).collect();
     assert_eq!(read(&bytes, &method), whole, "byte by byte");
     let (mut pieces, mut rest) = (Vec::new(), came);
-    for size in sizes.iter().cycle().take(LONGEST) {
+    for size in sizes.iter().cycle().take(MAX_INPUT_LENGTH) {
         let (piece, after) = rest.split_at(rest.len().min(usize::from(*size).max(1)));
         pieces.push(piece);
         rest = after;

@@ -12,7 +12,7 @@ use super::client::BoxError;
 
 /// How often hyper may send what it has before it learns that a body failed. It polls a body twice before it flushes (1.12, `poll_loop`;
 /// pinned in `http/tests.rs`), and drops what it has not sent when it hears of the error.
-const PATIENCE: u8 = 2;
+const MAX_PENDING_POLLS: u8 = 2;
 
 /// Requests that a connection is reset instead of closed, because its response was truncated. A caller that speaks HTTP/1.0 takes a
 /// closed connection for the regular end of the response.
@@ -20,12 +20,12 @@ const PATIENCE: u8 = 2;
 pub struct ResetOnClose(Arc<AtomicBool>);
 
 impl ResetOnClose {
-    /// Reset the connection.
+    /// Has the connection reset when it closes.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether to reset the connection.
+    /// Whether the connection is to be reset when it closes.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -105,7 +105,7 @@ where
             }
             if let Some((error, waits)) = this.failure.take() {
                 // The caller gets everything that came before.
-                if waits < PATIENCE {
+                if waits < MAX_PENDING_POLLS {
                     this.failure = Some((error, waits + 1));
                     context.waker().wake_by_ref();
                     return Poll::Pending;

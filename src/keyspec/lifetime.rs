@@ -7,7 +7,7 @@ use thiserror::Error;
 
 const DAY: u64 = 86_400;
 const UNITS: [(char, u64); 5] = [('w', 7 * DAY), ('d', DAY), ('h', 3600), ('m', 60), ('s', 1)];
-const LONGEST: u64 = 3650 * DAY;
+const MAX_LIFETIME: u64 = 3650 * DAY;
 
 /// A span in seconds, from 1 second to ten years; or unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Lifetime {
     /// # Errors
     /// [`LifetimeError`] for none at all and more than ten years.
     pub fn from_seconds(seconds: u64) -> Result<Self, LifetimeError> {
-        if (1..=LONGEST).contains(&seconds) { Ok(Self::Seconds(seconds)) } else { Err(LifetimeError) }
+        if (1..=MAX_LIFETIME).contains(&seconds) { Ok(Self::Seconds(seconds)) } else { Err(LifetimeError) }
     }
 
     /// The Unix second in which a life that begins at `now` ends.
@@ -78,7 +78,7 @@ impl fmt::Display for Lifetime {
 }
 
 /// An expiry within so many seconds is soon, if at most half of the key's life is left.
-const SOON: i64 = 14 * 86_400;
+const EXPIRES_SOON_SECONDS: i64 = 14 * 86_400;
 
 /// The state of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl KeyState {
 /// be over.
 pub fn expires_soon(created_at: Option<i64>, expires_at: i64, now: i64) -> bool {
     let left = expires_at.saturating_sub(now);
-    left <= SOON && created_at.is_none_or(|created| left <= now.saturating_sub(created))
+    left <= EXPIRES_SOON_SECONDS && created_at.is_none_or(|created| left <= now.saturating_sub(created))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::address::{ModelName, ModelSource};
 const REGISTRY: &str = "registry.ollama.ai";
 const NAMESPACE: &str = "library";
 const TAG: &str = "latest";
-const LONGEST: usize = 400;
+const MAX_LENGTH: usize = 400;
 
 /// A model's name in the one form that is compared: lower case, with its tag, without the registry and the namespace that are
 /// meant when none is named: `tiny:latest`, `me/tiny:8b`, `hf.co/me/tiny:q4`.
@@ -37,7 +37,7 @@ impl CanonicalModel {
         let name = ModelName::parse(name).map_err(|_| CanonicalModelError)?;
         let name = if name.source() == Some(ModelSource::Local) { name.base() } else { name.as_str() };
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/');
-        if name.len() > LONGEST || !name.chars().all(allowed) {
+        if name.len() > MAX_LENGTH || !name.chars().all(allowed) {
             return Err(CanonicalModelError);
         }
         let name = name.to_ascii_lowercase();
@@ -61,7 +61,7 @@ impl CanonicalModel {
             (host, namespace) => format!("{host}/{namespace}/{model}:{tag}"),
         };
         // The stored text must be parseable again, its tag included.
-        if name.len() > LONGEST { Err(CanonicalModelError) } else { Ok(Self(name)) }
+        if name.len() > MAX_LENGTH { Err(CanonicalModelError) } else { Ok(Self(name)) }
     }
 
     /// The canonical form.
@@ -134,7 +134,7 @@ impl FromStr for ModelPattern {
             return Ok(Self(CanonicalModel::parse(&pattern).map_err(|_| problem())?.0));
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '*');
-        if pattern.len() > LONGEST || !pattern.chars().all(allowed) || pattern.contains("***") {
+        if pattern.len() > MAX_LENGTH || !pattern.chars().all(allowed) || pattern.contains("***") {
             return Err(problem());
         }
         let last = pattern.rsplit('/').next().unwrap_or_default();
@@ -143,7 +143,7 @@ impl FromStr for ModelPattern {
         }
         let tagged = last.contains(':') || last.ends_with('*');
         let pattern = if tagged { pattern } else { format!("{pattern}:{TAG}") };
-        if pattern.len() > LONGEST {
+        if pattern.len() > MAX_LENGTH {
             return Err(problem());
         }
         Ok(Self(match pattern.split('/').collect::<Vec<_>>().as_slice() {
@@ -363,7 +363,7 @@ mod tests {
         for length in 390..=400 {
             for text in ["a".repeat(length), format!("*{}", "a".repeat(length - 1))] {
                 let kept = text.parse::<ModelPattern>();
-                assert_eq!(kept.is_ok(), length + ":latest".len() <= LONGEST, "{length}");
+                assert_eq!(kept.is_ok(), length + ":latest".len() <= MAX_LENGTH, "{length}");
                 assert!(kept.is_err() || kept.is_ok_and(|kept| kept.as_str().parse() == Ok(kept)), "{length}");
             }
         }

@@ -6,9 +6,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 /// A shorter piece of a secret reveals nothing useful.
-const SHORTEST_PIECE: usize = 8;
+const MIN_PIECE_LENGTH: usize = 8;
 /// A line longer than this is given out in parts.
-const LONGEST_LINE: usize = 16 * 1024;
+const MAX_LINE_LENGTH: usize = 16 * 1024;
 const MASK: &[u8] = b"****";
 
 /// Collects bytes, and gives out whole lines without the secrets.
@@ -38,7 +38,7 @@ impl Redactor {
             }
         }
         // The longest first, so that no part of one is left standing.
-        encodings.retain(|encoding| encoding.len() >= SHORTEST_PIECE.min(shortest));
+        encodings.retain(|encoding| encoding.len() >= MIN_PIECE_LENGTH.min(shortest));
         encodings.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         encodings.dedup();
         Self { encodings, pending: Zeroizing::new(Vec::new()) }
@@ -52,7 +52,7 @@ impl Redactor {
             let line: Zeroizing<Vec<u8>> = Zeroizing::new(self.pending.drain(..=end).collect());
             lines.push(self.redact(&line));
         }
-        if self.pending.len() > LONGEST_LINE {
+        if self.pending.len() > MAX_LINE_LENGTH {
             // Masked first: then no complete secret can be cut in two, and a possible beginning of one is held back.
             let mut masked = self.masked(&self.pending);
             let kept_back = self.encodings.first().map_or(0, |encoding| encoding.len()).min(masked.len());
@@ -145,11 +145,11 @@ mod tests {
     fn an_endless_line_is_given_out_in_parts_and_no_part_holds_a_piece_of_the_key() {
         for shift in 0..KEY.len() + 2 {
             let mut redactor = redactor();
-            let line = format!("{}{KEY}{}", "x".repeat(LONGEST_LINE - shift), "y".repeat(3 * LONGEST_LINE));
+            let line = format!("{}{KEY}{}", "x".repeat(MAX_LINE_LENGTH - shift), "y".repeat(3 * MAX_LINE_LENGTH));
             let mut seen = String::new();
             for part in line.as_bytes().chunks(1000) {
                 seen += &redactor.feed(part).concat();
-                assert!(redactor.pending.len() <= LONGEST_LINE + 1000);
+                assert!(redactor.pending.len() <= MAX_LINE_LENGTH + 1000);
             }
             seen += &redactor.finish().unwrap_or_default();
             assert_eq!(seen, line.replace(KEY, "****"), "{shift}");

@@ -28,7 +28,7 @@ pub const FILES: &str = "\u{fffd}files";
 /// How long the server on this machine may take to list its models.
 const DEADLINE: Duration = Duration::from_millis(300);
 /// More names than this are useless at a prompt.
-const MOST: usize = 1000;
+const MAX_CANDIDATES: usize = 1000;
 
 /// What the candidates come from.
 pub struct Sources(Arc<Inputs>);
@@ -86,7 +86,7 @@ impl Sources {
         let inputs = self.0.clone();
         arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
             let typed = typed.to_string_lossy();
-            let fitting = values(&inputs).into_iter().filter(|value| value.starts_with(&*typed)).take(MOST);
+            let fitting = values(&inputs).into_iter().filter(|value| value.starts_with(&*typed)).take(MAX_CANDIDATES);
             fitting.map(CompletionCandidate::new).collect()
         }))
     }

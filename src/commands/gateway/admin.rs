@@ -19,7 +19,7 @@ use crate::gateway::{
 use crate::identity::{ConnectUrl, PublicKey, group_fingerprint, parse_fingerprint};
 
 /// The longest wait for a gateway that is starting or ending, or for another command.
-const LONGEST_WAIT: Duration = Duration::from_secs(3);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(30);
 
 /// The database file: the `configured` one, else `gateway/gateway.db` in this account's data folder.
@@ -50,7 +50,7 @@ async fn exchange(
     request: AdminRequest,
 ) -> anyhow::Result<Result<AdminReply, AdminError>> {
     let path = configured_database(app, args)?;
-    let deadline = Instant::now() + LONGEST_WAIT;
+    let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match ask(&path, &request).await {
             Ok(answer) => return Ok(answer),

@@ -17,7 +17,7 @@ use crate::relative_time;
 use crate::ui::{Column, Table, Tint};
 
 /// The longest password line that is read, in bytes: more than any password may have.
-const LONGEST: u64 = 4096;
+const MAX_LINE_LENGTH: u64 = 4096;
 
 /// Runs a subcommand.
 ///
@@ -173,8 +173,8 @@ fn read_piped() -> Result<SecretString, Problem> {
     let unreadable =
         |reason: String| Problem::new(Exit::Usage, format!("cannot read the password from standard input: {reason}"));
     // Room for all of it at once, so that growing leaves no copies.
-    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 1));
-    let read = std::io::stdin().lock().take(LONGEST).read_until(b'\n', &mut line);
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE_LENGTH as usize + 1));
+    let read = std::io::stdin().lock().take(MAX_LINE_LENGTH).read_until(b'\n', &mut line);
     read.map_err(|error| unreadable(error.to_string()))?;
     let text = std::str::from_utf8(&line).map_err(|_| unreadable("it is not UTF-8".to_owned()))?;
     let text = text.strip_suffix('\n').unwrap_or(text);

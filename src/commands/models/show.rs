@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::ui::sanitize::clean;
 
 /// Characters of a cell that are shown.
-const LONGEST_CELL: usize = 400;
+const MAX_CELL_LENGTH: usize = 400;
 /// Lines of the system message and of the license that are shown.
 const HEAD: usize = 2;
 /// Columns for the items of an array.
@@ -70,7 +70,7 @@ fn section(text: &mut String, header: &str, rows: Vec<Vec<String>>) {
 }
 
 fn cell_of(text: &str) -> String {
-    match text.char_indices().nth(LONGEST_CELL) {
+    match text.char_indices().nth(MAX_CELL_LENGTH) {
         Some((end, _)) => format!("{}…", clean(&text[..end])),
         None => clean(text).into_owned(),
     }

@@ -130,7 +130,7 @@ pub fn readable_password() -> Result<SecretString, getrandom::Error> {
 }
 
 /// How long an Ollama server may take to list its models.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the gateway is put in front of.
 pub struct Upstream {
@@ -183,7 +183,7 @@ struct NoAnswer;
 
 async fn first_model(app: &App, url: &BaseUrl) -> Result<Option<String>, NoAnswer> {
     let session = Session::new(&app.transport, url.clone(), Credential::None, false, app.now).map_err(|_| NoAnswer)?;
-    let listed = tokio::time::timeout(LONGEST_WAIT, session.models()).await.map_err(|_| NoAnswer)?;
+    let listed = tokio::time::timeout(LIST_TIMEOUT, session.models()).await.map_err(|_| NoAnswer)?;
     let listed = listed.map_err(|_| NoAnswer)?;
     Ok(listed.into_iter().find(is_suitable).map(|model| model.name))
 }

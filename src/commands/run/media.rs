@@ -14,7 +14,7 @@ use crate::exit::{Exit, Problem};
 /// What stock Ollama attaches, by file name.
 const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "wav"];
 /// The largest file that is attached, in bytes; as stock.
-const LARGEST: u64 = 100 * 1024 * 1024;
+const MAX_FILE_SIZE: u64 = 100 * 1024 * 1024;
 /// What a shell escapes with a backslash when a file is dragged onto a terminal.
 const ESCAPED: &str = " ()[]{}$&;'\\*?~";
 
@@ -113,7 +113,7 @@ fn load(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     // A FIFO or a device would block forever or never end.
     match path.metadata() {
         Ok(found) if !found.is_file() => return Ok(None),
-        Ok(found) if found.len() > LARGEST => {
+        Ok(found) if found.len() > MAX_FILE_SIZE => {
             return Err(problem(format!("{} is larger than 100 MB", path.display())).into());
         }
         Ok(_) => {}
@@ -124,7 +124,7 @@ fn load(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unusable)?;
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(unusable)?;
+    file.take(MAX_FILE_SIZE).read_to_end(&mut bytes).map_err(unusable)?;
     if !is_media(&bytes) {
         return Err(problem(format!("{} is not a JPEG, PNG or WebP image or a WAV sound", path.display())).into());
     }

@@ -208,7 +208,7 @@ fn host_model_name<'a>(host: &BaseUrl, model: &'a ModelName) -> &'a str {
 }
 
 /// How long standard input may take before a message says what the program waits for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STDIN_NOTICE_DELAY: Duration = Duration::from_secs(2);
 
 /// Piped input, where there is any. As stock does, it is read to its end even when there is a prompt; where that end does not
 /// come (a pipe that another process keeps open), at least a message says so, and `--timeout` applies.
@@ -221,7 +221,7 @@ async fn read_piped(app: &App, args: &RunArgs) -> anyhow::Result<Option<String>>
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     }));
     let limit = args.timeout.map(|limit| limit.0);
-    let patience = limit.map_or(PATIENCE, |limit| limit.min(PATIENCE));
+    let patience = limit.map_or(STDIN_NOTICE_DELAY, |limit| limit.min(STDIN_NOTICE_DELAY));
     let bytes = match (tokio::time::timeout(patience, &mut read).await, limit) {
         (Ok(bytes), _) => bytes,
         (Err(_), Some(limit)) => match tokio::time::timeout(limit.saturating_sub(patience), &mut read).await {

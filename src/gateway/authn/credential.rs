@@ -15,7 +15,7 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// No credential of ours is nearly as long.
 const LONGEST: usize = 1024;
 
-/// What a request shows.
+/// The credential in a request's headers, not checked yet.
 #[derive(Debug)]
 pub enum Presented {
     /// No credential.
@@ -92,7 +92,7 @@ pub struct Caller {
     credential: Credential,
 }
 
-/// By what credential.
+/// The credential that proved who the caller is, as it is on record.
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// A device's signature.
@@ -109,12 +109,12 @@ impl Caller {
         Self { user, credential }
     }
 
-    /// The account.
+    /// The account that the credential belongs to.
     pub fn user(&self) -> &User {
         &self.user
     }
 
-    /// The credential.
+    /// The credential that was checked.
     pub fn credential(&self) -> &Credential {
         &self.credential
     }

@@ -12,19 +12,19 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// A session ends this many seconds after the sign-in.
-const LONGEST: i64 = 12 * 60 * 60;
+const MAX_AGE_SECONDS: i64 = 12 * 60 * 60;
 /// And this many seconds after its last request.
-const LONGEST_IDLE: i64 = 60 * 60;
+const MAX_IDLE_SECONDS: i64 = 60 * 60;
 /// For so many seconds after the password was typed a key can be made, and a device approved, without it: both outlive the session, and a
 /// browser that was left open or whose cookie was stolen must not turn into one. Revoking takes no password: it can only do less harm, and
 /// may be urgent.
-const FRESH: i64 = 15 * 60;
-/// As many in all.
-const MOST: usize = 4096;
-/// As many of one account.
-const MOST_OF_ONE: usize = 32;
+const MAX_PASSWORD_AGE_SECONDS: i64 = 15 * 60;
+/// Sessions of all accounts together; beyond it the least recently used one ends.
+const MAX_SESSIONS: usize = 4096;
+/// Sessions of one account; beyond it its least recently used one ends.
+const MAX_SESSIONS_PER_ACCOUNT: usize = 32;
 
-/// The sessions.
+/// The browser sessions, in memory. A cookie is kept as its SHA-256.
 #[derive(Default)]
 pub struct Sessions(Mutex<Table>);
 
@@ -45,7 +45,7 @@ struct Session {
     seen: i64,
     /// When the password was typed last.
     confirmed: i64,
-    /// Gone with the session.
+    /// Dropped with the session: handles see by it that the session has ended.
     alive: Arc<()>,
 }
 
@@ -62,17 +62,17 @@ impl SessionHandle {
 
 /// A session that was found.
 pub struct Found {
-    /// Whose it is.
+    /// The id of the account that is signed in.
     pub user: Uuid,
     /// Whether the password was typed within the last quarter of an hour.
     pub fresh: bool,
-    /// For later.
+    /// Tells whether the session is still open, later in the same request.
     pub handle: SessionHandle,
 }
 
 impl Session {
     fn counts(&self, now: i64) -> bool {
-        now - self.since <= LONGEST && now - self.seen <= LONGEST_IDLE
+        now - self.since <= MAX_AGE_SECONDS && now - self.seen <= MAX_IDLE_SECONDS
     }
 }
 
@@ -94,12 +94,12 @@ impl Sessions {
             return Ok(None);
         }
         let all = &mut table.all;
-        if all.len() >= MOST {
+        if all.len() >= MAX_SESSIONS {
             all.retain(|_, session| session.counts(now));
         }
-        if all.values().filter(|session| session.user == user).count() >= MOST_OF_ONE {
+        if all.values().filter(|session| session.user == user).count() >= MAX_SESSIONS_PER_ACCOUNT {
             drop_oldest(all, |session| session.user == user);
-        } else if all.len() >= MOST {
+        } else if all.len() >= MAX_SESSIONS {
             drop_oldest(all, |_| true);
         }
         all.insert(digest(&cookie), Session { user, since: now, seen: now, confirmed: now, alive: Arc::default() });
@@ -113,7 +113,11 @@ impl Sessions {
         if session.counts(now) {
             session.seen = session.seen.max(now);
             let handle = SessionHandle(Arc::downgrade(&session.alive));
-            return Some(Found { user: session.user, fresh: now - session.confirmed <= FRESH, handle });
+            return Some(Found {
+                user: session.user,
+                fresh: now - session.confirmed <= MAX_PASSWORD_AGE_SECONDS,
+                handle,
+            });
         }
         table.all.remove(&digest);
         None
@@ -126,7 +130,7 @@ impl Sessions {
         }
     }
 
-    /// Ends one session.
+    /// Ends the session of a cookie; does nothing if there is none.
     pub fn end(&self, cookie: &str) {
         self.lock().all.remove(&digest(cookie));
     }
@@ -222,7 +226,7 @@ mod tests {
         for _ in 0..5000 {
             start(&sessions, Uuid::new_v4(), 50);
         }
-        assert_eq!(sessions.lock().all.len(), MOST);
+        assert_eq!(sessions.lock().all.len(), MAX_SESSIONS);
     }
 
     #[test]

@@ -10,18 +10,18 @@ use thiserror::Error;
 pub enum Source {
     /// The configuration file.
     File {
-        /// The file.
+        /// The path of the configuration file.
         path: PathBuf,
-        /// From 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// In characters, from 1.
+        /// The number of the character in the line, from 1.
         column: usize,
     },
     /// The environment variable of that name.
     Variable(String),
     /// The command line, such as `--listen` or `--set threads`.
     Flag(String),
-    /// The default.
+    /// The setting was not given: its default applies.
     Default,
 }
 
@@ -75,17 +75,17 @@ pub enum ConfigError {
     /// One layer sets it twice.
     #[error("{at}: {name} is set twice (first: {first})")]
     Twice {
-        /// The second.
+        /// Where it is set for the second time.
         at: Source,
         /// The setting.
         name: String,
-        /// The first.
+        /// Where it is set for the first time.
         first: Source,
     },
     /// `--set` without `=`.
     #[error("--set {text:?}: expected NAME=VALUE, such as --set clock-tolerance=30s")]
     NoValue {
-        /// What was given.
+        /// The argument of `--set`.
         text: String,
     },
     /// A value of the wrong type or out of range.

@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use crate::address::BaseUrl;
 
 /// The longest value that an error repeats, in characters.
-const SHOWN: usize = 60;
+const MAX_SHOWN_LENGTH: usize = 60;
 
 /// A value as it is written; variables and flags give text.
 #[derive(serde::Deserialize)]
@@ -244,7 +244,7 @@ pub fn shown(text: &str) -> String {
     }
     let visible = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
     let text: String = text.chars().map(visible).collect();
-    match text.char_indices().nth(SHOWN) {
+    match text.char_indices().nth(MAX_SHOWN_LENGTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
