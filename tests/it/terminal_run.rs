@@ -1,6 +1,9 @@
 //! `run` as a person sees it, in a real terminal: wrapping, the spinner, escape sequences that do not act, and how it ends when it
 //! is interrupted.
 
+mod stopping;
+mod wrapping;
+
 use std::time::Duration;
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
@@ -59,41 +62,6 @@ fn layer(digest: &str, completed: u64) -> Step {
     Step::send(format!("{line}\n"))
 }
 
-/// The rows that hold something, and that none of them was broken by the terminal's own margin.
-#[track_caller]
-fn wrapped_rows(terminal: &Terminal, columns: u16) -> Vec<String> {
-    terminal.look(|screen| {
-        let rows: Vec<String> = screen.rows(0, columns).collect();
-        for at in 0..rows.len() {
-            let at = u16::try_from(at).unwrap();
-            assert!(!screen.row_wrapped(at), "the terminal had to break row {at}:\n{}", screen.contents());
-        }
-        rows.into_iter().map(|row| row.trim_end().to_owned()).filter(|row| !row.is_empty()).collect()
-    })
-}
-
-/// Words put into lines of at most `columns - 1` (the last column stays free), as a person would by hand.
-fn by_hand(text: &str, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last_mut().unwrap();
-        if last.is_empty() {
-            last.push_str(word);
-        } else if last.len() + 1 + word.len() < columns {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
-}
-
-/// Without blanks and without characters of no width, of which the emulator keeps only a few.
-fn visible(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace() && c.width().unwrap_or(0) > 0).collect()
-}
-
 #[track_caller]
 fn assert_tidy(finished: &Finished, code: u32) {
     let screen = &finished.screen;
@@ -110,91 +78,6 @@ fn assert_tidy(finished: &Finished, code: u32) {
 
 const ENGLISH: &str = "The sky is blue because the molecules of the atmosphere scatter the short waves of sunlight far more strongly \
 than the long ones, so that blue reaches the eye from every direction.";
-
-#[test]
-fn words_wrap_at_the_width_however_they_arrive() {
-    for columns in [12_u16, 20, 33, 80, 200] {
-        for piece in [1, 3, 7, ENGLISH.len()] {
-            let (sandbox, ollama) = setup();
-            let pieces: Vec<String> =
-                ENGLISH.as_bytes().chunks(piece).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).collect();
-            answers(&ollama, pieces.iter().map(|text| line(text)).chain([done()]));
-            let terminal = Terminal::start_sized(&sandbox, &["run", "tiny", "x"], columns, 40);
-            terminal.wait_exit();
-            terminal.wait_for(|screen| screen.contains("direction."));
-            assert_eq!(
-                wrapped_rows(&terminal, columns),
-                by_hand(ENGLISH, usize::from(columns)),
-                "{columns} columns, pieces of {piece}"
-            );
-            assert_tidy(&terminal.finish(), 0);
-        }
-    }
-}
-
-#[test]
-fn wide_and_combining_characters_wrap_by_what_they_show() {
-    let text = "空が青いのは、大気の分子が短い波長の光を強く散乱するからです。 Cafe\u{301} nai\u{308}ve re\u{301}sume\u{301} \
-                \u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466} \u{1f1e9}\u{1f1ea}\u{1f1eb}\u{1f1f7} \u{2764}\u{fe0f} \
-                1\u{fe0f}\u{20e3} \u{1f44d}\u{1f3fd} 하늘은 파랗습니다 fin";
-    let characters: Vec<String> = text.chars().map(String::from).collect();
-    for columns in [11_u16, 16, 27, 40] {
-        for whole in [true, false] {
-            let (sandbox, ollama) = setup();
-            let pieces = if whole { vec![text.to_owned()] } else { characters.clone() };
-            answers(&ollama, pieces.iter().map(|text| line(text)).chain([done()]));
-            let terminal = Terminal::start_sized(&sandbox, &["run", "tiny", "x"], columns, 60);
-            terminal.wait_exit();
-            terminal.wait_for(|screen| screen.contains("fin"));
-            let rows = wrapped_rows(&terminal, columns);
-            assert_eq!(visible(&rows.concat()), visible(text), "{columns} columns, whole: {whole}");
-            assert!(rows.len() > 1);
-            assert_tidy(&terminal.finish(), 0);
-        }
-    }
-}
-
-#[test]
-fn without_wrapping_the_terminal_breaks_lines() {
-    let (sandbox, ollama) = setup();
-    answers(&ollama, [line(ENGLISH), done()]);
-    let terminal = Terminal::start_sized(&sandbox, &["run", "tiny", "x", "--nowordwrap"], 20, 24);
-    terminal.wait_exit();
-    terminal.wait_for(|screen| screen.contains("direction."));
-    assert!(terminal.look(|screen| screen.row_wrapped(0)));
-    let finished = terminal.finish();
-    assert_tidy(&finished, 0);
-    assert!(contains(&finished.raw, ENGLISH.as_bytes()));
-    assert!(finished.raw.ends_with(b"direction.\r\n\r\n"), "{:?}", String::from_utf8_lossy(&finished.raw));
-}
-
-#[test]
-fn a_new_width_applies_from_the_next_word() {
-    let (sandbox, ollama, gate) = (Sandbox::new(), Ollama::start(), Gate::new());
-    let mut sandbox = sandbox;
-    sandbox.set_env("OLLAMA_HOST", ollama.url());
-    answers(&ollama, [line("before\n"), Step::WaitFor(gate.clone()), line(ENGLISH), done()]);
-    let terminal = Terminal::start_sized(&sandbox, &["run", "tiny", "x"], 60, 40);
-    terminal.wait_text("before");
-    terminal.resize(24, 40);
-    gate.open();
-    terminal.wait_exit();
-    terminal.wait_for(|screen| screen.contains("direction."));
-    let rows = wrapped_rows(&terminal, 24);
-    assert_eq!(rows[0], "before");
-    assert_eq!(rows[1..], by_hand(ENGLISH, 24));
-    assert_tidy(&terminal.finish(), 0);
-
-    let (sandbox, gate) = (sandbox, Gate::new());
-    answers(&ollama, [line("The sky is"), Step::WaitFor(gate.clone()), line(&ENGLISH[10..]), done()]);
-    let terminal = Terminal::start_sized(&sandbox, &["run", "tiny", "x"], 24, 40);
-    terminal.wait_text("The sky is");
-    terminal.resize(50, 40);
-    gate.open();
-    terminal.wait_exit();
-    terminal.wait_for(|screen| screen.contains("direction."));
-    assert_eq!(wrapped_rows(&terminal, 50), by_hand(ENGLISH, 50));
-}
 
 fn turns(screen: &str) -> bool {
     screen.chars().any(|c| ('\u{2800}'..='\u{28ff}').contains(&c))
@@ -401,93 +284,6 @@ fn a_missing_prompt_is_explained() {
     assert!(ollama.server().seen().is_empty());
 }
 
-/// The three ways to be asked to stop.
-const STOPS: [Option<Signal>; 3] = [None, Some(Signal::INT), Some(Signal::TERM)];
-
-fn stop(terminal: &mut Terminal, how: Option<Signal>) {
-    match how {
-        None => terminal.send("\x03"),
-        Some(signal) => terminal.signal(signal),
-    }
-}
-
-#[test]
-fn stopped_before_the_first_token() {
-    for how in STOPS {
-        let (sandbox, ollama) = setup();
-        answers(&ollama, [Step::Hang]);
-        let mut terminal = Terminal::start(&sandbox, &["run", "tiny", "x"]);
-        terminal.wait_for(turns);
-        ollama.server().wait_requests(2);
-        stop(&mut terminal, how);
-        let finished = terminal.finish();
-        assert_tidy(&finished, 130);
-        assert_eq!(finished.screen.trim(), "", "{how:?}");
-        ollama.server().wait_disconnects(1);
-    }
-}
-
-#[test]
-fn stopped_in_the_middle_of_an_answer() {
-    for options in [&[][..], &["--nowordwrap"], &["--raw"]] {
-        for how in STOPS {
-            let (sandbox, ollama) = setup();
-            answers(&ollama, [think("Hm."), line("half an ans"), Step::Hang]);
-            let args = [&["run", "tiny", "x"], options].concat();
-            let mut terminal = Terminal::start(&sandbox, &args);
-            terminal.wait_text("half an ans");
-            stop(&mut terminal, how);
-            let finished = terminal.finish();
-            assert_tidy(&finished, 130);
-            let last = finished.screen.trim_end().lines().last().unwrap().to_owned();
-            assert_eq!(last.trim_end_matches("^C"), "half an ans", "{options:?} {how:?}");
-            ollama.server().wait_disconnects(1);
-        }
-    }
-}
-
-#[test]
-fn stopped_while_it_thinks_the_terminal_is_not_left_faint() {
-    let (sandbox, ollama) = setup();
-    answers(&ollama, [think("Let me see"), Step::Hang]);
-    let mut terminal = Terminal::start(&sandbox, &["run", "tiny", "x"]);
-    terminal.wait_text("Let me see");
-    terminal.send("\x03");
-    let finished = terminal.finish();
-    assert_tidy(&finished, 130);
-    let text = String::from_utf8_lossy(&finished.raw).into_owned();
-    assert!(text.rfind("\x1b[0m") > text.rfind("\x1b[2m"), "{text:?}");
-}
-
-#[test]
-fn stopped_at_the_end_of_a_line_no_empty_line_is_added() {
-    for options in [&[][..], &["--nowordwrap"]] {
-        let (sandbox, ollama) = setup();
-        answers(&ollama, [line("a whole line\n"), Step::Hang]);
-        let terminal = Terminal::start(&sandbox, &[&["run", "tiny", "x"], options].concat());
-        terminal.wait_text("a whole line");
-        terminal.signal(Signal::INT);
-        let finished = terminal.finish();
-        assert_tidy(&finished, 130);
-        assert!(finished.raw.ends_with(b"a whole line\r\n"), "{:?}", String::from_utf8_lossy(&finished.raw));
-    }
-}
-
-#[test]
-fn stopped_during_a_pull() {
-    for how in STOPS {
-        let (sandbox, ollama) = setup();
-        pulls(&ollama, [layer("aaaaaaaaaaaa1111", 1 << 20), Step::Hang]);
-        let mut terminal = Terminal::start(&sandbox, &["run", "tiny", "x"]);
-        terminal.wait_text("aaaaaaaaaaaa");
-        stop(&mut terminal, how);
-        let finished = terminal.finish();
-        assert_tidy(&finished, 130);
-        assert!(!finished.screen.contains("aaaaaaaaaaaa"), "{}", finished.screen);
-        ollama.server().wait_disconnects(1);
-    }
-}
-
 #[test]
 fn an_error_in_the_middle_stands_on_a_line_of_its_own() {
     for options in [&[][..], &["--nowordwrap"], &["--raw"]] {
@@ -539,61 +335,4 @@ fn names_and_errors_of_a_server_are_harmless() {
     let finished = terminal.finish();
     assert_tidy(&finished, 1);
     assert!(!contains(&finished.raw, b"\x1b]") && !contains(&finished.raw, b"\x07"));
-}
-
-/// Starts a program in a terminal that can be torn away, which `Terminal` cannot: its reader holds it open.
-fn torn_away(sandbox: &Sandbox, program: &str, args: &[&str], when: impl FnOnce()) {
-    let pair = native_pty_system().openpty(PtySize::default()).unwrap();
-    let mut command = CommandBuilder::new(program);
-    command.args(args);
-    command.env_clear();
-    for (name, value) in sandbox.env() {
-        command.env(name, value);
-    }
-    let mut child = pair.slave.spawn_command(command).unwrap();
-    drop(pair.slave);
-    when();
-    drop(pair.master);
-    poll("the end of a program whose terminal is gone", || child.try_wait().unwrap());
-}
-
-#[test]
-fn no_process_is_left_when_the_terminal_is_closed() {
-    let (sandbox, ollama) = setup();
-    answers(&ollama, [line("half"), Step::Hang]);
-    torn_away(&sandbox, PROGRAM, &["run", "tiny", "x"], || {
-        ollama.server().wait_requests(2);
-    });
-    ollama.server().wait_disconnects(1);
-}
-
-#[test]
-fn a_program_that_survives_the_hangup_ends_at_the_next_token() {
-    let (sandbox, ollama) = setup();
-    let tokens = (0..200).flat_map(|_| [line("token "), Step::WaitFor(Gate::new())]);
-    // The first gate holds until the terminal is gone; the others are opened one after the other by a thread.
-    let steps: Vec<Step> = tokens.collect();
-    let gates: Vec<Gate> = steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::WaitFor(gate) => Some(gate.clone()),
-            _ => None,
-        })
-        .collect();
-    answers(&ollama, steps);
-    let first = gates[0].clone();
-    let shell = format!("trap '' HUP; exec '{PROGRAM}' run tiny x");
-    let opener = std::sync::Arc::new(std::sync::Mutex::new(None));
-    let handle = opener.clone();
-    torn_away(&sandbox, "/bin/sh", &["-c", &shell], move || {
-        first.wait_reached();
-        *handle.lock().unwrap() = Some(std::thread::spawn(move || {
-            for gate in gates {
-                gate.open();
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }));
-    });
-    opener.lock().unwrap().take().unwrap().join().unwrap();
-    ollama.server().wait_disconnects(1);
 }
