@@ -175,7 +175,7 @@ fn scope_meaning(scope: Scope) -> &'static str {
         Scope::ModelsWrite => "Pull, create, copy, push and delete models.",
         Scope::UsageRead => "Read usage figures.",
         Scope::Keys => "Create, list and revoke keys and devices of your account. Such a key can create others.",
-        Scope::Admin => "Manage the accounts of others, and revoke their keys.",
+        Scope::Admin => "Revoke API keys of other accounts, with the scope keys.",
     }
 }
 
