@@ -96,6 +96,31 @@ pub struct Matched<'a> {
     pub argument: &'a str,
 }
 
+/// What a request changes: a signature is good for it less often then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Nothing: it reads, or runs a model.
+    Nothing,
+    /// Which models there are.
+    Models,
+    /// An account.
+    Account,
+}
+
+impl Matched<'_> {
+    /// What the request changes, whose method that is.
+    pub fn changes(&self, method: &str) -> Changes {
+        match self.route.access {
+            Access::Account(Account::Me, _) | Access::Public(_) => Changes::Nothing,
+            Access::Account(Account::SignOut | Account::Key | Account::KeyEnd, _) => Changes::Account,
+            Access::Account(Account::Keys, _) if method == "GET" => Changes::Nothing,
+            Access::Account(Account::Keys, _) => Changes::Account,
+            Access::Upstream(Scope::ModelsWrite) if method != "HEAD" => Changes::Models,
+            Access::Upstream(_) => Changes::Nothing,
+        }
+    }
+}
+
 const fn upstream(methods: &'static [&'static str], path: &'static str, scope: Scope, models: Models) -> Route {
     Route { methods, path, access: Access::Upstream(scope), models }
 }
@@ -236,6 +261,35 @@ mod tests {
                 Models::Form(name) => vec![name.to_owned()],
             };
             assert_eq!(fields, strings(&endpoint["model_fields"]), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_request_changes_an_account_or_models_or_nothing() {
+        let blob = format!("/api/blobs/sha256:{}", "0a".repeat(32));
+        let changes = |method: &str, path: &str| find(method, path).unwrap().changes(method);
+        for (method, path) in [
+            ("POST", "/api/signout"),
+            ("POST", "/api/user/keys"),
+            ("DELETE", "/api/user/keys/x"),
+            ("PATCH", "/api/user/keys/x"),
+        ] {
+            assert_eq!(changes(method, path), Changes::Account, "{method} {path}");
+        }
+        let models = ["pull", "push", "create", "copy"].map(|name| ("POST", format!("/api/{name}")));
+        for (method, path) in models.iter().chain(&[("DELETE", "/api/delete".to_owned()), ("POST", blob.clone())]) {
+            assert_eq!(changes(method, path), Changes::Models, "{method} {path}");
+        }
+        for (method, path) in [
+            ("POST", "/api/me"),
+            ("GET", "/api/user/keys"),
+            ("HEAD", &*blob),
+            ("POST", "/api/chat"),
+            ("POST", "/api/show"),
+            ("GET", "/api/tags"),
+            ("HEAD", "/"),
+        ] {
+            assert_eq!(changes(method, path), Changes::Nothing, "{method} {path}");
         }
     }
 

@@ -156,8 +156,8 @@ impl Worker {
         authenticated: &AuthenticatedFlag,
     ) -> Result<Decision, Rejection> {
         let account::Request { method, target, headers, address, .. } = request;
-        let once = account::changes_something(method, &matched);
-        let caller = self.authenticator.identify(headers, target, address, once).await?;
+        let changes = matched.changes(method.as_str());
+        let caller = self.authenticator.identify(headers, target, address, changes).await?;
         authenticated.set();
         let who = caller.clone();
         let denied = |rejection: &Rejection| {

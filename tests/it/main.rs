@@ -43,6 +43,8 @@ mod gateway_pages;
 #[cfg(feature = "gateway")]
 mod gateway_recorded;
 #[cfg(feature = "gateway")]
+mod gateway_signatures;
+#[cfg(feature = "gateway")]
 mod gateway_streams;
 #[cfg(feature = "gateway")]
 mod gateway_tls;

@@ -135,7 +135,7 @@ pub async fn prepare(now: fn() -> i64, config: Config, database: &Path) -> anyho
     let server = Server::bind(&config)?;
     let store = Arc::new(SqliteStore::open(database).await?);
     let directory = Directory::open(store.clone()).await?;
-    let clock = Clock::new(now);
+    let clock = Clock::system(now);
     let is_new = directory.is_empty();
     if !is_new {
         wait_for_next_second(&clock).await;

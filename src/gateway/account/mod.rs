@@ -15,17 +15,7 @@ pub use service::{AccountService, Request, too_many};
 use super::authn::Caller;
 use super::policy::AccountCall;
 use super::rejection::{Rejection, json_response};
-use super::routes::{Access, Account, Matched};
-
-/// Whether a request changes an account, so that a signature is good for it once.
-pub fn changes_something(method: &Method, matched: &Matched<'_>) -> bool {
-    match matched.route.access {
-        Access::Account(Account::Me, _) => false,
-        Access::Account(Account::SignOut | Account::Key | Account::KeyEnd, _) => true,
-        Access::Account(Account::Keys, _) => *method != Method::GET,
-        Access::Upstream(_) | Access::Public(_) => false,
-    }
-}
+use super::routes::Account;
 
 impl AccountService {
     /// Answers it.

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
@@ -18,38 +17,36 @@ use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::credential;
 use crate::gateway::authn::credential::Presented;
 use crate::gateway::authn::credential::{Caller, Credential};
-use crate::gateway::authn::replay_guard::{ReplayGuard, Used, Verdict};
+use crate::gateway::authn::replay_guard::ReplayGuard;
 use crate::gateway::authn::session::Sessions;
-use crate::gateway::authn::signature::{Claim, Freshness, Proof, SignatureCache, of_now, prove, whole};
-use crate::gateway::clock::Clock;
+use crate::gateway::authn::signature::SignatureCache;
+use crate::gateway::clock::{Clock, Moment};
 use crate::gateway::directory::{Directory, Known};
 use crate::gateway::log_throttle::LogThrottle;
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::refusals::Refusals;
 use crate::gateway::rejection::Rejection;
-use crate::gateway::store::{Change, Device, Event, KeyRecord, Use};
+use crate::gateway::routes::Changes;
+use crate::gateway::store::{Event, KeyRecord, Use};
 use crate::gateway::target::Target;
-use crate::identity::ConnectUrl;
 use crate::keyspec::{ApiKey, KeyHash, KeyId};
 
 /// The action of an event: a credential that is not accepted.
-const REFUSED: &str = "credential.refused";
-/// Between two looks at the clock.
-const WAIT: Duration = Duration::from_millis(50);
+pub(super) const REFUSED: &str = "credential.refused";
 
 /// Checks credentials: signatures of devices, API keys, cookies of browser sessions.
 pub struct Authenticator {
-    directory: Directory,
-    pending_devices: Arc<PendingDevices>,
+    pub(super) directory: Directory,
+    pub(super) pending_devices: Arc<PendingDevices>,
     sessions: Arc<Sessions>,
-    replay_guard: ReplayGuard,
-    signature_cache: SignatureCache,
-    log_throttle: Arc<LogThrottle>,
+    pub(super) replay_guard: ReplayGuard,
+    pub(super) signature_cache: SignatureCache,
+    pub(super) log_throttle: Arc<LogThrottle>,
     refusals: Arc<Refusals>,
-    config: Arc<ConfigHandle>,
-    clock: Clock,
-    /// No signature from before this Unix second is accepted, since an earlier gateway may have accepted it.
-    not_before: i64,
+    pub(super) config: Arc<ConfigHandle>,
+    pub(super) clock: Clock,
+    /// No signature from before this is accepted, since an earlier gateway may have accepted it.
+    pub(super) started: Moment,
 }
 
 impl Authenticator {
@@ -64,8 +61,13 @@ impl Authenticator {
         config: Arc<ConfigHandle>,
         clock: Clock,
     ) -> Self {
-        let not_before = clock.now();
-        let (replay_guard, signature_cache) = (ReplayGuard::default(), SignatureCache::default());
+        let started = clock.moment();
+        // Until when an earlier gateway may have accepted signatures of each device, whatever the clock shows now.
+        let marks = directory.devices().into_iter().map(|device| {
+            let used = device.last_used_at.unwrap_or(device.created_at);
+            (device.key.clone(), used.max(device.created_at))
+        });
+        let (replay_guard, signature_cache) = (ReplayGuard::new(marks.collect()), SignatureCache::default());
         Self {
             directory,
             pending_devices,
@@ -76,11 +78,11 @@ impl Authenticator {
             refusals,
             config,
             clock,
-            not_before,
+            started,
         }
     }
 
-    /// Finds out who asks. `once` says that the request changes something, so that a signature is good a single time.
+    /// Finds out who asks. `changes` says what the request changes, and with that how often a signature is good for it.
     ///
     /// # Errors
     /// 400 for credentials that are malformed or contradict each other, 401 for none and for one that is not accepted (with a sign-in link for
@@ -90,7 +92,7 @@ impl Authenticator {
         headers: &HeaderMap,
         target: &Target<'_>,
         address: IpAddr,
-        once: bool,
+        changes: Changes,
     ) -> Result<Caller, Rejection> {
         let caller = match credential::presented(headers)? {
             Presented::Nothing => {
@@ -98,7 +100,7 @@ impl Authenticator {
                 let message = format!("unauthorized: not signed in to {url}; sign in, or send an API key");
                 return Err(Rejection::unauthorized(message));
             }
-            Presented::Signature(header) => self.by_signature(&header, target, address, once).await?,
+            Presented::Signature(header) => self.by_signature(&header, target, address, changes).await?,
             Presented::Key(key) => self.by_key(&key, address).await?,
         };
         if caller.user().disabled {
@@ -183,118 +185,14 @@ impl Authenticator {
         Rejection::unauthorized(format!("unauthorized: this API key {how}"))
     }
 
-    /// Whose device signed it.
-    ///
-    /// # Errors
-    /// As [`prove`] and [`of_now`]; 401 with a sign-in link for a key that is not known, 403 for one that a person refused, 401 for a replay.
-    async fn by_signature(
-        &self,
-        header: &SecretString,
-        target: &Target<'_>,
-        address: IpAddr,
-        once: bool,
-    ) -> Result<Caller, Rejection> {
-        let now = self.clock.now();
-        let tolerance = i64::try_from(self.config.get().clock_tolerance.as_secs()).unwrap_or(i64::MAX);
-        let freshness = Freshness { now, tolerance, not_before: self.not_before };
-        let claim = Claim::new(header.expose_secret(), target);
-        let known = self.signature_cache.get(&claim);
-        let is_new = known.is_none();
-        let refused = |rejection: &Rejection| {
-            let event = Event::new(now, "gateway", REFUSED, "(a signature)");
-            self.note_refusal(event, address, rejection.message());
-        };
-        let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok).inspect_err(refused)?;
-        of_now(proof.ts, freshness).inspect_err(refused)?;
-        let Proof { key, challenge, ts } = proof.clone();
-        // The parameters say what to change, so the signature must cover them: an attacker in between could replace them.
-        if once && target.other_parameters().is_some() && challenge != whole(target) {
-            let message = "unauthorized: a request that changes something must sign all its parameters";
-            return Err(Rejection::unauthorized(message));
-        }
-
-        let Some(known) = self.directory.device(&key) else {
-            if self.pending_devices.add(&key, address, now) {
-                return Err(Rejection::new(403, "this device was denied"));
-            }
-            // Approved at this very moment: an entry left here could be approved again with the same link, for another account.
-            if self.directory.device(&key).is_some() {
-                self.pending_devices.settle(&key);
-            }
-            tracing::debug!(device = key.fingerprint(), %address, "unknown device requested approval");
-            let link = ConnectUrl::new(&self.config.get().url, &format!("device at {address}"), &key);
-            return Err(Rejection::unauthorized("unauthorized").with_signin_url(link.to_string()));
-        };
-        let used = Used { key: &key, challenge: &challenge, ts, address, once };
-        match self.replay_guard.admit(used, now, tolerance) {
-            Verdict::First | Verdict::Again => {}
-            Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
-            Verdict::Stolen(first) => {
-                Box::pin(self.report_replay(&known, target, address, first, now)).await;
-                return Err(Rejection::unauthorized("unauthorized: this signature was used from another address"));
-            }
-            Verdict::Forgotten => {
-                let message = "unauthorized: this gateway's clock was set back, so it cannot check whether the signature is new; sign it again";
-                return Err(Rejection::unauthorized(message));
-            }
-            Verdict::TooMany => {
-                let message = "too many signed requests from this device; try again in a minute";
-                return Err(Rejection::new(429, message).header("retry-after", "60"));
-            }
-        }
-        if is_new {
-            self.signature_cache.insert(claim, proof);
-        }
-        if once {
-            let ahead = u64::try_from(ts.saturating_sub(now)).unwrap_or_default();
-            let waited = tokio::time::timeout(Duration::from_secs(ahead + 1), wait_until(&self.clock, ts)).await;
-            // It would wait for as long as the clock was set back by.
-            if waited.is_err() {
-                let message = "unauthorized: this gateway's clock was set back during the request; sign it again";
-                return Err(Rejection::unauthorized(message));
-            }
-        }
-        self.directory.used(Use::Device(key), now);
-        Ok(Caller::new(known.user, Credential::Device(known.credential)))
-    }
-
     /// Counts a request that a caller may not make; `route` is its path in the table of routes.
     pub fn note_denial(&self, caller: &Caller, route: &'static str, rejection: &Rejection, address: IpAddr) {
         let event = Event::new(self.clock.now(), caller.actor(), "request.denied", route).of_account(caller.user());
         self.note_refusal(event, address, rejection.message());
     }
 
-    fn note_refusal(&self, event: Event, address: IpAddr, reason: &str) {
+    pub(super) fn note_refusal(&self, event: Event, address: IpAddr, reason: &str) {
         self.refusals.note(event.at_address(address).with("reason", reason));
-    }
-
-    /// Reports a stolen signature in the log and in the event log, as often as possible without letting anybody fill the
-    /// disk. An account's own device can cause this without end, from two addresses.
-    async fn report_replay(&self, known: &Known<Device>, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
-        let device = known.credential.key.fingerprint();
-        if !self.log_throttle.allow(&device, now) {
-            return;
-        }
-        tracing::warn!(device, %from, first_from = %first, path = target.path, "signature replayed from another address");
-        let event = Event::new(now, "gateway", "signature.replayed", device)
-            .collapsible()
-            .of_account(&known.user)
-            .at_address(from)
-            .with("name", &known.credential.name)
-            .with("method", target.method)
-            .with("path", target.path)
-            .with("first_from", first);
-        if let Err(error) = self.directory.commit(Change::Note, event).await {
-            tracing::error!(%error, "replay could not be recorded");
-        }
-    }
-}
-
-/// A change waits for the second that it was signed for, however far ahead the signer's clock is: a gateway that starts accepts nothing
-/// from before its start, so nothing that was used here is accepted again there.
-async fn wait_until(clock: &Clock, ts: i64) {
-    while ts > clock.now() {
-        tokio::time::sleep(WAIT).await;
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod authenticator;
 pub(super) mod credential;
+mod device;
 mod replay_guard;
 mod session;
 pub(super) mod signature;

@@ -90,6 +90,11 @@ impl Directory {
         self.read().users.is_empty()
     }
 
+    /// All devices.
+    pub fn devices(&self) -> Vec<Arc<Device>> {
+        self.read().devices.values().cloned().collect()
+    }
+
     /// The device with that key.
     pub fn device(&self, key: &PublicKey) -> Option<Known<Device>> {
         let memory = self.read();
@@ -280,6 +285,22 @@ impl Directory {
         let mut uses = self.0.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = uses.entry(credential).or_insert(now);
         *latest = now.max(*latest);
+    }
+
+    /// The same, in the store when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record_use(&self, credential: Use, now: i64) -> Result<(), StoreError> {
+        let inner = self.0.clone();
+        let written = self.0.runtime.spawn(async move {
+            let _one_at_a_time = inner.writing.lock().await;
+            let list = [(credential, now)];
+            inner.store.touch(&list).await?;
+            inner.memory.write().unwrap_or_else(PoisonError::into_inner).touch(&list);
+            Ok(())
+        });
+        written.await.map_err(|_| ending())?
     }
 
     /// Takes keys that have expired by `now`, in Unix seconds, out of memory, and deletes what was kept long enough. `ran` are the

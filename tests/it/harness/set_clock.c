@@ -1,5 +1,6 @@
-/* Loaded in front of the C library: the real program under a clock that a test sets. The file named by SET_CLOCK holds two numbers:
-   the second at which the clock stands still, or 0; and by how many seconds it is off while it runs. */
+/* Loaded in front of the C library: the real program under a clock that a test sets. The file named by SET_CLOCK holds three numbers:
+   the second at which the clock stands still, or 0; by how many seconds it is off while it runs; and how many seconds more have passed, for
+   the clocks that nobody sets. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
@@ -16,7 +17,7 @@ __attribute__((constructor)) static void begin(void)
 {
     const char *path = getenv("SET_CLOCK");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *page = file < 0 ? MAP_FAILED : mmap(NULL, 16, PROT_READ, MAP_SHARED, file, 0);
+    void *page = file < 0 ? MAP_FAILED : mmap(NULL, 24, PROT_READ, MAP_SHARED, file, 0);
     if (page == MAP_FAILED)
         abort();
     close(file);
@@ -26,7 +27,11 @@ __attribute__((constructor)) static void begin(void)
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
     int result = (int)syscall(SYS_clock_gettime, clock, time);
-    if (result != 0 || !set || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
+    if (result != 0 || !set)
+        return result;
+    if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_BOOTTIME)
+        time->tv_sec += set[2];
+    if (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)
         return result;
     int64_t still = set[0];
     if (still) {

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
     process::Command,
+    sync::Mutex,
 };
 
 use jiff::Timestamp;
@@ -14,6 +15,16 @@ use super::{cmd::Sandbox, tool};
 pub struct SetClock {
     folder: Sandbox,
     file: File,
+    /// The second at which it stands still, or by how many it is off while it runs.
+    shows: Mutex<Shown>,
+    /// What passed without this machine's time passing, in seconds.
+    passed: Mutex<i64>,
+}
+
+#[derive(Clone, Copy)]
+enum Shown {
+    Still(i64),
+    Off(i64),
 }
 
 impl SetClock {
@@ -26,15 +37,50 @@ impl SetClock {
             Command::new(tool("cc")).args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).status();
         assert!(built.expect("a compiler").success());
         let file = File::options().create(true).truncate(true).write(true).open(folder.path("clock")).expect("a file");
-        let clock = Self { folder, file };
-        clock.write(0, 0);
-        clock.write(8, seconds - Timestamp::now().as_second());
+        let clock = Self { folder, file, shows: Mutex::new(Shown::Off(0)), passed: Mutex::new(0) };
+        clock.write(16, 0);
+        clock.run_from(seconds);
         clock
     }
 
-    /// It shows that second from now on, and stands still.
+    /// Somebody sets it: it shows that second from now on, and stands still.
     pub fn set(&self, seconds: i64) {
+        *self.shows.lock().expect("an unpoisoned clock") = Shown::Still(seconds);
         self.write(0, seconds);
+    }
+
+    /// Somebody sets it: it shows that second now, and runs on.
+    pub fn run_from(&self, seconds: i64) {
+        let off = seconds - Timestamp::now().as_second();
+        *self.shows.lock().expect("an unpoisoned clock") = Shown::Off(off);
+        self.write(8, off);
+        self.write(0, 0);
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> i64 {
+        match *self.shows.lock().expect("an unpoisoned clock") {
+            Shown::Still(seconds) => seconds,
+            Shown::Off(off) => Timestamp::now().as_second() + off,
+        }
+    }
+
+    /// So many seconds pass: for the process's other clocks too, which nobody can set.
+    pub fn pass(&self, seconds: i64) {
+        let mut passed = self.passed.lock().expect("an unpoisoned clock");
+        *passed += seconds;
+        self.write(16, *passed);
+        let shown = *self.shows.lock().expect("an unpoisoned clock");
+        match shown {
+            Shown::Still(shown) => self.set(shown + seconds),
+            Shown::Off(_) => self.run_from(self.now() + seconds),
+        }
+    }
+
+    /// Time passes until it shows that second, where it stands still.
+    pub fn pass_to(&self, seconds: i64) {
+        self.pass(seconds - self.now());
+        self.set(seconds);
     }
 
     fn write(&self, at: u64, number: i64) {

@@ -320,6 +320,11 @@ async fn a_session_cookie_is_not_accepted_by_the_api() {
         ada.cookies.iter().map(|(name, value)| (http::header::COOKIE, format!("{name}={value}").parse().unwrap()));
     let headers: http::HeaderMap = headers.collect();
     let target = crate::gateway::Target { method: "GET", path: "/api/user/keys", query: None };
-    let refused = site.gateway.pages.authenticator.identify(&headers, &target, ada.address, false).await;
+    let refused = site
+        .gateway
+        .pages
+        .authenticator
+        .identify(&headers, &target, ada.address, crate::gateway::routes::Changes::Nothing)
+        .await;
     assert_eq!(refused.unwrap_err().status(), 401);
 }

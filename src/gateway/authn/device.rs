@@ -1,0 +1,155 @@
+//! Signatures of devices: whose they are, whether they are of now, and whether they may be used once more.
+
+use std::net::IpAddr;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::authenticator::{Authenticator, REFUSED};
+use super::credential::{Caller, Credential};
+use super::replay_guard::{Reuse, Used, Verdict};
+use super::signature::{Claim, Freshness, Proof, of_now, prove, whole};
+use crate::gateway::directory::Known;
+use crate::gateway::rejection::Rejection;
+use crate::gateway::routes::Changes;
+use crate::gateway::store::{Change, Device, Event, Use};
+use crate::gateway::target::Target;
+use crate::identity::{ConnectUrl, PublicKey};
+
+impl Authenticator {
+    /// Whose device signed it.
+    ///
+    /// # Errors
+    /// As [`prove`] and [`of_now`]; 401 with a sign-in link for a key that is not known, 403 for one that a person refused, 401 for a replay.
+    pub(super) async fn by_signature(
+        &self,
+        header: &SecretString,
+        target: &Target<'_>,
+        address: IpAddr,
+        changes: Changes,
+    ) -> Result<Caller, Rejection> {
+        let moment = self.clock.moment();
+        let now = moment.now;
+        let tolerance = i64::try_from(self.config.get().clock_tolerance.as_secs()).unwrap_or(i64::MAX);
+        let freshness = Freshness { now, tolerance, not_before: self.started.by_clock_of(moment) };
+        let claim = Claim::new(header.expose_secret(), target);
+        let known = self.signature_cache.get(&claim);
+        let is_new = known.is_none();
+        let refused = |rejection: &Rejection| {
+            let event = Event::new(now, "gateway", REFUSED, "(a signature)");
+            self.note_refusal(event, address, rejection.message());
+        };
+        let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok).inspect_err(refused)?;
+        of_now(proof.ts, freshness).inspect_err(refused)?;
+        let Proof { key, challenge, ts } = proof.clone();
+        let reuse = reuse(changes, target, challenge == whole(target))?;
+
+        let Some(known) = self.directory.device(&key) else {
+            if self.pending_devices.add(&key, address, now) {
+                return Err(Rejection::new(403, "this device was denied"));
+            }
+            // Approved at this very moment: an entry left here could be approved again with the same link, for another account.
+            if self.directory.device(&key).is_some() {
+                self.pending_devices.settle(&key);
+            }
+            tracing::debug!(device = key.fingerprint(), %address, "unknown device requested approval");
+            let link = ConnectUrl::new(&self.config.get().url, &format!("device at {address}"), &key);
+            return Err(Rejection::unauthorized("unauthorized").with_signin_url(link.to_string()));
+        };
+        let used = Used { key: &key, account: known.user.id, challenge: &challenge, ts, address, reuse };
+        let too_many = |whose: &str| {
+            let message = format!("too many signed requests from {whose}; try again in a minute");
+            Err(Rejection::new(429, message).header("retry-after", "60"))
+        };
+        match self.replay_guard.admit(used, moment, tolerance) {
+            Verdict::First | Verdict::Again => {}
+            Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
+            Verdict::Stolen(first) => {
+                Box::pin(self.report_replay(&known, target, address, first, now)).await;
+                return Err(Rejection::unauthorized("unauthorized: this signature was used from another address"));
+            }
+            Verdict::Forgotten(mark) => return Err(forgotten(mark, now, tolerance)),
+            Verdict::TooManyOfDevice => return too_many("this device"),
+            Verdict::TooManyOfAccount => return too_many("the devices of this account"),
+        }
+        if is_new {
+            self.signature_cache.insert(claim, proof);
+        }
+        let used_at = now.max(ts);
+        if changes != Changes::Nothing && !self.replay_guard.is_recorded(&key, ts) {
+            Box::pin(self.record_use(&key, used_at, changes)).await?;
+        }
+        self.directory.used(Use::Device(key), used_at);
+        Ok(Caller::new(known.user, Credential::Device(known.credential)))
+    }
+
+    /// Has the store keep, before a change is made, that the device has used signatures up to that Unix second. So a gateway that starts
+    /// does not accept this one again, whatever its clock shows, and however far ahead of it the signature is.
+    ///
+    /// # Errors
+    /// 503 when an account would be changed and the store cannot be written. Models can be changed then: it may be the disk that they fill,
+    /// and the one who deletes some of them frees it.
+    async fn record_use(&self, key: &PublicKey, at: i64, changes: Changes) -> Result<(), Rejection> {
+        match self.directory.record_use(Use::Device(key.clone()), at).await {
+            Ok(()) => self.replay_guard.set_recorded(key, at),
+            Err(error) => {
+                tracing::error!(%error, "use of a device could not be saved");
+                if changes == Changes::Account {
+                    let message = "the change could not be saved; nothing was changed";
+                    return Err(Rejection::new(503, message).header("retry-after", "10"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports a stolen signature in the log and in the event log, as often as possible without letting anybody fill the
+    /// disk. An account's own device can cause this without end, from two addresses.
+    async fn report_replay(&self, known: &Known<Device>, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
+        let device = known.credential.key.fingerprint();
+        if !self.log_throttle.allow(&device, now) {
+            return;
+        }
+        tracing::warn!(device, %from, first_from = %first, path = target.path, "signature replayed from another address");
+        let event = Event::new(now, "gateway", "signature.replayed", device)
+            .collapsible()
+            .of_account(&known.user)
+            .at_address(from)
+            .with("name", &known.credential.name)
+            .with("method", target.method)
+            .with("path", target.path)
+            .with("first_from", first);
+        if let Err(error) = self.directory.commit(Change::Note, event).await {
+            tracing::error!(%error, "replay could not be recorded");
+        }
+    }
+}
+
+/// How often a signature is good for such a request; `is_whole` says that it covers all parameters.
+///
+/// # Errors
+/// 401 where it must.
+fn reuse(changes: Changes, target: &Target<'_>, is_whole: bool) -> Result<Reuse, Rejection> {
+    match changes {
+        Changes::Nothing => Ok(Reuse::Repeatable),
+        Changes::Models => Ok(Reuse::Together),
+        // The parameters say what to change, so the signature must cover them: an attacker in between could replace them.
+        Changes::Account if target.other_parameters().is_some() && !is_whole => {
+            Err(Rejection::unauthorized("unauthorized: a request that changes something must sign all its parameters"))
+        }
+        Changes::Account => Ok(Reuse::Once),
+    }
+}
+
+/// 401 for a signature from a time whose signatures are not known any more.
+fn forgotten(mark: i64, now: i64, tolerance: i64) -> Rejection {
+    let ahead = mark.saturating_sub(now);
+    let message = "unauthorized: this gateway cannot tell whether the signature was used already; sign it again";
+    if ahead <= tolerance {
+        return Rejection::unauthorized(message);
+    }
+    let why = format!("its clock is {ahead} s behind the time at which this device used it last");
+    Rejection::unauthorized(format!(
+        "unauthorized: this gateway cannot tell whether the signature was used already: {why}. Set the clock of the gateway; \
+         if it is right now and was ahead, sign in with a new key"
+    ))
+}
