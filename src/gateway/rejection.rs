@@ -128,8 +128,8 @@ impl Rejection {
         body
     }
 
-    /// What `list`, `show`, `ps`, `cp` and `rm` of the stock client print of a 401: the member `status`, and nothing else of it (PROTOCOL:
-    /// measured). So it also holds the link, which they would not show.
+    /// What `list`, `show`, `ps`, `cp` and `rm` of the stock client print of a 401: the member `status`, and nothing else of it
+    /// (`docs/explanation/protocol.md`). So it also holds the link, which they would not show.
     fn status_text(&self) -> String {
         match &self.signin_url {
             Some(url) => format!("{}: approve this device at {url}", self.message),
