@@ -20,7 +20,8 @@ pub fn force_exit_on_signal(printer: &Printer) {
     use signal_hook::iterator::Signals;
 
     let printer = printer.clone();
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    let handled = [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal));
+    let Ok(mut signals) = Signals::new(handled) else { return };
     let watch = move || {
         let mut signals = signals.forever();
         signals.find(|signal| *signal != SIGINT || !is_left_to_conversation());
@@ -36,6 +37,42 @@ pub fn force_exit_on_signal(printer: &Printer) {
         exit_now(&printer);
     };
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(watch);
+}
+
+/// Whether the process that started this one wants the signal ignored, as a shell does for background jobs (SIGINT, SIGQUIT) and
+/// `nohup` for SIGHUP. Such a signal gets no handler: it stays ignored, also in the program that `exec` starts. False where the
+/// system does not tell.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
+}
+
+/// A stream of one signal, or of nothing if it is ignored or cannot be handled.
+#[cfg(unix)]
+struct SignalStream(Option<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl SignalStream {
+    fn new(kind: tokio::signal::unix::SignalKind) -> Self {
+        if is_ignored(kind.as_raw_value()) {
+            return Self(None);
+        }
+        Self(tokio::signal::unix::signal(kind).ok())
+    }
+
+    /// The next one. Cancel safe.
+    async fn recv(&mut self) {
+        let received = match &mut self.0 {
+            Some(signal) => signal.recv().await.is_some(),
+            None => false,
+        };
+        if !received {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Elsewhere only the runtime handles Ctrl-C.
@@ -73,9 +110,11 @@ impl Interrupts {
         CLAIMED_BY_CONVERSATION.store(true, Ordering::SeqCst);
         let (sender, receiver) = watch::channel(0);
         #[cfg(unix)]
-        if let Ok(mut interrupt) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()) {
+        {
+            let mut interrupt = SignalStream::new(tokio::signal::unix::SignalKind::interrupt());
             tokio::spawn(async move {
-                while interrupt.recv().await.is_some() {
+                loop {
+                    interrupt.recv().await;
                     sender.send_modify(|count| *count += 1);
                 }
             });
@@ -114,15 +153,14 @@ impl Drop for Interrupts {
 pub async fn terminal_closed() {
     #[cfg(unix)]
     {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut hang_up), Ok(mut quit)) = (signal(SignalKind::hangup()), signal(SignalKind::quit())) {
-            tokio::select! {
-                _ = hang_up.recv() => {}
-                _ = quit.recv() => {}
-            }
-            return;
+        use tokio::signal::unix::SignalKind;
+        let (mut hang_up, mut quit) = (SignalStream::new(SignalKind::hangup()), SignalStream::new(SignalKind::quit()));
+        tokio::select! {
+            () = hang_up.recv() => {}
+            () = quit.recv() => {}
         }
     }
+    #[cfg(not(unix))]
     std::future::pending::<()>().await;
 }
 
@@ -132,16 +170,14 @@ pub fn stop_requests() -> watch::Receiver<u32> {
     let (sender, receiver) = watch::channel(0);
     #[cfg(unix)]
     {
-        use tokio::signal::unix::{SignalKind, signal};
-        let both = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        use tokio::signal::unix::SignalKind;
+        let mut interrupt = SignalStream::new(SignalKind::interrupt());
+        let mut terminate = SignalStream::new(SignalKind::terminate());
         tokio::spawn(async move {
-            let (Ok(mut interrupt), Ok(mut terminate)) = both else {
-                return std::future::pending::<()>().await;
-            };
             loop {
                 tokio::select! {
-                    _ = interrupt.recv() => if CLAIMED_BY_CONVERSATION.load(Ordering::SeqCst) { continue },
-                    _ = terminate.recv() => {}
+                    () = interrupt.recv() => if CLAIMED_BY_CONVERSATION.load(Ordering::SeqCst) { continue },
+                    () = terminate.recv() => {}
                 }
                 sender.send_modify(|count| *count += 1);
             }

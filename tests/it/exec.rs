@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use crate::given::{PASSPHRASE, says, sign_in, with_store};
 use crate::harness::cloud::Cloud;
-use crate::harness::cmd::{Cmd, Sandbox};
+use crate::harness::cmd::{Cmd, PROGRAM, Sandbox};
 use crate::harness::pty::Terminal;
 use crate::harness::{contains, tool};
 
@@ -125,16 +125,26 @@ fn signal_masks_limits_and_descriptors_are_unchanged() {
     let sandbox = with_key();
     let script = "ulimit -S -c; grep -E '^(SigBlk|SigIgn)' /proc/self/status; ls /proc/self/fd | wc -l";
     let path = "/usr/bin:/bin";
-    let without = sandbox.program(tool("sh"), ["-c", script]).env("PATH", path).run().expect_code(0);
-    let with = sh(&sandbox, script).env("PATH", path).run().expect_code(0);
+    // One parent for both, because descriptors that another test opens at this moment are inherited too.
+    let both = "sh -c \"$1\"; echo ==; \"$0\" exec -- sh -c \"$1\"";
+    let run = |ignored: &str| {
+        let args = ["-c", &*format!("{ignored}{both}"), PROGRAM, script];
+        let output = sandbox.program(tool("sh"), args).env("PATH", path).run().expect_code(0);
+        let (without, with) = output.stdout().split_once("==\n").unwrap();
+        (without.to_owned(), with.to_owned())
+    };
     // The C library keeps signals above 31 for itself and says nothing of them.
     let masked = |text: &str| -> Vec<String> {
         let number = |line: &str| Some(u64::from_str_radix(line.split_once(":\t")?.1, 16).unwrap() & 0x7fff_ffff);
         text.lines().map(|line| number(line).map_or(line.to_owned(), |mask| format!("{mask:x}"))).collect()
     };
-    assert_eq!(masked(with.stdout()), masked(without.stdout()));
+    // A shell ignores SIGINT and SIGQUIT for a background job, and nohup ignores SIGHUP.
+    for ignored in ["", "trap '' INT QUIT; ", "trap '' HUP; ", "trap '' INT QUIT HUP TERM; "] {
+        let (without, with) = run(ignored);
+        assert_eq!(masked(&with), masked(&without), "{ignored}");
+    }
     // Once more with a limit that is not ours.
-    let limited = format!("ulimit -S -c 0; exec {} exec -- sh -c 'ulimit -S -c'", crate::harness::cmd::PROGRAM);
+    let limited = format!("ulimit -S -c 0; exec {PROGRAM} exec -- sh -c 'ulimit -S -c'");
     let output = sandbox.program(tool("sh"), ["-c", &limited]).env("PATH", path).run().expect_code(0);
     assert_eq!(output.stdout(), "0\n");
 }

@@ -4,9 +4,10 @@
 //! version itself.
 
 use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -21,21 +22,34 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/p
 /// test that uses them; no other test and no service uses it.
 const ADDRESS: &str = "127.83.44.9:18435";
 
-/// One test at a time has [`ADDRESS`].
-static ADDRESS_IN_USE: Mutex<()> = Mutex::new(());
+/// Listening here is the right to use [`ADDRESS`]: one test at a time has it, also if several test runs share the machine.
+const TURN: &str = "127.83.44.10:18435";
+
+/// Waits for its turn. A connection to the one whose turn it is ends when that one has finished.
+fn take_turn() -> TcpListener {
+    loop {
+        match TcpListener::bind(TURN) {
+            Ok(listener) => return listener,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}"),
+        }
+        if let Ok(mut waiting) = TcpStream::connect(TURN) {
+            let _ = waiting.read(&mut [0]);
+        }
+    }
+}
 
 /// The gateway and the device of the fixtures, each in a folder of its own.
 struct Upgraded {
     gateway: Gateway,
     device: Sandbox,
     _ollama: Ollama,
-    _address: MutexGuard<'static, ()>,
+    _turn: TcpListener,
 }
 
 impl Upgraded {
     /// The current program, on what the previous version wrote.
     fn start() -> Self {
-        let address = ADDRESS_IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = take_turn();
         let (machine, mut device, ollama) = (Sandbox::new(), Sandbox::new(), Ollama::start());
         copy(&Path::new(FIXTURES).join("home"), &device.home());
         device.set_env("OLLAMA_AUTH_PASSPHRASE", PASSWORD);
@@ -45,7 +59,7 @@ impl Upgraded {
         let config = machine.path("gateway/gateway.toml");
         let more = ["--config", config.to_str().unwrap(), "--upstream", &ollama.url()];
         let gateway = Gateway::start_program(Path::new(PROGRAM), machine, ADDRESS, &more);
-        Self { gateway, device, _ollama: ollama, _address: address }
+        Self { gateway, device, _ollama: ollama, _turn: turn }
     }
 
     fn run(&self, args: &[&str]) -> Output {

@@ -12,6 +12,8 @@ mod plain;
 mod setting_up;
 mod signing_in;
 
+use std::time::{Duration, Instant};
+
 use crate::given::with_store;
 use crate::harness::chromium::Chromium;
 use crate::harness::cmd::Sandbox;
@@ -33,6 +35,41 @@ fn sign_in(page: &Chromium, name: &str, password: &str) {
     page.fill("#name", name);
     page.fill("#password", password);
     page.press("Sign in");
+}
+
+/// Sends wrong passwords for ada until there were too many, from no browser: one after the other they are faster than the limit
+/// is renewed. `browser` is the cookie of one that is counted apart.
+fn use_up_sign_ins(gateway: &Gateway, browser: Option<&str>) {
+    let between = |text: &str, from: &str, to: &str| -> String {
+        text.split_once(from).and_then(|(_, rest)| rest.split_once(to)).unwrap().0.to_owned()
+    };
+    for _ in 0..9 {
+        let form = gateway.ask("GET", "/login", &[], "");
+        let visitor = between(form.header("set-cookie").unwrap(), "", ";");
+        let cookies = [&*visitor].into_iter().chain(browser).collect::<Vec<_>>().join("; ");
+        let body = format!("csrf={}&name=ada&password=wrong", between(form.text(), "name=\"csrf\" value=\"", "\""));
+        let headers = [&*format!("Cookie: {cookies}"), "Content-Type: application/x-www-form-urlencoded"];
+        if gateway.ask("POST", "/login", &headers, &body).status == 429 {
+            return;
+        }
+    }
+    panic!("nine wrong passwords in a row are accepted");
+}
+
+/// Signs in as ada until the page says that there were too many attempts. Repeated if the machine was so slow that the limit
+/// was renewed meanwhile.
+fn sign_in_throttled(page: &Chromium, gateway: &Gateway, browser: Option<&str>, password: &str) {
+    let renewed = Duration::from_secs(10);
+    loop {
+        let start = Instant::now();
+        use_up_sign_ins(gateway, browser);
+        sign_in(page, "ada", password);
+        if page.text("main").contains("Too many attempts") {
+            return;
+        }
+        assert!(start.elapsed() > renewed, "{}", page.text("main"));
+        page.open(&format!("{}/login", gateway.url()));
+    }
 }
 
 /// Signs ada in and looks at her account.

@@ -11,9 +11,11 @@ use std::{
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Arc, Once},
     time::Duration,
 };
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 pub use child::Child;
@@ -118,6 +120,7 @@ impl Sandbox {
 
     /// Another program, in the same environment.
     pub fn program<A: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: impl IntoIterator<Item = A>) -> Cmd {
+        default_signals();
         let mut command = Command::new(program);
         command
             .args(args)
@@ -138,6 +141,22 @@ impl Sandbox {
     pub fn assert_no_secret(&self, secret: &str, outputs: &[&Output], allowed: &[&str]) {
         secrets::assert_absent(self.root(), secret, outputs, allowed);
     }
+}
+
+/// Lets every child start with the usual reactions to signals, also if the tests run in the background of a shell or under
+/// `nohup`, which ignore some. A signal with a handler is not ignored in a child.
+fn default_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+        for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
+            if mask & (1 << (signal.as_raw() - 1)) != 0 {
+                signal_hook::flag::register(signal.as_raw(), Arc::default()).expect("a handler for an ignored signal");
+            }
+        }
+    });
 }
 
 /// A command to be run.
