@@ -415,3 +415,31 @@ fn a_kill_loses_no_acknowledged_user() {
     assert_eq!(events["events"].as_array().unwrap().len(), there.len(), "a person without an event, or the reverse");
     add(&sandbox, "later", &[]).expect_code(0);
 }
+
+#[test]
+fn more_events_than_one_reply_holds_are_read_in_several() {
+    let sandbox = with_people();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(database(&sandbox));
+        let mut connection = options.connect().await.unwrap();
+        let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) \
+                    INSERT INTO events (at, actor, action, subject, detail, address) \
+                    SELECT i, 'user:eve', 'key.ending', 'key_' || i, '', '' FROM n";
+        sqlx::query(many).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    let ids = |args: &[&str]| {
+        let shown = run(&sandbox, &[&["audit", "--json", "--limit"], args].concat()).expect_code(0).json();
+        let events = shown["events"].as_array().unwrap().iter();
+        (events.map(|event| event["id"].as_i64().unwrap()).collect::<Vec<_>>(), shown["next"].as_i64())
+    };
+    let (all, next) = ids(&["20000"]);
+    assert_eq!((all.len(), next), (12_002, None));
+    assert!(all.is_sorted_by(|a, b| a > b));
+    let (latest, next) = ids(&["11000"]);
+    assert_eq!((&latest[..], next), (&all[..11_000], Some(all[10_999])));
+    assert_eq!(ids(&["20000", "--before", &all[10_999].to_string()]), (all[11_000..].to_vec(), None));
+    // Whatever one account does, the events of another are found at once.
+    assert_eq!(ids(&["10", "--user", "ann"]).0.len(), 1);
+}
