@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::cli::StoreCommand;
+use crate::disk;
 use crate::exit::{Exit, Problem};
 use crate::profile::{Profile, entry_id};
 use crate::ui::{Column, Table, Tint};
@@ -135,16 +136,19 @@ pub fn stored_secrets(profile: &Profile) -> Vec<(EntryKind, &'static str, StoreK
 }
 
 /// As [`delete_secret`], and from everywhere an interrupted move may have left a copy: the store it went to, the plaintext file.
+/// The caller removes the record next. Removing a secret needs no space on the disk but changing the record does: with a full disk
+/// nothing is removed.
 ///
 /// # Errors
-/// Those of the stores.
+/// Those of the stores, and when the profiles cannot be written.
 pub async fn delete_all_copies(
     app: &App,
     store: StoreKind,
     kind: EntryKind,
     name: &str,
     profile: &Profile,
-) -> Result<bool, VaultError> {
+) -> anyhow::Result<bool> {
+    disk::probe_writable(app.profiles.path())?;
     let found = delete_secret(app, store, kind, name, profile).await?;
     for other in profile.moving_to.into_iter().chain([StoreKind::Plaintext]).filter(|other| *other != store) {
         delete_secret(app, other, kind, name, profile).await?;
