@@ -324,7 +324,8 @@ impl Request<'_, '_> {
             head.header(AUTHORIZATION.as_str(), value.as_bytes());
         }
         let body = Full::from(self.body.clone().unwrap_or_default());
-        let sent = self.answered(client.send(base.as_origin(), OutgoingRequest { head, body })).await?;
+        let sent =
+            self.answered(client.send(base.as_origin(), OutgoingRequest { head, body, repeatable: false })).await?;
         let response = sent.map_err(|error| ApiError::of_send(base.to_string(), error))?;
         let (head, body) = response.into_parts();
         tracing::debug!(status = head.status.as_u16(), "response");

@@ -11,11 +11,11 @@ use super::authn::Credential;
 use super::config::Config;
 use super::policy::{Authorized, fault_of_the_sender, filter};
 use super::rejection::{Dialect, Rejection};
-use super::routes::Models as Named;
+use super::routes::{Access, Models as Named};
 use super::signin_link_filter::{Report, SigninLinkFilter};
 use crate::address::BaseUrl;
 use crate::http::{Http1Client, OutgoingRequest, Relay, RequestHead, ResetOnClose, SendError, headers};
-use crate::keyspec::Models;
+use crate::keyspec::{Models, Scope};
 
 /// A list of models that is filtered is read in full, up to this many bytes.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
@@ -43,7 +43,8 @@ impl Forward {
             _ => None,
         };
         let head = head(method, sent, &authorized, config)?;
-        let outgoing = OutgoingRequest { head, body: authorized.into_body() };
+        let repeatable = method.is_safe() || may_be_repeated(route.access);
+        let outgoing = OutgoingRequest { head, body: authorized.into_body(), repeatable };
         Ok(Self { outgoing, filtered, hides_length: limited && is_head, dialect: Dialect::of(route.path) })
     }
 
@@ -91,6 +92,11 @@ impl Forward {
         parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
         Ok(Response::from_parts(parts, Body::from(bytes)))
     }
+}
+
+/// Whether running a request twice does no harm: it changes no models.
+fn may_be_repeated(access: Access) -> bool {
+    matches!(access, Access::Upstream(Scope::Inference | Scope::ModelsRead))
 }
 
 /// What to say when no answer came.

@@ -233,7 +233,8 @@ mod client {
     async fn ask(client: &Http1Client, url: &BaseUrl) -> Result<Result<String, String>, SendError> {
         let mut head = RequestHead::new(Method::POST, url.as_origin(), &[url.path(), "/api/generate"]);
         head.header("accept", b"*/*");
-        let response = client.send(url.as_origin(), OutgoingRequest { head, body: Full::from("{}") }).await?;
+        let response =
+            client.send(url.as_origin(), OutgoingRequest { head, body: Full::from("{}"), repeatable: true }).await?;
         let body: Result<Bytes, _> = response.into_body().collect().await.map(http_body_util::Collected::to_bytes);
         Ok(body.map(|body| String::from_utf8(body.to_vec()).unwrap()).map_err(|error| error.to_string()))
     }

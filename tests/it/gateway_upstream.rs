@@ -44,18 +44,113 @@ impl GatewaySetup {
 
 /// Reads one request whose body, if any, is announced by its length. False when the connection has ended.
 fn request(stream: &mut TcpStream) -> bool {
+    request_line(stream).is_some()
+}
+
+/// The same; gives method and path, and the length of the body.
+fn request_line(stream: &mut TcpStream) -> Option<String> {
     let mut text = Vec::new();
     let mut byte = [0];
     while !text.ends_with(b"\r\n\r\n") {
         if stream.read(&mut byte).unwrap_or(0) == 0 {
-            return false;
+            return None;
         }
         text.push(byte[0]);
     }
     let head = String::from_utf8(text).unwrap().to_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-    stream.read_exact(&mut body).is_ok()
+    let length = length.map_or(0, |length| length.parse().unwrap());
+    stream.read_exact(&mut vec![0; length]).ok()?;
+    let line = head.split(" http").next().unwrap();
+    Some(format!("{line} {length}"))
+}
+
+/// Requests in the order in which they came, each with the number of its connection.
+type Seen = std::sync::Arc<std::sync::Mutex<Vec<(usize, String)>>>;
+
+/// A server that answers each request, except those that `ends` picks by connection and number within it: to these it sends the text and
+/// ends the connection at the moment when the request is there.
+fn closing_at(ends: impl Fn(usize, usize) -> Option<&'static str> + Send + Sync + 'static) -> (GatewaySetup, Seen) {
+    let seen = Seen::default();
+    let record = seen.clone();
+    let setup = GatewaySetup::new(move |connection, mut stream| {
+        let mut number = 0;
+        while let Some(line) = request_line(&mut stream) {
+            record.lock().unwrap().push((connection, line));
+            if let Some(text) = ends(connection, number) {
+                let _ = stream.write_all(text.as_bytes());
+                return;
+            }
+            stream.write_all(whole(&format!("answer {connection}")).as_bytes()).unwrap();
+            number += 1;
+        }
+    });
+    (setup, seen)
+}
+
+const BLOB: &str = "/api/blobs/sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a";
+/// The largest body that is kept to be sent again.
+const KEPT: usize = 64 * 1024;
+
+/// A load balancer in front of the upstream server ends a connection that was idle, just when a request is on its way.
+#[test]
+fn reads_and_inference_are_repeated_on_a_new_connection() {
+    for (method, path, length) in [
+        ("GET", "/api/tags", 0),
+        ("HEAD", BLOB, 0),
+        ("POST", "/api/show", 2),
+        ("POST", "/api/generate", 2),
+        ("POST", "/v1/chat/completions", KEPT),
+    ] {
+        let (setup, seen) = closing_at(|connection, number| ((connection, number) == (0, 1)).then_some(""));
+        assert_eq!(setup.ask("GET", "/api/ps", "").text(), "answer 0");
+        let answer = setup.ask(method, path, &"x".repeat(length));
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
+        assert!(method == "HEAD" || answer.text() == "answer 1", "{}", answer.text());
+        let line = format!("{} {path} {length}", method.to_lowercase());
+        let expected = [(0, "get /api/ps 0".to_owned()), (0, line.clone()), (1, line)];
+        assert_eq!(*seen.lock().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_request_is_repeated_once_and_only_if_no_byte_of_a_response_came() {
+    let (setup, seen) = closing_at(|connection, number| ((connection, number) != (0, 0)).then_some(""));
+    assert_eq!(setup.ask("GET", "/api/ps", "").text(), "answer 0");
+    let answer = setup.ask("POST", "/api/generate", "{}");
+    assert_eq!((answer.status, seen.lock().unwrap().len()), (502, 3), "{}", answer.text());
+    for begun in ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        for (method, path) in [("GET", "/api/tags"), ("POST", "/api/generate")] {
+            let (setup, seen) = closing_at(move |_, number| (number == 1).then_some(begun));
+            assert_eq!(setup.ask("GET", "/api/ps", "").text(), "answer 0");
+            let answer = setup.ask(method, path, "");
+            assert_eq!((answer.status, seen.lock().unwrap().len()), (502, 2), "{begun:?} {}", answer.text());
+        }
+    }
+}
+
+/// What changes something, and what is too long to be kept, is sent once; so it is not sent on a connection that may be closed by now.
+#[test]
+fn what_cannot_be_repeated_gets_a_new_connection() {
+    for (method, path, length) in [
+        ("POST", "/api/pull", 2),
+        ("POST", "/api/create", 2),
+        ("POST", "/api/push", 2),
+        ("POST", "/api/copy", 2),
+        ("DELETE", "/api/delete", 2),
+        ("POST", BLOB, 2),
+        ("POST", "/api/generate", KEPT + 1),
+    ] {
+        let (setup, seen) = closing_at(|connection, _| (connection == 1).then_some(""));
+        assert_eq!(setup.ask("GET", "/api/ps", "").text(), "answer 0");
+        let answer = setup.ask(method, path, &"x".repeat(length));
+        assert_eq!(answer.status, 502, "{method} {path}: {}", answer.text());
+        // The idle one is still there for what can be repeated.
+        assert_eq!(setup.ask("GET", "/api/tags", "").text(), "answer 0");
+        let line = format!("{} {path} {length}", method.to_lowercase());
+        let expected = [(0, "get /api/ps 0".to_owned()), (1, line), (0, "get /api/tags 0".to_owned())];
+        assert_eq!(*seen.lock().unwrap(), expected);
+    }
 }
 
 fn whole(body: &str) -> String {

@@ -46,6 +46,9 @@ pub enum SendError {
     RequestBody(#[source] BoxError),
 }
 
+/// The largest body that is kept to be sent again, in bytes.
+const MAX_KEPT: u64 = 64 * 1024;
+
 /// A client with its own pool of idle connections. Clones share the pool.
 #[derive(Clone)]
 pub struct Http1Client {
@@ -65,6 +68,8 @@ pub struct OutgoingRequest<B> {
     pub head: RequestHead,
     /// The body. The client adds the header that announces its length.
     pub body: B,
+    /// Carrying it out twice does no harm.
+    pub repeatable: bool,
 }
 
 /// The head of a request.
@@ -116,9 +121,12 @@ impl Http1Client {
         Ok(Self { connector: Connector::system(tls)?, pool: Pool::default() })
     }
 
-    /// Sends a request and waits for the head of the response, without a time limit. Nothing is repeated, except a request without a body
-    /// and with a safe method whose idle connection turns out to be closed. Dropping the future, or the body of the response, closes the
-    /// connection.
+    /// Sends a request and waits for the head of the response, without a time limit. Dropping the future, or the body of the response,
+    /// closes the connection.
+    ///
+    /// The server, or a load balancer in front of it, may close an idle connection at the moment when it is used again. So only a request
+    /// that can be repeated is sent on one: it is harmless, and its body is small enough to be kept ([`MAX_KEPT`]). It is repeated once, on
+    /// a new connection, if no byte of a response came.
     ///
     /// # Errors
     /// [`SendError`].
@@ -130,22 +138,25 @@ impl Http1Client {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
-        let OutgoingRequest { head, body } = request;
+        let OutgoingRequest { head, body, repeatable } = request;
         let method = head.method.clone();
-        let mut writer = RequestWriter::new(head, body);
-        let (handle, idle) = self.pool.checkout(origin);
-        // A person at a terminal gains nothing from a connection that is kept, and a POST on one that the server drops is lost.
+        // A person at a terminal gains nothing from a connection that is kept, and a signature is not to be sent twice.
         let reuses = !matches!(self.connector, Connector::Loopback);
-        if let Some(connection) = idle.filter(|_| reuses) {
+        let is_small = body.size_hint().exact().is_some_and(|length| length <= MAX_KEPT);
+        let (handle, idle) = match repeatable && is_small && reuses {
+            true => self.pool.checkout(origin),
+            false => (self.pool.handle(origin), None),
+        };
+        let mut writer = RequestWriter::new(head, body, idle.is_some());
+        if let Some(connection) = idle {
             match exchange(connection, &mut writer, &method).await {
-                // The server may have closed it at this very moment; then no byte of a response came.
-                Err(SendError::Closed(_)) if method.is_safe() && writer.rewind() => {}
-                Err(error) => return Err(error),
+                Err(Failure { error: SendError::Closed(_), received: false }) if writer.rewind() => {}
+                Err(failure) => return Err(failure.error),
                 Ok((connection, head)) => return respond(Some(handle), connection, head, writer),
             }
         }
         let connection = Box::pin(self.connector.connect(origin)).await.map_err(SendError::Connect)?;
-        let (connection, head) = exchange(connection, &mut writer, &method).await?;
+        let (connection, head) = exchange(connection, &mut writer, &method).await.map_err(|failure| failure.error)?;
         respond(reuses.then_some(handle), connection, head, writer)
     }
 }
@@ -165,17 +176,24 @@ where
     Ok(Response::from_parts(head.parts, body))
 }
 
+/// Why an exchange failed.
+struct Failure {
+    error: SendError,
+    /// Part of a response came.
+    received: bool,
+}
+
 /// Sends a request and reads until the head of its response is complete. The server may respond before it has read all of the request.
 async fn exchange<B>(
     mut connection: Connection,
     writer: &mut RequestWriter<B>,
     method: &Method,
-) -> Result<(Connection, ResponseHead), SendError>
+) -> Result<(Connection, ResponseHead), Failure>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let mut write_failed = false;
-    let mut received = Vec::new();
+    let (mut received, mut has_received) = (Vec::new(), false);
     let head = std::future::poll_fn(|context| {
         if !write_failed && !writer.is_done() {
             match writer.poll(&mut connection, context) {
@@ -199,7 +217,7 @@ where
             match ready!(read) {
                 Err(error) => return Poll::Ready(Err(SendError::Closed(Some(error)))),
                 Ok(true) => return Poll::Ready(Err(SendError::Closed(None))),
-                Ok(false) => {}
+                Ok(false) => has_received = true,
             }
             match response_head::parse(std::mem::take(&mut received), method) {
                 Err(_) => return Poll::Ready(Err(SendError::Malformed)),
@@ -208,6 +226,9 @@ where
             }
         }
     })
-    .await?;
-    Ok((connection, head))
+    .await;
+    match head {
+        Ok(head) => Ok((connection, head)),
+        Err(error) => Err(Failure { error, received: has_received }),
+    }
 }

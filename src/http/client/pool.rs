@@ -19,8 +19,9 @@ use crate::address::Origin;
 
 /// The most idle connections of one pool; others are closed.
 const MAX_IDLE: usize = 256;
-/// How long a connection may be idle.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection may be idle: half of the shortest usual time of load balancers (60 s of AWS and of HAProxy's examples; 75 s of
+/// nginx), so that they are rarely the ones to close it. Servers that close sooner are dealt with by repeating (see `Http1Client::send`).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The idle connections to one server.
 #[derive(Clone, Default)]
@@ -45,15 +46,15 @@ pub struct PoolHandle {
 }
 
 impl Pool {
+    /// The handle to return a connection to that server with.
+    pub fn handle(&self, origin: &Origin) -> PoolHandle {
+        PoolHandle { pool: self.clone(), generation: self.lock().switch_to(origin) }
+    }
+
     /// An idle connection to that server, if there is one, and the handle to return this or another connection with.
     pub fn checkout(&self, origin: &Origin) -> (PoolHandle, Option<Connection>) {
         let mut idle = self.lock();
-        if idle.origin.as_ref() != Some(origin) {
-            idle.connections.clear();
-            idle.origin = Some(origin.clone());
-            idle.generation += 1;
-        }
-        let handle = PoolHandle { pool: self.clone(), generation: idle.generation };
+        let handle = PoolHandle { pool: self.clone(), generation: idle.switch_to(origin) };
         let oldest = Instant::now().checked_sub(IDLE_TIMEOUT);
         while let Some((connection, since)) = idle.connections.pop() {
             if oldest.is_none_or(|oldest| since >= oldest) && connection.is_idle() {
@@ -65,6 +66,18 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, IdleConnections> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl IdleConnections {
+    /// Forgets the connections to another server. Returns the generation.
+    fn switch_to(&mut self, origin: &Origin) -> u64 {
+        if self.origin.as_ref() != Some(origin) {
+            self.connections.clear();
+            self.origin = Some(origin.clone());
+            self.generation += 1;
+        }
+        self.generation
     }
 }
 
@@ -169,5 +182,26 @@ impl Connection {
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         let peeked = SockRef::from(stream).peek(&mut byte);
         peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::BaseUrl;
+
+    #[tokio::test]
+    async fn a_connection_that_was_idle_for_too_long_is_not_used() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let url = BaseUrl::parse(&format!("http://{address}")).unwrap().url;
+        let pool = Pool::default();
+        for (idle, is_used) in [(29, true), (31, false)] {
+            let (handle, none) = pool.checkout(url.as_origin());
+            assert!(none.is_none());
+            handle.put_back(Connection::Plain(TcpStream::connect(address).await.unwrap()));
+            pool.lock().connections[0].1 = Instant::now().checked_sub(Duration::from_secs(idle)).unwrap();
+            assert_eq!(pool.checkout(url.as_origin()).1.is_some(), is_used, "{idle} s");
+        }
     }
 }

@@ -44,6 +44,8 @@ pub struct RequestWriter<B> {
     body: Option<B>,
     framing: Framing,
     has_body: bool,
+    /// What was written stays in the buffer, to be written again.
+    kept: bool,
     done: bool,
 }
 
@@ -51,8 +53,8 @@ impl<B> RequestWriter<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    /// A request that was not sent yet.
-    pub fn new(head: RequestHead, body: B) -> Self {
+    /// A request that was not sent yet. With `kept` it can be sent a second time, and is held in memory meanwhile.
+    pub fn new(head: RequestHead, body: B, kept: bool) -> Self {
         let RequestHead { method, bytes: mut buffer } = head;
         let framing = match body.size_hint().exact() {
             Some(length) => Framing::Length(length),
@@ -69,7 +71,7 @@ where
         buffer.extend_from_slice(b"\r\n");
         let has_body = !matches!(framing, Framing::Length(0));
         let body = has_body.then_some(body);
-        Self { buffer, written: 0, body, framing, has_body, done: false }
+        Self { buffer, written: 0, body, framing, has_body, kept, done: false }
     }
 
     /// Whether all of it was sent.
@@ -77,10 +79,10 @@ where
         self.done
     }
 
-    /// Starts over. `false` when that is not possible, because part of a body was consumed.
+    /// Starts over, once. `false` when that is not possible, because part of a body was consumed and is not kept.
     pub fn rewind(&mut self) -> bool {
         (self.written, self.done) = (0, false);
-        !self.has_body
+        std::mem::take(&mut self.kept) || !self.has_body
     }
 
     /// Sends as much as the body provides and the server accepts.
@@ -100,15 +102,17 @@ where
             ready!(connection.poll_flush(context))?;
             if self.body.is_none() {
                 self.done = true;
-                if self.has_body {
+                if self.has_body && !self.kept {
                     // It is not sent again, and the response may take a while.
                     self.buffer = Vec::new();
                     self.written = 0;
                 }
                 return Poll::Ready(Ok(()));
             }
-            self.buffer.clear();
-            self.written = 0;
+            if !self.kept {
+                self.buffer.clear();
+                self.written = 0;
+            }
             if !has_more {
                 return Poll::Pending;
             }
@@ -117,7 +121,7 @@ where
 
     /// Collects what the body provides without waiting. `false` when it has to be waited for.
     fn fill(&mut self, context: &mut Context<'_>) -> Result<bool, RequestWriteError> {
-        while self.buffer.len() < BATCH
+        while (self.kept || self.buffer.len() < BATCH)
             && let Some(body) = &mut self.body
         {
             match Pin::new(body).poll_frame(context) {
