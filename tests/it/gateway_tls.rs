@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -163,11 +163,30 @@ fn an_unknown_certificate_authority_is_rejected() {
     assert!(gateway.url().starts_with("https://127.0.0.1:"), "{}", gateway.url());
     let device = with_store("plaintext");
     let output = device.command(["signin", "--host", &gateway.url(), "--no-wait"]).run().expect_code(6);
-    says(&output, &["--ca-cert"]);
+    says(&output, &["does not trust the authority that issued its TLS certificate", "--ca-cert"]);
     let sign_in = ["signin", "--host", &gateway.url(), "--no-wait", "--ca-cert"];
     let other = Authority::new();
     says(&device.command(sign_in).args([&other.ca()]).run().expect_code(6), &["TLS"]);
     device.command(sign_in).args([&authority.ca()]).run().expect_code(4);
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_in_plain_words() {
+    let authority = Authority::new();
+    let device = with_store("plaintext");
+    let report = |[certificate, key]: &[PathBuf; 2], ca: &Path, wanted: &str| {
+        let (cert, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+        let gateway = Gateway::start_from(&["--upstream", "http://127.0.0.1:9", "--tls-cert", cert, "--tls-key", key]);
+        let sign_in = ["signin", "--host", &gateway.url(), "--no-wait", "--ca-cert", ca.to_str().unwrap()];
+        says(&device.command(sign_in).run().expect_code(6), &[wanted]);
+    };
+    let ca = authority.file("ca.pem");
+    report(&authority.issue_for("other", "DNS:elsewhere.example"), &ca, "its TLS certificate is for another name");
+    report(&authority.issue_expired("expired", "IP:127.0.0.1"), &ca, "its TLS certificate has expired");
+    // What openssl makes when it is asked for a self-signed certificate and nothing else.
+    authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=own -addext subjectAltName=IP:127.0.0.1 -days 2 -keyout own.key -out own.pem");
+    let own = ["own.pem", "own.key"].map(|file| authority.file(file));
+    report(&own, &own[0], "basicConstraints=CA:FALSE");
 }
 
 #[test]
