@@ -10,6 +10,7 @@ use super::authn::{Authenticator, Sessions};
 use super::clock::Clock;
 use super::config::Config;
 use super::directory::{Directory, DirectoryError};
+use super::health::Health;
 use super::log_throttle::LogThrottle;
 use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
@@ -39,6 +40,7 @@ pub struct Gateway {
     pub clock: Clock,
     authenticator: Arc<Authenticator>,
     accounts: Arc<AccountService>,
+    health: Arc<Health>,
     withheld_link: Report,
 }
 
@@ -85,6 +87,7 @@ impl Gateway {
                 tracing::warn!("withheld the sign-in link of the upstream server from a response");
             }
         });
+        let health = Arc::new(Health::new(directory.clone()));
         Ok(Self {
             directory,
             pending_devices,
@@ -96,6 +99,7 @@ impl Gateway {
             clock,
             authenticator,
             accounts,
+            health,
             withheld_link,
         })
     }
@@ -106,6 +110,7 @@ impl Gateway {
             config: self.config.clone(),
             authenticator: self.authenticator.clone(),
             accounts: self.accounts.clone(),
+            health: self.health.clone(),
             pages: pages::router(self.pages.clone()),
             upstream,
             log_throttle: self.log_throttle.clone(),

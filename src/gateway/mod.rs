@@ -13,6 +13,7 @@ mod config;
 mod directory;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod health;
 pub mod host;
 mod log_throttle;
 mod pages;

@@ -17,6 +17,8 @@ use crate::address::BaseUrl;
 use crate::http::{Http1Client, OutgoingRequest, Relay, RequestHead, ResetOnClose, SendError, headers};
 use crate::keyspec::{Models, Scope};
 
+/// What to say when the upstream server cannot be reached.
+pub const UNREACHABLE: &str = "bad gateway: the upstream server cannot be reached; is Ollama running there?";
 /// A list of models that is filtered is read in full, up to this many bytes.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
 
@@ -106,14 +108,14 @@ fn unanswered(problem: &SendError, upstream: &BaseUrl) -> Rejection {
             return fault_of_the_sender(&**error)
                 .unwrap_or_else(|| Rejection::new(400, "the request body ended early"));
         }
-        SendError::Connect(_) => "the upstream server cannot be reached; is Ollama running there?",
-        SendError::Closed(_) => "the upstream server closed the connection before it responded",
-        SendError::Malformed => "the response of the upstream server is not valid HTTP/1.1",
+        SendError::Connect(_) => UNREACHABLE,
+        SendError::Closed(_) => "bad gateway: the upstream server closed the connection before it responded",
+        SendError::Malformed => "bad gateway: the response of the upstream server is not valid HTTP/1.1",
     };
     // The reason is not for callers: it can hold addresses of the upstream's network.
     let reason = std::error::Error::source(problem).map(ToString::to_string);
     tracing::warn!(%upstream, error = %problem, reason, "upstream request failed");
-    Rejection::new(502, format!("bad gateway: {message}"))
+    Rejection::new(502, message)
 }
 
 /// The request line and the headers: the caller's without what is not forwarded, and who asks.

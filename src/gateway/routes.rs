@@ -4,6 +4,7 @@
 //! The routes of `ollama serve` 0.33.0-rc2, as recorded in `tests/it/fixtures/vectors/endpoints.json`, and two of our own. A test
 //! compares them.
 
+use super::health::Probe;
 use super::rejection::{Dialect, Rejection};
 use crate::keyspec::Scope;
 
@@ -36,12 +37,14 @@ pub enum Requirement {
 /// What the gateway answers without authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Public {
-    /// Whether the gateway runs: the first request of every stock command.
+    /// Whether Ollama runs: the first request of every stock command.
     Heartbeat,
-    /// The version of the protocol.
+    /// The version of the upstream server.
     Version,
     /// Whether cloud features are off.
     Status,
+    /// Whether gateway and upstream server can serve.
+    Health(Probe),
 }
 
 /// The endpoints that the gateway answers for an account.
@@ -150,6 +153,8 @@ pub const ROUTES: &[Route] = &[
     public("/", Public::Heartbeat, &["HEAD", "GET"]),
     public("/api/version", Public::Version, &["HEAD", "GET"]),
     public("/api/status", Public::Status, GET),
+    public("/healthz", Public::Health(Probe::Live), &["HEAD", "GET"]),
+    public("/readyz", Public::Health(Probe::Ready), &["HEAD", "GET"]),
     upstream(POST, "/api/generate", Scope::Inference, MODEL),
     upstream(POST, "/api/chat", Scope::Inference, MODEL),
     upstream(POST, "/api/embed", Scope::Inference, MODEL),
@@ -240,7 +245,12 @@ mod tests {
     #[test]
     fn the_route_table_matches_the_recorded_one() {
         // Ours alone, each by its methods and its path: no stock server has them.
-        let own = [(&["GET", "POST"][..], "/api/user/keys"), (&["PATCH"][..], "/api/user/keys/{encodedKey}")];
+        let own = [
+            (&["GET", "POST"][..], "/api/user/keys"),
+            (&["PATCH"], "/api/user/keys/{encodedKey}"),
+            (&["HEAD", "GET"], "/healthz"),
+            (&["HEAD", "GET"], "/readyz"),
+        ];
         let (ours, theirs): (Vec<&Route>, Vec<&Route>) =
             ROUTES.iter().partition(|route| own.contains(&(route.methods, route.path)));
         assert_eq!((ours.len(), theirs.len()), (own.len(), recorded().len()));

@@ -1,7 +1,7 @@
 //! What a request goes through, top to bottom. Each step takes what the one before it proved, so none can be left out. The walk
 //! through a request in `docs/architecture.md` has the same steps:
 //!
-//! 1. `host`: the `Host` header is ours
+//! 1. `host`: the `Host` header is ours; health checks leave before
 //! 2. `target`: its path is plain, and below our base path
 //! 3. `pages`: a person's browser leaves here
 //! 4. `routes`: it is a route of the table; public routes are answered here
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 use tower::ServiceExt as _;
@@ -27,11 +27,12 @@ use super::account::{self, AccountService};
 use super::active_config::{ActiveConfig, ConfigHandle};
 use super::authn::{self, Authenticator};
 use super::clock::Clock;
+use super::health::{Health, Probe};
 use super::host::{self, ClientAddress};
 use super::log_throttle::LogThrottle;
 use super::pages;
 use super::policy::{self, Destination, Limits};
-use super::proxy::Forward;
+use super::proxy::{Forward, UNREACHABLE};
 use super::rejection::{Rejection, json_response};
 use super::routes::{Access, Matched, Public};
 use super::signin_link_filter::Report;
@@ -41,8 +42,10 @@ use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose}
 /// The header by which the gateway names itself, in every answer.
 const NAME: HeaderName = HeaderName::from_static("x-ollama-auth-gateway");
 const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
-/// The version of Ollama whose routes the table holds; clients ask for it.
+/// The version of Ollama whose routes the table holds: what clients are told if the upstream server names none.
 const OLLAMA_VERSION: &str = "0.33.0";
+const RUNNING: &str = "Ollama is running";
+const NOT_RUNNING: &str = "The gateway is running, but the upstream Ollama server does not respond";
 
 /// What a thread needs to answer requests.
 #[derive(Clone)]
@@ -53,6 +56,8 @@ pub struct Worker {
     pub authenticator: Arc<Authenticator>,
     /// Answers the account endpoints.
     pub accounts: Arc<AccountService>,
+    /// Whether gateway and upstream server can serve.
+    pub health: Arc<Health>,
     /// The router of the web pages.
     pub pages: Router,
     /// Connections to the upstream server.
@@ -127,6 +132,9 @@ impl Worker {
         address: IpAddr,
         authenticated: AuthenticatedFlag,
     ) -> Result<Decision, Rejection> {
+        if let Some(probe) = Probe::of(&parts, current.url.path()) {
+            return Ok(Decision::Answer(Box::pin(self.health.answer(probe, &self.upstream, &current.upstream)).await));
+        }
         host::accept(current, &parts.headers)?;
         let target = Target::read(&parts, current.url.path())?;
         let dialect = target.dialect();
@@ -139,7 +147,7 @@ impl Worker {
             }
             let matched = matched?;
             if let Access::Public(answer) = matched.route.access {
-                return Ok(Decision::Answer(public(answer)));
+                return Box::pin(self.public(answer, current, &parts.method)).await.map(Decision::Answer);
             }
             let Parts { method, headers, .. } = &parts;
             let request = account::Request { method, target: &target, headers, body, address };
@@ -206,19 +214,42 @@ impl Worker {
         request.extensions_mut().insert(ClientAddress(address));
         Ok(self.pages.clone().oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}))
     }
+
+    /// Answers without authentication.
+    async fn public(
+        &self,
+        answer: Public,
+        current: &ActiveConfig,
+        method: &Method,
+    ) -> Result<Response<Body>, Rejection> {
+        let upstream = || self.health.upstream(&self.upstream, &current.upstream);
+        match answer {
+            // The stock client asks so before each of its commands, and would end them here: also those that need the gateway alone, such as
+            // signing in. The next request says what is wrong, in words.
+            Public::Heartbeat if *method == Method::HEAD => Ok(heartbeat(StatusCode::OK, RUNNING)),
+            Public::Heartbeat => Ok(match upstream().await {
+                Some(_) => heartbeat(StatusCode::OK, RUNNING),
+                None => heartbeat(StatusCode::SERVICE_UNAVAILABLE, NOT_RUNNING),
+            }),
+            Public::Version => {
+                let found = upstream().await.ok_or_else(|| Rejection::new(502, UNREACHABLE))?;
+                let version = found.version.as_deref().unwrap_or(OLLAMA_VERSION);
+                Ok(json_response(StatusCode::OK, &json!({ "version": version })))
+            }
+            Public::Status => {
+                Ok(json_response(StatusCode::OK, &json!({ "cloud": { "disabled": false, "source": "none" } })))
+            }
+            Public::Health(probe) => Ok(self.health.answer(probe, &self.upstream, &current.upstream).await),
+        }
+    }
 }
 
-fn public(answer: Public) -> Response<Body> {
-    match answer {
-        Public::Heartbeat => {
-            let mut response = Response::new(Body::from("Ollama is running"));
-            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-            response.headers_mut().insert(header::CONTENT_TYPE, plain);
-            // A browser is led to the pages instead.
-            response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-            response
-        }
-        Public::Version => json_response(StatusCode::OK, &json!({ "version": OLLAMA_VERSION })),
-        Public::Status => json_response(StatusCode::OK, &json!({ "cloud": { "disabled": false, "source": "none" } })),
-    }
+fn heartbeat(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    // A browser is led to the pages instead.
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }

@@ -224,8 +224,8 @@ fn signing_in_running_a_model_and_creating_keys_work_over_tls() {
 
 #[test]
 fn plain_http_on_the_https_port_is_refused_without_harm() {
-    let authority = Authority::new();
-    let gateway = authority.serve("http://127.0.0.1:9", &[]);
+    let (authority, upstream) = (Authority::new(), Server::start(|_| Reply::json(200, "{}")));
+    let gateway = authority.serve(&upstream.url(), &[]);
     for garbage in
         ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "\0\0\0\0", "\x16\x03\x01\u{7f}\u{7f}junk", "SSH-2.0-x\r\n"]
     {

@@ -35,6 +35,8 @@ mod gateway_events;
 #[cfg(feature = "gateway")]
 mod gateway_flow;
 #[cfg(feature = "gateway")]
+mod gateway_health;
+#[cfg(feature = "gateway")]
 mod gateway_hostile;
 #[cfg(feature = "gateway")]
 mod gateway_keys;

@@ -280,6 +280,11 @@ impl Directory {
         made.await.map_err(|_| DirectoryError::Ending)?
     }
 
+    /// Whether the store can be read: asks for the password of an account that does not exist.
+    pub async fn is_readable(&self) -> bool {
+        self.password(Uuid::nil()).await.is_ok()
+    }
+
     /// Notes that a credential was used. Kept in memory until [`flush`](Self::flush).
     pub fn used(&self, credential: Use, now: i64) {
         let mut uses = self.0.uses.lock().unwrap_or_else(PoisonError::into_inner);

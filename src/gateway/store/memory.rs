@@ -24,6 +24,8 @@ pub struct MemoryStore {
     events: Mutex<Vec<RecordedEvent>>,
     /// Nothing can be written while this is set.
     pub full: AtomicBool,
+    /// Nothing can be read while this is set.
+    pub unreadable: AtomicBool,
     /// Blocks all writes while a test holds it for writing, to simulate a slow disk.
     pub held: tokio::sync::RwLock<()>,
 }
@@ -111,7 +113,9 @@ impl Store for MemoryStore {
 
     fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>> {
         let kept = self.passwords.lock().unwrap().get(&user).cloned().map(SecretString::from);
-        Box::pin(async { Ok(kept) })
+        let unreadable = StoreError::Read { place: "in memory".to_owned(), reason: "unreadable".to_owned() };
+        let read = if self.unreadable.load(Ordering::SeqCst) { Err(unreadable) } else { Ok(kept) };
+        Box::pin(async { read })
     }
 
     fn events<'a>(&'a self, limit: u32, _: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {

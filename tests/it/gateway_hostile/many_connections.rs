@@ -18,7 +18,7 @@ fn from(gateway: &Gateway, last: u8) -> TcpStream {
     stream
 }
 
-const HEARTBEAT: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const HEARTBEAT: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The status of a heartbeat there; 0 where the connection is over.
 fn status(stream: &mut TcpStream) -> u16 {
@@ -28,7 +28,7 @@ fn status(stream: &mut TcpStream) -> u16 {
     while let Ok(count) = stream.read(&mut some) {
         answer.extend_from_slice(&some[..count]);
         let text = String::from_utf8_lossy(&answer);
-        if count == 0 || text.ends_with("running") || text.ends_with('}') {
+        if count == 0 || text.ends_with('}') {
             return text.split(' ').nth(1).map_or(0, |status| status.parse().unwrap());
         }
     }

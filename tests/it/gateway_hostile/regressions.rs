@@ -10,7 +10,7 @@ use crate::harness::signature::TestDevice;
 #[test]
 fn failed_accepts_are_logged_once_a_minute() {
     let gateway = Gateway::start("http://127.0.0.1:9");
-    assert_eq!(gateway.ask("GET", "/", &[], "").status, 200);
+    assert_eq!(gateway.ask("GET", "/healthz", &[], "").status, 200);
     let pid = Pid::from_raw(gateway.child().pid().cast_signed());
     let before =
         prlimit(pid, Resource::Nofile, Rlimit { current: Some(3), maximum: getrlimit(Resource::Nofile).maximum })
@@ -21,7 +21,7 @@ fn failed_accepts_are_logged_once_a_minute() {
     // It sleeps after each attempt.
     gateway.child().wait_sleeps(20);
     prlimit(pid, Resource::Nofile, before).unwrap();
-    write!(waiting, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    write!(waiting, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     waiting.read_to_end(&mut answer).unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200"), "who waited is served when there is room again");

@@ -46,7 +46,7 @@ fn slow_request_headers_time_out() {
         trickle(connect(&gateway), begin, byte);
     }
     // On a connection that was of use before, too.
-    trickle(connect(&gateway), "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "a");
+    trickle(connect(&gateway), "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "a");
     assert_eq!(upstream.take(), []);
 }
 

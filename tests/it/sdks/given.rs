@@ -234,8 +234,8 @@ impl Given {
     /// more, which does not count, shows how far the log has been read.
     pub fn answered(&mut self) -> usize {
         self.markers += 1;
-        self.gateway.ask("GET", "/api/version", &[], "");
-        let of_markers = |text: &str| lines(text).filter(|line| line.contains("/api/version")).count();
+        self.gateway.ask("GET", "/healthz", &[], "");
+        let of_markers = |text: &str| lines(text).filter(|line| line.contains("/healthz")).count();
         let text = self.gateway.child().wait_stderr(|text| of_markers(text) == self.markers);
         lines(&text).count() - self.markers
     }
