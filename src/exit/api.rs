@@ -86,7 +86,7 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ),
         ApiError::Status { status: 502 | 504, host, .. } => (
             Exit::Unreachable,
-            Some(format!("{host} answers, but the server behind it does not: try again later, or tell its administrator")),
+            Some(format!("{host} answers, but its upstream server does not: try again later, or tell its administrator")),
         ),
         ApiError::Status { status: ..500, host, .. } => {
             (Exit::Failed, Some(format!("check the command and the address; the log of {host} may say more")))

@@ -16,7 +16,7 @@ pub enum Exit {
     SignIn = 4,
     /// Not allowed (403).
     Forbidden = 5,
-    /// The host cannot be reached, or the server behind it (502, 504).
+    /// The host cannot be reached, or its upstream server (502, 504).
     Unreachable = 6,
     /// Try again later (429, 503).
     TryLater = 7,
@@ -56,7 +56,7 @@ impl Exit {
             Self::NotFound => "No such model, key, device or profile",
             Self::SignIn => "A sign-in is needed, or the credential was refused (401)",
             Self::Forbidden => "The credential does not allow this (403)",
-            Self::Unreachable => "The host, or the server behind it, cannot be reached (502, 504)",
+            Self::Unreachable => "The host, or its upstream server, cannot be reached (502, 504)",
             Self::TryLater => "Try again later (429, 503)",
             Self::Found => "The check ran and found something: doctor, keys audit, keys rotate where a person must act",
             Self::NotRunnable => "exec: the program cannot be run",

@@ -195,7 +195,7 @@ pub async fn registry_problem(
     }
     match ServerAccount::ask(session).await {
         ServerAccount::BehindGateway => forbidden(
-            "the Ollama server behind the gateway uses its own ollama.com account: ask its operator to sign it in, and which names it may publish".to_owned(),
+            "the gateway's Ollama server uses its own ollama.com account: ask its operator to sign it in, and which names it may publish".to_owned(),
         ),
         ServerAccount::SignedOut => Problem::new(Exit::SignIn, message).hint(sign_in_hint(session)),
         ServerAccount::Unknown if refusal == RegistryRefusal::UnknownKey => {

@@ -78,6 +78,6 @@ fn an_upstream_that_is_down_is_unreachable_and_one_that_is_signed_out_needs_a_si
     drop(ollama);
     for args in [&["run", "tiny", "hi"][..], &["list"], &["show", "tiny"]] {
         let output = device.command(args).run().expect_code(6);
-        says(&output, &["answered 502", "the server behind it does not"]);
+        says(&output, &["answered 502", "its upstream server does not"]);
     }
 }
