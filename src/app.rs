@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use secrecy::SecretString;
 
 use crate::address::{BaseUrl, HostError};
-use crate::api::{Transport, TransportOptions};
+use crate::api::{ListenerWarning, Transport, TransportOptions};
 use crate::cli::{ColorArg, GlobalArgs, StoreArg};
 use crate::disk::{DiskError, Lock};
 use crate::env::Env;
@@ -99,7 +99,10 @@ impl App {
         let ollama_host = parse_host(&printer, env.ollama_host.as_deref(), "OLLAMA_HOST")?;
         Ok(Self {
             profiles: ProfilesFile::new(&paths.config),
-            transport: Transport::new(TransportOptions { ca_cert: global.ca_cert.clone() }),
+            transport: Transport::new(TransportOptions {
+                ca_cert: global.ca_cert.clone(),
+                listener_warning: listener_warning(&printer),
+            }),
             now: unix_time,
             printer,
             env,
@@ -252,6 +255,11 @@ fn credentials_file(global: &GlobalArgs, env: &Env) -> Option<CredentialsFile> {
         (None, None) => return None,
     };
     Some(CredentialsFile::new(path.clone(), by_flag, env.credentials_directory.as_deref()))
+}
+
+fn listener_warning(printer: &Printer) -> ListenerWarning {
+    let printer = printer.clone();
+    ListenerWarning::new(move |text| printer.warn(text))
 }
 
 fn parse_host(printer: &Printer, value: Option<&str>, name: &str) -> anyhow::Result<Option<BaseUrl>> {

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use super::listener;
 use crate::http::SendError;
 use crate::keyspec::KeyId;
 use crate::os_error::without_codes;
@@ -190,6 +191,14 @@ pub enum ApiError {
         /// The host.
         host: String,
     },
+    /// An API key would have gone to a program of another account of this machine.
+    #[error("refusing to send an API key to {host}: {reason}")]
+    ForeignListener {
+        /// The host.
+        host: String,
+        /// Whose program it is.
+        reason: String,
+    },
     /// A gateway's key would have gone to ollama.com.
     #[error("refusing to send a gateway's API key to {host}")]
     GatewayKey {
@@ -223,6 +232,9 @@ pub enum ApiError {
 impl ApiError {
     /// What a request that got no answer means.
     pub(super) fn of_transport(host: String, error: &reqwest::Error) -> Self {
+        if let Some(reason) = listener::refusal(error) {
+            return Self::ForeignListener { host, reason };
+        }
         let reason = innermost(error);
         if is_invalid_http(&reason) {
             return Self::Protocol { host, reason: format!("its response is not valid HTTP ({reason})") };
@@ -261,6 +273,9 @@ impl ApiError {
             return Self::Protocol { host, reason: "its response is not valid HTTP/1.1".to_owned() };
         }
         let (kind, reason) = match error {
+            SendError::Connect(error) if error.get_ref().is_some_and(|inner| listener::refusal(inner).is_some()) => {
+                return Self::ForeignListener { host, reason: error.to_string() };
+            }
             SendError::Connect(error) if error.kind() == ErrorKind::TimedOut => {
                 (Unreachable::Timeout, "no connection within 10 seconds".to_owned())
             }

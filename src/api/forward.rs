@@ -44,7 +44,7 @@ impl Session<'_> {
     /// # Errors
     /// As [`Transport::client`](super::Transport::client).
     pub fn forwarder(&self) -> Result<Forwarder, ApiError> {
-        let client = self.client()?.clone();
+        let client = self.client()?;
         Ok(Forwarder { client, base: self.base().clone(), credential: self.credential().clone(), now: self.clock() })
     }
 }

@@ -11,6 +11,7 @@ mod events;
 #[cfg(feature = "gateway")]
 mod forward;
 mod keys;
+mod listener;
 mod models;
 mod ndjson;
 mod raw;
@@ -25,6 +26,7 @@ pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]
 pub use forward::{Forwarded, Forwarder};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
+pub use listener::ListenerWarning;
 pub use models::{
     ChatRequest, CreateRequest, EmbedRequest, GenerateRequest, ListedModel, RunningModel, ShowResponse, Think,
 };

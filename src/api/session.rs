@@ -15,9 +15,10 @@ use super::body::{ErrorBody, error_body, read_limited};
 use super::credential::Credential;
 use super::error::{ApiError, Conflict, Unreachable, seconds};
 use super::ndjson::LineStream;
-use super::transport::{self, Transport};
+use super::transport::{self, ListenerRule, Transport};
 use super::transport::{clock_offset, notable, retry_after};
 use crate::address::{BaseUrl, Scheme};
+use crate::http::listener::foreign_account;
 use crate::http::{BoxError, Http1Client, OutgoingRequest, RequestHead, ResponseBody};
 use crate::identity::Challenge;
 use crate::keyspec::KeyForm;
@@ -36,6 +37,10 @@ pub struct Session<'t> {
     credential: Credential,
     /// Where the credential comes from, for messages: a variable, a file.
     origin: Option<String>,
+    /// The account that its loopback port belonged to at the sign-in.
+    known_listener: Option<u32>,
+    /// A person has just decided to use this host.
+    signing_in: bool,
     now: fn() -> i64,
 }
 
@@ -61,7 +66,7 @@ impl<'t> Session<'t> {
         {
             return Err(ApiError::GatewayKey { host: base.to_string() });
         }
-        Ok(Self { transport, base, credential, origin: None, now })
+        Ok(Self { transport, base, credential, origin: None, known_listener: None, signing_in: false, now })
     }
 
     /// Whether a credential may be sent to `base` at all, asked before one is made.
@@ -87,6 +92,29 @@ impl<'t> Session<'t> {
         Self { origin, ..self }
     }
 
+    /// The account that the host's loopback port belonged to when a person signed in: it may belong to it again.
+    #[must_use]
+    pub fn with_known_listener(self, known_listener: Option<u32>) -> Self {
+        Self { known_listener, ..self }
+    }
+
+    /// For a sign-in: a program of another account on a loopback port is warned about, and then used.
+    #[must_use]
+    pub fn signing_in(self) -> Self {
+        Self { signing_in: true, ..self }
+    }
+
+    /// The account behind the host's port that is neither ours, nor root, nor a service: what a sign-in records.
+    pub fn foreign_listener(&self) -> Option<u32> {
+        let local = self.base.scheme() == Scheme::Http && self.base.is_loopback();
+        local.then(|| foreign_account(self.base.port()))?.map(|account| account.id)
+    }
+
+    fn listener_rule(&self) -> ListenerRule {
+        let refuses = matches!(self.credential, Credential::ApiKey(_)) && !self.signing_in;
+        ListenerRule { known: self.known_listener, refuses }
+    }
+
     /// Where the credential comes from, if that was named.
     pub fn credential_origin(&self) -> Option<&str> {
         self.origin.as_deref()
@@ -110,7 +138,7 @@ impl<'t> Session<'t> {
     /// The same host with a throwaway credential that no host knows: it needs no protection, so plain
     /// http is not asked about.
     pub(super) fn with_throwaway(&self, credential: Credential) -> Self {
-        Session { transport: self.transport, base: self.base.clone(), credential, origin: None, now: self.now }
+        Session { credential, origin: None, ..self.clone() }
     }
 
     /// What one request to `path` (which begins with `/`) with these decoded query parameters takes: the full URL, and the
@@ -129,8 +157,8 @@ impl<'t> Session<'t> {
     }
 
     /// The client for this host.
-    pub(super) fn client(&self) -> Result<&reqwest::Client, ApiError> {
-        self.transport.client(&self.base)
+    pub(super) fn client(&self) -> Result<reqwest::Client, ApiError> {
+        self.transport.client(&self.base, self.listener_rule())
     }
 
     /// The credential, for a trace that names its kind, and for another that is bound to the same host.
@@ -278,15 +306,15 @@ impl Request<'_, '_> {
     pub async fn stream(self, timeout: Option<Duration>) -> Result<LineStream, ApiError> {
         let host = self.session.base.to_string();
         let request = self.streaming(timeout);
-        match request.session.transport.loopback_client(&request.session.base) {
-            Some(client) => Ok(LineStream::direct(request.send_direct(client).await?, host, timeout)),
+        match request.session.transport.loopback_client(&request.session.base, request.session.listener_rule()) {
+            Some(client) => Ok(LineStream::direct(request.send_direct(&client).await?, host, timeout)),
             None => Ok(LineStream::new(request.send().await?, host, timeout)),
         }
     }
 
     async fn send_once(&self) -> Result<Response, ApiError> {
         let session = self.session;
-        let client = session.transport.client(&session.base)?;
+        let client = session.client()?;
         let query = self.parameters();
         let (url, authorization) = session.authorize(self.method.as_str(), &self.path, &query)?;
         let mut request = client.request(self.method.clone(), url).header(ACCEPT, self.accept);

@@ -4,9 +4,12 @@
 //! plain-http host gets a client that has no authorities at all. A loopback host never goes through a proxy: that would
 //! carry a credential off the machine in the clear.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -17,7 +20,17 @@ use reqwest::{Certificate, Client, ClientBuilder};
 
 use crate::address::{BaseUrl, Scheme};
 use crate::api::error::{ApiError, innermost};
+use crate::api::listener::{ListenerCheck, ListenerWarning};
 use crate::http::Http1Client;
+
+/// Which programs on a loopback port may receive a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ListenerRule {
+    /// The account that the port belonged to when a person signed in.
+    pub known: Option<u32>,
+    /// Programs of other accounts get nothing; otherwise there is a warning.
+    pub refuses: bool,
+}
 
 /// What this program calls itself.
 pub(super) const USER_AGENT: &str = concat!("ollama-auth/", env!("CARGO_PKG_VERSION"));
@@ -30,14 +43,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct TransportOptions {
     /// A PEM file of certificate authorities trusted besides the system's.
     pub ca_cert: Option<PathBuf>,
+    /// Told of programs of other accounts on loopback ports.
+    pub listener_warning: ListenerWarning,
 }
+
+type LoopbackKey = (u16, Option<u32>, bool);
 
 /// The process's HTTP clients. Cheap to make; each client is built on first use.
 #[derive(Debug, Default)]
 pub struct Transport {
     options: TransportOptions,
-    loopback: OnceCell<Client>,
-    streams: OnceCell<Http1Client>,
+    /// By the port, the account known for it, and whether others are refused.
+    loopback: RefCell<HashMap<LoopbackKey, Client>>,
+    warned: Arc<AtomicBool>,
     plain: OnceCell<Client>,
     tls: OnceCell<Client>,
 }
@@ -53,14 +71,16 @@ impl Transport {
     /// # Errors
     /// [`ApiError::NoAuthorities`] for an https host on a machine without CA certificates, [`ApiError::CaFile`] when the
     /// file of `--ca-cert` cannot be used.
-    pub fn client(&self, base: &BaseUrl) -> Result<&Client, ApiError> {
+    pub(super) fn client(&self, base: &BaseUrl, rule: ListenerRule) -> Result<Client, ApiError> {
         let https = base.scheme() == Scheme::Https;
-        let cell = match (https, base.is_loopback()) {
-            (true, _) => &self.tls,
-            (false, true) => &self.loopback,
-            (false, false) => &self.plain,
+        let cell = if https { &self.tls } else { &self.plain };
+        let check = self.listener_check(base, rule);
+        let key = check.as_ref().map(|check| (check.port, check.known, check.refuses));
+        let known = match &key {
+            Some(key) => self.loopback.borrow().get(key).cloned(),
+            None => cell.get().cloned(),
         };
-        if let Some(client) = cell.get() {
+        if let Some(client) = known {
             return Ok(client);
         }
         let mut builder = common();
@@ -78,16 +98,42 @@ impl Transport {
                 builder = builder.dns_resolver(Loopback);
             }
         }
+        if let Some(check) = check {
+            builder = builder.connector_layer(check);
+        }
         let client = builder
             .build()
             .map_err(|error| ApiError::NoAuthorities { host: base.to_string(), reason: innermost(&error) })?;
-        Ok(cell.get_or_init(|| client))
+        match key {
+            Some(key) => drop(self.loopback.borrow_mut().insert(key, client.clone())),
+            None => drop(cell.set(client.clone())),
+        }
+        Ok(client)
+    }
+
+    /// Reads the certificate authorities, as the first request to an https host does.
+    ///
+    /// # Errors
+    /// [`ApiError::NoAuthorities`] and [`ApiError::CaFile`].
+    pub fn load_authorities(&self) -> Result<(), ApiError> {
+        self.client(&BaseUrl::ollama_com(), ListenerRule::default()).map(drop)
     }
 
     /// The client for streams, if the host is reached by plain http on this machine: no proxy is ever in between.
-    pub(super) fn loopback_client(&self, base: &BaseUrl) -> Option<&Http1Client> {
-        let fits = base.scheme() == Scheme::Http && base.is_loopback();
-        fits.then(|| self.streams.get_or_init(Http1Client::loopback))
+    pub(super) fn loopback_client(&self, base: &BaseUrl, rule: ListenerRule) -> Option<Http1Client> {
+        let check = self.listener_check(base, rule)?;
+        Some(Http1Client::loopback(check.into_connect_check()))
+    }
+
+    /// The check of connections by plain http to this machine; TLS proves itself whom it talks to.
+    fn listener_check(&self, base: &BaseUrl, rule: ListenerRule) -> Option<ListenerCheck> {
+        (base.scheme() == Scheme::Http && base.is_loopback()).then(|| ListenerCheck {
+            port: base.port(),
+            known: rule.known,
+            refuses: rule.refuses,
+            warning: self.options.listener_warning.clone(),
+            warned: self.warned.clone(),
+        })
     }
 
     fn extra_authorities(&self) -> Result<Option<Vec<Certificate>>, ApiError> {

@@ -144,7 +144,8 @@ impl Context {
     ) -> anyhow::Result<Session<'a>> {
         let origin = external_origin(app, &credential);
         let session = Session::new(&app.transport, self.url().clone(), credential, allow_insecure_http, app.now)?;
-        Ok(session.with_credential_origin(origin))
+        let known = self.profile.as_ref().and_then(|profile| profile.listener);
+        Ok(session.with_credential_origin(origin).with_known_listener(known))
     }
 
     /// What to do where the host does not accept the credential that this context chose.

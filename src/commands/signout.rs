@@ -138,7 +138,8 @@ async fn disconnect_device(app: &App, args: &SignoutArgs, name: &str, profile: &
     let attempt = async {
         let credential = Credential::Device(key.clone());
         let allow = app.global.allow_insecure_http;
-        let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
+        let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?
+            .with_known_listener(profile.listener);
         disconnect_all_keys(&session, record, key.public()).await
     };
     match attempt.await {

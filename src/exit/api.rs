@@ -59,6 +59,10 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             Exit::Usage,
             Some("use https, or pass --allow-insecure-http if you trust the network in between".into()),
         ),
+        ApiError::ForeignListener { host, .. } => (
+            Exit::Usage,
+            Some(format!("if you trust that account, sign in there once: ollama-auth signin --with-api-key --host {}", quoted(host))),
+        ),
         ApiError::GatewayKey { .. } => (
             Exit::Usage,
             Some("name the gateway that the key is for: set OLLAMA_HOST, or pass --host".into()),

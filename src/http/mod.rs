@@ -13,6 +13,7 @@ mod coalesced;
 pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod headers;
+pub mod listener;
 #[cfg(feature = "gateway")]
 mod min_data_rate;
 #[cfg(feature = "gateway")]
@@ -24,7 +25,7 @@ mod tests;
 
 #[cfg(feature = "gateway")]
 pub use caller_stream::{AuthenticatedFlag, CallerStream};
-pub use client::{BoxError, Http1Client, OutgoingRequest, RequestHead, ResponseBody, SendError};
+pub use client::{BoxError, ConnectCheck, Http1Client, OutgoingRequest, RequestHead, ResponseBody, SendError};
 pub use coalesced::CoalescedBody;
 #[cfg(feature = "gateway")]
 pub use min_data_rate::{MinDataRateBody, TooSlow};

@@ -197,6 +197,10 @@ mod client {
     use crate::address::BaseUrl;
     use crate::http::{Http1Client, OutgoingRequest, RequestHead, SendError};
 
+    fn loopback() -> Http1Client {
+        Http1Client::loopback(std::sync::Arc::new(|| Ok(())))
+    }
+
     /// Reads a request with its body; `None` at the end of the connection.
     fn request(stream: &mut BufReader<TcpStream>) -> Option<String> {
         let mut head = String::new();
@@ -243,7 +247,7 @@ mod client {
     #[tokio::test]
     async fn a_client_of_this_machine_opens_a_connection_for_each_request() {
         let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nNUMBER\n";
-        let (client, url) = (Http1Client::loopback(), server(response, false));
+        let (client, url) = (loopback(), server(response, false));
         for number in ["0\n", "1\n"] {
             assert_eq!(ask(&client, &url).await.unwrap().unwrap(), number);
         }
@@ -274,7 +278,7 @@ mod client {
             ("HTTP/1.1 200 OK\r\n\r\nsome", Ok("some")),
             ("HTTP/1.0 200 OK\r\n\r\nsome", Ok("some")),
         ] {
-            let read = ask(&Http1Client::loopback(), &server(response, true)).await.unwrap();
+            let read = ask(&loopback(), &server(response, true)).await.unwrap();
             match (read, wanted) {
                 (Ok(body), Ok(wanted)) => assert_eq!(body, wanted, "{response:?}"),
                 (Err(error), Err(wanted)) => assert!(error.contains(wanted), "{response:?}: {error}"),
@@ -285,7 +289,7 @@ mod client {
 
     #[tokio::test]
     async fn each_way_of_not_responding_has_its_error() {
-        let client = Http1Client::loopback();
+        let client = loopback();
         let error = ask(&client, &server("", true)).await.unwrap_err();
         assert!(matches!(error, SendError::Closed(_)), "{error:?}");
         let error = ask(&client, &server("SSH-2.0-OpenSSH_9.2\r\n", true)).await.unwrap_err();

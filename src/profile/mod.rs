@@ -52,6 +52,10 @@ pub struct Profile {
     /// An API key for the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<ApiKeyRecord>,
+    /// The account that the host's loopback port belonged to at the sign-in, where that was neither ours, nor root, nor a service:
+    /// API keys are sent to its programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<u32>,
     /// Whom the host last said we are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
@@ -123,7 +127,7 @@ impl ApiKeyRecord {
 impl Profile {
     /// A profile with nothing stored.
     pub fn new(url: BaseUrl) -> Self {
-        Self { url, store: None, moving_to: None, device: None, api_key: None, account: None }
+        Self { url, store: None, moving_to: None, device: None, api_key: None, listener: None, account: None }
     }
 
     /// Whether a credential is stored. A device key that the host has not accepted yet does not count.

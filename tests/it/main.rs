@@ -63,6 +63,8 @@ mod keyring;
 mod keys;
 mod layering;
 mod leaks;
+#[cfg(target_os = "linux")]
+mod listener;
 mod models;
 #[cfg(feature = "gateway")]
 mod pictures;

@@ -100,7 +100,9 @@ async fn retire_all(app: &App, name: &str, session: &Session<'_>) -> anyhow::Res
 
 fn open<'a>(app: &'a App, profile: &Profile, key: &Arc<DeviceKey>) -> anyhow::Result<Session<'a>> {
     let credential = Credential::Device(key.clone());
-    Ok(Session::new(&app.transport, profile.url.clone(), credential, app.global.allow_insecure_http, app.now)?)
+    let allow = app.global.allow_insecure_http;
+    let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
+    Ok(session.with_known_listener(profile.listener))
 }
 
 /// The key that an interrupted rotation, or one that runs beside this, has made; else a new one. It is stored before anybody

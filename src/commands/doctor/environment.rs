@@ -7,7 +7,7 @@ use url::Url;
 
 use super::Snapshot;
 use super::report::{Finding, Group, Level};
-use crate::address::{BaseUrl, Scheme};
+use crate::address::Scheme;
 use crate::commands::context::{Context, unused_file_note, withheld_note};
 use crate::exit::Problem;
 use crate::keyspec::ApiKey;
@@ -171,11 +171,11 @@ pub fn check_authorities(snapshot: &Snapshot<'_>) -> Vec<Finding> {
         found.push(finding.remedy("set it to a folder of certificates, or: unset SSL_CERT_DIR"));
     }
     // Building a client reads them all, as a request would.
-    match snapshot.app.transport.client(&BaseUrl::ollama_com()) {
-        Ok(_) if found.is_empty() => {
+    match snapshot.app.transport.load_authorities() {
+        Ok(()) if found.is_empty() => {
             found.push(Finding::new(Level::Ok, Group::Network, "authorities", "certificate authorities are installed"));
         }
-        Ok(_) => {}
+        Ok(()) => {}
         Err(error) => {
             let problem = crate::exit::Problem::from_error(&error.into());
             let needed = snapshot.profile_entries().next().is_none()

@@ -106,7 +106,12 @@ pub async fn gather_hosts(
             _ => {}
         }
     }
-    join_all(hosts.into_iter().map(|(url, credentials)| query_host(app, url, credentials))).await
+    let known = |url: &BaseUrl| profiles.for_origin(url.as_origin()).and_then(|(_, profile)| profile.listener);
+    let asked = hosts.into_iter().map(|(url, credentials)| {
+        let known = known(&url);
+        query_host(app, url, credentials, known)
+    });
+    join_all(asked).await
 }
 
 /// The credentials of a profile that are in their stores, without a device key that the host has not accepted yet.
@@ -120,7 +125,12 @@ fn stored_credentials(name: &str, connected: bool, secrets: &StoredSecrets) -> V
     key.into_iter().chain(device).collect()
 }
 
-async fn query_host(app: &App, url: BaseUrl, credentials: Vec<(CredentialOrigin, Credential)>) -> HostState {
+async fn query_host(
+    app: &App,
+    url: BaseUrl,
+    credentials: Vec<(CredentialOrigin, Credential)>,
+    known: Option<u32>,
+) -> HostState {
     let look = match with_time_limit(&url, look(app, &url)).await {
         // The host answered.
         Err(
@@ -135,7 +145,7 @@ async fn query_host(app: &App, url: BaseUrl, credentials: Vec<(CredentialOrigin,
     let mut verdicts = Vec::new();
     if look.is_ok() {
         let asked = credentials.into_iter().map(async |(origin, credential)| {
-            let verdict = with_time_limit(&url, verify_credential(app, &url, credential)).await;
+            let verdict = with_time_limit(&url, verify_credential(app, &url, credential, known)).await;
             (origin, verdict.unwrap_or_else(Verdict::Unknown))
         });
         verdicts = join_all(asked).await;
@@ -151,10 +161,15 @@ async fn look(app: &App, url: &BaseUrl) -> Result<Look, ApiError> {
     Session::new(&app.transport, url.clone(), Credential::None, false, app.now)?.look().await
 }
 
-async fn verify_credential(app: &App, url: &BaseUrl, credential: Credential) -> Result<Verdict, ApiError> {
+async fn verify_credential(
+    app: &App,
+    url: &BaseUrl,
+    credential: Credential,
+    known: Option<u32>,
+) -> Result<Verdict, ApiError> {
     let allow = app.global.allow_insecure_http;
     let signs = matches!(credential, Credential::Device(_));
-    let session = Session::new(&app.transport, url.clone(), credential, allow, app.now)?;
+    let session = Session::new(&app.transport, url.clone(), credential, allow, app.now)?.with_known_listener(known);
     if signs {
         if !matches!(session.host_kind().await?, HostKind::AccountHost) {
             return Ok(Verdict::Ignored);

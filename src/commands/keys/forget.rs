@@ -142,6 +142,7 @@ async fn is_copy_of(
     }
     let credential = Credential::ApiKey(stored);
     let allow = app.global.allow_insecure_http;
-    let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
+    let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?
+        .with_known_listener(profile.listener);
     Ok(matches!(session.check_credential().await?, CredentialCheck::Unknown))
 }

@@ -243,6 +243,7 @@ async fn record_sign_in(
     key: &PublicKey,
     account: &Account,
 ) -> anyhow::Result<()> {
+    let listener = session.foreign_listener();
     let lock = app.lock_keys()?;
     let recorded = app.profiles.update(|profiles| {
         let Some(profile) = profiles.profiles.get_mut(&context.target.profile) else { return false };
@@ -251,6 +252,7 @@ async fn record_sign_in(
             return false;
         }
         device.connected = true;
+        profile.listener = listener;
         profile.account = Some(account.clone());
         profiles.current = Some(context.target.profile.clone());
         true

@@ -43,12 +43,14 @@ async fn sign_in_with_api_key(app: &App) -> anyhow::Result<Exit> {
     let store = choose_store(app, context.profile.as_ref()).await?;
     let key = read_api_key(app, "ollama-auth signin --with-api-key").await?;
     warn_about_key_format(app, &context, &key);
-    let session = context.session_with(app, Credential::ApiKey(key.clone()))?;
+    let session = context.session_with(app, Credential::ApiKey(key.clone()))?.signing_in();
     let account = verify_api_key(&session).await?;
     let described = KeyDescription::fetch(&session).await;
+    let listener = session.foreign_listener();
     let kept = store_api_key(app, &context, store, &key, described.metadata(), |profiles, name| {
         if let Some(profile) = profiles.profiles.get_mut(name) {
             profile.account.clone_from(&account);
+            profile.listener = listener;
         }
         profiles.current = Some(name.to_owned());
     });

@@ -18,12 +18,15 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Idle time before TCP probes a server; one that vanished is noticed after about two minutes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// Is asked when a connection is open, before anything is sent on it.
+pub type ConnectCheck = std::sync::Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
 /// How names become addresses, and whether TLS is spoken.
 #[derive(Clone)]
 pub enum Connector {
     /// Connects to this machine only, without TLS: every name resolves to the loopback addresses, and no name server is asked
     /// (RFC 6761, section 6.3).
-    Loopback,
+    Loopback(ConnectCheck),
     /// Connects to the addresses that the system's resolver returns.
     #[cfg(feature = "gateway")]
     System(Option<tokio_rustls::TlsConnector>),
@@ -56,13 +59,16 @@ impl Connector {
             let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
             let stream = match (self, name.parse::<IpAddr>()) {
                 (_, Ok(address)) => dial(std::iter::once((address, origin.port()).into())).await?,
-                (Self::Loopback, Err(_)) => {
+                (Self::Loopback(_), Err(_)) => {
                     let both = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
                     dial(both.into_iter().map(|address| (address, origin.port()).into())).await?
                 }
                 #[cfg(feature = "gateway")]
                 (Self::System(_), Err(_)) => dial(tokio::net::lookup_host((name, origin.port())).await?).await?,
             };
+            if let Self::Loopback(check) = self {
+                check()?;
+            }
             stream.set_nodelay(true)?;
             // A response may take as long as it likes. TCP finds out whether the server is still there.
             let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);

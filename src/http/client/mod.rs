@@ -18,6 +18,7 @@ use http::{Method, Response};
 use http_body::Body;
 use thiserror::Error;
 
+pub use self::connector::ConnectCheck;
 use self::connector::Connector;
 use self::pool::{Connection, Pool, PoolHandle};
 use self::request_writer::{RequestWriteError, RequestWriter};
@@ -107,9 +108,9 @@ impl RequestHead {
 }
 
 impl Http1Client {
-    /// A client for plain http to this machine. Every name resolves to the loopback addresses.
-    pub fn loopback() -> Self {
-        Self { connector: Connector::Loopback, pool: Pool::default() }
+    /// A client for plain http to this machine. Every name resolves to the loopback addresses. Each new connection is checked.
+    pub fn loopback(check: ConnectCheck) -> Self {
+        Self { connector: Connector::Loopback(check), pool: Pool::default() }
     }
 
     /// A client that uses the system's resolver and, with `tls`, the system's certificate authorities.
@@ -141,7 +142,7 @@ impl Http1Client {
         let OutgoingRequest { head, body, repeatable } = request;
         let method = head.method.clone();
         // A person at a terminal gains nothing from a connection that is kept, and a signature is not to be sent twice.
-        let reuses = !matches!(self.connector, Connector::Loopback);
+        let reuses = !matches!(self.connector, Connector::Loopback(_));
         let is_small = body.size_hint().exact().is_some_and(|length| length <= MAX_KEPT);
         let (handle, idle) = match repeatable && is_small && reuses {
             true => self.pool.checkout(origin),
