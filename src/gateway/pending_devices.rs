@@ -1,12 +1,15 @@
 //! Pending devices: unknown keys that made a validly signed request within the last ten minutes and can be approved.
 //!
-//! A connect link holds no proof of who made it, so a link is accepted only for a key in this table. A caller that sends many keys pushes
-//! out their own pending devices first.
+//! A connect link holds no proof of who made it, so a link is accepted only for a key in this table. The table is bounded in all and for each
+//! address. A caller that sends many keys pushes out pending devices of their own address only, and of these first the ones that
+//! asked once: a program that waits for its approval asks again and again. A device whose page a signed-in person has opened stays.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
 
 use crate::http::server::network;
 use crate::identity::PublicKey;
@@ -17,6 +20,8 @@ const COUNTS: i64 = 600;
 const MOST: usize = 4096;
 /// As many from one address, or one network of IPv6.
 const MOST_FROM_ONE: usize = 64;
+/// Devices that stay because one account has opened their pages.
+const MAX_REVIEWED_BY_ACCOUNT: usize = 8;
 
 /// A key that made itself known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +34,17 @@ pub struct PendingDevice {
     pub at: i64,
     /// A person has said no to it.
     pub denied: bool,
+    /// It asked in more than one second.
+    asks_again: bool,
+    /// The account that has opened its page.
+    reviewed_by: Option<Uuid>,
+}
+
+impl PendingDevice {
+    /// Where there are too many, the least goes: of those on which no person has an eye, what asked once, and of these the oldest.
+    fn weight(&self) -> (bool, bool, i64) {
+        (self.denied || self.reviewed_by.is_some(), self.asks_again, self.at)
+    }
 }
 
 /// The pending devices of the last ten minutes.
@@ -51,15 +67,19 @@ impl PendingDevices {
     /// Takes note of a key whose signature was checked. Returns whether a person has said no to it.
     pub fn add(&self, key: &PublicKey, address: IpAddr, now: i64) -> bool {
         let mut table = self.lock();
+        let mut device =
+            PendingDevice { key: key.clone(), address, at: now, denied: false, asks_again: false, reviewed_by: None };
         if let Some(known) = table.all.get(key).filter(|device| counts(device, now)) {
             // A denial holds for ten minutes, however often the device asks again.
             if known.denied {
                 return true;
             }
+            device.asks_again = known.asks_again || known.at != now;
+            device.reviewed_by = known.reviewed_by;
         } else {
             table.make_room(network(address), now);
         }
-        table.put(PendingDevice { key: key.clone(), address, at: now, denied: false });
+        table.put(device);
         false
     }
 
@@ -79,6 +99,25 @@ impl PendingDevices {
             self.lock().all.values().filter(|device| counts(device, now) && !device.denied).cloned().collect();
         open.sort_by_key(|device| std::cmp::Reverse(device.at));
         open
+    }
+
+    /// Keeps the device from being pushed out, since a signed-in person is looking at it. Of the devices that an account has opened, the
+    /// last ones stay.
+    pub fn mark_reviewed(&self, key: &PublicKey, account: Uuid) {
+        let mut table = self.lock();
+        let Some(device) = table.all.get_mut(key) else { return };
+        device.reviewed_by = Some(account);
+        let reviewed = table.all.values().filter(|device| device.reviewed_by == Some(account) && device.key != *key);
+        let mut others: Vec<(i64, PublicKey)> = reviewed.map(|device| (device.at, device.key.clone())).collect();
+        if others.len() < MAX_REVIEWED_BY_ACCOUNT {
+            return;
+        }
+        others.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        for (_, other) in others.split_off(MAX_REVIEWED_BY_ACCOUNT - 1) {
+            if let Some(device) = table.all.get_mut(&other) {
+                device.reviewed_by = None;
+            }
+        }
     }
 
     /// Forgets a key: it is known now.
@@ -124,7 +163,8 @@ impl Table {
         };
         let Some(loses) = loses else { return };
         let theirs = self.all.values().filter(|device| network(device.address) == loses);
-        if let Some(key) = theirs.min_by_key(|device| device.at).map(|device| device.key.clone()) {
+        let next = theirs.min_by_key(|device| device.weight());
+        if let Some(key) = next.map(|device| device.key.clone()) {
             self.take(&key);
         }
     }
@@ -212,6 +252,52 @@ mod tests {
         assert!(pending.find(&mine, 1100).is_some());
         assert_eq!(pending.all(1100).len(), 1 + MOST_FROM_ONE);
         assert!(pending.find(&crowd[0], 1100).is_none() && pending.find(&crowd[69], 1100).is_some());
+    }
+
+    /// Somebody behind the same NAT sends new keys while a person compares fingerprints.
+    #[test]
+    fn a_device_that_waits_outlasts_a_flood_from_its_address() {
+        let (pending, waiting, opened, denied) = (PendingDevices::default(), key(), key(), key());
+        let ada = Uuid::from_u128(1);
+        pending.add(&opened, address(1), 1000);
+        pending.mark_reviewed(&opened, ada);
+        pending.add(&denied, address(1), 1000);
+        pending.deny(&denied);
+        pending.add(&waiting, address(1), 1000);
+        for second in 0..500 {
+            for _ in 0..5 {
+                pending.add(&key(), address(1), 1001 + second);
+            }
+            if second % 10 == 0 {
+                pending.add(&waiting, address(1), 1001 + second);
+            }
+        }
+        assert_eq!(pending.lock().all.len(), MOST_FROM_ONE);
+        assert!(pending.find(&waiting, 1501).is_some() && pending.find(&opened, 1501).is_some());
+        assert!(pending.add(&denied, address(1), 1501), "a denial is not washed away");
+    }
+
+    #[test]
+    fn an_account_keeps_a_few_devices_only() {
+        let pending = PendingDevices::default();
+        let (ada, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (keys, theirs) = ((0..20).map(|_| key()).collect::<Vec<_>>(), key());
+        pending.add(&theirs, address(1), 1000);
+        pending.mark_reviewed(&theirs, bob);
+        for (second, key) in keys.iter().enumerate() {
+            pending.add(key, address(1), 1000 + second as i64);
+            pending.mark_reviewed(key, ada);
+            pending.mark_reviewed(key, ada);
+        }
+        pending.mark_reviewed(&key(), ada);
+        let reviewed = |account| pending.all(1020).iter().filter(|device| device.reviewed_by == Some(account)).count();
+        assert_eq!((reviewed(ada), reviewed(bob)), (MAX_REVIEWED_BY_ACCOUNT, 1));
+        for n in 0..200 {
+            pending.add(&key(), address(1), 1100 + n);
+        }
+        assert!(pending.find(&keys[19], 1300).is_some() && pending.find(&theirs, 1300).is_some());
+        assert!(pending.find(&keys[0], 1300).is_none());
+        assert_eq!(pending.lock().all.len(), MOST_FROM_ONE);
     }
 
     /// An IPv6 caller controls at least 2^64 addresses.

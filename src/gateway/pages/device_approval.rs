@@ -42,7 +42,10 @@ pub async fn show(context: PageContext) -> PageResult {
     }
     let device = context.pages.pending_devices.find(&link.key, context.now).ok_or_else(|| not_pending(&context))?;
     match session {
-        Some(session) => Ok(approval_page(&context, &session, &link, &device, None)),
+        Some(session) => {
+            context.pages.pending_devices.mark_reviewed(&link.key, session.user().id);
+            Ok(approval_page(&context, &session, &link, &device, None))
+        }
         None => sign_in::page(&context, StatusCode::OK, &AfterSignIn::Device(Box::new(link)), "", None),
     }
 }
