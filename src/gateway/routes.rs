@@ -122,6 +122,12 @@ impl Matched<'_> {
             Access::Upstream(_) => Changes::Nothing,
         }
     }
+
+    /// Whether a body with a digest is checked in full before any of it is passed on. A blob is not: its path names its digest too, which
+    /// the upstream server checks.
+    pub fn is_body_held(&self, changes: Changes) -> bool {
+        changes != Changes::Nothing && self.route.path != BLOBS
+    }
 }
 
 const fn upstream(methods: &'static [&'static str], path: &'static str, scope: Scope, models: Models) -> Route {
@@ -141,6 +147,7 @@ const fn account(
     Route { methods, path, access: Access::Account(endpoint, requirement), models: Models::None }
 }
 
+const BLOBS: &str = "/api/blobs/{digest}";
 const GET: &[&str] = &["GET"];
 const POST: &[&str] = &["POST"];
 const MODEL: Models = Models::Body(&["model"]);
@@ -170,7 +177,7 @@ pub const ROUTES: &[Route] = &[
     upstream(POST, "/api/create", Scope::ModelsWrite, Models::Body(&["model", "name", "from"])),
     upstream(POST, "/api/copy", Scope::ModelsWrite, Models::Body(&["source", "destination"])),
     upstream(&["DELETE"], "/api/delete", Scope::ModelsWrite, MODEL_OR_NAME),
-    upstream(&["HEAD", "POST"], "/api/blobs/{digest}", Scope::ModelsWrite, Models::None),
+    upstream(&["HEAD", "POST"], BLOBS, Scope::ModelsWrite, Models::None),
     account(POST, "/api/me", Account::Me, Requirement::ValidCredential),
     account(POST, "/api/signout", Account::SignOut, Requirement::ValidCredential),
     account(&["GET", "POST"], "/api/user/keys", Account::Keys, KEYS_OR_OWN_KEY),

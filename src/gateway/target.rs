@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 
 use super::rejection::{Dialect, Rejection};
 use super::routes::{self, Matched};
+use crate::identity::BodyDigest;
 
 const MAX_TARGET_LENGTH: usize = 8 * 1024;
 
@@ -83,9 +84,23 @@ impl<'a> Target<'a> {
         Ok(found)
     }
 
-    /// The other parameters, as they were sent: what is forwarded.
+    /// The digest of the body, if the query has one.
+    ///
+    /// # Errors
+    /// 400 when it is there twice, or malformed.
+    pub fn body_digest(&self) -> Result<Option<BodyDigest>, Rejection> {
+        let name = BodyDigest::PARAMETER;
+        let mut digests = pairs(self.query.unwrap_or_default()).filter(|(found, _)| *found == name);
+        let Some((_, value)) = digests.next() else { return Ok(None) };
+        if digests.next().is_some() {
+            return Err(Rejection::new(400, format!("the parameter {name} is given twice")));
+        }
+        BodyDigest::parse(value).map(Some).map_err(|error| Rejection::new(400, error.to_string()))
+    }
+
+    /// The parameters that are not the gateway's own, as they were sent: what is forwarded.
     pub fn other_parameters(&self) -> Option<String> {
-        let others: Vec<&str> = self.query?.split('&').filter(|pair| !is_ts(pair) && !pair.is_empty()).collect();
+        let others: Vec<&str> = self.query?.split('&').filter(|pair| !is_own(pair) && !pair.is_empty()).collect();
         (!others.is_empty()).then(|| others.join("&"))
     }
 
@@ -99,8 +114,10 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-fn is_ts(pair: &str) -> bool {
-    pair == "ts" || pair.starts_with("ts=")
+/// Whether a parameter belongs to the signature.
+fn is_own(pair: &str) -> bool {
+    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+    name == "ts" || name == BodyDigest::PARAMETER
 }
 
 /// Begins with a slash; nothing but letters, digits and `-._~:@!$&'()*+,=` between single slashes; no `.` or `..`.
@@ -171,10 +188,30 @@ mod tests {
     }
 
     #[test]
-    fn ts_is_not_forwarded() {
+    fn the_digest_of_the_body_must_appear_once_and_in_its_form() {
+        let digest = |uri: &str| Target::read(&parts("GET", uri), "").unwrap().body_digest();
+        let value = BodyDigest::parameter_of(b"{}", 1);
+        assert_eq!(digest("/api/tags?ts=1").unwrap(), None);
+        assert_eq!(digest(&format!("/?body-sha256={value}&ts=1")).unwrap(), Some(BodyDigest::parse(&value).unwrap()));
+        for query in [
+            format!("body-sha256={value}&body-sha256={value}"),
+            format!("body-sha256={value}&body-sha256"),
+            "body-sha256=".to_owned(),
+            "body-sha256".to_owned(),
+            "body-sha256=0".to_owned(),
+        ] {
+            assert_eq!(digest(&format!("/?{query}")).unwrap_err().status(), 400, "{query}");
+        }
+    }
+
+    #[test]
+    fn the_parameters_of_a_signature_are_not_forwarded() {
         let others = |uri: &str| Target::read(&parts("GET", uri), "").unwrap().other_parameters();
         assert_eq!(others("/?ts=1"), None);
         assert_eq!(others("/?a=1&ts=1&&b=2").as_deref(), Some("a=1&b=2"));
+        assert_eq!(others("/?a=1&body-sha256=0&ts=1").as_deref(), Some("a=1"));
+        assert_eq!(others("/?body-sha256&ts=1"), None);
+        assert_eq!(others("/?body-sha2567=1").as_deref(), Some("body-sha2567=1"));
     }
 
     proptest! {
@@ -183,7 +220,7 @@ mod tests {
             if let Ok(request) = Request::builder().uri(&uri).body(()) {
                 let parts = request.into_parts().0;
                 if let Ok(target) = Target::read(&parts, &base) {
-                    let _ = (target.ts(), target.other_parameters(), target.route());
+                    let _ = (target.ts(), target.body_digest(), target.other_parameters(), target.route());
                     prop_assert!(!target.path.contains('%') && !target.path.contains("//"));
                 }
             }

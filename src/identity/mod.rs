@@ -4,6 +4,7 @@
 //! caller passes the time that a signature names.
 
 mod account;
+mod body_digest;
 mod challenge;
 mod connect;
 mod key;
@@ -11,6 +12,7 @@ mod openssh;
 mod public;
 
 pub use account::Account;
+pub use body_digest::{BodyDigest, BodyDigestError};
 pub use challenge::{Authorization, Challenge, VerifyError, verify};
 pub use connect::{ConnectUrl, ConnectUrlError};
 pub use key::DeviceKey;

@@ -4,6 +4,7 @@ use std::thread;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::harness::gateway::{Answer, Gateway};
 use crate::harness::http::{Reply, Server};
@@ -141,6 +142,102 @@ fn a_change_of_models_is_repeated_from_its_address_within_two_seconds() {
     }
     assert_eq!(given.upstream.requests().len(), 10);
     assert_eq!(given.replays(), 1);
+}
+
+/// With a digest of the body, as our own client sends it.
+#[test]
+fn a_change_that_signs_its_body_is_accepted_once_and_with_that_body_alone() {
+    let given = Given::new();
+    let ts = given.clock.now();
+    let ask = |method: &str, target: &str, signed: &str, body: &str| {
+        let header = format!("Authorization: {}", given.device.sign(signed));
+        given.gateway.ask(method, target, &[&header], body)
+    };
+    let target = |path: &str, body: &str, nonce: &str| {
+        let digest = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        format!("{path}?body-sha256={digest}{nonce}&ts={ts}")
+    };
+    let (evil, good) = (r#"{"model":"victim"}"#, r#"{"model":"a"}"#);
+    for (method, path) in [("DELETE", "/api/delete"), ("POST", "/api/pull"), ("POST", "/api/create")] {
+        let before = given.upstream.requests().len();
+        let refuses = |target: &str, signed: &str, body: &str, status: u16, why: &str| {
+            let answer = ask(method, target, signed, body);
+            assert!(answer.status == status && answer.text().contains(why), "{target}: {}", answer.text());
+        };
+        // Another body, also one in which the upstream server would find a value before the end.
+        let other = target(path, good, ".n1");
+        refuses(&other, &format!("{method},{other}"), evil, 401, "not the one whose digest");
+        let padded = target(path, good, ".n2");
+        let long = format!("{evil}{}", " ".repeat(100_000));
+        refuses(&padded, &format!("{method},{padded}"), &long, 401, "not the one whose digest");
+        let huge = target(path, good, ".n3");
+        let longer = format!("{evil}{}", " ".repeat(1024 * 1024));
+        refuses(&huge, &format!("{method},{huge}"), &longer, 413, "larger than 1 MiB");
+        // A digest that is not signed, is replaced, is left out, is there twice, is malformed.
+        let new = target(path, good, ".n4");
+        refuses(&target(path, evil, ".n4"), &format!("{method},{new}"), evil, 401, "");
+        refuses(&format!("{path}?ts={ts}"), &format!("{method},{new}"), evil, 401, "");
+        refuses(&new, &format!("{method},{path}?ts={ts}"), good, 401, "");
+        let with_other = format!("{new}&x=1");
+        refuses(
+            &with_other,
+            &format!("{method},{path}?ts={ts}"),
+            good,
+            401,
+            "does not cover the parameter body-sha256",
+        );
+        let twice = format!("{new}&body-sha256=0");
+        refuses(&twice, &format!("{method},{twice}"), good, 400, "twice");
+        let short = format!("{path}?body-sha256=0&ts={ts}");
+        refuses(&short, &format!("{method},{short}"), good, 400, "64 lower-case hex digits");
+        assert_eq!(given.upstream.requests().iter().skip(before).filter(|sent| !sent.text().is_empty()).count(), 0);
+        let before = given.upstream.requests().len();
+        // It comes through once, without the parameter; with another nonce it is another request.
+        for nonce in [".n5", ".n6", ""] {
+            let new = target(path, good, nonce);
+            assert_eq!(ask(method, &new, &format!("{method},{new}"), good).status, 200, "{new}");
+            refuses(&new, &format!("{method},{new}"), good, 401, "used already");
+        }
+        let sent = given.upstream.requests();
+        assert_eq!(sent.len(), before + 3);
+        for request in &sent[before..] {
+            assert_eq!((request.target.as_str(), request.text()), (path, good));
+        }
+    }
+    // A stock client's changes are not affected, and neither are reads.
+    given.accepts(DELETE, ts);
+    given.accepts(DELETE, ts);
+    let chat = target("/api/chat", good, "");
+    for _ in 0..2 {
+        assert_eq!(ask("POST", &chat, &format!("POST,{chat}"), good).status, 200);
+        assert_eq!(ask("POST", &chat, &format!("POST,{chat}"), evil).status, 401);
+    }
+}
+
+/// The digest is checked whatever the credential, and wherever the request goes.
+#[test]
+fn a_body_with_a_digest_is_checked_for_account_endpoints_and_api_keys_too() {
+    let given = Given::new();
+    let ts = given.clock.now();
+    let digest = |body: &str| Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (good, evil) = (r#"{"name":"good","scopes":["inference"]}"#, r#"{"name":"evil","scopes":["inference"]}"#);
+    let create = |nonce: &str, body: &str| {
+        let target = format!("/api/user/keys?body-sha256={}.{nonce}&ts={ts}", digest(good));
+        let header = format!("Authorization: {}", given.device.sign(&format!("POST,{target}")));
+        given.gateway.ask("POST", &target, &[&header], body)
+    };
+    assert_eq!(create("a", evil).status, 401);
+    // Used up by that.
+    assert_eq!(create("a", good).status, 401);
+    let made = create("b", good);
+    assert_eq!((made.status, made.json()["name"].as_str()), (201, Some("good")), "{}", made.text());
+    let bearer = format!("Authorization: Bearer {}", made.json()["key"].as_str().unwrap());
+    let chat = r#"{"model":"tiny"}"#;
+    let target = format!("/api/chat?body-sha256={}", digest(chat));
+    assert_eq!(given.gateway.ask("POST", &target, &[&bearer], chat).status, 200);
+    assert_eq!(given.gateway.ask("POST", &target, &[&bearer], r#"{"model":"other"}"#).status, 401);
+    assert_eq!(given.gateway.ask("POST", &target, &[&bearer], "").status, 401);
+    assert_eq!(given.upstream.requests().len(), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::gateway::rejection::Rejection;
 use crate::gateway::routes::Changes;
 use crate::gateway::store::{Change, Device, Event, Use};
 use crate::gateway::target::Target;
-use crate::identity::{ConnectUrl, PublicKey};
+use crate::identity::{BodyDigest, ConnectUrl, PublicKey};
 
 impl Authenticator {
     /// Whose device signed it.
@@ -41,7 +41,7 @@ impl Authenticator {
         let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok).inspect_err(refused)?;
         of_now(proof.ts, freshness).inspect_err(refused)?;
         let Proof { key, challenge, ts } = proof.clone();
-        let reuse = reuse(changes, target, challenge == whole(target))?;
+        let reuse = reuse(changes, target, challenge == whole(target), target.body_digest()?.is_some())?;
 
         let Some(known) = self.directory.device(&key) else {
             if self.pending_devices.add(&key, address, now) {
@@ -124,13 +124,19 @@ impl Authenticator {
     }
 }
 
-/// How often a signature is good for such a request; `is_whole` says that it covers all parameters.
+/// How often a signature is good for such a request; `is_whole` says that it covers all parameters, `names_body` that one of them is the
+/// digest of the body.
 ///
 /// # Errors
-/// 401 where it must.
-fn reuse(changes: Changes, target: &Target<'_>, is_whole: bool) -> Result<Reuse, Rejection> {
+/// 401 where it must cover them.
+fn reuse(changes: Changes, target: &Target<'_>, is_whole: bool, names_body: bool) -> Result<Reuse, Rejection> {
+    if names_body && !is_whole {
+        let message = format!("unauthorized: the signature does not cover the parameter {}", BodyDigest::PARAMETER);
+        return Err(Rejection::unauthorized(message));
+    }
     match changes {
         Changes::Nothing => Ok(Reuse::Repeatable),
+        Changes::Models if names_body => Ok(Reuse::Once),
         Changes::Models => Ok(Reuse::Together),
         // The parameters say what to change, so the signature must cover them: an attacker in between could replace them.
         Changes::Account if target.other_parameters().is_some() && !is_whole => {

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use thiserror::Error;
 
-use crate::gateway::authn::{CredentialRevoked, credential_revoked};
+use crate::gateway::authn::{CredentialRevoked, SignedBodyError, credential_revoked};
 use crate::gateway::config::Config;
 use crate::gateway::rejection::Rejection;
 use crate::http::TooSlow;
@@ -113,6 +113,9 @@ pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<
         }
         if error.is::<CredentialRevoked>() {
             return Some(credential_revoked());
+        }
+        if let Some(error) = error.downcast_ref::<SignedBodyError>() {
+            return Some(error.rejection());
         }
         cause = error.source();
     }
