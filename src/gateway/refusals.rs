@@ -10,7 +10,10 @@ use super::store::Event;
 
 /// Seconds between two reports of the same kind.
 const REPORT_INTERVAL_SECONDS: u64 = 60;
-/// Kinds that are told apart: of each account, and of callers without one. Further ones are counted together.
+/// Seconds for which a kind is told apart from its last report on.
+const MEMORY_SECONDS: u64 = 3600;
+/// Kinds that are told apart within that time: of each account, and of callers without one. Further ones are counted together, so that
+/// callers with many addresses cannot fill the event log.
 const MAX_KINDS_PER_ACCOUNT: usize = 16;
 const MAX_KINDS_WITHOUT_ACCOUNT: usize = 64;
 
@@ -66,11 +69,11 @@ impl Refusals {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
         kinds.retain(|_, counted| {
-            let is_old = counted.reported_at.is_none_or(|at| now.abs_diff(at) >= REPORT_INTERVAL_SECONDS);
+            let age = counted.reported_at.map(|at| now.abs_diff(at));
             if counted.count == 0 {
-                return !is_old;
+                return age.is_some_and(|age| age < MEMORY_SECONDS);
             }
-            if is_old || all {
+            if all || age.is_none_or(|age| age >= REPORT_INTERVAL_SECONDS) {
                 due.push(counted.event.clone().times(counted.count).collapsible());
                 (counted.count, counted.reported_at) = (0, Some(now));
             }
@@ -109,7 +112,8 @@ mod tests {
         assert_eq!(counts(&refusals, 160), [("a".to_owned(), 1)]);
         refusals.note(refused("a"));
         assert_eq!(refusals.due(161, true).len(), 1);
-        assert_eq!(counts(&refusals, 300), []);
+        assert_eq!(counts(&refusals, 3760), []);
+        assert_eq!(counts(&refusals, 3761), []);
         assert!(refusals.0.lock().unwrap().is_empty());
     }
 
@@ -127,5 +131,22 @@ mod tests {
         assert_eq!(due.iter().map(|event| event.repeats + 1).sum::<u32>(), 2001);
         assert_eq!(due.iter().filter(|event| event.subject == "(several)" && event.address.is_empty()).count(), 2);
         assert!(due.iter().any(|event| event.subject == "x"));
+    }
+
+    /// As one who has an IPv6 network can send them.
+    #[test]
+    fn new_addresses_each_minute_are_counted_together_for_an_hour() {
+        let refusals = Refusals::default();
+        let mut reported = std::collections::HashSet::new();
+        for minute in 0..60 {
+            for number in 0..100 {
+                refusals.note(refused(&format!("{minute} {number}")));
+            }
+            reported.extend(refusals.due(60 * minute, false).into_iter().map(|event| event.subject));
+        }
+        assert_eq!(reported.len(), MAX_KINDS_WITHOUT_ACCOUNT + 1);
+        refusals.due(60 * 59 + 3600, false);
+        refusals.note(refused("later"));
+        assert_eq!(refusals.due(60 * 59 + 3600, false)[0].subject, "later");
     }
 }

@@ -11,8 +11,8 @@ use crate::gateway::store::Event;
 const WITHIN: u64 = 600;
 /// Seconds from the first time after which there is a new one: an event that never stops should show when it happened.
 const LONGEST: u64 = 3600;
-/// Events that are remembered of each account, and of those without one.
-const MOST: usize = 64;
+/// Events that are remembered of each account, and of those without one: more than the kinds of refusals that are told apart.
+const MOST: usize = 128;
 
 /// See the module.
 #[derive(Default)]
