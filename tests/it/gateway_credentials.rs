@@ -191,6 +191,9 @@ fn a_removed_account_loses_its_devices_keys_and_sessions_at_once() {
     assert_eq!((&done["name"], &done["devices"], &done["keys"]), (&json!("bob"), &json!(1), &json!(1)));
     for _ in 0..2 {
         assert_eq!((status(&gateway, &removed), status(&gateway, &kept)), (401, 200));
+        let header = format!("Authorization: Bearer {removed}");
+        let answer = gateway.ask("GET", "/api/tags", &[&header], "");
+        assert!(answer.text().contains("this API key was revoked"), "{}", answer.text());
         bob.command(["run", "tiny", "hi"]).run().expect_code(4);
         ada.command(["run", "tiny", "hi"]).run().expect_code(0);
         assert_eq!(devices(&gateway, &[]).len(), 1);

@@ -195,7 +195,9 @@ impl Memory {
                 Err(DirectoryError::Unknown(format!("device {}", key.fingerprint())))
             }
             Change::AddKey(key) if self.keys.contains_key(&key.id) => taken(format!("the id {}", key.id)),
-            Change::AddKey(key) if self.by_hash.contains_key(&key.hash) => taken("that key".to_owned()),
+            Change::AddKey(key) if self.by_hash.contains_key(&key.hash) || self.ended.contains_key(&key.hash) => {
+                taken("that key".to_owned())
+            }
             // Otherwise a stolen key could create any number of others, which outlive it.
             Change::AddKey(key) if let Some(other) = self.replacement_of(key) => Err(DirectoryError::Replaced(other)),
             Change::AddKey(key) => match &key.replaces {
@@ -263,17 +265,16 @@ impl Memory {
     fn remove_user(&mut self, user: Uuid) {
         self.users.remove(&user);
         self.devices.retain(|_, device| device.user != user);
-        self.ended.retain(|_, key| key.user != user);
         self.ended_use.remove(&user);
+        // Its keys are refused as revoked, whatever else they were.
+        let end = |key: &mut Ended| (key.is_revoked, key.expires_at) = (true, None);
+        self.ended.values_mut().filter(|key| key.user == user).for_each(end);
         for place in self.by_user.remove(&user).unwrap_or_default() {
             let Some(key) = self.keys.remove(&place.id) else { continue };
             self.by_hash.remove(&key.hash);
-            // What a key replaces belongs to the same account, unless somebody edited the database.
-            for successor in self.replacements.remove(&key.id).unwrap_or_default() {
-                if let Some(successor) = self.keys.get_mut(&successor) {
-                    Arc::make_mut(successor).replaces = None;
-                }
-            }
+            let mut ended = Ended::of(&key);
+            end(&mut ended);
+            self.ended.insert(key.hash, ended);
             self.remove_replacement(&key);
         }
     }

@@ -11,7 +11,7 @@ mod recent_events;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use secrecy::SecretString;
@@ -24,7 +24,7 @@ use crate::gateway::store::{
     Use, User,
 };
 use crate::identity::PublicKey;
-use crate::keyspec::{KeyHash, KeyId, Models};
+use crate::keyspec::{KeyHash, KeyId};
 use budget::ChangeBudget;
 use memory::Memory;
 pub use memory::{DirectoryError, Ended, Place};
@@ -67,9 +67,8 @@ impl Directory {
         for device in devices {
             memory.devices.insert(device.key.clone(), Arc::new(device));
         }
-        let mut lists = PatternLists::default();
         for key in keys {
-            memory.put_key(lists.shared(key));
+            memory.put_key(key);
         }
         for key in ended {
             memory.put_ended(key);
@@ -397,22 +396,6 @@ impl Inner {
             }
         }
         written
-    }
-}
-
-/// Lists of model patterns that keys have in common: thousands of keys may have the same long one.
-#[derive(Default)]
-struct PatternLists(HashSet<Models>);
-
-impl PatternLists {
-    fn shared(&mut self, mut key: KeyRecord) -> KeyRecord {
-        match self.0.get(&key.rights.models) {
-            Some(models) => key.rights.models = models.clone(),
-            None => {
-                self.0.insert(key.rights.models.clone());
-            }
-        }
-        key
     }
 }
 

@@ -1,11 +1,14 @@
 //! The statements for API keys, and rows read back.
 
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt as _;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::error::{Doing, Place, parsed};
 use crate::gateway::store::{EndedKey, KeyQuery, KeyRecord, StoreError};
-use crate::keyspec::{KeyHash, KeyId, Rights};
+use crate::keyspec::{KeyHash, KeyId, Models, Rights};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -67,18 +70,23 @@ pub(super) async fn add(connection: &mut SqliteConnection, key: &KeyRecord) -> R
     if added.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
 }
 
-/// Those that have not ended, and what remains in memory of those that have.
+/// Those that have not ended, and what remains in memory of those that have, with those of removed accounts.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     place: &Place,
 ) -> Result<(Vec<KeyRecord>, Vec<EndedKey>), StoreError> {
     let failed = |error: sqlx::Error| place.explain(&error, Doing::Read);
-    let valid: Vec<KeyRow> = sqlx::query_as(select!("WHERE ended_uptime IS NULL ORDER BY rowid"))
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed)?;
+    let mut valid = Vec::new();
+    // Thousands of keys may have the same long list of model patterns: it is read once.
+    let mut lists = HashMap::new();
+    let mut rows = sqlx::query_as(select!("WHERE ended_uptime IS NULL ORDER BY rowid")).fetch(&mut *connection);
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        valid.push(record(row, &mut lists, place)?);
+    }
+    drop(rows);
     let ended: Vec<EndedRow> = sqlx::query_as(
-        "SELECT id, user_id, hash, revoked_at IS NOT NULL, expires_at FROM api_keys WHERE ended_uptime IS NOT NULL",
+        "SELECT id, user_id, hash, revoked_at IS NOT NULL, expires_at FROM api_keys WHERE ended_uptime IS NOT NULL \
+         UNION ALL SELECT id, user_id, hash, 1, NULL FROM deleted_keys WHERE hash IS NOT NULL",
     )
     .fetch_all(connection)
     .await
@@ -93,7 +101,7 @@ pub(super) async fn load(
             expires_at,
         })
     });
-    Ok((records(valid, place)?, ended.collect::<Result<_, _>>()?))
+    Ok((valid, ended.collect::<Result<_, _>>()?))
 }
 
 /// The key with that id.
@@ -107,7 +115,7 @@ pub(super) async fn find(
         .fetch_optional(connection)
         .await
         .map_err(|error| place.explain(&error, Doing::Read))?;
-    row.map(|row| record(row, place)).transpose()
+    row.map(|row| record(row, &mut HashMap::new(), place)).transpose()
 }
 
 /// The wanted keys of an account.
@@ -137,22 +145,24 @@ pub(super) async fn page(
         .fetch_all(connection)
         .await
         .map_err(|error| place.explain(&error, Doing::Read))?;
-    records(rows, place)
+    let mut lists = HashMap::new();
+    rows.into_iter().map(|row| record(row, &mut lists, place)).collect()
 }
 
-fn records(rows: Vec<KeyRow>, place: &Place) -> Result<Vec<KeyRecord>, StoreError> {
-    rows.into_iter().map(|row| record(row, place)).collect()
-}
-
-fn record(row: KeyRow, place: &Place) -> Result<KeyRecord, StoreError> {
+/// `lists` holds the lists of model patterns that were read so far.
+fn record(row: KeyRow, lists: &mut HashMap<String, Models>, place: &Place) -> Result<KeyRecord, StoreError> {
     let (id, user, name, environment, scopes, models, expires_at, bytes, hint, replaceable, replaces, first, ..) = row;
     let (created_at, last_used_at, revoked_at) = (row.12, row.13, row.14);
     let broken = |what: &str| place.damaged(format!("the {what} of the key {id} cannot be read"));
-    let rights = Rights {
-        scopes: serde_json::from_str(&scopes).map_err(|_| broken("scopes"))?,
-        models: serde_json::from_str(&models).map_err(|_| broken("models"))?,
-        expires_at,
+    let models = match lists.get(&models) {
+        Some(list) => list.clone(),
+        None => {
+            let list: Models = serde_json::from_str(&models).map_err(|_| broken("models"))?;
+            lists.insert(models, list.clone());
+            list
+        }
     };
+    let rights = Rights { scopes: serde_json::from_str(&scopes).map_err(|_| broken("scopes"))?, models, expires_at };
     Ok(KeyRecord {
         hash: hash(&id, bytes, place)?,
         id: parsed(&id, "key", place)?,

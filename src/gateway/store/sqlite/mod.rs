@@ -44,6 +44,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (1, "accounts", file!("0001_accounts")),
         (2, "events", file!("0002_events")),
         (3, "ended_keys", file!("0003_ended_keys")),
+        (4, "keys_of_removed_accounts", file!("0004_keys_of_removed_accounts")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -30,7 +30,7 @@ pub(super) async fn apply(
             let query = sqlx::query("UPDATE users SET disabled = ? WHERE id = ?").bind(*disabled);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
-        Change::RemoveUser(id) => remove_user(connection, *id).await,
+        Change::RemoveUser(id) => remove_user(connection, *id, event.at).await,
         Change::AddDevice(device) => add_device(connection, device).await,
         Change::RemoveDevice(key) => {
             let query = sqlx::query("DELETE FROM devices WHERE key = ?");
@@ -106,14 +106,13 @@ async fn set_password(
     changed(query.bind(user.to_string()).execute(connection).await)
 }
 
-async fn remove_user(connection: &mut SqliteConnection, user: Uuid) -> Result<(), sqlx::Error> {
+/// At that Unix second. What remains of its keys is in `deleted_keys`.
+async fn remove_user(connection: &mut SqliteConnection, user: Uuid, at: i64) -> Result<(), sqlx::Error> {
     let user = user.to_string();
-    for statement in [
-        "UPDATE api_keys SET replaces = NULL WHERE replaces IN (SELECT id FROM api_keys WHERE user_id = ?)",
-        "INSERT OR IGNORE INTO deleted_keys SELECT id FROM api_keys WHERE user_id = ?",
-        "DELETE FROM api_keys WHERE user_id = ?",
-        "DELETE FROM devices WHERE user_id = ?",
-    ] {
+    let keep = "INSERT INTO deleted_keys (id, hash, user_id, removed_at, removed_uptime) \
+                SELECT id, hash, user_id, ?, (SELECT seconds FROM uptime) FROM api_keys WHERE user_id = ?";
+    sqlx::query(keep).bind(at).bind(&user).execute(&mut *connection).await?;
+    for statement in ["DELETE FROM api_keys WHERE user_id = ?", "DELETE FROM devices WHERE user_id = ?"] {
         sqlx::query(statement).bind(&user).execute(&mut *connection).await?;
     }
     changed(sqlx::query("DELETE FROM users WHERE id = ?").bind(&user).execute(&mut *connection).await)

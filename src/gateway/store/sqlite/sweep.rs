@@ -36,10 +36,11 @@ pub(super) async fn sweep(
     .bind(now)
     .fetch_all(&mut *connection)
     .await?;
-    let deleted = match retention.keys {
-        Some(kept) => delete_keys(connection, now, uptime, kept).await?,
-        None => Vec::new(),
-    };
+    let mut deleted = Vec::new();
+    if let Some(kept) = retention.keys {
+        deleted = delete_keys(connection, now, uptime, kept).await?;
+        deleted.extend(forget_removed_keys(connection, now, uptime, kept).await?);
+    }
     let events = match retention.events {
         Some(kept) => delete_events(connection, now, uptime, kept).await?,
         None => 0,
@@ -68,8 +69,35 @@ async fn delete_keys(
     .await?;
     let mut hashes = Vec::new();
     for (id, hash) in old {
-        sqlx::query("INSERT OR IGNORE INTO deleted_keys VALUES (?)").bind(&id).execute(&mut *connection).await?;
+        sqlx::query("INSERT INTO deleted_keys (id) VALUES (?)").bind(&id).execute(&mut *connection).await?;
         sqlx::query("DELETE FROM api_keys WHERE id = ?").bind(&id).execute(&mut *connection).await?;
+        hashes.extend(<[u8; 32]>::try_from(hash).map(KeyHash::from_bytes));
+    }
+    Ok(hashes)
+}
+
+/// As [`delete_keys`], for what remains of the keys of removed accounts. Their ids stay.
+async fn forget_removed_keys(
+    connection: &mut SqliteConnection,
+    now: i64,
+    uptime: i64,
+    kept: i64,
+) -> Result<Vec<KeyHash>, Error> {
+    let old: Vec<(String, Vec<u8>)> = sqlx::query_as(
+        "SELECT id, hash FROM deleted_keys WHERE hash IS NOT NULL AND removed_uptime <= ?1 \
+         AND (removed_at <= ?2 OR removed_at > ?3) LIMIT ?4",
+    )
+    .bind(uptime - kept)
+    .bind(now - kept)
+    .bind(now)
+    .bind(MOST)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut hashes = Vec::new();
+    for (id, hash) in old {
+        let forget = "UPDATE deleted_keys SET hash = NULL, user_id = NULL, removed_at = NULL, removed_uptime = NULL \
+                      WHERE id = ?";
+        sqlx::query(forget).bind(&id).execute(&mut *connection).await?;
         hashes.extend(<[u8; 32]>::try_from(hash).map(KeyHash::from_bytes));
     }
     Ok(hashes)
