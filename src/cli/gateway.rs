@@ -135,7 +135,8 @@ ollama-auth gateway user list --json")]
     List(DatabaseArgs),
     /// Block an account
     ///
-    /// Refuses its sign-ins, devices and API keys at once. Nothing is deleted: `enable` reverses it.
+    /// Refuses its sign-ins, devices and API keys at once, and cuts off its running responses (setting `cut-streams`). Nothing is
+    /// deleted: `enable` reverses it.
     #[command(after_help = "\
 # Block an account
 ollama-auth gateway user disable bob

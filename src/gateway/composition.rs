@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::account::AccountService;
 use super::active_config::ConfigHandle;
-use super::authn::{Authenticator, Sessions};
+use super::authn::{Authenticator, OpenStreams, Sessions};
 use super::clock::Clock;
 use super::config::Config;
 use super::directory::{Directory, DirectoryError};
@@ -36,6 +36,8 @@ pub struct Gateway {
     pub log_throttle: Arc<LogThrottle>,
     /// Refused credentials and requests that were not reported yet.
     refusals: Arc<Refusals>,
+    /// The responses that are cut off when their credential is no longer valid.
+    pub streams: Arc<OpenStreams>,
     /// The clock of every part, settable in tests.
     pub clock: Clock,
     authenticator: Arc<Authenticator>,
@@ -88,6 +90,7 @@ impl Gateway {
             }
         });
         let health = Arc::new(Health::new(directory.clone()));
+        let streams = Arc::new(OpenStreams::new(directory.clone(), clock.clone()));
         Ok(Self {
             directory,
             pending_devices,
@@ -100,6 +103,7 @@ impl Gateway {
             authenticator,
             accounts,
             health,
+            streams,
             withheld_link,
         })
     }
@@ -111,6 +115,7 @@ impl Gateway {
             authenticator: self.authenticator.clone(),
             accounts: self.accounts.clone(),
             health: self.health.clone(),
+            streams: self.streams.clone(),
             pages: pages::router(self.pages.clone()),
             upstream,
             log_throttle: self.log_throttle.clone(),

@@ -7,7 +7,7 @@ use axum::http::{Method, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use uuid::Uuid;
 
-use super::authn::Credential;
+use super::authn::{Credential, GuardedBody, StreamGuard, credential_revoked};
 use super::config::Config;
 use super::policy::{Authorized, fault_of_the_sender, filter};
 use super::rejection::{Dialect, Rejection};
@@ -30,14 +30,22 @@ pub struct Forward {
     /// The answer's length would tell of others.
     hides_length: bool,
     dialect: Dialect,
+    /// Cuts the answer off.
+    guard: Option<StreamGuard>,
 }
 
 impl Forward {
-    /// Puts together what is sent: without anything of the credential.
+    /// Puts together what is sent: without anything of the credential. The answer is cut off when `guard` says so.
     ///
     /// # Errors
     /// 400 for a path that cannot be sent.
-    pub fn new(authorized: Authorized, method: &Method, sent: &HeaderMap, config: &Config) -> Result<Self, Rejection> {
+    pub fn new(
+        authorized: Authorized,
+        method: &Method,
+        sent: &HeaderMap,
+        config: &Config,
+        guard: Option<StreamGuard>,
+    ) -> Result<Self, Rejection> {
         let (route, limited) = (authorized.route(), !authorized.models().is_all());
         let is_head = *method == Method::HEAD;
         let filtered = match route.models {
@@ -47,13 +55,14 @@ impl Forward {
         let head = head(method, sent, &authorized, config)?;
         let repeatable = method.is_safe() || may_be_repeated(route.access);
         let outgoing = OutgoingRequest { head, body: authorized.into_body(), repeatable };
-        Ok(Self { outgoing, filtered, hides_length: limited && is_head, dialect: Dialect::of(route.path) })
+        let hides_length = limited && is_head;
+        Ok(Self { outgoing, filtered, hides_length, dialect: Dialect::of(route.path), guard })
     }
 
     /// Sends it, and gives back the answer. `reset` is set when that breaks off; `withheld` is called for each sign-in link in it.
     ///
     /// # Errors
-    /// 502 when the upstream server does not answer, or refuses *us*; 413 and 408 when the body turned out too large or too slow.
+    /// 502 when the upstream server does not answer, or refuses *us*; 401 when the credential is no longer valid; 413 and 408 when the body turned out too large or too slow.
     pub async fn send(
         self: Box<Self>,
         upstream: &Http1Client,
@@ -61,9 +70,17 @@ impl Forward {
         reset: ResetOnClose,
         withheld: Report,
     ) -> Result<Response<Body>, Rejection> {
-        let Self { outgoing, filtered, hides_length, dialect } = *self;
+        let Self { outgoing, filtered, hides_length, dialect, guard } = *self;
         let refused = |rejection: Rejection| rejection.with_dialect(dialect);
-        let answer = upstream.send(to.as_origin(), outgoing).await;
+        let answer = match &guard {
+            None => upstream.send(to.as_origin(), outgoing).await,
+            Some(guard) => tokio::select! {
+                biased;
+                answer = upstream.send(to.as_origin(), outgoing) => answer,
+                // A model that loads can keep the caller waiting for minutes.
+                () = std::future::poll_fn(|context| guard.poll_cut(context)) => return Err(refused(credential_revoked())),
+            },
+        };
         let (mut parts, body) = answer.map_err(|problem| refused(unanswered(&problem, to)))?.into_parts();
         if parts.status.is_informational() {
             // 101: we asked for no other protocol, and could not follow into it.
@@ -75,6 +92,7 @@ impl Forward {
             let message = "bad gateway: the upstream Ollama is not signed in to ollama.com";
             return Err(refused(Rejection::new(502, message)));
         }
+        let body = GuardedBody::new(body, guard);
         headers::strip_response_headers(&mut parts.headers);
         // Not that of the upstream server: in ours a truncated answer can be distinguished from a complete one.
         parts.version = Version::HTTP_11;
@@ -89,7 +107,8 @@ impl Forward {
             let message = "bad gateway: the upstream server's list of models cannot be read";
             refused(Rejection::new(502, message))
         };
-        let body = http_body_util::Limited::new(body, LARGEST_LIST).collect().await.map_err(|_| unreadable())?;
+        let body = http_body_util::Limited::new(body, LARGEST_LIST).collect().await;
+        let body = body.map_err(|error| fault_of_the_sender(&*error).map_or_else(unreadable, refused))?;
         let bytes = filter(&body.to_bytes(), list, members, &models).ok_or_else(unreadable)?;
         parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
         Ok(Response::from_parts(parts, Body::from(bytes)))

@@ -155,6 +155,8 @@ impl Server {
         }
         let (permits, slots) = (Arc::new(Semaphore::new(most)), ConnectionSlots::default());
         let by_tls = tls.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
+        let streams = gateway.streams.clone();
+        let cutting = tokio::spawn(async move { streams.watch().await });
 
         tokio::pin!(stop);
         let mut next = threads.iter().cycle();
@@ -209,6 +211,7 @@ impl Server {
                 "cutting off requests that are still open after drain-timeout"
             );
         }
+        cutting.abort();
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 
 use super::account::{self, AccountService};
 use super::active_config::{ActiveConfig, ConfigHandle};
-use super::authn::{self, Authenticator};
+use super::authn::{self, Authenticator, OpenStreams};
 use super::clock::Clock;
 use super::health::{Health, Probe};
 use super::host::{self, ClientAddress};
@@ -58,6 +58,8 @@ pub struct Worker {
     pub accounts: Arc<AccountService>,
     /// Whether gateway and upstream server can serve.
     pub health: Arc<Health>,
+    /// The responses that are cut off when their credential is no longer valid.
+    pub streams: Arc<OpenStreams>,
     /// The router of the web pages.
     pub pages: Router,
     /// Connections to the upstream server.
@@ -197,7 +199,13 @@ impl Worker {
         if waited && !self.authenticator.still_accepts(authorized.caller()) {
             return Err(authn::credential_revoked());
         }
-        Forward::new(authorized, method, headers, current).map(|forward| Decision::Forward(forward.into()))
+        let guard = match matched.route.access {
+            Access::Upstream(scope) if current.cut_streams => {
+                Some(self.streams.guard(authorized.caller().clone(), scope))
+            }
+            _ => None,
+        };
+        Forward::new(authorized, method, headers, current, guard).map(|forward| Decision::Forward(forward.into()))
     }
 
     /// Hands a request to the pages, with the base path cut off.

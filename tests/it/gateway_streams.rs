@@ -5,7 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::harness::cmd::{Child, Sandbox};
 use crate::harness::gateway::{Answer, Gateway};
@@ -257,4 +260,180 @@ fn callers_beyond_max_connections_wait() {
     third.set_read_timeout(Some(DEADLINE)).unwrap();
     third.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+/// A response whose beginning has come, on a connection of its own.
+struct OpenStream(TcpStream, Vec<u8>);
+
+impl OpenStream {
+    fn new(gateway: &Gateway, target: &str, key: &str) -> Self {
+        let mut stream = Self(TcpStream::connect(gateway.address()).unwrap(), Vec::new());
+        stream.0.set_read_timeout(Some(DEADLINE)).unwrap();
+        let host = gateway.address();
+        write!(
+            stream.0,
+            "POST {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+        )
+        .unwrap();
+        while !stream.1.ends_with(b"{}\n\r\n") {
+            let mut byte = [0];
+            assert_eq!(stream.0.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&stream.1));
+            stream.1.push(byte[0]);
+        }
+        stream
+    }
+
+    /// Waits for the end. An error says how it is incomplete.
+    fn finish(mut self) -> Result<Answer, String> {
+        let ended = self.0.read_to_end(&mut self.1);
+        assert!(
+            ended.as_ref().err().is_none_or(|error| error.kind() == std::io::ErrorKind::ConnectionReset),
+            "{ended:?}"
+        );
+        Answer::parse(&self.1)
+    }
+}
+
+/// A server that sends a line and then nothing until the gate opens, and a gateway whose accounts are ada and bob.
+fn with_silent_upstream(more: &[&str]) -> (Gate, Server, Gateway, Sandbox) {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let steps = move || [Step::send("{}\n"), Step::WaitFor(held.clone()), Step::send("{\"done\":true}\n")];
+    let upstream = Server::start(move |request| match request.method.as_str() {
+        "POST" => Reply::ndjson(steps()),
+        _ => Reply::json(200, r#"{"models":[]}"#),
+    });
+    let gateway = Gateway::start_with(&upstream.url(), more);
+    gateway.add_user("root", "admin").add_user("ada", "maintainer").add_user("bob", "maintainer");
+    let device = gateway.device_of("ada");
+    (gate, upstream, gateway, device)
+}
+
+const ALL: &str = "--scope=inference,models:read,models:write,keys";
+
+/// The upstream server is silent all the while, so nothing but the change itself can end the streams.
+#[test]
+fn a_stream_is_cut_when_its_credential_is_no_longer_valid() {
+    let (gate, upstream, gateway, device) = with_silent_upstream(&[]);
+    let key = |name: &str| gateway.key(&device, &[name, ALL]);
+    let (watch, stolen, other) = (key("watch"), key("stolen"), key("other"));
+    let bobs = gateway.key(&gateway.device_of("bob"), &["bobs", ALL]);
+    let kept = OpenStream::new(&gateway, "/api/generate", &watch);
+    let bobs_chat = OpenStream::new(&gateway, "/api/chat", &bobs);
+    let is_cut = |stream: OpenStream, what: &str| assert!(stream.finish().is_err(), "{what}: the response is complete");
+    let mut gone = 0;
+    let mut upstream_is_left = || {
+        gone += 1;
+        upstream.wait_disconnects(gone);
+    };
+
+    let stream = OpenStream::new(&gateway, "/api/generate", &stolen);
+    device.command(["keys", "revoke", "stolen", "--yes"]).run().expect_code(0);
+    is_cut(stream, "a revoked key");
+    upstream_is_left();
+
+    // An expiry that was brought forward, without a replacement.
+    let stream = OpenStream::new(&gateway, "/v1/chat/completions", &other);
+    let header = format!("Authorization: Bearer {other}");
+    let list = gateway.ask("GET", "/api/user/keys", &[&header], "").json();
+    let id = list["keys"].as_array().unwrap().iter().find(|key| key["name"] == "other").unwrap()["id"].clone();
+    let path = format!("/api/user/keys/{}?expires_in=1", BASE64_URL_SAFE_NO_PAD.encode(id.as_str().unwrap()));
+    assert_eq!(gateway.ask("PATCH", &path, &[&header], "").status, 200);
+    is_cut(stream, "an expired key");
+    upstream_is_left();
+
+    // A role that shrinks: the pull is cut, the chat is not.
+    let pull = OpenStream::new(&gateway, "/api/pull", &bobs);
+    gateway.admin(&["user", "role", "bob", "admin"]).expect_code(0);
+    gateway.admin(&["user", "role", "bob", "member"]).expect_code(0);
+    is_cut(pull, "a role without the scope");
+    upstream_is_left();
+
+    // A disconnected device.
+    let sent = device.command(["api", "/api/generate", "-d", "{}"]).spawn();
+    sent.wait_stdout(|text| text == "{}\n");
+    device.command(["signout"]).run().expect_code(0);
+    assert_ne!(sent.finish().code(), 0, "a disconnected device");
+    upstream_is_left();
+
+    let other_chat = OpenStream::new(&gateway, "/api/chat", &bobs);
+    gate.open();
+    assert!(kept.finish().unwrap().text().contains("done"), "another key of the same account");
+    assert!(
+        bobs_chat.finish().unwrap().text().contains("done") && other_chat.finish().is_ok(),
+        "a role that has the scope"
+    );
+}
+
+#[test]
+fn a_stream_is_cut_when_the_account_is_disabled_or_removed() {
+    let (_gate, upstream, gateway, device) = with_silent_upstream(&[]);
+    let key = gateway.key(&device, &["k", ALL]);
+    let streams = ["/api/generate", "/v1/responses"].map(|path| OpenStream::new(&gateway, path, &key));
+    gateway.admin(&["user", "disable", "ada"]).expect_code(0);
+    assert!(streams.into_iter().all(|stream| stream.finish().is_err()));
+    upstream.wait_disconnects(2);
+
+    let bobs = gateway.key(&gateway.device_of("bob"), &["bobs", ALL]);
+    let stream = OpenStream::new(&gateway, "/api/generate", &bobs);
+    gateway.admin(&["user", "remove", "bob", "--yes"]).expect_code(0);
+    assert!(stream.finish().is_err());
+    upstream.wait_disconnects(3);
+}
+
+/// A model that loads for minutes sends not even a head.
+#[test]
+fn a_request_without_a_response_is_refused_when_its_key_is_revoked() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let (upstream, gateway, header) = with_upstream(move || Reply::ndjson([Step::send("{}\n")]).after(&held), &[]);
+    let key = header.strip_prefix("Authorization: Bearer ").unwrap().to_owned();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| gateway.ask("POST", "/v1/chat/completions", &[&header], "{}"));
+        upstream.wait_requests(1);
+        let id = key.clone();
+        gateway.admin(&["user", "disable", "ada"]).expect_code(0);
+        let answer = waits.join().unwrap();
+        assert_eq!(answer.status, 401, "{}", answer.text());
+        assert!(answer.json()["error"]["message"].as_str().unwrap().contains("no longer valid"), "{}", answer.text());
+        assert!(!answer.text().contains(&id));
+    });
+    upstream.wait_disconnects(1);
+    gate.open();
+}
+
+/// Who deploys a successor does not want to break what runs. The key beside it that expires for good shows that the gateway has looked.
+#[test]
+fn the_end_of_a_rotation_cuts_no_stream() {
+    let (gate, _upstream, gateway, device) = with_silent_upstream(&[]);
+    let [old, control] = ["old", "control"].map(|name| gateway.key(&device, &[name, ALL]));
+    let header = |key: &str| format!("Authorization: Bearer {key}");
+    let id = |name: &str, key: &str| -> Value {
+        let list = gateway.ask("GET", "/api/user/keys", &[&header(key)], "").json();
+        list["keys"].as_array().unwrap().iter().find(|key| key["name"] == name).unwrap()["id"].clone()
+    };
+    let streams = [OpenStream::new(&gateway, "/api/chat", &old), OpenStream::new(&gateway, "/api/chat", &control)];
+    let [old_id, control_id] = [id("old", &old), id("control", &control)];
+    let made = gateway.ask("POST", "/api/user/keys", &[&header(&old)], &json!({ "replaces": old_id }).to_string());
+    assert_eq!(made.status, 201, "{}", made.text());
+    for (key, id) in [(&old, old_id), (&control, control_id)] {
+        let path = format!("/api/user/keys/{}?expires_in=1", BASE64_URL_SAFE_NO_PAD.encode(id.as_str().unwrap()));
+        assert_eq!(gateway.ask("PATCH", &path, &[&header(key)], "").status, 200);
+    }
+    let [rotated, expired] = streams;
+    assert!(expired.finish().is_err(), "the control");
+    assert_eq!(gateway.ask("GET", "/api/tags", &[&header(&old)], "").status, 401);
+    gate.open();
+    assert!(rotated.finish().unwrap().text().contains("done"));
+}
+
+#[test]
+fn streams_continue_if_the_setting_says_so() {
+    let (gate, _upstream, gateway, device) = with_silent_upstream(&["--set", "cut-streams=false"]);
+    let key = gateway.key(&device, &["k", ALL]);
+    let stream = OpenStream::new(&gateway, "/api/generate", &key);
+    device.command(["keys", "revoke", "k", "--yes"]).run().expect_code(0);
+    assert_eq!(gateway.ask("GET", "/api/tags", &[&format!("Authorization: Bearer {key}")], "").status, 401);
+    gate.open();
+    assert!(stream.finish().unwrap().text().contains("done"));
 }

@@ -146,6 +146,18 @@ impl Caller {
         user.is_some_and(|user| user == self.user)
     }
 
+    /// Whether a response to a request that required `scope` may go on at `now`. In contrast to [`holds`](Self::holds) the account may
+    /// have changed otherwise, and a key may have expired if it was replaced: a rotation does not break what runs.
+    pub fn may_continue(&self, scope: Scope, directory: &Directory, now: i64) -> bool {
+        let user = match &self.credential {
+            Credential::Device(device) => directory.device(&device.key).map(|known| known.user),
+            Credential::Key(key) => directory.may_continue(key, now).then(|| directory.user(key.user)).flatten(),
+            // No request of a session gets this far.
+            Credential::Session(_) => None,
+        };
+        user.is_some_and(|user| user.id == self.user.id && !user.disabled && user.role.scopes().contains(scope))
+    }
+
     /// Whether what it could pass on is still the same: a key's end and whether it is replaceable can change while it asks.
     pub fn is_unchanged(&self, directory: &Directory) -> bool {
         let Credential::Key(key) = &self.credential else { return true };

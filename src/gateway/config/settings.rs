@@ -147,6 +147,11 @@ settings! {
     "drain-timeout" => drain_timeout: Duration = "30s", "super::value::time::<_, 0, 86_400>", Reload,
         "a time from 0s to 24h, such as 30s";
 
+    /// Cut off responses when their key is revoked or expires, their device is disconnected, or their account is disabled.
+    /// The end of a rotation's grace period cuts nothing off. Applies to requests that begin after a change.
+    "cut-streams" => cut_streams: bool = true, "super::value::boolean", Reload,
+        "true or false";
+
     /// How long the records of keys are kept after they were revoked or have expired. Until then they are in lists, and a
     /// request with such a key is told what became of it. Counted both by the clock and by the time that the gateway has
     /// run, so a wrong clock deletes nothing. none: for ever.

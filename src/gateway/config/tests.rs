@@ -85,6 +85,7 @@ fn every_setting_can_be_set_in_each_layer() {
         ("header-timeout", "5s"),
         ("body-timeout", "6s"),
         ("drain-timeout", "0s"),
+        ("cut-streams", "false"),
         ("key-retention", "7d"),
         ("event-retention", "365d"),
         ("threads", "3"),

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use secrecy::SecretString;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::gateway::password::PasswordHash;
@@ -50,6 +51,8 @@ struct Inner {
     writing: tokio::sync::Mutex<RecentEvents>,
     budget: ChangeBudget,
     uses: Mutex<HashMap<Use, i64>>,
+    /// Told after each change.
+    changes: watch::Sender<()>,
     runtime: Handle,
 }
 
@@ -80,6 +83,7 @@ impl Directory {
             writing: Default::default(),
             budget: ChangeBudget::default(),
             uses: Default::default(),
+            changes: watch::Sender::default(),
             runtime,
         })))
     }
@@ -113,6 +117,19 @@ impl Directory {
     /// What remains of the API key with that hash, if it has ended and was not deleted.
     pub fn ended_key(&self, hash: &KeyHash) -> Option<Ended> {
         self.read().ended.get(hash).cloned()
+    }
+
+    /// Whether that key is valid at `now`, or has expired, was not revoked, and a later key of its chain of replacements is valid.
+    pub fn may_continue(&self, key: &KeyRecord, now: i64) -> bool {
+        let memory = self.read();
+        let is_revoked = match memory.keys.get(&key.id) {
+            Some(known) if known.is_live(now) => return true,
+            Some(known) => known.revoked_at.is_some(),
+            None => memory.ended.get(&key.hash).is_none_or(|ended| ended.is_revoked),
+        };
+        let first = Some(key.first.as_ref().unwrap_or(&key.id));
+        let is_later = |other: &KeyRecord| other.first.as_ref() == first && other.created_at >= key.created_at;
+        !is_revoked && memory.keys_of(key.user).any(|other| is_later(other) && other.is_live(now))
     }
 
     /// Puts a key that was taken for expired back into memory if it is valid at `now`: the clock was set back.
@@ -274,9 +291,15 @@ impl Directory {
             );
             recent.note(event, number);
             inner.memory.write().unwrap_or_else(PoisonError::into_inner).apply(change, stored);
+            inner.changes.send_replace(());
             Ok(true)
         });
         made.await.map_err(|_| DirectoryError::Ending)?
+    }
+
+    /// Tells of changes, after they are in effect.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
     }
 
     /// Whether the store can be read: asks for the password of an account that does not exist.

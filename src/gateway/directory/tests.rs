@@ -423,3 +423,34 @@ async fn a_flood_of_changes_neither_hides_the_events_of_others_nor_fills_the_dis
     // And the other account still has its whole budget.
     given.directory.commit(Change::Note, event().charged_to(ann.id)).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_key_began_may_continue_while_its_chain_of_replacements_is_valid() {
+    let mut given = Ended::new().await;
+    let mut chain: Vec<KeyRecord> = Vec::new();
+    for end in [Some(100), Some(200), None] {
+        let mut new = key(&given.ann);
+        new.rights.expires_at = end;
+        new.replaces = chain.last().map(|old| old.id.clone());
+        new.first = chain.first().map(|first| first.id.clone());
+        given.add(&new).await.unwrap();
+        chain.push(new);
+    }
+    let mut alone = key(&given.ann);
+    alone.rights.expires_at = Some(100);
+    given.add(&alone).await.unwrap();
+    let state = |given: &Ended, now| {
+        [&chain[0], &chain[1], &chain[2], &alone].map(|key| given.directory.may_continue(key, now))
+    };
+    assert_eq!(state(&given, 99), [true; 4]);
+    assert_eq!(state(&given, 300), [true, true, true, false]);
+    // The same when those that have expired have left memory, and after a restart.
+    given.directory.sweep(300, 60, Retention::default()).await.unwrap();
+    given = given.reopened().await;
+    assert_eq!(state(&given, 300), [true, true, true, false]);
+    // A key that was revoked after it had expired does not profit from its replacements, nor do others from an earlier one.
+    given.directory.commit(Change::RevokeKey(chain[0].id.clone(), 300), event()).await.unwrap();
+    assert_eq!(state(&given, 300), [false, true, true, false]);
+    given.directory.commit(Change::RevokeKey(chain[2].id.clone(), 300), event()).await.unwrap();
+    assert_eq!(state(&given, 300), [false; 4]);
+}
