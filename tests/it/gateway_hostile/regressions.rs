@@ -32,11 +32,12 @@ fn failed_accepts_are_logged_once_a_minute() {
 /// A caller can replay a signature again and again; that must not fill the disk with log messages either.
 #[test]
 fn replays_are_logged_once_a_minute() {
-    let now = 1_800_000_000;
-    let clock = SetClock::at(now);
+    let clock = SetClock::at(1_800_000_000);
     let more = ["--set", "trusted-proxies=127.0.0.1"];
     let gateway = Gateway::start_with_within("http://127.0.0.1:9", &more, &clock.line());
     gateway.add_user("ada", "member");
+    // A signature from before the start of the gateway would be refused.
+    let now = clock.now();
     let device = TestDevice::new(9);
     let target = format!("/api/me?ts={now}");
     let header = format!("Authorization: {}", device.sign(&format!("POST,{target}")));

@@ -83,7 +83,7 @@ fn the_account_of_the_upstream_server_is_not_the_callers() {
     for command in ["push", "pull"] {
         streams(&ollama, &format!("/api/{command}"), [status("retrieving manifest"), refused.clone()]);
         let output = device.command([command, "ada/tiny"]).run().expect_code(5);
-        says(&output, &["behind the gateway", "ask its operator"]);
+        says(&output, &["the gateway's Ollama server", "ask its operator"]);
         assert!(!output.stderr().contains("signin --server --host"), "{}", output.snapshot());
     }
 }
