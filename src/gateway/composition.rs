@@ -14,6 +14,7 @@ use super::health::Health;
 use super::log_throttle::LogThrottle;
 use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
+use super::policy::Scanner;
 use super::refusals::Refusals;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
@@ -41,6 +42,7 @@ pub struct Gateway {
     /// The clock of every part, settable in tests.
     pub clock: Clock,
     authenticator: Arc<Authenticator>,
+    scanner: Arc<Scanner>,
     accounts: Arc<AccountService>,
     health: Arc<Health>,
     withheld_link: Report,
@@ -100,6 +102,7 @@ impl Gateway {
             log_throttle,
             refusals,
             clock,
+            scanner: Arc::default(),
             authenticator,
             accounts,
             health,
@@ -113,6 +116,7 @@ impl Gateway {
         Worker {
             config: self.config.clone(),
             authenticator: self.authenticator.clone(),
+            scanner: self.scanner.clone(),
             accounts: self.accounts.clone(),
             health: self.health.clone(),
             streams: self.streams.clone(),

@@ -4,29 +4,26 @@
 use axum::body::Body;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, Response, StatusCode, Version};
-use http_body_util::BodyExt as _;
 use uuid::Uuid;
 
 use super::authn::{Credential, GuardedBody, StreamGuard, credential_revoked};
 use super::config::Config;
-use super::policy::{Authorized, fault_of_the_sender, filter};
+use super::policy::{Authorized, Limits, ModelList, Scanner, fault_of_the_sender};
 use super::rejection::{Dialect, Rejection};
-use super::routes::{Access, Models as Named};
+use super::routes::Access;
 use super::signin_link_filter::{Report, SigninLinkFilter};
 use crate::address::BaseUrl;
 use crate::http::{Http1Client, OutgoingRequest, Relay, RequestHead, ResetOnClose, SendError, headers};
-use crate::keyspec::{Models, Scope};
+use crate::keyspec::Scope;
 
 /// What to say when the upstream server cannot be reached.
 pub const UNREACHABLE: &str = "bad gateway: the upstream server cannot be reached; is Ollama running there?";
-/// A list of models that is filtered is read in full, up to this many bytes.
-const LARGEST_LIST: usize = 64 * 1024 * 1024;
 
 /// An authorised request, ready to be sent.
 pub struct Forward {
     outgoing: OutgoingRequest<Body>,
-    /// The answer is a list of models: where they are in it, and which of them the caller may see.
-    filtered: Option<(&'static str, &'static [&'static str], Models)>,
+    /// The answer is a list of models, of which the caller may see some.
+    filtered: Option<ModelList>,
     /// The answer's length would tell of others.
     hides_length: bool,
     dialect: Dialect,
@@ -48,10 +45,7 @@ impl Forward {
     ) -> Result<Self, Rejection> {
         let (route, limited) = (authorized.route(), !authorized.models().is_all());
         let is_head = *method == Method::HEAD;
-        let filtered = match route.models {
-            Named::Listed(list, members) if limited && !is_head => Some((list, members, authorized.models().clone())),
-            _ => None,
-        };
+        let filtered = ModelList::of(&authorized).filter(|_| !is_head);
         let head = head(method, sent, &authorized, config)?;
         let repeatable = method.is_safe() || may_be_repeated(route.access);
         let outgoing = OutgoingRequest { head, body: authorized.into_body(), repeatable };
@@ -62,15 +56,18 @@ impl Forward {
     /// Sends it, and gives back the answer. `reset` is set when that breaks off; `withheld` is called for each sign-in link in it.
     ///
     /// # Errors
-    /// 502 when the upstream server does not answer, or refuses *us*; 401 when the credential is no longer valid; 413 and 408 when the body turned out too large or too slow.
+    /// 502 when the upstream server does not answer, or refuses *us*; 401 when the credential is no longer valid; 413 and 408 when the body
+    /// turned out too large or too slow; 503 while too many lists of models are read.
     pub async fn send(
         self: Box<Self>,
         upstream: &Http1Client,
-        to: &BaseUrl,
+        config: &Config,
+        scanner: &Scanner,
         reset: ResetOnClose,
         withheld: Report,
     ) -> Result<Response<Body>, Rejection> {
         let Self { outgoing, filtered, hides_length, dialect, guard } = *self;
+        let to = &config.upstream;
         let refused = |rejection: Rejection| rejection.with_dialect(dialect);
         let answer = match &guard {
             None => upstream.send(to.as_origin(), outgoing).await,
@@ -99,19 +96,13 @@ impl Forward {
         if hides_length {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
-        let Some((list, members, models)) = filtered.filter(|_| parts.status.is_success()) else {
+        let Some(models) = filtered.filter(|_| parts.status.is_success()) else {
             let relay = Relay::filtered(body, reset, SigninLinkFilter::new(withheld));
             return Ok(Response::from_parts(parts, Body::new(relay)));
         };
-        let unreadable = || {
-            let message = "bad gateway: the upstream server's list of models cannot be read";
-            refused(Rejection::new(502, message))
-        };
-        let body = http_body_util::Limited::new(body, LARGEST_LIST).collect().await;
-        let body = body.map_err(|error| fault_of_the_sender(&*error).map_or_else(unreadable, refused))?;
-        let bytes = filter(&body.to_bytes(), list, members, &models).ok_or_else(unreadable)?;
-        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-        Ok(Response::from_parts(parts, Body::from(bytes)))
+        let (body, length) = Box::pin(models.filter(body, Limits::new(config), scanner)).await.map_err(refused)?;
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        Ok(Response::from_parts(parts, body))
     }
 }
 

@@ -31,7 +31,7 @@ use super::health::{Health, Probe};
 use super::host::{self, ClientAddress};
 use super::log_throttle::LogThrottle;
 use super::pages;
-use super::policy::{self, Destination, Limits};
+use super::policy::{self, Destination, Limits, Scanner};
 use super::proxy::{Forward, UNREACHABLE};
 use super::rejection::{Rejection, json_response};
 use super::routes::{Access, Matched, Public};
@@ -54,6 +54,8 @@ pub struct Worker {
     pub config: Arc<ConfigHandle>,
     /// Checks credentials.
     pub authenticator: Arc<Authenticator>,
+    /// Reads the bodies of model-limited keys.
+    pub scanner: Arc<Scanner>,
     /// Answers the account endpoints.
     pub accounts: Arc<AccountService>,
     /// Whether gateway and upstream server can serve.
@@ -112,7 +114,7 @@ impl Worker {
         let answered = match Box::pin(self.decide(&current, parts, body, address, authenticated)).await {
             Ok(Decision::Answer(response)) => Ok(response),
             Ok(Decision::Forward(request)) => {
-                request.send(&self.upstream, &current.upstream, reset, self.withheld_link.clone()).await
+                request.send(&self.upstream, &current, &self.scanner, reset, self.withheld_link.clone()).await
             }
             Err(rejection) => Err(rejection),
         };
@@ -193,7 +195,7 @@ impl Worker {
             )),
         };
         let limits = Limits::new(current);
-        let authorized = permitted.admit(headers, body, limits).await.inspect_err(denied)?;
+        let authorized = permitted.admit(headers, body, limits, &self.scanner).await.inspect_err(denied)?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !self.authenticator.still_accepts(authorized.caller()) {

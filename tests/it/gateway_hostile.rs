@@ -2,6 +2,7 @@
 //! with invalid responses. Each kind of attack has a file below.
 
 mod body;
+mod bombs;
 mod credentials;
 mod failures;
 mod many_connections;

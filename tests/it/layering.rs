@@ -36,7 +36,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("std::env::var", &["env.rs", "commands/signin/device.rs"]),
     ("io::stdout()", &["ui"]),
     ("io::stderr()", &["ui"]),
-    ("downcast_ref", &["exit/problem.rs"]),
+    ("downcast_ref", &["exit/problem.rs", "gateway/policy/body.rs"]),
     ("ssh_key::", &["identity"]),
     ("reqwest::", &["api"]),
     ("rustyline::", &["ui"]),

@@ -109,6 +109,15 @@ impl Caller {
         Self { user, credential }
     }
 
+    /// One of a person's session, without any rights at a gateway.
+    #[cfg(test)]
+    pub fn for_tests(name: &str) -> Self {
+        let id = uuid::Uuid::from_u128(name.bytes().fold(0, |sum, byte| sum << 8 | u128::from(byte)));
+        let role = crate::gateway::store::Role::Member;
+        let user = User { id, name: name.to_owned(), email: String::new(), role, disabled: false, created_at: 0 };
+        Self::new(Arc::new(user), Credential::Session(SessionHandle::default()))
+    }
+
     /// The account that the credential belongs to.
     pub fn user(&self) -> &User {
         &self.user

@@ -50,7 +50,7 @@ struct Session {
 }
 
 /// Says later on whether a session that was there is still there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SessionHandle(Weak<()>);
 
 impl SessionHandle {

@@ -121,9 +121,15 @@ settings! {
     "max-blob" => max_blob: u64 = "none", "super::value::size::<_, 0, { u64::MAX }>", Reload,
         "a size such as 100GB or none";
 
-    /// The largest JSON body from a key with model patterns, which is read in full to find the model.
+    /// The largest JSON or zstd body from a key with model patterns, which is read in full to find the model. Of a form,
+    /// what precedes the field model.
     "max-scanned-body" => max_scanned_body: u64 = "16MiB", "super::value::size::<_, 1024, 1_073_741_824>", Reload,
         "a size from 1KiB to 1GiB, such as 16MiB";
+
+    /// How much memory the bodies that are read in full may take, all requests together. Beyond it requests get 503. One
+    /// account gets a quarter. At least twice max-scanned-body plus 20 MiB, whatever is set.
+    "scan-memory" => scan_memory: u64 = "256MiB", "super::value::size::<_, 1_048_576, 1_099_511_627_776>", Reload,
+        "a size from 1MiB to 1TiB, such as 256MiB";
 
     /// The largest number of connections at a time. Further ones wait.
     "max-connections" => max_connections: usize = 10000, "super::value::number::<_, 1, 1_000_000>", Restart,

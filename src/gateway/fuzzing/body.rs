@@ -8,13 +8,16 @@ use std::task::{Context, Poll, Waker};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
+use http_body_util::BodyExt as _;
 
 use super::go::{self, Value};
-use crate::gateway::policy::{body as packed, form, json};
+use crate::gateway::policy::body::BodyLimit;
+use crate::gateway::policy::scan_budget::Reservation;
+use crate::gateway::policy::{form, json, unpack};
 use crate::keyspec::{ModelPattern, Models};
 
-/// The longest that is unpacked, in bytes.
-const LIMIT: u64 = 64 * 1024;
+/// The longest that is unpacked, or held, in bytes.
+const LIMIT: BodyLimit = BodyLimit { bytes: 64 * 1024, setting: None };
 
 /// Reads a body as a key would have it read that may use `tiny` and `me/*`.
 ///
@@ -60,8 +63,14 @@ fn fields(members: &[(String, Value)], names: &[&str]) -> Vec<String> {
     held.collect()
 }
 
+fn canonical(bytes: &[u8], names: &[&str], creates: bool) -> Option<Vec<u8>> {
+    let (body, mut reservation) = (Bytes::copy_from_slice(bytes), Reservation::uncounted());
+    let pieces = json::canonical(&body, names, &models(), creates, &mut reservation).ok()?;
+    Some(pieces.concat())
+}
+
 fn json_body(bytes: &[u8], names: &[&str], creates: bool) {
-    let Ok(sent) = json::canonical(bytes, names, &models(), creates) else { return };
+    let Some(sent) = canonical(bytes, names, creates) else { return };
     let text = String::from_utf8_lossy(&sent);
     let (Some(came), Some(goes)) = (go::members(bytes), go::members(&sent)) else {
         panic!("it passed, but is not an object: {text}")
@@ -89,7 +98,7 @@ fn json_body(bytes: &[u8], names: &[&str], creates: bool) {
         assert!(!others.iter().any(|(name, _)| reaching.iter().any(|field| go::is_field(name, field))), "{text}");
     }
     // What passed passes again, unchanged.
-    assert_eq!(json::canonical(&sent, names, &models(), creates).ok(), Some(sent.clone()), "{text}");
+    assert_eq!(canonical(&sent, names, creates).as_ref(), Some(&sent), "{text}");
 }
 
 /// Nothing here waits for anything.
@@ -108,11 +117,14 @@ fn form_body(bytes: &[u8]) {
     let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return };
     let Ok(kind) = HeaderValue::from_bytes(&bytes[..end]) else { return };
     let headers: HeaderMap = [(header::CONTENT_TYPE, kind)].into_iter().collect();
-    let Ok((kind, sent)) =
-        now(form::canonical(Bytes::copy_from_slice(&bytes[end + 1..]), &headers, "model", &models()))
-    else {
-        return;
+    let body = Body::from(Bytes::copy_from_slice(&bytes[end + 1..]));
+    let form = async {
+        let (kind, body) =
+            form::canonical(body, &headers, "model", models(), LIMIT, Reservation::uncounted()).await.ok()?;
+        // What ends early is not acted on.
+        Some((kind, body.collect().await.ok()?.to_bytes()))
     };
+    let Some((kind, sent)) = now(form) else { return };
     let shown = String::from_utf8_lossy(&sent);
     let boundary = kind.strip_prefix("multipart/form-data; boundary=").unwrap_or_else(|| panic!("{kind}"));
     let mut named = 0;
@@ -166,15 +178,13 @@ fn read_part(part: &[u8]) -> Option<(String, bool, &[u8])> {
 }
 
 fn zstd_body(bytes: &[u8]) {
-    let zstd: HeaderMap = [(header::CONTENT_ENCODING, HeaderValue::from_static("zstd"))].into_iter().collect();
-    let read =
-        |bytes: Vec<u8>| now(packed::read(Body::from(bytes), &zstd, packed::BodyLimit { bytes: LIMIT, setting: None }));
-    if let Ok(unpacked) = read(bytes.to_vec()) {
-        assert!(unpacked.len() as u64 <= LIMIT, "more than the limit");
+    let read = |bytes: &[u8]| unpack::unpack(bytes, LIMIT, &mut Reservation::uncounted());
+    if let Ok(unpacked) = read(bytes) {
+        assert!(unpacked.len() as u64 <= LIMIT.bytes, "more than the limit");
     }
     // And what is packed comes out again.
-    if bytes.len() as u64 <= LIMIT && !bytes.is_empty() {
+    if bytes.len() as u64 <= LIMIT.bytes && !bytes.is_empty() {
         let again = ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
-        assert_eq!(read(again).ok().as_deref(), Some(bytes), "it does not come out as it was");
+        assert_eq!(read(&again).ok().as_deref(), Some(bytes), "it does not come out as it was");
     }
 }

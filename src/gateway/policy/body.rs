@@ -1,12 +1,12 @@
 //! Request bodies: limits, and reading them in full.
 
-use std::io::Read as _;
-
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use thiserror::Error;
 
+use super::scan_budget::{Reservation, ScanLimits};
+use super::unpack::unpack;
 use crate::gateway::authn::{CredentialRevoked, SignedBodyError, credential_revoked};
 use crate::gateway::config::Config;
 use crate::gateway::rejection::Rejection;
@@ -25,7 +25,7 @@ impl BodyLimit {
     /// Of what is sent to an account endpoint.
     const ACCOUNT: Self = Self { bytes: 64 * 1024, setting: None };
 
-    fn exceeded(self) -> Rejection {
+    pub(super) fn exceeded(self) -> Rejection {
         Rejection::new(413, TooLarge(self).to_string())
     }
 
@@ -49,6 +49,7 @@ pub struct Limits {
     usual: BodyLimit,
     blob: BodyLimit,
     scanned: BodyLimit,
+    memory: ScanLimits,
 }
 
 impl Limits {
@@ -59,6 +60,7 @@ impl Limits {
             usual: limit(config.max_body, "max-body"),
             blob: limit(config.max_blob, "max-blob"),
             scanned: limit(config.max_scanned_body, "max-scanned-body"),
+            memory: ScanLimits::new(config),
         }
     }
 
@@ -67,9 +69,14 @@ impl Limits {
         if path.starts_with("/api/blobs/") { self.blob } else { self.usual }
     }
 
-    /// Of JSON that is read in full; never without a limit.
+    /// Of what is read in full; never without a limit.
     pub fn scanned(self) -> BodyLimit {
         self.scanned
+    }
+
+    /// Of what all scanned bodies together occupy.
+    pub fn memory(self) -> ScanLimits {
+        self.memory
     }
 }
 
@@ -86,8 +93,7 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: BodyLimit) -> Result<Body
     if limit.bytes == 0 {
         return Ok(body);
     }
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > limit.bytes) {
+    if announced_length(headers).is_some_and(|length| length > limit.bytes) {
         return Err(limit.exceeded());
     }
     if body.is_end_stream() {
@@ -100,8 +106,17 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: BodyLimit) -> Result<Body
     })))
 }
 
-/// What to answer when an error came from [`limited`], from [`MinDataRateBody`](crate::http::MinDataRateBody) or from
-/// [`RevalidatingBody`](crate::gateway::authn::RevalidatingBody): it is the sender's own fault.
+fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A body that turned out not to be permitted while it was forwarded. It ends there, so the upstream server never gets all of it.
+#[derive(Debug, Error)]
+#[error("the request body was refused: {}", .0.message())]
+pub struct RefusedBody(pub Rejection);
+
+/// What to answer when an error came from [`limited`], from [`MinDataRateBody`](crate::http::MinDataRateBody), from
+/// [`RevalidatingBody`](crate::gateway::authn::RevalidatingBody), or is a [`RefusedBody`]: it is the sender's own fault.
 pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Rejection> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -110,6 +125,9 @@ pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<
         }
         if error.is::<TooSlow>() {
             return Some(Rejection::new(408, "the request body arrives too slowly (body-timeout)"));
+        }
+        if let Some(RefusedBody(rejection)) = error.downcast_ref() {
+            return Some(rejection.clone());
         }
         if error.is::<CredentialRevoked>() {
             return Some(credential_revoked());
@@ -122,53 +140,73 @@ pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<
     None
 }
 
-/// Reads a body, and unpacks it if it is packed as zstd, the one encoding that Ollama takes.
+/// Whether a body is packed as zstd, the one encoding that Ollama takes.
 ///
 /// # Errors
-/// 413 when it is, or becomes, larger than `limit`; 408 when it comes too slowly; 415 for another encoding; 400 when it breaks off or is
-/// damaged.
-pub async fn read(body: Body, headers: &HeaderMap, limit: BodyLimit) -> Result<Bytes, Rejection> {
-    let limit = if limit.bytes == 0 { BodyLimit { bytes: u64::from(u32::MAX), ..limit } } else { limit };
+/// 415 for another encoding.
+pub fn is_packed(headers: &HeaderMap) -> Result<bool, Rejection> {
     let encodings: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
-    let zstd = match encodings.as_slice() {
-        [] => false,
-        [one] if one.as_bytes().eq_ignore_ascii_case(b"identity") => false,
-        [one] if one.as_bytes().eq_ignore_ascii_case(b"zstd") => true,
-        _ => return Err(Rejection::new(415, "unsupported Content-Encoding: only zstd is supported")),
-    };
-    let body = limited(body, headers, limit)?;
-    let bytes = match body.collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) => {
-            let rejection = fault_of_the_sender(&error);
-            return Err(rejection.unwrap_or_else(|| Rejection::new(400, "the request body ended early")));
-        }
-    };
-    if zstd { unpack(&bytes, limit) } else { Ok(bytes) }
+    match encodings.as_slice() {
+        [] => Ok(false),
+        [one] if one.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(false),
+        [one] if one.as_bytes().eq_ignore_ascii_case(b"zstd") => Ok(true),
+        _ => Err(Rejection::new(415, "unsupported Content-Encoding: only zstd is supported")),
+    }
 }
 
-/// Reads the body of a request to an account endpoint: 64 KiB at most.
+/// Reads a body as it comes. The capacity of the result is reserved.
 ///
 /// # Errors
-/// As for [`read`].
-pub async fn read_small(body: Body, headers: &HeaderMap) -> Result<Bytes, Rejection> {
-    read(body, headers, BodyLimit::ACCOUNT).await
+/// 413 when it is larger than `limit`; 408 when it comes too slowly; 400 when it breaks off; 503 without room in the budget.
+pub async fn receive(
+    body: Body,
+    headers: &HeaderMap,
+    limit: BodyLimit,
+    reservation: &mut Reservation,
+) -> Result<Vec<u8>, Rejection> {
+    let limit = if limit.bytes == 0 { BodyLimit { bytes: u64::from(u32::MAX), ..limit } } else { limit };
+    let body = limited(body, headers, limit)?;
+    let length = body.size_hint().exact().or_else(|| announced_length(headers)).unwrap_or_default();
+    reservation.would_grow(usize::try_from(length).unwrap_or(usize::MAX))?;
+    collect(body, reservation).await?.map_err(|error| {
+        fault_of_the_sender(&error).unwrap_or_else(|| Rejection::new(400, "the request body ended early"))
+    })
 }
 
-fn unpack(packed: &[u8], limit: BodyLimit) -> Result<Bytes, Rejection> {
-    let damaged = || Rejection::new(400, "the request body is not valid zstd");
-    let mut rest = packed;
+/// All of a body, as long as there is room for it. The inner error is that of the body.
+///
+/// # Errors
+/// 503 without room in the budget.
+pub async fn collect<B>(mut body: B, reservation: &mut Reservation) -> Result<Result<Vec<u8>, B::Error>, Rejection>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let mut bytes = Vec::new();
-    // One frame after the other, as the format has it.
-    while !rest.is_empty() {
-        let decoder = ruzstd::decoding::StreamingDecoder::new(&mut rest).map_err(|_| damaged())?;
-        let room = (limit.bytes + 1).saturating_sub(bytes.len() as u64);
-        decoder.take(room).read_to_end(&mut bytes).map_err(|_| damaged())?;
-        if bytes.len() as u64 > limit.bytes {
-            return Err(limit.exceeded());
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => match frame.into_data() {
+                Ok(data) => reservation.append(&mut bytes, &data)?,
+                // Trailers.
+                Err(_) => continue,
+            },
+            Err(error) => return Ok(Err(error)),
         }
     }
-    Ok(bytes.into())
+    Ok(Ok(bytes))
+}
+
+/// Reads the body of a request to an account endpoint: 64 KiB at most, also when it is unpacked.
+///
+/// # Errors
+/// As for [`receive`] and [`unpack`].
+pub async fn read_small(body: Body, headers: &HeaderMap) -> Result<Bytes, Rejection> {
+    let (packed, mut reservation) = (is_packed(headers)?, Reservation::uncounted());
+    let bytes = receive(body, headers, BodyLimit::ACCOUNT, &mut reservation).await?;
+    if !packed {
+        return Ok(bytes.into());
+    }
+    let unpacked = tokio::task::spawn_blocking(move || unpack(&bytes, BodyLimit::ACCOUNT, &mut reservation)).await;
+    unpacked.unwrap_or_else(|_| Err(Rejection::new(400, "the request body cannot be read"))).map(Bytes::from)
 }
 
 #[cfg(test)]
@@ -185,33 +223,20 @@ mod tests {
         BodyLimit { bytes, setting: Some("max-body") }
     }
 
-    fn packed(text: &str) -> Vec<u8> {
-        ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest)
-    }
-
-    #[tokio::test]
-    async fn zstd_is_unpacked_within_the_limit() {
-        let zstd = headers(&[("content-encoding", "zstd")]);
-        let read = async |bytes: Vec<u8>, limit| read(Body::from(bytes), &zstd, self::limit(limit)).await;
-        assert_eq!(read(packed("hello"), 30).await.unwrap(), "hello");
-        let two = [packed("hello "), packed("you")].concat();
-        assert_eq!(read(two, 99).await.unwrap(), "hello you");
-        assert_eq!(read(packed(&"a".repeat(100_000)), 1000).await.unwrap_err().status(), 413);
-        assert_eq!(read(b"{}".to_vec(), 1000).await.unwrap_err().status(), 400);
-        let mut cut = packed("hello hello");
-        cut.truncate(cut.len() - 3);
-        assert_eq!(read(cut, 1000).await.unwrap_err().status(), 400);
+    async fn read(body: &'static str, headers: &HeaderMap) -> Result<Vec<u8>, Rejection> {
+        receive(Body::from(body), headers, limit(10), &mut Reservation::uncounted()).await
     }
 
     #[tokio::test]
     async fn other_encodings_and_long_bodies_are_refused() {
         for pairs in [&[("content-encoding", "gzip")][..], &[("content-encoding", "zstd, gzip")]] {
-            assert_eq!(read(Body::from("x"), &headers(pairs), limit(10)).await.unwrap_err().status(), 415);
+            assert_eq!(is_packed(&headers(pairs)).unwrap_err().status(), 415);
         }
         let mut two = headers(&[("content-encoding", "zstd")]);
         two.append("content-encoding", HeaderValue::from_static("identity"));
-        assert_eq!(read(Body::from("x"), &two, limit(10)).await.unwrap_err().status(), 415);
-        assert_eq!(read(Body::from("12345678901"), &headers(&[]), limit(10)).await.unwrap_err().status(), 413);
+        assert_eq!(is_packed(&two).unwrap_err().status(), 415);
+        assert_eq!(read("1234567890", &headers(&[])).await.unwrap(), b"1234567890");
+        assert_eq!(read("12345678901", &headers(&[])).await.unwrap_err().status(), 413);
         assert_eq!(limited(Body::empty(), &headers(&[("content-length", "11")]), limit(10)).unwrap_err().status(), 413);
         assert!(limited(Body::empty(), &headers(&[("content-length", "11")]), limit(0)).is_ok());
     }

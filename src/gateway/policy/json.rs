@@ -6,10 +6,13 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer as _, MapAccess, Visitor};
+use axum::body::Bytes;
+use bytes::{BufMut as _, BytesMut};
+use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::models::{require_model, sendable};
+use super::scan_budget::Reservation;
 use crate::gateway::rejection::Rejection;
 use crate::keyspec::Models;
 
@@ -31,12 +34,34 @@ const HARMLESS_TO_CREATE: [&str; 13] = [
     "info",
 ];
 
-/// The body to forward. `names` are the members that name models; `creates` says that the request makes a model.
+/// The most members of the object. Requests have a few dozen.
+const MAX_MEMBERS: usize = 1000;
+/// The most levels of nesting. Go refuses 10,000.
+const MAX_DEPTH: usize = 1000;
+/// In bytes, as they are written.
+const MAX_NAME_LENGTH: usize = 1024;
+const MAX_MODEL_LENGTH: usize = 4096;
+/// What is longer stays where it is; the rest is copied into one piece.
+const MAX_COPIED_LENGTH: usize = 4096;
+
+/// The body to forward, in pieces. `names` are the members that name models; `creates` says that the request makes a model. The capacity of
+/// `body` is reserved; in the end that of the pieces is.
 ///
 /// # Errors
-/// 400 for what is not a JSON object, 403 for a model that may not be used.
-pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -> Result<Vec<u8>, Rejection> {
-    let members = members(bytes)?;
+/// 400 for what is not a JSON object or has too many members or levels, 403 for a model that may not be used, 503 without room in the
+/// budget.
+pub fn canonical(
+    body: &Bytes,
+    names: &[&str],
+    models: &Models,
+    creates: bool,
+    reservation: &mut Reservation,
+) -> Result<Vec<Bytes>, Rejection> {
+    // The parser has no limit for what it skips.
+    if is_too_deep(body) {
+        return Err(Rejection::new(400, format!("the request body is nested more than {MAX_DEPTH} levels deep")));
+    }
+    let members = members(body)?;
     let mut named: Vec<(&str, String)> = Vec::new();
     let mut others = Vec::new();
     for (name, value) in members {
@@ -47,9 +72,12 @@ pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -
                 let message = format!("a credential for certain models may not create a model with {shown:?}");
                 return Err(Rejection::new(403, message));
             }
-            others.push((name, value));
+            others.push((name, value.get()));
             continue;
         };
+        if value.get().len() > MAX_MODEL_LENGTH {
+            return Err(Rejection::new(400, format!("{field} is longer than {MAX_MODEL_LENGTH} bytes")));
+        }
         let text: Option<String> = serde_json::from_str(value.get())
             .map_err(|_| Rejection::new(400, format!("{field} must be a model name (a JSON string)")))?;
         // In Go, null changes nothing.
@@ -62,25 +90,91 @@ pub fn canonical(bytes: &[u8], names: &[&str], models: &Models, creates: bool) -
     if named.is_empty() {
         return Err(Rejection::new(400, "the request does not name a model"));
     }
-    let mut body = String::from("{");
-    let mut member = |name: &str, value: &str| -> Result<(), Rejection> {
-        if body.len() > 1 {
-            body.push(',');
-        }
-        body.push_str(&serde_json::to_string(name).map_err(|_| not_json())?);
-        body.push(':');
-        body.push_str(value);
-        Ok(())
-    };
+    let before = reservation.bytes();
+    let copied =
+        |(name, value): &(String, &str)| name.len() + if value.len() > MAX_COPIED_LENGTH { 8 } else { value.len() + 8 };
+    let length = others.iter().map(copied).sum::<usize>() + named.len() * 1024;
+    reservation.grow(length)?;
+    let mut pieces = Pieces { done: Vec::new(), open: BytesMut::with_capacity(length) };
     for (field, name) in &named {
         require_model(models, name)?;
-        member(field, &serde_json::to_string(&sendable(name)).map_err(|_| not_json())?)?;
+        pieces.name(field)?;
+        pieces.text(&sendable(name))?;
     }
     for (name, value) in &others {
-        member(name, value.get())?;
+        pieces.name(name)?;
+        if value.len() > MAX_COPIED_LENGTH {
+            pieces.place(body.slice_ref(value.as_bytes()));
+        } else {
+            pieces.open.extend_from_slice(value.as_bytes());
+        }
     }
-    body.push('}');
-    Ok(body.into_bytes())
+    pieces.open.extend_from_slice(b"}");
+    // Nothing refers to what came.
+    if pieces.done.is_empty() {
+        reservation.shrink_to(reservation.bytes() - before);
+    }
+    pieces.done.push(pieces.open.freeze());
+    Ok(pieces.done)
+}
+
+/// A body that is being put together.
+struct Pieces {
+    done: Vec<Bytes>,
+    open: BytesMut,
+}
+
+impl Pieces {
+    fn name(&mut self, name: &str) -> Result<(), Rejection> {
+        let begins = self.done.is_empty() && self.open.is_empty();
+        self.open.extend_from_slice(if begins { b"{" } else { b"," });
+        self.text(name)?;
+        self.open.extend_from_slice(b":");
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), Rejection> {
+        serde_json::to_writer((&mut self.open).writer(), text).map_err(|_| not_json())
+    }
+
+    fn place(&mut self, piece: Bytes) {
+        self.done.push(self.open.split().freeze());
+        self.done.push(piece);
+    }
+}
+
+/// Whether more brackets are open than may be, at any point of the first value.
+fn is_too_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return false;
+                }
+            }
+            b'"' => {
+                // To the end of the text; a backslash takes the next byte with it.
+                while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+                    at += found + 1;
+                    if bytes[at - 1] == b'"' {
+                        break;
+                    }
+                    at += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A name as Go compares it: without regard to case, where two non-ASCII letters equal ASCII ones.
@@ -97,12 +191,12 @@ fn not_json() -> Rejection {
     Rejection::new(400, "the request body is not a JSON object")
 }
 
-/// All members of the first value, in their order, with those that are there twice.
-fn members(bytes: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, Rejection> {
-    struct Members;
+/// All members of the first value, in their order, with those that are there twice. Their values are looked through and not built.
+pub(super) fn members(bytes: &[u8]) -> Result<Vec<(String, &RawValue)>, Rejection> {
+    struct Members<'a>(&'a mut Option<Rejection>);
 
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<(String, Box<RawValue>)>;
+    impl<'de> Visitor<'de> for Members<'_> {
+        type Value = Vec<(String, &'de RawValue)>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
@@ -110,16 +204,30 @@ fn members(bytes: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, Rejection> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut members = Vec::new();
-            while let Some(member) = map.next_entry()? {
-                members.push(member);
+            let mut refuse = |message: String| {
+                *self.0 = Some(Rejection::new(400, message.as_str()));
+                A::Error::custom(message)
+            };
+            while let Some(name) = map.next_key::<&RawValue>()? {
+                if members.len() == MAX_MEMBERS {
+                    return Err(refuse(format!("the request body has more than {MAX_MEMBERS} members")));
+                }
+                if name.get().len() > MAX_NAME_LENGTH {
+                    let message =
+                        format!("the request body has a member whose name is longer than {MAX_NAME_LENGTH} bytes");
+                    return Err(refuse(message));
+                }
+                let name = serde_json::from_str(name.get()).map_err(A::Error::custom)?;
+                members.push((name, map.next_value()?));
             }
             Ok(members)
         }
     }
 
+    let mut refused = None;
     // Anything after the first value is dropped, since the server ignores it.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    reader.deserialize_map(Members).map_err(|_| not_json())
+    reader.deserialize_map(Members(&mut refused)).map_err(|_| refused.unwrap_or_else(not_json))
 }
 
 #[cfg(test)]
@@ -131,6 +239,11 @@ mod tests {
 
     fn models(patterns: &[&str]) -> Models {
         patterns.iter().map(|pattern| pattern.parse().unwrap()).collect()
+    }
+
+    fn canonical(body: &[u8], names: &[&str], models: &Models, creates: bool) -> Result<Vec<u8>, Rejection> {
+        let (body, mut reservation) = (Bytes::copy_from_slice(body), Reservation::uncounted());
+        super::canonical(&body, names, models, creates, &mut reservation).map(|pieces| pieces.concat())
     }
 
     fn forwarded(body: &str, names: &[&str], patterns: &[&str]) -> Result<Value, u16> {
@@ -187,6 +300,48 @@ mod tests {
         let sent = canonical(body.as_bytes(), &["model"], &models(&["tiny"]), false).unwrap();
         let expected = r#"{"model":"tiny","prompt":"a\u0000b","options":{"seed":12345678901234567890123,"t":1.0}}"#;
         assert_eq!(String::from_utf8(sent).unwrap(), expected);
+    }
+
+    #[test]
+    fn long_values_are_forwarded_where_they_are() {
+        let (long, short) = ("x".repeat(MAX_COPIED_LENGTH), "y".repeat(MAX_COPIED_LENGTH - 2));
+        let body = format!(r#"{{"a":"{long}", "model":"tiny","b":"{short}" ,"c":["{long}"],"d":1}}"#);
+        let body = Bytes::from(body);
+        let mut reservation = Reservation::uncounted();
+        let pieces = super::canonical(&body, &["model"], &models(&["tiny"]), false, &mut reservation).unwrap();
+        let expected = format!(r#"{{"model":"tiny","a":"{long}","b":"{short}","c":["{long}"],"d":1}}"#);
+        assert_eq!(String::from_utf8(pieces.concat()).unwrap(), expected);
+        let inside = body.as_ptr_range();
+        assert_eq!(pieces.iter().filter(|piece| inside.contains(&piece.as_ptr())).count(), 2);
+    }
+
+    #[test]
+    fn members_and_levels_are_limited() {
+        let refused = |body: String| {
+            canonical(body.as_bytes(), &["model"], &models(&["tiny"]), false)
+                .map_err(|rejection| rejection.message().to_owned())
+        };
+        let many = |count: usize| refused(format!(r#"{{{}"model":"tiny"}}"#, r#""":0,"#.repeat(count - 1)));
+        assert!(many(1000).is_ok());
+        assert!(many(1001).unwrap_err().contains("more than 1000 members"));
+        let deep = |count: usize| {
+            refused(format!(r#"{{"model":"tiny","a":{}{}}}"#, "[".repeat(count - 1), "]".repeat(count - 1)))
+        };
+        assert!(deep(1000).is_ok());
+        assert!(deep(1001).unwrap_err().contains("1000 levels"));
+        assert!(refused("[".repeat(100_000)).unwrap_err().contains("1000 levels"));
+        // Brackets in texts are none, and what follows the first value does not count.
+        let texts = format!(
+            r#"{{"model":"tiny","a":"\\\"{}","b\"{}":1}}{}"#,
+            "[".repeat(2000),
+            "{".repeat(100),
+            "[".repeat(2000)
+        );
+        assert!(refused(texts).is_ok());
+        let named = |length: usize| refused(format!(r#"{{"model":"tiny","{}":0}}"#, "a".repeat(length)));
+        assert!(named(1022).is_ok() && named(1023).unwrap_err().contains("longer than 1024 bytes"));
+        let model = refused(format!(r#"{{"model":"{}"}}"#, "a".repeat(5000)));
+        assert!(model.unwrap_err().contains("longer than 4096 bytes"));
     }
 
     #[test]

@@ -4,10 +4,16 @@
 
 pub(super) mod body;
 pub(super) mod form;
+mod form_input;
 pub(super) mod json;
+mod model_list;
 mod models;
+pub(super) mod scan_budget;
+mod scanned_body;
+mod scanner;
+pub(super) mod unpack;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 
 use super::authn::{Caller, Credential};
@@ -17,8 +23,12 @@ use super::target::Target;
 use crate::keyspec::{Models, Rights, Scope};
 
 pub use body::{Limits, fault_of_the_sender, read_small};
-pub use models::filter;
+pub use model_list::ModelList;
 use models::{require_model, sendable};
+use scan_budget::Reservation;
+use scanned_body::ScannedBody;
+use scanner::MAX_SCANNED_INLINE;
+pub use scanner::Scanner;
 
 /// Proof that a caller may use a route. The models are still to be looked at.
 #[derive(Debug)]
@@ -116,11 +126,17 @@ impl Permitted {
     }
 
     /// Looks at the models that the request names. Without model patterns the body is not looked at and streams through; with them it
-    /// is read in full and serialised again, so that the upstream server reads exactly what the gateway checked.
+    /// is read in full and written again, so that the upstream server reads exactly what the gateway checked.
     ///
     /// # Errors
-    /// 400 for a body that cannot be understood, 403 for a model that may not be used, 413, 415.
-    pub async fn admit(mut self, headers: &HeaderMap, body: Body, limits: Limits) -> Result<Authorized, Rejection> {
+    /// 400 for a body that cannot be understood, 403 for a model that may not be used, 413, 415, 503 while too many bodies are read.
+    pub async fn admit(
+        mut self,
+        headers: &HeaderMap,
+        body: Body,
+        limits: Limits,
+        scanner: &Scanner,
+    ) -> Result<Authorized, Rejection> {
         let models = &self.rights.models;
         if models.is_all() {
             let body = body::limited(body, headers, limits.of(self.route.path))?;
@@ -128,32 +144,70 @@ impl Permitted {
         }
         // Parameters could name a model too: Go reads a form's fields from the query first.
         self.query = None;
-        let (content_type, bytes) = match self.route.models {
+        let (content_type, body) = match self.route.models {
             // What it reaches cannot be told: searches at ollama.com, files of any model.
             Named::None => {
                 let message = format!("a credential for certain models may not use {}", self.path);
                 return Err(Rejection::new(403, message));
             }
-            Named::Listed(..) => (String::new(), Vec::new()),
+            Named::Listed(..) => (String::new(), Body::empty()),
             Named::Path => {
                 require_model(models, &self.argument)?;
                 let before = self.path.strip_suffix(&self.argument).unwrap_or_default();
                 self.path = format!("{before}{}", sendable(&self.argument));
-                (String::new(), Vec::new())
+                (String::new(), Body::empty())
             }
             Named::Body(names) => {
-                let bytes = body::read(body, headers, limits.scanned()).await?;
-                let bytes = json::canonical(&bytes, names, models, self.route.path == "/api/create")?;
-                ("application/json".to_owned(), bytes)
+                let (models, creates) = (models.clone(), self.route.path == "/api/create");
+                let read = move |bytes: &Bytes, reservation: &mut Reservation| {
+                    json::canonical(bytes, names, &models, creates, reservation)
+                };
+                let scanned = scan(&self.caller, headers, body, limits, scanner, read).await?;
+                ("application/json".to_owned(), Body::new(scanned))
             }
             Named::Form(field) => {
-                let bytes = body::read(body, headers, limits.of(self.route.path)).await?;
-                Box::pin(form::canonical(bytes, headers, field, models)).await?
+                let body = if body::is_packed(headers)? {
+                    let read = |bytes: &Bytes, _: &mut Reservation| Ok(vec![bytes.clone()]);
+                    Body::new(scan(&self.caller, headers, body, limits, scanner, read).await?)
+                } else {
+                    body::limited(body, headers, limits.of(self.route.path))?
+                };
+                let held = scanner.reserve(&self.caller, limits.memory());
+                let form = form::canonical(body, headers, field, models.clone(), limits.scanned(), held);
+                Box::pin(form).await?
             }
         };
-        let rewritten = Some(Rewritten { content_type });
-        Ok(Authorized { permitted: self, body: Body::from(bytes), rewritten })
+        Ok(Authorized { permitted: self, body, rewritten: Some(Rewritten { content_type }) })
     }
+}
+
+/// Reads a body in full, unpacks it, and has `read` put together what to forward: at once if that is a little work.
+async fn scan(
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
+    limits: Limits,
+    scanner: &Scanner,
+    read: impl FnOnce(&Bytes, &mut Reservation) -> Result<Vec<Bytes>, Rejection> + Send + 'static,
+) -> Result<ScannedBody, Rejection> {
+    let (packed, limit) = (body::is_packed(headers)?, limits.scanned());
+    let mut reservation = scanner.reserve(caller, limits.memory());
+    let received = body::receive(body, headers, limit, &mut reservation).await?;
+    let at_once = !packed && received.len() <= MAX_SCANNED_INLINE;
+    let work = move || {
+        let bytes = if packed {
+            let unpacked = unpack::unpack(&received, limit, &mut reservation)?;
+            let capacity = received.capacity();
+            drop(received);
+            reservation.shrink_to(reservation.bytes() - capacity);
+            unpacked
+        } else {
+            received
+        };
+        let pieces = read(&bytes.into(), &mut reservation)?;
+        Ok(ScannedBody::new(pieces, reservation))
+    };
+    if at_once { work() } else { scanner.run(caller, work).await }
 }
 
 impl Authorized {

@@ -34,7 +34,7 @@ fn given(pattern: &str) -> (Recorder, Gateway, String) {
     (upstream, gateway, key)
 }
 
-fn zstd(content: &[u8]) -> Vec<u8> {
+pub(super) fn zstd(content: &[u8]) -> Vec<u8> {
     // One frame of raw blocks, as the format has it (RFC 8878): magic, header, blocks of at most 128 KiB.
     let mut out = b"\x28\xb5\x2f\xfd\x00\x58".to_vec();
     for (at, block) in content.chunks(1 << 17).enumerate() {
@@ -148,7 +148,7 @@ fn a_model_name_cannot_be_hidden() {
     for (body, statuses) in [
         (deep.as_str(), [200, 400]),
         (&objects, [200, 400]),
-        (&many, [200, 200]),
+        (&many, [400, 400]),
         (r#"{"model":"tiny","a":1e400,"b":-1e-400}"#, [200, 200]),
     ] {
         let head = format!(

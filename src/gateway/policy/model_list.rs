@@ -1,0 +1,61 @@
+//! A response that lists models, for a caller who may see some of them.
+
+use axum::body::{Body, Bytes, HttpBody};
+
+use super::body::{Limits, collect, fault_of_the_sender};
+use super::models::filter;
+use super::scanned_body::ScannedBody;
+use super::scanner::{MAX_SCANNED_INLINE, Scanner};
+use super::{Authorized, Named};
+use crate::gateway::authn::Caller;
+use crate::gateway::rejection::Rejection;
+use crate::keyspec::Models;
+
+/// A list is read in full, up to this many bytes: about 50,000 models.
+const MAX_LIST_LENGTH: usize = 16 * 1024 * 1024;
+
+/// Which models of a response the caller may see, and where they are in it.
+#[derive(Debug)]
+pub struct ModelList {
+    caller: Caller,
+    models: Models,
+    list: &'static str,
+    members: &'static [&'static str],
+}
+
+impl ModelList {
+    /// `None` where the response lists no models, or the caller may see them all.
+    pub fn of(request: &Authorized) -> Option<Self> {
+        let Named::Listed(list, members) = request.route().models else { return None };
+        let (caller, models) = (request.caller().clone(), request.models().clone());
+        (!models.is_all()).then_some(Self { caller, models, list, members })
+    }
+
+    /// The response without the other models, and its length.
+    ///
+    /// # Errors
+    /// 502 for a response that cannot be read, 503 while too many are read.
+    pub async fn filter<B>(self, body: B, limits: Limits, scanner: &Scanner) -> Result<(Body, usize), Rejection>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: Into<axum::BoxError>,
+    {
+        let unreadable = || Rejection::new(502, "bad gateway: the upstream server's list of models cannot be read");
+        let Self { caller, models, list, members } = self;
+        let mut reservation = scanner.reserve(&caller, limits.memory());
+        let body = http_body_util::Limited::new(body, MAX_LIST_LENGTH);
+        let answer = collect(body, &mut reservation).await?;
+        let answer = answer.map_err(|error| fault_of_the_sender(&*error).unwrap_or_else(unreadable))?;
+        let at_once = answer.len() <= MAX_SCANNED_INLINE;
+        let work = move || {
+            // It becomes no longer.
+            reservation.grow(answer.len())?;
+            let kept = filter(&answer, list, members, &models).ok_or_else(unreadable)?;
+            let (length, capacity) = (kept.len(), answer.capacity());
+            drop(answer);
+            reservation.shrink_to(reservation.bytes() - capacity);
+            Ok((Body::new(ScannedBody::new([kept.into()], reservation)), length))
+        };
+        if at_once { work() } else { scanner.run(&caller, work).await }
+    }
+}
