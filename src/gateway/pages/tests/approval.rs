@@ -50,6 +50,30 @@ async fn a_denied_device_stays_denied() {
     );
 }
 
+/// Who asks for approval and denies it again and again writes no event for each. The denials hold, and others can still decide.
+#[tokio::test]
+async fn denials_beyond_the_budget_of_an_account_hold_and_write_no_event() {
+    let site = Site::with_people().await;
+    let (mut ada, mut bob) = (site.signed_in("ada").await, site.signed_in("bob").await);
+    let note = || Event { action: "test", ..Event::default() }.charged_to(site.user("bob"));
+    while site.gateway.directory.commit(Change::Note, note()).await.is_ok() {}
+    for _ in 0..5 {
+        let key = site.pending_device();
+        let token = bob.get(&link("laptop", &key)).await.token();
+        let reply = bob.post("/connect", &decision(&token, &key.encoded(), "approve")).await;
+        assert_eq!((reply.status, site.owner(&key)), (StatusCode::TOO_MANY_REQUESTS, None));
+        let reply = bob.post("/connect", &decision(&token, &key.encoded(), "deny")).await;
+        assert!(reply.status == StatusCode::OK && reply.has("Device denied"));
+        assert!(site.gateway.pending_devices.find(&key, site.now()).is_none());
+    }
+    // One change may have come back meanwhile.
+    assert!(site.events("device.denied").await.len() <= 1);
+    let key = site.pending_device();
+    let token = ada.get(&link("laptop", &key)).await.token();
+    let reply = ada.post("/connect", &decision(&token, &key.encoded(), "approve")).await;
+    assert!(reply.has("Device approved") && site.owner(&key).as_deref() == Some("ada"));
+}
+
 #[tokio::test]
 async fn approval_needs_a_session_its_token_and_a_decision() {
     let site = Site::with_people().await;
