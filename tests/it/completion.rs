@@ -74,13 +74,14 @@ fn shell(sandbox: &Sandbox, name: &str) -> Terminal {
 /// Types a line, presses Tab, waits for the line to be `wanted`, and gives the line up.
 fn press_tab(terminal: &mut Terminal, typed: &str, wanted: &str) {
     terminal.send(&format!("ollama-auth {typed}\t"));
-    terminal.wait_for(|screen| last_line(screen).trim_end() == format!("ready> {wanted}"));
+    terminal.wait_for(|screen| typed_line(screen) == format!("ready> {wanted}"));
     terminal.send("\x15");
-    terminal.wait_for(|screen| last_line(screen).trim_end() == "ready>");
+    terminal.wait_for(|screen| typed_line(screen) == "ready>");
 }
 
-fn last_line(screen: &str) -> &str {
-    screen.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default()
+/// The line that is being typed. Below it zsh lists the candidates.
+fn typed_line(screen: &str) -> &str {
+    screen.lines().rfind(|line| line.starts_with("ready>")).unwrap_or_default().trim_end()
 }
 
 /// The candidates that fish offers for a line.
@@ -141,7 +142,7 @@ fn tab_is_quick_and_quiet_where_the_host_and_the_keyring_do_not_answer() {
         let began = Instant::now();
         // The letter is read after Tab was answered.
         terminal.send("ollama-auth run ti\tx");
-        terminal.wait_for(|screen| last_line(screen) == "ready> ollama-auth run tix");
+        terminal.wait_for(|screen| typed_line(screen) == "ready> ollama-auth run tix");
         assert!(began.elapsed() < Duration::from_secs(20), "{name}: {:?}", began.elapsed());
         terminal.send("\x15");
         press_tab(&mut terminal, "keys revoke night", "ollama-auth keys revoke nightly");

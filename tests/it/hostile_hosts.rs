@@ -78,7 +78,7 @@ fn a_stock_server_behind_a_credential_check_is_recognised() {
 fn a_wrong_clock_does_not_delete_the_key() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
-    cloud.server().clock().skew(900);
+    cloud.server().clock().skew(930);
     for args in [&["signout"][..], &["device", "revoke", "--yes"]] {
         let output = sandbox.command(args).run().expect_code(4);
         says(&output, &["clock is 15 minutes behind"]);
