@@ -20,7 +20,9 @@ use crate::paths::Paths;
 use crate::process;
 use crate::profile::{CredentialsFile, Profile, ProfilesFile};
 use crate::ui::{ColorChoice, Printer, PrinterOptions, PromptError, TerminalState};
-use crate::vault::{PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault, VaultOptions};
+use crate::vault::{
+    KeepWarning, PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault, VaultOptions,
+};
 
 /// How long the keyring may take where its prompt cannot be answered.
 const KEYRING_DEADLINE: Duration = Duration::from_secs(5);
@@ -93,6 +95,7 @@ impl App {
             data_dir: paths.data.clone(),
             keyring_deadline: if interactive { KEYRING_DEADLINE_INTERACTIVE } else { KEYRING_DEADLINE },
             passphrase: Box::new(passphrases),
+            keep_unlocked: env.keep_unlocked.then(|| keep_warning(&printer)),
         });
         let credentials = credentials_file(&global, &env);
         let host = parse_host(&printer, global.host.as_deref(), "--host")?;
@@ -151,6 +154,7 @@ impl App {
             data_dir: paths.data.clone(),
             keyring_deadline: KEYRING_DEADLINE,
             passphrase: Box::new(passphrases),
+            keep_unlocked: None,
         });
         let host = parse_host(&printer, global.host.as_deref(), "--host")?;
         Ok(Self {
@@ -255,6 +259,16 @@ fn credentials_file(global: &GlobalArgs, env: &Env) -> Option<CredentialsFile> {
         (None, None) => return None,
     };
     Some(CredentialsFile::new(path.clone(), by_flag, env.credentials_directory.as_deref()))
+}
+
+fn keep_warning(printer: &Printer) -> KeepWarning {
+    let printer = printer.clone();
+    Box::new(move |error| {
+        let advice = error.hint().unwrap_or_default();
+        printer.warn(&format!(
+            "OLLAMA_AUTH_KEEP_UNLOCKED has no effect: {error}; to not type the passphrase again, {advice}"
+        ));
+    })
 }
 
 fn listener_warning(printer: &Printer) -> ListenerWarning {

@@ -26,6 +26,8 @@ pub struct Env {
     pub passphrase: Option<SecretString>,
     /// `OLLAMA_AUTH_PASSPHRASE_FILE`.
     pub passphrase_file: Option<PathBuf>,
+    /// `OLLAMA_AUTH_KEEP_UNLOCKED` is set, and neither `false` nor `0`.
+    pub keep_unlocked: bool,
     /// `CREDENTIALS_DIRECTORY`, which systemd sets for `LoadCredential=`.
     pub credentials_directory: Option<PathBuf>,
     /// `NO_COLOR` is set and not empty (no-color.org).
@@ -124,6 +126,10 @@ pub const VARIABLES: &[(&str, &[Variable])] = &[
             ("OLLAMA_AUTH_STORE", "Store for new secrets: keyring, file or plaintext, as --store"),
             ("OLLAMA_AUTH_PASSPHRASE", "Passphrase of the encrypted file"),
             ("OLLAMA_AUTH_PASSPHRASE_FILE", "File with the passphrase, as --passphrase-file"),
+            (
+                "OLLAMA_AUTH_KEEP_UNLOCKED",
+                "If set, and not false or 0: you type the passphrase every 15 minutes at most (Linux); `ollama-auth store lock` ends that",
+            ),
             (
                 "CREDENTIALS_DIRECTORY",
                 "Set by systemd's LoadCredential=; the file ollama-auth-passphrase in it holds the passphrase",
@@ -235,6 +241,7 @@ impl Env {
         };
         let words =
             |name| get(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|text| !text.is_empty());
+        let flag = |name| words(name).is_some_and(|text| !matches!(text.as_str(), "false" | "0"));
         let desktop = ["DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"].into_iter().any(present);
         Ok(Self {
             ollama_host: text("OLLAMA_HOST")?,
@@ -244,6 +251,7 @@ impl Env {
             store: text("OLLAMA_AUTH_STORE")?,
             passphrase: passphrase.map(SecretString::from),
             passphrase_file: path("OLLAMA_AUTH_PASSPHRASE_FILE"),
+            keep_unlocked: flag("OLLAMA_AUTH_KEEP_UNLOCKED"),
             credentials_directory: path("CREDENTIALS_DIRECTORY"),
             no_color: present("NO_COLOR"),
             utf8: cfg!(any(windows, target_os = "macos")) || names_utf8(&get),
@@ -251,7 +259,7 @@ impl Env {
                 .is_some_and(|term| ["dumb", "cons25", "emacs"].iter().any(|known| term == *known)),
             browser: words("BROWSER"),
             editor: ["OLLAMA_EDITOR", "VISUAL", "EDITOR"].into_iter().find_map(words),
-            no_history: words("OLLAMA_NOHISTORY").is_some_and(|text| !matches!(text.as_str(), "false" | "0")),
+            no_history: flag("OLLAMA_NOHISTORY"),
             clipboard: clipboard(&present),
             can_show_pages: cfg!(any(windows, target_os = "macos")) || desktop,
             network: NetworkVariables::read(&get),

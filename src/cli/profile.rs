@@ -105,6 +105,14 @@ ollama-auth store show
 ollama-auth store show --json")]
     Show,
     Move(StoreMove),
+    /// Ask for the passphrase again
+    ///
+    /// With OLLAMA_AUTH_KEEP_UNLOCKED=1, the key of the encrypted file stays in the Linux kernel's keyring for 15 minutes after you
+    /// typed the passphrase. This command removes it.
+    #[command(after_help = "\
+# Before you leave the machine
+ollama-auth store lock")]
+    Lock,
 }
 
 /// Move a profile's secrets to another store

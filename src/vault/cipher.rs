@@ -113,6 +113,22 @@ impl FileKey {
         Ok(Self { kdf: kdf.clone(), bytes })
     }
 
+    /// The key and its parameters as bytes, for [`FileKey::from_kept`].
+    pub(super) fn to_kept(&self) -> Result<Zeroizing<Vec<u8>>, CipherError> {
+        let kdf = serde_json::to_vec(&self.kdf).map_err(internal)?;
+        let mut kept = Zeroizing::new(Vec::with_capacity(KEY_LENGTH + kdf.len()));
+        kept.extend_from_slice(&*self.bytes);
+        kept.extend_from_slice(&kdf);
+        Ok(kept)
+    }
+
+    /// A key from the bytes of [`FileKey::to_kept`], if it belongs to these parameters.
+    pub(super) fn from_kept(kept: &[u8], kdf: &Kdf) -> Option<Self> {
+        let (key, of) = kept.split_first_chunk::<KEY_LENGTH>()?;
+        let of: Kdf = serde_json::from_slice(of).ok()?;
+        (of == *kdf).then(|| Self { kdf: of, bytes: Zeroizing::new(*key) })
+    }
+
     /// Encrypts JSON text under a fresh nonce. The buffer is consumed and holds no secret afterwards.
     pub(super) fn encrypt(&self, mut content: Zeroizing<Vec<u8>>) -> Result<EncryptedDocument, CipherError> {
         let padded = content.len().next_multiple_of(PAD);
@@ -227,6 +243,20 @@ mod tests {
             let ciphertext = document.ciphertext.clone();
             let changed = EncryptedDocument { header, ciphertext };
             assert!(matches!(key.decrypt(&changed), Err(CipherError::Damaged(_))));
+        }
+    }
+
+    #[test]
+    fn a_kept_key_opens_its_file_only() {
+        let (key, document) = document(b"{}");
+        let kept = key.to_kept().unwrap();
+        let again = FileKey::from_kept(&kept, document.kdf()).unwrap();
+        assert_eq!(again.decrypt(&document).unwrap().trim_ascii_end(), b"{}");
+        let mut other = document.kdf().clone();
+        other.salt.push('=');
+        assert!(FileKey::from_kept(&kept, &other).is_none());
+        for length in 0..kept.len() {
+            assert!(FileKey::from_kept(&kept[..length], document.kdf()).is_none());
         }
     }
 

@@ -2,12 +2,14 @@
 //! neither the names nor the number of its entries.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::cipher::{CipherError, EncryptedDocument, FileKey, Kdf, VERSION};
+use super::kept_key::{KeepWarning, KeptKey};
 use super::passphrase::{Passphrase, PassphraseOrigin, PassphrasePurpose, PassphraseSource};
 use super::secrets_file::{Entries, Secret, Unreadable, check_version, json_bound, json_error, lock_file};
 use super::{EntryId, Store, VaultError};
@@ -24,11 +26,22 @@ pub(super) struct EncryptedFile {
     passphrase: Box<dyn PassphraseSource>,
     /// Derived once per process: it takes a noticeable time, and a person types the passphrase once.
     key: Mutex<Option<FileKey>>,
+    /// Outlives this process.
+    kept: KeptKey,
+    /// A person has typed the passphrase of a file that is not written yet.
+    keep_when_saved: AtomicBool,
 }
 
 impl EncryptedFile {
-    pub(super) fn new(data_dir: &Path, passphrase: Box<dyn PassphraseSource>) -> Self {
-        Self { path: data_dir.join(FILE), passphrase, key: Mutex::new(None) }
+    pub(super) fn new(data_dir: &Path, passphrase: Box<dyn PassphraseSource>, warning: Option<KeepWarning>) -> Self {
+        let path = data_dir.join(FILE);
+        let kept = KeptKey::new(&path, warning);
+        Self { path, passphrase, key: Mutex::new(None), kept, keep_when_saved: AtomicBool::new(false) }
+    }
+
+    /// Removes a kept key, and says whether there was one.
+    pub(super) fn remove_kept_key(&self) -> Result<bool, VaultError> {
+        self.kept.remove()
     }
 
     fn cached(&self) -> MutexGuard<'_, Option<FileKey>> {
@@ -53,7 +66,11 @@ impl EncryptedFile {
     fn unlock<'a>(&self, cache: &'a mut Option<FileKey>, kdf: &Kdf) -> Result<&'a FileKey, Unreadable> {
         let key = match cache.take() {
             Some(key) if key.kdf == *kdf => key,
-            _ => self.ask_and_unlock(kdf)?,
+            // A passphrase that is given decides: a wrong one must fail.
+            _ => match self.kept.get(kdf).filter(|_| !self.passphrase.is_given()) {
+                Some(key) => key,
+                None => self.ask_and_unlock(kdf)?,
+            },
         };
         Ok(cache.insert(key))
     }
@@ -68,7 +85,13 @@ impl EncryptedFile {
                     return Err(Unreadable::Other(VaultError::WrongPassphrase { path: self.path.clone(), origin }));
                 }
                 Err(CipherError::WrongPassphrase) => purpose = PassphrasePurpose::Retry,
-                unlocked => return unlocked.map_err(|error| self.explain(error)),
+                unlocked => {
+                    let key = unlocked.map_err(|error| self.explain(error))?;
+                    if origin == PassphraseOrigin::Prompt {
+                        self.kept.keep(&key);
+                    }
+                    return Ok(key);
+                }
             }
         }
         Err(Unreadable::Other(VaultError::NoPassphrase { path: self.path.clone() }))
@@ -111,6 +134,7 @@ impl EncryptedFile {
             let passphrase = self.ask(PassphrasePurpose::Create)?;
             let key = FileKey::create(&passphrase.secret);
             *cache = Some(key.map_err(|error| VaultError::Internal(error.to_string()))?);
+            self.keep_when_saved.store(passphrase.origin == PassphraseOrigin::Prompt, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -123,6 +147,8 @@ impl EncryptedFile {
         let changed = change(&mut entries);
         if changed && entries.is_empty() {
             disk::remove(&self.path)?;
+            // It opens nothing any more; it also expires.
+            let _ = self.kept.remove();
         } else if changed {
             self.save(&entries)?;
         }
@@ -138,7 +164,11 @@ impl EncryptedFile {
         let document = key.encrypt(content).map_err(|error| internal(&error))?;
         let mut bytes = serde_json::to_vec_pretty(&document).map_err(|error| internal(&error))?;
         bytes.push(b'\n');
-        Ok(disk::write_atomic(&self.path, &bytes)?)
+        disk::write_atomic(&self.path, &bytes)?;
+        if self.keep_when_saved.swap(false, Ordering::Relaxed) {
+            self.kept.keep(key);
+        }
+        Ok(())
     }
 
     fn explain(&self, error: CipherError) -> Unreadable {

@@ -24,6 +24,9 @@ pub enum VaultError {
     /// The keyring answered with another failure.
     #[error("the keyring failed: {0}")]
     Keyring(String),
+    /// The Linux kernel's keyring cannot be used.
+    #[error("the kernel keyring cannot be used: {0}")]
+    KernelKeyring(String),
     /// The passphrase does not open the encrypted file.
     #[error("wrong passphrase for {} (from {origin})", path.display())]
     WrongPassphrase {
@@ -103,6 +106,9 @@ impl VaultError {
                  for cron, while it is unlocked, run: ollama-auth store move --to file"
             }
             Self::Keyring(_) => "check the keyring with the system's password manager, or use --store file",
+            Self::KernelKeyring(_) => {
+                "write the passphrase to a file that only you can read, and set OLLAMA_AUTH_PASSPHRASE_FILE to that file"
+            }
             Self::WrongPassphrase { path, origin } => {
                 let fix = match origin {
                     PassphraseOrigin::Prompt => "run the command again".to_owned(),

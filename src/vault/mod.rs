@@ -8,6 +8,7 @@ mod cipher;
 mod encrypted;
 mod entry;
 mod error;
+mod kept_key;
 mod keyring;
 mod passphrase;
 mod plaintext;
@@ -23,6 +24,7 @@ use tokio::sync::oneshot;
 
 pub use entry::{EntryId, EntryKind, StoreKind, UnknownStore};
 pub use error::VaultError;
+pub use kept_key::KeepWarning;
 pub use passphrase::{
     PASSPHRASE_CREDENTIAL, Passphrase, PassphraseError, PassphraseOrigin, PassphrasePrompt, PassphrasePurpose,
     PassphraseSource, Passphrases, read_passphrase_file,
@@ -48,23 +50,26 @@ pub struct VaultOptions {
     pub keyring_deadline: Duration,
     /// Where the passphrase of the encrypted file comes from.
     pub passphrase: Box<dyn PassphraseSource>,
+    /// Keeps the encrypted file's key in the Linux kernel's keyring for 15 minutes after a person typed the passphrase; is told if that
+    /// fails.
+    pub keep_unlocked: Option<KeepWarning>,
 }
 
 /// The three stores. Nothing is opened before the first call that needs it.
 pub struct Vault {
     data_dir: PathBuf,
     keyring: keyring::Keyring,
-    encrypted: Arc<dyn Store>,
+    encrypted: Arc<encrypted::EncryptedFile>,
     plaintext: Arc<dyn Store>,
 }
 
 impl Vault {
     /// Describes the stores; touches neither the disk nor the keyring.
     pub fn new(options: VaultOptions) -> Self {
-        let VaultOptions { data_dir, keyring_deadline, passphrase } = options;
+        let VaultOptions { data_dir, keyring_deadline, passphrase, keep_unlocked } = options;
         Self {
             keyring: keyring::Keyring::new(Arc::new(keyring::SystemKeyring), Some(keyring_deadline)),
-            encrypted: Arc::new(encrypted::EncryptedFile::new(&data_dir, passphrase)),
+            encrypted: Arc::new(encrypted::EncryptedFile::new(&data_dir, passphrase, keep_unlocked)),
             plaintext: Arc::new(plaintext::PlaintextFile::new(&data_dir)),
             data_dir,
         }
@@ -124,17 +129,24 @@ impl Vault {
         self.on_store(kind, move |store| store.delete(&id)).await
     }
 
+    /// Removes the encrypted file's key from the kernel's keyring, and says whether it was there.
+    ///
+    /// # Errors
+    /// [`VaultError::KernelKeyring`] if this process cannot use that keyring.
+    pub fn lock(&self) -> Result<bool, VaultError> {
+        self.encrypted.remove_kept_key()
+    }
+
     async fn on_store<T: Send + 'static>(
         &self,
         kind: StoreKind,
         work: impl FnOnce(&dyn Store) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
-        let store = match kind {
+        let store: Arc<dyn Store> = match kind {
             StoreKind::Keyring => return self.keyring.run(work).await,
-            StoreKind::File => &self.encrypted,
-            StoreKind::Plaintext => &self.plaintext,
+            StoreKind::File => self.encrypted.clone(),
+            StoreKind::Plaintext => self.plaintext.clone(),
         };
-        let store = Arc::clone(store);
         on_thread(None, move || work(store.as_ref()))
             .await
             .unwrap_or_else(|failure| Err(VaultError::Internal(failure.to_string())))

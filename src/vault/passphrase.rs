@@ -111,6 +111,9 @@ pub trait PassphraseSource: Send + Sync {
     /// # Errors
     /// A source that is set but gives nothing usable is an error, not a reason to try the next.
     fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<Passphrase>, PassphraseError>;
+
+    /// Whether it gives one without asking a person.
+    fn is_given(&self) -> bool;
 }
 
 /// A function that asks a person; `Ok(None)` when prompting is impossible.
@@ -133,13 +136,16 @@ pub struct Passphrases {
 impl Passphrases {
     /// Whether a person is asked, since no other source is set.
     pub fn prompts(&self) -> bool {
-        let credential = self.credentials_directory.as_ref().map(|folder| folder.join(PASSPHRASE_CREDENTIAL));
-        let is_set = self.variable.is_some() || self.file.is_some() || credential.is_some_and(|file| file.exists());
-        self.prompt.is_some() && !is_set
+        self.prompt.is_some() && !self.is_given()
     }
 }
 
 impl PassphraseSource for Passphrases {
+    fn is_given(&self) -> bool {
+        let credential = self.credentials_directory.as_ref().map(|folder| folder.join(PASSPHRASE_CREDENTIAL));
+        self.variable.is_some() || self.file.is_some() || credential.is_some_and(|file| file.exists())
+    }
+
     fn passphrase(&self, purpose: PassphrasePurpose) -> Result<Option<Passphrase>, PassphraseError> {
         if let Some(value) = &self.variable {
             return not_empty(value.clone(), PassphraseOrigin::Variable).map(Some);

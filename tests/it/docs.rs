@@ -446,6 +446,7 @@ fn the_json_page_lists_the_members_that_are_printed() {
     holds("profile list", &run(&["profile", "list"], 0)["profiles"][0], &[]);
     holds("profile show", &run(&["profile", "show"], 0), &[]);
     holds("store show", &run(&["store", "show"], 0)["secrets"][0], &[]);
+    holds("store lock", &run(&["store", "lock"], 0), &[]);
     holds("store move", &run(&["store", "move", "--to", "file"], 0)["moved"][0], &[]);
     let answer = sandbox.command(["run", "tiny", "hi", "--output", "json"]).run().expect_code(0).json();
     holds("run --output json", &answer, &["thinking"]);

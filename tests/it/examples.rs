@@ -54,6 +54,7 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth profile show gpu.example.com", &[0]),
     ("ollama-auth store show", &[0]),
     ("ollama-auth store show --json", &[0]),
+    ("ollama-auth store lock", &[0]),
     ("ollama-auth token GET /api/tags --json", &[0]),
     ("ollama-auth api /api/tags", &[0]),
     ("ollama-auth api /api/generate --data @request.json", &[0]),

@@ -59,6 +59,8 @@ mod given;
 mod harness_selftest;
 mod host_and_credential;
 mod hostile_hosts;
+#[cfg(target_os = "linux")]
+mod keep_unlocked;
 mod keyring;
 mod keys;
 mod layering;

@@ -39,6 +39,7 @@ fn vault_with(folder: &Path, passphrases: Passphrases, deadline: Duration) -> Va
         data_dir: folder.to_owned(),
         keyring_deadline: deadline,
         passphrase: Box::new(passphrases),
+        keep_unlocked: None,
     })
 }
 

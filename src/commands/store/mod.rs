@@ -17,7 +17,21 @@ pub async fn run(app: &App, command: StoreCommand) -> anyhow::Result<Exit> {
     match command {
         StoreCommand::Show => show(app).await,
         StoreCommand::Move(args) => relocate::run(app, args).await,
+        StoreCommand::Lock => lock(app),
     }
+}
+
+/// `store lock`: removes the encrypted file's key from the kernel's keyring.
+fn lock(app: &App) -> anyhow::Result<Exit> {
+    let removed = app.vault.lock()?;
+    if app.printer.is_json() {
+        app.printer.json(&serde_json::json!({ "removed": removed }))?;
+    } else if removed {
+        app.printer.success("commands ask for the passphrase again");
+    } else {
+        app.printer.note("No key is kept: commands ask for the passphrase.");
+    }
+    Ok(Exit::Done)
 }
 
 /// The store for a new secret, probed so that it will not fail later: what this call asks for, what the profile used
@@ -164,8 +178,13 @@ fn explain_new_encrypted_file(app: &App, no_keyring: Option<&VaultError>) -> boo
     };
     let reason =
         if no_keyring.is_some() { "No keyring is available on this machine, so your secrets" } else { "Your secrets" };
+    let advice = if cfg!(target_os = "linux") && !app.env.keep_unlocked {
+        " To type it\nevery 15 minutes at most, set OLLAMA_AUTH_KEEP_UNLOCKED=1."
+    } else {
+        ""
+    };
     app.printer.report(&format!(
-        "{reason} will be stored in an\nencrypted file:\n  {}\n\nA passphrase protects it. To avoid typing it each time, write it to a file that\nonly you can read, and set OLLAMA_AUTH_PASSPHRASE_FILE to that file.",
+        "{reason} will be stored in an\nencrypted file:\n  {}\n\nA passphrase protects it. To avoid typing it each time, write it to a file that\nonly you can read, and set OLLAMA_AUTH_PASSPHRASE_FILE to that file.{advice}",
         file.display()
     ));
     true
