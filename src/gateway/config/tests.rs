@@ -80,6 +80,7 @@ fn every_setting_can_be_set_in_each_layer() {
         ("max-body", "5MB"),
         ("max-blob", "1GiB"),
         ("max-scanned-body", "1MiB"),
+        ("scan-memory", "100MiB"),
         ("max-connections", "12"),
         ("max-connections-per-address", "4"),
         ("header-timeout", "5s"),

@@ -6,7 +6,6 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use thiserror::Error;
 
 use super::scan_budget::{Reservation, ScanLimits};
-use super::unpack::unpack;
 use crate::gateway::authn::{CredentialRevoked, SignedBodyError, credential_revoked};
 use crate::gateway::config::Config;
 use crate::gateway::rejection::Rejection;
@@ -23,7 +22,7 @@ pub struct BodyLimit {
 
 impl BodyLimit {
     /// Of what is sent to an account endpoint.
-    const ACCOUNT: Self = Self { bytes: 64 * 1024, setting: None };
+    pub(super) const ACCOUNT: Self = Self { bytes: 64 * 1024, setting: None };
 
     pub(super) fn exceeded(self) -> Rejection {
         Rejection::new(413, TooLarge(self).to_string())
@@ -193,20 +192,6 @@ where
         }
     }
     Ok(Ok(bytes))
-}
-
-/// Reads the body of a request to an account endpoint: 64 KiB at most, also when it is unpacked.
-///
-/// # Errors
-/// As for [`receive`] and [`unpack`].
-pub async fn read_small(body: Body, headers: &HeaderMap) -> Result<Bytes, Rejection> {
-    let (packed, mut reservation) = (is_packed(headers)?, Reservation::uncounted());
-    let bytes = receive(body, headers, BodyLimit::ACCOUNT, &mut reservation).await?;
-    if !packed {
-        return Ok(bytes.into());
-    }
-    let unpacked = tokio::task::spawn_blocking(move || unpack(&bytes, BodyLimit::ACCOUNT, &mut reservation)).await;
-    unpacked.unwrap_or_else(|_| Err(Rejection::new(400, "the request body cannot be read"))).map(Bytes::from)
 }
 
 #[cfg(test)]

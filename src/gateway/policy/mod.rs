@@ -6,11 +6,13 @@ pub(super) mod body;
 pub(super) mod form;
 mod form_input;
 pub(super) mod json;
+mod list_filter;
 mod model_list;
 mod models;
 pub(super) mod scan_budget;
 mod scanned_body;
 mod scanner;
+mod small_body;
 pub(super) mod unpack;
 
 use axum::body::{Body, Bytes};
@@ -22,13 +24,14 @@ use super::routes::{Access, Account, Matched, Models as Named, Requirement, Rout
 use super::target::Target;
 use crate::keyspec::{Models, Rights, Scope};
 
-pub use body::{Limits, fault_of_the_sender, read_small};
+pub use body::{Limits, fault_of_the_sender};
 pub use model_list::ModelList;
 use models::{require_model, sendable};
 use scan_budget::Reservation;
 use scanned_body::ScannedBody;
 use scanner::MAX_SCANNED_INLINE;
 pub use scanner::Scanner;
+pub use small_body::read_small;
 
 /// Proof that a caller may use a route. The models are still to be looked at.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes, HttpBody};
 
 use super::body::{Limits, collect, fault_of_the_sender};
-use super::models::filter;
+use super::list_filter::filter;
 use super::scanned_body::ScannedBody;
 use super::scanner::{MAX_SCANNED_INLINE, Scanner};
 use super::{Authorized, Named};
