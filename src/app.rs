@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use secrecy::SecretString;
 
 use crate::address::{BaseUrl, HostError};
-use crate::api::{ListenerWarning, Transport, TransportOptions};
+use crate::api::{Transport, TransportOptions, Warning};
 use crate::cli::{ColorArg, GlobalArgs, StoreArg};
 use crate::disk::{DiskError, Lock};
 use crate::env::Env;
@@ -102,10 +102,7 @@ impl App {
         let ollama_host = parse_host(&printer, env.ollama_host.as_deref(), "OLLAMA_HOST")?;
         Ok(Self {
             profiles: ProfilesFile::new(&paths.config),
-            transport: Transport::new(TransportOptions {
-                ca_cert: global.ca_cert.clone(),
-                listener_warning: listener_warning(&printer),
-            }),
+            transport: Transport::new(TransportOptions { ca_cert: global.ca_cert.clone(), warning: warning(&printer) }),
             now: unix_time,
             printer,
             env,
@@ -271,9 +268,9 @@ fn keep_warning(printer: &Printer) -> KeepWarning {
     })
 }
 
-fn listener_warning(printer: &Printer) -> ListenerWarning {
+fn warning(printer: &Printer) -> Warning {
     let printer = printer.clone();
-    ListenerWarning::new(move |text| printer.warn(text))
+    Warning::new(move |text| printer.warn(text))
 }
 
 fn parse_host(printer: &Printer, value: Option<&str>, name: &str) -> anyhow::Result<Option<BaseUrl>> {

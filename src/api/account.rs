@@ -11,10 +11,11 @@ use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::api::body::{Bounds, json};
+use crate::api::clock::clock_offset;
 use crate::api::credential::Credential;
 use crate::api::error::ApiError;
-use crate::api::session::{GATEWAY_HEADER, Session};
-use crate::api::transport::clock_offset;
+use crate::api::host_facts::GATEWAY_HEADER;
+use crate::api::session::Session;
 use crate::identity::{Account, DeviceKey, PublicKey};
 
 /// The answer to "who am I?".

@@ -1,15 +1,18 @@
 //! A request of another program, on its way to the host: authenticated afresh, streamed there and back, changed in nothing else.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Method, Response};
 use http_body::Body as HttpBody;
 use reqwest::{Body, Client};
 
+use super::clock::{clock_offset, notable};
 use super::credential::Credential;
 use super::error::ApiError;
-use super::session::{Session, authorize};
-use super::transport::{clock_offset, notable};
+use super::host_facts::{ClockRule, HostFacts};
+use super::session::{Session, authorize, signing_time};
 use crate::address::BaseUrl;
 
 /// The body of an answer, as it comes.
@@ -36,6 +39,8 @@ pub struct Forwarder {
     base: BaseUrl,
     credential: Credential,
     now: fn() -> i64,
+    facts: Arc<HostFacts>,
+    clock_rule: ClockRule,
 }
 
 impl Session<'_> {
@@ -45,7 +50,9 @@ impl Session<'_> {
     /// As [`Transport::client`](super::Transport::client).
     pub fn forwarder(&self) -> Result<Forwarder, ApiError> {
         let client = self.client()?;
-        Ok(Forwarder { client, base: self.base().clone(), credential: self.credential().clone(), now: self.clock() })
+        let (facts, clock_rule) = self.clock_facts();
+        let (base, credential, now) = (self.base().clone(), self.credential().clone(), self.clock());
+        Ok(Forwarder { client, base, credential, now, facts, clock_rule })
     }
 }
 
@@ -61,7 +68,8 @@ impl Forwarder {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Forwarded { method, path, query, mut headers, body } = request;
-        let (url, authorization) = authorize(&self.base, &self.credential, self.now, method.as_str(), path, query)?;
+        let time = signing_time(&self.facts, self.clock_rule, (self.now)());
+        let (url, authorization) = authorize(&self.base, &self.credential, time, method.as_str(), path, query)?;
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value);
         }
@@ -73,6 +81,13 @@ impl Forwarder {
         tracing::trace!(%method, host = %self.base, path, credential = ?self.credential, "forwarded");
         let sent = self.client.request(method, url).headers(headers).body(Body::wrap(body)).send().await;
         let answer = sent.map_err(|error| ApiError::of_transport(self.base.to_string(), &error))?;
+        // The body of this request is gone; the next one is signed with the host's time.
+        if self.clock_rule == ClockRule::Correct
+            && matches!(self.credential, Credential::Device(_))
+            && let Some(seconds_ahead) = self.facts.correct(answer.status(), answer.headers(), (self.now)())
+        {
+            tracing::warn!(seconds_ahead, host = %self.base, "clock differs from the host's; signing with the host's time");
+        }
         Ok(answer.into())
     }
 

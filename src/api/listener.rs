@@ -13,20 +13,26 @@ use crate::http::{BoxError, ConnectCheck};
 
 type Warn = dyn Fn(&str) + Send + Sync;
 
-/// Tells a person about a program of another account.
+/// Tells a person what is not an error: a program of another account on a loopback port, a clock that is off.
 #[derive(Clone, Default)]
-pub struct ListenerWarning(Option<Arc<Warn>>);
+pub struct Warning(Option<Arc<Warn>>);
 
-impl ListenerWarning {
+impl Warning {
     /// Calls `warn` with a sentence without a full stop.
     pub fn new(warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(warn)))
     }
+
+    pub(super) fn tell(&self, text: &str) {
+        if let Some(warn) = &self.0 {
+            warn(text);
+        }
+    }
 }
 
-impl std::fmt::Debug for ListenerWarning {
+impl std::fmt::Debug for Warning {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ListenerWarning")
+        f.write_str("Warning")
     }
 }
 
@@ -52,7 +58,7 @@ pub(super) struct ListenerCheck {
     /// Refuse to connect, and not only warn.
     pub refuses: bool,
     /// How to warn.
-    pub warning: ListenerWarning,
+    pub warning: Warning,
     /// Whether there was a warning already.
     pub warned: Arc<AtomicBool>,
 }

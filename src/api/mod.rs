@@ -5,11 +5,13 @@
 
 mod account;
 mod body;
+mod clock;
 mod credential;
 mod error;
 mod events;
 #[cfg(feature = "gateway")]
 mod forward;
+mod host_facts;
 mod keys;
 mod listener;
 mod models;
@@ -20,13 +22,15 @@ mod transport;
 mod usage;
 
 pub use account::{AccountHost, ApiKeyCheck, CredentialCheck, Disconnect, HostKind, Look, Me};
+pub use clock::offset_in_words;
 pub use credential::{Credential, holds_key, looks_like_key, looks_like_ollama_com_key};
 pub use error::{ApiError, Conflict, Unreachable};
 pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]
 pub use forward::{Forwarded, Forwarder};
+pub use host_facts::ClockRule;
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
-pub use listener::ListenerWarning;
+pub use listener::Warning;
 pub use models::{
     ChatRequest, CreateRequest, EmbedRequest, GenerateRequest, ListedModel, RunningModel, ShowResponse, Think,
 };

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::api::account::AccountHost;
 use crate::api::error::{ApiError, Unreachable, innermost, seconds};
 use crate::api::session::Session;
+use crate::identity::BodyDigest;
 
 /// The path under which hosts keep what signs in.
 const KEYS: &str = "/api/user/keys";
@@ -111,6 +112,18 @@ pub struct RawRequest<'a> {
 }
 
 impl RawRequest<'_> {
+    /// The same request, unless its body can be read only once.
+    fn repetition(&self) -> Option<Self> {
+        let body = match &self.body {
+            None => None,
+            Some(RawBody::Whole(bytes)) => Some(RawBody::Whole(bytes.clone())),
+            Some(RawBody::Streamed { .. }) => return None,
+        };
+        let Self { method, path, query, headers, timeout, .. } = self;
+        let (method, path, query, headers) = (method.clone(), path.clone(), query.clone(), headers.clone());
+        Some(Self { method, path, query, headers, body, timeout: *timeout })
+    }
+
     /// Whether a stock server could take it as a request to sign itself out: every `DELETE`, and every change below the path
     /// where keys are kept, however that path is written.
     pub fn is_delicate(&self) -> bool {
@@ -153,7 +166,28 @@ impl<'t> Session<'t> {
             let request = format!("{} {}", request.method, request.path);
             return Err(ApiError::Unproven { host: host(), request });
         }
+        // A proof is used up.
+        let again = if proof.is_none() { request.repetition() } else { None };
+        let path = request.path.clone();
+        let answer = self.send_raw_once(request).await?;
+        let signs_anew = self.learn(&path, answer.response.status(), &answer.headers, again.is_none());
+        match again {
+            Some(request) if signs_anew => self.send_raw_once(request).await,
+            _ => Ok(answer),
+        }
+    }
+
+    async fn send_raw_once<'s>(&'s self, mut request: RawRequest<'_>) -> Result<RawAnswer<'s, 't>, ApiError> {
+        let host = || self.base().to_string();
         let (client, credential) = (self.client()?, self.credential());
+        let digest = match &request.body {
+            Some(RawBody::Whole(body)) => self.body_digest(body),
+            _ => None,
+        };
+        let names_digest = request.query.iter().any(|(name, _)| *name == BodyDigest::PARAMETER);
+        if let Some(digest) = digest.as_deref().filter(|_| !names_digest) {
+            request.query.push((BodyDigest::PARAMETER, digest));
+        }
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|error| ApiError::Protocol { host: host(), reason: error.to_string() })?;
         let (url, authorization) = self.authorize(&request.method, &request.path, &request.query)?;

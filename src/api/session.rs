@@ -1,6 +1,7 @@
 //! One host with one credential: builds, authenticates and sends requests, and turns what comes back into a `Response`
 //! that succeeded or an `ApiError` that says why not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,22 +13,23 @@ use serde::Serialize;
 use url::form_urlencoded;
 
 use super::body::{ErrorBody, error_body, read_limited};
+use super::clock::{clock_offset, notable, offset_in_words};
 use super::credential::Credential;
 use super::error::{ApiError, Conflict, Unreachable, seconds};
+use super::host_facts::{ClockRule, GATEWAY_HEADER, HostFacts};
 use super::ndjson::LineStream;
-use super::transport::{self, ListenerRule, Transport};
-use super::transport::{clock_offset, notable, retry_after};
+use super::transport::{self, ListenerRule, Transport, retry_after};
 use crate::address::{BaseUrl, Scheme};
 use crate::http::listener::foreign_account;
 use crate::http::{BoxError, Http1Client, OutgoingRequest, RequestHead, ResponseBody};
-use crate::identity::Challenge;
+use crate::identity::{BodyDigest, Challenge};
 use crate::keyspec::KeyForm;
 
 /// Time allowed for the answer to a request that is not an inference: these are look-ups.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The response header in which a gateway of ours names itself and its version.
-pub(super) const GATEWAY_HEADER: &str = "x-ollama-auth-gateway";
+/// A longer body is not bound to its signature: a gateway takes no longer one for a change.
+const MAX_DIGESTED_BODY: usize = 1024 * 1024;
 
 /// A host and the credential for it. The two cannot be parted: a credential is for one origin.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ pub struct Session<'t> {
     known_listener: Option<u32>,
     /// A person has just decided to use this host.
     signing_in: bool,
+    clock_rule: ClockRule,
+    facts: Arc<HostFacts>,
     now: fn() -> i64,
 }
 
@@ -66,7 +70,18 @@ impl<'t> Session<'t> {
         {
             return Err(ApiError::GatewayKey { host: base.to_string() });
         }
-        Ok(Self { transport, base, credential, origin: None, known_listener: None, signing_in: false, now })
+        let facts = transport.facts(&base);
+        Ok(Self {
+            transport,
+            base,
+            credential,
+            origin: None,
+            known_listener: None,
+            signing_in: false,
+            clock_rule: ClockRule::default(),
+            facts,
+            now,
+        })
     }
 
     /// Whether a credential may be sent to `base` at all, asked before one is made.
@@ -96,6 +111,27 @@ impl<'t> Session<'t> {
     #[must_use]
     pub fn with_known_listener(self, known_listener: Option<u32>) -> Self {
         Self { known_listener, ..self }
+    }
+
+    /// What a difference between the clocks leads to where the device key signs. [`ClockRule::Correct`] is not for a key that other hosts
+    /// may know: a host could get signatures for a later time, and use them there.
+    #[must_use]
+    pub fn with_clock_rule(self, clock_rule: ClockRule) -> Self {
+        Self { clock_rule, ..self }
+    }
+
+    /// The host named itself a gateway of ours at the sign-in: its answers need not tell first.
+    #[must_use]
+    pub fn with_known_gateway(self, is_gateway: bool) -> Self {
+        if is_gateway {
+            self.facts.set_gateway();
+        }
+        self
+    }
+
+    /// Whether the host has named itself a gateway of ours.
+    pub fn is_gateway(&self) -> bool {
+        self.facts.is_gateway()
     }
 
     /// For a sign-in: a program of another account on a loopback port is warned about, and then used.
@@ -138,7 +174,7 @@ impl<'t> Session<'t> {
     /// The same host with a throwaway credential that no host knows: it needs no protection, so plain
     /// http is not asked about.
     pub(super) fn with_throwaway(&self, credential: Credential) -> Self {
-        Session { credential, origin: None, ..self.clone() }
+        Session { credential, origin: None, clock_rule: ClockRule::Ignore, ..self.clone() }
     }
 
     /// What one request to `path` (which begins with `/`) with these decoded query parameters takes: the full URL, and the
@@ -153,7 +189,63 @@ impl<'t> Session<'t> {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<(String, Option<HeaderValue>), ApiError> {
-        authorize(&self.base, &self.credential, self.now, method, path, query)
+        authorize(&self.base, &self.credential, self.signing_time(), method, path, query)
+    }
+
+    /// The time that signatures name, in Unix seconds.
+    fn signing_time(&self) -> i64 {
+        signing_time(&self.facts, self.clock_rule, self.now())
+    }
+
+    /// Takes note of an answer to a request to `path`. `true`: the request may be sent once more, signed with the host's time; never if
+    /// it is sent `once`.
+    pub(super) fn learn(&self, path: &str, status: StatusCode, headers: &HeaderMap, once: bool) -> bool {
+        self.facts.learn(headers);
+        if self.clock_rule == ClockRule::Ignore || !matches!(self.credential, Credential::Device(_)) {
+            return false;
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            if once || self.clock_rule != ClockRule::Correct {
+                // The error names the offset.
+                return false;
+            }
+            let corrected = self.facts.correct(status, headers, self.now());
+            if let Some(ahead) = corrected {
+                self.report_offset(ahead, "; until then, requests to it are signed with its time");
+            }
+            return corrected.is_some();
+        }
+        // Other responses may have the `Date` of the upstream server.
+        let is_from_gateway = path == "/api/me" || path.starts_with("/api/user/");
+        if is_from_gateway && let Some(ahead) = HostFacts::reportable_offset(headers, self.now()) {
+            self.report_offset(ahead, "");
+        }
+        false
+    }
+
+    fn report_offset(&self, ahead: i64, consequence: &str) {
+        if self.facts.report_once() {
+            let (offset, host) = (offset_in_words(ahead), &self.base);
+            self.transport
+                .warn(&format!("this machine's clock is {offset} that of {host}: set the clock{consequence}"));
+        }
+    }
+
+    /// The parameter that binds a signature to a body, where a gateway checks it.
+    pub(super) fn body_digest(&self, body: &[u8]) -> Option<String> {
+        let is_signed = matches!(self.credential, Credential::Device(_));
+        if !is_signed || !self.facts.is_gateway() || body.is_empty() || body.len() > MAX_DIGESTED_BODY {
+            return None;
+        }
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce).ok()?;
+        Some(BodyDigest::parameter_of(body, u64::from_ne_bytes(nonce)))
+    }
+
+    /// What the host has told so far, and the rule, for another that is bound to it.
+    #[cfg(feature = "gateway")]
+    pub(super) fn clock_facts(&self) -> (Arc<HostFacts>, ClockRule) {
+        (self.facts.clone(), self.clock_rule)
     }
 
     /// The client for this host.
@@ -187,16 +279,22 @@ impl<'t> Session<'t> {
     }
 }
 
-/// What [`Session::authorize`] does, for a host and its credential.
+/// The time that signatures name at a host, in Unix seconds.
+pub(super) fn signing_time(facts: &HostFacts, rule: ClockRule, now: i64) -> i64 {
+    let correction = if rule == ClockRule::Correct { facts.correction() } else { 0 };
+    now.saturating_add(correction)
+}
+
+/// What [`Session::authorize`] does, for a host and its credential; `time` is what a signature names, in Unix seconds.
 pub(super) fn authorize(
     base: &BaseUrl,
     credential: &Credential,
-    now: fn() -> i64,
+    time: i64,
     method: &str,
     path: &str,
     query: &[(&str, &str)],
 ) -> Result<(String, Option<HeaderValue>), ApiError> {
-    let (target, value) = sign(base, credential, now, method, path, query)?;
+    let (target, value) = sign(base, credential, time, method, path, query)?;
     Ok((base.join(&target), value))
 }
 
@@ -204,7 +302,7 @@ pub(super) fn authorize(
 fn sign(
     base: &BaseUrl,
     credential: &Credential,
-    now: fn() -> i64,
+    time: i64,
     method: &str,
     path: &str,
     query: &[(&str, &str)],
@@ -216,7 +314,7 @@ fn sign(
             (unsigned_target(path, query), value)
         }
         Credential::Device(key) => {
-            let challenge = Challenge::with_query(method, path, query, now());
+            let challenge = Challenge::with_query(method, path, query, time);
             let value = HeaderValue::from_str(key.authorize(&challenge).expose());
             (challenge.target().to_owned(), value)
         }
@@ -287,9 +385,14 @@ impl Request<'_, '_> {
     /// Every variant of [`ApiError`] but those of a stream.
     pub async fn send(self) -> Result<Response, ApiError> {
         let mut tries_left = u8::from(self.harmless);
+        let mut may_sign_again = true;
         loop {
+            let correction = self.session.facts.correction();
             match self.send_once().await {
                 Err(ApiError::Unreachable { kind: Unreachable::Closed, .. }) if tries_left > 0 => tries_left -= 1,
+                Err(ApiError::Unauthorized { .. }) if may_sign_again && self.is_time_corrected(correction) => {
+                    may_sign_again = false;
+                }
                 other => return other,
             }
         }
@@ -307,15 +410,35 @@ impl Request<'_, '_> {
         let host = self.session.base.to_string();
         let request = self.streaming(timeout);
         match request.session.transport.loopback_client(&request.session.base, request.session.listener_rule()) {
-            Some(client) => Ok(LineStream::direct(request.send_direct(&client).await?, host, timeout)),
+            Some(client) => {
+                let correction = request.session.facts.correction();
+                let body = match request.send_direct(&client).await {
+                    Err(ApiError::Unauthorized { .. }) if request.is_time_corrected(correction) => {
+                        request.send_direct(&client).await?
+                    }
+                    other => other?,
+                };
+                Ok(LineStream::direct(body, host, timeout))
+            }
             None => Ok(LineStream::new(request.send().await?, host, timeout)),
         }
+    }
+
+    /// Whether the answer to a request that was signed with this correction changed it.
+    fn is_time_corrected(&self, correction: i64) -> bool {
+        self.session.clock_rule == ClockRule::Correct && self.session.facts.correction() != correction
+    }
+
+    /// A request that disconnects needs a fresh proof for each time it is sent.
+    fn is_sent_once(&self) -> bool {
+        self.method == Method::DELETE && self.path.starts_with("/api/user/keys/")
     }
 
     async fn send_once(&self) -> Result<Response, ApiError> {
         let session = self.session;
         let client = session.client()?;
-        let query = self.parameters();
+        let digest = self.body_digest();
+        let query = self.parameters(digest.as_deref());
         let (url, authorization) = session.authorize(self.method.as_str(), &self.path, &query)?;
         let mut request = client.request(self.method.clone(), url).header(ACCEPT, self.accept);
         if let Some(body) = &self.body {
@@ -330,6 +453,7 @@ impl Request<'_, '_> {
         let sent = self.answered(request.send()).await?;
         let response = sent.map_err(|error| ApiError::of_transport(session.base.to_string(), &error))?;
         tracing::debug!(status = response.status().as_u16(), "response");
+        session.learn(&self.path, response.status(), response.headers(), self.is_sent_once());
         if response.status().is_success() {
             return Ok(response);
         }
@@ -337,11 +461,12 @@ impl Request<'_, '_> {
         Err(session.failure(status, &headers, reqwest::Body::from(response)).await)
     }
 
-    async fn send_direct(self, client: &Http1Client) -> Result<ResponseBody<Full<Bytes>>, ApiError> {
-        let Session { base, credential, now, .. } = self.session;
+    async fn send_direct(&self, client: &Http1Client) -> Result<ResponseBody<Full<Bytes>>, ApiError> {
+        let Session { base, credential, .. } = self.session;
+        let (time, digest) = (self.session.signing_time(), self.body_digest());
         // A base path is sent but not signed (`docs/explanation/protocol.md`, "Signed requests").
         let (target, authorization) =
-            sign(base, credential, *now, self.method.as_str(), &self.path, &self.parameters())?;
+            sign(base, credential, time, self.method.as_str(), &self.path, &self.parameters(digest.as_deref()))?;
         let mut head = RequestHead::new(self.method.clone(), base.as_origin(), &[base.path(), &target]);
         head.header(USER_AGENT.as_str(), transport::USER_AGENT.as_bytes());
         head.header(ACCEPT.as_str(), self.accept.as_bytes());
@@ -357,6 +482,7 @@ impl Request<'_, '_> {
         let response = sent.map_err(|error| ApiError::of_send(base.to_string(), error))?;
         let (head, body) = response.into_parts();
         tracing::debug!(status = head.status.as_u16(), "response");
+        self.session.learn(&self.path, head.status, &head.headers, self.is_sent_once());
         if head.status.is_success() {
             Ok(body)
         } else {
@@ -373,8 +499,13 @@ impl Request<'_, '_> {
         tokio::time::timeout(limit, response).await.map_err(late)
     }
 
-    fn parameters(&self) -> Vec<(&str, &str)> {
-        self.query.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    fn body_digest(&self) -> Option<String> {
+        self.session.body_digest(self.body.as_deref()?)
+    }
+
+    fn parameters<'a>(&'a self, digest: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+        let own = self.query.iter().map(|(name, value)| (*name, value.as_str()));
+        own.chain(digest.map(|digest| (BodyDigest::PARAMETER, digest))).collect()
     }
 }
 
@@ -402,7 +533,7 @@ impl Session<'_> {
         }
         let now = (self.now)();
         let retry_after = retry_after(headers, now);
-        let clock_offset = clock_offset(headers, now);
+        let clock_offset = clock_offset(headers, self.signing_time());
         let had_credential = self.has_credential();
         let from_gateway = header(GATEWAY_HEADER).is_some();
         let ErrorBody { message, signin_url, recognised, code, by } = error_body(body, status);

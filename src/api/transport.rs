@@ -1,4 +1,4 @@
-//! Connections, and response headers that hold a time (clock skew, `Retry-After`): one lazily built HTTP client per way of connecting.
+//! Connections, and `Retry-After`: one lazily built HTTP client per way of connecting.
 //!
 //! Building TLS costs milliseconds and fails on a machine without CA certificates even for plain http (measured), so a
 //! plain-http host gets a client that has no authorities at all. A loopback host never goes through a proxy: that would
@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect;
 use reqwest::{Certificate, Client, ClientBuilder};
 
 use crate::address::{BaseUrl, Scheme};
 use crate::api::error::{ApiError, innermost};
-use crate::api::listener::{ListenerCheck, ListenerWarning};
+use crate::api::host_facts::HostFacts;
+use crate::api::listener::{ListenerCheck, Warning};
 use crate::http::Http1Client;
 
 /// Which programs on a loopback port may receive a request.
@@ -43,8 +44,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct TransportOptions {
     /// A PEM file of certificate authorities trusted besides the system's.
     pub ca_cert: Option<PathBuf>,
-    /// Told of programs of other accounts on loopback ports.
-    pub listener_warning: ListenerWarning,
+    /// How to warn.
+    pub warning: Warning,
 }
 
 type LoopbackKey = (u16, Option<u32>, bool);
@@ -56,6 +57,8 @@ pub struct Transport {
     /// By the port, the account known for it, and whether others are refused.
     loopback: RefCell<HashMap<LoopbackKey, Client>>,
     warned: Arc<AtomicBool>,
+    /// By the host's URL.
+    facts: RefCell<HashMap<String, Arc<HostFacts>>>,
     plain: OnceCell<Client>,
     tls: OnceCell<Client>,
 }
@@ -119,6 +122,16 @@ impl Transport {
         self.client(&BaseUrl::ollama_com(), ListenerRule::default()).map(drop)
     }
 
+    /// What a host has told in its answers so far.
+    pub(super) fn facts(&self, base: &BaseUrl) -> Arc<HostFacts> {
+        self.facts.borrow_mut().entry(base.to_string()).or_default().clone()
+    }
+
+    /// Tells the person at the terminal something that is not an error.
+    pub(super) fn warn(&self, text: &str) {
+        self.options.warning.tell(text);
+    }
+
     /// The client for streams, if the host is reached by plain http on this machine: no proxy is ever in between.
     pub(super) fn loopback_client(&self, base: &BaseUrl, rule: ListenerRule) -> Option<Http1Client> {
         let check = self.listener_check(base, rule)?;
@@ -131,7 +144,7 @@ impl Transport {
             port: base.port(),
             known: rule.known,
             refuses: rule.refuses,
-            warning: self.options.listener_warning.clone(),
+            warning: self.options.warning.clone(),
             warned: self.warned.clone(),
         })
     }
@@ -175,21 +188,6 @@ impl Resolve for Loopback {
     }
 }
 
-/// Below this many seconds a difference is not worth a word: a request takes time, and a `Date` has whole seconds.
-const NOTABLE: i64 = 60;
-
-/// Seconds by which `now` (Unix time) is ahead of the `Date` header (negative: behind); `None` without a readable header.
-pub(super) fn clock_offset(headers: &HeaderMap, now: i64) -> Option<i64> {
-    let date = headers.get(DATE)?.to_str().ok()?;
-    let theirs = DateTimeParser::new().parse_timestamp(date).ok()?.as_second();
-    Some(now - theirs)
-}
-
-/// An offset that is worth a word.
-pub(super) fn notable(offset: Option<i64>) -> Option<i64> {
-    offset.filter(|ahead| ahead.abs() > NOTABLE)
-}
-
 /// The longest waiting time that is shown: one day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -222,21 +220,5 @@ mod tests {
         assert_eq!(wait("Fri, 20 Nov 2026 21:50:52 GMT"), Some(0));
         assert_eq!(wait("-1"), None);
         assert_eq!(wait("soon"), None);
-    }
-
-    fn notable_offset(headers: &HeaderMap, now: i64) -> Option<i64> {
-        notable(clock_offset(headers, now))
-    }
-
-    #[test]
-    fn tells_a_wrong_clock_from_a_right_one() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(notable_offset(&headers, 1_795_211_572), None);
-        headers.insert(DATE, "Fri, 20 Nov 2026 21:52:52 GMT".parse().unwrap());
-        assert_eq!(notable_offset(&headers, 1_795_211_572), None);
-        assert_eq!(notable_offset(&headers, 1_795_211_572 + 600), Some(600));
-        assert_eq!(notable_offset(&headers, 1_795_211_572 - 600), Some(-600));
-        headers.insert(DATE, "yesterday".parse().unwrap());
-        assert_eq!(notable_offset(&headers, 0), None);
     }
 }

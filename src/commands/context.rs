@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::address::BaseUrl;
-use crate::api::{Credential, HostKind, Session};
+use crate::api::{ClockRule, Credential, HostKind, Session};
 use crate::app::App;
 use crate::exit::{Exit, Problem, refused_hint};
 use crate::identity::DeviceKey;
 use crate::keyspec::KeyForm;
 use crate::profile::{
-    Audience, CredentialInputs, CredentialSource, HostInputs, HostReason, Profile, Profiles, Target, WithheldReason,
-    choose_credential, choose_host, entry_id,
+    Audience, CredentialInputs, CredentialSource, DeviceRecord, HostInputs, HostReason, Profile, Profiles, Target,
+    WithheldReason, choose_credential, choose_host, entry_id,
 };
 use crate::shell::quoted;
 use crate::vault::{EntryKind, StoreKind};
@@ -144,8 +144,7 @@ impl Context {
     ) -> anyhow::Result<Session<'a>> {
         let origin = external_origin(app, &credential);
         let session = Session::new(&app.transport, self.url().clone(), credential, allow_insecure_http, app.now)?;
-        let known = self.profile.as_ref().and_then(|profile| profile.listener);
-        Ok(session.with_credential_origin(origin).with_known_listener(known))
+        Ok(with_known_host(session.with_credential_origin(origin), self.profile.as_ref()))
     }
 
     /// What to do where the host does not accept the credential that this context chose.
@@ -175,6 +174,15 @@ impl Context {
             _ => Ok(Credential::None),
         }
     }
+}
+
+/// Tells a session what the profile knows of its host, and by whose time the profile's device key may sign.
+pub fn with_known_host<'a>(session: Session<'a>, profile: Option<&Profile>) -> Session<'a> {
+    let is_imported = profile.and_then(|profile| profile.device.as_ref()).is_some_and(DeviceRecord::is_imported);
+    session
+        .with_known_listener(profile.and_then(|profile| profile.listener))
+        .with_known_gateway(profile.is_some_and(|profile| profile.gateway))
+        .with_clock_rule(if is_imported { ClockRule::Report } else { ClockRule::Correct })
 }
 
 /// Where a credential comes from that takes precedence over the profile's, in words.

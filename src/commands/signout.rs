@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::confirm::{UnfinishedRotations, confirm_shared_key};
-use super::context::{Context, StoredKeyError, device_key, require_unchanged};
+use super::context::{Context, StoredKeyError, device_key, require_unchanged, with_known_host};
 use super::device::disconnect_all_keys;
 use super::keys::how_to_revoke;
 use super::names::Names;
@@ -138,8 +138,8 @@ async fn disconnect_device(app: &App, args: &SignoutArgs, name: &str, profile: &
     let attempt = async {
         let credential = Credential::Device(key.clone());
         let allow = app.global.allow_insecure_http;
-        let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?
-            .with_known_listener(profile.listener);
+        let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
+        let session = with_known_host(session, Some(profile));
         disconnect_all_keys(&session, record, key.public()).await
     };
     match attempt.await {

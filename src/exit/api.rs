@@ -1,7 +1,7 @@
 //! What a host's error means for the person and the script.
 
 use super::code::Exit;
-use crate::api::{ApiError, Conflict, Unreachable};
+use crate::api::{ApiError, Conflict, Unreachable, offset_in_words};
 use crate::shell::quoted;
 
 /// What to do about an error of a host that is reported among other things.
@@ -135,11 +135,9 @@ pub fn refused_hint(origin: &str) -> String {
 
 /// Says by how much the clock is off.
 pub fn clock_hint(host: &str, ahead: i64) -> String {
-    let amount = ahead.unsigned_abs();
-    let amount = if amount >= 120 { format!("{} minutes", amount / 60) } else { format!("{amount} seconds") };
-    let direction = if ahead > 0 { "ahead of" } else { "behind" };
+    let offset = offset_in_words(ahead);
     format!(
-        "this machine's clock is {amount} {direction} that of {host}, and signatures contain the time: set the clock, then try again"
+        "this machine's clock is {offset} that of {host}, and signatures contain the time: set the clock, then try again"
     )
 }
 

@@ -56,6 +56,9 @@ pub struct Profile {
     /// API keys are sent to its programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<u32>,
+    /// The host named itself a gateway of ours at the sign-in of the device: requests sign a digest of their body.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gateway: bool,
     /// Whom the host last said we are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
@@ -78,6 +81,9 @@ pub struct DeviceRecord {
     /// The file that the key was imported from: it is shared with other programs that use that file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported_from: Option<PathBuf>,
+    /// It was imported, from a file or from a pipe: other hosts may know it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
     /// Keys that this one has replaced and that the host may still accept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<PublicKey>,
@@ -124,10 +130,26 @@ impl ApiKeyRecord {
     }
 }
 
+impl DeviceRecord {
+    /// Whether the key was made elsewhere.
+    pub fn is_imported(&self) -> bool {
+        self.imported || self.imported_from.is_some()
+    }
+}
+
 impl Profile {
     /// A profile with nothing stored.
     pub fn new(url: BaseUrl) -> Self {
-        Self { url, store: None, moving_to: None, device: None, api_key: None, listener: None, account: None }
+        Self {
+            url,
+            store: None,
+            moving_to: None,
+            device: None,
+            api_key: None,
+            listener: None,
+            gateway: false,
+            account: None,
+        }
     }
 
     /// Whether a credential is stored. A device key that the host has not accepted yet does not count.

@@ -1,5 +1,7 @@
 //! Which signatures the gateway accepts, how often, and from where, while time passes and while somebody sets a clock.
 
+mod client;
+
 use std::thread;
 
 use rustix::process::Signal;

@@ -54,6 +54,7 @@ pub async fn import(app: &App, args: DeviceImport) -> anyhow::Result<Exit> {
         connected: false,
         // Only a file has a path worth recording, not a pipe.
         imported_from: file.is_file().then(|| std::path::absolute(&file).unwrap_or(file.clone())),
+        imported: true,
         retired: Vec::new(),
         next: None,
     };

@@ -8,7 +8,7 @@ use crate::api::{Credential, Me, Session};
 use crate::app::App;
 use crate::cli::DeviceRotate;
 use crate::commands::confirm::confirm_shared_key;
-use crate::commands::context::{device_key, require_accounts, sign_in_hint};
+use crate::commands::context::{device_key, require_accounts, sign_in_hint, with_known_host};
 use crate::commands::signin::{ApprovalLink, ApprovalPoll};
 use crate::exit::{Exit, Problem};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
@@ -102,7 +102,7 @@ fn open<'a>(app: &'a App, profile: &Profile, key: &Arc<DeviceKey>) -> anyhow::Re
     let credential = Credential::Device(key.clone());
     let allow = app.global.allow_insecure_http;
     let session = Session::new(&app.transport, profile.url.clone(), credential, allow, app.now)?;
-    Ok(session.with_known_listener(profile.listener))
+    Ok(with_known_host(session, Some(profile)))
 }
 
 /// The key that an interrupted rotation, or one that runs beside this, has made; else a new one. It is stored before anybody
@@ -200,6 +200,7 @@ async fn take_into_use(
             device.created_at = created_at;
             device.connected = true;
             device.imported_from = None;
+            device.imported = false;
             device.next = None;
         }
     })?;

@@ -167,6 +167,7 @@ async fn load_or_create(app: &App, context: &Context, name: Option<&str>) -> any
         created_at: (app.now)(),
         connected: false,
         imported_from: None,
+        imported: false,
         retired: Vec::new(),
         next: None,
     };
@@ -253,6 +254,7 @@ async fn record_sign_in(
         }
         device.connected = true;
         profile.listener = listener;
+        profile.gateway = session.is_gateway();
         profile.account = Some(account.clone());
         profiles.current = Some(context.target.profile.clone());
         true

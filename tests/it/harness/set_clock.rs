@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
+    path::PathBuf,
     process::Command,
     sync::Mutex,
 };
@@ -89,7 +90,12 @@ impl SetClock {
 
     /// The line of shell that gives this clock to the program that follows.
     pub fn line(&self) -> String {
-        let (library, clock) = (self.folder.path("set_clock.so"), self.folder.path("clock"));
+        let [(_, library), (_, clock)] = self.env();
         format!("LD_PRELOAD='{}'; SET_CLOCK='{}'; export LD_PRELOAD SET_CLOCK", library.display(), clock.display())
+    }
+
+    /// The variables that give it to a program.
+    pub fn env(&self) -> [(&'static str, PathBuf); 2] {
+        [("LD_PRELOAD", self.folder.path("set_clock.so")), ("SET_CLOCK", self.folder.path("clock"))]
     }
 }
