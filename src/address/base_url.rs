@@ -185,6 +185,11 @@ impl BaseUrl {
         self.origin.is_loopback()
     }
 
+    /// The addresses at loopback to which the host can lead; none if it is another.
+    pub fn loopback_addresses(&self) -> Vec<IpAddr> {
+        self.origin.loopback_addresses()
+    }
+
     /// The name of the profile made for this server: the host, with `:port` where the port is not the scheme's
     /// default, and always for plain http, so that a host's two schemes do not share a name. The base path is left out.
     pub fn profile_name(&self) -> String {

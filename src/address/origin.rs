@@ -4,7 +4,7 @@
 //! form: lower-case host, punycode, IPv6 in brackets, explicit port.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -80,14 +80,18 @@ impl Origin {
 
     /// Whether the host can only be this machine: 127.0.0.0/8, `::1`, `localhost` or a name below `.localhost`.
     pub fn is_loopback(&self) -> bool {
-        if let Some(address) = self.ipv6() {
-            return address.is_loopback();
-        }
-        if let Ok(address) = self.host.parse::<Ipv4Addr>() {
-            return address.is_loopback();
+        !self.loopback_addresses().is_empty()
+    }
+
+    /// The addresses at loopback to which the host can lead; none if it is another.
+    pub fn loopback_addresses(&self) -> Vec<IpAddr> {
+        let literal = self.ipv6().map(IpAddr::from).or_else(|| self.host.parse().ok());
+        if let Some(address) = literal {
+            return if address.is_loopback() { vec![address] } else { Vec::new() };
         }
         let name = self.host.strip_suffix('.').unwrap_or(&self.host);
-        name == "localhost" || name.ends_with(".localhost")
+        let is_local = name == "localhost" || name.ends_with(".localhost");
+        if is_local { vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] } else { Vec::new() }
     }
 
     /// Whether both are one server: the same origin, or `localhost`, `127.0.0.1` and `::1` with the same scheme and port, which

@@ -2,6 +2,7 @@
 //! is down. Each connection is checked before a request is sent on it: an API key would be stolen, so it is not sent; a signature
 //! cannot be used elsewhere, so that there is a warning alone.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -53,6 +54,8 @@ pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Strin
 pub(super) struct ListenerCheck {
     /// The port.
     pub port: u16,
+    /// The addresses to which the connection can lead.
+    pub addresses: Vec<IpAddr>,
     /// The account that it belonged to when a person signed in.
     pub known: Option<u32>,
     /// Refuse to connect, and not only warn.
@@ -65,7 +68,9 @@ pub(super) struct ListenerCheck {
 
 impl ListenerCheck {
     fn check(&self) -> Result<(), ForeignListener> {
-        let Some(account) = foreign_account(self.port).filter(|account| self.known != Some(account.id)) else {
+        let Some(account) =
+            foreign_account(self.port, &self.addresses).filter(|account| self.known != Some(account.id))
+        else {
             return Ok(());
         };
         if self.refuses {

@@ -142,8 +142,9 @@ impl<'t> Session<'t> {
 
     /// The account behind the host's port that is neither ours, nor root, nor a service: what a sign-in records.
     pub fn foreign_listener(&self) -> Option<u32> {
-        let local = self.base.scheme() == Scheme::Http && self.base.is_loopback();
-        local.then(|| foreign_account(self.base.port()))?.map(|account| account.id)
+        let addresses = self.base.loopback_addresses();
+        let local = self.base.scheme() == Scheme::Http && !addresses.is_empty();
+        local.then(|| foreign_account(self.base.port(), &addresses))?.map(|account| account.id)
     }
 
     fn listener_rule(&self) -> ListenerRule {

@@ -140,8 +140,10 @@ impl Transport {
 
     /// The check of connections by plain http to this machine; TLS proves itself whom it talks to.
     fn listener_check(&self, base: &BaseUrl, rule: ListenerRule) -> Option<ListenerCheck> {
-        (base.scheme() == Scheme::Http && base.is_loopback()).then(|| ListenerCheck {
+        let addresses = base.loopback_addresses();
+        (base.scheme() == Scheme::Http && !addresses.is_empty()).then(|| ListenerCheck {
             port: base.port(),
+            addresses,
             known: rule.known,
             refuses: rule.refuses,
             warning: self.options.warning.clone(),

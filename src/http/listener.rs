@@ -37,10 +37,11 @@ impl fmt::Display for ForeignAccount {
     }
 }
 
-/// An account behind a port at loopback that is neither ours, nor root, nor a service. Takes some milliseconds where there are many
-/// connections.
-pub fn foreign_account(port: u16) -> Option<ForeignAccount> {
-    let found = accounts(port, |_| true);
+/// An account behind a port at one of these loopback addresses that is neither ours, nor root, nor a service. A program at another address
+/// of loopback is none of it: it would be held against the server, or, recorded at a sign-in, be trusted in its place. Takes some
+/// milliseconds where there are many connections.
+pub fn foreign_account(port: u16, addresses: &[IpAddr]) -> Option<ForeignAccount> {
+    let found = accounts(port, |address| address.is_unspecified() || addresses.contains(&address), |_| true);
     let own = own_id()?;
     let first_person = if found.is_empty() { UID_MIN } else { first_person() };
     let is_trusted = |id: u32| {
@@ -53,7 +54,7 @@ pub fn foreign_account(port: u16) -> Option<ForeignAccount> {
 
 /// The accounts that listen on a port at loopback or everywhere.
 pub fn listening_accounts(port: u16) -> Vec<u32> {
-    accounts(port, |state| state == LISTENING).into_iter().collect()
+    accounts(port, is_local, |state| state == LISTENING).into_iter().collect()
 }
 
 /// Name and home of an account.
@@ -86,7 +87,11 @@ fn read_uid_min(settings: &str) -> Option<u32> {
     lines.find_map(|mut words| (words.next() == Some("UID_MIN")).then(|| words.next()?.parse().ok())?)
 }
 
-fn accounts(port: u16, has_state: impl Fn(&str) -> bool) -> BTreeSet<u32> {
+fn is_local(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
+}
+
+fn accounts(port: u16, is_here: impl Fn(IpAddr) -> bool, has_state: impl Fn(&str) -> bool) -> BTreeSet<u32> {
     if !cfg!(target_os = "linux") {
         return BTreeSet::new();
     }
@@ -95,18 +100,22 @@ fn accounts(port: u16, has_state: impl Fn(&str) -> bool) -> BTreeSet<u32> {
     // Nearly all lines are about others.
     let suffix = format!(":{port:04X}");
     let lines = tables.iter().flat_map(|table| table.lines()).filter(|line| line.contains(&suffix));
-    lines.filter_map(|line| account_of(line, port, &has_state)).collect()
+    lines.filter_map(|line| account_of(line, port, &is_here, &has_state)).collect()
 }
 
-/// The account of a line of `/proc/net/tcp` that is a socket on that port at loopback or everywhere. Its fields: number, local address,
+/// The account of a line of `/proc/net/tcp` that is a socket on that port at such an address. Its fields: number, local address,
 /// remote address, state (0A listens), queues, timer, retransmissions, user id, timeouts, inode. Without an inode no program has the
 /// socket, and then the user id says nothing.
-fn account_of(line: &str, port: u16, has_state: impl Fn(&str) -> bool) -> Option<u32> {
+fn account_of(
+    line: &str,
+    port: u16,
+    is_here: impl Fn(IpAddr) -> bool,
+    has_state: impl Fn(&str) -> bool,
+) -> Option<u32> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let (address, at) = fields.get(1)?.split_once(':')?;
-    let here = has_state(fields.get(3)?) && u16::from_str_radix(at, 16) == Ok(port) && *fields.get(9)? != "0";
-    let address = parse_address(address)?.to_canonical();
-    (here && (address.is_loopback() || address.is_unspecified())).then(|| fields.get(7)?.parse().ok())?
+    let fits = has_state(fields.get(3)?) && u16::from_str_radix(at, 16) == Ok(port) && *fields.get(9)? != "0";
+    (fits && is_here(parse_address(address)?.to_canonical())).then(|| fields.get(7)?.parse().ok())?
 }
 
 /// Each group of eight digits is a number in the machine's byte order.
@@ -139,7 +148,7 @@ mod tests {
         "   0: 0100007F:2CAA 00000000:0000 0A 00000000:00000000 00:00000000 00000000   997        0 25 1";
 
     fn listening(line: &str, port: u16) -> Option<u32> {
-        account_of(line, port, |state| state == LISTENING)
+        account_of(line, port, is_local, |state| state == LISTENING)
     }
 
     #[test]
@@ -147,8 +156,8 @@ mod tests {
         assert_eq!(listening(LINE, 11434), Some(997));
         assert_eq!(listening(LINE, 11435), None);
         assert_eq!(listening(&LINE.replace(" 0A ", " 01 "), 11434), None, "a connection");
-        assert_eq!(account_of(&LINE.replace(" 0A ", " 01 "), 11434, |_| true), Some(997));
-        assert_eq!(account_of(&LINE.replace(" 25 ", " 0 "), 11434, |_| true), None, "not accepted");
+        assert_eq!(account_of(&LINE.replace(" 0A ", " 01 "), 11434, is_local, |_| true), Some(997));
+        assert_eq!(account_of(&LINE.replace(" 25 ", " 0 "), 11434, is_local, |_| true), None, "not accepted");
         assert_eq!(listening(&LINE.replace("0100007F", "00000000"), 11434), Some(997));
         assert_eq!(listening(&LINE.replace("0100007F", "0501A8C0"), 11434), None, "on the network alone");
         let six = |address: &str| listening(&LINE.replace("0100007F", address), 11434);
@@ -186,6 +195,6 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(listening_accounts(port), [own_id().unwrap()]);
-        assert_eq!(foreign_account(port), None);
+        assert_eq!(foreign_account(port, &[Ipv4Addr::LOCALHOST.into()]), None);
     }
 }

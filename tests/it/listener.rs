@@ -1,6 +1,8 @@
 //! A loopback port that belongs to another account of this machine: API keys do not go there, everything else causes a warning. Only
 //! root can be another account, so that without root these tests test nothing, and say so.
 
+use std::net::TcpListener;
+
 use serde_json::{Value, json};
 
 use crate::given::{edit_profiles, profile, says, sign_in, with_store};
@@ -73,6 +75,27 @@ fn an_api_key_does_not_go_to_another_accounts_program() {
         );
     }
     assert_eq!(with_key(&cloud), 0);
+}
+
+/// Otherwise it could keep everyone from the server, or be taken for the server at a sign-in and get the key once that has ended.
+#[test]
+fn a_program_at_another_address_of_loopback_is_not_the_server() {
+    let (cloud, sandbox) = (Cloud::start(), with_store("plaintext"));
+    cloud.accept_api_key(KEY);
+    let port = cloud.url().rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
+    let id = rustix::process::Uid::from_raw(PERSON);
+    let other = std::thread::spawn(move || {
+        rustix::thread::set_thread_res_uid(id, id, id).is_ok().then(|| TcpListener::bind(("127.0.0.2", port)).unwrap())
+    });
+    let other = other.join().unwrap();
+    assert!(other.is_some() || !rustix::process::geteuid().is_root(), "root can be every account");
+    let sign_in = sandbox.command(["signin", "--with-api-key", "--host", &cloud.url()]).stdin(KEY).run().expect_code(0);
+    assert!(!sign_in.stderr().contains("user id"), "{}", sign_in.snapshot());
+    edit_profiles(&sandbox, |all| {
+        let mut profiles = all["profiles"].as_object().unwrap().values();
+        assert!(profiles.all(|profile| profile["listener"].is_null()), "{all}");
+    });
+    run(&sandbox, &cloud, &["list"]).expect_code(0);
 }
 
 /// The names of loopback are one port.
