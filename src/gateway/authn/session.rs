@@ -33,6 +33,8 @@ struct Table {
     all: HashMap<[u8; 32], Session>,
     /// How often all sessions of an account were ended.
     endings: u64,
+    /// Which of these was the last of each account: one account does not disturb the sign-ins of another.
+    last_endings: HashMap<Uuid, u64>,
 }
 
 /// A moment, as [`Sessions::checkpoint`] gives it.
@@ -82,15 +84,15 @@ impl Sessions {
         Checkpoint(self.lock().endings)
     }
 
-    /// Starts a session and returns the value of its cookie. A full table loses its oldest session. `None` when sessions were ended
-    /// since `checked`: the password that was checked may be the old one.
+    /// Starts a session and returns the value of its cookie. A full table loses its oldest session. `None` when the account's sessions
+    /// were ended since `checked`: the password that was checked may be the old one.
     ///
     /// # Errors
     /// When the operating system gives no random numbers.
     pub fn start(&self, user: Uuid, now: i64, checked: Checkpoint) -> Result<Option<String>, getrandom::Error> {
         let cookie = random_token()?;
         let mut table = self.lock();
-        if checked != Checkpoint(table.endings) {
+        if table.last_endings.get(&user).is_some_and(|ending| *ending > checked.0) {
             return Ok(None);
         }
         let all = &mut table.all;
@@ -139,6 +141,8 @@ impl Sessions {
     pub fn end_all_of(&self, user: Uuid) {
         let mut table = self.lock();
         table.endings += 1;
+        let ending = table.endings;
+        table.last_endings.insert(user, ending);
         table.all.retain(|_, session| session.user != user);
     }
 
@@ -236,5 +240,7 @@ mod tests {
         sessions.end_all_of(user);
         assert!(sessions.start(user, 0, checked).unwrap().is_none());
         assert!(sessions.start(user, 0, sessions.checkpoint()).unwrap().is_some());
+        // Another account's sign-in is none of it.
+        assert!(sessions.start(Uuid::new_v4(), 0, checked).unwrap().is_some());
     }
 }

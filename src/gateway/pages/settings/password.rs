@@ -85,6 +85,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let user = session.user().clone();
     let event = Event::new(context.now, format!("user:{}", user.name), "user.password", &user.name)
         .of_account(&user)
+        .charged_to(user.id)
         .at_address(context.address)
         .with("by", "the person");
     let (by, clock) = (session.caller, pages.clock.clone());
