@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
+use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
@@ -28,8 +28,14 @@ const CLEAN_UP_EVERY: u32 = 4096;
 
 type Limiter<C> = RateLimiter<u32, DefaultKeyedStateStore<u32>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
+/// In the tests of the pages no time passes, however slow the machine is.
+#[cfg(test)]
+pub type ThrottleClock = governor::clock::FakeRelativeClock;
+#[cfg(not(test))]
+pub type ThrottleClock = governor::clock::DefaultClock;
+
 /// The limits and what was counted.
-pub struct SignInThrottle<C: Clock = DefaultClock> {
+pub struct SignInThrottle<C: Clock = ThrottleClock> {
     pair: Limiter<C>,
     address: Limiter<C>,
     name: Limiter<C>,

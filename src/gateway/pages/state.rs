@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::cookies::Csrf;
 use super::password_check::PasswordCheck;
-use super::sign_in_throttle::SignInThrottle;
+use super::sign_in_throttle::{SignInThrottle, ThrottleClock};
 use crate::gateway::account::AccountService;
 use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::{Authenticator, Sessions, random_token};
@@ -68,7 +68,7 @@ impl Pages {
             parts,
             setup_token: SecretString::from(random_token()?),
             csrf: Csrf::new()?,
-            throttle: SignInThrottle::new(governor::clock::DefaultClock::default()),
+            throttle: SignInThrottle::new(ThrottleClock::default()),
             passwords: PasswordCheck::default(),
             sign_in_log_throttle: LogThrottle::default(),
         })
