@@ -78,6 +78,12 @@ impl Origin {
         self.scheme == Scheme::Https && self.host == "ollama.com" && self.port == 443
     }
 
+    /// Whether a request may reach ollama.com: under its name, one below it, or with the dot of the root.
+    pub fn belongs_to_ollama_com(&self) -> bool {
+        let name = self.host.strip_suffix('.').unwrap_or(&self.host);
+        name == "ollama.com" || name.ends_with(".ollama.com")
+    }
+
     /// Whether the host can only be this machine: 127.0.0.0/8, `::1`, `localhost` or a name below `.localhost`.
     pub fn is_loopback(&self) -> bool {
         !self.loopback_addresses().is_empty()

@@ -65,7 +65,7 @@ impl<'t> Session<'t> {
             Self::may_carry_credential(&base, allow_insecure_http)?;
         }
         if let Credential::ApiKey(key) = &credential
-            && base.is_ollama_com()
+            && base.as_origin().belongs_to_ollama_com()
             && KeyForm::of(key.expose_secret()) == KeyForm::Gateway
         {
             return Err(ApiError::GatewayKey { host: base.to_string() });

@@ -130,6 +130,17 @@ fn a_gateways_key_never_goes_to_ollama_com() {
     let args = given.machine.trusting(&["signin", "--with-api-key", "--host", "ollama.com"]);
     let output = given.machine.sandbox.command(args).stdin(given.key.key.clone()).run().expect_code(2);
     says(&output, &["refusing to send a gateway's API key to https://ollama.com"]);
+    let bearer = format!("Bearer {}", given.key.key);
+    for (host, key) in [
+        ("https://ollama.com", &bearer),
+        ("https://ollama.com.", &given.key.key),
+        ("https://www.ollama.com", &given.key.key),
+    ] {
+        let args = given.machine.trusting(&["list", "--host", host]);
+        let output = given.machine.sandbox.command(args).env("OLLAMA_API_KEY", key).run();
+        assert_ne!(output.code(), 0, "{}", output.snapshot());
+        assert!(!output.stderr().contains("cannot reach"), "{}", output.snapshot());
+    }
     assert_eq!(given.with_the_key(), 0);
 }
 
