@@ -1,17 +1,23 @@
 //! Passwords of local accounts: argon2id, in PHC strings.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
-use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, PasswordHash as Phc, Salt};
+use argon2::password_hash::{self, try_generate_salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
+use zeroize::Zeroize as _;
 
-/// OWASP's first choice for argon2id: 19 MiB, 2 passes, 1 lane.
+/// OWASP's first choice for argon2id: 19 MiB, 2 passes, 1 lane. A stored hash that needs more memory fits nothing.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+const LENGTH: usize = 32;
+/// What hashes are computed in: as many buffers as were ever in use at once. They are kept because the allocator of glibc would keep what
+/// is freed, once for each of its arenas.
+static BUFFERS: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 const MIN_LENGTH: usize = 8;
 /// Longer ones are refused: hashing megabytes for a caller would be expensive.
 const MAX_LENGTH: usize = 1024;
@@ -47,8 +53,7 @@ impl PasswordHash {
         if text.len() > MAX_LENGTH {
             return Err(PasswordError::Long);
         }
-        let hash: Phc =
-            hasher()?.hash_password(text.as_bytes()).map_err(|error| PasswordError::Hash(error.to_string()))?;
+        let hash = fresh(text).map_err(|error| PasswordError::Hash(error.to_string()))?;
         Ok(Self(SecretString::from(hash.to_string())))
     }
 
@@ -60,8 +65,10 @@ impl PasswordHash {
     /// Whether it is the hash of `password`. Takes as long as making one.
     pub fn fits(&self, password: &SecretString) -> bool {
         let password = password.expose_secret();
-        let (Ok(hasher), Ok(hash)) = (hasher(), Phc::new(self.0.expose_secret())) else { return false };
-        password.len() <= MAX_LENGTH && hasher.verify_password(password.as_bytes(), &hash).is_ok()
+        let Ok(kept) = Phc::new(self.0.expose_secret()) else { return false };
+        let (Ok(params), Some(salt)) = (Params::try_from(&kept), kept.salt) else { return false };
+        // Outputs are compared in constant time.
+        password.len() <= MAX_LENGTH && hash(password, params, salt).is_ok_and(|made| made == kept)
     }
 
     /// The PHC string, for the store.
@@ -76,14 +83,34 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-fn hasher() -> Result<Argon2<'static>, PasswordError> {
-    let params =
-        Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| PasswordError::Hash(error.to_string()))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+fn fresh(password: &str) -> Result<Phc, password_hash::Error> {
+    let salt = Salt::new(&try_generate_salt()?)?;
+    hash(password, Params::new(MEMORY_KIB, PASSES, LANES, Some(LENGTH))?, salt)
+}
+
+fn hash(password: &str, params: Params, salt: Salt) -> Result<Phc, password_hash::Error> {
+    let buffers = || BUFFERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let buffer = buffers().pop();
+    let mut buffer = buffer.unwrap_or_else(|| vec![Block::new(); MEMORY_KIB as usize]);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut output = [0; LENGTH];
+    let done = argon2.hash_password_into_with_memory(password.as_bytes(), &salt, &mut output, buffer.as_mut_slice());
+    buffer.iter_mut().zeroize();
+    buffers().push(buffer);
+    done?;
+    Ok(Phc {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: argon2.params().try_into()?,
+        salt: Some(salt),
+        hash: Some(Output::new(&output)?),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+
     use super::*;
 
     #[test]
@@ -93,6 +120,19 @@ mod tests {
         assert!(hash.fits(&"correct horse".into()) && !hash.fits(&"correct horsf".into()));
         assert!(!PasswordHash::kept("nonsense".into()).fits(&"correct horse".into()));
         assert_eq!(format!("{hash:?}"), "PasswordHash(****)");
+    }
+
+    #[test]
+    fn hashes_of_before_and_of_other_programs_fit() {
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, None).unwrap();
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let old: Phc = argon2.hash_password(b"correct horse").unwrap();
+        let kept = PasswordHash::kept(old.to_string().into());
+        assert!(kept.fits(&"correct horse".into()) && !kept.fits(&"correct horsf".into()));
+        let new = PasswordHash::of(&"correct horse".into()).unwrap();
+        argon2.verify_password(b"correct horse", new.expose()).unwrap();
+        let more = old.to_string().replace("m=19456", "m=4294967295");
+        assert!(!PasswordHash::kept(more.into()).fits(&"correct horse".into()));
     }
 
     #[test]
