@@ -26,8 +26,8 @@ const ON_DISK: [&str; 9] = [
     "mkdir",
     "clone3,clone",
 ];
-/// What talks to the gateway.
-const ON_THE_WIRE: [&str; 4] = ["connect", "writev,sendto,sendmsg", "recvfrom,read", "epoll_wait"];
+/// What talks to the gateway. Not `read`: the client reads the list of this machine's connections, which has thousands of lines here.
+const ON_THE_WIRE: [&str; 4] = ["connect", "writev,sendto,sendmsg", "recvfrom", "epoll_wait"];
 
 /// Each run makes a dozen files sure, which takes a disk that others fill its time.
 const TIMEOUT: Duration = Duration::from_secs(300);
