@@ -125,8 +125,8 @@ impl Matched<'_> {
 
     /// Whether a body with a digest is checked in full before any of it is passed on. A blob is not: its path names its digest too, which
     /// the upstream server checks.
-    pub fn is_body_held(&self, changes: Changes) -> bool {
-        changes != Changes::Nothing && self.route.path != BLOBS
+    pub fn is_body_held(&self) -> bool {
+        self.route.path != BLOBS
     }
 }
 

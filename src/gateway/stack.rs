@@ -171,7 +171,7 @@ impl Worker {
         let changes = matched.changes(method.as_str());
         let caller = self.authenticator.identify(headers, target, address, changes).await?;
         authenticated.set();
-        let body = authn::checked(request.body, target.body_digest()?, matched.is_body_held(changes))?;
+        let body = authn::checked(request.body, target.body_digest()?, matched.is_body_held())?;
         let request = account::Request { body, ..request };
         let who = caller.clone();
         let denied = |rejection: &Rejection| {

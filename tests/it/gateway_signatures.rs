@@ -239,7 +239,16 @@ fn a_body_with_a_digest_is_checked_for_account_endpoints_and_api_keys_too() {
     assert_eq!(given.gateway.ask("POST", &target, &[&bearer], chat).status, 200);
     assert_eq!(given.gateway.ask("POST", &target, &[&bearer], r#"{"model":"other"}"#).status, 401);
     assert_eq!(given.gateway.ask("POST", &target, &[&bearer], "").status, 401);
+    // An upstream server acts on a value before the end of the body.
+    let padded = format!("{}{}", r#"{"model":"other"}"#, " ".repeat(1024 * 1024));
+    let long = given.gateway.ask("POST", &target, &[&bearer], &padded);
+    assert_eq!(long.status, 413, "{}", long.text());
     assert_eq!(given.upstream.requests().len(), 1);
+    // Nor where the body does not matter.
+    let out = format!("/api/signout?body-sha256={}&ts={ts}", digest("{}"));
+    let header = format!("Authorization: {}", given.device.sign(&format!("POST,{out}")));
+    assert_eq!(given.gateway.ask("POST", &out, &[&header], "[]").status, 401);
+    given.accepts(TAGS, ts);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub use create::{LONGEST_NAME, Wanted, name};
 pub use service::{AccountService, Request, too_many};
 
 use super::authn::Caller;
-use super::policy::AccountCall;
+use super::policy::{AccountCall, read_small};
 use super::rejection::{Rejection, json_response};
 use super::routes::Account;
 
@@ -23,6 +23,12 @@ impl AccountService {
     /// # Errors
     /// See the endpoints; 503 when the change cannot be kept.
     pub async fn answer(&self, call: AccountCall, request: Request<'_>) -> Result<Response<Body>, Rejection> {
+        let reads_body = call.endpoint == Account::Keys && request.method != Method::GET;
+        let request = match reads_body || request.target.body_digest()?.is_none() {
+            true => request,
+            // Nothing is done for a request whose body is not the signed one, though what it holds does not matter.
+            false => Request { body: read_small(request.body, request.headers).await?.into(), ..request },
+        };
         match (call.endpoint, request.method) {
             (Account::Me, _) => Ok(me(&call.caller)),
             (Account::SignOut, _) => self.sign_out(&call.caller, request.address).await,

@@ -14,8 +14,7 @@ use crate::gateway::rejection::Rejection;
 use crate::identity::BodyDigest;
 
 /// Bytes that are held back until they are checked. An upstream server acts on a JSON value when it ends, not when the body does, so a
-/// body that changes something is held back whole and may not be longer. Any other is passed on in pieces of this size, the last of
-/// them after the check.
+/// body is held back whole and may not be longer. Only a blob is passed on in pieces of this size, the last of them after the check.
 const MAX_HELD_BYTES: usize = 1024 * 1024;
 
 /// Why a body is not passed on.
@@ -25,10 +24,7 @@ pub enum SignedBodyError {
     #[error("unauthorized: the body is not the one whose digest was sent as {}", BodyDigest::PARAMETER)]
     Mismatch,
     /// It is too long to be held back.
-    #[error(
-        "the request body is larger than 1 MiB, the limit for a change with the parameter {}",
-        BodyDigest::PARAMETER
-    )]
+    #[error("the request body is larger than 1 MiB, the limit for a body with the parameter {}", BodyDigest::PARAMETER)]
     TooLong,
 }
 
@@ -110,7 +106,7 @@ where
             if this.is_held_whole {
                 return Poll::Ready(Some(Err(SignedBodyError::TooLong.into())));
             }
-            // The last byte stays: without it no reader takes the body for complete.
+            // The last byte stays: without it the upstream server does not take the blob for complete.
             let passed = this.held.split_to(this.held.len() - 1);
             return Poll::Ready(Some(Ok(Frame::data(passed.freeze()))));
         }
@@ -181,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_a_long_body_is_held_back_until_it_is_checked() {
+    async fn the_end_of_a_blob_is_held_back_until_it_is_checked() {
         let piece = vec![b'x'; 300_000];
         let pieces: Vec<&[u8]> = vec![&piece; 10];
         let signed = piece.repeat(10);
@@ -197,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_is_held_back_whole_and_has_a_limit() {
+    async fn any_other_body_is_held_back_whole_and_has_a_limit() {
         let longest = vec![b' '; MAX_HELD_BYTES];
         let (passed, result) = read(body(&[&longest], &longest, true)).await;
         assert!(passed == MAX_HELD_BYTES && result.is_ok());
