@@ -9,6 +9,7 @@ use crate::harness::cmd::{Cmd, PROGRAM, Sandbox};
 use crate::harness::http::{Gate, Reply, Step};
 use crate::harness::ollama::Ollama;
 use crate::harness::pty::Terminal;
+use crate::harness::set_clock::SetClock;
 use crate::harness::stock::{Account, Stock};
 use crate::harness::tool;
 
@@ -206,7 +207,7 @@ fn the_answer_is_streamed_unchanged() {
 #[test]
 fn an_answer_that_is_cut_or_never_ends_is_an_error() {
     let ollama = Ollama::start();
-    let sandbox = at(&ollama);
+    let mut sandbox = at(&ollama);
     ollama.route("GET", "/cut", |_| Reply::sized(200, 100, [Step::send("half"), Step::Cut]));
     let output = api(&sandbox, &["/cut"]).run().expect_code(1);
     assert_eq!(output.stdout(), "half");
@@ -216,9 +217,11 @@ fn an_answer_that_is_cut_or_never_ends_is_an_error() {
     child.wait_stdout(|text| text == "some");
     child.interrupt();
     child.finish().expect_code(130);
-    let output = api(&sandbox, &["/hang", "--timeout", "1s"]).run().expect_code(6);
-    assert_eq!(output.stdout(), "some");
-    says(&output, &["nothing came within 1 second"]);
+    let clock = SetClock::stopped(&mut sandbox);
+    let child = api(&sandbox, &["/hang", "--timeout", "1s"]).spawn();
+    child.wait_stdout(|text| text == "some");
+    clock.pass(2);
+    says(&child.finish().expect_code(6), &["nothing came within 1 second"]);
     ollama.route("GET", "/nothing", |_| Reply::script(200, [Step::Hang]).after(&Gate::new()));
     let child = api(&sandbox, &["/nothing"]).spawn();
     ollama.server().wait_requests(4);

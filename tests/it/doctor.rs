@@ -30,7 +30,7 @@ const KEY: &str = "gateway-key-0123456789-wxyz";
 const STOCK_KEY: &str = "home/.ollama/id_ed25519";
 
 /// Every limit of a host and of the keyring together, and room for a busy machine.
-const BOUNDED: Duration = Duration::from_secs(28);
+const BOUNDED: Duration = Duration::from_secs(60);
 
 fn documented() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/doctor.md")).unwrap()

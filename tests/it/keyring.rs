@@ -9,9 +9,10 @@ use crate::harness::cloud::Cloud;
 use crate::harness::cmd::{Cmd, Sandbox};
 use crate::harness::keyring::Keyring;
 use crate::harness::poll;
+use crate::harness::set_clock::SetClock;
 
 /// The deadline of a keyring call is 5 s; the rest is for a machine that is busy with other tests.
-const FROZEN: Duration = Duration::from_secs(15);
+const FROZEN: Duration = Duration::from_secs(40);
 
 /// As cron has it: the same home, no session bus.
 fn without_bus(sandbox: &Sandbox, command: Cmd) -> Cmd {
@@ -103,9 +104,11 @@ fn a_frozen_keyring_ends_every_command_in_time_and_loses_nothing() {
 #[test]
 fn ctrl_c_does_not_wait_for_a_frozen_keyring() {
     let (keyring, cloud) = (Keyring::start_unlocked(), Cloud::start());
-    let sandbox = on_keyring(&keyring);
+    let mut sandbox = on_keyring(&keyring);
     sign_in(&sandbox, &cloud, &[]);
     keyring.freeze();
+    // The time limit of the keyring never ends.
+    let _clock = SetClock::stopped(&mut sandbox);
     for args in [&["run", "tiny", "hi"][..], &["signin"], &["signout"]] {
         let child = sandbox.command(args).spawn();
         // The call runs on a thread of that name.
@@ -116,7 +119,6 @@ fn ctrl_c_does_not_wait_for_a_frozen_keyring() {
         });
         child.interrupt();
         let output = child.finish().expect_code(130);
-        assert!(output.duration < Duration::from_secs(5), "{args:?}");
         assert_eq!(output.stdout(), "");
     }
     keyring.thaw();

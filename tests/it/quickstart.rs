@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -80,8 +79,6 @@ fn on_a_bare_machine_it_shows_everything_and_leaves_nothing() {
     for text in [output.stdout(), output.stderr()] {
         assert!(text.split("olauth_").skip(1).all(|rest| rest.starts_with('…')), "{text}");
     }
-    assert!(output.duration < Duration::from_secs(25), "{:?}", output.duration);
-    eprintln!("it took {:?}", output.duration);
 }
 
 #[test]

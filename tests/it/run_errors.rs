@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::http::{Reply, Server, Step};
 use crate::harness::ollama::Ollama;
+use crate::harness::set_clock::SetClock;
 
 fn run_at(sandbox: &Sandbox, host: &str, more: &[&str]) -> Output {
     sandbox.command(["run", "tiny", "hi"].iter().chain(more)).env("OLLAMA_HOST", host).run()
@@ -129,10 +130,13 @@ fn an_answer_that_is_collected_for_json_is_bounded() {
 
 #[test]
 fn a_time_limit_holds_between_tokens() {
-    let (sandbox, ollama) = with_generate(|| Reply::ndjson([line("half"), Step::Hang]));
-    let output = run_at(&sandbox, &ollama.url(), &["--timeout", "300ms"]).expect_code(6);
-    assert_eq!(output.stdout(), "half");
-    says(&output, &["nothing more came for 0.3 seconds"]);
+    let (mut sandbox, ollama) = with_generate(|| Reply::ndjson([line("half"), Step::Hang]));
+    let clock = SetClock::stopped(&mut sandbox);
+    let args = ["run", "tiny", "hi", "--host", &ollama.url(), "--timeout", "300ms"];
+    let child = sandbox.command(args).spawn();
+    child.wait_stdout(|text| text == "half");
+    clock.pass(1);
+    says(&child.finish().expect_code(6), &["nothing more came for 0.3 seconds"]);
     ollama.server().wait_disconnects(1);
 }
 

@@ -146,7 +146,7 @@ fn status_waits_for_other_hosts_for_three_seconds_in_all() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
     sign_in(&sandbox, &cloud, &[]);
     // They take connections and say nothing.
-    let silent = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let silent = [(); 20].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     edit_profiles(&sandbox, |all| {
         let key = json!({ "store": "plaintext", "hint": "", "added_at": 0 });
         for listener in &silent {
@@ -162,15 +162,16 @@ fn status_waits_for_other_hosts_for_three_seconds_in_all() {
     }
     std::fs::write(&secrets, stored.to_string()).unwrap();
     let output = sandbox.command(["status", "--json"]).run().expect_code(0);
-    assert!(output.duration < Duration::from_secs(8), "{:?}", output.duration);
+    // One after the other would take a minute.
+    assert!(output.duration < Duration::from_secs(40), "{:?}", output.duration);
     let report = output.json();
     let silent = &report["hosts"].as_array().unwrap()[1..];
-    assert_eq!(silent.len(), 3, "{report:#}");
+    assert_eq!(silent.len(), 20, "{report:#}");
     for host in silent {
         assert_eq!(host["signed_in"], json!(null), "{host:#}");
         assert!(host["detail"].as_str().unwrap().contains("no answer within 3 seconds"), "{host:#}");
     }
-    assert_eq!(profiles(&sandbox)["profiles"].as_object().unwrap().len(), 4);
+    assert_eq!(profiles(&sandbox)["profiles"].as_object().unwrap().len(), 21);
 }
 
 #[test]

@@ -23,7 +23,7 @@ const FOLDER: &str = "VAULT_CHILD_FOLDER";
 const DEADLINE: &str = "VAULT_CHILD_DEADLINE_MS";
 const MARK: &str = "vault> ";
 /// Above any time a working machine takes, below the minutes after which a hang would be noticed anyway.
-const SHORT_DEADLINE: Duration = Duration::from_secs(20);
+const SHORT_DEADLINE: Duration = Duration::from_secs(40);
 
 fn id(profile: &str) -> EntryId {
     let origin = "https://ollama.com".parse().expect("an origin");
@@ -184,15 +184,15 @@ fn a_locked_keyring_without_the_entry_reports_it_missing() {
 #[test]
 fn a_frozen_keyring_times_out() {
     let keyring = Keyring::start_unlocked();
-    let child = Steps::new(Duration::from_millis(300));
+    let child = Steps::new(Duration::from_secs(2));
     keyring.freeze();
     let start = Instant::now();
-    // Ten calls and a single deadline: after the first miss the keyring is not asked again.
-    let answers = child.on(&keyring, &["keyring get a"; 10]);
+    // Many calls and a single deadline: after the first miss the keyring is not asked again.
+    let answers = child.on(&keyring, &["keyring get a"; 50]);
     assert!(start.elapsed() < SHORT_DEADLINE);
-    assert_eq!(answers.len(), 10);
+    assert_eq!(answers.len(), 50);
     for answer in answers {
-        assert!(answer.starts_with("the keyring did not answer within 0.3 s"), "{answer}");
+        assert!(answer.starts_with("the keyring did not answer within 2 s"), "{answer}");
     }
     keyring.thaw();
     let child = Steps::new(SHORT_DEADLINE);

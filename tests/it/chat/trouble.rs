@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Talk, after, at_prompt, done, enter, leave, say};
 use crate::harness::http::{Reply, Step};
+use crate::harness::set_clock::SetClock;
 
 fn reply(kind: &str) -> Reply {
     match kind {
@@ -105,10 +106,15 @@ fn a_start_that_fails_ends_with_its_code() {
 
 #[test]
 fn a_timeout_gives_the_prompt_back() {
-    let talk = Talk::new();
+    let mut talk = Talk::new();
+    let clock = SetClock::stopped(&mut talk.sandbox);
     talk.answers([say("half an"), Step::Hang]);
     let mut terminal = talk.open_with(&["--timeout", "200ms"], 120, 24);
-    let screen = enter(&mut terminal, "one");
+    terminal.send("one\r");
+    terminal.wait_text("half an");
+    clock.pass(1);
+    terminal.wait_text("nothing more came for 0.2 seconds");
+    let screen = at_prompt(&terminal);
     assert!(screen.contains("nothing more came for 0.2 seconds"), "{screen}");
     talk.ollama.server().wait_disconnects(1);
     at_prompt(&terminal);

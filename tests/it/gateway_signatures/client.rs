@@ -22,9 +22,7 @@ fn given(upstream: &str, ahead: i64) -> (Gateway, Sandbox, SetClock) {
 
 fn set_clock(device: &mut Sandbox, ahead: i64) -> SetClock {
     let clock = SetClock::at(Timestamp::now().as_second() + ahead);
-    for (name, value) in clock.env() {
-        device.set_env(name, value);
-    }
+    clock.give_to(device);
     clock
 }
 

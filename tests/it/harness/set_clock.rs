@@ -44,6 +44,22 @@ impl SetClock {
         clock
     }
 
+    /// It stands still now, for the programs of that sandbox: a time limit ends only when the test lets time [pass](Self::pass).
+    pub fn stopped(sandbox: &mut Sandbox) -> Self {
+        let now = Timestamp::now().as_second();
+        let clock = Self::at(now);
+        clock.set(now);
+        clock.give_to(sandbox);
+        clock
+    }
+
+    /// The programs of that sandbox see this clock.
+    pub fn give_to(&self, sandbox: &mut Sandbox) {
+        for (name, value) in self.env() {
+            sandbox.set_env(name, value);
+        }
+    }
+
     /// Somebody sets it: it shows that second from now on, and stands still.
     pub fn set(&self, seconds: i64) {
         *self.shows.lock().expect("an unpoisoned clock") = Shown::Still(seconds);
@@ -94,8 +110,7 @@ impl SetClock {
         format!("LD_PRELOAD='{}'; SET_CLOCK='{}'; export LD_PRELOAD SET_CLOCK", library.display(), clock.display())
     }
 
-    /// The variables that give it to a program.
-    pub fn env(&self) -> [(&'static str, PathBuf); 2] {
+    fn env(&self) -> [(&'static str, PathBuf); 2] {
         [("LD_PRELOAD", self.folder.path("set_clock.so")), ("SET_CLOCK", self.folder.path("clock"))]
     }
 }

@@ -8,6 +8,7 @@ use crate::given::says;
 use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::http::{Reply, Step};
 use crate::harness::ollama::Ollama;
+use crate::harness::set_clock::SetClock;
 use crate::harness::stock::{Account, Stock};
 
 const DIGEST: &str = "0123456789abcdef";
@@ -122,15 +123,18 @@ fn odd_progress_numbers_do_not_end_a_pull() {
 #[test]
 fn a_host_that_never_ends_is_bounded() {
     // As many layers and words as it likes, and no end after success.
-    let (sandbox, ollama) = (Sandbox::new(), Ollama::start());
+    let (mut sandbox, ollama) = (Sandbox::new(), Ollama::start());
     let many = (0..20_000).map(|number| layer(&format!("{number:012}"), 9, 1));
     streams(&ollama, "/api/pull", many.chain([status("success"), Step::Hang]));
     let output = pull(&sandbox, &ollama, &["new"]).expect_code(0);
     assert!(output.stderr().lines().count() < 300, "{}", output.stderr().lines().count());
     // Silence lasts as long as it is allowed to.
     streams(&ollama, "/api/pull", [status("pulling manifest"), Step::Hang]);
-    let output = pull(&sandbox, &ollama, &["new", "--timeout", "300ms"]).expect_code(6);
-    says(&output, &["nothing more came for 0.3 seconds"]);
+    let clock = SetClock::stopped(&mut sandbox);
+    let child = at(&sandbox, &ollama, &["pull", "new", "--timeout", "300ms"]).spawn();
+    child.wait_stderr(|text| text.contains("pulling manifest"));
+    clock.pass(1);
+    says(&child.finish().expect_code(6), &["nothing more came for 0.3 seconds"]);
 }
 
 #[test]
