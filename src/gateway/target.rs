@@ -4,6 +4,7 @@
 //! doubled slashes, in absolute form) is refused, and what is forwarded is built from the route that was matched.
 
 use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use super::rejection::{Dialect, Rejection};
 use super::routes::{self, Matched};
@@ -87,10 +88,17 @@ impl<'a> Target<'a> {
     /// The digest of the body, if the query has one.
     ///
     /// # Errors
-    /// 400 when it is there twice, or malformed.
+    /// 400 when it is there twice, malformed, or its name is written so that another reader might find it and we not.
     pub fn body_digest(&self) -> Result<Option<BodyDigest>, Rejection> {
-        let name = BodyDigest::PARAMETER;
-        let mut digests = pairs(self.query.unwrap_or_default()).filter(|(found, _)| *found == name);
+        let (name, query) = (BodyDigest::PARAMETER, self.query.unwrap_or_default());
+        let mut digests = pairs(query).filter(|(found, _)| *found == name);
+        let spellings = query.split(['&', ';']).filter(|pair| {
+            let found = pair.split('=').next().unwrap_or_default();
+            percent_decode_str(found).decode_utf8_lossy().eq_ignore_ascii_case(name)
+        });
+        if spellings.count() != digests.clone().count() {
+            return Err(Rejection::new(400, format!("write the parameter {name} in lower case and without encoding")));
+        }
         let Some((_, value)) = digests.next() else { return Ok(None) };
         if digests.next().is_some() {
             return Err(Rejection::new(400, format!("the parameter {name} is given twice")));
@@ -110,7 +118,7 @@ impl<'a> Target<'a> {
     }
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
@@ -192,6 +200,7 @@ mod tests {
         let digest = |uri: &str| Target::read(&parts("GET", uri), "").unwrap().body_digest();
         let value = BodyDigest::parameter_of(b"{}", 1);
         assert_eq!(digest("/api/tags?ts=1").unwrap(), None);
+        assert_eq!(digest("/?a%2Db=body-sha256&body-sha2567=1&c=1;2").unwrap(), None);
         assert_eq!(digest(&format!("/?body-sha256={value}&ts=1")).unwrap(), Some(BodyDigest::parse(&value).unwrap()));
         for query in [
             format!("body-sha256={value}&body-sha256={value}"),
@@ -199,6 +208,13 @@ mod tests {
             "body-sha256=".to_owned(),
             "body-sha256".to_owned(),
             "body-sha256=0".to_owned(),
+            // Spelled so that another reader finds it.
+            format!("Body-SHA256={value}"),
+            format!("body%2Dsha256={value}"),
+            format!("%62ODY-sha256={value}"),
+            format!("body-sha256={value}&BODY-SHA256={value}"),
+            format!("a=1;body-sha256={value}"),
+            format!("body-sha256={value};body-sha256={value}"),
         ] {
             assert_eq!(digest(&format!("/?{query}")).unwrap_err().status(), 400, "{query}");
         }

@@ -239,6 +239,11 @@ fn a_body_with_a_digest_is_checked_for_account_endpoints_and_api_keys_too() {
     assert_eq!(given.gateway.ask("POST", &target, &[&bearer], chat).status, 200);
     assert_eq!(given.gateway.ask("POST", &target, &[&bearer], r#"{"model":"other"}"#).status, 401);
     assert_eq!(given.gateway.ask("POST", &target, &[&bearer], "").status, 401);
+    for other in ["Body-SHA256=", "body%2dsha256=", "x=1;body-sha256=", "body-sha256=0&body-sha256="] {
+        let target = format!("/api/chat?{other}{}", digest(chat));
+        let answer = given.gateway.ask("POST", &target, &[&bearer], chat);
+        assert_eq!(answer.status, 400, "{target}: {}", answer.text());
+    }
     // An upstream server acts on a value before the end of the body.
     let padded = format!("{}{}", r#"{"model":"other"}"#, " ".repeat(1024 * 1024));
     let long = given.gateway.ask("POST", &target, &[&bearer], &padded);
