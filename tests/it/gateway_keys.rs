@@ -255,6 +255,27 @@ fn keys_are_revoked_by_id_by_name_and_by_themselves_for_good() {
 }
 
 #[test]
+fn a_key_that_is_revoked_by_many_requests_at_once_has_one_event() {
+    let (gateway, device) = given();
+    let manager = create(&device, &["manager", "--scope", "keys"]);
+    for number in 0..10 {
+        let key = create(&device, &[&format!("key {number}"), "--scope", "inference"]);
+        let start = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    start.wait();
+                    assert_eq!(ask(&gateway, &manager, "DELETE", &path(&key), &Value::Null).status, 200);
+                });
+            }
+        });
+    }
+    let audit = gateway.admin(&["audit", "--action", "key.revoked", "--json"]).expect_code(0).json();
+    let counts: Vec<_> = audit["events"].as_array().unwrap().iter().map(|event| &event["count"]).collect();
+    assert_eq!(counts, [1; 10], "{audit:#}");
+}
+
+#[test]
 fn a_long_list_comes_in_pages_without_gaps() {
     let (gateway, device) = given();
     let parent = create(&device, &["parent", "--scope", "keys,inference"]);

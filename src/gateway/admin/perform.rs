@@ -37,9 +37,7 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         AdminRequest::SetDisabled { name, disabled } => {
             let user = context.user(&name)?;
             let action = if disabled { "user.disabled" } else { "user.enabled" };
-            if user.disabled != disabled {
-                context.commit(Change::SetDisabled(user.id, disabled), context.event(action, &user)).await?;
-            }
+            context.commit(Change::SetDisabled(user.id, disabled), context.event(action, &user)).await?;
             if disabled {
                 context.end_sessions(user.id);
             }
@@ -53,10 +51,8 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         }
         AdminRequest::SetRole { name, role } => {
             let user = context.user(&name)?;
-            if user.role != role {
-                let event = context.event("user.role", &user).with("from", user.role).with("to", role);
-                context.commit(Change::SetRole(user.id, role), event).await?;
-            }
+            let event = context.event("user.role", &user).with("from", user.role).with("to", role);
+            context.commit(Change::SetRole(user.id, role), event).await?;
             context.user_reply(user.id, &name)
         }
         AdminRequest::RemoveUser { name } => context.remove_user(&name).await,

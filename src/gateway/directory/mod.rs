@@ -247,7 +247,8 @@ impl Directory {
         asked.await.map_err(|_| ending())?
     }
 
-    /// Makes a change: when this returns `Ok`, it is stored and in effect. It completes even if the caller does not wait.
+    /// Makes a change: when this returns `Ok`, it is stored and in effect. It completes even if the caller does not wait. What is in
+    /// effect already is not made again, and has no second event.
     ///
     /// # Errors
     /// [`DirectoryError`]; then nothing has changed.
@@ -256,7 +257,7 @@ impl Directory {
     }
 
     /// The same, unless `still` returns false when the change is due: the caller may have lost the right since. Returns whether it
-    /// was made.
+    /// is in effect.
     ///
     /// # Errors
     /// [`DirectoryError`]; then nothing has changed.
@@ -276,6 +277,9 @@ impl Directory {
                 return Ok(false);
             }
             let stored = inner.stored(&change).await?;
+            if inner.read().is_in_effect(&change, stored.as_ref()) {
+                return Ok(true);
+            }
             inner.read().check(&change, stored.as_ref())?;
             let earlier = recent.earlier(&event);
             let number = inner.store.apply(&change, &event, earlier).await?;

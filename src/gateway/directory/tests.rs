@@ -74,6 +74,44 @@ async fn a_revoked_key_is_not_replaced() {
     assert!(matches!(error, DirectoryError::Unknown(_)), "{error}");
 }
 
+/// As requests do that are sent at once: each found the key, or the account, as it was before.
+#[tokio::test]
+async fn a_change_that_is_made_already_has_no_second_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path()).await;
+    let (ann, bob) = (user("ann", Role::Admin), user("bob", Role::Member));
+    let (revoked, ending) = (key(&ann), key(&ann));
+    let changes = [
+        Change::AddUser(ann.clone(), None),
+        Change::AddUser(bob.clone(), None),
+        Change::AddKey(Box::new(revoked.clone())),
+        Change::AddKey(Box::new(ending.clone())),
+    ];
+    for change in changes {
+        directory.commit(change, event()).await.unwrap();
+    }
+    for (action, change) in [
+        ("key.revoked", Change::RevokeKey(revoked.id.clone(), 5)),
+        ("key.ending", Change::ExpireKey(ending.id.clone(), 50)),
+        ("user.role", Change::SetRole(bob.id, Role::Maintainer)),
+        ("user.disabled", Change::SetDisabled(bob.id, true)),
+    ] {
+        let commit = || directory.commit(change.clone(), Event::new(5, "admin", action, "x"));
+        let results = futures_util::future::join_all((0..4).map(|_| commit())).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let filter = EventFilter { action: Some(action.to_owned()), ..EventFilter::default() };
+        let events = directory.events(10, filter).await.unwrap();
+        assert_eq!(events.iter().map(|event| event.count).collect::<Vec<_>>(), [1], "{action}");
+    }
+    // A later time is no change either, an earlier one is.
+    let filter = EventFilter { action: Some("key.ending".to_owned()), ..EventFilter::default() };
+    for (at, events) in [(60, 1), (40, 2)] {
+        let change = Change::ExpireKey(ending.id.clone(), at);
+        directory.commit(change, Event::new(5, "admin", "key.ending", "x")).await.unwrap();
+        assert_eq!(directory.events(10, filter.clone()).await.unwrap().len(), events, "{at}");
+    }
+}
+
 #[tokio::test]
 async fn an_expiry_only_moves_forward_and_an_expired_key_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
