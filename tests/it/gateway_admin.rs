@@ -13,8 +13,9 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::given::{DATA, as_nobody, mode, on_a_full_disk, says};
 use crate::harness::cmd::{Cmd, Output, Sandbox};
-use crate::harness::contains;
+use crate::harness::gateway::Gateway;
 use crate::harness::pty::Terminal;
+use crate::harness::{can_be_other_accounts, contains, tool};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -364,11 +365,32 @@ fn a_database_that_others_can_write_is_refused() {
     fs::remove_file(&file).unwrap();
     fs::rename(&real, &file).unwrap();
     list().expect_code(0);
-    if rustix::process::geteuid().is_root() {
+    if can_be_other_accounts() {
         // The commands of one account on the database of another would leave files that it cannot use.
         as_nobody(&sandbox, &["gateway", "user", "list"]).run().expect_code(0);
         says(&list().expect_code(1), &["belongs to another account", "65534"]);
     }
+}
+
+#[test]
+fn another_account_is_refused_at_the_admin_socket_even_where_it_can_connect() {
+    if !can_be_other_accounts() {
+        return;
+    }
+    let gateway = Gateway::start("http://127.0.0.1:9");
+    let sandbox = gateway.sandbox();
+    let socket = sandbox.path("gateway/gateway.db.sock");
+    for folder in socket.ancestors().skip(1).take_while(|folder| folder.starts_with(sandbox.root())) {
+        fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
+    }
+    fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
+    let ask_as = |account: &str| {
+        let command = sandbox.program(tool("setpriv"), ["--clear-groups", "--reuid", account, "--regid", account]);
+        let command = command.args([tool("curl")]).args(["--silent", "--http0.9", "--unix-socket"]).args([&socket]);
+        command.args(["http://gateway/"]).current_dir("/").run().stdout().to_owned()
+    };
+    assert!(ask_as("0").contains("does not understand"));
+    assert_eq!(ask_as("65534"), "");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::harness::{
     cmd::{Child, Output, Sandbox},
+    note_unless_ci,
     signature::TestDevice,
     tool,
 };
@@ -37,4 +38,14 @@ fn status(output: &Output) -> &str {
 fn drop_panics(value: impl Sized) -> String {
     let panic = catch_unwind(AssertUnwindSafe(|| drop(value))).expect_err("the drop panics");
     panic.downcast_ref::<String>().expect("a text").clone()
+}
+
+#[test]
+fn what_cannot_be_tested_is_named_and_fails_in_ci() {
+    let name = "what_cannot_be_tested_is_named_and_fails_in_ci";
+    for ci in [None, Some("1"), Some("false")] {
+        let note = note_unless_ci("no such tool", ci);
+        assert!(note.starts_with("NOT TESTED: ") && note.contains(name) && note.ends_with("no such tool\n"), "{note}");
+    }
+    assert!(catch_unwind(|| note_unless_ci("no such tool", Some("true"))).is_err());
 }

@@ -2,13 +2,11 @@
 
 use std::fs;
 
-use rustix::process::geteuid;
-
 use crate::given::{DATA, as_account, says};
 use crate::harness::cloud::Cloud;
 use crate::harness::cmd::{PROGRAM, Sandbox};
 use crate::harness::pty::{Finished, Terminal};
-use crate::harness::{contains, tool};
+use crate::harness::{can_be_other_accounts, contains, tool};
 
 const PASSPHRASE: &str = "long enough";
 const API_KEY: &str = "the-profiles-key-0123456789";
@@ -161,7 +159,7 @@ fn another_file_in_its_place_asks_again() {
 /// Only root can be another account.
 #[test]
 fn another_account_of_the_same_session_cannot_use_it() {
-    if !geteuid().is_root() {
+    if !can_be_other_accounts() {
         return;
     }
     let cloud = Cloud::start();

@@ -1,6 +1,7 @@
 //! Key files and the key of the local server.
 
 use super::*;
+use crate::harness::can_be_other_accounts;
 
 #[test]
 fn exposed_empty_foreign_and_mismatched_key_files_are_reported() {
@@ -49,7 +50,7 @@ fn exposed_empty_foreign_and_mismatched_key_files_are_reported() {
 
 #[test]
 fn a_key_that_belongs_to_another_account_is_reported() {
-    if !rustix::process::geteuid().is_root() {
+    if !can_be_other_accounts() {
         return;
     }
     let sandbox = with_store("plaintext");

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "the harness is a library for tests; not every test file uses every part")]
 
 use std::{
+    io::Write as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -34,6 +35,33 @@ pub fn tool(name: &str) -> PathBuf {
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
         .unwrap_or_else(|| panic!("the tests need `{name}` on PATH; scripts/test installs it"))
+}
+
+/// Whether this is root, which alone can be other accounts. Otherwise the test that asks says that it tests nothing, and fails under
+/// `CI=true`, as what `scripts/test` cannot run does.
+#[track_caller]
+pub fn can_be_other_accounts() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        not_tested("only root can be another account");
+    }
+    is_root
+}
+
+/// Says that the test that asks cannot be run here; fails it under `CI=true`.
+#[track_caller]
+pub fn not_tested(why: &str) {
+    let note = note_unless_ci(why, std::env::var("CI").ok().as_deref());
+    // Not eprintln!, which the test runner keeps to itself when the test passes.
+    std::io::stderr().write_all(note.as_bytes()).unwrap();
+}
+
+#[track_caller]
+pub fn note_unless_ci(why: &str, ci: Option<&str>) -> String {
+    let thread = std::thread::current();
+    let note = format!("NOT TESTED: {}: {why}\n", thread.name().unwrap_or_default());
+    assert_ne!(ci, Some("true"), "{note}");
+    note
 }
 
 /// Asks until the answer is there. For things that announce themselves nowhere (files, other processes); panics

@@ -6,7 +6,7 @@ use crate::harness::cloud::Cloud;
 use crate::harness::cmd::{PROGRAM, Sandbox};
 use crate::harness::http::{Reply, Server, Step};
 use crate::harness::stock::{Account, Stock};
-use crate::harness::tool;
+use crate::harness::{can_be_other_accounts, tool};
 
 const APP: &str = "https://app.example";
 
@@ -333,7 +333,7 @@ fn no_secret_is_logged_or_shown() {
 /// Only root can be another account.
 #[test]
 fn another_account_needs_the_token() {
-    if !cfg!(target_os = "linux") || !rustix::process::geteuid().is_root() {
+    if !cfg!(target_os = "linux") || !can_be_other_accounts() {
         return;
     }
     let (upstream, sandbox) = (Server::start(|_| Reply::json(200, "{}")), Sandbox::new());
@@ -357,7 +357,7 @@ fn another_account_needs_the_token() {
 /// Only root can be another account.
 #[test]
 fn another_account_cannot_use_all_connections() {
-    if !cfg!(target_os = "linux") || !rustix::process::geteuid().is_root() {
+    if !cfg!(target_os = "linux") || !can_be_other_accounts() {
         return;
     }
     let (upstream, sandbox) = (Server::start(|_| Reply::json(200, "{}")), Sandbox::new());

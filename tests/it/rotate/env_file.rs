@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Given, text};
 use crate::given::{as_nobody, mode, on_a_full_disk, says};
+use crate::harness::can_be_other_accounts;
 use crate::harness::cmd::Output;
 
 fn rotate_into(given: &Given, file: &Path, more: &[&str]) -> Output {
@@ -38,7 +39,7 @@ fn a_file_of_another_account_is_warned_about() {
     let output = rotate_into(&given, &file, &["--dry-run"]).expect_code(0);
     assert!(!output.stderr().contains(words), "{}", output.snapshot());
     // Other accounts cannot keep the owner, so their write fails.
-    if rustix::process::geteuid().is_root() {
+    if can_be_other_accounts() {
         std::os::unix::fs::chown(&file, Some(65_534), Some(65_534)).unwrap();
         says(&rotate_into(&given, &file, &["--dry-run"]).expect_code(0), &["belongs to user id 65534", words]);
     }
@@ -49,7 +50,7 @@ fn the_env_file_keeps_its_owner_mode_link_and_other_bytes() {
     let given = Given::new();
     let (file, before) = env_file_with_settings(&given);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-    if rustix::process::geteuid().is_root() {
+    if can_be_other_accounts() {
         std::os::unix::fs::chown(&file, Some(65534), Some(65533)).unwrap();
     }
     let link = given.machine.path("home/link.env");
@@ -154,7 +155,7 @@ fn a_read_only_folder_or_full_disk_creates_no_key() {
 
 #[test]
 fn an_env_file_of_another_account_is_refused() {
-    if !rustix::process::geteuid().is_root() {
+    if !can_be_other_accounts() {
         return;
     }
     let given = Given::new();
