@@ -1,11 +1,13 @@
 //! State on disk: whole-file replacement, locks between processes, and versioned JSON documents.
 //!
 //! Everything here is synchronous and small. Files are private (0600 in 0700 folders on Unix), a symbolic link
-//! is never followed, and a file that cannot be understood is moved aside instead of being overwritten.
+//! is never followed (on the way to a file that a person named: only one of this account or root), and a file that cannot be understood is moved aside instead of being overwritten.
 
+mod destination;
 mod document;
 mod lock;
 mod read;
+mod replace;
 mod write;
 
 use std::io;
@@ -14,13 +16,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use destination::{Controller, Destination, LastLink};
 pub use document::Document;
 pub use lock::Lock;
 pub use read::{Exposure, check_input, read_input, read_private, read_public};
-pub use write::{
-    Snapshot, ensure_private_dir, move_aside, probe_replace, probe_writable, remove, replace_file, write_atomic,
-    write_new,
-};
+pub use replace::{Snapshot, probe_given, probe_replace, replace_file, write_given, write_public};
+pub use write::{ensure_private_dir, move_aside, probe_writable, remove, write_atomic};
 
 /// A failure to read, write or lock a file.
 #[derive(Debug, Error)]
@@ -41,6 +42,14 @@ pub enum DiskError {
     Symlink {
         /// The link.
         path: PathBuf,
+    },
+    /// A symbolic link of another account is on the way to a file that a person named.
+    #[error("{} is a symbolic link of another account (user id {owner})", path.display())]
+    ForeignLink {
+        /// The link.
+        path: PathBuf,
+        /// The numeric id of its owner.
+        owner: u32,
     },
     /// Something that is not a regular file is where a private file belongs.
     #[error("{} is not a regular file", path.display())]
@@ -119,6 +128,7 @@ impl DiskError {
     /// The next step for the person reading the message, where there is one to name.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Io { action: "find", .. } => Some("check the path".to_owned()),
             Self::Io { source, path, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                     Some("free some disk space and run the command again; nothing stored was lost".to_owned())
@@ -128,6 +138,12 @@ impl DiskError {
                 }
                 _ => None,
             },
+            Self::ForeignLink { path, .. } => {
+                let path = shell_quoted(path);
+                Some(format!(
+                    "see where it leads: readlink -f {path}\nif you trust that, pass this path instead of the link"
+                ))
+            }
             Self::Symlink { path } | Self::NotAFile { path } => {
                 Some(format!("if you trust its content, replace {} by a regular file", path.display()))
             }

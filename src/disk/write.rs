@@ -1,19 +1,18 @@
 //! Replacing a whole file: the old content or the new one is on disk at every moment, never a mixture, and no
 //! planted symbolic link decides where the bytes go.
 
-use std::fs::{DirBuilder, File, Metadata};
-use std::io::{Read as _, Write as _};
+use std::fs::DirBuilder;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
 use tempfile::NamedTempFile;
-use zeroize::Zeroizing;
 
 use super::DiskError;
 
 /// More than any file of ours usually takes.
-const PROBE_LENGTH: usize = 64 << 10;
+pub(super) const PROBE_LENGTH: usize = 64 << 10;
 
 /// Replaces the content of `path` with `bytes`, readable by the owner alone.
 ///
@@ -26,34 +25,14 @@ const PROBE_LENGTH: usize = 64 << 10;
 /// file, [`DiskError::Io`] for everything the system refuses.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     refuse_irregular(path)?;
-    let failed = |source| DiskError::io("write", path, source);
-    let temporary = filled_beside(path, bytes)?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder_of(path)).map_err(failed)
-}
-
-/// The same for a file that must be new: `false` when something has that name, which is left as it is.
-///
-/// # Errors
-/// [`DiskError::Io`] for everything else that the system refuses.
-pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, DiskError> {
-    let failed = |source| DiskError::io("write", path, source);
-    match filled_beside(path, bytes)?.persist_noclobber(path) {
-        Ok(_) => sync_folder(folder_of(path)).map(|()| true).map_err(failed),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(failed(error.error)),
-    }
-}
-
-/// A temporary file with that content on disk, ready to take its place.
-fn filled_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, DiskError> {
     ensure_private_dir(folder_of(path))?;
     remove_abandoned(path);
     let failed = |source| DiskError::io("write", path, source);
     let mut temporary = temporary_beside(path).map_err(failed)?;
     temporary.write_all(bytes).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
-    Ok(temporary)
+    temporary.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder_of(path)).map_err(failed)
 }
 
 /// Older than this, a temporary file belongs to no write that is still going on.
@@ -61,7 +40,7 @@ const ABANDONED: Duration = Duration::from_secs(10 * 60);
 
 /// Removes what a killed process left of its writes to `path`: such a file may hold a secret. What cannot be looked at or
 /// removed stays; the next write tries again.
-fn remove_abandoned(path: &Path) {
+pub(super) fn remove_abandoned(path: &Path) {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
     let prefix = format!(".{name}.");
     let Ok(entries) = fs::read_dir(folder_of(path)) else { return };
@@ -144,7 +123,7 @@ pub fn move_aside(path: &Path) -> Result<PathBuf, DiskError> {
     Err(failed(io::ErrorKind::AlreadyExists.into()))
 }
 
-fn refuse_irregular(path: &Path) -> Result<(), DiskError> {
+pub(super) fn refuse_irregular(path: &Path) -> Result<(), DiskError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => Err(DiskError::Symlink { path: path.to_owned() }),
         Ok(found) if !found.is_file() => Err(DiskError::NotAFile { path: path.to_owned() }),
@@ -155,12 +134,12 @@ fn refuse_irregular(path: &Path) -> Result<(), DiskError> {
 }
 
 /// A new file with a random name, created exclusively, 0600 on Unix, removed on drop unless persisted.
-fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+pub(super) fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".tmp").tempfile_in(folder_of(path))
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -169,7 +148,13 @@ fn folder_of(path: &Path) -> &Path {
 
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    match fs::File::open(folder)?.sync_all() {
+    sync_open_folder(&fs::File::open(folder)?)
+}
+
+/// Makes the renames in a folder last.
+#[cfg(unix)]
+pub(super) fn sync_open_folder(folder: &fs::File) -> io::Result<()> {
+    match folder.sync_all() {
         // Some network and FUSE file systems cannot sync a folder; the rename itself has happened.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         other => other,
@@ -179,141 +164,6 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
-}
-
-/// More than any file of settings.
-const LIMIT: u64 = 4 << 20;
-
-/// A file as it was at one moment; it may not be there.
-pub struct Snapshot {
-    content: Zeroizing<Vec<u8>>,
-    found: Option<Metadata>,
-}
-
-impl Snapshot {
-    /// Reads the regular file `path`.
-    ///
-    /// # Errors
-    /// [`DiskError::Symlink`], [`DiskError::NotAFile`], [`DiskError::TooLarge`] above 4 MiB, [`DiskError::Io`].
-    pub fn take(path: &Path) -> Result<Self, DiskError> {
-        refuse_irregular(path)?;
-        let failed = |source| DiskError::io("read", path, source);
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { content: Zeroizing::default(), found: None });
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let found = file.metadata().map_err(failed)?;
-        let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1));
-        file.take(LIMIT + 1).read_to_end(&mut content).map_err(failed)?;
-        if content.len() as u64 > LIMIT {
-            return Err(DiskError::TooLarge { path: path.to_owned(), limit: LIMIT });
-        }
-        Ok(Self { content, found: Some(found) })
-    }
-
-    /// What it held; empty where it was not there.
-    pub fn content(&self) -> &[u8] {
-        &self.content
-    }
-
-    /// Whether group or others may read it.
-    pub fn is_exposed(&self) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            self.found.as_ref().is_some_and(|found| found.mode() & 0o044 != 0)
-        }
-        #[cfg(not(unix))]
-        false
-    }
-
-    /// The numeric id of the account that the file belongs to, where that is neither ours nor root.
-    pub fn other_owner(&self) -> Option<u32> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            let owner = self.found.as_ref()?.uid();
-            (owner != 0 && owner != rustix::process::geteuid().as_raw()).then_some(owner)
-        }
-        #[cfg(not(unix))]
-        None
-    }
-
-    /// Whether the file at `path` is still the one that was read.
-    fn still_holds(&self, path: &Path) -> bool {
-        let now = path.symlink_metadata().ok();
-        match (&self.found, now) {
-            (None, None) => true,
-            (Some(before), Some(now)) => {
-                #[cfg(unix)]
-                {
-                    use std::os::unix::fs::MetadataExt as _;
-                    let identity = |found: &Metadata| (found.dev(), found.ino(), found.ctime(), found.ctime_nsec());
-                    identity(before) == identity(&now)
-                }
-                #[cfg(not(unix))]
-                {
-                    before.len() == now.len() && before.modified().ok() == now.modified().ok()
-                }
-            }
-            _ => false,
-        }
-    }
-}
-
-/// Replaces what was read by `bytes`. At every moment the old content or the new one is there, with the owner and the mode that it
-/// had; a file that was not there is made for its owner alone.
-///
-/// # Errors
-/// [`DiskError::Io`]: everything that the system refuses, among it an owner that cannot be kept, and a file that was changed since it
-/// was read. Then the file is as it was.
-pub fn replace_file(path: &Path, before: &Snapshot, bytes: &[u8]) -> Result<(), DiskError> {
-    let failed = |source| DiskError::io("write", path, source);
-    let temporary = prepare(path, before, bytes)?;
-    if !before.still_holds(path) {
-        return Err(failed(io::Error::other("another program changed it at the same time")));
-    }
-    match &before.found {
-        Some(_) => temporary.persist(path).map(drop),
-        None => temporary.persist_noclobber(path).map(drop),
-    }
-    .map_err(|error| failed(error.error))?;
-    sync_folder(folder_of(path)).map_err(failed)
-}
-
-/// Finds out whether [`replace_file`] could replace the file now by something a little longer, by writing as much beside it and
-/// removing that.
-///
-/// # Errors
-/// Those of [`replace_file`].
-pub fn probe_replace(path: &Path, before: &Snapshot) -> Result<(), DiskError> {
-    const LONGER: usize = 4096;
-    let temporary = prepare(path, before, &vec![0; before.content.len() + LONGER])?;
-    temporary.close().map_err(|source| DiskError::io("write", path, source))
-}
-
-/// A file beside it with the new content, the owner and the mode.
-fn prepare(path: &Path, before: &Snapshot, bytes: &[u8]) -> Result<NamedTempFile, DiskError> {
-    let failed = |source| DiskError::io("write", path, source);
-    remove_abandoned(path);
-    let mut temporary = temporary_beside(path).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
-    #[cfg(unix)]
-    if let Some(found) = &before.found {
-        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
-        let made = temporary.as_file().metadata().map_err(failed)?;
-        if (made.uid(), made.gid()) != (found.uid(), found.gid()) {
-            fchown(temporary.as_file(), Some(found.uid()), Some(found.gid())).map_err(failed)?;
-        }
-        // After the owner, since a change of owner takes some bits away.
-        let mode = std::fs::Permissions::from_mode(found.mode() & 0o7777);
-        temporary.as_file().set_permissions(mode).map_err(failed)?;
-    }
-    temporary.as_file().sync_all().map_err(failed)?;
-    Ok(temporary)
 }
 
 #[cfg(test)]

@@ -97,7 +97,6 @@ fn classify(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, Option<S
         return Some(match error {
             EnvFileError::Disk(error) => (Exit::Failed, error.hint()),
             EnvFileError::Name(_) => (Exit::Usage, None),
-            EnvFileError::Path(..) => (Exit::Failed, Some("check the path".to_owned())),
             EnvFileError::Unwritable | EnvFileError::Changed(_) => (Exit::Failed, None),
         });
     }

@@ -1,13 +1,12 @@
 //! One variable in a file of `NAME=value` lines, as shells, systemd and containers read them. Every other byte stays.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::disk::{DiskError, Snapshot, probe_replace, replace_file};
+use crate::disk::{Controller, Destination, DiskError, LastLink, Snapshot, probe_replace, replace_file};
 
 /// Why a key cannot be put into an env file. In each case the file is as it was.
 #[derive(Debug, Error)]
@@ -21,9 +20,6 @@ pub enum EnvFileError {
     /// The key holds a character that some readers of such files would take for something else.
     #[error("this key contains characters that some programs would misread in an env file")]
     Unwritable,
-    /// The file names its folder or the like.
-    #[error("cannot find {0}: {1}")]
-    Path(String, io::Error),
     /// What was read back is not what was written.
     #[error("{0} does not contain the new key after writing: another program changes it")]
     Changed(String),
@@ -38,26 +34,17 @@ pub struct EnvFile {
 
 impl EnvFile {
     /// Describes one. A path through symbolic links is followed to the file behind them, which is the one that is replaced; a file
-    /// that does not exist will be made.
+    /// that does not exist will be made. Links of other accounts are not followed: they would decide which file gets the key.
     ///
     /// # Errors
-    /// [`EnvFileError::Name`], [`EnvFileError::Path`].
+    /// [`EnvFileError::Name`], [`EnvFileError::Disk`].
     pub fn new(path: &Path, name: &str) -> Result<Self, EnvFileError> {
         let fits =
             |(at, byte): (usize, u8)| byte == b'_' || byte.is_ascii_alphabetic() || (at > 0 && byte.is_ascii_digit());
         if name.is_empty() || !name.bytes().enumerate().all(fits) {
             return Err(EnvFileError::Name(name.to_owned()));
         }
-        let place = |error| EnvFileError::Path(path.display().to_string(), error);
-        let path = match path.canonicalize() {
-            Ok(path) => path,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let name = path.file_name().ok_or_else(|| place(io::ErrorKind::InvalidInput.into()))?;
-                folder.canonicalize().map_err(place)?.join(name)
-            }
-            Err(error) => return Err(place(error)),
-        };
+        let path = Destination::resolve(path, LastLink::Follow)?.path().to_owned();
         Ok(Self { path, name: name.to_owned() })
     }
 
@@ -109,16 +96,23 @@ impl EnvFile {
         Ok(probe_replace(&self.path, &Snapshot::take(&self.path)?)?)
     }
 
-    /// Who else will be able to read the key in it, in a sentence without a full stop for each.
+    /// Who else will be able to read the key in it or to replace it, in a sentence without a full stop for each.
     ///
     /// # Errors
     /// [`EnvFileError::Disk`].
-    pub fn other_readers(&self) -> Result<Vec<String>, EnvFileError> {
+    pub fn exposures(&self) -> Result<Vec<String>, EnvFileError> {
         let (now, path) = (Snapshot::take(&self.path)?, self.path.display());
         let owner =
             now.other_owner().map(|uid| format!("{path} belongs to user id {uid}, which will be able to read the key"));
         let exposed = now.is_exposed().then(|| format!("other accounts on this machine can read {path}"));
-        Ok(owner.into_iter().chain(exposed).collect())
+        let controller = match Destination::resolve(&self.path, LastLink::Keep)?.controller() {
+            Some(Controller::Account(uid)) if now.other_owner() != Some(uid) => {
+                Some(format!("a folder of {path} belongs to user id {uid}, which can replace the file"))
+            }
+            Some(Controller::Everyone) => Some(format!("other accounts on this machine can replace {path}")),
+            _ => None,
+        };
+        Ok(owner.into_iter().chain(exposed).chain(controller).collect())
     }
 }
 
@@ -267,16 +261,16 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(std::fs::read_to_string(&real).unwrap(), "A=1\nKEY=k1\n");
         assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(file.other_readers().unwrap().len(), 1);
+        assert_eq!(file.exposures().unwrap().len(), 1);
         let new = EnvFile::new(&folder.path().join("new.env"), "KEY").unwrap();
         assert!(new.read().unwrap().is_none());
         new.write(&"k2".into()).unwrap();
         assert_eq!(new.read().unwrap().unwrap().expose_secret(), "k2");
         assert_eq!(new.path().metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(new.other_readers().unwrap().is_empty());
+        assert!(new.exposures().unwrap().is_empty());
         // A link to nothing could point anywhere.
         let dangling = folder.path().join("dangling");
         symlink(folder.path().join("nowhere"), &dangling).unwrap();
-        assert!(matches!(EnvFile::new(&dangling, "KEY"), Err(EnvFileError::Path(..))));
+        assert!(matches!(EnvFile::new(&dangling, "KEY"), Err(EnvFileError::Disk(DiskError::Io { .. }))));
     }
 }

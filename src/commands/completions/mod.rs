@@ -19,6 +19,7 @@ use crate::commands::completions::command_line::Typed;
 #[cfg(test)]
 pub use crate::commands::completions::command_line::split;
 use crate::commands::help;
+use crate::disk::write_public;
 use crate::env::{Env, VARIABLES};
 use crate::exit::Exit;
 
@@ -107,7 +108,7 @@ fn write_all(folder: &Path, command: Command, parent: Option<&str>) -> anyhow::R
     let path = folder.join(format!("{name}.1"));
     let typed = name.replace('-', " ").replacen("ollama auth", "ollama-auth", 1);
     let built = command.clone().name(name.clone()).display_name(name.clone()).bin_name(typed).disable_help_flag(true);
-    std::fs::write(&path, page(built, parent)?).with_context(|| format!("cannot write {}", path.display()))?;
+    write_public(&path, &page(built, parent)?)?;
     for child in command.get_subcommands() {
         write_all(folder, child.clone(), Some(&name))?;
     }

@@ -160,19 +160,26 @@ pub async fn export(app: &App, args: DeviceExport) -> anyhow::Result<Exit> {
     let mut public = args.file.clone().into_os_string();
     public.push(".pub");
     let public = PathBuf::from(public);
+    let exists = |file: &Path| {
+        let message = format!("{} already exists", file.display());
+        Problem::new(Exit::Usage, message).hint("choose another file, or pass --replace")
+    };
     for file in [&args.file, &public] {
         if !args.replace && file.symlink_metadata().is_ok() {
-            let message = format!("{} already exists", file.display());
-            return Err(Problem::new(Exit::Usage, message).hint("choose another file, or pass --replace").into());
+            return Err(exists(file).into());
         }
         // Both or none: half an export would leave a private key in an unexpected place.
-        disk::probe_writable(file)?;
+        disk::probe_given(file)?;
     }
     let passphrase = export_passphrase(app, &args).await?;
     let key = device_key(app, &name, &profile).await?;
     let pem = key.to_openssh(passphrase.as_ref())?;
-    disk::write_atomic(&args.file, pem.expose_secret().as_bytes())?;
-    disk::write_atomic(&public, format!("{}\n", key.public().line()).as_bytes())?;
+    let line = format!("{}\n", key.public().line());
+    for (file, content) in [(&args.file, pem.expose_secret().as_bytes()), (&public, line.as_bytes())] {
+        if !disk::write_given(file, content, args.replace)? {
+            return Err(exists(file).into());
+        }
+    }
     app.printer.success(&format!("Wrote {} ({})", args.file.display(), key.public().grouped_fingerprint()));
     if passphrase.is_none() {
         app.printer.warn(&format!(

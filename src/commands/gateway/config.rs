@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::App;
 use crate::cli::{DatabaseArgs, InitArgs, ServeArgs};
-use crate::disk::{DiskError, Exposure, read_input, shell_quoted, write_atomic, write_new};
+use crate::disk::{DiskError, Exposure, read_input, shell_quoted, write_given};
 use crate::exit::{Exit, Problem};
 use crate::gateway::{self, Config, ConfigFile, FILE_VARIABLE, Flag, Inputs};
 
@@ -100,11 +100,7 @@ pub async fn init(app: &App, args: InitArgs) -> anyhow::Result<Exit> {
     let file = args.file.as_path();
     let (shown, quoted) = (file.display().to_string(), shell_quoted(file));
     let text = gateway::commented_file();
-    let written = match args.force {
-        true => write_atomic(file, text.as_bytes()).map(|()| true)?,
-        false => write_new(file, text.as_bytes())?,
-    };
-    if !written {
+    if !write_given(file, text.as_bytes(), args.force)? {
         return Err(Problem::new(Exit::Failed, format!("{shown} already exists"))
             .hint(format!("replace it: ollama-auth gateway init {quoted} --force"))
             .into());

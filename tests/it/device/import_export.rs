@@ -1,6 +1,7 @@
 //! Importing and exporting keys.
 
 use super::*;
+use crate::harness::can_be_other_accounts;
 
 #[test]
 fn the_key_of_stock_ollama_is_imported_and_used() {
@@ -208,4 +209,40 @@ fn an_export_follows_no_symlink() {
     fs::create_dir(&folder).unwrap();
     let args = ["export", folder.to_str().unwrap(), "--no-passphrase", "--replace"];
     says(&device(&sandbox, &args).expect_code(1), &["not a regular file"]);
+}
+
+/// Root writes every file, so that such a link would decide which.
+#[test]
+fn no_file_is_written_through_another_accounts_link() {
+    if !can_be_other_accounts() {
+        return;
+    }
+    let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    sign_in(&sandbox, &cloud, &[]);
+    let (other, ours) = (sandbox.path("other"), sandbox.path("ours"));
+    for folder in [&other, &ours] {
+        fs::create_dir(folder).unwrap();
+    }
+    symlink("../ours", other.join("folder")).unwrap();
+    symlink("../ours/page", other.join("ollama-auth.1")).unwrap();
+    for path in [other.clone(), other.join("folder"), other.join("ollama-auth.1")] {
+        std::os::unix::fs::lchown(path, Some(54_321), Some(54_321)).unwrap();
+    }
+    let path = |below: &str| other.join(below).to_str().unwrap().to_owned();
+    let refused = |args: &[&str]| {
+        let output = sandbox.command(args).run().expect_code(1);
+        says(&output, &["is a symbolic link of another account (user id 54321)", "readlink -f"]);
+    };
+    for below in ["folder/id", "folder/new/id"] {
+        refused(&["device", "export", &path(below), "--no-passphrase"]);
+        refused(&["device", "export", &path(below), "--no-passphrase", "--replace"]);
+    }
+    refused(&["man", &path("folder")]);
+    refused(&["man", &path("")]);
+    #[cfg(feature = "gateway")]
+    {
+        refused(&["gateway", "init", &path("folder/gateway.toml")]);
+        refused(&["gateway", "init", &path("folder/gateway.toml"), "--force"]);
+    }
+    assert_eq!(fs::read_dir(&ours).unwrap().count(), 0);
 }

@@ -45,6 +45,48 @@ fn a_file_of_another_account_is_warned_about() {
     }
 }
 
+/// Root writes every file, so that such a link would decide which.
+#[test]
+fn a_link_of_another_account_is_not_followed() {
+    if !can_be_other_accounts() {
+        return;
+    }
+    let given = Given::new();
+    let other = given.machine.path("other");
+    fs::create_dir(&other).unwrap();
+    let target = given.machine.write("target/app.env", "A=1\n");
+    let (link, folder) = (other.join("link.env"), other.join("folder"));
+    symlink(&target, &link).unwrap();
+    symlink("../target", &folder).unwrap();
+    for path in [&other, &link, &folder] {
+        std::os::unix::fs::lchown(path, Some(54_321), Some(54_321)).unwrap();
+    }
+    for (path, named) in [(link.clone(), &link), (folder.join("app.env"), &folder), (folder.join("new.env"), &folder)] {
+        let output = rotate_into(&given, &path, &[]).expect_code(1);
+        let named = named.to_str().unwrap();
+        says(&output, &[named, "is a symbolic link of another account (user id 54321)", "readlink -f"]);
+        assert_no_new_key(&given);
+    }
+    assert_eq!(fs::read_to_string(&target).unwrap(), "A=1\n");
+    assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
+
+    // In a folder of another account: a link of ours is followed, and a file of ours can be replaced.
+    let ours = other.join("ours.env");
+    symlink(&target, &ours).unwrap();
+    let output = rotate_into(&given, &ours, &["--dry-run"]).expect_code(0);
+    assert!(!output.stderr().contains("user id"), "{}", output.snapshot());
+    let new = other.join("new.env");
+    let words = ["a folder of", "belongs to user id 54321, which can replace the file"];
+    says(&rotate_into(&given, &new, &["--dry-run"]).expect_code(0), &words);
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o777)).unwrap();
+    std::os::unix::fs::chown(&other, Some(0), Some(0)).unwrap();
+    let words = ["other accounts on this machine can replace"];
+    says(&rotate_into(&given, &new, &["--dry-run"]).expect_code(0), &words);
+    rotate_into(&given, &new, &[]).expect_code(0);
+    given.assert_rotated();
+    assert!(fs::read_to_string(&new).unwrap().contains(&given.current()));
+}
+
 #[test]
 fn the_env_file_keeps_its_owner_mode_link_and_other_bytes() {
     let given = Given::new();

@@ -52,7 +52,7 @@ struct RotationRun<'a> {
 /// Runs it.
 pub async fn run(app: &App, args: KeysRotate) -> anyhow::Result<Exit> {
     let env_file = args.env_file.as_deref().map(|path| EnvFile::new(path, &args.env_var)).transpose()?;
-    for warning in env_file.as_ref().map(EnvFile::other_readers).transpose()?.unwrap_or_default() {
+    for warning in env_file.as_ref().map(EnvFile::exposures).transpose()?.unwrap_or_default() {
         app.printer.warn(&warning);
     }
     let run = RotationRun {

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::Chat;
 use crate::chat::{ExportFormat, export};
-use crate::disk::{write_atomic, write_new};
+use crate::disk::write_given;
 use crate::env::keep_secrets_from;
 use crate::ui::PromptError;
 
@@ -54,7 +54,7 @@ impl Chat<'_> {
         }
         let host = self.session.base().to_string();
         let text = export(&self.conversation, self.model.as_str(), &host, ExportFormat::of(name));
-        match write_new(&path, text.as_bytes()) {
+        match write_given(&path, text.as_bytes(), false) {
             Ok(true) => {}
             Ok(false) => {
                 let question = format!("{} exists. Replace it?", path.display());
@@ -66,7 +66,7 @@ impl Chat<'_> {
                     }
                     Err(error) => return Err(error.into()),
                 }
-                if let Err(error) = write_atomic(&path, text.as_bytes()) {
+                if let Err(error) = write_given(&path, text.as_bytes(), true) {
                     self.show_error(&error.into());
                     return Ok(());
                 }
