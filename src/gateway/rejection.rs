@@ -18,11 +18,12 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// By the path, without the base path.
+    /// By the path, without the base path. It may be none that is answered: also a refusal is in the form that the caller reads.
     pub fn of(path: &str) -> Self {
-        match path {
-            "/v1/messages" => Self::Anthropic,
-            _ if path.starts_with("/v1/") => Self::OpenAi,
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        match (segments.next(), segments.next()) {
+            (Some("v1"), Some("messages")) => Self::Anthropic,
+            (Some("v1"), _) => Self::OpenAi,
             _ => Self::Ollama,
         }
     }
@@ -40,7 +41,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// `status` is one of HTTP's error codes.
+    /// `status` is one of HTTP's error codes, or 301 or 307 with a header `location`.
     pub fn new(status: u16, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (message, dialect) = (message.into(), Dialect::default());
@@ -146,6 +147,10 @@ impl Rejection {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(self.status.as_u16(), 401 | 403) {
+            // The libraries of OpenAI and Anthropic obey it. Without it Claude Code repeats a refused request for three minutes.
+            headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
         }
         headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
         response

@@ -5,7 +5,7 @@
 //! compares them.
 
 use super::health::Probe;
-use super::rejection::{Dialect, Rejection};
+use super::rejection::Rejection;
 use crate::keyspec::Scope;
 
 /// What answers a route, and what it takes.
@@ -82,7 +82,7 @@ pub enum Models {
 pub struct Route {
     /// The HTTP methods that the path accepts, in capitals.
     pub methods: &'static [&'static str],
-    /// The path. A last segment in braces matches any one segment.
+    /// The path. A last segment in braces matches any one segment; `{model}` also the name of a model that contains slashes.
     pub path: &'static str,
     /// What answers the route, and what a caller needs for it.
     pub access: Access,
@@ -210,18 +210,16 @@ pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, Rejection> {
         }
         allowed.extend_from_slice(route.methods);
     }
-    let dialect = Dialect::of(path);
     if allowed.is_empty() {
-        return Err(Rejection::new(404, format!("no such endpoint: {path}")).with_dialect(dialect));
+        return Err(Rejection::new(404, format!("no such endpoint: {path}")));
     }
     Err(Rejection::new(405, format!("method not allowed: {path} accepts {}", allowed.join(", ")))
-        .with_dialect(dialect)
         .header("allow", &allowed.join(", ")))
 }
 
 /// Whether the braces of that name match a segment.
 fn takes(name: &str, segment: &str) -> bool {
-    if segment.is_empty() || segment.contains('/') {
+    if segment.is_empty() || (segment.contains('/') && name != "model}") {
         return false;
     }
     // As the server checks it; whatever else goes into a path of files there is not for us to try.

@@ -29,11 +29,12 @@ use super::authn::{self, Authenticator, OpenStreams};
 use super::clock::Clock;
 use super::health::{Health, Probe};
 use super::host::{self, ClientAddress};
+use super::lenient_path;
 use super::log_throttle::LogThrottle;
 use super::pages;
 use super::policy::{self, Destination, Limits, Scanner};
 use super::proxy::{Forward, UNREACHABLE};
-use super::rejection::{Rejection, json_response};
+use super::rejection::{Dialect, Rejection, json_response};
 use super::routes::{Access, Matched, Public};
 use super::signin_link_filter::Report;
 use super::target::Target;
@@ -131,18 +132,24 @@ impl Worker {
     async fn decide(
         &self,
         current: &ActiveConfig,
-        parts: Parts,
+        mut parts: Parts,
         body: Body,
         address: IpAddr,
         authenticated: AuthenticatedFlag,
     ) -> Result<Decision, Rejection> {
-        if let Some(probe) = Probe::of(&parts, current.url.path()) {
+        let base = current.url.path();
+        if let Some(probe) = Probe::of(&parts, base) {
             return Ok(Decision::Answer(Box::pin(self.health.answer(probe, &self.upstream, &current.upstream)).await));
         }
-        host::accept(current, &parts.headers)?;
-        let target = Target::read(&parts, current.url.path())?;
-        let dialect = target.dialect();
+        let path = parts.uri.path();
+        let dialect = Dialect::of(path.strip_prefix(base).unwrap_or(path));
         let decision = async {
+            host::accept(current, &parts.headers)?;
+            lenient_path::decode_model(&mut parts, base);
+            if let Some(redirect) = lenient_path::redirect(&parts, base) {
+                return Err(redirect);
+            }
+            let target = Target::read(&parts, base)?;
             let matched = target.route();
             let is_page =
                 pages::owns(target.path) || pages::answers_browser(target.path, matched.is_ok(), &parts.headers);
@@ -151,6 +158,10 @@ impl Worker {
             }
             let matched = matched?;
             if let Access::Public(answer) = matched.route.access {
+                if parts.method == Method::GET && matches!(answer, Public::Heartbeat | Public::Version) {
+                    // Programs ask these to find out whether a key is good. Never for HEAD: the stock client begins every command so.
+                    Box::pin(self.authenticator.refuse_bad_key(&parts.headers, address)).await?;
+                }
                 return Box::pin(self.public(answer, current, &parts.method)).await.map(Decision::Answer);
             }
             let Parts { method, headers, .. } = &parts;
@@ -169,6 +180,9 @@ impl Worker {
     ) -> Result<Decision, Rejection> {
         let account::Request { method, target, headers, address, .. } = request;
         let changes = matched.changes(method.as_str());
+        if matches!(matched.route.access, Access::Account(..)) {
+            authn::refuse_basic(headers)?;
+        }
         let caller = self.authenticator.identify(headers, target, address, changes).await?;
         authenticated.set();
         let body = authn::checked(request.body, target.body_digest()?, matched.is_body_held())?;

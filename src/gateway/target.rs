@@ -6,7 +6,7 @@
 use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use super::rejection::{Dialect, Rejection};
+use super::rejection::Rejection;
 use super::routes::{self, Matched};
 use crate::identity::BodyDigest;
 
@@ -56,11 +56,6 @@ impl<'a> Target<'a> {
     /// 404, 405.
     pub fn route(&self) -> Result<Matched<'a>, Rejection> {
         routes::find(self.method, self.path)
-    }
-
-    /// The API in whose form the caller expects errors.
-    pub fn dialect(&self) -> Dialect {
-        Dialect::of(self.path)
     }
 
     /// The one `ts` among the parameters, as it was written; `None` when there is none.

@@ -20,7 +20,7 @@ use super::credential::CurrentCredential;
 use super::owner::Owner;
 use super::request_policy::{check_route, decode_query};
 use crate::api::Forwarded;
-use crate::gateway::{Dialect, Rejection, Target};
+use crate::gateway::{Dialect, Rejection, Target, decode_model, redirect};
 use crate::http::{CoalescedBody, Relay, ResetOnClose, headers};
 
 /// The host refused the credential.
@@ -56,7 +56,8 @@ impl Stack {
         owner: Owner,
         reset: ResetOnClose,
     ) -> Result<Response<Body>, Infallible> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        decode_model(&mut parts, "");
         // From HTTP/1.1 on the end of a body is marked, so that a truncated one is noticed.
         let reset = if parts.version == Version::HTTP_10 { reset } else { ResetOnClose::default() };
         let page = self.access_check.owner(owner).and_then(|()| self.access_check.page(&parts.headers));
@@ -90,6 +91,9 @@ impl Stack {
             return Ok(preflight(&parts.headers));
         }
         self.access_check.token(&parts.headers)?;
+        if let Some(redirect) = redirect(parts, "") {
+            return Err(redirect);
+        }
         let target = Target::read(parts, "")?;
         check_route(&target)?;
         let pairs = decode_query(target.query.unwrap_or_default())?;

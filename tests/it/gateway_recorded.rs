@@ -80,7 +80,8 @@ impl Recorded {
             (method, path.to_owned()),
         ] {
             let status = self.send_as(gateway, method, &target, authorization);
-            assert!((400..500).contains(&status), "{method} {target}: {status}");
+            let redirected = [301, 307].contains(&status) && target.contains("/?");
+            assert!(redirected || (400..500).contains(&status), "{method} {target}: {status}");
         }
     }
 }

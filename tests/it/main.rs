@@ -43,6 +43,8 @@ mod gateway_keys;
 #[cfg(feature = "gateway")]
 mod gateway_pages;
 #[cfg(feature = "gateway")]
+mod gateway_programs;
+#[cfg(feature = "gateway")]
 mod gateway_recorded;
 #[cfg(feature = "gateway")]
 mod gateway_signatures;

@@ -103,12 +103,31 @@ impl Authenticator {
             Presented::Signature(header) => self.by_signature(&header, target, address, changes).await?,
             Presented::Key(key) => self.by_key(&key, address).await?,
         };
-        if caller.user().disabled {
-            let event = Event::new(self.clock.now(), caller.actor(), REFUSED, &caller.user().name);
-            self.note_refusal(event.of_account(caller.user()), address, "the account is disabled");
-            return Err(Rejection::new(403, "this account is disabled"));
-        }
+        self.refuse_disabled(&caller, address)?;
         Ok(caller)
+    }
+
+    /// Refuses a request that needs no credential but holds an API key, if that is not accepted.
+    ///
+    /// # Errors
+    /// As [`identify`](Self::identify).
+    pub async fn refuse_bad_key(&self, headers: &HeaderMap, address: IpAddr) -> Result<(), Rejection> {
+        match credential::presented(headers)? {
+            Presented::Nothing | Presented::Signature(_) => Ok(()),
+            Presented::Key(key) => {
+                let caller = self.by_key(&key, address).await?;
+                self.refuse_disabled(&caller, address)
+            }
+        }
+    }
+
+    fn refuse_disabled(&self, caller: &Caller, address: IpAddr) -> Result<(), Rejection> {
+        if !caller.user().disabled {
+            return Ok(());
+        }
+        let event = Event::new(self.clock.now(), caller.actor(), REFUSED, &caller.user().name);
+        self.note_refusal(event.of_account(caller.user()), address, "the account is disabled");
+        Err(Rejection::new(403, "this account is disabled"))
     }
 
     /// Who is signed in with that session cookie, if the account is not disabled, and whether the password was typed lately. Only the
@@ -133,7 +152,7 @@ impl Authenticator {
         let unknown = || {
             let event = Event::new(now, "gateway", REFUSED, "(an unknown API key)");
             self.note_refusal(event, address, "unknown API key");
-            Rejection::unauthorized("unauthorized: unknown API key")
+            Rejection::unauthorized(format!("unauthorized: {}", credential::problem_of_key(text.expose_secret())))
         };
         let key = ApiKey::parse(text.expose_secret()).map_err(|_| unknown())?;
         let hash = key.hash();

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::gateway::authn::session::SessionHandle;
 use crate::gateway::directory::Directory;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::store::{Device, KeyRecord, User};
-use crate::keyspec::{Models, Rights, Scope, Scopes};
+use crate::keyspec::{ApiKey, Models, Rights, Scope, Scopes};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// No credential of ours is nearly as long.
@@ -22,16 +24,38 @@ pub enum Presented {
     Nothing,
     /// `<wire blob>:<signature>`, perhaps after `Bearer `.
     Signature(SecretString),
-    /// An API key, without `Bearer `.
+    /// An API key, without the scheme.
     Key(SecretString),
 }
 
-/// Reads `Authorization` and `X-API-Key`.
+/// What programs send as a key where none is set, in lower case: they, or the library that they use, insist on some text.
+const PLACEHOLDERS: [&str; 12] = [
+    "ollama",
+    "null",
+    "none",
+    "undefined",
+    "empty",
+    "dummy",
+    "unused",
+    "no-key",
+    "not-needed",
+    "placeholder",
+    "sk-dummy",
+    "sk-no-key-required",
+];
+
+/// Reads `Authorization` and `X-API-Key`. A placeholder beside a credential is ignored.
 ///
 /// # Errors
-/// 400 for a header that appears twice, is not text, is too long, or contradicts the other; for a scheme other than `Bearer`.
+/// 400 for a header that appears twice, is not text, is too long, or contradicts the other; for an unknown scheme. 401 and 403 for `Basic`
+/// without a key and from a web page.
 pub fn presented(headers: &HeaderMap) -> Result<Presented, Rejection> {
-    let authorization = single(headers, &header::AUTHORIZATION)?.map(of_authorization).transpose()?;
+    let authorization = single(headers, &header::AUTHORIZATION)?;
+    if authorization.is_some_and(is_basic) && is_from_page(headers) {
+        // A browser adds it by itself, whichever page makes it send a request.
+        return Err(Rejection::new(403, "a web page may not use Authorization: Basic; send Bearer and the API key"));
+    }
+    let authorization = authorization.map(of_authorization).transpose()?;
     let api_key = single(headers, &X_API_KEY)?.map(|value| Presented::Key(SecretString::from(value)));
     match (authorization, api_key) {
         (None, None) => Ok(Presented::Nothing),
@@ -39,7 +63,8 @@ pub fn presented(headers: &HeaderMap) -> Result<Presented, Rejection> {
         (Some(Presented::Key(one)), Some(Presented::Key(other))) if one.expose_secret() == other.expose_secret() => {
             Ok(Presented::Key(one))
         }
-        (Some(Presented::Nothing), Some(other)) => Ok(other),
+        (Some(one), Some(other)) if is_placeholder(&other) => Ok(one),
+        (Some(one), Some(other)) if matches!(one, Presented::Nothing) || is_placeholder(&one) => Ok(other),
         (Some(_), Some(_)) => {
             Err(Rejection::new(400, "Authorization and X-API-Key hold different credentials: send one"))
         }
@@ -47,13 +72,20 @@ pub fn presented(headers: &HeaderMap) -> Result<Presented, Rejection> {
 }
 
 fn of_authorization(value: &str) -> Result<Presented, Rejection> {
+    if is_basic(value) {
+        return of_basic(value);
+    }
     let (bearer, rest) = match value.split_once(' ') {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => (true, rest.trim_matches(' ')),
+        // The prefix of a key leaves no doubt about what it is.
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("token") && bare(rest).starts_with(ApiKey::PREFIX) => {
+            (true, rest.trim_matches(' '))
+        }
         // Some clients send the scheme alone where no key is set.
         _ if value.eq_ignore_ascii_case("bearer") => (true, ""),
-        _ => (false, value),
+        _ => (bare(value).starts_with(ApiKey::PREFIX), value),
     };
-    if rest.contains([' ', ',']) {
+    if bare(rest).contains([' ', ',']) {
         return Err(Rejection::new(
             400,
             "the Authorization header must hold a device signature, or Bearer and an API key",
@@ -68,6 +100,69 @@ fn of_authorization(value: &str) -> Result<Presented, Rejection> {
             Err(Rejection::new(400, "the Authorization header must hold a device signature, or Bearer and an API key"))
         }
     }
+}
+
+/// Whether the scheme is `Basic`.
+fn is_basic(value: &str) -> bool {
+    value.split(' ').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic"))
+}
+
+/// What a URL such as `http://x:KEY@host` becomes. Any user name will do.
+fn of_basic(value: &str) -> Result<Presented, Rejection> {
+    let encoded = value.split_once(' ').map_or("", |(_, encoded)| encoded.trim_matches(' '));
+    let decoded = STANDARD.decode(encoded).ok().map(zeroize::Zeroizing::new);
+    let pair = decoded.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let password = pair.and_then(|pair| pair.split_once(':')).map_or("", |(_, password)| password);
+    // A colon would make it look like a signature.
+    if password.is_empty() || password.contains(':') {
+        return Err(Rejection::unauthorized(
+            "unauthorized: Authorization: Basic needs an API key as its password, as in http://x:KEY@HOST",
+        ));
+    }
+    Ok(Presented::Key(SecretString::from(password)))
+}
+
+/// Refuses `Authorization: Basic` where an account is read or changed: browsers send it unasked.
+///
+/// # Errors
+/// 401.
+pub fn refuse_basic(headers: &HeaderMap) -> Result<(), Rejection> {
+    if single(headers, &header::AUTHORIZATION)?.is_some_and(is_basic) {
+        return Err(Rejection::unauthorized(
+            "unauthorized: account endpoints do not accept Authorization: Basic; send Bearer and the API key",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a page of some site sent the request. Browsers say so, and pages cannot change it.
+fn is_from_page(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    headers.contains_key(header::ORIGIN) || !matches!(site, None | Some(b"same-origin" | b"none"))
+}
+
+fn is_placeholder(presented: &Presented) -> bool {
+    let is = |key: &SecretString| PLACEHOLDERS.contains(&bare(key.expose_secret()).to_ascii_lowercase().as_str());
+    matches!(presented, Presented::Key(key) if is(key))
+}
+
+/// A key without quotes and blanks around it.
+fn bare(key: &str) -> &str {
+    key.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'))
+}
+
+/// What is wrong with a key that is not accepted, as far as its text tells.
+pub(super) fn problem_of_key(key: &str) -> String {
+    let bare = bare(key);
+    if PLACEHOLDERS.contains(&bare.to_ascii_lowercase().as_str()) {
+        return format!(
+            "{bare:?} is a placeholder and no API key; set a key, or start the program with: ollama-auth exec -- PROGRAM"
+        );
+    }
+    if bare != key && bare.starts_with(ApiKey::PREFIX) {
+        return "the API key has quotes or blanks around it; remove them".to_owned();
+    }
+    "unknown API key".to_owned()
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Rejection> {
@@ -218,6 +313,45 @@ mod tests {
         assert_eq!(of(&[("authorization", "Bearer k"), ("x-api-key", "k")]).unwrap(), "key k");
         assert_eq!(of(&[("authorization", "Bearer"), ("x-api-key", "k")]).unwrap(), "key k");
         assert_eq!(of(&[("authorization", "")]).unwrap(), "nothing");
+        for value in ["olauth_k", "Token olauth_k", "token  olauth_k", "Basic eDpvbGF1dGhfaw==", "basic Om9sYXV0aF9r"] {
+            assert_eq!(of(&[("authorization", value)]).unwrap(), "key olauth_k", "{value}");
+        }
+        assert_eq!(of(&[("authorization", "Bearer \" olauth_k \"")]).unwrap(), "key \" olauth_k \"");
+    }
+
+    #[test]
+    fn a_placeholder_beside_a_credential_is_ignored() {
+        assert_eq!(of(&[("authorization", "Bearer ollama"), ("x-api-key", "k")]).unwrap(), "key k");
+        assert_eq!(of(&[("authorization", "Bearer k"), ("x-api-key", "null")]).unwrap(), "key k");
+        assert_eq!(of(&[("authorization", "A:B"), ("x-api-key", "Ollama")]).unwrap(), "signature A:B");
+        assert_eq!(of(&[("authorization", "Bearer null"), ("x-api-key", "ollama")]).unwrap(), "key null");
+        assert_eq!(of(&[("authorization", "Bearer ollama")]).unwrap(), "key ollama");
+    }
+
+    #[test]
+    fn basic_holds_a_key_and_comes_from_no_page() {
+        let basic = ("authorization", "Basic eDpvbGF1dGhfaw==");
+        for value in ["Basic", "Basic !", "Basic eDo=", "Basic eA==", "Basic eDphOmI="] {
+            assert_eq!(of(&[("authorization", value)]), Err(401), "{value}");
+        }
+        for page in [("origin", "https://gate.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+            assert_eq!(of(&[basic, page]), Err(403), "{page:?}");
+        }
+        assert!(of(&[basic, ("sec-fetch-site", "none")]).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_said() {
+        for (key, words) in [
+            ("ollama", "placeholder"),
+            ("\"NULL\"", "placeholder"),
+            ("'olauth_k'", "quotes or blanks"),
+            ("olauth_k\u{a0}", "quotes or blanks"),
+            ("olauth_k", "unknown"),
+            ("\"k\"", "unknown"),
+        ] {
+            assert!(problem_of_key(key).contains(words), "{key}: {}", problem_of_key(key));
+        }
     }
 
     #[test]
@@ -227,7 +361,6 @@ mod tests {
             &[("authorization", "Bearer k"), ("x-api-key", "other")],
             &[("authorization", "A:B"), ("x-api-key", "k")],
             &[("x-api-key", "k"), ("x-api-key", "k")],
-            &[("authorization", "Basic dTpw")],
             &[("authorization", "Bearer a b")],
             &[("authorization", "Bearer a,Bearer b")],
             &[("authorization", "k")],

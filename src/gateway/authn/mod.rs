@@ -12,7 +12,7 @@ mod signed_body;
 mod stream_guard;
 
 pub use authenticator::{Authenticator, CredentialRevoked, RevalidatingBody};
-pub use credential::{Caller, Credential, credential_revoked};
+pub use credential::{Caller, Credential, credential_revoked, refuse_basic};
 pub use session::{Checkpoint, Sessions, random_token};
 pub use signed_body::{SignedBodyError, checked};
 pub use stream_guard::{GuardedBody, OpenStreams, StreamGuard};

@@ -44,6 +44,20 @@ pub fn filter(answer: &[u8], list: &str, members: &[&str], models: &Models) -> O
     found.then_some(kept)
 }
 
+/// The item that names a model, of the array `list` of an answer. `None` when the answer is not such a list; in it, `None` when the model is
+/// not there.
+pub fn find(answer: &[u8], list: &str, members: &[&str], wanted: &CanonicalModel) -> Option<Option<Vec<u8>>> {
+    let answer = members_of(answer).ok()?;
+    let (_, value) = answer.into_iter().find(|(name, _)| name == list)?;
+    let items = serde_json::from_str::<Option<Vec<&RawValue>>>(value.get()).ok()?.unwrap_or_default();
+    let is_wanted = |item: &&&RawValue| {
+        let item: Value = serde_json::from_str(item.get()).unwrap_or_default();
+        let mut names = members.iter().filter_map(|member| item.get(*member)?.as_str());
+        names.any(|name| CanonicalModel::parse(name).is_ok_and(|name| name == *wanted))
+    };
+    Some(items.iter().find(is_wanted).map(|item| item.get().as_bytes().to_vec()))
+}
+
 fn may_see(item: &Value, members: &[&str], models: &ModelFilter) -> bool {
     let mut names = members.iter().filter_map(|member| item.get(*member)).peekable();
     let named = names.peek().is_some();

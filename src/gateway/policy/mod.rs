@@ -22,7 +22,7 @@ use super::authn::{Caller, Credential};
 use super::rejection::Rejection;
 use super::routes::{Access, Account, Matched, Models as Named, Requirement, Route};
 use super::target::Target;
-use crate::keyspec::{Models, Rights, Scope};
+use crate::keyspec::{CanonicalModel, Models, Rights, Scope};
 
 pub use body::{Limits, fault_of_the_sender};
 pub use model_list::ModelList;
@@ -52,6 +52,8 @@ pub struct Authorized {
     body: Body,
     /// What to say of the body, where it is not the one that came.
     rewritten: Option<Rewritten>,
+    /// The model that the caller asks about, where the upstream server is asked for the list of all.
+    wanted: Option<CanonicalModel>,
 }
 
 /// A body that was parsed and serialised again.
@@ -141,9 +143,14 @@ impl Permitted {
         scanner: &Scanner,
     ) -> Result<Authorized, Rejection> {
         let models = &self.rights.models;
-        if models.is_all() {
+        // The upstream server's route takes no slash, and cannot be told about one in any other way.
+        let wanted = match self.route.models {
+            Named::Path => CanonicalModel::parse(&self.argument).ok().filter(|_| self.argument.contains('/')),
+            _ => None,
+        };
+        if models.is_all() && wanted.is_none() {
             let body = body::limited(body, headers, limits.of(self.route.path))?;
-            return Ok(Authorized { permitted: self, body, rewritten: None });
+            return Ok(Authorized { permitted: self, body, rewritten: None, wanted });
         }
         // Parameters could name a model too: Go reads a form's fields from the query first.
         self.query = None;
@@ -157,7 +164,10 @@ impl Permitted {
             Named::Path => {
                 require_model(models, &self.argument)?;
                 let before = self.path.strip_suffix(&self.argument).unwrap_or_default();
-                self.path = format!("{before}{}", sendable(&self.argument));
+                self.path = match wanted {
+                    Some(_) => before.trim_end_matches('/').to_owned(),
+                    None => format!("{before}{}", sendable(&self.argument)),
+                };
                 (String::new(), Body::empty())
             }
             Named::Body(names) => {
@@ -180,7 +190,7 @@ impl Permitted {
                 Box::pin(form).await?
             }
         };
-        Ok(Authorized { permitted: self, body, rewritten: Some(Rewritten { content_type }) })
+        Ok(Authorized { permitted: self, body, rewritten: Some(Rewritten { content_type }), wanted })
     }
 }
 
@@ -235,6 +245,11 @@ impl Authorized {
     /// The models that the caller may use.
     pub fn models(&self) -> &Models {
         &self.permitted.rights.models
+    }
+
+    /// The model whose item alone of the list of models is the answer.
+    pub fn wanted(&self) -> Option<&CanonicalModel> {
+        self.wanted.as_ref()
     }
 
     /// What to say of the body, where it is not the one that came.

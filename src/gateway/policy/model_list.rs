@@ -3,13 +3,13 @@
 use axum::body::{Body, Bytes, HttpBody};
 
 use super::body::{Limits, collect, fault_of_the_sender};
-use super::list_filter::filter;
+use super::list_filter::{filter, find};
 use super::scanned_body::ScannedBody;
 use super::scanner::{MAX_SCANNED_INLINE, Scanner};
 use super::{Authorized, Named};
 use crate::gateway::authn::Caller;
 use crate::gateway::rejection::Rejection;
-use crate::keyspec::Models;
+use crate::keyspec::{CanonicalModel, Models};
 
 /// A list is read in full, up to this many bytes: about 50,000 models.
 const MAX_LIST_LENGTH: usize = 16 * 1024 * 1024;
@@ -21,27 +21,36 @@ pub struct ModelList {
     models: Models,
     list: &'static str,
     members: &'static [&'static str],
+    /// Of these the one that was asked for.
+    wanted: Option<CanonicalModel>,
 }
+
+/// The list of which a single model is an item.
+const ALL: (&str, &[&str]) = ("data", &["id"]);
 
 impl ModelList {
     /// `None` where the response lists no models, or the caller may see them all.
     pub fn of(request: &Authorized) -> Option<Self> {
-        let Named::Listed(list, members) = request.route().models else { return None };
-        let (caller, models) = (request.caller().clone(), request.models().clone());
-        (!models.is_all()).then_some(Self { caller, models, list, members })
+        let (caller, models, wanted) = (request.caller().clone(), request.models().clone(), request.wanted().cloned());
+        let (list, members) = match request.route().models {
+            Named::Listed(list, members) if !models.is_all() => (list, members),
+            Named::Path if wanted.is_some() => ALL,
+            _ => return None,
+        };
+        Some(Self { caller, models, list, members, wanted })
     }
 
     /// The response without the other models, and its length.
     ///
     /// # Errors
-    /// 502 for a response that cannot be read, 503 while too many are read.
+    /// 404 for a single model that is not in it, 502 for a response that cannot be read, 503 while too many are read.
     pub async fn filter<B>(self, body: B, limits: Limits, scanner: &Scanner) -> Result<(Body, usize), Rejection>
     where
         B: HttpBody<Data = Bytes> + Unpin,
         B::Error: Into<axum::BoxError>,
     {
         let unreadable = || Rejection::new(502, "bad gateway: the upstream server's list of models cannot be read");
-        let Self { caller, models, list, members } = self;
+        let Self { caller, models, list, members, wanted } = self;
         let mut reservation = scanner.reserve(&caller, limits.memory());
         let body = http_body_util::Limited::new(body, MAX_LIST_LENGTH);
         let answer = collect(body, &mut reservation).await?;
@@ -50,7 +59,13 @@ impl ModelList {
         let work = move || {
             // It becomes no longer.
             reservation.grow(answer.len())?;
-            let kept = filter(&answer, list, members, &models).ok_or_else(unreadable)?;
+            let kept = match wanted {
+                None => filter(&answer, list, members, &models).ok_or_else(unreadable)?,
+                // Whether the caller may use it was checked before.
+                Some(wanted) => find(&answer, list, members, &wanted)
+                    .ok_or_else(unreadable)?
+                    .ok_or_else(|| Rejection::new(404, format!("model {:?} not found", wanted.as_str())))?,
+            };
             let (length, capacity) = (kept.len(), answer.capacity());
             drop(answer);
             reservation.shrink_to(reservation.bytes() - capacity);

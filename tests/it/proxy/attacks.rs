@@ -187,14 +187,12 @@ fn account_and_unknown_routes_are_refused() {
 fn a_stock_server_is_not_signed_out_by_a_program() {
     let (stock, sandbox) = (Stock::start(Account::SignedIn), Sandbox::new());
     let proxy = Proxy::start(&sandbox, &["--host", &stock.url()]);
-    for (method, target) in [
-        ("DELETE", "/api/user/keys/abc"),
-        ("DELETE", "/api/user/keys/"),
-        ("POST", "/api/signout"),
-        ("POST", "/api/signout/"),
-    ] {
+    for (method, target) in [("DELETE", "/api/user/keys/abc"), ("DELETE", "/api/user/keys/"), ("POST", "/api/signout")]
+    {
         assert_eq!(proxy.ask(method, target, &[], "").status, 403, "{method} {target}");
     }
+    let redirect = proxy.ask("POST", "/api/signout/", &[], "");
+    assert_eq!((redirect.status, redirect.header("location")), (307, Some("/api/signout")));
     assert_eq!(stock.account(), Account::SignedIn);
     assert_eq!(proxy.ask("POST", "/api/me", &[], "").status, 200);
 }
@@ -204,8 +202,8 @@ fn ambiguous_paths_and_parameters_are_refused() {
     let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
     let elsewhere = format!("http://{}/api/tags", "evil.example");
     for target in [
-        "//api/tags",
-        "/api//tags",
+        "//api/user/../tags",
+        "/api//unknown",
         "/api/../api/user/keys",
         "/v1/../api/user/keys",
         "/v1/..",

@@ -122,6 +122,16 @@ fn single_models(given: &mut Given) {
     assert_eq!(result(&given.with_key(&retrieve("tiny"), Some(&key)))["id"], "tiny");
     let refused = given.with_key(&retrieve("other"), Some(&key));
     assert_eq!(raised(&refused)["type"], json!(given.sdk.error(403)));
+    // The library encodes the slashes.
+    let name = "hf.co/acme/tiny:Q4";
+    let list = json!({ "object": "list", "data": [{ "id": "other:latest" }, { "id": name, "object": "model" }] });
+    let one = given.gateway.key(&given.device, &["far", "--scope", "models:read", "--model", name]);
+    for key in [given.key.clone(), one] {
+        given.upstream.answer_next(Reply::json(200, list.to_string()));
+        assert_eq!(result(&given.with_key(&retrieve(name), Some(&key)))["id"], name);
+    }
+    let refused = given.with_key(&retrieve(name), Some(&key));
+    assert_eq!(raised(&refused)["type"], json!(given.sdk.error(403)));
 }
 
 fn everything(given: &mut Given) {
