@@ -1,8 +1,9 @@
 //! Pending devices: unknown keys that made a validly signed request within the last ten minutes and can be approved.
 //!
 //! A connect link holds no proof of who made it, so a link is accepted only for a key in this table. The table is bounded in all and for each
-//! address. A caller that sends many keys pushes out pending devices of their own address only, and of these first the ones that
-//! asked once: a program that waits for its approval asks again and again. A device whose page a signed-in person has opened stays.
+//! network, and each network may add new keys only slowly. Where there are too many, keys that asked once go first: a client also asks once
+//! with a key that it throws away, to find out what kind of host this is. Of the others the one that came last goes, so that a device that
+//! waits for its approval stays, whatever comes after it. A device whose page a signed-in person has opened stays in any case.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,6 +21,8 @@ const COUNTS: i64 = 600;
 const MOST: usize = 4096;
 /// As many from one address, or one network of IPv6.
 const MOST_FROM_ONE: usize = 64;
+/// New keys that one network may add at once, in seconds: from then on one a second.
+const NEW_KEYS_AT_ONCE: i64 = 16;
 /// Devices that stay because one account has opened their pages.
 const MAX_REVIEWED_BY_ACCOUNT: usize = 8;
 
@@ -34,6 +37,10 @@ pub struct PendingDevice {
     pub at: i64,
     /// A person has said no to it.
     pub denied: bool,
+    /// The network where it asked first. It is counted there, so that none is filled up from another one.
+    network: IpAddr,
+    /// Its place in the order in which devices asked first.
+    number: i64,
     /// It asked in more than one second.
     asks_again: bool,
     /// The account that has opened its page.
@@ -41,10 +48,22 @@ pub struct PendingDevice {
 }
 
 impl PendingDevice {
-    /// Where there are too many, the least goes: of those on which no person has an eye, what asked once, and of these the oldest.
-    fn weight(&self) -> (bool, bool, i64) {
-        (self.denied || self.reviewed_by.is_some(), self.asks_again, self.at)
+    /// Where there are too many, the greatest goes: of those that no person looks at, the oldest that asked once, or else the newest.
+    fn evicted_first(&self) -> (bool, bool, i64) {
+        let is_unseen = !self.denied && self.reviewed_by.is_none();
+        (is_unseen, !self.asks_again, if self.asks_again { self.number } else { -self.number })
     }
+}
+
+/// What becomes of a key that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It can be approved.
+    Pending,
+    /// A person has said no to it.
+    Denied,
+    /// It was not added, since its network has sent too many new keys. The next one is possible in a second.
+    TooManyNew,
 }
 
 /// The pending devices of the last ten minutes.
@@ -57,30 +76,36 @@ pub struct PendingDevices {
 #[derive(Debug, Default)]
 struct Table {
     all: HashMap<PublicKey, PendingDevice>,
-    /// The number of entries for each network. Recounting for each request would let a flood of requests slow the gateway down.
-    from: HashMap<IpAddr, usize>,
+    /// Recounting for each request would let a flood of requests slow the gateway down.
+    networks: HashMap<IpAddr, Network>,
+    /// How many keys were new so far.
+    numbered: i64,
     /// When those that do not count any more were last dropped, in Unix seconds.
     swept: i64,
 }
 
+/// What is known of a network while it has entries.
+#[derive(Debug, Default)]
+struct Network {
+    entries: usize,
+    /// The Unix second when all the new keys that it may add at once are available again.
+    full_at: i64,
+}
+
 impl PendingDevices {
-    /// Takes note of a key whose signature was checked. Returns whether a person has said no to it.
-    pub fn add(&self, key: &PublicKey, address: IpAddr, now: i64) -> bool {
+    /// Takes note of a key whose signature was checked.
+    pub fn add(&self, key: &PublicKey, address: IpAddr, now: i64) -> Asked {
         let mut table = self.lock();
-        let mut device =
-            PendingDevice { key: key.clone(), address, at: now, denied: false, asks_again: false, reviewed_by: None };
-        if let Some(known) = table.all.get(key).filter(|device| counts(device, now)) {
+        match table.all.get_mut(key).filter(|device| counts(device, now)) {
             // A denial holds for ten minutes, however often the device asks again.
-            if known.denied {
-                return true;
+            Some(device) if device.denied => Asked::Denied,
+            Some(device) => {
+                device.asks_again |= device.at != now;
+                (device.address, device.at) = (address, now);
+                Asked::Pending
             }
-            device.asks_again = known.asks_again || known.at != now;
-            device.reviewed_by = known.reviewed_by;
-        } else {
-            table.make_room(network(address), now);
+            None => table.add_new(key, address, now),
         }
-        table.put(device);
-        false
     }
 
     /// The pending device with that key, unless it expired or was denied.
@@ -144,10 +169,41 @@ impl PendingDevices {
 }
 
 impl Table {
-    /// Drives one out where there are as many as there may be: of the same network, or else of the one that has most.
-    fn make_room(&mut self, place: IpAddr, now: i64) {
-        let crowded = |table: &Self| table.from.get(&place).is_some_and(|count| *count >= MOST_FROM_ONE);
-        if self.all.len() < MOST && !crowded(self) {
+    fn add_new(&mut self, key: &PublicKey, address: IpAddr, now: i64) -> Asked {
+        self.take(key);
+        let network = network(address);
+        let (mut full_at, latest) = (now, now.saturating_add(NEW_KEYS_AT_ONCE));
+        if let Some(known) = self.networks.get_mut(&network) {
+            // A clock that was set back leaves nobody waiting for the time that it showed.
+            known.full_at = known.full_at.clamp(now, latest);
+            full_at = known.full_at;
+        }
+        if full_at >= latest {
+            return Asked::TooManyNew;
+        }
+        self.make_room(network, now);
+        self.numbered += 1;
+        let (key, number) = (key.clone(), self.numbered);
+        let device = PendingDevice {
+            key: key.clone(),
+            address,
+            at: now,
+            denied: false,
+            network,
+            number,
+            asks_again: false,
+            reviewed_by: None,
+        };
+        let known = self.networks.entry(network).or_default();
+        (known.entries, known.full_at) = (known.entries + 1, full_at + 1);
+        self.all.insert(key, device);
+        Asked::Pending
+    }
+
+    /// Drives one out where there are as many as there may be: of the same network, or else of those that have most.
+    fn make_room(&mut self, network: IpAddr, now: i64) {
+        let is_crowded = |table: &Self| table.entries(network) >= MOST_FROM_ONE;
+        if self.all.len() < MOST && !is_crowded(self) {
             return;
         }
         if self.swept != now {
@@ -156,31 +212,31 @@ impl Table {
                 self.all.values().filter(|device| !counts(device, now)).map(|device| device.key.clone()).collect();
             over.iter().for_each(|key| self.take(key));
         }
-        let loses = match (crowded(self), self.all.len() >= MOST) {
-            (true, _) => Some(place),
-            (false, true) => self.from.iter().max_by_key(|(_, count)| **count).map(|(place, _)| *place),
-            (false, false) => None,
+        let most = self.networks.values().map(|network| network.entries).max().unwrap_or_default();
+        let is_crowded = is_crowded(self);
+        if self.all.len() < MOST && !is_crowded {
+            return;
+        }
+        let loses = |device: &&PendingDevice| match is_crowded {
+            true => device.network == network,
+            false => self.entries(device.network) == most,
         };
-        let Some(loses) = loses else { return };
-        let theirs = self.all.values().filter(|device| network(device.address) == loses);
-        let next = theirs.min_by_key(|device| device.weight());
-        if let Some(key) = next.map(|device| device.key.clone()) {
+        let evicted = self.all.values().filter(loses).max_by_key(|device| device.evicted_first());
+        if let Some(key) = evicted.map(|device| device.key.clone()) {
             self.take(&key);
         }
     }
 
-    fn put(&mut self, device: PendingDevice) {
-        self.take(&device.key);
-        *self.from.entry(network(device.address)).or_default() += 1;
-        self.all.insert(device.key.clone(), device);
+    fn entries(&self, network: IpAddr) -> usize {
+        self.networks.get(&network).map_or(0, |network| network.entries)
     }
 
     fn take(&mut self, key: &PublicKey) {
         let Some(device) = self.all.remove(key) else { return };
-        if let Entry::Occupied(mut count) = self.from.entry(network(device.address)) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+        if let Entry::Occupied(mut network) = self.networks.entry(device.network) {
+            network.get_mut().entries -= 1;
+            if network.get().entries == 0 {
+                network.remove();
             }
         }
     }
@@ -223,8 +279,9 @@ mod tests {
         pending.add(&key, address(1), 1000);
         pending.deny(&key);
         assert!(pending.find(&key, 1000).is_none());
-        assert!(pending.add(&key, address(1), 1500) && pending.find(&key, 1500).is_none());
-        assert!(!pending.add(&key, address(1), 1601), "and ends");
+        assert_eq!(pending.add(&key, address(1), 1500), Asked::Denied);
+        assert!(pending.find(&key, 1500).is_none());
+        assert_eq!(pending.add(&key, address(1), 1601), Asked::Pending, "and ends");
     }
 
     #[test]
@@ -254,27 +311,87 @@ mod tests {
         assert!(pending.find(&crowd[0], 1100).is_none() && pending.find(&crowd[69], 1100).is_some());
     }
 
-    /// Somebody behind the same NAT sends new keys while a person compares fingerprints.
+    /// Somebody behind the same NAT sends new keys, each of them twice, while a person compares fingerprints.
     #[test]
     fn a_device_that_waits_outlasts_a_flood_from_its_address() {
         let (pending, waiting, opened, denied) = (PendingDevices::default(), key(), key(), key());
-        let ada = Uuid::from_u128(1);
-        pending.add(&opened, address(1), 1000);
-        pending.mark_reviewed(&opened, ada);
-        pending.add(&denied, address(1), 1000);
+        for device in [&opened, &denied, &waiting] {
+            pending.add(device, address(1), 1000);
+        }
+        pending.mark_reviewed(&opened, Uuid::from_u128(1));
         pending.deny(&denied);
-        pending.add(&waiting, address(1), 1000);
-        for second in 0..500 {
-            for _ in 0..5 {
-                pending.add(&key(), address(1), 1001 + second);
+        let mut flood = Vec::new();
+        for second in 1001..=1500 {
+            flood.extend([key(), key()]);
+            for key in &flood[flood.len().saturating_sub(80)..] {
+                pending.add(key, address(1), second);
             }
             if second % 10 == 0 {
-                pending.add(&waiting, address(1), 1001 + second);
+                pending.add(&waiting, address(1), second);
             }
         }
         assert_eq!(pending.lock().all.len(), MOST_FROM_ONE);
-        assert!(pending.find(&waiting, 1501).is_some() && pending.find(&opened, 1501).is_some());
-        assert!(pending.add(&denied, address(1), 1501), "a denial is not washed away");
+        assert!(pending.find(&waiting, 1500).is_some() && pending.find(&opened, 1500).is_some());
+        assert_eq!(pending.add(&denied, address(1), 1501), Asked::Denied, "a denial is not washed away");
+    }
+
+    /// As `ollama-auth keys revoke` sends one each time.
+    #[test]
+    fn keys_that_ask_once_push_out_no_device_that_asks_again() {
+        let (pending, waiting) = (PendingDevices::default(), key());
+        let once = |second| pending.add(&key(), address(1), second);
+        (1000..1100).for_each(|second| assert_eq!(once(second), Asked::Pending));
+        pending.add(&waiting, address(1), 1100);
+        (1101..1104).for_each(|second| assert_eq!(once(second), Asked::Pending));
+        pending.add(&waiting, address(1), 1104);
+        (1105..1300).for_each(|second| assert_eq!(once(second), Asked::Pending));
+        assert!(pending.find(&waiting, 1300).is_some());
+    }
+
+    #[test]
+    fn new_keys_of_a_network_are_limited_and_known_ones_are_not() {
+        let (pending, known) = (PendingDevices::default(), key());
+        let from = |last| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
+        pending.add(&known, from(1), 1000);
+        for last in 1..16 {
+            assert_eq!(pending.add(&key(), from(last), 1000), Asked::Pending, "{last}");
+        }
+        let refused = key();
+        assert_eq!(pending.add(&refused, from(99), 1000), Asked::TooManyNew);
+        assert!(pending.find(&refused, 1000).is_none());
+        assert_eq!(pending.add(&known, from(1), 1000), Asked::Pending);
+        assert_eq!(pending.add(&key(), address(1), 1000), Asked::Pending, "nor another network's");
+        for second in 1001..1005 {
+            assert_eq!(pending.add(&key(), from(1), second), Asked::Pending);
+            assert_eq!(pending.add(&key(), from(1), second), Asked::TooManyNew);
+        }
+        for _ in 0..8 {
+            assert_eq!(pending.add(&key(), from(1), 1012), Asked::Pending);
+        }
+        assert_eq!(pending.add(&key(), from(1), 1012), Asked::TooManyNew);
+        // The clock is set back.
+        assert_eq!(pending.add(&key(), from(1), 500), Asked::TooManyNew);
+        assert_eq!(pending.add(&key(), from(1), 501), Asked::Pending);
+    }
+
+    /// As somebody does who is in the same network and has others besides.
+    #[test]
+    fn keys_that_asked_elsewhere_first_do_not_fill_a_network() {
+        let (pending, waiting) = (PendingDevices::default(), key());
+        for last in 2..12 {
+            for _ in 0..16 {
+                let key = key();
+                pending.add(&key, address(last), 1000);
+                pending.add(&key, address(1), 1000);
+            }
+        }
+        pending.add(&waiting, address(1), 1001);
+        pending.add(&waiting, address(1), 1002);
+        for second in 1002..1100 {
+            pending.add(&key(), address(1), second);
+        }
+        assert_eq!(pending.lock().entries(address(1)), MOST_FROM_ONE);
+        assert!(pending.find(&waiting, 1100).is_some());
     }
 
     #[test]
@@ -307,10 +424,10 @@ mod tests {
         let mine_from = |last| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
         pending.add(&mine, mine_from(1), 1000);
         for last in 0..70 {
-            pending.add(&key(), IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, last]), 1001);
+            pending.add(&key(), IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, last]), 1001 + i64::from(last));
         }
-        assert_eq!(pending.all(1001).len(), 1 + MOST_FROM_ONE);
-        assert!(pending.find(&mine, 1001).is_some());
+        assert_eq!(pending.all(1100).len(), 1 + MOST_FROM_ONE);
+        assert!(pending.find(&mine, 1100).is_some());
     }
 
     /// Each from a network of its own, as a caller with a /48 can send them.
@@ -318,7 +435,9 @@ mod tests {
     fn the_total_is_bounded_and_counted_correctly() {
         let pending = PendingDevices::default();
         let from = |n: usize| IpAddr::from([0x2001, 0xdb8, (n >> 16) as u16, n as u16, 0, 0, 0, 1]);
-        let crowd: Vec<PublicKey> = (0..MOST + 100).map(|_| key()).collect();
+        let (first, crowd) = (key(), (0..MOST + 100).map(|_| key()).collect::<Vec<_>>());
+        pending.add(&first, from(MOST + 200), 999);
+        pending.add(&first, from(MOST + 200), 1000);
         for (n, key) in crowd.iter().enumerate() {
             pending.add(key, from(n), 1000 + (n % 3) as i64);
             // Again, and from elsewhere.
@@ -326,14 +445,15 @@ mod tests {
         }
         let consistent = |table: &Table| {
             let mut counted: HashMap<IpAddr, usize> = HashMap::new();
-            table.all.values().for_each(|device| *counted.entry(network(device.address)).or_default() += 1);
-            counted == table.from
+            table.all.values().for_each(|device| *counted.entry(device.network).or_default() += 1);
+            counted == table.networks.iter().map(|(network, known)| (*network, known.entries)).collect()
         };
         assert!(pending.lock().all.len() == MOST && consistent(&pending.lock()));
-        for key in &crowd[..] {
+        assert!(pending.find(&first, 1003).is_some(), "those that wait stay");
+        for key in crowd.iter().chain([&first]) {
             pending.settle(key);
         }
-        assert!(pending.lock().all.is_empty() && pending.lock().from.is_empty());
+        assert!(pending.lock().all.is_empty() && pending.lock().networks.is_empty());
         pending.add(&crowd[0], from(0), 1000);
         for (n, key) in crowd.iter().enumerate().skip(1).take(MOST) {
             pending.add(key, from(n), 1700);

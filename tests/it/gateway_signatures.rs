@@ -256,6 +256,35 @@ fn a_body_with_a_digest_is_checked_for_account_endpoints_and_api_keys_too() {
     given.accepts(TAGS, ts);
 }
 
+/// As somebody behind the same NAT does who wants nobody else to be approved: each key asks again.
+#[test]
+fn keys_that_ask_later_push_out_no_device_that_waits_for_its_approval() {
+    let given = Given::at(START);
+    let ask = |device: &TestDevice, from: u8| {
+        let me = format!("/api/me?ts={}", given.clock.now());
+        let header = format!("Authorization: {}", device.sign(&format!("POST,{me}")));
+        given.gateway.ask("POST", &me, &[&header, &format!("X-Forwarded-For: 192.0.2.{from}")], "")
+    };
+    let link = ask(&given.device, 1).json()["signin_url"].as_str().unwrap().to_owned();
+    given.clock.pass(1);
+    assert!(ask(&given.device, 1).json()["signin_url"].is_string());
+    let flood: Vec<TestDevice> = (10..110).map(TestDevice::new).collect();
+    let offers = |device, from| ask(device, from).json()["signin_url"].is_string();
+    let offered = flood[..30].iter().filter(|device| offers(device, 1)).count();
+    assert_eq!(offered, 16);
+    let refused = ask(&flood[30], 1);
+    assert_eq!((refused.status, refused.header("retry-after")), (401, Some("1")), "{}", refused.text());
+    assert!(refused.text().contains("too many new devices"), "{}", refused.text());
+    assert!(offers(&flood[0], 1), "one that is known already may ask");
+    assert!(offers(&flood[31], 2), "and so may those from elsewhere");
+    for pair in flood[31..].windows(2) {
+        given.clock.pass(1);
+        assert!(pair.iter().all(|device| offers(device, 1)));
+    }
+    given.gateway.admin(&["approve", &link, "--user", "ada"]).expect_code(0);
+    given.accepts(TAGS, given.clock.now());
+}
+
 #[test]
 fn a_change_of_an_account_is_accepted_once() {
     let given = Given::new();

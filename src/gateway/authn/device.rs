@@ -9,6 +9,7 @@ use super::credential::{Caller, Credential};
 use super::replay_guard::{Reuse, Used, Verdict};
 use super::signature::{Claim, Freshness, Proof, of_now, prove, whole};
 use crate::gateway::directory::Known;
+use crate::gateway::pending_devices::Asked;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::routes::Changes;
 use crate::gateway::store::{Change, Device, Event, Use};
@@ -19,7 +20,7 @@ impl Authenticator {
     /// Whose device signed it.
     ///
     /// # Errors
-    /// As [`prove`] and [`of_now`]; 401 with a sign-in link for a key that is not known, 403 for one that a person refused, 401 for a replay.
+    /// As [`prove`] and [`of_now`]; 401 with a sign-in link for a key that is not known, without one if there are too many of them, 403 for one that a person refused, 401 for a replay.
     pub(super) async fn by_signature(
         &self,
         header: &SecretString,
@@ -44,8 +45,15 @@ impl Authenticator {
         let reuse = reuse(changes, target, challenge == whole(target), target.body_digest()?.is_some())?;
 
         let Some(known) = self.directory.device(&key) else {
-            if self.pending_devices.add(&key, address, now) {
-                return Err(Rejection::new(403, "this device was denied"));
+            match self.pending_devices.add(&key, address, now) {
+                Asked::Pending => {}
+                Asked::Denied => return Err(Rejection::new(403, "this device was denied")),
+                // No 429: a client that only wants to know whether this host has accounts takes the 401 for an answer.
+                Asked::TooManyNew => {
+                    let message =
+                        "unauthorized: too many new devices from this address ask for approval; try again in 1 s";
+                    return Err(Rejection::unauthorized(message).header("retry-after", "1"));
+                }
             }
             // Approved at this very moment: an entry left here could be approved again with the same link, for another account.
             if self.directory.device(&key).is_some() {

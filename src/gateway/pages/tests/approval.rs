@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::*;
 use crate::gateway::admin::{AdminContext, AdminError, AdminRequest, DeviceRef, perform};
+use crate::gateway::pending_devices::Asked;
 use crate::gateway::store::Device;
 
 #[tokio::test]
@@ -42,7 +43,8 @@ async fn a_denied_device_stays_denied() {
     assert!(reply.status == StatusCode::OK && reply.has("Device denied"));
     let reply = ada.post("/connect", &decision(&token, &key.encoded(), "approve")).await;
     assert_eq!((reply.status, site.owner(&key)), (StatusCode::FORBIDDEN, None));
-    assert!(site.gateway.pending_devices.add(&key, ada.address, site.now()), "and is told so");
+    let asked = site.gateway.pending_devices.add(&key, ada.address, site.now());
+    assert_eq!(asked, Asked::Denied, "and is told so");
     let [event] = site.events("device.denied").await.try_into().unwrap();
     assert_eq!(
         (event.actor, event.subject, event.detail),
