@@ -185,7 +185,14 @@ impl Worker {
         }
         let caller = self.authenticator.identify(headers, target, address, changes).await?;
         authenticated.set();
-        let body = authn::checked(request.body, target.body_digest()?, matched.is_body_held())?;
+        let limits = Limits::new(current);
+        let body = match target.body_digest()? {
+            None => request.body,
+            Some(digest) => {
+                let reservation = self.scanner.reserve(&caller, limits.memory());
+                policy::signed(request.body, digest, matched.is_body_held(), reservation)?
+            }
+        };
         let request = account::Request { body, ..request };
         let who = caller.clone();
         let denied = |rejection: &Rejection| {
@@ -208,7 +215,6 @@ impl Worker {
                 self.authenticator.clone(),
             )),
         };
-        let limits = Limits::new(current);
         let authorized = permitted.admit(headers, body, limits, &self.scanner).await.inspect_err(denied)?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();

@@ -8,11 +8,9 @@ mod device;
 mod replay_guard;
 mod session;
 pub(super) mod signature;
-mod signed_body;
 mod stream_guard;
 
 pub use authenticator::{Authenticator, CredentialRevoked, RevalidatingBody};
 pub use credential::{Caller, Credential, credential_revoked, refuse_basic};
 pub use session::{Checkpoint, Sessions, random_token};
-pub use signed_body::{SignedBodyError, checked};
 pub use stream_guard::{GuardedBody, OpenStreams, StreamGuard};

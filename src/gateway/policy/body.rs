@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use thiserror::Error;
 
 use super::scan_budget::{Reservation, ScanLimits};
-use crate::gateway::authn::{CredentialRevoked, SignedBodyError, credential_revoked};
+use crate::gateway::authn::{CredentialRevoked, credential_revoked};
 use crate::gateway::config::Config;
 use crate::gateway::rejection::Rejection;
 use crate::http::TooSlow;
@@ -109,7 +109,7 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// A body that turned out not to be permitted while it was forwarded. It ends there, so the upstream server never gets all of it.
+/// A body that turned out not to be permitted while it was read or forwarded. It ends there, so the upstream server never gets all of it.
 #[derive(Debug, Error)]
 #[error("the request body was refused: {}", .0.message())]
 pub struct RefusedBody(pub Rejection);
@@ -130,9 +130,6 @@ pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<
         }
         if error.is::<CredentialRevoked>() {
             return Some(credential_revoked());
-        }
-        if let Some(error) = error.downcast_ref::<SignedBodyError>() {
-            return Some(error.rejection());
         }
         cause = error.source();
     }

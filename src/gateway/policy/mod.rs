@@ -12,6 +12,7 @@ mod models;
 pub(super) mod scan_budget;
 mod scanned_body;
 mod scanner;
+mod signed_body;
 mod small_body;
 pub(super) mod unpack;
 
@@ -31,6 +32,7 @@ use scan_budget::Reservation;
 use scanned_body::ScannedBody;
 use scanner::MAX_SCANNED_INLINE;
 pub use scanner::Scanner;
+pub use signed_body::signed;
 pub use small_body::read_small;
 
 /// Proof that a caller may use a route. The models are still to be looked at.

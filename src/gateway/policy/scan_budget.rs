@@ -154,8 +154,7 @@ impl Drop for Reservation {
 }
 
 fn exhausted() -> Rejection {
-    let message =
-        "the gateway is reading too many large requests of model-limited keys (scan-memory); try again in 2 s";
+    let message = "too many request bodies that must be checked whole are in memory (scan-memory); try again in 2 s";
     Rejection::new(503, message).header("retry-after", "2")
 }
 
