@@ -127,7 +127,8 @@ settings! {
         "a size from 1KiB to 1GiB, such as 16MiB";
 
     /// How much memory the bodies that are read in full may take, all requests together. Beyond it requests get 503. One
-    /// account gets a quarter. At least twice max-scanned-body plus 20 MiB, whatever is set.
+    /// account gets a quarter, and no more than it leaves free. At least four times max-scanned-body plus 40 MiB, whatever
+    /// is set.
     "scan-memory" => scan_memory: u64 = "256MiB", "super::value::size::<_, 1_048_576, 1_099_511_627_776>", Reload,
         "a size from 1MiB to 1TiB, such as 256MiB";
 

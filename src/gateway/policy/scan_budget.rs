@@ -1,4 +1,7 @@
-//! The memory that scanned bodies occupy: one budget for all requests together, of which each account has a share.
+//! The memory that bodies occupy which are read in full: one budget for all requests together, of which each account has a share.
+//!
+//! An account also gets no more than what it leaves free. So with however many accounts that take all they can, something is left for
+//! the next one: four of them leave at least an eighth.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,11 +36,11 @@ pub struct ScanLimits {
 }
 
 impl ScanLimits {
-    /// As the configuration has it, but never less than the largest body takes.
+    /// As the configuration has it, but never less than twice what the largest body takes: an account that is alone can read it.
     pub fn new(config: &Config) -> Self {
         let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
         let one = bytes(config.max_scanned_body).saturating_mul(2).saturating_add(SCAN_OVERHEAD);
-        let total = bytes(config.scan_memory).max(one);
+        let total = bytes(config.scan_memory).max(one.saturating_mul(2));
         Self { total, account: (total / ACCOUNT_SHARES).max(one) }
     }
 }
@@ -73,13 +76,14 @@ impl Reservation {
     /// Takes more of the budget.
     ///
     /// # Errors
-    /// 503 when the account has its share already, or all accounts together have all of it.
+    /// 503 when the account has its share already, or would leave less free than it has.
     pub fn grow(&mut self, more: usize) -> Result<(), Rejection> {
         if let Some(budget) = &self.budget {
             let mut occupied = budget.occupied();
             let total = occupied.total.saturating_add(more);
             let account = occupied.by_account.get(&self.account).copied().unwrap_or_default().saturating_add(more);
-            if total > self.limits.total || account > self.limits.account {
+            let is_fair = self.limits.total.checked_sub(total).is_some_and(|free| account <= free);
+            if !is_fair || account > self.limits.account {
                 return Err(exhausted());
             }
             occupied.total = total;
@@ -168,15 +172,15 @@ mod tests {
     fn all_accounts_together_get_no_more_than_the_budget() {
         let budget = Arc::<ScanBudget>::default();
         let mut held: Vec<Reservation> = (1..=3).map(|n| budget.reserve(Uuid::from_u128(n), LIMITS)).collect();
-        for reservation in &mut held[..2] {
-            reservation.grow(40).unwrap();
+        // Each leaves at least as much free as it takes.
+        for (reservation, most) in held.iter_mut().zip([40, 30, 15]) {
+            assert_eq!(reservation.grow(most + 1).unwrap_err().status(), 503);
+            reservation.grow(most).unwrap();
             assert_eq!(reservation.grow(1).unwrap_err().status(), 503);
         }
-        assert!(held[2].grow(21).is_err());
-        held[2].grow(20).unwrap();
         held.remove(0);
         held[1].grow(20).unwrap();
-        assert_eq!(budget.occupied().total, 80);
+        assert_eq!(budget.occupied().total, 65);
         held.clear();
         let occupied = budget.occupied();
         assert_eq!((occupied.total, occupied.by_account.len()), (0, 0));
@@ -189,15 +193,35 @@ mod tests {
         let mut mine: Vec<Reservation> = (0..5).map(|_| budget.reserve(Uuid::from_u128(1), LIMITS)).collect();
         let granted = mine.iter_mut().filter_map(|reservation| reservation.grow(15).ok()).count();
         assert_eq!(granted, 2);
-        assert!(budget.reserve(Uuid::from_u128(2), LIMITS).grow(40).is_ok());
+        assert!(budget.reserve(Uuid::from_u128(2), LIMITS).grow(35).is_ok());
         assert!(mine[0].would_grow(10).is_ok() && mine[0].would_grow(11).is_err());
         assert_eq!(mine[0].bytes(), 15);
     }
 
     #[test]
+    fn accounts_that_take_all_they_can_leave_some_to_the_next() {
+        let budget = Arc::<ScanBudget>::default();
+        let limits = ScanLimits { total: 1000, account: 250 };
+        let fill = |id| {
+            let mut reservation = budget.reserve(Uuid::from_u128(id), limits);
+            while reservation.grow(1).is_ok() {}
+            reservation
+        };
+        let held: Vec<Reservation> = (1..=4).map(fill).collect();
+        let next = fill(5);
+        assert!(next.bytes() >= 60, "{held:?} {next:?}");
+        // Taking turns they get the same.
+        drop((held, next));
+        let mut held: Vec<Reservation> = (1..=4).map(|id| budget.reserve(Uuid::from_u128(id), limits)).collect();
+        while held.iter_mut().filter_map(|reservation| reservation.grow(1).ok()).count() > 0 {}
+        assert!(held.iter().all(|reservation| reservation.bytes() == 200), "{held:?}");
+        assert_eq!(fill(5).bytes(), 100);
+    }
+
+    #[test]
     fn the_capacity_of_a_buffer_is_counted() {
         let budget = Arc::<ScanBudget>::default();
-        let limits = ScanLimits { total: 10 << 20, account: 10 << 20 };
+        let limits = ScanLimits { total: 20 << 20, account: 10 << 20 };
         let (mut reservation, mut buffer) = (budget.reserve(Uuid::nil(), limits), Vec::new());
         let mut refused = None;
         for _ in 0..20 << 10 {
@@ -216,7 +240,7 @@ mod tests {
         for (memory, body) in [(1 << 20, 1 << 30), (256 << 20, 16 << 20), (1 << 40, 1024)] {
             let config = Config { scan_memory: memory, max_scanned_body: body, ..Config::default() };
             let limits = ScanLimits::new(&config);
-            assert!(limits.account as u64 >= 2 * body && limits.total >= limits.account, "{limits:?}");
+            assert!(limits.account as u64 >= 2 * body && limits.total >= 2 * limits.account, "{limits:?}");
             assert!(limits.total as u64 >= memory, "{limits:?}");
         }
     }

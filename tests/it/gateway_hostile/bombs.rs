@@ -1,6 +1,9 @@
 //! Small requests that are expensive to read. They take little memory, and others do not wait for them.
 
+use std::sync::mpsc::Receiver;
 use std::thread;
+
+use sha2::{Digest as _, Sha256};
 
 use super::body::zstd;
 use super::*;
@@ -161,6 +164,90 @@ fn others_are_served_while_bodies_are_scanned() {
     assert_eq!(upstream.requests()[10].body.len(), length);
 }
 
+/// So many connections on which these bytes are sent, and what comes back.
+fn hold(gateway: &Gateway, bytes: &[u8], connections: usize) -> (Vec<TcpStream>, Receiver<Result<Answer, String>>) {
+    let (refused, answers) = std::sync::mpsc::channel();
+    let connect = |_| {
+        let mut stream = TcpStream::connect(gateway.address()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        // It may be refused before all is written.
+        let _ = stream.write_all(bytes);
+        let (mut reader, refused) = (stream.try_clone().unwrap(), refused.clone());
+        thread::spawn(move || {
+            let mut answer = Vec::new();
+            let _ = reader.read_to_end(&mut answer);
+            let _ = refused.send(Answer::parse(&answer));
+        });
+        stream
+    };
+    ((0..connections).map(connect).collect(), answers)
+}
+
+/// Four accounts fill the memory together. A fifth one still gets some, 6 MiB.
+#[test]
+fn accounts_that_fill_the_scan_memory_leave_some_to_others() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    let settings = ["--set", "max-scanned-body=1MiB", "--set", "scan-memory=100MiB"];
+    let gateway = Gateway::start_with(&upstream.url(), &settings);
+    let body = format!(r#"{{"model":"tiny","a":"{}"}}"#, "x".repeat(MIB - 100));
+    let held: Vec<_> = ["ada", "bob", "cat", "dan"]
+        .iter()
+        .map(|name| {
+            let bytes = request(&gateway, &limited_key(&gateway, name), "/api/generate", "", body.as_bytes());
+            let held = hold(&gateway, &bytes[..bytes.len() - 1], 30);
+            // Until it gets no more.
+            assert_eq!(held.1.recv_timeout(DEADLINE).unwrap().unwrap().status, 503);
+            held
+        })
+        .collect();
+    let bytes = request(&gateway, &limited_key(&gateway, "eve"), "/api/generate", "", body.as_bytes());
+    let (all_but_one, last) = bytes.split_at(bytes.len() - 1);
+    let (streams, answers) = hold(&gateway, all_but_one, 2);
+    for mut stream in streams {
+        let _ = stream.write_all(last);
+    }
+    for _ in 0..2 {
+        let answer = answers.recv_timeout(DEADLINE).unwrap().unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    drop(held);
+}
+
+/// A signed body is held back until its digest is checked.
+#[test]
+fn signed_bodies_that_are_held_back_count_as_scan_memory() {
+    let upstream = Server::start(|_| Reply::json(200, "{}"));
+    // At least 22 MiB for each account.
+    let settings = ["--set", "max-scanned-body=1MiB", "--set", "scan-memory=1MiB"];
+    let gateway = Gateway::start_with(&upstream.url(), &settings);
+    let [ada, bob] = ["ada", "bob"].map(|name| {
+        gateway.add_user(name, "member");
+        gateway.key(&gateway.device_of(name), &["own"])
+    });
+    let target = |body: &str| {
+        let digest = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        format!("/api/generate?body-sha256={digest}")
+    };
+    let body = format!(r#"{{"model":"tiny","a":"{}"}}"#, "x".repeat(MIB - 100));
+    let bytes = request(&gateway, &ada, &target(&body), "", body.as_bytes());
+    let (all_but_one, last) = bytes.split_at(bytes.len() - 1);
+    let (streams, answers) = hold(&gateway, all_but_one, 40);
+    let answer = answers.recv_timeout(DEADLINE).unwrap().unwrap();
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{}", answer.text());
+    assert!(answer.text().contains("scan-memory"), "{}", answer.text());
+    assert_eq!(send(&gateway, &bob, &target(&body), "", body.as_bytes()).status, 200);
+    // What is complete is forwarded, and its memory is free again.
+    for mut stream in streams {
+        let _ = stream.write_all(last);
+    }
+    let rest: Vec<u16> = (1..40).filter_map(|_| Some(answers.recv_timeout(DEADLINE).unwrap().ok()?.status)).collect();
+    assert!(rest.iter().all(|status| [200, 503].contains(status)), "{rest:?}");
+    assert!(rest.iter().filter(|status| **status == 200).count() >= 10, "{rest:?}");
+    for _ in 0..3 {
+        assert_eq!(send(&gateway, &ada, &target(&body), "", body.as_bytes()).status, 200);
+    }
+}
+
 /// An account fills its share of the memory with bodies that are not yet complete. Then it is refused; other accounts are not.
 #[test]
 fn bodies_beyond_the_scan_memory_are_refused() {
@@ -174,22 +261,7 @@ fn bodies_beyond_the_scan_memory_are_refused() {
     let (all_but_one, last) = bytes.split_at(bytes.len() - 1);
     let small = br#"{"model":"tiny"}"#;
 
-    let (refused, answers) = std::sync::mpsc::channel();
-    let streams: Vec<TcpStream> = (0..40)
-        .map(|_| {
-            let mut stream = TcpStream::connect(gateway.address()).unwrap();
-            stream.set_read_timeout(Some(DEADLINE)).unwrap();
-            // It may be refused before all is written.
-            let _ = stream.write_all(all_but_one);
-            let (mut reader, refused) = (stream.try_clone().unwrap(), refused.clone());
-            thread::spawn(move || {
-                let mut answer = Vec::new();
-                let _ = reader.read_to_end(&mut answer);
-                let _ = refused.send(Answer::parse(&answer));
-            });
-            stream
-        })
-        .collect();
+    let (streams, answers) = hold(&gateway, all_but_one, 40);
     // 40 MiB do not fit into a share of 25.
     let answer = answers.recv_timeout(DEADLINE).unwrap().unwrap();
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{}", answer.text());
