@@ -35,7 +35,7 @@ pub struct Gateway {
     pub config: Arc<ConfigHandle>,
     /// Limits how often requests alone can make the gateway write to its log.
     pub log_throttle: Arc<LogThrottle>,
-    /// Refused credentials and requests that were not reported yet.
+    /// Refused credentials and requests, and failed sign-ins, that were not reported yet.
     refusals: Arc<Refusals>,
     /// The responses that are cut off when their credential is no longer valid.
     pub streams: Arc<OpenStreams>,
@@ -81,6 +81,7 @@ impl Gateway {
             directory: directory.clone(),
             pending_devices: pending_devices.clone(),
             sessions: sessions.clone(),
+            refusals: refusals.clone(),
             config: config.clone(),
             clock: clock.clone(),
         })?;
@@ -141,7 +142,7 @@ impl Gateway {
         self.directory.sweep(self.clock.now(), seconds(ran), retention).await
     }
 
-    /// Writes refused credentials and requests to the log and the event log, each kind at most once a minute; at the end `all`.
+    /// Writes refused credentials and requests, and failed sign-ins, to the log and the event log, each kind at most once a minute; at the end `all`.
     ///
     /// # Errors
     /// The first that could not be recorded.

@@ -1,4 +1,4 @@
-//! Refused credentials and requests, counted. A caller can be refused any number of times a second: each kind of refusal is reported
+//! Refused credentials and requests, and failed sign-ins, counted. A caller can be refused any number of times a second: each kind of refusal is reported
 //! at most once a minute, with its number, in the log and in the event log.
 
 use std::collections::HashMap;
@@ -12,10 +12,10 @@ use super::store::Event;
 const REPORT_INTERVAL_SECONDS: u64 = 60;
 /// Seconds for which a kind is told apart from its last report on.
 const MEMORY_SECONDS: u64 = 3600;
-/// Kinds that are told apart within that time: of each account, and of callers without one. Further ones are counted together, so that
-/// callers with many addresses cannot fill the event log.
+/// Kinds of each action that are told apart within that time: of each account, and of callers without one. Further ones are counted
+/// together, so that callers with many addresses cannot fill the event log.
 const MAX_KINDS_PER_ACCOUNT: usize = 16;
-const MAX_KINDS_WITHOUT_ACCOUNT: usize = 64;
+const MAX_KINDS_WITHOUT_ACCOUNT: usize = 32;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -55,7 +55,8 @@ impl Refusals {
         };
         let mut event = event;
         let most = if account.is_some() { MAX_KINDS_PER_ACCOUNT } else { MAX_KINDS_WITHOUT_ACCOUNT };
-        if !kinds.contains_key(&kind) && kinds.keys().filter(|kind| kind.account == account).count() >= most {
+        let is_alike = |other: &&Kind| other.account == account && other.action == kind.action;
+        if !kinds.contains_key(&kind) && kinds.keys().filter(is_alike).count() >= most {
             (kind.actor, kind.subject, kind.address) = ("gateway".to_owned(), "(several)".to_owned(), String::new());
             event = Event { actor: kind.actor.clone(), subject: kind.subject.clone(), address: String::new(), ..event };
         }
@@ -130,6 +131,18 @@ mod tests {
         assert_eq!(due.len(), MAX_KINDS_PER_ACCOUNT + MAX_KINDS_WITHOUT_ACCOUNT + 3);
         assert_eq!(due.iter().map(|event| event.repeats + 1).sum::<u32>(), 2001);
         assert_eq!(due.iter().filter(|event| event.subject == "(several)" && event.address.is_empty()).count(), 2);
+        assert!(due.iter().any(|event| event.subject == "x"));
+    }
+
+    #[test]
+    fn many_kinds_of_one_action_leave_those_of_another() {
+        let refusals = Refusals::default();
+        for number in 0..100 {
+            refusals.note(refused(&number.to_string()));
+        }
+        refusals.note(Event { action: "user.sign_in_failed", ..refused("x") });
+        let due = refusals.due(100, false);
+        assert_eq!(due.len(), MAX_KINDS_WITHOUT_ACCOUNT + 2);
         assert!(due.iter().any(|event| event.subject == "x"));
     }
 

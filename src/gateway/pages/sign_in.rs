@@ -138,7 +138,11 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     }
     pages.throttle.trust(&name, context.address);
     let event = Event::new(context.now, format!("user:{}", user.name), "user.signed_in", &user.name).of_account(&user);
-    record(&context, event).await;
+    let event = event.at_address(context.address).collapsible();
+    // A failure does not stop the sign-in.
+    if let Err(error) = pages.directory.commit(Change::Note, event).await {
+        tracing::warn!(%error, "sign-in could not be recorded");
+    }
     start_session(&context, &user, checkpoint, &next.path()).await
 }
 
@@ -180,30 +184,13 @@ pub async fn sign_out(context: PageContext, body: Body) -> PageResult {
     Ok(response)
 }
 
-/// Records that a password was wrong or not checked: at most once a minute for each action and known name, so that guessing cannot fill
-/// the disk. Unknown names share one entry and are not written down: people type passwords there.
+/// Counts a password that was wrong or not checked. It is reported as a refused credential is, so that guessing cannot fill the disk, and
+/// later, so that the time that the disk takes does not reveal whether the name is known. Unknown names are counted together and are not
+/// written down: people type passwords there.
 pub fn record_failed_sign_in(context: &PageContext, name: &str, action: &'static str, reason: &str) {
-    let user = context.pages.directory.user_by_name(name);
-    let subject = if user.is_some() { name } else { "(an unknown name)" };
-    if !context.pages.sign_in_log_throttle.allow(&format!("{action} {subject}"), context.now) {
-        return;
-    }
-    let event = Event::new(context.now, "gateway", action, subject).with("reason", reason);
-    let event = match &user {
-        Some(user) => event.of_account(user),
-        None => event,
+    let event = match context.pages.directory.user_by_name(name) {
+        Some(user) => Event::new(context.now, "gateway", action, name).of_account(&user),
+        None => Event::new(context.now, "gateway", action, "(an unknown name)"),
     };
-    // Not awaited: the time that the disk takes would reveal whether the name is known.
-    tokio::spawn(record(context, event));
-}
-
-/// Writes an event that changes nothing. A failure is logged, and does not stop the sign-in.
-fn record(context: &PageContext, event: Event) -> impl Future<Output = ()> + use<> {
-    let (action, event) = (event.action, event.at_address(context.address).collapsible());
-    let pages = context.pages.clone();
-    async move {
-        if let Err(error) = pages.directory.commit(Change::Note, event).await {
-            tracing::warn!(%error, action, "event could not be recorded");
-        }
-    }
+    context.pages.refusals.note(event.at_address(context.address).with("reason", reason));
 }

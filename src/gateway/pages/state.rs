@@ -14,8 +14,8 @@ use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::{Authenticator, Sessions, random_token};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
-use crate::gateway::log_throttle::LogThrottle;
 use crate::gateway::pending_devices::PendingDevices;
+use crate::gateway::refusals::Refusals;
 
 /// The most devices of one account that were approved or added on the pages: they are all on one page, and anybody can make a device
 /// ask.
@@ -33,6 +33,8 @@ pub struct PagesParts {
     pub pending_devices: Arc<PendingDevices>,
     /// The browser sessions.
     pub sessions: Arc<Sessions>,
+    /// Counts failed sign-ins.
+    pub refusals: Arc<Refusals>,
     /// The configuration in effect.
     pub config: Arc<ConfigHandle>,
     /// The time.
@@ -46,8 +48,6 @@ pub struct Pages {
     pub(super) csrf: Csrf,
     pub(super) throttle: SignInThrottle,
     pub(super) passwords: PasswordCheck,
-    /// Failed sign-ins that were recorded lately.
-    pub(super) sign_in_log_throttle: LogThrottle,
 }
 
 impl Deref for Pages {
@@ -70,7 +70,6 @@ impl Pages {
             csrf: Csrf::new()?,
             throttle: SignInThrottle::new(ThrottleClock::default()),
             passwords: PasswordCheck::default(),
-            sign_in_log_throttle: LogThrottle::default(),
         })
     }
 

@@ -141,9 +141,14 @@ fn sign_in(gateway: &Gateway, name: &str, password: &str, from: &str) -> Answer 
 /// Wrong guesses are refused, and soon without a check of the password; its owner still signs in from another address.
 #[test]
 fn wrong_passwords_lock_out_only_their_account_and_address() {
-    let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "trusted-proxies=127.0.0.1"]);
+    let mut gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", "trusted-proxies=127.0.0.1"]);
     gateway.add_user("ada", "member");
-    let sign_in = |password: &str, from: &str| sign_in(&gateway, "ada", password, from);
+    let refused = std::cell::Cell::new(0);
+    let sign_in = |password: &str, from: &str| {
+        let answer = sign_in(&gateway, "ada", password, from);
+        refused.set(refused.get() + i64::from(answer.status != 303));
+        answer
+    };
     let mut statuses = std::collections::BTreeMap::new();
     for number in 0..50 {
         let answer = sign_in(&format!("wrong {number}"), "192.0.2.1");
@@ -166,8 +171,18 @@ fn wrong_passwords_lock_out_only_their_account_and_address() {
         sign_in("wrong", &format!("192.0.2.{last}"));
     }
     assert_eq!(sign_in(PASSWORD, "192.0.2.2").status, 303);
-    let audit = gateway.admin(&["audit", "--json"]).expect_code(0).json().to_string();
-    assert!(audit.contains("user.sign_in_throttled") && !audit.contains("wrong 1"), "{audit}");
+    // Each is counted. Of the addresses the first are told apart.
+    gateway.end(rustix::process::Signal::TERM);
+    let audit = gateway.admin(&["audit", "--user", "ada", "--json"]).expect_code(0).json();
+    let all = audit["events"].as_array().unwrap();
+    let of = |action: &str| all.iter().filter(|event| event["action"] == action).collect::<Vec<_>>();
+    let (failed, throttled) = (of("user.sign_in_failed"), of("user.sign_in_throttled"));
+    let count: i64 = failed.iter().chain(&throttled).map(|event| event["count"].as_i64().unwrap()).sum();
+    assert_eq!(count, refused.get(), "{audit:#}");
+    assert!((2..=17).contains(&failed.len()) && (2..=17).contains(&throttled.len()), "{audit:#}");
+    assert!(failed.iter().any(|event| event["address"] == "192.0.2.1" && event["subject"] == "ada"), "{audit:#}");
+    assert!(failed.iter().any(|event| event["address"] == "" && event["subject"] == "(several)"), "{audit:#}");
+    assert!(!audit.to_string().contains("wrong 1"), "{audit:#}");
 }
 
 /// Each check takes 19 MiB for a moment; glibc would keep them in the arenas of the threads that did the checks.

@@ -131,10 +131,7 @@ impl Site {
     }
 
     async fn events(&self, action: &str) -> Vec<RecordedEvent> {
-        // Lets events be written that no response waits for.
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
+        self.gateway.report_refusals(true).await.unwrap();
         let all = self.gateway.directory.events(1000, EventFilter::default()).await.unwrap();
         all.into_iter().filter(|event| event.action == action).collect()
     }
