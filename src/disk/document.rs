@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{DiskError, Lock, move_aside, read_public, write_atomic};
+use super::{DiskError, Lock, move_aside, read_public, remove, write_atomic};
 
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 const VERSION: &str = "version";
@@ -22,12 +22,13 @@ pub struct Document {
     version: u64,
     lock_deadline: Duration,
     keeps_broken: bool,
+    removes_empty: bool,
 }
 
 impl Document {
     /// Describes a document; nothing is read yet. `version` is the newest one known, counted from 1.
     pub fn new(path: impl Into<PathBuf>, version: u64) -> Self {
-        Self { path: path.into(), version, lock_deadline: LOCK_DEADLINE, keeps_broken: false }
+        Self { path: path.into(), version, lock_deadline: LOCK_DEADLINE, keeps_broken: false, removes_empty: false }
     }
 
     /// Gives a change up at once when another process holds the lock.
@@ -41,6 +42,12 @@ impl Document {
     #[must_use]
     pub fn keeping_broken(self) -> Self {
         Self { keeps_broken: true, ..self }
+    }
+
+    /// Removes the file when a change leaves nothing in it: an absent one is the same.
+    #[must_use]
+    pub fn removing_empty(self) -> Self {
+        Self { removes_empty: true, ..self }
     }
 
     /// Its path.
@@ -97,13 +104,17 @@ impl Document {
     /// Those of [`Document::load`] and [`Document::save`], and that of `change`.
     pub fn update<T, R, E>(&self, change: impl FnOnce(&mut T) -> Result<R, E>) -> Result<R, E>
     where
-        T: Serialize + DeserializeOwned + Default,
+        T: Serialize + DeserializeOwned + Default + PartialEq,
         E: From<DiskError>,
     {
         let _lock = self.lock()?;
         let mut content: T = self.read_or_set_aside()?;
         let result = change(&mut content)?;
-        self.write(&content)?;
+        if self.removes_empty && content == T::default() {
+            remove(&self.path)?;
+        } else {
+            self.write(&content)?;
+        }
         Ok(result)
     }
 

@@ -195,7 +195,7 @@ impl ProfilesFile {
     /// The file in a configuration folder.
     pub fn new(config_dir: &Path) -> Self {
         // Without the profiles a prompt or a key would go to another host.
-        Self(Document::new(config_dir.join(FILE), VERSION).keeping_broken())
+        Self(Document::new(config_dir.join(FILE), VERSION).keeping_broken().removing_empty())
     }
 
     /// Reads it.

@@ -91,7 +91,7 @@ impl Rotation {
     }
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, PartialEq)]
 struct Content {
     rotations: Vec<Rotation>,
 }

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::given::{DATA, grouped, profiles};
+use crate::given::{CONFIG, DATA, grouped, profiles};
 use crate::harness::browser::Behaviour;
 use crate::harness::cloud::{Cloud, Fault};
 use crate::harness::cmd::{Output, Sandbox};
@@ -223,8 +223,8 @@ fn an_interrupted_sign_in_is_exit_130_and_leaves_nothing() {
 fn assert_nothing_is_left(sandbox: &Sandbox) {
     let all = sandbox.command(["profile", "list", "--json"]).run().expect_code(0).json();
     assert_eq!(all["profiles"], serde_json::json!([]));
-    for file in ["secrets.enc.json", "secrets.json"] {
-        assert!(!sandbox.path(DATA).join(file).exists(), "{file} is left");
+    for (folder, file) in [(DATA, "secrets.enc.json"), (DATA, "secrets.json"), (CONFIG, "profiles.json")] {
+        assert!(!sandbox.path(folder).join(file).exists(), "{file} is left");
     }
     let report = sandbox.command(["doctor", "--offline", "--json"]).run().json();
     let findings = report["findings"].as_array().unwrap();
@@ -256,6 +256,20 @@ fn a_sign_in_that_fails_removes_only_what_it_made() {
     cloud.clear_faults();
     assert_eq!(profiles(&sandbox), before);
     assert_eq!(signin(&sandbox, &cloud, &["--no-wait"]).expect_code(4).stdout(), link);
+}
+
+#[test]
+fn the_profiles_file_goes_with_the_last_profile() {
+    let (sandbox, cloud) = (sandbox(), Cloud::start());
+    let file = sandbox.path(CONFIG).join("profiles.json");
+    signin(&sandbox, &cloud, &["--no-wait"]).expect_code(4);
+    signin(&sandbox, &cloud, &["--no-wait", "--profile", "other"]).expect_code(4);
+    for (name, is_left) in [("other", true), (cloud.url().trim_start_matches("http://"), false)] {
+        sandbox.command(["profile", "remove", name, "--yes"]).run().expect_code(0);
+        assert_eq!(file.exists(), is_left);
+    }
+    signin(&sandbox, &cloud, &["--no-wait"]).expect_code(4);
+    assert!(file.exists());
 }
 
 /// A killed sign-in cannot tidy up; the next one uses its key, so a link that was approved meanwhile counts.
