@@ -60,7 +60,10 @@ fn a_stolen_laptop_of_another_account_is_disconnected() {
         &gateway.admin(&["device", "disconnect", fingerprint, "--yes"]).expect_code(3),
         &["there is no device SHA256:"],
     );
-    gateway.admin(&["device", "disconnect", "laptop", "--yes"]).expect_code(2);
+    says(
+        &gateway.admin(&["device", "disconnect", "laptop", "--yes"]).expect_code(2),
+        &["\"laptop\" is neither a fingerprint nor a public key", "gateway device list"],
+    );
     says(&gateway.admin(&["device", "list", "--user", "eve"]).expect_code(3), &["there is no user \"eve\""]);
     says(&gateway.admin(&["device", "list", "--user", "bob"]).expect_code(0), &["There are no devices."]);
 }
@@ -112,6 +115,11 @@ fn approving_takes_the_line_of_a_log_and_names_the_device() {
         &["no device with the fingerprint", "within the last 10 minutes", &add],
     );
     assert_eq!(ask_as(&gateway, 1), 401);
+    for (what, name) in
+        [(key(1).line, ""), (key(1).fingerprint, " "), (key(1).line, "a\nb"), (key(1).fingerprint, "a\nb")]
+    {
+        says(&approve(&what, &["--device-name", name]).expect_code(2), &["invalid device name"]);
+    }
     says(&approve(&key(1).line, &["--device-name", "build-server"]).expect_code(0), &["\"build-server\" for bob"]);
     assert_eq!(ask_as(&gateway, 2), 401);
     approve(&key(2).fingerprint, &["--device-name", "by fingerprint"]).expect_code(0);

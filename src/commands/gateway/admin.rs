@@ -107,7 +107,10 @@ pub fn unexpected_reply() -> Problem {
 /// A device that is not pending, an unknown or disabled user, and everything of [`request`].
 pub async fn approve(app: &App, args: ApproveArgs) -> anyhow::Result<Exit> {
     // A fingerprint that was pasted with its blanks and without quotes comes as several arguments.
-    let device = named(parse_device(args.device.join(" ").trim())?, args.device_name);
+    let mut device = parse_device(args.device.join(" ").trim())?;
+    if let Some(name) = &args.device_name {
+        device = device.with_name(name)?;
+    }
     let key = match &device {
         DeviceRef::Key { key, .. } => Some(key.clone()),
         DeviceRef::Fingerprint(_) | DeviceRef::NamedFingerprint { .. } => None,
@@ -134,17 +137,6 @@ pub async fn approve(app: &App, args: ApproveArgs) -> anyhow::Result<Exit> {
         app.printer.json(&json!({ "user": user, "device": device, "fingerprint": fingerprint }))?;
     }
     Ok(Exit::Done)
-}
-
-/// The same device, with the name that the command gives it.
-fn named(device: DeviceRef, name: Option<String>) -> DeviceRef {
-    let Some(name) = name else { return device };
-    match device {
-        DeviceRef::Key { key, .. } => DeviceRef::Key { key, name },
-        DeviceRef::Fingerprint(fingerprint) | DeviceRef::NamedFingerprint { fingerprint, .. } => {
-            DeviceRef::NamedFingerprint { fingerprint, name }
-        }
-    }
 }
 
 /// A fingerprint, `None` where the text is something else.

@@ -6,7 +6,7 @@ use super::admin;
 use crate::app::App;
 use crate::cli::{DatabaseArgs, GatewayDeviceCommand};
 use crate::commands::confirm::confirm;
-use crate::exit::Exit;
+use crate::exit::{Exit, Problem};
 use crate::gateway::{AdminError, AdminReply, AdminRequest, DeviceRow};
 use crate::identity::group_fingerprint;
 use crate::relative_time;
@@ -74,7 +74,11 @@ async fn devices(app: &App, user: Option<String>, database: &DatabaseArgs) -> an
 async fn find(app: &App, text: &str, database: &DatabaseArgs) -> anyhow::Result<DeviceRow> {
     let fingerprint = match admin::fingerprint(text)? {
         Some(fingerprint) => fingerprint,
-        None => admin::public_key(text)?.fingerprint(),
+        None if text.starts_with("ssh-") => admin::public_key(text)?.fingerprint(),
+        None => {
+            let problem = Problem::new(Exit::Usage, format!("{text:?} is neither a fingerprint nor a public key"));
+            return Err(problem.hint("list the devices: ollama-auth gateway device list").into());
+        }
     };
     let all = devices(app, None, database).await?;
     let found = all.into_iter().find(|device| device.fingerprint == fingerprint);

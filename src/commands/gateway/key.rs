@@ -133,6 +133,9 @@ async fn list(app: &App, user: Option<String>, revoked: bool, database: &Databas
     }
     if keys.is_empty() {
         app.printer.note("There are no API keys.");
+        if !revoked {
+            app.printer.hint("to see revoked keys too, add --revoked");
+        }
         return Ok(Exit::Done);
     }
     let mut table = Table::new([

@@ -27,7 +27,7 @@ fn lock(app: &App) -> anyhow::Result<Exit> {
     if app.printer.is_json() {
         app.printer.json(&serde_json::json!({ "removed": removed }))?;
     } else if removed {
-        app.printer.success("commands ask for the passphrase again");
+        app.printer.success("Locked: commands ask for the passphrase again");
     } else {
         app.printer.note("No key is kept: commands ask for the passphrase.");
     }

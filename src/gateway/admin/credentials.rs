@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::message::{AdminError, AdminReply, DeviceRow, KeyRow};
+use super::message::{AdminError, AdminReply, DeviceRef, DeviceRow, KeyRow};
 use super::perform::{AdminContext, failed};
 use crate::gateway::account;
 use crate::gateway::store::{KeyQuery, KeyRecord};
@@ -31,7 +31,7 @@ impl AdminContext<'_> {
     }
 
     pub(super) async fn add_device(&self, key: PublicKey, user: &str, name: &str) -> Result<AdminReply, AdminError> {
-        let name = account::name("name", name).map_err(|_| AdminError::BadDeviceName(name.to_owned()))?;
+        let name = device_name(name)?;
         // No approval at the same time: it could give the device to another account.
         let _decision = match self.running {
             Some(gateway) => Some(gateway.pending_devices.decide().await),
@@ -125,4 +125,24 @@ fn device_row(user: &User, device: &Device) -> DeviceRow {
         created_at: device.created_at,
         last_used_at: device.last_used_at,
     }
+}
+
+impl DeviceRef {
+    /// The same device with a name that a person gives it.
+    ///
+    /// # Errors
+    /// [`AdminError::BadDeviceName`].
+    pub fn with_name(self, name: &str) -> Result<Self, AdminError> {
+        let name = device_name(name)?;
+        Ok(match self {
+            Self::Key { key, .. } => Self::Key { key, name },
+            Self::Fingerprint(fingerprint) | Self::NamedFingerprint { fingerprint, .. } => {
+                Self::NamedFingerprint { fingerprint, name }
+            }
+        })
+    }
+}
+
+fn device_name(name: &str) -> Result<String, AdminError> {
+    account::name("name", name).map_err(|_| AdminError::BadDeviceName(name.to_owned()))
 }
