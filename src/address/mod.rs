@@ -6,7 +6,9 @@
 mod base_url;
 mod model;
 mod origin;
+mod page_origin;
 
 pub use base_url::{BaseUrl, HostError, OriginError, Parsed};
 pub use model::{ModelName, ModelNameError, ModelSource};
 pub use origin::{Origin, Scheme};
+pub use page_origin::{OriginPattern, OriginPatternError, PageOrigin};

@@ -14,6 +14,19 @@ const MODELS: &str = "/v1/models/";
 /// `/api/tags/`. `None` when it is no route even so. Ollama redirects with the same status (measured: 301 for GET, 307 otherwise), and the
 /// query stays as it is, since a signature covers it.
 pub fn redirect(request: &Parts, base: &str) -> Option<Rejection> {
+    let below = tidied(request, base)?;
+    // Only a route of the table, so a caller cannot choose where the redirect leads.
+    if routes::find(request.method.as_str(), &below).is_err() {
+        return None;
+    }
+    let query = request.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let status = if request.method == Method::GET { 301 } else { 307 };
+    let message = format!("the path has slashes too many; use {base}{below}");
+    Some(Rejection::new(status, message).header("location", &format!("{base}{below}{query}")))
+}
+
+/// The path below the base path without the slashes too many; `None` when there are none.
+pub fn tidied(request: &Parts, base: &str) -> Option<String> {
     let path = request.uri.path();
     if !(path.contains("//") || path.ends_with('/')) || request.uri.authority().is_some() {
         return None;
@@ -21,14 +34,7 @@ pub fn redirect(request: &Parts, base: &str) -> Option<Rejection> {
     let tidy: String = path.split('/').filter(|segment| !segment.is_empty()).flat_map(|part| ["/", part]).collect();
     let below = tidy.strip_prefix(base)?;
     let below = if below.is_empty() { "/" } else { below };
-    // Only a route of the table, so a caller cannot choose where the redirect leads.
-    if format!("{base}{below}") == path || routes::find(request.method.as_str(), below).is_err() {
-        return None;
-    }
-    let query = request.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let status = if request.method == Method::GET { 301 } else { 307 };
-    let message = format!("the path has slashes too many; use {base}{below}");
-    Some(Rejection::new(status, message).header("location", &format!("{base}{below}{query}")))
+    (format!("{base}{below}") != path).then(|| below.to_owned())
 }
 
 /// Decodes the slashes and colons in the name of a model at the end of the path.

@@ -10,6 +10,7 @@ mod authn;
 mod clock;
 mod composition;
 mod config;
+mod cors;
 mod directory;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -193,17 +193,21 @@ pub const ROUTES: &[Route] = &[
     upstream(POST, "/v1/messages", Scope::Inference, MODEL),
 ];
 
+/// The rows of a plain path, one or more for each method that it takes.
+pub fn of_path(path: &str) -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(move |route| match route.path.split_once('{') {
+        None => route.path == path,
+        Some((before, name)) => path.strip_prefix(before).is_some_and(|rest| takes(name, rest)),
+    })
+}
+
 /// Finds the row of a method and a plain path (see [`target`](super::target)).
 ///
 /// # Errors
 /// 404 for an unknown path, 405 for a method that the path does not take.
 pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, Rejection> {
-    let matches = |route: &&'static Route| match route.path.split_once('{') {
-        None => route.path == path,
-        Some((before, name)) => path.strip_prefix(before).is_some_and(|rest| takes(name, rest)),
-    };
     let mut allowed = Vec::new();
-    for route in ROUTES.iter().filter(matches) {
+    for route in of_path(path) {
         if route.methods.contains(&method) {
             let argument = route.path.find('{').map_or("", |at| &path[at..]);
             return Ok(Matched { route, argument });

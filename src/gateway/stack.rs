@@ -2,7 +2,7 @@
 //! through a request in `docs/architecture.md` has the same steps:
 //!
 //! 1. `host`: the `Host` header is ours; health checks leave before
-//! 2. `target`: its path is plain, and below our base path
+//! 2. `target`: its path is plain, and below our base path; preflight requests of browsers leave before, to `cors`
 //! 3. `pages`: a person's browser leaves here
 //! 4. `routes`: it is a route of the table; public routes are answered here
 //! 5. `authn`: who asks
@@ -27,6 +27,7 @@ use super::account::{self, AccountService};
 use super::active_config::{ActiveConfig, ConfigHandle};
 use super::authn::{self, Authenticator, OpenStreams};
 use super::clock::Clock;
+use super::cors::{self, PageAccess};
 use super::health::{Health, Probe};
 use super::host::{self, ClientAddress};
 use super::lenient_path;
@@ -110,6 +111,7 @@ impl Worker {
         let asked = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| (parts.method.clone(), parts.uri.path().to_owned()))
             .unwrap_or_default();
+        let page_access = PageAccess::of(&parts, &current);
         // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
         // long as the connection, so what takes much room in it is in boxes.
         let answered = match Box::pin(self.decide(&current, parts, body, address, authenticated)).await {
@@ -125,6 +127,7 @@ impl Worker {
         });
         let (method, path) = asked;
         tracing::debug!(%address, %method, path, status = response.status().as_u16(), "answered");
+        page_access.write(response.headers_mut());
         response.headers_mut().insert(NAME, VERSION);
         Ok(response)
     }
@@ -146,6 +149,9 @@ impl Worker {
         let decision = async {
             host::accept(current, &parts.headers)?;
             lenient_path::decode_model(&mut parts, base);
+            if let Some(answer) = cors::preflight(&parts, current) {
+                return answer.map(Decision::Answer);
+            }
             if let Some(redirect) = lenient_path::redirect(&parts, base) {
                 return Err(redirect);
             }

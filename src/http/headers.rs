@@ -22,10 +22,21 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Headers for this hop alone: credentials, the host, and where the request came from.
+/// Headers for this hop alone: credentials, the host, where the request came from, and which page sent it: whether that may is decided here.
 fn ends_here(name: &str) -> bool {
-    matches!(name, "authorization" | "x-api-key" | "cookie" | "host" | "forwarded" | "expect" | "x-real-ip")
-        || name.starts_with("x-forwarded-")
+    matches!(
+        name,
+        "authorization"
+            | "x-api-key"
+            | "cookie"
+            | "host"
+            | "forwarded"
+            | "expect"
+            | "x-real-ip"
+            | "origin"
+            | "sec-fetch-site"
+    ) || name.starts_with("x-forwarded-")
+        || name.starts_with("access-control-request-")
 }
 
 /// Headers that make some servers execute another request than the one that was checked and signed.
@@ -84,7 +95,10 @@ pub fn strip_response_headers(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     remove_matching(headers, |name| {
-        is_hop_by_hop(name) || matches_either_spelling(name, |name| name.starts_with(IDENTITY))
+        // Which pages may read a response is decided here too.
+        is_hop_by_hop(name)
+            || name.starts_with("access-control-")
+            || matches_either_spelling(name, |name| name.starts_with(IDENTITY))
     });
 }
 
@@ -151,6 +165,31 @@ mod tests {
             strip_request_headers(&mut headers);
             assert!(headers.is_empty(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_browser_says_of_a_page_and_what_a_server_allows_one_is_removed() {
+        let named = |names: &[&'static str]| -> HeaderMap {
+            names.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x"))).collect()
+        };
+        let mut sent = named(&[
+            "origin",
+            "access-control-request-method",
+            "access-control-request-headers",
+            "access-control-request-private-network",
+            "access_control_request_method",
+            "sec-fetch-site",
+        ]);
+        strip_request_headers(&mut sent);
+        assert!(sent.is_empty(), "{sent:?}");
+        let mut answered = named(&[
+            "access-control-allow-origin",
+            "access-control-allow-credentials",
+            "access-control-expose-headers",
+            "access-control-allow-private-network",
+        ]);
+        strip_response_headers(&mut answered);
+        assert!(answered.is_empty(), "{answered:?}");
     }
 
     #[test]

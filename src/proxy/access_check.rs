@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
-use crate::address::Scheme;
+use crate::address::{OriginPattern, OriginPatternError, PageOrigin, Scheme};
 use crate::gateway::{Rejection, host};
 use crate::proxy::owner::Owner;
 
@@ -103,22 +103,22 @@ impl AccessCheck {
 /// Why a text cannot be allowed as an origin.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OriginError {
-    /// A star, or `null`, which any page can send.
+    /// A pattern, or `null`, which any page can send.
     #[error("{0:?} would let every page use your credential")]
     EveryPage(String),
     /// Something else.
-    #[error("{0:?} is not an origin (scheme://host[:port])")]
-    Malformed(String),
+    #[error(transparent)]
+    Malformed(OriginPatternError),
 }
 
-/// The origin of a page that may use the proxy: `scheme://host[:port]` in lower case, without the scheme's own port.
+/// The origin of a page that may use the proxy: one, since every page of a pattern would use the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedOrigin(String);
+pub struct AllowedOrigin(OriginPattern);
 
 impl AllowedOrigin {
     /// Whether the value of an `Origin` header is this origin.
     pub fn is(&self, header: &str) -> bool {
-        normalize(header).is_some_and(|origin| origin == self.0)
+        PageOrigin::parse(header).is_some_and(|page| self.0.matches(page))
     }
 }
 
@@ -126,30 +126,12 @@ impl FromStr for AllowedOrigin {
     type Err = OriginError;
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
-        if text.contains('*') || text.trim().eq_ignore_ascii_case("null") {
-            return Err(OriginError::EveryPage(text.to_owned()));
+        match text.parse::<OriginPattern>() {
+            Ok(origin) if origin.is_exact() => Ok(Self(origin)),
+            Ok(_) | Err(OriginPatternError::EveryPage(_)) => Err(OriginError::EveryPage(text.to_owned())),
+            Err(error) => Err(OriginError::Malformed(error)),
         }
-        let origin = normalize(text.strip_suffix('/').unwrap_or(text));
-        origin.map(Self).ok_or_else(|| OriginError::Malformed(text.to_owned()))
     }
-}
-
-fn normalize(text: &str) -> Option<String> {
-    let text = text.to_ascii_lowercase();
-    let (scheme, host) = text.split_once("://")?;
-    let scheme_fits = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let host_fits = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]~%".contains(&byte));
-    if !scheme_fits || !host_fits || host.is_empty() {
-        return None;
-    }
-    let own_port = match scheme {
-        "http" => ":80",
-        "https" => ":443",
-        _ => "",
-    };
-    let host = host.strip_suffix(own_port).filter(|host| !own_port.is_empty() && !host.is_empty()).unwrap_or(host);
-    Some(format!("{scheme}://{host}"))
 }
 
 /// A shorter token could be guessed: nothing slows down attempts from the same machine.

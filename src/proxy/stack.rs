@@ -131,9 +131,7 @@ impl Stack {
         parts.version = Version::HTTP_11;
         // What a host tells a browser about itself does not hold for this proxy.
         headers::remove_matching(&mut parts.headers, |name| {
-            name.starts_with("access-control-")
-                || ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "clear-site-data"]
-                    .contains(&name)
+            ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "clear-site-data"].contains(&name)
         });
         Ok(Response::from_parts(parts, Body::new(Relay::unfiltered(CoalescedBody::new(body), reset))))
     }
@@ -145,8 +143,8 @@ fn forwardable(sent: &HeaderMap) -> HeaderMap {
     let mut out = sent.clone();
     headers::strip_request_headers(&mut out);
     headers::remove_matching(&mut out, |name| {
-        ["sec-", "proxy-", "access-control-request-"].iter().any(|prefix| name.starts_with(prefix))
-            || ["origin", "referer", "cookie2", "api-key", "x-goog-api-key"].contains(&name)
+        ["sec-", "proxy-"].iter().any(|prefix| name.starts_with(prefix))
+            || ["referer", "cookie2", "api-key", "x-goog-api-key"].contains(&name)
     });
     out
 }

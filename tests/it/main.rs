@@ -27,6 +27,8 @@ mod gateway_admin;
 #[cfg(feature = "gateway")]
 mod gateway_config;
 #[cfg(feature = "gateway")]
+mod gateway_cors;
+#[cfg(feature = "gateway")]
 mod gateway_credentials;
 #[cfg(feature = "gateway")]
 mod gateway_duplex;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::address::BaseUrl;
+use crate::address::{BaseUrl, OriginPattern};
 
 /// The properties of a setting besides its type.
 pub struct Setting {
@@ -104,6 +104,12 @@ settings! {
     /// More names, as in a Host header, that the gateway answers to.
     "allowed-hosts" => allowed_hosts: Vec<String> = [], "super::value::host_names", Reload,
         r#"a list of host names such as ["gpu.lan", "10.0.0.5:11435"]"#;
+
+    /// The origins of web pages that may use the API from a browser. ollama: those that Ollama allows by default, which
+    /// are pages of this machine on any port, and desktop applications. A star stands for any port, any name below a
+    /// domain, or any host of a scheme other than http and https.
+    "allowed-origins" => allowed_origins: Vec<OriginPattern> = ["ollama"], "super::value::origins", Reload,
+        r#"a list of origins such as ["ollama", "https://chat.example.com"]"#;
 
     /// The proxies whose X-Forwarded-For header is trusted: addresses and networks.
     "trusted-proxies" => trusted_proxies: Vec<IpNet> = [], "super::value::networks", Reload,

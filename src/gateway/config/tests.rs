@@ -6,6 +6,7 @@ use std::path::Path;
 use super::layers::VARIABLE_PREFIX;
 use super::settings::{SETTINGS, reference};
 use super::*;
+use crate::address::PageOrigin;
 
 impl Default for Config {
     fn default() -> Self {
@@ -75,6 +76,7 @@ fn every_setting_can_be_set_in_each_layer() {
         ("behind-tls-proxy", "true"),
         ("public-url", "https://gpu.example.com/ollama"),
         ("allowed-hosts", "gpu.lan, GPU.example.com:8443"),
+        ("allowed-origins", "ollama, https://chat.example.com"),
         ("trusted-proxies", "127.0.0.1,10.0.0.0/8"),
         ("clock-tolerance", "2m"),
         ("max-body", "5MB"),
@@ -169,6 +171,14 @@ fn an_invalid_value_is_an_error_that_says_what_is_valid() {
         ("behind-tls-proxy = \"yes\"", "true or false, not \"yes\""),
         ("allowed-hosts = [1]", "not [1]"),
         ("allowed-hosts = [\"http://x/\"]", "a list of host names"),
+        ("allowed-origins = [\"*\"]", "\"*\" would allow every page"),
+        ("allowed-origins = [\"ollama\", \"null\"]", "\"null\" would allow every page"),
+        ("allowed-origins = [\"https://*\"]", "would allow every page"),
+        (
+            "allowed-origins = [\"chat.example.com\"]",
+            "a list of origins such as [\"ollama\", \"https://chat.example.com\"]",
+        ),
+        ("allowed-origins = \"https://a/b\"", "not \"https://a/b\""),
         ("trusted-proxies = [\"0.0.0.0/0\"]", "every address"),
         ("clock-tolerance = 60", "from 1s to 10m, such as 60s, not 60"),
         ("clock-tolerance = \"0s\"", "from 1s to 10m"),
@@ -186,6 +196,40 @@ fn an_invalid_value_is_an_error_that_says_what_is_valid() {
         says(from_file(text), &[&column, wanted]);
     }
     says(from_variables(&[("LISTEN", "x")]), &["OLLAMA_AUTH_GATEWAY_LISTEN: listen must be ADDRESS:PORT", "not \"x\""]);
+}
+
+#[test]
+fn the_origins_of_ollama_are_kept_added_to_or_replaced() {
+    let allows = |value: &str, origin: &str| {
+        let config = set(&[&format!("allowed-origins={value}")]).unwrap();
+        let page = PageOrigin::parse(origin).unwrap();
+        config.allowed_origins.iter().any(|pattern| pattern.matches(page))
+    };
+    let [here, chat] = ["http://localhost:3000", "https://chat.example.com"];
+    for (value, expected) in [
+        ("ollama", [true, false]),
+        ("ollama,https://chat.example.com", [true, true]),
+        ("https://chat.example.com", [false, true]),
+        ("", [false, false]),
+    ] {
+        assert_eq!([allows(value, here), allows(value, chat)], expected, "{value}");
+    }
+    // As Ollama's own list, item by item.
+    for origin in [
+        "http://127.0.0.1",
+        "https://localhost:8443",
+        "http://0.0.0.0:80",
+        "app://obsidian.md",
+        "file://",
+        "tauri://localhost",
+        "vscode-webview://1a2b3c",
+        "vscode-file://vscode-app",
+    ] {
+        assert!(allows("ollama", origin), "{origin}");
+    }
+    for origin in ["http://[::1]:3000", "chrome-extension://abc", "http://example.com", "https://localhost.evil.com"] {
+        assert!(!allows("ollama", origin), "{origin}");
+    }
 }
 
 #[test]

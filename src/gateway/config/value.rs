@@ -10,10 +10,25 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-use crate::address::BaseUrl;
+use crate::address::{BaseUrl, OriginPattern, OriginPatternError};
 
 /// The longest value that an error repeats, in characters.
 const MAX_SHOWN_LENGTH: usize = 60;
+
+/// The pages that Ollama allows without `OLLAMA_ORIGINS` (`AllowedOrigins` in its `envconfig`).
+const OLLAMA_ORIGINS: [&str; 11] = [
+    "http://localhost:*",
+    "https://localhost:*",
+    "http://127.0.0.1:*",
+    "https://127.0.0.1:*",
+    "http://0.0.0.0:*",
+    "https://0.0.0.0:*",
+    "app://*",
+    "file://*",
+    "tauri://*",
+    "vscode-webview://*",
+    "vscode-file://*",
+];
 
 /// A value as it is written; variables and flags give text.
 #[derive(serde::Deserialize)]
@@ -163,6 +178,15 @@ pub fn host_names<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D:
     })
 }
 
+/// The origins of pages. The word `ollama` stands for [those of Ollama](OLLAMA_ORIGINS).
+pub fn origins<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<OriginPattern>, D::Error> {
+    let lists = read_list(value, |text| match text {
+        "ollama" => OLLAMA_ORIGINS.iter().map(|origin| parse_origin(origin)).collect(),
+        text => parse_origin(text).map(|origin| vec![origin]),
+    })?;
+    Ok(lists.concat())
+}
+
 /// Networks such as `10.0.0.0/8`, and addresses.
 pub fn networks<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpNet>, D::Error> {
     read_list(value, parse_network)
@@ -178,6 +202,13 @@ fn parse_url(text: &str) -> Parsed<BaseUrl> {
         Some(_) => Err(format!("the port in {} is not a number from 1 to 65535", shown(&format!("{text:?}")))),
         None => Ok(parsed.url),
     }
+}
+
+fn parse_origin(text: &str) -> Parsed<OriginPattern> {
+    text.parse().map_err(|error| match error {
+        OriginPatternError::EveryPage(_) => error.to_string(),
+        OriginPatternError::Malformed(_) => String::new(),
+    })
 }
 
 /// With a network of all addresses any caller could choose the address that the gateway takes it for.

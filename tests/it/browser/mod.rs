@@ -8,6 +8,7 @@ mod inspector;
 mod keyboard;
 mod keys;
 mod looks;
+mod other_origins;
 mod plain;
 mod setting_up;
 mod signing_in;

@@ -2,6 +2,7 @@
 //! OpenAI's and Anthropic's, of Python and of Node. `scripts/sdks` prepares them; what they are told goes by `tests/sdks`.
 
 mod anthropic;
+mod browser;
 mod documentation;
 mod given;
 mod ollama;

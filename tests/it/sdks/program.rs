@@ -33,7 +33,7 @@ fn root() -> &'static Path {
 }
 
 /// A file below `target/sdks`.
-fn prepared(below: &str) -> PathBuf {
+pub fn prepared(below: &str) -> PathBuf {
     let path = root().join("target/sdks").join(below);
     assert!(path.exists(), "{} is missing: run scripts/sdks, which installs the libraries", path.display());
     path
