@@ -97,7 +97,9 @@ impl Authenticator {
         let caller = match credential::presented(headers)? {
             Presented::Nothing => {
                 let url = &self.config.get().url;
-                let message = format!("unauthorized: not signed in to {url}; sign in, or send an API key");
+                let message = format!(
+                    "unauthorized: not signed in to {url}; send an API key, or sign in (`ollama` signs with OLLAMA_AUTH=1)"
+                );
                 return Err(Rejection::unauthorized(message));
             }
             Presented::Signature(header) => self.by_signature(&header, target, address, changes).await?,

@@ -44,7 +44,7 @@ const PLACEHOLDERS: [&str; 12] = [
     "sk-no-key-required",
 ];
 
-/// Reads `Authorization` and `X-API-Key`. A placeholder beside a credential is ignored.
+/// Reads `Authorization` and `X-API-Key`. A placeholder beside a credential is ignored, as is a key of another service beside a signature.
 ///
 /// # Errors
 /// 400 for a header that appears twice, is not text, is too long, or contradicts the other; for an unknown scheme. 401 and 403 for `Basic`
@@ -65,6 +65,8 @@ pub fn presented(headers: &HeaderMap) -> Result<Presented, Rejection> {
         }
         (Some(one), Some(other)) if is_placeholder(&other) => Ok(one),
         (Some(one), Some(other)) if matches!(one, Presented::Nothing) || is_placeholder(&one) => Ok(other),
+        // An Ollama server whose cloud this gateway is sets `Authorization` and passes on what else its callers send.
+        (Some(one @ Presented::Signature(_)), Some(other)) if !is_own_key(&other) => Ok(one),
         (Some(_), Some(_)) => {
             Err(Rejection::new(400, "Authorization and X-API-Key hold different credentials: send one"))
         }
@@ -144,6 +146,11 @@ fn is_from_page(headers: &HeaderMap) -> bool {
 fn is_placeholder(presented: &Presented) -> bool {
     let is = |key: &SecretString| PLACEHOLDERS.contains(&bare(key.expose_secret()).to_ascii_lowercase().as_str());
     matches!(presented, Presented::Key(key) if is(key))
+}
+
+/// Whether it looks like a key that a gateway made.
+fn is_own_key(presented: &Presented) -> bool {
+    matches!(presented, Presented::Key(key) if bare(key.expose_secret()).starts_with(ApiKey::PREFIX))
 }
 
 /// A key without quotes and blanks around it.
@@ -324,6 +331,9 @@ mod tests {
         assert_eq!(of(&[("authorization", "Bearer ollama"), ("x-api-key", "k")]).unwrap(), "key k");
         assert_eq!(of(&[("authorization", "Bearer k"), ("x-api-key", "null")]).unwrap(), "key k");
         assert_eq!(of(&[("authorization", "A:B"), ("x-api-key", "Ollama")]).unwrap(), "signature A:B");
+        assert_eq!(of(&[("authorization", "A:B"), ("x-api-key", "sk-ant-1")]).unwrap(), "signature A:B");
+        assert_eq!(of(&[("authorization", "A:B"), ("x-api-key", "olauth_1")]).unwrap_err(), 400);
+        assert_eq!(of(&[("authorization", "A:B"), ("x-api-key", "' olauth_1'")]).unwrap_err(), 400);
         assert_eq!(of(&[("authorization", "Bearer null"), ("x-api-key", "ollama")]).unwrap(), "key null");
         assert_eq!(of(&[("authorization", "Bearer ollama")]).unwrap(), "key ollama");
     }

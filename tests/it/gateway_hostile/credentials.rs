@@ -135,7 +135,7 @@ fn ambiguous_headers_are_refused() {
         format!("X-API-Key: {key}\r\nX-API-Key: {other}"),
         format!("X-API-Key: Bearer {key}"),
         format!("{signed}\r\nX-API-Key: {key}"),
-        format!("{signed}\r\nX-API-Key: nonsense"),
+        format!("{signed}\r\nX-API-Key: \"{key}\""),
         format!("{signed}\r\n{signed}"),
         format!("X-API-Key: {}", signed.strip_prefix("Authorization: ").unwrap()),
         format!("Proxy-Authorization: Bearer {key}"),
