@@ -83,9 +83,10 @@ pub async fn explain_pull(session: &Session<'_>, model: &str, error: ApiError) -
     let message = format!("{} cannot pull {model}: {reason}", session.base());
     let problem = |exit, hint: &str| Problem::new(exit, message.clone()).hint(hint);
     match RegistryRefusal::read(reason) {
-        RegistryRefusal::Missing => {
+        RegistryRefusal::Missing if RegistryName::read(model).is_at_ollama_com() => {
             problem(Exit::NotFound, "check the name; models are listed at https://ollama.com/search")
         }
+        RegistryRefusal::Missing => problem(Exit::NotFound, "check the name, and which models that registry has"),
         RegistryRefusal::Insecure => problem(Exit::Usage, "if you trust that registry without TLS, pass --insecure"),
         RegistryRefusal::BadName => problem(Exit::Usage, "a name is [NAMESPACE/]MODEL[:TAG]"),
         RegistryRefusal::Other => problem(Exit::Failed, "check the network of that server, then try again"),

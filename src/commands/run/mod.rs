@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::chat::parameters::{self, ParameterError};
 use crate::cli::{OutputFormat, RunArgs, ThinkArg};
 use crate::exit::{Exit, Problem};
+use crate::identity::ConnectUrl;
 use crate::profile::{Audience, CredentialSource};
 use crate::shell::quoted;
 
@@ -153,22 +154,36 @@ impl RunContext<'_> {
                 let hint = "check the name; cloud models are listed at https://ollama.com/search?c=cloud";
                 Problem::new(Exit::NotFound, message).hint(hint).into()
             }
-            // A local server passes on what ollama.com thinks of the *server's* key (`docs/explanation/protocol.md`, "Traps").
-            ApiError::Unauthorized { message, had_credential: false, from_gateway: false, .. }
-                if self.model.is_cloud() && !host.is_ollama_com() =>
+            // A local server passes on what its cloud thinks of the *server's* key (`docs/explanation/protocol.md`, "Traps"), with the
+            // headers of a gateway if that is its cloud. A gateway itself offers no link to a request that is not signed.
+            ApiError::Unauthorized { message, signin_url, had_credential: false, from_gateway, .. }
+                if self.model.is_cloud() && !host.is_ollama_com() && (!from_gateway || signin_url.is_some()) =>
             {
-                let message = format!(
-                    "the Ollama server at {host} is not signed in, and {} runs at ollama.com: {message}",
-                    self.model.as_str()
-                );
-                let hint = format!(
-                    "sign in that server: ollama-auth signin --server --host {host}\nor use your own account: ollama-auth signin --host ollama.com, or set OLLAMA_API_KEY"
-                );
-                Problem::new(Exit::SignIn, message).hint(hint).into()
+                server_signed_out(host, self.model, message, signin_url.as_deref()).into()
             }
             _ => explain_missing(self.session, self.model.as_str(), error).await,
         }
     }
+}
+
+/// A cloud model at a server whose own key its cloud does not know. That cloud is ollama.com, or what `OLLAMA_CLOUD_BASE_URL` of the
+/// server says, which its link tells.
+fn server_signed_out(host: &BaseUrl, model: &ModelName, message: &str, signin_url: Option<&str>) -> Problem {
+    let link = signin_url.and_then(|url| ConnectUrl::parse(url).ok());
+    let elsewhere = link.filter(|link| link.origin() != BaseUrl::ollama_com().origin());
+    let place = elsewhere.as_ref().map_or_else(|| "ollama.com".to_owned(), |link| link.origin().to_string());
+    let message =
+        format!("the Ollama server at {host} is not signed in, and {} runs at {place}: {message}", model.as_str());
+    let hint = match elsewhere {
+        Some(link) => format!(
+            "if you trust {place}, approve the key of that server there: {link}\nits fingerprint: {}",
+            link.key().grouped_fingerprint()
+        ),
+        None => format!(
+            "sign in that server: ollama-auth signin --server --host {host}\nor use your own account: ollama-auth signin --host ollama.com, or set OLLAMA_API_KEY"
+        ),
+    };
+    Problem::new(Exit::SignIn, message).hint(hint)
 }
 
 /// `--option`: a wrong value of a known parameter is refused; an unknown one is sent, since a newer server may know it.
