@@ -90,6 +90,8 @@ mod signin;
 mod signin_api_key;
 mod signin_server;
 mod ssh_keygen;
+#[cfg(feature = "gateway")]
+mod stock_program;
 mod store;
 mod terminal_run;
 mod terminal_signin;
