@@ -1,4 +1,4 @@
-"""How fast the client is, against /bin/true, curl and (where it is on PATH) stock `ollama run`, on one loopback server. Runs are
+"""How fast the client is, against /bin/true, curl and stock `ollama run` (from scripts/stock), on one loopback server. Runs are
 interleaved; the limits of the table have to be kept."""
 
 import os
@@ -114,12 +114,12 @@ def first_token(program, url, runs):
     return times
 
 
-def measure(binary, url, home, count, report):
+def measure(binary, stock_path, url, home, count, report):
     runs_version, runs_small, runs_large, runs_token = count
     base = {"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8"}
     env = base | {"OLLAMA_HOST": url, "OLLAMA_NOHISTORY": "1"}
     out = os.path.join(home, "out")
-    curl_path, stock_path = shutil.which("curl"), shutil.which("ollama")
+    curl_path = shutil.which("curl")
 
     def ours(model):
         return Program("ollama-auth run", [binary, "run", model, "hi"], out, env)
@@ -147,8 +147,7 @@ def measure(binary, url, home, count, report):
     for count in (SMALL, LARGE):
         check(count)
     small = [ours(f"bench-{SMALL}"), curl(f"bench-{SMALL}", "-o", "/dev/null")]
-    if stock_path:
-        small.append(stock(f"bench-{SMALL}"))
+    small.append(stock(f"bench-{SMALL}"))
     interleave(small, runs_small)
     show(f"one-shot run, {SMALL} chunks", small, "wall")
     report.ratio(f"run, {SMALL} chunks, wall", small[0], small[1], "wall", 0.6)
@@ -156,16 +155,12 @@ def measure(binary, url, home, count, report):
     report.row(f"run, {SMALL} chunks, peak", f"{peak / 1024:.1f} MiB", "12 MiB", peak <= 12 * 1024)
 
     large = [ours(f"bench-{LARGE}"), curl(f"bench-{LARGE}", "-o", "/dev/null")]
-    if stock_path:
-        large.append(stock(f"bench-{LARGE}"))
+    large.append(stock(f"bench-{LARGE}"))
     interleave(large, runs_large)
     for figure in ("wall", "cpu"):
         show(f"one-shot run, {LARGE} chunks", large, figure)
     report.ratio(f"run, {LARGE} chunks, CPU", large[0], large[1], "cpu", 5)
-    if stock_path:
-        report.ratio(f"run, {LARGE} chunks, CPU", large[0], large[2], "cpu", 1 / 15)
-    else:
-        report.note(f"run, {LARGE} chunks, CPU", "stock ollama: not on PATH", f"{1 / 15:.3f}")
+    report.ratio(f"run, {LARGE} chunks, CPU", large[0], large[2], "cpu", 1 / 15)
     peak, middle = large[0].peak(), ours(f"bench-{MIDDLE}").peak()
     report.row(f"run, {LARGE} chunks, peak", f"{peak / 1024:.1f} MiB", "12 MiB", peak <= 12 * 1024)
     report.row(
@@ -198,6 +193,10 @@ def bench(binary, quick, report):
     for tool in ("curl", "true"):
         if not shutil.which(tool):
             sys.exit(f"{tool} is not on PATH")
+    stock = subprocess.run([os.path.join(HERE, "stock")], stdout=subprocess.PIPE, text=True, check=False)
+    if stock.returncode != 0:
+        sys.exit("scripts/stock could not provide ollama")
+    stock_path = stock.stdout.splitlines()[-1]
     server = subprocess.Popen(
         [sys.executable, os.path.join(HERE, "bench_server.py"), *map(str, (SMALL, MIDDLE, LARGE))],
         stdout=subprocess.PIPE,
@@ -207,7 +206,7 @@ def bench(binary, quick, report):
         url = f"http://127.0.0.1:{int(server.stdout.readline())}"
         count = (30, 15, 3, 3) if quick else (200, 60, 11, 15)
         with tempfile.TemporaryDirectory(prefix="ollama-auth-bench-") as home:
-            measure(binary, url, home, count, report)
+            measure(binary, stock_path, url, home, count, report)
     finally:
         server.kill()
         server.wait()
