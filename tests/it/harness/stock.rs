@@ -1,5 +1,5 @@
-//! The account routes of an unmodified local Ollama server: it has its own key, answers `/api/me` for that key to any caller, and signs
-//! *itself* out on any `DELETE /api/user/keys/…`, which counts as a fault.
+//! A stand-in for an unmodified local Ollama server and its account routes (`stock_program` runs the real one): it has its own key,
+//! answers `/api/me` for that key to any caller, and signs *itself* out on any `DELETE /api/user/keys/…`, which counts as a fault.
 
 use std::{
     ops::Deref,

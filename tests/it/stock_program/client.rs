@@ -73,10 +73,7 @@ fn a_person_signs_the_client_in_works_with_it_and_signs_it_out() {
     contains(client.stock(&["ps"]).expect_code(0).stdout(), &["PROCESSOR"]);
     contains(client.stock(&["show", "tiny"]).expect_code(0).stdout(), &["architecture", "llama", "Be brief."]);
     client.stock(&["stop", "tiny"]).expect_code(0);
-    contains(
-        &said(&client.stock(&["run", "tiny", "hi"]).expect_code(1)),
-        &["500 Internal Server Error", "llama-server"],
-    );
+    contains(&said(&client.stock(&["run", "tiny", "hi"]).expect_code(1)), &["500 Internal Server Error"]);
     assert_eq!(shown_by_gateway(&server), ["tiny:latest".to_owned(), format!("{model}:latest")]);
     // Several in one second have the same signature.
     let output = client.stock(&["rm", "tiny", &model]).expect_code(0);

@@ -12,13 +12,13 @@ fn a_chat_through_the_gateway_works() {
     gateway.add_user("ada", "member");
     let client = Client::new(&gateway.url());
     // Before the approval it shows the link and ends.
-    let terminal = Terminal::start_program(&client.0, &ollama(), &["run", "tiny"], 200, 40);
+    let terminal = Terminal::start_program(&client.0, &ollama(), &["run", "tiny"], 250, 40);
     let finished = terminal.finish();
     assert!(finished.screen.contains("You need to be signed in"), "{}", finished.screen);
     let link = finished.screen.split_whitespace().find(|word| word.contains("/connect?")).unwrap();
     gateway.admin(&["approve", link, "--user", "ada"]).expect_code(0);
 
-    let mut terminal = Terminal::start_program(&client.0, &ollama(), &["run", "tiny"], 200, 40);
+    let mut terminal = Terminal::start_program(&client.0, &ollama(), &["run", "tiny"], 250, 40);
     terminal.wait_text(">>> ");
     terminal.send("hi\r");
     let said = recorded("chat").said();
