@@ -65,6 +65,32 @@ fn its_key_is_approved_and_all_its_apis_work() {
 }
 
 #[test]
+fn a_proxy_leads_both_to_a_gateway_on_another_machine() {
+    let upstream = Ollama::start();
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let proxy = device.command(["proxy", "--json", "--listen", "127.0.0.1:0"]).spawn();
+    let listening = |text: &str| text.lines().find_map(|line| serde_json::from_str::<Value>(line).ok());
+    let text = proxy.wait_stderr(|text| listening(text).is_some());
+    let url = listening(&text).unwrap()["url"].as_str().unwrap().to_owned();
+
+    let server = Server::start_with(&[("OLLAMA_CLOUD_BASE_URL", &url)]);
+    let (status, said) = server.ask("POST", "/api/generate", GENERATE);
+    assert_eq!((status, said), (200, recorded("generate").chunks.concat()));
+    let asked = upstream.server().requests().pop().unwrap();
+    assert_eq!(asked.header("x-ollama-auth-user"), Some("ada"));
+    // The proxy's own credential is used, also for a client that signs with its key.
+    for client in [Client::without_key(&url), Client::new(&url)] {
+        let output = client.stock(&["run", "tiny", "Why is the sky blue?"]).expect_code(0);
+        assert_eq!(output.stdout().trim_end(), recorded("generate").said().trim_end());
+        assert!(client.stock(&["list"]).expect_code(0).stdout().contains("tiny:latest"));
+    }
+    let devices = gateway.admin(&["device", "list", "--json"]).expect_code(0).json();
+    assert_eq!(devices["devices"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn credentials_of_its_callers_do_not_disturb_its_own() {
     let (_upstream, gateway, server) = given();
     approve(&gateway, &server);
