@@ -317,7 +317,8 @@ mod tests {
         let digest = format!("/api/blobs/sha256:{}", "0a".repeat(32));
         assert_eq!(find("POST", &digest).unwrap().argument.len(), 71);
         assert_eq!(find("GET", "/v1/models/tiny:latest").unwrap().argument, "tiny:latest");
-        for path in ["/api/blobs/x", "/api/blobs/", "/v1/models/", "/v1/models/a/b", "/api/tags/", "", "/API/tags"] {
+        assert_eq!(find("GET", "/v1/models/a/b").unwrap().argument, "a/b");
+        for path in ["/api/blobs/x", "/api/blobs/", "/api/blobs/a/b", "/v1/models/", "/api/tags/", "", "/API/tags"] {
             assert_eq!(find("GET", path).unwrap_err().status(), 404, "{path}");
         }
         assert_eq!(find("GET", "/api/generate").unwrap_err().status(), 405);
