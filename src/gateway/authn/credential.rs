@@ -369,7 +369,7 @@ mod tests {
         for pairs in [
             &[("authorization", "Bearer k"), ("authorization", "Bearer k")][..],
             &[("authorization", "Bearer k"), ("x-api-key", "other")],
-            &[("authorization", "A:B"), ("x-api-key", "k")],
+            &[("authorization", "A:B"), ("x-api-key", "olauth_k")],
             &[("x-api-key", "k"), ("x-api-key", "k")],
             &[("authorization", "Bearer a b")],
             &[("authorization", "Bearer a,Bearer b")],
