@@ -29,7 +29,7 @@ pub enum Presented {
 }
 
 /// What programs send as a key where none is set, in lower case: they, or the library that they use, insist on some text.
-const PLACEHOLDERS: [&str; 12] = [
+pub const PLACEHOLDERS: [&str; 12] = [
     "ollama",
     "null",
     "none",
