@@ -41,7 +41,8 @@ pub fn target(data: &[u8]) {
             assert!(path.starts_with(before) && one.route.methods.contains(&target.method));
             assert_eq!(path, format!("{before}{}", one.argument), "a route and its argument are the whole path");
             assert!(!one.argument.is_empty() || !one.route.path.contains('{'));
-            assert!(!one.argument.contains('/'), "{path}");
+            // The gateway itself answers for models whose names have slashes.
+            assert!(before == "/v1/models/" || !one.argument.contains('/'), "{path}");
         }
         (Err(_), Err(_)) => {}
         _ => panic!("{path} is a route once"),
