@@ -78,15 +78,25 @@ impl AccessCheck {
         Ok(None)
     }
 
-    /// Makes sure that the request carries the token, if there is one.
+    /// The base path of a request: the token, if its path begins with that, otherwise nothing. So programs that send no key can have
+    /// the token in their base URL.
+    pub fn base(&self, path: &str) -> String {
+        let first = path.split('/').find(|segment| !segment.is_empty());
+        match (&self.token, first) {
+            (Some(token), Some(first)) if token.is(first.as_bytes()) => format!("/{first}"),
+            _ => String::new(),
+        }
+    }
+
+    /// Makes sure that the request carries the token, if there is one: as a key, or as its base path.
     ///
     /// # Errors
     /// 401.
-    pub fn token(&self, headers: &HeaderMap) -> Result<(), Rejection> {
+    pub fn token(&self, base: &str, headers: &HeaderMap) -> Result<(), Rejection> {
         match &self.token {
-            Some(token) if !token.is_in(headers) => {
-                Err(Rejection::unauthorized("this proxy requires its token, as Authorization: Bearer or x-api-key"))
-            }
+            Some(token) if base.is_empty() && !token.is_in(headers) => Err(Rejection::unauthorized(
+                "this proxy requires its token, as Authorization: Bearer or x-api-key, or in the base URL: http://HOST/TOKEN",
+            )),
             _ => Ok(()),
         }
     }
@@ -166,7 +176,12 @@ impl Token {
             scheme.eq_ignore_ascii_case(b"bearer ").then_some(word)
         });
         let keys = headers.get_all("x-api-key").iter().map(axum::http::HeaderValue::as_bytes);
-        bearers.chain(keys).any(|word| Sha256::digest(word.trim_ascii()).as_slice().ct_eq(&self.0).into())
+        bearers.chain(keys).any(|word| self.is(word.trim_ascii()))
+    }
+
+    /// Whether a word is it.
+    fn is(&self, word: &[u8]) -> bool {
+        Sha256::digest(word).as_slice().ct_eq(&self.0).into()
     }
 }
 
@@ -277,6 +292,25 @@ mod tests {
         for bad in ["", "short", "0123456789 abcdef", "0123456789abcdé\u{e9}", &"x".repeat(MAX_LENGTH + 1)] {
             assert!(!made(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_token_is_the_first_segment_of_a_path_and_only_whole() {
+        let token = Token::new(&SecretString::from("0123456789abcdef")).unwrap();
+        let access_check = AccessCheck::new(11436, Vec::new(), Some(token));
+        for path in ["/0123456789abcdef", "/0123456789abcdef/api/tags", "//0123456789abcdef//api/tags"] {
+            let base = access_check.base(path);
+            assert_eq!(base, "/0123456789abcdef", "{path}");
+            assert!(access_check.token(&base, &HeaderMap::new()).is_ok());
+        }
+        for path in
+            ["/", "/api/0123456789abcdef", "/0123456789abcde/api/tags", "/0123456789ABCDEF", "/0123456789abcdef%2F"]
+        {
+            let base = access_check.base(path);
+            assert_eq!(base, "", "{path}");
+            assert!(access_check.token(&base, &HeaderMap::new()).is_err());
+        }
+        assert_eq!(AccessCheck::new(11436, Vec::new(), None).base("/0123456789abcdef"), "");
     }
 
     #[test]

@@ -57,22 +57,27 @@ impl Stack {
         reset: ResetOnClose,
     ) -> Result<Response<Body>, Infallible> {
         let (mut parts, body) = request.into_parts();
-        decode_model(&mut parts, "");
+        let base = self.access_check.base(parts.uri.path());
+        decode_model(&mut parts, &base);
         // From HTTP/1.1 on the end of a body is marked, so that a truncated one is noticed.
         let reset = if parts.version == Version::HTTP_10 { reset } else { ResetOnClose::default() };
         let page = self.access_check.owner(owner).and_then(|()| self.access_check.page(&parts.headers));
         let (page, answered) = match page {
             Ok(page) => {
-                let answered = self.admit(&parts, page.as_ref(), body, reset).await;
+                let answered = self.admit(&parts, &base, page.as_ref(), body, reset).await;
                 (page, answered)
             }
             Err(rejection) => (None, Err(rejection)),
         };
+        // The log does not show the token.
+        let without_base = |text: &str| text.replacen(&base, "", 1);
+        let path = without_base(parts.uri.path());
         let mut response = answered.unwrap_or_else(|rejection| {
-            tracing::debug!(status = rejection.status(), reason = rejection.message(), "request rejected");
-            rejection.with_dialect(Dialect::of(parts.uri.path())).into_response()
+            let reason = without_base(rejection.message());
+            tracing::debug!(status = rejection.status(), reason, "request rejected");
+            rejection.with_dialect(Dialect::of(&path)).into_response()
         });
-        tracing::debug!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "request answered");
+        tracing::debug!(method = %parts.method, path, status = response.status().as_u16(), "request answered");
         protect(response.headers_mut(), page);
         Ok(response)
     }
@@ -80,6 +85,7 @@ impl Stack {
     async fn admit(
         &self,
         parts: &Parts,
+        base: &str,
         page: Option<&HeaderValue>,
         body: Incoming,
         reset: ResetOnClose,
@@ -90,11 +96,11 @@ impl Stack {
         {
             return Ok(preflight(&parts.headers));
         }
-        self.access_check.token(&parts.headers)?;
-        if let Some(redirect) = redirect(parts, "") {
+        self.access_check.token(base, &parts.headers)?;
+        if let Some(redirect) = redirect(parts, base) {
             return Err(redirect);
         }
-        let target = Target::read(parts, "")?;
+        let target = Target::read(parts, base)?;
         check_route(&target)?;
         let pairs = decode_query(target.query.unwrap_or_default())?;
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();

@@ -161,6 +161,29 @@ fn requests_without_the_token_are_refused() {
     assert!(upstream.requests().is_empty());
 }
 
+/// Stock `ollama` and the JavaScript library send no key to a host that is not ollama.com.
+#[test]
+fn a_program_that_sends_no_key_has_the_token_in_its_base_url() {
+    let (upstream, sandbox) = (Server::start(|_| Reply::json(200, r#"{"models":[]}"#)), Sandbox::new());
+    let proxy = Proxy::with_token(&sandbox, &["-vv", "--host", &upstream.url()]);
+    let ask = |method: &str, below: &str| proxy.ask(method, &format!("/{TOKEN}{below}"), &[], "");
+    assert_eq!(ask("GET", "/api/tags?a=b").status, 200);
+    assert_eq!(upstream.requests()[0].target, "/api/tags?a=b");
+    assert_eq!((ask("GET", "").status, ask("GET", "/").status), (200, 200));
+    let redirect = ask("POST", "//api/chat");
+    assert_eq!((redirect.status, redirect.header("location")), (307, Some(&*format!("/{TOKEN}/api/chat"))));
+    assert_eq!(ask("GET", "/v1/models/a%2Fb%3Ac").status, 200);
+    assert_eq!(ask("GET", "/api/user/keys").status, 403);
+    assert!(ask("POST", "/v1/unknown/../x").json()["error"]["message"].is_string(), "in the form of the API below it");
+    let page = proxy.ask("GET", &format!("/{TOKEN}/api/tags"), &["Origin: https://evil.example"], "");
+    assert_eq!(page.status, 403);
+    for target in ["/api/tags", "/x/api/tags", &*format!("/{}/api/tags", &TOKEN[1..])] {
+        assert_eq!(proxy.ask("GET", target, &[], "").status, 401, "{target}");
+    }
+    let output = proxy.end().expect_code(0);
+    assert!(output.stderr().contains("/api/tags") && !output.stderr().contains(TOKEN), "{}", output.stderr());
+}
+
 #[test]
 fn account_and_unknown_routes_are_refused() {
     let (upstream, proxy, _sandbox) = with_upstream(|| Reply::json(200, "{}"), &[]);
