@@ -35,7 +35,7 @@ pub enum KeysCommand {
 /// Create an API key and print it
 ///
 /// Prints the key on standard output, once: it cannot be shown again. Everything else goes to standard error, so a script
-/// can capture the key.
+/// can capture the key. By default it may run models and list them: most programs list the models before they run one.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 # Create a key for CI that runs one model for 30 days

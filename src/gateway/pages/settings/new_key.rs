@@ -171,7 +171,7 @@ fn scope_field(scope: Scope) -> &'static str {
 fn scope_meaning(scope: Scope) -> &'static str {
     match scope {
         Scope::Inference => "Run models: chat, generate, embed, transcribe.",
-        Scope::ModelsRead => "List and describe models.",
+        Scope::ModelsRead => "List and describe models. Most programs do so before they run one.",
         Scope::ModelsWrite => "Pull, create, copy, push and delete models.",
         Scope::UsageRead => "Read usage figures.",
         Scope::Keys => "Create, list and revoke keys and devices of your account. Such a key can create others.",
