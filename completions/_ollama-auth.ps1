@@ -58,7 +58,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('profile', 'profile', [CompletionResultType]::ParameterValue, 'Manage profiles: one for each host you sign in to')
             [CompletionResult]::new('store', 'store', [CompletionResultType]::ParameterValue, 'Show and change where secrets are stored')
             [CompletionResult]::new('token', 'token', [CompletionResultType]::ParameterValue, 'Print the credential for another program')
-            [CompletionResult]::new('exec', 'exec', [CompletionResultType]::ParameterValue, 'Run a program with OLLAMA_API_KEY and OLLAMA_HOST set')
+            [CompletionResult]::new('exec', 'exec', [CompletionResultType]::ParameterValue, 'Run a program that uses your host and credential')
             [CompletionResult]::new('api', 'api', [CompletionResultType]::ParameterValue, 'Send one authenticated request and print the answer')
             [CompletionResult]::new('proxy', 'proxy', [CompletionResultType]::ParameterValue, 'Open a local port that adds your credential to requests')
             [CompletionResult]::new('usage', 'usage', [CompletionResultType]::ParameterValue, 'Show your usage of ollama.com')
@@ -1002,6 +1002,8 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;exec' {
+            [CompletionResult]::new('--for', '--for', [CompletionResultType]::ParameterName, 'Set the variables for these APIs only, and replace what is set: ollama, openai, anthropic (repeatable)')
+            [CompletionResult]::new('--print', '--print', [CompletionResultType]::ParameterName, 'Print the variables instead: shell, powershell or json')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Use this host [default: `status` tells which]')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile''s host and credential')
             [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Read host and credential from a JSON file')
@@ -1009,6 +1011,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--passphrase-file', '--passphrase-file', [CompletionResultType]::ParameterName, 'Read the encrypted file''s passphrase from a file')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Also trust the authorities in this PEM file')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
+            [CompletionResult]::new('--proxy', '--proxy', [CompletionResultType]::ParameterName, 'Start a proxy for an API key too, so that the program does not get the key')
             [CompletionResult]::new('--allow-insecure-http', '--allow-insecure-http', [CompletionResultType]::ParameterName, 'Send credentials over plain http to other machines')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write results and errors as JSON')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')

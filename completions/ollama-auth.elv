@@ -55,7 +55,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand profile 'Manage profiles: one for each host you sign in to'
             cand store 'Show and change where secrets are stored'
             cand token 'Print the credential for another program'
-            cand exec 'Run a program with OLLAMA_API_KEY and OLLAMA_HOST set'
+            cand exec 'Run a program that uses your host and credential'
             cand api 'Send one authenticated request and print the answer'
             cand proxy 'Open a local port that adds your credential to requests'
             cand usage 'Show your usage of ollama.com'
@@ -959,6 +959,8 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;exec'= {
+            cand --for 'Set the variables for these APIs only, and replace what is set: ollama, openai, anthropic (repeatable)'
+            cand --print 'Print the variables instead: shell, powershell or json'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
             cand --credentials 'Read host and credential from a JSON file'
@@ -966,6 +968,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --passphrase-file 'Read the encrypted file''s passphrase from a file'
             cand --ca-cert 'Also trust the authorities in this PEM file'
             cand --color 'When to use colour'
+            cand --proxy 'Start a proxy for an API key too, so that the program does not get the key'
             cand --allow-insecure-http 'Send credentials over plain http to other machines'
             cand --json 'Write results and errors as JSON'
             cand -q 'Show warnings and errors only'

@@ -206,6 +206,11 @@ pub fn keep_secrets_from(command: &mut Command) {
     }
 }
 
+/// A variable of other programs; `None` where it is empty.
+pub fn foreign_variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 impl Env {
     /// Reads the process's environment.
     ///

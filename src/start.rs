@@ -10,6 +10,8 @@ use crate::api::looks_like_key;
 use crate::app::{self, App};
 use crate::cli::{self, AuditFormat, Cli, Command, GlobalArgs, KeysCommand, OutputFormat};
 use crate::commands;
+#[cfg(all(unix, feature = "gateway"))]
+use crate::commands::ProxyRequest;
 use crate::env::Env;
 use crate::exit::{Exit, Problem};
 use crate::ui::{self, Printer};
@@ -36,13 +38,24 @@ fn start() -> Exit {
     if let Some(request) = commands::completion_request(&args) {
         return complete(request);
     }
+    #[cfg(all(unix, feature = "gateway"))]
+    let (args, proxy_for) = match commands::proxy_request(args) {
+        ProxyRequest::None(args) => (args, None),
+        ProxyRequest::Serve(process, args) => (args, Some(process)),
+        ProxyRequest::Detach(args) => return commands::detach_proxy(args),
+    };
     let wants_json = wants_json(&args);
     let env = Env::from_process();
     let keys = api_keys_in_arguments(&args);
-    let cli = match Cli::try_parse_from(&args) {
+    #[cfg_attr(not(all(unix, feature = "gateway")), allow(unused_mut))]
+    let mut cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return report_parse_error(commands::explain_usage(error, args), wants_json, &keys),
     };
+    #[cfg(all(unix, feature = "gateway"))]
+    if let Command::Exec(exec) = &mut cli.command {
+        exec.proxy_for = proxy_for;
+    }
     let json = cli.global.json
         || match &cli.command {
             Command::Run(run) => run.output == OutputFormat::Json,
@@ -85,13 +98,13 @@ fn report(printer: Option<Printer>, problem: &Problem) {
 }
 
 fn run(app: &App, command: Command) -> Result<Exit, Problem> {
-    let service = is_service(&command);
-    if service {
+    let handles_signals = handles_signals(&command);
+    if is_service(&command) {
         ui::log_service(app.global.verbose);
-    } else {
-        if app.global.verbose > 1 {
-            ui::log_to_stderr();
-        }
+    } else if app.global.verbose > 1 {
+        ui::log_to_stderr();
+    }
+    if !handles_signals {
         signals::force_exit_on_signal(&app.printer);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -100,7 +113,7 @@ fn run(app: &App, command: Command) -> Result<Exit, Problem> {
         tokio::select! {
             biased;
             result = commands::run(app, command) => result,
-            () = signals::interrupted(), if !service => {
+            () = signals::interrupted(), if !handles_signals => {
                 commands::undo_unfinished_signin(app).await;
                 Ok(Exit::Interrupted)
             }
@@ -120,6 +133,15 @@ fn is_service(command: &Command) -> bool {
     }
     let _ = command;
     false
+}
+
+/// Whether a command decides itself what a signal means: a service, and the proxy of a program, for which the signals are meant.
+fn handles_signals(command: &Command) -> bool {
+    #[cfg(all(unix, feature = "gateway"))]
+    if let Command::Exec(exec) = command {
+        return exec.proxy_for.is_some();
+    }
+    is_service(command) || (cfg!(not(unix)) && matches!(command, Command::Exec(_)))
 }
 
 /// Whether errors are JSON, decided before the arguments are parsed.

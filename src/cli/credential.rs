@@ -31,20 +31,69 @@ pub struct TokenArgs {
     pub header: bool,
 }
 
-/// Run a program with OLLAMA_API_KEY and OLLAMA_HOST set
+/// Run a program that uses your host and credential
 ///
-/// Only that program gets the variables. Needs an API key, since a device key signs each request.
+/// Sets what programs for Ollama, OpenAI and Anthropic read: OLLAMA_HOST, OLLAMA_API_KEY, OLLAMA_API_BASE, OPENAI_BASE_URL,
+/// OPENAI_API_KEY, ANTHROPIC_BASE_URL and ANTHROPIC_AUTH_TOKEN. Settings for OpenAI or Anthropic that you have already stay.
+/// A device key signs each request, so with one the program gets a proxy of its own, which ends with it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-# Run a Python program that uses the ollama library
-ollama-auth exec -- python3 summarise.py
+# Start a coding agent
+ollama-auth exec -- claude --model qwen3-coder
 
-# Let stock Ollama use a gateway with your API key
-ollama-auth exec --host https://gpu.example.com -- ollama run llama3.2")]
+# Let stock Ollama start one, at a gateway
+ollama-auth exec --host https://gpu.example.com -- ollama launch codex
+
+# Set the variables of your shell, from an API key
+eval \"$(ollama-auth exec --print)\"")]
 pub struct ExecArgs {
+    /// Set the variables for these APIs only, and replace what is set: ollama, openai, anthropic (repeatable)
+    #[arg(long = "for", value_enum, value_name = "API", value_delimiter = ',', hide_possible_values = true)]
+    pub apis: Vec<ApiArg>,
+    /// Start a proxy for an API key too, so that the program does not get the key
+    #[cfg(feature = "gateway")]
+    #[arg(long)]
+    pub proxy: bool,
+    /// Print the variables instead: shell, powershell or json
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "shell",
+          hide_possible_values = true, conflicts_with = "command")]
+    #[cfg_attr(feature = "gateway", arg(conflicts_with = "proxy"))]
+    pub print: Option<PrintFormat>,
+    /// Be the proxy for the program in this process. Not an option: see `commands::proxy_request`.
+    #[cfg(all(unix, feature = "gateway"))]
+    #[arg(skip)]
+    pub proxy_for: Option<i32>,
     /// The program and its arguments
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "COMMAND",
+        required_unless_present = "print",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub command: Vec<OsString>,
+}
+
+/// `--for`: whose programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ApiArg {
+    /// Programs for Ollama
+    Ollama,
+    /// Programs for OpenAI
+    #[value(name = "openai")]
+    OpenAi,
+    /// Programs for Anthropic
+    Anthropic,
+}
+
+/// `--print`: for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrintFormat {
+    /// A POSIX shell
+    Shell,
+    /// PowerShell
+    Powershell,
+    /// Programs: one JSON object a line
+    Json,
 }
 
 /// Send one authenticated request and print the answer

@@ -26,7 +26,7 @@ pub use account::{
 pub use audit::AuditArgs;
 #[cfg(feature = "gateway")]
 pub use credential::ProxyArgs;
-pub use credential::{ApiArgs, ExecArgs, TokenArgs, UsageArgs};
+pub use credential::{ApiArg, ApiArgs, ExecArgs, PrintFormat, TokenArgs, UsageArgs};
 #[cfg(feature = "gateway")]
 pub use database::DatabaseArgs;
 #[cfg(feature = "gateway")]

@@ -29,6 +29,8 @@ mod token;
 mod usage;
 
 pub use completions::{complete, completion_request};
+#[cfg(all(unix, feature = "gateway"))]
+pub use exec::{ProxyRequest, detach_proxy, proxy_request};
 pub use help::explain_usage;
 pub use signin::undo_unfinished_signin;
 

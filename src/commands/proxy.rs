@@ -16,7 +16,9 @@ use crate::cli::ProxyArgs;
 use crate::disk::{self, Exposure};
 use crate::exit::{Exit, Problem, refused_hint, unauthorized_hint};
 use crate::profile::{Audience, CredentialSource};
-use crate::proxy::{AllowedOrigin, CredentialRefused, CurrentCredential, Proxy, ProxyOptions, StoredQuestion, Token};
+use crate::proxy::{
+    AllowedOrigin, CredentialRefused, CurrentCredential, KNOWS_CALLERS, Proxy, ProxyOptions, StoredQuestion, Token,
+};
 use crate::signals;
 
 /// The most bytes that are read for a token.
@@ -26,18 +28,65 @@ const MAX_TOKEN_INPUT: u64 = 16 * 1024;
 pub async fn run(app: &App, args: ProxyArgs) -> anyhow::Result<Exit> {
     // First of all: otherwise a signal right after a prompt or the announcement would be lost.
     let requests = signals::stop_requests();
-    let (proxy, context, credential) = tokio::select! {
+    let prepared = tokio::select! {
         prepared = prepare(app, &args) => prepared?,
         () = signals::stop_requested(requests.clone(), 1) => return Ok(Exit::Interrupted),
     };
-    announce(app, &args, proxy.local(), &context);
-    let (credential, questions) = credential;
-    let on_refused = report_refusal(app, &context);
-    let serving = proxy.run(credential, on_refused, signals::stop_requested(requests.clone(), 1));
+    announce(app, &args, &prepared);
     tokio::select! {
-        served = serving => served.map(|()| Exit::Done).map_err(Into::into),
-        () = stored_credential::answer(app, &context, questions) => Ok(Exit::Done),
+        served = prepared.serve(app, signals::stop_requested(requests.clone(), 1)) => served.map(|()| Exit::Done),
         () = signals::stop_requested(requests, 2) => Ok(Exit::Interrupted),
+    }
+}
+
+/// A proxy that listens, with its credential.
+pub(super) struct PreparedProxy {
+    proxy: Proxy,
+    context: Context,
+    credential: CurrentCredential,
+    /// Questions for a newer credential.
+    questions: Receiver<StoredQuestion>,
+}
+
+impl PreparedProxy {
+    /// Listens, then gets the credential from its store.
+    ///
+    /// # Errors
+    /// When there is no credential; of the port and of the store.
+    pub(super) async fn new(app: &App, options: ProxyOptions) -> anyhow::Result<Self> {
+        let context = Context::resolve(app, Audience::Model { cloud: true })?;
+        // Before a keyring prompts.
+        let proxy = Proxy::bind(options)?;
+        let host = context.url();
+        if host.is_loopback() && host.port() == proxy.local().port() {
+            let message = format!("{host} is this proxy itself");
+            let hint = "name the host with --host, or unset OLLAMA_HOST";
+            return Err(Problem::new(Exit::Usage, message).hint(hint).into());
+        }
+        if context.source == CredentialSource::None {
+            return Err(no_credential(&context).into());
+        }
+        let files = stored_credential::files(app, &context);
+        let forwarder = context.session(app).await?.forwarder()?;
+        let (credential, questions) = CurrentCredential::new(files, forwarder);
+        Ok(Self { proxy, context, credential, questions })
+    }
+
+    /// Where it listens.
+    pub(super) fn local(&self) -> SocketAddr {
+        self.proxy.local()
+    }
+
+    /// Forwards requests until `stop` ends.
+    ///
+    /// # Errors
+    /// When the port cannot be used.
+    pub(super) async fn serve(self, app: &App, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let on_refused = report_refusal(app, &self.context);
+        tokio::select! {
+            served = self.proxy.run(self.credential, on_refused, stop) => served.map_err(Into::into),
+            () = stored_credential::answer(app, &self.context, self.questions) => Ok(()),
+        }
     }
 }
 
@@ -54,28 +103,12 @@ fn report_refusal(app: &App, context: &Context) -> impl Fn(CredentialRefused) + 
     }
 }
 
-/// The credential, and the questions for a newer one.
-type Credential = (CurrentCredential, Receiver<StoredQuestion>);
-
-/// Does everything that can fail: arguments, credential, port.
-async fn prepare(app: &App, args: &ProxyArgs) -> anyhow::Result<(Proxy, Context, Credential)> {
+/// Reads the arguments, then prepares the proxy.
+async fn prepare(app: &App, args: &ProxyArgs) -> anyhow::Result<PreparedProxy> {
     let listen = address(&args.listen)?;
     let origins = args.allow_origins.iter().map(|text| origin(text)).collect::<anyhow::Result<_>>()?;
     let token = read_token(app, args).await?;
-    let context = Context::resolve(app, Audience::Model { cloud: true })?;
-    // Before a keyring prompts.
-    let proxy = Proxy::bind(ProxyOptions { listen, origins, token })?;
-    let host = context.url();
-    if host.is_loopback() && host.port() == proxy.local().port() {
-        let message = format!("{host} is this proxy itself");
-        return Err(Problem::new(Exit::Usage, message).hint("name the host with --host, or unset OLLAMA_HOST").into());
-    }
-    if context.source == CredentialSource::None {
-        return Err(no_credential(&context).into());
-    }
-    let files = stored_credential::files(app, &context);
-    let forwarder = context.session(app).await?.forwarder()?;
-    Ok((proxy, context, CurrentCredential::new(files, forwarder)))
+    PreparedProxy::new(app, ProxyOptions { listen, origins, token }).await
 }
 
 /// A loopback address with a port. `localhost` is 127.0.0.1.
@@ -110,7 +143,8 @@ fn no_credential(context: &Context) -> Problem {
 }
 
 /// Prints where the proxy listens, for which host, and with which credential.
-fn announce(app: &App, args: &ProxyArgs, local: SocketAddr, context: &Context) {
+fn announce(app: &App, args: &ProxyArgs, prepared: &PreparedProxy) {
+    let (local, context) = (prepared.local(), &prepared.context);
     let url = format!("http://{local}");
     let wants_token = args.token_stdin || args.token_file.is_some();
     if app.printer.is_json() {
@@ -129,7 +163,7 @@ fn announce(app: &App, args: &ProxyArgs, local: SocketAddr, context: &Context) {
         };
         app.printer.report(&format!("Proxy at {url}, for {} with {credential}", context.url()));
     }
-    if !wants_token && !cfg!(target_os = "linux") {
+    if !wants_token && !KNOWS_CALLERS {
         app.printer
             .warn("programs of every account on this machine can use the proxy; set a token with --token-file FILE");
     }

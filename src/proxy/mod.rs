@@ -13,5 +13,6 @@ mod stack;
 pub use access_check::AllowedOrigin;
 pub use access_check::Token;
 pub use credential::{CurrentCredential, Stored, StoredQuestion, WatchedFiles};
+pub use owner::KNOWS_CALLERS;
 pub use server::{Proxy, ProxyOptions};
 pub use stack::CredentialRefused;

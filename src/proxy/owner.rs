@@ -3,6 +3,9 @@
 
 use std::net::SocketAddr;
 
+/// Whether the system tells which account a caller has. Elsewhere only a token keeps the programs of other accounts out.
+pub const KNOWS_CALLERS: bool = cfg!(target_os = "linux");
+
 /// The account at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
