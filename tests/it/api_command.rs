@@ -220,7 +220,7 @@ fn an_answer_that_is_cut_or_never_ends_is_an_error() {
     let clock = SetClock::stopped(&mut sandbox);
     let child = api(&sandbox, &["/hang", "--timeout", "1s"]).spawn();
     child.wait_stdout(|text| text == "some");
-    clock.pass(2);
+    clock.run();
     says(&child.finish().expect_code(6), &["nothing came within 1 second"]);
     ollama.route("GET", "/nothing", |_| Reply::script(200, [Step::Hang]).after(&Gate::new()));
     let child = api(&sandbox, &["/nothing"]).spawn();

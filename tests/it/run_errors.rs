@@ -135,7 +135,7 @@ fn a_time_limit_holds_between_tokens() {
     let args = ["run", "tiny", "hi", "--host", &ollama.url(), "--timeout", "300ms"];
     let child = sandbox.command(args).spawn();
     child.wait_stdout(|text| text == "half");
-    clock.pass(1);
+    clock.run();
     says(&child.finish().expect_code(6), &["nothing more came for 0.3 seconds"]);
     ollama.server().wait_disconnects(1);
 }

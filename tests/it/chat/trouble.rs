@@ -112,7 +112,7 @@ fn a_timeout_gives_the_prompt_back() {
     let mut terminal = talk.open_with(&["--timeout", "200ms"], 120, 24);
     terminal.send("one\r");
     terminal.wait_text("half an");
-    clock.pass(1);
+    clock.run();
     terminal.wait_text("nothing more came for 0.2 seconds");
     let screen = at_prompt(&terminal);
     assert!(screen.contains("nothing more came for 0.2 seconds"), "{screen}");

@@ -44,7 +44,7 @@ impl SetClock {
         clock
     }
 
-    /// It stands still now, for the programs of that sandbox: a time limit ends only when the test lets time [pass](Self::pass).
+    /// It stands still now, for the programs of that sandbox: no time limit ends until it [runs on](Self::run).
     pub fn stopped(sandbox: &mut Sandbox) -> Self {
         let now = Timestamp::now().as_second();
         let clock = Self::at(now);
@@ -72,6 +72,11 @@ impl SetClock {
         *self.shows.lock().expect("an unpoisoned clock") = Shown::Off(off);
         self.write(8, off);
         self.write(0, 0);
+    }
+
+    /// It runs on from what it shows.
+    pub fn run(&self) {
+        self.run_from(self.now());
     }
 
     /// What it shows.

@@ -121,7 +121,7 @@ fn a_hanging_command_is_killed_with_its_children() {
     let hangs = "sleep 600 & echo $! > $HOME/child; echo $$ > $HOME/shell; echo working; wait";
     let child = rotation(&given, &["--deploy", hangs, "--deploy-timeout", "1s"]).spawn();
     child.wait_stderr(|text| text.contains("deploy: working"));
-    clock.pass(2);
+    clock.run();
     says(
         &child.finish().expect_code(1),
         &["did not finish within 1 s and was killed", "its last output: working", "run the same command again"],
@@ -180,7 +180,7 @@ fn background_processes_do_not_count_against_the_timeout() {
     let pid = pid_in(&given.machine.path("home/child"));
     // What it left running keeps the output open, which is read for another second: that ends after more than 3 s.
     poll("the end of the command", || (!is_running(&shell)).then_some(()));
-    clock.run_from(clock.now());
+    clock.run();
     let output = rotating.finish();
     let id = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
     let _ = rustix::process::kill_process(id, Signal::KILL);
