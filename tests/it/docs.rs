@@ -255,6 +255,18 @@ fn the_environment_page_lists_every_variable() {
 }
 
 #[test]
+fn the_page_on_programs_has_a_row_for_each_that_is_tried() {
+    let page = read(&root().join("docs/guides/configure-programs.md"));
+    let known = read(&root().join("tests/programs/known.py"));
+    let names: Vec<&str> =
+        known.lines().filter_map(|line| line.trim().strip_prefix("Program(\"")?.split('"').next()).collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("\n| {name} | ")), "{name} has no row");
+    }
+}
+
+#[test]
 fn the_scopes_page_lists_every_scope() {
     let scopes: BTreeSet<String> = literals("src/keyspec/scope.rs")
         .into_iter()
