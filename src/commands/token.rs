@@ -111,7 +111,7 @@ fn ts_of(url: &str) -> Option<i64> {
 fn needs_a_request(context: &Context) -> Problem {
     let message =
         format!("the credential for {} is a device key: it signs single requests and is never printed", context.url());
-    let hint = "to sign a request: ollama-auth token GET /api/tags\nto send it: ollama-auth api /api/tags\nto create an API key: ollama-auth keys create NAME --save";
+    let hint = "to sign a request: ollama-auth token GET /api/tags\nto send it: ollama-auth api /api/tags\nto start a program: ollama-auth exec -- PROGRAM\nto create an API key: ollama-auth keys create NAME --save";
     Problem::new(Exit::Usage, message).hint(hint)
 }
 

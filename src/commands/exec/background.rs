@@ -110,38 +110,39 @@ pub(super) async fn serve(app: &App, process: i32) -> anyhow::Result<Exit> {
     // Kept until the end: from then on the signals are for the program.
     let requests = signals::stop_requests();
     let mut report = File::from(rustix::io::fcntl_dupfd_cloexec(inherited_output(), 3)?);
+    // Looked for first, while it waits for the report.
+    let ended = process_end(process);
+    tokio::pin!(ended);
     let prepared = tokio::select! {
-        prepared = prepare(app, process) => prepared,
+        biased;
+        () = &mut ended => return Ok(Exit::Interrupted),
         () = signals::stop_requested(requests.clone(), 1) => return Ok(Exit::Interrupted),
+        prepared = ProgramProxy::new(app) => prepared,
     };
-    let (ProgramProxy { proxy, address }, ending) = match prepared {
+    let ProgramProxy { proxy, address } = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             let Problem { exit, message, hint } = Problem::from_error(&error);
-            write(&mut report, &Report::Failed { exit_code: exit as u8, message, hint })?;
+            write(&mut report, &Report::Failed { exit_code: exit as u8, message, hint });
             return Ok(exit);
         }
     };
     leave_terminal(app.global.verbose > 0)?;
     let [url, key] = [&address.url, &address.key].map(|text| text.expose_secret().to_owned());
-    write(&mut report, &Report::Listening { url, key })?;
+    if !write(&mut report, &Report::Listening { url, key }) {
+        return Ok(Exit::Failed);
+    }
     drop(report);
     tokio::select! {
         // Not gracefully: nothing is to run when the program has ended.
-        () = ending.wait() => Ok(Exit::Done),
+        () = ended => Ok(Exit::Done),
         served = proxy.serve(app, std::future::pending()) => served.map(|()| Exit::Done),
     }
 }
 
-fn write(report: &mut File, message: &Report) -> anyhow::Result<()> {
-    // It fails where the process that is waited for has ended, so its id cannot be another one's when this succeeds.
-    writeln!(report, "{}", serde_json::to_string(message)?)?;
-    Ok(())
-}
-
-async fn prepare(app: &App, process: i32) -> anyhow::Result<(ProgramProxy, ProcessEnd)> {
-    let ending = ProcessEnd::new(process)?;
-    Ok((ProgramProxy::new(app).await?, ending))
+/// False where the process that waits for it has ended. So when this succeeds, its id was not another one's when it was looked for.
+fn write(report: &mut File, message: &Report) -> bool {
+    serde_json::to_string(message).is_ok_and(|line| writeln!(report, "{line}").is_ok())
 }
 
 /// Leaves the terminal and its signals to the program, and its streams too: a pipe ends with the program.
@@ -157,37 +158,20 @@ fn leave_terminal(keeps_stderr: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells when a process ends, however it ends.
-struct ProcessEnd {
-    id: Pid,
+/// Waits for the end of a process, however it ends.
+async fn process_end(id: i32) {
+    let Some(id) = Pid::from_raw(id).filter(|_| id > 0) else { return };
+    // Missing before Linux 5.3 and in some sandboxes.
     #[cfg(target_os = "linux")]
-    descriptor: Option<std::os::fd::OwnedFd>,
-}
-
-impl ProcessEnd {
-    /// Of a process that has not ended yet.
-    fn new(id: i32) -> anyhow::Result<Self> {
-        let id = Pid::from_raw(id).filter(|_| id > 0).context("no such process")?;
-        Ok(Self {
-            id,
-            // Missing before Linux 5.3 and in some sandboxes.
-            #[cfg(target_os = "linux")]
-            descriptor: rustix::process::pidfd_open(id, rustix::process::PidfdFlags::empty()).ok(),
-        })
+    if let Ok(descriptor) = rustix::process::pidfd_open(id, rustix::process::PidfdFlags::empty()) {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let ended = move || poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], None);
+        // The thread is left behind when this process ends first.
+        if let Ok(Ok(_)) = tokio::task::spawn_blocking(ended).await {
+            return;
+        }
     }
-
-    async fn wait(self) {
-        #[cfg(target_os = "linux")]
-        if let Some(descriptor) = self.descriptor {
-            use rustix::event::{PollFd, PollFlags, poll};
-            let ended = move || poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], None);
-            // The thread is left behind when this process ends first.
-            if let Ok(Ok(_)) = tokio::task::spawn_blocking(ended).await {
-                return;
-            }
-        }
-        while !matches!(test_kill_process(self.id), Err(rustix::io::Errno::SRCH)) {
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
+    while !matches!(test_kill_process(id), Err(rustix::io::Errno::SRCH)) {
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }

@@ -12,8 +12,12 @@ mod print;
 mod proxy;
 mod variables;
 
+#[cfg(feature = "gateway")]
+use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::io;
+#[cfg(feature = "gateway")]
+use std::path::Path;
 use std::process::Command;
 
 #[cfg(feature = "gateway")]
@@ -42,7 +46,7 @@ pub async fn run(app: &App, args: ExecArgs) -> anyhow::Result<Exit> {
         return background::serve(app, process).await;
     }
     #[cfg(feature = "gateway")]
-    if args.proxy {
+    if args.proxy || args.command.first().is_some_and(|program| sends_no_key(program)) {
         return through_proxy(app, &args, None).await;
     }
     let context = Context::resolve(app, Audience::Model { cloud: true })?;
@@ -70,6 +74,12 @@ pub async fn run(app: &App, args: ExecArgs) -> anyhow::Result<Exit> {
     variables.report_kept(app);
     let error = replace(command(&args.command, &variables));
     Err(not_started(&args.command[0], &error).into())
+}
+
+/// Whether a program is stock `ollama`, which sends a key to ollama.com alone.
+#[cfg(feature = "gateway")]
+fn sends_no_key(program: &OsStr) -> bool {
+    Path::new(program).file_stem().is_some_and(|name| name == "ollama")
 }
 
 /// Runs it with a proxy of its own. `context` where the decision was made already.

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{KEY, sh, with_key};
 use crate::given::{DATA, PASSPHRASE, says, sign_in, with_store};
 use crate::harness::cloud::Cloud;
-use crate::harness::cmd::{Child, Sandbox};
+use crate::harness::cmd::{Child, PROGRAM, Sandbox};
 use crate::harness::gateway::Gateway;
 use crate::harness::http::{Reply, Server};
 use crate::harness::ollama::Ollama;
@@ -92,8 +93,7 @@ fn a_base_path_and_a_stored_key_are_used() {
         api_key.command(["exec", "--proxy", "--credentials"]).args([&file]).args([tool("sh")]).args(["-c", &me]);
     named.run().expect_code(0);
     // A pipe can be read once.
-    let script =
-        format!("{} {} exec --proxy --credentials /dev/stdin -- sh -c '{me}'", "exec", crate::harness::cmd::PROGRAM);
+    let script = format!("{} {} exec --proxy --credentials /dev/stdin -- sh -c '{me}'", "exec", PROGRAM);
     let piped = api_key.program(tool("sh"), ["-c", &script]).env("PATH", "/usr/bin:/bin");
     piped.stdin(fs::read(file).unwrap()).run().expect_code(0);
 }
@@ -217,4 +217,35 @@ fn a_passphrase_is_asked_for_before_the_program_has_the_terminal() {
     assert_eq!((end.code, end.restored), (130, true), "{}", end.screen);
     assert!(!end.screen.contains("started"));
     poll("the end of the proxy", || proxies_of(program).is_empty().then_some(()));
+}
+
+#[test]
+fn nothing_asks_any_more_when_the_process_that_was_started_is_killed() {
+    let (mut sandbox, cloud) = (with_store("file"), Cloud::start());
+    sign_in(&sandbox, &cloud, &[]);
+    sandbox.remove_env("OLLAMA_AUTH_PASSPHRASE").set_env("PATH", "/usr/bin:/bin").set_env("P", PROGRAM);
+    // In a shell of its own: the end of the terminal's first process would be a signal to all.
+    let bash = tool("bash");
+    let mut shell = Terminal::start_program(&sandbox, bash.to_str().unwrap(), &["--norc", "--noprofile", "-i"], 80, 24);
+    shell.send("sh -c 'echo \"<$$>\"; exec $P exec -- echo started'\r");
+    let screen = shell.wait_text("Passphrase of the encrypted file:");
+    let started = screen.split_once("\n<").unwrap().1.split_once('>').unwrap().0.parse::<i32>().unwrap();
+    assert_eq!(proxies_of(started.cast_unsigned()).len(), 1);
+    kill_process(Pid::from_raw(started).unwrap(), Signal::KILL).unwrap();
+    poll("the end of the proxy", || proxies_of(started.cast_unsigned()).is_empty().then_some(()));
+    shell.wait_text("Killed");
+}
+
+/// Stock `ollama` sends a key to ollama.com alone.
+#[test]
+fn ollama_gets_a_proxy_with_an_api_key_too() {
+    let mut sandbox = with_key();
+    let stand_in = sandbox.write("bin/ollama", format!("#!/bin/sh\n{}\n", tool("env").display()));
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o700)).unwrap();
+    sandbox.set_env("PATH", sandbox.path("bin"));
+    for program in ["ollama", stand_in.to_str().unwrap()] {
+        let output = sandbox.command(["exec", "--", program]).run().expect_code(0);
+        assert!(output.stdout().contains("OLLAMA_API_KEY=ollama\n") && !output.stdout().contains(KEY));
+        assert!(!output.stdout().contains("OLLAMA_HOST=http://127.0.0.1:9\n"), "{}", output.stdout());
+    }
 }

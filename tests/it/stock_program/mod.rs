@@ -7,6 +7,7 @@ mod account;
 mod client;
 mod cloud;
 mod commands;
+mod exec;
 mod internet;
 mod program;
 mod registry;
