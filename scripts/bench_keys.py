@@ -78,10 +78,11 @@ class Gateway:
                 made = now - number * 60
                 rows.append((
                     f"key_{number:08}bench", user, name, "ci" if number % 2 else None, '["inference","models:read"]', "[]",
-                    made + 90 * 86400, hashlib.sha256(secrets.token_bytes(32)).digest(), "abcd", 1, None, made, None, None,
+                    made + 90 * 86400, hashlib.sha256(secrets.token_bytes(32)).digest(), "abcd", 1, None, made,
                 ))
+            columns = "id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, created_at"
             marks = ",".join("?" * len(rows[0]))
-            database.executemany(f"INSERT INTO api_keys VALUES ({marks})", rows)
+            database.executemany(f"INSERT INTO api_keys ({columns}) VALUES ({marks})", rows)
         database.close()
 
 
