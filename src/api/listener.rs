@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
-use crate::http::listener::{ForeignAccount, foreign_account};
+use crate::http::listener::{ForeignAccount, foreign_account, foreign_listener};
 use crate::http::{BoxError, ConnectCheck};
 
 type Warn = dyn Fn(&str) + Send + Sync;
@@ -68,11 +68,11 @@ pub(super) struct ListenerCheck {
 
 impl ListenerCheck {
     fn check(&self) -> Result<(), ForeignListener> {
-        let Some(account) =
-            foreign_account(self.port, &self.addresses).filter(|account| self.known != Some(account.id))
-        else {
-            return Ok(());
+        let found = match self.refuses {
+            true => foreign_account(self.port, &self.addresses),
+            false => foreign_listener(self.port, &self.addresses),
         };
+        let Some(account) = found.filter(|account| self.known != Some(account.id)) else { return Ok(()) };
         if self.refuses {
             return Err(ForeignListener(account));
         }

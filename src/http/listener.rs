@@ -43,7 +43,25 @@ impl fmt::Display for ForeignAccount {
 /// of loopback is none of it: it would be held against the server, or, recorded at a sign-in, be trusted in its place. Takes some
 /// milliseconds where there are many connections.
 pub fn foreign_account(port: u16, addresses: &[IpAddr]) -> Option<ForeignAccount> {
-    let found = accounts(port, |address| address.is_unspecified() || addresses.contains(&address), |_| true);
+    foreign_among(accounts(port, |address| address.is_unspecified() || addresses.contains(&address), |_| true))
+}
+
+/// The same for a warning, faster: where a program listens there and every one that does is ours, connections are not looked at. A
+/// program that stopped listening after it took a connection is missed if another began to listen at that moment.
+pub fn foreign_listener(port: u16, addresses: &[IpAddr]) -> Option<ForeignAccount> {
+    #[cfg(target_os = "linux")]
+    if let Some(sockets) = super::listening_sockets::listening_sockets(port) {
+        let here = sockets.into_iter().filter(|(address, _)| address.is_unspecified() || addresses.contains(address));
+        let found: BTreeSet<u32> = here.map(|(_, account)| account).collect();
+        if !found.is_empty() && foreign_among(found).is_none() {
+            return None;
+        }
+    }
+    foreign_account(port, addresses)
+}
+
+/// The first of these accounts that is neither ours, nor root, nor a service.
+fn foreign_among(found: BTreeSet<u32>) -> Option<ForeignAccount> {
     let own = own_id()?;
     let first_person = if found.is_empty() { UID_MIN } else { first_person() };
     let is_trusted = |id: u32| {

@@ -14,6 +14,8 @@ pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod headers;
 pub mod listener;
+#[cfg(target_os = "linux")]
+mod listening_sockets;
 #[cfg(feature = "gateway")]
 mod min_data_rate;
 #[cfg(feature = "gateway")]
