@@ -61,7 +61,7 @@ impl HostFacts {
     }
 
     /// Signs with the host's time from now on, if it is a gateway that refused a signature whose time differs from its own. Gives the
-    /// seconds by which `now`, the time of this machine, is ahead of it; `None` if nothing changes: then there is no second try either.
+    /// seconds by which `now`, the time of this machine, is ahead of it; `None` if nothing changes, and then the request is not repeated.
     pub fn correct(&self, status: StatusCode, headers: &HeaderMap, now: i64) -> Option<i64> {
         if status != StatusCode::UNAUTHORIZED || !headers.contains_key(GATEWAY_HEADER) {
             return None;

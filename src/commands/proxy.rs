@@ -52,7 +52,7 @@ impl PreparedProxy {
     /// Listens, then gets the credential from its store.
     ///
     /// # Errors
-    /// When there is no credential; of the port and of the store.
+    /// When there is no credential, the port cannot be bound, or the store cannot be read.
     pub(super) async fn new(app: &App, options: ProxyOptions) -> anyhow::Result<Self> {
         let context = Context::resolve(app, Audience::Model { cloud: true })?;
         // Before a keyring prompts.

@@ -11,8 +11,8 @@ use super::routes;
 const MODELS: &str = "/v1/models/";
 
 /// The redirect to a route whose path has slashes too many, as programs send it whose base URL ends in a slash: `//api/chat`,
-/// `/api/tags/`. `None` when it is no route even so. Ollama redirects with the same status (measured: 301 for GET, 307 otherwise), and the
-/// query stays as it is, since a signature covers it.
+/// `/api/tags/`. `None` when the path without them is not a route. Ollama redirects with the same status (measured: 301 for GET, 307
+/// otherwise), and the query stays as it is, since a signature covers it.
 pub fn redirect(request: &Parts, base: &str) -> Option<Rejection> {
     let below = tidied(request, base)?;
     // Only a route of the table, so a caller cannot choose where the redirect leads.

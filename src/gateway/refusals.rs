@@ -1,5 +1,5 @@
-//! Refused credentials and requests, and failed sign-ins, counted. A caller can be refused any number of times a second: each kind of refusal is reported
-//! at most once a minute, with its number, in the log and in the event log.
+//! Refused credentials and requests, and failed sign-ins, counted. A caller can be refused any number of times a second: each kind of
+//! refusal is reported at most once a minute, with its number, in the log and in the event log.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::commands::proxy::PreparedProxy;
 use crate::proxy::{KNOWS_CALLERS, ProxyOptions, Token};
 
-/// What a program is given as a key, which it needs none of. Gateways know that it is no key.
+/// The key that a program gets. It needs none, but many programs insist on one; the proxy and gateways ignore this one.
 const PLACEHOLDER: &str = "ollama";
 
 /// A proxy as a program uses it.
@@ -33,7 +33,7 @@ impl ProgramProxy {
     /// Listens at a free port.
     ///
     /// # Errors
-    /// When there is no credential; of the port and of the store.
+    /// When there is no credential, the port cannot be bound, or the store cannot be read.
     pub async fn new(app: &App) -> anyhow::Result<Self> {
         let token = if KNOWS_CALLERS { None } else { Some(random_token()?) };
         let options = ProxyOptions {

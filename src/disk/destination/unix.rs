@@ -249,7 +249,7 @@ fn reversed(path: &Path) -> Vec<OsString> {
     names.rev().map(|part| part.as_os_str().to_owned()).collect()
 }
 
-/// Opens a folder that is no link, to look up names in it, which needs no right to list them.
+/// Opens a folder to look up names in it, without following a link. Permission to list the folder is not needed for that.
 fn open_folder(at: impl std::os::fd::AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let access = OFlags::PATH;
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(resolved(Path::new("new"), LastLink::Follow).unwrap(), here.join("new"));
     }
 
-    /// Whoever controls the folder may put a link in its place at any moment.
+    /// An account that controls the folder can put a link in its place at any moment.
     #[test]
     fn nothing_is_written_through_a_link_that_takes_the_folders_place() {
         let folder = tempfile::tempdir().unwrap();

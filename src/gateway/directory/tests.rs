@@ -103,7 +103,7 @@ async fn a_change_that_is_made_already_has_no_second_event() {
         let events = directory.events(10, filter).await.unwrap();
         assert_eq!(events.iter().map(|event| event.count).collect::<Vec<_>>(), [1], "{action}");
     }
-    // A later time is no change either, an earlier one is.
+    // A later time changes nothing; an earlier one does.
     let filter = EventFilter { action: Some("key.ending".to_owned()), ..EventFilter::default() };
     for (at, events) in [(60, 1), (40, 2)] {
         let change = Change::ExpireKey(ending.id.clone(), at);
