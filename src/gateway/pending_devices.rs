@@ -21,8 +21,9 @@ const COUNTS: i64 = 600;
 const MOST: usize = 4096;
 /// As many from one address, or one network of IPv6.
 const MOST_FROM_ONE: usize = 64;
-/// New keys that one network may add at once, in seconds: from then on one a second.
-const NEW_KEYS_AT_ONCE: i64 = 16;
+/// New keys that one network may add at once, in seconds: from then on one a second. A person who signs in and creates a key adds up to
+/// four, since a client also asks with keys that it throws away, and a team behind one address may sign in together.
+const NEW_KEYS_AT_ONCE: i64 = 48;
 /// Devices that stay because one account has opened their pages.
 const MAX_REVIEWED_BY_ACCOUNT: usize = 8;
 
@@ -353,7 +354,7 @@ mod tests {
         let (pending, known) = (PendingDevices::default(), key());
         let from = |last| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
         pending.add(&known, from(1), 1000);
-        for last in 1..16 {
+        for last in 1..48 {
             assert_eq!(pending.add(&key(), from(last), 1000), Asked::Pending, "{last}");
         }
         let refused = key();

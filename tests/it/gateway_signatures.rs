@@ -270,14 +270,14 @@ fn keys_that_ask_later_push_out_no_device_that_waits_for_its_approval() {
     assert!(ask(&given.device, 1).json()["signin_url"].is_string());
     let flood: Vec<TestDevice> = (10..110).map(TestDevice::new).collect();
     let offers = |device, from| ask(device, from).json()["signin_url"].is_string();
-    let offered = flood[..30].iter().filter(|device| offers(device, 1)).count();
-    assert_eq!(offered, 16);
-    let refused = ask(&flood[30], 1);
+    let offered = flood[..60].iter().filter(|device| offers(device, 1)).count();
+    assert_eq!(offered, 48);
+    let refused = ask(&flood[60], 1);
     assert_eq!((refused.status, refused.header("retry-after")), (401, Some("1")), "{}", refused.text());
     assert!(refused.text().contains("too many new devices"), "{}", refused.text());
     assert!(offers(&flood[0], 1), "one that is known already may ask");
-    assert!(offers(&flood[31], 2), "and so may those from elsewhere");
-    for pair in flood[31..].windows(2) {
+    assert!(offers(&flood[61], 2), "and so may those from elsewhere");
+    for pair in flood[61..].windows(2) {
         given.clock.pass(1);
         assert!(pair.iter().all(|device| offers(device, 1)));
     }
