@@ -62,8 +62,8 @@ pub(super) struct Memory {
     pub(super) ended: HashMap<KeyHash, Ended>,
     /// When a key of an account that has ended was used last, in Unix seconds.
     pub(super) ended_use: HashMap<Uuid, i64>,
-    /// From a key to those that were made to replace it.
-    pub(super) replacements: HashMap<KeyId, Vec<KeyId>>,
+    /// From a key to those that were made to replace it, the newest first.
+    pub(super) replacements: HashMap<KeyId, BTreeSet<Place>>,
 }
 
 /// What remains of a key that was revoked or has expired.
@@ -118,7 +118,7 @@ impl Memory {
         self.by_hash.insert(key.hash, key.id.clone());
         self.by_user.entry(key.user).or_default().insert(Place::of(&key));
         if let Some(old) = &key.replaces {
-            self.replacements.entry(old.clone()).or_default().push(key.id.clone());
+            self.replacements.entry(old.clone()).or_default().insert(Place::of(&key));
         }
         self.keys.insert(key.id.clone(), Arc::new(key));
     }
@@ -157,7 +157,7 @@ impl Memory {
         if let Some(old) = &key.replaces
             && let Some(successors) = self.replacements.get_mut(old)
         {
-            successors.retain(|id| *id != key.id);
+            successors.remove(&Place::of(key));
             if successors.is_empty() {
                 self.replacements.remove(old);
             }
@@ -174,7 +174,7 @@ impl Memory {
     }
 
     pub(super) fn replacements_of(&self, id: &KeyId) -> impl Iterator<Item = &Arc<KeyRecord>> {
-        self.replacements.get(id).into_iter().flatten().filter_map(|id| self.keys.get(id))
+        self.replacements.get(id).into_iter().flatten().filter_map(|place| self.keys.get(&place.id))
     }
 
     /// Whether everything is already as after that change: an equal request was faster. `stored` as for [`check`](Self::check).

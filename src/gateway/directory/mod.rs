@@ -221,7 +221,7 @@ impl Directory {
         live.fold((0, 0), |(keys, patterns), key| (keys + 1, patterns + key.rights.models.patterns().len()))
     }
 
-    /// The keys that were made to replace that one and have not ended, in the order in which they were made.
+    /// The keys that were made to replace that one and have not ended, the newest first.
     pub fn replacements_of(&self, id: &KeyId) -> Vec<Arc<KeyRecord>> {
         self.read().replacements_of(id).cloned().collect()
     }

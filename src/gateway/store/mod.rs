@@ -7,6 +7,7 @@ mod event;
 mod keys;
 #[cfg(test)]
 pub mod memory;
+mod place;
 mod sqlite;
 
 use std::future::Future;

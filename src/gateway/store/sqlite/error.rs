@@ -1,16 +1,11 @@
-//! What a database error means. A row that makes no sense means a damaged database: nothing is guessed.
-
-use std::str::FromStr;
+//! What an error of SQLite means.
 
 use sqlx::Error;
 use sqlx::error::ErrorKind;
 use sqlx::migrate::MigrateError;
 
 use crate::gateway::store::StoreError;
-
-pub(super) fn parsed<T: FromStr>(text: &str, what: &str, place: &Place) -> Result<T, StoreError> {
-    text.parse().map_err(|_| place.damaged(format!("{text:?} is no {what}")))
-}
+use crate::gateway::store::place::{Doing, Place};
 
 /// SQLite's primary result codes, and two of its finer ones.
 const READONLY: i32 = 8;
@@ -21,44 +16,25 @@ const NOT_A_DATABASE: i32 = 26;
 const IO_READ: i32 = IO | (1 << 8);
 const IO_SHORT_READ: i32 = IO | (2 << 8);
 
-/// What was being done.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Doing {
-    Open,
-    Read,
-    Write,
+pub(super) fn explain(place: &Place, error: &Error, doing: Doing) -> StoreError {
+    let code = code(error);
+    let reason = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    let place = place.0.clone();
+    match (code & 0xff, doing) {
+        (CORRUPT | NOT_A_DATABASE, _) => StoreError::Damaged { place, reason },
+        _ if code == IO_SHORT_READ => StoreError::Damaged { place, reason },
+        (_, Doing::Read) => StoreError::Read { place, reason },
+        _ if code == IO_READ => StoreError::Read { place, reason },
+        (READONLY | IO | FULL, _) | (_, Doing::Write) => StoreError::Write { place, reason },
+        (_, Doing::Open) => StoreError::Open { place, reason },
+    }
 }
 
-/// Which database it is about, for the message.
-pub(super) struct Place(pub String);
-
-impl Place {
-    pub(super) fn damaged(&self, reason: impl Into<String>) -> StoreError {
-        StoreError::Damaged { place: self.0.clone(), reason: reason.into() }
-    }
-
-    pub(super) fn explain(&self, error: &Error, doing: Doing) -> StoreError {
-        let code = code(error);
-        let reason = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
-        let place = self.0.clone();
-        match (code & 0xff, doing) {
-            (CORRUPT | NOT_A_DATABASE, _) => StoreError::Damaged { place, reason },
-            _ if code == IO_SHORT_READ => StoreError::Damaged { place, reason },
-            (_, Doing::Read) => StoreError::Read { place, reason },
-            _ if code == IO_READ => StoreError::Read { place, reason },
-            (READONLY | IO | FULL, _) | (_, Doing::Write) => StoreError::Write { place, reason },
-            (_, Doing::Open) => StoreError::Open { place, reason },
-        }
-    }
-
-    pub(super) fn explain_migration(&self, error: MigrateError) -> StoreError {
-        match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                self.explain(&error, Doing::Open)
-            }
-            // Its tables are not those that its version says.
-            other => self.damaged(other.to_string()),
-        }
+pub(super) fn explain_migration(place: &Place, error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => explain(place, &error, Doing::Open),
+        // Its tables are not those that its version says.
+        other => place.damaged(other.to_string()),
     }
 }
 

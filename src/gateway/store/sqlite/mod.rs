@@ -4,11 +4,9 @@
 //! writer would be ignored. Each change is one transaction, on disk when it is answered.
 
 mod error;
-mod events;
 mod files;
-mod keys;
+#[path = "../sql/mod.rs"]
 mod sql;
-mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -19,18 +17,19 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlSafeStr as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, SqlSafeStr as _, SqliteConnection as Connection};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::disk::Lock;
+use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
     Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store, StoreError,
     Swept, Use,
 };
 use crate::keyspec::KeyId;
-use error::{Doing, Place};
+use error::{explain, explain_migration};
 
 /// Listed by hand: the macro that reads the folder compiles SQLite a second time. Their checksums are stored in every database, so a
 /// file that was released never changes.
@@ -62,7 +61,7 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct SqliteStore {
     writer: Mutex<Writer>,
     /// For what may take long: a change does not wait for it. Opened when it is needed first.
-    reader: Mutex<Option<SqliteConnection>>,
+    reader: Mutex<Option<Connection>>,
     place: Place,
     path: PathBuf,
     // After the connection, so that it goes last.
@@ -88,7 +87,7 @@ impl SqliteStore {
         let lock = lock(&path, patience).await?;
         files::prepare(&path)?;
         let place = Place(path.display().to_string());
-        let connection = options(&path).connect().await.map_err(|error| place.explain(&error, Doing::Open))?;
+        let connection = options(&path).connect().await.map_err(|error| explain(&place, &error, Doing::Open))?;
         let mut writer = Writer { connection, open: false };
         bring_up_to_date(&mut writer.connection, &place).await?;
         files::sync(&path).map_err(|error| StoreError::Write { place: place.0.clone(), reason: error.to_string() })?;
@@ -103,19 +102,16 @@ impl SqliteStore {
     pub async fn settle(&self) -> Result<(), StoreError> {
         let mut writer = self.writer.lock().await;
         let settled = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer.idle().await).await;
-        settled.map(drop).map_err(|error| self.place.explain(&error, Doing::Write))
+        settled.map(drop).map_err(|error| explain(&self.place, &error, Doing::Write))
     }
 
     /// The connection that reads.
-    async fn reading<'a>(
-        &self,
-        reader: &'a mut Option<SqliteConnection>,
-    ) -> Result<&'a mut SqliteConnection, StoreError> {
+    async fn reading<'a>(&self, reader: &'a mut Option<Connection>) -> Result<&'a mut Connection, StoreError> {
         let connection = match reader.take() {
             Some(connection) => connection,
             None => {
                 let options = options(&self.path).read_only(true);
-                options.connect().await.map_err(|error| self.place.explain(&error, Doing::Read))?
+                options.connect().await.map_err(|error| explain(&self.place, &error, Doing::Read))?
             }
         };
         Ok(reader.insert(connection))
@@ -150,8 +146,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-async fn bring_up_to_date(connection: &mut SqliteConnection, place: &Place) -> Result<(), StoreError> {
-    let open = |error: sqlx::Error| place.explain(&error, Doing::Open);
+async fn bring_up_to_date(connection: &mut Connection, place: &Place) -> Result<(), StoreError> {
+    let open = |error: sqlx::Error| explain(place, &error, Doing::Open);
     let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
         .fetch_all(&mut *connection)
         .await
@@ -173,19 +169,19 @@ async fn bring_up_to_date(connection: &mut SqliteConnection, place: &Place) -> R
     if verdict != ["ok"] {
         return Err(StoreError::Damaged { place: place.0.clone(), reason: verdict.join("; ") });
     }
-    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| place.explain_migration(error))
+    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| explain_migration(place, error))
 }
 
 /// The one connection. A transaction that was left half-way, by a failure or because its future was dropped, is rolled back
 /// before the connection is used again.
 struct Writer {
-    connection: SqliteConnection,
+    connection: Connection,
     open: bool,
 }
 
 impl Writer {
     /// The connection outside of any transaction.
-    async fn idle(&mut self) -> &mut SqliteConnection {
+    async fn idle(&mut self) -> &mut Connection {
         if self.open {
             self.roll_back().await;
         }
@@ -213,7 +209,7 @@ impl Writer {
     /// Commits when all went well, and undoes it all when not.
     async fn end<T>(&mut self, done: Result<T, StoreError>, place: &Place) -> Result<T, StoreError> {
         let ended = match done {
-            Ok(done) => self.commit().await.map(|()| done).map_err(|error| place.explain(&error, Doing::Write)),
+            Ok(done) => self.commit().await.map(|()| done).map_err(|error| explain(place, &error, Doing::Write)),
             Err(error) => Err(error),
         };
         if ended.is_err() {
@@ -231,7 +227,7 @@ impl Store for SqliteStore {
     fn apply<'a>(&'a self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
-            writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
+            writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
             let made = sql::apply(&mut writer.connection, change, event, earlier, &self.place).await;
             writer.end(made, &self.place).await
         })
@@ -240,32 +236,32 @@ impl Store for SqliteStore {
     fn key<'a>(&'a self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>> {
         Box::pin(async move {
             let mut reader = self.reader.lock().await;
-            keys::find(self.reading(&mut reader).await?, id, &self.place).await
+            sql::keys::find(self.reading(&mut reader).await?, id, &self.place).await
         })
     }
 
     fn keys<'a>(&'a self, wanted: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>> {
         Box::pin(async move {
             let mut reader = self.reader.lock().await;
-            keys::page(self.reading(&mut reader).await?, wanted, &self.place).await
+            sql::keys::page(self.reading(&mut reader).await?, wanted, &self.place).await
         })
     }
 
     fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Answer<'_, Swept> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
-            writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
-            let swept = sweep::sweep(&mut writer.connection, now, ran, retention).await;
-            writer.end(swept.map_err(|error| self.place.explain(&error, Doing::Write)), &self.place).await
+            writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
+            let swept = sql::sweep::sweep(&mut writer.connection, now, ran, retention).await;
+            writer.end(swept.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
         })
     }
 
     fn touch<'a>(&'a self, uses: &'a [(Use, i64)]) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
-            writer.begin().await.map_err(|error| self.place.explain(&error, Doing::Write))?;
+            writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
             let made = sql::touch(&mut writer.connection, uses).await;
-            writer.end(made.map_err(|error| self.place.explain(&error, Doing::Write)), &self.place).await
+            writer.end(made.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
         })
     }
 
@@ -275,7 +271,7 @@ impl Store for SqliteStore {
                 .bind(user.to_string())
                 .fetch_optional(self.writer.lock().await.idle().await)
                 .await
-                .map_err(|error| self.place.explain(&error, Doing::Read))?;
+                .map_err(|error| explain(&self.place, &error, Doing::Read))?;
             Ok(kept.flatten().map(SecretString::from))
         })
     }
@@ -283,7 +279,7 @@ impl Store for SqliteStore {
     fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {
         Box::pin(async move {
             let mut reader = self.reader.lock().await;
-            events::latest(self.reading(&mut reader).await?, limit, filter, &self.place).await
+            sql::events::latest(self.reading(&mut reader).await?, limit, filter, &self.place).await
         })
     }
 }

@@ -340,7 +340,7 @@ fn every_migration_file_is_listed() {
 }
 
 /// A database of version 0.1.0 with a chain of three keys, of which the first is revoked, and one key for itself.
-async fn of_version_0_1_0(path: &Path) -> SqliteConnection {
+async fn of_version_0_1_0(path: &Path) -> Connection {
     fs::File::create(path).unwrap();
     #[cfg(unix)]
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

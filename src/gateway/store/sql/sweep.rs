@@ -3,8 +3,9 @@
 //! Something is deleted when it is old enough by the clock and by the time that the gateway has run since. So a clock that is set
 //! forward deletes nothing, however far.
 
-use sqlx::{Error, SqliteConnection};
+use sqlx::Error;
 
+use super::Connection;
 use crate::gateway::store::{Retention, Swept};
 use crate::keyspec::{KeyHash, KeyId};
 
@@ -12,25 +13,20 @@ use crate::keyspec::{KeyHash, KeyId};
 const MOST: i64 = 1000;
 
 /// In a transaction of the caller's. `now` in Unix seconds; `ran` are the seconds since the last call.
-pub(super) async fn sweep(
-    connection: &mut SqliteConnection,
-    now: i64,
-    ran: i64,
-    retention: Retention,
-) -> Result<Swept, Error> {
-    let uptime: i64 = sqlx::query_scalar("UPDATE uptime SET seconds = seconds + ? RETURNING seconds")
+pub async fn sweep(connection: &mut Connection, now: i64, ran: i64, retention: Retention) -> Result<Swept, Error> {
+    let uptime: i64 = sqlx::query_scalar("UPDATE uptime SET seconds = seconds + $1 RETURNING seconds")
         .bind(ran)
         .fetch_one(&mut *connection)
         .await?;
     let revived: Vec<String> = sqlx::query_scalar(
         "UPDATE api_keys SET ended_uptime = NULL \
-         WHERE ended_uptime IS NOT NULL AND revoked_at IS NULL AND expires_at > ? RETURNING id",
+         WHERE ended_uptime IS NOT NULL AND revoked_at IS NULL AND expires_at > $1 RETURNING id",
     )
     .bind(now)
     .fetch_all(&mut *connection)
     .await?;
     let expired: Vec<String> = sqlx::query_scalar(
-        "UPDATE api_keys SET ended_uptime = ? WHERE ended_uptime IS NULL AND expires_at <= ? RETURNING id",
+        "UPDATE api_keys SET ended_uptime = $1 WHERE ended_uptime IS NULL AND expires_at <= $2 RETURNING id",
     )
     .bind(uptime)
     .bind(now)
@@ -50,16 +46,12 @@ pub(super) async fn sweep(
 }
 
 /// A time that is still to come was taken from a wrong clock: then the time that the gateway has run decides alone.
-async fn delete_keys(
-    connection: &mut SqliteConnection,
-    now: i64,
-    uptime: i64,
-    kept: i64,
-) -> Result<Vec<KeyHash>, Error> {
+async fn delete_keys(connection: &mut Connection, now: i64, uptime: i64, kept: i64) -> Result<Vec<KeyHash>, Error> {
     let old: Vec<(String, Vec<u8>)> = sqlx::query_as(
-        "SELECT id, hash FROM (SELECT id, hash, coalesce(min(revoked_at, expires_at), revoked_at, expires_at) AS ended \
-         FROM api_keys WHERE ended_uptime <= ?1 ORDER BY ended_uptime LIMIT ?2) \
-         WHERE ended <= ?3 OR ended > ?4",
+        "SELECT id, hash FROM (SELECT id, hash, \
+         CASE WHEN revoked_at < expires_at THEN revoked_at ELSE coalesce(expires_at, revoked_at) END AS ended \
+         FROM api_keys WHERE ended_uptime <= $1 ORDER BY ended_uptime LIMIT $2) AS old \
+         WHERE ended <= $3 OR ended > $4",
     )
     .bind(uptime - kept)
     .bind(MOST)
@@ -69,8 +61,8 @@ async fn delete_keys(
     .await?;
     let mut hashes = Vec::new();
     for (id, hash) in old {
-        sqlx::query("INSERT INTO deleted_keys (id) VALUES (?)").bind(&id).execute(&mut *connection).await?;
-        sqlx::query("DELETE FROM api_keys WHERE id = ?").bind(&id).execute(&mut *connection).await?;
+        sqlx::query("INSERT INTO deleted_keys (id) VALUES ($1)").bind(&id).execute(&mut *connection).await?;
+        sqlx::query("DELETE FROM api_keys WHERE id = $1").bind(&id).execute(&mut *connection).await?;
         hashes.extend(<[u8; 32]>::try_from(hash).map(KeyHash::from_bytes));
     }
     Ok(hashes)
@@ -78,14 +70,14 @@ async fn delete_keys(
 
 /// As [`delete_keys`], for what remains of the keys of removed accounts. Their ids stay.
 async fn forget_removed_keys(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     now: i64,
     uptime: i64,
     kept: i64,
 ) -> Result<Vec<KeyHash>, Error> {
     let old: Vec<(String, Vec<u8>)> = sqlx::query_as(
-        "SELECT id, hash FROM deleted_keys WHERE hash IS NOT NULL AND removed_uptime <= ?1 \
-         AND (removed_at <= ?2 OR removed_at > ?3) LIMIT ?4",
+        "SELECT id, hash FROM deleted_keys WHERE hash IS NOT NULL AND removed_uptime <= $1 \
+         AND (removed_at <= $2 OR removed_at > $3) LIMIT $4",
     )
     .bind(uptime - kept)
     .bind(now - kept)
@@ -96,7 +88,7 @@ async fn forget_removed_keys(
     let mut hashes = Vec::new();
     for (id, hash) in old {
         let forget = "UPDATE deleted_keys SET hash = NULL, user_id = NULL, removed_at = NULL, removed_uptime = NULL \
-                      WHERE id = ?";
+                      WHERE id = $1";
         sqlx::query(forget).bind(&id).execute(&mut *connection).await?;
         hashes.extend(<[u8; 32]>::try_from(hash).map(KeyHash::from_bytes));
     }
@@ -104,11 +96,11 @@ async fn forget_removed_keys(
 }
 
 /// The oldest events have the lowest numbers.
-async fn delete_events(connection: &mut SqliteConnection, now: i64, uptime: i64, kept: i64) -> Result<u64, Error> {
+async fn delete_events(connection: &mut Connection, now: i64, uptime: i64, kept: i64) -> Result<u64, Error> {
     let deleted = sqlx::query(
         "DELETE FROM events WHERE id IN (SELECT id FROM \
-         (SELECT id, uptime, coalesce(last_at, at) AS last FROM events ORDER BY id LIMIT ?1) \
-         WHERE uptime <= ?2 AND (last <= ?3 OR last > ?4))",
+         (SELECT id, uptime, coalesce(last_at, at) AS last FROM events ORDER BY id LIMIT $1) AS old \
+         WHERE uptime <= $2 AND (last <= $3 OR last > $4))",
     )
     .bind(MOST)
     .bind(uptime - kept)

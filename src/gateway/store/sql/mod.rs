@@ -1,19 +1,27 @@
-//! The statements: a change within a transaction that the caller began, and rows read back.
+//! The statements, for both engines: a change within a transaction that the caller began, and rows read back.
+//!
+//! Each engine compiles these files with its own `Connection` and `error`: the statements are the same, the types that sqlx runs them on
+//! are not. What only one of them understands does not belong here.
 
-use sqlx::SqliteConnection;
+pub(super) mod events;
+pub(super) mod keys;
+pub(super) mod sweep;
+
+use sqlx::Database;
 use uuid::Uuid;
 
-use super::error::{Doing, Place, parsed, taken};
-use super::{events, keys};
+use super::Connection;
+use super::error::{explain, taken};
 use crate::gateway::PasswordHash;
+use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{Change, Device, Event, Role, Snapshot, StoreError, Use, User};
 
-const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?), \
-                      ended_uptime = coalesce(ended_uptime, (SELECT seconds FROM uptime)) WHERE id = ?";
+const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1), \
+                      ended_uptime = coalesce(ended_uptime, (SELECT seconds FROM uptime)) WHERE id = $2";
 
 /// Makes the change and records the event, whose number it returns. After an error the caller must roll the transaction back.
 pub(super) async fn apply(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     change: &Change,
     event: &Event,
     earlier: Option<i64>,
@@ -23,17 +31,17 @@ pub(super) async fn apply(
         Change::AddUser(user, password) => add_user(connection, user, password.as_ref()).await,
         Change::SetPassword(id, password) => set_password(connection, *id, password).await,
         Change::SetRole(id, role) => {
-            let query = sqlx::query("UPDATE users SET role = ? WHERE id = ?").bind(role.name());
+            let query = sqlx::query("UPDATE users SET role = $1 WHERE id = $2").bind(role.name());
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
         Change::SetDisabled(id, disabled) => {
-            let query = sqlx::query("UPDATE users SET disabled = ? WHERE id = ?").bind(*disabled);
+            let query = sqlx::query("UPDATE users SET disabled = $1 WHERE id = $2").bind(*disabled);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
         Change::RemoveUser(id) => remove_user(connection, *id, event.at).await,
         Change::AddDevice(device) => add_device(connection, device).await,
         Change::RemoveDevice(key) => {
-            let query = sqlx::query("DELETE FROM devices WHERE key = ?");
+            let query = sqlx::query("DELETE FROM devices WHERE key = $1");
             changed(query.bind(key.line()).execute(&mut *connection).await)
         }
         Change::AddKey(key) => keys::add(connection, key).await,
@@ -43,33 +51,35 @@ pub(super) async fn apply(
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
         Change::ExpireKey(id, at) => {
-            let statement =
-                "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?1), ?1), replaceable = 0 WHERE id = ?2";
+            let statement = "UPDATE api_keys SET replaceable = FALSE, \
+                             expires_at = CASE WHEN expires_at < $1 THEN expires_at ELSE $1 END WHERE id = $2";
             changed(sqlx::query(statement).bind(*at).bind(id.to_string()).execute(&mut *connection).await)
         }
         Change::Note => Ok(()),
     };
-    made.map_err(|error| explain(&error, change, place))?;
-    events::record(connection, event, earlier).await.map_err(|error| place.explain(&error, Doing::Write))
+    made.map_err(|error| explain_change(&error, change, place))?;
+    events::record(connection, event, earlier).await.map_err(|error| explain(place, &error, Doing::Write))
 }
 
 /// Records when credentials were last used. Deleted ones are skipped.
-pub(super) async fn touch(connection: &mut SqliteConnection, uses: &[(Use, i64)]) -> Result<(), sqlx::Error> {
+pub(super) async fn touch(connection: &mut Connection, uses: &[(Use, i64)]) -> Result<(), sqlx::Error> {
     for (credential, at) in uses {
         let (statement, id) = match credential {
-            Use::Device(key) => {
-                ("UPDATE devices SET last_used_at = max(coalesce(last_used_at, ?1), ?1) WHERE key = ?2", key.line())
-            }
-            Use::Key(id) => {
-                ("UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, ?1), ?1) WHERE id = ?2", id.to_string())
-            }
+            Use::Device(key) => (
+                "UPDATE devices SET last_used_at = $1 WHERE key = $2 AND (last_used_at IS NULL OR last_used_at < $1)",
+                key.line(),
+            ),
+            Use::Key(id) => (
+                "UPDATE api_keys SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $1)",
+                id.to_string(),
+            ),
         };
         sqlx::query(statement).bind(*at).bind(id).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-type Outcome = Result<sqlx::sqlite::SqliteQueryResult, sqlx::Error>;
+type Outcome = Result<<<Connection as sqlx::Connection>::Database as Database>::QueryResult, sqlx::Error>;
 
 /// Fails if the statement changed no row.
 fn changed(outcome: Outcome) -> Result<(), sqlx::Error> {
@@ -77,12 +87,12 @@ fn changed(outcome: Outcome) -> Result<(), sqlx::Error> {
 }
 
 async fn add_user(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     user: &User,
     password: Option<&PasswordHash>,
 ) -> Result<(), sqlx::Error> {
     let query = sqlx::query(
-        "INSERT INTO users (id, name, email, role, password, disabled, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO users (id, name, email, role, password, disabled, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     );
     query
         .bind(user.id.to_string())
@@ -97,30 +107,26 @@ async fn add_user(
         .map(drop)
 }
 
-async fn set_password(
-    connection: &mut SqliteConnection,
-    user: Uuid,
-    password: &PasswordHash,
-) -> Result<(), sqlx::Error> {
-    let query = sqlx::query("UPDATE users SET password = ? WHERE id = ?").bind(password.expose());
+async fn set_password(connection: &mut Connection, user: Uuid, password: &PasswordHash) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("UPDATE users SET password = $1 WHERE id = $2").bind(password.expose());
     changed(query.bind(user.to_string()).execute(connection).await)
 }
 
 /// At that Unix second. What remains of its keys is in `deleted_keys`.
-async fn remove_user(connection: &mut SqliteConnection, user: Uuid, at: i64) -> Result<(), sqlx::Error> {
+async fn remove_user(connection: &mut Connection, user: Uuid, at: i64) -> Result<(), sqlx::Error> {
     let user = user.to_string();
     let keep = "INSERT INTO deleted_keys (id, hash, user_id, removed_at, removed_uptime) \
-                SELECT id, hash, user_id, ?, (SELECT seconds FROM uptime) FROM api_keys WHERE user_id = ?";
+                SELECT id, hash, user_id, $1, (SELECT seconds FROM uptime) FROM api_keys WHERE user_id = $2";
     sqlx::query(keep).bind(at).bind(&user).execute(&mut *connection).await?;
-    for statement in ["DELETE FROM api_keys WHERE user_id = ?", "DELETE FROM devices WHERE user_id = ?"] {
+    for statement in ["DELETE FROM api_keys WHERE user_id = $1", "DELETE FROM devices WHERE user_id = $1"] {
         sqlx::query(statement).bind(&user).execute(&mut *connection).await?;
     }
-    changed(sqlx::query("DELETE FROM users WHERE id = ?").bind(&user).execute(&mut *connection).await)
+    changed(sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *connection).await)
 }
 
-async fn add_device(connection: &mut SqliteConnection, device: &Device) -> Result<(), sqlx::Error> {
+async fn add_device(connection: &mut Connection, device: &Device) -> Result<(), sqlx::Error> {
     let query = sqlx::query(
-        "INSERT INTO devices (key, user_id, name, created_at, last_used_at) VALUES (?, ?, ?, ?, ?) \
+        "INSERT INTO devices (key, user_id, name, created_at, last_used_at) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (key) DO UPDATE SET user_id = excluded.user_id, name = excluded.name, \
          created_at = excluded.created_at, last_used_at = excluded.last_used_at",
     );
@@ -135,7 +141,7 @@ async fn add_device(connection: &mut SqliteConnection, device: &Device) -> Resul
         .map(drop)
 }
 
-fn explain(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
+fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
     let what = match (taken(error), change) {
         (Some("users.name"), Change::AddUser(user, _)) => format!("the name {}", user.name),
         (Some("api_keys.id"), Change::AddKey(key)) => format!("the id {}", key.id),
@@ -147,7 +153,7 @@ fn explain(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
             let reason = "the record to be changed does not exist".to_owned();
             return StoreError::Write { place: place.0.clone(), reason };
         }
-        (None, _) => return place.explain(error, Doing::Write),
+        (None, _) => return explain(place, error, Doing::Write),
     };
     StoreError::Taken(what)
 }
@@ -155,8 +161,8 @@ fn explain(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
 type UserRow = (String, String, String, String, bool, i64);
 type DeviceRow = (String, String, String, i64, Option<i64>);
 /// Everything but passwords and events.
-pub(super) async fn snapshot(connection: &mut SqliteConnection, place: &Place) -> Result<Snapshot, StoreError> {
-    let failed = |error: sqlx::Error| place.explain(&error, Doing::Read);
+pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Result<Snapshot, StoreError> {
+    let failed = |error: sqlx::Error| explain(place, &error, Doing::Read);
     let users: Vec<UserRow> = sqlx::query_as("SELECT id, name, email, role, disabled, created_at FROM users")
         .fetch_all(&mut *connection)
         .await
@@ -176,10 +182,10 @@ pub(super) async fn snapshot(connection: &mut SqliteConnection, place: &Place) -
 
 fn user((id, name, email, role, disabled, created_at): UserRow, place: &Place) -> Result<User, StoreError> {
     let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("unknown role {role:?}")))?;
-    Ok(User { id: parsed(&id, "user", place)?, name, email, role, disabled, created_at })
+    Ok(User { id: place.parse(&id, "user")?, name, email, role, disabled, created_at })
 }
 
 fn device((key, user, name, created_at, last_used_at): DeviceRow, place: &Place) -> Result<Device, StoreError> {
-    let (key, user) = (parsed(&key, "device", place)?, parsed::<Uuid>(&user, "user", place)?);
+    let (key, user) = (place.parse(&key, "device")?, place.parse::<Uuid>(&user, "user")?);
     Ok(Device { key, user, name, created_at, last_used_at })
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use futures_util::TryStreamExt as _;
-use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::error::{Doing, Place, parsed};
+use super::{Connection, explain};
+use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{EndedKey, KeyQuery, KeyRecord, StoreError};
 use crate::keyspec::{KeyHash, KeyId, Models, Rights};
 
@@ -41,12 +41,13 @@ type KeyRow = (
 type EndedRow = (String, String, Vec<u8>, bool, Option<i64>);
 
 /// Adds a key. Fails with [`sqlx::Error::RowNotFound`] if its id is that of a deleted key.
-pub(super) async fn add(connection: &mut SqliteConnection, key: &KeyRecord) -> Result<(), sqlx::Error> {
+pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sqlx::Error> {
     let json = |error: serde_json::Error| sqlx::Error::Encode(error.into());
     let query = sqlx::query(
         "INSERT INTO api_keys (id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, \
-         replaces, first, created_at, last_used_at, revoked_at) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? \
-         WHERE NOT EXISTS (SELECT 1 FROM deleted_keys WHERE id = ?)",
+         replaces, first, created_at, last_used_at, revoked_at) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
+         WHERE NOT EXISTS (SELECT 1 FROM deleted_keys WHERE id = $1)",
     );
     let added = query
         .bind(key.id.to_string())
@@ -64,75 +65,57 @@ pub(super) async fn add(connection: &mut SqliteConnection, key: &KeyRecord) -> R
         .bind(key.created_at)
         .bind(key.last_used_at)
         .bind(key.revoked_at)
-        .bind(key.id.to_string())
         .execute(connection)
         .await?;
     if added.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
 }
 
 /// Those that have not ended, and what remains in memory of those that have, with those of removed accounts.
-pub(super) async fn load(
-    connection: &mut SqliteConnection,
-    place: &Place,
-) -> Result<(Vec<KeyRecord>, Vec<EndedKey>), StoreError> {
-    let failed = |error: sqlx::Error| place.explain(&error, Doing::Read);
+pub async fn load(connection: &mut Connection, place: &Place) -> Result<(Vec<KeyRecord>, Vec<EndedKey>), StoreError> {
+    let failed = |error: sqlx::Error| explain(place, &error, Doing::Read);
     let mut valid = Vec::new();
     // Thousands of keys may have the same long list of model patterns: it is read once.
     let mut lists = HashMap::new();
-    let mut rows = sqlx::query_as(select!("WHERE ended_uptime IS NULL ORDER BY rowid")).fetch(&mut *connection);
+    let mut rows = sqlx::query_as(select!("WHERE ended_uptime IS NULL")).fetch(&mut *connection);
     while let Some(row) = rows.try_next().await.map_err(failed)? {
         valid.push(record(row, &mut lists, place)?);
     }
     drop(rows);
     let ended: Vec<EndedRow> = sqlx::query_as(
         "SELECT id, user_id, hash, revoked_at IS NOT NULL, expires_at FROM api_keys WHERE ended_uptime IS NOT NULL \
-         UNION ALL SELECT id, user_id, hash, 1, NULL FROM deleted_keys WHERE hash IS NOT NULL",
+         UNION ALL SELECT id, user_id, hash, TRUE, NULL FROM deleted_keys WHERE hash IS NOT NULL",
     )
     .fetch_all(connection)
     .await
     .map_err(failed)?;
     let ended = ended.into_iter().map(|(id, user, bytes, is_revoked, expires_at)| {
         let hash = hash(&id, bytes, place)?;
-        Ok(EndedKey {
-            id: parsed(&id, "key", place)?,
-            user: parsed(&user, "user", place)?,
-            hash,
-            is_revoked,
-            expires_at,
-        })
+        Ok(EndedKey { id: place.parse(&id, "key")?, user: place.parse(&user, "user")?, hash, is_revoked, expires_at })
     });
     Ok((valid, ended.collect::<Result<_, _>>()?))
 }
 
 /// The key with that id.
-pub(super) async fn find(
-    connection: &mut SqliteConnection,
-    id: &KeyId,
-    place: &Place,
-) -> Result<Option<KeyRecord>, StoreError> {
-    let row: Option<KeyRow> = sqlx::query_as(select!("WHERE id = ?"))
+pub async fn find(connection: &mut Connection, id: &KeyId, place: &Place) -> Result<Option<KeyRecord>, StoreError> {
+    let row: Option<KeyRow> = sqlx::query_as(select!("WHERE id = $1"))
         .bind(id.as_str())
         .fetch_optional(connection)
         .await
-        .map_err(|error| place.explain(&error, Doing::Read))?;
+        .map_err(|error| explain(place, &error, Doing::Read))?;
     row.map(|row| record(row, &mut HashMap::new(), place)).transpose()
 }
 
 /// The wanted keys of an account.
-pub(super) async fn page(
-    connection: &mut SqliteConnection,
-    wanted: &KeyQuery,
-    place: &Place,
-) -> Result<Vec<KeyRecord>, StoreError> {
+pub async fn page(connection: &mut Connection, wanted: &KeyQuery, place: &Place) -> Result<Vec<KeyRecord>, StoreError> {
     // Two statements, so that each has an index.
     let statement = match wanted.revoked {
         true => select!(
-            "WHERE user_id = ?1 AND created_at <= ?2 AND (created_at < ?2 OR id > ?3) \
-             AND (?4 IS NULL OR id = ?4 OR name = ?4) ORDER BY created_at DESC, id LIMIT ?5"
+            "WHERE user_id = $1 AND created_at <= $2 AND (created_at < $2 OR id > $3) \
+             AND (CAST($4 AS TEXT) IS NULL OR id = $4 OR name = $4) ORDER BY created_at DESC, id LIMIT $5"
         ),
         false => select!(
-            "WHERE revoked_at IS NULL AND user_id = ?1 AND created_at <= ?2 AND (created_at < ?2 OR id > ?3) \
-             AND (?4 IS NULL OR id = ?4 OR name = ?4) ORDER BY created_at DESC, id LIMIT ?5"
+            "WHERE revoked_at IS NULL AND user_id = $1 AND created_at <= $2 AND (created_at < $2 OR id > $3) \
+             AND (CAST($4 AS TEXT) IS NULL OR id = $4 OR name = $4) ORDER BY created_at DESC, id LIMIT $5"
         ),
     };
     let (created_at, id) = wanted.after.as_ref().map_or((i64::MAX, ""), |(at, id)| (*at, id.as_str()));
@@ -144,7 +127,7 @@ pub(super) async fn page(
         .bind(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await
-        .map_err(|error| place.explain(&error, Doing::Read))?;
+        .map_err(|error| explain(place, &error, Doing::Read))?;
     let mut lists = HashMap::new();
     rows.into_iter().map(|row| record(row, &mut lists, place)).collect()
 }
@@ -165,15 +148,15 @@ fn record(row: KeyRow, lists: &mut HashMap<String, Models>, place: &Place) -> Re
     let rights = Rights { scopes: serde_json::from_str(&scopes).map_err(|_| broken("scopes"))?, models, expires_at };
     Ok(KeyRecord {
         hash: hash(&id, bytes, place)?,
-        id: parsed(&id, "key", place)?,
-        user: parsed::<Uuid>(&user, "user", place)?,
+        id: place.parse(&id, "key")?,
+        user: place.parse::<Uuid>(&user, "user")?,
         name,
         environment,
         rights,
         hint,
         replaceable,
-        replaces: replaces.map(|id| parsed(&id, "key", place)).transpose()?,
-        first: first.map(|id| parsed(&id, "key", place)).transpose()?,
+        replaces: replaces.map(|id| place.parse(&id, "key")).transpose()?,
+        first: first.map(|id| place.parse(&id, "key")).transpose()?,
         created_at,
         last_used_at,
         revoked_at,
