@@ -1089,7 +1089,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --public-url 'URL that clients use, as in https://gpu.example.com'
             cand --tls-cert 'Serve https with this certificate chain (PEM)'
             cand --tls-key 'Private key of the certificate (PEM)'
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --set 'Change a setting of the file (repeatable)'
             cand --host 'Use this host [default: `status` tells which]'
@@ -1163,7 +1163,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;gateway;user;add'= {
             cand --role 'What the account may do'
             cand --email 'The e-mail address'
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1185,7 +1185,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;user;list'= {
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1207,7 +1207,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;user;disable'= {
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1229,7 +1229,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;user;enable'= {
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1251,7 +1251,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;user;remove'= {
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1275,7 +1275,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;user;passwd'= {
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1297,7 +1297,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;user;role'= {
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1343,7 +1343,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         }
         &'ollama-auth;gateway;device;list'= {
             cand --user 'Only the devices of this account'
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1367,7 +1367,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;gateway;device;add'= {
             cand --user 'The account that the device belongs to'
             cand --name 'What the device is called'
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1389,7 +1389,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;device;disconnect'= {
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1436,7 +1436,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         }
         &'ollama-auth;gateway;key;list'= {
             cand --user 'Only the keys of this account'
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1460,7 +1460,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         }
         &'ollama-auth;gateway;key;revoke'= {
             cand --user 'The account that the key belongs to'
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1486,7 +1486,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;gateway;approve'= {
             cand --device-name 'What to call the device [default: the name in the link]'
             cand --user 'The account that the device belongs to'
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'
@@ -1516,7 +1516,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --address 'Only events from this address'
             cand --since 'Only events at or after this time: 2h, 7d, 2026-11-29 or 2026-11-29T08:00:00Z'
             cand --until 'Only events at or before this time'
-            cand --database 'The database: sqlite:PATH, or a path'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'

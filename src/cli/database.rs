@@ -7,7 +7,7 @@ use clap::Args;
 /// Which database a command works on.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DatabaseArgs {
-    /// The database: sqlite:PATH, or a path
+    /// The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME
     #[arg(long, value_name = "URL", help_heading = "Configuration")]
     pub database: Option<String>,
     /// The configuration file

@@ -48,5 +48,7 @@ pub use pending_devices::PendingDevice;
 pub use rejection::{Dialect, Rejection};
 pub use routes::{Access, Account, find as find_route};
 pub use server::{ServeError, Server};
-pub use store::{Change, Device, Event, EventFilter, RecordedEvent, Role, SqliteStore, StoreError, User};
+pub use store::{
+    Change, DatabaseLocation, Device, Event, EventFilter, RecordedEvent, Role, SqliteStore, Store, StoreError, User,
+};
 pub use target::Target;

@@ -201,7 +201,7 @@ fn a_database_is_a_path_or_a_url() {
         assert_eq!(output.json()["users"][0]["name"], "ann", "{text}");
     }
     let output = run(&sandbox, &["user", "list", "--database", "postgres://me:hunter22hunter@host/db"]).expect_code(2);
-    says(&output, &["PostgreSQL is not supported yet"]);
+    says(&output, &["holds a password"]);
     assert!(!output.stderr().contains("hunter22"));
     for wrong in ["sqlite:", "sqlite::memory:", "mysql://h/db"] {
         run(&sandbox, &["user", "list", "--database", wrong]).expect_code(2);

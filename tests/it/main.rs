@@ -45,6 +45,8 @@ mod gateway_keys;
 #[cfg(feature = "gateway")]
 mod gateway_pages;
 #[cfg(feature = "gateway")]
+mod gateway_postgres;
+#[cfg(feature = "gateway")]
 mod gateway_programs;
 #[cfg(feature = "gateway")]
 mod gateway_recorded;

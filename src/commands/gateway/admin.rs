@@ -1,39 +1,27 @@
 //! Administration from the command line: a request goes to the gateway that has the database open, or is performed on the database.
 //! `gateway approve`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::config;
+use super::database;
 use crate::app::App;
 use crate::cli::{ApproveArgs, DatabaseArgs};
 use crate::exit::{Exit, Problem};
 use crate::gateway::admin::{AskError, ask, perform};
 use crate::gateway::{
-    AdminContext, AdminError, AdminReply, AdminRequest, DeviceRef, Directory, SqliteStore, StoreError,
+    AdminContext, AdminError, AdminReply, AdminRequest, DatabaseLocation, DeviceRef, Directory, SqliteStore, Store,
+    StoreError,
 };
 use crate::identity::{ConnectUrl, PublicKey, group_fingerprint, parse_fingerprint};
 
 /// The longest wait for a gateway that is starting or ending, or for another command.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(30);
-
-/// The database file: the `configured` one, else `gateway/gateway.db` in this account's data folder.
-pub fn database_path(app: &App, configured: Option<PathBuf>) -> PathBuf {
-    configured.unwrap_or_else(|| app.paths.data.join("gateway").join("gateway.db"))
-}
-
-/// The database file that the flag, the environment or the configuration file names.
-///
-/// # Errors
-/// A configuration that cannot be read.
-pub fn configured_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<PathBuf> {
-    Ok(database_path(app, config::load_database(app, args)?))
-}
 
 /// Sends a request to the running gateway; without one, performs it on the database.
 ///
@@ -49,7 +37,11 @@ async fn exchange(
     args: &DatabaseArgs,
     request: AdminRequest,
 ) -> anyhow::Result<Result<AdminReply, AdminError>> {
-    let path = configured_database(app, args)?;
+    let path = match database::configured(app, args)? {
+        DatabaseLocation::File(path) => path,
+        // The gateways hear of every change from the database.
+        shared @ DatabaseLocation::Postgres(_) => return perform_on(app, shared.open().await?, request).await,
+    };
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match ask(&path, &request).await {
@@ -67,18 +59,26 @@ async fn exchange(
             // It may be a gateway that is about to listen, or to end.
             Err(StoreError::Busy { .. }) if Instant::now() < deadline => tokio::time::sleep(RETRY_PAUSE).await,
             Err(error) => return Err(error.into()),
-            Ok(_) if matches!(request, AdminRequest::Approve { .. }) => return Ok(Err(AdminError::NotRunning)),
-            Ok(store) => {
-                let store = Arc::new(store);
-                let directory = Directory::open(store.clone()).await?;
-                let performed = perform(&AdminContext::offline(&directory, (app.now)()), request).await;
-                if let Err(error) = store.settle().await {
-                    tracing::warn!(%error, "database checkpoint failed");
-                }
-                return Ok(performed);
-            }
+            Ok(store) => return perform_on(app, Arc::new(store), request).await,
         }
     }
+}
+
+/// Performs a request on a database.
+async fn perform_on(
+    app: &App,
+    store: Arc<dyn Store>,
+    request: AdminRequest,
+) -> anyhow::Result<Result<AdminReply, AdminError>> {
+    if matches!(request, AdminRequest::Approve { .. }) {
+        return Ok(Err(AdminError::NotRunning));
+    }
+    let directory = Directory::open(store.clone()).await?;
+    let performed = perform(&AdminContext::offline(&directory, (app.now)()), request).await;
+    if let Err(error) = store.settle().await {
+        tracing::warn!(%error, "database checkpoint failed");
+    }
+    Ok(performed)
 }
 
 fn exists(path: &Path) -> anyhow::Result<bool> {

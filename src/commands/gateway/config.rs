@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::cli::{DatabaseArgs, InitArgs, ServeArgs};
 use crate::disk::{DiskError, Exposure, read_input, shell_quoted, write_given};
 use crate::exit::{Exit, Problem};
-use crate::gateway::{self, Config, ConfigFile, FILE_VARIABLE, Flag, Inputs};
+use crate::gateway::{self, Config, ConfigFile, DatabaseLocation, FILE_VARIABLE, Flag, Inputs};
 
 /// The name of the file in our configuration folder.
 const FILE_NAME: &str = "gateway.toml";
@@ -33,20 +33,52 @@ pub fn load(app: &App, args: &ServeArgs) -> anyhow::Result<Config> {
         inputs.flags.push(Flag::Own("behind-tls-proxy", "true".to_owned()));
     }
     inputs.flags.extend(args.set.iter().cloned().map(Flag::Set));
-    Ok(gateway::load(&inputs)?)
+    let config = gateway::load(&inputs)?;
+    refuse_shown_password(&inputs, config.database.as_ref())?;
+    Ok(config)
 }
 
-/// The configured database, from the same sources; `None` is the default place.
+/// The configured database, from the same sources, and the file with its password.
 ///
 /// # Errors
 /// As for [`load`], but the other settings are not checked together.
-pub fn load_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<Option<PathBuf>> {
-    Ok(gateway::load_database(&inputs(app, args)?)?)
+pub fn load_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<(Option<DatabaseLocation>, Option<PathBuf>)> {
+    let inputs = inputs(app, args)?;
+    let (location, password_file) = gateway::load_database(&inputs)?;
+    refuse_shown_password(&inputs, location.as_ref())?;
+    Ok((location, password_file))
+}
+
+/// Refuses a password in a configuration file that others can read.
+fn refuse_shown_password(inputs: &Inputs, location: Option<&DatabaseLocation>) -> anyhow::Result<()> {
+    let is_given_elsewhere = |name: &str| name == "OLLAMA_AUTH_GATEWAY_DATABASE";
+    if !location.is_some_and(DatabaseLocation::has_password)
+        || inputs.variables.iter().any(|(name, value)| is_given_elsewhere(name) && !value.is_empty())
+    {
+        return Ok(());
+    }
+    let Some(file) = &inputs.file else { return Ok(()) };
+    match read_input(&file.path, Exposure::Group) {
+        Err(error) if !matches!(error, DiskError::Io { .. }) => Err(Problem::new(
+            Exit::Usage,
+            format!("the configuration file holds the password of the database: {error}"),
+        )
+        .hint(format!(
+            "chmod 600 {}; or move the password to a file of its own: database-password-file",
+            shell_quoted(&file.path)
+        ))
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 fn inputs(app: &App, args: &DatabaseArgs) -> anyhow::Result<Inputs> {
     if args.database.as_deref().is_some_and(|value| value.trim().is_empty()) {
-        return Err(Problem::new(Exit::Usage, "--database: expected sqlite:PATH or a path, not \"\"").into());
+        return Err(Problem::new(
+            Exit::Usage,
+            "--database: expected sqlite:PATH, a path, or postgres://USER@HOST/NAME, not \"\"",
+        )
+        .into());
     }
     Ok(Inputs {
         file: find_file(app, args)?,

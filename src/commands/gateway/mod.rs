@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod config;
+mod database;
 mod device;
 mod key;
 pub mod serve;

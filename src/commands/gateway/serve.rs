@@ -1,14 +1,13 @@
 //! `gateway serve`: binds the listener, opens the database, serves until a signal asks it to stop.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{admin, config};
+use super::{config, database};
 use crate::app::App;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{self, AdminSocket, Clock, Config, Directory, Gateway, Server, SqliteStore};
+use crate::gateway::{self, AdminSocket, Clock, Config, Directory, Gateway, Server, Store};
 use crate::signals;
 
 /// Between two writings of when credentials were last used, and of what was refused.
@@ -23,8 +22,6 @@ pub struct PreparedGateway {
     pub server: Server,
     /// What decides requests.
     pub gateway: Arc<Gateway>,
-    /// The database.
-    pub store: Arc<SqliteStore>,
     /// Whether there is no account yet.
     pub is_new: bool,
 }
@@ -35,9 +32,17 @@ pub struct PreparedGateway {
 /// A configuration, address or database that cannot be used.
 pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let config = config::load(app, &args)?;
-    let path = admin::database_path(app, config.database.clone());
-    let PreparedGateway { server, gateway, store, is_new } = prepare(app.now, config, &path).await?;
-    let administration = tokio::spawn(gateway::admin::serve(AdminSocket::bind(&store)?, gateway.clone()));
+    let location = database::located(app, config.database.clone(), config.database_password_file.clone())?;
+    // Before the database, so that an address that is in use shows at once.
+    let server = Server::bind(&config)?;
+    let store = database::open_when_reachable(app, &location).await?;
+    let PreparedGateway { server, gateway, is_new } = prepare(app.now, config, server, store.clone()).await?;
+    let socket = AdminSocket::bind(&store)?;
+    let administration = socket.map(|socket| tokio::spawn(gateway::admin::serve(socket, gateway.clone())));
+    let following = {
+        let directory = gateway.directory.clone();
+        tokio::spawn(async move { directory.follow().await })
+    };
     // Before the announcement: otherwise a signal right after it would end the process without a shutdown.
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
     announce(app, &gateway, is_new);
@@ -71,9 +76,12 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     };
     flushing.abort();
     flush(&gateway, true).await;
-    // Awaited, so that the socket file is removed before the process ends.
-    administration.abort();
-    let _ = administration.await;
+    following.abort();
+    if let Some(administration) = administration {
+        administration.abort();
+        // Awaited, so that the socket file is removed before the process ends.
+        let _ = administration.await;
+    }
     if let Err(error) = store.settle().await {
         tracing::warn!(%error, "database checkpoint failed");
     }
@@ -127,14 +135,17 @@ fn announce(app: &App, gateway: &Gateway, is_new: bool) {
     }
 }
 
-/// Binds the listener, then opens the database. `now` gives the Unix time in seconds. Shared with `quickstart`.
+/// Puts a gateway together for a listener and a database. `now` gives the Unix time in seconds. Shared with `quickstart`.
 ///
 /// # Errors
-/// An address that is in use or not allowed, a database that cannot be used.
-pub async fn prepare(now: fn() -> i64, config: Config, database: &Path) -> anyhow::Result<PreparedGateway> {
-    let server = Server::bind(&config)?;
-    let store = Arc::new(SqliteStore::open(database).await?);
-    let directory = Directory::open(store.clone()).await?;
+/// A database that cannot be read.
+pub async fn prepare(
+    now: fn() -> i64,
+    config: Config,
+    server: Server,
+    store: Arc<dyn Store>,
+) -> anyhow::Result<PreparedGateway> {
+    let directory = Directory::open(store).await?;
     let clock = Clock::system(now);
     let is_new = directory.is_empty();
     if !is_new {
@@ -142,7 +153,7 @@ pub async fn prepare(now: fn() -> i64, config: Config, database: &Path) -> anyho
     }
     let gateway = Gateway::new(directory, clock, config, server.local())
         .map_err(|error| Problem::new(Exit::Failed, format!("the system gives no random bytes: {error}")))?;
-    Ok(PreparedGateway { server, gateway: Arc::new(gateway), store, is_new })
+    Ok(PreparedGateway { server, gateway: Arc::new(gateway), is_new })
 }
 
 /// An earlier gateway may have accepted signatures of this very second: this one could not tell them from new ones.

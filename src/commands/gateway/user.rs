@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::admin;
+use super::{admin, database};
 use crate::app::App;
 use crate::cli::{DatabaseArgs, RoleArg, UserCommand};
 use crate::commands::confirm::confirm;
@@ -33,7 +33,7 @@ pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
             if !User::is_email(&email) {
                 return Err(AdminError::BadEmail.into());
             }
-            admin::configured_database(app, &database)?;
+            database::configured(app, &database)?;
             let password = new_password(app, &name).await?;
             let request = AdminRequest::AddUser { name, email, role: role.into(), password };
             request_change(app, &database, request, |user| format!("Added {} as {}", user.name, user.role.name())).await
@@ -66,7 +66,7 @@ pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
             .await
         }
         UserCommand::Passwd { name, database } => {
-            admin::configured_database(app, &database)?;
+            database::configured(app, &database)?;
             let password = new_password(app, &name).await?;
             let request = AdminRequest::SetPassword { name, password };
             request_change(app, &database, request, |user| format!("Changed the password of {}", user.name)).await

@@ -22,8 +22,8 @@ use crate::exit::{Exit, Problem};
 use crate::gateway::admin::perform;
 use crate::gateway::load;
 use crate::gateway::{
-    AdminContext, AdminReply, AdminRequest, DeviceRef, Flag, Gateway, Inputs, PasswordHash, PendingDevice, Role,
-    ServeError,
+    AdminContext, AdminReply, AdminRequest, DatabaseLocation, DeviceRef, Flag, Gateway, Inputs, PasswordHash,
+    PendingDevice, Role, ServeError, Server,
 };
 use crate::identity::PublicKey;
 
@@ -51,7 +51,8 @@ impl QuickstartGateway {
         let flags = flags.map(|(name, value)| Flag::Own(name, value)).into();
         let config = load(&Inputs { flags, ..Inputs::default() })?;
         let database = folder.join("gateway").join("gateway.db");
-        let PreparedGateway { server, gateway, .. } = prepare(app.now, config.clone(), &database).await?;
+        let (server, store) = (Server::bind(&config)?, DatabaseLocation::File(database).open().await?);
+        let PreparedGateway { server, gateway, .. } = prepare(app.now, config.clone(), server, store).await?;
         let (_, never) = mpsc::channel(1);
         let serving = server.run(gateway.clone(), std::future::pending(), never, move || Ok(config.clone()));
         Ok(Self { gateway, serving: tokio::spawn(serving), now: app.now })

@@ -79,6 +79,9 @@ impl AccountService {
             DirectoryError::NotLive(id) => not_live(&id),
             DirectoryError::TooMany(wait) => too_many(&error.to_string(), wait),
             DirectoryError::LastAdmin(_) => Rejection::new(403, error.to_string()),
+            DirectoryError::NotStored => {
+                Rejection::new(503, error.to_string()).member("code", "not_stored").header("retry-after", "10")
+            }
             DirectoryError::Store(_) | DirectoryError::Ending => {
                 tracing::error!(%error, "change could not be saved");
                 Rejection::new(503, "the change could not be saved; nothing was changed").header("retry-after", "10")

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::message::{AdminError, AdminReply, AdminRequest};
 use super::perform::{AdminContext, perform};
 use crate::disk::shell_quoted;
-use crate::gateway::{Gateway, SqliteStore};
+use crate::gateway::{Gateway, Store};
 
 /// Longer than any request, in bytes.
 const LONGEST_REQUEST: u64 = 16 << 10;
@@ -69,17 +69,17 @@ pub struct AdminSocket {
     listener: UnixListener,
     pub(super) path: PathBuf,
     // Holds the lock on the database as long as the socket exists: only then is it ours to remove.
-    _store: Arc<SqliteStore>,
+    _store: Arc<dyn Store>,
 }
 
 impl AdminSocket {
-    /// Creates the socket beside the database. One that a killed gateway left is replaced: an open store holds the lock. Must be called
+    /// Creates the socket beside the database, if that is a file: a command on this machine cannot open it, too. One that a killed gateway left is replaced: an open store holds the lock. Must be called
     /// on a runtime.
     ///
     /// # Errors
     /// [`AdminSocketError`].
-    pub fn bind(store: &Arc<SqliteStore>) -> Result<Self, AdminSocketError> {
-        let path = socket_path(store.path());
+    pub fn bind(store: &Arc<dyn Store>) -> Result<Option<Self>, AdminSocketError> {
+        let Some(path) = store.file().map(socket_path) else { return Ok(None) };
         let failed = |source| AdminSocketError::Io { path: path.clone(), source };
         if fs::symlink_metadata(&path).is_ok_and(|found| !is_socket(&found)) {
             return Err(AdminSocketError::InTheWay(path));
@@ -96,7 +96,7 @@ impl AdminSocket {
         fs::set_permissions(&first, Permissions::from_mode(0o600)).map_err(failed)?;
         // Replaces a stale socket in the same step.
         fs::rename(&first, &path).map_err(failed)?;
-        Ok(Self { listener, path, _store: store.clone() })
+        Ok(Some(Self { listener, path, _store: store.clone() }))
     }
 }
 

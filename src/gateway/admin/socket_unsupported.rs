@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::message::{AdminError, AdminReply, AdminRequest};
-use crate::gateway::{Gateway, SqliteStore};
+use crate::gateway::{Gateway, Store};
 
 /// Never happens here.
 #[derive(Debug, Error)]
@@ -37,8 +37,8 @@ impl AdminSocket {
     ///
     /// # Errors
     /// Never.
-    pub fn bind(_store: &Arc<SqliteStore>) -> Result<Self, AdminSocketError> {
-        Ok(Self(()))
+    pub fn bind(_store: &Arc<dyn Store>) -> Result<Option<Self>, AdminSocketError> {
+        Ok(None)
     }
 }
 

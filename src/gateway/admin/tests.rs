@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::gateway::{Clock, Config, Directory, EventFilter, Gateway, PasswordHash, Role, SqliteStore};
+use crate::gateway::{Clock, Config, Directory, EventFilter, Gateway, PasswordHash, Role, SqliteStore, Store};
 use crate::identity::{DeviceKey, PublicKey};
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -24,8 +24,8 @@ fn approve(key: &PublicKey, user: &str) -> AdminRequest {
     AdminRequest::Approve { device, user: user.into() }
 }
 
-async fn gateway(folder: &Path) -> (Arc<SqliteStore>, Arc<Gateway>) {
-    let store = Arc::new(SqliteStore::open(folder.join("gateway.db")).await.unwrap());
+async fn gateway(folder: &Path) -> (Arc<dyn Store>, Arc<Gateway>) {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(folder.join("gateway.db")).await.unwrap());
     let directory = Directory::open(store.clone()).await.unwrap();
     let local = SocketAddr::from(([127, 0, 0, 1], 1));
     let gateway = Gateway::new(directory, Clock::new(|| NOW), Config::default(), local).unwrap();
@@ -150,7 +150,7 @@ mod socket {
         let database = folder.path().join("gateway.db");
         assert!(matches!(ask(&database, &AdminRequest::ListUsers).await, Err(AskError::NotRunning)));
         let (store, gateway) = gateway(folder.path()).await;
-        let socket = AdminSocket::bind(&store).unwrap();
+        let socket = AdminSocket::bind(&store).unwrap().unwrap();
         let path = socket.path.clone();
         let found = std::fs::symlink_metadata(&path).unwrap();
         assert!(found.file_type().is_socket() && found.permissions().mode() & 0o777 == 0o600);
@@ -225,13 +225,13 @@ mod socket {
     async fn a_stale_socket_is_replaced_and_another_file_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let (store, gateway) = gateway(folder.path()).await;
-        let path = socket_path(store.path());
+        let path = socket_path(store.file().unwrap());
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        assert!(matches!(ask(store.path(), &AdminRequest::ListUsers).await, Err(AskError::NotRunning)));
-        let socket = AdminSocket::bind(&store).unwrap();
+        assert!(matches!(ask(store.file().unwrap(), &AdminRequest::ListUsers).await, Err(AskError::NotRunning)));
+        let socket = AdminSocket::bind(&store).unwrap().unwrap();
         let serving = tokio::spawn(serve(socket, gateway));
-        assert!(ask(store.path(), &AdminRequest::ListUsers).await.unwrap().is_ok());
+        assert!(ask(store.file().unwrap(), &AdminRequest::ListUsers).await.unwrap().is_ok());
         serving.abort();
         let _ = serving.await;
         std::fs::write(&path, "precious").unwrap();
@@ -248,7 +248,7 @@ mod socket {
         let error = AdminSocket::bind(&store).err().unwrap();
         assert!(matches!(error, AdminSocketError::TooLong(_)), "{error}");
         assert!(error.to_string().contains("too long") && error.hint().unwrap().contains("--database"));
-        assert!(matches!(ask(store.path(), &AdminRequest::ListUsers).await, Err(AskError::NotRunning)));
+        assert!(matches!(ask(store.file().unwrap(), &AdminRequest::ListUsers).await, Err(AskError::NotRunning)));
     }
 }
 

@@ -86,7 +86,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// 400 for credentials that are malformed or contradict each other, 401 for none and for one that is not accepted (with a sign-in link for
-    /// a key that can be approved), 403 for a disabled account and a refused device, 429 for too many signatures.
+    /// a key that can be approved), 403 for a disabled account and a refused device, 429 for too many signatures, 503 while the database
+    /// has not answered for longer than `offline-grace`.
     pub async fn identify(
         &self,
         headers: &HeaderMap,
@@ -94,6 +95,7 @@ impl Authenticator {
         address: IpAddr,
         changes: Changes,
     ) -> Result<Caller, Rejection> {
+        self.refuse_stale()?;
         let caller = match credential::presented(headers)? {
             Presented::Nothing => {
                 let url = &self.config.get().url;
@@ -117,10 +119,23 @@ impl Authenticator {
         match credential::presented(headers)? {
             Presented::Nothing | Presented::Signature(_) => Ok(()),
             Presented::Key(key) => {
+                self.refuse_stale()?;
                 let caller = self.by_key(&key, address).await?;
                 self.refuse_disabled(&caller, address)
             }
         }
+    }
+
+    /// Refuses to decide by a memory that may be too old: credentials may have been revoked at another gateway since.
+    ///
+    /// # Errors
+    /// 503.
+    fn refuse_stale(&self) -> Result<(), Rejection> {
+        if self.directory.staleness() <= self.config.get().offline_grace {
+            return Ok(());
+        }
+        let message = "this gateway cannot reach its database, so it does not know who may use it";
+        Err(Rejection::new(503, message).header("retry-after", "10"))
     }
 
     fn refuse_disabled(&self, caller: &Caller, address: IpAddr) -> Result<(), Rejection> {

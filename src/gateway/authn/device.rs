@@ -1,8 +1,10 @@
 //! Signatures of devices: whose they are, whether they are of now, and whether they may be used once more.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 
 use super::authenticator::{Authenticator, REFUSED};
 use super::credential::{Caller, Credential};
@@ -14,7 +16,10 @@ use crate::gateway::rejection::Rejection;
 use crate::gateway::routes::Changes;
 use crate::gateway::store::{Change, Device, Event, Use};
 use crate::gateway::target::Target;
-use crate::identity::{BodyDigest, ConnectUrl, PublicKey};
+use crate::identity::{BodyDigest, Challenge, ConnectUrl, PublicKey};
+
+/// How far the clocks of gateways on one database may differ, in seconds.
+const CLOCK_DIFFERENCE: u64 = 60;
 
 impl Authenticator {
     /// Whose device signed it.
@@ -68,7 +73,12 @@ impl Authenticator {
             let message = format!("too many signed requests from {whose}; try again in a minute");
             Err(Rejection::new(429, message).header("retry-after", "60"))
         };
-        match self.replay_guard.admit(used, moment, tolerance) {
+        let mut verdict = self.replay_guard.admit(used, moment, tolerance);
+        if verdict == Verdict::First && changes != Changes::Nothing {
+            // Another gateway may have accepted it.
+            verdict = Box::pin(self.use_once(&challenge, address, reuse, tolerance)).await?;
+        }
+        match verdict {
             Verdict::First | Verdict::Again => {}
             Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
             Verdict::Stolen(first) => {
@@ -88,6 +98,28 @@ impl Authenticator {
         }
         self.directory.used(Use::Device(key), used_at);
         Ok(Caller::new(known.user, Credential::Device(known.credential)))
+    }
+
+    /// Notes in a database that several gateways share that a signature was used for a change, and says whether it was used before.
+    ///
+    /// # Errors
+    /// 503 when the database does not answer: the signature may have been used at another gateway.
+    async fn use_once(
+        &self,
+        challenge: &Challenge,
+        address: IpAddr,
+        reuse: Reuse,
+        tolerance: i64,
+    ) -> Result<Verdict, Rejection> {
+        let digest: [u8; 32] = Sha256::digest(challenge.as_str()).into();
+        // It is acceptable from `tolerance` before its time until `tolerance` after it, by whichever clock.
+        let kept = Duration::from_secs(u64::try_from(2 * tolerance).unwrap_or_default() + CLOCK_DIFFERENCE);
+        let used = self.directory.use_signature(digest, address, kept).await.map_err(|error| {
+            tracing::error!(%error, "use of a signature could not be saved");
+            let message = "this gateway cannot reach its database, so nothing can be changed";
+            Rejection::new(503, message).header("retry-after", "10")
+        })?;
+        Ok(used.map_or(Verdict::First, |first| reuse.verdict(first.address == address, first.age, first.address)))
     }
 
     /// Has the store keep, before a change is made, that the device has used signatures up to that Unix second. So a gateway that starts

@@ -38,6 +38,19 @@ pub enum Reuse {
     Once,
 }
 
+impl Reuse {
+    /// Whether a signature is good again that was first used so long ago, from the same address or from that `first` one.
+    pub(super) fn verdict(self, is_same: bool, age: Duration, first: IpAddr) -> Verdict {
+        let together = age <= TOGETHER;
+        match self {
+            Self::Repeatable if is_same || together => Verdict::Again,
+            Self::Together if is_same && together => Verdict::Again,
+            _ if is_same => Verdict::Spent,
+            _ => Verdict::Stolen(first),
+        }
+    }
+}
+
 /// What is known of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -64,6 +64,12 @@ pub enum ConfigError {
         /// The name that was probably meant.
         nearest: Option<String>,
     },
+    /// A password on the command line.
+    #[error("{at}: the address of the database holds a password, which every account of this machine could read")]
+    PasswordInArgument {
+        /// The flag.
+        at: Source,
+    },
     /// `[name]`, which is not a group of settings.
     #[error("{at}: unknown group [{name}]")]
     Group {
@@ -161,6 +167,9 @@ impl ConfigError {
             Self::NoPublicUrl { .. } => "Set the URL that callers use, such as --public-url https://gpu.example.com",
             Self::HalfTls { .. } => {
                 "Set both: the certificate chain in tls-cert and its private key in tls-key, as PEM files."
+            }
+            Self::PasswordInArgument { .. } => {
+                "Write it to a file that only you can read, and name that with database-password-file. Or use PGPASSWORD."
             }
             Self::PlainPublicUrl { .. } => "Write public-url with https://.",
             Self::Loop { .. } => "Set upstream to the Ollama server, such as http://127.0.0.1:11434",

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue, Deserializer, Error as TomlError};
 use super::error::{ConfigError, Source};
 use super::settings::{Config, SETTINGS, find};
 use super::value::shown;
+use crate::gateway::store::DatabaseLocation;
 
 /// How the names of variables begin; then the setting's name with `_` for `-`, in capitals.
 pub const VARIABLE_PREFIX: &str = "OLLAMA_AUTH_GATEWAY_";
@@ -88,12 +89,26 @@ pub fn read(inputs: &Inputs) -> Result<(Config, Sources), ConfigError> {
     }
     let mut config = deserialize(table).map_err(|error| invalid(Source::Default, String::new(), "", &error))?;
     // Paths in the file are relative to its folder, so that it does not matter where the gateway is started.
-    let paths =
-        [("database", &mut config.database), ("tls-cert", &mut config.tls_cert), ("tls-key", &mut config.tls_key)];
+    let database = match &mut config.database {
+        Some(DatabaseLocation::File(path)) => Some(path),
+        Some(DatabaseLocation::Postgres(_)) | None => None,
+    };
+    let paths = [
+        ("database", database),
+        ("database-password-file", config.database_password_file.as_mut()),
+        ("tls-cert", config.tls_cert.as_mut()),
+        ("tls-key", config.tls_key.as_mut()),
+    ];
     for (name, path) in paths {
         if let (Some(path), Some(Source::File { path: file, .. })) = (path, sources.get(name)) {
             *path = file.parent().unwrap_or(Path::new("")).join(&*path);
         }
+    }
+    // Everybody on the machine can read the arguments of a process.
+    if let Some(at @ Source::Flag(_)) = sources.get("database")
+        && config.database.as_ref().is_some_and(DatabaseLocation::has_password)
+    {
+        return Err(ConfigError::PasswordInArgument { at: at.clone() });
     }
     Ok((config, sources))
 }

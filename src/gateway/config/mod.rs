@@ -16,6 +16,7 @@ pub use self::error::{ConfigError, Source};
 pub use self::layers::{ConfigFile, FILE_VARIABLE, Flag, Inputs};
 pub use self::settings::{Config, SETTINGS, TlsFiles, commented_file};
 use crate::address::{BaseUrl, Scheme};
+use crate::gateway::store::DatabaseLocation;
 
 /// Reads all layers and checks that the settings go together.
 ///
@@ -27,13 +28,13 @@ pub fn load(inputs: &Inputs) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// The setting `database` alone, for commands that do not serve: it does not matter whether the other settings go
-/// together. `None`: the default.
+/// The settings of the database alone, for commands that do not serve: it does not matter whether the other settings go
+/// together. The location (`None`: the default) and the file with its password.
 ///
 /// # Errors
 /// As for [`load`], except for settings that do not go together.
-pub fn load_database(inputs: &Inputs) -> Result<Option<PathBuf>, ConfigError> {
-    layers::read(inputs).map(|(config, _)| config.database)
+pub fn load_database(inputs: &Inputs) -> Result<(Option<DatabaseLocation>, Option<PathBuf>), ConfigError> {
+    layers::read(inputs).map(|(config, _)| (config.database, config.database_password_file))
 }
 
 /// Checks settings that depend on each other.

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::address::{BaseUrl, OriginPattern};
+use crate::gateway::store::DatabaseLocation;
 
 /// The properties of a setting besides its type.
 pub struct Setting {
@@ -80,9 +81,20 @@ settings! {
     "upstream" => upstream: BaseUrl = "http://127.0.0.1:11434", "super::value::url", Reload,
         "a URL such as http://127.0.0.1:11434";
 
-    /// Where accounts, devices and keys are stored. Empty: a file in your data folder.
-    "database" => database: Option<PathBuf> = "", "super::value::database", Restart,
-        "sqlite:PATH or a path";
+    /// Where accounts, devices and keys are stored. Several gateways can share a PostgreSQL database. Empty: a file in your
+    /// data folder.
+    "database" => database: Option<DatabaseLocation> = "", "super::value::database", Restart,
+        "sqlite:PATH, a path, or postgres://USER@HOST:PORT/NAME";
+
+    /// The file with the password of a PostgreSQL database. Empty: PGPASSWORD, or the file ~/.pgpass. A file that every
+    /// account can read is refused.
+    "database-password-file" => database_password_file: Option<PathBuf> = "", "super::value::path", Restart,
+        "the path of a file";
+
+    /// How long requests are decided from memory while a shared database does not answer. New sign-ins and changes are
+    /// refused at once.
+    "offline-grace" => offline_grace: Duration = "5m", "super::value::time::<_, 1, 86_400>", Reload,
+        "a time from 1s to 24h, such as 5m";
 
     /// Serve https with this certificate chain (PEM). SIGHUP reads it again.
     "tls-cert" => tls_cert: Option<PathBuf> = "", "super::value::path", Reload,

@@ -71,6 +71,8 @@ fn every_setting_can_be_set_in_each_layer() {
         ("listen", "127.0.0.1:0"),
         ("upstream", "http://gpu-box:1234/base"),
         ("database", "sqlite:/var/lib/gw/db"),
+        ("database-password-file", "/etc/password"),
+        ("offline-grace", "7m"),
         ("tls-cert", "/etc/cert.pem"),
         ("tls-key", "/etc/key.pem"),
         ("behind-tls-proxy", "true"),
@@ -167,7 +169,8 @@ fn an_invalid_value_is_an_error_that_says_what_is_valid() {
         ("upstream = \"ftp://x\"", "only http and https"),
         ("upstream = \"http://x:70000\"", "from 1 to 65535"),
         ("public-url = \"gpu.example.com\"", "such as https://gpu.example.com"),
-        ("database = \"postgres://h/d\"", "database must be sqlite:PATH or a path: PostgreSQL"),
+        ("database = \"mysql://h/d\"", "database must be sqlite:PATH, a path, or postgres://USER@HOST:PORT/NAME"),
+        ("database = \"postgres://h/d?sslmod=x\"", "unknown parameter \"sslmod\""),
         ("behind-tls-proxy = \"yes\"", "true or false, not \"yes\""),
         ("allowed-hosts = [1]", "not [1]"),
         ("allowed-hosts = [\"http://x/\"]", "a list of host names"),
@@ -247,9 +250,26 @@ fn invalid_toml_is_shown_with_its_line() {
 }
 
 #[test]
+fn a_password_is_taken_from_a_file_or_the_environment_but_not_from_an_argument() {
+    let address = "postgres://u:hunter2@h/d";
+    let has = |config: Result<Config, _>| config.unwrap().database.is_some_and(|database| database.has_password());
+    assert!(has(from_file(&format!("database = \"{address}\""))));
+    assert!(has(from_variables(&[("DATABASE", address)])));
+    says(set(&[&format!("database={address}")]), &["--set database", "holds a password", "database-password-file"]);
+    let flags = vec![Flag::Own("database", format!("{address}?sslmode=require"))];
+    says(load(&Inputs { flags, ..Inputs::default() }), &["--database", "holds a password"]);
+    assert!(!format!("{:?}", from_variables(&[("DATABASE", address)])).contains("hunter2"));
+}
+
+fn at(path: &str) -> Option<DatabaseLocation> {
+    Some(DatabaseLocation::File(path.into()))
+}
+
+#[test]
 fn no_message_repeats_a_credential() {
     for error in [
-        from_file("database = \"postgres://u:hunter2@h/d\"").unwrap_err(),
+        from_file("database = \"postgres://u:hunter2@h:x/d\"").unwrap_err(),
+        set(&["database=postgres://u:hunter2@h/d"]).unwrap_err(),
         from_file("database = postgres://u:hunter2@h/d").unwrap_err(),
         from_file("upstream = \"http://u:hunter2@h\"").unwrap_err(),
         from_variables(&[("PUBLIC_URL", "https://u:hunter2@h")]).unwrap_err(),
@@ -286,9 +306,9 @@ fn paths_in_the_file_are_relative_to_its_folder() {
     let config = from_file("tls-cert = \"c.pem\"\ntls-key = \"/k.pem\"\ndatabase = \"sqlite:gw.db\"").unwrap();
     let tls = config.tls().unwrap();
     assert_eq!((tls.cert, tls.key), (Path::new("/etc/gw/c.pem"), Path::new("/k.pem")));
-    assert_eq!(config.database.as_deref(), Some(Path::new("/etc/gw/gw.db")));
-    assert_eq!(from_file("database = \"gw.db\"").unwrap().database.as_deref(), Some(Path::new("/etc/gw/gw.db")));
-    assert_eq!(set(&["database=gw.db"]).unwrap().database.as_deref(), Some(Path::new("gw.db")));
+    assert_eq!(config.database, at("/etc/gw/gw.db"));
+    assert_eq!(from_file("database = \"gw.db\"").unwrap().database, at("/etc/gw/gw.db"));
+    assert_eq!(set(&["database=gw.db"]).unwrap().database, at("gw.db"));
 }
 
 #[test]
@@ -334,8 +354,8 @@ fn the_gateway_rejects_itself_as_upstream() {
 #[test]
 fn the_database_is_read_even_if_other_settings_conflict() {
     let file = file("listen = \"0.0.0.0:1\"\ndatabase = \"/db\"");
-    assert_eq!(load_database(&Inputs { file, ..Inputs::default() }), Ok(Some("/db".into())));
-    assert_eq!(load_database(&Inputs::default()), Ok(None));
+    assert_eq!(load_database(&Inputs { file, ..Inputs::default() }), Ok((at("/db"), None)));
+    assert_eq!(load_database(&Inputs::default()), Ok((None, None)));
 }
 
 #[test]
@@ -410,12 +430,13 @@ fn a_database_is_a_path_with_or_without_a_scheme() {
         ("/a/b?.db", "/a/b?.db"),
         ("b:c.db", "b:c.db"),
     ] {
-        assert_eq!(database(text), Ok(Some(path.into())), "{text}");
+        assert_eq!(database(text), Ok(at(path)), "{text}");
     }
-    for text in ["postgres://me:secret@h/db", "postgresql:x", "POSTGRES://x"] {
-        assert!(database(text).unwrap_err().to_string().contains("PostgreSQL"), "{text}");
+    for text in ["postgres://me@h/db", "postgresql://one:1,two:2/db", "POSTGRES:///db?host=/run/postgresql"] {
+        assert!(matches!(database(text), Ok(Some(DatabaseLocation::Postgres(_)))), "{text}");
     }
-    for text in ["sqlite:", "sqlite://", "sqlite::memory:", "sqlite:a?mode=ro", "mysql://h/db", "a\0b"] {
+    for text in ["postgresql:x", "sqlite:", "sqlite://", "sqlite::memory:", "sqlite:a?mode=ro", "mysql://h/db", "a\0b"]
+    {
         assert!(database(text).is_err(), "{text}");
     }
 }

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::address::{BaseUrl, OriginPattern, OriginPatternError};
+use crate::gateway::store::{DatabaseLocation, PostgresAddress};
 
 /// The longest value that an error repeats, in characters.
 const MAX_SHOWN_LENGTH: usize = 60;
@@ -148,14 +149,15 @@ pub fn path<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::E
     read_text(value, |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))))
 }
 
-/// The path of a database as `sqlite:PATH` or alone, or nothing.
-pub fn database<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::Error> {
+/// The path of a database as `sqlite:PATH` or alone, the address of a PostgreSQL database, or nothing.
+pub fn database<'de, D: Deserializer<'de>>(value: D) -> Result<Option<DatabaseLocation>, D::Error> {
     read_text(value, |text| {
-        let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-        let path = match scheme.as_deref() {
-            Some("postgres" | "postgresql") => return Err("PostgreSQL is not supported yet".to_owned()),
-            Some("sqlite") => {
-                let rest = &text["sqlite:".len()..];
+        if PostgresAddress::is_meant(text) {
+            let address = PostgresAddress::parse(text).map_err(|error| error.to_string())?;
+            return Ok(Some(DatabaseLocation::Postgres(Box::new(address))));
+        }
+        let path = match text.split_once(':') {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sqlite") => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
                 if path.is_empty() || path.starts_with(':') || path.contains(['?', '#']) {
                     return Err(String::new());
@@ -165,7 +167,7 @@ pub fn database<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, 
             _ if text.contains("://") || text.contains('\0') => return Err(String::new()),
             _ => text,
         };
-        Ok((!path.is_empty()).then(|| PathBuf::from(path)))
+        Ok((!path.is_empty()).then(|| DatabaseLocation::File(PathBuf::from(path))))
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::gateway::store::{Change, Device, EndedKey, KeyRecord, Role, StoreError, Use, User};
+use crate::gateway::store::{Change, Device, EndedKey, KeyRecord, Position, Role, StoreError, Use, User};
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
 
@@ -32,6 +32,11 @@ pub enum DirectoryError {
     /// The account makes changes too fast; holds the seconds until the next one is possible.
     #[error("too many changes by this account; try again in {0} s")]
     TooMany(u64),
+    /// Rights were taken away, and are in effect here, but that could not be stored.
+    #[error(
+        "this gateway refuses it from now on, but that could not be stored: other gateways do not know it, and a restart forgets it"
+    )]
+    NotStored,
     /// The gateway is ending.
     #[error("the gateway is shutting down")]
     Ending,
@@ -45,6 +50,7 @@ impl DirectoryError {
             Self::LastAdmin(_) => Some("make another account an administrator first".to_owned()),
             Self::Replaced(_) => Some("use that replacement, or revoke it first".to_owned()),
             Self::NotLive(_) => Some("create a new key instead".to_owned()),
+            Self::NotStored => Some("it is stored as soon as the database can be written again; look then".to_owned()),
             Self::Unknown(_) | Self::TooMany(_) | Self::Ending => None,
         }
     }
@@ -64,6 +70,8 @@ pub(super) struct Memory {
     pub(super) ended_use: HashMap<Uuid, i64>,
     /// From a key to those that were made to replace it, the newest first.
     pub(super) replacements: HashMap<KeyId, BTreeSet<Place>>,
+    /// The last change of the database that is in here.
+    pub(super) position: Position,
 }
 
 /// What remains of a key that was revoked or has expired.
@@ -242,6 +250,14 @@ impl Memory {
         if !rules(loses) || others { Ok(()) } else { Err(DirectoryError::LastAdmin(loses.name.clone())) }
     }
 
+    /// A change that this gateway has stored at that position, unless what came later is in memory already.
+    pub(super) fn apply_at(&mut self, position: Position, is_shared: bool, change: Change, stored: Option<KeyRecord>) {
+        if !is_shared || self.position.number < position.number {
+            self.apply(change, stored);
+            self.position = position;
+        }
+    }
+
     pub(super) fn apply(&mut self, change: Change, stored: Option<KeyRecord>) {
         match change {
             Change::AddUser(user, _) => {
@@ -276,7 +292,7 @@ impl Memory {
         }
     }
 
-    fn remove_user(&mut self, user: Uuid) {
+    pub(super) fn remove_user(&mut self, user: Uuid) {
         self.users.remove(&user);
         self.devices.retain(|_, device| device.user != user);
         self.ended_use.remove(&user);

@@ -1,18 +1,24 @@
 //! The accounts, devices and keys that decide about requests: read from memory, written through to the store.
 //!
 //! A change is in the store before it counts, and counts before it is answered. Changes are made one after the other, by a task
-//! that no caller's leaving can stop half-way.
+//! that no caller's leaving can stop half-way. Where several gateways share a database, `follow` brings what the others change.
+//!
+//! What takes rights away counts even if it cannot be stored: see `unstored`.
 
 mod budget;
 #[cfg(test)]
 pub mod conformance;
+mod follow;
 mod memory;
 mod recent_events;
 #[cfg(test)]
 mod tests;
+mod unstored;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use tokio::runtime::Handle;
@@ -21,8 +27,8 @@ use uuid::Uuid;
 
 use crate::gateway::password::PasswordHash;
 use crate::gateway::store::{
-    Change, Device, Event, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store, StoreError,
-    Use, User,
+    Change, Device, EarlierUse, Event, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Records, Retention, Store,
+    StoreError, Transaction, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -30,6 +36,7 @@ use budget::ChangeBudget;
 use memory::Memory;
 pub use memory::{DirectoryError, Ended, Place};
 use recent_events::RecentEvents;
+use unstored::{Revocations, takes_away};
 
 /// A credential that is on record, with its account.
 #[derive(Clone, Debug)]
@@ -53,6 +60,9 @@ struct Inner {
     uses: Mutex<HashMap<Use, i64>>,
     /// Told after each change.
     changes: watch::Sender<()>,
+    /// When the last look at what others have changed began that was completed.
+    current: Mutex<Instant>,
+    revocations: Mutex<Revocations>,
     runtime: Handle,
 }
 
@@ -62,21 +72,8 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let Snapshot { users, devices, keys, ended } = store.load().await?;
-        let mut memory = Memory::default();
-        for user in users {
-            memory.users.insert(user.id, Arc::new(user));
-        }
-        for device in devices {
-            memory.devices.insert(device.key.clone(), Arc::new(device));
-        }
-        for key in keys {
-            memory.put_key(key);
-        }
-        for key in ended {
-            memory.put_ended(key);
-        }
-        let (memory, runtime) = (RwLock::new(memory), Handle::current());
+        let (current, snapshot) = (Mutex::new(Instant::now()), store.load().await?);
+        let (memory, runtime) = (RwLock::new(Memory::new(snapshot)), Handle::current());
         Ok(Self(Arc::new(Inner {
             store,
             memory,
@@ -84,6 +81,8 @@ impl Directory {
             budget: ChangeBudget::default(),
             uses: Default::default(),
             changes: watch::Sender::default(),
+            current,
+            revocations: Default::default(),
             runtime,
         })))
     }
@@ -141,7 +140,7 @@ impl Directory {
         let revived = self.0.runtime.spawn(async move {
             let _one_at_a_time = inner.writing.lock().await;
             if let Some(key) = inner.store.key(&id).await?.filter(|key| key.is_live(now)) {
-                inner.memory.write().unwrap_or_else(PoisonError::into_inner).revive(key);
+                inner.write().revive(key);
             }
             Ok(())
         });
@@ -273,30 +272,15 @@ impl Directory {
         let inner = self.0.clone();
         let made = self.0.runtime.spawn(async move {
             let mut recent = inner.writing.lock().await;
-            if !still(&Self(inner.clone())) {
-                return Ok(false);
+            let made = inner.make(&mut recent, &change, &event, still).await;
+            match made {
+                Err(DirectoryError::Store(error)) if error.is_of_database() && takes_away(&change) => {
+                    tracing::error!(%error, action = event.action, subject = event.subject, "not stored, but in effect here");
+                    inner.apply_unstored(change, event);
+                    Err(DirectoryError::NotStored)
+                }
+                other => other,
             }
-            let stored = inner.stored(&change).await?;
-            if inner.read().is_in_effect(&change, stored.as_ref()) {
-                return Ok(true);
-            }
-            inner.read().check(&change, stored.as_ref())?;
-            let earlier = recent.earlier(&event);
-            let number = inner.store.apply(&change, &event, earlier).await?;
-            tracing::info!(
-                actor = event.actor,
-                action = event.action,
-                subject = event.subject,
-                account = event.account.as_ref().map(|account| account.name.as_str()),
-                details = event.details.to_string(),
-                address = event.address,
-                count = event.repeats + 1,
-                "event"
-            );
-            recent.note(event, number);
-            inner.memory.write().unwrap_or_else(PoisonError::into_inner).apply(change, stored);
-            inner.changes.send_replace(());
-            Ok(true)
         });
         made.await.map_err(|_| DirectoryError::Ending)?
     }
@@ -328,10 +312,28 @@ impl Directory {
             let _one_at_a_time = inner.writing.lock().await;
             let list = [(credential, now)];
             inner.store.touch(&list).await?;
-            inner.memory.write().unwrap_or_else(PoisonError::into_inner).touch(&list);
+            inner.write().touch(&list);
             Ok(())
         });
         written.await.map_err(|_| ending())?
+    }
+
+    /// Notes that a signature was used that is good once for all gateways together; see [`Store::use_signature`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn use_signature(
+        &self,
+        digest: [u8; 32],
+        address: IpAddr,
+        kept: Duration,
+    ) -> Result<Option<EarlierUse>, StoreError> {
+        if !self.0.store.is_shared() {
+            return Ok(None);
+        }
+        let store = self.0.store.clone();
+        let used = self.0.runtime.spawn(async move { store.use_signature(&digest, address, kept).await });
+        used.await.map_err(|_| ending())?
     }
 
     /// Takes keys that have expired by `now`, in Unix seconds, out of memory, and deletes what was kept long enough. `ran` are the
@@ -352,7 +354,7 @@ impl Directory {
             for id in &swept.revived {
                 revived.extend(inner.store.key(id).await?);
             }
-            let mut memory = inner.memory.write().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = inner.write();
             for key in revived {
                 memory.revive(key);
             }
@@ -393,15 +395,77 @@ impl Inner {
         self.memory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn write(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change, unless `still` returns false. Returns whether it is in effect.
+    async fn make(
+        self: &Arc<Self>,
+        recent: &mut RecentEvents,
+        change: &Change,
+        event: &Event,
+        still: impl FnOnce(&Directory) -> bool,
+    ) -> Result<bool, DirectoryError> {
+        let mut transaction = self.begin().await?;
+        if !still(&Directory(self.clone())) {
+            return Ok(false);
+        }
+        let stored = self.stored(&mut *transaction, change).await?;
+        if self.read().is_in_effect(change, stored.as_ref()) {
+            return Ok(true);
+        }
+        self.read().check(change, stored.as_ref())?;
+        let number = transaction.make(change, event, recent.earlier(event)).await?;
+        let position = transaction.commit().await?;
+        tracing::info!(
+            actor = event.actor,
+            action = event.action,
+            subject = event.subject,
+            account = event.account.as_ref().map(|account| account.name.as_str()),
+            details = event.details.to_string(),
+            address = event.address,
+            count = event.repeats + 1,
+            "event"
+        );
+        recent.note(event.clone(), number);
+        self.revocations().note(change);
+        self.write().apply_at(position, self.store.is_shared(), change.clone(), stored);
+        self.changes.send_replace(());
+        Ok(true)
+    }
+
+    /// Begins a change: nobody else makes one, and what others have changed is in memory.
+    async fn begin(&self) -> Result<Box<dyn Transaction + '_>, StoreError> {
+        loop {
+            let seen = self.read().position;
+            let (news, transaction) = self.store.begin(seen).await?;
+            match news.records {
+                Records::Some(records) => {
+                    self.take(news.position, records);
+                    return Ok(transaction);
+                }
+                other => {
+                    drop(transaction);
+                    self.reload(matches!(other, Records::Backwards)).await?;
+                }
+            }
+        }
+    }
+
     /// The record of the key that a change names, if it is not in memory.
-    async fn stored(&self, change: &Change) -> Result<Option<KeyRecord>, StoreError> {
+    async fn stored(
+        &self,
+        transaction: &mut dyn Transaction,
+        change: &Change,
+    ) -> Result<Option<KeyRecord>, StoreError> {
         let named = match change {
             Change::AddKey(key) => key.replaces.as_ref(),
             Change::RevokeKey(id, _) | Change::ExpireKey(id, _) => Some(id),
             _ => None,
         };
         match named.filter(|id| !self.read().keys.contains_key(*id)) {
-            Some(id) => self.store.key(id).await,
+            Some(id) => transaction.key(id).await,
             None => Ok(None),
         }
     }
@@ -414,7 +478,7 @@ impl Inner {
         let list: Vec<(Use, i64)> = uses.into_iter().collect();
         let written = self.store.touch(&list).await;
         if written.is_ok() {
-            self.memory.write().unwrap_or_else(PoisonError::into_inner).touch(&list);
+            self.write().touch(&list);
         } else {
             let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
             for (credential, at) in list {

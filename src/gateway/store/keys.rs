@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::KeyRecord;
 use crate::keyspec::{KeyHash, KeyId};
 
 /// A key that was revoked or has expired: as much as it takes to say so.
@@ -17,6 +18,19 @@ pub struct EndedKey {
     pub is_revoked: bool,
     /// When it expires, in Unix seconds.
     pub expires_at: Option<i64>,
+}
+
+impl EndedKey {
+    /// What remains of that key.
+    pub fn of(key: &KeyRecord) -> Self {
+        Self {
+            id: key.id.clone(),
+            user: key.user,
+            hash: key.hash,
+            is_revoked: key.revoked_at.is_some(),
+            expires_at: key.rights.expires_at,
+        }
+    }
 }
 
 /// Which keys of an account are wanted, the newest first, those of the same second by id.

@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store, StoreError,
-    Swept, Use,
+    Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, News, Position, RecordedEvent, Retention, Snapshot, Store,
+    StoreError, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 
@@ -30,6 +30,29 @@ pub struct MemoryStore {
     pub held: tokio::sync::RwLock<()>,
 }
 
+struct MemoryTransaction<'a> {
+    store: &'a MemoryStore,
+    _waits: tokio::sync::RwLockReadGuard<'a, ()>,
+}
+
+impl Transaction for MemoryTransaction<'_> {
+    fn key<'a>(&'a mut self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>> {
+        self.store.key(id)
+    }
+
+    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
+        let made = self.store.apply(change, event, earlier);
+        Box::pin(async { made })
+    }
+
+    fn commit<'a>(self: Box<Self>) -> Answer<'a, Position>
+    where
+        Self: 'a,
+    {
+        Box::pin(async { Ok(Position::default()) })
+    }
+}
+
 impl Store for MemoryStore {
     fn load(&self) -> Answer<'_, Snapshot> {
         let mut first = self.first.lock().unwrap().clone();
@@ -38,51 +61,15 @@ impl Store for MemoryStore {
         Box::pin(async { Ok(first) })
     }
 
-    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
+    fn begin(&self, _: Position) -> Answer<'_, (News, Box<dyn Transaction + '_>)> {
         Box::pin(async move {
             // As a real one would, it takes its time.
             tokio::task::yield_now().await;
-            let _waits = self.held.read().await;
-            if self.full.load(Ordering::SeqCst) {
-                return Err(StoreError::Write { place: "in memory".to_owned(), reason: "no space left".to_owned() });
-            }
-            if let Change::AddKey(key) = change
-                && self.keys.lock().unwrap().contains_key(&key.id)
-            {
-                return Err(StoreError::Taken(format!("the id {}", key.id)));
-            }
-            if let Change::AddUser(user, Some(hash)) = change {
-                self.passwords.lock().unwrap().insert(user.id, hash.expose().to_owned());
-            }
-            if let Change::SetPassword(user, hash) = change {
-                self.passwords.lock().unwrap().insert(*user, hash.expose().to_owned());
-            }
-            if let Change::RemoveUser(user) = change {
-                self.passwords.lock().unwrap().remove(user);
-            }
-            self.change_key(change);
-            let mut events = self.events.lock().unwrap();
-            if let Some(row) = events.iter_mut().find(|row| Some(row.id) == earlier) {
-                (row.last_at, row.count) = (Some(event.at), row.count + 1 + event.repeats);
-                return Ok(row.id);
-            }
-            let account = event.account.clone().map(|account| (account.id, account.name)).unzip();
-            let id = i64::try_from(events.len()).unwrap() + 1;
-            events.push(RecordedEvent {
-                id,
-                at: event.at,
-                last_at: None,
-                count: 1 + event.repeats,
-                actor: event.actor.clone(),
-                action: event.action.to_owned(),
-                subject: event.subject.clone(),
-                account: account.1,
-                account_id: account.0,
-                detail: event.details.to_string(),
-                details: Some(event.details.clone()),
-                address: event.address.clone(),
-            });
-            Ok(id)
+            let waits = self.held.read().await;
+            Ok((
+                News::default(),
+                Box::new(MemoryTransaction { store: self, _waits: waits }) as Box<dyn Transaction + '_>,
+            ))
         })
     }
 
@@ -125,6 +112,50 @@ impl Store for MemoryStore {
 }
 
 impl MemoryStore {
+    /// Makes the change and records the event.
+    fn apply(&self, change: &Change, event: &Event, earlier: Option<i64>) -> Result<i64, StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Write { place: "in memory".to_owned(), reason: "no space left".to_owned() });
+        }
+        if let Change::AddKey(key) = change
+            && self.keys.lock().unwrap().contains_key(&key.id)
+        {
+            return Err(StoreError::Taken(format!("the id {}", key.id)));
+        }
+        if let Change::AddUser(user, Some(hash)) = change {
+            self.passwords.lock().unwrap().insert(user.id, hash.expose().to_owned());
+        }
+        if let Change::SetPassword(user, hash) = change {
+            self.passwords.lock().unwrap().insert(*user, hash.expose().to_owned());
+        }
+        if let Change::RemoveUser(user) = change {
+            self.passwords.lock().unwrap().remove(user);
+        }
+        self.change_key(change);
+        let mut events = self.events.lock().unwrap();
+        if let Some(row) = events.iter_mut().find(|row| Some(row.id) == earlier) {
+            (row.last_at, row.count) = (Some(event.at), row.count + 1 + event.repeats);
+            return Ok(row.id);
+        }
+        let account = event.account.clone().map(|account| (account.id, account.name)).unzip();
+        let id = i64::try_from(events.len()).unwrap() + 1;
+        events.push(RecordedEvent {
+            id,
+            at: event.at,
+            last_at: None,
+            count: 1 + event.repeats,
+            actor: event.actor.clone(),
+            action: event.action.to_owned(),
+            subject: event.subject.clone(),
+            account: account.1,
+            account_id: account.0,
+            detail: event.details.to_string(),
+            details: Some(event.details.clone()),
+            address: event.address.clone(),
+        });
+        Ok(id)
+    }
+
     fn change_key(&self, change: &Change) {
         let mut keys = self.keys.lock().unwrap();
         match change {

@@ -1,17 +1,23 @@
 //! What a gateway keeps, and the trait of whatever keeps it.
 //!
-//! Everything that changes is one [`Change`], written together with the [`Event`] that tells of it, in one transaction: when
-//! [`Store::apply`] has returned, it survives the end of the process.
+//! Everything that changes is one [`Change`], written together with the [`Event`] that tells of it, in one [`Transaction`]: once that is
+//! committed, it survives the end of the process.
 
 mod event;
 mod keys;
+mod location;
 #[cfg(test)]
 pub mod memory;
+mod news;
 mod place;
+mod postgres;
 mod sqlite;
 
 use std::future::Future;
+use std::net::IpAddr;
+use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -22,6 +28,9 @@ use uuid::Uuid;
 pub use event::EventAccount;
 pub use event::{Details, Event, EventFilter, RecordedEvent};
 pub use keys::{EndedKey, KeyQuery, Retention, Swept};
+pub use location::DatabaseLocation;
+pub use news::{News, Position, Record, Records};
+pub use postgres::{PostgresAddress, PostgresStore};
 pub use sqlite::SqliteStore;
 
 use super::password::PasswordHash;
@@ -194,6 +203,15 @@ pub enum Use {
     Key(KeyId),
 }
 
+/// The first use of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlierUse {
+    /// From where.
+    pub address: IpAddr,
+    /// How long ago, by the database's clock.
+    pub age: Duration,
+}
+
 /// All that requests are decided by.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -205,6 +223,8 @@ pub struct Snapshot {
     pub keys: Vec<KeyRecord>,
     /// The others.
     pub ended: Vec<EndedKey>,
+    /// The last change that is in it.
+    pub position: Position,
 }
 
 /// Why a store does not do what it should.
@@ -259,6 +279,26 @@ pub enum StoreError {
         /// Why, such as a full disk.
         reason: String,
     },
+    /// Its server was not reached, or is starting or ending. Nothing was changed.
+    #[error("cannot reach the database {place}: {reason}")]
+    Unreachable {
+        /// Its address.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+    /// It is a standby, which cannot be written and may be behind.
+    #[error("the database {place} is read-only: it is a standby or was set so")]
+    ReadOnly {
+        /// Its address.
+        place: String,
+    },
+    /// The connection broke during a commit, and the database could not be asked since whether it was made.
+    #[error("it is not known whether the database {place} has stored the change")]
+    Doubtful {
+        /// Its address.
+        place: String,
+    },
     /// Nothing could be read.
     #[error("cannot read the database {place}: {reason}")]
     Read {
@@ -284,6 +324,11 @@ impl StoreError {
             Self::Write { .. } => {
                 "nothing was changed: make sure that the disk has space and is writable, then try again".to_owned()
             }
+            Self::Unreachable { .. } => "check that the server runs and can be reached from here".to_owned(),
+            Self::ReadOnly { .. } => {
+                "name the primary server, or all of them: postgres://USER@HOST,HOST/NAME".to_owned()
+            }
+            Self::Doubtful { .. } => "look whether it was made before you try again".to_owned(),
             Self::Open { .. } | Self::Read { .. } | Self::Taken(_) => return None,
         })
     }
@@ -291,6 +336,30 @@ impl StoreError {
 
 /// The future that a store's operation returns.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A change that is being made. It is undone if this is dropped before it was committed.
+pub trait Transaction: Send {
+    /// The API key with that id, whatever has become of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`].
+    fn key<'a>(&'a mut self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>>;
+
+    /// Makes the change and records the event. The event is counted with the one of the number `earlier` if that exists, which takes
+    /// its details. Returns the number of the event. After an error the transaction must be dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`], [`StoreError::Write`].
+    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64>;
+
+    /// Once this has returned, what was made is durable. Returns the position of the last change.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`]; [`StoreError::Doubtful`] when it is not known.
+    fn commit<'a>(self: Box<Self>) -> Answer<'a, Position>
+    where
+        Self: 'a;
+}
 
 /// Keeps what must outlive the process.
 pub trait Store: Send + Sync {
@@ -300,12 +369,43 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Read`], [`StoreError::Damaged`].
     fn load(&self) -> Answer<'_, Snapshot>;
 
-    /// Makes the change and records the event, both or neither. Once it has returned, both are durable. The event is counted with the
-    /// one of the number `earlier` if that exists, which takes its details. Returns the number of the event.
+    /// Begins a change. From now on nobody else makes one until the transaction is committed or dropped. The news are what others have
+    /// changed since `seen`.
     ///
     /// # Errors
-    /// [`StoreError::Taken`], [`StoreError::Write`].
-    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64>;
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn begin(&self, seen: Position) -> Answer<'_, (News, Box<dyn Transaction + '_>)>;
+
+    /// The file that it is in, if it is one: only this process has it open.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Brings it into order at the end. Without it nothing is lost.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn settle(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Whether other gateways may use it, too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// What other gateways have changed since `seen`.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], and what keeps the database from being used.
+    fn news(&self, seen: Position) -> Answer<'_, News> {
+        Box::pin(async move { Ok(News { position: seen, ..News::default() }) })
+    }
+
+    /// Returns when there may be news. It may also never return although there are: ask now and then.
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
 
     /// The API key with that id, whatever has become of it.
     ///
@@ -331,6 +431,20 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Write`].
     fn touch<'a>(&'a self, uses: &'a [(Use, i64)]) -> Answer<'a, ()>;
+
+    /// Notes that a signature was used that is good once for all gateways together. `digest` is the SHA-256 of what was signed; it is kept
+    /// for `kept` at least. Returns its first use, if this is not the first. A store of one gateway knows none: the gateway itself does.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn use_signature<'a>(
+        &'a self,
+        _digest: &'a [u8; 32],
+        _address: IpAddr,
+        _kept: Duration,
+    ) -> Answer<'a, Option<EarlierUse>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// The hash of an account's password; `None` when it has none.
     ///

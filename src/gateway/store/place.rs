@@ -26,3 +26,23 @@ impl Place {
         text.parse().map_err(|_| self.damaged(format!("{text:?} is no {what}")))
     }
 }
+
+/// What is there already, of what must be unique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    UserName,
+    KeyId,
+    KeyHash,
+    Other,
+}
+
+impl Taken {
+    pub(super) fn of(table: &str, column: &str) -> Self {
+        match (table, column) {
+            ("users", "name") => Self::UserName,
+            ("api_keys", "id") => Self::KeyId,
+            ("api_keys", "hash") => Self::KeyHash,
+            _ => Self::Other,
+        }
+    }
+}

@@ -26,6 +26,8 @@ pub struct Gateway {
     child: Option<Child>,
     listening: Value,
     program: PathBuf,
+    /// Its file, or its address.
+    database: String,
     args: Vec<String>,
     /// A line of shell before it, which limits what it may have.
     within: Option<String>,
@@ -127,17 +129,34 @@ impl Gateway {
         Self::begin_in(sandbox, program, listen, more, None)
     }
 
+    /// On a PostgreSQL database, which it may share with others.
+    pub fn start_on(database: &str, upstream: &str, more: &[&str]) -> Self {
+        let more = [&["--upstream", upstream], more].concat();
+        Self::begin_on(database.to_owned(), Sandbox::new(), Path::new(PROGRAM), "127.0.0.1:0", &more, None)
+    }
+
     fn begin(more: &[&str], within: Option<String>) -> Self {
         Self::begin_in(Sandbox::new(), Path::new(PROGRAM), "127.0.0.1:0", more, within)
     }
 
     fn begin_in(sandbox: Sandbox, program: &Path, listen: &str, more: &[&str], within: Option<String>) -> Self {
-        let database = sandbox.path("gateway/gateway.db");
+        let database = sandbox.path("gateway/gateway.db").to_str().unwrap().to_owned();
+        Self::begin_on(database, sandbox, program, listen, more, within)
+    }
+
+    fn begin_on(
+        database: String,
+        sandbox: Sandbox,
+        program: &Path,
+        listen: &str,
+        more: &[&str],
+        within: Option<String>,
+    ) -> Self {
         let mut args: Vec<String> = ["gateway", "serve", "--json", "--listen", listen].map(str::to_owned).into();
-        args.extend(["--database".to_owned(), database.to_str().unwrap().to_owned()]);
+        args.extend(["--database".to_owned(), database.clone()]);
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        let mut gateway =
-            Self { sandbox, child: None, listening: Value::Null, program: program.to_owned(), args, within };
+        let program = program.to_owned();
+        let mut gateway = Self { sandbox, child: None, listening: Value::Null, program, database, args, within };
         gateway.launch();
         gateway
     }
@@ -218,8 +237,7 @@ impl Gateway {
 
     /// The same with something on standard input.
     pub fn admin_with(&self, args: &[&str], stdin: &str) -> Output {
-        let database = self.database();
-        let place = ["--database", database.to_str().unwrap()];
+        let place = ["--database", &self.database];
         self.sandbox.command(["gateway"]).args(args).args(place).stdin(stdin).run()
     }
 
@@ -241,6 +259,19 @@ impl Gateway {
         let sign_in = ["signin", "--host", &self.url(), "--no-wait"];
         let link = device.command(sign_in).run().expect_code(4).stdout().trim().to_owned();
         self.admin(&["approve", &link, "--user", name]).expect_code(0);
+        device.command(sign_in).run().expect_code(0);
+        device
+    }
+
+    /// The same, without asking for approval: the key is added.
+    pub fn device_added_to(&self, name: &str) -> Sandbox {
+        let mut device = Sandbox::new();
+        device.set_env("OLLAMA_AUTH_STORE", "plaintext");
+        let sign_in = ["signin", "--host", &self.url(), "--no-wait"];
+        device.command(sign_in).run().expect_code(4);
+        let shown = device.command(["device", "show", "--host", &self.url(), "--json"]).run().expect_code(0).json();
+        let key = shown["public_key"].as_str().unwrap();
+        self.admin(&["device", "add", key, "--user", name, "--name", "laptop"]).expect_code(0);
         device.command(sign_in).run().expect_code(0);
         device
     }

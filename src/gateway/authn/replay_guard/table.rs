@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Limits, Reuse, TOGETHER, Used, Verdict};
+use super::{Limits, Used, Verdict};
 use crate::gateway::clock::Moment;
 use crate::identity::PublicKey;
 
@@ -122,14 +122,8 @@ impl Table {
         }
         let Some(seen) = self.devices.get_mut(key) else { return Verdict::TooManyOfDevice };
         if let Some(first) = seen.first_uses.get(&digest) {
-            let together = at.elapsed.saturating_sub(first.elapsed) <= TOGETHER;
-            let same = first.address == address;
-            return match reuse {
-                Reuse::Repeatable if same || together => Verdict::Again,
-                Reuse::Together if same && together => Verdict::Again,
-                _ if same => Verdict::Spent,
-                _ => Verdict::Stolen(first.address),
-            };
+            let age = at.elapsed.saturating_sub(first.elapsed);
+            return reuse.verdict(first.address == address, age, first.address);
         }
         if ts <= seen.dropped {
             return Verdict::Forgotten(seen.dropped);

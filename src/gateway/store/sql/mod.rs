@@ -7,13 +7,14 @@ pub(super) mod events;
 pub(super) mod keys;
 pub(super) mod sweep;
 
+use secrecy::SecretString;
 use sqlx::Database;
 use uuid::Uuid;
 
 use super::Connection;
 use super::error::{explain, taken};
 use crate::gateway::PasswordHash;
-use crate::gateway::store::place::{Doing, Place};
+use crate::gateway::store::place::{Doing, Place, Taken};
 use crate::gateway::store::{Change, Device, Event, Role, Snapshot, StoreError, Use, User};
 
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1), \
@@ -143,9 +144,9 @@ async fn add_device(connection: &mut Connection, device: &Device) -> Result<(), 
 
 fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
     let what = match (taken(error), change) {
-        (Some("users.name"), Change::AddUser(user, _)) => format!("the name {}", user.name),
-        (Some("api_keys.id"), Change::AddKey(key)) => format!("the id {}", key.id),
-        (Some("api_keys.hash"), _) => "that key".to_owned(),
+        (Some(Taken::UserName), Change::AddUser(user, _)) => format!("the name {}", user.name),
+        (Some(Taken::KeyId), Change::AddKey(key)) => format!("the id {}", key.id),
+        (Some(Taken::KeyHash), _) => "that key".to_owned(),
         (Some(_), _) => "the id".to_owned(),
         // Of a key that was deleted.
         (None, Change::AddKey(key)) if matches!(error, sqlx::Error::RowNotFound) => format!("the id {}", key.id),
@@ -160,6 +161,16 @@ fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreE
 
 type UserRow = (String, String, String, String, bool, i64);
 type DeviceRow = (String, String, String, i64, Option<i64>);
+
+/// The hash of an account's password.
+pub(super) async fn password(connection: &mut Connection, user: Uuid) -> Result<Option<SecretString>, sqlx::Error> {
+    let kept: Option<Option<String>> = sqlx::query_scalar("SELECT password FROM users WHERE id = $1")
+        .bind(user.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(kept.flatten().map(SecretString::from))
+}
+
 /// Everything but passwords and events.
 pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Result<Snapshot, StoreError> {
     let failed = |error: sqlx::Error| explain(place, &error, Doing::Read);
@@ -177,15 +188,19 @@ pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Resu
         devices: devices.into_iter().map(|row| device(row, place)).collect::<Result<_, _>>()?,
         keys,
         ended,
+        ..Snapshot::default()
     })
 }
 
-fn user((id, name, email, role, disabled, created_at): UserRow, place: &Place) -> Result<User, StoreError> {
+pub(super) fn user((id, name, email, role, disabled, created_at): UserRow, place: &Place) -> Result<User, StoreError> {
     let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("unknown role {role:?}")))?;
     Ok(User { id: place.parse(&id, "user")?, name, email, role, disabled, created_at })
 }
 
-fn device((key, user, name, created_at, last_used_at): DeviceRow, place: &Place) -> Result<Device, StoreError> {
+pub(super) fn device(
+    (key, user, name, created_at, last_used_at): DeviceRow,
+    place: &Place,
+) -> Result<Device, StoreError> {
     let (key, user) = (place.parse(&key, "device")?, place.parse::<Uuid>(&user, "user")?);
     Ok(Device { key, user, name, created_at, last_used_at })
 }

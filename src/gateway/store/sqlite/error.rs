@@ -5,7 +5,7 @@ use sqlx::error::ErrorKind;
 use sqlx::migrate::MigrateError;
 
 use crate::gateway::store::StoreError;
-use crate::gateway::store::place::{Doing, Place};
+use crate::gateway::store::place::{Doing, Place, Taken};
 
 /// SQLite's primary result codes, and two of its finer ones.
 const READONLY: i32 = 8;
@@ -38,10 +38,11 @@ pub(super) fn explain_migration(place: &Place, error: MigrateError) -> StoreErro
     }
 }
 
-/// The column (`table.column`) whose value is there already, if that is the error.
-pub(super) fn taken(error: &Error) -> Option<&str> {
+/// What is there already, if that is the error: its message ends with `: TABLE.COLUMN`.
+pub(super) fn taken(error: &Error) -> Option<Taken> {
     let error = error.as_database_error().filter(|error| error.kind() == ErrorKind::UniqueViolation)?;
-    Some(error.message().rsplit(": ").next().unwrap_or_default())
+    let place = error.message().rsplit(": ").next().unwrap_or_default();
+    Some(place.split_once('.').map_or(Taken::Other, |(table, column)| Taken::of(table, column)))
 }
 
 fn code(error: &Error) -> i32 {

@@ -6,6 +6,7 @@
 mod error;
 mod files;
 #[path = "../sql/mod.rs"]
+#[allow(clippy::duplicate_mod, reason = "the statements are compiled for each engine")]
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -18,15 +19,15 @@ use secrecy::SecretString;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlSafeStr as _, SqliteConnection as Connection};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::disk::Lock;
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store, StoreError,
-    Swept, Use,
+    Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, News, Position, RecordedEvent, Retention, Snapshot, Store,
+    StoreError, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::{explain, explain_migration};
@@ -94,17 +95,6 @@ impl SqliteStore {
         Ok(Self { writer: Mutex::new(writer), reader: Mutex::default(), place, path, _lock: lock })
     }
 
-    /// Brings what is still in SQLite's log into the file, so that a copy of the one file is whole. To be called at the end; without it
-    /// nothing is lost, as long as the files stay together.
-    ///
-    /// # Errors
-    /// [`StoreError::Write`].
-    pub async fn settle(&self) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
-        let settled = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer.idle().await).await;
-        settled.map(drop).map_err(|error| explain(&self.place, &error, Doing::Write))
-    }
-
     /// The connection that reads.
     async fn reading<'a>(&self, reader: &'a mut Option<Connection>) -> Result<&'a mut Connection, StoreError> {
         let connection = match reader.take() {
@@ -115,11 +105,6 @@ impl SqliteStore {
             }
         };
         Ok(reader.insert(connection))
-    }
-
-    /// Where the file really is: symbolic links among its folders are resolved.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -219,17 +204,59 @@ impl Writer {
     }
 }
 
+/// When it is dropped, the writer rolls it back before it begins the next one.
+struct SqliteTransaction<'a> {
+    writer: MutexGuard<'a, Writer>,
+    place: &'a Place,
+}
+
+impl Transaction for SqliteTransaction<'_> {
+    fn key<'a>(&'a mut self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>> {
+        Box::pin(sql::keys::find(&mut self.writer.connection, id, self.place))
+    }
+
+    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
+        Box::pin(sql::apply(&mut self.writer.connection, change, event, earlier, self.place))
+    }
+
+    fn commit<'a>(mut self: Box<Self>) -> Answer<'a, Position>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move {
+            let committed = self.writer.commit().await;
+            committed.map(|()| Position::default()).map_err(|error| explain(self.place, &error, Doing::Write))
+        })
+    }
+}
+
 impl Store for SqliteStore {
+    /// Symbolic links among its folders are resolved.
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    /// Brings what is still in SQLite's log into the file, so that a copy of the one file is whole. Without it nothing is lost as long as
+    /// the files stay together.
+    fn settle(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            let settled = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer.idle().await).await;
+            settled.map(drop).map_err(|error| explain(&self.place, &error, Doing::Write))
+        })
+    }
+
     fn load(&self) -> Answer<'_, Snapshot> {
         Box::pin(async move { sql::snapshot(self.writer.lock().await.idle().await, &self.place).await })
     }
 
-    fn apply<'a>(&'a self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
+    fn begin(&self, seen: Position) -> Answer<'_, (News, Box<dyn Transaction + '_>)> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
             writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
-            let made = sql::apply(&mut writer.connection, change, event, earlier, &self.place).await;
-            writer.end(made, &self.place).await
+            let transaction = SqliteTransaction { writer, place: &self.place };
+            let news = News { position: seen, ..News::default() };
+            Ok((news, Box::new(transaction) as Box<dyn Transaction + '_>))
         })
     }
 
@@ -267,12 +294,8 @@ impl Store for SqliteStore {
 
     fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>> {
         Box::pin(async move {
-            let kept: Option<Option<String>> = sqlx::query_scalar("SELECT password FROM users WHERE id = ?")
-                .bind(user.to_string())
-                .fetch_optional(self.writer.lock().await.idle().await)
-                .await
-                .map_err(|error| explain(&self.place, &error, Doing::Read))?;
-            Ok(kept.flatten().map(SecretString::from))
+            let kept = sql::password(self.writer.lock().await.idle().await, user).await;
+            kept.map_err(|error| explain(&self.place, &error, Doing::Read))
         })
     }
 

@@ -6,7 +6,7 @@ async fn filled(path: &Path) {
     let store = open(path).await.unwrap();
     for at in 0..300 {
         let long = Event { at, ..event("test.noted") }.with("name", "x".repeat(500));
-        store.apply(&Change::AddUser(user(&format!("u{at}")), None), &long, None).await.unwrap();
+        apply(&store, &Change::AddUser(user(&format!("u{at}")), None), &long, None).await.unwrap();
     }
     close(store).await;
 }
@@ -200,7 +200,7 @@ async fn links_to_the_folder_are_followed_and_links_to_the_file_are_not() {
     symlink(elsewhere.path(), &link).unwrap();
     fs::remove_file(&victim).unwrap();
     let store = open(&link.join("gateway.db")).await.unwrap();
-    assert_eq!(store.path(), victim);
+    assert_eq!(store.file().unwrap(), victim);
 }
 
 /// SQLite names its log after the file: through a second name it would not see what the first has written.

@@ -1,0 +1,154 @@
+//! Following other gateways that share the database: what they have changed comes into memory, by a notification within milliseconds, or
+//! by asking once a second.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::memory::Memory;
+use super::{Directory, Inner};
+use crate::gateway::store::{Position, Record, Records, Snapshot, StoreError};
+
+/// Between two looks, if no notification comes.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// After a look that failed.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Directory {
+    /// Follows the other gateways for ever. Where there are none, it only stores what could not be stored before.
+    pub async fn follow(&self) {
+        let mut was_lost = false;
+        loop {
+            tokio::select! {
+                () = self.0.store.changed() => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+            }
+            match self.0.catch_up().await {
+                Ok(()) if was_lost => {
+                    tracing::info!("the database answers again");
+                    was_lost = false;
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    if !was_lost {
+                        tracing::error!(%error, "the database does not answer; deciding from memory");
+                        was_lost = true;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            }
+            self.store_unstored().await;
+        }
+    }
+
+    /// For how long this gateway has not known what others have changed. Zero where there are no others.
+    pub fn staleness(&self) -> Duration {
+        if !self.0.store.is_shared() {
+            return Duration::ZERO;
+        }
+        self.0.current.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+impl Inner {
+    /// Brings what others have changed into memory.
+    pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
+        if !self.store.is_shared() {
+            return Ok(());
+        }
+        let (began, seen) = (Instant::now(), self.read().position);
+        let news = self.store.news(seen).await?;
+        match news.records {
+            Records::Some(records) => {
+                // Otherwise a change was made meanwhile, which has brought all of them.
+                if self.read().position == seen {
+                    self.take(news.position, records);
+                }
+            }
+            Records::Many => self.reload(false).await?,
+            Records::Backwards => self.reload(true).await?,
+        }
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = began;
+        Ok(())
+    }
+
+    /// Takes what others have changed up to that position.
+    pub(super) fn take(&self, position: Position, records: Vec<Record>) {
+        if records.is_empty() && self.read().position == position {
+            return;
+        }
+        let mut revocations = self.revocations();
+        let mut memory = self.write();
+        for record in records {
+            revocations.note_record(&record);
+            memory.take(record);
+        }
+        memory.position = position;
+        revocations.apply_unstored_to(&mut memory);
+        drop(memory);
+        self.changes.send_replace(());
+    }
+
+    /// Loads everything again. If the database went back, what it has lost of what was taken away is taken away again.
+    pub(super) async fn reload(&self, went_back: bool) -> Result<(), StoreError> {
+        let snapshot = self.store.load().await?;
+        let mut revocations = self.revocations();
+        let mut fresh = Memory::new(snapshot);
+        if went_back {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+            let lost = revocations.lost(&fresh, i64::try_from(now).unwrap_or(i64::MAX));
+            tracing::error!(
+                revocations = lost,
+                "the database is older than what this gateway knows, as after a standby was promoted; everything was loaded again"
+            );
+        }
+        revocations.apply_unstored_to(&mut fresh);
+        *self.write() = fresh;
+        self.changes.send_replace(());
+        Ok(())
+    }
+}
+
+impl Memory {
+    /// What the store has.
+    pub(super) fn new(snapshot: Snapshot) -> Self {
+        let Snapshot { users, devices, keys, ended, position } = snapshot;
+        let mut memory = Self { position, ..Self::default() };
+        users.into_iter().map(Record::User).for_each(|record| memory.take(record));
+        devices.into_iter().map(Record::Device).for_each(|record| memory.take(record));
+        keys.into_iter().for_each(|key| memory.put_key(key));
+        ended.into_iter().for_each(|key| memory.put_ended(key));
+        memory
+    }
+
+    fn take(&mut self, record: Record) {
+        match record {
+            Record::User(user) => {
+                self.users.insert(user.id, user.into());
+            }
+            Record::RemovedUser(id) => self.remove_user(id),
+            Record::Device(mut device) => {
+                let known = self.devices.get(&device.key).and_then(|known| known.last_used_at);
+                device.last_used_at = device.last_used_at.max(known);
+                self.devices.insert(device.key.clone(), device.into());
+            }
+            Record::RemovedDevice(key) => {
+                self.devices.remove(&key);
+            }
+            Record::Key(mut key) => {
+                if let Some(known) = self.keys.get(&key.id) {
+                    key.last_used_at = key.last_used_at.max(known.last_used_at);
+                }
+                self.ended.remove(&key.hash);
+                self.put_key(*key);
+            }
+            Record::EndedKey(key) => {
+                self.end_key(&key.id);
+                self.put_ended(key);
+            }
+            Record::ForgottenKey(hash) => {
+                self.ended.remove(&hash);
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What other gateways on the same database have changed. Of SQLite there is one gateway, so there is never any news.
+
+use uuid::Uuid;
+
+use super::{Device, EndedKey, KeyRecord, User};
+use crate::identity::PublicKey;
+use crate::keyspec::KeyHash;
+
+/// A place in the log of changes that gateways on one database share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Of the last change. Numbers follow the order of the commits, without gaps.
+    pub number: i64,
+    /// Random for each change: two histories that differ do not have the same one at the same number.
+    pub token: i64,
+}
+
+/// What was changed since a position.
+#[derive(Clone, Debug, Default)]
+pub struct News {
+    /// Where the log is now.
+    pub position: Position,
+    /// What was changed, as it is now.
+    pub records: Records,
+}
+
+/// What was changed.
+#[derive(Clone, Debug)]
+pub enum Records {
+    /// These, in the order of their last changes.
+    Some(Vec<Record>),
+    /// More than is worth telling, or what is not known any more: everything has to be loaded again.
+    Many,
+    /// The log ends before the position, or holds something else there: the database is an older one, such as a replica that
+    /// was promoted before it had everything. Everything has to be loaded again, and what was taken away since may be back.
+    Backwards,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self::Some(Vec::new())
+    }
+}
+
+/// Something that was changed, as it is now.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// An account.
+    User(User),
+    /// An account that is not there any more, with its devices and keys.
+    RemovedUser(Uuid),
+    /// A device.
+    Device(Device),
+    /// A device that is not there any more.
+    RemovedDevice(PublicKey),
+    /// A key that has not ended.
+    Key(Box<KeyRecord>),
+    /// A key that has ended.
+    EndedKey(EndedKey),
+    /// A key that was deleted after its retention time.
+    ForgottenKey(KeyHash),
+}

@@ -1,0 +1,291 @@
+//! Accounts in a PostgreSQL database, for one gateway or several that share it.
+//!
+//! Who changes something locks the head of the change log first, so that all changes are made one after the other, in the order of their
+//! numbers; and reads what came before, so that what it decides by is the state of the database. The others are told by NOTIFY, and
+//! ask now and then in case that was lost.
+
+mod address;
+mod error;
+mod log;
+mod schema;
+#[path = "../sql/mod.rs"]
+#[allow(clippy::duplicate_mod, reason = "the statements are compiled for each engine")]
+mod sql;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection as Connection, PgListener, PgPoolOptions};
+use sqlx::{PgPool, Postgres};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+pub use address::{AddressError, PostgresAddress};
+
+use crate::gateway::store::news::{News, Position};
+use crate::gateway::store::place::{Doing, Place};
+use crate::gateway::store::{
+    Answer, EarlierUse, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store, StoreError, Swept,
+    Transaction, Use,
+};
+use crate::keyspec::KeyId;
+use error::explain;
+use log::Subject;
+
+/// What the gateways listen to.
+const CHANNEL: &str = "ollama_auth_changes";
+/// Connections of one gateway: one that writes, and some that read.
+const CONNECTIONS: u32 = 6;
+/// How long a free connection is waited for, and a new one.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two attempts to listen again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What each connection is told: a gateway that stopped in the middle of a change must not keep the others from theirs.
+const SETTINGS: [(&str, &str); 4] = [
+    ("statement_timeout", "10s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("default_transaction_isolation", "read committed"),
+];
+/// A sweep counts the time since the last one if no other gateway has counted it, in seconds.
+const SWEEP_COUNTS: i64 = 50;
+
+/// See the module.
+pub struct PostgresStore {
+    pool: PgPool,
+    /// The next host is tried when one cannot be reached or cannot be written.
+    hosts: Vec<PgConnectOptions>,
+    host: AtomicUsize,
+    listener: Mutex<Option<PgListener>>,
+    place: Place,
+}
+
+impl PostgresStore {
+    /// Opens the database, and makes or updates its tables.
+    ///
+    /// # Errors
+    /// [`StoreError`]: not reachable, no privileges, a standby, made by another program or a newer version.
+    pub async fn open(address: &PostgresAddress) -> Result<Self, StoreError> {
+        let place = Place(address.to_string());
+        let bad = |error: AddressError| StoreError::Open { place: place.0.clone(), reason: error.to_string() };
+        let hosts: Vec<PgConnectOptions> = address
+            .options()
+            .map_err(bad)?
+            .into_iter()
+            .map(|options| options.application_name("ollama-auth").options(SETTINGS))
+            .collect();
+        let first = hosts.first().cloned().unwrap_or_default();
+        // Otherwise the reason why a connection fails is never seen: the pool tries again until its time is over.
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE).connect_lazy_with(first);
+        let (host, listener) = (AtomicUsize::new(0), Mutex::default());
+        let store = Self { pool, hosts, host, listener, place };
+        let mut last = None;
+        for _ in 0..store.hosts.len().max(1) {
+            match store.prepare().await {
+                Ok(()) => return Ok(store),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| StoreError::Open { place: store.place.0.clone(), reason: "no host".to_owned() }))
+    }
+
+    async fn prepare(&self) -> Result<(), StoreError> {
+        let mut connection = self.connection(Doing::Open).await?;
+        let prepared = schema::bring_up_to_date(&mut connection, &self.place).await;
+        if let Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }) = &prepared {
+            self.use_next_host();
+        }
+        prepared
+    }
+
+    /// A connection outside of any transaction.
+    async fn connection(&self, doing: Doing) -> Result<PoolConnection<Postgres>, StoreError> {
+        self.pool.acquire().await.map_err(|error| self.explain(&error, doing))
+    }
+
+    fn explain(&self, error: &sqlx::Error, doing: Doing) -> StoreError {
+        let explained = explain(&self.place, error, doing);
+        if matches!(explained, StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }) {
+            self.use_next_host();
+        }
+        explained
+    }
+
+    /// From the next connection on.
+    fn use_next_host(&self) {
+        if self.hosts.len() > 1 {
+            let next = self.host.fetch_add(1, Ordering::Relaxed) + 1;
+            if let Some(options) = self.hosts.get(next % self.hosts.len()) {
+                self.pool.set_connect_options(options.clone());
+            }
+        }
+    }
+
+    /// Waits for a notification, or for the time to try again.
+    async fn notified(&self) {
+        let mut listener = self.listener.lock().await;
+        let received = match listener.take() {
+            Some(open) => Ok(open),
+            None => {
+                async {
+                    let mut fresh = PgListener::connect_with(&self.pool).await?;
+                    fresh.listen(CHANNEL).await?;
+                    Ok::<_, sqlx::Error>(fresh)
+                }
+                .await
+            }
+        };
+        match received {
+            Ok(mut open) => {
+                let heard = open.try_recv().await;
+                // After a loss something may have been missed: it counts as a notification, too.
+                if matches!(heard, Ok(Some(_))) {
+                    while open.next_buffered().is_some() {}
+                    *listener = Some(open);
+                }
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+impl Store for PostgresStore {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn load(&self) -> Answer<'_, Snapshot> {
+        Box::pin(async move {
+            let failed = |error: sqlx::Error| self.explain(&error, Doing::Read);
+            let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+            let mut snapshot = self.pool.begin_with(begin).await.map_err(failed)?;
+            let position = log::head(&mut snapshot, &self.place).await?;
+            let loaded = sql::snapshot(&mut snapshot, &self.place).await?;
+            snapshot.commit().await.map_err(failed)?;
+            Ok(Snapshot { position, ..loaded })
+        })
+    }
+
+    fn begin(&self, seen: Position) -> Answer<'_, (News, Box<dyn Transaction + '_>)> {
+        Box::pin(async move {
+            let (news, transaction) = transaction::begin(self, seen).await?;
+            Ok((news, Box::new(transaction) as Box<dyn Transaction + '_>))
+        })
+    }
+
+    fn news(&self, seen: Position) -> Answer<'_, News> {
+        Box::pin(async move {
+            let mut connection = self.connection(Doing::Read).await?;
+            let news = log::news_since(&mut connection, seen, &self.place).await;
+            if let Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }) = &news {
+                self.use_next_host();
+                // It is of the former host.
+                let _ = connection.close().await;
+            }
+            news
+        })
+    }
+
+    fn changed(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.notified())
+    }
+
+    fn key<'a>(&'a self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>> {
+        Box::pin(async move { sql::keys::find(&mut *self.connection(Doing::Read).await?, id, &self.place).await })
+    }
+
+    fn keys<'a>(&'a self, wanted: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>> {
+        Box::pin(async move { sql::keys::page(&mut *self.connection(Doing::Read).await?, wanted, &self.place).await })
+    }
+
+    fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Answer<'_, Swept> {
+        Box::pin(async move {
+            let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
+            let mut transaction = self.pool.begin().await.map_err(failed)?;
+            let position = log::lock(&mut transaction).await.map_err(failed)?;
+            let is_due: bool = sqlx::query_scalar(
+                "UPDATE uptime SET swept_at = CASE WHEN swept_at > clock_timestamp() - make_interval(secs => $1) \
+                 AND swept_at <= clock_timestamp() THEN swept_at ELSE clock_timestamp() END \
+                 RETURNING swept_at >= transaction_timestamp()",
+            )
+            .bind(SWEEP_COUNTS as f64)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed)?;
+            let ran = if is_due { ran } else { 0 };
+            let swept = sql::sweep::sweep(&mut transaction, now, ran, retention).await.map_err(failed)?;
+            let ids = swept.expired.iter().chain(&swept.revived);
+            let mut subjects: Vec<Subject> = ids.map(|id| Subject::Key(id.to_string())).collect();
+            subjects.extend(swept.deleted.iter().map(|hash| Subject::ForgottenKey(*hash)));
+            log::append(&mut transaction, position, subjects).await.map_err(failed)?;
+            log::trim(&mut transaction).await.map_err(failed)?;
+            let old = "DELETE FROM used_signatures WHERE expires_at <= clock_timestamp()";
+            sqlx::query(old).execute(&mut *transaction).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
+            Ok(swept)
+        })
+    }
+
+    fn touch<'a>(&'a self, uses: &'a [(Use, i64)]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
+            let mut transaction = self.pool.begin().await.map_err(failed)?;
+            sql::touch(&mut transaction, uses).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)
+        })
+    }
+
+    fn use_signature<'a>(
+        &'a self,
+        digest: &'a [u8; 32],
+        address: IpAddr,
+        kept: Duration,
+    ) -> Answer<'a, Option<EarlierUse>> {
+        Box::pin(async move {
+            let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
+            let mut connection = self.connection(Doing::Write).await?;
+            // Of two at once the second waits for the first, and then sees it.
+            let used = sqlx::query(
+                "INSERT INTO used_signatures (digest, address, expires_at) \
+                 VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3)) ON CONFLICT DO NOTHING",
+            )
+            .bind(digest.as_slice())
+            .bind(address.to_string())
+            .bind(kept.as_secs_f64())
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+            if used.rows_affected() > 0 {
+                return Ok(None);
+            }
+            let (address, age): (String, f64) = sqlx::query_as(
+                "SELECT address, extract(epoch FROM clock_timestamp() - used_at)::float8 FROM used_signatures WHERE digest = $1",
+            )
+            .bind(digest.as_slice())
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?;
+            let age = Duration::try_from_secs_f64(age).unwrap_or_default();
+            Ok(Some(EarlierUse { address: self.place.parse(&address, "address")?, age }))
+        })
+    }
+
+    fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>> {
+        Box::pin(async move {
+            let mut connection = self.connection(Doing::Read).await?;
+            sql::password(&mut connection, user).await.map_err(|error| self.explain(&error, Doing::Read))
+        })
+    }
+
+    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {
+        Box::pin(async move {
+            sql::events::latest(&mut *self.connection(Doing::Read).await?, limit, filter, &self.place).await
+        })
+    }
+}

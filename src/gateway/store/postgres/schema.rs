@@ -1,0 +1,62 @@
+//! The tables: made and updated once, by one gateway at a time, and checked against what the statements need.
+//!
+//! A newer version may have updated them: if it has marked them as compatible with this one, they are used as they are, so that gateways
+//! can be updated one by one.
+
+use std::sync::LazyLock;
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::Connection;
+use super::error::{explain, explain_migration};
+use crate::gateway::store::StoreError;
+use crate::gateway::store::place::{Doing, Place};
+
+/// Listed by hand, as those of SQLite. Their checksums are stored in every database, so a file that was released never changes.
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    macro_rules! file {
+        ($name:literal) => {
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres/", $name, ".sql"))
+        };
+    }
+    let files = [(1, "gateway", file!("0001_gateway"))];
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(files.map(migration).into())
+});
+
+pub(super) async fn bring_up_to_date(connection: &mut Connection, place: &Place) -> Result<(), StoreError> {
+    let open = |error: sqlx::Error| explain(place, &error, Doing::Open);
+    let is_standby: bool =
+        sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut *connection).await.map_err(open)?;
+    if is_standby {
+        return Err(StoreError::ReadOnly { place: place.0.clone() });
+    }
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(open)?;
+    let ours = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+    if tables.iter().any(|name| name == "_sqlx_migrations") {
+        let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(open)?;
+        if found.is_some_and(|found| found > ours) {
+            let oldest: i64 = sqlx::query_scalar("SELECT oldest FROM schema_compatibility")
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(open)?;
+            return if oldest <= ours { Ok(()) } else { Err(StoreError::Newer { place: place.0.clone() }) };
+        }
+    } else if tables.iter().any(|name| name == "users" || name == "api_keys") {
+        let reason = "another program created its tables; use a database or a schema of its own".to_owned();
+        return Err(StoreError::Open { place: place.0.clone(), reason });
+    }
+    // Under an advisory lock of the database: gateways that start together wait for each other.
+    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| explain_migration(place, error))
+}

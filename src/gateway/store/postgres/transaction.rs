@@ -1,0 +1,101 @@
+//! A change: the lock on the change log, what others did before, the change itself, and whether it was committed when the connection broke.
+
+use std::time::Duration;
+
+use sqlx::Postgres;
+use tokio::time::{Instant, timeout};
+
+use super::log::{self, Subject};
+use super::{PostgresStore, sql};
+use crate::gateway::store::news::{News, Position};
+use crate::gateway::store::place::Doing;
+use crate::gateway::store::{Answer, Change, Event, KeyRecord, StoreError, Transaction};
+use crate::keyspec::KeyId;
+
+/// How long a commit may take: with a synchronous standby it waits for that.
+const COMMIT: Duration = Duration::from_secs(10);
+/// How long is tried to find out whether a commit was made whose answer did not come.
+const DOUBT: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) struct PostgresTransaction<'a> {
+    store: &'a PostgresStore,
+    /// Rolled back when it is dropped.
+    transaction: sqlx::Transaction<'static, Postgres>,
+    /// What is locked.
+    before: Position,
+    position: Position,
+}
+
+/// Locks the log, and reads what came after `seen`.
+pub(super) async fn begin(
+    store: &PostgresStore,
+    seen: Position,
+) -> Result<(News, PostgresTransaction<'_>), StoreError> {
+    let failed = |error: sqlx::Error| store.explain(&error, Doing::Write);
+    let mut transaction = store.pool.begin().await.map_err(failed)?;
+    let before = log::lock(&mut transaction).await.map_err(failed)?;
+    let news = log::news_between(&mut transaction, seen, before, &store.place).await?;
+    Ok((news, PostgresTransaction { store, transaction, before, position: before }))
+}
+
+impl Transaction for PostgresTransaction<'_> {
+    fn key<'a>(&'a mut self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>> {
+        Box::pin(sql::keys::find(&mut self.transaction, id, &self.store.place))
+    }
+
+    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
+        Box::pin(async move {
+            let number = sql::apply(&mut self.transaction, change, event, earlier, &self.store.place).await?;
+            let appended =
+                log::append(&mut self.transaction, self.position, Subject::of(change).into_iter().collect()).await;
+            self.position = appended.map_err(|error| self.store.explain(&error, Doing::Write))?;
+            Ok(number)
+        })
+    }
+
+    fn commit<'a>(self: Box<Self>) -> Answer<'a, Position>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move {
+            let Self { store, mut transaction, before, position } = *self;
+            // Otherwise the server would give up waiting for a standby, and say that it has committed.
+            let waits = sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await;
+            waits.map_err(|error| store.explain(&error, Doing::Write))?;
+            let error = match timeout(COMMIT, transaction.commit()).await {
+                Ok(Ok(())) => return Ok(position),
+                Ok(Err(error)) => store.explain(&error, Doing::Write),
+                Err(_) => StoreError::Unreachable {
+                    place: store.place.0.clone(),
+                    reason: format!("no answer to a commit within {} s", COMMIT.as_secs()),
+                },
+            };
+            match error {
+                StoreError::Unreachable { .. } if position != before => is_committed(store, position, error).await,
+                // The server said that it was not; or it was nothing but an event.
+                error => Err(error),
+            }
+        })
+    }
+}
+
+/// Finds out whether the change with that position was committed.
+async fn is_committed(store: &PostgresStore, position: Position, error: StoreError) -> Result<Position, StoreError> {
+    let end = Instant::now() + DOUBT;
+    loop {
+        let looked = async {
+            let mut transaction = store.pool.begin().await?;
+            // The session of the commit holds the lock as long as it is not over.
+            log::lock(&mut transaction).await?;
+            log::contains(&mut transaction, position).await
+        };
+        match looked.await {
+            Ok(true) => return Ok(position),
+            Ok(false) => return Err(error),
+            Err(_) if Instant::now() < end => tokio::time::sleep(PAUSE).await,
+            Err(_) => return Err(StoreError::Doubtful { place: store.place.0.clone() }),
+        }
+    }
+}

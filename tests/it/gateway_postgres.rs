@@ -1,0 +1,164 @@
+//! Several gateways on one PostgreSQL database: what one grants and takes away the others know, and what they do while it does not answer.
+
+use serde_json::json;
+
+use crate::harness::cmd::Sandbox;
+use crate::harness::gateway::{Answer, Gateway};
+use crate::harness::http::{Reply, Server};
+use crate::harness::poll;
+use crate::harness::postgres::Postgres;
+use crate::harness::signature::TestDevice;
+
+fn upstream() -> Server {
+    Server::start(|_| Reply::json(200, json!({ "models": [], "version": "0.99.1" })))
+}
+
+fn ask(gateway: &Gateway, method: &str, target: &str, key: &str) -> Answer {
+    gateway.ask(method, target, &[&format!("Authorization: Bearer {key}")], "")
+}
+
+fn status(gateway: &Gateway, key: &str) -> u16 {
+    ask(gateway, "GET", "/api/tags", key).status
+}
+
+/// A key that manages keys, and its id.
+fn key(gateway: &Gateway, device: &Sandbox) -> (String, String) {
+    let create = ["keys", "create", "ci", "--scope", "inference,models:read,keys", "--json"];
+    let made = device.command(create).run().expect_code(0).json();
+    let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
+    let key = (text("key"), text("id"));
+    assert_eq!(status(gateway, &key.0), 200);
+    key
+}
+
+fn path_of(id: &str) -> String {
+    use base64::Engine as _;
+    format!("/api/user/keys/{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id))
+}
+
+#[test]
+fn what_one_gateway_grants_and_takes_away_the_others_know() {
+    let (upstream, database) = (upstream(), Postgres::shared().database());
+    let one = Gateway::start_on(&database, &upstream.url(), &[]);
+    let other = Gateway::start_on(&database, &upstream.url(), &[]);
+    one.add_user("ada", "admin");
+    let device = one.device_added_to("ada");
+    let (secret, id) = key(&one, &device);
+    poll("the key at the other gateway", || (status(&other, &secret) == 200).then_some(()));
+    device.command(["keys", "revoke", &id, "--yes"]).run().expect_code(0);
+    assert_eq!(status(&one, &secret), 401);
+    poll("the revocation at the other gateway", || (status(&other, &secret) == 401).then_some(()));
+    assert!(ask(&other, "GET", "/api/tags", &secret).text().contains("was revoked"));
+
+    // A command on another machine needs nothing but the database.
+    let (secret, _) = key(&one, &device);
+    poll("the second key at the other gateway", || (status(&other, &secret) == 200).then_some(()));
+    one.add_user("bob", "admin");
+    other.admin(&["user", "disable", "ada"]).expect_code(0);
+    for gateway in [&one, &other] {
+        poll("that the account is disabled", || (status(gateway, &secret) == 403).then_some(()));
+    }
+    let audit = one.admin(&["audit"]).expect_code(0);
+    assert!(audit.stdout().contains("user.disabled") && audit.stdout().contains("key.revoked"), "{}", audit.stdout());
+}
+
+/// Copied on its way and sent to another gateway, from another address.
+#[test]
+fn a_signature_changes_something_once_at_all_gateways_together() {
+    let (upstream, database) = (upstream(), Postgres::shared().database());
+    let more = ["--set", "trusted-proxies=127.0.0.1"];
+    let one = Gateway::start_on(&database, &upstream.url(), &more);
+    let other = Gateway::start_on(&database, &upstream.url(), &more);
+    one.add_user("ada", "maintainer");
+    let device = TestDevice::new(11);
+    one.admin(&["device", "add", &device.key().line, "--user", "ada", "--name", "laptop"]).expect_code(0);
+    let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let send = |gateway: &Gateway, from: u8, (method, path, body): (&str, &str, &str), ts: u64| {
+        let target = format!("{path}?ts={ts}");
+        let header = format!("Authorization: {}", device.sign(&format!("{method},{target}")));
+        gateway.ask(method, &target, &[&header, &format!("X-Forwarded-For: 192.0.2.{from}")], body)
+    };
+    let tags = ("GET", "/api/tags", "");
+    for gateway in [&one, &other] {
+        poll("the device", || (send(gateway, 1, tags, now()).status == 200).then_some(()));
+    }
+    for request in [("POST", "/api/user/keys", r#"{"name":"x"}"#), ("DELETE", "/api/delete", r#"{"model":"a"}"#)] {
+        let ts = now();
+        let first = send(&one, 1, request, ts);
+        assert!(first.status < 300, "{request:?}: {}", first.text());
+        let stolen = send(&other, 2, request, ts);
+        assert_eq!(stolen.status, 401, "{request:?}: {}", stolen.text());
+        assert!(stolen.text().contains("used from another address"), "{}", stolen.text());
+    }
+    let once = ("POST", "/api/user/keys", r#"{"name":"y"}"#);
+    let ts = now() + 1;
+    assert!(send(&other, 1, once, ts).status < 300);
+    let repeated = send(&one, 1, once, ts);
+    assert!(repeated.status == 401 && repeated.text().contains("used already"), "{}", repeated.text());
+    // What changes nothing is not compared: a stolen signature can be used at the other gateways as long as it is of now.
+    let ts = now();
+    assert_eq!((send(&one, 1, tags, ts).status, send(&other, 2, tags, ts).status), (200, 200));
+    let audit = other.admin(&["audit"]).expect_code(0);
+    assert!(audit.stdout().contains("signature.replayed"), "{}", audit.stdout());
+}
+
+#[test]
+fn without_its_database_a_gateway_grants_nothing_and_still_takes_away() {
+    let (upstream, server) = (upstream(), Postgres::start());
+    let database = server.database();
+    let one = Gateway::start_on(&database, &upstream.url(), &[]);
+    let hasty = Gateway::start_on(&database, &upstream.url(), &["--set", "offline-grace=1s"]);
+    one.add_user("ada", "admin");
+    let device = one.device_added_to("ada");
+    let ((kept, _), (lost, id)) = (key(&one, &device), key(&one, &device));
+    poll("the keys at the other gateway", || (status(&hasty, &kept) == 200).then_some(()));
+
+    server.end("INT");
+    assert_eq!(status(&one, &kept), 200);
+    let refused = one.ask("POST", "/api/user/keys", &[&format!("Authorization: Bearer {kept}")], r#"{"name":"x"}"#);
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let ready = one.ask("GET", "/readyz", &[], "");
+    assert_eq!((ready.status, ready.json()["database"].as_str()), (503, Some("unavailable")));
+    poll("the end of the grace period", || (status(&hasty, &kept) == 503).then_some(()));
+
+    let revoked = ask(&one, "DELETE", &path_of(&id), &kept);
+    assert_eq!((revoked.status, revoked.json()["code"].as_str()), (503, Some("not_stored")), "{}", revoked.text());
+    assert!(revoked.text().contains("other gateways do not know it"), "{}", revoked.text());
+    assert_eq!((status(&one, &lost), status(&one, &kept)), (401, 200));
+
+    server.start_again();
+    poll("the other gateway", || (status(&hasty, &kept) == 200).then_some(()));
+    poll("that the revocation is stored", || (status(&hasty, &lost) == 401).then_some(()));
+    assert_eq!((status(&one, &lost), status(&one, &kept)), (401, 200));
+    let new = one.ask("POST", "/api/user/keys", &[&format!("Authorization: Bearer {kept}")], r#"{"name":"x"}"#);
+    assert_eq!(new.status, 201, "{}", new.text());
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_named_without_its_password() {
+    let sandbox = Sandbox::new();
+    let list = |database: &str| sandbox.command(["gateway", "user", "list", "--database", database]).run();
+    let nobody = list("postgres://ada@127.0.0.1:1/gate").expect_code(1);
+    assert!(
+        nobody.stderr().contains("cannot reach the database postgres://ada@127.0.0.1:1/gate"),
+        "{}",
+        nobody.stderr()
+    );
+    for (database, says) in [
+        ("postgres://ada:s3cret@127.0.0.1:1/gate", "every account of this machine could read"),
+        ("postgres://ada@127.0.0.1:1/gate?password=s3cret", "every account of this machine could read"),
+        ("postgres://ada:s3cret@127.0.0.1:one/gate", "postgres://USER@HOST:PORT/NAME"),
+    ] {
+        let refused = list(database).expect_code(2);
+        assert!(refused.stderr().contains(says) && !refused.stderr().contains("s3cret"), "{}", refused.stderr());
+    }
+    let file = sandbox.write("gateway.toml", "database = \"postgres://ada:s3cret@127.0.0.1:1/gate\"\n");
+    let listed = |mode: u32| {
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        sandbox.command(["gateway", "user", "list", "--config", file.to_str().unwrap()]).run()
+    };
+    let shown = listed(0o644).expect_code(2);
+    assert!(shown.stderr().contains("holds the password of the database"), "{}", shown.stderr());
+    let private = listed(0o600).expect_code(1);
+    assert!(private.stderr().contains("cannot reach") && !private.stderr().contains("s3cret"), "{}", private.stderr());
+}

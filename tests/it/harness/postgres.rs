@@ -1,0 +1,156 @@
+//! A real PostgreSQL in a temporary folder. It listens on a Unix socket in there and nowhere else, and ends with the test process.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// The role that owns everything.
+const ROLE: &str = "gate";
+
+/// Runs the server until its standard input ends, which it does when the test process ends in whatever way. Until then a line ends it
+/// (`INT`, `KILL`) or starts it.
+const KEEPER: &str = r#"
+start() {
+    "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses='' -c fsync=off -c max_connections=200 -c log_min_messages=warning \
+        >>"$2/log" 2>&1 &
+    server=$!
+}
+start "$1" "$2"
+while read -r word; do
+    case $word in
+        start) start "$1" "$2" ;;
+        *) kill -"$word" $server && wait $server ;;
+    esac
+    echo done
+done
+kill -INT $server
+wait $server
+rm -rf "$2"
+"#;
+
+/// A server.
+pub struct Postgres {
+    folder: PathBuf,
+    programs: PathBuf,
+    /// Ends when its input is closed.
+    keeper: Mutex<Child>,
+}
+
+impl Postgres {
+    /// The one that the tests of this process share.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// One of its own.
+    pub fn start() -> Self {
+        let programs = programs();
+        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
+        // PostgreSQL refuses to run as root.
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&folder));
+        }
+        let data = folder.join("data");
+        let mut init = unprivileged(&programs.join("initdb"));
+        init.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username", ROLE, "-D"]).arg(&data);
+        run(&mut init);
+        let mut keeper = unprivileged(Path::new("sh"));
+        keeper.arg("-c").arg(KEEPER).arg("sh").arg(&programs).arg(&folder);
+        let keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let server = Self { folder, programs, keeper: Mutex::new(keeper) };
+        server.wait();
+        server
+    }
+
+    /// Ends it: `INT` as an administrator would, `KILL` as a power cut. Its data stays.
+    pub fn end(&self, signal: &str) {
+        self.tell(signal);
+    }
+
+    /// Starts it again after [`end`](Self::end), and waits until it answers.
+    pub fn start_again(&self) {
+        self.tell("start");
+        self.wait();
+    }
+
+    fn tell(&self, word: &str) {
+        let mut keeper = self.keeper.lock().unwrap();
+        writeln!(keeper.stdin.as_mut().unwrap(), "{word}").unwrap();
+        let mut answer = [0; 5];
+        keeper.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
+    }
+
+    /// Waits until it answers.
+    pub fn wait(&self) {
+        let end = Instant::now() + Duration::from_secs(120);
+        loop {
+            let asked = self.client("pg_isready").stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+            if asked.success() {
+                return;
+            }
+            let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(Instant::now() < end, "PostgreSQL does not start:\n{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The address of a new, empty database.
+    pub fn database(&self) -> String {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("gate{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        format!("postgres://{ROLE}@/{name}?host={}", self.folder.display())
+    }
+
+    /// What `psql` prints, without headings, for statements at the database of that name or address.
+    pub fn sql(&self, database: &str, statements: &str) -> String {
+        let name = database.split_once("@/").map_or(database, |(_, rest)| rest.split('?').next().unwrap());
+        let mut psql = self.client("psql");
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", name, "-c", statements]);
+        let output = psql.output().unwrap();
+        assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.arg("-h").arg(&self.folder).args(["-U", ROLE]).stdin(Stdio::null());
+        command
+    }
+}
+
+/// The folder of the newest server that is installed: Debian has it outside of PATH.
+fn programs() -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut debian: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    debian.sort();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::env::split_paths(&path).chain(debian);
+    let has_all = |folder: &PathBuf| ["postgres", "initdb", "psql"].iter().all(|name| folder.join(name).exists());
+    all.filter(has_all).last().expect("PostgreSQL is not installed: scripts/test installs it")
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Runs it as `postgres` if this is root.
+fn unprivileged(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    if is_root() {
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
+    } else {
+        command = Command::new(program);
+    }
+    command.current_dir("/");
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
