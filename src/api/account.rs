@@ -5,13 +5,14 @@
 //! used up by it, and whatever cannot be understood proves nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::api::body::{Bounds, json};
-use crate::api::clock::clock_offset;
+use crate::api::clock::{clock_offset, notable};
 use crate::api::credential::Credential;
 use crate::api::error::ApiError;
 use crate::api::host_facts::GATEWAY_HEADER;
@@ -27,6 +28,10 @@ pub enum Me {
     SignedOut {
         /// The sign-in link it offered, as sent.
         signin_url: Option<String>,
+        /// How long it asks to wait until it offers one.
+        retry_after: Option<Duration>,
+        /// Its own words.
+        message: String,
         /// Seconds by which our clock is ahead of the host's, when that is more than a minute.
         skew: Option<i64>,
     },
@@ -66,6 +71,15 @@ pub enum HostKind {
     Other(String),
 }
 
+/// What shows that a host keeps accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Its word is enough, if it calls itself a gateway of ours.
+    Word,
+    /// It has to refuse a signature.
+    Signature,
+}
+
 /// What became of a key that was to be disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disconnect {
@@ -96,21 +110,29 @@ impl Session<'_> {
                 let account = Account::from_object(&object);
                 // A host without a signed-in account answers 200 with an empty name (`docs/explanation/protocol.md`).
                 if account.is_nobody() {
-                    return Ok(Me::SignedOut { signin_url: None, skew: None });
+                    let message = "the account has no name".to_owned();
+                    return Ok(Me::SignedOut { signin_url: None, retry_after: None, message, skew: None });
                 }
                 Ok(Me::SignedIn(account))
             }
-            Err(ApiError::Unauthorized { signin_url, skew, .. }) => Ok(Me::SignedOut { signin_url, skew }),
+            Err(ApiError::Unauthorized { signin_url, retry_after, message, clock_offset, .. }) => {
+                Ok(Me::SignedOut { signin_url, retry_after, message, skew: notable(clock_offset) })
+            }
             Err(error) => Err(error),
         }
     }
 
-    /// The kind of host: asked without a credential, then (except ollama.com) with the signature of a throwaway key that no host
-    /// knows. The second request exposes a stock server that only checks for *some* credential.
+    /// The kind of host: asked without a credential, then with the signature of a throwaway key that no host knows. The second request
+    /// exposes a stock server that only checks for *some* credential. ollama.com needs none, nor does a gateway that names itself when it
+    /// refuses the first request: there each key would be one more that asks for approval.
     ///
     /// # Errors
     /// When no answer comes, or one that says nothing (403, 429, 5xx other than the stock server's own).
     pub async fn host_kind(&self) -> Result<HostKind, ApiError> {
+        self.kind_of_host(Proof::Word).await
+    }
+
+    async fn kind_of_host(&self, needed: Proof) -> Result<HostKind, ApiError> {
         let request = self.unsigned();
         match request.request(Method::POST, "/api/me").harmless().send().await {
             Ok(response) => {
@@ -120,13 +142,16 @@ impl Session<'_> {
                     _ => HostKind::Other("it answered POST /api/me with something that is not an account".to_owned()),
                 });
             }
-            Err(ApiError::Unauthorized { signin_url, recognised, .. }) => {
+            Err(ApiError::Unauthorized { signin_url, recognised, from_gateway, .. }) => {
                 if !recognised {
                     return Ok(HostKind::Other("it rejected POST /api/me, but not as Ollama does".to_owned()));
                 }
                 // Without a credential we have no key: a link that holds one holds the server's own.
                 if signin_url.is_some_and(|link| key_in(&link).is_some()) {
                     return Ok(HostKind::StockServer);
+                }
+                if from_gateway && needed == Proof::Word {
+                    return Ok(HostKind::AccountHost);
                 }
             }
             Err(ApiError::TryLater { status: 503, message, .. }) if message == "account unavailable" => {
@@ -168,7 +193,7 @@ impl Session<'_> {
     /// # Errors
     /// As for [`Session::host_kind`], and every refusal but a 401.
     pub async fn check_credential(&self) -> Result<CredentialCheck, ApiError> {
-        match self.host_kind().await? {
+        match self.kind_of_host(Proof::Signature).await? {
             HostKind::AccountHost => {}
             other => return Ok(CredentialCheck::NoAccounts(other)),
         }

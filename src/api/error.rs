@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use super::clock::notable;
 use super::listener;
 use crate::http::SendError;
 use crate::keyspec::KeyId;
@@ -86,6 +87,8 @@ pub enum ApiError {
         message: String,
         /// The sign-in link it offered, as sent.
         signin_url: Option<String>,
+        /// What its `Retry-After` header asked for.
+        retry_after: Option<Duration>,
         /// Whether the request carried a credential at all.
         had_credential: bool,
         /// Where the credential comes from, if it is neither the profile's nor typed: `OLLAMA_API_KEY`, a credentials file.
@@ -94,9 +97,7 @@ pub enum ApiError {
         from_gateway: bool,
         /// The whole body came and is an error as Ollama words it: it can be taken at its word.
         recognised: bool,
-        /// Seconds by which this machine's clock is ahead of the host's (negative: behind), when that is more than a minute.
-        skew: Option<i64>,
-        /// The same in any size; `None` when the host did not send its time.
+        /// Seconds by which this machine's clock is ahead of the host's (negative: behind); `None` when the host did not send its time.
         clock_offset: Option<i64>,
     },
     /// 403.
@@ -288,6 +289,15 @@ impl ApiError {
             }
         };
         Self::Unreachable { host, reason, kind }
+    }
+
+    /// Seconds by which this machine's clock is ahead of that of a host that refused the credential (negative: behind), when that is more
+    /// than a minute.
+    pub fn skew(&self) -> Option<i64> {
+        match self {
+            Self::Unauthorized { clock_offset, .. } => notable(*clock_offset),
+            _ => None,
+        }
     }
 
     /// Whether the host may have done what it was asked for all the same: the request was sent, and no plain refusal came back.

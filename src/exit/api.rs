@@ -25,12 +25,14 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ),
         ApiError::CaFile { .. } => (Exit::Usage, Some("give a PEM file of certificates with --ca-cert".into())),
         // The credential is valid, but this signature was used already.
-        ApiError::Unauthorized { message, from_gateway: true, skew: None, .. } if REPLAY_MESSAGES.iter().any(|words| message.contains(words)) => {
+        ApiError::Unauthorized { message, from_gateway: true, .. }
+            if error.skew().is_none() && REPLAY_MESSAGES.iter().any(|words| message.contains(words)) =>
+        {
             (Exit::SignIn, Some("this signature cannot be used any more: run the command again".to_owned()))
         }
         ApiError::Unauthorized { credential_origin: Some(origin), .. } => (Exit::SignIn, Some(refused_hint(origin))),
-        ApiError::Unauthorized { host, had_credential, skew, .. } => {
-            (Exit::SignIn, Some(unauthorized_hint(host, *had_credential, *skew)))
+        ApiError::Unauthorized { host, had_credential, .. } => {
+            (Exit::SignIn, Some(unauthorized_hint(host, *had_credential, error.skew())))
         }
         ApiError::Forbidden { had_credential: true, .. } => {
             (Exit::Forbidden, Some("the credential is valid but does not have this right; ask the administrator of the host".into()))
@@ -159,11 +161,11 @@ mod tests {
             host: "https://h".into(),
             message: "unauthorized".into(),
             signin_url: None,
+            retry_after: None,
             had_credential: true,
             credential_origin: Some("OLLAMA_API_KEY".into()),
             from_gateway: false,
             recognised: true,
-            skew: None,
             clock_offset: None,
         };
         let hint = Problem::from_error(&error.into()).hint.unwrap();
@@ -179,11 +181,11 @@ mod tests {
                 host: "https://h".into(),
                 message: words.into(),
                 signin_url: None,
+                retry_after: None,
                 had_credential: true,
                 credential_origin: None,
                 from_gateway: true,
                 recognised: true,
-                skew: None,
                 clock_offset: None,
             };
             let problem = Problem::from_error(&error.into());

@@ -1,8 +1,8 @@
 //! Pending devices: unknown keys that made a validly signed request within the last ten minutes and can be approved.
 //!
 //! A connect link holds no proof of who made it, so a link is accepted only for a key in this table. The table is bounded in all and for each
-//! network, and each network may add new keys only slowly. Where there are too many, keys that asked once go first: a client also asks once
-//! with a key that it throws away, to find out what kind of host this is. Of the others the one that came last goes, so that a device that
+//! network, and each network may add new keys only slowly. Where there are too many, keys that asked once go first: before a client revokes
+//! something, it asks once with a key that it throws away, to make sure that the host checks signatures. Of the others the one that came last goes, so that a device that
 //! waits for its approval stays, whatever comes after it. A device whose page a signed-in person has opened stays in any case.
 
 use std::collections::HashMap;
@@ -21,8 +21,8 @@ const COUNTS: i64 = 600;
 const MOST: usize = 4096;
 /// As many from one address, or one network of IPv6.
 const MOST_FROM_ONE: usize = 64;
-/// New keys that one network may add at once, in seconds: from then on one a second. A person who signs in and creates a key adds up to
-/// four, since a client also asks with keys that it throws away, and a team behind one address may sign in together.
+/// New keys that one network may add at once, in seconds: from then on one a second. A team behind one address may sign in together, and
+/// a client also asks with keys that it throws away, when it creates or revokes a key.
 const NEW_KEYS_AT_ONCE: i64 = 48;
 /// Devices that stay because one account has opened their pages.
 const MAX_REVIEWED_BY_ACCOUNT: usize = 8;

@@ -1,6 +1,7 @@
 //! Which signatures the gateway accepts, how often, and from where, while time passes and while somebody sets a clock.
 
 mod client;
+mod new_keys;
 
 use std::thread;
 

@@ -74,6 +74,26 @@ fn a_stock_server_behind_a_credential_check_is_recognised() {
     assert_eq!(deletes(&ollama), 0);
 }
 
+/// Its word is enough to sign in there, but not for what would sign out a stock server.
+#[test]
+fn a_stock_server_that_is_called_a_gateway_gets_no_delete() {
+    let ollama = Ollama::start();
+    ollama.route("POST", "/api/me", |request| match request.authorization() {
+        None => Reply::json(401, "{\"error\":\"unauthorized\"}").header("X-Ollama-Auth-Gateway", "0.1.0"),
+        Some(_) => recorded("me200").reply(),
+    });
+    let newcomer = with_store("plaintext");
+    let output = newcomer.command(["signin", "--host", &ollama.url()]).run().expect_code(1);
+    says(&output, &["accepts a key that it has never seen"]);
+    let sandbox = signed_in_at(&ollama.url());
+    for args in
+        [&["signout", "--yes"][..], &["device", "revoke", "--yes"], &["keys", "revoke", "key_12345678", "--yes"]]
+    {
+        assert_ne!(sandbox.command(args).run().code(), 0, "{args:?}");
+    }
+    assert_eq!(deletes(&ollama), 0);
+}
+
 #[test]
 fn a_wrong_clock_does_not_delete_the_key() {
     let (sandbox, cloud) = (with_store("plaintext"), Cloud::start());

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 
 use super::Session;
 use crate::api::body::{ErrorBody, error_body, read_limited};
-use crate::api::clock::{clock_offset, notable};
+use crate::api::clock::clock_offset;
 use crate::api::error::{ApiError, Conflict, Unreachable};
 use crate::api::host_facts::GATEWAY_HEADER;
 use crate::api::transport::retry_after;
@@ -52,11 +52,11 @@ impl Session<'_> {
                 host,
                 message,
                 signin_url,
+                retry_after,
                 had_credential,
                 credential_origin: self.origin.as_deref().map(Into::into),
                 from_gateway,
                 recognised,
-                skew: notable(clock_offset),
                 clock_offset,
             },
             StatusCode::FORBIDDEN => ApiError::Forbidden { host, message, had_credential },

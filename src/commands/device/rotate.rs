@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::cli::DeviceRotate;
 use crate::commands::confirm::confirm_shared_key;
 use crate::commands::context::{device_key, require_accounts, sign_in_hint, with_known_host};
-use crate::commands::signin::{ApprovalLink, ApprovalPoll};
+use crate::commands::signin::{ApprovalLink, ApprovalPoll, wait_for_link_offer};
 use crate::exit::{Exit, Problem};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
 use crate::profile::{DeviceRecord, Profile, entry_id};
@@ -156,7 +156,7 @@ async fn approve(
     new: &Arc<DeviceKey>,
 ) -> anyhow::Result<crate::identity::Account> {
     let session = open(app, profile, new)?;
-    if let Me::SignedIn(account) = session.me().await? {
+    if let Me::SignedIn(account) = wait_for_link_offer(app, &session, args.timeout.0).await? {
         return Ok(account);
     }
     let link = ConnectUrl::new(&profile.url, &record.name, new.public()).to_string();

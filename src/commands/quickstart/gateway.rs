@@ -74,7 +74,7 @@ impl QuickstartGateway {
         self.perform(request).await.map(drop)
     }
 
-    /// Waits for a pending device that is ours: `signin` also signs with a throw-away key, to see what the host is.
+    /// Waits for a pending device that is ours: every program of this machine can ask for approval.
     ///
     /// Poll it before the sign-in, in the same task: the gateway's answer to the sign-in wakes it.
     pub async fn pending_device(&self, ours: impl Fn(&PublicKey) -> bool) -> PendingDevice {

@@ -18,7 +18,7 @@ const LATER_POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the first interval applies.
 const FIRST_PHASE: Duration = Duration::from_secs(60);
 /// The longest interval that a host can ask for.
-const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The link to the page on which a person approves.
 pub struct ApprovalLink<'a> {
@@ -133,8 +133,9 @@ impl ApprovalPoll<'_> {
                     spinner.clear();
                     return Ok(Approval { account });
                 }
-                Ok(Me::SignedOut { skew, .. }) => {
+                Ok(Me::SignedOut { skew, retry_after, .. }) => {
                     last_error = None;
+                    pause = pause.max(retry_after.unwrap_or_default().min(MAX_POLL_INTERVAL));
                     if let Some(ahead) = skew.filter(|_| !skew_told) {
                         skew_told = true;
                         app.printer.warn(&clock_hint(self.host, ahead));

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{ApprovalLink, ApprovalPoll, Report, suggest_next_command, undo_unfinished_signin};
+use super::{ApprovalLink, ApprovalPoll, Report, suggest_next_command, undo_unfinished_signin, wait_for_link_offer};
 use crate::address::BaseUrl;
 use crate::api::{Credential, Me, Session};
 use crate::app::{App, UnfinishedSignin};
@@ -53,7 +53,7 @@ async fn sign_in(app: &App, context: &Context, args: SigninArgs) -> anyhow::Resu
         connect_url: link.filter(|_| !already).map(str::to_owned),
     };
 
-    match session.me().await? {
+    match wait_for_link_offer(app, &session, args.timeout.0).await? {
         Me::SignedIn(_) if is_new => {
             let message = format!("{host} accepts a key that it has never seen, so signing in there has no effect");
             return Err(Problem::new(Exit::Failed, message).hint("check the address given with --host").into());
@@ -64,7 +64,7 @@ async fn sign_in(app: &App, context: &Context, args: SigninArgs) -> anyhow::Resu
             report(true, true, Some(&account), None).print(app)?;
             return Ok(Exit::Done);
         }
-        Me::SignedOut { signin_url, skew } => {
+        Me::SignedOut { signin_url, skew, .. } => {
             if let Some(ahead) = skew {
                 app.printer.warn(&clock_hint(&host, ahead));
             }

@@ -2,12 +2,14 @@
 
 mod browser;
 pub mod device;
+mod link_offer;
 pub mod server;
 mod undo;
 
 use serde::Serialize;
 
 pub use browser::{ApprovalLink, ApprovalPoll};
+pub use link_offer::wait_for_link_offer;
 pub use undo::undo_unfinished_signin;
 
 use crate::address::BaseUrl;

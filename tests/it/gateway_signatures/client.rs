@@ -69,6 +69,19 @@ fn more_than_ten_minutes_are_not_corrected() {
     reports_once(&output, &["11 minutes ahead of", "set the clock"]);
 }
 
+/// Nobody could approve the link: the gateway has not taken note of the key.
+#[test]
+fn a_sign_in_with_a_wrong_clock_shows_no_link() {
+    let gateway = Gateway::start("http://127.0.0.1:9");
+    let mut device = with_store("plaintext");
+    let _clock = set_clock(&mut device, 690);
+    for more in [&[][..], &["--no-wait"]] {
+        let output = device.command(["signin", "--host", &gateway.url()]).args(more).run().expect_code(4);
+        reports_once(&output, &["offers no sign-in link: ", "11 minutes ahead of", "set the clock"]);
+        assert!(!output.stderr().contains("/connect?") && output.stdout().is_empty(), "{}", output.snapshot());
+    }
+}
+
 /// Other hosts may know an imported key: a gateway could get signatures for a later time, and use them there.
 #[test]
 fn an_imported_key_signs_with_this_machines_time_alone() {
