@@ -39,6 +39,7 @@ use super::rejection::{Dialect, Rejection, json_response};
 use super::routes::{Access, Matched, Public};
 use super::signin_link_filter::Report;
 use super::target::Target;
+use crate::http::server::MAX_HEADERS;
 use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose};
 
 /// The header by which the gateway names itself, in every answer.
@@ -148,6 +149,10 @@ impl Worker {
         let dialect = Dialect::of(path.strip_prefix(base).unwrap_or(path));
         let decision = async {
             host::accept(current, &parts.headers)?;
+            if parts.headers.len() > MAX_HEADERS {
+                let message = format!("the request has more than {MAX_HEADERS} headers");
+                return Err(Rejection::new(431, message).header("connection", "close"));
+            }
             lenient_path::decode_model(&mut parts, base);
             if let Some(answer) = cors::preflight(&parts, current) {
                 return answer.map(Decision::Answer);

@@ -25,9 +25,10 @@ use crate::http::caller_stream::CallerStream;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How many connections the system queues until they are accepted.
 const BACKLOG: i32 = 4096;
-/// The largest head of a request, in bytes, and the most headers in it.
+/// The largest head of a request, in bytes.
 const MAX_HEAD_SIZE: usize = 64 * 1024;
-const MAX_HEADERS: usize = 64;
+/// The most headers in it.
+pub const MAX_HEADERS: usize = 64;
 
 /// Listens as std does, but with a longer backlog than its 128: of a thousand simultaneous connections the others would wait a second.
 ///
@@ -85,7 +86,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
         .max_buf_size(MAX_HEAD_SIZE)
-        .max_headers(MAX_HEADERS)
+        // A few more are read, so that who serves them can say what is wrong, and to whom.
+        .max_headers(2 * MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
     tokio::pin!(connection);
     tokio::select! {

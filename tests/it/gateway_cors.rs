@@ -104,6 +104,8 @@ fn preflight(gateway: &Gateway, path: &str, method: &str, more: &[&str]) -> Answ
 fn an_allowed_page_reads_every_response_also_a_refusal() {
     let Setup { upstream, gateway, key, .. } = set_up(&["--set", "max-body=10"]);
     let long = format!("{{\"model\":\"{}\"}}", "x".repeat(100));
+    let many: Vec<String> = (0..70).map(|number| format!("X-Number-{number}: x")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let requests: &[(&str, &str, &[&str], &str, u16)] = &[
         ("GET", "/api/tags", &[&key], "", 200),
         ("HEAD", "/api/tags", &[&key], "", 200),
@@ -122,6 +124,7 @@ fn an_allowed_page_reads_every_response_also_a_refusal() {
         ("POST", "/api/chat", &[&key], &long, 413),
         ("GET", "/api/%74ags", &[&key], "", 400),
         ("GET", "/api/ps", &[&key], "", 429),
+        ("POST", "/v1/messages", &many, "{}", 431),
         ("GET", "/v1/models", &[&key], "", 503),
     ];
     for origin in [APP, "http://localhost:3000", "http://127.0.0.1", "app://obsidian.md", "file://"] {
