@@ -33,8 +33,8 @@ pub struct TokenArgs {
 
 /// Run a program that uses your host and credential
 ///
-/// Sets what programs for Ollama, OpenAI and Anthropic read: OLLAMA_HOST, OLLAMA_API_KEY, OLLAMA_API_BASE, OPENAI_BASE_URL,
-/// OPENAI_API_KEY, ANTHROPIC_BASE_URL and ANTHROPIC_AUTH_TOKEN. Settings for OpenAI or Anthropic that you have already stay.
+/// Sets what programs for Ollama, OpenAI and Anthropic read: OLLAMA_HOST, OLLAMA_API_KEY, OLLAMA_API_BASE, CODEX_OSS_BASE_URL,
+/// OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL and ANTHROPIC_AUTH_TOKEN. Settings for OpenAI or Anthropic that you have already stay.
 /// A device key signs each request, so with one the program gets a proxy of its own, which ends with it.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -12,8 +12,6 @@ mod print;
 mod proxy;
 mod variables;
 
-#[cfg(feature = "gateway")]
-use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::io;
 #[cfg(feature = "gateway")]
@@ -46,7 +44,7 @@ pub async fn run(app: &App, args: ExecArgs) -> anyhow::Result<Exit> {
         return background::serve(app, process).await;
     }
     #[cfg(feature = "gateway")]
-    if args.proxy || args.command.first().is_some_and(|program| sends_no_key(program)) {
+    if args.proxy || sends_no_key(&args.command) {
         return through_proxy(app, &args, None).await;
     }
     let context = Context::resolve(app, Audience::Model { cloud: true })?;
@@ -76,10 +74,11 @@ pub async fn run(app: &App, args: ExecArgs) -> anyhow::Result<Exit> {
     Err(not_started(&args.command[0], &error).into())
 }
 
-/// Whether a program is stock `ollama`, which sends a key to ollama.com alone.
+/// Whether a command is stock `ollama`, which sends a key to ollama.com alone, or `codex --oss`, which sends none.
 #[cfg(feature = "gateway")]
-fn sends_no_key(program: &OsStr) -> bool {
-    Path::new(program).file_stem().is_some_and(|name| name == "ollama")
+fn sends_no_key(command: &[OsString]) -> bool {
+    let name = command.first().and_then(|program| Path::new(program).file_stem());
+    name.is_some_and(|name| name == "ollama" || name == "codex" && command.iter().any(|word| word == "--oss"))
 }
 
 /// Runs it with a proxy of its own. `context` where the decision was made already.

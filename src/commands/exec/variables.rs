@@ -25,8 +25,8 @@ const APIS: [Api; 3] = [
     Api {
         arg: ApiArg::Ollama,
         name: "Ollama",
-        // The second one is LiteLLM's, with which aider and others reach Ollama.
-        urls: &[("OLLAMA_HOST", ""), ("OLLAMA_API_BASE", "")],
+        // The second one is LiteLLM's, with which aider and others reach Ollama; the third one is for `codex --oss`.
+        urls: &[("OLLAMA_HOST", ""), ("OLLAMA_API_BASE", ""), ("CODEX_OSS_BASE_URL", "/v1")],
         key: "OLLAMA_API_KEY",
         rivals: &[],
     },
@@ -152,7 +152,7 @@ mod tests {
         chosen(named, environment).into_iter().map(|(name, _)| name).collect()
     }
 
-    const OLLAMA: [&str; 3] = ["OLLAMA_HOST", "OLLAMA_API_BASE", "OLLAMA_API_KEY"];
+    const OLLAMA: [&str; 4] = ["OLLAMA_HOST", "OLLAMA_API_BASE", "CODEX_OSS_BASE_URL", "OLLAMA_API_KEY"];
     const OPENAI: [&str; 2] = ["OPENAI_BASE_URL", "OPENAI_API_KEY"];
     const ANTHROPIC: [&str; 2] = ["ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"];
 
@@ -161,6 +161,7 @@ mod tests {
         let expected = [
             ("OLLAMA_HOST", "https://h/o"),
             ("OLLAMA_API_BASE", "https://h/o"),
+            ("CODEX_OSS_BASE_URL", "https://h/o/v1"),
             ("OLLAMA_API_KEY", "k"),
             ("OPENAI_BASE_URL", "https://h/o/v1"),
             ("OPENAI_API_KEY", "k"),

@@ -236,15 +236,23 @@ fn nothing_asks_any_more_when_the_process_that_was_started_is_killed() {
     shell.wait_text("Killed");
 }
 
-/// Stock `ollama` sends a key to ollama.com alone.
+/// Stock `ollama` sends a key to ollama.com alone, and `codex --oss` sends none.
 #[test]
-fn ollama_gets_a_proxy_with_an_api_key_too() {
+fn programs_that_send_no_key_get_a_proxy_with_an_api_key_too() {
     let mut sandbox = with_key();
-    let stand_in = sandbox.write("bin/ollama", format!("#!/bin/sh\n{}\n", tool("env").display()));
-    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o700)).unwrap();
+    let stand_in = |name: &str| {
+        let file = sandbox.write(name, format!("#!/bin/sh\n{}\n", tool("env").display()));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (ollama, codex) = (stand_in("bin/ollama"), stand_in("bin/codex"));
     sandbox.set_env("PATH", sandbox.path("bin"));
-    for program in ["ollama", stand_in.to_str().unwrap()] {
-        let output = sandbox.command(["exec", "--", program]).run().expect_code(0);
+    let output = sandbox.command(["exec", "--", "codex", "exec"]).run().expect_code(0);
+    assert!(output.stdout().contains(KEY), "another provider of Codex may send it");
+    for command in [&["ollama"][..], &[&ollama], &["codex", "--oss"], &[&codex, "exec", "--oss", "hi"]] {
+        let output = sandbox.command(["exec", "--"]).args(command).run().expect_code(0);
+        let codex_url = output.stdout().lines().find_map(|line| line.strip_prefix("CODEX_OSS_BASE_URL=")).unwrap();
+        assert!(codex_url.ends_with("/v1") && !codex_url.contains(":9/"), "{codex_url}");
         assert!(output.stdout().contains("OLLAMA_API_KEY=ollama\n") && !output.stdout().contains(KEY));
         assert!(!output.stdout().contains("OLLAMA_HOST=http://127.0.0.1:9\n"), "{}", output.stdout());
     }

@@ -12,7 +12,7 @@ const HOST: &str = "http://127.0.0.1:9";
 
 /// The variables of the APIs in an output of `env`.
 fn of_apis(output: &Output) -> Vec<&str> {
-    let is_ours = |line: &&str| ["OLLAMA_", "OPENAI_", "ANTHROPIC_"].iter().any(|api| line.starts_with(api));
+    let is_ours = |line: &&str| ["OLLAMA_", "OPENAI_", "ANTHROPIC_", "CODEX_"].iter().any(|api| line.starts_with(api));
     let mut lines: Vec<&str> =
         output.stdout().lines().filter(is_ours).filter(|line| !line.contains("_STORE=")).collect();
     lines.sort_unstable();
@@ -26,6 +26,7 @@ fn programs_for_every_api_find_host_and_key() {
     let expected = [
         format!("ANTHROPIC_AUTH_TOKEN={KEY}"),
         format!("ANTHROPIC_BASE_URL={HOST}"),
+        format!("CODEX_OSS_BASE_URL={HOST}/v1"),
         format!("OLLAMA_API_BASE={HOST}"),
         format!("OLLAMA_API_KEY={KEY}"),
         format!("OLLAMA_HOST={HOST}"),
@@ -44,7 +45,8 @@ fn a_key_for_another_host_is_not_sent_here_nor_ours_there() {
     let mut sandbox = with_key();
     sandbox.set_env("OPENAI_API_KEY", "theirs").set_env("ANTHROPIC_API_KEY", "theirs too");
     let output = sandbox.command(["exec", "--"]).args([tool("env")]).run().expect_code(0);
-    let others: Vec<&str> = of_apis(&output).into_iter().filter(|line| !line.starts_with("OLLAMA_")).collect();
+    let is_ollamas = |line: &&str| line.starts_with("OLLAMA_") || line.starts_with("CODEX_");
+    let others: Vec<&str> = of_apis(&output).into_iter().filter(|line| !is_ollamas(line)).collect();
     assert_eq!(others, ["ANTHROPIC_API_KEY=theirs too", "OPENAI_API_KEY=theirs"]);
     says(&output, &["OPENAI_API_KEY is set", "--for openai", "ANTHROPIC_API_KEY is set", "--for anthropic"]);
     // An empty variable is none.
