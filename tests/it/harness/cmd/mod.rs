@@ -44,6 +44,7 @@ impl Default for Sandbox {
 impl Sandbox {
     /// Empty directories, no browser, no session bus.
     pub fn new() -> Self {
+        default_signals();
         let root = TempDir::with_prefix("ollama-auth-test-").expect("a temporary directory");
         let mut sandbox = Self { root, env: Vec::new() };
         for (name, dir) in [
@@ -120,7 +121,6 @@ impl Sandbox {
 
     /// Another program, in the same environment.
     pub fn program<A: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, args: impl IntoIterator<Item = A>) -> Cmd {
-        default_signals();
         let mut command = Command::new(program);
         command
             .args(args)
