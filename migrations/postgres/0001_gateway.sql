@@ -100,10 +100,20 @@ INSERT INTO change_head VALUES (1, 0, 0);
 CREATE TABLE change_log (
     number    BIGINT NOT NULL PRIMARY KEY,
     token     BIGINT NOT NULL,
-    -- `user`, `device`, `key`, `forgotten-key`; and which one
+    -- `user`, `device`, `key`, `forgotten-key`, `pending-device`; and which one
     kind      TEXT   NOT NULL,
     reference TEXT   NOT NULL
 );
+
+-- Devices that asked for approval: for ten minutes each gateway can approve those that asked at another. Times are the database's
+CREATE TABLE pending_devices (
+    key      TEXT        NOT NULL PRIMARY KEY,
+    address  TEXT        NOT NULL,
+    asked_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    -- A person said no to it
+    denied   BOOLEAN     NOT NULL DEFAULT FALSE
+);
+CREATE INDEX pending_devices_to_delete ON pending_devices (asked_at);
 
 -- Signatures that may be used once, by all gateways together, by the SHA-256 of what was signed. Times are the database's
 CREATE TABLE used_signatures (

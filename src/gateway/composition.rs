@@ -62,6 +62,8 @@ impl Gateway {
     ) -> Result<Self, getrandom::Error> {
         let config = Arc::new(ConfigHandle::new(config, local));
         let pending_devices = Arc::<PendingDevices>::default();
+        let (pending, now) = (pending_devices.clone(), clock.clone());
+        directory.listen(move |record| pending.note_news(record, now.now()));
         let sessions = Arc::<Sessions>::default();
         let log_throttle = Arc::<LogThrottle>::default();
         let refusals = Arc::<Refusals>::default();

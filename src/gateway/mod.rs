@@ -44,7 +44,7 @@ pub use config::{Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, c
 pub use directory::{Directory, DirectoryError};
 pub use lenient_path::{decode_model, redirect};
 pub use password::{PasswordError, PasswordHash};
-pub use pending_devices::PendingDevice;
+pub use pending_devices::{PendingDevice, PendingDevices};
 pub use rejection::{Dialect, Rejection};
 pub use routes::{Access, Account, find as find_route};
 pub use server::{ServeError, Server};

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
+use crate::gateway::store::Record;
 use crate::http::server::network;
 use crate::identity::PublicKey;
 
@@ -24,6 +25,8 @@ const MOST_FROM_ONE: usize = 64;
 /// New keys that one network may add at once, in seconds: from then on one a second. A team behind one address may sign in together, and
 /// a client also asks with keys that it throws away, when it creates or revokes a key.
 const NEW_KEYS_AT_ONCE: i64 = 48;
+/// For so many seconds the other gateways are not told again of a device that asks again.
+const SHARED_FOR: u64 = 60;
 /// Devices that stay because one account has opened their pages.
 const MAX_REVIEWED_BY_ACCOUNT: usize = 8;
 
@@ -46,6 +49,8 @@ pub struct PendingDevice {
     asks_again: bool,
     /// The account that has opened its page.
     reviewed_by: Option<Uuid>,
+    /// When the other gateways were told of it last.
+    shared_at: Option<i64>,
 }
 
 impl PendingDevice {
@@ -106,6 +111,45 @@ impl PendingDevices {
                 Asked::Pending
             }
             None => table.add_new(key, address, now),
+        }
+    }
+
+    /// Takes note of what other gateways know: devices that ask there, and those that were approved.
+    pub fn note_news(&self, record: &Record, now: i64) {
+        match record {
+            Record::Device(device) => self.settle(&device.key),
+            Record::PendingDevice(device) => {
+                let at = now.saturating_sub(device.age);
+                let mut table = self.lock();
+                if !table.all.contains_key(&device.key) {
+                    table.insert(&device.key, network(device.address), device.address, at);
+                }
+                if let Some(known) = table.all.get_mut(&device.key) {
+                    // One that asks again is not counted as one that asked once.
+                    known.asks_again |= known.at != at;
+                    (known.at, known.denied) = (known.at.max(at), device.denied);
+                    known.shared_at = known.shared_at.max(Some(at));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the other gateways are to be told of a device now; takes note that they are.
+    pub fn is_to_be_shared(&self, key: &PublicKey, now: i64) -> bool {
+        let mut table = self.lock();
+        let Some(device) = table.all.get_mut(key) else { return false };
+        let is_due = device.shared_at.is_none_or(|at| now.abs_diff(at) >= SHARED_FOR);
+        if is_due {
+            device.shared_at = Some(now);
+        }
+        is_due
+    }
+
+    /// Notes that they were not.
+    pub fn was_not_shared(&self, key: &PublicKey) {
+        if let Some(device) = self.lock().all.get_mut(key) {
+            device.shared_at = None;
         }
     }
 
@@ -182,6 +226,15 @@ impl Table {
         if full_at >= latest {
             return Asked::TooManyNew;
         }
+        self.insert(key, network, address, now);
+        if let Some(known) = self.networks.get_mut(&network) {
+            known.full_at = full_at + 1;
+        }
+        Asked::Pending
+    }
+
+    /// Adds one, and drives another out if there are too many.
+    fn insert(&mut self, key: &PublicKey, network: IpAddr, address: IpAddr, now: i64) {
         self.make_room(network, now);
         self.numbered += 1;
         let (key, number) = (key.clone(), self.numbered);
@@ -194,11 +247,10 @@ impl Table {
             number,
             asks_again: false,
             reviewed_by: None,
+            shared_at: None,
         };
-        let known = self.networks.entry(network).or_default();
-        (known.entries, known.full_at) = (known.entries + 1, full_at + 1);
+        self.networks.entry(network).or_default().entries += 1;
         self.all.insert(key, device);
-        Asked::Pending
     }
 
     /// Drives one out where there are as many as there may be: of the same network, or else of those that have most.

@@ -62,6 +62,43 @@ fn what_one_gateway_grants_and_takes_away_the_others_know() {
     assert!(audit.stdout().contains("user.disabled") && audit.stdout().contains("key.revoked"), "{}", audit.stdout());
 }
 
+#[test]
+fn a_device_that_asked_at_one_gateway_can_be_approved_at_another_and_by_a_command() {
+    let (upstream, database) = (upstream(), Postgres::shared().database());
+    let one = Gateway::start_on(&database, &upstream.url(), &[]);
+    let other = Gateway::start_on(&database, &upstream.url(), &[]);
+    one.add_user("ada", "admin");
+    let new = || {
+        let mut device = Sandbox::new();
+        device.set_env("OLLAMA_AUTH_STORE", "plaintext");
+        device
+    };
+    let [by_command, by_page, denied] = [new(), new(), new()];
+    let sign_in = |device: &Sandbox| device.command(["signin", "--host", &one.url(), "--no-wait"]).run();
+    let link_of = |device: &Sandbox| sign_in(device).expect_code(4).stdout().trim().to_owned();
+    let at_other = |link: &str| link.replace(&one.address(), &other.address());
+
+    one.admin(&["approve", &link_of(&by_command), "--user", "ada"]).expect_code(0);
+    poll("the approval by a command", || (sign_in(&by_command).code() == 0).then_some(()));
+
+    let link = link_of(&by_page);
+    let page = poll("the request at the other gateway", || {
+        let output = other.browse(&at_other(&link), "ada", "Approve");
+        (output.code() == 0).then(|| output.stdout().to_owned())
+    });
+    assert!(page.contains("Device approved"), "{page}");
+    poll("the approval at the other gateway", || (sign_in(&by_page).code() == 0).then_some(()));
+    // Nobody can approve it a second time.
+    one.admin(&["approve", &link, "--user", "ada"]).expect_code(3);
+
+    let link = link_of(&denied);
+    poll("the second request at the other gateway", || {
+        (other.browse(&at_other(&link), "ada", "Deny").code() == 0).then_some(())
+    });
+    one.admin(&["approve", &link, "--user", "ada"]).expect_code(3);
+    poll("the denial", || (sign_in(&denied).code() != 4).then_some(()));
+}
+
 /// Copied on its way and sent to another gateway, from another address.
 #[test]
 fn a_signature_changes_something_once_at_all_gateways_together() {

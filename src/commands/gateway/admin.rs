@@ -14,8 +14,8 @@ use crate::cli::{ApproveArgs, DatabaseArgs};
 use crate::exit::{Exit, Problem};
 use crate::gateway::admin::{AskError, ask, perform};
 use crate::gateway::{
-    AdminContext, AdminError, AdminReply, AdminRequest, DatabaseLocation, DeviceRef, Directory, SqliteStore, Store,
-    StoreError,
+    AdminContext, AdminError, AdminReply, AdminRequest, DatabaseLocation, DeviceRef, Directory, PendingDevices,
+    SqliteStore, Store, StoreError,
 };
 use crate::identity::{ConnectUrl, PublicKey, group_fingerprint, parse_fingerprint};
 
@@ -70,11 +70,19 @@ async fn perform_on(
     store: Arc<dyn Store>,
     request: AdminRequest,
 ) -> anyhow::Result<Result<AdminReply, AdminError>> {
-    if matches!(request, AdminRequest::Approve { .. }) {
+    if matches!(request, AdminRequest::Approve { .. }) && !store.is_shared() {
         return Ok(Err(AdminError::NotRunning));
     }
     let directory = Directory::open(store.clone()).await?;
-    let performed = perform(&AdminContext::offline(&directory, (app.now)()), request).await;
+    let (now, pending) = ((app.now)(), Arc::<PendingDevices>::default());
+    let context = if directory.is_shared() {
+        let told = pending.clone();
+        directory.listen(move |record| told.note_news(record, now));
+        AdminContext::shared(&directory, &pending, now)
+    } else {
+        AdminContext::offline(&directory, now)
+    };
+    let performed = perform(&context, request).await;
     if let Err(error) = store.settle().await {
         tracing::warn!(%error, "database checkpoint failed");
     }

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::message::{AdminError, AdminReply, AdminRequest, DeviceRef, UserRow};
+use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, PasswordHash, Role, StoreError, User};
 
 /// The most events in one reply.
@@ -18,6 +19,8 @@ pub struct AdminContext<'a> {
     pub(super) directory: &'a Directory,
     /// The gateway; `None` when none runs.
     pub(super) running: Option<&'a Gateway>,
+    /// The devices that ask for approval; `None` when that is not known.
+    pub(super) pending: Option<&'a PendingDevices>,
     /// Unix seconds.
     pub(super) now: i64,
 }
@@ -74,12 +77,17 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
 impl<'a> AdminContext<'a> {
     /// For a database that no gateway has open, at that Unix second.
     pub fn offline(directory: &'a Directory, now: i64) -> Self {
-        Self { directory, running: None, now }
+        Self { directory, running: None, pending: None, now }
+    }
+
+    /// For a database that gateways share, and the devices that ask at any of them for approval.
+    pub fn shared(directory: &'a Directory, pending: &'a PendingDevices, now: i64) -> Self {
+        Self { directory, running: None, pending: Some(pending), now }
     }
 
     /// For a running gateway, at that Unix second.
     pub fn of(gateway: &'a Gateway, now: i64) -> Self {
-        Self { directory: &gateway.directory, running: Some(gateway), now }
+        Self { directory: &gateway.directory, running: Some(gateway), pending: Some(&gateway.pending_devices), now }
     }
 }
 
@@ -125,8 +133,8 @@ impl AdminContext<'_> {
     }
 
     async fn approve(&self, device: DeviceRef, name: &str) -> Result<AdminReply, AdminError> {
-        let gateway = self.running.ok_or(AdminError::NotRunning)?;
-        let (pending, _decision) = (&gateway.pending_devices, gateway.pending_devices.decide().await);
+        let pending = self.pending.ok_or(AdminError::NotRunning)?;
+        let _decision = pending.decide().await;
         let user = self.user(name)?;
         if user.disabled {
             return Err(AdminError::Disabled(name.to_owned()));

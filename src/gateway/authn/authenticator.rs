@@ -1,6 +1,7 @@
 //! Finds out who makes a request.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
 use axum::http::HeaderMap;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http_body::{Frame, SizeHint};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
@@ -31,6 +33,10 @@ use crate::gateway::store::{Event, KeyRecord, Use};
 use crate::gateway::target::Target;
 use crate::keyspec::{ApiKey, KeyHash, KeyId};
 
+/// Devices that ask for approval of which the database is told: in all, and at once.
+const SHARED_A_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
+const SHARED_AT_ONCE: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
 /// The action of an event: a credential that is not accepted.
 pub(super) const REFUSED: &str = "credential.refused";
 
@@ -45,6 +51,8 @@ pub struct Authenticator {
     refusals: Arc<Refusals>,
     pub(super) config: Arc<ConfigHandle>,
     pub(super) clock: Clock,
+    /// How often the database is told of devices that ask for approval.
+    pub(super) shared_requests: DefaultDirectRateLimiter,
     /// No signature from before this is accepted, since an earlier gateway may have accepted it.
     pub(super) started: Moment,
 }
@@ -78,6 +86,7 @@ impl Authenticator {
             refusals,
             config,
             clock,
+            shared_requests: RateLimiter::direct(Quota::per_second(SHARED_A_SECOND).allow_burst(SHARED_AT_ONCE)),
             started,
         }
     }

@@ -14,7 +14,7 @@ use crate::gateway::directory::Known;
 use crate::gateway::pending_devices::Asked;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::routes::Changes;
-use crate::gateway::store::{Change, Device, Event, Use};
+use crate::gateway::store::{Change, Device, Event, Shared, Use};
 use crate::gateway::target::Target;
 use crate::identity::{BodyDigest, Challenge, ConnectUrl, PublicKey};
 
@@ -51,14 +51,9 @@ impl Authenticator {
 
         let Some(known) = self.directory.device(&key) else {
             match self.pending_devices.add(&key, address, now) {
-                Asked::Pending => {}
+                Asked::Pending => Box::pin(self.share_pending(&key, address, now)).await?,
                 Asked::Denied => return Err(Rejection::new(403, "this device was denied")),
-                // No 429: a client that only wants to know whether this host has accounts takes the 401 for an answer.
-                Asked::TooManyNew => {
-                    let message =
-                        "unauthorized: too many new devices from this address ask for approval; try again in 1 s";
-                    return Err(Rejection::unauthorized(message).header("retry-after", "1"));
-                }
+                Asked::TooManyNew => return Err(too_many_new()),
             }
             // Approved at this very moment: an entry left here could be approved again with the same link, for another account.
             if self.directory.device(&key).is_some() {
@@ -98,6 +93,30 @@ impl Authenticator {
         }
         self.directory.used(Use::Device(key), used_at);
         Ok(Caller::new(known.user, Credential::Device(known.credential)))
+    }
+
+    /// Tells the other gateways of a device that asks for approval, so that its link works at each of them.
+    ///
+    /// # Errors
+    /// 401 without a link when too many ask, 503 when the database does not answer.
+    async fn share_pending(&self, key: &PublicKey, address: IpAddr, now: i64) -> Result<(), Rejection> {
+        if !self.directory.is_shared() || !self.pending_devices.is_to_be_shared(key, now) {
+            return Ok(());
+        }
+        // Each network is limited already; this limits somebody with many of them.
+        if self.shared_requests.check().is_err() {
+            self.pending_devices.was_not_shared(key);
+            return Err(too_many_new());
+        }
+        let (what, approved) = (Shared::PendingDevice(key.clone(), address), key.clone());
+        // It may have been approved at another gateway just now.
+        let shared = self.directory.share(what, move |directory| directory.device(&approved).is_none()).await;
+        shared.map(drop).map_err(|error| {
+            self.pending_devices.was_not_shared(key);
+            tracing::warn!(%error, "request for approval could not be saved");
+            let message = "this gateway cannot reach its database, so no device can be approved";
+            Rejection::new(503, message).header("retry-after", "10")
+        })
     }
 
     /// Notes in a database that several gateways share that a signature was used for a change, and says whether it was used before.
@@ -184,6 +203,12 @@ fn reuse(changes: Changes, target: &Target<'_>, is_whole: bool, names_body: bool
         }
         Changes::Account => Ok(Reuse::Once),
     }
+}
+
+/// 401 without a link. No 429: a client that only wants to know whether this host has accounts takes the 401 for an answer.
+fn too_many_new() -> Rejection {
+    let message = "unauthorized: too many new devices from this address ask for approval; try again in 1 s";
+    Rejection::unauthorized(message).header("retry-after", "1")
 }
 
 /// 401 for a signature from a time whose signatures are not known any more.

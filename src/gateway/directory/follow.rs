@@ -51,6 +51,12 @@ impl Directory {
 }
 
 impl Inner {
+    fn tell(&self, record: &Record) {
+        if let Some(listener) = self.listener.get() {
+            listener(record);
+        }
+    }
+
     /// Brings what others have changed into memory.
     pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
         if !self.store.is_shared() {
@@ -81,6 +87,7 @@ impl Inner {
         let mut memory = self.write();
         for record in records {
             revocations.note_record(&record);
+            self.tell(&record);
             memory.take(record);
         }
         memory.position = position;
@@ -91,7 +98,9 @@ impl Inner {
 
     /// Loads everything again. If the database went back, what it has lost of what was taken away is taken away again.
     pub(super) async fn reload(&self, went_back: bool) -> Result<(), StoreError> {
-        let snapshot = self.store.load().await?;
+        let mut snapshot = self.store.load().await?;
+        let pending = std::mem::take(&mut snapshot.pending);
+        pending.into_iter().map(Record::PendingDevice).for_each(|record| self.tell(&record));
         let mut revocations = self.revocations();
         let mut fresh = Memory::new(snapshot);
         if went_back {
@@ -112,7 +121,7 @@ impl Inner {
 impl Memory {
     /// What the store has.
     pub(super) fn new(snapshot: Snapshot) -> Self {
-        let Snapshot { users, devices, keys, ended, position } = snapshot;
+        let Snapshot { users, devices, keys, ended, position, .. } = snapshot;
         let mut memory = Self { position, ..Self::default() };
         users.into_iter().map(Record::User).for_each(|record| memory.take(record));
         devices.into_iter().map(Record::Device).for_each(|record| memory.take(record));
@@ -149,6 +158,8 @@ impl Memory {
             Record::ForgottenKey(hash) => {
                 self.ended.remove(&hash);
             }
+            // It is nobody's yet.
+            Record::PendingDevice(_) => {}
         }
     }
 }

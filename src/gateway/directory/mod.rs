@@ -17,7 +17,7 @@ mod unstored;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
@@ -27,8 +27,8 @@ use uuid::Uuid;
 
 use crate::gateway::password::PasswordHash;
 use crate::gateway::store::{
-    Change, Device, EarlierUse, Event, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Records, Retention, Store,
-    StoreError, Transaction, Use, User,
+    Change, Device, EarlierUse, Event, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Records, Retention,
+    Shared, SharedDevice, Store, StoreError, Transaction, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -63,8 +63,15 @@ struct Inner {
     /// When the last look at what others have changed began that was completed.
     current: Mutex<Instant>,
     revocations: Mutex<Revocations>,
+    /// Is told what concerns devices that ask for approval at any gateway.
+    listener: OnceLock<Listener>,
+    /// What it is told first.
+    pending: Mutex<Vec<SharedDevice>>,
     runtime: Handle,
 }
+
+/// Is told of other gateways' news.
+type Listener = Box<dyn Fn(&Record) + Send + Sync>;
 
 impl Directory {
     /// Loads what the store has. Changes are made on the runtime that this is called on.
@@ -72,7 +79,8 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let (current, snapshot) = (Mutex::new(Instant::now()), store.load().await?);
+        let (current, mut snapshot) = (Mutex::new(Instant::now()), store.load().await?);
+        let pending = Mutex::new(std::mem::take(&mut snapshot.pending));
         let (memory, runtime) = (RwLock::new(Memory::new(snapshot)), Handle::current());
         Ok(Self(Arc::new(Inner {
             store,
@@ -83,6 +91,8 @@ impl Directory {
             changes: watch::Sender::default(),
             current,
             revocations: Default::default(),
+            listener: OnceLock::new(),
+            pending,
             runtime,
         })))
     }
@@ -288,6 +298,48 @@ impl Directory {
     /// Tells of changes, after they are in effect.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.0.changes.subscribe()
+    }
+
+    /// Has `listener` told of the devices that ask for approval at other gateways, now and later.
+    pub fn listen(&self, listener: impl Fn(&Record) + Send + Sync + 'static) {
+        let pending = std::mem::take(&mut *self.0.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        pending.into_iter().map(Record::PendingDevice).for_each(|record| listener(&record));
+        let _ = self.0.listener.set(Box::new(listener));
+    }
+
+    /// Whether other gateways may use the store.
+    pub fn is_shared(&self) -> bool {
+        self.0.store.is_shared()
+    }
+
+    /// Tells the other gateways, unless `still` returns false when that is due. Returns whether they are told.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn share(
+        &self,
+        what: Shared,
+        still: impl FnOnce(&Self) -> bool + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        if !self.is_shared() {
+            return Ok(true);
+        }
+        let inner = self.0.clone();
+        let shared = self.0.runtime.spawn(async move {
+            let _one_at_a_time = inner.writing.lock().await;
+            let mut transaction = inner.begin().await?;
+            if !still(&Self(inner.clone())) {
+                return Ok(false);
+            }
+            transaction.share(&what).await?;
+            let position = transaction.commit().await?;
+            let mut memory = inner.write();
+            if memory.position.number < position.number {
+                memory.position = position;
+            }
+            Ok(true)
+        });
+        shared.await.map_err(|_| ending())?
     }
 
     /// Whether the store can be read: asks for the password of an account that does not exist.

@@ -21,7 +21,7 @@ use super::state::{MOST_DEVICES, Pages};
 use super::{display, sign_in};
 use crate::gateway::directory::{Directory, DirectoryError};
 use crate::gateway::pending_devices::PendingDevice;
-use crate::gateway::store::{Change, Device, Event};
+use crate::gateway::store::{Change, Device, Event, Shared};
 use crate::identity::PublicKey;
 use crate::relative_time;
 
@@ -168,9 +168,13 @@ async fn approve(pages: Arc<Pages>, context: PageContext, session: BrowserSessio
         if pages.directory.devices_of(device.user).len() >= MOST_DEVICES {
             return Ok(ApprovalOutcome::TooManyDevices);
         }
-        let is_still_allowed = move |directory: &Directory| by.holds(directory, clock.now());
+        let (pending, asked) = (pages.pending_devices.clone(), key.clone());
+        // Another gateway may have approved or denied it meanwhile.
+        let is_still_allowed =
+            move |directory: &Directory| by.holds(directory, clock.now()) && pending.find(&asked, now).is_some();
         if !pages.directory.commit_if(Change::AddDevice(device), event, is_still_allowed).await? {
-            return Ok(ApprovalOutcome::SessionEnded);
+            let is_pending = pages.pending_devices.find(&key, now).is_some();
+            return Ok(if is_pending { ApprovalOutcome::SessionEnded } else { ApprovalOutcome::NotPending });
         }
         pages.pending_devices.settle(&key);
         Ok(ApprovalOutcome::Approved)
@@ -201,6 +205,9 @@ async fn deny(pages: Arc<Pages>, context: PageContext, session: BrowserSession, 
         }
         // The denial takes effect even if it cannot be recorded.
         pages.pending_devices.deny(&key);
+        if let Err(error) = pages.directory.share(Shared::DeniedDevice(key), |_| true).await {
+            tracing::warn!(%error, "denial could not be saved");
+        }
         pages.directory.commit(Change::Note, event).await.map(|()| true)
     });
     match denied.await.unwrap_or(Err(DirectoryError::Ending)) {

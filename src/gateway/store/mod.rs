@@ -29,7 +29,7 @@ pub use event::EventAccount;
 pub use event::{Details, Event, EventFilter, RecordedEvent};
 pub use keys::{EndedKey, KeyQuery, Retention, Swept};
 pub use location::DatabaseLocation;
-pub use news::{News, Position, Record, Records};
+pub use news::{News, Position, Record, Records, Shared, SharedDevice};
 pub use postgres::{PostgresAddress, PostgresStore};
 pub use sqlite::SqliteStore;
 
@@ -225,6 +225,8 @@ pub struct Snapshot {
     pub ended: Vec<EndedKey>,
     /// The last change that is in it.
     pub position: Position,
+    /// The devices that ask for approval at gateways that share the store.
+    pub pending: Vec<SharedDevice>,
 }
 
 /// Why a store does not do what it should.
@@ -351,6 +353,14 @@ pub trait Transaction: Send {
     /// # Errors
     /// [`StoreError::Taken`], [`StoreError::Write`].
     fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64>;
+
+    /// Tells the other gateways. Does nothing where there are none.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn share<'a>(&'a mut self, _what: &'a Shared) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Once this has returned, what was made is durable. Returns the position of the last change.
     ///

@@ -1,5 +1,7 @@
 //! What other gateways on the same database have changed. Of SQLite there is one gateway, so there is never any news.
 
+use std::net::IpAddr;
+
 use uuid::Uuid;
 
 use super::{Device, EndedKey, KeyRecord, User};
@@ -59,4 +61,28 @@ pub enum Record {
     EndedKey(EndedKey),
     /// A key that was deleted after its retention time.
     ForgottenKey(KeyHash),
+    /// A device that asks for approval.
+    PendingDevice(SharedDevice),
+}
+
+/// What gateways tell each other although no account has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// A device asks for approval, from that address, now.
+    PendingDevice(PublicKey, IpAddr),
+    /// A person said no to it.
+    DeniedDevice(PublicKey),
+}
+
+/// A device that asked for approval at one of the gateways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedDevice {
+    /// Its key.
+    pub key: PublicKey,
+    /// From where it asked.
+    pub address: IpAddr,
+    /// How long ago, in seconds by the database's clock.
+    pub age: i64,
+    /// A person said no to it.
+    pub denied: bool,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::Connection as _;
 
 use super::error::explain;
-use super::{Connection, sql};
+use super::{Connection, pending, sql};
 use crate::gateway::store::news::{News, Position, Record, Records};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{Change, EndedKey, StoreError};
@@ -22,6 +22,7 @@ pub(super) enum Subject {
     Device(String),
     Key(String),
     ForgottenKey(KeyHash),
+    PendingDevice(String),
 }
 
 impl Subject {
@@ -44,6 +45,7 @@ impl Subject {
             Self::Device(key) => ("device", key.clone()),
             Self::Key(id) => ("key", id.clone()),
             Self::ForgottenKey(hash) => ("forgotten-key", hex(hash)),
+            Self::PendingDevice(key) => ("pending-device", key.clone()),
         }
     }
 }
@@ -223,6 +225,8 @@ async fn record(
             let hash = hash.ok_or_else(|| place.damaged(format!("{reference:?} is no hash")))?;
             Some(Record::ForgottenKey(KeyHash::from_bytes(hash)))
         }
+        // One that was approved is not there any more.
+        "pending-device" => pending::find(connection, reference, place).await?.map(Record::PendingDevice),
         _ => return Ok(Err(Unknown)),
     }))
 }

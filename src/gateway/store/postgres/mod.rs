@@ -7,6 +7,7 @@
 mod address;
 mod error;
 mod log;
+mod pending;
 mod schema;
 #[path = "../sql/mod.rs"]
 #[allow(clippy::duplicate_mod, reason = "the statements are compiled for each engine")]
@@ -167,8 +168,9 @@ impl Store for PostgresStore {
             let mut snapshot = self.pool.begin_with(begin).await.map_err(failed)?;
             let position = log::head(&mut snapshot, &self.place).await?;
             let loaded = sql::snapshot(&mut snapshot, &self.place).await?;
+            let pending = pending::all(&mut snapshot, &self.place).await?;
             snapshot.commit().await.map_err(failed)?;
-            Ok(Snapshot { position, ..loaded })
+            Ok(Snapshot { position, pending, ..loaded })
         })
     }
 
@@ -225,6 +227,7 @@ impl Store for PostgresStore {
             subjects.extend(swept.deleted.iter().map(|hash| Subject::ForgottenKey(*hash)));
             log::append(&mut transaction, position, subjects).await.map_err(failed)?;
             log::trim(&mut transaction).await.map_err(failed)?;
+            pending::sweep(&mut transaction).await.map_err(failed)?;
             let old = "DELETE FROM used_signatures WHERE expires_at <= clock_timestamp()";
             sqlx::query(old).execute(&mut *transaction).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;

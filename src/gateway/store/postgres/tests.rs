@@ -194,7 +194,7 @@ async fn a_signature_is_used_once_by_all_gateways() {
     // It is kept until its time is over.
     server.sql(
         &address,
-        "UPDATE used_signatures SET expires_at = clock_timestamp() WHERE digest = '\\x' || repeat('08', 32)",
+        "UPDATE used_signatures SET expires_at = clock_timestamp() WHERE digest = decode(repeat('08', 32), 'hex')",
     );
     one.sweep(100, 60, Retention::default()).await.unwrap();
     assert_eq!(one.use_signature(&[8; 32], there, minute).await.unwrap(), None);

@@ -6,10 +6,10 @@ use sqlx::Postgres;
 use tokio::time::{Instant, timeout};
 
 use super::log::{self, Subject};
-use super::{PostgresStore, sql};
+use super::{PostgresStore, pending, sql};
 use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::Doing;
-use crate::gateway::store::{Answer, Change, Event, KeyRecord, StoreError, Transaction};
+use crate::gateway::store::{Answer, Change, Event, KeyRecord, Shared, StoreError, Transaction};
 use crate::keyspec::KeyId;
 
 /// How long a commit may take: with a synchronous standby it waits for that.
@@ -48,10 +48,24 @@ impl Transaction for PostgresTransaction<'_> {
     fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
         Box::pin(async move {
             let number = sql::apply(&mut self.transaction, change, event, earlier, &self.store.place).await?;
+            if let Change::AddDevice(device) = change {
+                let settled = pending::settle(&mut self.transaction, &device.key).await;
+                settled.map_err(|error| self.store.explain(&error, Doing::Write))?;
+            }
             let appended =
                 log::append(&mut self.transaction, self.position, Subject::of(change).into_iter().collect()).await;
             self.position = appended.map_err(|error| self.store.explain(&error, Doing::Write))?;
             Ok(number)
+        })
+    }
+
+    fn share<'a>(&'a mut self, what: &'a Shared) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let failed = |error: sqlx::Error| self.store.explain(&error, Doing::Write);
+            let key = pending::share(&mut self.transaction, what).await.map_err(failed)?;
+            let subjects = vec![Subject::PendingDevice(key.line())];
+            self.position = log::append(&mut self.transaction, self.position, subjects).await.map_err(failed)?;
+            Ok(())
         })
     }
 
