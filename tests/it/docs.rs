@@ -261,8 +261,17 @@ fn the_page_on_programs_has_a_row_for_each_that_is_tried() {
     let names: Vec<&str> =
         known.lines().filter_map(|line| line.trim().strip_prefix("Program(\"")?.split('"').next()).collect();
     assert!(names.len() > 15, "{names:?}");
+    let is_row = |page: &str, name: &str| page.contains(&format!("\n| {name} "));
     for name in names {
-        assert!(page.contains(&format!("\n| {name} | ")), "{name} has no row");
+        assert!(is_row(&page, name), "{name} has no row");
+    }
+    let started = read(&root().join("docs/guides/programs.md"));
+    let in_exec = known.lines().filter(|line| line.contains("_started"));
+    let in_exec: Vec<&str> =
+        in_exec.filter_map(|line| line.trim().strip_prefix("Program(\"")?.split('"').next()).collect();
+    assert!(in_exec.len() > 5, "{in_exec:?}");
+    for name in in_exec {
+        assert!(is_row(&started, name), "{name} has no row for exec");
     }
 }
 

@@ -1,4 +1,5 @@
-"""The programs that scripts/programs runs: how each is installed, and how it is told where the gateway is and which key it has."""
+"""The programs that scripts/programs runs: how each is installed, how it is told where the gateway is and which key it has, and how
+`ollama-auth exec` starts it."""
 
 import dataclasses
 import json
@@ -42,13 +43,16 @@ class Setting:
 
 @dataclasses.dataclass
 class Program:
-    """A row of the table. `command` gives the command and the variables of its environment."""
+    """A row of the table. `command` gives the command and the variables of its environment, with an address and a key; `started` gives
+    those that `ollama-auth exec` starts, without. One that `asks_without_key` sends a request then, and must be refused."""
 
     name: str
     packages: list[str]
     command: typing.Callable[[Setting], tuple[list[str], dict[str, str]]]
+    started: typing.Callable[[Setting], tuple[list[str], dict[str, str]]] | None = None
     npm: bool = False
     large: bool = False
+    asks_without_key: bool = False
 
     @property
     def package(self):
@@ -65,21 +69,56 @@ def library(code, npm=False):
     return lambda to: ((to.node(NODE + code) if npm else to.python(PYTHON + code)), {})
 
 
+def llm_started(to):
+    return to.program("llm", "-m", f"ollama/{to.model}", "hi"), {}
+
+
 def llm(to):
-    return to.program("llm", "-m", f"ollama/{to.model}", "hi"), {"OLLAMA_HOST": to.url, "OLLAMA_API_KEY": to.key}
+    return llm_started(to)[0], {"OLLAMA_HOST": to.url, "OLLAMA_API_KEY": to.key}
+
+
+def oterm_driver(to):
+    """Runs it in a terminal."""
+    script = str(pathlib.Path(__file__).with_name("oterm.py"))
+    return [str(to.folder / "bin/python"), "-B", script, to.program("oterm")[0], to.model, str(to.home / "data")]
+
+
+def oterm_started(to):
+    return ["sh", "-c", 'OLLAMA_URL=$OLLAMA_HOST exec "$0" "$@"', *oterm_driver(to)], {}
+
+
+def oterm(to):
+    return oterm_driver(to), {"OLLAMA_URL": to.url, **({"OLLAMA_API_KEY": to.key} if to.key else {})}
+
+
+def aider_with(to, model):
+    """One question to that model."""
+    args = ["--message", "hi", "--yes-always", "--no-git", "--no-check-update", "--no-show-model-warnings", "--no-analytics",
+            "--no-browser"]
+    return to.program("aider", "--model", model, *args)
+
+
+def aider_started(to):
+    return aider_with(to, f"ollama_chat/{to.model}"), {}
 
 
 def aider(to):
-    args = ["--model", f"openai/{to.model}", "--message", "hi", "--yes-always", "--no-git", "--no-check-update",
-            "--no-show-model-warnings", "--no-analytics", "--no-browser"]
-    return to.program("aider", *args), {"OPENAI_API_BASE": f"{to.url}/v1", "OPENAI_API_KEY": to.key}
+    return aider_with(to, f"openai/{to.model}"), {"OPENAI_API_BASE": f"{to.url}/v1", "OPENAI_API_KEY": to.key}
+
+
+def claude_started(to):
+    return to.program("claude", "-p", "hi", "--model", to.model), {
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "ANTHROPIC_SMALL_FAST_MODEL": to.model,
+    }
 
 
 def claude(to):
-    return to.program("claude", "-p", "hi", "--model", to.model), {
-        "ANTHROPIC_BASE_URL": to.url, "ANTHROPIC_AUTH_TOKEN": to.key, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "ANTHROPIC_SMALL_FAST_MODEL": to.model,
-    }
+    command, variables = claude_started(to)
+    return command, {**variables, "ANTHROPIC_BASE_URL": to.url, "ANTHROPIC_AUTH_TOKEN": to.key}
+
+
+def codex_started(to):
+    return to.program("codex", "exec", "--oss", "--local-provider", "ollama", "-m", to.model, "--skip-git-repo-check", "hi"), {}
 
 
 def codex(to):
@@ -95,11 +134,20 @@ wire_api = "responses"
     return to.program("codex", "exec", "--skip-git-repo-check", "hi"), {"GATEWAY_API_KEY": to.key}
 
 
+def opencode_started(to):
+    models = {"provider": {"openai": {"models": {to.model: {}}}}}
+    return to.program("opencode", "run", "-m", f"openai/{to.model}", "hi"), {"OPENCODE_CONFIG_CONTENT": json.dumps(models)}
+
+
 def opencode(to):
     to.write(".config/opencode/opencode.json", {"$schema": "https://opencode.ai/config.json", "provider": {"gateway": {
         "npm": "@ai-sdk/openai-compatible", "name": "Our gateway",
         "options": {"baseURL": f"{to.url}/v1", "apiKey": "{env:GATEWAY_API_KEY}"}, "models": {to.model: {"name": to.model}}}}})
     return to.program("opencode", "run", "-m", f"gateway/{to.model}", "hi"), {"GATEWAY_API_KEY": to.key}
+
+
+def qwen_started(to):
+    return to.program("qwen", "--auth-type", "openai", "-m", to.model, "-p", "hi"), {}
 
 
 def qwen(to):
@@ -164,6 +212,10 @@ print(Ollama(model=model, base_url=url, headers={"Authorization": "Bearer " + ke
 import litellm
 said = litellm.completion("ollama_chat/" + model, [{"role": "user", "content": "hi"}], api_base=url, api_key=key)
 print(said.choices[0].message.content)
+"""), library("""
+import litellm
+said = litellm.completion("ollama_chat/" + model, [{"role": "user", "content": "hi"}])
+print(said.choices[0].message.content)
 """)),
     Program("Pydantic AI", ["pydantic-ai-slim[openai]"], library("""
 from pydantic_ai import Agent
@@ -178,11 +230,12 @@ import { createOllama } from 'ollama-ai-provider-v2'
 const ollama = createOllama({ baseURL: `${url}/api`, headers: { Authorization: `Bearer ${key}` } })
 console.log((await generateText({ model: ollama(model), prompt: 'hi' })).text)
 """, npm=True), npm=True),
-    Program("llm", ["llm", "llm-ollama"], llm),
-    Program("aider", ["aider-chat"], aider),
-    Program("Claude Code", ["@anthropic-ai/claude-code"], claude, npm=True),
-    Program("Codex", ["@openai/codex"], codex, npm=True),
-    Program("OpenCode", ["opencode-ai"], opencode, npm=True),
-    Program("Qwen Code", ["@qwen-code/qwen-code"], qwen, npm=True),
+    Program("llm", ["llm", "llm-ollama"], llm, llm_started),
+    Program("oterm", ["oterm", "pyte"], oterm, oterm_started, asks_without_key=True),
+    Program("aider", ["aider-chat"], aider, aider_started),
+    Program("Claude Code", ["@anthropic-ai/claude-code"], claude, claude_started, npm=True),
+    Program("Codex", ["@openai/codex"], codex, codex_started, npm=True),
+    Program("OpenCode", ["opencode-ai"], opencode, opencode_started, npm=True),
+    Program("Qwen Code", ["@qwen-code/qwen-code"], qwen, qwen_started, npm=True),
     Program("Open WebUI", ["open-webui"], open_webui, large=True),
 ]
