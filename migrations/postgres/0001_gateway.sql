@@ -100,7 +100,7 @@ INSERT INTO change_head VALUES (1, 0, 0);
 CREATE TABLE change_log (
     number    BIGINT NOT NULL PRIMARY KEY,
     token     BIGINT NOT NULL,
-    -- `user`, `device`, `key`, `forgotten-key`, `pending-device`; and which one
+    -- `user`, `device`, `key`, `forgotten-key`, `pending-device`, `session`, `sessions` (of an account); and which one
     kind      TEXT   NOT NULL,
     reference TEXT   NOT NULL
 );
@@ -114,6 +114,26 @@ CREATE TABLE pending_devices (
     denied   BOOLEAN     NOT NULL DEFAULT FALSE
 );
 CREATE INDEX pending_devices_to_delete ON pending_devices (asked_at);
+
+-- Browser sessions. Times are the database's
+CREATE TABLE sessions (
+    -- The SHA-256 of the cookie
+    digest       BYTEA       NOT NULL PRIMARY KEY CHECK (length(digest) = 32),
+    user_id      TEXT        NOT NULL,
+    since        TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    seen_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    -- When the password was typed last
+    confirmed_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX sessions_of_account ON sessions (user_id);
+
+-- The secret of the gateways that run, by a fingerprint that does not tell it: all must have the same one
+CREATE TABLE gateway_secret (
+    only_row    INTEGER     NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    fingerprint BYTEA,
+    seen_at     TIMESTAMPTZ
+);
+INSERT INTO gateway_secret VALUES (1, NULL, NULL);
 
 -- Signatures that may be used once, by all gateways together, by the SHA-256 of what was signed. Times are the database's
 CREATE TABLE used_signatures (

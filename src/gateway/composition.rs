@@ -16,6 +16,7 @@ use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
 use super::policy::Scanner;
 use super::refusals::Refusals;
+use super::secret::Secret;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
 use super::store::{Change, Retention, StoreError};
@@ -51,20 +52,16 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway that listens at `local`. Signatures from before this second are not accepted: if an earlier gateway may have accepted
     /// some in it, it has to be over.
-    ///
-    /// # Errors
-    /// When the operating system gives no random numbers.
-    pub fn new(
-        directory: Directory,
-        clock: Clock,
-        config: Config,
-        local: SocketAddr,
-    ) -> Result<Self, getrandom::Error> {
+    /// Gateways that share a database have the same secret.
+    pub fn new(directory: Directory, clock: Clock, config: Config, local: SocketAddr, secret: &Secret) -> Self {
         let config = Arc::new(ConfigHandle::new(config, local));
         let pending_devices = Arc::<PendingDevices>::default();
-        let (pending, now) = (pending_devices.clone(), clock.clone());
-        directory.listen(move |record| pending.note_news(record, now.now()));
-        let sessions = Arc::<Sessions>::default();
+        let sessions = Arc::new(Sessions::new(secret));
+        let (pending, open, now) = (pending_devices.clone(), sessions.clone(), clock.clone());
+        directory.listen(move |record| {
+            pending.note_news(record, now.now());
+            open.note_news(record, now.now());
+        });
         let log_throttle = Arc::<LogThrottle>::default();
         let refusals = Arc::<Refusals>::default();
         let accounts = Arc::new(AccountService::new(directory.clone(), clock.clone()));
@@ -77,7 +74,7 @@ impl Gateway {
             config.clone(),
             clock.clone(),
         ));
-        let pages = Pages::new(PagesParts {
+        let parts = PagesParts {
             authenticator: authenticator.clone(),
             accounts: accounts.clone(),
             directory: directory.clone(),
@@ -86,7 +83,8 @@ impl Gateway {
             refusals: refusals.clone(),
             config: config.clone(),
             clock: clock.clone(),
-        })?;
+        };
+        let pages = Pages::new(parts, secret);
         let (throttle, now) = (log_throttle.clone(), clock.clone());
         let withheld_link: Report = Arc::new(move || {
             // A model can be made to write such a link again and again.
@@ -96,7 +94,7 @@ impl Gateway {
         });
         let health = Arc::new(Health::new(directory.clone()));
         let streams = Arc::new(OpenStreams::new(directory.clone(), clock.clone()));
-        Ok(Self {
+        Self {
             directory,
             pending_devices,
             sessions,
@@ -111,7 +109,7 @@ impl Gateway {
             health,
             streams,
             withheld_link,
-        })
+        }
     }
 
     /// What a thread needs to answer requests, with connections of its own to the upstream server.
@@ -149,8 +147,13 @@ impl Gateway {
     /// # Errors
     /// The first that could not be recorded.
     pub async fn report_refusals(&self, all: bool) -> Result<(), DirectoryError> {
-        for event in self.refusals.due(self.clock.now(), all) {
-            self.directory.commit(Change::Note, event).await?;
+        self.refusals.queue_due(self.clock.now(), all);
+        // One at a time: what has begun is recorded even if this is cut short, and the others stay queued.
+        while let Some(event) = self.refusals.next_queued() {
+            if let Err(error) = self.directory.commit(Change::Note, event.clone()).await {
+                self.refusals.put_back(event);
+                return Err(error);
+            }
         }
         Ok(())
     }

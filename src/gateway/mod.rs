@@ -26,6 +26,7 @@ mod proxy;
 mod refusals;
 mod rejection;
 mod routes;
+mod secret;
 mod server;
 mod signin_link;
 mod signin_link_filter;
@@ -47,6 +48,7 @@ pub use password::{PasswordError, PasswordHash};
 pub use pending_devices::{PendingDevice, PendingDevices};
 pub use rejection::{Dialect, Rejection};
 pub use routes::{Access, Account, find as find_route};
+pub use secret::Secret;
 pub use server::{ServeError, Server};
 pub use store::{
     Change, DatabaseLocation, Device, Event, EventFilter, RecordedEvent, Role, SqliteStore, Store, StoreError, User,

@@ -1,7 +1,7 @@
 //! Refused credentials and requests, and failed sign-ins, counted. A caller can be refused any number of times a second: each kind of
 //! refusal is reported at most once a minute, with its number, in the log and in the event log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
@@ -19,7 +19,11 @@ const MAX_KINDS_WITHOUT_ACCOUNT: usize = 32;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<HashMap<Kind, Counted>>);
+pub struct Refusals {
+    kinds: Mutex<HashMap<Kind, Counted>>,
+    /// Those that are being recorded. What is left here, because that failed or was cut short, is recorded the next time.
+    queue: Mutex<VecDeque<Event>>,
+}
 
 /// What is counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +48,7 @@ struct Counted {
 impl Refusals {
     /// Counts a refusal, which the event describes.
     pub fn note(&self, event: Event) {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let account = event.account.as_ref().map(|account| account.id);
         let mut kind = Kind {
             account,
@@ -65,9 +69,28 @@ impl Refusals {
         (counted.event, counted.count) = (event, counted.count.saturating_add(1));
     }
 
-    /// What is to be reported now. `all` includes what was reported less than a minute ago.
-    pub fn due(&self, now: i64, all: bool) -> Vec<Event> {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Queues what is to be recorded now. `all` includes what was reported less than a minute ago.
+    pub fn queue_due(&self, now: i64, all: bool) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // While nothing can be recorded the counts go on, and the queue does not grow.
+        if all || queue.is_empty() {
+            queue.extend(self.due(now, all));
+        }
+    }
+
+    /// The next that is to be recorded.
+    pub fn next_queued(&self) -> Option<Event> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Queues one again that could not be recorded.
+    pub fn put_back(&self, event: Event) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_front(event);
+    }
+
+    /// What is to be reported now.
+    fn due(&self, now: i64, all: bool) -> Vec<Event> {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
         kinds.retain(|_, counted| {
             let age = counted.reported_at.map(|at| now.abs_diff(at));
@@ -115,7 +138,28 @@ mod tests {
         assert_eq!(refusals.due(161, true).len(), 1);
         assert_eq!(counts(&refusals, 3760), []);
         assert_eq!(counts(&refusals, 3761), []);
-        assert!(refusals.0.lock().unwrap().is_empty());
+        assert!(refusals.kinds.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_recorded_is_recorded_the_next_time() {
+        let refusals = Refusals::default();
+        for subject in ["a", "b", "c"] {
+            refusals.note(refused(subject));
+        }
+        refusals.queue_due(100, false);
+        let first = refusals.next_queued().unwrap();
+        let subject = first.subject.clone();
+        refusals.put_back(first);
+        refusals.note(refused("d"));
+        refusals.queue_due(100, false);
+        assert_eq!(refusals.next_queued().unwrap().subject, subject);
+        // At the end all of them.
+        refusals.queue_due(100, true);
+        let mut all: Vec<String> = std::iter::from_fn(|| refusals.next_queued()).map(|event| event.subject).collect();
+        all.push(subject);
+        all.sort();
+        assert_eq!(all, ["a", "b", "c", "d"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::cmd::Sandbox;
-use crate::harness::gateway::{Answer, Gateway};
+use crate::harness::gateway::{Answer, Gateway, PASSWORD};
 use crate::harness::http::{Reply, Server};
 use crate::harness::poll;
 use crate::harness::postgres::Postgres;
@@ -11,6 +11,19 @@ use crate::harness::signature::TestDevice;
 
 fn upstream() -> Server {
     Server::start(|_| Reply::json(200, json!({ "models": [], "version": "0.99.1" })))
+}
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+
+fn between(text: &str, from: &str, to: &str) -> String {
+    let found = text.split_once(from).and_then(|(_, rest)| rest.split_once(to));
+    found.unwrap_or_else(|| panic!("no {from} in {text}")).0.to_owned()
+}
+
+fn cookie(answer: &Answer, kind: &str) -> String {
+    let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value);
+    let value = set.filter(|value| value.contains(kind)).map(|value| value.split(';').next().unwrap()).next();
+    format!("Cookie: {}", value.unwrap())
 }
 
 fn ask(gateway: &Gateway, method: &str, target: &str, key: &str) -> Answer {
@@ -97,6 +110,70 @@ fn a_device_that_asked_at_one_gateway_can_be_approved_at_another_and_by_a_comman
     });
     one.admin(&["approve", &link, "--user", "ada"]).expect_code(3);
     poll("the denial", || (sign_in(&denied).code() != 4).then_some(()));
+}
+
+/// As behind a load balancer: each request of a browser may go to another gateway.
+#[test]
+fn a_browser_is_signed_in_at_all_gateways_until_it_signs_out_at_one() {
+    let (upstream, database) = (upstream(), Postgres::shared().database());
+    let more = ["--public-url", "http://127.0.0.1:18999"];
+    let one = Gateway::start_on(&database, &upstream.url(), &more);
+    let other = Gateway::start_on(&database, &upstream.url(), &more);
+    one.add_user("ada", "member");
+    poll("the account", || other.admin(&["user", "list"]).stdout().contains("ada").then_some(()));
+    let sign_in = || {
+        let form = one.ask("GET", "/login", &[], "");
+        let token = between(form.text(), "name=\"csrf\" value=\"", "\"");
+        let body = format!("csrf={token}&name=ada&password={}", PASSWORD.replace(' ', "+"));
+        // The form of one, answered by the other.
+        let signed_in = other.ask("POST", "/login", &[&cookie(&form, "visitor"), FORM], &body);
+        assert_eq!(signed_in.status, 303, "{}", signed_in.text());
+        cookie(&signed_in, "session")
+    };
+    let is_in = |gateway: &Gateway, session: &str| {
+        let page = gateway.ask("GET", "/settings/keys", &[session], "");
+        assert!([200, 303].contains(&page.status), "{}", page.text());
+        page.status == 200
+    };
+    let session = sign_in();
+    // At once: the gateway that has not heard of it asks.
+    assert!(is_in(&one, &session) && is_in(&other, &session));
+    let page = one.ask("GET", "/settings/keys", &[&session], "");
+    let token = between(page.text(), "name=\"csrf\" value=\"", "\"");
+    let out = one.ask("POST", "/logout", &[&session, FORM], &format!("csrf={token}"));
+    assert_eq!(out.status, 303, "{}", out.text());
+    assert!(!is_in(&one, &session));
+    poll("the sign-out at the other gateway", || (!is_in(&other, &session)).then_some(()));
+
+    // Another password ends them all.
+    let session = sign_in();
+    assert!(is_in(&one, &session));
+    one.admin_with(&["user", "passwd", "ada"], "another horse battery\n").expect_code(0);
+    for gateway in [&one, &other] {
+        poll("the end of the sessions", || (!is_in(gateway, &session)).then_some(()));
+    }
+}
+
+#[test]
+fn a_gateway_with_another_secret_or_none_does_not_start() {
+    let database = Postgres::shared().database();
+    let one = Gateway::start_on(&database, "http://127.0.0.1:9", &[]);
+    let sandbox = one.sandbox();
+    let serve = |more: &[&str]| {
+        let args = ["gateway", "serve", "--listen", "127.0.0.1:0", "--database", &database];
+        sandbox.command([&args, more].concat()).run()
+    };
+    let without = serve(&[]).expect_code(2);
+    assert!(without.stderr().contains("secret-file is missing"), "{}", without.stderr());
+    let secret = |content: &str| {
+        let file = sandbox.write("other-secret", content);
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        serve(&["--set", &format!("secret-file={}", file.display())])
+    };
+    let short = secret("short").expect_code(2);
+    assert!(short.stderr().contains("less than 32 bytes"), "{}", short.stderr());
+    let other = secret("another one than the other gateways have").expect_code(1);
+    assert!(other.stderr().contains("another gateway on this database has another secret-file"), "{}", other.stderr());
 }
 
 /// Copied on its way and sent to another gateway, from another address.

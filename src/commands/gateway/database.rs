@@ -1,17 +1,18 @@
-//! Where the gateway's database is, and opening it.
+//! Where the gateway's database is, and opening it; and the secret that gateways on one database share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 use super::config;
 use crate::app::App;
 use crate::cli::DatabaseArgs;
-use crate::disk::{DiskError, Exposure, read_input};
+use crate::disk::{DiskError, Exposure, read_input, shell_quoted};
 use crate::exit::{Exit, Problem};
-use crate::gateway::{DatabaseLocation, Store, StoreError};
+use crate::gateway::{Config, DatabaseLocation, Secret, Store, StoreError};
 
 /// How long `serve` waits for a PostgreSQL server that cannot be reached: machines may start together.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,25 +44,58 @@ pub fn configured(app: &App, args: &DatabaseArgs) -> anyhow::Result<DatabaseLoca
     located(app, location, password_file)
 }
 
+/// The secret of the file that is named. Without one a new secret, unless other gateways may use the database.
+///
+/// # Errors
+/// A file that cannot be read, that others can read, or that is too short; none where one is needed.
+pub fn secret(config: &Config, location: &DatabaseLocation) -> anyhow::Result<Secret> {
+    let Some(path) = &config.secret_file else {
+        if matches!(location, DatabaseLocation::Postgres(_)) {
+            return Err(Problem::new(
+                Exit::Usage,
+                "secret-file is missing, which gateways on a PostgreSQL database need",
+            )
+            .hint("create a file, and give it to all of them: (umask 077; head -c 32 /dev/urandom | base64 > secret)")
+            .into());
+        }
+        return Secret::random()
+            .map_err(|error| Problem::new(Exit::Failed, format!("the system gives no random bytes: {error}")).into());
+    };
+    let content = read_secret("secret-file", path)?;
+    Secret::of_file(&content).ok_or_else(|| {
+        Problem::new(Exit::Usage, format!("secret-file: {} holds less than 32 bytes", path.display()))
+            .hint(format!("write a new one: head -c 32 /dev/urandom | base64 > {}", shell_quoted(path)))
+            .into()
+    })
+}
+
 /// The first line of the file.
-fn read_password(path: &std::path::Path) -> anyhow::Result<SecretString> {
-    let problem = |text: String| Problem::new(Exit::Usage, format!("database-password-file: {text}"));
-    let bytes = match read_input(path, Exposure::Group) {
-        Ok(Some(bytes)) => secrecy::SecretBox::new(bytes.into()),
-        Ok(None) => return Err(problem(format!("there is no file {}", path.display())).into()),
-        Err(error @ DiskError::Io { .. }) => return Err(error.into()),
+fn read_password(path: &Path) -> anyhow::Result<SecretString> {
+    let content = read_secret("database-password-file", path)?;
+    let text = std::str::from_utf8(&content).ok();
+    let line = text.and_then(|text| text.lines().next()).filter(|line| !line.is_empty());
+    let line = line.ok_or_else(|| {
+        let place = path.display();
+        Problem::new(Exit::Usage, format!("database-password-file: the first line of {place} is not a password"))
+    })?;
+    Ok(SecretString::from(line))
+}
+
+/// What is in the file that a setting names.
+fn read_secret(setting: &str, path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let problem = |text: String| Problem::new(Exit::Usage, format!("{setting}: {text}"));
+    match read_input(path, Exposure::Group) {
+        Ok(Some(bytes)) => Ok(Zeroizing::new(bytes)),
+        Ok(None) => Err(problem(format!("there is no file {}", path.display())).into()),
+        Err(error @ DiskError::Io { .. }) => Err(error.into()),
         Err(error) => {
             let refused = problem(error.to_string());
-            return Err(match error.hint() {
+            Err(match error.hint() {
                 Some(hint) => refused.hint(hint).into(),
                 None => refused.into(),
-            });
+            })
         }
-    };
-    let text = std::str::from_utf8(secrecy::ExposeSecret::<[u8]>::expose_secret(&bytes));
-    let line = text.ok().and_then(|text| text.lines().next()).filter(|line| !line.is_empty());
-    let line = line.ok_or_else(|| problem(format!("the first line of {} is not a password", path.display())))?;
-    Ok(SecretString::from(line))
+    }
 }
 
 /// Opens it for `serve`: waits for a server that cannot be reached, and says so.

@@ -7,7 +7,7 @@ use super::{config, database};
 use crate::app::App;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{self, AdminSocket, Clock, Config, Directory, Gateway, Server, Store};
+use crate::gateway::{self, AdminSocket, Clock, Config, Directory, Gateway, Secret, Server, Store};
 use crate::signals;
 
 /// Between two writings of when credentials were last used, and of what was refused.
@@ -15,6 +15,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Between two looks for keys that have expired and records to delete.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Between two signs that this gateway's secret is in use.
+const SECRET_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A gateway that listens, and serves nothing yet.
 pub struct PreparedGateway {
@@ -36,7 +39,14 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     // Before the database, so that an address that is in use shows at once.
     let server = Server::bind(&config)?;
     let store = database::open_when_reachable(app, &location).await?;
-    let PreparedGateway { server, gateway, is_new } = prepare(app.now, config, server, store.clone()).await?;
+    let secret = database::secret(&config, &location)?;
+    let fingerprint = *secret.key("fingerprint");
+    let PreparedGateway { server, gateway, is_new } = prepare(app.now, config, server, store.clone(), &secret).await?;
+    if !gateway.directory.has_secret(fingerprint).await? {
+        return Err(Problem::new(Exit::Failed, "another gateway on this database has another secret-file")
+            .hint("give all gateways the same file; after a change of it, stop all of them for a minute")
+            .into());
+    }
     let socket = AdminSocket::bind(&store)?;
     let administration = socket.map(|socket| tokio::spawn(gateway::admin::serve(socket, gateway.clone())));
     let following = {
@@ -50,10 +60,16 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let flushing = {
         let gateway = gateway.clone();
         tokio::spawn(async move {
-            let mut swept = Instant::now();
+            let (mut swept, mut told) = (Instant::now(), Instant::now());
             loop {
                 tokio::time::sleep(FLUSH_INTERVAL).await;
                 flush(&gateway, false).await;
+                if told.elapsed() >= SECRET_INTERVAL {
+                    told = Instant::now();
+                    if matches!(gateway.directory.has_secret(fingerprint).await, Ok(false)) {
+                        tracing::error!("another gateway on this database has another secret-file");
+                    }
+                }
                 let ran = swept.elapsed();
                 if ran >= SWEEP_INTERVAL {
                     swept = Instant::now();
@@ -144,6 +160,7 @@ pub async fn prepare(
     config: Config,
     server: Server,
     store: Arc<dyn Store>,
+    secret: &Secret,
 ) -> anyhow::Result<PreparedGateway> {
     let directory = Directory::open(store).await?;
     let clock = Clock::system(now);
@@ -151,8 +168,7 @@ pub async fn prepare(
     if !is_new {
         wait_for_next_second(&clock).await;
     }
-    let gateway = Gateway::new(directory, clock, config, server.local())
-        .map_err(|error| Problem::new(Exit::Failed, format!("the system gives no random bytes: {error}")))?;
+    let gateway = Gateway::new(directory, clock, config, server.local(), secret);
     Ok(PreparedGateway { server, gateway: Arc::new(gateway), is_new })
 }
 

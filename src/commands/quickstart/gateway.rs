@@ -23,7 +23,7 @@ use crate::gateway::admin::perform;
 use crate::gateway::load;
 use crate::gateway::{
     AdminContext, AdminReply, AdminRequest, DatabaseLocation, DeviceRef, Flag, Gateway, Inputs, PasswordHash,
-    PendingDevice, Role, ServeError, Server,
+    PendingDevice, Role, Secret, ServeError, Server,
 };
 use crate::identity::PublicKey;
 
@@ -51,8 +51,9 @@ impl QuickstartGateway {
         let flags = flags.map(|(name, value)| Flag::Own(name, value)).into();
         let config = load(&Inputs { flags, ..Inputs::default() })?;
         let database = folder.join("gateway").join("gateway.db");
+        let secret = Secret::random()?;
         let (server, store) = (Server::bind(&config)?, DatabaseLocation::File(database).open().await?);
-        let PreparedGateway { server, gateway, .. } = prepare(app.now, config.clone(), server, store).await?;
+        let PreparedGateway { server, gateway, .. } = prepare(app.now, config.clone(), server, store, &secret).await?;
         let (_, never) = mpsc::channel(1);
         let serving = server.run(gateway.clone(), std::future::pending(), never, move || Ok(config.clone()));
         Ok(Self { gateway, serving: tokio::spawn(serving), now: app.now })

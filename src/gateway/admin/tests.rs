@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::gateway::{Clock, Config, Directory, EventFilter, Gateway, PasswordHash, Role, SqliteStore, Store};
+use crate::gateway::{Clock, Config, Directory, EventFilter, Gateway, PasswordHash, Role, Secret, SqliteStore, Store};
 use crate::identity::{DeviceKey, PublicKey};
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -28,7 +28,7 @@ async fn gateway(folder: &Path) -> (Arc<dyn Store>, Arc<Gateway>) {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(folder.join("gateway.db")).await.unwrap());
     let directory = Directory::open(store.clone()).await.unwrap();
     let local = SocketAddr::from(([127, 0, 0, 1], 1));
-    let gateway = Gateway::new(directory, Clock::new(|| NOW), Config::default(), local).unwrap();
+    let gateway = Gateway::new(directory, Clock::new(|| NOW), Config::default(), local, &Secret::random().unwrap());
     (store, Arc::new(gateway))
 }
 

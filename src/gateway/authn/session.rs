@@ -1,15 +1,23 @@
 //! Who is signed in with which browser: a bounded table in memory.
 //!
-//! The cookie holds 256 random bits. Only its SHA-256 is kept, so that reading the gateway's memory gives no way to sign in.
+//! The cookie holds 128 random bits and a code of them, so that nothing is looked up for a cookie that no gateway has given. Only its
+//! SHA-256 is kept, so that reading the gateway's memory gives no way to sign in.
+//!
+//! Gateways that share a database tell each other of sessions that begin and end, and now and then that one is used.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::Mac as _;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+use crate::gateway::secret::{self, Secret};
+use crate::gateway::store::Record;
 
 /// A session ends this many seconds after the sign-in.
 const MAX_AGE_SECONDS: i64 = 12 * 60 * 60;
@@ -24,9 +32,16 @@ const MAX_SESSIONS: usize = 4096;
 /// Sessions of one account; beyond it its least recently used one ends.
 const MAX_SESSIONS_PER_ACCOUNT: usize = 32;
 
+/// After so many seconds the other gateways are told again that a session is used.
+const SHARED_FOR_SECONDS: i64 = 5 * 60;
+/// Of the random part of a cookie, and of its code.
+const HALF: usize = 16;
+
 /// The browser sessions, in memory. A cookie is kept as its SHA-256.
-#[derive(Default)]
-pub struct Sessions(Mutex<Table>);
+pub struct Sessions {
+    table: Mutex<Table>,
+    key: Zeroizing<[u8; 32]>,
+}
 
 #[derive(Default)]
 struct Table {
@@ -47,6 +62,8 @@ struct Session {
     seen: i64,
     /// When the password was typed last.
     confirmed: i64,
+    /// When the other gateways were told last that it is used.
+    shared: i64,
     /// Dropped with the session: handles see by it that the session has ended.
     alive: Arc<()>,
 }
@@ -79,33 +96,101 @@ impl Session {
 }
 
 impl Sessions {
+    /// Those of gateways with the same secret have cookies of the same form.
+    pub fn new(secret: &Secret) -> Self {
+        Self { table: Mutex::default(), key: secret.key("sessions") }
+    }
+
+    /// A new cookie.
+    ///
+    /// # Errors
+    /// When the operating system gives no random numbers.
+    pub fn new_cookie(&self) -> Result<String, getrandom::Error> {
+        let mut bytes = Zeroizing::new([0; 2 * HALF]);
+        let (random, code) = bytes.split_at_mut(HALF);
+        getrandom::fill(random)?;
+        code.copy_from_slice(&self.code(random));
+        Ok(URL_SAFE_NO_PAD.encode(*bytes))
+    }
+
+    /// Whether a gateway with this secret has given that cookie to a browser.
+    pub fn is_given(&self, cookie: &str) -> bool {
+        let bytes = URL_SAFE_NO_PAD.decode(cookie).map(Zeroizing::new).unwrap_or_default();
+        let parts = bytes.split_at_checked(HALF);
+        parts.is_some_and(|(random, code)| self.code(random).ct_eq(code).into())
+    }
+
+    fn code(&self, random: &[u8]) -> [u8; HALF] {
+        let mut mac = secret::mac(&self.key);
+        mac.update(random);
+        let mut half = [0; HALF];
+        half.copy_from_slice(&mac.finalize().into_bytes()[..HALF]);
+        half
+    }
+
+    /// Whether the session of that cookie is known here.
+    pub fn is_known(&self, cookie: &str) -> bool {
+        self.lock().all.contains_key(&digest(cookie))
+    }
+
+    /// Whether all sessions of that account were ended since.
+    pub fn were_ended(&self, user: Uuid, since: Checkpoint) -> bool {
+        self.lock().last_endings.get(&user).is_some_and(|ending| *ending > since.0)
+    }
+
+    /// Takes note of what other gateways know.
+    pub fn note_news(&self, record: &Record, now: i64) {
+        match record {
+            Record::Session(told) => {
+                let at = |age: i64| now.saturating_sub(age);
+                let (since, seen, confirmed) = (at(told.since), at(told.seen), at(told.confirmed));
+                let mut table = self.lock();
+                if let Some(known) = table.all.get_mut(&told.digest) {
+                    (known.seen, known.confirmed) = (known.seen.max(seen), known.confirmed.max(confirmed));
+                    known.shared = known.shared.max(seen);
+                } else {
+                    let alive = Arc::default();
+                    let session = Session { user: told.user, since, seen, confirmed, shared: seen, alive };
+                    table.insert(told.digest, session, now);
+                }
+            }
+            Record::EndedSession(digest) => {
+                self.lock().all.remove(digest);
+            }
+            Record::EndedSessions(user) => self.end_all_of(*user),
+            _ => {}
+        }
+    }
+
     /// This moment: to be asked for before a password is checked.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint(self.lock().endings)
     }
 
-    /// Starts a session and returns the value of its cookie. A full table loses its oldest session. `None` when the account's sessions
-    /// were ended since `checked`: the password that was checked may be the old one.
-    ///
-    /// # Errors
-    /// When the operating system gives no random numbers.
-    pub fn start(&self, user: Uuid, now: i64, checked: Checkpoint) -> Result<Option<String>, getrandom::Error> {
-        let cookie = random_token()?;
+    /// Starts the session of a cookie. A full table loses its oldest session. Returns whether it has: not when the account's sessions were
+    /// ended since `checked`, since the password that was checked may be the old one.
+    pub fn start(&self, cookie: &str, user: Uuid, now: i64, checked: Checkpoint) -> bool {
         let mut table = self.lock();
         if table.last_endings.get(&user).is_some_and(|ending| *ending > checked.0) {
-            return Ok(None);
+            return false;
         }
-        let all = &mut table.all;
-        if all.len() >= MAX_SESSIONS {
-            all.retain(|_, session| session.counts(now));
-        }
-        if all.values().filter(|session| session.user == user).count() >= MAX_SESSIONS_PER_ACCOUNT {
-            drop_oldest(all, |session| session.user == user);
-        } else if all.len() >= MAX_SESSIONS {
-            drop_oldest(all, |_| true);
-        }
-        all.insert(digest(&cookie), Session { user, since: now, seen: now, confirmed: now, alive: Arc::default() });
-        Ok(Some(cookie))
+        let alive = Arc::default();
+        let session = Session { user, since: now, seen: now, confirmed: now, shared: now, alive };
+        table.insert(digest(cookie), session, now);
+        true
+    }
+
+    /// Whether the other gateways are to be told that a session is used; takes note that they are.
+    pub fn is_to_be_shared(&self, cookie: &str, now: i64) -> bool {
+        let mut table = self.lock();
+        let session = table.all.get_mut(&digest(cookie));
+        session.is_some_and(|session| {
+            let is_due = now - session.shared >= SHARED_FOR_SECONDS;
+            if is_due {
+                session.shared = now;
+            }
+            is_due
+        })
     }
 
     /// Whose session a cookie is of, which counts as a use of it.
@@ -148,7 +233,22 @@ impl Sessions {
 
     /// A panic elsewhere leaves the table as it was after its last whole change.
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn insert(&mut self, digest: [u8; 32], session: Session, now: i64) {
+        let (all, user) = (&mut self.all, session.user);
+        if all.len() >= MAX_SESSIONS {
+            all.retain(|_, session| session.counts(now));
+        }
+        if all.values().filter(|session| session.user == user).count() >= MAX_SESSIONS_PER_ACCOUNT {
+            drop_oldest(all, |session| session.user == user);
+        } else if all.len() >= MAX_SESSIONS {
+            drop_oldest(all, |_| true);
+        }
+        all.insert(digest, session);
     }
 }
 
@@ -162,7 +262,8 @@ pub fn random_token() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode(*bytes))
 }
 
-fn digest(cookie: &str) -> [u8; 32] {
+/// What a cookie is kept as.
+pub fn digest(cookie: &str) -> [u8; 32] {
     Sha256::digest(cookie).into()
 }
 
@@ -176,9 +277,16 @@ fn drop_oldest(all: &mut HashMap<[u8; 32], Session>, pick: impl Fn(&Session) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::store::SharedSession;
+
+    fn sessions() -> Sessions {
+        Sessions::new(&Secret::random().unwrap())
+    }
 
     fn start(sessions: &Sessions, user: Uuid, now: i64) -> String {
-        sessions.start(user, now, sessions.checkpoint()).unwrap().unwrap()
+        let cookie = sessions.new_cookie().unwrap();
+        assert!(sessions.start(&cookie, user, now, sessions.checkpoint()));
+        cookie
     }
 
     fn find(sessions: &Sessions, cookie: &str, now: i64) -> Option<Uuid> {
@@ -187,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_session_is_fresh_for_15_minutes_and_its_handle_ends_with_it() {
-        let (sessions, user) = (Sessions::default(), Uuid::new_v4());
+        let (sessions, user) = (sessions(), Uuid::new_v4());
         let cookie = start(&sessions, user, 0);
         assert!(sessions.find(&cookie, 900).unwrap().fresh && !sessions.find(&cookie, 901).unwrap().fresh);
         sessions.confirm(&cookie, 901);
@@ -201,7 +309,7 @@ mod tests {
 
     #[test]
     fn sessions_end_when_idle_old_or_ended() {
-        let (sessions, user) = (Sessions::default(), Uuid::new_v4());
+        let (sessions, user) = (sessions(), Uuid::new_v4());
         let idle = start(&sessions, user, 0);
         assert_eq!(find(&sessions, &idle, 3600), Some(user));
         assert_eq!(find(&sessions, &idle, 7201), None);
@@ -222,7 +330,7 @@ mod tests {
 
     #[test]
     fn the_number_of_sessions_is_bounded() {
-        let (sessions, user) = (Sessions::default(), Uuid::new_v4());
+        let (sessions, user) = (sessions(), Uuid::new_v4());
         let first = start(&sessions, user, 0);
         let others: Vec<String> = (1..=32).map(|now| start(&sessions, user, now)).collect();
         assert!(find(&sessions, &first, 40).is_none(), "the oldest of the account makes room");
@@ -235,12 +343,42 @@ mod tests {
 
     #[test]
     fn a_password_checked_before_sessions_ended_starts_none() {
-        let (sessions, user) = (Sessions::default(), Uuid::new_v4());
+        let (sessions, user) = (sessions(), Uuid::new_v4());
         let checked = sessions.checkpoint();
         sessions.end_all_of(user);
-        assert!(sessions.start(user, 0, checked).unwrap().is_none());
-        assert!(sessions.start(user, 0, sessions.checkpoint()).unwrap().is_some());
+        let start = |user, checked| sessions.start(&sessions.new_cookie().unwrap(), user, 0, checked);
+        assert!(!start(user, checked) && sessions.were_ended(user, checked));
+        assert!(start(user, sessions.checkpoint()));
         // Another account's sign-in is none of it.
-        assert!(sessions.start(Uuid::new_v4(), 0, checked).unwrap().is_some());
+        assert!(start(Uuid::new_v4(), checked));
+    }
+
+    #[test]
+    fn a_cookie_is_recognized_by_gateways_with_the_same_secret_only() {
+        let secret = Secret::random().unwrap();
+        let (one, other, stranger) = (Sessions::new(&secret), Sessions::new(&secret), sessions());
+        let cookie = one.new_cookie().unwrap();
+        assert!(cookie.len() == 43 && one.is_given(&cookie) && other.is_given(&cookie));
+        assert!(!stranger.is_given(&cookie) && !one.is_given(&cookie[..42]) && !one.is_given(""));
+        assert!(!one.is_given(&stranger.new_cookie().unwrap()));
+    }
+
+    #[test]
+    fn a_session_of_another_gateway_is_used_here_until_it_ends() {
+        let (sessions, user) = (sessions(), Uuid::new_v4());
+        let cookie = sessions.new_cookie().unwrap();
+        let session = SharedSession { digest: digest(&cookie), user, since: 7200, seen: 3000, confirmed: 7200 };
+        sessions.note_news(&Record::Session(session.clone()), 10_000);
+        let found = sessions.find(&cookie, 10_000).unwrap();
+        assert!(found.user == user && !found.fresh);
+        assert!(sessions.is_to_be_shared(&cookie, 10_000) && !sessions.is_to_be_shared(&cookie, 10_100));
+        // The password was typed there.
+        sessions.note_news(&Record::Session(SharedSession { confirmed: 0, ..session.clone() }), 10_000);
+        assert!(sessions.find(&cookie, 10_000).unwrap().fresh);
+        sessions.note_news(&Record::EndedSession(session.digest), 10_000);
+        assert!(sessions.find(&cookie, 10_000).is_none());
+        sessions.note_news(&Record::Session(session), 10_000);
+        sessions.note_news(&Record::EndedSessions(user), 10_000);
+        assert!(sessions.find(&cookie, 10_000).is_none());
     }
 }

@@ -96,6 +96,7 @@ pub fn read(inputs: &Inputs) -> Result<(Config, Sources), ConfigError> {
     let paths = [
         ("database", database),
         ("database-password-file", config.database_password_file.as_mut()),
+        ("secret-file", config.secret_file.as_mut()),
         ("tls-cert", config.tls_cert.as_mut()),
         ("tls-key", config.tls_key.as_mut()),
     ];

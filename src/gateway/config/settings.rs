@@ -91,6 +91,11 @@ settings! {
     "database-password-file" => database_password_file: Option<PathBuf> = "", "super::value::path", Restart,
         "the path of a file";
 
+    /// The file with the secret that cookies and forms are made with: 32 bytes or more, the same for all gateways on one
+    /// PostgreSQL database, which need it. Empty: a new secret at each start.
+    "secret-file" => secret_file: Option<PathBuf> = "", "super::value::path", Restart,
+        "the path of a file";
+
     /// How long requests are decided from memory while a shared database does not answer. New sign-ins and changes are
     /// refused at once.
     "offline-grace" => offline_grace: Duration = "5m", "super::value::time::<_, 1, 86_400>", Reload,

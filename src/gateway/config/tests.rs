@@ -72,6 +72,7 @@ fn every_setting_can_be_set_in_each_layer() {
         ("upstream", "http://gpu-box:1234/base"),
         ("database", "sqlite:/var/lib/gw/db"),
         ("database-password-file", "/etc/password"),
+        ("secret-file", "/etc/secret"),
         ("offline-grace", "7m"),
         ("tls-cert", "/etc/cert.pem"),
         ("tls-key", "/etc/key.pem"),

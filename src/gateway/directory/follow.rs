@@ -67,9 +67,7 @@ impl Inner {
         match news.records {
             Records::Some(records) => {
                 // Otherwise a change was made meanwhile, which has brought all of them.
-                if self.read().position == seen {
-                    self.take(news.position, records);
-                }
+                self.take(Some(seen), news.position, records);
             }
             Records::Many => self.reload(false).await?,
             Records::Backwards => self.reload(true).await?,
@@ -78,13 +76,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes what others have changed up to that position.
-    pub(super) fn take(&self, position: Position, records: Vec<Record>) {
-        if records.is_empty() && self.read().position == position {
-            return;
-        }
+    /// Takes what others have changed up to that position, if memory is at `seen` still.
+    pub(super) fn take(&self, seen: Option<Position>, position: Position, records: Vec<Record>) {
         let mut revocations = self.revocations();
         let mut memory = self.write();
+        if seen.is_some_and(|seen| seen != memory.position) || (records.is_empty() && memory.position == position) {
+            return;
+        }
         for record in records {
             revocations.note_record(&record);
             self.tell(&record);
@@ -99,8 +97,7 @@ impl Inner {
     /// Loads everything again. If the database went back, what it has lost of what was taken away is taken away again.
     pub(super) async fn reload(&self, went_back: bool) -> Result<(), StoreError> {
         let mut snapshot = self.store.load().await?;
-        let pending = std::mem::take(&mut snapshot.pending);
-        pending.into_iter().map(Record::PendingDevice).for_each(|record| self.tell(&record));
+        std::mem::take(&mut snapshot.shared).iter().for_each(|record| self.tell(record));
         let mut revocations = self.revocations();
         let mut fresh = Memory::new(snapshot);
         if went_back {
@@ -158,8 +155,8 @@ impl Memory {
             Record::ForgottenKey(hash) => {
                 self.ended.remove(&hash);
             }
-            // It is nobody's yet.
-            Record::PendingDevice(_) => {}
+            // Nobody's yet, or no credential of the API.
+            Record::PendingDevice(_) | Record::Session(_) | Record::EndedSession(_) | Record::EndedSessions(_) => {}
         }
     }
 }

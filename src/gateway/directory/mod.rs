@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::gateway::password::PasswordHash;
 use crate::gateway::store::{
     Change, Device, EarlierUse, Event, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Records, Retention,
-    Shared, SharedDevice, Store, StoreError, Transaction, Use, User,
+    Shared, Store, StoreError, Transaction, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -63,10 +63,10 @@ struct Inner {
     /// When the last look at what others have changed began that was completed.
     current: Mutex<Instant>,
     revocations: Mutex<Revocations>,
-    /// Is told what concerns devices that ask for approval at any gateway.
+    /// Is told of devices that ask for approval, and of browser sessions, at any gateway.
     listener: OnceLock<Listener>,
     /// What it is told first.
-    pending: Mutex<Vec<SharedDevice>>,
+    first: Mutex<Vec<Record>>,
     runtime: Handle,
 }
 
@@ -80,7 +80,7 @@ impl Directory {
     /// [`StoreError`].
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let (current, mut snapshot) = (Mutex::new(Instant::now()), store.load().await?);
-        let pending = Mutex::new(std::mem::take(&mut snapshot.pending));
+        let first = Mutex::new(std::mem::take(&mut snapshot.shared));
         let (memory, runtime) = (RwLock::new(Memory::new(snapshot)), Handle::current());
         Ok(Self(Arc::new(Inner {
             store,
@@ -92,7 +92,7 @@ impl Directory {
             current,
             revocations: Default::default(),
             listener: OnceLock::new(),
-            pending,
+            first,
             runtime,
         })))
     }
@@ -300,16 +300,35 @@ impl Directory {
         self.0.changes.subscribe()
     }
 
-    /// Has `listener` told of the devices that ask for approval at other gateways, now and later.
+    /// Has `listener` told of the devices that ask for approval, and of the browser sessions, at other gateways, now and later.
     pub fn listen(&self, listener: impl Fn(&Record) + Send + Sync + 'static) {
-        let pending = std::mem::take(&mut *self.0.pending.lock().unwrap_or_else(PoisonError::into_inner));
-        pending.into_iter().map(Record::PendingDevice).for_each(|record| listener(&record));
+        let first = std::mem::take(&mut *self.0.first.lock().unwrap_or_else(PoisonError::into_inner));
+        first.iter().for_each(&listener);
         let _ = self.0.listener.set(Box::new(listener));
     }
 
     /// Whether other gateways may use the store.
     pub fn is_shared(&self) -> bool {
         self.0.store.is_shared()
+    }
+
+    /// Reads what other gateways have changed: something may be there that this one has not heard of yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        let inner = self.0.clone();
+        self.0.runtime.spawn(async move { inner.catch_up().await }).await.map_err(|_| ending())?
+    }
+
+    /// Whether the gateways that share the store have the secret with that fingerprint.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_secret(&self, fingerprint: [u8; 32]) -> Result<bool, StoreError> {
+        let store = self.0.store.clone();
+        let asked = self.0.runtime.spawn(async move { store.has_secret(&fingerprint).await });
+        asked.await.map_err(|_| ending())?
     }
 
     /// Tells the other gateways, unless `still` returns false when that is due. Returns whether they are told.
@@ -494,7 +513,7 @@ impl Inner {
             let (news, transaction) = self.store.begin(seen).await?;
             match news.records {
                 Records::Some(records) => {
-                    self.take(news.position, records);
+                    self.take(None, news.position, records);
                     return Ok(transaction);
                 }
                 other => {

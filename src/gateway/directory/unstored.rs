@@ -82,7 +82,7 @@ impl Revocations {
             Record::Device(device) => self.note(&Change::AddDevice(device.clone())),
             Record::RemovedDevice(key) => self.note(&Change::RemoveDevice(key.clone())),
             Record::EndedKey(key) if key.is_revoked => self.note(&Change::RevokeKey(key.id.clone(), 0)),
-            Record::Key(_) | Record::EndedKey(_) | Record::ForgottenKey(_) | Record::PendingDevice(_) => {}
+            _ => {}
         }
     }
 

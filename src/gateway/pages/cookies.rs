@@ -3,10 +3,10 @@
 //!
 //! All are `HttpOnly` and `SameSite=Strict`. Over https their names have a prefix for which browsers enforce that.
 //!
-//! The CSRF token of a form is an HMAC of the browser's cookie under a secret of this process. No state is stored, so requests cannot
+//! The CSRF token of a form is an HMAC of the browser's cookie under the gateway's secret. No state is stored, so requests cannot
 //! fill the memory.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use http::header::{COOKIE, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 use sha2::Sha256;
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::address::{BaseUrl, Scheme};
 use crate::gateway::host;
+use crate::gateway::secret::{self, Secret};
 
 /// Of 32 bytes in base64url.
 const LENGTH: usize = 43;
@@ -79,14 +80,9 @@ pub enum CsrfPurpose {
 }
 
 impl Csrf {
-    /// With a new secret.
-    ///
-    /// # Errors
-    /// When the system gives no random bytes.
-    pub fn new() -> Result<Self, getrandom::Error> {
-        let mut secret = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *secret)?;
-        Ok(Self(secret))
+    /// Those of gateways with the same secret are the same.
+    pub fn new(secret: &Secret) -> Self {
+        Self(secret.key("forms"))
     }
 
     /// The token for a browser with that cookie: 64 hex digits.
@@ -104,10 +100,7 @@ impl Csrf {
     }
 
     fn mac(&self, purpose: CsrfPurpose, cookie: &str) -> Hmac<Sha256> {
-        // A key of the block's size or less is taken as it is: 32 bytes into 64.
-        let mut key = Zeroizing::new([0; 64]);
-        key[..32].copy_from_slice(&self.0[..]);
-        let mut mac = Hmac::<Sha256>::new((&*key).into());
+        let mut mac = secret::mac(&self.0);
         mac.update(match purpose {
             CsrfPurpose::Visitor => b"visitor\0",
             CsrfPurpose::Session => b"session\0",
@@ -178,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_token_is_valid_for_its_cookie_purpose_and_process_only() {
-        let (csrf, other) = (Csrf::new().unwrap(), Csrf::new().unwrap());
+        let csrf = || Csrf::new(&Secret::random().unwrap());
+        let (csrf, other) = (csrf(), csrf());
         let token = csrf.token(CsrfPurpose::Visitor, "cookie");
         assert!(token.len() == 64 && csrf.verify(CsrfPurpose::Visitor, "cookie", &token));
         assert!(

@@ -6,7 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::Mac as _;
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::cookies;
 use super::page_context::{PageContext, header_value};
 use crate::gateway::password::PasswordHash;
+use crate::gateway::secret;
 
 const NAME: &str = "ollama-auth-browser";
 /// How long a browser keeps it, in seconds: 180 days from the last sign-in.
@@ -47,10 +48,7 @@ pub async fn set(context: &PageContext, user: Uuid) -> Option<HeaderValue> {
 }
 
 fn code(hash: &PasswordHash, user: Uuid, random: &[u8]) -> [u8; HALF] {
-    // A key of the block's size or less is taken as it is: 32 bytes into 64.
-    let mut key = Zeroizing::new([0; 64]);
-    key[..32].copy_from_slice(&Sha256::digest(hash.expose()));
-    let mut mac = Hmac::<Sha256>::new((&*key).into());
+    let mut mac = secret::mac(&Zeroizing::new(Sha256::digest(hash.expose()).into()));
     mac.update(b"known browser\0");
     mac.update(user.as_bytes());
     mac.update(random);

@@ -12,9 +12,9 @@ use super::cookies;
 use super::cookies::CsrfPurpose;
 use super::state::Pages;
 use crate::address::BaseUrl;
-use crate::gateway::authn::Caller;
+use crate::gateway::authn::{Caller, digest_of_cookie};
 use crate::gateway::host::ClientAddress;
-use crate::gateway::store::User;
+use crate::gateway::store::{Shared, User};
 
 /// The request and what the pages need to answer it.
 pub struct PageContext {
@@ -59,7 +59,7 @@ impl FromRequestParts<Arc<Pages>> for PageContext {
             tracing::error!("page request without a client address");
             return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
         };
-        Ok(Self {
+        let context = Self {
             pages: pages.clone(),
             public: pages.config.get().url.clone(),
             address: address.to_canonical(),
@@ -67,7 +67,9 @@ impl FromRequestParts<Arc<Pages>> for PageContext {
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers.clone(),
-        })
+        };
+        context.exchange_session().await;
+        Ok(context)
     }
 }
 
@@ -110,6 +112,36 @@ impl PageContext {
         }
         let (caller, fresh) = found?;
         Some(BrowserSession { caller, fresh, cookie })
+    }
+
+    /// Ends the session of a cookie, at all gateways.
+    pub async fn end_session(&self, cookie: &str) {
+        if self.pages.sessions.is_known(cookie) {
+            self.pages.sessions.end(cookie);
+            self.share_session(Shared::EndedSession(digest_of_cookie(cookie))).await;
+        }
+    }
+
+    /// Tells the other gateways of a session. It holds here even if that is not possible.
+    pub async fn share_session(&self, what: Shared) {
+        if let Err(error) = self.pages.directory.share(what, |_| true).await {
+            tracing::warn!(%error, "session could not be saved");
+        }
+    }
+
+    /// Reads what other gateways know of the browser's session, and tells them that it is used.
+    async fn exchange_session(&self) {
+        let (sessions, directory) = (&self.pages.sessions, &self.pages.directory);
+        let cookie = cookies::read(&self.headers, &cookies::name(&self.public, CsrfPurpose::Session));
+        let Some(cookie) = cookie.filter(|cookie| directory.is_shared() && sessions.is_given(cookie)) else { return };
+        if !sessions.is_known(&cookie)
+            && let Err(error) = directory.catch_up().await
+        {
+            tracing::warn!(%error, "sessions of other gateways could not be read");
+        }
+        if sessions.is_to_be_shared(&cookie, self.now) {
+            self.share_session(Shared::UsedSession(digest_of_cookie(&cookie))).await;
+        }
     }
 
     /// The CSRF token for forms of this session.

@@ -9,6 +9,8 @@ use super::page_context::{BrowserSession, PageContext};
 use super::password_check::PasswordCheckError;
 use super::sign_in::record_failed_sign_in;
 use super::state::Pages;
+use crate::gateway::authn::digest_of_cookie;
+use crate::gateway::store::Shared;
 
 /// The name of the field.
 const PASSWORD: &str = "password";
@@ -101,6 +103,7 @@ pub async fn verify_password(
     match pages.passwords.verify(&pages.directory, name, form.secret(field)).await {
         Ok(Some(user)) if user.id == session.user().id => {
             pages.sessions.confirm(&session.cookie, context.now);
+            context.share_session(Shared::ConfirmedSession(digest_of_cookie(&session.cookie))).await;
             Ok(Ok(()))
         }
         Ok(_) => {

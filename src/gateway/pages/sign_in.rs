@@ -16,8 +16,9 @@ use super::page_context::{PageContext, header_value};
 use super::password_check::PasswordCheckError;
 use super::state::Pages;
 use super::{cookies, display, known_browser, layout};
-use crate::gateway::authn::Checkpoint;
-use crate::gateway::store::{Change, Event, User};
+use crate::gateway::authn::{Checkpoint, digest_of_cookie};
+use crate::gateway::directory::Directory;
+use crate::gateway::store::{Change, Event, Shared, User};
 
 /// The longest name of an account, in bytes.
 const LONGEST_NAME: usize = 64;
@@ -153,10 +154,15 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
 /// When the system gives no random bytes, or sessions were ended since `checked`: the password may have changed.
 pub async fn start_session(context: &PageContext, user: &User, checked: Checkpoint, path: &str) -> PageResult {
     if let Some(old) = cookies::read(&context.headers, &cookies::name(&context.public, CsrfPurpose::Session)) {
-        context.pages.sessions.end(&old);
+        context.end_session(&old).await;
     }
-    let started = context.pages.sessions.start(user.id, context.now, checked);
-    let Some(cookie) = started.map_err(|_| context.internal_error("no random bytes"))? else {
+    let pages = &context.pages;
+    let cookie = pages.sessions.new_cookie().map_err(|_| context.internal_error("no random bytes"))?;
+    let (sessions, id) = (pages.sessions.clone(), user.id);
+    let is_still_valid = move |_: &Directory| !sessions.were_ended(id, checked);
+    let shared = pages.directory.share(Shared::Session(digest_of_cookie(&cookie), id), is_still_valid).await;
+    let is_shared = shared.map_err(|error| context.internal_error(&error.to_string()))?;
+    if !is_shared || !pages.sessions.start(&cookie, id, context.now, checked) {
         let text = html! {
             p { "An account was changed while you signed in." }
             p { a href=(context.link("/login")) { "Sign in" } }
@@ -177,7 +183,7 @@ pub async fn sign_out(context: PageContext, body: Body) -> PageResult {
     let form = context.form(body).await?;
     if let Some(session) = context.session() {
         context.verify_session_form(&session, &form)?;
-        context.pages.sessions.end(&session.cookie);
+        context.end_session(&session.cookie).await;
     }
     let mut response = context.redirect(SIGNED_OUT);
     response.headers_mut().append(SET_COOKIE, header_value(&cookies::remove(&context.public, CsrfPurpose::Session)));

@@ -3,6 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
@@ -11,11 +13,12 @@ use super::password_check::PasswordCheck;
 use super::sign_in_throttle::{SignInThrottle, ThrottleClock};
 use crate::gateway::account::AccountService;
 use crate::gateway::active_config::ConfigHandle;
-use crate::gateway::authn::{Authenticator, Sessions, random_token};
+use crate::gateway::authn::{Authenticator, Sessions};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::refusals::Refusals;
+use crate::gateway::secret::Secret;
 
 /// The most devices of one account that were approved or added on the pages: they are all on one page, and anybody can make a device
 /// ask.
@@ -59,18 +62,15 @@ impl Deref for Pages {
 }
 
 impl Pages {
-    /// With a setup token of their own.
-    ///
-    /// # Errors
-    /// When the system gives no random bytes.
-    pub fn new(parts: PagesParts) -> Result<Self, getrandom::Error> {
-        Ok(Self {
+    /// Forms and the setup link of gateways with the same secret are the same.
+    pub fn new(parts: PagesParts, secret: &Secret) -> Self {
+        Self {
             parts,
-            setup_token: SecretString::from(random_token()?),
-            csrf: Csrf::new()?,
+            setup_token: SecretString::from(URL_SAFE_NO_PAD.encode(*secret.key("setup"))),
+            csrf: Csrf::new(secret),
             throttle: SignInThrottle::new(ThrottleClock::default()),
             passwords: PasswordCheck::default(),
-        })
+        }
     }
 
     /// The one-time token (256 bits) of the link that makes the first administrator: `/setup?token=…`. It is worth nothing once

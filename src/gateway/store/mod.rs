@@ -29,7 +29,7 @@ pub use event::EventAccount;
 pub use event::{Details, Event, EventFilter, RecordedEvent};
 pub use keys::{EndedKey, KeyQuery, Retention, Swept};
 pub use location::DatabaseLocation;
-pub use news::{News, Position, Record, Records, Shared, SharedDevice};
+pub use news::{News, Position, Record, Records, Shared, SharedDevice, SharedSession};
 pub use postgres::{PostgresAddress, PostgresStore};
 pub use sqlite::SqliteStore;
 
@@ -225,8 +225,8 @@ pub struct Snapshot {
     pub ended: Vec<EndedKey>,
     /// The last change that is in it.
     pub position: Position,
-    /// The devices that ask for approval at gateways that share the store.
-    pub pending: Vec<SharedDevice>,
+    /// The devices that ask for approval, and the browser sessions, at gateways that share the store.
+    pub shared: Vec<Record>,
 }
 
 /// Why a store does not do what it should.
@@ -454,6 +454,15 @@ pub trait Store: Send + Sync {
         _kept: Duration,
     ) -> Answer<'a, Option<EarlierUse>> {
         Box::pin(async { Ok(None) })
+    }
+
+    /// Whether the gateways that share the store and were started lately have the secret with that fingerprint. To be asked at the start, and
+    /// now and then.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn has_secret<'a>(&'a self, _fingerprint: &'a [u8; 32]) -> Answer<'a, bool> {
+        Box::pin(async { Ok(true) })
     }
 
     /// The hash of an account's password; `None` when it has none.

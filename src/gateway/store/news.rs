@@ -63,6 +63,12 @@ pub enum Record {
     ForgottenKey(KeyHash),
     /// A device that asks for approval.
     PendingDevice(SharedDevice),
+    /// A browser session.
+    Session(SharedSession),
+    /// One that is not there any more, by the SHA-256 of its cookie.
+    EndedSession([u8; 32]),
+    /// All sessions of that account were ended.
+    EndedSessions(Uuid),
 }
 
 /// What gateways tell each other although no account has changed.
@@ -72,6 +78,29 @@ pub enum Shared {
     PendingDevice(PublicKey, IpAddr),
     /// A person said no to it.
     DeniedDevice(PublicKey),
+    /// A browser session begins; the SHA-256 of its cookie, and the account.
+    Session([u8; 32], Uuid),
+    /// It is used.
+    UsedSession([u8; 32]),
+    /// The password was typed in it again.
+    ConfirmedSession([u8; 32]),
+    /// It ends.
+    EndedSession([u8; 32]),
+}
+
+/// A browser session at one of the gateways. Times are in seconds before now, by the database's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedSession {
+    /// The SHA-256 of its cookie.
+    pub digest: [u8; 32],
+    /// The account.
+    pub user: Uuid,
+    /// When it began.
+    pub since: i64,
+    /// When it was used last, as far as the gateways have told.
+    pub seen: i64,
+    /// When the password was typed last.
+    pub confirmed: i64,
 }
 
 /// A device that asked for approval at one of the gateways.

@@ -131,8 +131,12 @@ impl Gateway {
 
     /// On a PostgreSQL database, which it may share with others.
     pub fn start_on(database: &str, upstream: &str, more: &[&str]) -> Self {
-        let more = [&["--upstream", upstream], more].concat();
-        Self::begin_on(database.to_owned(), Sandbox::new(), Path::new(PROGRAM), "127.0.0.1:0", &more, None)
+        let sandbox = Sandbox::new();
+        let secret = sandbox.write("secret", "the same for all gateways of a test");
+        fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let secret = format!("secret-file={}", secret.display());
+        let more = [&["--upstream", upstream, "--set", &*secret], more].concat();
+        Self::begin_on(database.to_owned(), sandbox, Path::new(PROGRAM), "127.0.0.1:0", &more, None)
     }
 
     fn begin(more: &[&str], within: Option<String>) -> Self {

@@ -22,7 +22,7 @@ use self::browser::Browser;
 use crate::address::BaseUrl;
 use crate::gateway::store::memory::MemoryStore;
 use crate::gateway::store::{Change, Event, EventFilter, KeyRecord, RecordedEvent, Role, User};
-use crate::gateway::{Clock, Config, Directory, Gateway, PasswordHash};
+use crate::gateway::{Clock, Config, Directory, Gateway, PasswordHash, Secret};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
 use crate::keyspec::{ApiKey, KeyId, Scope};
 
@@ -50,7 +50,7 @@ impl Site {
             move || time.load(Ordering::SeqCst)
         });
         let local = SocketAddr::from(([127, 0, 0, 1], 11435));
-        let gateway = Gateway::new(directory, clock, config, local).unwrap();
+        let gateway = Gateway::new(directory, clock, config, local, &Secret::random().unwrap());
         Self { gateway: Arc::new(gateway), store, time }
     }
 

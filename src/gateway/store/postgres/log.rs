@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use sqlx::Connection as _;
+use uuid::Uuid;
 
 use super::error::explain;
-use super::{Connection, pending, sql};
+use super::{Connection, pending, sessions, sql};
 use crate::gateway::store::news::{News, Position, Record, Records};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{Change, EndedKey, StoreError};
@@ -23,6 +24,9 @@ pub(super) enum Subject {
     Key(String),
     ForgottenKey(KeyHash),
     PendingDevice(String),
+    Session([u8; 32]),
+    /// All of an account.
+    Sessions(Uuid),
 }
 
 impl Subject {
@@ -44,14 +48,23 @@ impl Subject {
             Self::User(id) => ("user", id.clone()),
             Self::Device(key) => ("device", key.clone()),
             Self::Key(id) => ("key", id.clone()),
-            Self::ForgottenKey(hash) => ("forgotten-key", hex(hash)),
+            Self::ForgottenKey(hash) => ("forgotten-key", hex(hash.as_bytes())),
+            Self::Session(digest) => ("session", hex(digest)),
+            Self::Sessions(user) => ("sessions", user.to_string()),
             Self::PendingDevice(key) => ("pending-device", key.clone()),
         }
     }
 }
 
-fn hex(hash: &KeyHash) -> String {
-    hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str, place: &Place) -> Result<[u8; 32], StoreError> {
+    let bytes: Option<Vec<u8>> =
+        (0..64).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect();
+    let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    bytes.ok_or_else(|| place.damaged(format!("{hex:?} is no hash")))
 }
 
 /// Where the log is, which nobody else changes until the transaction ends.
@@ -218,13 +231,9 @@ async fn record(
                 (None, _) => None,
             }
         }
-        "forgotten-key" => {
-            let bytes: Option<Vec<u8>> =
-                (0..64).step_by(2).map(|at| u8::from_str_radix(reference.get(at..at + 2)?, 16).ok()).collect();
-            let hash = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-            let hash = hash.ok_or_else(|| place.damaged(format!("{reference:?} is no hash")))?;
-            Some(Record::ForgottenKey(KeyHash::from_bytes(hash)))
-        }
+        "forgotten-key" => Some(Record::ForgottenKey(KeyHash::from_bytes(bytes(reference, place)?))),
+        "session" => Some(sessions::find(connection, bytes(reference, place)?, place).await?),
+        "sessions" => Some(Record::EndedSessions(place.parse(reference, "user")?)),
         // One that was approved is not there any more.
         "pending-device" => pending::find(connection, reference, place).await?.map(Record::PendingDevice),
         _ => return Ok(Err(Unknown)),

@@ -9,6 +9,7 @@ mod error;
 mod log;
 mod pending;
 mod schema;
+mod sessions;
 #[path = "../sql/mod.rs"]
 #[allow(clippy::duplicate_mod, reason = "the statements are compiled for each engine")]
 mod sql;
@@ -168,9 +169,10 @@ impl Store for PostgresStore {
             let mut snapshot = self.pool.begin_with(begin).await.map_err(failed)?;
             let position = log::head(&mut snapshot, &self.place).await?;
             let loaded = sql::snapshot(&mut snapshot, &self.place).await?;
-            let pending = pending::all(&mut snapshot, &self.place).await?;
+            let mut shared = pending::all(&mut snapshot, &self.place).await?;
+            shared.extend(sessions::all(&mut snapshot, &self.place).await?);
             snapshot.commit().await.map_err(failed)?;
-            Ok(Snapshot { position, pending, ..loaded })
+            Ok(Snapshot { position, shared, ..loaded })
         })
     }
 
@@ -228,6 +230,7 @@ impl Store for PostgresStore {
             log::append(&mut transaction, position, subjects).await.map_err(failed)?;
             log::trim(&mut transaction).await.map_err(failed)?;
             pending::sweep(&mut transaction).await.map_err(failed)?;
+            sessions::sweep(&mut transaction).await.map_err(failed)?;
             let old = "DELETE FROM used_signatures WHERE expires_at <= clock_timestamp()";
             sqlx::query(old).execute(&mut *transaction).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
@@ -276,6 +279,14 @@ impl Store for PostgresStore {
             .map_err(failed)?;
             let age = Duration::try_from_secs_f64(age).unwrap_or_default();
             Ok(Some(EarlierUse { address: self.place.parse(&address, "address")?, age }))
+        })
+    }
+
+    fn has_secret<'a>(&'a self, fingerprint: &'a [u8; 32]) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut connection = self.connection(Doing::Write).await?;
+            let has = sessions::has_secret(&mut connection, fingerprint).await;
+            has.map_err(|error| self.explain(&error, Doing::Write))
         })
     }
 

@@ -7,7 +7,7 @@ use sqlx::Error;
 use super::Connection;
 use super::error::explain;
 use crate::gateway::store::place::{Doing, Place};
-use crate::gateway::store::{Shared, SharedDevice, StoreError};
+use crate::gateway::store::{Record, SharedDevice, StoreError};
 use crate::identity::PublicKey;
 
 /// How long a request for approval, or a denial, counts.
@@ -24,36 +24,32 @@ macro_rules! select {
     };
 }
 
-/// Stores what is shared, and returns the key that it is about.
-pub(super) async fn share<'a>(connection: &mut Connection, what: &'a Shared) -> Result<&'a PublicKey, Error> {
-    match what {
-        Shared::PendingDevice(key, address) => {
-            // A denial outlasts further requests until its time is over.
-            let statement = "INSERT INTO pending_devices (key, address) VALUES ($1, $2) \
+/// Notes that it asks.
+pub(super) async fn add(connection: &mut Connection, key: &PublicKey, address: IpAddr) -> Result<(), Error> {
+    // A denial outlasts further requests until its time is over.
+    let statement = "INSERT INTO pending_devices (key, address) VALUES ($1, $2) \
                  ON CONFLICT (key) DO UPDATE SET address = excluded.address, \
                  denied = pending_devices.denied AND pending_devices.asked_at > clock_timestamp() - make_interval(secs => $3), \
                  asked_at = CASE WHEN pending_devices.denied \
                  AND pending_devices.asked_at > clock_timestamp() - make_interval(secs => $3) \
                  THEN pending_devices.asked_at ELSE excluded.asked_at END";
-            let query = sqlx::query(statement).bind(key.line()).bind(address.to_string()).bind(COUNTS_SECONDS);
-            query.execute(connection).await?;
-            Ok(key)
-        }
-        Shared::DeniedDevice(key) => {
-            let query = sqlx::query("UPDATE pending_devices SET denied = TRUE WHERE key = $1");
-            query.bind(key.line()).execute(connection).await?;
-            Ok(key)
-        }
-    }
+    let query = sqlx::query(statement).bind(key.line()).bind(address.to_string()).bind(COUNTS_SECONDS);
+    query.execute(connection).await.map(drop)
+}
+
+/// Notes that a person said no to it.
+pub(super) async fn deny(connection: &mut Connection, key: &PublicKey) -> Result<(), Error> {
+    let query = sqlx::query("UPDATE pending_devices SET denied = TRUE WHERE key = $1");
+    query.bind(key.line()).execute(connection).await.map(drop)
 }
 
 /// All that count.
-pub(super) async fn all(connection: &mut Connection, place: &Place) -> Result<Vec<SharedDevice>, StoreError> {
+pub(super) async fn all(connection: &mut Connection, place: &Place) -> Result<Vec<Record>, StoreError> {
     let query =
         sqlx::query_as(select!("WHERE asked_at > clock_timestamp() - make_interval(secs => $1) ORDER BY asked_at"));
     let rows: Result<Vec<Row>, Error> = query.bind(COUNTS_SECONDS).fetch_all(connection).await;
     let rows = rows.map_err(|error| explain(place, &error, Doing::Read))?;
-    rows.into_iter().map(|row| device(row, place)).collect()
+    rows.into_iter().map(|row| device(row, place).map(Record::PendingDevice)).collect()
 }
 
 /// The one with that key.

@@ -29,11 +29,12 @@ async fn make(store: &PostgresStore, seen: Position, change: Change) -> Result<(
 fn names(news: &News) -> Vec<String> {
     let Records::Some(records) = &news.records else { panic!("{news:?}") };
     let name = |record: &Record| match record {
-        Record::User(user) => user.name.clone(),
-        Record::RemovedUser(_) => "removed".to_owned(),
-        other => format!("{other:?}"),
+        Record::User(user) => Some(user.name.clone()),
+        Record::RemovedUser(_) => Some("removed".to_owned()),
+        Record::EndedSessions(_) => None,
+        other => Some(format!("{other:?}")),
     };
-    records.iter().map(name).collect()
+    records.iter().filter_map(name).collect()
 }
 
 impl Location for String {

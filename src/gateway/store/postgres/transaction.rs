@@ -6,7 +6,7 @@ use sqlx::Postgres;
 use tokio::time::{Instant, timeout};
 
 use super::log::{self, Subject};
-use super::{PostgresStore, pending, sql};
+use super::{PostgresStore, pending, sessions, sql};
 use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::Doing;
 use crate::gateway::store::{Answer, Change, Event, KeyRecord, Shared, StoreError, Transaction};
@@ -48,13 +48,13 @@ impl Transaction for PostgresTransaction<'_> {
     fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
         Box::pin(async move {
             let number = sql::apply(&mut self.transaction, change, event, earlier, &self.store.place).await?;
+            let failed = |error: sqlx::Error| self.store.explain(&error, Doing::Write);
             if let Change::AddDevice(device) = change {
-                let settled = pending::settle(&mut self.transaction, &device.key).await;
-                settled.map_err(|error| self.store.explain(&error, Doing::Write))?;
+                pending::settle(&mut self.transaction, &device.key).await.map_err(failed)?;
             }
-            let appended =
-                log::append(&mut self.transaction, self.position, Subject::of(change).into_iter().collect()).await;
-            self.position = appended.map_err(|error| self.store.explain(&error, Doing::Write))?;
+            let ended = sessions::end_after(&mut self.transaction, change).await.map_err(failed)?;
+            let subjects = Subject::of(change).into_iter().chain(ended.map(Subject::Sessions)).collect();
+            self.position = log::append(&mut self.transaction, self.position, subjects).await.map_err(failed)?;
             Ok(number)
         })
     }
@@ -62,9 +62,24 @@ impl Transaction for PostgresTransaction<'_> {
     fn share<'a>(&'a mut self, what: &'a Shared) -> Answer<'a, ()> {
         Box::pin(async move {
             let failed = |error: sqlx::Error| self.store.explain(&error, Doing::Write);
-            let key = pending::share(&mut self.transaction, what).await.map_err(failed)?;
-            let subjects = vec![Subject::PendingDevice(key.line())];
-            self.position = log::append(&mut self.transaction, self.position, subjects).await.map_err(failed)?;
+            let connection = &mut *self.transaction;
+            let stored = match what {
+                Shared::PendingDevice(key, address) => pending::add(connection, key, *address).await,
+                Shared::DeniedDevice(key) => pending::deny(connection, key).await,
+                Shared::Session(digest, user) => sessions::start(connection, digest, *user).await,
+                Shared::UsedSession(digest) => sessions::touch(connection, digest, false).await,
+                Shared::ConfirmedSession(digest) => sessions::touch(connection, digest, true).await,
+                Shared::EndedSession(digest) => sessions::end(connection, digest).await,
+            };
+            stored.map_err(failed)?;
+            let subject = match what {
+                Shared::PendingDevice(key, _) | Shared::DeniedDevice(key) => Subject::PendingDevice(key.line()),
+                Shared::Session(digest, _)
+                | Shared::UsedSession(digest)
+                | Shared::ConfirmedSession(digest)
+                | Shared::EndedSession(digest) => Subject::Session(*digest),
+            };
+            self.position = log::append(&mut self.transaction, self.position, vec![subject]).await.map_err(failed)?;
             Ok(())
         })
     }
