@@ -1,6 +1,8 @@
 //! Ctrl-C and SIGTERM. The runtime handles them where it waits, and ends the command in an orderly way. Where it cannot,
 //! because a write to a full pipe or a library blocks its only thread, the process ends all the same.
 
+#[cfg(unix)]
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::watch;
@@ -39,15 +41,19 @@ pub fn force_exit_on_signal(printer: &Printer) {
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(watch);
 }
 
-/// Whether the process that started this one wants the signal ignored, as a shell does for background jobs (SIGINT, SIGQUIT) and
-/// `nohup` for SIGHUP. Such a signal gets no handler: it stays ignored, also in the program that `exec` starts. False where the
-/// system does not tell.
+/// The signals that were ignored at the start, a bit for each; 0 where the system does not tell.
 #[cfg(unix)]
-fn is_ignored(signal: i32) -> bool {
+static IGNORED: LazyLock<u64> = LazyLock::new(|| {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask & (1 << (signal - 1)) != 0
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+});
+
+/// Whether the process that started this one wants the signal ignored, as a shell does for background jobs (SIGINT, SIGQUIT) and
+/// `nohup` for SIGHUP. Such a signal gets no handler: it stays ignored, also in the program that `exec` starts.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    *IGNORED & (1 << (signal - 1)) != 0
 }
 
 /// A stream of one signal, or of nothing if it is ignored or cannot be handled.

@@ -63,12 +63,14 @@ pub fn foreign_listener(port: u16, addresses: &[IpAddr]) -> Option<ForeignAccoun
 /// The first of these accounts that is neither ours, nor root, nor a service.
 fn foreign_among(found: BTreeSet<u32>) -> Option<ForeignAccount> {
     let own = own_id()?;
-    let first_person = if found.is_empty() { UID_MIN } else { first_person() };
-    let is_trusted = |id: u32| {
-        id == own || id == 0 || id < first_person || DYNAMIC_USERS.contains(&id) || id == UNMAPPED && has_unmapped_ids()
-    };
-    let others = found.into_iter().filter(|id| !is_trusted(*id));
-    let mut foreign = others.map(|id| ForeignAccount { id, name: passwd_entry(id).map(|(name, _)| name) });
+    let others: Vec<u32> = found.into_iter().filter(|id| ![own, 0].contains(id)).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let first_person = first_person();
+    let is_service = |id: u32| id < first_person || DYNAMIC_USERS.contains(&id) || id == UNMAPPED && has_unmapped_ids();
+    let people = others.into_iter().filter(|id| !is_service(*id));
+    let mut foreign = people.map(|id| ForeignAccount { id, name: passwd_entry(id).map(|(name, _)| name) });
     foreign.find(|account| account.name.as_deref() != Some(OLLAMA))
 }
 

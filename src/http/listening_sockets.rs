@@ -2,6 +2,7 @@
 //! system looks at the sockets that listen alone: a tenth of a millisecond, where all connections take several.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, netlink, sendto, socket_with, sockopt};
@@ -12,6 +13,8 @@ const BY_FAMILY: u16 = 20;
 const DONE: u16 = 3;
 /// `NLM_F_REQUEST` and `NLM_F_DUMP`: all that fit.
 const REQUEST_ALL: u16 = 0x301;
+/// As much as the system puts into one reply, from `netlink(7)`, in bytes.
+const MAX_ANSWERS: usize = 8192;
 const DEADLINE: Duration = Duration::from_millis(200);
 const TCP: u8 = 6;
 /// A set of states that contains `TCP_LISTEN` alone.
@@ -22,24 +25,24 @@ const SOCKET: usize = 72;
 
 /// Address and account of each socket that listens on that port. `None` where the system does not tell.
 pub(super) fn listening_sockets(port: u16) -> Option<Vec<(IpAddr, u32)>> {
-    let mut found = Vec::new();
-    for family in [AddressFamily::INET, AddressFamily::INET6] {
-        ask(family, port, &mut found)?;
-    }
-    Some(found)
-}
-
-fn ask(family: AddressFamily, port: u16, found: &mut Vec<(IpAddr, u32)>) -> Option<()> {
     let socket =
         socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG)).ok()?;
     // It answers at once, or never: some sandboxes take the question and drop it.
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(DEADLINE)).ok()?;
+    let mut found = Vec::new();
+    for family in [AddressFamily::INET, AddressFamily::INET6] {
+        ask(&socket, family, port, &mut found)?;
+    }
+    Some(found)
+}
+
+fn ask(socket: &OwnedFd, family: AddressFamily, port: u16, found: &mut Vec<(IpAddr, u32)>) -> Option<()> {
     // To the system itself.
     let system = netlink::SocketAddrNetlink::new(0, 0);
-    sendto(&socket, &question(u8::try_from(family.as_raw()).ok()?, port), SendFlags::empty(), &system).ok()?;
-    let mut answers = vec![0; 32 * 1024];
+    sendto(socket, &question(u8::try_from(family.as_raw()).ok()?, port), SendFlags::empty(), &system).ok()?;
+    let mut answers = [0; MAX_ANSWERS];
     loop {
-        let length = rustix::io::read(&socket, &mut answers[..]).ok()?;
+        let length = rustix::io::read(socket, &mut answers[..]).ok()?;
         let mut rest = answers.get(..length)?;
         while rest.len() >= HEADER {
             let (size, kind) = (u32_at(rest, 0)?, u16::from_ne_bytes(rest.get(4..6)?.try_into().ok()?));
