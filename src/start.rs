@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::panic;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::api::looks_like_key;

@@ -15,9 +15,10 @@ mod profile;
 mod run;
 mod values;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, CommandFactory, Parser, Subcommand};
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use account::{
     DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate, SigninArgs, SignoutArgs, StatusArgs,
@@ -47,6 +48,40 @@ pub use values::KEY_PROBLEMS;
 pub use values::{ColorArg, GlobalArgs, StoreArg};
 pub use values::{KeyField, KeyFilter, SpanArg};
 
+/// A command line.
+#[derive(Debug)]
+pub struct Cli {
+    /// Options of every command.
+    pub global: GlobalArgs,
+    /// The command.
+    pub command: Command,
+}
+
+impl Cli {
+    /// Reads a command line, the name of the program first.
+    ///
+    /// clap copies the options that every command has into each command, which takes longer than many commands do. So only the commands that
+    /// the line names are defined, and all of them where the line cannot be read, for the message.
+    ///
+    /// # Errors
+    /// What clap says about a line that it does not accept.
+    pub fn try_parse_from<T: Into<OsString>>(line: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = line.into_iter().map(Into::into).collect();
+        let is_named = |name: &str| words.iter().any(|word| word == name);
+        let named = with_commands(|command| is_named(command.get_name()) || command.get_all_aliases().any(is_named));
+        Self::read(named, &words).or_else(|_| Self::read(command(), &words))
+    }
+
+    fn read(mut command: clap::Command, words: &[OsString]) -> Result<Self, clap::Error> {
+        let mut matches = command.try_get_matches_from_mut(words)?;
+        let mut read = || {
+            let global = GlobalArgs::from_arg_matches_mut(&mut matches)?;
+            Ok(Self { global, command: Command::from_arg_matches_mut(&mut matches)? })
+        };
+        read().map_err(|error: clap::Error| error.format(&mut command))
+    }
+}
+
 /// Sign in to Ollama, run models, manage API keys, protect a server
 ///
 /// The client signs you in to ollama.com or to a gateway and keeps the credential in your system's keyring. The gateway puts
@@ -71,13 +106,9 @@ ollama-auth quickstart
 ollama-auth signin
 ollama-auth run gpt-oss:120b-cloud \"Why is the sky blue?\""
 )]
-pub struct Cli {
-    /// Options of every command.
+struct Root {
     #[command(flatten)]
-    pub global: GlobalArgs,
-    /// The command.
-    #[command(subcommand)]
-    pub command: Command,
+    global: GlobalArgs,
 }
 
 /// The commands.
@@ -249,7 +280,13 @@ const HELP: &str = "Output and prompts";
 
 /// The whole command line, as it is parsed.
 pub fn command() -> clap::Command {
-    Cli::command()
+    with_commands(|_| true)
+}
+
+fn with_commands(is_wanted: impl Fn(&clap::Command) -> bool) -> clap::Command {
+    let mut all = Command::augment_subcommands(clap::Command::new(""));
+    let wanted = all.get_subcommands_mut().filter(|command| is_wanted(command)).map(std::mem::take);
+    Root::command().subcommand_required(true).subcommands(wanted)
 }
 
 #[cfg(test)]
@@ -265,6 +302,38 @@ mod tests {
     fn stock_names_work() {
         for name in ["login", "logout", "whoami", "ls"] {
             Cli::try_parse_from(["ollama-auth", name]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_line_means_the_same_whichever_commands_are_defined() {
+        for line in [
+            "run llama3.2 hi",
+            "run keys status",
+            "--profile status run m -v",
+            "--host keys list",
+            "--store=file -qv keys create status --scope inference",
+            "gateway user add run",
+            "profile use keys",
+            "exec -- run status",
+            "whoami --json",
+            "run",
+            "run m --no-such-option",
+            "--profile run",
+            "no-such-command",
+            "keys no-such-command",
+            "run --help",
+            "--color sometimes run m",
+            "",
+        ] {
+            let words: Vec<OsString> =
+                ["ollama-auth"].into_iter().chain(line.split_whitespace()).map(Into::into).collect();
+            let (read, whole) = (Cli::try_parse_from(&words), Cli::read(command(), &words));
+            let shown = |read: Result<Cli, clap::Error>| match read {
+                Ok(cli) => format!("{cli:?}"),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(shown(read), shown(whole), "{line}");
         }
     }
 }

@@ -101,8 +101,6 @@ impl FromStr for ThinkArg {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
     use crate::cli::{Cli, Command};
 

@@ -250,8 +250,6 @@ fn push_wrapped(text: &mut String, first: &str, others: &str, words: &str) {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
     use crate::commands::completions::split;
 

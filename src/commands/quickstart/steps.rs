@@ -4,7 +4,6 @@
 use std::iter;
 use std::path::Path;
 
-use clap::Parser as _;
 use secrecy::SecretString;
 use serde::Serialize;
 
