@@ -78,7 +78,7 @@ impl Forwarder {
             // Without a body there would be no Content-Length, which some proxies ask for.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        tracing::trace!(%method, host = %self.base, path, credential = ?self.credential, "forwarded");
+        tracing::debug!(%method, host = %self.base, path, credential = ?self.credential, "forwarded");
         let sent = self.client.request(method, url).headers(headers).body(Body::wrap(body)).send().await;
         let answer = sent.map_err(|error| ApiError::of_transport(self.base.to_string(), &error))?;
         // The body of this request is gone; the next one is signed with the host's time.
