@@ -27,6 +27,16 @@ pub enum RequestWriteError {
     Connection(#[from] std::io::Error),
 }
 
+impl RequestWriteError {
+    /// The error of the body itself, where it has one.
+    pub fn into_cause(self) -> BoxError {
+        match self {
+            Self::Body(error) => error,
+            other => other.into(),
+        }
+    }
+}
+
 /// How the end of the body is marked.
 #[derive(Clone, Copy, Debug)]
 enum Framing {
@@ -95,7 +105,7 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Result<(), RequestWriteError>> {
         loop {
-            let has_more = self.fill(context)?;
+            let has_more = self.collect(context)?;
             while self.written < self.buffer.len() {
                 self.written += ready!(connection.poll_write(context, &self.buffer[self.written..]))?;
             }
@@ -120,7 +130,10 @@ where
     }
 
     /// Collects what the body provides without waiting. `false` when it has to be waited for.
-    fn fill(&mut self, context: &mut Context<'_>) -> Result<bool, RequestWriteError> {
+    ///
+    /// # Errors
+    /// All but [`RequestWriteError::Connection`].
+    pub fn collect(&mut self, context: &mut Context<'_>) -> Result<bool, RequestWriteError> {
         while (self.kept || self.buffer.len() < BATCH)
             && let Some(body) = &mut self.body
         {
