@@ -11,6 +11,7 @@ use crate::harness::browser::Behaviour;
 use crate::harness::gateway::{Answer, Gateway, PASSWORD};
 use crate::harness::ollama::{Ollama, recorded};
 use crate::harness::signature::TestDevice;
+use crate::harness::with_other_end;
 
 const RUN: [&str; 3] = ["run", "tiny", "Why is the sky blue?"];
 
@@ -58,7 +59,7 @@ fn a_model_runs_with_an_api_key() {
     let script = with_store("plaintext");
     let said = script.command(RUN).env("OLLAMA_HOST", gateway.url()).env("OLLAMA_API_KEY", &key).run().expect_code(0);
     assert_eq!(said.stdout().trim_end(), recorded("generate").said().trim_end());
-    let wrong = format!("{}x", &key[..key.len() - 1]);
+    let wrong = with_other_end(&key);
     script.command(RUN).env("OLLAMA_HOST", gateway.url()).env("OLLAMA_API_KEY", wrong).run().expect_code(4);
     device.command(["keys", "revoke", "ci", "--yes"]).run().expect_code(0);
     script.command(RUN).env("OLLAMA_HOST", gateway.url()).env("OLLAMA_API_KEY", &key).run().expect_code(4);
@@ -79,7 +80,7 @@ fn a_link_for_a_key_that_is_not_pending_is_refused() {
 fn the_setup_link_creates_one_administrator() {
     let mut gateway = Gateway::start("http://127.0.0.1:9");
     let link = gateway.listening()["setup_url"].as_str().unwrap().to_owned();
-    let wrong = format!("{}x", &link[..link.len() - 1]);
+    let wrong = with_other_end(&link);
     gateway.browse(&wrong, "eve", "Create").expect_code(1);
     gateway.browse(&link, "ada", "Create").expect_code(0);
     gateway.browse(&link, "eve", "Create").expect_code(1);

@@ -26,6 +26,12 @@ pub mod set_clock;
 pub mod signature;
 pub mod stock;
 
+/// The same with another last character: no longer what it was, whatever that ended with.
+pub fn with_other_end(text: &str) -> String {
+    let end = if text.ends_with('x') { 'y' } else { 'x' };
+    format!("{}{end}", &text[..text.len() - 1])
+}
+
 /// The longest that any single wait of the harness lasts. Generous: a loaded machine is slow, a hang is forever.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 

@@ -10,7 +10,7 @@ use crate::given::{CONFIG, DATA, as_nobody, edit_profiles, plaintext, profile, s
 use crate::harness::cloud::{Cloud, Fault, Issued, api_key_like};
 use crate::harness::cmd::{Output, PROGRAM, Sandbox};
 use crate::harness::http::{Reply, Step};
-use crate::harness::tool;
+use crate::harness::{tool, with_other_end};
 
 /// The only key that was made.
 #[track_caller]
@@ -176,8 +176,7 @@ fn a_key_from_an_unusable_response_is_revoked() {
         ("not a description of a key", 1, |body| Reply::json(201, body["key"].clone())),
         ("checksum is wrong", 1, |mut body| {
             let key = body["key"].as_str().unwrap();
-            let last = if key.ends_with('x') { "y" } else { "x" };
-            body["key"] = json!(format!("{}{last}", &key[..key.len() - 1]));
+            body["key"] = json!(with_other_end(key));
             Reply::json(201, body)
         }),
         ("does not begin with olauth_", 1, |mut body| {

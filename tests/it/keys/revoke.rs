@@ -8,6 +8,7 @@ use crate::harness::cloud::{Cloud, Fault, api_key_like};
 use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::http::{Expectation, Reply};
 use crate::harness::pty::Terminal;
+use crate::harness::with_other_end;
 
 #[track_caller]
 fn live(cloud: &Cloud, id: &str) -> bool {
@@ -177,7 +178,7 @@ fn an_invalid_key_is_not_sent() {
     let (sandbox, cloud) = signed_in();
     let good = api_key_like(3);
     let before = cloud.server().requests().len();
-    let damaged = format!("{}x", &good[..good.len() - 1]);
+    let damaged = with_other_end(&good);
     for (key, words) in
         [(damaged.as_str(), "checksum"), (&good[..30], "olauth_"), ("", "no API key"), ("two words", "one word")]
     {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::given::{Api, Call, Given, raised, result};
 use crate::harness::http::Reply;
-use crate::harness::poll;
+use crate::harness::{poll, with_other_end};
 
 /// All of it.
 pub fn check(given: &mut Given) {
@@ -49,8 +49,7 @@ fn keys_that_are_not_good(given: &mut Given) {
     let over = given.gateway.key(&device, &["over", "--scope", "inference,models:read", "--expires", "1s"]);
     let header = format!("Authorization: Bearer {over}");
     poll("the end of the key", || (given.gateway.ask("GET", "/api/tags", &[&header], "").status == 401).then_some(()));
-    let last = if given.key.ends_with('x') { 'y' } else { 'x' };
-    let wrong = format!("{}{last}", &given.key[..given.key.len() - 1]);
+    let wrong = with_other_end(&given.key);
     for call in every_call(given) {
         refused(given, &call, Some(&wrong), 401, "unknown API key");
         refused(given, &call, Some(&revoked), 401, "this API key was revoked");
