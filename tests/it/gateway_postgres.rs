@@ -248,6 +248,26 @@ fn without_its_database_a_gateway_grants_nothing_and_still_takes_away() {
     assert_eq!(new.status, 201, "{}", new.text());
 }
 
+/// As behind a network that drops everything: no connection breaks, and nothing is answered.
+#[test]
+fn a_frozen_database_holds_nobody_up_for_long() {
+    let (upstream, server) = (upstream(), Postgres::start());
+    let database = server.database();
+    let one = Gateway::start_on(&database, &upstream.url(), &[]);
+    one.add_user("ada", "admin");
+    let device = one.device_added_to("ada");
+    let ((kept, _), (lost, id)) = (key(&one, &device), key(&one, &device));
+    server.freeze();
+    assert_eq!(status(&one, &kept), 200);
+    let revoked = ask(&one, "DELETE", &path_of(&id), &kept);
+    assert_eq!((revoked.status, revoked.json()["code"].as_str()), (503, Some("not_stored")), "{}", revoked.text());
+    assert_eq!((status(&one, &lost), status(&one, &kept)), (401, 200));
+    server.thaw();
+    let other = Gateway::start_on(&database, &upstream.url(), &[]);
+    poll("that the revocation is stored", || (status(&other, &lost) == 401).then_some(()));
+    assert_eq!((status(&other, &kept), status(&one, &kept), status(&one, &lost)), (200, 200, 401));
+}
+
 #[test]
 fn a_database_that_cannot_be_used_is_named_without_its_password() {
     let sandbox = Sandbox::new();

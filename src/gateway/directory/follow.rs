@@ -17,9 +17,11 @@ impl Directory {
     /// Follows the other gateways for ever. Where there are none, it only stores what could not be stored before.
     pub async fn follow(&self) {
         let mut was_lost = false;
+        // Kept while it waits: a listener that is dropped has to connect again.
+        let mut changed = self.0.store.changed();
         loop {
             tokio::select! {
-                () = self.0.store.changed() => {}
+                () = &mut changed => changed = self.0.store.changed(),
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
             match self.0.catch_up().await {

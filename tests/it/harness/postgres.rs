@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const ROLE: &str = "gate";
 
 /// Runs the server until its standard input ends, which it does when the test process ends in whatever way. Until then a line ends it
-/// (`INT`, `KILL`) or starts it.
+/// (`INT`, `KILL`), starts it, or freezes and thaws it.
 const KEEPER: &str = r#"
 start() {
     "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses='' -c fsync=off -c max_connections=200 -c log_min_messages=warning \
@@ -22,6 +22,7 @@ start "$1" "$2"
 while read -r word; do
     case $word in
         start) start "$1" "$2" ;;
+        STOP | CONT) kill -"$word" $server $(cat /proc/$server/task/$server/children) ;;
         *) kill -"$word" $server && wait $server ;;
     esac
     echo done
@@ -69,6 +70,16 @@ impl Postgres {
     /// Ends it: `INT` as an administrator would, `KILL` as a power cut. Its data stays.
     pub fn end(&self, signal: &str) {
         self.tell(signal);
+    }
+
+    /// Freezes it with all its sessions: it answers nothing, and closes nothing.
+    pub fn freeze(&self) {
+        self.tell("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.tell("CONT");
     }
 
     /// Starts it again after [`end`](Self::end), and waits until it answers.

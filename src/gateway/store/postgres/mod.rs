@@ -46,6 +46,8 @@ const CHANNEL: &str = "ollama_auth_changes";
 const CONNECTIONS: u32 = 6;
 /// How long a free connection is waited for, and a new one.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer is waited for: a server that has vanished sends none, and the system would wait for a quarter of an hour.
+const ANSWER: Duration = Duration::from_secs(8);
 /// Between two attempts to listen again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What each connection is told: a gateway that stopped in the middle of a change must not keep the others from theirs.
@@ -119,6 +121,16 @@ impl PostgresStore {
         explained
     }
 
+    /// What the future gives, unless the server does not answer.
+    async fn answered<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let answered = tokio::time::timeout(ANSWER, asked).await;
+        answered.unwrap_or_else(|_| {
+            self.use_next_host();
+            let reason = format!("no answer within {} s", ANSWER.as_secs());
+            Err(StoreError::Unreachable { place: self.place.0.clone(), reason })
+        })
+    }
+
     /// From the next connection on.
     fn use_next_host(&self) {
         if self.hosts.len() > 1 {
@@ -178,7 +190,7 @@ impl Store for PostgresStore {
 
     fn begin(&self, seen: Position) -> Answer<'_, (News, Box<dyn Transaction + '_>)> {
         Box::pin(async move {
-            let (news, transaction) = transaction::begin(self, seen).await?;
+            let (news, transaction) = self.answered(transaction::begin(self, seen)).await?;
             Ok((news, Box::new(transaction) as Box<dyn Transaction + '_>))
         })
     }
@@ -186,11 +198,11 @@ impl Store for PostgresStore {
     fn news(&self, seen: Position) -> Answer<'_, News> {
         Box::pin(async move {
             let mut connection = self.connection(Doing::Read).await?;
-            let news = log::news_since(&mut connection, seen, &self.place).await;
+            let news = self.answered(log::news_since(&mut connection, seen, &self.place)).await;
             if let Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }) = &news {
                 self.use_next_host();
-                // It is of the former host.
-                let _ = connection.close().await;
+                // It is of the former host, or broken.
+                drop(connection.detach());
             }
             news
         })

@@ -46,7 +46,8 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
-        Box::pin(async move {
+        let store = self.store;
+        Box::pin(store.answered(async move {
             let number = sql::apply(&mut self.transaction, change, event, earlier, &self.store.place).await?;
             let failed = |error: sqlx::Error| self.store.explain(&error, Doing::Write);
             if let Change::AddDevice(device) = change {
@@ -56,11 +57,12 @@ impl Transaction for PostgresTransaction<'_> {
             let subjects = Subject::of(change).into_iter().chain(ended.map(Subject::Sessions)).collect();
             self.position = log::append(&mut self.transaction, self.position, subjects).await.map_err(failed)?;
             Ok(number)
-        })
+        }))
     }
 
     fn share<'a>(&'a mut self, what: &'a Shared) -> Answer<'a, ()> {
-        Box::pin(async move {
+        let store = self.store;
+        Box::pin(store.answered(async move {
             let failed = |error: sqlx::Error| self.store.explain(&error, Doing::Write);
             let connection = &mut *self.transaction;
             let stored = match what {
@@ -81,7 +83,7 @@ impl Transaction for PostgresTransaction<'_> {
             };
             self.position = log::append(&mut self.transaction, self.position, vec![subject]).await.map_err(failed)?;
             Ok(())
-        })
+        }))
     }
 
     fn commit<'a>(self: Box<Self>) -> Answer<'a, Position>
