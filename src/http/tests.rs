@@ -289,7 +289,9 @@ mod client {
     }
 
     /// A body that shows how long it is held.
-    struct Held(Arc<()>);
+    struct Held {
+        _count: Arc<()>,
+    }
 
     impl AsRef<[u8]> for Held {
         fn as_ref(&self) -> &[u8] {
@@ -300,9 +302,12 @@ mod client {
     #[tokio::test]
     async fn a_small_body_does_not_keep_the_buffer_that_it_came_in_until_there_is_a_connection() {
         let (held, url) = (Arc::new(()), server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false));
-        let body = Full::new(Bytes::from_owner(Held(held.clone())));
+        let body = Full::new(Bytes::from_owner(Held { _count: held.clone() }));
         let (count, counted) = tokio::sync::watch::channel(0);
-        let check = Arc::new(move || Ok(drop(count.send_replace(Arc::strong_count(&held)))));
+        let check = Arc::new(move || {
+            count.send_replace(Arc::strong_count(&held));
+            Ok(())
+        });
         let head = RequestHead::new(Method::POST, url.as_origin(), &["/api/generate"]);
         let request = OutgoingRequest { head, body, repeatable: true };
         let response = Http1Client::loopback(check).send(url.as_origin(), request).await.unwrap();
