@@ -166,7 +166,7 @@ fn keys_in_other_forms_are_accepted_or_explained() {
         (format!("Authorization: Bearer '{key} '"), "quotes or blanks"),
         (format!("X-API-Key: \"{key}\""), "quotes or blanks"),
         ("Authorization: Bearer ollama".to_owned(), "ollama-auth exec -- PROGRAM"),
-        (format!("Authorization: {}", with_other_end(&key)), "unknown API key"),
+        (format!("Authorization: {}", with_other_end(key)), "unknown API key"),
     ] {
         let (status, text) = ask(&[&header]);
         assert!(status == 401 && text.contains(words), "{header}: {text}");
