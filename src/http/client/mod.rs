@@ -156,12 +156,6 @@ impl Http1Client {
                 Ok((connection, head)) => return respond(Some(handle), connection, head, writer),
             }
         }
-        if is_small {
-            // What has arrived of it would keep the buffer that it was read into, which is larger, until the connection is open.
-            std::future::poll_fn(|context| Poll::Ready(writer.collect(context)))
-                .await
-                .map_err(|error| SendError::RequestBody(error.into_cause()))?;
-        }
         let connection = Box::pin(self.connector.connect(origin)).await.map_err(SendError::Connect)?;
         let (connection, head) = exchange(connection, &mut writer, &method).await.map_err(|failure| failure.error)?;
         respond(reuses.then_some(handle), connection, head, writer)
@@ -205,10 +199,15 @@ where
         if !write_failed && !writer.is_done() {
             match writer.poll(&mut connection, context) {
                 Poll::Pending | Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(RequestWriteError::Body(error))) => {
+                    return Poll::Ready(Err(SendError::RequestBody(error)));
+                }
+                // The server would wait for the rest.
+                Poll::Ready(Err(error @ RequestWriteError::Length)) => {
+                    return Poll::Ready(Err(SendError::RequestBody(error.into())));
+                }
                 // The response may say why the server reads no more.
                 Poll::Ready(Err(RequestWriteError::Connection(_))) => write_failed = true,
-                // The server would wait for the rest.
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::RequestBody(error.into_cause()))),
             }
         }
         loop {

@@ -27,16 +27,6 @@ pub enum RequestWriteError {
     Connection(#[from] std::io::Error),
 }
 
-impl RequestWriteError {
-    /// The error of the body itself, where it has one.
-    pub fn into_cause(self) -> BoxError {
-        match self {
-            Self::Body(error) => error,
-            other => other.into(),
-        }
-    }
-}
-
 /// How the end of the body is marked.
 #[derive(Clone, Copy, Debug)]
 enum Framing {
@@ -105,7 +95,7 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Result<(), RequestWriteError>> {
         loop {
-            let has_more = self.collect(context)?;
+            let has_more = self.fill(context)?;
             while self.written < self.buffer.len() {
                 self.written += ready!(connection.poll_write(context, &self.buffer[self.written..]))?;
             }
@@ -130,10 +120,7 @@ where
     }
 
     /// Collects what the body provides without waiting. `false` when it has to be waited for.
-    ///
-    /// # Errors
-    /// All but [`RequestWriteError::Connection`].
-    pub fn collect(&mut self, context: &mut Context<'_>) -> Result<bool, RequestWriteError> {
+    fn fill(&mut self, context: &mut Context<'_>) -> Result<bool, RequestWriteError> {
         while (self.kept || self.buffer.len() < BATCH)
             && let Some(body) = &mut self.body
         {
