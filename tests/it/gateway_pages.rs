@@ -3,19 +3,7 @@
 
 use crate::harness::gateway::{Answer, Gateway, PASSWORD};
 use crate::harness::ollama::Ollama;
-
-const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
-
-fn between(text: &str, from: &str, to: &str) -> String {
-    let found = text.split_once(from).and_then(|(_, rest)| rest.split_once(to));
-    found.unwrap_or_else(|| panic!("no {from} in {text}")).0.to_owned()
-}
-
-fn cookie(answer: &Answer, kind: &str) -> String {
-    let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value);
-    let value = set.filter(|value| value.contains(kind)).map(|value| value.split(';').next().unwrap()).next();
-    format!("Cookie: {}", value.unwrap())
-}
+use crate::harness::pages::{FORM, between, cookie};
 
 #[test]
 fn a_key_created_in_a_browser_works_until_it_is_revoked_there() {

@@ -5,25 +5,13 @@ use serde_json::json;
 use crate::harness::cmd::Sandbox;
 use crate::harness::gateway::{Answer, Gateway, PASSWORD};
 use crate::harness::http::{Reply, Server};
+use crate::harness::pages::{FORM, between, cookie};
 use crate::harness::poll;
-use crate::harness::postgres::Postgres;
+use crate::harness::postgres::{LOCKED, Postgres};
 use crate::harness::signature::TestDevice;
 
 fn upstream() -> Server {
     Server::start(|_| Reply::json(200, json!({ "models": [], "version": "0.99.1" })))
-}
-
-const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
-
-fn between(text: &str, from: &str, to: &str) -> String {
-    let found = text.split_once(from).and_then(|(_, rest)| rest.split_once(to));
-    found.unwrap_or_else(|| panic!("no {from} in {text}")).0.to_owned()
-}
-
-fn cookie(answer: &Answer, kind: &str) -> String {
-    let set = answer.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value);
-    let value = set.filter(|value| value.contains(kind)).map(|value| value.split(';').next().unwrap()).next();
-    format!("Cookie: {}", value.unwrap())
 }
 
 fn ask(gateway: &Gateway, method: &str, target: &str, key: &str) -> Answer {
@@ -274,12 +262,54 @@ fn a_frozen_database_holds_nobody_up_for_long() {
 }
 
 #[test]
+fn the_password_comes_from_a_file_the_environment_or_pgpass() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let name = database.split_once("@/").unwrap().1.split('?').next().unwrap();
+    let secret = "s3cret: with \\ and @";
+    let role = format!("CREATE ROLE {LOCKED} LOGIN PASSWORD '{secret}'; GRANT ALL ON SCHEMA public TO {LOCKED}");
+    server.sql(&database, &role);
+    let address = database.replace("gate@", "locked@");
+    let private = |sandbox: &Sandbox, path: &str, content: &str| {
+        let file = sandbox.write(path, content);
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let list = |sandbox: &Sandbox| sandbox.command(["gateway", "user", "list", "--database", &address]).run();
+
+    let mut sandbox = Sandbox::new();
+    let refused = list(&sandbox).expect_code(1);
+    assert!(refused.stderr().contains("password"), "{}", refused.stderr());
+    sandbox.set_env("PGPASSWORD", "another");
+    let refused = list(&sandbox).expect_code(1);
+    assert!(refused.stderr().contains("password authentication failed"), "{}", refused.stderr());
+    // The file wins.
+    let file = private(&sandbox, "password", &format!("{secret}\n"));
+    sandbox.set_env("OLLAMA_AUTH_GATEWAY_DATABASE_PASSWORD_FILE", file);
+    list(&sandbox).expect_code(0);
+
+    let mut sandbox = Sandbox::new();
+    sandbox.set_env("PGPASSWORD", secret);
+    list(&sandbox).expect_code(0);
+
+    let sandbox = Sandbox::new();
+    let escaped = secret.replace('\\', "\\\\").replace(':', "\\:");
+    private(&sandbox, "home/.pgpass", &format!("*:*:{name}:somebody:wrong\n*:*:{name}:{LOCKED}:{escaped}\n"));
+    list(&sandbox).expect_code(0);
+
+    // The first host does not answer.
+    let folder = address.split_once("host=").unwrap().1.replace('/', "%2F");
+    let several = format!("postgres://gate@127.0.0.1:1,{folder}/{name}");
+    Sandbox::new().command(["gateway", "user", "list", "--database", &several]).run().expect_code(0);
+}
+
+#[test]
 fn a_database_that_cannot_be_used_is_named_without_its_password() {
     let sandbox = Sandbox::new();
     let list = |database: &str| sandbox.command(["gateway", "user", "list", "--database", database]).run();
     let nobody = list("postgres://ada@127.0.0.1:1/gate").expect_code(1);
     assert!(
-        nobody.stderr().contains("cannot reach the database postgres://ada@127.0.0.1:1/gate"),
+        nobody.stderr().contains("cannot reach the database postgres://ada@127.0.0.1:1/gate: Connection refused"),
         "{}",
         nobody.stderr()
     );

@@ -20,6 +20,7 @@ pub mod gateway;
 pub mod http;
 pub mod keyring;
 pub mod ollama;
+pub mod pages;
 pub mod postgres;
 pub mod pty;
 pub mod set_clock;

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// The role that owns everything.
 const ROLE: &str = "gate";
 
+/// A role that a test may make, which has to give its password.
+pub const LOCKED: &str = "locked";
+
 /// Runs the server until its standard input ends, which it does when the test process ends in whatever way. Until then a line ends it
 /// (`INT`, `KILL`), starts it, or freezes and thaws it.
 const KEEPER: &str = r#"
@@ -59,6 +62,10 @@ impl Postgres {
         let mut init = unprivileged(&programs.join("initdb"));
         init.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username", ROLE, "-D"]).arg(&data);
         run(&mut init);
+        // This role alone needs a password.
+        let rules = folder.join("data/pg_hba.conf");
+        let usual = std::fs::read_to_string(&rules).unwrap();
+        std::fs::write(&rules, format!("local all {LOCKED} scram-sha-256\n{usual}")).unwrap();
         let mut keeper = unprivileged(Path::new("sh"));
         keeper.arg("-c").arg(KEEPER).arg("sh").arg(&programs).arg(&folder);
         let keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -101,11 +101,13 @@ impl PostgresAddress {
     /// [`AddressError::Form`].
     pub(super) fn options(&self) -> Result<Vec<PgConnectOptions>, AddressError> {
         let options = |url: &Url| {
-            let options = PgConnectOptions::from_url(url).map_err(|error| AddressError::Form(error.to_string()))?;
-            let mut options = options.disable_statement_logging();
+            let mut full = url.clone();
+            // Not set afterwards: ~/.pgpass is looked up here.
             if let Some(user) = &self.user {
-                options = options.username(user);
+                full.query_pairs_mut().append_pair("user", user);
             }
+            let options = PgConnectOptions::from_url(&full).map_err(|error| AddressError::Form(error.to_string()))?;
+            let mut options = options.disable_statement_logging();
             if let Some(password) = &self.password {
                 options = options.password(password.expose_secret());
             }
