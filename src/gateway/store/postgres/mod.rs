@@ -24,7 +24,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection as Connection, PgListener, PgPoolOptions};
-use sqlx::{PgPool, Postgres};
+use sqlx::{ConnectOptions as _, PgPool, Postgres};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -48,6 +48,8 @@ const CONNECTIONS: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an answer is waited for: a server that has vanished sends none, and the system would wait for a quarter of an hour.
 const ANSWER: Duration = Duration::from_secs(8);
+/// The same for everything at once: a hundred thousand keys take a second.
+const LOAD: Duration = Duration::from_secs(60);
 /// Between two attempts to listen again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What each connection is told: a gateway that stopped in the middle of a change must not keep the others from theirs.
@@ -58,7 +60,7 @@ const SETTINGS: [(&str, &str); 4] = [
     ("default_transaction_isolation", "read committed"),
 ];
 /// A sweep counts the time since the last one if no other gateway has counted it, in seconds.
-const SWEEP_COUNTS: i64 = 50;
+const SWEEP_COUNTS: f64 = 50.0;
 
 /// See the module.
 pub struct PostgresStore {
@@ -99,12 +101,18 @@ impl PostgresStore {
         Err(last.unwrap_or_else(|| StoreError::Open { place: store.place.0.clone(), reason: "no host".to_owned() }))
     }
 
+    /// Connects once without the pool, which would try again until its time is over and then not say why.
     async fn prepare(&self) -> Result<(), StoreError> {
-        let mut connection = self.connection(Doing::Open).await?;
-        let prepared = schema::bring_up_to_date(&mut connection, &self.place).await;
-        if let Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }) = &prepared {
-            self.use_next_host();
-        }
+        let options = self.hosts.get(self.host.load(Ordering::Relaxed) % self.hosts.len().max(1));
+        let Some(options) = options else { return Ok(()) };
+        let prepared = async {
+            let connected = tokio::time::timeout(PATIENCE, options.connect()).await;
+            let connected = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+            let mut connection = connected.map_err(|error| explain(&self.place, &error, Doing::Open))?;
+            schema::bring_up_to_date(&mut connection, &self.place).await
+        };
+        let prepared = prepared.await;
+        self.leave_host_after(&prepared);
         prepared
     }
 
@@ -114,26 +122,31 @@ impl PostgresStore {
     }
 
     fn explain(&self, error: &sqlx::Error, doing: Doing) -> StoreError {
-        let explained = explain(&self.place, error, doing);
-        if matches!(explained, StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }) {
-            self.use_next_host();
-        }
-        explained
+        explain(&self.place, error, doing)
     }
 
-    /// What the future gives, unless the server does not answer.
+    /// What the future gives, unless the server does not answer. All that asks the server goes through here.
     async fn answered<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let answered = tokio::time::timeout(ANSWER, asked).await;
-        answered.unwrap_or_else(|_| {
-            self.use_next_host();
-            let reason = format!("no answer within {} s", ANSWER.as_secs());
-            Err(StoreError::Unreachable { place: self.place.0.clone(), reason })
-        })
+        self.answered_within(ANSWER, asked).await
     }
 
-    /// From the next connection on.
-    fn use_next_host(&self) {
-        if self.hosts.len() > 1 {
+    async fn answered_within<T>(
+        &self,
+        limit: Duration,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let answered = tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+            let reason = format!("no answer within {} s", limit.as_secs());
+            Err(StoreError::Unreachable { place: self.place.0.clone(), reason })
+        });
+        self.leave_host_after(&answered);
+        answered
+    }
+
+    /// Connects to the next host from now on, if this one could not be reached or written.
+    fn leave_host_after<T>(&self, result: &Result<T, StoreError>) {
+        let is_its_fault = matches!(result, Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }));
+        if is_its_fault && self.hosts.len() > 1 {
             let next = self.host.fetch_add(1, Ordering::Relaxed) + 1;
             if let Some(options) = self.hosts.get(next % self.hosts.len()) {
                 self.pool.set_connect_options(options.clone());
@@ -175,7 +188,7 @@ impl Store for PostgresStore {
     }
 
     fn load(&self) -> Answer<'_, Snapshot> {
-        Box::pin(async move {
+        Box::pin(self.answered_within(LOAD, async move {
             let failed = |error: sqlx::Error| self.explain(&error, Doing::Read);
             let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
             let mut snapshot = self.pool.begin_with(begin).await.map_err(failed)?;
@@ -185,7 +198,7 @@ impl Store for PostgresStore {
             shared.extend(sessions::all(&mut snapshot, &self.place).await?);
             snapshot.commit().await.map_err(failed)?;
             Ok(Snapshot { position, shared, ..loaded })
-        })
+        }))
     }
 
     fn begin(&self, seen: Position) -> Answer<'_, (News, Box<dyn Transaction + '_>)> {
@@ -197,14 +210,16 @@ impl Store for PostgresStore {
 
     fn news(&self, seen: Position) -> Answer<'_, News> {
         Box::pin(async move {
-            let mut connection = self.connection(Doing::Read).await?;
-            let news = self.answered(log::news_since(&mut connection, seen, &self.place)).await;
-            if let Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }) = &news {
-                self.use_next_host();
-                // It is of the former host, or broken.
-                drop(connection.detach());
-            }
-            news
+            self.answered(async {
+                let mut connection = self.connection(Doing::Read).await?;
+                let news = log::news_since(&mut connection, seen, &self.place).await;
+                if news.is_err() {
+                    // It is of a host that is left, or broken.
+                    drop(connection.detach());
+                }
+                news
+            })
+            .await
         })
     }
 
@@ -213,28 +228,29 @@ impl Store for PostgresStore {
     }
 
     fn key<'a>(&'a self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>> {
-        Box::pin(async move { sql::keys::find(&mut *self.connection(Doing::Read).await?, id, &self.place).await })
+        Box::pin(
+            self.answered(
+                async move { sql::keys::find(&mut *self.connection(Doing::Read).await?, id, &self.place).await },
+            ),
+        )
     }
 
     fn keys<'a>(&'a self, wanted: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>> {
-        Box::pin(async move { sql::keys::page(&mut *self.connection(Doing::Read).await?, wanted, &self.place).await })
+        Box::pin(self.answered(async move {
+            sql::keys::page(&mut *self.connection(Doing::Read).await?, wanted, &self.place).await
+        }))
     }
 
     fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Answer<'_, Swept> {
-        Box::pin(async move {
+        Box::pin(self.answered(async move {
             let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
             let mut transaction = self.pool.begin().await.map_err(failed)?;
             let position = log::lock(&mut transaction).await.map_err(failed)?;
-            let is_due: bool = sqlx::query_scalar(
-                "UPDATE uptime SET swept_at = CASE WHEN swept_at > clock_timestamp() - make_interval(secs => $1) \
-                 AND swept_at <= clock_timestamp() THEN swept_at ELSE clock_timestamp() END \
-                 RETURNING swept_at >= transaction_timestamp()",
-            )
-            .bind(SWEEP_COUNTS as f64)
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed)?;
-            let ran = if is_due { ran } else { 0 };
+            // Of several gateways one counts the time.
+            let counts = "UPDATE uptime SET swept_at = clock_timestamp() WHERE swept_at IS NULL \
+                          OR swept_at <= clock_timestamp() - make_interval(secs => $1) OR swept_at > clock_timestamp()";
+            let counts = sqlx::query(counts).bind(SWEEP_COUNTS).execute(&mut *transaction).await.map_err(failed)?;
+            let ran = if counts.rows_affected() > 0 { ran } else { 0 };
             let swept = sql::sweep::sweep(&mut transaction, now, ran, retention).await.map_err(failed)?;
             let ids = swept.expired.iter().chain(&swept.revived);
             let mut subjects: Vec<Subject> = ids.map(|id| Subject::Key(id.to_string())).collect();
@@ -247,16 +263,16 @@ impl Store for PostgresStore {
             sqlx::query(old).execute(&mut *transaction).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
             Ok(swept)
-        })
+        }))
     }
 
     fn touch<'a>(&'a self, uses: &'a [(Use, i64)]) -> Answer<'a, ()> {
-        Box::pin(async move {
+        Box::pin(self.answered(async move {
             let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
             let mut transaction = self.pool.begin().await.map_err(failed)?;
             sql::touch(&mut transaction, uses).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)
-        })
+        }))
     }
 
     fn use_signature<'a>(
@@ -265,7 +281,7 @@ impl Store for PostgresStore {
         address: IpAddr,
         kept: Duration,
     ) -> Answer<'a, Option<EarlierUse>> {
-        Box::pin(async move {
+        Box::pin(self.answered(async move {
             let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
             let mut connection = self.connection(Doing::Write).await?;
             // Of two at once the second waits for the first, and then sees it.
@@ -291,27 +307,27 @@ impl Store for PostgresStore {
             .map_err(failed)?;
             let age = Duration::try_from_secs_f64(age).unwrap_or_default();
             Ok(Some(EarlierUse { address: self.place.parse(&address, "address")?, age }))
-        })
+        }))
     }
 
     fn has_secret<'a>(&'a self, fingerprint: &'a [u8; 32]) -> Answer<'a, bool> {
-        Box::pin(async move {
+        Box::pin(self.answered(async move {
             let mut connection = self.connection(Doing::Write).await?;
             let has = sessions::has_secret(&mut connection, fingerprint).await;
             has.map_err(|error| self.explain(&error, Doing::Write))
-        })
+        }))
     }
 
     fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>> {
-        Box::pin(async move {
+        Box::pin(self.answered(async move {
             let mut connection = self.connection(Doing::Read).await?;
             sql::password(&mut connection, user).await.map_err(|error| self.explain(&error, Doing::Read))
-        })
+        }))
     }
 
     fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {
-        Box::pin(async move {
+        Box::pin(self.answered(async move {
             sql::events::latest(&mut *self.connection(Doing::Read).await?, limit, filter, &self.place).await
-        })
+        }))
     }
 }

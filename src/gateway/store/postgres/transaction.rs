@@ -42,7 +42,8 @@ pub(super) async fn begin(
 
 impl Transaction for PostgresTransaction<'_> {
     fn key<'a>(&'a mut self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>> {
-        Box::pin(sql::keys::find(&mut self.transaction, id, &self.store.place))
+        let store = self.store;
+        Box::pin(store.answered(sql::keys::find(&mut self.transaction, id, &store.place)))
     }
 
     fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
@@ -93,8 +94,9 @@ impl Transaction for PostgresTransaction<'_> {
         Box::pin(async move {
             let Self { store, mut transaction, before, position } = *self;
             // Otherwise the server would give up waiting for a standby, and say that it has committed.
-            let waits = sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await;
-            waits.map_err(|error| store.explain(&error, Doing::Write))?;
+            let waits = sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction);
+            let waits = async { waits.await.map_err(|error| store.explain(&error, Doing::Write)) };
+            store.answered(waits).await?;
             let error = match timeout(COMMIT, transaction.commit()).await {
                 Ok(Ok(())) => return Ok(position),
                 Ok(Err(error)) => store.explain(&error, Doing::Write),
@@ -122,7 +124,8 @@ async fn is_committed(store: &PostgresStore, position: Position, error: StoreErr
             log::lock(&mut transaction).await?;
             log::contains(&mut transaction, position).await
         };
-        match looked.await {
+        let looked = async { looked.await.map_err(|error: sqlx::Error| store.explain(&error, Doing::Read)) };
+        match store.answered(looked).await {
             Ok(true) => return Ok(position),
             Ok(false) => return Err(error),
             Err(_) if Instant::now() < end => tokio::time::sleep(PAUSE).await,
