@@ -127,7 +127,9 @@ impl PendingDevices {
                 if let Some(known) = table.all.get_mut(&device.key) {
                     // One that asks again is not counted as one that asked once.
                     known.asks_again |= known.at != at;
-                    (known.at, known.denied) = (known.at.max(at), device.denied);
+                    // A denial here may not be known there.
+                    known.denied = device.denied || (known.denied && counts(known, now));
+                    known.at = known.at.max(at);
                     known.shared_at = known.shared_at.max(Some(at));
                 }
             }

@@ -158,6 +158,8 @@ impl Sessions {
                 self.lock().all.remove(digest);
             }
             Record::EndedSessions(user) => self.end_all_of(*user),
+            // Some may have been ended by a change that was not heard of.
+            Record::Reloaded => self.lock().all.clear(),
             _ => {}
         }
     }
@@ -377,8 +379,11 @@ mod tests {
         assert!(sessions.find(&cookie, 10_000).unwrap().fresh);
         sessions.note_news(&Record::EndedSession(session.digest), 10_000);
         assert!(sessions.find(&cookie, 10_000).is_none());
-        sessions.note_news(&Record::Session(session), 10_000);
-        sessions.note_news(&Record::EndedSessions(user), 10_000);
-        assert!(sessions.find(&cookie, 10_000).is_none());
+        for ending in [Record::EndedSessions(user), Record::Reloaded] {
+            sessions.note_news(&Record::Session(session.clone()), 10_000);
+            assert!(sessions.find(&cookie, 10_000).is_some());
+            sessions.note_news(&ending, 10_000);
+            assert!(sessions.find(&cookie, 10_000).is_none(), "{ending:?}");
+        }
     }
 }

@@ -12,6 +12,8 @@ use crate::gateway::store::{Position, Record, Records, Snapshot, StoreError};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// After a look that failed.
 const PAUSE: Duration = Duration::from_millis(200);
+/// A database that has not answered for so long is not asked by requests: each would wait, and those behind it.
+const LOST: Duration = Duration::from_secs(10);
 
 impl Directory {
     /// Follows the other gateways for ever. Where there are none, it only stores what could not be stored before.
@@ -43,16 +45,31 @@ impl Directory {
         }
     }
 
-    /// For how long this gateway has not known what others have changed. Zero where there are no others.
+    /// How long ago this gateway knew what others have changed. Zero where there are no others.
     pub fn staleness(&self) -> Duration {
-        if !self.0.store.is_shared() {
-            return Duration::ZERO;
-        }
-        self.0.current.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.0.staleness()
     }
 }
 
 impl Inner {
+    fn staleness(&self) -> Duration {
+        if !self.store.is_shared() {
+            return Duration::ZERO;
+        }
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Fails at once while the database is known not to answer.
+    pub(super) fn check_reachable(&self) -> Result<(), StoreError> {
+        match self.staleness() < LOST {
+            true => Ok(()),
+            false => Err(StoreError::Unreachable {
+                place: "of the gateways".to_owned(),
+                reason: "it has not answered for some time".to_owned(),
+            }),
+        }
+    }
+
     fn tell(&self, record: &Record) {
         if let Some(listener) = self.listener.get() {
             listener(record);
@@ -71,10 +88,14 @@ impl Inner {
                 // Otherwise a change was made meanwhile, which has brought all of them.
                 self.take(Some(seen), news.position, records);
             }
-            Records::Many => self.reload(false).await?,
-            Records::Backwards => self.reload(true).await?,
+            other => {
+                // Not while a change is made: what was loaded before would replace it.
+                let _one_at_a_time = self.writing.lock().await;
+                self.reload(matches!(other, Records::Backwards)).await?;
+            }
         }
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = began;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = began.max(*current);
         Ok(())
     }
 
@@ -96,10 +117,11 @@ impl Inner {
         self.changes.send_replace(());
     }
 
-    /// Loads everything again. If the database went back, what it has lost of what was taken away is taken away again.
+    /// Loads everything again, while no change is made. If the database went back, what it has lost of what was taken away is taken away again.
     pub(super) async fn reload(&self, went_back: bool) -> Result<(), StoreError> {
         let mut snapshot = self.store.load().await?;
-        std::mem::take(&mut snapshot.shared).iter().for_each(|record| self.tell(record));
+        let shared = std::mem::take(&mut snapshot.shared);
+        std::iter::once(&Record::Reloaded).chain(&shared).for_each(|record| self.tell(record));
         let mut revocations = self.revocations();
         let mut fresh = Memory::new(snapshot);
         if went_back {
@@ -158,7 +180,11 @@ impl Memory {
                 self.ended.remove(&hash);
             }
             // Nobody's yet, or no credential of the API.
-            Record::PendingDevice(_) | Record::Session(_) | Record::EndedSession(_) | Record::EndedSessions(_) => {}
+            Record::PendingDevice(_)
+            | Record::Session(_)
+            | Record::EndedSession(_)
+            | Record::EndedSessions(_)
+            | Record::Reloaded => {}
         }
     }
 }

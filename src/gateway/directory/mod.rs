@@ -269,12 +269,12 @@ impl Directory {
     /// is in effect.
     ///
     /// # Errors
-    /// [`DirectoryError`]; then nothing has changed.
+    /// [`DirectoryError`]; then nothing has changed, unless it is [`DirectoryError::NotStored`].
     pub async fn commit_if(
         &self,
         change: Change,
         event: Event,
-        still: impl FnOnce(&Self) -> bool + Send + 'static,
+        still: impl Fn(&Self) -> bool + Send + Sync + 'static,
     ) -> Result<bool, DirectoryError> {
         if let Some(account) = event.charged_to {
             self.0.budget.take(account).map_err(DirectoryError::TooMany)?;
@@ -282,12 +282,10 @@ impl Directory {
         let inner = self.0.clone();
         let made = self.0.runtime.spawn(async move {
             let mut recent = inner.writing.lock().await;
-            let made = inner.make(&mut recent, &change, &event, still).await;
+            let made = inner.make(&mut recent, &change, &event, &still).await;
             match made {
                 Err(DirectoryError::Store(error)) if error.is_of_database() && takes_away(&change) => {
-                    tracing::error!(%error, action = event.action, subject = event.subject, "not stored, but in effect here");
-                    inner.apply_unstored(change, event);
-                    Err(DirectoryError::NotStored)
+                    inner.make_unstored(change, event, &still, &error)
                 }
                 other => other,
             }
@@ -476,7 +474,7 @@ impl Inner {
         recent: &mut RecentEvents,
         change: &Change,
         event: &Event,
-        still: impl FnOnce(&Directory) -> bool,
+        still: &(dyn Fn(&Directory) -> bool + Sync),
     ) -> Result<bool, DirectoryError> {
         let mut transaction = self.begin().await?;
         if !still(&Directory(self.clone())) {
@@ -508,6 +506,7 @@ impl Inner {
 
     /// Begins a change: nobody else makes one, and what others have changed is in memory.
     async fn begin(&self) -> Result<Box<dyn Transaction + '_>, StoreError> {
+        self.check_reachable()?;
         loop {
             let seen = self.read().position;
             let (news, transaction) = self.store.begin(seen).await?;
@@ -542,6 +541,7 @@ impl Inner {
     }
 
     async fn flush(&self) -> Result<(), StoreError> {
+        self.check_reachable()?;
         let uses = std::mem::take(&mut *self.uses.lock().unwrap_or_else(PoisonError::into_inner));
         if uses.is_empty() {
             return Ok(());

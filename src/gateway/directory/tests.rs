@@ -2,10 +2,12 @@
 
 use std::future::Future as _;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use super::conformance::{event, key, user};
 use super::*;
+use crate::gateway::store::memory::MemoryStore;
 use crate::gateway::{Role, SqliteStore};
 
 async fn open(folder: &Path) -> Directory {
@@ -491,4 +493,44 @@ async fn what_a_key_began_may_continue_while_its_chain_of_replacements_is_valid(
     assert_eq!(state(&given, 300), [false, true, true, false]);
     given.directory.commit(Change::RevokeKey(chain[2].id.clone(), 300), event()).await.unwrap();
     assert_eq!(state(&given, 300), [false; 4]);
+}
+
+/// The database does not answer: what it would have refused is refused all the same.
+#[tokio::test]
+async fn what_cannot_be_stored_is_in_effect_only_if_it_may_be_made() {
+    let store = Arc::new(MemoryStore::default());
+    let directory = Directory::open(store.clone()).await.unwrap();
+    let (root, ann) = (user("root", Role::Admin), user("ann", Role::Member));
+    let key = key(&ann);
+    for change in
+        [Change::AddUser(root.clone(), None), Change::AddUser(ann.clone(), None), Change::AddKey(Box::new(key.clone()))]
+    {
+        directory.commit(change, event()).await.unwrap();
+    }
+    store.down.store(true, Ordering::SeqCst);
+    for change in [Change::SetDisabled(root.id, true), Change::RemoveUser(root.id)] {
+        let error = directory.commit(change, event()).await.unwrap_err();
+        assert!(matches!(error, DirectoryError::LastAdmin(_)), "{error}");
+    }
+    let revoke = || Change::RevokeKey(key.id.clone(), 5);
+    assert!(!directory.commit_if(revoke(), event(), |_| false).await.unwrap(), "the caller has lost the right");
+    assert!(!directory.user(root.id).unwrap().disabled && directory.key(&key.hash).is_some());
+    let added = directory.commit(Change::AddUser(user("eve", Role::Admin), None), event()).await.unwrap_err();
+    assert!(matches!(added, DirectoryError::Store(StoreError::Unreachable { .. })), "{added}");
+
+    for _ in 0..2 {
+        let error = directory.commit(Change::SetDisabled(ann.id, true), event()).await.unwrap_err();
+        assert!(matches!(error, DirectoryError::NotStored), "{error}");
+    }
+    let error = directory.commit(revoke(), event()).await.unwrap_err();
+    assert!(matches!(error, DirectoryError::NotStored), "{error}");
+    assert!(directory.key(&key.hash).is_none() && directory.user(ann.id).unwrap().disabled);
+
+    store.down.store(false, Ordering::SeqCst);
+    let before = directory.events(100, EventFilter::default()).await.unwrap().len();
+    directory.store_unstored().await;
+    let after = directory.events(100, EventFilter::default()).await.unwrap().len();
+    assert_eq!(after - before, 2, "each once");
+    directory.store_unstored().await;
+    assert_eq!(directory.events(100, EventFilter::default()).await.unwrap().len(), after);
 }

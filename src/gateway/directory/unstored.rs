@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
@@ -61,7 +61,9 @@ impl Revocations {
     pub(super) fn note(&mut self, change: &Change) {
         let Some(revoked) = Revoked::of(change) else { return };
         if !takes_away(change) {
-            self.latest.remove(&revoked);
+            if self.latest.remove(&revoked).is_some() {
+                self.order.retain(|other| *other != revoked);
+            }
             return;
         }
         if self.latest.insert(revoked.clone(), change.clone()).is_none() {
@@ -130,12 +132,27 @@ impl Inner {
         self.revocations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a change into effect that could not be stored.
-    pub(super) fn apply_unstored(&self, change: Change, event: Event) {
+    /// Puts a change into effect that could not be stored, if it may be made as far as this gateway knows.
+    pub(super) fn make_unstored(
+        self: &Arc<Self>,
+        change: Change,
+        event: Event,
+        still: &(dyn Fn(&Directory) -> bool + Sync),
+        error: &StoreError,
+    ) -> Result<bool, DirectoryError> {
+        if !still(&Directory(self.clone())) {
+            return Ok(false);
+        }
+        self.read().check(&change, None)?;
+        tracing::error!(%error, action = event.action, subject = event.subject, "not stored, but in effect here");
         let mut revocations = self.revocations();
         self.write().apply(change.clone(), None);
-        revocations.unstored.push((change, event));
+        let revoked = Revoked::of(&change);
+        if !revocations.unstored.iter().any(|(other, _)| Revoked::of(other) == revoked) {
+            revocations.unstored.push((change, event));
+        }
         self.changes.send_replace(());
+        Err(DirectoryError::NotStored)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::gateway::authn::random_token;
 use crate::gateway::directory::DirectoryError;
 use crate::gateway::host;
 use crate::gateway::rejection::Rejection;
+use crate::gateway::store::StoreError;
 
 /// A page that says why the request was not carried out.
 pub struct ErrorPage(Box<Response>);
@@ -162,6 +163,12 @@ impl PageContext {
     pub fn change_failed(&self, error: &DirectoryError) -> ErrorPage {
         match error {
             DirectoryError::TooMany(wait) => self.rejected(&account::too_many(&error.to_string(), *wait)),
+            error @ (DirectoryError::NotStored | DirectoryError::Store(StoreError::Doubtful { .. })) => {
+                tracing::error!(%error, "page request failed");
+                let (message, hint) = (error.to_string(), error.hint().unwrap_or_default());
+                let text = html! { p { (message) "." } p { (hint) "." } };
+                self.error_page(StatusCode::SERVICE_UNAVAILABLE, "Not saved", text)
+            }
             error => self.internal_error(&error.to_string()),
         }
     }

@@ -24,6 +24,8 @@ pub struct MemoryStore {
     events: Mutex<Vec<RecordedEvent>>,
     /// Nothing can be written while this is set.
     pub full: AtomicBool,
+    /// No change can be begun while this is set.
+    pub down: AtomicBool,
     /// Nothing can be read while this is set.
     pub unreadable: AtomicBool,
     /// Blocks all writes while a test holds it for writing, to simulate a slow disk.
@@ -66,6 +68,9 @@ impl Store for MemoryStore {
             // As a real one would, it takes its time.
             tokio::task::yield_now().await;
             let waits = self.held.read().await;
+            if self.down.load(Ordering::SeqCst) {
+                return Err(StoreError::Unreachable { place: "in memory".to_owned(), reason: "no answer".to_owned() });
+            }
             Ok((
                 News::default(),
                 Box::new(MemoryTransaction { store: self, _waits: waits }) as Box<dyn Transaction + '_>,

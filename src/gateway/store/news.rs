@@ -69,6 +69,8 @@ pub enum Record {
     EndedSession([u8; 32]),
     /// All sessions of that account were ended.
     EndedSessions(Uuid),
+    /// Everything is told again from here on: what is not was ended.
+    Reloaded,
 }
 
 /// What gateways tell each other although no account has changed.
