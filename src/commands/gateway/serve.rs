@@ -36,10 +36,9 @@ pub struct PreparedGateway {
 pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let config = config::load(app, &args)?;
     let location = database::located(app, config.database.clone(), config.database_password_file.clone())?;
-    // Before the database, so that an address that is in use shows at once.
-    let server = Server::bind(&config)?;
+    // Before the database, so that what is wrong here shows at once.
+    let (secret, server) = (database::secret(&config, &location)?, Server::bind(&config)?);
     let store = database::open_when_reachable(app, &location).await?;
-    let secret = database::secret(&config, &location)?;
     let fingerprint = *secret.key("fingerprint");
     let PreparedGateway { server, gateway, is_new } = prepare(app.now, config, server, store.clone(), &secret).await?;
     if !gateway.directory.has_secret(fingerprint).await? {

@@ -98,7 +98,7 @@ impl Authenticator {
     /// Tells the other gateways of a device that asks for approval, so that its link works at each of them.
     ///
     /// # Errors
-    /// 401 without a link when too many ask, 503 when the database does not answer.
+    /// 401 without a link when too many ask, and when the database does not answer.
     async fn share_pending(&self, key: &PublicKey, address: IpAddr, now: i64) -> Result<(), Rejection> {
         if !self.directory.is_shared() || !self.pending_devices.is_to_be_shared(key, now) {
             return Ok(());
@@ -113,9 +113,12 @@ impl Authenticator {
         let shared = self.directory.share(what, move |directory| directory.device(&approved).is_none()).await;
         shared.map(drop).map_err(|error| {
             self.pending_devices.was_not_shared(key);
-            tracing::warn!(%error, "request for approval could not be saved");
-            let message = "this gateway cannot reach its database, so no device can be approved";
-            Rejection::new(503, message).header("retry-after", "10")
+            if self.log_throttle.allow("requests for approval that could not be saved", now) {
+                tracing::warn!(%error, "request for approval could not be saved");
+            }
+            // As above: who only wants to know whether this host has accounts is told.
+            let message = "unauthorized: this gateway cannot reach its database, so no device can be approved now";
+            Rejection::unauthorized(message).header("retry-after", "10")
         })
     }
 

@@ -165,9 +165,12 @@ impl Directory {
         if let Some(key) = self.read().keys.get(id) {
             return Ok(Some(key.clone()));
         }
-        let (store, id) = (self.0.store.clone(), id.clone());
-        let asked = self.0.runtime.spawn(async move { store.key(&id).await });
-        Ok(asked.await.map_err(|_| ending())??.map(Arc::new))
+        let (store, asked_for) = (self.0.store.clone(), id.clone());
+        let asked = self.0.runtime.spawn(async move { store.key(&asked_for).await });
+        match asked.await.map_err(|_| ending())? {
+            Ok(key) => Ok(key.map(Arc::new)),
+            Err(error) => self.0.revocations().unstored_key(id).map(Some).ok_or(error),
+        }
     }
 
     /// The account of that name.
@@ -541,7 +544,10 @@ impl Inner {
     }
 
     async fn flush(&self) -> Result<(), StoreError> {
-        self.check_reachable()?;
+        // That it does not answer is in the log; what was gathered stays for the next time.
+        if self.check_reachable().is_err() {
+            return Ok(());
+        }
         let uses = std::mem::take(&mut *self.uses.lock().unwrap_or_else(PoisonError::into_inner));
         if uses.is_empty() {
             return Ok(());

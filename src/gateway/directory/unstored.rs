@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::memory::Memory;
 use super::{Directory, DirectoryError, Inner};
-use crate::gateway::store::{Change, Event, Record, StoreError};
+use crate::gateway::store::{Change, Event, KeyRecord, Record, StoreError};
 use crate::identity::PublicKey;
 use crate::keyspec::KeyId;
 
@@ -53,7 +53,15 @@ pub(super) struct Revocations {
     latest: HashMap<Revoked, Change>,
     order: VecDeque<Revoked>,
     /// Those that could not be stored.
-    unstored: Vec<(Change, Event)>,
+    unstored: Vec<Unstored>,
+}
+
+#[derive(Clone)]
+struct Unstored {
+    change: Change,
+    event: Event,
+    /// The key that it revokes, as it was.
+    key: Option<Arc<KeyRecord>>,
 }
 
 impl Revocations {
@@ -102,16 +110,26 @@ impl Revocations {
         self.unstored.extend(lost.into_iter().filter_map(|change| {
             let (action, subject) = described(&change, memory)?;
             let event = Event::new(now, "gateway", action, subject).with("reason", "the database had lost it");
-            Some((change, event))
+            Some(Unstored { change, event, key: None })
         }));
         count
     }
 
     /// Puts what is not stored into effect.
     pub(super) fn apply_unstored_to(&self, memory: &mut Memory) {
-        for (change, _) in &self.unstored {
-            memory.apply(change.clone(), None);
+        for unstored in &self.unstored {
+            memory.apply(unstored.change.clone(), None);
         }
+    }
+
+    /// The key with that id, as it was before it was revoked, if that is not stored.
+    pub(super) fn unstored_key(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
+        self.unstored.iter().filter_map(|unstored| unstored.key.as_ref()).find(|key| key.id == *id).cloned()
+    }
+
+    fn has_unstored(&self, change: &Change) -> bool {
+        let what = |change: &Change| (std::mem::discriminant(change), Revoked::of(change));
+        self.unstored.iter().any(|unstored| what(&unstored.change) == what(change))
     }
 }
 
@@ -143,14 +161,19 @@ impl Inner {
         if !still(&Directory(self.clone())) {
             return Ok(false);
         }
+        let mut revocations = self.revocations();
+        // Whoever asks a second time gets the same answer.
+        if revocations.has_unstored(&change) {
+            return Err(DirectoryError::NotStored);
+        }
         self.read().check(&change, None)?;
         tracing::error!(%error, action = event.action, subject = event.subject, "not stored, but in effect here");
-        let mut revocations = self.revocations();
+        let key = match &change {
+            Change::RevokeKey(id, _) => self.read().keys.get(id).cloned(),
+            _ => None,
+        };
         self.write().apply(change.clone(), None);
-        let revoked = Revoked::of(&change);
-        if !revocations.unstored.iter().any(|(other, _)| Revoked::of(other) == revoked) {
-            revocations.unstored.push((change, event));
-        }
+        revocations.unstored.push(Unstored { change, event, key });
         self.changes.send_replace(());
         Err(DirectoryError::NotStored)
     }
@@ -161,7 +184,7 @@ impl Directory {
     pub(super) async fn store_unstored(&self) {
         loop {
             let first = self.0.revocations().unstored.first().cloned();
-            let Some((change, event)) = first else { return };
+            let Some(Unstored { change, event, .. }) = first else { return };
             let mut recent = self.0.writing.lock().await;
             let stored = self.0.store_again(&mut recent, &change, &event).await;
             match stored {

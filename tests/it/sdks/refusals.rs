@@ -32,7 +32,8 @@ fn refused(given: &mut Given, call: &Call, key: Option<&str>, status: u16, words
     if let Some(key) = key {
         assert!(!message.contains(key), "{message}");
     }
-    assert_eq!(given.upstream.requests().len(), behind, "{call:?} got to the upstream server");
+    let requests = given.upstream.requests();
+    assert_eq!(requests.len(), behind, "{call:?} got to the upstream server: {:?}", &requests[behind..]);
     // Nobody tries a key again that was refused.
     assert_eq!(given.answered(), answered + 1, "{call:?}");
 }
