@@ -118,7 +118,8 @@ impl Worker {
         let answered = match Box::pin(self.decide(&current, parts, body, address, authenticated)).await {
             Ok(Decision::Answer(response)) => Ok(response),
             Ok(Decision::Forward(request)) => {
-                request.send(&self.upstream, &current, &self.scanner, reset, self.withheld_link.clone()).await
+                let withheld = self.withheld_link.clone();
+                Box::pin(request.send(&self.upstream, &current, &self.scanner, reset, withheld)).await
             }
             Err(rejection) => Err(rejection),
         };

@@ -187,18 +187,23 @@ mod hyper_behaviour {
 }
 
 mod client {
+    use std::collections::VecDeque;
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
 
     use bytes::Bytes;
     use http::Method;
+    use http_body::{Body, Frame, SizeHint};
     use http_body_util::{BodyExt as _, Full};
 
     use crate::address::BaseUrl;
-    use crate::http::{Http1Client, OutgoingRequest, RequestHead, SendError};
+    use crate::http::{BoxError, Http1Client, OutgoingRequest, RequestHead, SendError};
 
     fn loopback() -> Http1Client {
-        Http1Client::loopback(std::sync::Arc::new(|| Ok(())))
+        Http1Client::loopback(Arc::new(|| Ok(())))
     }
 
     /// Reads a request with its body; `None` at the end of the connection.
@@ -284,6 +289,109 @@ mod client {
                 (Err(error), Err(wanted)) => assert!(error.contains(wanted), "{response:?}: {error}"),
                 (read, _) => panic!("{response:?}: {read:?}"),
             }
+        }
+    }
+
+    /// A body that shows how long it is held.
+    struct Held {
+        _count: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            b"{}"
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_body_does_not_keep_the_buffer_that_it_came_in_until_there_is_a_connection() {
+        let (held, url) = (Arc::new(()), server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false));
+        let body = Full::new(Bytes::from_owner(Held { _count: held.clone() }));
+        let (count, counted) = tokio::sync::watch::channel(0);
+        let check = Arc::new(move || {
+            count.send_replace(Arc::strong_count(&held));
+            Ok(())
+        });
+        let head = RequestHead::new(Method::POST, url.as_origin(), &["/api/generate"]);
+        let request = OutgoingRequest { head, body, repeatable: true };
+        let response = Http1Client::loopback(check).send(url.as_origin(), request).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
+        assert_eq!(*counted.borrow(), 1, "the test alone holds it");
+    }
+
+    /// A body that announces 20 bytes and fails after these pieces. It has to be waited for where there is none.
+    struct FailingBody(VecDeque<Option<&'static str>>);
+
+    impl Body for FailingBody {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            match self.0.pop_front() {
+                None => Poll::Ready(Some(Err("failed".into()))),
+                Some(None) => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Some(Some(piece)) => Poll::Ready(Some(Ok(Frame::data(piece.into())))),
+            }
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(20)
+        }
+    }
+
+    /// Sends a body that fails. Returns what the server receives of it with its head, up to the end of the connection.
+    async fn sent_of(pieces: &[Option<&'static str>]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = BaseUrl::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap().url;
+        let head = RequestHead::new(Method::POST, url.as_origin(), &["/api/generate"]);
+        let body = FailingBody(pieces.iter().copied().collect());
+        let error = loopback().send(url.as_origin(), OutgoingRequest { head, body, repeatable: true }).await;
+        assert!(matches!(error.err(), Some(SendError::RequestBody(cause)) if cause.to_string() == "failed"));
+        // Not waited for: the connection was open before.
+        listener.set_nonblocking(true).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        let mut received = String::new();
+        stream.read_to_string(&mut received).unwrap();
+        received
+    }
+
+    /// Whether a body fails before, while or after a connection is opened makes no difference to the server.
+    #[tokio::test]
+    async fn a_body_that_fails_at_any_time_is_cut_at_the_server() {
+        for (pieces, wanted) in [
+            (&[][..], ""),
+            (&[None], ""),
+            (&[Some("0123456789")], "0123456789"),
+            (&[Some("0123456789"), None], "0123456789"),
+            (&[Some("0123456789"), None, None], "0123456789"),
+            (&[None, Some("0123456789")], "0123456789"),
+            (&[Some("01234"), None, Some("56789")], "0123456789"),
+        ] {
+            let received = sent_of(pieces).await;
+            let (head, body) = received.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{pieces:?}: {received:?}"));
+            assert!(head.contains("\r\ncontent-length: 20"), "{head}");
+            assert_eq!(body, wanted, "{pieces:?}");
+        }
+    }
+
+    /// A body can fail with all of its bytes there, such as when its sender is no longer allowed to send it.
+    #[tokio::test]
+    async fn a_body_that_fails_after_its_last_byte_is_not_complete_at_the_server() {
+        for pieces in [
+            &[Some("01234567890123456789")][..],
+            &[None, Some("01234567890123456789")],
+            &[Some("0123456789"), None, Some("0123456789")],
+            &[Some("0123456789"), None, None, Some("0123456789")],
+        ] {
+            let received = sent_of(pieces).await;
+            assert!(!received.ends_with("01234567890123456789"), "{pieces:?}: {received:?}");
         }
     }
 

@@ -166,7 +166,9 @@ fn a_rejection_reaches_a_caller_that_is_still_sending() {
 #[test]
 fn a_body_that_ends_early_ends_early_upstream() {
     for (framing, part) in [
+        ("Content-Length: 100", ""),
         ("Content-Length: 100", "0123456789"),
+        ("Transfer-Encoding: chunked", ""),
         ("Transfer-Encoding: chunked", "64\r\n0123456789"),
         ("Transfer-Encoding: chunked", "a\r\n0123456789\r\n"),
     ] {

@@ -156,6 +156,10 @@ impl Http1Client {
                 Ok((connection, head)) => return respond(Some(handle), connection, head, writer),
             }
         }
+        if is_small {
+            // Otherwise the body keeps the buffer that it was read into, which is larger, until the connection is open.
+            std::future::poll_fn(|context| Poll::Ready(writer.collect(context))).await;
+        }
         let connection = Box::pin(self.connector.connect(origin)).await.map_err(SendError::Connect)?;
         let (connection, head) = exchange(connection, &mut writer, &method).await.map_err(|failure| failure.error)?;
         respond(reuses.then_some(handle), connection, head, writer)

@@ -47,6 +47,8 @@ pub struct RequestWriter<B> {
     /// What was written stays in the buffer, to be written again.
     kept: bool,
     done: bool,
+    /// Why the body failed, until it is reported.
+    failed: Option<RequestWriteError>,
 }
 
 impl<B> RequestWriter<B>
@@ -71,7 +73,7 @@ where
         buffer.extend_from_slice(b"\r\n");
         let has_body = !matches!(framing, Framing::Length(0));
         let body = has_body.then_some(body);
-        Self { buffer, written: 0, body, framing, has_body, kept, done: false }
+        Self { buffer, written: 0, body, framing, has_body, kept, done: false, failed: None }
     }
 
     /// Whether all of it was sent.
@@ -85,7 +87,8 @@ where
         std::mem::take(&mut self.kept) || !self.has_body
     }
 
-    /// Sends as much as the body provides and the server accepts.
+    /// Sends as much as the body provides and the server accepts. When the body fails, what came before is sent first, as far as the server
+    /// accepts it at once. So the server sees a cut request, whether the body fails before or after the connection is open.
     ///
     /// # Errors
     /// [`RequestWriteError`].
@@ -94,8 +97,17 @@ where
         connection: &mut Connection,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), RequestWriteError>> {
+        let sent = self.poll_send(connection, context);
+        self.failed.take().map_or(sent, |error| Poll::Ready(Err(error)))
+    }
+
+    fn poll_send(
+        &mut self,
+        connection: &mut Connection,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), RequestWriteError>> {
         loop {
-            let has_more = self.fill(context)?;
+            let has_more = self.collect(context);
             while self.written < self.buffer.len() {
                 self.written += ready!(connection.poll_write(context, &self.buffer[self.written..]))?;
             }
@@ -119,7 +131,22 @@ where
         }
     }
 
-    /// Collects what the body provides without waiting. `false` when it has to be waited for.
+    /// Collects what the body provides without waiting. `false` when it has to be waited for, or failed: [`Self::poll`] says why.
+    pub fn collect(&mut self, context: &mut Context<'_>) -> bool {
+        let collected = match self.failed {
+            None => self.fill(context),
+            Some(_) => return false,
+        };
+        collected.unwrap_or_else(|error| {
+            if let Framing::Length(0) = self.framing {
+                // Sending the rest would complete the request, and the server would carry it out.
+                self.written = self.buffer.len();
+            }
+            self.failed = Some(error);
+            false
+        })
+    }
+
     fn fill(&mut self, context: &mut Context<'_>) -> Result<bool, RequestWriteError> {
         while (self.kept || self.buffer.len() < BATCH)
             && let Some(body) = &mut self.body
