@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{
     DEADLINE,
     cmd::{Child, Output, PROGRAM, Sandbox},
-    tool,
+    poll, tool,
 };
 
 /// The password of everybody.
@@ -276,7 +276,8 @@ impl Gateway {
         let shown = device.command(["device", "show", "--host", &self.url(), "--json"]).run().expect_code(0).json();
         let key = shown["public_key"].as_str().unwrap();
         self.admin(&["device", "add", key, "--user", name, "--name", "laptop"]).expect_code(0);
-        device.command(sign_in).run().expect_code(0);
+        // On a shared database the gateway hears of it a little later.
+        poll("the sign-in of the added device", || (device.command(sign_in).run().code() == 0).then_some(()));
         device
     }
 
