@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::audit::AuditArgs;
-use super::database::DatabaseArgs;
+use super::database::{DatabaseArgs, DbCommand};
 
 /// Put authentication in front of an Ollama server
 ///
@@ -28,6 +28,8 @@ pub enum GatewayCommand {
     Device(GatewayDeviceCommand),
     #[command(subcommand)]
     Key(GatewayKeyCommand),
+    #[command(subcommand)]
+    Db(DbCommand),
     Approve(ApproveArgs),
     Audit(AuditArgs),
 }

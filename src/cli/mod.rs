@@ -29,7 +29,7 @@ pub use audit::AuditArgs;
 pub use credential::ProxyArgs;
 pub use credential::{ApiArg, ApiArgs, ExecArgs, PrintFormat, TokenArgs, UsageArgs};
 #[cfg(feature = "gateway")]
-pub use database::DatabaseArgs;
+pub use database::{BackupArgs, CopyArgs, DatabaseArgs, DbCommand};
 #[cfg(feature = "gateway")]
 pub use gateway::{
     ApproveArgs, GatewayCommand, GatewayDeviceCommand, GatewayKeyCommand, InitArgs, QuickstartArgs, RoleArg, ServeArgs,

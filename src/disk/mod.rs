@@ -20,7 +20,7 @@ pub use destination::{Controller, Destination, LastLink};
 pub use document::Document;
 pub use lock::Lock;
 pub use read::{Exposure, check_input, read_input, read_private, read_public};
-pub use replace::{Snapshot, probe_given, probe_replace, replace_file, write_given, write_public};
+pub use replace::{NewFile, Snapshot, probe_given, probe_replace, replace_file, write_given, write_public};
 pub use write::{ensure_private_dir, move_aside, probe_writable, remove, write_atomic};
 
 /// A failure to read, write or lock a file.

@@ -1,7 +1,7 @@
 //! Writing files that a person named, whole or not at all, in the folder that [`Destination`] has opened.
 
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
@@ -41,6 +41,51 @@ fn put(destination: &Destination, bytes: &[u8], replace: bool) -> io::Result<()>
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
     destination.persist(temporary, replace)
+}
+
+/// A file that a person named, and that gets its name once it is whole. Until then it is beside it, for its owner alone, and removed when
+/// this is dropped.
+pub struct NewFile {
+    destination: Destination,
+    temporary: NamedTempFile,
+    named: PathBuf,
+}
+
+impl NewFile {
+    /// An empty file. `None` when something has that name.
+    ///
+    /// # Errors
+    /// [`DiskError::ForeignLink`]; [`DiskError::Io`], among it for a folder that is not there.
+    pub fn create(path: &Path) -> Result<Option<Self>, DiskError> {
+        let destination = Destination::resolve(path, LastLink::Keep)?;
+        let failed = |source| DiskError::io("write", path, source);
+        match std::fs::symlink_metadata(destination.path()) {
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let temporary = destination.temporary().map_err(failed)?;
+        Ok(Some(Self { destination, temporary, named: path.to_owned() }))
+    }
+
+    /// Where it can be written.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Gives it its name once it is on disk. `false` when something has got that name since.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`].
+    pub fn persist(self) -> Result<bool, DiskError> {
+        let Self { destination, temporary, named } = self;
+        let synced = temporary.as_file().sync_all();
+        match synced.and_then(|()| destination.persist(temporary, false)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(DiskError::io("write", &named, error)),
+        }
+    }
 }
 
 /// Finds out whether [`write_given`] could replace the file now, by writing 64 KiB beside it and removing them.

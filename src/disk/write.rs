@@ -46,7 +46,9 @@ pub(super) fn remove_abandoned(path: &Path) {
     let Ok(entries) = fs::read_dir(folder_of(path)) else { return };
     for entry in entries.flatten() {
         let found = entry.file_name();
-        let ours = found.to_str().is_some_and(|found| found.starts_with(&prefix) && found.ends_with(".tmp"));
+        // Of a database there may be a journal, too.
+        let is_temporary = |found: &str| found.ends_with(".tmp") || found.ends_with(".tmp-journal");
+        let ours = found.to_str().is_some_and(|found| found.starts_with(&prefix) && is_temporary(found));
         let age = entry.metadata().ok().filter(|found| found.is_file()).and_then(|found| found.modified().ok());
         let abandoned = age.and_then(|written| written.elapsed().ok()).is_some_and(|age| age > ABANDONED);
         if ours && abandoned {

@@ -51,6 +51,7 @@ pub use routes::{Access, Account, find as find_route};
 pub use secret::Secret;
 pub use server::{ServeError, Server};
 pub use store::{
-    Change, DatabaseLocation, Device, Event, EventFilter, RecordedEvent, Role, SqliteStore, Store, StoreError, User,
+    Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, RecordedEvent, Role, SqliteStore, Store,
+    StoreError, User,
 };
 pub use target::Target;

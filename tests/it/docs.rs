@@ -475,6 +475,11 @@ fn the_json_page_lists_the_members_that_are_printed() {
     holds("device revoke", &run(&["device", "revoke", "--yes"], 0), &[]);
     run(&["signin", "--host", &url], 0);
     holds("signout", &run(&["signout"], 0)["signed_out"][0], &[]);
+    let backup = sandbox.path("backup.db").to_str().unwrap().to_owned();
+    let backed_up = gateway.admin(&["db", "backup", &backup, "--json"]).expect_code(0).json();
+    holds("gateway db", &backed_up, &[]);
+    let restored = sandbox.path("restored.db").to_str().unwrap().to_owned();
+    holds("gateway db", &run(&["gateway", "db", "copy", &backup, &restored], 0), &[]);
     holds("gateway init", &run(&["gateway", "init", "gateway.toml"], 0), &[]);
     let mut bare = with_store("plaintext");
     bare.set_env("OLLAMA_HOST", "127.0.0.1:1");

@@ -79,6 +79,10 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway audit", &[0]),
     ("ollama-auth gateway audit --limit 10 --json", &[0]),
     ("ollama-auth gateway audit --user ada --action key --since 1d", &[0]),
+    ("ollama-auth gateway db backup backup.db", &[0]),
+    ("ollama-auth gateway db backup gateway-backup.db", &[0]),
+    ("ollama-auth gateway db copy backup.db restored.db", &[0]),
+    ("ollama-auth gateway db copy backup.db gateway/gateway.db", &[0]),
     ("ollama-auth gateway init", &[0]),
     ("ollama-auth doctor", &[0, 8]),
     ("ollama-auth doctor --offline --json", &[0, 8]),
@@ -165,6 +169,14 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("ollama-auth gateway user remove bob", QUESTION),
     ("ollama-auth gateway key revoke ci --user bob", QUESTION),
     ("ollama-auth gateway key revoke key_4ZtT5kQGzNcGqYtVdYfG --yes", "the key with that id does not exist"),
+    (
+        "ollama-auth gateway db backup gateway-backup.db --json --database postgres://gate@db.example.com/gateway",
+        "needs a PostgreSQL server",
+    ),
+    (
+        "ollama-auth gateway db copy gateway/gateway.db postgres://gate@db.example.com/gateway --to-password-file password",
+        "needs a PostgreSQL server",
+    ),
     ("ollama-auth man | man -l -", "needs a viewer of manual pages"),
 ];
 

@@ -31,6 +31,8 @@ mod gateway_cors;
 #[cfg(feature = "gateway")]
 mod gateway_credentials;
 #[cfg(feature = "gateway")]
+mod gateway_db;
+#[cfg(feature = "gateway")]
 mod gateway_duplex;
 #[cfg(feature = "gateway")]
 mod gateway_events;

@@ -52,8 +52,8 @@ async fn exchange(
             #[cfg(unix)]
             Err(error) => return Err(error.into()),
         }
-        if !matches!(request, AdminRequest::AddUser { .. }) && !exists(&path)? {
-            return Err(no_database(&path).into());
+        if !matches!(request, AdminRequest::AddUser { .. }) {
+            require_file(&path)?;
         }
         match SqliteStore::open_within(&path, Duration::ZERO).await {
             // It may be a gateway that is about to listen, or to end.
@@ -89,18 +89,21 @@ async fn perform_on(
     Ok(performed)
 }
 
-fn exists(path: &Path) -> anyhow::Result<bool> {
+/// Checks that there is a database.
+///
+/// # Errors
+/// Exit 3 without one.
+pub fn require_file(path: &Path) -> anyhow::Result<()> {
     // A broken symbolic link counts as there: opening it gives the better error.
     match std::fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Problem::new(Exit::NotFound, format!("there is no database {} yet", path.display()))
+                .hint("create it: ollama-auth gateway user add NAME --role admin; or name another with --database PATH")
+                .into())
+        }
         Err(error) => Err(error).with_context(|| format!("cannot access the database {}", path.display())),
     }
-}
-
-fn no_database(path: &Path) -> Problem {
-    Problem::new(Exit::NotFound, format!("there is no database {} yet", path.display()))
-        .hint("create it: ollama-auth gateway user add NAME --role admin; or name another with --database PATH")
 }
 
 /// The error for a reply to another request.

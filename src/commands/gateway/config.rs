@@ -49,6 +49,19 @@ pub fn load_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<(Option<D
     Ok((location, password_file))
 }
 
+/// The database that an argument of that name gives. The configuration counts for nothing.
+///
+/// # Errors
+/// Something else than a database, or an address with a password.
+pub fn named_database(argument: &'static str, text: &str) -> anyhow::Result<DatabaseLocation> {
+    let flags = vec![Flag::Argument(argument, "database", text.to_owned())];
+    let (location, _) = gateway::load_database(&Inputs { flags, ..Inputs::default() })?;
+    location.ok_or_else(|| {
+        let text = "expected sqlite:PATH, a path, or postgres://USER@HOST/NAME, not \"\"";
+        Problem::new(Exit::Usage, format!("{argument}: {text}")).into()
+    })
+}
+
 /// Refuses a password in a configuration file that others can read.
 fn refuse_shown_password(inputs: &Inputs, location: Option<&DatabaseLocation>) -> anyhow::Result<()> {
     let is_given_elsewhere = |name: &str| name == "OLLAMA_AUTH_GATEWAY_DATABASE";

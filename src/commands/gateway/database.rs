@@ -30,7 +30,7 @@ pub fn located(
     let usual = || DatabaseLocation::File(app.paths.data.join("gateway").join("gateway.db"));
     let location = configured.unwrap_or_else(usual);
     match password_file {
-        Some(path) => Ok(location.with_password(read_password(&path)?)),
+        Some(path) => Ok(location.with_password(read_password("database-password-file", &path)?)),
         None => Ok(location),
     }
 }
@@ -69,14 +69,17 @@ pub fn secret(config: &Config, location: &DatabaseLocation) -> anyhow::Result<Se
     })
 }
 
-/// The first line of the file.
-fn read_password(path: &Path) -> anyhow::Result<SecretString> {
-    let content = read_secret("database-password-file", path)?;
+/// The first line of the file that a setting or an option names.
+///
+/// # Errors
+/// A file that cannot be read, that others can read, or that is empty.
+pub fn read_password(setting: &str, path: &Path) -> anyhow::Result<SecretString> {
+    let content = read_secret(setting, path)?;
     let text = std::str::from_utf8(&content).ok();
     let line = text.and_then(|text| text.lines().next()).filter(|line| !line.is_empty());
     let line = line.ok_or_else(|| {
         let place = path.display();
-        Problem::new(Exit::Usage, format!("database-password-file: the first line of {place} is not a password"))
+        Problem::new(Exit::Usage, format!("{setting}: the first line of {place} is not a password"))
     })?;
     Ok(SecretString::from(line))
 }

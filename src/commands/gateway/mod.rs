@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod config;
 mod database;
+mod db;
 mod device;
 mod key;
 pub mod serve;
@@ -22,6 +23,7 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Device(command) => device::run(app, command).await,
         GatewayCommand::Key(command) => key::run(app, command).await,
         GatewayCommand::Approve(args) => admin::approve(app, args).await,
+        GatewayCommand::Db(command) => db::run(app, command).await,
         GatewayCommand::Audit(args) => audit::run(app, args).await,
     }
 }

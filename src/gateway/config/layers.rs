@@ -46,6 +46,8 @@ pub struct ConfigFile {
 pub enum Flag {
     /// A flag of its own, such as `--listen`: the setting's name, and the value.
     Own(&'static str, String),
+    /// An argument without a flag: how help calls it, the setting's name, and the value.
+    Argument(&'static str, &'static str, String),
     /// `--set NAME=VALUE`, unparsed.
     Set(String),
 }
@@ -249,6 +251,9 @@ fn flags(flags: &[Flag]) -> Result<Vec<Given>, ConfigError> {
     let read = |flag: &Flag| match flag {
         Flag::Own(name, value) => {
             Ok(Given { name: (*name).to_owned(), value: value.clone(), source: Source::Flag(format!("--{name}")) })
+        }
+        Flag::Argument(shown, name, value) => {
+            Ok(Given { name: (*name).to_owned(), value: value.clone(), source: Source::Flag((*shown).to_owned()) })
         }
         Flag::Set(text) => {
             let no_value = || ConfigError::NoValue { text: text.chars().take(60).collect() };

@@ -1,11 +1,12 @@
 //! Where a gateway's data is: a file, or a PostgreSQL database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::{PostgresAddress, PostgresStore, SqliteStore, Store, StoreError};
+use super::transfer::{self, CopiedTable};
+use super::{PostgresAddress, PostgresStore, SqliteStore, Store, StoreError, postgres, sqlite};
 
 /// See the module. Shown without a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,5 +40,37 @@ impl DatabaseLocation {
             Self::File(path) => Arc::new(SqliteStore::open(path).await?),
             Self::Postgres(address) => Arc::new(PostgresStore::open(address).await?),
         })
+    }
+
+    /// Copies everything but what is about gateways that run to another database, which must be empty and becomes all of it or stays
+    /// empty. No gateway may run on either. If a table could not be verified, nothing is stored.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn copy_to(&self, target: &Self) -> Result<Vec<CopiedTable>, StoreError> {
+        let from = match self {
+            Self::File(path) => sqlite::transfer::source(path).await?,
+            Self::Postgres(address) => postgres::transfer::source(address, false).await?,
+        };
+        let to = match target {
+            Self::File(path) => sqlite::transfer::target(path).await?,
+            Self::Postgres(address) => postgres::transfer::target(address).await?,
+        };
+        transfer::copy(from, to).await
+    }
+
+    /// Writes everything as it is at one moment into `file`, which is empty and becomes an SQLite database. Gateways may run. `shown` is
+    /// the name of the file for errors.
+    ///
+    /// # Errors
+    /// [`StoreError`]. What is in the file then is of no use.
+    pub async fn back_up(&self, file: &Path, shown: &Path) -> Result<Vec<CopiedTable>, StoreError> {
+        match self {
+            Self::File(path) => sqlite::transfer::back_up(path, file, shown).await,
+            Self::Postgres(address) => {
+                let from = postgres::transfer::source(address, true).await?;
+                transfer::copy(from, sqlite::transfer::target_in(file, shown).await?).await
+            }
+        }
     }
 }

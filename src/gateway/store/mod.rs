@@ -12,6 +12,7 @@ mod news;
 mod place;
 mod postgres;
 mod sqlite;
+mod transfer;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ pub use location::DatabaseLocation;
 pub use news::{News, Position, Record, Records, Shared, SharedDevice, SharedSession};
 pub use postgres::{PostgresAddress, PostgresStore};
 pub use sqlite::SqliteStore;
+pub use transfer::CopiedTable;
 
 use super::password::PasswordHash;
 use crate::identity::PublicKey;
@@ -262,6 +264,18 @@ pub enum StoreError {
         /// Its path or address.
         place: String,
     },
+    /// Only an older version has used it so far.
+    #[error("the tables of the database {place} are of an older version of ollama-auth")]
+    Older {
+        /// Its address.
+        place: String,
+    },
+    /// Something would be mixed with what is in it.
+    #[error("the database {place} is not empty")]
+    NotEmpty {
+        /// Its path or address.
+        place: String,
+    },
     /// It is damaged.
     #[error("the database {place} is damaged: {reason}")]
     Damaged {
@@ -318,6 +332,8 @@ impl StoreError {
             Self::Busy { .. } => "stop the gateway or the other command that has it open, then try again".to_owned(),
             Self::Unsafe { fix, .. } => fix.clone(),
             Self::Newer { .. } => "update ollama-auth; the database was not changed".to_owned(),
+            Self::Older { .. } => "start a gateway of this version on it once".to_owned(),
+            Self::NotEmpty { .. } => "copy to a new file, or to a new PostgreSQL database".to_owned(),
             Self::Damaged { .. } => {
                 "it was left as it is: restore a backup in its place, or move it away, with the files \
                                      whose names begin with its name, to start with an empty database"

@@ -27,6 +27,8 @@ pub(super) enum Subject {
     Session([u8; 32]),
     /// All of an account.
     Sessions(Uuid),
+    /// Everything, which has to be loaded again.
+    Everything,
 }
 
 impl Subject {
@@ -52,6 +54,7 @@ impl Subject {
             Self::Session(digest) => ("session", hex(digest)),
             Self::Sessions(user) => ("sessions", user.to_string()),
             Self::PendingDevice(key) => ("pending-device", key.clone()),
+            Self::Everything => ("everything", String::new()),
         }
     }
 }
@@ -193,7 +196,7 @@ pub(super) async fn news_between(
     all(Records::Some(records))
 }
 
-/// A line that a newer version has written.
+/// A line about everything, or one that a newer version has written.
 struct Unknown;
 
 async fn record(

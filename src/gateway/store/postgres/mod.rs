@@ -16,6 +16,7 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod transaction;
+pub(super) mod transfer;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,6 +43,10 @@ use log::Subject;
 
 /// What the gateways listen to.
 const CHANNEL: &str = "ollama_auth_changes";
+/// What the connections of gateways and of administrators' commands are called at the server.
+const APPLICATION: &str = "ollama-auth";
+/// Orders texts by their bytes.
+const COLLATION: &str = " COLLATE \"C\"";
 /// Connections of one gateway: one that writes, and some that read.
 const CONNECTIONS: u32 = 6;
 /// How long a free connection is waited for, and a new one.
@@ -84,7 +89,7 @@ impl PostgresStore {
             .options()
             .map_err(bad)?
             .into_iter()
-            .map(|options| options.application_name("ollama-auth").options(SETTINGS))
+            .map(|options| options.application_name(APPLICATION).options(SETTINGS))
             .collect();
         let first = hosts.first().cloned().unwrap_or_default();
         // Otherwise the reason why a connection fails is never seen: the pool tries again until its time is over.

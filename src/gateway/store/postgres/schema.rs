@@ -3,6 +3,7 @@
 //! A newer version may have updated them: if it has marked them as compatible with this one, they are used as they are, so that gateways
 //! can be updated one by one.
 
+use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use sqlx::SqlSafeStr as _;
@@ -27,6 +28,38 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     Migrator::with_migrations(files.map(migration).into())
 });
 
+/// The version of the tables that this program uses.
+fn newest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+/// Checks, without a change, that the tables are those of this program and no others.
+///
+/// # Errors
+/// [`StoreError::ReadOnly`] at a standby, [`StoreError::Newer`], [`StoreError::Older`]; [`StoreError::Open`] without tables.
+pub(super) async fn require_current(connection: &mut Connection, place: &Place) -> Result<(), StoreError> {
+    let open = |error: sqlx::Error| explain(place, &error, Doing::Open);
+    let (is_standby, is_ours): (bool, bool) =
+        sqlx::query_as("SELECT pg_is_in_recovery(), to_regclass('_sqlx_migrations') IS NOT NULL")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(open)?;
+    if is_standby {
+        return Err(StoreError::ReadOnly { place: place.0.clone() });
+    }
+    if !is_ours {
+        let reason = "no gateway has used it".to_owned();
+        return Err(StoreError::Open { place: place.0.clone(), reason });
+    }
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await.map_err(open)?;
+    match found.unwrap_or_default().cmp(&newest()) {
+        Ordering::Less => Err(StoreError::Older { place: place.0.clone() }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::Newer { place: place.0.clone() }),
+    }
+}
+
 pub(super) async fn bring_up_to_date(connection: &mut Connection, place: &Place) -> Result<(), StoreError> {
     let open = |error: sqlx::Error| explain(place, &error, Doing::Open);
     let is_standby: bool =
@@ -40,7 +73,7 @@ pub(super) async fn bring_up_to_date(connection: &mut Connection, place: &Place)
     .fetch_all(&mut *connection)
     .await
     .map_err(open)?;
-    let ours = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let ours = newest();
     if tables.iter().any(|name| name == "_sqlx_migrations") {
         let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
             .fetch_one(&mut *connection)

@@ -5,14 +5,15 @@
 
 pub(super) mod events;
 pub(super) mod keys;
+pub(super) mod rows;
 pub(super) mod sweep;
 
 use secrecy::SecretString;
 use sqlx::Database;
 use uuid::Uuid;
 
-use super::Connection;
 use super::error::{explain, taken};
+use super::{COLLATION, Connection};
 use crate::gateway::PasswordHash;
 use crate::gateway::store::place::{Doing, Place, Taken};
 use crate::gateway::store::{Change, Device, Event, Role, Snapshot, StoreError, Use, User};

@@ -10,6 +10,7 @@ mod files;
 mod sql;
 #[cfg(test)]
 mod tests;
+pub(super) mod transfer;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -55,6 +56,8 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 /// How long another process that has the database open is waited for: as long as a command takes, or a gateway to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
+/// Orders texts by their bytes.
+const COLLATION: &str = " COLLATE BINARY";
 /// How long a backup or another reader is waited for.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -132,6 +135,13 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 async fn bring_up_to_date(connection: &mut Connection, place: &Place) -> Result<(), StoreError> {
+    find_version(connection, place).await?;
+    check(connection, place).await?;
+    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| explain_migration(place, error))
+}
+
+/// The version of the tables, or what was made by something else. Some are to be made or updated if it is not [`newest`].
+async fn find_version(connection: &mut Connection, place: &Place) -> Result<Option<i64>, StoreError> {
     let open = |error: sqlx::Error| explain(place, &error, Doing::Open);
     let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
         .fetch_all(&mut *connection)
@@ -142,19 +152,30 @@ async fn bring_up_to_date(connection: &mut Connection, place: &Place) -> Result<
             .fetch_one(&mut *connection)
             .await
             .map_err(open)?;
-        if found > MIGRATIONS.iter().map(|migration| migration.version).max() {
+        if found > newest() {
             return Err(StoreError::Newer { place: place.0.clone() });
         }
-    } else if !tables.is_empty() {
+        return Ok(found);
+    }
+    if !tables.is_empty() {
         let reason = "another program created it".to_owned();
         return Err(StoreError::Open { place: place.0.clone(), reason });
     }
-    let verdict: Vec<String> =
-        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(&mut *connection).await.map_err(open)?;
-    if verdict != ["ok"] {
-        return Err(StoreError::Damaged { place: place.0.clone(), reason: verdict.join("; ") });
-    }
-    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| explain_migration(place, error))
+    Ok(None)
+}
+
+/// The version of the tables that this program uses.
+fn newest() -> Option<i64> {
+    MIGRATIONS.iter().map(|migration| migration.version).max()
+}
+
+/// Whether SQLite finds it whole.
+async fn check(connection: &mut Connection, place: &Place) -> Result<(), StoreError> {
+    let verdict: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_all(connection)
+        .await
+        .map_err(|error| explain(place, &error, Doing::Open))?;
+    if verdict == ["ok"] { Ok(()) } else { Err(place.damaged(verdict.join("; "))) }
 }
 
 /// The one connection. A transaction that was left half-way, by a failure or because its future was dropped, is rolled back

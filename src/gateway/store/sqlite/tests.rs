@@ -2,6 +2,7 @@
 
 mod broken;
 mod killed;
+mod transfer;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -140,7 +140,7 @@ async fn an_invalid_path_is_refused() {
 }
 
 #[cfg(unix)]
-fn chmod(path: &Path, mode: u32) {
+pub fn chmod(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
