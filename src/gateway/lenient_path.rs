@@ -28,7 +28,8 @@ pub fn redirect(request: &Parts, base: &str) -> Option<Rejection> {
 /// The path below the base path without the slashes too many; `None` when there are none.
 pub fn tidied(request: &Parts, base: &str) -> Option<String> {
     let path = request.uri.path();
-    if !(path.contains("//") || path.ends_with('/')) || request.uri.authority().is_some() {
+    let has_double = path.as_bytes().windows(2).any(|pair| pair == b"//");
+    if !(has_double || path.ends_with('/')) || request.uri.authority().is_some() {
         return None;
     }
     let tidy: String = path.split('/').filter(|segment| !segment.is_empty()).flat_map(|part| ["/", part]).collect();

@@ -10,7 +10,7 @@ use super::authn::{Credential, GuardedBody, StreamGuard, credential_revoked};
 use super::config::Config;
 use super::policy::{Authorized, Limits, ModelList, Scanner, fault_of_the_sender};
 use super::rejection::{Dialect, Rejection};
-use super::routes::Access;
+use super::routes::{Access, Route};
 use super::signin_link_filter::{Report, SigninLinkFilter};
 use crate::address::BaseUrl;
 use crate::http::{Http1Client, OutgoingRequest, Relay, RequestHead, ResetOnClose, SendError, headers};
@@ -26,7 +26,7 @@ pub struct Forward {
     filtered: Option<ModelList>,
     /// The answer's length would tell of others.
     hides_length: bool,
-    dialect: Dialect,
+    route: &'static Route,
     /// Cuts the answer off.
     guard: Option<StreamGuard>,
 }
@@ -50,7 +50,7 @@ impl Forward {
         let repeatable = method.is_safe() || may_be_repeated(route.access);
         let outgoing = OutgoingRequest { head, body: authorized.into_body(), repeatable };
         let hides_length = limited && is_head;
-        Ok(Self { outgoing, filtered, hides_length, dialect: Dialect::of(route.path), guard })
+        Ok(Self { outgoing, filtered, hides_length, route, guard })
     }
 
     /// Sends it, and gives back the answer. `reset` is set when that breaks off; `withheld` is called for each sign-in link in it.
@@ -66,9 +66,9 @@ impl Forward {
         reset: ResetOnClose,
         withheld: Report,
     ) -> Result<Response<Body>, Rejection> {
-        let Self { outgoing, filtered, hides_length, dialect, guard } = *self;
+        let Self { outgoing, filtered, hides_length, route, guard } = *self;
         let to = &config.upstream;
-        let refused = |rejection: Rejection| rejection.with_dialect(dialect);
+        let refused = |rejection: Rejection| rejection.with_dialect(Dialect::of(route.path));
         let answer = match &guard {
             None => upstream.send(to.as_origin(), outgoing).await,
             Some(guard) => tokio::select! {

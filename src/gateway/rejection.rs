@@ -21,9 +21,9 @@ impl Dialect {
     /// By the path, without the base path. It may be none that is answered: also a refusal is in the form that the caller reads.
     pub fn of(path: &str) -> Self {
         let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-        match (segments.next(), segments.next()) {
-            (Some("v1"), Some("messages")) => Self::Anthropic,
-            (Some("v1"), _) => Self::OpenAi,
+        match segments.next() {
+            Some("v1") if segments.next() == Some("messages") => Self::Anthropic,
+            Some("v1") => Self::OpenAi,
             _ => Self::Ollama,
         }
     }

@@ -195,7 +195,9 @@ pub const ROUTES: &[Route] = &[
 
 /// The rows of a plain path, one or more for each method that it takes.
 pub fn of_path(path: &str) -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().filter(move |route| match route.path.split_once('{') {
+    // Most rows have no braces. That is seen soonest at their end.
+    let braces = |route: &'static Route| route.path.strip_suffix('}').and_then(|path| path.split_once('{'));
+    ROUTES.iter().filter(move |route| match braces(route) {
         None => route.path == path,
         Some((before, name)) => path.strip_prefix(before).is_some_and(|rest| takes(name, rest)),
     })
@@ -223,7 +225,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> Result<Matched<'a>, Rejection> {
 
 /// Whether the braces of that name match a segment.
 fn takes(name: &str, segment: &str) -> bool {
-    if segment.is_empty() || (segment.contains('/') && name != "model}") {
+    if segment.is_empty() || (segment.contains('/') && name != "model") {
         return false;
     }
     // As the server checks it; whatever else goes into a path of files there is not for us to try.
@@ -231,7 +233,7 @@ fn takes(name: &str, segment: &str) -> bool {
         let hex = text.strip_prefix("sha256").and_then(|rest| rest.strip_prefix([':', '-']));
         hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
     };
-    name != "digest}" || is_digest(segment)
+    name != "digest" || is_digest(segment)
 }
 
 #[cfg(test)]

@@ -146,8 +146,6 @@ impl Worker {
         if let Some(probe) = Probe::of(&parts, base) {
             return Ok(Decision::Answer(Box::pin(self.health.answer(probe, &self.upstream, &current.upstream)).await));
         }
-        let path = parts.uri.path();
-        let dialect = Dialect::of(path.strip_prefix(base).unwrap_or(path));
         let decision = async {
             host::accept(current, &parts.headers)?;
             if parts.headers.len() > MAX_HEADERS {
@@ -180,7 +178,10 @@ impl Worker {
             let request = account::Request { method, target: &target, headers, body, address };
             self.authorize(current, request, matched, &authenticated).await
         };
-        decision.await.map_err(|rejection: Rejection| rejection.with_dialect(dialect))
+        decision.await.map_err(|rejection: Rejection| {
+            let path = parts.uri.path();
+            rejection.with_dialect(Dialect::of(path.strip_prefix(base).unwrap_or(path)))
+        })
     }
 
     async fn authorize(

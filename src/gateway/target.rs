@@ -85,7 +85,8 @@ impl<'a> Target<'a> {
     /// # Errors
     /// 400 when it is there twice, malformed, or its name is written so that another reader might find it and we not.
     pub fn body_digest(&self) -> Result<Option<BodyDigest>, Rejection> {
-        let (name, query) = (BodyDigest::PARAMETER, self.query.unwrap_or_default());
+        let Some(query) = self.query else { return Ok(None) };
+        let name = BodyDigest::PARAMETER;
         let mut digests = pairs(query).filter(|(found, _)| *found == name);
         let spellings = query.split(['&', ';']).filter(|pair| {
             let found = pair.split('=').next().unwrap_or_default();
@@ -127,13 +128,8 @@ fn is_own(pair: &str) -> bool {
 fn is_plain(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@!$&'()*+,=/".contains(&byte);
-    let segments = rest.split('/');
-    let last = rest.matches('/').count();
-    path.bytes().all(plain)
-        && segments.enumerate().all(|(at, segment)| {
-            let empty = segment.is_empty() && at != last;
-            !empty && segment != "." && segment != ".."
-        })
+    let mut segments = rest.strip_suffix('/').unwrap_or(rest).as_bytes().split(|byte| *byte == b'/');
+    path.bytes().all(plain) && (rest.is_empty() || segments.all(|segment| !matches!(segment, b"" | b"." | b"..")))
 }
 
 #[cfg(test)]

@@ -106,7 +106,8 @@ fn of_authorization(value: &str) -> Result<Presented, Rejection> {
 
 /// Whether the scheme is `Basic`.
 fn is_basic(value: &str) -> bool {
-    value.split(' ').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic"))
+    let split = value.as_bytes().split_at_checked("basic".len());
+    split.is_some_and(|(scheme, rest)| scheme.eq_ignore_ascii_case(b"basic") && matches!(rest, [] | [b' ', ..]))
 }
 
 /// What a URL such as `http://x:KEY@host` becomes. Any user name will do.
@@ -280,7 +281,7 @@ impl Caller {
     pub fn actor(&self) -> String {
         match &self.credential {
             Credential::Device(device) => format!("device:{}", device.key.fingerprint()),
-            Credential::Key(key) => format!("key:{}", key.id),
+            Credential::Key(key) => ["key:", key.id.as_str()].concat(),
             Credential::Session(_) => format!("user:{}", self.user.name),
         }
     }

@@ -3,7 +3,7 @@
 //! The streams register here; one task looks at all of them after each change of the directory, and once a second for credentials that
 //! expire. So a stream costs a hundred bytes and no timer, and is woken only to be cut off.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct OpenStreams {
     directory: Directory,
     clock: Clock,
-    streams: Mutex<HashMap<u64, Arc<Stream>>>,
+    /// By `next`, a count of ours that no caller chooses. A tree needs no hash of it.
+    streams: Mutex<BTreeMap<u64, Arc<Stream>>>,
     next: AtomicU64,
 }
 
@@ -86,7 +87,7 @@ impl OpenStreams {
         stream.waker.wake();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Stream>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Stream>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

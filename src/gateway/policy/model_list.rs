@@ -31,12 +31,12 @@ const ALL: (&str, &[&str]) = ("data", &["id"]);
 impl ModelList {
     /// `None` where the response lists no models, or the caller may see them all.
     pub fn of(request: &Authorized) -> Option<Self> {
-        let (caller, models, wanted) = (request.caller().clone(), request.models().clone(), request.wanted().cloned());
         let (list, members) = match request.route().models {
-            Named::Listed(list, members) if !models.is_all() => (list, members),
-            Named::Path if wanted.is_some() => ALL,
+            Named::Listed(list, members) if !request.models().is_all() => (list, members),
+            Named::Path if request.wanted().is_some() => ALL,
             _ => return None,
         };
+        let (caller, models, wanted) = (request.caller().clone(), request.models().clone(), request.wanted().cloned());
         Some(Self { caller, models, list, members, wanted })
     }
 

@@ -1,6 +1,8 @@
 //! Parses the head of a response and finds out how its body ends (RFC 9112, section 6.3). A head that two readers could read differently is
 //! an error.
 
+use std::mem::MaybeUninit;
+
 use bytes::Bytes;
 use http::header::Entry;
 use http::response::Parts;
@@ -94,9 +96,10 @@ pub enum ParsedHead {
 pub fn parse(received: Vec<u8>, method: &Method) -> Result<ParsedHead, MalformedHead> {
     let mut received = Bytes::from(received);
     loop {
-        let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut slots);
-        let length = match response.parse(&received).map_err(|_| MalformedHead)? {
+        let mut slots = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let (parser, mut response) = (httparse::ParserConfig::default(), httparse::Response::new(&mut []));
+        let parsed = parser.parse_response_with_uninit_headers(&mut response, &received, &mut slots);
+        let length = match parsed.map_err(|_| MalformedHead)? {
             httparse::Status::Complete(length) => length,
             httparse::Status::Partial if received.len() > MAX_SIZE => return Err(MalformedHead),
             httparse::Status::Partial => return Ok(ParsedHead::Partial(received.into())),
