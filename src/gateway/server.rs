@@ -251,6 +251,8 @@ async fn work(
     tls: Arc<RwLock<Option<Arc<ServerConfig>>>>,
     drain: watch::Receiver<bool>,
 ) {
+    // Each request clones it: that counts one reference instead of one for each of its parts.
+    let worker = Arc::new(worker);
     let mut running = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -270,7 +272,7 @@ async fn work(
 }
 
 async fn connection(
-    worker: Worker,
+    worker: Arc<Worker>,
     stream: std::net::TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
@@ -283,7 +285,9 @@ async fn connection(
         None => CallerStream::plain(stream, reset.clone()),
         Some(config) => {
             let limit = HANDSHAKE_TIMEOUT.min(worker.config.get().header_timeout);
-            let handshake = tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
+            // In a box, so that a connection without TLS has no room for it.
+            let handshake = Box::pin(TlsAcceptor::from(config).accept(stream));
+            let handshake = tokio::time::timeout(limit, handshake).await;
             let Ok(Ok(stream)) = handshake else {
                 tracing::debug!(%peer, "TLS handshake failed");
                 return;

@@ -51,7 +51,6 @@ const RUNNING: &str = "Ollama is running";
 const NOT_RUNNING: &str = "The gateway is running, but the upstream Ollama server does not respond";
 
 /// What a thread needs to answer requests.
-#[derive(Clone)]
 pub struct Worker {
     /// The configuration in effect.
     pub config: Arc<ConfigHandle>,

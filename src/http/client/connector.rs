@@ -80,7 +80,8 @@ impl Connector {
                 #[cfg(feature = "gateway")]
                 (Scheme::Https, Self::System(Some(tls))) => {
                     let name = rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-                    Ok(Connection::Tls(Box::new(tls.connect(name, stream).await?)))
+                    // In a box, so that a connection without TLS has no room for it.
+                    Ok(Connection::Tls(Box::new(Box::pin(tls.connect(name, stream)).await?)))
                 }
                 (Scheme::Https, _) => Err(io::ErrorKind::Unsupported.into()),
             }

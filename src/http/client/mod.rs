@@ -84,7 +84,8 @@ pub struct RequestHead {
 impl RequestHead {
     /// A head with `Host` alone. `target` is path and query in pieces, which must hold neither white space nor control characters.
     pub fn new(method: Method, origin: &Origin, target: &[&str]) -> Self {
-        let mut bytes = Vec::with_capacity(1024);
+        // Enough for most heads.
+        let mut bytes = Vec::with_capacity(512);
         let mut put = |part: &str| bytes.extend_from_slice(part.as_bytes());
         put(method.as_str());
         put(" ");
