@@ -51,6 +51,12 @@ pub enum DiskError {
         /// The numeric id of its owner.
         owner: u32,
     },
+    /// Another account can replace the files of a folder, so that a secret could be written to a file of its own.
+    #[error("other accounts can replace files in the folder of {}", path.display())]
+    SharedFolder {
+        /// The file that was to be written.
+        path: PathBuf,
+    },
     /// Something that is not a regular file is where a private file belongs.
     #[error("{} is not a regular file", path.display())]
     NotAFile {
@@ -144,6 +150,7 @@ impl DiskError {
                     "see where it leads: readlink -f {path}\nif you trust that, pass this path instead of the link"
                 ))
             }
+            Self::SharedFolder { .. } => Some("write it to a folder that only you can write to".to_owned()),
             Self::Symlink { path } | Self::NotAFile { path } => {
                 Some(format!("if you trust its content, replace {} by a regular file", path.display()))
             }

@@ -52,12 +52,15 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// An empty file. `None` when something has that name.
+    /// An empty file. `None` when something has that name. It is written by its path, so no other account may control the folder.
     ///
     /// # Errors
-    /// [`DiskError::ForeignLink`]; [`DiskError::Io`], among it for a folder that is not there.
+    /// [`DiskError::ForeignLink`], [`DiskError::SharedFolder`]; [`DiskError::Io`], among it for a folder that is not there.
     pub fn create(path: &Path) -> Result<Option<Self>, DiskError> {
         let destination = Destination::resolve(path, LastLink::Keep)?;
+        if destination.controller().is_some() {
+            return Err(DiskError::SharedFolder { path: path.to_owned() });
+        }
         let failed = |source| DiskError::io("write", path, source);
         match std::fs::symlink_metadata(destination.path()) {
             Ok(_) => return Ok(None),

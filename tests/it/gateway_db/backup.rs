@@ -114,7 +114,12 @@ fn a_backup_replaces_nothing() {
         assert_eq!(fs::read(&there).unwrap(), b"precious");
         let refused = back_up(&gateway, &folder.join("none/backup.db")).expect_code(1);
         assert!(refused.stderr().contains("No such file or directory"), "{}", refused.stderr());
-        assert_eq!(names(&folder), ["link.db", "there.db"]);
+        let open = sandbox.path("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = back_up(&gateway, &open.join("backup.db")).expect_code(1);
+        assert!(refused.stderr().contains("other accounts can replace files"), "{}", refused.stderr());
+        assert_eq!((names(&folder), names(&open)), (["link.db", "there.db"].map(str::to_owned).into(), Vec::new()));
 
         // Of two at once one gets the name.
         let file = folder.join("backup.db");
