@@ -1650,6 +1650,8 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--action', '--action', [CompletionResultType]::ParameterName, 'Only this action, such as key.created, or a group, such as key')
             [CompletionResult]::new('--subject', '--subject', [CompletionResultType]::ParameterName, 'Only events about or by this key id, fingerprint or user name')
             [CompletionResult]::new('--address', '--address', [CompletionResultType]::ParameterName, 'Only events from this address')
+            [CompletionResult]::new('--code', '--code', [CompletionResultType]::ParameterName, 'Only refusals for this reason, such as expired_key or scope')
+            [CompletionResult]::new('--request', '--request', [CompletionResultType]::ParameterName, 'Only events of the request with this id')
             [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only events at or after this time: 2h, 7d, 2026-11-29 or 2026-11-29T08:00:00Z')
             [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only events at or before this time')
             [CompletionResult]::new('--database', '--database', [CompletionResultType]::ParameterName, 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME')

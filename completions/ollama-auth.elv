@@ -1581,6 +1581,8 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --action 'Only this action, such as key.created, or a group, such as key'
             cand --subject 'Only events about or by this key id, fingerprint or user name'
             cand --address 'Only events from this address'
+            cand --code 'Only refusals for this reason, such as expired_key or scope'
+            cand --request 'Only events of the request with this id'
             cand --since 'Only events at or after this time: 2h, 7d, 2026-11-29 or 2026-11-29T08:00:00Z'
             cand --until 'Only events at or before this time'
             cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'

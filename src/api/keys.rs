@@ -88,6 +88,9 @@ pub struct KeyEntry {
     /// The key's last four characters.
     #[serde(default, deserialize_with = "or_nothing")]
     pub hint: String,
+    /// The credential that created it.
+    #[serde(default)]
+    pub created_by: Option<String>,
     /// When it was made.
     #[serde(default)]
     pub created_at: Option<Timestamp>,

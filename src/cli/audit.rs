@@ -12,8 +12,8 @@ use super::values::AgeArg;
 
 /// Show the event log: sign-ins, approvals, keys and accounts
 ///
-/// Prints the newest events: who did what, from which address, with what result. Equal events that follow each other are one line,
-/// which says how often they happened.
+/// Prints the newest events: who did what, from which address, and why something was refused. Of refusals that repeat, the first is one
+/// line, and the others are counted in a second one.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 # Show the last 100 events
@@ -43,6 +43,12 @@ pub struct AuditArgs {
     /// Only events from this address
     #[arg(long, value_name = "ADDRESS", help_heading = "Filters")]
     pub address: Option<std::net::IpAddr>,
+    /// Only refusals for this reason, such as expired_key or scope
+    #[arg(long, value_name = "CODE", help_heading = "Filters")]
+    pub code: Option<String>,
+    /// Only events of the request with this id
+    #[arg(long, value_name = "ID", help_heading = "Filters")]
+    pub request: Option<String>,
     /// Only events at or after this time: 2h, 7d, 2026-11-29 or 2026-11-29T08:00:00Z
     #[arg(long, value_name = "TIME", help_heading = "Filters")]
     pub since: Option<TimeArg>,

@@ -9,7 +9,7 @@ use super::active_config::ConfigHandle;
 use super::authn::{Authenticator, OpenStreams, Sessions};
 use super::clock::Clock;
 use super::config::Config;
-use super::directory::{Directory, DirectoryError};
+use super::directory::Directory;
 use super::health::Health;
 use super::log_throttle::LogThrottle;
 use super::pages::{self, Pages, PagesParts};
@@ -19,7 +19,7 @@ use super::refusals::Refusals;
 use super::secret::Secret;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
-use super::store::{Change, Retention, StoreError};
+use super::store::{Retention, StoreError};
 use crate::http::Http1Client;
 
 /// The parts of a running gateway that those who start, serve and administrate it use.
@@ -54,6 +54,9 @@ impl Gateway {
     /// some in it, it has to be over.
     /// Gateways that share a database have the same secret.
     pub fn new(directory: Directory, clock: Clock, config: Config, local: SocketAddr, secret: &Secret) -> Self {
+        if let Some(name) = &config.replica_name {
+            directory.set_replica(name);
+        }
         let config = Arc::new(ConfigHandle::new(config, local));
         let pending_devices = Arc::<PendingDevices>::default();
         let sessions = Arc::new(Sessions::new(secret));
@@ -142,17 +145,18 @@ impl Gateway {
         self.directory.sweep(self.clock.now(), seconds(ran), retention).await
     }
 
-    /// Writes refused credentials and requests, and failed sign-ins, to the log and the event log, each kind at most once a minute; at the end `all`.
+    /// Records refused credentials and requests, and failed sign-ins, as far as they are due; at the end `all`.
     ///
     /// # Errors
-    /// The first that could not be recorded.
-    pub async fn report_refusals(&self, all: bool) -> Result<(), DirectoryError> {
-        self.refusals.queue_due(self.clock.now(), all);
-        // One at a time: what has begun is recorded even if this is cut short, and the others stay queued.
-        while let Some(event) = self.refusals.next_queued() {
-            if let Err(error) = self.directory.commit(Change::Note, event.clone()).await {
-                self.refusals.put_back(event);
-                return Err(error);
+    /// The first that could not be recorded. It stays due, with those behind it.
+    pub async fn report_refusals(&self, all: bool) -> Result<(), StoreError> {
+        // The second time the numbers of those whose first was not recorded before.
+        for _ in 0..2 {
+            let now = self.clock.now();
+            for kind in self.refusals.due(now, all) {
+                let Some(event) = self.refusals.event(&kind) else { continue };
+                let number = self.directory.record(event.clone()).await?;
+                self.refusals.recorded(&kind, &event, number, now);
             }
         }
         Ok(())

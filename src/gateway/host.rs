@@ -16,10 +16,6 @@ use crate::address::{BaseUrl, Scheme};
 /// Even where there are few connections, a browser and the programs beside it need some.
 const MIN_CONNECTIONS_PER_ADDRESS: usize = 16;
 
-/// Where a request came from: the peer's address, or what a trusted proxy says. An extension of each request for a page.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub IpAddr);
-
 /// Makes sure that the request names us.
 ///
 /// # Errors

@@ -162,7 +162,7 @@ fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Con
     let caller = authorized.caller();
     say("x-ollama-auth-user", &caller.user().name);
     say("x-ollama-auth-user-id", caller.user().id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-    say("x-ollama-auth-credential", &caller.actor());
+    say("x-ollama-auth-credential", &caller.name());
     if let Credential::Key(key) = caller.credential()
         && let Some(environment) = &key.environment
     {

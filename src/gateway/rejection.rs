@@ -5,6 +5,8 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::refusal_code::RefusalCode;
+
 /// Whose errors a caller expects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
@@ -38,6 +40,7 @@ pub struct Rejection {
     signin_url: Option<String>,
     members: Vec<(&'static str, String)>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    code: Option<RefusalCode>,
 }
 
 impl Rejection {
@@ -45,7 +48,7 @@ impl Rejection {
     pub fn new(status: u16, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (message, dialect) = (message.into(), Dialect::default());
-        Self { status, message, dialect, signin_url: None, members: Vec::new(), headers: Vec::new() }
+        Self { status, message, dialect, signin_url: None, members: Vec::new(), headers: Vec::new(), code: None }
     }
 
     /// 401: a credential is missing or not accepted.
@@ -56,6 +59,12 @@ impl Rejection {
     /// Sets the API in whose form the error is written.
     pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
+        self
+    }
+
+    /// For that reason, in the event log.
+    pub fn because(mut self, code: RefusalCode) -> Self {
+        self.code = Some(code);
         self
     }
 
@@ -82,6 +91,11 @@ impl Rejection {
     /// The HTTP status of the response.
     pub fn status(&self) -> u16 {
         self.status.as_u16()
+    }
+
+    /// The reason for the event log, where it has a name.
+    pub fn code(&self) -> Option<RefusalCode> {
+        self.code
     }
 
     /// The message for the caller.

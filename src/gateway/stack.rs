@@ -29,9 +29,10 @@ use super::authn::{self, Authenticator, OpenStreams};
 use super::clock::Clock;
 use super::cors::{self, PageAccess};
 use super::health::{Health, Probe};
-use super::host::{self, ClientAddress};
+use super::host;
 use super::lenient_path;
 use super::log_throttle::LogThrottle;
+use super::origin::Origin;
 use super::pages;
 use super::policy::{self, Destination, Limits, Scanner};
 use super::proxy::{Forward, UNREACHABLE};
@@ -97,6 +98,7 @@ impl Worker {
         let (parts, body) = request.into_parts();
         let current = self.config.get();
         let (address, problem) = host::client_address(&current, &parts.headers, peer);
+        let origin = Origin::new(address);
         if let Some(problem) = problem {
             problem.report(&self.log_throttle, peer, self.clock.now());
         }
@@ -114,7 +116,7 @@ impl Worker {
         let page_access = PageAccess::of(&parts, &current);
         // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
         // long as the connection, so what takes much room in it is in boxes.
-        let answered = match Box::pin(self.decide(&current, parts, body, address, authenticated)).await {
+        let answered = match Box::pin(self.decide(&current, parts, body, origin, authenticated)).await {
             Ok(Decision::Answer(response)) => Ok(response),
             Ok(Decision::Forward(request)) => {
                 let withheld = self.withheld_link.clone();
@@ -123,11 +125,11 @@ impl Worker {
             Err(rejection) => Err(rejection),
         };
         let mut response = answered.unwrap_or_else(|rejection| {
-            tracing::debug!(%address, status = rejection.status(), reason = rejection.message(), "refused");
+            tracing::debug!(%address, request = %origin.request, status = rejection.status(), reason = rejection.message(), "refused");
             rejection.into_response()
         });
         let (method, path) = asked;
-        tracing::debug!(%address, %method, path, status = response.status().as_u16(), "answered");
+        tracing::debug!(%address, request = %origin.request, %method, path, status = response.status().as_u16(), "answered");
         page_access.write(response.headers_mut());
         response.headers_mut().insert(NAME, VERSION);
         Ok(response)
@@ -138,7 +140,7 @@ impl Worker {
         current: &ActiveConfig,
         mut parts: Parts,
         body: Body,
-        address: IpAddr,
+        origin: Origin,
         authenticated: AuthenticatedFlag,
     ) -> Result<Decision, Rejection> {
         let base = current.url.path();
@@ -163,18 +165,18 @@ impl Worker {
             let is_page =
                 pages::owns(target.path) || pages::answers_browser(target.path, matched.is_ok(), &parts.headers);
             if is_page {
-                return Box::pin(self.page(&parts, &target, body, address)).await.map(Decision::Answer);
+                return Box::pin(self.page(&parts, &target, body, origin)).await.map(Decision::Answer);
             }
             let matched = matched?;
             if let Access::Public(answer) = matched.route.access {
                 if parts.method == Method::GET && matches!(answer, Public::Heartbeat | Public::Version) {
                     // Programs ask these to find out whether a key is good. Never for HEAD: the stock client begins every command so.
-                    Box::pin(self.authenticator.refuse_bad_key(&parts.headers, address)).await?;
+                    Box::pin(self.authenticator.refuse_bad_key(&parts.headers, origin)).await?;
                 }
                 return Box::pin(self.public(answer, current, &parts.method)).await.map(Decision::Answer);
             }
             let Parts { method, headers, .. } = &parts;
-            let request = account::Request { method, target: &target, headers, body, address };
+            let request = account::Request { method, target: &target, headers, body, origin };
             self.authorize(current, request, matched, &authenticated).await
         };
         decision.await.map_err(|rejection: Rejection| {
@@ -190,12 +192,12 @@ impl Worker {
         matched: Matched<'_>,
         authenticated: &AuthenticatedFlag,
     ) -> Result<Decision, Rejection> {
-        let account::Request { method, target, headers, address, .. } = request;
+        let account::Request { method, target, headers, origin, .. } = request;
         let changes = matched.changes(method.as_str());
         if matches!(matched.route.access, Access::Account(..)) {
             authn::refuse_basic(headers)?;
         }
-        let caller = self.authenticator.identify(headers, target, address, changes).await?;
+        let caller = self.authenticator.identify(headers, target, origin, changes).await?;
         authenticated.set();
         let limits = Limits::new(current);
         let body = match target.body_digest()? {
@@ -209,7 +211,7 @@ impl Worker {
         let who = caller.clone();
         let denied = |rejection: &Rejection| {
             if rejection.status() == 403 {
-                self.authenticator.note_denial(&who, matched.route.path, rejection, address);
+                self.authenticator.note_denial(&who, matched.route.path, rejection, origin);
             }
         };
         let permitted = match policy::permit(caller, target, matched).inspect_err(denied)? {
@@ -248,14 +250,14 @@ impl Worker {
         parts: &Parts,
         target: &Target<'_>,
         body: Body,
-        address: IpAddr,
+        origin: Origin,
     ) -> Result<Response<Body>, Rejection> {
         let mut request = Request::new(body);
         *request.method_mut() = parts.method.clone();
         let path = target.query.map_or_else(|| target.path.to_owned(), |query| format!("{}?{query}", target.path));
         *request.uri_mut() = path.parse::<Uri>().map_err(|_| Rejection::new(400, "the path is not valid"))?;
         *request.headers_mut() = parts.headers.clone();
-        request.extensions_mut().insert(ClientAddress(address));
+        request.extensions_mut().insert(origin);
         Ok(self.pages.clone().oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}))
     }
 

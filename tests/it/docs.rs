@@ -317,6 +317,9 @@ fn the_http_page_lists_every_route_and_event() {
         assert!(source.contains(&format!("\"{action}\"")), "no event has the action {action}");
     }
     let written = event_actions();
+    let (_, codes) = events.split_once("\n| code | meaning |\n").unwrap();
+    let codes: BTreeSet<String> = quoted(codes).into_iter().map(str::to_owned).collect();
+    assert_eq!(codes, literals("src/gateway/refusal_code.rs").into_iter().collect());
     let missing: Vec<&String> = written.iter().filter(|action| !documented.contains(action.as_str())).collect();
     assert!(missing.is_empty(), "docs/reference/http.md has no event {missing:?}");
 }

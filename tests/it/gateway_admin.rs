@@ -327,7 +327,7 @@ fn a_damaged_database_is_left_as_it_is() {
 }
 
 #[test]
-fn a_newer_database_is_left_as_it_is() {
+fn a_newer_database_that_is_not_compatible_is_left_as_it_is() {
     let sandbox = with_people();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -335,6 +335,7 @@ fn a_newer_database_is_left_as_it_is() {
         let mut connection = options.connect().await.unwrap();
         let newer = "INSERT INTO _sqlx_migrations VALUES (999999, 'x', CURRENT_TIMESTAMP, 1, x'00', 0)";
         sqlx::query(newer).execute(&mut connection).await.unwrap();
+        sqlx::query("UPDATE schema_compatibility SET oldest = 999999").execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     });
     let before = fs::read(database(&sandbox)).unwrap();

@@ -21,6 +21,8 @@ pub async fn run(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
         action: args.action.clone(),
         subject: args.subject.clone(),
         address: args.address.map(|address| address.to_string()),
+        code: args.code.clone(),
+        request: args.request.clone(),
         since: args.since.map(|time| time.resolve(now)),
         until: args.until.map(|time| time.resolve(now)),
     };
@@ -85,14 +87,18 @@ fn print(app: &App, events: &[RecordedEvent]) -> anyhow::Result<()> {
         Column::new("actor").shrinks_to(10),
         Column::new("action"),
         Column::new("subject").shrinks_to(12),
+        Column::new("refused").optional(5),
         Column::new("account").shrinks_to(12).optional(3),
         Column::new("address").shrinks_to(12).optional(1),
         Column::new("detail").shrinks_to(12).optional(2),
     ]);
     for event in events {
         let (time, detail) = (timestamp(event.last_at.unwrap_or(event.at)), event.shown_detail());
-        let (times, account) = (event.count.to_string(), event.account.as_deref().unwrap_or_default());
-        table.push([&*time, &times, &event.actor, &event.action, &event.subject, account, &event.address, &detail]);
+        // The first is a line of its own.
+        let times = if event.first.is_some() { format!("+{}", event.count) } else { event.count.to_string() };
+        let (code, account) = (event.code.as_deref().unwrap_or_default(), event.account.as_deref().unwrap_or_default());
+        let (actor, action, subject, address) = (&event.actor, &event.action, &event.subject, &event.address);
+        table.push([&*time, &times, actor, action, subject, code, account, address, &detail]);
     }
     Ok(app.printer.table(&table)?)
 }

@@ -10,8 +10,11 @@ use crate::exit::{Exit, Problem};
 use crate::gateway::{self, AdminSocket, Clock, Config, Directory, Gateway, Secret, Server, Store};
 use crate::signals;
 
-/// Between two writings of when credentials were last used, and of what was refused.
+/// Between two writings of when credentials were last used.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Between two looks for refusals that are to be recorded: the first of a kind is in the event log within a second.
+const REFUSAL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Between two looks for keys that have expired and records to delete.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -56,13 +59,22 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
     announce(app, &gateway, is_new);
 
+    let recording = {
+        let gateway = gateway.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(REFUSAL_INTERVAL).await;
+                record_refusals(&gateway, false).await;
+            }
+        })
+    };
     let flushing = {
         let gateway = gateway.clone();
         tokio::spawn(async move {
             let (mut swept, mut told) = (Instant::now(), Instant::now());
             loop {
                 tokio::time::sleep(FLUSH_INTERVAL).await;
-                flush(&gateway, false).await;
+                flush(&gateway).await;
                 if told.elapsed() >= SECRET_INTERVAL {
                     told = Instant::now();
                     if matches!(gateway.directory.has_secret(fingerprint).await, Ok(false)) {
@@ -90,7 +102,9 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         () = signals::stop_requested(requests, 2) => Ok(Exit::Interrupted),
     };
     flushing.abort();
-    flush(&gateway, true).await;
+    recording.abort();
+    record_refusals(&gateway, true).await;
+    flush(&gateway).await;
     following.abort();
     if let Some(administration) = administration {
         administration.abort();
@@ -111,11 +125,17 @@ fn in_one_line(problem: &Problem) -> String {
     }
 }
 
-/// Writes what is only in memory so far; at the end `all` of it.
-async fn flush(gateway: &Gateway, all: bool) {
-    if let Err(error) = gateway.report_refusals(all).await {
+/// Records refusals as far as they are due; at the end `all` of them.
+async fn record_refusals(gateway: &Gateway, all: bool) {
+    if let Err(error) = gateway.report_refusals(all).await
+        && gateway.log_throttle.allow("refusals that cannot be recorded", gateway.clock.now())
+    {
         tracing::warn!(%error, "refused requests could not be recorded");
     }
+}
+
+/// Writes when credentials were last used.
+async fn flush(gateway: &Gateway) {
     if let Err(error) = gateway.directory.flush().await {
         tracing::warn!(%error, "last-used times could not be saved");
     }

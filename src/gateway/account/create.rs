@@ -4,7 +4,7 @@
 //! key may ask for its own replacement as long as it is replaceable; for another one of the account it takes the scope `keys` and
 //! rights that cover those of the new key.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
@@ -15,6 +15,7 @@ use super::list::{Key, time_text};
 use super::service::{AccountService, Request, manages, not_live, own_key, unreadable};
 use crate::gateway::authn::{Caller, credential_revoked};
 use crate::gateway::directory::Directory;
+use crate::gateway::origin::Origin;
 use crate::gateway::policy::read_small;
 use crate::gateway::rejection::{Rejection, json_response};
 use crate::gateway::store::{Change, KeyRecord};
@@ -97,7 +98,7 @@ impl AccountService {
         {
             return Err(Rejection::new(400, "the id in the query differs from the id in the body"));
         }
-        let (record, key) = self.make(caller, &wanted, request.address).await?;
+        let (record, key) = self.make(caller, &wanted, request.origin).await?;
         Ok(json_response(StatusCode::CREATED, &Made { shown: Key::of(&record), key: key.expose() }))
     }
 
@@ -110,7 +111,7 @@ impl AccountService {
         &self,
         caller: &Caller,
         wanted: &Wanted,
-        address: IpAddr,
+        origin: Origin,
     ) -> Result<(KeyRecord, ApiKey), Rejection> {
         let id = match &wanted.id {
             Some(id) => id.parse().map_err(|error| Rejection::new(400, format!("id: {error}")))?,
@@ -126,7 +127,7 @@ impl AccountService {
         self.check_room(&record, now)?;
         self.count_self_change(caller)?;
         let event = self
-            .event(caller, address, action, record.id.as_str())
+            .event(caller, origin, action, record.id.as_str())
             .charged_to(record.user)
             .with("name", &record.name)
             .with("environment", &record.environment)
@@ -180,6 +181,10 @@ struct Made<'a> {
     #[serde(flatten)]
     shown: Key<'a>,
     key: &'a str,
+}
+
+fn created_by(caller: &Caller) -> Option<Arc<str>> {
+    Some(caller.actor().credential().into())
 }
 
 /// What every new record begins with.
@@ -250,6 +255,7 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
         replaceable,
         replaces: None,
         first: None,
+        created_by: created_by(caller),
         created_at: draft.now,
         last_used_at: None,
         revoked_at: None,
@@ -313,6 +319,7 @@ async fn replacement(
         hint: draft.hint,
         first: Some(old.first.clone().unwrap_or_else(|| old.id.clone())),
         replaces: Some(replaced),
+        created_by: created_by(caller),
         created_at: draft.now,
         last_used_at: None,
         revoked_at: None,

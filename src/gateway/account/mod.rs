@@ -31,13 +31,13 @@ impl AccountService {
         };
         match (call.endpoint, request.method) {
             (Account::Me, _) => Ok(me(&call.caller)),
-            (Account::SignOut, _) => self.sign_out(&call.caller, request.address).await,
+            (Account::SignOut, _) => self.sign_out(&call.caller, request.origin).await,
             (Account::Keys, &Method::GET) => self.list(&call.caller, request.target).await,
             (Account::Keys, _) => self.create(&call.caller, request).await,
             (Account::KeyEnd, _) => {
-                self.bring_forward(&call.caller, &call.argument, request.target, request.address).await
+                self.bring_forward(&call.caller, &call.argument, request.target, request.origin).await
             }
-            (Account::Key, _) => self.remove(&call.caller, &call.argument, request.address).await,
+            (Account::Key, _) => self.remove(&call.caller, &call.argument, request.origin).await,
         }
     }
 }

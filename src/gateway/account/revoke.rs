@@ -1,6 +1,5 @@
 //! Disconnecting devices, revoking keys and making them expire earlier. Repeating one succeeds; an id that never existed is an error.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -10,6 +9,7 @@ use serde_json::Value;
 use super::list::{Key, time_text};
 use super::service::{AccountService, manages, own_key, require_management, unreadable};
 use crate::gateway::authn::{Caller, Credential};
+use crate::gateway::origin::Origin;
 use crate::gateway::rejection::{Rejection, json_response};
 use crate::gateway::store::{Change, Device, KeyRecord};
 use crate::gateway::target::Target;
@@ -21,14 +21,14 @@ impl AccountService {
     ///
     /// # Errors
     /// 400 for an API key, so that one cannot sign out by accident.
-    pub async fn sign_out(&self, caller: &Caller, address: IpAddr) -> Result<Response<Body>, Rejection> {
+    pub async fn sign_out(&self, caller: &Caller, origin: Origin) -> Result<Response<Body>, Rejection> {
         let Credential::Device(device) = caller.credential() else {
             return Err(Rejection::new(
                 400,
                 "an API key cannot be signed out; revoke it with DELETE /api/user/keys/<encoded id>",
             ));
         };
-        self.disconnect(caller, &device.key, address).await?;
+        self.disconnect(caller, &device.key, origin).await?;
         Ok(done())
     }
 
@@ -36,16 +36,16 @@ impl AccountService {
     ///
     /// # Errors
     /// 404 for what is not on record, or not the caller's; 403 for a key that may only manage itself, or has given its place up.
-    pub async fn remove(&self, caller: &Caller, encoded: &str, address: IpAddr) -> Result<Response<Body>, Rejection> {
+    pub async fn remove(&self, caller: &Caller, encoded: &str, origin: Origin) -> Result<Response<Body>, Rejection> {
         if let Ok(key) = PublicKey::from_encoded(encoded) {
             self.find_device(caller, &key)?;
-            self.disconnect(caller, &key, address).await?;
+            self.disconnect(caller, &key, origin).await?;
             return Ok(done());
         }
         let id = KeyId::from_encoded(encoded).map_err(|_| {
             Rejection::new(400, "the path must end in a device's encoded key or an API key's encoded id")
         })?;
-        self.revoke(caller, &id, address).await?;
+        self.revoke(caller, &id, origin).await?;
         Ok(done())
     }
 
@@ -88,10 +88,10 @@ impl AccountService {
     ///
     /// # Errors
     /// 403, 404 as in [`remove`].
-    pub async fn revoke(&self, caller: &Caller, id: &KeyId, address: IpAddr) -> Result<(), Rejection> {
+    pub async fn revoke(&self, caller: &Caller, id: &KeyId, origin: Origin) -> Result<(), Rejection> {
         let key = self.find_key(caller, id).await?;
         if key.revoked_at.is_none() {
-            let event = self.event(caller, address, "key.revoked", id.as_str()).with("name", &key.name);
+            let event = self.event(caller, origin, "key.revoked", id.as_str()).with("name", &key.name);
             let event = match self.directory.user(key.user) {
                 Some(owner) => event.of_account(&owner),
                 None => event,
@@ -105,9 +105,9 @@ impl AccountService {
     ///
     /// # Errors
     /// 401 for a caller that is not accepted any more, 503 when the change cannot be kept.
-    pub async fn disconnect(&self, caller: &Caller, key: &PublicKey, address: IpAddr) -> Result<(), Rejection> {
+    pub async fn disconnect(&self, caller: &Caller, key: &PublicKey, origin: Origin) -> Result<(), Rejection> {
         let name = self.directory.device(key).map(|known| known.credential.name.clone());
-        let event = self.event(caller, address, "device.disconnected", key.fingerprint()).with("name", name);
+        let event = self.event(caller, origin, "device.disconnected", key.fingerprint()).with("name", name);
         match self.commit(Change::RemoveDevice(key.clone()), caller, event).await {
             // Another request was faster.
             Err(rejection) if rejection.status() == 404 => Ok(()),
@@ -126,7 +126,7 @@ impl AccountService {
         caller: &Caller,
         encoded: &str,
         target: &Target<'_>,
-        address: IpAddr,
+        origin: Origin,
     ) -> Result<Response<Body>, Rejection> {
         let id = KeyId::from_encoded(encoded)
             .map_err(|_| Rejection::new(400, "the path must end in the encoded id of an API key"))?;
@@ -166,9 +166,8 @@ impl AccountService {
             }
             // The earlier of the two ends, should another request be faster.
             let event = self
-                .event(caller, address, "key.ending", id.as_str())
+                .event(caller, origin, "key.ending", id.as_str())
                 .charged_to(user)
-                .collapsible()
                 .with("name", &key.name)
                 .with("expires_at", time_text(at));
             self.commit(Change::ExpireKey(id.clone(), at), caller, event).await?;

@@ -1,6 +1,5 @@
 //! Changes that an account makes of itself: who may make them, how often, and their events.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use crate::gateway::authn::{Caller, Credential, credential_revoked};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::{Directory, DirectoryError};
+use crate::gateway::origin::Origin;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::store::{Change, Event, KeyRecord, StoreError};
 use crate::gateway::target::Target;
@@ -34,7 +34,7 @@ pub struct Request<'a> {
     /// The body.
     pub body: Body,
     /// From where.
-    pub address: IpAddr,
+    pub origin: Origin,
 }
 
 /// Lists, makes, replaces and ends the keys and devices of accounts.
@@ -104,11 +104,11 @@ impl AccountService {
     pub(super) fn event(
         &self,
         caller: &Caller,
-        address: IpAddr,
+        origin: Origin,
         action: &'static str,
         subject: impl Into<String>,
     ) -> Event {
-        Event::new(self.clock.now(), caller.actor(), action, subject).of_account(caller.user()).at_address(address)
+        Event::new(self.clock.now(), caller.actor(), action, subject).of_account(caller.user()).from(origin)
     }
 
     /// Counts a change that a key without the scope `keys` asks for.

@@ -107,6 +107,7 @@ impl AdminContext<'_> {
             scopes: key.rights.scopes,
             models: key.rights.models.clone(),
             hint: key.hint.clone(),
+            created_by: key.created_by.as_deref().map(str::to_owned),
             created_at: key.created_at,
             expires_at: key.rights.expires_at,
             last_used_at: key.last_used_at,

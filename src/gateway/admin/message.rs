@@ -203,6 +203,9 @@ pub struct KeyRow {
     pub models: Models,
     /// Its last four characters.
     pub hint: String,
+    /// What created it: `device:FINGERPRINT`, `key:ID`, `session` or `admin`.
+    #[serde(default)]
+    pub created_by: Option<String>,
     /// When it was made.
     pub created_at: i64,
     /// When it expires; `None` is never.

@@ -4,14 +4,13 @@ use uuid::Uuid;
 
 use super::message::{AdminError, AdminReply, AdminRequest, DeviceRef, UserRow};
 use crate::gateway::pending_devices::PendingDevices;
+use crate::gateway::store::Actor;
 use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, PasswordHash, Role, StoreError, User};
 
 /// The most events in one reply.
 const MOST_EVENTS: u32 = 10_000;
 /// The longest stored name of a device, in characters.
 const LONGEST_NAME: usize = 128;
-/// Who acts, in events.
-const ADMIN: &str = "admin";
 
 /// What a request is performed on.
 pub struct AdminContext<'a> {
@@ -175,7 +174,7 @@ impl AdminContext<'_> {
 
     /// An event about something of an account.
     pub(super) fn event_about(&self, action: &'static str, subject: impl Into<String>, owner: &User) -> Event {
-        Event::new(self.now, ADMIN, action, subject).of_account(owner)
+        Event::new(self.now, Actor::Admin, action, subject).of_account(owner)
     }
 
     pub(super) async fn commit(&self, change: Change, event: Event) -> Result<(), Failure> {

@@ -1,6 +1,5 @@
 //! Finds out who makes a request.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,11 +24,13 @@ use crate::gateway::authn::signature::SignatureCache;
 use crate::gateway::clock::{Clock, Moment};
 use crate::gateway::directory::{Directory, Known};
 use crate::gateway::log_throttle::LogThrottle;
+use crate::gateway::origin::Origin;
 use crate::gateway::pending_devices::PendingDevices;
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::refusals::Refusals;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::routes::Changes;
-use crate::gateway::store::{Event, KeyRecord, Use};
+use crate::gateway::store::{Actor, Event, KeyRecord, Use};
 use crate::gateway::target::Target;
 use crate::keyspec::{ApiKey, KeyHash, KeyId};
 
@@ -48,7 +49,7 @@ pub struct Authenticator {
     pub(super) replay_guard: ReplayGuard,
     pub(super) signature_cache: SignatureCache,
     pub(super) log_throttle: Arc<LogThrottle>,
-    refusals: Arc<Refusals>,
+    pub(super) refusals: Arc<Refusals>,
     pub(super) config: Arc<ConfigHandle>,
     pub(super) clock: Clock,
     /// How often the database is told of devices that ask for approval.
@@ -101,7 +102,7 @@ impl Authenticator {
         &self,
         headers: &HeaderMap,
         target: &Target<'_>,
-        address: IpAddr,
+        origin: Origin,
         changes: Changes,
     ) -> Result<Caller, Rejection> {
         self.refuse_stale()?;
@@ -113,10 +114,10 @@ impl Authenticator {
                 );
                 return Err(Rejection::unauthorized(message));
             }
-            Presented::Signature(header) => self.by_signature(&header, target, address, changes).await?,
-            Presented::Key(key) => self.by_key(&key, address).await?,
+            Presented::Signature(header) => self.by_signature(&header, target, origin, changes).await?,
+            Presented::Key(key) => self.by_key(&key, origin).await?,
         };
-        self.refuse_disabled(&caller, address)?;
+        self.refuse_disabled(&caller, origin)?;
         Ok(caller)
     }
 
@@ -124,13 +125,13 @@ impl Authenticator {
     ///
     /// # Errors
     /// As [`identify`](Self::identify).
-    pub async fn refuse_bad_key(&self, headers: &HeaderMap, address: IpAddr) -> Result<(), Rejection> {
+    pub async fn refuse_bad_key(&self, headers: &HeaderMap, origin: Origin) -> Result<(), Rejection> {
         match credential::presented(headers)? {
             Presented::Nothing | Presented::Signature(_) => Ok(()),
             Presented::Key(key) => {
                 self.refuse_stale()?;
-                let caller = self.by_key(&key, address).await?;
-                self.refuse_disabled(&caller, address)
+                let caller = self.by_key(&key, origin).await?;
+                self.refuse_disabled(&caller, origin)
             }
         }
     }
@@ -147,12 +148,13 @@ impl Authenticator {
         Err(Rejection::new(503, message).header("retry-after", "10"))
     }
 
-    fn refuse_disabled(&self, caller: &Caller, address: IpAddr) -> Result<(), Rejection> {
+    fn refuse_disabled(&self, caller: &Caller, origin: Origin) -> Result<(), Rejection> {
         if !caller.user().disabled {
             return Ok(());
         }
         let event = Event::new(self.clock.now(), caller.actor(), REFUSED, &caller.user().name);
-        self.note_refusal(event.of_account(caller.user()), address, "the account is disabled");
+        let event = event.refused(RefusalCode::DisabledAccount);
+        self.note_refusal(event.of_account(caller.user()), origin, "the account is disabled");
         Err(Rejection::new(403, "this account is disabled"))
     }
 
@@ -173,11 +175,12 @@ impl Authenticator {
     ///
     /// # Errors
     /// 401, saying whether it is invalid, unknown, revoked or expired: the holder of the whole key may know.
-    async fn by_key(&self, text: &SecretString, address: IpAddr) -> Result<Caller, Rejection> {
+    async fn by_key(&self, text: &SecretString, origin: Origin) -> Result<Caller, Rejection> {
         let now = self.clock.now();
         let unknown = || {
-            let event = Event::new(now, "gateway", REFUSED, "(an unknown API key)");
-            self.note_refusal(event, address, "unknown API key");
+            let event =
+                Event::new(now, Actor::Gateway, REFUSED, "(an unknown API key)").refused(RefusalCode::UnknownKey);
+            self.note_refusal(event, origin, "unknown API key");
             Rejection::unauthorized(format!("unauthorized: {}", credential::problem_of_key(text.expose_secret())))
         };
         let key = ApiKey::parse(text.expose_secret()).map_err(|_| unknown())?;
@@ -185,7 +188,7 @@ impl Authenticator {
         let Some(known) = self.directory.key(&hash) else {
             let ended = self.directory.ended_key(&hash).ok_or_else(unknown)?;
             if ended.is_revoked || ended.expires_at.is_some_and(|end| end <= now) {
-                return Err(self.ended(&ended.id, ended.user, ended.is_revoked, address));
+                return Err(self.ended(&ended.id, ended.user, ended.is_revoked, origin));
             }
             // The clock was set back: it is valid after all.
             if let Err(error) = Box::pin(self.directory.revive(&ended.id, now)).await {
@@ -193,51 +196,49 @@ impl Authenticator {
                 return Err(Rejection::new(503, "the key could not be read").header("retry-after", "10"));
             }
             let known = self.directory.key(&hash).ok_or_else(unknown)?;
-            return self.with_key(known, &hash, now, address);
+            return self.with_key(known, &hash, now, origin);
         };
-        self.with_key(known, &hash, now, address)
+        self.with_key(known, &hash, now, origin)
     }
 
     /// The caller with a key that has not ended, unless it expired since that was looked at.
-    fn with_key(
-        &self,
-        known: Known<KeyRecord>,
-        hash: &KeyHash,
-        now: i64,
-        address: IpAddr,
-    ) -> Result<Caller, Rejection> {
+    fn with_key(&self, known: Known<KeyRecord>, hash: &KeyHash, now: i64, origin: Origin) -> Result<Caller, Rejection> {
         let key = &known.credential;
         // The look-up compares hashes of what the caller sent; this comparison is in constant time besides.
         if key.hash != *hash {
             return Err(Rejection::unauthorized("unauthorized: unknown API key"));
         }
         if !key.is_live(now) {
-            return Err(self.ended(&key.id, key.user, key.revoked_at.is_some(), address));
+            return Err(self.ended(&key.id, key.user, key.revoked_at.is_some(), origin));
         }
         self.directory.used(Use::Key(key.id.clone()), now);
         Ok(Caller::new(known.user, Credential::Key(known.credential)))
     }
 
     /// 401 for a key that has ended.
-    fn ended(&self, id: &KeyId, user: Uuid, is_revoked: bool, address: IpAddr) -> Rejection {
-        let how = if is_revoked { "was revoked" } else { "has expired" };
-        let event = Event::new(self.clock.now(), "gateway", REFUSED, id.as_str());
+    fn ended(&self, id: &KeyId, user: Uuid, is_revoked: bool, origin: Origin) -> Rejection {
+        let (how, code) = match is_revoked {
+            true => ("was revoked", RefusalCode::RevokedKey),
+            false => ("has expired", RefusalCode::ExpiredKey),
+        };
+        let event = Event::new(self.clock.now(), Actor::Gateway, REFUSED, id.as_str()).refused(code);
         let event = match self.directory.user(user) {
             Some(user) => event.of_account(&user),
             None => event,
         };
-        self.note_refusal(event, address, how);
+        self.note_refusal(event, origin, how);
         Rejection::unauthorized(format!("unauthorized: this API key {how}"))
     }
 
     /// Counts a request that a caller may not make; `route` is its path in the table of routes.
-    pub fn note_denial(&self, caller: &Caller, route: &'static str, rejection: &Rejection, address: IpAddr) {
-        let event = Event::new(self.clock.now(), caller.actor(), "request.denied", route).of_account(caller.user());
-        self.note_refusal(event, address, rejection.message());
+    pub fn note_denial(&self, caller: &Caller, route: &'static str, rejection: &Rejection, origin: Origin) {
+        let event = Event::new(self.clock.now(), caller.actor(), "request.denied", route);
+        let event = event.of_account(caller.user()).refused(rejection.code().unwrap_or(RefusalCode::Rights));
+        self.note_refusal(event, origin, rejection.message());
     }
 
-    pub(super) fn note_refusal(&self, event: Event, address: IpAddr, reason: &str) {
-        self.refusals.note(event.at_address(address).with("reason", reason));
+    pub(super) fn note_refusal(&self, event: Event, origin: Origin, reason: &str) {
+        self.refusals.note(event.from(origin).with("reason", reason));
     }
 }
 

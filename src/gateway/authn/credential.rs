@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::gateway::authn::session::SessionHandle;
 use crate::gateway::directory::Directory;
 use crate::gateway::rejection::Rejection;
-use crate::gateway::store::{Device, KeyRecord, User};
+use crate::gateway::store::{Actor, Device, KeyRecord, User};
 use crate::keyspec::{ApiKey, Models, Rights, Scope, Scopes};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -277,12 +277,22 @@ impl Caller {
         now.is_some_and(|now| now.credential.rights == key.rights && now.credential.replaceable == key.replaceable)
     }
 
-    /// The credential, for logs and the audit trail: `device:SHA256:…` or `key:key_…`; of a session, the person: `user:NAME`.
-    pub fn actor(&self) -> String {
+    /// The credential, for logs: `device:SHA256:…` or `key:key_…`; of a session, the person: `user:NAME`.
+    pub fn name(&self) -> String {
         match &self.credential {
-            Credential::Device(device) => format!("device:{}", device.key.fingerprint()),
+            Credential::Device(device) => ["device:", &device.key.fingerprint()].concat(),
             Credential::Key(key) => ["key:", key.id.as_str()].concat(),
-            Credential::Session(_) => format!("user:{}", self.user.name),
+            Credential::Session(_) => ["user:", &self.user.name].concat(),
+        }
+    }
+
+    /// The same, for events.
+    pub fn actor(&self) -> Actor {
+        let account = self.user.id;
+        match &self.credential {
+            Credential::Device(device) => Actor::Device { account, id: device.key.fingerprint() },
+            Credential::Key(key) => Actor::Key { account, id: key.id.to_string() },
+            Credential::Session(_) => Actor::user(&self.user),
         }
     }
 }

@@ -11,10 +11,12 @@ use super::credential::{Caller, Credential};
 use super::replay_guard::{Reuse, Used, Verdict};
 use super::signature::{Claim, Freshness, Proof, of_now, prove, whole};
 use crate::gateway::directory::Known;
+use crate::gateway::origin::Origin;
 use crate::gateway::pending_devices::Asked;
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::routes::Changes;
-use crate::gateway::store::{Change, Device, Event, Shared, Use};
+use crate::gateway::store::{Actor, Device, Event, Shared, Use};
 use crate::gateway::target::Target;
 use crate::identity::{BodyDigest, Challenge, ConnectUrl, PublicKey};
 
@@ -30,22 +32,25 @@ impl Authenticator {
         &self,
         header: &SecretString,
         target: &Target<'_>,
-        address: IpAddr,
+        origin: Origin,
         changes: Changes,
     ) -> Result<Caller, Rejection> {
-        let moment = self.clock.moment();
+        let (address, moment) = (origin.address, self.clock.moment());
         let now = moment.now;
         let tolerance = i64::try_from(self.config.get().clock_tolerance.as_secs()).unwrap_or(i64::MAX);
         let freshness = Freshness { now, tolerance, not_before: self.started.by_clock_of(moment) };
         let claim = Claim::new(header.expose_secret(), target);
         let known = self.signature_cache.get(&claim);
         let is_new = known.is_none();
-        let refused = |rejection: &Rejection| {
-            let event = Event::new(now, "gateway", REFUSED, "(a signature)");
-            self.note_refusal(event, address, rejection.message());
+        let refused = |code| {
+            move |rejection: &Rejection| {
+                let event = Event::new(now, Actor::Gateway, REFUSED, "(a signature)").refused(code);
+                self.note_refusal(event, origin, rejection.message());
+            }
         };
-        let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok).inspect_err(refused)?;
-        of_now(proof.ts, freshness).inspect_err(refused)?;
+        let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok);
+        let proof = proof.inspect_err(refused(RefusalCode::InvalidSignature))?;
+        of_now(proof.ts, freshness).inspect_err(refused(RefusalCode::SignatureTime))?;
         let Proof { key, challenge, ts } = proof.clone();
         let reuse = reuse(changes, target, challenge == whole(target), target.body_digest()?.is_some())?;
 
@@ -77,7 +82,7 @@ impl Authenticator {
             Verdict::First | Verdict::Again => {}
             Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
             Verdict::Stolen(first) => {
-                Box::pin(self.report_replay(&known, target, address, first, now)).await;
+                self.report_replay(&known, target, origin, first, now);
                 return Err(Rejection::unauthorized("unauthorized: this signature was used from another address"));
             }
             Verdict::Forgotten(mark) => return Err(forgotten(mark, now, tolerance)),
@@ -164,25 +169,21 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Reports a stolen signature in the log and in the event log, as often as possible without letting anybody fill the
-    /// disk. An account's own device can cause this without end, from two addresses.
-    async fn report_replay(&self, known: &Known<Device>, target: &Target<'_>, from: IpAddr, first: IpAddr, now: i64) {
+    /// Reports a stolen signature in the log and as a refusal. An account's own device can cause this without end, from two addresses.
+    fn report_replay(&self, known: &Known<Device>, target: &Target<'_>, origin: Origin, first: IpAddr, now: i64) {
         let device = known.credential.key.fingerprint();
-        if !self.log_throttle.allow(&device, now) {
-            return;
+        if self.log_throttle.allow(&device, now) {
+            let (from, path) = (origin.address, target.path);
+            tracing::warn!(device, %from, first_from = %first, path, "signature replayed from another address");
         }
-        tracing::warn!(device, %from, first_from = %first, path = target.path, "signature replayed from another address");
-        let event = Event::new(now, "gateway", "signature.replayed", device)
-            .collapsible()
+        let event = Event::new(now, Actor::Gateway, "signature.replayed", device)
+            .refused(RefusalCode::ReplayedSignature)
             .of_account(&known.user)
-            .at_address(from)
             .with("name", &known.credential.name)
             .with("method", target.method)
             .with("path", target.path)
             .with("first_from", first);
-        if let Err(error) = self.directory.commit(Change::Note, event).await {
-            tracing::error!(%error, "replay could not be recorded");
-        }
+        self.refusals.note(event.from(origin));
     }
 }
 

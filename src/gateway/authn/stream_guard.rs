@@ -82,7 +82,7 @@ impl OpenStreams {
         {
             return;
         }
-        let (user, credential) = (&stream.caller.user().name, stream.caller.actor());
+        let (user, credential) = (&stream.caller.user().name, stream.caller.name());
         tracing::info!(user, credential, "response cut off: the credential is no longer valid");
         stream.waker.wake();
     }

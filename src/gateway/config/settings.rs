@@ -101,6 +101,10 @@ settings! {
     "offline-grace" => offline_grace: Duration = "5m", "super::value::time::<_, 1, 86_400>", Reload,
         "a time from 1s to 24h, such as 5m";
 
+    /// What this gateway is called in the event log. Empty: the name of the machine.
+    "replica-name" => replica_name: Option<String> = "", "super::value::label", Restart,
+        "1 to 64 letters, digits, `.`, `_` and `-`";
+
     /// Serve https with this certificate chain (PEM). SIGHUP reads it again.
     "tls-cert" => tls_cert: Option<PathBuf> = "", "super::value::path", Reload,
         "the path of a PEM file";

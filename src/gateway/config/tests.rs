@@ -74,6 +74,7 @@ fn every_setting_can_be_set_in_each_layer() {
         ("database-password-file", "/etc/password"),
         ("secret-file", "/etc/secret"),
         ("offline-grace", "7m"),
+        ("replica-name", "gpu-1.b_2"),
         ("tls-cert", "/etc/cert.pem"),
         ("tls-key", "/etc/key.pem"),
         ("behind-tls-proxy", "true"),

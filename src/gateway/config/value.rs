@@ -149,6 +149,15 @@ pub fn path<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PathBuf>, D::E
     read_text(value, |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))))
 }
 
+/// 1 to 64 letters, digits, `.`, `_` and `-`, or nothing.
+pub fn label<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    read_text(value, |text| match text.len() <= 64 && text.bytes().all(fits) {
+        true => Ok((!text.is_empty()).then(|| text.to_owned())),
+        false => Err(String::new()),
+    })
+}
+
 /// The path of a database as `sqlite:PATH` or alone, the address of a PostgreSQL database, or nothing.
 pub fn database<'de, D: Deserializer<'de>>(value: D) -> Result<Option<DatabaseLocation>, D::Error> {
     read_text(value, |text| {

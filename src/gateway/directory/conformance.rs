@@ -10,6 +10,7 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::gateway::Role;
+use crate::gateway::store::Actor;
 use crate::identity::DeviceKey;
 use crate::keyspec::{ApiKey, Rights};
 
@@ -27,7 +28,7 @@ pub(super) fn user(name: &str, role: Role) -> User {
 }
 
 pub(super) fn event() -> Event {
-    Event { actor: "admin".into(), action: "test.made", ..Event::default() }
+    Event { actor: Actor::Admin, action: "test.made", ..Event::default() }
 }
 
 /// All that is in memory, in a fixed order.
@@ -100,6 +101,7 @@ pub(super) fn key(user: &User) -> KeyRecord {
         replaceable: false,
         replaces: None,
         first: None,
+        created_by: None,
         created_at: 1,
         last_used_at: None,
         revoked_at: None,

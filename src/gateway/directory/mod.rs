@@ -10,7 +10,6 @@ mod budget;
 pub mod conformance;
 mod follow;
 mod memory;
-mod recent_events;
 #[cfg(test)]
 mod tests;
 mod unstored;
@@ -26,6 +25,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::gateway::password::PasswordHash;
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::store::{
     Change, Device, EarlierUse, Event, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Records, Retention,
     Shared, Store, StoreError, Transaction, Use, User,
@@ -35,7 +35,6 @@ use crate::keyspec::{KeyHash, KeyId};
 use budget::ChangeBudget;
 use memory::Memory;
 pub use memory::{DirectoryError, Ended, Place};
-use recent_events::RecentEvents;
 use unstored::{Revocations, takes_away};
 
 /// A credential that is on record, with its account.
@@ -55,7 +54,9 @@ struct Inner {
     store: Arc<dyn Store>,
     memory: RwLock<Memory>,
     /// Held by who makes a change.
-    writing: tokio::sync::Mutex<RecentEvents>,
+    writing: tokio::sync::Mutex<()>,
+    /// The name of this gateway in events.
+    replica: OnceLock<String>,
     budget: ChangeBudget,
     uses: Mutex<HashMap<Use, i64>>,
     /// Told after each change.
@@ -86,6 +87,7 @@ impl Directory {
             store,
             memory,
             writing: Default::default(),
+            replica: OnceLock::new(),
             budget: ChangeBudget::default(),
             uses: Default::default(),
             changes: watch::Sender::default(),
@@ -284,8 +286,8 @@ impl Directory {
         }
         let inner = self.0.clone();
         let made = self.0.runtime.spawn(async move {
-            let mut recent = inner.writing.lock().await;
-            let made = inner.make(&mut recent, &change, &event, &still).await;
+            let _one_at_a_time = inner.writing.lock().await;
+            let made = inner.make(&change, &event, &still).await;
             match made {
                 Err(DirectoryError::Store(error)) if error.is_of_database() && takes_away(&change) => {
                     inner.make_unstored(change, event, &still, &error)
@@ -294,6 +296,25 @@ impl Directory {
             }
         });
         made.await.map_err(|_| DirectoryError::Ending)?
+    }
+
+    /// Records an event without a change. Returns its number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record(&self, event: Event) -> Result<i64, StoreError> {
+        let inner = self.0.clone();
+        let recorded = self.0.runtime.spawn(async move {
+            let _one_at_a_time = inner.writing.lock().await;
+            let transaction = inner.begin().await?;
+            inner.finish(transaction, &Change::Note, &event, None).await
+        });
+        recorded.await.map_err(|_| ending())?
+    }
+
+    /// Gives this gateway a name in events other than that of the machine. Once.
+    pub fn set_replica(&self, name: &str) {
+        let _ = self.0.replica.set(name.to_owned());
     }
 
     /// Tells of changes, after they are in effect.
@@ -474,7 +495,6 @@ impl Inner {
     /// Makes a change, unless `still` returns false. Returns whether it is in effect.
     async fn make(
         self: &Arc<Self>,
-        recent: &mut RecentEvents,
         change: &Change,
         event: &Event,
         still: &(dyn Fn(&Directory) -> bool + Sync),
@@ -488,23 +508,36 @@ impl Inner {
             return Ok(true);
         }
         self.read().check(change, stored.as_ref())?;
-        let number = transaction.make(change, event, recent.earlier(event)).await?;
+        self.finish(transaction, change, event, stored).await?;
+        Ok(true)
+    }
+
+    /// Stores a change with its event and puts it into effect. Returns the number of the event.
+    async fn finish(
+        &self,
+        mut transaction: Box<dyn Transaction + '_>,
+        change: &Change,
+        event: &Event,
+        stored: Option<KeyRecord>,
+    ) -> Result<i64, StoreError> {
+        let number = transaction.make(change, event, self.replica.get_or_init(machine)).await?;
         let position = transaction.commit().await?;
         tracing::info!(
-            actor = event.actor,
+            actor = event.actor.to_string(),
             action = event.action,
             subject = event.subject,
             account = event.account.as_ref().map(|account| account.name.as_str()),
+            code = event.code.map(RefusalCode::name),
             details = event.details.to_string(),
-            address = event.address,
-            count = event.repeats + 1,
+            address = event.address(),
+            request = event.request(),
+            count = event.repeats.map_or(1, |repeats| repeats.count),
             "event"
         );
-        recent.note(event.clone(), number);
         self.revocations().note(change);
         self.write().apply_at(position, self.store.is_shared(), change.clone(), stored);
         self.changes.send_replace(());
-        Ok(true)
+        Ok(number)
     }
 
     /// Begins a change: nobody else makes one, and what others have changed is in memory.
@@ -565,6 +598,11 @@ impl Inner {
         }
         written
     }
+}
+
+/// The name of this machine.
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn ending() -> StoreError {

@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use super::conformance::{event, key, user};
 use super::*;
+use crate::gateway::store::Actor;
 use crate::gateway::store::memory::MemoryStore;
 use crate::gateway::{Role, SqliteStore};
 
@@ -98,7 +99,7 @@ async fn a_change_that_is_made_already_has_no_second_event() {
         ("user.role", Change::SetRole(bob.id, Role::Maintainer)),
         ("user.disabled", Change::SetDisabled(bob.id, true)),
     ] {
-        let commit = || directory.commit(change.clone(), Event::new(5, "admin", action, "x"));
+        let commit = || directory.commit(change.clone(), Event::new(5, Actor::Admin, action, "x"));
         let results = futures_util::future::join_all((0..4).map(|_| commit())).await;
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         let filter = EventFilter { action: Some(action.to_owned()), ..EventFilter::default() };
@@ -109,7 +110,7 @@ async fn a_change_that_is_made_already_has_no_second_event() {
     let filter = EventFilter { action: Some("key.ending".to_owned()), ..EventFilter::default() };
     for (at, events) in [(60, 1), (40, 2)] {
         let change = Change::ExpireKey(ending.id.clone(), at);
-        directory.commit(change, Event::new(5, "admin", "key.ending", "x")).await.unwrap();
+        directory.commit(change, Event::new(5, Actor::Admin, "key.ending", "x")).await.unwrap();
         assert_eq!(directory.events(10, filter.clone()).await.unwrap().len(), events, "{at}");
     }
 }
@@ -428,7 +429,7 @@ async fn a_job_that_creates_keys_every_day_never_comes_to_an_end() {
     assert_eq!(events.len(), 1 + usize::try_from(DAYS).unwrap() * keys_a_day);
 }
 
-/// 10,200 changes of an expiry and as many denied devices of one account: the event of another one is found at once.
+/// 10,200 changes of an expiry and as many denied devices of one account, as far as its budget goes.
 #[tokio::test]
 async fn a_flood_of_changes_neither_hides_the_events_of_others_nor_fills_the_disk() {
     let given = Ended::new().await;
@@ -436,7 +437,7 @@ async fn a_flood_of_changes_neither_hides_the_events_of_others_nor_fills_the_dis
     given.directory.commit(Change::AddUser(eve.clone(), None), event().of_account(&eve)).await.unwrap();
     given.directory.commit(Change::Note, Event { action: "key.revoked", ..event() }.of_account(&ann)).await.unwrap();
     let eves = |at, action, subject: String| {
-        Event::new(at, "user:eve", action, subject).of_account(&eve).charged_to(eve.id).collapsible()
+        Event::new(at, Actor::user(&eve), action, subject).of_account(&eve).charged_to(eve.id)
     };
     let mut accepted = 0;
     for number in 0..10_200 {
@@ -448,16 +449,11 @@ async fn a_flood_of_changes_neither_hides_the_events_of_others_nor_fills_the_dis
         let denied = given.directory.commit(Change::Note, eves(20, "device.denied", format!("SHA256:{number}"))).await;
         accepted += u32::from(denied.is_ok());
     }
-    // Written one by one, these events take more than 3 MiB.
     let size = std::fs::metadata(given._folder.path().join("gateway.db")).unwrap().len();
-    assert!(size < 256 << 10, "{size} bytes");
+    assert!(size < 6 << 20, "{size} bytes");
     let all = given.directory.events(u32::MAX, EventFilter::default()).await.unwrap();
-    assert!(all.len() < 50, "{}", all.len());
-    assert_eq!(
-        all.iter().filter(|event| event.account_id == Some(eve.id)).map(|event| event.count).sum::<u32>(),
-        accepted + 1
-    );
-    assert!(all.iter().any(|event| event.action == "key.revoked"));
+    let of_eve = all.iter().filter(|event| event.account_id == Some(eve.id)).count();
+    assert_eq!(of_eve, accepted as usize + 1);
     let of_ann = EventFilter { account: Some("ann".to_owned()), ..EventFilter::default() };
     assert_eq!(given.directory.events(10, of_ann).await.unwrap().len(), 1);
     // And the other account still has its whole budget.

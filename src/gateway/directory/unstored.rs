@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::memory::Memory;
 use super::{Directory, DirectoryError, Inner};
-use crate::gateway::store::{Change, Event, KeyRecord, Record, StoreError};
+use crate::gateway::store::{Actor, Change, Event, KeyRecord, Record, StoreError};
 use crate::identity::PublicKey;
 use crate::keyspec::KeyId;
 
@@ -109,7 +109,7 @@ impl Revocations {
         let count = lost.len();
         self.unstored.extend(lost.into_iter().filter_map(|change| {
             let (action, subject) = described(&change, memory)?;
-            let event = Event::new(now, "gateway", action, subject).with("reason", "the database had lost it");
+            let event = Event::new(now, Actor::Gateway, action, subject).with("reason", "the database had lost it");
             Some(Unstored { change, event, key: None })
         }));
         count
@@ -185,10 +185,10 @@ impl Directory {
         loop {
             let first = self.0.revocations().unstored.first().cloned();
             let Some(Unstored { change, event, .. }) = first else { return };
-            let mut recent = self.0.writing.lock().await;
-            let stored = self.0.store_again(&mut recent, &change, &event).await;
+            let _one_at_a_time = self.0.writing.lock().await;
+            let stored = self.0.store_again(&change, &event).await;
             match stored {
-                Err(DirectoryError::Store(error)) if error.is_of_database() => return,
+                Err(error) if error.is_of_database() => return,
                 Ok(()) => tracing::info!(action = event.action, subject = event.subject, "stored now"),
                 // It is stored already, or there is nothing any more that it could be taken from.
                 Err(error) => tracing::warn!(%error, action = event.action, subject = event.subject, "not stored"),
@@ -200,19 +200,9 @@ impl Directory {
 
 impl Inner {
     /// In memory it is in effect, so only the store is asked whether it makes sense.
-    async fn store_again(
-        &self,
-        recent: &mut super::RecentEvents,
-        change: &Change,
-        event: &Event,
-    ) -> Result<(), DirectoryError> {
-        let mut transaction = self.begin().await?;
-        let number = transaction.make(change, event, None).await?;
-        let position = transaction.commit().await?;
-        recent.note(event.clone(), number);
-        self.revocations().note(change);
-        self.write().apply_at(position, self.store.is_shared(), change.clone(), None);
-        Ok(())
+    async fn store_again(&self, change: &Change, event: &Event) -> Result<(), StoreError> {
+        let transaction = self.begin().await?;
+        self.finish(transaction, change, event, None).await.map(drop)
     }
 }
 

@@ -21,7 +21,7 @@ use super::state::{MOST_DEVICES, Pages};
 use super::{display, sign_in};
 use crate::gateway::directory::{Directory, DirectoryError};
 use crate::gateway::pending_devices::PendingDevice;
-use crate::gateway::store::{Change, Device, Event, Shared};
+use crate::gateway::store::{Actor, Change, Device, Event, Shared};
 use crate::identity::PublicKey;
 use crate::relative_time;
 
@@ -196,7 +196,7 @@ async fn approve(pages: Arc<Pages>, context: PageContext, session: BrowserSessio
 }
 
 async fn deny(pages: Arc<Pages>, context: PageContext, session: BrowserSession, link: DeviceLink) -> PageResult {
-    let event = event(&context, &session, &link, "device.denied").collapsible();
+    let event = event(&context, &session, &link, "device.denied");
     let (now, key) = (context.now, link.key);
     let denied = tokio::spawn(async move {
         let _decision = pages.pending_devices.decide().await;
@@ -224,10 +224,10 @@ async fn deny(pages: Arc<Pages>, context: PageContext, session: BrowserSession, 
 
 fn event(context: &PageContext, session: &BrowserSession, link: &DeviceLink, action: &'static str) -> Event {
     let user = session.user();
-    Event::new(context.now, format!("user:{}", user.name), action, link.key.fingerprint())
+    Event::new(context.now, Actor::user(user), action, link.key.fingerprint())
         .of_account(user)
         .charged_to(user.id)
-        .at_address(context.address)
+        .from(context.origin)
         .with("name", &link.name)
 }
 

@@ -13,7 +13,7 @@ use super::cookies::CsrfPurpose;
 use super::state::Pages;
 use crate::address::BaseUrl;
 use crate::gateway::authn::{Caller, digest_of_cookie};
-use crate::gateway::host::ClientAddress;
+use crate::gateway::origin::Origin;
 use crate::gateway::store::{Shared, User};
 
 /// The request and what the pages need to answer it.
@@ -24,6 +24,8 @@ pub struct PageContext {
     pub public: BaseUrl,
     /// Where the request came from.
     pub address: IpAddr,
+    /// The same, for events.
+    pub origin: Origin,
     /// When, in Unix seconds.
     pub now: i64,
     /// Its path, below the base path.
@@ -55,14 +57,15 @@ impl FromRequestParts<Arc<Pages>> for PageContext {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, pages: &Arc<Pages>) -> Result<Self, Response> {
-        let Some(ClientAddress(address)) = parts.extensions.get().copied() else {
+        let Some(origin) = parts.extensions.get::<Origin>().copied() else {
             tracing::error!("page request without a client address");
             return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
         };
         let context = Self {
             pages: pages.clone(),
             public: pages.config.get().url.clone(),
-            address: address.to_canonical(),
+            address: origin.address,
+            origin,
             now: pages.clock.now(),
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),

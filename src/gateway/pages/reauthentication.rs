@@ -10,6 +10,7 @@ use super::password_check::PasswordCheckError;
 use super::sign_in::record_failed_sign_in;
 use super::state::Pages;
 use crate::gateway::authn::digest_of_cookie;
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::store::Shared;
 
 /// The name of the field.
@@ -96,7 +97,7 @@ pub async fn verify_password(
     let wrong = |status, message: &str| Ok(Err(FieldError::new(field, status, message)));
     let (pages, name): (&Pages, &str) = (&context.pages, &session.user().name);
     if let Err(wait) = pages.throttle.count_attempt(name, context.address, Some(&session.cookie)) {
-        record_failed_sign_in(context, name, "user.sign_in_throttled", "too many attempts");
+        record_failed_sign_in(context, name, RefusalCode::TooManyAttempts, "too many attempts");
         let message = format!("Too many attempts. Wait {} seconds, then try again.", wait.as_secs() + 1);
         return wrong(StatusCode::TOO_MANY_REQUESTS, &message);
     }
@@ -107,7 +108,7 @@ pub async fn verify_password(
             Ok(Ok(()))
         }
         Ok(_) => {
-            record_failed_sign_in(context, name, "user.sign_in_failed", event_detail);
+            record_failed_sign_in(context, name, RefusalCode::WrongPassword, event_detail);
             wrong(StatusCode::FORBIDDEN, "Wrong password.")
         }
         Err(PasswordCheckError::Busy) => {

@@ -15,7 +15,7 @@ use super::page_context::PageContext;
 use super::state::Pages;
 use super::{display, layout, new_password, sign_in};
 use crate::gateway::directory::Directory;
-use crate::gateway::store::{Change, Event, Role, User};
+use crate::gateway::store::{Actor, Change, Event, Role, User};
 
 const LONGEST_EMAIL: usize = 254;
 
@@ -131,9 +131,9 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         disabled: false,
         created_at: context.now,
     };
-    let event = Event::new(context.now, format!("user:{name}"), "user.created", name)
+    let event = Event::new(context.now, Actor::user(&user), "user.created", name)
         .of_account(&user)
-        .at_address(context.address)
+        .from(context.origin)
         .with("role", user.role)
         .with("by", "the setup link");
     let new = user.clone();

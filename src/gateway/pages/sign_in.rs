@@ -17,8 +17,9 @@ use super::password_check::PasswordCheckError;
 use super::state::Pages;
 use super::{cookies, display, known_browser, layout};
 use crate::gateway::authn::{Checkpoint, digest_of_cookie};
-use crate::gateway::directory::Directory;
-use crate::gateway::store::{Change, Event, Shared, User};
+use crate::gateway::directory::{Directory, DirectoryError};
+use crate::gateway::refusal_code::RefusalCode;
+use crate::gateway::store::{Actor, Change, Event, Shared, User};
 
 /// The longest name of an account, in bytes.
 const LONGEST_NAME: usize = 64;
@@ -108,7 +109,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
 
     let browser = known_browser::find(&context, &name).await;
     if let Err(wait) = pages.throttle.count_attempt(&name, context.address, browser.as_deref()) {
-        record_failed_sign_in(&context, &name, "user.sign_in_throttled", "too many attempts");
+        record_failed_sign_in(&context, &name, RefusalCode::TooManyAttempts, "too many attempts");
         let seconds = wait.as_secs() + 1;
         let error = format!("Too many attempts. Wait {seconds} seconds, then try again.");
         let mut response = show_again(StatusCode::TOO_MANY_REQUESTS, &error)?;
@@ -119,7 +120,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let user = match pages.passwords.verify(&pages.directory, &name, password).await {
         Ok(Some(user)) => user,
         Ok(None) => {
-            record_failed_sign_in(&context, &name, "user.sign_in_failed", "wrong name or password");
+            record_failed_sign_in(&context, &name, RefusalCode::WrongPassword, "wrong name or password");
             return show_again(StatusCode::UNAUTHORIZED, "Wrong name or password.");
         }
         Err(PasswordCheckError::Busy) => {
@@ -131,18 +132,21 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         Err(error) => return Err(context.internal_error(&error.to_string())),
     };
     if user.disabled {
-        record_failed_sign_in(&context, &name, "user.sign_in_failed", "the account is disabled");
+        record_failed_sign_in(&context, &name, RefusalCode::DisabledAccount, "the account is disabled");
         return show_again(
             StatusCode::FORBIDDEN,
             "This account is disabled. Contact the administrator of this gateway.",
         );
     }
     pages.throttle.trust(&name, context.address);
-    let event = Event::new(context.now, format!("user:{}", user.name), "user.signed_in", &user.name).of_account(&user);
-    let event = event.at_address(context.address).collapsible();
-    // A failure does not stop the sign-in.
-    if let Err(error) = pages.directory.commit(Change::Note, event).await {
-        tracing::warn!(%error, "sign-in could not be recorded");
+    let event = Event::new(context.now, Actor::user(&user), "user.signed_in", &user.name).of_account(&user);
+    let event = event.from(context.origin).charged_to(user.id);
+    match pages.directory.commit(Change::Note, event.clone()).await {
+        Ok(()) => {}
+        // Of somebody who signs in again and again: they are counted.
+        Err(DirectoryError::TooMany(_)) => pages.refusals.note(event),
+        // A failure does not stop the sign-in.
+        Err(error) => tracing::warn!(%error, "sign-in could not be recorded"),
     }
     start_session(&context, &user, checkpoint, &next.path()).await
 }
@@ -193,10 +197,14 @@ pub async fn sign_out(context: PageContext, body: Body) -> PageResult {
 /// Counts a password that was wrong or not checked. It is reported as a refused credential is, so that guessing cannot fill the disk, and
 /// later, so that the time that the disk takes does not reveal whether the name is known. Unknown names are counted together and are not
 /// written down: people type passwords there.
-pub fn record_failed_sign_in(context: &PageContext, name: &str, action: &'static str, reason: &str) {
-    let event = match context.pages.directory.user_by_name(name) {
-        Some(user) => Event::new(context.now, "gateway", action, name).of_account(&user),
-        None => Event::new(context.now, "gateway", action, "(an unknown name)"),
+pub fn record_failed_sign_in(context: &PageContext, name: &str, code: RefusalCode, reason: &str) {
+    let action = match code {
+        RefusalCode::TooManyAttempts => "user.sign_in_throttled",
+        _ => "user.sign_in_failed",
     };
-    context.pages.refusals.note(event.at_address(context.address).with("reason", reason));
+    let event = match context.pages.directory.user_by_name(name) {
+        Some(user) => Event::new(context.now, Actor::Gateway, action, name).of_account(&user),
+        None => Event::new(context.now, Actor::Gateway, action, "(an unknown name)"),
+    };
+    context.pages.refusals.note(event.refused(code).from(context.origin).with("reason", reason));
 }

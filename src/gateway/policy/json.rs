@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::models::{require_model, sendable};
 use super::scan_budget::Reservation;
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::keyspec::Models;
 
@@ -70,7 +71,7 @@ pub fn canonical(
             if creates && !HARMLESS_TO_CREATE.contains(&folded.as_str()) {
                 let shown: String = folded.chars().take(100).collect();
                 let message = format!("a credential for certain models may not create a model with {shown:?}");
-                return Err(Rejection::new(403, message));
+                return Err(Rejection::new(403, message).because(RefusalCode::Model));
             }
             others.push((name, value.get()));
             continue;

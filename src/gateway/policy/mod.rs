@@ -20,6 +20,7 @@ use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 
 use super::authn::{Caller, Credential};
+use super::refusal_code::RefusalCode;
 use super::rejection::Rejection;
 use super::routes::{Access, Account, Matched, Models as Named, Requirement, Route};
 use super::target::Target;
@@ -115,7 +116,7 @@ pub fn require(rights: &Rights, scope: Scope) -> Result<(), Rejection> {
     if rights.scopes.contains(scope) {
         return Ok(());
     }
-    Err(Rejection::new(403, format!("this credential does not have the scope {scope}")))
+    Err(Rejection::new(403, format!("this credential does not have the scope {scope}")).because(RefusalCode::Scope))
 }
 
 fn require_of_account(requirement: Requirement, rights: &Rights, is_key: bool) -> Result<(), Rejection> {
@@ -160,7 +161,7 @@ impl Permitted {
             // What it reaches cannot be told: searches at ollama.com, files of any model.
             Named::None => {
                 let message = format!("a credential for certain models may not use {}", self.path);
-                return Err(Rejection::new(403, message));
+                return Err(Rejection::new(403, message).because(RefusalCode::Model));
             }
             Named::Listed(..) => (String::new(), Body::empty()),
             Named::Path => {

@@ -1,6 +1,7 @@
 //! Which models a caller may name.
 
 use crate::address::{ModelName, ModelSource};
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::keyspec::{CanonicalModel, Models};
 
@@ -15,7 +16,7 @@ pub fn require_model(models: &Models, name: &str) -> Result<(), Rejection> {
     }
     // What was sent may be long and odd; it is repeated as JSON text, shortened.
     let shown: String = name.chars().take(100).collect();
-    Err(Rejection::new(403, format!("this credential may not use the model {shown:?}")))
+    Err(Rejection::new(403, format!("this credential may not use the model {shown:?}")).because(RefusalCode::Model))
 }
 
 /// The name without spaces around it and without `:local`, which servers read differently by their age.

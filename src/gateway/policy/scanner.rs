@@ -45,7 +45,7 @@ impl Scanner {
         work: impl FnOnce() -> Result<T, Rejection> + Send + 'static,
     ) -> Result<T, Rejection> {
         // In this order, so that an account with many requests or keys is in the queue for a slot only once.
-        let credential = self.turns.take(Owner::Credential(caller.actor())).await;
+        let credential = self.turns.take(Owner::Credential(caller.name())).await;
         let account = self.turns.take(Owner::Account(caller.user().id)).await;
         let slot = self.slots.clone().acquire_owned().await;
         // Held until the work is done, even if the caller leaves.

@@ -42,8 +42,8 @@ impl Transaction for MemoryTransaction<'_> {
         self.store.key(id)
     }
 
-    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
-        let made = self.store.apply(change, event, earlier);
+    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, replica: &'a str) -> Answer<'a, i64> {
+        let made = self.store.apply(change, event, replica);
         Box::pin(async { made })
     }
 
@@ -118,7 +118,7 @@ impl Store for MemoryStore {
 
 impl MemoryStore {
     /// Makes the change and records the event.
-    fn apply(&self, change: &Change, event: &Event, earlier: Option<i64>) -> Result<i64, StoreError> {
+    fn apply(&self, change: &Change, event: &Event, replica: &str) -> Result<i64, StoreError> {
         if self.full.load(Ordering::SeqCst) {
             return Err(StoreError::Write { place: "in memory".to_owned(), reason: "no space left".to_owned() });
         }
@@ -138,26 +138,9 @@ impl MemoryStore {
         }
         self.change_key(change);
         let mut events = self.events.lock().unwrap();
-        if let Some(row) = events.iter_mut().find(|row| Some(row.id) == earlier) {
-            (row.last_at, row.count) = (Some(event.at), row.count + 1 + event.repeats);
-            return Ok(row.id);
-        }
-        let account = event.account.clone().map(|account| (account.id, account.name)).unzip();
         let id = i64::try_from(events.len()).unwrap() + 1;
-        events.push(RecordedEvent {
-            id,
-            at: event.at,
-            last_at: None,
-            count: 1 + event.repeats,
-            actor: event.actor.clone(),
-            action: event.action.to_owned(),
-            subject: event.subject.clone(),
-            account: account.1,
-            account_id: account.0,
-            detail: event.details.to_string(),
-            details: Some(event.details.clone()),
-            address: event.address.clone(),
-        });
+        let line = super::event::write(event, replica).unwrap();
+        events.push(super::event::read(id, &line).unwrap());
         Ok(id)
     }
 

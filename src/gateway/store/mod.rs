@@ -18,6 +18,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -27,7 +28,7 @@ use uuid::Uuid;
 
 #[cfg(test)]
 pub use event::EventAccount;
-pub use event::{Details, Event, EventFilter, RecordedEvent};
+pub use event::{Actor, Details, Event, EventFilter, RecordedEvent, Repeats};
 pub use keys::{EndedKey, KeyQuery, Retention, Swept};
 pub use location::DatabaseLocation;
 pub use news::{News, Position, Record, Records, Shared, SharedDevice, SharedSession};
@@ -148,6 +149,8 @@ pub struct KeyRecord {
     pub replaces: Option<KeyId>,
     /// The first key of that chain of replacements; `None` if it replaces none.
     pub first: Option<KeyId>,
+    /// What created it, as [`Actor::credential`] says; `None` for keys of version 0.1.0.
+    pub created_by: Option<Arc<str>>,
     /// When it was made, in Unix seconds.
     pub created_at: i64,
     /// When it was seen last, in Unix seconds.
@@ -363,12 +366,12 @@ pub trait Transaction: Send {
     /// [`StoreError::Read`], [`StoreError::Damaged`].
     fn key<'a>(&'a mut self, id: &'a KeyId) -> Answer<'a, Option<KeyRecord>>;
 
-    /// Makes the change and records the event. The event is counted with the one of the number `earlier` if that exists, which takes
-    /// its details. Returns the number of the event. After an error the transaction must be dropped.
+    /// Makes the change and records the event, as one of the gateway with the name `replica`. Returns the number of the event. After an
+    /// error the transaction must be dropped.
     ///
     /// # Errors
     /// [`StoreError::Taken`], [`StoreError::Write`].
-    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64>;
+    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, replica: &'a str) -> Answer<'a, i64>;
 
     /// Tells the other gateways. Does nothing where there are none.
     ///

@@ -51,7 +51,7 @@ fn an_expiry_can_only_be_brought_forward() {
     assert!(at(&sooner) < at(&ended), "{sooner}");
     assert_eq!(listed(&device, &key)["expires_at"], sooner["expires_at"]);
     let events = expiry_events(&gateway);
-    assert_eq!((events.len(), &events[0]["count"]), (1, &json!(2)), "counted with the first");
+    assert_eq!(events.len(), 2, "{events:?}");
     assert_eq!(
         (&events[0]["subject"], &events[0]["actor"]),
         (&key["id"], &json!(format!("key:{}", key["id"].as_str().unwrap())))

@@ -36,10 +36,11 @@ fn reports_once(output: &Output, wanted: &[&str]) {
 #[test]
 fn a_key_is_created_at_once_where_the_clocks_differ_by_less_than_a_minute() {
     for (ahead, words) in [(45, "seconds ahead of that of"), (-45, "seconds behind that of")] {
-        let (gateway, device, _clock) = given("http://127.0.0.1:9", ahead);
+        let (mut gateway, device, _clock) = given("http://127.0.0.1:9", ahead);
         let output = device.command(["keys", "create", "ci", "--json"]).run().expect_code(0);
         reports_once(&output, &[words, &gateway.url(), "set the clock"]);
         assert_eq!(key_names(&device), ["ci"]);
+        gateway.end(rustix::process::Signal::TERM);
         assert_eq!(refusals(&gateway), 0);
     }
 }

@@ -20,7 +20,7 @@ use crate::gateway::pages::layout::{self, NoticeKind};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
 use crate::gateway::pages::reauthentication::{self, ReauthReason};
 use crate::gateway::pages::state::{MOST_DEVICES, Pages};
-use crate::gateway::store::{Change, Device, Event};
+use crate::gateway::store::{Actor, Change, Device, Event};
 use crate::identity::PublicKey;
 
 const KEY: &str = "public-key";
@@ -169,10 +169,10 @@ async fn add(
     name: String,
 ) -> Result<Outcome, DirectoryError> {
     let user = session.user().id;
-    let event = Event::new(context.now, format!("user:{}", session.user().name), "device.added", key.fingerprint())
+    let event = Event::new(context.now, Actor::user(session.user()), "device.added", key.fingerprint())
         .of_account(session.user())
         .charged_to(user)
-        .at_address(context.address)
+        .from(context.origin)
         .with("name", &name);
     let device = Device { key: key.clone(), user, name, created_at: context.now, last_used_at: None };
     let (pages, by, clock) = (pages.clone(), session.caller, pages.clock.clone());

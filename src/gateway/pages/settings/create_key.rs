@@ -53,7 +53,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     if let Err(error) = reauthentication::confirm(&context, &session, &mut form, ReauthReason::Key).await? {
         return Ok(new_key::page(&context, &session, &values, Some(&error)));
     }
-    match pages.accounts.make(&session.caller, &wanted, context.address).await {
+    match pages.accounts.make(&session.caller, &wanted, context.origin).await {
         Ok((record, key)) => Ok(new_key_page(&context, &session, &record, &key)),
         // The same form was sent twice at once, and the other request was faster.
         Err(rejection) if rejection.status() == 409 => {

@@ -15,7 +15,7 @@ use crate::gateway::pages::form::{Field, FieldError, alert, hidden};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
 use crate::gateway::pages::state::Pages;
 use crate::gateway::pages::{layout, new_password, reauthentication, sign_in};
-use crate::gateway::store::{Change, Event};
+use crate::gateway::store::{Actor, Change, Event};
 
 /// The field with the old password.
 const CURRENT: &str = "current";
@@ -83,10 +83,10 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         Err(error) => return Ok(page(&context, &session, Some(&error))),
     };
     let user = session.user().clone();
-    let event = Event::new(context.now, format!("user:{}", user.name), "user.password", &user.name)
+    let event = Event::new(context.now, Actor::user(&user), "user.password", &user.name)
         .of_account(&user)
         .charged_to(user.id)
-        .at_address(context.address)
+        .from(context.origin)
         .with("by", "the person");
     let (by, clock) = (session.caller, pages.clock.clone());
     // Not if an administrator has set another password since, which ends the session.

@@ -74,7 +74,7 @@ pub async fn revoke(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let session = context.require_session()?;
     context.verify_session_form(&session, &form)?;
     let key = find_key(&context, &session, form.get("id")).await?;
-    let revoked = pages.accounts.revoke(&session.caller, &key.id, context.address).await;
+    let revoked = pages.accounts.revoke(&session.caller, &key.id, context.origin).await;
     revoked.map_err(|rejection| context.rejected(&rejection))?;
     Ok(revoked_page(&context, &key))
 }
@@ -139,7 +139,7 @@ pub async fn disconnect(State(pages): State<Arc<Pages>>, context: PageContext, b
     }
     let found = pages.accounts.find_device(&session.caller, &key);
     let device = found.map_err(|rejection| context.rejected(&rejection))?;
-    let gone = pages.accounts.disconnect(&session.caller, &key, context.address).await;
+    let gone = pages.accounts.disconnect(&session.caller, &key, context.origin).await;
     gone.map_err(|rejection| context.rejected(&rejection))?;
     Ok(disconnected_page(&context, Some(&device)))
 }

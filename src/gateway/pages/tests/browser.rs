@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, StatusCode};
 use tower::ServiceExt as _;
 
 use crate::gateway::Gateway;
-use crate::gateway::host::ClientAddress;
+use crate::gateway::origin::Origin;
 use crate::gateway::pages::router;
 
 /// See the module.
@@ -72,7 +72,7 @@ impl Browser {
         }
         let request = request
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .extension(ClientAddress(self.address))
+            .extension(Origin::new(self.address))
             .body(body)
             .unwrap();
         let response = router(self.gateway.pages.clone()).oneshot(request).await.unwrap();

@@ -268,6 +268,7 @@ async fn long_key_lists_are_paginated() {
             replaceable: true,
             replaces: None,
             first: None,
+            created_by: None,
             created_at: i64::from(n),
             last_used_at: None,
             revoked_at: (n < 80_000).then_some(1),
@@ -324,7 +325,12 @@ async fn a_session_cookie_is_not_accepted_by_the_api() {
         .gateway
         .pages
         .authenticator
-        .identify(&headers, &target, ada.address, crate::gateway::routes::Changes::Nothing)
+        .identify(
+            &headers,
+            &target,
+            crate::gateway::origin::Origin::new(ada.address),
+            crate::gateway::routes::Changes::Nothing,
+        )
         .await;
     assert_eq!(refused.unwrap_err().status(), 401);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::gateway::directory::conformance::{self, Location};
-use crate::gateway::store::{Change, Event, Record, Records, Role, User};
+use crate::gateway::store::{Actor, Change, Event, Record, Records, Role, User};
 use server::Postgres;
 
 fn user(name: &str) -> User {
@@ -22,7 +22,7 @@ async fn open(address: &str) -> Result<PostgresStore, StoreError> {
 
 async fn make(store: &PostgresStore, seen: Position, change: Change) -> Result<(News, Position), StoreError> {
     let (news, mut transaction) = store.begin(seen).await?;
-    transaction.make(&change, &Event::new(10, "admin", "test.made", "s"), None).await?;
+    transaction.make(&change, &Event::new(10, Actor::Admin, "test.made", "s"), "one").await?;
     Ok((news, transaction.commit().await?))
 }
 
@@ -90,7 +90,7 @@ async fn a_change_that_is_not_committed_is_undone_and_holds_nobody_up() {
     let address = Postgres::shared().database();
     let (one, other) = (open(&address).await.unwrap(), open(&address).await.unwrap());
     let (_, mut left) = one.begin(Position::default()).await.unwrap();
-    left.make(&Change::AddUser(user("ann"), None), &Event::new(1, "a", "b", "c"), None).await.unwrap();
+    left.make(&Change::AddUser(user("ann"), None), &Event::new(1, Actor::Admin, "b", "c"), "one").await.unwrap();
     drop(left);
     let (news, _) = make(&other, Position::default(), Change::AddUser(user("ann"), None)).await.unwrap();
     assert_eq!(names(&news), [""; 0]);

@@ -46,10 +46,10 @@ impl Transaction for PostgresTransaction<'_> {
         Box::pin(store.answered(sql::keys::find(&mut self.transaction, id, &store.place)))
     }
 
-    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
+    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, replica: &'a str) -> Answer<'a, i64> {
         let store = self.store;
         Box::pin(store.answered(async move {
-            let number = sql::apply(&mut self.transaction, change, event, earlier, &self.store.place).await?;
+            let number = sql::apply(&mut self.transaction, change, event, replica, &self.store.place).await?;
             let failed = |error: sqlx::Error| self.store.explain(&error, Doing::Write);
             if let Change::AddDevice(device) = change {
                 pending::settle(&mut self.transaction, &device.key).await.map_err(failed)?;

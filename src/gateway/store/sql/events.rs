@@ -1,41 +1,32 @@
 //! The statements for events.
 
 use super::{Connection, explain};
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::store::place::{Doing, Place};
-use crate::gateway::store::{Details, Event, EventFilter, RecordedEvent, StoreError};
+use crate::gateway::store::{Details, Event, EventFilter, RecordedEvent, StoreError, event};
 
-/// Records an event, or counts it with the `earlier` one. Returns its number.
-pub async fn record(connection: &mut Connection, event: &Event, earlier: Option<i64>) -> Result<i64, sqlx::Error> {
-    let details = serde_json::to_string(&event.details).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    if let Some(id) = earlier {
-        let statement = "UPDATE events SET count = count + $1, last_at = $2, details = $3, \
-                         uptime = (SELECT seconds FROM uptime) WHERE id = $4";
-        let counted = sqlx::query(statement)
-            .bind(i64::from(event.repeats) + 1)
-            .bind(event.at)
-            .bind(&details)
-            .bind(id)
-            .execute(&mut *connection)
-            .await?;
-        if counted.rows_affected() > 0 {
-            return Ok(id);
-        }
-    }
+/// Records an event of the gateway with that name. Returns its number.
+pub async fn record(connection: &mut Connection, event: &Event, replica: &str) -> Result<i64, sqlx::Error> {
+    let line = event::write(event, replica).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let query = sqlx::query_scalar(
-        "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, details, count, uptime) \
-         VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, $9, (SELECT seconds FROM uptime)) \
+        "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, count, last_at, code, \
+         request, record, uptime) \
+         VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, $9, $10, $11, $12, (SELECT seconds FROM uptime)) \
          RETURNING id",
     );
     query
         .bind(event.at)
-        .bind(&event.actor)
+        .bind(event.actor.to_string())
         .bind(event.action)
         .bind(&event.subject)
-        .bind(&event.address)
+        .bind(event.address().unwrap_or_default())
         .bind(event.account.as_ref().map(|account| account.id.to_string()))
         .bind(event.account.as_ref().map(|account| &account.name))
-        .bind(details)
-        .bind(i64::from(event.repeats) + 1)
+        .bind(event.repeats.map_or(1, |repeats| i64::from(repeats.count)))
+        .bind(event.repeats.map(|repeats| repeats.until))
+        .bind(event.code.map(RefusalCode::name))
+        .bind(event.request())
+        .bind(line)
         .fetch_one(connection)
         .await
 }
@@ -53,6 +44,7 @@ type EventRow = (
     String,
     Option<String>,
     String,
+    Option<String>,
 );
 
 /// The latest events that are wanted, the newest first.
@@ -63,14 +55,15 @@ pub async fn latest(
     place: &Place,
 ) -> Result<Vec<RecordedEvent>, StoreError> {
     let rows: Vec<EventRow> = sqlx::query_as(
-        "SELECT id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address \
+        "SELECT id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address, record \
          FROM events WHERE id < $1 \
          AND (CAST($2 AS TEXT) IS NULL OR account = $2 OR account_id = $2) \
          AND (CAST($3 AS TEXT) IS NULL OR action = $3 OR substr(action, 1, length($3) + 1) = $3 || '.') \
          AND (CAST($4 AS TEXT) IS NULL OR subject = $4 OR actor IN ($4, 'key:' || $4, 'device:' || $4, 'user:' || $4)) \
          AND (CAST($5 AS TEXT) IS NULL OR address = $5) \
          AND (CAST($6 AS BIGINT) IS NULL OR coalesce(last_at, at) >= $6) AND (CAST($7 AS BIGINT) IS NULL OR at <= $7) \
-         ORDER BY id DESC LIMIT $8",
+         AND (CAST($8 AS TEXT) IS NULL OR code = $8) AND (CAST($9 AS TEXT) IS NULL OR request = $9) \
+         ORDER BY id DESC LIMIT $10",
     )
     .bind(filter.before.unwrap_or(i64::MAX))
     .bind(&filter.account)
@@ -79,31 +72,40 @@ pub async fn latest(
     .bind(&filter.address)
     .bind(filter.since)
     .bind(filter.until)
+    .bind(&filter.code)
+    .bind(&filter.request)
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await
     .map_err(|error| explain(place, &error, Doing::Read))?;
-    rows.into_iter().map(|row| event(row, place)).collect()
+    rows.into_iter().map(|row| recorded(row, place)).collect()
 }
 
-fn event(row: EventRow, place: &Place) -> Result<RecordedEvent, StoreError> {
-    let (id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address) = row;
-    let details: Option<Details> = details
-        .map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(|_| place.damaged(format!("the details of the event {id} cannot be read")))?;
+fn recorded(row: EventRow, place: &Place) -> Result<RecordedEvent, StoreError> {
+    let (id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address, record) = row;
+    let broken = |_| place.damaged(format!("the event {id} cannot be read"));
+    if let Some(line) = record {
+        return event::read(id, &line).map_err(broken);
+    }
+    // Of a version that stored no lines.
+    let details: Option<Details> = details.map(|text| serde_json::from_str(&text)).transpose().map_err(broken)?;
     Ok(RecordedEvent {
         id,
         at,
         last_at,
         count: u32::try_from(count).unwrap_or(u32::MAX),
+        first: None,
         actor,
+        actor_account: None,
         action,
         subject,
         account,
         account_id: account_id.map(|id| place.parse(&id, "user")).transpose()?,
+        code: None,
         detail: details.as_ref().map_or(detail, ToString::to_string),
         details,
         address,
+        request: None,
+        replica: None,
     })
 }

@@ -1,6 +1,7 @@
 //! The statements for API keys, and rows read back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use uuid::Uuid;
@@ -14,7 +15,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, \
-             first, created_at, last_used_at, revoked_at FROM api_keys ",
+             first, created_at, last_used_at, revoked_at, created_by FROM api_keys ",
             $rest
         )
     };
@@ -36,6 +37,7 @@ type KeyRow = (
     i64,
     Option<i64>,
     Option<i64>,
+    Option<String>,
 );
 
 type EndedRow = (String, String, Vec<u8>, bool, Option<i64>);
@@ -45,8 +47,8 @@ pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sql
     let json = |error: serde_json::Error| sqlx::Error::Encode(error.into());
     let query = sqlx::query(
         "INSERT INTO api_keys (id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, \
-         replaces, first, created_at, last_used_at, revoked_at) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
+         replaces, first, created_at, last_used_at, revoked_at, created_by) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
          WHERE NOT EXISTS (SELECT 1 FROM deleted_keys WHERE id = $1)",
     );
     let added = query
@@ -65,6 +67,7 @@ pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sql
         .bind(key.created_at)
         .bind(key.last_used_at)
         .bind(key.revoked_at)
+        .bind(key.created_by.as_deref())
         .execute(connection)
         .await?;
     if added.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
@@ -74,11 +77,10 @@ pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sql
 pub async fn load(connection: &mut Connection, place: &Place) -> Result<(Vec<KeyRecord>, Vec<EndedKey>), StoreError> {
     let failed = |error: sqlx::Error| explain(place, &error, Doing::Read);
     let mut valid = Vec::new();
-    // Thousands of keys may have the same long list of model patterns: it is read once.
-    let mut lists = HashMap::new();
+    let mut shared = SharedTexts::default();
     let mut rows = sqlx::query_as(select!("WHERE ended_uptime IS NULL")).fetch(&mut *connection);
     while let Some(row) = rows.try_next().await.map_err(failed)? {
-        valid.push(record(row, &mut lists, place)?);
+        valid.push(record(row, &mut shared, place)?);
     }
     drop(rows);
     let ended: Vec<EndedRow> = sqlx::query_as(
@@ -102,7 +104,7 @@ pub async fn find(connection: &mut Connection, id: &KeyId, place: &Place) -> Res
         .fetch_optional(connection)
         .await
         .map_err(|error| explain(place, &error, Doing::Read))?;
-    row.map(|row| record(row, &mut HashMap::new(), place)).transpose()
+    row.map(|row| record(row, &mut SharedTexts::default(), place)).transpose()
 }
 
 /// The wanted keys of an account.
@@ -128,20 +130,38 @@ pub async fn page(connection: &mut Connection, wanted: &KeyQuery, place: &Place)
         .fetch_all(connection)
         .await
         .map_err(|error| explain(place, &error, Doing::Read))?;
-    let mut lists = HashMap::new();
-    rows.into_iter().map(|row| record(row, &mut lists, place)).collect()
+    let mut shared = SharedTexts::default();
+    rows.into_iter().map(|row| record(row, &mut shared, place)).collect()
 }
 
-/// `lists` holds the lists of model patterns that were read so far.
-fn record(row: KeyRow, lists: &mut HashMap<String, Models>, place: &Place) -> Result<KeyRecord, StoreError> {
+/// What was read so far and thousands of keys may have in common: it is read and kept once.
+#[derive(Default)]
+struct SharedTexts {
+    /// Long lists of model patterns.
+    models: HashMap<String, Models>,
+    creators: HashSet<Arc<str>>,
+}
+
+impl SharedTexts {
+    fn creator(&mut self, text: String) -> Arc<str> {
+        if let Some(known) = self.creators.get(&*text) {
+            return known.clone();
+        }
+        let new: Arc<str> = text.into();
+        self.creators.insert(new.clone());
+        new
+    }
+}
+
+fn record(row: KeyRow, shared: &mut SharedTexts, place: &Place) -> Result<KeyRecord, StoreError> {
     let (id, user, name, environment, scopes, models, expires_at, bytes, hint, replaceable, replaces, first, ..) = row;
-    let (created_at, last_used_at, revoked_at) = (row.12, row.13, row.14);
+    let (created_at, last_used_at, revoked_at, created_by) = (row.12, row.13, row.14, row.15);
     let broken = |what: &str| place.damaged(format!("the {what} of the key {id} cannot be read"));
-    let models = match lists.get(&models) {
+    let models = match shared.models.get(&models) {
         Some(list) => list.clone(),
         None => {
             let list: Models = serde_json::from_str(&models).map_err(|_| broken("models"))?;
-            lists.insert(models, list.clone());
+            shared.models.insert(models, list.clone());
             list
         }
     };
@@ -157,6 +177,7 @@ fn record(row: KeyRow, lists: &mut HashMap<String, Models>, place: &Place) -> Re
         replaceable,
         replaces: replaces.map(|id| place.parse(&id, "key")).transpose()?,
         first: first.map(|id| place.parse(&id, "key")).transpose()?,
+        created_by: created_by.map(|text| shared.creator(text)),
         created_at,
         last_used_at,
         revoked_at,

@@ -26,7 +26,7 @@ pub(super) async fn apply(
     connection: &mut Connection,
     change: &Change,
     event: &Event,
-    earlier: Option<i64>,
+    replica: &str,
     place: &Place,
 ) -> Result<i64, StoreError> {
     let made = match change {
@@ -60,7 +60,7 @@ pub(super) async fn apply(
         Change::Note => Ok(()),
     };
     made.map_err(|error| explain_change(&error, change, place))?;
-    events::record(connection, event, earlier).await.map_err(|error| explain(place, &error, Doing::Write))
+    events::record(connection, event, replica).await.map_err(|error| explain(place, &error, Doing::Write))
 }
 
 /// Records when credentials were last used. Deleted ones are skipped.

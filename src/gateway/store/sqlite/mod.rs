@@ -46,6 +46,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (2, "events", file!("0002_events")),
         (3, "ended_keys", file!("0003_ended_keys")),
         (4, "keys_of_removed_accounts", file!("0004_keys_of_removed_accounts")),
+        (5, "event_records", file!("0005_event_records")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -135,8 +136,12 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 async fn bring_up_to_date(connection: &mut Connection, place: &Place) -> Result<(), StoreError> {
-    find_version(connection, place).await?;
+    let found = find_version(connection, place).await?;
     check(connection, place).await?;
+    // A newer version has marked it as one that this one can use.
+    if found > newest() {
+        return Ok(());
+    }
     MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| explain_migration(place, error))
 }
 
@@ -152,7 +157,8 @@ async fn find_version(connection: &mut Connection, place: &Place) -> Result<Opti
             .fetch_one(&mut *connection)
             .await
             .map_err(open)?;
-        if found > newest() {
+        let oldest = sqlx::query_scalar("SELECT oldest FROM schema_compatibility").fetch_optional(&mut *connection);
+        if found > newest() && !matches!(oldest.await, Ok(Some(oldest)) if Some(oldest) <= newest()) {
             return Err(StoreError::Newer { place: place.0.clone() });
         }
         return Ok(found);
@@ -236,8 +242,8 @@ impl Transaction for SqliteTransaction<'_> {
         Box::pin(sql::keys::find(&mut self.writer.connection, id, self.place))
     }
 
-    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, earlier: Option<i64>) -> Answer<'a, i64> {
-        Box::pin(sql::apply(&mut self.writer.connection, change, event, earlier, self.place))
+    fn make<'a>(&'a mut self, change: &'a Change, event: &'a Event, replica: &'a str) -> Answer<'a, i64> {
+        Box::pin(sql::apply(&mut self.writer.connection, change, event, replica, self.place))
     }
 
     fn commit<'a>(mut self: Box<Self>) -> Answer<'a, Position>

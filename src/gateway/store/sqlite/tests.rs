@@ -13,7 +13,8 @@ use sqlx::Connection as _;
 
 use super::*;
 use crate::gateway::directory::conformance::{self, Location};
-use crate::gateway::store::KeyRecord;
+use crate::gateway::origin::Origin;
+use crate::gateway::store::{Actor, KeyRecord};
 use crate::gateway::{Device, PasswordHash, Role, User};
 use crate::identity::{DeviceKey, PublicKey};
 use crate::keyspec::{ApiKey, KeyId, Rights, Scopes};
@@ -58,6 +59,7 @@ fn key(user: &User) -> KeyRecord {
         replaceable: true,
         replaces: None,
         first: None,
+        created_by: Some("session".into()),
         created_at: 8,
         last_used_at: None,
         revoked_at: None,
@@ -70,17 +72,17 @@ fn device(user: &User) -> Device {
 }
 
 fn event(action: &'static str) -> Event {
-    Event::new(10, "admin", action, "s").at_address([192, 0, 2, 1].into()).with("name", "d")
+    Event::new(10, Actor::Admin, action, "s").from(Origin::new([192, 0, 2, 1].into())).with("name", "d")
 }
 
-async fn apply(store: &SqliteStore, change: &Change, event: &Event, earlier: Option<i64>) -> Result<i64, StoreError> {
+async fn apply(store: &SqliteStore, change: &Change, event: &Event) -> Result<i64, StoreError> {
     let (_, mut transaction) = store.begin(Position::default()).await?;
-    let number = transaction.make(change, event, earlier).await?;
+    let number = transaction.make(change, event, "one").await?;
     transaction.commit().await.map(|_| number)
 }
 
 async fn make(store: &SqliteStore, change: Change) -> Result<(), StoreError> {
-    apply(store, &change, &event("test.made"), None).await.map(drop)
+    apply(store, &change, &event("test.made")).await.map(drop)
 }
 
 impl Location for (tempfile::TempDir, PathBuf) {
@@ -204,7 +206,7 @@ async fn a_change_is_rolled_back_with_its_event() {
     sqlx::query(trigger).execute(&mut store.writer.lock().await.connection).await.unwrap();
     let never = Event { subject: "never".into(), ..event("test.made") };
     for _ in 0..2 {
-        let error = apply(&store, &Change::AddUser(user("ann"), None), &never, None).await.unwrap_err();
+        let error = apply(&store, &Change::AddUser(user("ann"), None), &never).await.unwrap_err();
         assert!(matches!(error, StoreError::Write { .. }), "{error}");
         assert!(store.load().await.unwrap().users.is_empty());
     }
@@ -236,7 +238,7 @@ async fn events_are_read_newest_first_up_to_the_limit() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     for at in 1..=5 {
-        apply(&store, &Change::Note, &Event { at, ..event("test.noted") }, None).await.unwrap();
+        apply(&store, &Change::Note, &Event { at, ..event("test.noted") }).await.unwrap();
     }
     let events = store.events(2, &EventFilter::default()).await.unwrap();
     assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), [5, 4]);
@@ -246,7 +248,7 @@ async fn events_are_read_newest_first_up_to_the_limit() {
     assert_eq!(serde_json::to_value(&found.details).unwrap(), serde_json::json!({ "name": "d" }));
     assert_eq!((found.id, events[1].id, found.count, found.last_at, &found.account), (5, 4, 1, None, &None));
     let ann = user("ann");
-    apply(&store, &Change::Note, &event("test.noted").of_account(&ann), None).await.unwrap();
+    apply(&store, &Change::Note, &event("test.noted").of_account(&ann)).await.unwrap();
     let found = store.events(1, &EventFilter::default()).await.unwrap().remove(0);
     assert_eq!((found.account.as_deref(), found.account_id), (Some("ann"), Some(ann.id)));
     assert!(store.events(0, &EventFilter::default()).await.unwrap().is_empty());
@@ -268,7 +270,7 @@ async fn a_full_disk_changes_nothing_and_is_recovered_from() {
     let mut kept = 0;
     let error = loop {
         let long = event("test.noted").with("name", "x".repeat(1000));
-        match apply(&store, &Change::AddUser(user(&format!("u{kept}")), None), &long, None).await {
+        match apply(&store, &Change::AddUser(user(&format!("u{kept}")), None), &long).await {
             Ok(_) => kept += 1,
             Err(error) => break error,
         }
@@ -278,7 +280,7 @@ async fn a_full_disk_changes_nothing_and_is_recovered_from() {
         assert_eq!(store.load().await.unwrap().users.len(), kept);
         assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(), kept);
         let long = event("test.noted").with("name", "x".repeat(9000));
-        assert!(matches!(apply(&store, &Change::Note, &long, None).await, Err(StoreError::Write { .. })));
+        assert!(matches!(apply(&store, &Change::Note, &long).await, Err(StoreError::Write { .. })));
     }
     limit("none").await;
     make(&store, Change::AddUser(user("later"), None)).await.unwrap();
@@ -292,7 +294,7 @@ async fn a_cancelled_change_is_complete_or_absent() {
     // Left after each of its steps.
     for steps in 0..16 {
         let (change, noted) = (Change::AddUser(user(&format!("u{steps}")), None), event("test.made"));
-        let (mut work, mut left) = (Box::pin(apply(&store, &change, &noted, None)), steps);
+        let (mut work, mut left) = (Box::pin(apply(&store, &change, &noted)), steps);
         let some_steps = std::future::poll_fn(|context| {
             if left == 0 {
                 return Poll::Ready(());

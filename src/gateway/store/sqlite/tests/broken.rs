@@ -6,7 +6,7 @@ async fn filled(path: &Path) {
     let store = open(path).await.unwrap();
     for at in 0..300 {
         let long = Event { at, ..event("test.noted") }.with("name", "x".repeat(500));
-        apply(&store, &Change::AddUser(user(&format!("u{at}")), None), &long, None).await.unwrap();
+        apply(&store, &Change::AddUser(user(&format!("u{at}")), None), &long).await.unwrap();
     }
     close(store).await;
 }
@@ -19,12 +19,17 @@ async fn refused(path: &Path) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_newer_database_is_not_changed() {
+async fn a_newer_database_is_used_only_if_it_is_marked_as_compatible() {
     let (_folder, path) = folder();
     let store = open(&path).await.unwrap();
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                  VALUES (999999, 'x', 1, x'00', 0)";
     sqlx::query(newer).execute(&mut store.writer.lock().await.connection).await.unwrap();
+    close(store).await;
+    let store = open(&path).await.unwrap();
+    make(&store, Change::AddUser(user("ann"), None)).await.unwrap();
+    let breaking = "UPDATE schema_compatibility SET oldest = 999999";
+    sqlx::query(breaking).execute(&mut store.writer.lock().await.connection).await.unwrap();
     close(store).await;
     assert!(matches!(refused(&path).await, StoreError::Newer { .. }));
 }

@@ -3,43 +3,61 @@
 //! Names that people chose are values of [`Details`], never parts of a sentence: shown, they are in quotes, so that a device's name
 //! cannot imitate the gateway's own words.
 
+mod actor;
+mod stored;
+
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub use actor::Actor;
+pub use stored::{read, write};
+
 use super::User;
+use crate::gateway::origin::Origin;
+use crate::gateway::refusal_code::RefusalCode;
 
 /// Something that happened, for the event log. Holds no secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Event {
     /// Unix seconds.
     pub at: i64,
-    /// Who did it: `user:NAME`, `device:FINGERPRINT`, `key:ID`, `admin` (a command on the machine), `gateway`.
-    pub actor: String,
+    /// Who did it.
+    pub actor: Actor,
     /// What was done, such as `key.created`.
     pub action: &'static str,
     /// To what: the fingerprint, key id or user name.
     pub subject: String,
     /// The account that it concerns, such as the owner of a key.
     pub account: Option<EventAccount>,
+    /// Why it was refused, if it was.
+    pub code: Option<RefusalCode>,
     /// What else is worth knowing.
     pub details: Details,
-    /// From where, if it came over the network.
-    pub address: String,
+    /// The request, if it came over the network. `None` also where those from several addresses are counted together.
+    pub origin: Option<Origin>,
     /// The account whose budget of changes it takes from. Nobody's: what the gateway or a command on its machine does, and what takes
     /// rights away, which must always be possible.
     pub charged_to: Option<Uuid>,
-    /// How often it happened besides the first time.
-    pub repeats: u32,
-    /// Whether it is counted with an earlier one of the same actor, action, subject, account and address instead of written again.
-    pub is_collapsible: bool,
+    /// Of refusals that are counted after the first.
+    pub repeats: Option<Repeats>,
+}
+
+/// Refusals that are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeats {
+    /// The number of the event of the first, which is not counted.
+    pub first: i64,
+    /// How many there were after it.
+    pub count: u32,
+    /// Unix seconds of the last one.
+    pub until: i64,
 }
 
 /// An account, as it was when the event happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventAccount {
     /// Its id.
     pub id: Uuid,
@@ -49,8 +67,8 @@ pub struct EventAccount {
 
 impl Event {
     /// At that Unix second, without an account, details or an address.
-    pub fn new(at: i64, actor: impl Into<String>, action: &'static str, subject: impl Into<String>) -> Self {
-        Self { at, actor: actor.into(), action, subject: subject.into(), ..Self::default() }
+    pub fn new(at: i64, actor: Actor, action: &'static str, subject: impl Into<String>) -> Self {
+        Self { at, actor, action, subject: subject.into(), ..Self::default() }
     }
 
     /// Concerning that account.
@@ -59,27 +77,21 @@ impl Event {
         self
     }
 
-    /// Requested from that address.
-    pub fn at_address(mut self, address: IpAddr) -> Self {
-        self.address = address.to_string();
+    /// Asked for by that request.
+    pub fn from(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// Refused for that reason.
+    pub fn refused(mut self, code: RefusalCode) -> Self {
+        self.code = Some(code);
         self
     }
 
     /// Taken from that account's budget of changes.
     pub fn charged_to(mut self, account: Uuid) -> Self {
         self.charged_to = Some(account);
-        self
-    }
-
-    /// Counted with an earlier one that differs in details only, which become those of this one.
-    pub fn collapsible(mut self) -> Self {
-        self.is_collapsible = true;
-        self
-    }
-
-    /// Happened that often. 0 counts as once.
-    pub fn times(mut self, count: u32) -> Self {
-        self.repeats = count.saturating_sub(1);
         self
     }
 
@@ -92,6 +104,16 @@ impl Event {
             }
         }
         self
+    }
+
+    /// From where.
+    pub fn address(&self) -> Option<String> {
+        self.origin.map(|origin| origin.address.to_string())
+    }
+
+    /// The id of the request.
+    pub fn request(&self) -> Option<String> {
+        self.origin.map(|origin| origin.request.to_string())
     }
 }
 
@@ -131,7 +153,7 @@ pub struct RecordedEvent {
     /// Its number: later events have higher ones. 0 from a gateway of version 0.1.0.
     #[serde(default)]
     pub id: i64,
-    /// Unix seconds; of the first time if it happened several times.
+    /// Unix seconds; of the first time if it counts several.
     pub at: i64,
     /// Unix seconds of the last time.
     #[serde(default)]
@@ -139,8 +161,14 @@ pub struct RecordedEvent {
     /// How often it happened.
     #[serde(default = "once")]
     pub count: u32,
+    /// The number of the event whose repetitions it counts.
+    #[serde(default)]
+    pub first: Option<i64>,
     /// Who did it.
     pub actor: String,
+    /// The id of the actor's account.
+    #[serde(default)]
+    pub actor_account: Option<Uuid>,
     /// What was done.
     pub action: String,
     /// To what.
@@ -151,6 +179,9 @@ pub struct RecordedEvent {
     /// The id of that account.
     #[serde(default)]
     pub account_id: Option<Uuid>,
+    /// Why it was refused: the name of a [`RefusalCode`]. Those of later versions may be others.
+    #[serde(default)]
+    pub code: Option<String>,
     /// What else, as one text: that of `details`, or the sentence that version 0.1.0 wrote.
     pub detail: String,
     /// What else, by name. Events of version 0.1.0 have none.
@@ -158,6 +189,12 @@ pub struct RecordedEvent {
     pub details: Option<Details>,
     /// From where.
     pub address: String,
+    /// The id of the request.
+    #[serde(default)]
+    pub request: Option<String>,
+    /// The name of the gateway that recorded it.
+    #[serde(default)]
+    pub replica: Option<String>,
 }
 
 impl RecordedEvent {
@@ -185,6 +222,12 @@ pub struct EventFilter {
     pub subject: Option<String>,
     /// Those from this address.
     pub address: Option<String>,
+    /// Those that were refused with this code.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Those of this request.
+    #[serde(default)]
+    pub request: Option<String>,
     /// Those that happened last at this Unix second or later.
     pub since: Option<i64>,
     /// Those that happened first at this Unix second or earlier.
@@ -203,14 +246,14 @@ mod tests {
 
     #[test]
     fn untrusted_text_is_quoted_so_that_it_cannot_imitate_details() {
-        let event = Event::new(1, "user:eve", "device.approved", "SHA256:x")
+        let event = Event::new(1, Actor::Gateway, "device.approved", "SHA256:x")
             .with("name", "x\" for=\"ada\"\u{202e}\n")
             .with("scopes", ["inference", "a\",\"admin"])
             .with("count", 3)
             .with("environment", None::<String>);
         let shown = r#"name="x\" for=\"ada\"\u{202e}\n" scopes=["inference","a\",\"admin"] count=3"#;
         assert_eq!(event.details.to_string(), shown);
-        assert_eq!(Event::new(1, "a", "b", "c").with("models", [""; 0]).details.to_string(), "models=[]");
+        assert_eq!(Event::new(1, Actor::Gateway, "b", "c").with("models", [""; 0]).details.to_string(), "models=[]");
     }
 
     #[test]

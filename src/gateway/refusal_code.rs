@@ -1,0 +1,50 @@
+//! Why a credential or a request was refused, as programs read it.
+
+/// A stable name for the reason of a refusal. `docs/reference/http.md` lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalCode {
+    /// An API key that is malformed or not on record.
+    UnknownKey,
+    /// An API key that was revoked.
+    RevokedKey,
+    /// An API key that has expired.
+    ExpiredKey,
+    /// A signature that is malformed, or is not of this request.
+    InvalidSignature,
+    /// A signature of another time.
+    SignatureTime,
+    /// A signature that was used from another address before.
+    ReplayedSignature,
+    /// The account is disabled.
+    DisabledAccount,
+    /// The credential does not have the scope.
+    Scope,
+    /// The credential may not use the model.
+    Model,
+    /// The credential may not make this change of accounts, devices or keys.
+    Rights,
+    /// Signing in with a wrong name or password.
+    WrongPassword,
+    /// Signing in too often; the password was not looked at.
+    TooManyAttempts,
+}
+
+impl RefusalCode {
+    /// Its name: `unknown_key`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnknownKey => "unknown_key",
+            Self::RevokedKey => "revoked_key",
+            Self::ExpiredKey => "expired_key",
+            Self::InvalidSignature => "invalid_signature",
+            Self::SignatureTime => "signature_time",
+            Self::ReplayedSignature => "replayed_signature",
+            Self::DisabledAccount => "disabled_account",
+            Self::Scope => "scope",
+            Self::Model => "model",
+            Self::Rights => "rights",
+            Self::WrongPassword => "wrong_password",
+            Self::TooManyAttempts => "too_many_attempts",
+        }
+    }
+}
