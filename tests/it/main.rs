@@ -53,6 +53,8 @@ mod gateway_programs;
 #[cfg(feature = "gateway")]
 mod gateway_recorded;
 #[cfg(feature = "gateway")]
+mod gateway_replicas;
+#[cfg(feature = "gateway")]
 mod gateway_signatures;
 #[cfg(feature = "gateway")]
 mod gateway_streams;

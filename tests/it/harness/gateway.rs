@@ -131,12 +131,17 @@ impl Gateway {
 
     /// On a PostgreSQL database, which it may share with others.
     pub fn start_on(database: &str, upstream: &str, more: &[&str]) -> Self {
+        Self::start_replica(database, upstream, "127.0.0.1:0", more)
+    }
+
+    /// The same at another loopback address.
+    pub fn start_replica(database: &str, upstream: &str, listen: &str, more: &[&str]) -> Self {
         let sandbox = Sandbox::new();
         let secret = sandbox.write("secret", "the same for all gateways of a test");
         fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let secret = format!("secret-file={}", secret.display());
         let more = [&["--upstream", upstream, "--set", &*secret], more].concat();
-        Self::begin_on(database.to_owned(), sandbox, Path::new(PROGRAM), "127.0.0.1:0", &more, None)
+        Self::begin_on(database.to_owned(), sandbox, Path::new(PROGRAM), listen, &more, None)
     }
 
     fn begin(more: &[&str], within: Option<String>) -> Self {

@@ -19,6 +19,8 @@ pub mod cmd;
 pub mod gateway;
 pub mod http;
 pub mod keyring;
+#[cfg(feature = "gateway")]
+pub mod nginx;
 pub mod ollama;
 pub mod pages;
 pub mod postgres;

@@ -26,6 +26,15 @@ while read -r word; do
     case $word in
         start) start "$1" "$2" ;;
         STOP | CONT) kill -"$word" $server $(cat /proc/$server/task/$server/children) ;;
+        KILL)
+            # A server that starts while sessions of the one before are left refuses to.
+            sessions=$(cat /proc/$server/task/$server/children)
+            kill -KILL $server $sessions
+            wait $server
+            for session in $sessions; do
+                while grep -qs '^State:.[^ZX]' /proc/$session/status; do sleep 0.01; done
+            done
+            ;;
         *) kill -"$word" $server && wait $server ;;
     esac
     echo done
