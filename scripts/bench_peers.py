@@ -74,13 +74,13 @@ class Direct(Peer):
 class Ours(Peer):
     """The gateway, with a person, a device, a key, and a key pair that signs."""
 
-    def __init__(self, binary, folder, upstream):
+    def __init__(self, binary, folder, upstream, name="gateway", database=None, more=()):
         self.binary, self.folder = binary, folder
         self.env = {"PATH": os.environ["PATH"], "HOME": folder, "LANG": "C.UTF-8", "OLLAMA_AUTH_STORE": "plaintext"}
-        self.database = ["--database", os.path.join(folder, "gateway.db")]
+        self.database = ["--database", database or os.path.join(folder, "gateway.db")]
         port = free_port()
         args = [binary, "gateway", "serve", "--listen", f"127.0.0.1:{port}", "--upstream", upstream, *self.database]
-        super().__init__("gateway", port, args, env=self.env, stderr=subprocess.DEVNULL)
+        super().__init__(name, port, [*args, *more], env=self.env, stderr=subprocess.DEVNULL)
         self.wait()
 
     def run(self, *args, stdin="", codes=(0,)):

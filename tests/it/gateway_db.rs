@@ -115,5 +115,5 @@ impl Keys {
 }
 
 fn status(gateway: &Gateway, key: &str) -> u16 {
-    gateway.ask("GET", "/api/tags", &[&format!("Authorization: Bearer {key}")], "").status
+    gateway.status_of(key)
 }

@@ -18,12 +18,8 @@ fn ask(gateway: &Gateway, method: &str, target: &str, key: &str) -> Answer {
     gateway.ask(method, target, &[&format!("Authorization: Bearer {key}")], "")
 }
 
-/// Of the head alone: where the key is revoked at this moment, the body is cut off.
 fn status(gateway: &Gateway, key: &str) -> u16 {
-    let head = format!("GET /api/tags HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", gateway.address());
-    let answer = gateway.raw(format!("{head}Authorization: Bearer {key}\r\n\r\n"));
-    let text = String::from_utf8_lossy(&answer);
-    text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status: {text:?}"))
+    gateway.status_of(key)
 }
 
 /// A key that manages keys, and its id.

@@ -11,14 +11,38 @@ mod work;
 
 use std::time::Duration;
 
+use crate::harness::postgres::Postgres;
+
 /// A number from the environment.
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text:?}")))
 }
 
+fn streams() -> usize {
+    usize::try_from(setting("CHAOS_STREAMS", 500)).unwrap()
+}
+
 #[test]
 fn what_was_confirmed_holds_while_gateways_and_database_are_killed() {
     let seconds = Duration::from_secs(setting("CHAOS_SECONDS", 20));
-    let streams = usize::try_from(setting("CHAOS_STREAMS", 500)).unwrap();
-    chaos::run(seconds, streams);
+    let server = Postgres::start();
+    chaos::run(&server.database(), streams(), &server, |cluster, _| chaos::kill(cluster, &server, seconds));
+}
+
+/// The primary dies for good. Each commit waited for the standby, so it has everything.
+#[test]
+#[allow(clippy::print_stderr, reason = "a figure for whoever runs it by hand")]
+fn what_was_confirmed_holds_when_a_synchronous_standby_is_promoted() {
+    let primary = Postgres::start();
+    let address = primary.database();
+    let standby = primary.standby();
+    primary.wait_for_standby();
+    let shared = chaos::run(&standby.address_behind(&primary, &address), streams(), &standby, |_, _| {
+        std::thread::sleep(Duration::from_secs(5));
+        primary.end("KILL");
+        standby.promote();
+        std::thread::sleep(Duration::from_secs(8));
+    });
+    let after = shared.ledger.longest_pause();
+    eprintln!("without a confirmed change for {after:?}");
 }

@@ -21,22 +21,13 @@ const ACCOUNTS: usize = 4;
 /// Time between two blows.
 const CALM: Duration = Duration::from_millis(800);
 
-/// A gateway or the database dies, or the database freezes for a while; it comes back at once.
-struct Blows {
-    gateways: u32,
-    databases: u32,
-    freezes: u32,
-}
-
-/// All of it.
-pub fn run(time: Duration, streams: usize) {
-    let server = Postgres::start();
-    let database = server.database();
+/// For as long as `strike` takes, which may end and start what is given to it. Afterwards `last` is the server that has the database.
+pub fn run(database: &str, streams: usize, last: &Postgres, strike: impl FnOnce(&Cluster, &Handle)) -> Arc<Shared> {
     let runtime = runtime();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let upstream = format!("http://{}", listener.local_addr().unwrap());
     runtime.spawn(work::model(listener));
-    let cluster = Cluster::start(&database, &upstream, 3);
+    let cluster = Cluster::start(database, &upstream, 3);
 
     let managers: Vec<String> = (0..ACCOUNTS).map(|number| cluster.manager(&format!("ada{number}"))).collect();
     let device = Arc::new(TestDevice::new(42));
@@ -66,7 +57,7 @@ pub fn run(time: Duration, streams: usize) {
     }
     tasks.spawn_on(work::use_signatures(shared.clone(), device), &runtime);
 
-    let blows = strike(&cluster, &server, time);
+    strike(&cluster, &runtime);
     shared.over.store(true, Ordering::Relaxed);
     runtime.block_on(async {
         while let Some(ended) = tasks.join_next().await {
@@ -74,8 +65,9 @@ pub fn run(time: Duration, streams: usize) {
         }
     });
     runtime.block_on(settled(&shared));
-    used_once(&server, &database, &shared.ledger);
-    report(&shared.ledger, &blows);
+    used_once(last, database, &shared.ledger);
+    report(&shared.ledger);
+    shared
 }
 
 /// One that a thread of its own drives, while this one strikes.
@@ -86,8 +78,8 @@ fn runtime() -> Handle {
     handle
 }
 
-fn strike(cluster: &Cluster, server: &Postgres, time: Duration) -> Blows {
-    let mut blows = Blows { gateways: 0, databases: 0, freezes: 0 };
+/// Kills a gateway or the database, or freezes that for a while, one after the other.
+pub fn kill(cluster: &Cluster, server: &Postgres, time: Duration) {
     let end = Instant::now() + time;
     for number in 0_usize.. {
         std::thread::sleep(CALM);
@@ -99,22 +91,18 @@ fn strike(cluster: &Cluster, server: &Postgres, time: Duration) -> Blows {
                 let mut gateway = cluster.gateway((number / 2) % 3);
                 gateway.end(Signal::KILL);
                 gateway.restart();
-                blows.gateways += 1;
             }
             1 => {
                 server.end("KILL");
                 server.start_again();
-                blows.databases += 1;
             }
             _ => {
                 server.freeze();
                 std::thread::sleep(CALM);
                 server.thaw();
-                blows.freezes += 1;
             }
         }
     }
-    blows
 }
 
 async fn is_accepted(place: &Place, key: &str) -> Option<bool> {
@@ -159,16 +147,12 @@ fn used_once(server: &Postgres, database: &str, ledger: &Ledger) {
 }
 
 #[allow(clippy::print_stderr, reason = "figures for whoever runs it by hand")]
-fn report(ledger: &Ledger, blows: &Blows) {
+fn report(ledger: &Ledger) {
     let keys = ledger.keys();
     let revoked = keys.values().filter(|entry| matches!(entry.revoked, Outcome::Confirmed(_))).count();
     let count = |what: &std::sync::atomic::AtomicU64| what.load(Ordering::Relaxed);
     eprintln!(
-        "killed: {} gateways, {} databases, {} freezes; confirmed: {} keys, {revoked} revocations; unknown: {}; \
-         streams: {} whole, {} cut; looks with revoked keys: {}; signatures sent thrice: {}",
-        blows.gateways,
-        blows.databases,
-        blows.freezes,
+        "confirmed: {} keys, {revoked} revocations; unknown: {}; streams: {} whole, {} cut; looks with revoked keys: {}; signatures sent thrice: {}",
         keys.len(),
         count(&ledger.unknown),
         count(&ledger.whole),

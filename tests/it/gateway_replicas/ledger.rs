@@ -29,6 +29,8 @@ pub struct Entry {
 #[derive(Default)]
 pub struct Ledger {
     keys: Mutex<HashMap<String, Entry>>,
+    /// When keys were confirmed.
+    confirmed: Mutex<Vec<Instant>>,
     /// Ids of keys of which one at most may exist, since they were asked for with the same signature.
     pub once: Mutex<Vec<Vec<String>>>,
     /// Changes that were not confirmed.
@@ -45,6 +47,13 @@ impl Ledger {
     /// A key was confirmed.
     pub fn created(&self, id: String, key: String) {
         self.keys.lock().unwrap().insert(id, Entry { key, revoked: Outcome::None });
+        self.confirmed.lock().unwrap().push(Instant::now());
+    }
+
+    /// The longest time between two confirmed keys.
+    pub fn longest_pause(&self) -> Duration {
+        let confirmed = self.confirmed.lock().unwrap();
+        confirmed.windows(2).map(|two| two[1] - two[0]).max().unwrap_or_default()
     }
 
     /// The revocation of a key was asked for, with that outcome.

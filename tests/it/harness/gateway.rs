@@ -313,6 +313,14 @@ impl Gateway {
         answer
     }
 
+    /// The status of a list of models with an API key. Where the key is revoked at this moment, the body is cut off, so it is not read.
+    pub fn status_of(&self, key: &str) -> u16 {
+        let head = format!("GET /api/tags HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address());
+        let answer = self.raw(format!("{head}Authorization: Bearer {key}\r\n\r\n"));
+        let text = String::from_utf8_lossy(&answer);
+        text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status: {text:?}"))
+    }
+
     /// Makes a request. `headers` are lines such as `Authorization: Bearer …`.
     pub fn ask(&self, method: &str, target: &str, headers: &[&str], body: &str) -> Answer {
         let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address());

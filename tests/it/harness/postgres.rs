@@ -75,12 +75,51 @@ impl Postgres {
         let rules = folder.join("data/pg_hba.conf");
         let usual = std::fs::read_to_string(&rules).unwrap();
         std::fs::write(&rules, format!("local all {LOCKED} scram-sha-256\n{usual}")).unwrap();
+        Self::run(folder, programs)
+    }
+
+    /// A standby of it, which follows it.
+    pub fn standby(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(&folder));
+        }
+        let mut copy = unprivileged(&self.programs.join("pg_basebackup"));
+        copy.arg("-h").arg(&self.folder).args(["-U", ROLE, "--checkpoint=fast", "--no-sync", "-R", "-D"]);
+        run(copy.arg(folder.join("data")));
+        Self::run(folder, self.programs.clone())
+    }
+
+    fn run(folder: PathBuf, programs: PathBuf) -> Self {
         let mut keeper = unprivileged(Path::new("sh"));
         keeper.arg("-c").arg(KEEPER).arg("sh").arg(&programs).arg(&folder);
         let keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let server = Self { folder, programs, keeper: Mutex::new(keeper) };
         server.wait();
         server
+    }
+
+    /// From now on each commit waits until a standby has it. Waits until one follows.
+    pub fn wait_for_standby(&self) {
+        self.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        let end = Instant::now() + Duration::from_secs(120);
+        while self.sql("postgres", "SELECT sync_state FROM pg_stat_replication") != "sync" {
+            assert!(Instant::now() < end, "no standby follows");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("postgres", "SELECT pg_promote()"), "t");
+    }
+
+    /// The address of a database at `other`, and after that here.
+    pub fn address_behind(&self, other: &Self, database: &str) -> String {
+        let name = database.split_once("@/").unwrap().1.split('?').next().unwrap();
+        let places = [other, self].map(|server| server.folder.display().to_string().replace('/', "%2F"));
+        format!("postgres://{ROLE}@{}/{name}", places.join(","))
     }
 
     /// Ends it: `INT` as an administrator would, `KILL` as a power cut. Its data stays.
@@ -135,7 +174,8 @@ impl Postgres {
 
     /// What `psql` prints, without headings, for statements at the database of that name or address.
     pub fn sql(&self, database: &str, statements: &str) -> String {
-        let name = database.split_once("@/").map_or(database, |(_, rest)| rest.split('?').next().unwrap());
+        let name = database.rsplit('/').next().unwrap();
+        let name = database.split_once("@/").map_or(name, |(_, rest)| rest.split('?').next().unwrap());
         let mut psql = self.client("psql");
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", name, "-c", statements]);
         let output = psql.output().unwrap();
