@@ -1,5 +1,7 @@
 //! Several gateways on one PostgreSQL database: what one grants and takes away the others know, and what they do while it does not answer.
 
+mod unusable;
+
 use serde_json::json;
 
 use crate::harness::cmd::Sandbox;

@@ -183,6 +183,19 @@ impl Postgres {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
+    /// Its folder, as in the addresses of its databases.
+    pub fn folder(&self) -> &str {
+        self.folder.to_str().unwrap()
+    }
+
+    /// Begins statements at a database in a session of its own, which lasts as long as the process.
+    pub fn session(&self, database: &str, statements: &str) -> Child {
+        let name = database.split_once("@/").unwrap().1.split('?').next().unwrap();
+        let mut psql = self.client("psql");
+        psql.args(["-X", "-q", "-d", name, "-c", statements]).stdout(Stdio::null()).stderr(Stdio::null());
+        psql.spawn().unwrap()
+    }
+
     fn client(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         command.arg("-h").arg(&self.folder).args(["-U", ROLE]).stdin(Stdio::null());

@@ -12,6 +12,7 @@ const READ_ONLY: &str = "25006";
 const NO_PRIVILEGE: &str = "42501";
 const BAD_PASSWORD: [&str; 2] = ["28P01", "28000"];
 const NO_DATABASE: &str = "3D000";
+const LOCKED: &str = "55P03";
 /// A table, a column or a function that is not there, or of another type: the schema was changed by hand.
 const CHANGED_BY_HAND: [&str; 4] = ["42P01", "42703", "42883", "42804"];
 
@@ -55,6 +56,9 @@ pub(super) fn is_unreachable(error: &Error) -> bool {
 
 fn reason(error: &Error) -> String {
     match error {
+        Error::Database(error) if error.code().as_deref() == Some(LOCKED) => {
+            "another program holds one of its tables locked".to_owned()
+        }
         Error::Database(error) => error.message().to_owned(),
         // Its own text begins with words about communicating.
         Error::Io(error) => error.to_string(),
