@@ -151,6 +151,14 @@ CREATE TABLE used_signatures (
 );
 CREATE INDEX signatures_to_delete ON used_signatures (expires_at);
 
+-- Attempts to sign in, which all gateways count together, by a keyed hash of what is limited: the moment at which none of them counts any
+-- more; and the addresses from which a person has signed in: until when that is known. Times are the database's
+CREATE TABLE sign_in_attempts (
+    digest BYTEA       NOT NULL PRIMARY KEY CHECK (length(digest) = 32),
+    until  TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX attempts_to_delete ON sign_in_attempts (until);
+
 -- The oldest migration whose program can use this schema. A migration that only adds leaves it as it is
 CREATE TABLE schema_compatibility (
     only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),

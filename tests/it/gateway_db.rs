@@ -94,6 +94,8 @@ impl Keys {
         let [removed, _] = create(&bob, "removed");
         ada.command(["keys", "revoke", &other, "--yes"]).run().expect_code(0);
         gateway.admin(&["user", "remove", "bob", "--yes"]).expect_code(0);
+        // On a shared database the gateway hears of it a little later.
+        poll("the end of the account", || (status(gateway, &removed) == 401).then_some(()));
         let keys = Self { kept, revoked, removed, id };
         keys.work(gateway);
         keys

@@ -144,6 +144,39 @@ fn a_browser_is_signed_in_at_all_gateways_until_it_signs_out_at_one() {
     }
 }
 
+/// Behind a load balancer the guesses of one go to all gateways.
+#[test]
+fn wrong_passwords_are_counted_by_all_gateways_together() {
+    let (upstream, database) = (upstream(), Postgres::shared().database());
+    let more = ["--set", "trusted-proxies=127.0.0.1", "--public-url", "http://127.0.0.1:18999"];
+    let one = Gateway::start_on(&database, &upstream.url(), &more);
+    let other = Gateway::start_on(&database, &upstream.url(), &more);
+    one.add_user("ada", "member");
+    let sign_in = |gateway: &Gateway, from: u8, password: &str| {
+        let from = format!("X-Forwarded-For: 192.0.2.{from}");
+        let form = gateway.ask("GET", "/login", &[&from], "");
+        let token = between(form.text(), "name=\"csrf\" value=\"", "\"");
+        let body = format!("csrf={token}&name=ada&password={}", password.replace(' ', "+"));
+        gateway.ask("POST", "/login", &[&cookie(&form, "visitor"), FORM, &from], &body).status
+    };
+    for (gateway, from) in [(&one, 7), (&other, 8)] {
+        poll("the account", || (sign_in(gateway, from, PASSWORD) == 303).then_some(()));
+    }
+    let tried: Vec<u16> = (0..12).map(|number| sign_in([&one, &other][number % 2], 1, "wrong")).collect();
+    let looked_at = tried.iter().filter(|status| **status == 401).count();
+    // One more is due every ten seconds, if the machine is that slow.
+    assert!((5..=10).contains(&looked_at) && tried.contains(&429), "{tried:?}");
+    // From where nobody guesses the person gets in. Guesses of many addresses do not change that where the person is known, at any gateway.
+    assert_eq!(sign_in(&other, 2, PASSWORD), 303);
+    for from in 10..60 {
+        sign_in([&one, &other][usize::from(from) % 2], from, "wrong");
+    }
+    assert_eq!(sign_in(&other, 7, PASSWORD), 303);
+    let kept =
+        Postgres::shared().sql(&database, "SELECT string_agg(encode(digest, 'escape'), '') FROM sign_in_attempts");
+    assert!(!kept.is_empty() && !kept.contains("ada"), "{kept}");
+}
+
 #[test]
 fn a_gateway_with_another_secret_or_none_does_not_start() {
     let database = Postgres::shared().database();

@@ -10,14 +10,14 @@ mod budget;
 pub mod conformance;
 mod follow;
 mod memory;
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod unstored;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use secrecy::SecretString;
 use tokio::runtime::Handle;
@@ -27,8 +27,8 @@ use uuid::Uuid;
 use crate::gateway::password::PasswordHash;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::store::{
-    Change, Device, EarlierUse, Event, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Records, Retention,
-    Shared, Store, StoreError, Transaction, Use, User,
+    Change, Device, Event, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Records, Retention, Store,
+    StoreError, Transaction, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -322,67 +322,6 @@ impl Directory {
         self.0.changes.subscribe()
     }
 
-    /// Has `listener` told of the devices that ask for approval, and of the browser sessions, at other gateways, now and later.
-    pub fn listen(&self, listener: impl Fn(&Record) + Send + Sync + 'static) {
-        let first = std::mem::take(&mut *self.0.first.lock().unwrap_or_else(PoisonError::into_inner));
-        first.iter().for_each(&listener);
-        let _ = self.0.listener.set(Box::new(listener));
-    }
-
-    /// Whether other gateways may use the store.
-    pub fn is_shared(&self) -> bool {
-        self.0.store.is_shared()
-    }
-
-    /// Reads what other gateways have changed: something may be there that this one has not heard of yet.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn catch_up(&self) -> Result<(), StoreError> {
-        let inner = self.0.clone();
-        self.0.runtime.spawn(async move { inner.catch_up().await }).await.map_err(|_| ending())?
-    }
-
-    /// Whether the gateways that share the store have the secret with that fingerprint.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn has_secret(&self, fingerprint: [u8; 32]) -> Result<bool, StoreError> {
-        let store = self.0.store.clone();
-        let asked = self.0.runtime.spawn(async move { store.has_secret(&fingerprint).await });
-        asked.await.map_err(|_| ending())?
-    }
-
-    /// Tells the other gateways, unless `still` returns false when that is due. Returns whether they are told.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn share(
-        &self,
-        what: Shared,
-        still: impl FnOnce(&Self) -> bool + Send + 'static,
-    ) -> Result<bool, StoreError> {
-        if !self.is_shared() {
-            return Ok(true);
-        }
-        let inner = self.0.clone();
-        let shared = self.0.runtime.spawn(async move {
-            let _one_at_a_time = inner.writing.lock().await;
-            let mut transaction = inner.begin().await?;
-            if !still(&Self(inner.clone())) {
-                return Ok(false);
-            }
-            transaction.share(&what).await?;
-            let position = transaction.commit().await?;
-            let mut memory = inner.write();
-            if memory.position.number < position.number {
-                memory.position = position;
-            }
-            Ok(true)
-        });
-        shared.await.map_err(|_| ending())?
-    }
-
     /// Whether the store can be read: asks for the password of an account that does not exist.
     pub async fn is_readable(&self) -> bool {
         self.password(Uuid::nil()).await.is_ok()
@@ -409,24 +348,6 @@ impl Directory {
             Ok(())
         });
         written.await.map_err(|_| ending())?
-    }
-
-    /// Notes that a signature was used that is good once for all gateways together; see [`Store::use_signature`].
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn use_signature(
-        &self,
-        digest: [u8; 32],
-        address: IpAddr,
-        kept: Duration,
-    ) -> Result<Option<EarlierUse>, StoreError> {
-        if !self.0.store.is_shared() {
-            return Ok(None);
-        }
-        let store = self.0.store.clone();
-        let used = self.0.runtime.spawn(async move { store.use_signature(&digest, address, kept).await });
-        used.await.map_err(|_| ending())?
     }
 
     /// Takes keys that have expired by `now`, in Unix seconds, out of memory, and deletes what was kept long enough. `ran` are the

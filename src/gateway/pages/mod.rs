@@ -17,6 +17,7 @@ mod password_check;
 mod reauthentication;
 mod settings;
 mod setup;
+mod shared_throttle;
 mod sign_in;
 mod sign_in_throttle;
 mod state;

@@ -26,6 +26,28 @@ const BUCKETS: u64 = 1 << 16;
 /// After so many attempts unused buckets are dropped, which looks at all of them.
 const CLEAN_UP_EVERY: u32 = 4096;
 
+/// So many attempts at once, and from then on one in this time.
+#[derive(Clone, Copy)]
+pub struct Limit {
+    /// At once.
+    pub burst: u32,
+    /// Between two from then on.
+    pub period: Duration,
+}
+
+const fn limit(burst: u32, seconds: u64) -> Limit {
+    Limit { burst, period: Duration::from_secs(seconds) }
+}
+
+/// For a name from an address.
+pub const OF_PAIR: Limit = limit(5, 10);
+/// For an address.
+pub const OF_ADDRESS: Limit = limit(20, 3);
+/// For a name.
+pub const OF_NAME: Limit = limit(30, 5);
+/// For a browser in which that person has signed in.
+pub const OF_BROWSER: Limit = limit(5, 10);
+
 type Limiter<C> = RateLimiter<u32, DefaultKeyedStateStore<u32>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 /// In the tests of the pages no time passes, however slow the machine is.
@@ -51,16 +73,16 @@ pub struct SignInThrottle<C: Clock = ThrottleClock> {
 impl<C: Clock + Clone> SignInThrottle<C> {
     /// Without attempts.
     pub fn new(clock: C) -> Self {
-        let limiter = |burst: u32, every: Duration| {
-            let quota = Quota::with_period(every).unwrap_or(Quota::per_minute(NonZeroU32::MIN));
+        let limiter = |Limit { burst, period }: Limit| {
+            let quota = Quota::with_period(period).unwrap_or(Quota::per_minute(NonZeroU32::MIN));
             let quota = quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
             RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone())
         };
         Self {
-            pair: limiter(5, Duration::from_secs(10)),
-            address: limiter(20, Duration::from_secs(3)),
-            name: limiter(30, Duration::from_secs(5)),
-            browser: limiter(5, Duration::from_secs(10)),
+            pair: limiter(OF_PAIR),
+            address: limiter(OF_ADDRESS),
+            name: limiter(OF_NAME),
+            browser: limiter(OF_BROWSER),
             trusted: Mutex::default(),
             buckets: RandomState::new(),
             attempts: AtomicU32::new(0),
@@ -73,6 +95,18 @@ impl<C: Clock + Clone> SignInThrottle<C> {
     /// # Errors
     /// When it exceeds a limit: how long to wait.
     pub fn count_attempt(&self, name: &str, address: IpAddr, browser: Option<&str>) -> Result<(), Duration> {
+        self.count_at(name, address, browser)?;
+        if browser.is_some() || self.trusted().contains(&self.bucket((name, network(address)))) {
+            return Ok(());
+        }
+        self.count(&self.name, self.bucket(name))
+    }
+
+    /// The same without the limit for a name: where several gateways count together, they know together who is trusted.
+    ///
+    /// # Errors
+    /// As [`count_attempt`](Self::count_attempt).
+    pub fn count_at(&self, name: &str, address: IpAddr, browser: Option<&str>) -> Result<(), Duration> {
         if self.attempts.fetch_add(1, Ordering::Relaxed) % CLEAN_UP_EVERY == CLEAN_UP_EVERY - 1 {
             for limiter in [&self.pair, &self.address, &self.name, &self.browser] {
                 limiter.retain_recent();
@@ -84,12 +118,7 @@ impl<C: Clock + Clone> SignInThrottle<C> {
         }
         let address = network(address);
         self.count(&self.address, self.bucket(address))?;
-        let pair = self.bucket((name, address));
-        self.count(&self.pair, pair)?;
-        if self.trusted().contains(&pair) {
-            return Ok(());
-        }
-        self.count(&self.name, self.bucket(name))
+        self.count(&self.pair, self.bucket((name, address)))
     }
 
     /// Remembers that this person signed in from this address, until the gateway ends.

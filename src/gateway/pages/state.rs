@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::cookies::Csrf;
 use super::password_check::PasswordCheck;
+use super::shared_throttle::SharedThrottle;
 use super::sign_in_throttle::{SignInThrottle, ThrottleClock};
 use crate::gateway::account::AccountService;
 use crate::gateway::active_config::ConfigHandle;
@@ -50,6 +51,7 @@ pub struct Pages {
     setup_token: SecretString,
     pub(super) csrf: Csrf,
     pub(super) throttle: SignInThrottle,
+    pub(super) shared_throttle: SharedThrottle,
     pub(super) passwords: PasswordCheck,
 }
 
@@ -69,6 +71,7 @@ impl Pages {
             setup_token: SecretString::from(URL_SAFE_NO_PAD.encode(*secret.key("setup"))),
             csrf: Csrf::new(secret),
             throttle: SignInThrottle::new(ThrottleClock::default()),
+            shared_throttle: SharedThrottle::new(secret),
             passwords: PasswordCheck::default(),
         }
     }

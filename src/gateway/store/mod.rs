@@ -3,6 +3,7 @@
 //! Everything that changes is one [`Change`], written together with the [`Event`] that tells of it, in one [`Transaction`]: once that is
 //! committed, it survives the end of the process.
 
+mod attempts;
 mod event;
 mod keys;
 mod location;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use attempts::AttemptLimit;
 #[cfg(test)]
 pub use event::EventAccount;
 pub use event::{Actor, Details, Event, EventFilter, RecordedEvent, Repeats};
@@ -473,6 +475,22 @@ pub trait Store: Send + Sync {
         _kept: Duration,
     ) -> Answer<'a, Option<EarlierUse>> {
         Box::pin(async { Ok(None) })
+    }
+
+    /// Counts an attempt, and returns how long to wait if it exceeds the limit. A store of one gateway counts none: the gateway itself does.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn count_attempt<'a>(&'a self, _limit: &'a AttemptLimit) -> Answer<'a, Option<Duration>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Trusts a digest for [`AttemptLimit::unless`] for 30 days.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn trust<'a>(&'a self, _digest: &'a [u8; 32]) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     /// Whether the gateways that share the store and were started lately have the secret with that fingerprint. To be asked at the start, and

@@ -5,6 +5,7 @@
 //! ask now and then in case that was lost.
 
 mod address;
+mod attempts;
 mod error;
 mod log;
 mod pending;
@@ -34,8 +35,8 @@ pub use address::{AddressError, PostgresAddress};
 use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, EarlierUse, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store, StoreError, Swept,
-    Transaction, Use,
+    Answer, AttemptLimit, EarlierUse, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store,
+    StoreError, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::explain;
@@ -266,6 +267,7 @@ impl Store for PostgresStore {
             sessions::sweep(&mut transaction).await.map_err(failed)?;
             let old = "DELETE FROM used_signatures WHERE expires_at <= clock_timestamp()";
             sqlx::query(old).execute(&mut *transaction).await.map_err(failed)?;
+            attempts::sweep(&mut transaction).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
             Ok(swept)
         }))
@@ -312,6 +314,20 @@ impl Store for PostgresStore {
             .map_err(failed)?;
             let age = Duration::try_from_secs_f64(age).unwrap_or_default();
             Ok(Some(EarlierUse { address: self.place.parse(&address, "address")?, age }))
+        }))
+    }
+
+    fn count_attempt<'a>(&'a self, limit: &'a AttemptLimit) -> Answer<'a, Option<Duration>> {
+        Box::pin(self.answered(async move {
+            let mut connection = self.connection(Doing::Write).await?;
+            attempts::count(&mut connection, limit).await.map_err(|error| self.explain(&error, Doing::Write))
+        }))
+    }
+
+    fn trust<'a>(&'a self, digest: &'a [u8; 32]) -> Answer<'a, ()> {
+        Box::pin(self.answered(async move {
+            let mut connection = self.connection(Doing::Write).await?;
+            attempts::trust(&mut connection, digest).await.map_err(|error| self.explain(&error, Doing::Write))
         }))
     }
 
