@@ -12,7 +12,7 @@ const SHORTEST: usize = 32;
 pub struct Secret(Zeroizing<[u8; 32]>);
 
 impl Secret {
-    /// One that nobody else has.
+    /// A random one.
     ///
     /// # Errors
     /// When the operating system gives no random numbers.

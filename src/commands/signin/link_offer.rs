@@ -10,7 +10,7 @@ use crate::api::{Me, Session};
 use crate::app::App;
 use crate::exit::{Exit, Problem, clock_hint};
 
-/// Asks until the host knows the key of the session or can have it approved. A host that is no gateway may do without the offer.
+/// Asks until the host knows the key of the session or can have it approved. Only a gateway must offer a link.
 ///
 /// # Errors
 /// Exit 7 if that takes longer than `timeout`, exit 4 if a gateway refuses the key for another reason, and any other error of the host.

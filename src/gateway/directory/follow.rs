@@ -179,7 +179,7 @@ impl Memory {
             Record::ForgottenKey(hash) => {
                 self.ended.remove(&hash);
             }
-            // Nobody's yet, or no credential of the API.
+            // A pending device belongs to no account yet, and a session is no credential of the API.
             Record::PendingDevice(_)
             | Record::Session(_)
             | Record::EndedSession(_)

@@ -461,7 +461,7 @@ impl Inner {
         Ok(number)
     }
 
-    /// Begins a change: nobody else makes one, and what others have changed is in memory.
+    /// Begins a change: no other gateway makes one meanwhile, and what others have changed is in memory.
     async fn begin(&self) -> Result<Box<dyn Transaction + '_>, StoreError> {
         self.check_reachable()?;
         loop {

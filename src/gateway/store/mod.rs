@@ -400,7 +400,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Read`], [`StoreError::Damaged`].
     fn load(&self) -> Answer<'_, Snapshot>;
 
-    /// Begins a change. From now on nobody else makes one until the transaction is committed or dropped. The news are what others have
+    /// Begins a change. No other change begins until the transaction is committed or dropped. The news are what other gateways have
     /// changed since `seen`.
     ///
     /// # Errors
