@@ -11,6 +11,7 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::gateway::Role;
 use crate::gateway::store::Actor;
+use crate::gateway::store::{Change, Event, Retention};
 use crate::identity::DeviceKey;
 use crate::keyspec::{ApiKey, Rights};
 

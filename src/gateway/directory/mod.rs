@@ -6,6 +6,7 @@
 //! What takes rights away counts even if it cannot be stored: see `unstored`.
 
 mod budget;
+mod change;
 #[cfg(test)]
 pub mod conformance;
 mod follow;
@@ -14,6 +15,7 @@ mod sharing;
 #[cfg(test)]
 mod tests;
 mod unstored;
+mod uses;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -25,17 +27,15 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::gateway::password::PasswordHash;
-use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::store::{
-    Change, Device, Event, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Records, Retention, Store,
-    StoreError, Transaction, Use, User,
+    Device, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Store, StoreError, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
 use budget::ChangeBudget;
 use memory::Memory;
 pub use memory::{DirectoryError, Ended, Place};
-use unstored::{Revocations, takes_away};
+use unstored::Revocations;
 
 /// A credential that is on record, with its account.
 #[derive(Clone, Debug)]
@@ -261,62 +261,6 @@ impl Directory {
         asked.await.map_err(|_| ending())?
     }
 
-    /// Makes a change: when this returns `Ok`, it is stored and in effect. It completes even if the caller does not wait. What is in
-    /// effect already is not made again, and has no second event.
-    ///
-    /// # Errors
-    /// [`DirectoryError`]; then nothing has changed.
-    pub async fn commit(&self, change: Change, event: Event) -> Result<(), DirectoryError> {
-        self.commit_if(change, event, |_| true).await.map(|_| ())
-    }
-
-    /// The same, unless `still` returns false when the change is due: the caller may have lost the right since. Returns whether it
-    /// is in effect.
-    ///
-    /// # Errors
-    /// [`DirectoryError`]; then nothing has changed, unless it is [`DirectoryError::NotStored`].
-    pub async fn commit_if(
-        &self,
-        change: Change,
-        event: Event,
-        still: impl Fn(&Self) -> bool + Send + Sync + 'static,
-    ) -> Result<bool, DirectoryError> {
-        if let Some(account) = event.charged_to {
-            self.0.budget.take(account).map_err(DirectoryError::TooMany)?;
-        }
-        let inner = self.0.clone();
-        let made = self.0.runtime.spawn(async move {
-            let _one_at_a_time = inner.writing.lock().await;
-            let made = inner.make(&change, &event, &still).await;
-            match made {
-                Err(DirectoryError::Store(error)) if error.is_of_database() && takes_away(&change) => {
-                    inner.make_unstored(change, event, &still, &error)
-                }
-                other => other,
-            }
-        });
-        made.await.map_err(|_| DirectoryError::Ending)?
-    }
-
-    /// Records an event without a change. Returns its number.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn record(&self, event: Event) -> Result<i64, StoreError> {
-        let inner = self.0.clone();
-        let recorded = self.0.runtime.spawn(async move {
-            let _one_at_a_time = inner.writing.lock().await;
-            let transaction = inner.begin().await?;
-            inner.finish(transaction, &Change::Note, &event, None).await
-        });
-        recorded.await.map_err(|_| ending())?
-    }
-
-    /// Gives this gateway a name in events other than that of the machine. Once.
-    pub fn set_replica(&self, name: &str) {
-        let _ = self.0.replica.set(name.to_owned());
-    }
-
     /// Tells of changes, after they are in effect.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.0.changes.subscribe()
@@ -325,77 +269,6 @@ impl Directory {
     /// Whether the store can be read: asks for the password of an account that does not exist.
     pub async fn is_readable(&self) -> bool {
         self.password(Uuid::nil()).await.is_ok()
-    }
-
-    /// Notes that a credential was used. Kept in memory until [`flush`](Self::flush).
-    pub fn used(&self, credential: Use, now: i64) {
-        let mut uses = self.0.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        let latest = uses.entry(credential).or_insert(now);
-        *latest = now.max(*latest);
-    }
-
-    /// The same, in the store when this returns.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn record_use(&self, credential: Use, now: i64) -> Result<(), StoreError> {
-        let inner = self.0.clone();
-        let written = self.0.runtime.spawn(async move {
-            let _one_at_a_time = inner.writing.lock().await;
-            let list = [(credential, now)];
-            inner.store.touch(&list).await?;
-            inner.write().touch(&list);
-            Ok(())
-        });
-        written.await.map_err(|_| ending())?
-    }
-
-    /// Takes keys that have expired by `now`, in Unix seconds, out of memory, and deletes what was kept long enough. `ran` are the
-    /// seconds that the gateway has run since the last time.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Result<(), StoreError> {
-        let inner = self.0.clone();
-        let swept = self.0.runtime.spawn(async move {
-            let _one_at_a_time = inner.writing.lock().await;
-            let swept = inner.store.sweep(now, ran, retention).await?;
-            if !swept.deleted.is_empty() || swept.events > 0 {
-                let (keys, events) = (swept.deleted.len(), swept.events);
-                tracing::info!(keys, events, "records deleted after their retention time");
-            }
-            let mut revived = Vec::new();
-            for id in &swept.revived {
-                revived.extend(inner.store.key(id).await?);
-            }
-            let mut memory = inner.write();
-            for key in revived {
-                memory.revive(key);
-            }
-            for id in &swept.expired {
-                memory.end_key(id);
-            }
-            for hash in &swept.deleted {
-                memory.ended.remove(hash);
-            }
-            Ok(())
-        });
-        swept.await.map_err(|_| ending())?
-    }
-
-    /// Writes what [`used`](Self::used) gathered, completely even if the caller does not wait. What cannot be written is kept
-    /// for the next time.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn flush(&self) -> Result<(), StoreError> {
-        let inner = self.0.clone();
-        let written = self.0.runtime.spawn(async move {
-            // Between two changes, so that memory and store see them in the same order.
-            let _one_at_a_time = inner.writing.lock().await;
-            inner.flush().await
-        });
-        written.await.map_err(|_| ending())?
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Memory> {
@@ -412,118 +285,6 @@ impl Inner {
     fn write(&self) -> RwLockWriteGuard<'_, Memory> {
         self.memory.write().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Makes a change, unless `still` returns false. Returns whether it is in effect.
-    async fn make(
-        self: &Arc<Self>,
-        change: &Change,
-        event: &Event,
-        still: &(dyn Fn(&Directory) -> bool + Sync),
-    ) -> Result<bool, DirectoryError> {
-        let mut transaction = self.begin().await?;
-        if !still(&Directory(self.clone())) {
-            return Ok(false);
-        }
-        let stored = self.stored(&mut *transaction, change).await?;
-        if self.read().is_in_effect(change, stored.as_ref()) {
-            return Ok(true);
-        }
-        self.read().check(change, stored.as_ref())?;
-        self.finish(transaction, change, event, stored).await?;
-        Ok(true)
-    }
-
-    /// Stores a change with its event and puts it into effect. Returns the number of the event.
-    async fn finish(
-        &self,
-        mut transaction: Box<dyn Transaction + '_>,
-        change: &Change,
-        event: &Event,
-        stored: Option<KeyRecord>,
-    ) -> Result<i64, StoreError> {
-        let number = transaction.make(change, event, self.replica.get_or_init(machine)).await?;
-        let position = transaction.commit().await?;
-        tracing::info!(
-            actor = event.actor.to_string(),
-            action = event.action,
-            subject = event.subject,
-            account = event.account.as_ref().map(|account| account.name.as_str()),
-            code = event.code.map(RefusalCode::name),
-            details = event.details.to_string(),
-            address = event.address(),
-            request = event.request(),
-            count = event.repeats.map_or(1, |repeats| repeats.count),
-            "event"
-        );
-        self.revocations().note(change);
-        self.write().apply_at(position, self.store.is_shared(), change.clone(), stored);
-        self.changes.send_replace(());
-        Ok(number)
-    }
-
-    /// Begins a change: no other gateway makes one meanwhile, and what others have changed is in memory.
-    async fn begin(&self) -> Result<Box<dyn Transaction + '_>, StoreError> {
-        self.check_reachable()?;
-        loop {
-            let seen = self.read().position;
-            let (news, transaction) = self.store.begin(seen).await?;
-            match news.records {
-                Records::Some(records) => {
-                    self.take(None, news.position, records);
-                    return Ok(transaction);
-                }
-                other => {
-                    drop(transaction);
-                    self.reload(matches!(other, Records::Backwards)).await?;
-                }
-            }
-        }
-    }
-
-    /// The record of the key that a change names, if it is not in memory.
-    async fn stored(
-        &self,
-        transaction: &mut dyn Transaction,
-        change: &Change,
-    ) -> Result<Option<KeyRecord>, StoreError> {
-        let named = match change {
-            Change::AddKey(key) => key.replaces.as_ref(),
-            Change::RevokeKey(id, _) | Change::ExpireKey(id, _) => Some(id),
-            _ => None,
-        };
-        match named.filter(|id| !self.read().keys.contains_key(*id)) {
-            Some(id) => transaction.key(id).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn flush(&self) -> Result<(), StoreError> {
-        // That it does not answer is in the log; what was gathered stays for the next time.
-        if self.check_reachable().is_err() {
-            return Ok(());
-        }
-        let uses = std::mem::take(&mut *self.uses.lock().unwrap_or_else(PoisonError::into_inner));
-        if uses.is_empty() {
-            return Ok(());
-        }
-        let list: Vec<(Use, i64)> = uses.into_iter().collect();
-        let written = self.store.touch(&list).await;
-        if written.is_ok() {
-            self.write().touch(&list);
-        } else {
-            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-            for (credential, at) in list {
-                let latest = uses.entry(credential).or_insert(at);
-                *latest = at.max(*latest);
-            }
-        }
-        written
-    }
-}
-
-/// The name of this machine.
-fn machine() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn ending() -> StoreError {

@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use super::conformance::{event, key, user};
 use super::*;
-use crate::gateway::store::Actor;
 use crate::gateway::store::memory::MemoryStore;
+use crate::gateway::store::{Actor, Change, Event, Retention};
 use crate::gateway::{Role, SqliteStore};
 
 async fn open(folder: &Path) -> Directory {

@@ -1,0 +1,208 @@
+//! What is kept: accounts, devices, API keys, and how they change.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::keys::EndedKey;
+use super::news::{Position, Record};
+use crate::gateway::password::PasswordHash;
+use crate::identity::PublicKey;
+use crate::keyspec::{KeyHash, KeyId, Rights, Scope, Scopes};
+
+/// What an account may do at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Runs models, sees them, has keys.
+    Member,
+    /// And changes which models there are.
+    Maintainer,
+    /// And manages the accounts.
+    Admin,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Member, Self::Maintainer, Self::Admin];
+
+    /// Its name: `member`, `maintainer`, `admin`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Maintainer => "maintainer",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// Everything it may do.
+    pub fn scopes(self) -> Scopes {
+        let all = Scopes::all();
+        match self {
+            Self::Member => all.without([Scope::ModelsWrite, Scope::Admin].into_iter().collect()),
+            Self::Maintainer => all.without([Scope::Admin].into_iter().collect()),
+            Self::Admin => all,
+        }
+    }
+}
+
+/// An account. Its password is only in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Stock clients insist on a UUID.
+    pub id: Uuid,
+    /// What it signs in with: 1 to 64 of lower-case ASCII letters, digits, `.`, `_`, `-`; unique.
+    pub name: String,
+    /// May be empty.
+    pub email: String,
+    /// What it may do.
+    pub role: Role,
+    /// None of its devices and keys is accepted while this is set.
+    pub disabled: bool,
+    /// Unix seconds.
+    pub created_at: i64,
+}
+
+impl User {
+    /// Whether an account may have that e-mail address: at most 254 bytes without control characters; it may be empty.
+    pub fn is_email(text: &str) -> bool {
+        text.len() <= 254 && !text.chars().any(char::is_control)
+    }
+
+    /// Whether an account may have that name: 1 to 64 of lower-case ASCII letters, digits, `.`, `_`, `-`.
+    pub fn is_name(text: &str) -> bool {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+        (1..=64).contains(&text.len()) && text.bytes().all(fits)
+    }
+}
+
+/// A device that an account approved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its key; unique.
+    pub key: PublicKey,
+    /// Whose it is.
+    pub user: Uuid,
+    /// What it calls itself: untrusted text.
+    pub name: String,
+    /// When it was approved, in Unix seconds.
+    pub created_at: i64,
+    /// When it was seen last, in Unix seconds.
+    pub last_used_at: Option<i64>,
+}
+
+/// An API key, as it is on record. The key itself is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its public id; unique.
+    pub id: KeyId,
+    /// Whose it is.
+    pub user: Uuid,
+    /// What its owner calls it; not unique.
+    pub name: String,
+    /// Where it is used, such as `ci`.
+    pub environment: Option<String>,
+    /// What it may do, with which models, until when.
+    pub rights: Rights,
+    /// The SHA-256 of it; unique.
+    pub hash: KeyHash,
+    /// Its last four characters.
+    pub hint: String,
+    /// Whether it may ask for a replacement of itself.
+    pub replaceable: bool,
+    /// The key that it replaces.
+    pub replaces: Option<KeyId>,
+    /// The first key of that chain of replacements; `None` if it replaces none.
+    pub first: Option<KeyId>,
+    /// What created it, as [`Actor::credential`] says; `None` for keys of version 0.1.0.
+    pub created_by: Option<Arc<str>>,
+    /// When it was made, in Unix seconds.
+    pub created_at: i64,
+    /// When it was seen last, in Unix seconds.
+    pub last_used_at: Option<i64>,
+    /// When it was revoked, in Unix seconds.
+    pub revoked_at: Option<i64>,
+}
+
+impl KeyRecord {
+    /// Whether it is accepted at `now`, as far as the key itself goes.
+    pub fn is_live(&self, now: i64) -> bool {
+        self.revoked_at.is_none() && self.rights.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Makes it expire at that Unix second, or when it would have expired if that is sooner. It is no longer replaceable.
+    pub fn end_by(&mut self, at: i64) {
+        self.rights.expires_at = Some(self.rights.expires_at.map_or(at, |end| end.min(at)));
+        self.replaceable = false;
+    }
+}
+
+/// One change of the stored data.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A new account.
+    AddUser(User, Option<PasswordHash>),
+    /// Another password.
+    SetPassword(Uuid, PasswordHash),
+    /// Another role.
+    SetRole(Uuid, Role),
+    /// Disabled or enabled.
+    SetDisabled(Uuid, bool),
+    /// An account is removed, with its password, devices and keys. Its events stay.
+    RemoveUser(Uuid),
+    /// A device was approved. One that is there already changes hands and name.
+    AddDevice(Device),
+    /// A device was disconnected.
+    RemoveDevice(PublicKey),
+    /// A new API key.
+    AddKey(Box<KeyRecord>),
+    /// A key is revoked, at that Unix second.
+    RevokeKey(KeyId, i64),
+    /// A key ends at that Unix second, or when it would have ended if that is sooner, and is replaceable no longer.
+    ExpireKey(KeyId, i64),
+    /// Nothing but the event.
+    Note,
+}
+
+/// When a credential was used last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Use {
+    /// A device's key.
+    Device(PublicKey),
+    /// An API key.
+    Key(KeyId),
+}
+
+/// The first use of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlierUse {
+    /// From where.
+    pub address: IpAddr,
+    /// How long ago, by the database's clock.
+    pub age: Duration,
+}
+
+/// All that requests are decided by.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The accounts.
+    pub users: Vec<User>,
+    /// The devices.
+    pub devices: Vec<Device>,
+    /// The API keys that were valid when they were looked through last.
+    pub keys: Vec<KeyRecord>,
+    /// The others.
+    pub ended: Vec<EndedKey>,
+    /// The last change that is in it.
+    pub position: Position,
+    /// The devices that ask for approval, and the browser sessions, at gateways that share the store.
+    pub shared: Vec<Record>,
+}
