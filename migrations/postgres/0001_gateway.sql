@@ -151,8 +151,8 @@ CREATE TABLE used_signatures (
 );
 CREATE INDEX signatures_to_delete ON used_signatures (expires_at);
 
--- Attempts to sign in, which all gateways count together, by a keyed hash of what is limited: the moment at which none of them counts any
--- more; and the addresses from which a person has signed in: until when that is known. Times are the database's
+-- Limits on attempts to sign in, which all gateways count together, by a keyed hash of what is limited: `until` is the time at which the
+-- limit is full again. Of an address from which a person has signed in, it is the time until which that counts. Times are the database's
 CREATE TABLE sign_in_attempts (
     digest BYTEA       NOT NULL PRIMARY KEY CHECK (length(digest) = 32),
     until  TIMESTAMPTZ NOT NULL

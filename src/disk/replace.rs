@@ -58,7 +58,7 @@ impl NewFile {
     /// [`DiskError::ForeignLink`], [`DiskError::SharedFolder`]; [`DiskError::Io`], among it for a folder that is not there.
     pub fn create(path: &Path) -> Result<Option<Self>, DiskError> {
         let destination = Destination::resolve(path, LastLink::Keep)?;
-        if destination.controller().is_some() {
+        if destination.controller().is_some() || destination.is_open_to_group() {
             return Err(DiskError::SharedFolder { path: path.to_owned() });
         }
         let failed = |source| DiskError::io("write", path, source);

@@ -148,17 +148,27 @@ impl Gateway {
     /// Records refused credentials and requests, and failed sign-ins, as far as they are due; at the end `all`.
     ///
     /// # Errors
-    /// The first that could not be recorded. It stays due, with those behind it.
+    /// When one could not be recorded. It stays due.
     pub async fn report_refusals(&self, all: bool) -> Result<(), StoreError> {
-        // The second time the numbers of those whose first was not recorded before.
+        let mut failed = None;
+        // The second pass records the counts of kinds whose first event the first pass recorded.
         for _ in 0..2 {
             let now = self.clock.now();
             for kind in self.refusals.due(now, all) {
                 let Some(event) = self.refusals.event(&kind) else { continue };
-                let number = self.directory.record(event.clone()).await?;
-                self.refusals.recorded(&kind, &event, number, now);
+                match self.directory.record(event.clone()).await {
+                    Ok(number) => self.refusals.recorded(&kind, &event, number, now),
+                    Err(error @ (StoreError::Unreachable { .. } | StoreError::ReadOnly { .. })) => return Err(error),
+                    // One that cannot be stored must not keep the others from it.
+                    Err(error) => failed = Some(error),
+                }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// How many refusals are not recorded yet.
+    pub fn unrecorded_refusals(&self) -> u64 {
+        self.refusals.unrecorded()
     }
 }

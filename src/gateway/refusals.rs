@@ -11,32 +11,58 @@ use uuid::Uuid;
 
 use super::refusal_code::RefusalCode;
 use super::store::{Actor, Event, Repeats};
+use crate::http::server::network;
 
 /// Seconds that the first, the second and all later windows of a kind last.
 const WINDOWS: [u64; 3] = [60, 600, 3600];
-/// Seconds for which a kind is told apart from the end of its last window on.
+/// How long a kind is remembered after its last window, in seconds.
 const MEMORY_SECONDS: u64 = 3600;
-/// Kinds of each action that are told apart within that time: of each account, and of callers without one. Further ones are counted
-/// together, so that callers with many addresses cannot fill the event log.
+/// Kinds of each action and code that are told apart within that time: of each account, and of callers without one. Further ones are
+/// counted together, so that callers with many addresses cannot fill the event log: as many by their credential, the rest as one.
 const MAX_KINDS_PER_ACCOUNT: usize = 16;
 const MAX_KINDS_WITHOUT_ACCOUNT: usize = 32;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    kinds: Mutex<HashMap<Kind, State>>,
+    kinds: Mutex<Kinds>,
+}
+
+#[derive(Debug, Default)]
+struct Kinds {
+    all: HashMap<Kind, State>,
+    /// How many of `all` there are of each group.
+    places: HashMap<Group, usize>,
 }
 
 /// What is counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kind {
+    group: Group,
+    actor: Actor,
+    subject: String,
+    /// The network. `None` where those from several are counted together.
+    network: Option<IpAddr>,
+}
+
+/// Kinds that share a number of places.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Group {
     account: Option<Uuid>,
     action: &'static str,
     code: Option<RefusalCode>,
-    actor: Actor,
-    subject: String,
-    /// `None` where those from several addresses are counted together.
-    address: Option<IpAddr>,
+}
+
+impl Kind {
+    fn of(event: &Event) -> Self {
+        let account = event.account.as_ref().map(|account| account.id);
+        Self {
+            group: Group { account, action: event.action, code: event.code },
+            actor: event.actor.clone(),
+            subject: event.subject.clone(),
+            network: event.origin.map(|origin| network(origin.address)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -114,29 +140,26 @@ impl Window {
 
 impl Refusals {
     /// Counts a refusal, which the event describes.
-    pub fn note(&self, event: Event) {
+    pub fn note(&self, mut event: Event) {
         let mut kinds = self.kinds();
-        let account = event.account.as_ref().map(|account| account.id);
-        let mut kind = Kind {
-            account,
-            action: event.action,
-            code: event.code,
-            actor: event.actor.clone(),
-            subject: event.subject.clone(),
-            address: event.origin.map(|origin| origin.address),
-        };
-        let mut event = event;
-        let most = if account.is_some() { MAX_KINDS_PER_ACCOUNT } else { MAX_KINDS_WITHOUT_ACCOUNT };
-        let is_alike = |other: &&Kind| other.account == account && other.action == kind.action;
-        if !kinds.contains_key(&kind) && kinds.keys().filter(is_alike).count() >= most {
-            (kind.actor, kind.subject, kind.address) = (Actor::Gateway, "(several)".to_owned(), None);
-            event = Event { actor: Actor::Gateway, subject: kind.subject.clone(), origin: None, ..event };
+        let mut kind = Kind::of(&event);
+        let most = if kind.group.account.is_some() { MAX_KINDS_PER_ACCOUNT } else { MAX_KINDS_WITHOUT_ACCOUNT };
+        let used = kinds.places.get(&kind.group).copied().unwrap_or_default();
+        if used >= most && !kinds.all.contains_key(&kind) {
+            // What is told of one caller does not hold for the others.
+            event = Event { origin: None, details: Default::default(), ..event };
+            kind = Kind::of(&event);
         }
-        match kinds.get_mut(&kind) {
+        if used >= 2 * most && !kinds.all.contains_key(&kind) {
+            event = Event { actor: Actor::Gateway, subject: "(several)".to_owned(), ..event };
+            kind = Kind::of(&event);
+        }
+        match kinds.all.get_mut(&kind) {
             Some(State::Open(window)) => window.note(event),
             Some(over @ &mut State::Over { next, .. }) => *over = State::Open(Window::new(event, next).into()),
             None => {
-                kinds.insert(kind, State::Open(Window::new(event, 0).into()));
+                *kinds.places.entry(kind.group.clone()).or_default() += 1;
+                kinds.all.insert(kind, State::Open(Window::new(event, 0).into()));
             }
         }
     }
@@ -144,9 +167,10 @@ impl Refusals {
     /// What is to be recorded now: firsts, and the numbers of windows that are over; at the end of the gateway `all`. Forgets kinds of
     /// which there was nothing for an hour.
     pub fn due(&self, now: i64, all: bool) -> Vec<Kind> {
-        let mut kinds = self.kinds();
+        let kinds = &mut *self.kinds();
         let mut due = Vec::new();
-        kinds.retain(|kind, state| {
+        let places = &mut kinds.places;
+        kinds.all.retain(|kind, state| {
             if let State::Open(window) = state {
                 let is_first = matches!(window.first, First::Event(_));
                 let is_over = window.is_over(now);
@@ -156,14 +180,31 @@ impl Refusals {
                     *state = State::Over { at: now, next: window.next };
                 }
             }
-            !matches!(state, State::Over { at, .. } if now.abs_diff(*at) >= MEMORY_SECONDS)
+            let is_kept = !matches!(state, State::Over { at, .. } if now.abs_diff(*at) >= MEMORY_SECONDS);
+            if !is_kept && let Some(used) = places.get_mut(&kind.group) {
+                *used -= 1;
+            }
+            is_kept
         });
+        places.retain(|_, used| *used > 0);
         due
+    }
+
+    /// How many refusals are not recorded yet.
+    pub fn unrecorded(&self) -> u64 {
+        let of = |state: &State| match state {
+            State::Open(window) => {
+                let first = u64::from(matches!(window.first, First::Event(_)));
+                first + window.rest.as_ref().map_or(0, |rest| u64::from(rest.count))
+            }
+            State::Over { .. } => 0,
+        };
+        self.kinds().all.values().map(of).sum()
     }
 
     /// The event for one that is due, until it is [recorded](Self::recorded).
     pub fn event(&self, kind: &Kind) -> Option<Event> {
-        match self.kinds().get(kind)? {
+        match self.kinds().all.get(kind)? {
             State::Open(window) => window.to_record(),
             State::Over { .. } => None,
         }
@@ -172,7 +213,7 @@ impl Refusals {
     /// Takes note that this event of a kind was recorded with that number.
     pub fn recorded(&self, kind: &Kind, event: &Event, number: i64, now: i64) {
         let mut kinds = self.kinds();
-        let Some(state @ State::Open(_)) = kinds.get_mut(kind) else { return };
+        let Some(state @ State::Open(_)) = kinds.all.get_mut(kind) else { return };
         let State::Open(window) = state else { return };
         let Some(repeats) = event.repeats else {
             window.first = First::Recorded(number);
@@ -191,7 +232,7 @@ impl Refusals {
         };
     }
 
-    fn kinds(&self) -> MutexGuard<'_, HashMap<Kind, State>> {
+    fn kinds(&self) -> MutexGuard<'_, Kinds> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -248,7 +289,7 @@ mod tests {
         assert_eq!((all, log.len()), (7200, 8), "{counts:?}");
         // After an hour without one it is as if there had been none.
         assert_eq!(recorded(&refusals, 7200 + 3600, false, &mut log), []);
-        assert!(refusals.kinds().is_empty());
+        assert!(refusals.kinds().all.is_empty() && refusals.kinds().places.is_empty());
     }
 
     #[test]
@@ -280,13 +321,39 @@ mod tests {
         }
         refusals.note(Event { account: account(2), ..refused(0, "x") });
         recorded(&refusals, 0, true, &mut log);
-        assert_eq!(log.len(), MAX_KINDS_PER_ACCOUNT + MAX_KINDS_WITHOUT_ACCOUNT + 3);
+        assert_eq!(log.len(), 2 * (MAX_KINDS_PER_ACCOUNT + MAX_KINDS_WITHOUT_ACCOUNT) + 3);
+        assert_eq!(refusals.unrecorded(), 2001 - log.len() as u64);
         recorded(&refusals, 0, true, &mut log);
         let all: u32 = log.iter().map(|event| event.repeats.map_or(1, |repeats| repeats.count)).sum();
         assert_eq!(all, 2001);
+        assert_eq!(refusals.unrecorded(), 0);
         let several = |event: &&Event| event.subject == "(several)" && event.origin.is_none();
         assert_eq!(log.iter().filter(several).count(), 4);
         assert!(log.iter().any(|event| event.subject == "x"));
+    }
+
+    /// Whoever has one revoked key of an account and many addresses does not hide the use of another one.
+    #[test]
+    fn many_addresses_leave_other_credentials_told_apart() {
+        let (refusals, mut log) = (Refusals::default(), Vec::new());
+        let account = Some(EventAccount { id: Uuid::from_u128(1), name: String::new() });
+        let of = |subject: &str, address: IpAddr| {
+            let event = Event { account: account.clone(), ..refused(0, subject) };
+            event.from(Origin::new(address)).with("path", "/x")
+        };
+        for number in 0..1000_u16 {
+            refusals.note(of("key_old", IpAddr::from([0x2001, 0xdb8, 0, number, 0, 0, 0, 1])));
+            // One network is one caller.
+            refusals.note(of("key_other", IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, number])));
+        }
+        refusals.note(of("key_new", [192, 0, 2, 9].into()));
+        recorded(&refusals, 0, true, &mut log);
+        recorded(&refusals, 0, true, &mut log);
+        let all: u32 = log.iter().map(|event| event.repeats.map_or(1, |repeats| repeats.count)).sum();
+        assert_eq!(all, 2001);
+        assert_eq!(log.iter().filter(|event| event.subject == "key_other").count(), 2);
+        let new = log.iter().find(|event| event.subject == "key_new").unwrap();
+        assert!(new.origin.is_none() && new.details.to_string().is_empty(), "{new:?}");
     }
 
     #[test]
@@ -297,7 +364,7 @@ mod tests {
         }
         refusals.note(Event { action: "user.sign_in_failed", ..refused(0, "x") });
         let due = recorded(&refusals, 100, false, &mut log);
-        assert_eq!(due.len(), MAX_KINDS_WITHOUT_ACCOUNT + 2);
+        assert_eq!(due.len(), 2 * MAX_KINDS_WITHOUT_ACCOUNT + 2);
         assert!(due.iter().any(|(subject, _)| subject == "x"));
     }
 
@@ -312,6 +379,6 @@ mod tests {
             }
             reported.extend(recorded(&refusals, 60 * minute, false, &mut log).into_iter().map(|(subject, _)| subject));
         }
-        assert_eq!(reported.len(), MAX_KINDS_WITHOUT_ACCOUNT + 1);
+        assert_eq!(reported.len(), 2 * MAX_KINDS_WITHOUT_ACCOUNT + 1);
     }
 }

@@ -66,10 +66,14 @@ fn located(
     password_file: Option<&Path>,
 ) -> anyhow::Result<DatabaseLocation> {
     let location = config::named_database(argument, text)?;
-    Ok(match password_file {
-        Some(path) => location.with_password(database::read_password(option, path)?),
-        None => location,
-    })
+    match (password_file, &location) {
+        (Some(_), DatabaseLocation::File(_)) => {
+            let text = format!("{option} is for a PostgreSQL database, but {argument} is a file");
+            Err(Problem::new(Exit::Usage, text).into())
+        }
+        (Some(path), _) => Ok(location.with_password(database::read_password(option, path)?)),
+        (None, _) => Ok(location),
+    }
 }
 
 /// Without a password.
@@ -81,7 +85,7 @@ fn shown_location(location: &DatabaseLocation) -> String {
 }
 
 fn is_verified(tables: &[CopiedTable]) -> bool {
-    tables.iter().all(|table| table.verified)
+    tables.iter().all(|table| table.verified != Some(false))
 }
 
 /// Prints the tables.
@@ -96,11 +100,20 @@ fn print(app: &App, from: &str, to: &str, tables: &[CopiedTable]) -> anyhow::Res
     } else {
         let mut table = Table::new([Column::new("table"), Column::new("rows"), Column::new("verified")]);
         for found in tables {
-            table.push([found.name, &found.rows.to_string(), if found.verified { "yes" } else { "no" }]);
+            table.push([
+                found.name,
+                &found.rows.to_string(),
+                match found.verified {
+                    Some(true) => "yes",
+                    Some(false) => "no",
+                    None => "-",
+                },
+            ]);
         }
         app.printer.table(&table)?;
     }
-    let differing: Vec<&str> = tables.iter().filter(|table| !table.verified).map(|table| table.name).collect();
+    let differing: Vec<&str> =
+        tables.iter().filter(|table| table.verified == Some(false)).map(|table| table.name).collect();
     if differing.is_empty() {
         return Ok(());
     }

@@ -16,6 +16,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two looks for refusals that are to be recorded: the first of a kind is in the event log within a second.
 const REFUSAL_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long the end waits for refusals that are being recorded: longer than the database may take.
+const RECORDING_END: Duration = Duration::from_secs(30);
+
 /// Between two looks for keys that have expired and records to delete.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -59,11 +62,11 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
     announce(app, &gateway, is_new);
 
+    let (stop_recording, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let recording = {
         let gateway = gateway.clone();
         tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(REFUSAL_INTERVAL).await;
+            while tokio::time::timeout(REFUSAL_INTERVAL, &mut stopped).await.is_err() {
                 record_refusals(&gateway, false).await;
             }
         })
@@ -102,7 +105,9 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         () = signals::stop_requested(requests, 2) => Ok(Exit::Interrupted),
     };
     flushing.abort();
-    recording.abort();
+    // Not in the middle: what is being recorded would be recorded a second time.
+    drop(stop_recording);
+    let _ = tokio::time::timeout(RECORDING_END, recording).await;
     record_refusals(&gateway, true).await;
     flush(&gateway).await;
     following.abort();
@@ -128,9 +133,9 @@ fn in_one_line(problem: &Problem) -> String {
 /// Records refusals as far as they are due; at the end `all` of them.
 async fn record_refusals(gateway: &Gateway, all: bool) {
     if let Err(error) = gateway.report_refusals(all).await
-        && gateway.log_throttle.allow("refusals that cannot be recorded", gateway.clock.now())
+        && (all || gateway.log_throttle.allow("refusals that cannot be recorded", gateway.clock.now()))
     {
-        tracing::warn!(%error, "refused requests could not be recorded");
+        tracing::warn!(%error, count = gateway.unrecorded_refusals(), "refused requests could not be recorded");
     }
 }
 

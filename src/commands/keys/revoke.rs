@@ -159,7 +159,7 @@ async fn find_key(session: &Session<'_>, text: &str) -> anyhow::Result<SelectedK
             Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. } | ApiError::Status { status: 405, .. }) => {
                 Vec::new()
             }
-            // Nor may a host that cannot read its list keep a leaked key from being revoked.
+            // A host that cannot list its keys may still revoke one by its id.
             Err(ApiError::TryLater { status: 503, .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };

@@ -40,6 +40,11 @@ impl Destination {
         None
     }
 
+    /// Whether the group of the folder can replace the file: not known here.
+    pub fn is_open_to_group(&self) -> bool {
+        false
+    }
+
     pub(in crate::disk) fn open(&self) -> Result<Option<(File, Metadata)>, DiskError> {
         self.refuse_irregular()?;
         let failed = |source| DiskError::io("read", &self.path, source);

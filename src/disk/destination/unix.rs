@@ -80,6 +80,13 @@ impl Destination {
         self.controller
     }
 
+    /// Whether the group of the folder can replace the file.
+    pub fn is_open_to_group(&self) -> bool {
+        const GROUP: RawMode = 0o020;
+        const STICKY: RawMode = 0o1000;
+        rustix::fs::fstat(&self.folder).is_ok_and(|found| found.st_mode & (GROUP | STICKY) == GROUP)
+    }
+
     /// What has the name now.
     fn look(&self) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {

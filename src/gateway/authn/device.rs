@@ -121,7 +121,7 @@ impl Authenticator {
             if self.log_throttle.allow("requests for approval that could not be saved", now) {
                 tracing::warn!(%error, "request for approval could not be saved");
             }
-            // As above: who only wants to know whether this host has accounts is told.
+            // 401, so that a client that only asks whether this host has accounts gets its answer.
             let message = "unauthorized: this gateway cannot reach its database, so no device can be approved now";
             Rejection::unauthorized(message).header("retry-after", "10")
         })

@@ -5,7 +5,7 @@
 //!
 //! Gateways that share a database tell each other of sessions that begin and end, and now and then that one is used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use base64::Engine as _;
@@ -29,6 +29,8 @@ const MAX_IDLE_SECONDS: i64 = 60 * 60;
 const MAX_PASSWORD_AGE_SECONDS: i64 = 15 * 60;
 /// Sessions of all accounts together; beyond it the least recently used one ends.
 const MAX_SESSIONS: usize = 4096;
+/// Ended sessions that are remembered.
+const MAX_ENDED: usize = 1024;
 /// Sessions of one account; beyond it its least recently used one ends.
 const MAX_SESSIONS_PER_ACCOUNT: usize = 32;
 
@@ -50,6 +52,8 @@ struct Table {
     endings: u64,
     /// Which of these was the last of each account: one account does not disturb the sign-ins of another.
     last_endings: HashMap<Uuid, u64>,
+    /// The latest that were ended here: another gateway may still tell of them.
+    ended: VecDeque<[u8; 32]>,
 }
 
 /// A moment, as [`Sessions::checkpoint`] gives it.
@@ -145,6 +149,10 @@ impl Sessions {
                 let at = |age: i64| now.saturating_sub(age);
                 let (since, seen, confirmed) = (at(told.since), at(told.seen), at(told.confirmed));
                 let mut table = self.lock();
+                // Another gateway may not know yet that it was ended here.
+                if table.ended.contains(&told.digest) {
+                    return;
+                }
                 if let Some(known) = table.all.get_mut(&told.digest) {
                     (known.seen, known.confirmed) = (known.seen.max(seen), known.confirmed.max(confirmed));
                     known.shared = known.shared.max(seen);
@@ -221,7 +229,13 @@ impl Sessions {
 
     /// Ends the session of a cookie; does nothing if there is none.
     pub fn end(&self, cookie: &str) {
-        self.lock().all.remove(&digest(cookie));
+        let (mut table, digest) = (self.lock(), digest(cookie));
+        if table.all.remove(&digest).is_some() {
+            table.ended.push_back(digest);
+            if table.ended.len() > MAX_ENDED {
+                table.ended.pop_front();
+            }
+        }
     }
 
     /// Ends all sessions of an account.

@@ -93,15 +93,7 @@ impl Directory {
     /// [`StoreError`].
     pub async fn count_attempt(&self, limits: Vec<AttemptLimit>) -> Result<Option<Duration>, StoreError> {
         let store = self.0.store.clone();
-        let counted = self.0.runtime.spawn(async move {
-            for limit in &limits {
-                let wait = store.count_attempt(limit).await?;
-                if wait.is_some() {
-                    return Ok(wait);
-                }
-            }
-            Ok(None)
-        });
+        let counted = self.0.runtime.spawn(async move { store.count_attempt(&limits).await });
         counted.await.map_err(|_| ending())?
     }
 

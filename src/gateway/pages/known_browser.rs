@@ -27,11 +27,11 @@ const HALF: usize = 16;
 /// The cookie of the browser, if a sign-in to the account of that name set it and the password has not changed since.
 pub async fn find(context: &PageContext, name: &str) -> Option<String> {
     let cookie = cookies::read(&context.headers, &cookies::full_name(&context.public, NAME))?;
+    let bytes = URL_SAFE_NO_PAD.decode(&cookie).ok().filter(|bytes| bytes.len() == 2 * HALF)?;
     let directory = &context.pages.directory;
     // An unknown name is looked up too, so that it takes as long.
     let user = directory.user_by_name(name).map_or(Uuid::nil(), |user| user.id);
     let hash = directory.password(user).await.ok()??;
-    let bytes = URL_SAFE_NO_PAD.decode(&cookie).ok()?;
     let (random, mac) = bytes.split_at_checked(HALF)?;
     bool::from(mac.ct_eq(&code(&hash, user, random))).then_some(cookie)
 }

@@ -1,10 +1,12 @@
-//! The limits on sign-in attempts, counted by all gateways on one database together. Each gateway applies its own first, so that a stranger
-//! causes no more questions to the database than those allow.
+//! The limits on sign-in attempts, counted by all gateways on one database together. Each gateway applies its own limits for an address
+//! first, and asks the database for a few at a time: strangers leave connections to it for others.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use hmac::Mac as _;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::page_context::PageContext;
@@ -13,17 +15,25 @@ use crate::gateway::secret::{Secret, mac};
 use crate::gateway::store::AttemptLimit;
 use crate::http::server::network;
 
+/// Attempts for which the database is asked at a time.
+const AT_A_TIME: usize = 2;
+/// How long an attempt waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+
 /// Makes hashes of what is counted: names that people type are stored nowhere.
-pub struct SharedThrottle(Zeroizing<[u8; 32]>);
+pub struct SharedThrottle {
+    key: Zeroizing<[u8; 32]>,
+    turns: Semaphore,
+}
 
 impl SharedThrottle {
     /// Gateways with the same secret count the same.
     pub fn new(secret: &Secret) -> Self {
-        Self(secret.key("sign-in attempts"))
+        Self { key: secret.key("sign-in attempts"), turns: Semaphore::new(AT_A_TIME) }
     }
 
     fn digest(&self, kind: &str, parts: &[&str]) -> [u8; 32] {
-        let mut mac = mac(&self.0);
+        let mut mac = mac(&self.key);
         for part in [&[kind], parts].concat() {
             mac.update(&part.len().to_be_bytes());
             mac.update(part.as_bytes());
@@ -65,14 +75,15 @@ pub async fn count_attempt(context: &PageContext, name: &str, browser: Option<&s
         return pages.throttle.count_attempt(name, context.address, browser);
     }
     pages.throttle.count_at(name, context.address, browser)?;
+    let Ok(Ok(_turn)) = timeout(TURN, pages.shared_throttle.turns.acquire()).await else { return Err(TURN) };
     let limits = pages.shared_throttle.limits(name, context.address, browser);
     match pages.directory.count_attempt(limits).await {
         Ok(None) => Ok(()),
         Ok(Some(wait)) => Err(wait),
-        // The password cannot be looked up either.
+        // A database that cannot be written may still give the hash of the password. Then this gateway counts alone.
         Err(error) => {
-            tracing::warn!(%error, "sign-in attempt could not be counted");
-            Ok(())
+            tracing::warn!(%error, "sign-in attempt could not be counted by all gateways");
+            pages.throttle.count_name(name, context.address, browser)
         }
     }
 }
@@ -84,6 +95,6 @@ pub async fn trust(context: &PageContext, name: &str) {
         return pages.throttle.trust(name, context.address);
     }
     if let Err(error) = pages.directory.trust(pages.shared_throttle.trusted(name, context.address)).await {
-        tracing::warn!(%error, "sign-in could not be told to other gateways");
+        tracing::warn!(%error, "trusted address could not be saved");
     }
 }

@@ -144,7 +144,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let event = event.from(context.origin).charged_to(user.id);
     match pages.directory.commit(Change::Note, event.clone()).await {
         Ok(()) => {}
-        // Of somebody who signs in again and again: they are counted.
+        // The account signs in too often for an event each time: count it instead.
         Err(DirectoryError::TooMany(_)) => pages.refusals.note(event),
         // A failure does not stop the sign-in.
         Err(error) => tracing::warn!(%error, "sign-in could not be recorded"),

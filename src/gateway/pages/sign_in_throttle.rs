@@ -96,6 +96,14 @@ impl<C: Clock + Clone> SignInThrottle<C> {
     /// When it exceeds a limit: how long to wait.
     pub fn count_attempt(&self, name: &str, address: IpAddr, browser: Option<&str>) -> Result<(), Duration> {
         self.count_at(name, address, browser)?;
+        self.count_name(name, address, browser)
+    }
+
+    /// The limit for a name alone.
+    ///
+    /// # Errors
+    /// As [`count_attempt`](Self::count_attempt).
+    pub fn count_name(&self, name: &str, address: IpAddr, browser: Option<&str>) -> Result<(), Duration> {
         if browser.is_some() || self.trusted().contains(&self.bucket((name, network(address)))) {
             return Ok(());
         }

@@ -161,11 +161,12 @@ pub trait Store: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Counts an attempt, and returns how long to wait if it exceeds the limit. A store of one gateway counts none: the gateway itself does.
+    /// Counts an attempt by each limit until it exceeds one: then it returns how long to wait. A store of one gateway counts none: the
+    /// gateway itself does.
     ///
     /// # Errors
     /// [`StoreError::Write`], and what keeps the database from being used.
-    fn count_attempt<'a>(&'a self, _limit: &'a AttemptLimit) -> Answer<'a, Option<Duration>> {
+    fn count_attempt<'a>(&'a self, _limits: &'a [AttemptLimit]) -> Answer<'a, Option<Duration>> {
         Box::pin(async { Ok(None) })
     }
 

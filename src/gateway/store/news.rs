@@ -69,7 +69,7 @@ pub enum Record {
     EndedSession([u8; 32]),
     /// All sessions of that account were ended.
     EndedSessions(Uuid),
-    /// Everything is told again from here on: what is not was ended.
+    /// All sessions and pending devices follow; those that do not follow have ended.
     Reloaded,
 }
 

@@ -137,8 +137,8 @@ pub struct CopiedTable {
     pub name: &'static str,
     /// Its rows in the source.
     pub rows: u64,
-    /// Whether the target has the same ones.
-    pub verified: bool,
+    /// Whether the target has the same ones; `None` where a gateway wrote in the meantime, so that they could not be compared.
+    pub verified: Option<bool>,
 }
 
 /// Copies everything. If a table could not be verified, nothing is stored.
@@ -149,7 +149,10 @@ pub(super) async fn copy(mut from: Box<dyn Side>, mut to: Box<dyn Side>) -> Resu
     let mut tables = Vec::new();
     for table in COPIED {
         let columns = (from.columns(table.name).await?, to.columns(table.name).await?);
-        let selected = select(table, &columns.0, &columns.1).map_err(|reason| to.place().damaged(reason))?;
+        let selected = select(table, &columns.0, &columns.1).map_err(|reason| {
+            let reason = format!("{reason}: use the newer version of ollama-auth");
+            StoreError::Open { place: to.place().0.clone(), reason }
+        })?;
         if !table.has_defaults && !to.page(&selected.1, None).await?.is_empty() {
             return Err(StoreError::NotEmpty { place: to.place().0.clone() });
         }
@@ -172,10 +175,10 @@ pub(super) async fn copy(mut from: Box<dyn Side>, mut to: Box<dyn Side>) -> Resu
     let mut copied = Vec::new();
     for (source, target) in &tables {
         let (rows, digest) = summary(&mut *from, source).await?;
-        let verified = (rows, digest) == summary(&mut *to, target).await?;
+        let verified = Some((rows, digest) == summary(&mut *to, target).await?);
         copied.push(CopiedTable { name: source.table.name, rows, verified });
     }
-    if copied.iter().all(|table| table.verified) {
+    if copied.iter().all(|table| table.verified == Some(true)) {
         let last = from.last_event().await?.max(to.last_event().await?);
         to.finish(last).await?;
     }

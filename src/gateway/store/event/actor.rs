@@ -37,7 +37,7 @@ pub enum Actor {
         /// Its public id.
         id: String,
     },
-    /// One that a newer version knows.
+    /// A kind that only newer versions know.
     #[serde(other)]
     Other,
 }

@@ -1,5 +1,5 @@
-//! Attempts that all gateways count together. Of each thing that is counted the table has the moment at which nothing of it counts any more:
-//! each attempt moves that on by the period (the generic cell rate algorithm). Times are the database's.
+//! Attempts that all gateways count together. Of each limit the table has the time at which it is full again: each attempt moves that on by
+//! the period (the generic cell rate algorithm). Times are the database's.
 
 use std::time::Duration;
 
@@ -11,8 +11,20 @@ use crate::gateway::store::AttemptLimit;
 /// Of [`trust`].
 const TRUSTED: &str = "30 days";
 
-/// Counts one, and returns how long to wait if it exceeds the limit.
-pub(super) async fn count(connection: &mut Connection, limit: &AttemptLimit) -> Result<Option<Duration>, Error> {
+/// Counts one by each limit, in a transaction of the caller's, and returns how long to wait if it exceeds one.
+pub(super) async fn count(connection: &mut Connection, limits: &[AttemptLimit]) -> Result<Option<Duration>, Error> {
+    // A count that a crash of the server takes away is no loss.
+    sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *connection).await?;
+    for limit in limits {
+        let wait = count_by(connection, limit).await?;
+        if wait.is_some() {
+            return Ok(wait);
+        }
+    }
+    Ok(None)
+}
+
+async fn count_by(connection: &mut Connection, limit: &AttemptLimit) -> Result<Option<Duration>, Error> {
     let (period, digest) = (limit.period.as_secs_f64(), limit.digest.as_slice());
     let room = period * f64::from(limit.burst.saturating_sub(1));
     if let Some(trusted) = &limit.unless {

@@ -151,7 +151,12 @@ impl PostgresStore {
 
     /// Connects to the next host from now on, if this one could not be reached or written.
     fn leave_host_after<T>(&self, result: &Result<T, StoreError>) {
-        let is_its_fault = matches!(result, Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }));
+        let is_its_fault = match result {
+            Err(StoreError::ReadOnly { .. }) => true,
+            // Where all connections are taken the server may be well.
+            Err(StoreError::Unreachable { reason, .. }) => reason != error::NO_FREE_CONNECTION,
+            _ => false,
+        };
         if is_its_fault && self.hosts.len() > 1 {
             let next = self.host.fetch_add(1, Ordering::Relaxed) + 1;
             if let Some(options) = self.hosts.get(next % self.hosts.len()) {
@@ -317,10 +322,13 @@ impl Store for PostgresStore {
         }))
     }
 
-    fn count_attempt<'a>(&'a self, limit: &'a AttemptLimit) -> Answer<'a, Option<Duration>> {
+    fn count_attempt<'a>(&'a self, limits: &'a [AttemptLimit]) -> Answer<'a, Option<Duration>> {
         Box::pin(self.answered(async move {
-            let mut connection = self.connection(Doing::Write).await?;
-            attempts::count(&mut connection, limit).await.map_err(|error| self.explain(&error, Doing::Write))
+            let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
+            let mut transaction = self.pool.begin().await.map_err(failed)?;
+            let wait = attempts::count(&mut transaction, limits).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
+            Ok(wait)
         }))
     }
 

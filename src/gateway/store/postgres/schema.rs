@@ -62,6 +62,12 @@ pub(super) async fn require_current(connection: &mut Connection, place: &Place) 
 
 pub(super) async fn bring_up_to_date(connection: &mut Connection, place: &Place) -> Result<(), StoreError> {
     let open = |error: sqlx::Error| explain(place, &error, Doing::Open);
+    let encoding: String =
+        sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut *connection).await.map_err(open)?;
+    if encoding != "UTF8" {
+        let reason = format!("its encoding is {encoding}; create it with ENCODING 'UTF8' TEMPLATE template0");
+        return Err(StoreError::Open { place: place.0.clone(), reason });
+    }
     let is_standby: bool =
         sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut *connection).await.map_err(open)?;
     if is_standby {

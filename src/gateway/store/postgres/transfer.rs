@@ -48,9 +48,10 @@ pub async fn source(address: &PostgresAddress, may_be_in_use: bool) -> Result<Bo
 /// As for [`PostgresStore::open`], and in use.
 pub async fn target(address: &PostgresAddress) -> Result<Box<dyn Side>, StoreError> {
     open(address, async |side| {
+        // Before the tables are updated: gateways may run.
+        wait_until_unused(side).await?;
         schema::bring_up_to_date(&mut side.connection, &side.place).await?;
         schema::require_current(&mut side.connection, &side.place).await?;
-        wait_until_unused(side).await?;
         side.execute("BEGIN").await?;
         // Gateways that start now, and other copies, wait before they change something.
         let locked = log::lock(&mut side.connection).await;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::gateway::store::transfer::{COPIED, Column, CopiedTable, Kind, Selection, Side, Table, Value};
 
-/// What it is opened by goes after the connection.
+/// Fields are dropped in order: the connection before its lock and its folder.
 pub struct SqliteSide {
     connection: Connection,
     place: Place,
@@ -43,13 +43,31 @@ pub async fn source(path: &Path) -> Result<Box<dyn Side>, StoreError> {
 /// # Errors
 /// As for [`SqliteStore::open`].
 pub async fn target(path: &Path) -> Result<Box<dyn Side>, StoreError> {
+    refuse_used(path).await?;
     let SqliteStore { writer, place, _lock, .. } = SqliteStore::open(path).await?;
     let mut connection = writer.into_inner().connection;
     begin(&mut connection, "BEGIN IMMEDIATE", &place).await?;
     Ok(Box::new(SqliteSide { connection, place, _lock: Some(_lock), _folder: None }))
 }
 
-/// The same of an empty file that nobody else knows and that is thrown away if this fails.
+/// Before the tables of an older version are updated: the file may have been named by mistake.
+async fn refuse_used(path: &Path) -> Result<(), StoreError> {
+    if std::fs::symlink_metadata(path).is_err() {
+        return Ok(());
+    }
+    let path = existing(path)?;
+    let _lock = lock(&path, PATIENCE).await?;
+    files::prepare(&path)?;
+    let place = Place(path.display().to_string());
+    let mut connection = read_only(&path, &place).await?;
+    let has_tables = find_version(&mut connection, &place).await?.is_some();
+    let is_used =
+        has_tables && counts(&mut connection, &place).await?.iter().any(|(name, rows)| *name != "uptime" && *rows > 0);
+    connection.close().await.map_err(|error| explain(&place, &error, Doing::Read))?;
+    if is_used { Err(StoreError::NotEmpty { place: place.0 }) } else { Ok(()) }
+}
+
+/// Opens an empty private file to write everything; it is thrown away if this fails.
 ///
 /// # Errors
 /// [`StoreError::Write`], [`StoreError::Open`].
@@ -81,7 +99,7 @@ pub async fn back_up(path: &Path, file: &Path, shown: &Path) -> Result<Vec<Copie
     let after = counts(&mut written, &copy).await?;
     written.close().await.map_err(|error| explain(&copy, &error, Doing::Write))?;
     // Otherwise a gateway may have added some in the meantime.
-    let as_before = |table: &(&'static str, u64)| !is_unchanged || before.1.contains(table);
+    let as_before = |table: &(&'static str, u64)| is_unchanged.then(|| before.1.contains(table));
     Ok(after.iter().map(|table| CopiedTable { name: table.0, rows: table.1, verified: as_before(table) }).collect())
 }
 
@@ -93,13 +111,13 @@ fn existing(path: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// With the journal that it has.
+/// Keeps the journal mode of the file.
 async fn read_only(path: &Path, place: &Place) -> Result<Connection, StoreError> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
     options.disable_statement_logging().connect().await.map_err(|error| explain(place, &error, Doing::Open))
 }
 
-/// With this program's tables. Nothing is beside it: after a failure it is thrown away.
+/// With this program's tables. It has no journal file: after a failure it is thrown away.
 async fn new_file(path: &Path, place: &Place) -> Result<Connection, StoreError> {
     let options = options(path).journal_mode(SqliteJournalMode::Memory);
     let mut connection = options.connect().await.map_err(|error| explain(place, &error, Doing::Write))?;
