@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -10,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::cookies;
 use super::cookies::CsrfPurpose;
+use super::shared_throttle::Attempt;
 use super::state::Pages;
 use crate::address::BaseUrl;
 use crate::gateway::authn::{Caller, digest_of_cookie};
@@ -77,6 +79,16 @@ impl FromRequestParts<Arc<Pages>> for PageContext {
 }
 
 impl PageContext {
+    /// Counts an attempt to sign in. `browser` is the checked cookie of a browser in which this person has signed in.
+    ///
+    /// # Errors
+    /// When it exceeds a limit: how long to wait.
+    pub async fn count_attempt(&self, name: &str, browser: Option<&str>) -> Result<(), Duration> {
+        let pages = &self.pages;
+        let attempt = Attempt { name, address: self.address, browser };
+        pages.shared_throttle.count(&pages.throttle, &pages.directory, attempt).await
+    }
+
     /// The address of one of our pages, as links and redirects hold it: the public path, and no host.
     pub fn link(&self, path: &str) -> String {
         // Two slashes at the beginning would name a host.

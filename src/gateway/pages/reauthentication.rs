@@ -7,7 +7,6 @@ use super::error_page::ErrorPage;
 use super::form::{Field, FieldError, Form};
 use super::page_context::{BrowserSession, PageContext};
 use super::password_check::PasswordCheckError;
-use super::shared_throttle;
 use super::sign_in::record_failed_sign_in;
 use super::state::Pages;
 use crate::gateway::authn::digest_of_cookie;
@@ -97,7 +96,7 @@ pub async fn verify_password(
 ) -> Result<Result<(), FieldError>, ErrorPage> {
     let wrong = |status, message: &str| Ok(Err(FieldError::new(field, status, message)));
     let (pages, name): (&Pages, &str) = (&context.pages, &session.user().name);
-    if let Err(wait) = shared_throttle::count_attempt(context, name, Some(&session.cookie)).await {
+    if let Err(wait) = context.count_attempt(name, Some(&session.cookie)).await {
         record_failed_sign_in(context, name, RefusalCode::TooManyAttempts, "too many attempts");
         let message = format!("Too many attempts. Wait {} seconds, then try again.", wait.as_secs() + 1);
         return wrong(StatusCode::TOO_MANY_REQUESTS, &message);

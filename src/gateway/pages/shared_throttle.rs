@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::page_context::PageContext;
-use super::sign_in_throttle::{Limit, OF_ADDRESS, OF_BROWSER, OF_NAME, OF_PAIR};
+use super::sign_in_throttle::{Limit, OF_ADDRESS, OF_BROWSER, OF_NAME, OF_PAIR, SignInThrottle};
+use crate::gateway::directory::Directory;
 use crate::gateway::secret::{Secret, mac};
 use crate::gateway::store::AttemptLimit;
 use crate::http::server::network;
@@ -64,37 +64,52 @@ impl SharedThrottle {
     }
 }
 
-/// Counts one attempt to sign in, here and at all gateways together. `browser` is the checked cookie of a browser in which this person has
-/// signed in.
-///
-/// # Errors
-/// When it exceeds a limit: how long to wait.
-pub async fn count_attempt(context: &PageContext, name: &str, browser: Option<&str>) -> Result<(), Duration> {
-    let pages = &context.pages;
-    if !pages.directory.is_shared() {
-        return pages.throttle.count_attempt(name, context.address, browser);
-    }
-    pages.throttle.count_at(name, context.address, browser)?;
-    let Ok(Ok(_turn)) = timeout(TURN, pages.shared_throttle.turns.acquire()).await else { return Err(TURN) };
-    let limits = pages.shared_throttle.limits(name, context.address, browser);
-    match pages.directory.count_attempt(limits).await {
-        Ok(None) => Ok(()),
-        Ok(Some(wait)) => Err(wait),
-        // A database that cannot be written may still give the hash of the password. Then this gateway counts alone.
-        Err(error) => {
-            tracing::warn!(%error, "sign-in attempt could not be counted by all gateways");
-            pages.throttle.count_name(name, context.address, browser)
-        }
-    }
+/// Who tries to sign in. `browser` is the checked cookie of a browser in which this person has signed in.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// What was typed as a name.
+    pub name: &'a str,
+    /// From where.
+    pub address: IpAddr,
+    /// The browser, if it is known.
+    pub browser: Option<&'a str>,
 }
 
-/// Remembers that this person signed in from the address of this request.
-pub async fn trust(context: &PageContext, name: &str) {
-    let pages = &context.pages;
-    if !pages.directory.is_shared() {
-        return pages.throttle.trust(name, context.address);
+impl SharedThrottle {
+    /// Counts one attempt, here and at all gateways together.
+    ///
+    /// # Errors
+    /// When it exceeds a limit: how long to wait.
+    pub async fn count(
+        &self,
+        here: &SignInThrottle,
+        directory: &Directory,
+        attempt: Attempt<'_>,
+    ) -> Result<(), Duration> {
+        let Attempt { name, address, browser } = attempt;
+        if !directory.is_shared() {
+            return here.count_attempt(name, address, browser);
+        }
+        here.count_at(name, address, browser)?;
+        let Ok(Ok(_turn)) = timeout(TURN, self.turns.acquire()).await else { return Err(TURN) };
+        match directory.count_attempt(self.limits(name, address, browser)).await {
+            Ok(None) => Ok(()),
+            Ok(Some(wait)) => Err(wait),
+            // A database that cannot be written may still give the hash of the password. Then this gateway counts alone.
+            Err(error) => {
+                tracing::warn!(%error, "sign-in attempt could not be counted by all gateways");
+                here.count_name(name, address, browser)
+            }
+        }
     }
-    if let Err(error) = pages.directory.trust(pages.shared_throttle.trusted(name, context.address)).await {
-        tracing::warn!(%error, "trusted address could not be saved");
+
+    /// Remembers that this person signed in from this address.
+    pub async fn trust(&self, here: &SignInThrottle, directory: &Directory, name: &str, address: IpAddr) {
+        if !directory.is_shared() {
+            return here.trust(name, address);
+        }
+        if let Err(error) = directory.trust(self.trusted(name, address)).await {
+            tracing::warn!(%error, "trusted address could not be saved");
+        }
     }
 }

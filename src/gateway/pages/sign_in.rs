@@ -14,7 +14,6 @@ use super::error_page::PageResult;
 use super::form::{Field, alert, hidden};
 use super::page_context::{PageContext, header_value};
 use super::password_check::PasswordCheckError;
-use super::shared_throttle;
 use super::state::Pages;
 use super::{cookies, display, known_browser, layout};
 use crate::gateway::authn::{Checkpoint, digest_of_cookie};
@@ -109,7 +108,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let show_again = |status, error: &str| page(&context, status, &next, &display::visible_name(&name), Some(error));
 
     let browser = known_browser::find(&context, &name).await;
-    if let Err(wait) = shared_throttle::count_attempt(&context, &name, browser.as_deref()).await {
+    if let Err(wait) = context.count_attempt(&name, browser.as_deref()).await {
         record_failed_sign_in(&context, &name, RefusalCode::TooManyAttempts, "too many attempts");
         let seconds = wait.as_secs() + 1;
         let error = format!("Too many attempts. Wait {seconds} seconds, then try again.");
@@ -139,7 +138,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
             "This account is disabled. Contact the administrator of this gateway.",
         );
     }
-    shared_throttle::trust(&context, &name).await;
+    pages.shared_throttle.trust(&pages.throttle, &pages.directory, &name, context.address).await;
     let event = Event::new(context.now, Actor::user(&user), "user.signed_in", &user.name).of_account(&user);
     let event = event.from(context.origin).charged_to(user.id);
     match pages.directory.commit(Change::Note, event.clone()).await {

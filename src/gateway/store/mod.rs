@@ -14,6 +14,7 @@ mod news;
 mod place;
 mod postgres;
 mod records;
+mod snapshot;
 mod sqlite;
 mod transfer;
 
@@ -35,7 +36,8 @@ pub use keys::{EndedKey, KeyQuery, Retention, Swept};
 pub use location::DatabaseLocation;
 pub use news::{News, Position, Record, Records, Shared, SharedDevice, SharedSession};
 pub use postgres::{PostgresAddress, PostgresStore};
-pub use records::{Change, Device, EarlierUse, KeyRecord, Role, Snapshot, Use, User};
+pub use records::{Change, Device, EarlierUse, KeyRecord, Role, Use, User};
+pub use snapshot::Snapshot;
 pub use sqlite::SqliteStore;
 pub use transfer::CopiedTable;
 

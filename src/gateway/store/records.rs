@@ -7,8 +7,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::keys::EndedKey;
-use super::news::{Position, Record};
 use crate::gateway::password::PasswordHash;
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId, Rights, Scope, Scopes};
@@ -188,21 +186,4 @@ pub struct EarlierUse {
     pub address: IpAddr,
     /// How long ago, by the database's clock.
     pub age: Duration,
-}
-
-/// All that requests are decided by.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// The accounts.
-    pub users: Vec<User>,
-    /// The devices.
-    pub devices: Vec<Device>,
-    /// The API keys that were valid when they were looked through last.
-    pub keys: Vec<KeyRecord>,
-    /// The others.
-    pub ended: Vec<EndedKey>,
-    /// The last change that is in it.
-    pub position: Position,
-    /// The devices that ask for approval, and the browser sessions, at gateways that share the store.
-    pub shared: Vec<Record>,
 }

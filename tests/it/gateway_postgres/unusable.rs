@@ -46,6 +46,24 @@ fn a_standby_a_missing_database_and_missing_privileges_are_named() {
     refused(&database.replace("gate@", "poor@").replace(name, "empty"), &["permission denied for schema public"]);
 }
 
+/// It answers, but it does not hear of what the primary would have been told.
+#[test]
+fn a_standby_is_not_asked_while_the_primary_is_gone() {
+    let (primary, upstream) = (Postgres::start(), upstream());
+    let database = primary.database();
+    let standby = primary.standby();
+    primary.wait_for_standby();
+    let both = standby.address_behind(&primary, &database);
+    let gateway = Gateway::start_on(&both, &upstream.url(), &["--set", "offline-grace=2s"]);
+    gateway.add_user("ada", "admin");
+    let device = gateway.device_added_to("ada");
+    let (secret, _) = super::key(&gateway, &device);
+    primary.end("KILL");
+    poll("the end of the grace period", || (gateway.status_of(&secret) == 503).then_some(()));
+    standby.promote();
+    poll("the new primary", || (gateway.status_of(&secret) == 200).then_some(()));
+}
+
 #[test]
 fn a_schema_that_was_changed_by_hand_is_damage() {
     let server = Postgres::shared();

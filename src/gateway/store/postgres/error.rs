@@ -7,9 +7,6 @@ use sqlx::migrate::MigrateError;
 use crate::gateway::store::StoreError;
 use crate::gateway::store::place::{Doing, Place, Taken};
 
-/// Why there was no connection: of those that there may be, each is used.
-pub(super) const NO_FREE_CONNECTION: &str = "no free connection in time";
-
 /// SQLSTATE of errors that a person has to do something about.
 const READ_ONLY: &str = "25006";
 const NO_PRIVILEGE: &str = "42501";
@@ -65,7 +62,7 @@ fn reason(error: &Error) -> String {
         Error::Database(error) => error.message().to_owned(),
         // Its own text begins with words about communicating.
         Error::Io(error) => error.to_string(),
-        Error::PoolTimedOut => NO_FREE_CONNECTION.to_owned(),
+        Error::PoolTimedOut => "no connection in time".to_owned(),
         other => other.to_string(),
     }
 }

@@ -94,7 +94,11 @@ impl PostgresStore {
             .collect();
         let first = hosts.first().cloned().unwrap_or_default();
         // Otherwise the reason why a connection fails is never seen: the pool tries again until its time is over.
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE).connect_lazy_with(first);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            .after_connect(|connection, _| Box::pin(schema::refuse_standby(connection)))
+            .connect_lazy_with(first);
         let (host, listener) = (AtomicUsize::new(0), Mutex::default());
         let store = Self { pool, hosts, host, listener, place };
         let mut last = None;
@@ -151,12 +155,8 @@ impl PostgresStore {
 
     /// Connects to the next host from now on, if this one could not be reached or written.
     fn leave_host_after<T>(&self, result: &Result<T, StoreError>) {
-        let is_its_fault = match result {
-            Err(StoreError::ReadOnly { .. }) => true,
-            // Where all connections are taken the server may be well.
-            Err(StoreError::Unreachable { reason, .. }) => reason != error::NO_FREE_CONNECTION,
-            _ => false,
-        };
+        // Also where no connection was free in time: that is how the pool tells of a host that refuses them.
+        let is_its_fault = matches!(result, Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }));
         if is_its_fault && self.hosts.len() > 1 {
             let next = self.host.fetch_add(1, Ordering::Relaxed) + 1;
             if let Some(options) = self.hosts.get(next % self.hosts.len()) {

@@ -60,6 +60,14 @@ pub(super) async fn require_current(connection: &mut Connection, place: &Place) 
     }
 }
 
+/// Fails at a standby. It answers questions, but what it says may be old: who believed it would accept keys that were revoked.
+pub(super) async fn refuse_standby(connection: &mut Connection) -> Result<(), sqlx::Error> {
+    match sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await? {
+        true => Err(sqlx::Error::Io(std::io::Error::other("the server is a standby"))),
+        false => Ok(()),
+    }
+}
+
 pub(super) async fn bring_up_to_date(connection: &mut Connection, place: &Place) -> Result<(), StoreError> {
     let open = |error: sqlx::Error| explain(place, &error, Doing::Open);
     let encoding: String =
