@@ -23,7 +23,7 @@ REVOCATIONS = 1000
 # Rows as those of keys that an account made. Both engines read it.
 MANY = """INSERT INTO api_keys (id, user_id, name, scopes, models, hash, hint, replaceable, created_at, created_by)
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
-SELECT 'key_many' || n, (SELECT min(id) FROM users), 'number ' || n, '["inference"]', '[]', {hash}, 'abcd', {true}, 1, 'session'
+SELECT 'key_many' || (10000000 + n), (SELECT min(id) FROM users), 'number ' || n, '["inference"]', '[]', {hash}, 'abcd', {true}, 1, 'session'
 FROM numbers"""
 
 
@@ -84,8 +84,13 @@ class Asker:
     def ask(self, method, path, key=None, body=None):
         auth = f"Bearer {key}" if key else self.header
         self.connection.request(method, path, body, {"Authorization": auth})
-        answer = self.connection.getresponse()
-        return answer.status, answer.read()
+        try:
+            answer = self.connection.getresponse()
+            return answer.status, answer.read()
+        except http.client.HTTPException:
+            # Cut off, since the key was revoked at this moment: to be asked again.
+            self.connection.close()
+            return 0, b""
 
 
 def rates(sqlite, shared, rounds, seconds, wire, report):
@@ -108,14 +113,14 @@ def rates(sqlite, shared, rounds, seconds, wire, report):
 
 def transactions(server, shared, name, report):
     """Of as many seconds with and without requests."""
-    took, before = 5, server.transactions(name)
+    took, before = 6, server.transactions(name)
     time.sleep(took)
     idle = server.transactions(name) - before
     header, path = shared.signed("/api/tags")
     before, count = server.transactions(name), 0
     for credential, target in ((shared.header, "/api/tags"), (header, path)):
-        per_second, _ = wrk(shared.url + target, credential, 16, took / 2)
-        count += per_second * took / 2
+        per_second, _ = wrk(shared.url + target, credential, 16, took // 2)
+        count += per_second * (took // 2)
     busy = server.transactions(name) - before
     print(f"\ntransactions in {took} s: {idle} idle, {busy} with {count:.0f} requests of a key and a device")
     # Those of last-used times are written every five seconds, for all requests together.
@@ -162,9 +167,12 @@ def revocations(replicas, count, report):
 
 
 def start(make):
-    """The seconds until it listens, and its memory in MiB."""
+    """The seconds until it answers, and its memory in MiB."""
     began = time.monotonic()
     gateway = make()
+    # It listens before it has read its database.
+    if Asker(gateway, "Authorization: Bearer x").ask("GET", "/healthz")[0] != 200:
+        sys.exit("the gateway is not well")
     took, resident = time.monotonic() - began, gateway.resident()
     gateway.end()
     return took, resident
