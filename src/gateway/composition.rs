@@ -15,7 +15,7 @@ use super::log_throttle::LogThrottle;
 use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
 use super::policy::Scanner;
-use super::refusals::Refusals;
+use super::refusals::{Kind, Refusals};
 use super::secret::Secret;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
@@ -38,6 +38,8 @@ pub struct Gateway {
     pub log_throttle: Arc<LogThrottle>,
     /// Refused credentials and requests, and failed sign-ins, that were not reported yet.
     refusals: Arc<Refusals>,
+    /// Held by who records one of them.
+    recording: Arc<tokio::sync::Mutex<()>>,
     /// The responses that are cut off when their credential is no longer valid.
     pub streams: Arc<OpenStreams>,
     /// The clock of every part, settable in tests.
@@ -105,6 +107,7 @@ impl Gateway {
             config,
             log_throttle,
             refusals,
+            recording: Arc::default(),
             clock,
             scanner: Arc::default(),
             authenticator,
@@ -155,9 +158,8 @@ impl Gateway {
         for _ in 0..2 {
             let now = self.clock.now();
             for kind in self.refusals.due(now, all) {
-                let Some(event) = self.refusals.event(&kind) else { continue };
-                match self.directory.record(event.clone()).await {
-                    Ok(number) => self.refusals.recorded(&kind, &event, number, now),
+                match self.record_refusal(kind, now).await {
+                    Ok(()) => {}
                     Err(error @ (StoreError::Unreachable { .. } | StoreError::ReadOnly { .. })) => return Err(error),
                     // One that cannot be stored must not keep the others from it.
                     Err(error) => failed = Some(error),
@@ -165,6 +167,19 @@ impl Gateway {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Records one that is due. It ends also when this is dropped: otherwise it could be stored, still be due, and be stored again.
+    async fn record_refusal(&self, kind: Kind, now: i64) -> Result<(), StoreError> {
+        let (refusals, directory, turn) = (self.refusals.clone(), self.directory.clone(), self.recording.clone());
+        let recorded = tokio::spawn(async move {
+            let _one_at_a_time = turn.lock().await;
+            let Some(event) = refusals.event(&kind) else { return Ok(()) };
+            let number = directory.record(event.clone()).await?;
+            refusals.recorded(&kind, &event, number, now);
+            Ok(())
+        });
+        recorded.await.unwrap_or(Ok(()))
     }
 
     /// How many refusals are not recorded yet.

@@ -332,7 +332,7 @@ mod tests {
         assert!(log.iter().any(|event| event.subject == "x"));
     }
 
-    /// Whoever has one revoked key of an account and many addresses does not hide the use of another one.
+    /// Many addresses with one revoked key of an account must not hide the use of another key.
     #[test]
     fn many_addresses_leave_other_credentials_told_apart() {
         let (refusals, mut log) = (Refusals::default(), Vec::new());

@@ -381,7 +381,7 @@ mod client {
         }
     }
 
-    /// A body can fail with all of its bytes there, such as when its sender is no longer allowed to send it.
+    /// A body can fail after its last byte, such as when the key of its sender is revoked.
     #[tokio::test]
     async fn a_body_that_fails_after_its_last_byte_is_not_complete_at_the_server() {
         for pieces in [

@@ -11,6 +11,8 @@ mod work;
 
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::harness::postgres::Postgres;
 
 /// A number from the environment.
@@ -19,6 +21,9 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 fn streams() -> usize {
+    // Each stream is four connections, of two of which the test has one end.
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(maximum.unwrap_or(1 << 20)), maximum }).unwrap();
     usize::try_from(setting("CHAOS_STREAMS", 500)).unwrap()
 }
 

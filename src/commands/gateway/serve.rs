@@ -16,9 +16,6 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two looks for refusals that are to be recorded: the first of a kind is in the event log within a second.
 const REFUSAL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long the end waits for refusals that are being recorded: longer than the database may take.
-const RECORDING_END: Duration = Duration::from_secs(30);
-
 /// Between two looks for keys that have expired and records to delete.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -62,11 +59,11 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
     announce(app, &gateway, is_new);
 
-    let (stop_recording, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let recording = {
         let gateway = gateway.clone();
         tokio::spawn(async move {
-            while tokio::time::timeout(REFUSAL_INTERVAL, &mut stopped).await.is_err() {
+            loop {
+                tokio::time::sleep(REFUSAL_INTERVAL).await;
                 record_refusals(&gateway, false).await;
             }
         })
@@ -105,9 +102,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         () = signals::stop_requested(requests, 2) => Ok(Exit::Interrupted),
     };
     flushing.abort();
-    // Not in the middle: what is being recorded would be recorded a second time.
-    drop(stop_recording);
-    let _ = tokio::time::timeout(RECORDING_END, recording).await;
+    recording.abort();
     record_refusals(&gateway, true).await;
     flush(&gateway).await;
     following.abort();

@@ -45,7 +45,7 @@ impl Directory {
         }
     }
 
-    /// How long ago this gateway knew what others have changed. Zero where there are no others.
+    /// The time since this gateway last read the changes of the others. Zero without other gateways.
     pub fn staleness(&self) -> Duration {
         self.0.staleness()
     }
@@ -179,7 +179,7 @@ impl Memory {
             Record::ForgottenKey(hash) => {
                 self.ended.remove(&hash);
             }
-            // A pending device belongs to no account yet, and a session is no credential of the API.
+            // Pending devices and sessions are kept elsewhere: neither is a credential of the API.
             Record::PendingDevice(_)
             | Record::Session(_)
             | Record::EndedSession(_)

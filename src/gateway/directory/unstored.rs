@@ -162,7 +162,7 @@ impl Inner {
             return Ok(false);
         }
         let mut revocations = self.revocations();
-        // Whoever asks a second time gets the same answer.
+        // A second request gets the same answer as the first.
         if revocations.has_unstored(&change) {
             return Err(DirectoryError::NotStored);
         }

@@ -111,7 +111,7 @@ pub(super) trait Side: Send {
     /// Which database it is.
     fn place(&self) -> &Place;
 
-    /// The columns of a table; none if there is no such table.
+    /// The columns of a table; empty if the table does not exist.
     fn columns<'a>(&'a mut self, table: &'a str) -> Answer<'a, Vec<Column>>;
 
     /// The first rows with a primary key above that, in its order.

@@ -24,12 +24,15 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// A gateway on each engine.
+fn one_of_each(upstream: &str) -> [Gateway; 2] {
+    [Gateway::start(upstream), Gateway::start_on(&Postgres::shared().database(), upstream, &[])]
+}
+
 #[test]
 fn a_backup_is_of_one_moment_while_a_gateway_takes_changes() {
     let upstream = upstream();
-    for gateway in
-        [Gateway::start(&upstream.url()), Gateway::start_on(&Postgres::shared().database(), &upstream.url(), &[])]
-    {
+    for gateway in one_of_each(&upstream.url()) {
         gateway.add_user("ada", "admin");
         let sandbox = Sandbox::new();
         let folder = sandbox.path("backups");
@@ -75,7 +78,7 @@ fn a_backup_is_of_one_moment_while_a_gateway_takes_changes() {
 #[test]
 fn a_backup_brings_back_what_there_was_also_on_the_other_engine() {
     let (upstream, server) = (upstream(), Postgres::shared());
-    for mut gateway in [Gateway::start(&upstream.url()), Gateway::start_on(&server.database(), &upstream.url(), &[])] {
+    for mut gateway in one_of_each(&upstream.url()) {
         let keys = Keys::create(&gateway);
         let sandbox = Sandbox::new();
         let backup = sandbox.path("backup.db");
@@ -100,9 +103,7 @@ fn a_backup_brings_back_what_there_was_also_on_the_other_engine() {
 #[test]
 fn a_backup_replaces_nothing() {
     let upstream = upstream();
-    for gateway in
-        [Gateway::start(&upstream.url()), Gateway::start_on(&Postgres::shared().database(), &upstream.url(), &[])]
-    {
+    for gateway in one_of_each(&upstream.url()) {
         gateway.add_user("ada", "admin");
         let sandbox = Sandbox::new();
         let folder = sandbox.path("backups");

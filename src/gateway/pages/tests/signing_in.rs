@@ -178,3 +178,20 @@ async fn the_sign_in_form_needs_its_cookie() {
     browser.headers = vec![("origin", "http://127.0.0.1:11435".into()), ("sec-fetch-site", "same-origin".into())];
     assert_eq!(browser.post("/login", &fields).await.location(), "/account");
 }
+
+/// As at the end of the gateway: whoever waits for a slow disk is stopped, and what is on its way there is not sent a second time.
+#[tokio::test]
+async fn a_refusal_is_recorded_once_although_the_one_who_records_it_is_stopped() {
+    let site = Site::with_people().await;
+    assert_eq!(site.browser().sign_in("ada", "wrong").await.status, StatusCode::UNAUTHORIZED);
+    let disk = site.store.held.write().await;
+    let mut recording = Box::pin(site.gateway.report_refusals(false));
+    for _ in 0..100 {
+        assert!(futures_util::poll!(&mut recording).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(recording);
+    drop(disk);
+    let events = site.events("user.sign_in_failed").await;
+    assert_eq!(events.iter().map(|event| (event.count, event.first)).collect::<Vec<_>>(), [(1, None)]);
+}

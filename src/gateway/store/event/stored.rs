@@ -69,7 +69,7 @@ pub fn write(event: &Event, replica: &str) -> Result<String, serde_json::Error> 
 /// The event with that number, from its line.
 ///
 /// # Errors
-/// For a line that is no such object.
+/// When the line is not a stored event.
 pub fn read(id: i64, line: &str) -> Result<RecordedEvent, serde_json::Error> {
     let stored: Stored<'_> = serde_json::from_str(line)?;
     let account = stored.account.map(Cow::into_owned);

@@ -13,7 +13,7 @@ const TRUSTED: &str = "30 days";
 
 /// Counts one by each limit, in a transaction of the caller's, and returns how long to wait if it exceeds one.
 pub(super) async fn count(connection: &mut Connection, limits: &[AttemptLimit]) -> Result<Option<Duration>, Error> {
-    // A count that a crash of the server takes away is no loss.
+    // If the server crashes, the last counts may be lost: that is acceptable.
     sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *connection).await?;
     for limit in limits {
         let wait = count_by(connection, limit).await?;

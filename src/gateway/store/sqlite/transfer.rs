@@ -214,7 +214,7 @@ impl Side for SqliteSide {
         let failed = self.failed(Doing::Write);
         Box::pin(async move {
             let connection = &mut self.connection;
-            // There is no row as long as there was no event.
+            // Before the first event there is no row.
             for statement in [
                 "INSERT INTO sqlite_sequence (name, seq) SELECT 'events', 0 \
                  WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'events')",
