@@ -152,12 +152,11 @@ fn leave(mut terminal: Terminal) -> Finished {
 
 #[track_caller]
 fn tidy(finished: Finished, code: u32) -> Finished {
-    let screen = &finished.screen;
+    let (screen, raw) = (&finished.screen, String::from_utf8_lossy(&finished.raw));
     assert_eq!(finished.code, code, "{screen}");
     assert!(finished.restored, "echo or line editing is off:\n{screen}");
     assert!(!finished.hidden_cursor, "the cursor is hidden:\n{screen}");
-    assert_eq!(finished.column, 0, "a prompt would be glued to the text:\n{screen}");
-    let raw = String::from_utf8_lossy(&finished.raw);
+    assert_eq!(finished.column, 0, "a prompt would be glued to the text:\n{screen}\n{raw:?}");
     let (on, off) = (raw.rfind("\x1b[?2004h"), raw.rfind("\x1b[?2004l"));
     assert!(on.is_none() || off > on, "pastes are still marked:\n{raw:?}");
     finished
