@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,10 +15,10 @@ const PREFIX: &str = "key_";
 const RANDOM_DIGITS: usize = 22;
 
 /// A public id: `key_` and 8 to 60 ASCII letters and digits. It is not a secret. The creator of a key may choose it, to have it on
-/// record before the key exists.
+/// record before the key exists. Copies share their text: a gateway has several of each of many keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct KeyId(String);
+pub struct KeyId(Arc<str>);
 
 /// The text is not a public id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -30,7 +31,7 @@ impl KeyId {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn generate() -> Result<Self, getrandom::Error> {
-        Ok(Self(format!("{PREFIX}{}", *random_digits(RANDOM_DIGITS)?)))
+        Ok(Self(format!("{PREFIX}{}", *random_digits(RANDOM_DIGITS)?).into()))
     }
 
     /// The id as text.
@@ -40,7 +41,7 @@ impl KeyId {
 
     /// The last path segment of `DELETE /api/user/keys/<encoded key>`: unpadded base64url of the id, as for the keys of devices.
     pub fn encoded(&self) -> String {
-        URL_SAFE_NO_PAD.encode(&self.0)
+        URL_SAFE_NO_PAD.encode(self.as_str())
     }
 
     /// Reads what [`encoded`](Self::encoded) writes.
@@ -59,7 +60,7 @@ impl FromStr for KeyId {
     fn from_str(text: &str) -> Result<Self, KeyIdError> {
         let rest = text.strip_prefix(PREFIX).ok_or(KeyIdError)?;
         let fits = (8..=60).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if fits { Ok(Self(text.to_owned())) } else { Err(KeyIdError) }
+        if fits { Ok(Self(text.into())) } else { Err(KeyIdError) }
     }
 }
 
@@ -73,7 +74,7 @@ impl TryFrom<String> for KeyId {
 
 impl From<KeyId> for String {
     fn from(id: KeyId) -> Self {
-        id.0
+        id.as_str().to_owned()
     }
 }
 
