@@ -1,5 +1,5 @@
 """Gateways on one PostgreSQL: how fast one is beside one on SQLite, how many transactions accepted requests cause, how soon the others
-refuse a key that was revoked at one, and how long and large one is with 100,000 keys."""
+refuse a key that was revoked at one, with notifications and without, and how long and large one is with 100,000 keys."""
 
 import base64
 import glob
@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -127,7 +128,8 @@ def transactions(server, shared, name, report):
     report.row("transactions for an accepted request", f"{max(busy - idle, 0) / count:.5f}", "0 (at most 0.001)", busy - idle <= count / 1000)
 
 
-def revocations(replicas, count, report):
+def revocations(replicas, count):
+    """The milliseconds from each confirmed revocation until the slowest of the others refuses the key, under load of all; sorted."""
     load = [
         subprocess.Popen(
             ["wrk", "-t1", "-c16", "-d600s", "-H", replicas[0].header, f"{replica.url}/api/tags"], stdout=subprocess.DEVNULL
@@ -160,10 +162,31 @@ def revocations(replicas, count, report):
             process.terminate()
             process.wait()
     waits.sort()
-    p99, most = waits[int(len(waits) * 0.99) - 1], waits[-1]
     print(f"\nrevoked to refused at the slowest of {len(replicas)}: median {waits[len(waits) // 2]:.1f} ms, of {len(waits)}")
+    return waits
+
+
+def notified(replicas, count, report):
+    waits = revocations(replicas, count)
+    p99, most = waits[int(len(waits) * 0.99) - 1], waits[-1]
     report.goal("revoked to refused everywhere, p99", f"{p99:.1f} ms", "at most 100 ms", p99 <= 100)
     report.goal("revoked to refused everywhere, most", f"{most:.1f} ms", "at most 1000 ms", most <= 1000)
+
+
+def unnotified(server, replicas, count, report):
+    """While the connections that notifications come by are frozen, as behind a firewall that has forgotten them."""
+    listening = "SELECT pid FROM pg_stat_activity WHERE datname = 'gate' AND query ILIKE 'LISTEN%'"
+    frozen = [int(pid) for pid in server.sql(listening).split()]
+    if len(frozen) < len(replicas):
+        sys.exit(f"{len(frozen)} connections listen, for {len(replicas)} gateways")
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        most = revocations(replicas, count)[-1]
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    report.goal("the same with notifications lost, most", f"{most:.0f} ms", "at most 5000 ms", most <= 5000)
 
 
 def start(make):
@@ -217,7 +240,8 @@ def bench(binary, quick, report):
             time.sleep(2)
             rates(sqlite, replicas[0], rounds, seconds, wire, report)
             transactions(server, replicas[0], "gate", report)
-            revocations(replicas, count, report)
+            notified(replicas, count, report)
+            unnotified(server, replicas, 3 if quick else 30, report)
             for gateway in (sqlite, *replicas):
                 started.remove(gateway)
                 gateway.end()
