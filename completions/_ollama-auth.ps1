@@ -433,6 +433,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;keys;create' {
             [CompletionResult]::new('--scope', '--scope', [CompletionResultType]::ParameterName, 'inference, models:read, models:write or keys (repeatable) [default: inference,models:read]')
             [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Allow these models only, as in llama* (repeatable)')
+            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)')
             [CompletionResult]::new('--expires', '--expires', [CompletionResultType]::ParameterName, 'Expire after 90d, 12h, …, or never')
             [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Label: where the key is used, as in ci')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Use this host [default: `status` tells which]')

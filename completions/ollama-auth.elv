@@ -414,6 +414,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;keys;create'= {
             cand --scope 'inference, models:read, models:write or keys (repeatable) [default: inference,models:read]'
             cand --model 'Allow these models only, as in llama* (repeatable)'
+            cand --limit 'Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)'
             cand --expires 'Expire after 90d, 12h, …, or never'
             cand --env 'Label: where the key is used, as in ci'
             cand --host 'Use this host [default: `status` tells which]'

@@ -41,6 +41,8 @@ CREATE TABLE api_keys (
     created_at   BIGINT  NOT NULL,
     last_used_at BIGINT,
     revoked_at   BIGINT,
+    -- How much it may use: a JSON object; NULL without a limit
+    limits       TEXT,
     -- `device:FINGERPRINT`, `key:ID`, `session` or `admin`; NULL for keys of version 0.1.0
     created_by   TEXT,
     -- What `uptime` said when the key was seen to have ended; NULL as long as it is valid
@@ -141,6 +143,12 @@ CREATE TABLE gateway_secret (
     seen_at     TIMESTAMPTZ
 );
 INSERT INTO gateway_secret VALUES (1, NULL, NULL);
+
+-- The gateways that run, by an id of each start, and when they were seen last: they share limits. Times are the database's
+CREATE TABLE gateways (
+    id      TEXT        NOT NULL PRIMARY KEY,
+    seen_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
 
 -- Signatures that may be used once, by all gateways together, by the SHA-256 of what was signed. Times are the database's
 CREATE TABLE used_signatures (

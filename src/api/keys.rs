@@ -20,7 +20,7 @@ use super::account::AccountHost;
 use super::body::{Bounds, json, whole};
 use super::error::{ApiError, Unreachable, seconds};
 use super::session::Session;
-use crate::keyspec::{ApiKey, KeyId, Models, Scopes};
+use crate::keyspec::{ApiKey, KeyId, Models, RequestLimits, Scopes};
 
 const PATH: &str = "/api/user/keys";
 /// Keys asked for at once: the most that a gateway gives.
@@ -49,6 +49,9 @@ pub struct NewKey {
     pub scopes: Scopes,
     /// With which models.
     pub models: Models,
+    /// How much it may use. An older gateway must not be sent it.
+    #[serde(skip_serializing_if = "RequestLimits::is_none")]
+    pub limits: RequestLimits,
     /// How long it lives, in seconds; `None` is forever.
     pub expires_in: Option<u64>,
     /// Whether it may ask for a replacement of itself.
@@ -85,6 +88,9 @@ pub struct KeyEntry {
     /// Patterns of models; none is all models.
     #[serde(default, deserialize_with = "or_nothing")]
     pub models: Vec<String>,
+    /// How much it may use, if the host says so.
+    #[serde(default)]
+    pub limits: Option<RequestLimits>,
     /// The key's last four characters.
     #[serde(default, deserialize_with = "or_nothing")]
     pub hint: String,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::values::{AgeArg, KeyFilter, SpanArg};
-use crate::keyspec::{Lifetime, ModelPattern, Scope};
+use crate::keyspec::{Lifetime, LimitValue, ModelPattern, Scope};
 
 /// Create, list, check, rotate and revoke API keys
 ///
@@ -38,8 +38,8 @@ pub enum KeysCommand {
 /// can capture the key. By default it may run models and list them: most programs list the models before they run one.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-# Create a key for CI that runs one model for 30 days
-ollama-auth keys create ci --model llama3.2 --expires 30d
+# Create a key for CI that runs one model for 30 days, one request at a time
+ollama-auth keys create ci --model llama3.2 --expires 30d --limit streams=1
 
 # Put a key that may only run models into a variable
 KEY=$(ollama-auth keys create laptop --scope inference)
@@ -55,6 +55,9 @@ pub struct KeysCreate {
     /// Allow these models only, as in llama* (repeatable)
     #[arg(long = "model", value_name = "MODEL", value_delimiter = ',', help_heading = "Rights")]
     pub models: Vec<ModelPattern>,
+    /// Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_delimiter = ',', help_heading = "Rights")]
+    pub limits: Vec<LimitValue>,
     /// Expire after 90d, 12h, …, or never
     #[arg(long, value_name = "DURATION", default_value = "90d", help_heading = "Rights")]
     pub expires: Lifetime,

@@ -48,6 +48,11 @@ impl Clock {
         (self.now)()
     }
 
+    /// The time that has passed since some moment: it never goes back.
+    pub fn elapsed(&self) -> Duration {
+        (self.elapsed)()
+    }
+
     /// Both.
     pub fn moment(&self) -> Moment {
         Moment { now: self.now(), elapsed: (self.elapsed)() }

@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::config::Config;
 use super::directory::Directory;
 use super::health::Health;
+use super::limits::Limiter;
 use super::log_throttle::LogThrottle;
 use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
@@ -47,6 +48,7 @@ pub struct Gateway {
     authenticator: Arc<Authenticator>,
     scanner: Arc<Scanner>,
     accounts: Arc<AccountService>,
+    limiter: Arc<Limiter>,
     health: Arc<Health>,
     withheld_link: Report,
 }
@@ -112,6 +114,7 @@ impl Gateway {
             scanner: Arc::default(),
             authenticator,
             accounts,
+            limiter: Arc::default(),
             health,
             streams,
             withheld_link,
@@ -125,6 +128,7 @@ impl Gateway {
             authenticator: self.authenticator.clone(),
             scanner: self.scanner.clone(),
             accounts: self.accounts.clone(),
+            limiter: self.limiter.clone(),
             health: self.health.clone(),
             streams: self.streams.clone(),
             pages: pages::router(self.pages.clone()),
@@ -135,17 +139,26 @@ impl Gateway {
         }
     }
 
-    /// Takes keys that have expired out of memory, and deletes what was kept long enough. `ran` are the seconds that the gateway has
+    /// Takes keys that have expired and what limits no longer count out of memory, and deletes what was kept long enough. `ran` are the seconds that the gateway has
     /// run since the last time.
     ///
     /// # Errors
     /// When nothing can be written.
     pub async fn sweep(&self, ran: Duration) -> Result<(), StoreError> {
+        self.limiter.sweep(self.clock.elapsed());
         let config = self.config.get();
         let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let retention =
             Retention { keys: config.key_retention.map(seconds), events: config.event_retention.map(seconds) };
         self.directory.sweep(self.clock.now(), seconds(ran), retention).await
+    }
+
+    /// Counts the gateways that share the database, and with it the limits. While it does not answer, the last number counts.
+    pub async fn count_gateways(&self) {
+        match self.directory.count_gateways().await {
+            Ok(count) => self.limiter.set_gateways(count),
+            Err(error) => tracing::debug!(%error, "gateways could not be counted"),
+        }
     }
 
     /// Records refused credentials and requests, and failed sign-ins, as far as they are due; at the end `all`.

@@ -17,6 +17,7 @@ pub mod fuzzing;
 mod health;
 pub mod host;
 mod lenient_path;
+mod limits;
 mod log_throttle;
 mod origin;
 mod pages;

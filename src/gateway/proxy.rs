@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::authn::{Credential, GuardedBody, StreamGuard, credential_revoked};
 use super::config::Config;
+use super::limits::Slot;
 use super::policy::{Authorized, Limits, ModelList, Scanner, fault_of_the_sender};
 use super::rejection::{Dialect, Rejection};
 use super::routes::{Access, Route};
@@ -29,10 +30,12 @@ pub struct Forward {
     route: &'static Route,
     /// Cuts the answer off.
     guard: Option<StreamGuard>,
+    /// Its place in limits.
+    slot: Slot,
 }
 
 impl Forward {
-    /// Puts together what is sent: without anything of the credential. The answer is cut off when `guard` says so.
+    /// Puts together what is sent: without anything of the credential. The answer is cut off when `guard` says so, and holds `slot`.
     ///
     /// # Errors
     /// 400 for a path that cannot be sent.
@@ -42,6 +45,7 @@ impl Forward {
         sent: &HeaderMap,
         config: &Config,
         guard: Option<StreamGuard>,
+        slot: Slot,
     ) -> Result<Self, Rejection> {
         let (route, limited) = (authorized.route(), !authorized.models().is_all());
         let is_head = *method == Method::HEAD;
@@ -50,7 +54,12 @@ impl Forward {
         let repeatable = method.is_safe() || may_be_repeated(route.access);
         let outgoing = OutgoingRequest { head, body: authorized.into_body(), repeatable };
         let hides_length = limited && is_head;
-        Ok(Self { outgoing, filtered, hides_length, route, guard })
+        Ok(Self { outgoing, filtered, hides_length, route, guard, slot })
+    }
+
+    /// Its route.
+    pub fn route(&self) -> &'static Route {
+        self.route
     }
 
     /// Sends it, and gives back the answer. `reset` is set when that breaks off; `withheld` is called for each sign-in link in it.
@@ -66,7 +75,8 @@ impl Forward {
         reset: ResetOnClose,
         withheld: Report,
     ) -> Result<Response<Body>, Rejection> {
-        let Self { outgoing, filtered, hides_length, route, guard } = *self;
+        // The place is free last, whatever happens: what is declared later is dropped before.
+        let Self { slot, outgoing, filtered, hides_length, route, guard } = *self;
         let to = &config.upstream;
         let refused = |rejection: Rejection| rejection.with_dialect(Dialect::of(route.path));
         let answer = match &guard {
@@ -89,7 +99,7 @@ impl Forward {
             let message = "bad gateway: the upstream Ollama is not signed in to ollama.com";
             return Err(refused(Rejection::new(502, message)));
         }
-        let body = GuardedBody::new(body, guard);
+        let body = GuardedBody::new(body, guard, slot);
         headers::strip_response_headers(&mut parts.headers);
         // Not that of the upstream server: in ours a truncated answer can be distinguished from a complete one.
         parts.version = Version::HTTP_11;

@@ -23,6 +23,12 @@ pub enum RefusalCode {
     Model,
     /// The credential may not make this change of accounts, devices or keys.
     Rights,
+    /// More requests than a limit allows in that time.
+    Rate,
+    /// More requests at a time than a limit allows.
+    Concurrency,
+    /// A larger request than a limit allows.
+    Size,
     /// Signing in with a wrong name or password.
     WrongPassword,
     /// Signing in too often; the password was not looked at.
@@ -30,6 +36,11 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
+    /// Whether it is about a limit of the key, the person or the gateway. The caller is told such a code, too.
+    pub fn is_limit(self) -> bool {
+        matches!(self, Self::Rate | Self::Concurrency | Self::Size)
+    }
+
     /// Its name: `unknown_key`.
     pub fn name(self) -> &'static str {
         match self {
@@ -43,6 +54,9 @@ impl RefusalCode {
             Self::Scope => "scope",
             Self::Model => "model",
             Self::Rights => "rights",
+            Self::Rate => "rate",
+            Self::Concurrency => "concurrency",
+            Self::Size => "size",
             Self::WrongPassword => "wrong_password",
             Self::TooManyAttempts => "too_many_attempts",
         }

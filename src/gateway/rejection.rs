@@ -62,7 +62,7 @@ impl Rejection {
         self
     }
 
-    /// For that reason, in the event log.
+    /// For that reason, in the event log; if it is [about a limit](RefusalCode::is_limit), also in the body.
     pub fn because(mut self, code: RefusalCode) -> Self {
         self.code = Some(code);
         self
@@ -112,6 +112,7 @@ impl Rejection {
             400..500 => bad,
             _ => other,
         };
+        let limit = self.code.filter(|code| code.is_limit()).map(RefusalCode::name);
         let mut body = match self.dialect {
             Dialect::Ollama => json!({ "error": self.message }),
             Dialect::OpenAi => json!({ "error": {
@@ -121,7 +122,7 @@ impl Rejection {
                     "invalid_request_error", "api_error",
                 ),
                 "param": null,
-                "code": if self.status == StatusCode::UNAUTHORIZED { json!("invalid_api_key") } else { Value::Null },
+                "code": if self.status == StatusCode::UNAUTHORIZED { Some("invalid_api_key") } else { limit },
             } }),
             Dialect::Anthropic => json!({ "type": "error", "error": {
                 "type": kind(
@@ -131,6 +132,9 @@ impl Rejection {
                 "message": self.message,
             } }),
         };
+        if let Some(code) = limit.filter(|_| self.dialect != Dialect::OpenAi) {
+            body["code"] = code.into();
+        }
         for (name, value) in &self.members {
             body[*name] = value.as_str().into();
         }
@@ -187,6 +191,19 @@ pub fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Bod
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_code_of_a_limit_is_in_every_dialect() {
+        let body = |code, dialect| Rejection::new(429, "why").because(code).with_dialect(dialect).body();
+        assert_eq!(body(RefusalCode::Rate, Dialect::Ollama), json!({ "error": "why", "code": "rate" }));
+        let error = json!({ "message": "why", "type": "rate_limit_error", "param": null, "code": "concurrency" });
+        assert_eq!(body(RefusalCode::Concurrency, Dialect::OpenAi), json!({ "error": error }));
+        let error = json!({ "type": "rate_limit_error", "message": "why" });
+        let wanted = json!({ "type": "error", "error": error, "code": "size" });
+        assert_eq!(body(RefusalCode::Size, Dialect::Anthropic), wanted);
+        // Others are for the event log alone.
+        assert_eq!(body(RefusalCode::Scope, Dialect::Ollama), json!({ "error": "why" }));
+    }
 
     /// Without it the stock client prints "something went wrong, please see the ollama server logs for details".
     #[test]

@@ -8,8 +8,9 @@
 //! 5. `authn`: who asks
 //! 6. `policy`: the scope, or what an account endpoint requires
 //! 7. `account`: the account endpoints leave here
-//! 8. `policy`: the models, and the body
-//! 9. `proxy`: the upstream server
+//! 8. `limits`: how much they may use
+//! 9. `policy`: the models, and the body
+//! 10. `proxy`: the upstream server
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -25,23 +26,26 @@ use tower::ServiceExt as _;
 
 use super::account::{self, AccountService};
 use super::active_config::{ActiveConfig, ConfigHandle};
-use super::authn::{self, Authenticator, OpenStreams};
+use super::authn::{self, Authenticator, Caller, Credential, OpenStreams};
 use super::clock::Clock;
 use super::cors::{self, PageAccess};
 use super::health::{Health, Probe};
 use super::host;
 use super::lenient_path;
+use super::limits::{self, Applicable, Limiter};
 use super::log_throttle::LogThrottle;
 use super::origin::Origin;
 use super::pages;
 use super::policy::{self, Destination, Limits, Scanner};
 use super::proxy::{Forward, UNREACHABLE};
+use super::refusal_code::RefusalCode;
 use super::rejection::{Dialect, Rejection, json_response};
 use super::routes::{Access, Matched, Public};
 use super::signin_link_filter::Report;
 use super::target::Target;
 use crate::http::server::MAX_HEADERS;
 use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose};
+use crate::keyspec::RequestLimits;
 
 /// The header by which the gateway names itself, in every answer.
 const NAME: HeaderName = HeaderName::from_static("x-ollama-auth-gateway");
@@ -61,6 +65,8 @@ pub struct Worker {
     pub scanner: Arc<Scanner>,
     /// Answers the account endpoints.
     pub accounts: Arc<AccountService>,
+    /// Limits how much callers use.
+    pub limiter: Arc<Limiter>,
     /// Whether gateway and upstream server can serve.
     pub health: Arc<Health>,
     /// The responses that are cut off when their credential is no longer valid.
@@ -81,8 +87,8 @@ pub struct Worker {
 enum Decision {
     /// The gateway answers the request itself.
     Answer(Response<Body>),
-    /// The request is forwarded to the upstream server.
-    Forward(Box<Forward>),
+    /// The request is forwarded to the upstream server. Who asks is there if the body, which is still to come, may exceed a limit of theirs.
+    Forward(Box<Forward>, Option<Caller>),
 }
 
 impl Worker {
@@ -118,9 +124,14 @@ impl Worker {
         // long as the connection, so what takes much room in it is in boxes.
         let answered = match Box::pin(self.decide(&current, parts, body, origin, authenticated)).await {
             Ok(Decision::Answer(response)) => Ok(response),
-            Ok(Decision::Forward(request)) => {
-                let withheld = self.withheld_link.clone();
-                Box::pin(request.send(&self.upstream, &current, &self.scanner, reset, withheld)).await
+            Ok(Decision::Forward(request, limited)) => {
+                let (withheld, route) = (self.withheld_link.clone(), request.route());
+                let sent = Box::pin(request.send(&self.upstream, &current, &self.scanner, reset, withheld)).await;
+                sent.inspect_err(|rejection| {
+                    if let (Some(RefusalCode::Size), Some(caller)) = (rejection.code(), &limited) {
+                        self.authenticator.note_denial(caller, route.path, rejection, origin);
+                    }
+                })
             }
             Err(rejection) => Err(rejection),
         };
@@ -199,18 +210,18 @@ impl Worker {
         }
         let caller = self.authenticator.identify(headers, target, origin, changes).await?;
         authenticated.set();
-        let limits = Limits::new(current);
+        let body_limits = Limits::new(current);
         let body = match target.body_digest()? {
             None => request.body,
             Some(digest) => {
-                let reservation = self.scanner.reserve(&caller, limits.memory());
+                let reservation = self.scanner.reserve(&caller, body_limits.memory());
                 policy::signed(request.body, digest, matched.is_body_held(), reservation)?
             }
         };
         let request = account::Request { body, ..request };
         let who = caller.clone();
         let denied = |rejection: &Rejection| {
-            if rejection.status() == 403 {
+            if rejection.status() == 403 || rejection.code().is_some_and(RefusalCode::is_limit) {
                 self.authenticator.note_denial(&who, matched.route.path, rejection, origin);
             }
         };
@@ -221,6 +232,16 @@ impl Worker {
             }
             Destination::Upstream(permitted) => permitted,
         };
+        let applicable = applicable_limits(permitted.caller(), current);
+        let size = limits::request_size(&applicable);
+        let body_limits = body_limits.at_most(size);
+        if size.is_some() {
+            // Before it uses up anything of the other limits.
+            body_limits.of(matched.route.path).check_announced(headers).inspect_err(denied)?;
+        }
+        let slot = self.limiter.admit(&applicable, || self.clock.elapsed()).map_err(Rejection::from);
+        let slot = slot.inspect_err(denied)?;
+        let limited = (size.is_some() && !request.body.is_end_stream()).then(|| permitted.caller().clone());
         let body = match request.body.is_end_stream() {
             true => request.body,
             false => Body::new(authn::RevalidatingBody::new(
@@ -229,7 +250,7 @@ impl Worker {
                 self.authenticator.clone(),
             )),
         };
-        let authorized = permitted.admit(headers, body, limits, &self.scanner).await.inspect_err(denied)?;
+        let authorized = permitted.admit(headers, body, body_limits, &self.scanner).await.inspect_err(denied)?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !self.authenticator.still_accepts(authorized.caller()) {
@@ -241,7 +262,8 @@ impl Worker {
             }
             _ => None,
         };
-        Forward::new(authorized, method, headers, current, guard).map(|forward| Decision::Forward(forward.into()))
+        let forward = Forward::new(authorized, method, headers, current, guard, slot)?;
+        Ok(Decision::Forward(forward.into(), limited))
     }
 
     /// Hands a request to the pages, with the base path cut off.
@@ -288,6 +310,16 @@ impl Worker {
             Public::Health(probe) => Ok(self.health.answer(probe, &self.upstream, &current.upstream).await),
         }
     }
+}
+
+/// The limits that apply to a caller, by the configuration in effect.
+fn applicable_limits<'a>(caller: &'a Caller, current: &ActiveConfig) -> Applicable<'a> {
+    let (key, of_key) = match caller.credential() {
+        Credential::Key(key) => (Some(key.first.as_ref().unwrap_or(&key.id)), key.rights.limits),
+        Credential::Device(_) | Credential::Session(_) => (None, RequestLimits::default()),
+    };
+    let user = caller.user();
+    Applicable { key, of_key, person: user.id, of_person: current.roles.limits(user.role), of_gateway: current.limits }
 }
 
 fn heartbeat(status: StatusCode, text: &'static str) -> Response<Body> {

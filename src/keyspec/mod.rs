@@ -9,17 +9,21 @@
 mod form;
 mod id;
 mod lifetime;
+mod limits;
 mod pattern;
 mod pattern_matcher;
 mod scope;
 mod secret;
+mod size;
 
 pub use form::KeyForm;
 pub use id::{KeyId, KeyIdError};
 pub use lifetime::{KeyFacts, KeyState, Lifetime, LifetimeError, expires_soon};
+pub use limits::{Limit, LimitError, LimitValue, RequestLimits, phrase};
 pub use pattern::{CanonicalModel, CanonicalModelError, ModelFilter, ModelPattern, Models, PatternError};
 pub use scope::{Rights, Scope, ScopeError, Scopes, TooBroad};
 pub use secret::{ApiKey, ApiKeyError, KeyHash};
+pub use size::{parse_size, size_text};
 
 /// The digits of base62, in the order of their values.
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -1,4 +1,4 @@
-//! What a credential may do: scopes, and rights (scopes, models and an expiry together).
+//! What a credential may do: scopes, and rights (scopes, models, an expiry and limits together).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::keyspec::Models;
+use crate::keyspec::{Models, RequestLimits};
 
 /// One permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -147,7 +147,7 @@ impl<'de> Deserialize<'de> for Scopes {
     }
 }
 
-/// Scopes, models and the end of them.
+/// Scopes, models, the end of them, and how much may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// What may be done.
@@ -156,6 +156,8 @@ pub struct Rights {
     pub models: Models,
     /// Expiry in Unix seconds; `None` means never.
     pub expires_at: Option<i64>,
+    /// How much may be used.
+    pub limits: RequestLimits,
 }
 
 /// The part that exceeds the rights of the caller who passes them on.
@@ -170,6 +172,9 @@ pub enum TooBroad {
     /// Living longer than they do.
     #[error("your own credential expires earlier")]
     Expiry,
+    /// Using more than they may; holds what they may.
+    #[error("your own credential is limited to {0}")]
+    Limits(String),
 }
 
 impl Rights {
@@ -184,10 +189,11 @@ impl Rights {
         }
         self.models.within(&parent.models).map_err(TooBroad::Models)?;
         match (self.expires_at, parent.expires_at) {
-            (_, None) => Ok(()),
-            (Some(own), Some(parents)) if own <= parents => Ok(()),
-            _ => Err(TooBroad::Expiry),
+            (_, None) => {}
+            (Some(own), Some(parents)) if own <= parents => {}
+            _ => return Err(TooBroad::Expiry),
         }
+        self.limits.within(&parent.limits).map_err(TooBroad::Limits)
     }
 }
 
@@ -217,7 +223,7 @@ mod tests {
 
     fn rights(scopes: &str, models: &[&str], expires_at: Option<i64>) -> Rights {
         let models = models.iter().map(|pattern| pattern.parse().unwrap()).collect();
-        Rights { scopes: scopes.parse().unwrap(), models, expires_at }
+        Rights { scopes: scopes.parse().unwrap(), models, expires_at, limits: RequestLimits::default() }
     }
 
     #[test]
@@ -232,5 +238,9 @@ mod tests {
         assert_eq!(rights("keys", &["tiny"], None).within(&parent), Err(TooBroad::Expiry));
         let all = rights("inference,keys", &[], None);
         assert_eq!(rights("keys", &["x"], None).within(&all), Ok(()));
+        let limits = RequestLimits { streams: std::num::NonZeroU32::new(2), ..RequestLimits::default() };
+        let limited = Rights { limits, ..all.clone() };
+        assert_eq!(limited.within(&all), Ok(()));
+        assert_eq!(all.within(&limited), Err(TooBroad::Limits("2 requests at a time".to_owned())));
     }
 }

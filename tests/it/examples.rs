@@ -117,7 +117,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("ollama-auth keys import --no-verify <key.txt", SECRET),
     ("ollama-auth keys revoke --key-stdin --yes <leaked.txt", SECRET),
     ("ollama-auth keys create notebook --save", "would replace the credential that the others use"),
-    ("ollama-auth keys create ci --model llama3.2 --expires 30d", "the name is used by the first example of keys"),
+    (
+        "ollama-auth keys create ci --model llama3.2 --expires 30d --limit streams=1",
+        "the name is used by the first example of keys",
+    ),
     ("ollama-auth keys rotate ci --max-age 30d --env-file app.env", "the key is not 30 days old"),
     ("ollama-auth keys revoke ci", QUESTION),
     ("ollama-auth keys forget", QUESTION),

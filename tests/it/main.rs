@@ -45,6 +45,8 @@ mod gateway_hostile;
 #[cfg(feature = "gateway")]
 mod gateway_keys;
 #[cfg(feature = "gateway")]
+mod gateway_limits;
+#[cfg(feature = "gateway")]
 mod gateway_pages;
 #[cfg(feature = "gateway")]
 mod gateway_postgres;

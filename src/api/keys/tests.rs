@@ -167,9 +167,13 @@ fn what_is_asked_for_is_written_as_the_gateway_reads_it() {
         environment: None,
         scopes: "inference,models:read".parse().unwrap(),
         models: ["tiny".parse().unwrap()].into_iter().collect(),
+        limits: Default::default(),
         expires_in: None,
         replaceable: true,
     };
     let expected = r#"{"id":"key_12345678","name":"ci","scopes":["inference","models:read"],"models":["tiny:latest"],"expires_in":null,"replaceable":true}"#;
     assert_eq!(serde_json::to_string(&new).unwrap(), expected);
+    let limits = crate::keyspec::RequestLimits { streams: std::num::NonZeroU32::new(2), ..Default::default() };
+    let limited = serde_json::to_value(NewKey { limits, ..new }).unwrap();
+    assert_eq!(limited["limits"], serde_json::json!({ "streams": 2 }));
 }

@@ -49,6 +49,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
             .hint("give all gateways the same file; after a change of it, stop all of them for a minute")
             .into());
     }
+    gateway.count_gateways().await;
     let socket = AdminSocket::bind(&store)?;
     let administration = socket.map(|socket| tokio::spawn(gateway::admin::serve(socket, gateway.clone())));
     let following = {
@@ -75,6 +76,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
             loop {
                 tokio::time::sleep(FLUSH_INTERVAL).await;
                 flush(&gateway).await;
+                gateway.count_gateways().await;
                 if told.elapsed() >= SECRET_INTERVAL {
                     told = Instant::now();
                     if matches!(gateway.directory.has_secret(fingerprint).await, Ok(false)) {
@@ -110,6 +112,9 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         administration.abort();
         // Awaited, so that the socket file is removed before the process ends.
         let _ = administration.await;
+    }
+    if let Err(error) = gateway.directory.leave().await {
+        tracing::debug!(%error, "the other gateways could not be told of the end");
     }
     if let Err(error) = store.settle().await {
         tracing::warn!(%error, "database checkpoint failed");

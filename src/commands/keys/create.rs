@@ -15,7 +15,7 @@ use crate::commands::api_key::{KeyMetadata, store_api_key};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem};
-use crate::keyspec::{KeyId, Lifetime, Scope};
+use crate::keyspec::{KeyId, Lifetime, Limit, LimitValue, RequestLimits, Scope};
 use crate::profile::Audience;
 use crate::vault::StoreKind;
 
@@ -102,12 +102,29 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
         environment: args.environment.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned),
         scopes: scopes.iter().copied().collect(),
         models: args.models.iter().cloned().collect(),
+        limits: requested_limits(&args.limits)?,
         expires_in: match args.expires {
             Lifetime::Seconds(seconds) => Some(seconds),
             Lifetime::Never => None,
         },
         replaceable: !args.no_replace,
     })
+}
+
+/// `--limit`
+fn requested_limits(values: &[LimitValue]) -> Result<RequestLimits, Problem> {
+    let mut limits = RequestLimits::default();
+    for LimitValue { limit, value } in values {
+        let wrong = |why: String| Problem::new(Exit::Usage, format!("--limit {}: {why}", limit.name()));
+        if limits.get(*limit).is_some() {
+            return Err(wrong("it is given twice".to_owned()));
+        }
+        limits.set(*limit, *value).map_err(|error| wrong(error.to_string()))?;
+    }
+    limits.check().map_err(|error| {
+        Problem::new(Exit::Usage, format!("--limit {}: {error}", Limit::Burst.name())).hint("add --limit rpm=60")
+    })?;
+    Ok(limits)
 }
 
 /// No usable answer came. If the key may exist, it is revoked, since its secret is lost.
@@ -119,7 +136,7 @@ async fn creation_failed(session: &Session<'_>, id: &KeyId, error: ApiError) -> 
     }
     let problem = match error {
         ApiError::Forbidden { .. } => {
-            let hint = "a key cannot have more rights than the credential that creates it: narrow it with --scope, --model and --expires";
+            let hint = "a key cannot have more rights than the credential that creates it: narrow it with --scope, --model, --limit and --expires";
             Problem::from_error(&error.into()).hint(hint)
         }
         ApiError::Status { status: 400 | 413 | 422, message, .. } => {
@@ -225,7 +242,9 @@ fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
         Some(end) => format!("expires {} ({})", date(end), until(Some(end), now)),
         None => "never expires".to_owned(),
     };
-    printer.note(&format!("Scopes: {}; models: {models}; {end}.", entry.scopes.join(", ")));
+    let limits = entry.limits.filter(|limits| !limits.is_none());
+    let limits = limits.map(|limits| format!(" at most {};", limits.in_words())).unwrap_or_default();
+    printer.note(&format!("Scopes: {}; models: {models};{limits} {end}.", entry.scopes.join(", ")));
     match report.store {
         Some(store) => printer.note(&format!("It is stored in the {store} store; this profile now uses it.")),
         None => printer.note("Store it now: it is not shown again."),
@@ -234,7 +253,8 @@ fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
     let patterns: Vec<&str> = new.models.patterns().iter().map(|pattern| pattern.as_str()).collect();
     let as_asked = same_elements(&wanted, &entry.scopes)
         && same_elements(&patterns, &entry.models)
-        && new.expires_in.is_some() == entry.expires_at.is_some();
+        && new.expires_in.is_some() == entry.expires_at.is_some()
+        && new.limits.or(entry.limits.unwrap_or_default()) == entry.limits.unwrap_or_default();
     if !as_asked {
         printer.warn(&format!("{} created a key with other rights than requested: check them", report.host));
     }

@@ -105,31 +105,42 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
         app.printer.note(&format!("None of the {all} API keys at {host} matches the filter."));
         return Ok(());
     }
-    let mut table = Table::new([
+    // Few keys have limits: where none has, there is no column of them.
+    let has_limits = report.keys.iter().any(|row| row.entry.limits.is_some_and(|limits| !limits.is_none()));
+    let limits = has_limits.then(|| Column::new("limits").shrinks_to(10).optional(4));
+    let columns = [
         Column::new("name").shrinks_to(12),
         Column::new("id"),
         Column::new("environment").shrinks_to(8).optional(5),
         Column::new("scopes").shrinks_to(12).optional(3),
         Column::new("models").shrinks_to(10).optional(4),
+    ];
+    let more = [
         Column::new("age").optional(6),
         Column::new("last used").optional(2),
         Column::new("expires").optional(1),
         Column::new("state").shrinks_to(12).state(),
-    ]);
+    ];
+    let mut table = Table::new(columns.into_iter().chain(limits).chain(more));
     for row in &report.keys {
         let entry = row.entry;
         let models = if entry.models.is_empty() { "all".to_owned() } else { entry.models.join(",") };
+        let limits =
+            entry.limits.filter(|limits| !limits.is_none()).map_or("-".to_owned(), |limits| limits.to_string());
         let cells = [
             short(&entry.name),
             short(&entry.id),
             short(entry.environment.as_deref().unwrap_or("-")),
             short(&entry.scopes.join(",")),
             short(&models),
+        ];
+        let more = [
             age(entry.created_at, now),
             ago(entry.last_used_at, now, "never"),
             until(entry.expires_at, now),
             state_text(row),
         ];
+        let cells = cells.into_iter().chain(has_limits.then_some(limits)).chain(more);
         match row.problems.first().map(|kind| kind.level()) {
             Some(Severity::Error) => table.push_tinted(Tint::Bad, cells),
             Some(Severity::Warning) => table.push_tinted(Tint::Doubtful, cells),

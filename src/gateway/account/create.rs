@@ -19,7 +19,7 @@ use crate::gateway::origin::Origin;
 use crate::gateway::policy::read_small;
 use crate::gateway::rejection::{Rejection, json_response};
 use crate::gateway::store::{Change, KeyRecord};
-use crate::keyspec::{ApiKey, KeyId, Lifetime, Models, Rights, Scope, Scopes};
+use crate::keyspec::{ApiKey, KeyId, Lifetime, Limit, Models, RequestLimits, Rights, Scope, Scopes};
 
 /// In characters, of a key's name and of its environment.
 pub const LONGEST_NAME: usize = 100;
@@ -54,6 +54,9 @@ pub struct Wanted {
     pub expires_in: Option<Option<u64>>,
     /// Whether it may ask for its own replacement.
     pub replaceable: Option<bool>,
+    /// How much it may use; what is absent, as much as the key's creator.
+    #[serde(default, deserialize_with = "limits")]
+    pub limits: Option<RequestLimits>,
     /// The id of a key: the new one gets the same rights and a life of the same length.
     pub replaces: Option<String>,
 }
@@ -62,7 +65,7 @@ impl Wanted {
     /// Whether it says more than an id and a name.
     fn asks_for_rights(&self) -> bool {
         let rights = self.scopes.is_some() || self.models.is_some() || self.expires_in.is_some();
-        rights || self.replaceable.is_some() || self.environment.is_some()
+        rights || self.limits.is_some() || self.replaceable.is_some() || self.environment.is_some()
     }
 }
 
@@ -79,6 +82,28 @@ fn few<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Model
     }
     let read = |patterns: Vec<String>| patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Models, _>>();
     patterns.map(read).transpose().map_err(serde::de::Error::custom)
+}
+
+/// Reads limits, of which none is 0 and all are known: one that is not understood would not be kept to.
+fn limits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<RequestLimits>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        requests_per_minute: Option<u64>,
+        burst: Option<u64>,
+        streams: Option<u64>,
+        request_size: Option<u64>,
+    }
+    let Some(Given { requests_per_minute, burst, streams, request_size }) = Option::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let mut limits = RequestLimits::default();
+    let values = [requests_per_minute, burst, streams, request_size];
+    for (limit, value) in Limit::ALL.into_iter().zip(values) {
+        let set = value.map_or(Ok(()), |value| limits.set(limit, value));
+        set.map_err(|error| serde::de::Error::custom(format!("limits: {}: {error}", limit.name())))?;
+    }
+    Ok(Some(limits))
 }
 
 fn too_many_patterns() -> String {
@@ -134,6 +159,7 @@ impl AccountService {
             .with("replaces", &record.replaces)
             .with("scopes", record.rights.scopes)
             .with("models", shown_models(&record.rights.models))
+            .with("limits", Some(record.rights.limits).filter(|limits| !limits.is_none()))
             .with("expires_at", record.rights.expires_at.map(time_text));
         self.commit(Change::AddKey(Box::new(record.clone())), caller, event).await?;
         Ok((record, key))
@@ -227,10 +253,14 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
     {
         expires_at = Some(end.min(parents));
     }
+    // Each that is left out is the creator's: so a limited key makes limited keys.
+    let limits = wanted.limits.unwrap_or_default().or(own.limits);
+    limits.check().map_err(|error| Rejection::new(400, format!("limits: {error}")))?;
     let rights = Rights {
         scopes: wanted.scopes.unwrap_or_else(|| [Scope::Inference, Scope::ModelsRead].into_iter().collect()),
         models,
         expires_at,
+        limits,
     };
     if rights.scopes.is_empty() {
         return Err(Rejection::new(400, "scopes: at least one scope is required"));
@@ -290,7 +320,7 @@ async fn replacement(
     if wanted.asks_for_rights() {
         return Err(Rejection::new(
             400,
-            "a replacement has the rights of the key that it replaces: leave out scopes, models, expires_in, replaceable and environment",
+            "a replacement has the rights of the key that it replaces: leave out scopes, models, limits, expires_in, replaceable and environment",
         ));
     }
     let life = old.rights.expires_at.map(|end| end.saturating_sub(old.created_at));

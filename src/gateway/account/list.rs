@@ -17,7 +17,7 @@ use crate::gateway::directory::Place;
 use crate::gateway::rejection::{Rejection, json_response};
 use crate::gateway::store::{Device, KeyQuery, KeyRecord};
 use crate::gateway::target::Target;
-use crate::keyspec::{KeyId, Models, Scopes};
+use crate::keyspec::{KeyId, Models, RequestLimits, Scopes};
 
 const USUAL: usize = 500;
 const MOST: usize = 1000;
@@ -181,6 +181,7 @@ pub struct Key<'a> {
     environment: Option<&'a str>,
     scopes: &'a Scopes,
     models: &'a Models,
+    limits: Option<RequestLimits>,
     hint: &'a str,
     replaceable: bool,
     replaces: Option<&'a str>,
@@ -204,6 +205,7 @@ impl<'a> Key<'a> {
             environment: key.environment.as_deref(),
             scopes: &key.rights.scopes,
             models: &key.rights.models,
+            limits: Some(key.rights.limits).filter(|limits| !limits.is_none()),
             hint: &key.hint,
             replaceable: key.replaceable,
             replaces: key.replaces.as_ref().map(|id| id.as_str()),

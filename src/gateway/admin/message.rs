@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::gateway::{EventFilter, PasswordHash, RecordedEvent, Role};
 use crate::identity::{PublicKey, group_fingerprint};
-use crate::keyspec::{KeyId, Models, Scopes};
+use crate::keyspec::{KeyId, Models, RequestLimits, Scopes};
 
 /// What an administrator asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -201,6 +201,9 @@ pub struct KeyRow {
     pub scopes: Scopes,
     /// With which models; none means all.
     pub models: Models,
+    /// How much it may use.
+    #[serde(default)]
+    pub limits: Option<RequestLimits>,
     /// Its last four characters.
     pub hint: String,
     /// What created it: `device:FINGERPRINT`, `key:ID`, `session` or `admin`.

@@ -11,7 +11,7 @@ use crate::gateway::authn::session::SessionHandle;
 use crate::gateway::directory::Directory;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::store::{Actor, Device, KeyRecord, User};
-use crate::keyspec::{ApiKey, Models, Rights, Scope, Scopes};
+use crate::keyspec::{ApiKey, Models, RequestLimits, Rights, Scope, Scopes};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// No credential of ours is nearly as long.
@@ -235,12 +235,13 @@ impl Caller {
     /// the password everything that the role allows.
     pub fn rights(&self) -> Rights {
         let role = self.user.role.scopes();
+        let all = |scopes| Rights { scopes, models: Models::all(), expires_at: None, limits: RequestLimits::default() };
         match &self.credential {
             Credential::Device(_) => {
                 let admin: Scopes = [Scope::Admin].into_iter().collect();
-                Rights { scopes: role.without(admin), models: Models::all(), expires_at: None }
+                all(role.without(admin))
             }
-            Credential::Session(_) => Rights { scopes: role, models: Models::all(), expires_at: None },
+            Credential::Session(_) => all(role),
             Credential::Key(key) => Rights { scopes: key.rights.scopes.intersection(role), ..key.rights.clone() },
         }
     }

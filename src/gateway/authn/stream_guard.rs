@@ -20,6 +20,7 @@ use crate::gateway::authn::authenticator::CredentialRevoked;
 use crate::gateway::authn::credential::Caller;
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
+use crate::gateway::limits::Slot;
 use crate::keyspec::Scope;
 
 /// How often credentials are checked for their expiry.
@@ -119,16 +120,18 @@ impl Drop for StreamGuard {
     }
 }
 
-/// The body of a response that fails when its guard says so.
+/// The body of a response that fails when its guard says so, and holds the request's place in limits until it ends.
 pub struct GuardedBody<B> {
+    // First, so that the request at the upstream server ends before its place is free.
     body: B,
     guard: Option<StreamGuard>,
+    slot: Slot,
 }
 
 impl<B> GuardedBody<B> {
     /// Without a guard it is the body as it is.
-    pub fn new(body: B, guard: Option<StreamGuard>) -> Self {
-        Self { body, guard }
+    pub fn new(body: B, guard: Option<StreamGuard>, slot: Slot) -> Self {
+        Self { body, guard, slot }
     }
 }
 
@@ -145,7 +148,13 @@ where
             return Poll::Ready(Some(Err(CredentialRevoked.into())));
         }
         match (Pin::new(&mut this.body).poll_frame(context), &this.guard) {
-            (Poll::Ready(frame), _) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            (Poll::Ready(frame), _) => {
+                // Before the caller sees the end: its next request may come at once.
+                if !this.slot.is_free() && (!matches!(frame, Some(Ok(_))) || this.body.is_end_stream()) {
+                    this.slot = Slot::default();
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
             (Poll::Pending, Some(guard)) => guard.poll_cut(context).map(|()| Some(Err(CredentialRevoked.into()))),
             (Poll::Pending, None) => Poll::Pending,
         }

@@ -63,6 +63,10 @@ pub enum ConfigError {
         name: String,
         /// The name that was probably meant.
         nearest: Option<String>,
+        /// The names of the table that it is in, if it is in one.
+        table: Option<String>,
+        /// There is such a setting, but outside of this table.
+        is_misplaced: bool,
     },
     /// A password on the command line.
     #[error("{at}: the address of the database holds a password, which every account of this machine could read")]
@@ -70,13 +74,15 @@ pub enum ConfigError {
         /// The flag.
         at: Source,
     },
-    /// `[name]`, which is not a group of settings.
+    /// `[name]`, which is not a table of settings.
     #[error("{at}: unknown group [{name}]")]
     Group {
         /// The place where it is set.
         at: Source,
         /// The name as given.
         name: String,
+        /// The table that was probably meant.
+        nearest: Option<String>,
     },
     /// One layer sets it twice.
     #[error("{at}: {name} is set twice (first: {first})")]
@@ -157,9 +163,14 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Syntax { hint: Some(hint), .. } => hint,
+            Self::Unknown { is_misplaced: true, .. } => "Move it above the first line in brackets, such as [limits].",
             Self::Unknown { nearest: Some(name), .. } => return Some(format!("Did you mean {name:?}?")),
+            Self::Unknown { table: Some(names), .. } => return Some(format!("Use one of: {names}")),
             Self::Unknown { .. } => "For a file with every setting explained, run: ollama-auth gateway init",
-            Self::Group { .. } => "Write NAME = VALUE at the top of the file, without a group.",
+            Self::Group { nearest: Some(name), .. } => return Some(format!("Did you mean [{name}]?")),
+            Self::Group { .. } => {
+                "Write NAME = VALUE at the top of the file, without a group. The groups are [limits] and [roles.NAME.limits]."
+            }
             Self::PlainBeyondLoopback { .. } => {
                 "Give --tls-cert and --tls-key. If a proxy in front terminates TLS, give --behind-tls-proxy instead. \
                  Or listen on 127.0.0.1."

@@ -11,7 +11,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error as TomlError};
 
 use super::error::{ConfigError, Source};
-use super::settings::{Config, SETTINGS, find};
+use super::limits;
+use super::settings::{Config, SETTINGS, Setting, find};
 use super::value::shown;
 use crate::gateway::store::DatabaseLocation;
 
@@ -133,7 +134,12 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
         // serde names the field and then the ones that there are, each between backquotes.
         let mut names = words.split('`').skip(1).step_by(2);
         let name = names.next().unwrap_or_default().to_owned();
-        return ConfigError::Unknown { at, nearest: nearest(&name, names), name };
+        let known: Vec<&str> = names.collect();
+        let nearest = nearest(&name, known.iter().copied());
+        // The names of a table are fewer.
+        let table = (known.len() < SETTINGS.len()).then(|| known.join(", "));
+        let is_misplaced = table.is_some() && find(&name).is_some_and(|setting| !setting.is_table());
+        return ConfigError::Unknown { at, name, nearest, table, is_misplaced };
     }
     let reason = error.message();
     let problem = match reason {
@@ -141,7 +147,8 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
         "" => format!(", not {}", shown(value)),
         reason => format!(": {reason}"),
     };
-    let expected = find(&name).map_or("valid", |setting| setting.expected).to_owned();
+    let member = name.rsplit_once('.').and_then(|(_, member)| limits::expected(member));
+    let expected = member.or(find(&name).map(|setting| setting.expected)).unwrap_or("valid").to_owned();
     ConfigError::Value { at, name, expected, problem }
 }
 
@@ -171,10 +178,11 @@ impl ConfigFile {
         let at = self.position(text, start);
         let name = setting_at(table, start).unwrap_or_default();
         match invalid(at, name, text.get(start..end).unwrap_or_default(), error) {
-            ConfigError::Unknown { at, name, .. }
+            ConfigError::Unknown { at, name, nearest, table: None, .. }
                 if table.get(&*name).is_some_and(|value| value.get_ref().is_table()) =>
             {
-                ConfigError::Group { at, name }
+                let is_table = |name: &String| find(name).is_some_and(Setting::is_table);
+                ConfigError::Group { at, name, nearest: nearest.filter(is_table) }
             }
             error => error,
         }
@@ -218,10 +226,12 @@ impl ConfigFile {
 
 /// The setting whose value holds that byte of the file, with the names of its groups.
 fn setting_at(table: &DeTable<'_>, at: usize) -> Option<String> {
-    table.iter().find_map(|(name, value)| match value.get_ref() {
-        _ if value.span().contains(&at) => Some(name.get_ref().to_string()),
-        DeValue::Table(inner) => Some(format!("{}.{}", name.get_ref(), setting_at(inner, at)?)),
-        _ => None,
+    table.iter().find_map(|(name, value)| {
+        let within = match value.get_ref() {
+            DeValue::Table(inner) => setting_at(inner, at).map(|rest| format!("{}.{rest}", name.get_ref())),
+            _ => None,
+        };
+        within.or_else(|| value.span().contains(&at).then(|| name.get_ref().to_string()))
     })
 }
 

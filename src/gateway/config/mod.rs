@@ -4,6 +4,7 @@
 
 mod error;
 mod layers;
+mod limits;
 mod settings;
 #[cfg(test)]
 mod tests;

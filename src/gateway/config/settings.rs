@@ -8,8 +8,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::limits::{Roles, example};
 use crate::address::{BaseUrl, OriginPattern};
 use crate::gateway::store::DatabaseLocation;
+use crate::keyspec::RequestLimits;
 
 /// The properties of a setting besides its type.
 pub struct Setting {
@@ -199,6 +201,16 @@ settings! {
     /// The number of threads that serve connections. 0: one for each processor.
     "threads" => threads: usize = 0, "super::value::number::<_, 0, 1024>", Restart,
         "a number from 0 to 1024";
+
+    /// How much this gateway forwards at most, for all callers together. burst: so many requests at once after a pause, by
+    /// default those of one minute. streams: so many requests at the upstream server at a time.
+    "limits" => limits: RequestLimits = {}, "super::limits::limits", Reload,
+        "a table with any of requests-per-minute, burst, streams and request-size";
+
+    /// How much it forwards at most for each person with a role: member, maintainer or admin. The tightest limit of
+    /// gateway, person and key applies.
+    "roles" => roles: Roles = {}, "serde::Deserialize::deserialize", Reload,
+        "tables such as [roles.member.limits], each with the same names as [limits]";
 }
 
 /// Certificate chain and key of the listener, both PEM.
@@ -238,6 +250,11 @@ impl Config {
 }
 
 impl Setting {
+    /// Whether it is a table, which only the file can have.
+    pub fn is_table(&self) -> bool {
+        self.default == "{}"
+    }
+
     /// What it is for, in one line.
     pub fn explanation(&self) -> &'static str {
         self.explanation.trim_start()
@@ -260,7 +277,13 @@ pub fn commented_file() -> String {
         let Setting { name, default, expected, .. } = setting;
         let explanation = setting.explanation();
         let restart = if setting.effect == Effect::Restart { " A change needs a restart." } else { "" };
-        text += &format!("\n# {explanation}{restart}\n# Value: {expected}.\n#{name} = {default}\n");
+        text += &format!("\n# {explanation}{restart}\n# Value: {expected}.");
+        if setting.is_table() {
+            text += " There are none by default; an example, which belongs at the end:\n";
+            example(name).lines().for_each(|line| text += &format!("#{line}\n"));
+        } else {
+            text += &format!("\n#{name} = {default}\n");
+        }
     }
     text
 }
@@ -272,6 +295,10 @@ pub fn reference() -> String {
     for setting in SETTINGS {
         let Setting { name, default, expected, .. } = setting;
         let star = if setting.effect == Effect::Restart { " \\*" } else { "" };
+        let (name, default) = match setting.is_table() {
+            true => (format!("[{name}]"), "none"),
+            false => ((*name).to_owned(), *default),
+        };
         text += &format!("| `{name}`{star} | `{default}` | {expected} | {} |\n", setting.explanation());
     }
     text

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::layers::VARIABLE_PREFIX;
-use super::settings::{SETTINGS, reference};
+use super::settings::{SETTINGS, Setting, reference};
 use super::*;
 use crate::address::PageOrigin;
+use crate::gateway::store::Role;
 
 impl Default for Config {
     fn default() -> Self {
@@ -41,6 +42,11 @@ fn says(result: Result<Config, ConfigError>, wanted: &[&str]) {
     }
 }
 
+/// Those that are no tables.
+fn plain_settings() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| !setting.is_table())
+}
+
 /// Removes the comment mark of each setting.
 fn uncommented(text: &str) -> String {
     let bare = |line: &str| match line.strip_prefix('#') {
@@ -60,9 +66,15 @@ fn without_input_every_setting_is_at_its_default() {
 #[test]
 fn the_commented_file_holds_every_setting_at_its_default() {
     let text = uncommented(&commented_file());
-    let names = text.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
-    assert_eq!(names.collect::<Vec<_>>(), SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>());
-    assert_eq!(from_file(&text), Ok(Config::default()));
+    let (plain, _) = text.split_at(text.find("\n[").unwrap());
+    let names = plain.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+    assert_eq!(names.collect::<Vec<_>>(), plain_settings().map(|setting| setting.name).collect::<Vec<_>>());
+    assert_eq!(from_file(plain), Ok(Config::default()));
+    // The tables are examples, which can be used as they are.
+    let examples = from_file(&text).unwrap();
+    for setting in SETTINGS.iter().filter(|setting| setting.is_table()) {
+        assert!((setting.differs)(&examples, &Config::default()), "{}", setting.name);
+    }
 }
 
 #[test]
@@ -97,7 +109,7 @@ fn every_setting_can_be_set_in_each_layer() {
         ("event-retention", "365d"),
         ("threads", "3"),
     ];
-    assert_eq!(values.map(|(name, _)| name).to_vec(), SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>());
+    assert_eq!(values.map(|(name, _)| name).to_vec(), plain_settings().map(|setting| setting.name).collect::<Vec<_>>());
     let flags: Vec<_> = values.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let config = set(&flags.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     let variables = values.map(|(name, value)| (name.to_uppercase().replace('-', "_"), value));
@@ -105,7 +117,7 @@ fn every_setting_can_be_set_in_each_layer() {
     assert_eq!(from_variables(&pairs).as_ref(), Ok(&config));
     // The same from a file; and none is still at its default.
     let (mut text, defaults) = (String::new(), Config::default());
-    for (setting, (name, value)) in SETTINGS.iter().zip(values) {
+    for (setting, (name, value)) in plain_settings().zip(values) {
         assert!((setting.differs)(&config, &defaults), "{name}");
         text += &format!("{name} = {value:?}\n");
     }
@@ -379,6 +391,70 @@ fn a_reload_keeps_what_needs_a_restart_and_names_it() {
     let mut other = set(&["upstream=https://gpu", "max-blob=1GB"]).unwrap();
     assert_eq!(other.keep_until_restart(&Config::default()), ["upstream"]);
     assert_eq!((other.upstream.port(), other.max_blob), (11434, 1_000_000_000));
+}
+
+#[test]
+fn limits_are_tables_of_the_gateway_and_of_roles() {
+    let config = from_file(
+        "threads = 1\n[limits]\nstreams = 16\n\
+         [roles.member.limits]\nrequests-per-minute = 60\nburst = 5\nrequest-size = \"1MiB\"",
+    );
+    let config = config.unwrap();
+    assert_eq!(config.limits.to_string(), "streams=16");
+    assert_eq!(config.roles.limits(Role::Member).to_string(), "rpm=60,burst=5,size=1MiB");
+    assert!(config.roles.limits(Role::Admin).is_none() && config.roles.limits(Role::Maintainer).is_none());
+    assert_eq!(from_file("limits = { streams = 16 }").unwrap().limits, config.limits);
+    assert_eq!(from_file("limits.streams = 16").unwrap().limits, config.limits);
+    assert_eq!(from_file("[limits]\n[roles.admin]").unwrap(), Config::default());
+    // A reload applies them.
+    let mut reloaded = Config { threads: 0, ..config.clone() };
+    assert_eq!(reloaded.keep_until_restart(&Config::default()), [""; 0]);
+    assert_eq!((reloaded.limits, reloaded.roles), (config.limits, config.roles));
+}
+
+#[test]
+fn a_wrong_limit_is_named_with_its_place() {
+    let zero = "0 would refuse every request; for no limit, leave it out";
+    let table = "limits must be a table with any of requests-per-minute, burst, streams and request-size";
+    for (text, wanted) in [
+        (
+            "[limits]\nstreams = 0",
+            format!(":2:11: limits.streams must be a number from 1 to 1000000, such as 4: {zero}"),
+        ),
+        ("[limits]\nrequest-size = 0", format!(":2:16: limits.request-size must be a size such as 1MiB: {zero}")),
+        ("[limits]\nrequest-size = \"0MB\"", format!(": {zero}")),
+        ("[limits]\nrequest-size = \"none\"", "not \"none\"".to_owned()),
+        (
+            "[limits]\nburst = 1000001",
+            ":2:9: limits.burst must be a number from 1 to 1000000, such as 60, not 1000001".to_owned(),
+        ),
+        ("[limits]\nstreams = \"4\"", "not \"4\"".to_owned()),
+        ("limits = { streams = 0 }", ":1:22: limits.streams must be".to_owned()),
+        ("limits = 5", format!(":1:10: {table}: ")),
+        ("[limits]\nburst = 5", format!(":1:1: {table}: a burst needs a number of requests per minute")),
+        (
+            "[roles.member.limits]\nrequests-per-minute = 0",
+            ":2:23: roles.member.limits.requests-per-minute must be".to_owned(),
+        ),
+        ("[roles.member.limits]\nburst = 5", "a burst needs a number of requests per minute".to_owned()),
+    ] {
+        says(from_file(text), &[&wanted]);
+    }
+    for (text, wanted) in [
+        ("[limits]\nsreams = 1", [":2:1: unknown setting \"sreams\"", "Did you mean \"streams\"?"]),
+        ("[limits]\nrequests_per_minute = 1", ["\"requests_per_minute\"", "Did you mean \"requests-per-minute\"?"]),
+        ("[limits]\nzzz = 1", ["\"zzz\"", "Use one of: requests-per-minute, burst, streams, request-size"]),
+        ("[roles.membr.limits]\nstreams = 1", [":1:8: unknown setting \"membr\"", "Did you mean \"member\"?"]),
+        ("[roles.viewer.limits]\nstreams = 1", ["\"viewer\"", "Use one of: member, maintainer, admin"]),
+        ("[roles.member]\nlimit = 1", ["\"limit\"", "Did you mean \"limits\"?"]),
+        ("[roles.limits]\nstreams = 1", ["unknown setting \"limits\"", "Use one of: member, maintainer, admin"]),
+        ("[limitz]\nstreams = 1", [":1:2: unknown group [limitz]", "Did you mean [limits]?"]),
+        ("[limits]\nstreams = 1\nthreads = 1", [":3:1: unknown setting \"threads\"", "Move it above"]),
+    ] {
+        says(from_file(text), &wanted);
+    }
+    says(set(&["limits=streams=4"]), &["--set limits: limits must be a table with"]);
+    says(from_variables(&[("LIMITS", "4")]), &["OLLAMA_AUTH_GATEWAY_LIMITS: limits must be a table with"]);
 }
 
 #[test]

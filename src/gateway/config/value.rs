@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::address::{BaseUrl, OriginPattern, OriginPatternError};
 use crate::gateway::store::{DatabaseLocation, PostgresAddress};
+use crate::keyspec::{LimitError, parse_size};
 
 /// The longest value that an error repeats, in characters.
 const MAX_SHOWN_LENGTH: usize = 60;
@@ -96,10 +97,35 @@ pub fn size<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(value: D)
     read(value, |value| {
         let bytes = match value {
             Value::Number(number) => Some(number),
+            Value::Text(text) if text.trim().eq_ignore_ascii_case("none") => Some(0),
             Value::Text(text) => parse_size(text.trim()),
             _ => None,
         };
         bytes.filter(|bytes| (MIN..=MAX).contains(bytes)).ok_or_else(String::new)
+    })
+}
+
+/// A limit in numbers. 0 has words of its own: elsewhere it means that there is no limit.
+pub fn limit_number<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    read(value, |value| match value {
+        Value::Number(0) => Err(LimitError::Zero.to_string()),
+        Value::Number(number @ ..=1_000_000) => Ok(Some(number)),
+        _ => Err(String::new()),
+    })
+}
+
+/// A limit in bytes.
+pub fn limit_size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    read(value, |value| {
+        let bytes = match value {
+            Value::Number(number) => Some(number),
+            Value::Text(text) => parse_size(text.trim()),
+            _ => None,
+        };
+        match bytes {
+            Some(0) => Err(LimitError::Zero.to_string()),
+            other => other.map(Some).ok_or_else(String::new),
+        }
     })
 }
 
@@ -232,26 +258,6 @@ fn parse_network(text: &str) -> Parsed<IpNet> {
         return Err(format!("{network} is every address, so any caller could claim any address"));
     }
     Ok(network.trunc())
-}
-
-fn parse_size(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 8] = [
-        ("", 1),
-        ("B", 1),
-        ("KB", 1_000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-    ];
-    if text.eq_ignore_ascii_case("none") {
-        return Some(0);
-    }
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = (digits(&text[..end])?, text[end..].trim_start());
-    let (_, factor) = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
-    number.checked_mul(*factor)
 }
 
 fn parse_seconds(text: &str) -> Option<u64> {

@@ -96,7 +96,12 @@ pub(super) fn key(user: &User) -> KeyRecord {
         user: user.id,
         name: "k".into(),
         environment: None,
-        rights: Rights { scopes: "inference".parse().unwrap(), models: Default::default(), expires_at: None },
+        rights: Rights {
+            scopes: "inference".parse().unwrap(),
+            models: Default::default(),
+            expires_at: None,
+            limits: serde_json::from_str(r#"{"requests_per_minute":60,"burst":5,"streams":2}"#).unwrap(),
+        },
         hash: key.hash(),
         hint: key.hint().to_owned(),
         replaceable: false,

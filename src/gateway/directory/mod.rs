@@ -55,6 +55,8 @@ struct Inner {
     memory: RwLock<Memory>,
     /// Held by who makes a change.
     writing: tokio::sync::Mutex<()>,
+    /// Of this start, among the gateways that share the store.
+    id: Uuid,
     /// The name of this gateway in events.
     replica: OnceLock<String>,
     budget: ChangeBudget,
@@ -87,6 +89,7 @@ impl Directory {
             store,
             memory,
             writing: Default::default(),
+            id: Uuid::new_v4(),
             replica: OnceLock::new(),
             budget: ChangeBudget::default(),
             uses: Default::default(),

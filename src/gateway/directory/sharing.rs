@@ -1,6 +1,7 @@
 //! What gateways on one database tell each other although no account has changed, and what all of them count together.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -37,6 +38,25 @@ impl Directory {
         let store = self.0.store.clone();
         let asked = self.0.runtime.spawn(async move { store.has_secret(&fingerprint).await });
         asked.await.map_err(|_| ending())?
+    }
+
+    /// Tells the other gateways that this one runs, and counts those that do.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_gateways(&self) -> Result<NonZeroU32, StoreError> {
+        let inner = self.0.clone();
+        self.0.runtime.spawn(async move { inner.store.count_gateways(inner.id).await }).await.map_err(|_| ending())?
+    }
+
+    /// Tells the other gateways that this one stops.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        let inner = self.0.clone();
+        inner.check_reachable()?;
+        self.0.runtime.spawn(async move { inner.store.leave(inner.id).await }).await.map_err(|_| ending())?
     }
 
     /// Tells the other gateways, unless `still` returns false when that is due. Returns whether they are told.

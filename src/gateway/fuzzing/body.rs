@@ -11,13 +11,13 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt as _;
 
 use super::go::{self, Value};
-use crate::gateway::policy::body::BodyLimit;
+use crate::gateway::policy::body::{BodyLimit, LimitedBy};
 use crate::gateway::policy::scan_budget::Reservation;
 use crate::gateway::policy::{form, json, unpack};
 use crate::keyspec::{ModelPattern, Models};
 
 /// The longest that is unpacked, or held, in bytes.
-const LIMIT: BodyLimit = BodyLimit { bytes: 64 * 1024, setting: None };
+const LIMIT: BodyLimit = BodyLimit { bytes: 64 * 1024, by: LimitedBy::Program };
 
 /// Reads a body as a key would have it read that may use `tiny` and `me/*`.
 ///

@@ -1,5 +1,7 @@
 //! Request bodies: limits, and reading them in full.
 
+use std::num::NonZeroU64;
+
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -8,37 +10,69 @@ use thiserror::Error;
 use super::scan_budget::{Reservation, ScanLimits};
 use crate::gateway::authn::{CredentialRevoked, credential_revoked};
 use crate::gateway::config::Config;
+use crate::gateway::limits::Subject;
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::http::TooSlow;
+use crate::keyspec::size_text;
 
-/// How large a body may be, and the setting that says so.
+/// How large a body may be, and what says so.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimit {
     /// In bytes; 0 means unlimited.
     pub bytes: u64,
-    /// Its setting; `None` where there is none.
-    pub setting: Option<&'static str>,
+    /// What says so.
+    pub by: LimitedBy,
+}
+
+/// What says how large a body may be.
+#[derive(Clone, Copy, Debug)]
+pub enum LimitedBy {
+    /// The setting of that name.
+    Setting(&'static str),
+    /// The program.
+    Program,
+    /// The limit `request-size` of the caller's.
+    Subject(Subject),
 }
 
 impl BodyLimit {
     /// Of what is sent to an account endpoint.
-    pub(super) const ACCOUNT: Self = Self { bytes: 64 * 1024, setting: None };
+    pub(super) const ACCOUNT: Self = Self { bytes: 64 * 1024, by: LimitedBy::Program };
 
     pub(super) fn exceeded(self) -> Rejection {
-        Rejection::new(413, TooLarge(self).to_string())
-    }
-
-    fn size(self) -> String {
-        match self.bytes {
-            bytes if bytes.is_multiple_of(1 << 30) => format!("{} GiB", bytes >> 30),
-            bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
-            bytes if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
-            bytes => format!("{bytes} bytes"),
+        let rejection = Rejection::new(413, TooLarge(self).to_string());
+        match self.by {
+            LimitedBy::Subject(_) => rejection.because(RefusalCode::Size),
+            LimitedBy::Setting(_) | LimitedBy::Program => rejection,
         }
     }
 
-    fn named(self) -> String {
-        self.setting.map(|setting| format!(" (setting {setting})")).unwrap_or_default()
+    /// The smaller one.
+    fn at_most(self, other: Option<(Subject, NonZeroU64)>) -> Self {
+        match other {
+            Some((subject, bytes)) if self.bytes == 0 || bytes.get() < self.bytes => {
+                Self { bytes: bytes.get(), by: LimitedBy::Subject(subject) }
+            }
+            _ => self,
+        }
+    }
+
+    /// Refuses a body that says that it is larger.
+    ///
+    /// # Errors
+    /// 413.
+    pub fn check_announced(self, headers: &HeaderMap) -> Result<(), Rejection> {
+        let is_larger = self.bytes > 0 && announced_length(headers).is_some_and(|length| length > self.bytes);
+        if is_larger { Err(self.exceeded()) } else { Ok(()) }
+    }
+
+    fn owner(self) -> String {
+        match self.by {
+            LimitedBy::Setting(setting) => format!("this gateway (setting {setting})"),
+            LimitedBy::Program => "this gateway".to_owned(),
+            LimitedBy::Subject(subject) => subject.words().to_owned(),
+        }
     }
 }
 
@@ -54,13 +88,19 @@ pub struct Limits {
 impl Limits {
     /// As the configuration has them.
     pub fn new(config: &Config) -> Self {
-        let limit = |bytes, setting| BodyLimit { bytes, setting: Some(setting) };
+        let limit = |bytes, setting| BodyLimit { bytes, by: LimitedBy::Setting(setting) };
         Self {
             usual: limit(config.max_body, "max-body"),
             blob: limit(config.max_blob, "max-blob"),
             scanned: limit(config.max_scanned_body, "max-scanned-body"),
             memory: ScanLimits::new(config),
         }
+    }
+
+    /// With a limit of the caller's, where that is smaller.
+    pub fn at_most(self, size: Option<(Subject, NonZeroU64)>) -> Self {
+        let Self { usual, blob, scanned, memory } = self;
+        Self { usual: usual.at_most(size), blob: blob.at_most(size), scanned: scanned.at_most(size), memory }
     }
 
     /// Of a route, by its path in the table.
@@ -81,7 +121,7 @@ impl Limits {
 
 /// A body turned out larger than its limit.
 #[derive(Debug, Error)]
-#[error("the request body is larger than {}, the limit of this gateway{}", .0.size(), .0.named())]
+#[error("the request body is larger than {}, the limit of {}", size_text(.0.bytes), .0.owner())]
 struct TooLarge(BodyLimit);
 
 /// A body that ends in an error when it exceeds the limit. One that says so beforehand is refused at once.
@@ -92,9 +132,7 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: BodyLimit) -> Result<Body
     if limit.bytes == 0 {
         return Ok(body);
     }
-    if announced_length(headers).is_some_and(|length| length > limit.bytes) {
-        return Err(limit.exceeded());
-    }
+    limit.check_announced(headers)?;
     if body.is_end_stream() {
         return Ok(body);
     }
@@ -119,8 +157,8 @@ pub struct RefusedBody(pub Rejection);
 pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<Rejection> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if error.is::<TooLarge>() {
-            return Some(Rejection::new(413, error.to_string()));
+        if let Some(TooLarge(limit)) = error.downcast_ref() {
+            return Some(limit.exceeded());
         }
         if error.is::<TooSlow>() {
             return Some(Rejection::new(408, "the request body arrives too slowly (body-timeout)"));
@@ -202,7 +240,7 @@ mod tests {
     }
 
     fn limit(bytes: u64) -> BodyLimit {
-        BodyLimit { bytes, setting: Some("max-body") }
+        BodyLimit { bytes, by: LimitedBy::Setting("max-body") }
     }
 
     async fn read(body: &'static str, headers: &HeaderMap) -> Result<Vec<u8>, Rejection> {
@@ -238,5 +276,12 @@ mod tests {
             "the request body is larger than 10 bytes, the limit of this gateway (setting max-body)"
         );
         assert!(!BodyLimit::ACCOUNT.exceeded().message().contains("setting"));
+        // The caller's own limit, where it is smaller.
+        let own = |bytes| limits.at_most(NonZeroU64::new(bytes).map(|bytes| (Subject::Key, bytes)));
+        let message = own(1 << 20).scanned().exceeded().message().to_owned();
+        assert_eq!(message, "the request body is larger than 1 MiB, the limit of this key");
+        assert_eq!(own(1 << 20).of("/api/blobs/x").exceeded().code(), Some(RefusalCode::Size));
+        assert_eq!(own(17 << 20).scanned().exceeded().code(), None);
+        assert_eq!(own(0).of("/api/blobs/x").bytes, 0);
     }
 }

@@ -171,8 +171,9 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::gateway::policy::body::LimitedBy;
 
-    const HELD: BodyLimit = BodyLimit { bytes: 1 << 20, setting: Some("max-scanned-body") };
+    const HELD: BodyLimit = BodyLimit { bytes: 1 << 20, by: LimitedBy::Program };
 
     async fn forwarded(body: impl Into<Body>, kind: &'static str) -> Result<Bytes, Rejection> {
         let headers: HeaderMap = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))].into_iter().collect();

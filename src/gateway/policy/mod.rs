@@ -276,6 +276,7 @@ mod tests {
             scopes: scopes.iter().copied().collect(),
             models: Models::all(),
             expires_at: None,
+            limits: Default::default(),
         };
         let (none, keys) = (rights(&[]), rights(&[Scope::Keys]));
         let requires = |or_own_key| Requirement::Scope { scope: Scope::Keys, or_own_key };

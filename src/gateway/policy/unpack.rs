@@ -80,9 +80,10 @@ fn damaged() -> Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::policy::body::LimitedBy;
 
     fn read(packed: &[u8], bytes: u64) -> Result<Vec<u8>, Rejection> {
-        unpack(packed, BodyLimit { bytes, setting: Some("max-scanned-body") }, &mut Reservation::uncounted())
+        unpack(packed, BodyLimit { bytes, by: LimitedBy::Setting("max-scanned-body") }, &mut Reservation::uncounted())
     }
 
     fn packed(text: &str) -> Vec<u8> {

@@ -20,6 +20,7 @@ mod transfer;
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
@@ -187,6 +188,23 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Write`], and what keeps the database from being used.
     fn has_secret<'a>(&'a self, _fingerprint: &'a [u8; 32]) -> Answer<'a, bool> {
         Box::pin(async { Ok(true) })
+    }
+
+    /// Notes that the gateway with that id, which is new at each start, runs. Returns how many run, it among them. To be called every few
+    /// seconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn count_gateways(&self, _id: Uuid) -> Answer<'_, NonZeroU32> {
+        Box::pin(async { Ok(NonZeroU32::MIN) })
+    }
+
+    /// Notes that it does not run any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn leave(&self, _id: Uuid) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     /// The hash of an account's password; `None` when it has none.

@@ -99,6 +99,7 @@ fn row(context: &PageContext, key: &KeyRecord) -> Markup {
                     @if key.rights.models.patterns().is_empty() { "all models" }
                     @else { "only " (models_line(&key.rights.models)) }
                 }
+                @if !key.rights.limits.is_none() { span.hint.limits { "at most " (key.rights.limits.in_words()) } }
             }
             td role="cell" data-label="Used" {
                 @match key.last_used_at {

@@ -183,6 +183,7 @@ async fn the_list_shows_the_state_of_each_key() {
     let mut heir = (*site.record(&old).await.unwrap()).clone();
     let fresh = ApiKey::generate().unwrap();
     (heir.id, heir.hash, heir.replaces) = (KeyId::generate().unwrap(), fresh.hash(), Some(old.clone()));
+    heir.rights.limits = serde_json::from_str(r#"{"requests_per_minute":60,"streams":2}"#).unwrap();
     site.change(Change::AddKey(Box::new(heir.clone()))).await;
     site.change(Change::RevokeKey(gone.clone(), site.now())).await;
     site.change(Change::ExpireKey(ended.clone(), site.now())).await;
@@ -195,6 +196,7 @@ async fn the_list_shows_the_state_of_each_key() {
     assert!(shown.contains(">Replaced<") && shown.contains(heir.id.as_str()) && shown.contains("Revoke old one"));
     let shown = row(&page, &heir.id);
     assert!(shown.contains(">Valid<") && shown.contains("in 90 days") && shown.contains("all models"), "{shown}");
+    assert!(shown.contains("at most 60 requests per minute, 2 requests at a time"), "{shown}");
     let shown = row(&page, &ended);
     assert!(shown.contains(">Expired<") && !shown.contains("Revoke ended one"), "there is nothing to revoke");
     assert!(row(&page, &gone).is_empty() && page.contains("Show revoked keys"));

@@ -7,6 +7,7 @@
 mod address;
 mod attempts;
 mod error;
+mod gateways;
 mod log;
 mod pending;
 mod schema;
@@ -20,6 +21,7 @@ mod transaction;
 pub(super) mod transfer;
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -273,6 +275,7 @@ impl Store for PostgresStore {
             let old = "DELETE FROM used_signatures WHERE expires_at <= clock_timestamp()";
             sqlx::query(old).execute(&mut *transaction).await.map_err(failed)?;
             attempts::sweep(&mut transaction).await.map_err(failed)?;
+            gateways::sweep(&mut transaction).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
             Ok(swept)
         }))
@@ -344,6 +347,20 @@ impl Store for PostgresStore {
             let mut connection = self.connection(Doing::Write).await?;
             let has = sessions::has_secret(&mut connection, fingerprint).await;
             has.map_err(|error| self.explain(&error, Doing::Write))
+        }))
+    }
+
+    fn count_gateways(&self, id: Uuid) -> Answer<'_, NonZeroU32> {
+        Box::pin(self.answered(async move {
+            let mut connection = self.connection(Doing::Write).await?;
+            gateways::count(&mut connection, id).await.map_err(|error| self.explain(&error, Doing::Write))
+        }))
+    }
+
+    fn leave(&self, id: Uuid) -> Answer<'_, ()> {
+        Box::pin(self.answered(async move {
+            let mut connection = self.connection(Doing::Write).await?;
+            gateways::leave(&mut connection, id).await.map_err(|error| self.explain(&error, Doing::Write))
         }))
     }
 

@@ -220,3 +220,20 @@ async fn gateways_that_start_together_make_the_tables_once() {
         store.unwrap();
     }
 }
+
+#[tokio::test]
+async fn gateways_that_run_are_counted_until_they_leave() {
+    let address = Postgres::shared().database();
+    let store = open(&address).await.unwrap();
+    let [one, two] = [Uuid::new_v4(), Uuid::new_v4()];
+    let count = async |id| store.count_gateways(id).await.unwrap().get();
+    assert_eq!([count(one).await, count(two).await, count(one).await], [1, 2, 2]);
+    store.leave(two).await.unwrap();
+    assert_eq!(count(one).await, 1);
+    assert_eq!(count(two).await, 2);
+    // One that was killed says nothing; one of a time when the clock was wrong says too much.
+    for seen in ["clock_timestamp() - interval '16 seconds'", "clock_timestamp() + interval '1 hour'"] {
+        Postgres::shared().sql(&address, &format!("UPDATE gateways SET seen_at = {seen} WHERE id = '{two}'"));
+        assert_eq!(count(one).await, 1, "{seen}");
+    }
+}

@@ -4,51 +4,82 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
+use sqlx::{Database, FromRow, Row as _};
 use uuid::Uuid;
 
 use super::{Connection, explain};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{EndedKey, KeyQuery, KeyRecord, StoreError};
-use crate::keyspec::{KeyHash, KeyId, Models, Rights};
+use crate::keyspec::{KeyHash, KeyId, Models, RequestLimits, Rights};
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, \
-             first, created_at, last_used_at, revoked_at, created_by FROM api_keys ",
+             first, created_at, last_used_at, revoked_at, created_by, limits FROM api_keys ",
             $rest
         )
     };
 }
 
-type KeyRow = (
-    String,
-    String,
-    String,
-    Option<String>,
-    String,
-    String,
-    Option<i64>,
-    Vec<u8>,
-    String,
-    bool,
-    Option<String>,
-    Option<String>,
-    i64,
-    Option<i64>,
-    Option<i64>,
-    Option<String>,
-);
+type Row = <<Connection as sqlx::Connection>::Database as Database>::Row;
+
+/// A row as [`select!`] gives it.
+struct KeyRow {
+    id: String,
+    user: String,
+    name: String,
+    environment: Option<String>,
+    scopes: String,
+    models: String,
+    expires_at: Option<i64>,
+    hash: Vec<u8>,
+    hint: String,
+    replaceable: bool,
+    replaces: Option<String>,
+    first: Option<String>,
+    created_at: i64,
+    last_used_at: Option<i64>,
+    revoked_at: Option<i64>,
+    created_by: Option<String>,
+    limits: Option<String>,
+}
+
+impl FromRow<'_, Row> for KeyRow {
+    fn from_row(row: &Row) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get(0)?,
+            user: row.try_get(1)?,
+            name: row.try_get(2)?,
+            environment: row.try_get(3)?,
+            scopes: row.try_get(4)?,
+            models: row.try_get(5)?,
+            expires_at: row.try_get(6)?,
+            hash: row.try_get(7)?,
+            hint: row.try_get(8)?,
+            replaceable: row.try_get(9)?,
+            replaces: row.try_get(10)?,
+            first: row.try_get(11)?,
+            created_at: row.try_get(12)?,
+            last_used_at: row.try_get(13)?,
+            revoked_at: row.try_get(14)?,
+            created_by: row.try_get(15)?,
+            limits: row.try_get(16)?,
+        })
+    }
+}
 
 type EndedRow = (String, String, Vec<u8>, bool, Option<i64>);
 
 /// Adds a key. Fails with [`sqlx::Error::RowNotFound`] if its id is that of a deleted key.
 pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sqlx::Error> {
     let json = |error: serde_json::Error| sqlx::Error::Encode(error.into());
+    let limits = Some(key.rights.limits).filter(|limits| !limits.is_none());
+    let limits = limits.map(|limits| serde_json::to_string(&limits)).transpose().map_err(json)?;
     let query = sqlx::query(
         "INSERT INTO api_keys (id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, \
-         replaces, first, created_at, last_used_at, revoked_at, created_by) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
+         replaces, first, created_at, last_used_at, revoked_at, created_by, limits) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 \
          WHERE NOT EXISTS (SELECT 1 FROM deleted_keys WHERE id = $1)",
     );
     let added = query
@@ -68,6 +99,7 @@ pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sql
         .bind(key.last_used_at)
         .bind(key.revoked_at)
         .bind(key.created_by.as_deref())
+        .bind(limits)
         .execute(connection)
         .await?;
     if added.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
@@ -78,7 +110,7 @@ pub async fn load(connection: &mut Connection, place: &Place) -> Result<(Vec<Key
     let failed = |error: sqlx::Error| explain(place, &error, Doing::Read);
     let mut valid = Vec::new();
     let mut shared = SharedTexts::default();
-    let mut rows = sqlx::query_as(select!("WHERE ended_uptime IS NULL")).fetch(&mut *connection);
+    let mut rows = sqlx::query_as::<_, KeyRow>(select!("WHERE ended_uptime IS NULL")).fetch(&mut *connection);
     while let Some(row) = rows.try_next().await.map_err(failed)? {
         valid.push(record(row, &mut shared, place)?);
     }
@@ -154,9 +186,11 @@ impl SharedTexts {
 }
 
 fn record(row: KeyRow, shared: &mut SharedTexts, place: &Place) -> Result<KeyRecord, StoreError> {
-    let (id, user, name, environment, scopes, models, expires_at, bytes, hint, replaceable, replaces, first, ..) = row;
-    let (created_at, last_used_at, revoked_at, created_by) = (row.12, row.13, row.14, row.15);
+    let KeyRow { id, user, name, environment, scopes, models, expires_at, hash: bytes, hint, .. } = row;
+    let KeyRow { replaceable, replaces, first, created_at, last_used_at, revoked_at, created_by, limits, .. } = row;
     let broken = |what: &str| place.damaged(format!("the {what} of the key {id} cannot be read"));
+    let limits = limits.map_or(Ok(RequestLimits::default()), |text| serde_json::from_str(&text));
+    let limits = limits.map_err(|_| broken("limits"))?;
     let models = match shared.models.get(&models) {
         Some(list) => list.clone(),
         None => {
@@ -165,7 +199,8 @@ fn record(row: KeyRow, shared: &mut SharedTexts, place: &Place) -> Result<KeyRec
             list
         }
     };
-    let rights = Rights { scopes: serde_json::from_str(&scopes).map_err(|_| broken("scopes"))?, models, expires_at };
+    let scopes = serde_json::from_str(&scopes).map_err(|_| broken("scopes"))?;
+    let rights = Rights { scopes, models, expires_at, limits };
     Ok(KeyRecord {
         hash: hash(&id, bytes, place)?,
         id: place.parse(&id, "key")?,

@@ -48,12 +48,13 @@ fn user(name: &str) -> User {
 fn key(user: &User) -> KeyRecord {
     let key = ApiKey::generate().unwrap();
     let models = ["tiny:*", "me/*"].map(|pattern| pattern.parse().unwrap()).into_iter().collect();
+    let limits = serde_json::from_str(r#"{"requests_per_minute":60,"request_size":1048576}"#).unwrap();
     KeyRecord {
         id: KeyId::generate().unwrap(),
         user: user.id,
         name: "ci's key".into(),
         environment: Some("ci".into()),
-        rights: Rights { scopes: "inference,keys".parse().unwrap(), models, expires_at: Some(i64::MAX) },
+        rights: Rights { scopes: "inference,keys".parse().unwrap(), models, expires_at: Some(i64::MAX), limits },
         hash: key.hash(),
         hint: key.hint().to_owned(),
         replaceable: true,
@@ -120,7 +121,8 @@ async fn everything_is_read_back_as_it_was_written() {
     let old = key(&ann);
     let mut new =
         KeyRecord { replaces: Some(old.id.clone()), first: Some(old.id.clone()), environment: None, ..key(&ann) };
-    new.rights = Rights { scopes: Scopes::all(), models: Default::default(), expires_at: None };
+    new.rights =
+        Rights { scopes: Scopes::all(), models: Default::default(), expires_at: None, limits: Default::default() };
     for key in [&old, &new] {
         make(&store, Change::AddKey(Box::new(key.clone()))).await.unwrap();
     }
@@ -389,6 +391,7 @@ async fn a_database_of_version_0_1_0_keeps_its_keys_and_events() {
     let origin: KeyId = "key_aaaaaaaa".parse().unwrap();
     assert_eq!((first("key_bbbbbbbb"), first("key_cccccccc")), (Some(origin.clone()), Some(origin)));
     assert_eq!((first("key_dddddddd"), found.keys.len()), (None, 3));
+    assert!(found.keys.iter().all(|key| key.rights.limits.is_none()));
     let events = store.events(10, &EventFilter::default()).await.unwrap();
     assert_eq!((events.len(), events[0].details.is_none()), (1, true));
     assert_eq!((&*events[0].detail, &*events[0].shown_detail()), ("name=\"x\"", r#""name=\"x\"""#));

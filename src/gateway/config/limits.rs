@@ -1,0 +1,79 @@
+//! The tables of limits: `[limits]` of the gateway as a whole, `[roles.NAME.limits]` of each person with that role.
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+
+use super::value::{limit_number, limit_size};
+use crate::gateway::store::Role;
+use crate::keyspec::{Limit, RequestLimits};
+
+/// What the configuration says of each role.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub struct Roles {
+    member: RoleTable,
+    maintainer: RoleTable,
+    admin: RoleTable,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct RoleTable {
+    #[serde(deserialize_with = "limits")]
+    limits: RequestLimits,
+}
+
+impl Roles {
+    /// The limits of each person with that role.
+    pub fn limits(&self, role: Role) -> RequestLimits {
+        match role {
+            Role::Member => self.member.limits,
+            Role::Maintainer => self.maintainer.limits,
+            Role::Admin => self.admin.limits,
+        }
+    }
+}
+
+/// A table as it is written.
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table")]
+struct Table {
+    #[serde(deserialize_with = "limit_number")]
+    requests_per_minute: Option<u64>,
+    #[serde(deserialize_with = "limit_number")]
+    burst: Option<u64>,
+    #[serde(deserialize_with = "limit_number")]
+    streams: Option<u64>,
+    #[serde(deserialize_with = "limit_size")]
+    request_size: Option<u64>,
+}
+
+/// A table of limits.
+pub fn limits<'de, D: Deserializer<'de>>(value: D) -> Result<RequestLimits, D::Error> {
+    let Table { requests_per_minute, burst, streams, request_size } = Table::deserialize(value)?;
+    let mut limits = RequestLimits::default();
+    let values = [requests_per_minute, burst, streams, request_size];
+    for (limit, value) in Limit::ALL.into_iter().zip(values) {
+        value.map_or(Ok(()), |value| limits.set(limit, value)).map_err(D::Error::custom)?;
+    }
+    limits.check().map_err(D::Error::custom)?;
+    Ok(limits)
+}
+
+/// What a member of such a table must be, with an example.
+pub fn expected(member: &str) -> Option<&'static str> {
+    match member {
+        "requests-per-minute" | "burst" => Some("a number from 1 to 1000000, such as 60"),
+        "streams" => Some("a number from 1 to 1000000, such as 4"),
+        "request-size" => Some("a size such as 1MiB"),
+        "limits" => Some("a table with any of requests-per-minute, burst, streams and request-size"),
+        _ => None,
+    }
+}
+
+/// An example of the table of that name, as TOML.
+pub fn example(name: &str) -> &'static str {
+    match name {
+        "limits" => "[limits]\nrequests-per-minute = 600\nstreams = 16\n",
+        _ => "[roles.member.limits]\nrequests-per-minute = 60\nburst = 20\nstreams = 2\nrequest-size = \"10MiB\"\n",
+    }
+}

@@ -1,0 +1,316 @@
+//! How much a key, a person or a gateway may use: requests per minute, requests at a time, bytes of a request.
+
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::size::{parse_size, size_text};
+
+/// The largest value of a limit other than that of a request's size.
+const MOST: u64 = 1_000_000;
+
+/// One limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Requests per minute.
+    RequestsPerMinute,
+    /// Requests at once, after a pause.
+    Burst,
+    /// Requests at the upstream server at a time.
+    Streams,
+    /// Bytes of a request's body.
+    RequestSize,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::RequestsPerMinute, Self::Burst, Self::Streams, Self::RequestSize];
+
+    /// Its name on the command line and in forms: `rpm`, `burst`, `streams`, `size`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RequestsPerMinute => "rpm",
+            Self::Burst => "burst",
+            Self::Streams => "streams",
+            Self::RequestSize => "size",
+        }
+    }
+}
+
+/// Why a limit cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum LimitError {
+    /// 0.
+    #[error("0 would refuse every request; for no limit, leave it out")]
+    Zero,
+    /// More than a limit can be.
+    #[error("the largest value is {MOST}")]
+    TooLarge,
+    /// A burst without a rate.
+    #[error("a burst needs a number of requests per minute")]
+    BurstAlone,
+}
+
+/// The limits of one key, of each person with a role, or of a gateway. What is `None` has no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestLimits {
+    /// Requests per minute, on average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Requests at once, after a pause; without it, those of one minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<NonZeroU32>,
+    /// Requests at the upstream server at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streams: Option<NonZeroU32>,
+    /// Bytes of a request's body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_size: Option<NonZeroU64>,
+}
+
+impl RequestLimits {
+    /// Whether there is no limit.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The value of one.
+    pub fn get(&self, limit: Limit) -> Option<u64> {
+        match limit {
+            Limit::RequestsPerMinute => self.requests_per_minute.map(|number| number.get().into()),
+            Limit::Burst => self.burst.map(|number| number.get().into()),
+            Limit::Streams => self.streams.map(|number| number.get().into()),
+            Limit::RequestSize => self.request_size.map(NonZeroU64::get),
+        }
+    }
+
+    /// Sets one.
+    ///
+    /// # Errors
+    /// [`LimitError::Zero`], [`LimitError::TooLarge`].
+    pub fn set(&mut self, limit: Limit, value: u64) -> Result<(), LimitError> {
+        let size = NonZeroU64::new(value).ok_or(LimitError::Zero)?;
+        let number = u32::try_from(value).ok().filter(|_| value <= MOST).and_then(NonZeroU32::new);
+        let number = number.ok_or(LimitError::TooLarge);
+        match limit {
+            Limit::RequestsPerMinute => self.requests_per_minute = Some(number?),
+            Limit::Burst => self.burst = Some(number?),
+            Limit::Streams => self.streams = Some(number?),
+            Limit::RequestSize => self.request_size = Some(size),
+        }
+        Ok(())
+    }
+
+    /// Checks what limits have to do with each other.
+    ///
+    /// # Errors
+    /// [`LimitError::BurstAlone`].
+    pub fn check(&self) -> Result<(), LimitError> {
+        match self.burst.is_some() && self.requests_per_minute.is_none() {
+            true => Err(LimitError::BurstAlone),
+            false => Ok(()),
+        }
+    }
+
+    /// All of them in words: `60 requests per minute, 2 requests at a time`.
+    pub fn in_words(&self) -> String {
+        let all = Limit::ALL.into_iter().filter_map(|limit| Some(phrase(limit, self.get(limit)?)));
+        all.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Requests per minute and requests at once.
+    pub fn rate(&self) -> Option<(NonZeroU32, NonZeroU32)> {
+        self.requests_per_minute.map(|rate| (rate, self.burst.unwrap_or(rate)))
+    }
+
+    /// With those of `parent` where it has none itself.
+    #[must_use]
+    pub fn or(self, parent: Self) -> Self {
+        // The burst belongs to the rate, and is never more than the parent's.
+        let burst = match (self.requests_per_minute, self.burst) {
+            (_, Some(burst)) => Some(burst),
+            (None, None) => parent.burst,
+            (Some(rate), None) => parent.rate().map(|(_, most)| most).filter(|most| *most < rate),
+        };
+        Self {
+            requests_per_minute: self.requests_per_minute.or(parent.requests_per_minute),
+            burst,
+            streams: self.streams.or(parent.streams),
+            request_size: self.request_size.or(parent.request_size),
+        }
+    }
+
+    /// Whether none is higher than `parent`'s.
+    ///
+    /// # Errors
+    /// What the parent has, of the first that is.
+    pub fn within(&self, parent: &Self) -> Result<(), String> {
+        let is_within = |own: Option<u64>, parents: Option<u64>| match (own, parents) {
+            (_, None) => true,
+            (own, Some(parents)) => own.is_some_and(|own| own <= parents),
+        };
+        let burst = |limits: &Self| limits.rate().map(|(_, burst)| burst.get().into());
+        for limit in Limit::ALL {
+            let (own, parents) = match limit {
+                Limit::Burst => (burst(self), burst(parent)),
+                _ => (self.get(limit), parent.get(limit)),
+            };
+            if !is_within(own, parents) {
+                return Err(parents.map(|parents| phrase(limit, parents)).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    /// What one of so many gateways allows of it: its part, but at least 1. Each request is at one gateway, so its size is not divided.
+    #[must_use]
+    pub fn share(self, gateways: NonZeroU32) -> Self {
+        let part = |number: NonZeroU32| NonZeroU32::new(number.get() / gateways).unwrap_or(NonZeroU32::MIN);
+        Self {
+            requests_per_minute: self.requests_per_minute.map(part),
+            burst: self.burst.map(part),
+            streams: self.streams.map(part),
+            request_size: self.request_size,
+        }
+    }
+}
+
+/// A limit in words: `60 requests per minute`, `2 requests at a time`.
+pub fn phrase(limit: Limit, value: u64) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    match limit {
+        Limit::RequestsPerMinute => format!("{value} request{plural} per minute"),
+        Limit::Burst => format!("{value} request{plural} at once"),
+        Limit::Streams => format!("{value} request{plural} at a time"),
+        Limit::RequestSize => format!("requests of {}", size_text(value)),
+    }
+}
+
+/// As on the command line: `rpm=60,streams=2`; nothing without limits.
+impl fmt::Display for RequestLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = Limit::ALL.into_iter().filter_map(|limit| Some((limit, self.get(limit)?)));
+        for (index, (limit, value)) in all.enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match limit {
+                Limit::RequestSize => {
+                    write!(f, "{comma}size={}", size_text(value).replace([' '], "").replace("bytes", ""))?
+                }
+                _ => write!(f, "{comma}{}={value}", limit.name())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `NAME=VALUE`: one limit and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitValue {
+    /// Which.
+    pub limit: Limit,
+    /// How much.
+    pub value: u64,
+}
+
+impl std::str::FromStr for LimitValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = || Limit::ALL.map(Limit::name).join(", ");
+        let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as rpm=60")?;
+        let limit = Limit::ALL.into_iter().find(|limit| limit.name() == name.trim());
+        let limit = limit.ok_or_else(|| format!("unknown limit {:?}: use {}", name.trim(), names()))?;
+        let value = value.trim();
+        let number = match limit {
+            Limit::RequestSize => parse_size(value),
+            _ if value.bytes().all(|byte| byte.is_ascii_digit()) => value.parse().ok(),
+            _ => None,
+        };
+        let number = number.ok_or_else(|| match limit {
+            Limit::RequestSize => "size must be a size such as 1MiB".to_owned(),
+            _ => format!("{} must be a number such as 60", limit.name()),
+        })?;
+        RequestLimits::default().set(limit, number).map_err(|error| format!("{}: {error}", limit.name()))?;
+        Ok(Self { limit, value: number })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(pairs: &[&str]) -> RequestLimits {
+        let mut limits = RequestLimits::default();
+        for pair in pairs {
+            let LimitValue { limit, value } = pair.parse().unwrap();
+            limits.set(limit, value).unwrap();
+        }
+        limits
+    }
+
+    #[test]
+    fn a_limit_is_read_as_it_is_written() {
+        for text in ["rpm=60", "rpm=60,burst=5,streams=2,size=1MiB", "size=1000", "streams=1"] {
+            assert_eq!(limits(&text.split(',').collect::<Vec<_>>()).to_string(), text);
+        }
+        for (text, wanted) in [
+            ("rpm", "NAME=VALUE"),
+            ("rmp=1", "unknown limit \"rmp\": use rpm, burst, streams, size"),
+            ("rpm=0", "rpm: 0 would refuse every request"),
+            ("size=0MiB", "size: 0 would refuse"),
+            ("rpm=1000001", "largest value is 1000000"),
+            ("streams=-1", "must be a number"),
+            ("streams=", "must be a number"),
+            ("size=big", "a size such as 1MiB"),
+        ] {
+            let error = text.parse::<LimitValue>().unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+        let all = limits(&["rpm=60", "burst=5", "streams=1", "size=1MiB"]);
+        assert_eq!(
+            all.in_words(),
+            "60 requests per minute, 5 requests at once, 1 request at a time, requests of 1 MiB"
+        );
+        assert_eq!(limits(&["burst=5"]).check(), Err(LimitError::BurstAlone));
+        assert_eq!(limits(&["burst=5", "rpm=1"]).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_part_is_a_part_in_every_respect() {
+        let parent = limits(&["rpm=60", "burst=10", "streams=2", "size=1MiB"]);
+        assert_eq!(parent.within(&parent), Ok(()));
+        assert_eq!(limits(&["rpm=1", "burst=1", "streams=1", "size=1"]).within(&parent), Ok(()));
+        assert_eq!(parent.within(&RequestLimits::default()), Ok(()));
+        for (own, wanted) in [
+            (limits(&[]), "60 requests per minute"),
+            (limits(&["rpm=61", "burst=1", "streams=1", "size=1"]), "60 requests per minute"),
+            (limits(&["rpm=60", "streams=1", "size=1"]), "10 requests at once"),
+            (limits(&["rpm=10", "streams=3", "size=1"]), "2 requests at a time"),
+            (limits(&["rpm=10", "streams=2", "size=2MiB"]), "requests of 1 MiB"),
+        ] {
+            assert_eq!(own.within(&parent), Err(wanted.to_owned()), "{own}");
+        }
+        // What is left out is the parent's, so it is within.
+        for own in
+            ["rpm=60", "rpm=5", "streams=1", "size=9"].map(|pair| limits(&[pair])).into_iter().chain([limits(&[])])
+        {
+            let child = own.or(parent);
+            assert_eq!(child.within(&parent), Ok(()), "{own}");
+            assert_eq!(own.or(child), child);
+        }
+        assert_eq!(limits(&["rpm=5"]).or(parent).to_string(), "rpm=5,streams=2,size=1MiB");
+    }
+
+    #[test]
+    fn each_gateway_has_its_part_but_at_least_one() {
+        let of =
+            |gateways| limits(&["rpm=60", "streams=2", "size=9"]).share(NonZeroU32::new(gateways).unwrap()).to_string();
+        assert_eq!(
+            [1, 2, 3, 100].map(of),
+            ["rpm=60,streams=2,size=9", "rpm=30,streams=1,size=9", "rpm=20,streams=1,size=9", "rpm=1,streams=1,size=9"]
+        );
+    }
+}
