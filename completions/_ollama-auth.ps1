@@ -178,6 +178,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--keepalive', '--keepalive', [CompletionResultType]::ParameterName, 'Keep the model loaded this long; negative: forever')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Print text as it arrives, or one JSON object at the end')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up when nothing arrives for this long [default: never]')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'If the host is busy or a limit is reached, wait and try again, for 10m or =DURATION')
             [CompletionResult]::new('--truncate', '--truncate', [CompletionResultType]::ParameterName, 'Cut input that is too long (=false: refuse it)')
             [CompletionResult]::new('--dimensions', '--dimensions', [CompletionResultType]::ParameterName, 'Length of the vector')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Use this host [default: `status` tells which]')

@@ -170,6 +170,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --keepalive 'Keep the model loaded this long; negative: forever'
             cand --output 'Print text as it arrives, or one JSON object at the end'
             cand --timeout 'Give up when nothing arrives for this long [default: never]'
+            cand --wait 'If the host is busy or a limit is reached, wait and try again, for 10m or =DURATION'
             cand --truncate 'Cut input that is too long (=false: refuse it)'
             cand --dimensions 'Length of the vector'
             cand --host 'Use this host [default: `status` tells which]'

@@ -60,6 +60,9 @@ pub struct RunArgs {
     /// Give up when nothing arrives for this long [default: never]
     #[arg(long, value_name = "DURATION", help_heading = "Output")]
     pub timeout: Option<SpanArg>,
+    /// If the host is busy or a limit is reached, wait and try again, for 10m or =DURATION
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", help_heading = "Output")]
+    pub wait: Option<SpanArg>,
     /// Cut input that is too long (=false: refuse it)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Embedding models")]
     pub truncate: Option<bool>,

@@ -46,13 +46,15 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::NotFound { host, .. } => {
             (Exit::Failed, Some(format!("there is no Ollama API at this address: check the host and the path in {host}")))
         }
-        ApiError::TryLater { retry_after, .. } => (
-            Exit::TryLater,
-            Some(match retry_after {
-                Some(wait) => format!("try again in {} s", wait.as_secs()),
-                None => "try again in a moment".to_owned(),
-            }),
-        ),
+        ApiError::TryLater { message, retry_after, .. } => {
+            let hint = match retry_after {
+                // A gateway says so itself.
+                _ if message.contains("try again in ") || message.contains("try again when ") => None,
+                Some(wait) => Some(format!("try again in {} s", wait.as_secs())),
+                None => Some("try again in a moment".to_owned()),
+            };
+            (Exit::TryLater, hint)
+        }
         ApiError::Redirect { .. } => (
             Exit::Failed,
             Some("a credential is sent to one host only; if that address is right, pass it with --host".into()),

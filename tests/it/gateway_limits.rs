@@ -1,5 +1,6 @@
 //! Limits of the gateway, of people and of keys: what they refuse and how, and that nothing of them leaks.
 
+mod client;
 mod keys;
 mod rates;
 mod reload;

@@ -3,6 +3,7 @@
 mod answer;
 mod chat;
 mod media;
+mod wait;
 
 use std::io::{self, Read as _};
 use std::time::Duration;
@@ -76,7 +77,8 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         think: think.as_ref(),
     };
     let spinner = app.printer.spinner("");
-    match session.generate(&request, args.timeout.map(|limit| limit.0)).await {
+    let timeout = args.timeout.map(|limit| limit.0);
+    match wait::patiently(app, args.wait, async || session.generate(&request, timeout).await).await {
         Ok(stream) => answer::show(app, &args, &request, stream, spinner).await,
         Err(error) => {
             spinner.clear();
@@ -99,7 +101,7 @@ impl RunContext<'_> {
     /// What the server knows of the model. One that is missing, and is not a cloud model, is pulled first.
     async fn show_or_pull(&self) -> anyhow::Result<ShowResponse> {
         let can_be_pulled = !self.session.base().is_ollama_com() && !self.model.is_cloud();
-        match self.session.show(self.name).await {
+        match self.show().await {
             Ok(info) => return Ok(info),
             Err(ApiError::NotFound { recognised: true, .. }) if can_be_pulled => {}
             Err(error) => return Err(self.explain(error).await),
@@ -114,10 +116,14 @@ impl RunContext<'_> {
             }
             Err(error) => return Err(explain_pull(self.session, self.name, error).await),
         }
-        match self.session.show(self.name).await {
+        match self.show().await {
             Ok(info) => Ok(info),
             Err(error) => Err(self.explain(error).await),
         }
+    }
+
+    async fn show(&self) -> Result<ShowResponse, ApiError> {
+        wait::patiently(self.app, self.args.wait, async || self.session.show(self.name).await).await
     }
 
     async fn embed(&self, input: &str, options: &Map<String, Value>) -> anyhow::Result<Exit> {
@@ -133,7 +139,9 @@ impl RunContext<'_> {
             keep_alive: self.args.keepalive.as_ref().map(|keep| keep.0.as_str()),
             options,
         };
-        let vector = match self.session.embed(&request, self.args.timeout.map(|limit| limit.0)).await {
+        let timeout = self.args.timeout.map(|limit| limit.0);
+        let embed = async || self.session.embed(&request, timeout).await;
+        let vector = match wait::patiently(self.app, self.args.wait, embed).await {
             Ok(vector) => vector,
             Err(error) => return Err(self.explain(error).await),
         };
@@ -160,6 +168,12 @@ impl RunContext<'_> {
                 if self.model.is_cloud() && !host.is_ollama_com() && (!from_gateway || signin_url.is_some()) =>
             {
                 server_signed_out(host, self.model, message, signin_url.as_deref()).into()
+            }
+            ApiError::TryLater { .. } if self.args.wait.is_none() => {
+                let problem = Problem::from_error(&error.into());
+                let waiting = format!("to wait for it: ollama-auth run --wait {}", quoted(self.model.as_str()));
+                let hint = problem.hint.as_ref().map_or_else(|| waiting.clone(), |hint| format!("{hint}\n{waiting}"));
+                problem.hint(hint).into()
             }
             _ => explain_missing(self.session, self.model.as_str(), error).await,
         }

@@ -7,6 +7,7 @@ use crate::api::{ApiError, Batch, ChatRequest, Chunk, LineStream, Think};
 use crate::app::App;
 use crate::chat::{Event, Message, RenderOptions, Renderer, Timings};
 use crate::commands::run::answer::{AnswerOutput, invalid_line, stream_cut};
+use crate::commands::run::wait::patiently;
 use crate::exit::{Exit, Problem};
 use crate::signals::Interrupts;
 use crate::ui::Spinner;
@@ -86,7 +87,8 @@ impl Chat<'_> {
             think: think.as_ref(),
         };
         let spinner = self.app.printer.spinner("");
-        let sent = self.session.chat(&request, self.args.timeout.map(|limit| limit.0));
+        let (session, timeout) = (&self.session, self.args.timeout.map(|limit| limit.0));
+        let sent = patiently(self.app, self.args.wait, async || session.chat(&request, timeout).await);
         let mut shown = StreamingAnswer::new(self);
         let ended = match Self::unless_interrupted(&mut self.interrupts, sent).await {
             None => {
