@@ -40,7 +40,7 @@ mod tls;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, DeviceRef, DeviceRow, KeyRow,
-    UserRow,
+    ReplicaReply, UserRow,
 };
 pub use clock::Clock;
 pub use composition::Gateway;
@@ -54,7 +54,7 @@ pub use routes::{Access, Account, find as find_route};
 pub use secret::Secret;
 pub use server::{ServeError, Server};
 pub use store::{
-    Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, RecordedEvent, Role, SqliteStore, Store,
-    StoreError, User,
+    Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, PostgresAddress, RecordedEvent, Role,
+    SqliteStore, Store, StoreError, User,
 };
 pub use target::Target;

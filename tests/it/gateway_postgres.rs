@@ -1,5 +1,6 @@
 //! Several gateways on one PostgreSQL database: what one grants and takes away the others know, and what they do while it does not answer.
 
+mod outage;
 mod unusable;
 
 use serde_json::json;
@@ -142,6 +143,42 @@ fn a_browser_is_signed_in_at_all_gateways_until_it_signs_out_at_one() {
     for gateway in [&one, &other] {
         poll("the end of the sessions", || (!is_in(gateway, &session)).then_some(()));
     }
+}
+
+#[test]
+fn a_sign_out_without_the_database_counts_at_all_gateways_once_it_is_back() {
+    let (upstream, server) = (upstream(), Postgres::start());
+    let database = server.database();
+    let more = ["--public-url", "http://127.0.0.1:18999"];
+    let one = Gateway::start_on(&database, &upstream.url(), &more);
+    let other = Gateway::start_on(&database, &upstream.url(), &more);
+    one.add_user("ada", "member");
+    poll("the account", || one.admin(&["user", "list"]).stdout().contains("ada").then_some(()));
+    let page = |gateway: &Gateway, session: &str| gateway.ask("GET", "/settings/keys", &[session], "");
+    let [ended, kept] = [(); 2].map(|()| {
+        poll("the sign-in", || {
+            let form = one.ask("GET", "/login", &[], "");
+            let token = between(form.text(), "name=\"csrf\" value=\"", "\"");
+            let body = format!("csrf={token}&name=ada&password={}", PASSWORD.replace(' ', "+"));
+            let signed_in = one.ask("POST", "/login", &[&cookie(&form, "visitor"), FORM], &body);
+            (signed_in.status == 303).then(|| cookie(&signed_in, "session"))
+        })
+    });
+    assert_eq!([&ended, &kept].map(|session| page(&other, session).status), [200; 2]);
+    let token = between(page(&one, &ended).text(), "name=\"csrf\" value=\"", "\"");
+
+    server.end("INT");
+    let out = one.ask("POST", "/logout", &[&ended, FORM], &format!("csrf={token}"));
+    assert_eq!(out.status, 303, "{}", out.text());
+    // The page of a session that lasts says that the keys cannot be read.
+    assert_eq!((page(&one, &ended).status, page(&other, &ended).status), (303, 503));
+
+    server.start_again();
+    poll("the sign-out at the other gateway", || (page(&other, &ended).status == 303).then_some(()));
+    assert_eq!(
+        [&one, &other].map(|gateway| (page(gateway, &ended).status, page(gateway, &kept).status)),
+        [(303, 200); 2]
+    );
 }
 
 /// Behind a load balancer the guesses of one go to all gateways.

@@ -9,14 +9,13 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::database;
+use super::offline::perform_on;
+use super::outage::{self, Searched};
 use crate::app::App;
 use crate::cli::{ApproveArgs, DatabaseArgs};
 use crate::exit::{Exit, Problem};
-use crate::gateway::admin::{AskError, ask, perform};
-use crate::gateway::{
-    AdminContext, AdminError, AdminReply, AdminRequest, DatabaseLocation, DeviceRef, Directory, PendingDevices,
-    SqliteStore, Store, StoreError,
-};
+use crate::gateway::admin::{AskError, ask};
+use crate::gateway::{AdminError, AdminReply, AdminRequest, DatabaseLocation, DeviceRef, SqliteStore, StoreError};
 use crate::identity::{ConnectUrl, PublicKey, group_fingerprint, parse_fingerprint};
 
 /// The longest wait for a gateway that is starting or ending, or for another command.
@@ -31,6 +30,18 @@ pub async fn request(app: &App, args: &DatabaseArgs, request: AdminRequest) -> a
     Ok(exchange(app, args, request).await??)
 }
 
+/// Looks for what the person means. `request` lists, and is answered from the memory of this machine's gateways where the database that they
+/// share does not answer.
+///
+/// # Errors
+/// As [`self::request`].
+pub async fn look_up(app: &App, args: &DatabaseArgs, request: AdminRequest) -> anyhow::Result<(AdminReply, Searched)> {
+    match database::configured(app, args)? {
+        DatabaseLocation::Postgres(address) => outage::look_up(app, &address, request).await,
+        DatabaseLocation::File(_) => Ok((self::request(app, args, request).await?, Searched::Database)),
+    }
+}
+
 /// The same; the inner error is what the gateway says.
 async fn exchange(
     app: &App,
@@ -40,7 +51,7 @@ async fn exchange(
     let path = match database::configured(app, args)? {
         DatabaseLocation::File(path) => path,
         // The gateways hear of every change from the database.
-        shared @ DatabaseLocation::Postgres(_) => return perform_on(app, shared.open().await?, request).await,
+        DatabaseLocation::Postgres(address) => return outage::request(app, &address, request).await,
     };
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -59,34 +70,9 @@ async fn exchange(
             // It may be a gateway that is about to listen, or to end.
             Err(StoreError::Busy { .. }) if Instant::now() < deadline => tokio::time::sleep(RETRY_PAUSE).await,
             Err(error) => return Err(error.into()),
-            Ok(store) => return perform_on(app, Arc::new(store), request).await,
+            Ok(store) => return Ok(perform_on(app, Arc::new(store), request).await?),
         }
     }
-}
-
-/// Performs a request on a database.
-async fn perform_on(
-    app: &App,
-    store: Arc<dyn Store>,
-    request: AdminRequest,
-) -> anyhow::Result<Result<AdminReply, AdminError>> {
-    if matches!(request, AdminRequest::Approve { .. }) && !store.is_shared() {
-        return Ok(Err(AdminError::NotRunning));
-    }
-    let directory = Directory::open(store.clone()).await?;
-    let (now, pending) = ((app.now)(), Arc::<PendingDevices>::default());
-    let context = if directory.is_shared() {
-        let told = pending.clone();
-        directory.listen(move |record| told.note_news(record, now));
-        AdminContext::shared(&directory, &pending, now)
-    } else {
-        AdminContext::offline(&directory, now)
-    };
-    let performed = perform(&context, request).await;
-    if let Err(error) = store.settle().await {
-        tracing::warn!(%error, "database checkpoint failed");
-    }
-    Ok(performed)
 }
 
 /// Checks that there is a database.
@@ -104,6 +90,11 @@ pub fn require_file(path: &Path) -> anyhow::Result<()> {
         }
         Err(error) => Err(error).with_context(|| format!("cannot access the database {}", path.display())),
     }
+}
+
+/// The error for something that was looked up and is not there.
+pub fn not_found(error: &AdminError, searched: &Searched) -> Problem {
+    Problem::new(Exit::NotFound, error.to_string()).hint(searched.hint(&error.hint().unwrap_or_default()))
 }
 
 /// The error for a reply to another request.

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::cli::DatabaseArgs;
 use crate::disk::{DiskError, Exposure, read_input, shell_quoted};
 use crate::exit::{Exit, Problem};
-use crate::gateway::{Config, DatabaseLocation, Secret, Store, StoreError};
+use crate::gateway::{Config, DatabaseLocation, PostgresAddress, Secret, Store, StoreError};
 
 /// How long `serve` waits for a PostgreSQL server that cannot be reached: machines may start together.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,6 +42,14 @@ pub fn located(
 pub fn configured(app: &App, args: &DatabaseArgs) -> anyhow::Result<DatabaseLocation> {
     let (location, password_file) = config::load_database(app, args)?;
     located(app, location, password_file)
+}
+
+/// The folder for the admin sockets of this account's gateways on that database.
+///
+/// # Errors
+/// An address that cannot be used.
+pub fn socket_folder(app: &App, address: &PostgresAddress) -> anyhow::Result<PathBuf> {
+    Ok(app.paths.data.join("gateway").join(format!("pg-{}", address.fingerprint()?)))
 }
 
 /// The secret of the file that is named. Without one a new secret, unless other gateways may use the database.

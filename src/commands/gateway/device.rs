@@ -60,13 +60,6 @@ fn finish(app: &App, device: &DeviceRow) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn devices(app: &App, user: Option<String>, database: &DatabaseArgs) -> anyhow::Result<Vec<DeviceRow>> {
-    match admin::request(app, database, AdminRequest::ListDevices { user }).await? {
-        AdminReply::Devices(devices) => Ok(devices),
-        _ => Err(admin::unexpected_reply().into()),
-    }
-}
-
 /// The device that the text means.
 ///
 /// # Errors
@@ -80,13 +73,18 @@ async fn find(app: &App, text: &str, database: &DatabaseArgs) -> anyhow::Result<
             return Err(problem.hint("list the devices: ollama-auth gateway device list").into());
         }
     };
-    let all = devices(app, None, database).await?;
+    let request = AdminRequest::ListDevices { user: None };
+    let (AdminReply::Devices(all), searched) = admin::look_up(app, database, request).await? else {
+        return Err(admin::unexpected_reply().into());
+    };
     let found = all.into_iter().find(|device| device.fingerprint == fingerprint);
-    found.ok_or_else(|| AdminError::NoDevice(fingerprint).into())
+    found.ok_or_else(|| admin::not_found(&AdminError::NoDevice(fingerprint), &searched).into())
 }
 
 async fn list(app: &App, user: Option<String>, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let devices = devices(app, user, database).await?;
+    let AdminReply::Devices(devices) = admin::request(app, database, AdminRequest::ListDevices { user }).await? else {
+        return Err(admin::unexpected_reply().into());
+    };
     if app.printer.is_json() {
         app.printer.json(&json!({ "devices": devices }))?;
         return Ok(Exit::Done);

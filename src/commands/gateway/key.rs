@@ -93,20 +93,15 @@ async fn revoke(app: &App, key: KeyRow, database: &DatabaseArgs) -> anyhow::Resu
     Ok(Exit::Done)
 }
 
-async fn keys(app: &App, database: &DatabaseArgs, request: AdminRequest) -> anyhow::Result<(Vec<KeyRow>, bool)> {
-    match admin::request(app, database, request).await? {
-        AdminReply::Keys { keys, more } => Ok((keys, more)),
-        _ => Err(admin::unexpected_reply().into()),
-    }
-}
-
 /// The key with that id or name.
 ///
 /// # Errors
 /// Exit 3 when there is none, 2 when there are several.
 async fn find(app: &App, text: String, user: Option<String>, database: &DatabaseArgs) -> anyhow::Result<KeyRow> {
     let request = AdminRequest::ListKeys { user, revoked: true, matching: Some(text.clone()) };
-    let (found, _) = keys(app, database, request).await?;
+    let (AdminReply::Keys { keys: found, .. }, searched) = admin::look_up(app, database, request).await? else {
+        return Err(admin::unexpected_reply().into());
+    };
     let (mut revoked, mut open): (Vec<KeyRow>, Vec<KeyRow>) =
         found.into_iter().partition(|key| key.revoked_at.is_some());
     if open.len() > 1 {
@@ -119,13 +114,15 @@ async fn find(app: &App, text: String, user: Option<String>, database: &Database
     }
     open.pop().or_else(|| revoked.pop()).ok_or_else(|| {
         let problem = Problem::new(Exit::NotFound, format!("there is no API key {text:?}"));
-        problem.hint("list the keys: ollama-auth gateway key list").into()
+        problem.hint(searched.hint("list the keys: ollama-auth gateway key list")).into()
     })
 }
 
 async fn list(app: &App, user: Option<String>, revoked: bool, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let request = AdminRequest::ListKeys { user, revoked, matching: None };
-    let (keys, more) = keys(app, database, request).await?;
+    let AdminReply::Keys { keys, more } = admin::request(app, database, request).await? else {
+        return Err(admin::unexpected_reply().into());
+    };
     let now = (app.now)();
     if app.printer.is_json() {
         app.printer.json(&Report { keys: keys.iter().map(|key| Row::of(key, now)).collect(), more })?;

@@ -7,6 +7,8 @@ mod database;
 mod db;
 mod device;
 mod key;
+mod offline;
+mod outage;
 pub mod serve;
 mod user;
 

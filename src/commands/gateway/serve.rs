@@ -7,7 +7,7 @@ use super::{config, database};
 use crate::app::App;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{self, AdminSocket, Clock, Config, Directory, Gateway, Secret, Server, Store};
+use crate::gateway::{self, AdminSocket, Clock, Config, DatabaseLocation, Directory, Gateway, Secret, Server, Store};
 use crate::signals;
 
 /// Between two writings of when credentials were last used.
@@ -50,7 +50,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
             .into());
     }
     gateway.count_gateways().await;
-    let socket = AdminSocket::bind(&store)?;
+    let socket = bind_socket(app, &location, &store).await?;
     let administration = socket.map(|socket| tokio::spawn(gateway::admin::serve(socket, gateway.clone())));
     let following = {
         let directory = gateway.directory.clone();
@@ -120,6 +120,26 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         tracing::warn!(%error, "database checkpoint failed");
     }
     exit
+}
+
+/// The socket for administrators' commands. A gateway on PostgreSQL starts without one if it has to: commands use the database.
+///
+/// # Errors
+/// Where commands cannot do without it.
+async fn bind_socket(
+    app: &App,
+    location: &DatabaseLocation,
+    store: &Arc<dyn Store>,
+) -> anyhow::Result<Option<AdminSocket>> {
+    let DatabaseLocation::Postgres(address) = location else { return Ok(AdminSocket::bind(store)?) };
+    let folder = database::socket_folder(app, address)?;
+    Ok(AdminSocket::bind_shared(&folder).await.unwrap_or_else(|error| {
+        tracing::warn!(
+            %error,
+            "there is no admin socket: while the database does not answer, commands cannot take rights away at this gateway"
+        );
+        None
+    }))
 }
 
 /// An error and what to do about it, for the log.

@@ -97,20 +97,16 @@ async fn request_change(
     Ok(Exit::Done)
 }
 
-async fn users(app: &App, database: &DatabaseArgs) -> anyhow::Result<Vec<UserRow>> {
-    match admin::request(app, database, AdminRequest::ListUsers).await? {
-        AdminReply::Users(users) => Ok(users),
-        _ => Err(admin::unexpected_reply().into()),
-    }
-}
-
 /// The account of that name.
 ///
 /// # Errors
 /// Exit 3 when there is none.
 async fn find(app: &App, name: &str, database: &DatabaseArgs) -> anyhow::Result<UserRow> {
-    let found = users(app, database).await?.into_iter().find(|user| user.name == name);
-    found.ok_or_else(|| AdminError::NoUser(name.to_owned()).into())
+    let (AdminReply::Users(users), searched) = admin::look_up(app, database, AdminRequest::ListUsers).await? else {
+        return Err(admin::unexpected_reply().into());
+    };
+    let found = users.into_iter().find(|user| user.name == name);
+    found.ok_or_else(|| admin::not_found(&AdminError::NoUser(name.to_owned()), &searched).into())
 }
 
 /// "1 device", "2 devices".
@@ -119,7 +115,9 @@ fn count(number: usize, what: &str) -> String {
 }
 
 async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let users = users(app, database).await?;
+    let AdminReply::Users(users) = admin::request(app, database, AdminRequest::ListUsers).await? else {
+        return Err(admin::unexpected_reply().into());
+    };
     if app.printer.is_json() {
         app.printer.json(&json!({ "users": users }))?;
         return Ok(Exit::Done);

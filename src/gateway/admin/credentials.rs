@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::message::{AdminError, AdminReply, DeviceRef, DeviceRow, KeyRow};
-use super::perform::{AdminContext, failed};
+use super::perform::AdminContext;
 use crate::gateway::account;
 use crate::gateway::store::{KeyQuery, KeyRecord};
 use crate::gateway::{Change, Device, User};
@@ -74,7 +74,7 @@ impl AdminContext<'_> {
         for user in self.users(user)? {
             let matching = matching.map(str::to_owned);
             let wanted = KeyQuery { user: user.id, after: None, revoked, matching, limit: MOST_KEYS - keys.len() };
-            let (found, rest) = self.directory.keys_page(wanted).await.map_err(|error| failed(&error))?;
+            let (found, rest) = self.directory.keys_page(wanted).await.map_err(|error| self.failed(&error))?;
             keys.extend(found.iter().map(|key| self.key_row(&user.name, key)));
             more |= rest;
         }
@@ -83,7 +83,7 @@ impl AdminContext<'_> {
 
     pub(super) async fn revoke(&self, id: &KeyId) -> Result<AdminReply, AdminError> {
         let find = async || {
-            let key = self.directory.key_by_id(id).await.map_err(|error| failed(&error))?;
+            let key = self.directory.key_by_id(id).await.map_err(|error| self.failed(&error))?;
             key.ok_or_else(|| AdminError::NoKey(id.to_string()))
         };
         let key = find().await?;
@@ -97,7 +97,7 @@ impl AdminContext<'_> {
         Ok(AdminReply::Key { key: self.key_row(&owner.name, &*find().await?), changed })
     }
 
-    fn key_row(&self, user: &str, key: &KeyRecord) -> KeyRow {
+    pub(super) fn key_row(&self, user: &str, key: &KeyRecord) -> KeyRow {
         let successors = self.directory.replacements_of(&key.id);
         KeyRow {
             user: user.to_owned(),
@@ -118,7 +118,7 @@ impl AdminContext<'_> {
     }
 }
 
-fn device_row(user: &User, device: &Device) -> DeviceRow {
+pub(super) fn device_row(user: &User, device: &Device) -> DeviceRow {
     DeviceRow {
         user: user.name.clone(),
         name: device.name.clone(),

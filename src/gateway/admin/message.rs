@@ -103,6 +103,19 @@ pub enum AdminRequest {
     },
 }
 
+impl AdminRequest {
+    /// Whether it does nothing but take rights away.
+    pub fn takes_away(&self) -> bool {
+        matches!(
+            self,
+            Self::RevokeKey { .. }
+                | Self::DisconnectDevice { .. }
+                | Self::RemoveUser { .. }
+                | Self::SetDisabled { disabled: true, .. }
+        )
+    }
+}
+
 /// How a pending device is named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -167,6 +180,17 @@ pub enum AdminReply {
         /// Whether the request changed anything.
         changed: bool,
     },
+}
+
+/// What a gateway that shares its database answers a command that cannot reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaReply {
+    /// Where it listens, and its process.
+    pub gateway: String,
+    /// Whether what it changed is stored.
+    pub stored: bool,
+    /// The reply itself.
+    pub reply: Result<AdminReply, AdminError>,
 }
 
 /// A device, with its account.
@@ -285,6 +309,14 @@ pub enum AdminError {
     /// Devices are pending at a running gateway only.
     #[error("the gateway is not running, so no device is pending")]
     NotRunning,
+    /// The database does not answer a command. Never sent.
+    #[error("{message}")]
+    Unavailable {
+        /// What.
+        message: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
     /// Everything else.
     #[error("{message}")]
     Failed {
@@ -318,7 +350,7 @@ impl AdminError {
             Self::NotRunning => {
                 "start it with `ollama-auth gateway serve`, or name its database with --database; then sign in on the device again"
             }
-            Self::Failed { hint, .. } => return hint.clone(),
+            Self::Failed { hint, .. } | Self::Unavailable { hint, .. } => return hint.clone(),
             Self::BadName(_) | Self::BadEmail | Self::BadDeviceName(_) => return None,
         };
         Some(hint.to_owned())

@@ -2,21 +2,29 @@
 //!
 //! A command sends one [`AdminRequest`] to the running gateway through a Unix socket beside the database, so that it takes effect at
 //! once. While the gateway is not running, the command opens the database and performs the request itself.
+//!
+//! On a database that gateways share the command does that first. If the database does not answer, each gateway of this machine is asked
+//! through a socket of its own to take rights away in its memory.
 
 mod credentials;
 mod message;
 mod perform;
 #[cfg(unix)]
 mod socket;
+#[cfg(unix)]
+mod socket_folder;
 #[cfg(not(unix))]
 mod socket_unsupported;
+mod withdraw;
 
-pub use message::{AdminError, AdminReply, AdminRequest, DeviceRef, DeviceRow, KeyRow, UserRow};
+pub use message::{AdminError, AdminReply, AdminRequest, DeviceRef, DeviceRow, KeyRow, ReplicaReply, UserRow};
 pub use perform::{AdminContext, perform};
 #[cfg(unix)]
 pub use socket::{AdminSocket, AdminSocketError, AskError, ask, serve};
+#[cfg(unix)]
+pub use socket_folder::ask_all;
 #[cfg(not(unix))]
-pub use socket_unsupported::{AdminSocket, AdminSocketError, AskError, ask, serve};
+pub use socket_unsupported::{AdminSocket, AdminSocketError, AskError, ask, ask_all, serve};
 
 #[cfg(test)]
 mod tests;

@@ -68,7 +68,7 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         AdminRequest::Approve { device, user } => context.approve(device, &user).await,
         AdminRequest::Events { limit, filter } => {
             let events = context.directory.events(limit.min(MOST_EVENTS), filter).await;
-            events.map(AdminReply::Events).map_err(|error| failed(&error))
+            events.map(AdminReply::Events).map_err(|error| context.failed(&error))
         }
     }
 }
@@ -125,7 +125,7 @@ impl AdminContext<'_> {
     }
 
     /// Ends browser sessions that were started with the old password, or that belong to a disabled or removed account.
-    fn end_sessions(&self, user: Uuid) {
+    pub(super) fn end_sessions(&self, user: Uuid) {
         if let Some(gateway) = self.running {
             gateway.sessions.end_all_of(user);
         }
@@ -168,7 +168,7 @@ impl AdminContext<'_> {
     }
 
     /// An event about an account.
-    fn event(&self, action: &'static str, user: &User) -> Event {
+    pub(super) fn event(&self, action: &'static str, user: &User) -> Event {
         self.event_about(action, &user.name, user)
     }
 
@@ -178,23 +178,40 @@ impl AdminContext<'_> {
     }
 
     pub(super) async fn commit(&self, change: Change, event: Event) -> Result<(), Failure> {
-        self.directory.commit(change, event).await.map_err(|error| match error {
+        let made = match self.running {
+            Some(_) => self.directory.commit(change, event).await,
+            None => self.directory.commit_stored(change, event).await,
+        };
+        made.map_err(|error| self.failure(error))
+    }
+
+    pub(super) fn failure(&self, error: DirectoryError) -> Failure {
+        match error {
             DirectoryError::LastAdmin(name) => Failure::Other(AdminError::LastAdmin(name)),
             DirectoryError::Store(StoreError::Taken(_)) => Failure::Taken,
+            DirectoryError::Store(error) => Failure::Other(self.failed(&error)),
             other => Failure::Other(AdminError::Failed { message: other.to_string(), hint: other.hint() }),
-        })
+        }
+    }
+
+    pub(super) fn failed(&self, error: &StoreError) -> AdminError {
+        let (message, hint) = (error.to_string(), error.hint());
+        match self.running {
+            None if error.is_outage() => AdminError::Unavailable { message, hint },
+            _ => AdminError::Failed { message, hint },
+        }
     }
 
     pub(super) fn user(&self, name: &str) -> Result<std::sync::Arc<User>, AdminError> {
         self.directory.user_by_name(name).ok_or_else(|| AdminError::NoUser(name.to_owned()))
     }
 
-    fn user_reply(&self, id: Uuid, name: &str) -> Result<AdminReply, AdminError> {
+    pub(super) fn user_reply(&self, id: Uuid, name: &str) -> Result<AdminReply, AdminError> {
         let user = self.directory.user(id).ok_or_else(|| AdminError::NoUser(name.to_owned()))?;
         Ok(AdminReply::User(self.row(&user)))
     }
 
-    fn row(&self, user: &User) -> UserRow {
+    pub(super) fn row(&self, user: &User) -> UserRow {
         let (devices, keys) = (self.directory.devices_of(user.id), self.directory.keys_of(user.id));
         let used = devices.iter().map(|device| device.last_used_at).chain(keys.iter().map(|key| key.last_used_at));
         UserRow {
@@ -224,8 +241,4 @@ impl From<Failure> for AdminError {
             Failure::Taken => Self::Failed { message: "it already exists".to_owned(), hint: None },
         }
     }
-}
-
-pub(super) fn failed(error: &StoreError) -> AdminError {
-    AdminError::Failed { message: error.to_string(), hint: error.hint() }
 }

@@ -1,4 +1,5 @@
-//! The admin socket, `<database file>.sock`: the gateway's side and a command's side.
+//! The admin socket, `<database file>.sock`: the gateway's side and a command's side. Where gateways share a database, `socket_folder` has
+//! the place of it.
 //!
 //! It has mode 0600 from its first instant, since it is created in a private folder and then moved to its place. Each side asks the
 //! system for the account of the other, which must be its own or root.
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -18,7 +21,8 @@ use zeroize::Zeroizing;
 
 use super::message::{AdminError, AdminReply, AdminRequest};
 use super::perform::{AdminContext, perform};
-use crate::disk::shell_quoted;
+use super::withdraw::withdraw;
+use crate::disk::{DiskError, shell_quoted};
 use crate::gateway::{Gateway, Store};
 
 /// Longer than any request, in bytes.
@@ -32,7 +36,7 @@ const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 /// Longer than any reply, in bytes.
 const LONGEST_REPLY: u64 = 64 << 20;
 /// The longest path of a socket that the system takes, in bytes.
-const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+pub(super) const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// Why commands cannot reach this gateway.
 #[derive(Debug, Error)]
@@ -43,6 +47,17 @@ pub enum AdminSocketError {
     /// Another file is in its place.
     #[error("cannot create the admin socket: {} exists and is not a socket", .0.display())]
     InTheWay(PathBuf),
+    /// There is no folder for it.
+    #[error(transparent)]
+    Folder(#[from] DiskError),
+    /// Another account controls its folder.
+    #[error("the folder {} of admin sockets is not used: {reason}", path.display())]
+    Unsafe {
+        /// The folder.
+        path: PathBuf,
+        /// How.
+        reason: String,
+    },
     /// The system refuses.
     #[error("cannot create the admin socket {}: {source}", path.display())]
     Io {
@@ -59,6 +74,8 @@ impl AdminSocketError {
         match self {
             Self::TooLong(_) => Some("put the database in a folder with a shorter path: --database PATH".to_owned()),
             Self::InTheWay(path) => Some(format!("if nothing needs that file, remove it: rm {}", shell_quoted(path))),
+            Self::Folder(error) => error.hint(),
+            Self::Unsafe { path, .. } => Some(format!("remove it: rm -r {}", shell_quoted(path))),
             Self::Io { .. } => None,
         }
     }
@@ -66,10 +83,11 @@ impl AdminSocketError {
 
 /// The listening socket. Dropping it removes the file.
 pub struct AdminSocket {
-    listener: UnixListener,
+    pub(super) listener: UnixListener,
     pub(super) path: PathBuf,
-    // Holds the lock on the database as long as the socket exists: only then is it ours to remove.
-    _store: Arc<dyn Store>,
+    /// Holds the lock on the database as long as the socket exists: only then is it ours to remove. `None` where gateways share a database:
+    /// there each has a socket of its own.
+    pub(super) store: Option<Arc<dyn Store>>,
 }
 
 impl AdminSocket {
@@ -96,7 +114,7 @@ impl AdminSocket {
         fs::set_permissions(&first, Permissions::from_mode(0o600)).map_err(failed)?;
         // Replaces a stale socket in the same step.
         fs::rename(&first, &path).map_err(failed)?;
-        Ok(Some(Self { listener, path, _store: store.clone() }))
+        Ok(Some(Self { listener, path, store: Some(store.clone()) }))
     }
 }
 
@@ -106,13 +124,13 @@ impl Drop for AdminSocket {
     }
 }
 
-fn is_socket(found: &fs::Metadata) -> bool {
+pub(super) fn is_socket(found: &fs::Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_socket(&found.file_type())
 }
 
 /// Answers administrators until it is dropped.
 pub async fn serve(socket: AdminSocket, gateway: Arc<Gateway>) {
-    let mut callers = JoinSet::new();
+    let (mut callers, is_shared) = (JoinSet::new(), socket.store.is_none());
     loop {
         while callers.len() >= MOST_CONNECTIONS {
             callers.join_next().await;
@@ -120,7 +138,7 @@ pub async fn serve(socket: AdminSocket, gateway: Arc<Gateway>) {
         tokio::select! {
             accepted = socket.listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    callers.spawn(tokio::time::timeout(REQUEST_DEADLINE, answer(stream, gateway.clone())));
+                    callers.spawn(tokio::time::timeout(REQUEST_DEADLINE, answer(stream, gateway.clone(), is_shared)));
                 }
                 Err(error) => {
                     // Usually out of file descriptors: an immediate retry would only use the processor.
@@ -133,9 +151,9 @@ pub async fn serve(socket: AdminSocket, gateway: Arc<Gateway>) {
     }
 }
 
-async fn answer(stream: UnixStream, gateway: Arc<Gateway>) -> io::Result<()> {
+async fn answer(stream: UnixStream, gateway: Arc<Gateway>, is_shared: bool) -> io::Result<()> {
     let caller = stream.peer_cred()?.uid();
-    if caller != 0 && caller != rustix::process::geteuid().as_raw() {
+    if caller != 0 && caller != own_account() {
         tracing::warn!(uid = caller, "admin socket: another account was refused");
         return Ok(());
     }
@@ -143,16 +161,25 @@ async fn answer(stream: UnixStream, gateway: Arc<Gateway>) -> io::Result<()> {
     // The hash of a password may be in it. Room for all of it at once, so that growing leaves no copies.
     let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_REQUEST as usize));
     BufReader::new(reader).take(LONGEST_REQUEST).read_until(b'\n', &mut line).await?;
-    let reply = if line.last() == Some(&b'\n') { perform_line(&line, &gateway).await } else { Err(not_understood()) };
-    let mut text = serde_json::to_vec(&reply)?;
-    text.push(b'\n');
+    let whole = Some(&*line).filter(|line| line.last() == Some(&b'\n'));
+    let request = whole.and_then(|line| serde_json::from_slice(line).ok()).ok_or_else(not_understood);
+    let context = AdminContext::of(&gateway, gateway.clock.now());
+    let text = if is_shared {
+        as_line(&withdraw(&gateway, &context, request).await)?
+    } else {
+        as_line(&match request {
+            Ok(request) => perform(&context, request).await,
+            Err(error) => Err(error),
+        })?
+    };
     writer.write_all(&text).await?;
     writer.shutdown().await
 }
 
-async fn perform_line(line: &[u8], gateway: &Gateway) -> Result<AdminReply, AdminError> {
-    let request: AdminRequest = serde_json::from_slice(line).map_err(|_| not_understood())?;
-    perform(&AdminContext::of(gateway, gateway.clock.now()), request).await
+fn as_line(reply: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(reply)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 fn not_understood() -> AdminError {
@@ -194,23 +221,40 @@ pub(super) fn socket_path(database: &Path) -> PathBuf {
 /// [`AskError`]; the reply itself may be an [`AdminError`].
 pub async fn ask(database: &Path, request: &AdminRequest) -> Result<Result<AdminReply, AdminError>, AskError> {
     let path = socket_path(database);
-    let failed = |reason: String| AskError::Failed { path: path.clone(), reason };
+    // When root asks, to the account that the gateway runs as.
+    let ours = own_account();
+    exchange(&path, &path, request, REPLY_DEADLINE, |server| server == ours || server == 0 || ours == 0).await
+}
+
+pub(super) fn own_account() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Sends a request to the gateway that listens at `address`, which is `path` in a form that the system takes, if `trusts` its account.
+pub(super) async fn exchange<T: DeserializeOwned>(
+    address: &Path,
+    path: &Path,
+    request: &AdminRequest,
+    deadline: Duration,
+    trusts: impl Fn(u32) -> bool,
+) -> Result<T, AskError> {
+    let failed = |reason: String| AskError::Failed { path: path.to_owned(), reason };
     let exchange = async {
-        let stream = match UnixStream::connect(&path).await {
+        let stream = match UnixStream::connect(address).await {
             Ok(stream) => stream,
             // The socket is missing, or a killed gateway left it behind, or its path is too long for a socket.
             Err(error) if is_not_running(&error) => return Err(AskError::NotRunning),
             Err(error) => return Err(failed(error.to_string())),
         };
-        let text = send(stream, request).await.map_err(|error| failed(error.to_string()))?;
+        let text = send(stream, request, &trusts).await.map_err(|error| failed(error.to_string()))?;
         serde_json::from_slice(&text).map_err(|error| match error.is_eof() {
             true => failed("its reply is cut off".to_owned()),
             false => AskError::NotUnderstood,
         })
     };
-    tokio::time::timeout(REPLY_DEADLINE, exchange)
+    tokio::time::timeout(deadline, exchange)
         .await
-        .unwrap_or_else(|_| Err(failed(format!("no reply within {} s", REPLY_DEADLINE.as_secs()))))
+        .unwrap_or_else(|_| Err(failed(format!("no reply within {} s", deadline.as_secs()))))
 }
 
 fn is_not_running(error: &io::Error) -> bool {
@@ -218,10 +262,10 @@ fn is_not_running(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | ConnectionRefused | InvalidInput | NotADirectory)
 }
 
-async fn send(mut stream: UnixStream, request: &AdminRequest) -> io::Result<Vec<u8>> {
-    // A password hash goes to the gateway only: to our own account, to root, or, when root asks, to the account it runs as.
-    let (server, ours) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
-    if server != ours && server != 0 && ours != 0 {
+async fn send(mut stream: UnixStream, request: &AdminRequest, trusts: &impl Fn(u32) -> bool) -> io::Result<Vec<u8>> {
+    // A password hash goes to the gateway only.
+    let server = stream.peer_cred()?.uid();
+    if !trusts(server) {
         let reason = format!("it belongs to another account (user id {server})");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     }

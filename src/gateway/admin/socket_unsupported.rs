@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::message::{AdminError, AdminReply, AdminRequest};
+use super::message::{AdminError, AdminReply, AdminRequest, ReplicaReply};
 use crate::gateway::{Gateway, Store};
 
 /// Never happens here.
@@ -40,6 +40,14 @@ impl AdminSocket {
     pub fn bind(_store: &Arc<dyn Store>) -> Result<Option<Self>, AdminSocketError> {
         Ok(None)
     }
+
+    /// Creates nothing.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn bind_shared(_folder: &Path) -> Result<Option<Self>, AdminSocketError> {
+        Ok(None)
+    }
 }
 
 /// Waits until it is dropped.
@@ -53,4 +61,15 @@ pub async fn serve(_socket: AdminSocket, _gateway: Arc<Gateway>) {
 /// Always [`AskError::NotRunning`].
 pub async fn ask(_database: &Path, _request: &AdminRequest) -> Result<Result<AdminReply, AdminError>, AskError> {
     Err(AskError::NotRunning)
+}
+
+/// Asks nothing.
+///
+/// # Errors
+/// Never.
+pub async fn ask_all(
+    _folder: &Path,
+    _request: &AdminRequest,
+) -> Result<Vec<Result<ReplicaReply, AskError>>, AdminSocketError> {
+    Ok(Vec::new())
 }

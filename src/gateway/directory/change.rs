@@ -17,6 +17,14 @@ impl Directory {
         self.commit_if(change, event, |_| true).await.map(|_| ())
     }
 
+    /// The same for a command, whose memory ends with it: what cannot be stored is not made.
+    ///
+    /// # Errors
+    /// [`DirectoryError`]; then nothing has changed.
+    pub async fn commit_stored(&self, change: Change, event: Event) -> Result<(), DirectoryError> {
+        self.make(change, event, |_| true, false).await.map(|_| ())
+    }
+
     /// The same, unless `still` returns false when the change is due: the caller may have lost the right since. Returns whether it
     /// is in effect.
     ///
@@ -28,6 +36,16 @@ impl Directory {
         event: Event,
         still: impl Fn(&Self) -> bool + Send + Sync + 'static,
     ) -> Result<bool, DirectoryError> {
+        self.make(change, event, still, true).await
+    }
+
+    async fn make(
+        &self,
+        change: Change,
+        event: Event,
+        still: impl Fn(&Self) -> bool + Send + Sync + 'static,
+        counts_unstored: bool,
+    ) -> Result<bool, DirectoryError> {
         if let Some(account) = event.charged_to {
             self.0.budget.take(account).map_err(DirectoryError::TooMany)?;
         }
@@ -36,7 +54,9 @@ impl Directory {
             let _one_at_a_time = inner.writing.lock().await;
             let made = inner.make(&change, &event, &still).await;
             match made {
-                Err(DirectoryError::Store(error)) if error.is_of_database() && takes_away(&change) => {
+                Err(DirectoryError::Store(error))
+                    if counts_unstored && error.is_of_database() && takes_away(&change) =>
+                {
                     inner.make_unstored(change, event, &still, &error)
                 }
                 other => other,
@@ -108,8 +128,13 @@ impl Inner {
             count = event.repeats.map_or(1, |repeats| repeats.count),
             "event"
         );
-        self.revocations().note(change);
-        self.write().apply_at(position, self.store.is_shared(), change.clone(), stored);
+        let mut revocations = self.revocations();
+        revocations.note(change);
+        let mut memory = self.write();
+        memory.apply_at(position, self.store.is_shared(), change.clone(), stored);
+        // Something may have been taken away while this was being stored.
+        revocations.apply_unstored_to(&mut memory);
+        drop((memory, revocations));
         self.changes.send_replace(());
         Ok(number)
     }

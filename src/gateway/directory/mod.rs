@@ -36,6 +36,7 @@ use budget::ChangeBudget;
 use memory::Memory;
 pub use memory::{DirectoryError, Ended, Place};
 use unstored::Revocations;
+pub use unstored::Withdrawn;
 
 /// A credential that is on record, with its account.
 #[derive(Clone, Debug)]

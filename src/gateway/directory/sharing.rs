@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::{Directory, ending};
+use super::{Directory, Inner, ending};
 use crate::gateway::store::{AttemptLimit, EarlierUse, Record, Shared, StoreError};
 
 impl Directory {
@@ -59,7 +59,8 @@ impl Directory {
         self.0.runtime.spawn(async move { inner.store.leave(inner.id).await }).await.map_err(|_| ending())?
     }
 
-    /// Tells the other gateways, unless `still` returns false when that is due. Returns whether they are told.
+    /// Tells the other gateways, unless `still` returns false when that is due. Returns whether they are told. That a session has ended they
+    /// are told later, if that is not possible now, even if the caller does not wait.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -74,17 +75,11 @@ impl Directory {
         let inner = self.0.clone();
         let shared = self.0.runtime.spawn(async move {
             let _one_at_a_time = inner.writing.lock().await;
-            let mut transaction = inner.begin().await?;
-            if !still(&Self(inner.clone())) {
-                return Ok(false);
+            let shared = inner.share(&what, || still(&Self(inner.clone()))).await;
+            if let (Err(_), Shared::EndedSession(digest)) = (&shared, &what) {
+                inner.revocations().note_ended_session(*digest);
             }
-            transaction.share(&what).await?;
-            let position = transaction.commit().await?;
-            let mut memory = inner.write();
-            if memory.position.number < position.number {
-                memory.position = position;
-            }
-            Ok(true)
+            shared
         });
         shared.await.map_err(|_| ending())?
     }
@@ -124,5 +119,22 @@ impl Directory {
     pub async fn trust(&self, digest: [u8; 32]) -> Result<(), StoreError> {
         let store = self.0.store.clone();
         self.0.runtime.spawn(async move { store.trust(&digest).await }).await.map_err(|_| ending())?
+    }
+}
+
+impl Inner {
+    /// See [`Directory::share`]. No change may be made at the same time.
+    pub(super) async fn share(&self, what: &Shared, still: impl FnOnce() -> bool) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        if !still() {
+            return Ok(false);
+        }
+        transaction.share(what).await?;
+        let position = transaction.commit().await?;
+        let mut memory = self.write();
+        if memory.position.number < position.number {
+            memory.position = position;
+        }
+        Ok(true)
     }
 }

@@ -1,17 +1,19 @@
 //! What takes rights away must work while the database does not: it is in effect in this gateway's memory at once, and is stored as soon as
-//! that is possible. The one who asked for it is told, since other gateways do not know it, and a restart forgets it.
+//! that is possible. The one who asked for it is told, since other gateways do not know it, and a restart forgets it. So are sessions that
+//! were ended.
 //!
 //! The last of them are also remembered after they were stored: a standby that was promoted before it had everything has lost some.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::memory::Memory;
-use super::{Directory, DirectoryError, Inner};
-use crate::gateway::store::{Actor, Change, Event, KeyRecord, Record, StoreError};
+use super::{Directory, DirectoryError, Inner, Known};
+use crate::gateway::store::{Actor, Change, Device, Event, KeyRecord, Record, Shared, StoreError, User};
 use crate::identity::PublicKey;
 use crate::keyspec::KeyId;
 
@@ -54,14 +56,42 @@ pub(super) struct Revocations {
     order: VecDeque<Revoked>,
     /// Those that could not be stored.
     unstored: Vec<Unstored>,
+    /// The sessions whose end the other gateways could not be told, by the SHA-256 of their cookies.
+    ended_sessions: VecDeque<[u8; 32]>,
 }
 
 #[derive(Clone)]
 struct Unstored {
     change: Change,
     event: Event,
-    /// The key that it revokes, as it was.
-    key: Option<Arc<KeyRecord>>,
+    /// What it takes away, if that is not in memory any more.
+    withdrawn: Option<Withdrawn>,
+}
+
+/// What was taken away, as it was before.
+#[derive(Clone, Debug)]
+pub enum Withdrawn {
+    /// An account that was removed.
+    User(Arc<User>),
+    /// A device that was disconnected.
+    Device(Known<Device>),
+    /// A key that was revoked.
+    Key(Arc<KeyRecord>),
+}
+
+impl Withdrawn {
+    fn by(change: &Change, memory: &Memory) -> Option<Self> {
+        Some(match change {
+            Change::RemoveUser(id) => Self::User(memory.users.get(id)?.clone()),
+            Change::RemoveDevice(key) => {
+                let credential = memory.devices.get(key)?.clone();
+                let user = memory.users.get(&credential.user)?.clone();
+                Self::Device(Known { credential, user })
+            }
+            Change::RevokeKey(id, _) => Self::Key(memory.keys.get(id)?.clone()),
+            _ => return None,
+        })
+    }
 }
 
 impl Revocations {
@@ -107,12 +137,38 @@ impl Revocations {
         };
         let lost: Vec<Change> = self.latest.values().filter(is_back).cloned().collect();
         let count = lost.len();
-        self.unstored.extend(lost.into_iter().filter_map(|change| {
-            let (action, subject) = described(&change, memory)?;
+        for change in lost {
+            let Some((action, subject)) = described(&change, memory) else { continue };
             let event = Event::new(now, Actor::Gateway, action, subject).with("reason", "the database had lost it");
-            Some(Unstored { change, event, key: None })
-        }));
+            self.add(Unstored { change, event, withdrawn: None });
+        }
         count
+    }
+
+    fn add(&mut self, unstored: Unstored) {
+        // What is noted from now on, another gateway has stored since.
+        if let Some(revoked) = Revoked::of(&unstored.change)
+            && self.latest.remove(&revoked).is_some()
+        {
+            self.order.retain(|other| *other != revoked);
+        }
+        self.unstored.push(unstored);
+    }
+
+    /// Whether another gateway has stored it in the meantime.
+    fn is_stored_by_another(&self, change: &Change) -> bool {
+        let stored = Revoked::of(change).and_then(|revoked| self.latest.get(&revoked));
+        stored.is_some_and(|stored| matches!(stored, Change::RemoveUser(_)) || is_same(stored, change))
+    }
+
+    /// Takes note of a session whose end the other gateways could not be told.
+    pub(super) fn note_ended_session(&mut self, digest: [u8; 32]) {
+        if !self.ended_sessions.contains(&digest) {
+            self.ended_sessions.push_back(digest);
+        }
+        if self.ended_sessions.len() > MOST {
+            self.ended_sessions.pop_front();
+        }
     }
 
     /// Puts what is not stored into effect.
@@ -124,13 +180,21 @@ impl Revocations {
 
     /// The key with that id, as it was before it was revoked, if that is not stored.
     pub(super) fn unstored_key(&self, id: &KeyId) -> Option<Arc<KeyRecord>> {
-        self.unstored.iter().filter_map(|unstored| unstored.key.as_ref()).find(|key| key.id == *id).cloned()
+        self.unstored.iter().find_map(|unstored| match &unstored.withdrawn {
+            Some(Withdrawn::Key(key)) if key.id == *id => Some(key.clone()),
+            _ => None,
+        })
     }
 
     fn has_unstored(&self, change: &Change) -> bool {
-        let what = |change: &Change| (std::mem::discriminant(change), Revoked::of(change));
-        self.unstored.iter().any(|unstored| what(&unstored.change) == what(change))
+        self.unstored.iter().any(|unstored| is_same(&unstored.change, change))
     }
+}
+
+/// Whether both take the same away.
+fn is_same(one: &Change, other: &Change) -> bool {
+    let what = |change: &Change| (std::mem::discriminant(change), Revoked::of(change));
+    what(one) == what(other)
 }
 
 /// The action and the subject of the event for it.
@@ -161,54 +225,117 @@ impl Inner {
         if !still(&Directory(self.clone())) {
             return Ok(false);
         }
+        match self.put_into_effect(change, event, &error.to_string())? {
+            true => Err(DirectoryError::NotStored),
+            false => Ok(true),
+        }
+    }
+
+    /// Puts a change into effect in memory that is not stored. Returns whether it has to be stored: not if it was in effect before.
+    fn put_into_effect(&self, change: Change, event: Event, reason: &str) -> Result<bool, DirectoryError> {
         let mut revocations = self.revocations();
         // A second request gets the same answer as the first.
         if revocations.has_unstored(&change) {
-            return Err(DirectoryError::NotStored);
+            return Ok(true);
         }
-        self.read().check(&change, None)?;
-        tracing::error!(%error, action = event.action, subject = event.subject, "not stored, but in effect here");
-        let key = match &change {
-            Change::RevokeKey(id, _) => self.read().keys.get(id).cloned(),
-            _ => None,
-        };
-        self.write().apply(change.clone(), None);
-        revocations.unstored.push(Unstored { change, event, key });
+        let mut memory = self.write();
+        if memory.is_in_effect(&change, None) {
+            return Ok(false);
+        }
+        memory.check(&change, None)?;
+        tracing::error!(
+            error = reason,
+            action = event.action,
+            subject = event.subject,
+            "not stored, but in effect here"
+        );
+        let withdrawn = Withdrawn::by(&change, &memory);
+        memory.apply(change.clone(), None);
+        revocations.add(Unstored { change, event, withdrawn });
+        drop((memory, revocations));
         self.changes.send_replace(());
-        Err(DirectoryError::NotStored)
+        Ok(true)
     }
 }
 
 impl Directory {
+    /// Takes rights away at once, and in memory only. Returns whether that has to be stored: not if it was in effect before.
+    ///
+    /// # Errors
+    /// [`DirectoryError`]; then nothing has changed.
+    pub fn take_away(&self, change: &Change, event: Event) -> Result<bool, DirectoryError> {
+        self.0.put_into_effect(change.clone(), event, "a command could not reach the database")
+    }
+
+    /// Tries to store what could not be stored before. Returns after `patience` at the latest, and whether that change is stored.
+    pub async fn is_stored_within(&self, patience: Duration, change: &Change) -> bool {
+        let directory = self.clone();
+        // Goes on after that: half of it would be stored twice.
+        let storing = self.0.runtime.spawn(async move { directory.store_unstored().await });
+        let _ = tokio::time::timeout(patience, storing).await;
+        !self.0.revocations().has_unstored(change)
+    }
+
+    /// What was taken away and could not be stored.
+    pub fn withdrawn(&self) -> Vec<Withdrawn> {
+        self.0.revocations().unstored.iter().filter_map(|unstored| unstored.withdrawn.clone()).collect()
+    }
+
     /// Stores what could not be stored before, as far as that is possible now.
     pub(super) async fn store_unstored(&self) {
-        loop {
-            let first = self.0.revocations().unstored.first().cloned();
-            let Some(Unstored { change, event, .. }) = first else { return };
-            let _one_at_a_time = self.0.writing.lock().await;
-            let stored = self.0.store_again(&change, &event).await;
-            match stored {
-                Err(error) if error.is_of_database() => return,
-                Ok(()) => tracing::info!(action = event.action, subject = event.subject, "stored now"),
-                // It is stored already, or there is nothing any more that it could be taken from.
-                Err(error) => tracing::warn!(%error, action = event.action, subject = event.subject, "not stored"),
-            }
-            self.0.revocations().unstored.remove(0);
-        }
+        while self.0.store_first_unstored().await || self.0.share_first_ended_session().await {}
     }
 }
 
 impl Inner {
-    /// In memory it is in effect, so only the store is asked whether it makes sense.
-    async fn store_again(&self, change: &Change, event: &Event) -> Result<(), StoreError> {
+    /// Returns whether there may be another one that can be stored.
+    async fn store_first_unstored(&self) -> bool {
+        if self.revocations().unstored.is_empty() {
+            return false;
+        }
+        let _one_at_a_time = self.writing.lock().await;
+        let first = self.revocations().unstored.first().cloned();
+        let Some(Unstored { change, event, .. }) = first else { return false };
+        match self.store_again(&change, &event).await {
+            Err(error) if error.is_of_database() => return false,
+            Ok(true) => tracing::info!(action = event.action, subject = event.subject, "stored now"),
+            Ok(false) => tracing::info!(action = event.action, subject = event.subject, "stored by another gateway"),
+            // There is nothing any more that it could be taken from.
+            Err(error) => tracing::warn!(%error, action = event.action, subject = event.subject, "not stored"),
+        }
+        self.revocations().unstored.retain(|other| !is_same(&other.change, &change));
+        true
+    }
+
+    /// In memory it is in effect, so only the store is asked whether it makes sense. Returns whether it was stored: not if another gateway
+    /// has done that.
+    async fn store_again(&self, change: &Change, event: &Event) -> Result<bool, StoreError> {
         let transaction = self.begin().await?;
-        self.finish(transaction, change, event, None).await.map(drop)
+        if self.revocations().is_stored_by_another(change) {
+            return Ok(false);
+        }
+        self.finish(transaction, change, event, None).await.map(|_| true)
+    }
+
+    /// Returns whether there may be another one that the other gateways can be told.
+    async fn share_first_ended_session(&self) -> bool {
+        if self.revocations().ended_sessions.is_empty() {
+            return false;
+        }
+        let _one_at_a_time = self.writing.lock().await;
+        let first = self.revocations().ended_sessions.front().copied();
+        let Some(digest) = first else { return false };
+        if self.share(&Shared::EndedSession(digest), || true).await.is_err() {
+            return false;
+        }
+        self.revocations().ended_sessions.retain(|other| *other != digest);
+        true
     }
 }
 
 impl StoreError {
     /// Whether it is the database that fails, and not the change.
     pub(super) fn is_of_database(&self) -> bool {
-        !matches!(self, Self::Taken(_))
+        !matches!(self, Self::Taken(_) | Self::Missing { .. })
     }
 }

@@ -58,6 +58,12 @@ pub enum StoreError {
     /// Something with that name, id or key is there already.
     #[error("{0} is already taken")]
     Taken(String),
+    /// What was to be changed is not there any more.
+    #[error("the record to be changed is not in the database {place}")]
+    Missing {
+        /// Its path or address.
+        place: String,
+    },
     /// Nothing was changed, since writing failed.
     #[error("cannot write the database {place}: {reason}")]
     Write {
@@ -118,7 +124,19 @@ impl StoreError {
                 "name the primary server, or all of them: postgres://USER@HOST,HOST/NAME".to_owned()
             }
             Self::Doubtful { .. } => "look whether it was made before you try again".to_owned(),
-            Self::Open { .. } | Self::Read { .. } | Self::Taken(_) => return None,
+            Self::Open { .. } | Self::Read { .. } | Self::Taken(_) | Self::Missing { .. } => return None,
         })
+    }
+
+    /// Whether the database does not answer or store anything now, and not how it was named or what is in it.
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::ReadOnly { .. }
+                | Self::Write { .. }
+                | Self::Read { .. }
+                | Self::Doubtful { .. }
+        )
     }
 }

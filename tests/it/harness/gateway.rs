@@ -136,9 +136,19 @@ impl Gateway {
 
     /// The same at another loopback address.
     pub fn start_replica(database: &str, upstream: &str, listen: &str, more: &[&str]) -> Self {
-        let sandbox = Sandbox::new();
+        Self::start_replica_in(Sandbox::new(), database, upstream, listen, more)
+    }
+
+    /// Another one of the same account: both have the same data folder.
+    pub fn start_beside(&self, upstream: &str) -> Self {
+        let mut sandbox = Sandbox::new();
+        sandbox.set_env("XDG_DATA_HOME", self.sandbox.path("home/.local/share"));
+        Self::start_replica_in(sandbox, &self.database, upstream, "127.0.0.1:0", &[])
+    }
+
+    /// The same as [`start_replica`](Self::start_replica) in a sandbox that was prepared.
+    pub fn start_replica_in(sandbox: Sandbox, database: &str, upstream: &str, listen: &str, more: &[&str]) -> Self {
         let secret = sandbox.write("secret", "the same for all gateways of a test");
-        fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let secret = format!("secret-file={}", secret.display());
         let more = [&["--upstream", upstream, "--set", &*secret], more].concat();
         Self::begin_on(database.to_owned(), sandbox, Path::new(PROGRAM), listen, &more, None)

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use thiserror::Error;
@@ -93,6 +94,25 @@ impl PostgresAddress {
     /// With that password instead of the one it holds, of `PGPASSWORD` and of `~/.pgpass`.
     pub fn with_password(self, password: SecretString) -> Self {
         Self { password: Some(password), ..self }
+    }
+
+    /// Stands for its hosts, ports and database name, with whatever account and parameters: 16 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`AddressError::Form`].
+    pub fn fingerprint(&self) -> Result<String, AddressError> {
+        let options = self.options()?;
+        let mut places: Vec<String> = options
+            .iter()
+            .map(|host| match host.get_socket() {
+                Some(folder) => format!("{}:{}", folder.display(), host.get_port()),
+                None => format!("{}:{}", host.get_host().to_ascii_lowercase(), host.get_port()),
+            })
+            .collect();
+        places.sort();
+        let name = options.first().map(|host| host.get_database().unwrap_or(host.get_username()).to_owned());
+        let digest = Sha256::digest(format!("{}\n{}", places.join(","), name.unwrap_or_default()));
+        Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// How to connect to each host.
@@ -227,6 +247,25 @@ mod tests {
         let options = socket.options().unwrap();
         assert_eq!(options[0].get_socket(), Some(&PathBuf::from("/run/postgresql")));
         assert!(PostgresAddress::is_meant("PostgreSQL://x") && !PostgresAddress::is_meant("sqlite:postgres"));
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_hosts_ports_and_the_name_only() {
+        let of = |text: &str| PostgresAddress::parse(text).unwrap().fingerprint().unwrap();
+        let first = of("postgres://ada@db.example,two:5433/gate");
+        assert_eq!(first.len(), 16);
+        for same in
+            ["postgres://bob:x@two:5433,DB.example:5432/gate", "postgresql://db.example,two:5433/gate?sslmode=disable"]
+        {
+            assert_eq!(of(same), first, "{same}");
+        }
+        for other in [
+            "postgres://ada@db.example/gate",
+            "postgres://ada@db.example,two:5434/gate",
+            "postgres://ada@db.example,two:5433/gate2",
+        ] {
+            assert_ne!(of(other), first, "{other}");
+        }
     }
 
     #[test]

@@ -152,8 +152,7 @@ fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreE
         // Of a key that was deleted.
         (None, Change::AddKey(key)) if matches!(error, sqlx::Error::RowNotFound) => format!("the id {}", key.id),
         (None, _) if matches!(error, sqlx::Error::RowNotFound) => {
-            let reason = "the record to be changed does not exist".to_owned();
-            return StoreError::Write { place: place.0.clone(), reason };
+            return StoreError::Missing { place: place.0.clone() };
         }
         (None, _) => return explain(place, error, Doing::Write),
     };
