@@ -96,8 +96,12 @@ impl Terminal {
             move || {
                 let mut buffer = [0; 16 << 10];
                 loop {
-                    // The end of a terminal shows as an error (EIO), not as an empty read.
-                    let read = reader.read(&mut buffer).unwrap_or(0);
+                    // The end of a terminal shows as an error (EIO), not as an empty read. Linux looks for bytes first and for the end
+                    // then: what is written in between is left for the read after the error.
+                    let read = match reader.read(&mut buffer) {
+                        Ok(read) if read > 0 => read,
+                        _ => reader.read(&mut buffer).unwrap_or(0),
+                    };
                     let mut seen = lock(&shared);
                     seen.parser.process(&buffer[..read]);
                     seen.raw.extend_from_slice(&buffer[..read]);
