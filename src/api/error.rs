@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::clock::notable;
 use super::listener;
-use crate::http::SendError;
+use crate::http::{SendError, certificate_problem};
 use crate::keyspec::KeyId;
 use crate::os_error::without_codes;
 
@@ -259,9 +259,8 @@ impl ApiError {
             Unreachable::Tls if reason.contains("InvalidContentType") => {
                 format!("that port speaks plain HTTP. Did you mean {}?", host.replacen("https://", "http://", 1))
             }
-            Unreachable::Tls => {
-                certificate_problem(&reason).unwrap_or_else(|| format!("the TLS handshake failed ({reason})"))
-            }
+            Unreachable::Tls => certificate_problem(&reason)
+                .map_or_else(|| format!("the TLS handshake failed ({reason})"), str::to_owned),
             Unreachable::Connect => reason,
             Unreachable::Closed => format!("the connection ended before an answer came ({reason})"),
         };
@@ -334,24 +333,6 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
         last = source;
     }
     without_codes(&last.to_string())
-}
-
-/// What is wrong with the certificate of a host, in plain words, for what rustls reports most often.
-fn certificate_problem(reason: &str) -> Option<String> {
-    let problem = if reason.contains("CaUsedAsEndEntity") {
-        "its certificate is one of a certificate authority. Make one for a server (basicConstraints=CA:FALSE)"
-    } else if reason.contains("UnknownIssuer") {
-        "this machine does not trust the authority that issued its TLS certificate"
-    } else if reason.contains("certificate expired") {
-        "its TLS certificate has expired"
-    } else if reason.contains("certificate not valid yet") {
-        "its TLS certificate is not valid yet"
-    } else if reason.contains("certificate not valid for name") {
-        "its TLS certificate is for another name"
-    } else {
-        return None;
-    };
-    Some(problem.to_owned())
 }
 
 /// "1 second", "30 seconds", "1.5 seconds".

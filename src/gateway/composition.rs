@@ -173,7 +173,11 @@ impl Gateway {
             for kind in self.refusals.due(now, all) {
                 match self.record_refusal(kind, now).await {
                     Ok(()) => {}
-                    Err(error @ (StoreError::Unreachable { .. } | StoreError::ReadOnly { .. })) => return Err(error),
+                    Err(
+                        error @ (StoreError::Unreachable { .. }
+                        | StoreError::Untrusted { .. }
+                        | StoreError::ReadOnly { .. }),
+                    ) => return Err(error),
                     // One that cannot be stored must not keep the others from it.
                     Err(error) => failed = Some(error),
                 }

@@ -7,6 +7,7 @@
 
 #[cfg(feature = "gateway")]
 mod caller_stream;
+mod certificate;
 mod client;
 mod coalesced;
 #[cfg(any(test, fuzzing))]
@@ -27,6 +28,7 @@ mod tests;
 
 #[cfg(feature = "gateway")]
 pub use caller_stream::{AuthenticatedFlag, CallerStream};
+pub use certificate::certificate_problem;
 pub use client::{BoxError, ConnectCheck, Http1Client, OutgoingRequest, RequestHead, ResponseBody, SendError};
 pub use coalesced::CoalescedBody;
 #[cfg(feature = "gateway")]

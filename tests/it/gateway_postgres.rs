@@ -1,5 +1,6 @@
 //! Several gateways on one PostgreSQL database: what one grants and takes away the others know, and what they do while it does not answer.
 
+mod certificates;
 mod outage;
 mod unusable;
 
@@ -356,6 +357,7 @@ fn the_password_comes_from_a_file_the_environment_or_pgpass() {
     sandbox.set_env("PGPASSWORD", "another");
     let refused = list(&sandbox).expect_code(1);
     assert!(refused.stderr().contains("password authentication failed"), "{}", refused.stderr());
+    assert!(refused.stderr().contains("database-password-file"), "{}", refused.stderr());
     // The file wins.
     let file = private(&sandbox, "password", &format!("{secret}\n"));
     sandbox.set_env("OLLAMA_AUTH_GATEWAY_DATABASE_PASSWORD_FILE", file);

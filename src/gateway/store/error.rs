@@ -80,6 +80,22 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// Its server did not prove who it is, or takes only unencrypted connections. Nothing was sent to it.
+    #[error("cannot connect to the database {place}: {reason}")]
+    Untrusted {
+        /// Its address.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+    /// Its server does not accept the password, or got none.
+    #[error("cannot open the database {place}: {reason}")]
+    Password {
+        /// Its address.
+        place: String,
+        /// What the server says.
+        reason: String,
+    },
     /// It is a standby, which cannot be written and may be behind.
     #[error("the database {place} is read-only: it is a standby or was set so")]
     ReadOnly {
@@ -120,6 +136,16 @@ impl StoreError {
                 "nothing was changed: make sure that the disk has space and is writable, then try again".to_owned()
             }
             Self::Unreachable { .. } => "check that the server runs and can be reached from here".to_owned(),
+            Self::Untrusted { .. } => {
+                "name the file of the authority that issued the certificate (?sslrootcert=FILE), and the server as its \
+                 certificate does"
+                    .to_owned()
+            }
+            Self::Password { .. } => {
+                "give the password in a file (the setting database-password-file; for `gateway db copy` \
+                 --from-password-file and --to-password-file), in PGPASSWORD or in ~/.pgpass"
+                    .to_owned()
+            }
             Self::ReadOnly { .. } => {
                 "name the primary server, or all of them: postgres://USER@HOST,HOST/NAME".to_owned()
             }

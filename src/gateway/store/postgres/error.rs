@@ -6,11 +6,13 @@ use sqlx::migrate::MigrateError;
 
 use crate::gateway::store::StoreError;
 use crate::gateway::store::place::{Doing, Place, Taken};
+use crate::http::certificate_problem;
 
 /// SQLSTATE of errors that a person has to do something about.
 const READ_ONLY: &str = "25006";
 const NO_PRIVILEGE: &str = "42501";
-const BAD_PASSWORD: [&str; 2] = ["28P01", "28000"];
+const BAD_PASSWORD: &str = "28P01";
+const NO_ACCESS: &str = "28000";
 const NO_DATABASE: &str = "3D000";
 const LOCKED: &str = "55P03";
 /// A table, a column or a function that is not there, or of another type: the schema was changed by hand.
@@ -22,9 +24,10 @@ pub(super) fn explain(place: &Place, error: &Error, doing: Doing) -> StoreError 
     let place = place.0.clone();
     match &*code {
         READ_ONLY => StoreError::ReadOnly { place },
-        NO_PRIVILEGE | NO_DATABASE => StoreError::Open { place, reason },
-        code if BAD_PASSWORD.contains(&code) => StoreError::Open { place, reason },
+        NO_PRIVILEGE | NO_DATABASE | NO_ACCESS => StoreError::Open { place, reason },
+        BAD_PASSWORD => StoreError::Password { place, reason },
         code if CHANGED_BY_HAND.contains(&code) => StoreError::Damaged { place, reason },
+        _ if let Some(reason) = distrust(error) => StoreError::Untrusted { place, reason },
         _ if is_unreachable(error) => StoreError::Unreachable { place, reason },
         _ => match doing {
             Doing::Open => StoreError::Open { place, reason },
@@ -52,6 +55,17 @@ pub(super) fn is_unreachable(error: &Error) -> bool {
         }),
         _ => false,
     }
+}
+
+/// Why the connection could not be made secure, if that is the error.
+fn distrust(error: &Error) -> Option<String> {
+    let text = match error {
+        Error::Tls(error) => error.to_string(),
+        // The handshake fails in reading or writing.
+        Error::Io(error) if error.to_string().contains("peer certificate") => error.to_string(),
+        _ => return None,
+    };
+    Some(certificate_problem(&text).map_or(text, str::to_owned))
 }
 
 fn reason(error: &Error) -> String {

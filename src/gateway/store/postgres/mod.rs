@@ -158,7 +158,10 @@ impl PostgresStore {
     /// Connects to the next host from now on, if this one could not be reached or written.
     fn leave_host_after<T>(&self, result: &Result<T, StoreError>) {
         // Also where no connection was free in time: that is how the pool tells of a host that refuses them.
-        let is_its_fault = matches!(result, Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. }));
+        let is_its_fault = matches!(
+            result,
+            Err(StoreError::ReadOnly { .. } | StoreError::Unreachable { .. } | StoreError::Untrusted { .. })
+        );
         if is_its_fault && self.hosts.len() > 1 {
             let next = self.host.fetch_add(1, Ordering::Relaxed) + 1;
             if let Some(options) = self.hosts.get(next % self.hosts.len()) {
