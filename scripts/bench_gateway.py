@@ -1,5 +1,5 @@
 """How fast the gateway is beside nginx and Caddy, each checking one bearer key, in front of the same server (bench_wire.c, which
-is the client of many streams too). Rounds are interleaved. Ratios are taken round by round, and their median is shown."""
+is the client of many streams too); and with limits of every kind beside without. Rounds are interleaved. Ratios are taken round by round, and their median is shown."""
 
 import json
 import os
@@ -54,6 +54,20 @@ function request() count = count + 1 return wrk.format(nil, wrk.path .. "&n=" ..
 """
 
 
+# The server behind knows the end of a body by its last member.
+POST = """
+wrk.method = "POST"
+wrk.body = '{"model":"bulk-1","messages":[],"end":1}'
+wrk.headers["Content-Type"] = "application/json"
+"""
+
+# More than is asked for here: a million at once, and then some 17,000 a second.
+LIMITS = "".join(
+    f"[{table}]\nrequests-per-minute = 1000000\nstreams = 100000\nrequest-size = \"100MiB\"\n"
+    for table in ("limits", "roles.member.limits", "roles.maintainer.limits", "roles.admin.limits")
+)
+
+
 def wrk(url, header, connections, seconds, script=None):
     """Requests a second, and the median latency in µs."""
     threads = min(2, connections)
@@ -88,8 +102,8 @@ class Memory(threading.Thread):
 
 
 class Bench:
-    def __init__(self, ours, peers, wire, quick, report):
-        self.ours, self.peers, self.wire, self.report = ours, peers, wire, report
+    def __init__(self, ours, limited, peers, wire, quick, report):
+        self.ours, self.limited, self.peers, self.wire, self.report = ours, limited, peers, wire, report
         self.rounds, self.seconds = (2, 1) if quick else (7, 3)
 
     def check_that_keys_are_checked(self):
@@ -100,13 +114,13 @@ class Bench:
                 if got != wanted:
                     sys.exit(f"{peer.name} answers {got} where {wanted} is right")
 
-    def streams(self, peer, count, model):
-        args = [self.wire, "streams", str(peer.port), str(count), self.ours.header, model]
+    def streams(self, peer, count, model, header):
+        args = [self.wire, "streams", str(peer.port), str(count), header or self.ours.header, model]
         out = subprocess.run(args, check=True, capture_output=True, text=True).stdout
         return json.loads(out)
 
-    def sound(self, peer, count, model):
-        measured = self.streams(peer, count, model)
+    def sound(self, peer, count, model, header=None):
+        measured = self.streams(peer, count, model, header)
         if measured["failed"]:
             sys.exit(f"{peer.name}: {measured['failed']} of {count} streams were not whole")
         return measured
@@ -165,6 +179,41 @@ class Bench:
         # The whole target is tried first and the path alone then, so two verifications each.
         ratio = rate.ratio(anew, "nginx")
         self.report.note("the same, each verified anew (twice)", f"{ratio:.2f} x nginx with a key", "")
+
+    def limits(self):
+        """Limits of every kind, none of which is reached, against none: with a key that has them, on GET; with one that is for certain
+        models besides, on a POST whose body is read; and on a dense stream."""
+        script = os.path.join(self.ours.folder, "post.lua")
+        with open(script, "w", encoding="ascii") as file:
+            file.write(POST)
+        model = f"bulk-{CHUNKS}"
+        for what, path, script_of, of in [
+            ("GET /api/tags", "/api/tags", None, lambda peer: peer.header),
+            ("POST /api/chat, models", "/api/chat", script, lambda peer: peer.header_for_models),
+        ]:
+            rate, cpu = Timings(f"{what}, limits", "requests/s"), Timings("the same: CPU", "µs/request")
+            for number in range(self.rounds + 1):
+                for peer in (self.ours, self.limited):
+                    seconds, before = (self.seconds, peer.cpu()) if number else (1, 0)
+                    per_second, _ = wrk(peer.url + path, of(peer), 64, seconds, script_of)
+                    if number:
+                        rate.add(peer.name, per_second)
+                        cpu.add(peer.name, (peer.cpu() - before) / (per_second * seconds) * 1e6)
+            rate.show()
+            cpu.show()
+            ratio = rate.ratio("limited", "gateway")
+            self.report.row(f"{what}, limits: requests/s", f"{ratio:.3f} x without", "at least 0.93", ratio >= 0.93)
+            ratio = cpu.ratio("limited", "gateway")
+            self.report.row(f"{what}, limits: CPU per request", f"{ratio:.3f} x without", "at most 1.10", ratio <= 1.10)
+        cpu = Timings(f"one stream of {CHUNKS} chunks, limits: CPU", "ms")
+        for _ in range(self.rounds):
+            for peer in (self.ours, self.limited):
+                before = peer.cpu()
+                self.sound(peer, 1, model, peer.header)
+                cpu.add(peer.name, (peer.cpu() - before) * 1000)
+        cpu.show()
+        ratio = cpu.ratio("limited", "gateway")
+        self.report.row("one stream, limits: CPU", f"{ratio:.3f} x without", "at most 1.10", ratio <= 1.10)
 
     def latency(self):
         timings = Timings("GET /api/tags, one connection: median latency", "µs")
@@ -231,6 +280,14 @@ def bench(binary, quick, report):
             ours = Ours(binary, folder, direct.url)
             started.append(ours)
             ours.make_credentials()
+            other = os.path.join(folder, "limited")
+            os.mkdir(other)
+            file = os.path.join(other, "gateway.toml")
+            with open(file, "w", encoding="ascii") as out:
+                out.write(LIMITS)
+            limited = Ours(binary, other, direct.url, name="limited", more=["--config", file])
+            started.append(limited)
+            limited.make_credentials(["--limit", "rpm=1000000,streams=100000,size=100MiB"])
             peers = [direct, ours, Nginx(folder, direct.port, ours.header)]
             started.append(peers[-1])
             if shutil.which("caddy"):
@@ -238,10 +295,11 @@ def bench(binary, quick, report):
                 started.append(peers[-1])
             for peer in peers:
                 peer.wait()
-            work = Bench(ours, peers, wire, quick, report)
+            work = Bench(ours, limited, peers, wire, quick, report)
             work.check_that_keys_are_checked()
             work.many_streams()
             work.requests()
+            work.limits()
             work.latency()
             work.one_stream()
             work.first_byte()

@@ -89,13 +89,14 @@ class Ours(Peer):
             sys.exit(f"ollama-auth {' '.join(args)}: exit code {done.returncode}: {done.stderr}")
         return done.stdout.strip()
 
-    def make_credentials(self):
+    def make_credentials(self, limits=()):
         self.run("gateway", "user", "add", "ada", *self.database, stdin="correct horse battery\n")
         sign_in = ["signin", "--host", self.url, "--no-wait"]
         self.approve(self.run(*sign_in, codes=(4,)))
         self.run(*sign_in)
-        key = self.run("keys", "create", "bench", "--scope", "inference,models:read")
-        self.header = f"Authorization: Bearer {key}"
+        create = ["keys", "create", "bench", "--scope", "inference,models:read", *limits]
+        self.header = f"Authorization: Bearer {self.run(*create)}"
+        self.header_for_models = f"Authorization: Bearer {self.run(*create, '--model', 'bulk-*')}"
 
         self.pem = os.path.join(self.folder, "key.pem")
         subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", self.pem], check=True)
