@@ -120,18 +120,19 @@ impl Drop for StreamGuard {
     }
 }
 
-/// The body of a response that fails when its guard says so, and holds the request's place in limits until it ends.
+/// The body of a response that fails when its guard says so, and holds the request's place in limits. The server drops it before
+/// the caller is sent the end, so a next request never meets the place of the last one.
 pub struct GuardedBody<B> {
     // First, so that the request at the upstream server ends before its place is free.
     body: B,
     guard: Option<StreamGuard>,
-    slot: Slot,
+    _slot: Slot,
 }
 
 impl<B> GuardedBody<B> {
     /// Without a guard it is the body as it is.
     pub fn new(body: B, guard: Option<StreamGuard>, slot: Slot) -> Self {
-        Self { body, guard, slot }
+        Self { body, guard, _slot: slot }
     }
 }
 
@@ -148,13 +149,7 @@ where
             return Poll::Ready(Some(Err(CredentialRevoked.into())));
         }
         match (Pin::new(&mut this.body).poll_frame(context), &this.guard) {
-            (Poll::Ready(frame), _) => {
-                // Before the caller sees the end: its next request may come at once.
-                if !this.slot.is_free() && (!matches!(frame, Some(Ok(_))) || this.body.is_end_stream()) {
-                    this.slot = Slot::default();
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-            }
+            (Poll::Ready(frame), _) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
             (Poll::Pending, Some(guard)) => guard.poll_cut(context).map(|()| Some(Err(CredentialRevoked.into()))),
             (Poll::Pending, None) => Poll::Pending,
         }

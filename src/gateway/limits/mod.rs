@@ -83,13 +83,6 @@ struct Bucket {
 #[derive(Debug, Default)]
 pub struct Slot(Option<Box<[Option<Arc<AtomicU32>>; 3]>>);
 
-impl Slot {
-    /// Whether it holds no place.
-    pub fn is_free(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
 impl Drop for Slot {
     fn drop(&mut self) {
         for streams in self.0.iter().flat_map(|all| all.iter()).flatten() {

@@ -61,6 +61,30 @@ fn a_place_is_free_again_however_a_request_ends() {
     assert_eq!(upstream.most(), 1, "at a time");
 }
 
+/// Also where several threads serve: the next request comes as soon as the last byte of the answer before is there.
+#[test]
+fn a_request_never_meets_the_place_of_the_one_before() {
+    let upstream = Upstream::start();
+    let limited = Limited::start_within(upstream.url(), "", &["--set", "threads=4"], None);
+    let key = limited.key(&["--limit", "streams=1"]);
+    for mode in [Mode::Complete, Mode::Sized] {
+        upstream.set(mode);
+        for number in 0..200 {
+            // Not the end of the connection is waited for, but that of the answer.
+            let mut stream = limited.begin("/api/chat", &key);
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"0\r\n\r\n") && !answer.ends_with(b"\r\n\r\n{}\n") {
+                let mut some = [0; 1024];
+                let count = stream.read(&mut some).unwrap();
+                assert!(count > 0, "{:?}", String::from_utf8_lossy(&answer));
+                answer.extend_from_slice(&some[..count]);
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 200"), "{mode:?} {number}: {}", String::from_utf8_lossy(&answer));
+        }
+    }
+    assert_eq!(upstream.most(), 1);
+}
+
 /// The body is what is waited for.
 #[test]
 fn a_place_is_free_again_after_a_body_that_never_came() {
@@ -87,6 +111,7 @@ fn many_callers_never_have_more_at_a_time_than_the_limit() {
     let upstream = Upstream::start();
     let limited = Limited::start(upstream.url(), "[limits]\nstreams = 3\n");
     let keys = [limited.key(&[]), limited.key(&[])];
+    upstream.set(Mode::Slow);
     let (done, refused) = (std::sync::atomic::AtomicUsize::new(0), std::sync::atomic::AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for caller in 0..12 {

@@ -13,6 +13,10 @@ use crate::harness::DEADLINE;
 pub enum Mode {
     /// A whole answer in two chunks.
     Complete,
+    /// A whole answer that says how long it is.
+    Sized,
+    /// The one in chunks after a moment, in which others may come.
+    Slow,
     /// A chunk; the rest once [`Upstream::release`] is called.
     Held,
     /// Nothing, until the gateway leaves.
@@ -143,9 +147,16 @@ fn serve(mut stream: TcpStream, number: usize, shared: &(Mutex<State>, Condvar))
         let head =
             "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n";
         match mode {
-            Mode::Complete => {
+            Mode::Complete | Mode::Slow => {
+                if mode == Mode::Slow {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
                 over(false);
                 let _ = write!(stream, "{head}3\r\n{{}}\n\r\n0\r\n\r\n");
+            }
+            Mode::Sized => {
+                over(false);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}\n");
             }
             Mode::Held => {
                 let _ = stream.write_all(head.as_bytes());
