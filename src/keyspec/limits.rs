@@ -104,6 +104,23 @@ impl RequestLimits {
         Ok(())
     }
 
+    /// Those that were written one by one.
+    ///
+    /// # Errors
+    /// In words, for one that is given twice, and for [`LimitError`].
+    pub fn of(values: &[LimitValue]) -> Result<Self, String> {
+        let mut limits = Self::default();
+        for LimitValue { limit, value } in values {
+            let name = limit.name();
+            if limits.get(*limit).is_some() {
+                return Err(format!("{name}: it is given twice"));
+            }
+            limits.set(*limit, *value).map_err(|error| format!("{name}: {error}"))?;
+        }
+        limits.check().map_err(|error| format!("{}: {error}", Limit::Burst.name()))?;
+        Ok(limits)
+    }
+
     /// Checks what limits have to do with each other.
     ///
     /// # Errors
@@ -243,12 +260,8 @@ mod tests {
     use super::*;
 
     fn limits(pairs: &[&str]) -> RequestLimits {
-        let mut limits = RequestLimits::default();
-        for pair in pairs {
-            let LimitValue { limit, value } = pair.parse().unwrap();
-            limits.set(limit, value).unwrap();
-        }
-        limits
+        let values: Vec<LimitValue> = pairs.iter().map(|pair| pair.parse().unwrap()).collect();
+        RequestLimits::of(&values).unwrap()
     }
 
     #[test]
@@ -274,8 +287,11 @@ mod tests {
             all.in_words(),
             "60 requests per minute, 5 requests at once, 1 request at a time, requests of 1 MiB"
         );
-        assert_eq!(limits(&["burst=5"]).check(), Err(LimitError::BurstAlone));
-        assert_eq!(limits(&["burst=5", "rpm=1"]).check(), Ok(()));
+        let read =
+            |pairs: &[&str]| RequestLimits::of(&pairs.iter().map(|pair| pair.parse().unwrap()).collect::<Vec<_>>());
+        assert_eq!(read(&["burst=5"]), Err(format!("burst: {}", LimitError::BurstAlone)));
+        assert_eq!(read(&["rpm=5", "rpm=6"]), Err("rpm: it is given twice".to_owned()));
+        assert!(read(&["burst=5", "rpm=1"]).is_ok());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::commands::api_key::{KeyMetadata, store_api_key};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem};
-use crate::keyspec::{KeyId, Lifetime, Limit, LimitValue, RequestLimits, Scope};
+use crate::keyspec::{KeyId, Lifetime, RequestLimits, Scope};
 use crate::profile::Audience;
 use crate::vault::StoreKind;
 
@@ -94,6 +94,8 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
     if name.parse::<KeyId>().is_ok() {
         return problem("this name has the form of a key id", "choose a name that does not look like key_…");
     }
+    let limits = RequestLimits::of(&args.limits);
+    let limits = limits.map_err(|error| Problem::new(Exit::Usage, format!("--limit {error}")))?;
     let usual = [Scope::Inference, Scope::ModelsRead];
     let scopes = if args.scopes.is_empty() { &usual[..] } else { &args.scopes };
     Ok(NewKey {
@@ -102,29 +104,13 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
         environment: args.environment.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned),
         scopes: scopes.iter().copied().collect(),
         models: args.models.iter().cloned().collect(),
-        limits: requested_limits(&args.limits)?,
+        limits,
         expires_in: match args.expires {
             Lifetime::Seconds(seconds) => Some(seconds),
             Lifetime::Never => None,
         },
         replaceable: !args.no_replace,
     })
-}
-
-/// `--limit`
-fn requested_limits(values: &[LimitValue]) -> Result<RequestLimits, Problem> {
-    let mut limits = RequestLimits::default();
-    for LimitValue { limit, value } in values {
-        let wrong = |why: String| Problem::new(Exit::Usage, format!("--limit {}: {why}", limit.name()));
-        if limits.get(*limit).is_some() {
-            return Err(wrong("it is given twice".to_owned()));
-        }
-        limits.set(*limit, *value).map_err(|error| wrong(error.to_string()))?;
-    }
-    limits.check().map_err(|error| {
-        Problem::new(Exit::Usage, format!("--limit {}: {error}", Limit::Burst.name())).hint("add --limit rpm=60")
-    })?;
-    Ok(limits)
 }
 
 /// No usable answer came. If the key may exist, it is revoked, since its secret is lost.

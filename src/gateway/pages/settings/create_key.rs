@@ -11,7 +11,7 @@ use maud::{Markup, html};
 
 use super::key_usage;
 use super::list::day;
-use super::new_key::{self, LIFETIMES, NewKeyForm, models_line, parse_models};
+use super::new_key::{self, LIFETIMES, NewKeyForm, models_line, parse_limits, parse_models};
 use crate::gateway::account::{self, Wanted};
 use crate::gateway::pages::display;
 use crate::gateway::pages::display::{KEYS, LOGIN_FOR_NEW_KEY, NEW_KEY, REVOKE_KEY};
@@ -88,6 +88,8 @@ fn parse(values: &NewKeyForm) -> Result<Wanted, FieldError> {
     }
     let models = parse_models(&values.models)
         .map_err(|error| wrong("models", display::sentence(&display::visible_text(&error.to_string()))))?;
+    let limits = parse_limits(&values.limits)
+        .map_err(|error| wrong("limits", display::sentence(&display::visible_text(&error))))?;
     let lifetime = LIFETIMES.iter().find(|(value, _)| *value == values.expires);
     let lifetime = lifetime.ok_or_else(|| wrong("expires", "Choose an expiry.".to_owned()))?;
     let lifetime = if lifetime.0 == "never" { "never".parse() } else { format!("{}d", lifetime.0).parse() };
@@ -106,6 +108,7 @@ fn parse(values: &NewKeyForm) -> Result<Wanted, FieldError> {
         environment,
         scopes: Some(values.scopes),
         models: Some(models),
+        limits: Some(limits),
         expires_in: Some(expires_in),
         ..Wanted::default()
     })
@@ -140,6 +143,7 @@ fn new_key_page(context: &PageContext, session: &BrowserSession, record: &KeyRec
                 dt { "Models" } dd {
                     @if record.rights.models.patterns().is_empty() { "all" } @else { (models_line(&record.rights.models)) }
                 }
+                @if !record.rights.limits.is_none() { dt { "Limits" } dd { "at most " (record.rights.limits.in_words()) } }
                 dt { "Expires" } dd { @match record.rights.expires_at { Some(end) => (day(end)), None => "never" } }
                 @if let Some(environment) = &record.environment {
                     dt { "Environment" } dd { bdi dir="ltr" { (display::visible_text(environment)) } }

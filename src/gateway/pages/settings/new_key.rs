@@ -13,11 +13,14 @@ use crate::gateway::pages::form::{Field, FieldError, Form, alert, hidden};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
 use crate::gateway::pages::reauthentication::{self, ReauthReason};
 use crate::gateway::pages::{display, layout};
-use crate::keyspec::{KeyId, Models, PatternError, Scope, Scopes};
+use crate::keyspec::{KeyId, LimitValue, Models, PatternError, RequestLimits, Scope, Scopes};
 
 /// The lifetimes to choose from: days or `never` in the form, and the label.
 pub const LIFETIMES: [(&str, &str); 4] =
     [("30", "30 days"), ("90", "90 days"), ("365", "365 days"), ("never", "Never")];
+
+/// Characters of the limits.
+const LONGEST_LIMITS: usize = 100;
 
 /// The values of the form.
 pub struct NewKeyForm {
@@ -27,6 +30,8 @@ pub struct NewKeyForm {
     pub name: String,
     /// Its environment.
     pub environment: String,
+    /// Its limits, as typed.
+    pub limits: String,
     /// Its model patterns, as typed.
     pub models: String,
     /// One of [`LIFETIMES`].
@@ -40,7 +45,15 @@ impl NewKeyForm {
     pub fn read(id: KeyId, form: &Form) -> Self {
         let text = |name: &str| form.get(name).to_owned();
         let (name, environment, models) = (text("name"), text("environment"), text("models"));
-        Self { id, name, environment, models, expires: text("expires"), scopes: ticked_scopes(form) }
+        Self {
+            id,
+            name,
+            environment,
+            limits: text("limits"),
+            models,
+            expires: text("expires"),
+            scopes: ticked_scopes(form),
+        }
     }
 }
 
@@ -48,8 +61,9 @@ impl NewKeyForm {
 pub async fn show(context: PageContext) -> PageResult {
     let session = context.require_session()?;
     let id = KeyId::generate().map_err(|_| context.internal_error("no random bytes"))?;
-    let (name, environment, models) = Default::default();
-    let values = NewKeyForm { id, name, environment, models, expires: "90".to_owned(), scopes: default_scopes() };
+    let (name, environment, limits, models) = Default::default();
+    let expires = "90".to_owned();
+    let values = NewKeyForm { id, name, environment, limits, models, expires, scopes: default_scopes() };
     Ok(page(&context, &session, &values, None))
 }
 
@@ -86,6 +100,17 @@ pub fn page(
                 (scope_choices(session.caller.rights().scopes, values.scopes, is_wrong("scopes")))
                 (model_patterns(&values.models, is_wrong("models")))
                 (lifetime_choices(context, &values.expires, is_wrong("expires")))
+                (Field {
+                    name: "limits",
+                    label: "Limits",
+                    kind: "text",
+                    autocomplete: "off",
+                    value: &values.limits,
+                    hint: "How much it may use: rpm=60, burst=10, streams=2, size=1MiB. Leave empty for no limit.",
+                    longest: LONGEST_LIMITS,
+                    optional: true,
+                    autofocus: is_wrong("limits"),
+                }.render(is_wrong("limits")))
                 (Field {
                     name: "environment",
                     label: "Environment",
@@ -210,6 +235,16 @@ fn scope_choices(own: Scopes, ticked: Scopes, is_wrong: bool) -> Markup {
 /// For the first invalid pattern.
 pub fn parse_models(text: &str) -> Result<Models, PatternError> {
     text.split([',', ' ', '\t', '\r', '\n']).filter(|word| !word.is_empty()).map(str::parse).collect()
+}
+
+/// Reads limits, separated as model patterns are. None at all means no limit.
+///
+/// # Errors
+/// In words, for the first that is wrong.
+pub fn parse_limits(text: &str) -> Result<RequestLimits, String> {
+    let values: Result<Vec<LimitValue>, String> =
+        text.split([',', ' ', '\t']).filter(|word| !word.is_empty()).map(str::parse).collect();
+    RequestLimits::of(&values?)
 }
 
 /// Model patterns in one line.

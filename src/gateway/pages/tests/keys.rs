@@ -14,6 +14,15 @@ async fn a_new_key_is_shown_once_and_has_the_requested_rights() {
     let (token, id) = (form.token(), id_in(&form.body));
     let mut fields = wish(&token, &id, "  nightly  ");
     fields.extend([("scope-keys", "on"), ("models", "tiny:*\r\n llama3.2"), ("environment", "ci")]);
+    for (limits, said) in [
+        ("rpm=0", "Rpm: 0 would refuse every request; for no limit, leave it out."),
+        ("burst=5", "Burst: a burst needs a number of requests per minute."),
+        ("<b>=5", "Unknown limit &quot;&lt;b&gt;&quot;: use rpm, burst, streams, size."),
+    ] {
+        let refused = bob.post("/settings/keys", &[&fields[..], &[("limits", limits)]].concat()).await;
+        assert!(refused.status == StatusCode::UNPROCESSABLE_ENTITY && refused.has(said), "{}", refused.body);
+    }
+    fields.push(("limits", "rpm=60, streams=2"));
     let made = bob.post("/settings/keys", &fields).await;
     assert_eq!((made.status, &made.headers["cache-control"]), (StatusCode::CREATED, &"no-store".parse().unwrap()));
     let key = key_in(&made.body).unwrap();
@@ -24,12 +33,14 @@ async fn a_new_key_is_shown_once_and_has_the_requested_rights() {
     assert_eq!(record.rights.scopes.to_string(), "inference,keys");
     assert_eq!(serde_json::to_string(&record.rights.models).unwrap(), r#"["tiny:*","llama3.2:latest"]"#);
     assert_eq!(record.rights.expires_at, Some(site.now() + 90 * 86_400));
+    assert_eq!(record.rights.limits.to_string(), "rpm=60,streams=2");
+    assert!(made.has("at most 60 requests per minute, 2 requests at a time"));
     let [event] = site.events("key.created").await.try_into().unwrap();
     assert_eq!((event.actor.as_str(), event.subject.as_str()), ("user:bob", id.as_str()));
     assert_eq!(
         (event.detail.as_str(), event.address.as_str()),
         (
-            r#"name="nightly" environment="ci" scopes=["inference","keys"] models=["tiny:*","llama3.2:latest"] expires_at="2027-02-19T04:50:26Z""#,
+            r#"name="nightly" environment="ci" scopes=["inference","keys"] models=["tiny:*","llama3.2:latest"] limits={"requests_per_minute":60,"streams":2} expires_at="2027-02-19T04:50:26Z""#,
             "192.0.2.1"
         )
     );
