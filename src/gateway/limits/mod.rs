@@ -60,6 +60,8 @@ pub struct Limiter {
     usage: Mutex<Usage>,
     /// The gateways that share the limits, this one among them.
     gateways: AtomicU32,
+    /// How many were counted last.
+    counted: AtomicU32,
 }
 
 /// What is used. There is an entry for each subject that asked since the last [`Limiter::sweep`]: no more than accounts and keys.
@@ -93,7 +95,7 @@ impl Drop for Slot {
 
 impl Default for Limiter {
     fn default() -> Self {
-        Self { usage: Mutex::default(), gateways: AtomicU32::new(1) }
+        Self { usage: Mutex::default(), gateways: AtomicU32::new(1), counted: AtomicU32::new(1) }
     }
 }
 
@@ -130,9 +132,11 @@ impl Limiter {
         Ok(Slot(Some(taken.into())))
     }
 
-    /// How many gateways share the limits from now on.
+    /// How many gateways share the limits. Of the last two counts the larger one holds: after the database did not answer for a while, the
+    /// first gateway to count sees none of the others.
     pub fn set_gateways(&self, count: NonZeroU32) {
-        self.gateways.store(count.get(), Ordering::Relaxed);
+        let before = self.counted.swap(count.get(), Ordering::Relaxed);
+        self.gateways.store(count.get().max(before), Ordering::Relaxed);
     }
 
     /// Forgets subjects that use nothing now.

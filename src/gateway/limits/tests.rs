@@ -231,7 +231,16 @@ fn gateways_that_share_a_limit_allow_a_part_of_it_each() {
     drop(first);
     let admitted = (0..100).filter(|_| ask().is_ok()).count();
     assert_eq!(admitted, 19);
-    // When the others have gone, all of it.
-    limiter.set_gateways(NonZeroU32::MIN);
-    assert_eq!((0..100).filter(|_| ask().is_ok()).count(), 0, "what was used is used");
+    // When the others have gone, all of it; but not at the first count that is lower.
+    let streams = RequestLimits { streams: number(4), ..RequestLimits::default() };
+    let part = || {
+        let ask = || limiter.admit(&applicable(streams, RequestLimits::default()), || Duration::ZERO);
+        let held: Vec<Slot> = std::iter::repeat_with(ask).map_while(Result::ok).collect();
+        held.len()
+    };
+    let parts = [1, 1, 3, 1, 2, 1, 1].map(|count| {
+        limiter.set_gateways(number(count).unwrap());
+        part()
+    });
+    assert_eq!(parts, [1, 4, 1, 1, 2, 2, 4]);
 }
