@@ -9,7 +9,10 @@ CREATE TABLE users (
     -- argon2id in a PHC string; NULL for an account that has no password
     password   TEXT,
     disabled   BOOLEAN NOT NULL,
-    created_at BIGINT  NOT NULL
+    created_at BIGINT  NOT NULL,
+    -- Since when it is refused until an administrator lifts that, and why; NULL where it is not so. The same of devices and keys
+    suspended_at     BIGINT,
+    suspended_reason TEXT
 );
 
 CREATE TABLE devices (
@@ -18,7 +21,9 @@ CREATE TABLE devices (
     user_id      TEXT   NOT NULL REFERENCES users (id),
     name         TEXT   NOT NULL,
     created_at   BIGINT NOT NULL,
-    last_used_at BIGINT
+    last_used_at BIGINT,
+    suspended_at     BIGINT,
+    suspended_reason TEXT
 );
 CREATE INDEX devices_of_account ON devices (user_id);
 
@@ -41,6 +46,8 @@ CREATE TABLE api_keys (
     created_at   BIGINT  NOT NULL,
     last_used_at BIGINT,
     revoked_at   BIGINT,
+    suspended_at     BIGINT,
+    suspended_reason TEXT,
     -- How much it may use: a JSON object; NULL without a limit
     limits       TEXT,
     -- `device:FINGERPRINT`, `key:ID`, `session` or `admin`; NULL for keys of version 0.1.0

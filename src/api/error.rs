@@ -109,6 +109,8 @@ pub enum ApiError {
         message: String,
         /// Whether the request carried a credential at all.
         had_credential: bool,
+        /// The account, the device or the key is suspended.
+        suspended: bool,
     },
     /// 404.
     #[error("{host}: {message}")]

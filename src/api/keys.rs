@@ -109,6 +109,12 @@ pub struct KeyEntry {
     /// When it was revoked.
     #[serde(default)]
     pub revoked_at: Option<Timestamp>,
+    /// Since when an administrator of the host has suspended it.
+    #[serde(default)]
+    pub suspended_at: Option<Timestamp>,
+    /// What that administrator said.
+    #[serde(default)]
+    pub suspended_reason: Option<String>,
     /// Whether it may ask for a replacement of itself.
     #[serde(default, deserialize_with = "or_nothing")]
     pub replaceable: bool,

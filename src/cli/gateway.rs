@@ -135,6 +135,42 @@ ollama-auth gateway user list
 # The same for a script
 ollama-auth gateway user list --json")]
     List(DatabaseArgs),
+    /// Suspend an account for a while
+    ///
+    /// Refuses its sign-ins, devices and API keys at once (403, code `suspended`), and cuts off its running responses. They stay as
+    /// they are, and work again after `resume`. The person is told that an administrator can lift it; `disable` is for accounts that are closed.
+    #[command(after_help = "\
+# Suspend an account, and say why
+ollama-auth gateway user suspend bob --reason \"laptop lost\"
+
+# Lift it
+ollama-auth gateway user resume bob")]
+    Suspend {
+        /// The account's name
+        name: String,
+        /// Why, for the event log, the lists and the person
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Lift the suspension of an account
+    ///
+    /// Its devices and API keys work again, unless they are suspended themselves, have expired or were revoked.
+    #[command(after_help = "\
+# Lift a suspension
+ollama-auth gateway user resume bob
+
+# Check the account's state
+ollama-auth gateway user list")]
+    Resume {
+        /// The account's name
+        name: String,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
     /// Block an account
     ///
     /// Refuses its sign-ins, devices and API keys at once, and cuts off its running responses (setting `cut-streams`). Nothing is
@@ -279,6 +315,47 @@ ollama-auth gateway device add \"$(cat server.pub)\" \\
         #[command(flatten)]
         database: DatabaseArgs,
     },
+    /// Suspend a device for a while
+    ///
+    /// Refuses its requests at once (403, code `suspended`), and cuts off its running responses. It stays connected. API keys that it created
+    /// continue. Its owner can connect another device: to keep a person out, suspend the account.
+    #[command(after_help = "\
+# Suspend a device
+ollama-auth gateway device suspend \\
+    SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4
+
+# Suspend it, and say why
+ollama-auth gateway device suspend --reason \"laptop lost\" \\
+    SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4")]
+    Suspend {
+        /// The device's fingerprint (spaces allowed), or its public key
+        #[arg(value_name = "DEVICE", required = true)]
+        device: Vec<String>,
+        /// Why, for the event log, the lists and the owner
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Lift the suspension of a device
+    ///
+    /// Its requests are accepted again at once.
+    #[command(after_help = "\
+# Lift a suspension
+ollama-auth gateway device resume \\
+    SHA256:F7HPAkHjN3UkVKv/jnUucDkvB6UnuxiOtJD3IQzOzu4
+
+# Check the state of all devices
+ollama-auth gateway device list")]
+    Resume {
+        /// The device's fingerprint (spaces allowed), or its public key
+        #[arg(value_name = "DEVICE", required = true)]
+        device: Vec<String>,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
     /// Disconnect a device of any account
     ///
     /// Its requests are refused at once. To use the gateway again it must be approved again.
@@ -330,6 +407,50 @@ ollama-auth gateway key list --user bob --revoked --json")]
         /// Show revoked keys too
         #[arg(long)]
         revoked: bool,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Suspend an API key for a while
+    ///
+    /// Refuses its requests at once (403, code `suspended`), also to create, replace and revoke keys, and cuts off its running responses.
+    /// Nothing else changes: it expires when it would have expired. Keys that it created continue.
+    #[command(after_help = "\
+# Suspend a key, and say why
+ollama-auth gateway key suspend ci --user bob --reason \"seen in a log\"
+
+# Suspend a key by its id
+ollama-auth gateway key suspend key_4ZtT5kQGzNcGqYtVdYfG")]
+    Suspend {
+        /// The key's id, or its name
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// The account that the key belongs to
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Why, for the event log, the lists and the owner
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Lift the suspension of an API key
+    ///
+    /// Its requests are accepted again at once, unless it has expired.
+    #[command(after_help = "\
+# Lift a suspension
+ollama-auth gateway key resume ci --user bob
+
+# Check the state of the account's keys
+ollama-auth gateway key list --user bob")]
+    Resume {
+        /// The key's id, or its name
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// The account that the key belongs to
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
         /// Which database
         #[command(flatten)]
         database: DatabaseArgs,

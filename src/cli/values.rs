@@ -130,8 +130,8 @@ impl FromStr for KeyFilter {
             other => return Err(format!("unknown name {other:?}: use name, id, env, scope, model, state or problem")),
         };
         let known = |values: &[&str]| values.contains(&pattern) || pattern.contains('*') || pattern.is_empty();
-        if field == KeyField::State && !known(&["valid", "expired", "revoked"]) {
-            return Err("state must be valid, expired or revoked".to_owned());
+        if field == KeyField::State && !known(&["valid", "suspended", "expired", "revoked"]) {
+            return Err("state must be valid, suspended, expired or revoked".to_owned());
         }
         if field == KeyField::Problem && !known(&KEY_PROBLEMS) {
             return Err(format!("problem must be one of: {}", KEY_PROBLEMS.join(", ")));

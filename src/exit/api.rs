@@ -34,6 +34,9 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::Unauthorized { host, had_credential, .. } => {
             (Exit::SignIn, Some(unauthorized_hint(host, *had_credential, error.skew())))
         }
+        ApiError::Forbidden { suspended: true, .. } => {
+            (Exit::Forbidden, Some("ask the administrator of the host to lift the suspension; then it works again as before".into()))
+        }
         ApiError::Forbidden { had_credential: true, .. } => {
             (Exit::Forbidden, Some("the credential is valid but does not have this right; ask the administrator of the host".into()))
         }

@@ -157,7 +157,9 @@ fn classify_gateway_error(cause: &(dyn std::error::Error + 'static)) -> Option<(
             AdminError::NoUser(_) | AdminError::NotPending(_) | AdminError::NoDevice(_) | AdminError::NoKey(_) => {
                 Exit::NotFound
             }
-            AdminError::BadName(_) | AdminError::BadEmail | AdminError::BadDeviceName(_) => Exit::Usage,
+            AdminError::BadName(_) | AdminError::BadEmail | AdminError::BadDeviceName(_) | AdminError::BadReason(_) => {
+                Exit::Usage
+            }
             _ => Exit::Failed,
         };
         return Some((exit, error.hint()));
@@ -177,10 +179,14 @@ mod tests {
 
     #[test]
     fn context_is_kept_and_the_code_is_found_beneath_it() {
-        let error =
-            Err::<(), _>(ApiError::Forbidden { host: "https://h".into(), message: "no".into(), had_credential: true })
-                .context("while doing a thing")
-                .unwrap_err();
+        let error = Err::<(), _>(ApiError::Forbidden {
+            host: "https://h".into(),
+            message: "no".into(),
+            had_credential: true,
+            suspended: false,
+        })
+        .context("while doing a thing")
+        .unwrap_err();
         let problem = Problem::from_error(&error);
         assert_eq!(problem.exit, Exit::Forbidden);
         assert_eq!(problem.message, "while doing a thing: https://h does not allow this: no");

@@ -39,8 +39,8 @@ mod target;
 mod tls;
 
 pub use admin::{
-    AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, DeviceRef, DeviceRow, KeyRow,
-    ReplicaReply, UserRow,
+    AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, AdminSubject, DeviceRef,
+    DeviceRow, KeyRow, ReplicaReply, SuspensionRow, UserRow,
 };
 pub use clock::Clock;
 pub use composition::Gateway;

@@ -6,7 +6,7 @@ use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, Response, StatusCode, Version};
 use uuid::Uuid;
 
-use super::authn::{Credential, GuardedBody, StreamGuard, credential_revoked};
+use super::authn::{Credential, GuardedBody, StreamGuard};
 use super::config::Config;
 use super::limits::Slot;
 use super::policy::{Authorized, Limits, ModelList, Scanner, fault_of_the_sender};
@@ -65,7 +65,7 @@ impl Forward {
     /// Sends it, and gives back the answer. `reset` is set when that breaks off; `withheld` is called for each sign-in link in it.
     ///
     /// # Errors
-    /// 502 when the upstream server does not answer, or refuses *us*; 401 when the credential is no longer valid; 413 and 408 when the body
+    /// 502 when the upstream server does not answer, or refuses *us*; 401 or 403 when the credential is no longer accepted; 413 and 408 when the body
     /// turned out too large or too slow; 503 while too many lists of models are read.
     pub async fn send(
         self: Box<Self>,
@@ -85,7 +85,7 @@ impl Forward {
                 biased;
                 answer = upstream.send(to.as_origin(), outgoing) => answer,
                 // A model that loads can keep the caller waiting for minutes.
-                () = std::future::poll_fn(|context| guard.poll_cut(context)) => return Err(refused(credential_revoked())),
+                () = std::future::poll_fn(|context| guard.poll_cut(context)) => return Err(refused(guard.refusal())),
             },
         };
         let (mut parts, body) = answer.map_err(|problem| refused(unanswered(&problem, to)))?.into_parts();

@@ -17,6 +17,8 @@ pub enum RefusalCode {
     ReplayedSignature,
     /// The account is disabled.
     DisabledAccount,
+    /// The account, the device or the key is suspended.
+    Suspended,
     /// The credential does not have the scope.
     Scope,
     /// The credential may not use the model.
@@ -36,7 +38,12 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
-    /// Whether it is about a limit of the key, the person or the gateway. The caller is told such a code, too.
+    /// Whether the caller is told the code, too.
+    pub fn is_told(self) -> bool {
+        self.is_limit() || self == Self::Suspended
+    }
+
+    /// Whether it is about a limit of the key, the person or the gateway.
     pub fn is_limit(self) -> bool {
         matches!(self, Self::Rate | Self::Concurrency | Self::Size)
     }
@@ -51,6 +58,7 @@ impl RefusalCode {
             Self::SignatureTime => "signature_time",
             Self::ReplayedSignature => "replayed_signature",
             Self::DisabledAccount => "disabled_account",
+            Self::Suspended => "suspended",
             Self::Scope => "scope",
             Self::Model => "model",
             Self::Rights => "rights",

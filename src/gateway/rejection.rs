@@ -62,7 +62,7 @@ impl Rejection {
         self
     }
 
-    /// For that reason, in the event log; if it is [about a limit](RefusalCode::is_limit), also in the body.
+    /// For that reason, in the event log; for some [also in the body](RefusalCode::is_told).
     pub fn because(mut self, code: RefusalCode) -> Self {
         self.code = Some(code);
         self
@@ -112,7 +112,7 @@ impl Rejection {
             400..500 => bad,
             _ => other,
         };
-        let limit = self.code.filter(|code| code.is_limit()).map(RefusalCode::name);
+        let code = self.code.filter(|code| code.is_told()).map(RefusalCode::name);
         let mut body = match self.dialect {
             Dialect::Ollama => json!({ "error": self.message }),
             Dialect::OpenAi => json!({ "error": {
@@ -122,7 +122,7 @@ impl Rejection {
                     "invalid_request_error", "api_error",
                 ),
                 "param": null,
-                "code": if self.status == StatusCode::UNAUTHORIZED { Some("invalid_api_key") } else { limit },
+                "code": if self.status == StatusCode::UNAUTHORIZED { Some("invalid_api_key") } else { code },
             } }),
             Dialect::Anthropic => json!({ "type": "error", "error": {
                 "type": kind(
@@ -132,7 +132,7 @@ impl Rejection {
                 "message": self.message,
             } }),
         };
-        if let Some(code) = limit.filter(|_| self.dialect != Dialect::OpenAi) {
+        if let Some(code) = code.filter(|_| self.dialect != Dialect::OpenAi) {
             body["code"] = code.into();
         }
         for (name, value) in &self.members {
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_code_of_a_limit_is_in_every_dialect() {
+    fn a_code_that_the_caller_is_told_is_in_every_dialect() {
         let body = |code, dialect| Rejection::new(429, "why").because(code).with_dialect(dialect).body();
         assert_eq!(body(RefusalCode::Rate, Dialect::Ollama), json!({ "error": "why", "code": "rate" }));
         let error = json!({ "message": "why", "type": "rate_limit_error", "param": null, "code": "concurrency" });
@@ -201,6 +201,7 @@ mod tests {
         let error = json!({ "type": "rate_limit_error", "message": "why" });
         let wanted = json!({ "type": "error", "error": error, "code": "size" });
         assert_eq!(body(RefusalCode::Size, Dialect::Anthropic), wanted);
+        assert_eq!(body(RefusalCode::Suspended, Dialect::Ollama), json!({ "error": "why", "code": "suspended" }));
         // Others are for the event log alone.
         assert_eq!(body(RefusalCode::Scope, Dialect::Ollama), json!({ "error": "why" }));
     }

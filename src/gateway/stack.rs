@@ -254,7 +254,7 @@ impl Worker {
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !self.authenticator.still_accepts(authorized.caller()) {
-            return Err(authn::credential_revoked());
+            return Err(self.authenticator.refusal(authorized.caller()));
         }
         let guard = match matched.route.access {
             Access::Upstream(scope) if current.cut_streams => {

@@ -89,6 +89,8 @@ pub enum KeyState {
     ExpiresSoon,
     /// It is accepted, and so is the key that was made to replace it.
     Replaced,
+    /// An administrator of the host suspended it.
+    Suspended,
     /// Its expiry has passed.
     Expired,
     /// It was revoked.
@@ -106,16 +108,20 @@ pub struct KeyFacts {
     pub revoked: bool,
     /// Whether another key that is accepted was made to replace it.
     pub replaced: bool,
+    /// Whether it is suspended.
+    pub suspended: bool,
 }
 
 impl KeyState {
     /// The state at that time.
     pub fn of(facts: KeyFacts, now: i64) -> Self {
-        let KeyFacts { created_at, expires_at, revoked, replaced } = facts;
+        let KeyFacts { created_at, expires_at, revoked, replaced, suspended } = facts;
         if revoked {
             Self::Revoked
         } else if expires_at.is_some_and(|end| end <= now) {
             Self::Expired
+        } else if suspended {
+            Self::Suspended
         } else if replaced {
             Self::Replaced
         } else if expires_at.is_some_and(|end| expires_soon(created_at, end, now)) {
@@ -127,7 +133,7 @@ impl KeyState {
 
     /// Whether the key is accepted.
     pub fn is_accepted(self) -> bool {
-        !matches!(self, Self::Expired | Self::Revoked)
+        !matches!(self, Self::Suspended | Self::Expired | Self::Revoked)
     }
 
     /// The word for people, in lower case.
@@ -136,6 +142,7 @@ impl KeyState {
             Self::Valid => "valid",
             Self::ExpiresSoon => "expires soon",
             Self::Replaced => "replaced",
+            Self::Suspended => "suspended",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
         }
@@ -177,7 +184,14 @@ mod tests {
 
     #[test]
     fn the_most_final_state_is_named() {
-        let facts = |expires_at, revoked, replaced| KeyFacts { created_at: Some(0), expires_at, revoked, replaced };
+        let with = |expires_at, revoked, replaced, suspended| KeyFacts {
+            created_at: Some(0),
+            expires_at,
+            revoked,
+            replaced,
+            suspended,
+        };
+        let facts = |expires_at, revoked, replaced| with(expires_at, revoked, replaced, false);
         let now = 80 * DAY_SECONDS;
         for (facts, expected) in [
             (facts(None, false, false), KeyState::Valid),
@@ -186,9 +200,12 @@ mod tests {
             (facts(Some(94 * DAY_SECONDS), false, true), KeyState::Replaced),
             (facts(Some(now), false, true), KeyState::Expired),
             (facts(Some(now), true, true), KeyState::Revoked),
+            (with(Some(94 * DAY_SECONDS), false, true, true), KeyState::Suspended),
+            (with(Some(now), false, false, true), KeyState::Expired),
+            (with(None, true, false, true), KeyState::Revoked),
         ] {
             assert_eq!(KeyState::of(facts, now), expected, "{facts:?}");
-            assert_eq!(expected.is_accepted(), !matches!(expected.word(), "expired" | "revoked"));
+            assert_eq!(expected.is_accepted(), !matches!(expected.word(), "expired" | "revoked" | "suspended"));
         }
     }
 

@@ -381,6 +381,35 @@ fn a_stream_is_cut_when_the_account_is_disabled_or_removed() {
     upstream.wait_disconnects(3);
 }
 
+#[test]
+fn a_stream_is_cut_when_its_key_or_its_account_is_suspended() {
+    let (gate, upstream, gateway, device) = with_silent_upstream(&[]);
+    let parent = gateway.key(&device, &["parent", ALL]);
+    let header = format!("Authorization: Bearer {parent}");
+    let made = gateway.ask("POST", "/api/user/keys", &[&header], r#"{"name":"child"}"#).json();
+    let child = OpenStream::new(&gateway, "/api/chat", made["key"].as_str().unwrap());
+    let stream = OpenStream::new(&gateway, "/api/chat", &parent);
+    gateway.admin(&["key", "suspend", "parent", "--user", "ada"]).expect_code(0);
+    assert!(stream.finish().is_err(), "a suspended key");
+    upstream.wait_disconnects(1);
+
+    let bobs = gateway.key(&gateway.device_of("bob"), &["bobs", ALL]);
+    let stream = OpenStream::new(&gateway, "/v1/responses", &bobs);
+    gateway.admin(&["user", "suspend", "bob"]).expect_code(0);
+    assert!(stream.finish().is_err(), "a suspended account");
+    upstream.wait_disconnects(2);
+
+    // A suspended device; what its account has otherwise continues.
+    let sent = device.command(["api", "/api/generate", "-d", "{}"]).spawn();
+    sent.wait_stdout(|text| text == "{}\n");
+    let shown = device.command(["device", "show", "--json"]).run().expect_code(0).json();
+    gateway.admin(&["device", "suspend", shown["fingerprint"].as_str().unwrap()]).expect_code(0);
+    assert_ne!(sent.finish().code(), 0, "a suspended device");
+    upstream.wait_disconnects(3);
+    gate.open();
+    assert!(child.finish().unwrap().text().contains("done"), "a key that a suspended one created");
+}
+
 /// A model that loads for minutes sends not even a head.
 #[test]
 fn a_request_without_a_response_is_refused_when_its_key_is_revoked() {

@@ -60,6 +60,7 @@ mod gateway_replicas;
 mod gateway_signatures;
 #[cfg(feature = "gateway")]
 mod gateway_streams;
+mod gateway_suspension;
 #[cfg(feature = "gateway")]
 mod gateway_tls;
 #[cfg(feature = "gateway")]

@@ -108,6 +108,24 @@ fn a_device_of_the_previous_version_is_still_signed_in() {
 }
 
 #[test]
+fn what_the_previous_version_stored_can_be_suspended() {
+    let upgraded = Upgraded::start();
+    let devices = upgraded.gateway.admin(&["device", "list", "--user", "ada", "--json"]).expect_code(0).json();
+    let device = &devices["devices"][0];
+    assert!(device["suspended_at"].is_null(), "{devices}");
+    let fingerprint = device["fingerprint"].as_str().unwrap();
+    upgraded.gateway.admin(&["device", "suspend", fingerprint]).expect_code(0);
+    let listed = upgraded.run(&["keys", "list", "--json"]).expect_code(0).json();
+    let stored = listed["keys"].as_array().unwrap().iter().find(|key| key["kept_here"] == true).unwrap();
+    for (does, code) in [("suspend", 5), ("resume", 0)] {
+        upgraded.gateway.admin(&["key", does, stored["id"].as_str().unwrap()]).expect_code(0);
+        upgraded.run(&["keys", "list"]).expect_code(code);
+    }
+    let key = upgraded.gateway.admin(&["key", "suspend", "ci", "--user", "ada", "--json"]).expect_code(0).json();
+    assert_eq!(key["state"], "suspended", "{key}");
+}
+
+#[test]
 fn a_rotation_that_the_previous_version_began_is_finished() {
     let upgraded = Upgraded::start();
     let journal = upgraded.device.path("home/.local/share/ollama-auth/rotations.json");

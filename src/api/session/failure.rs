@@ -59,7 +59,10 @@ impl Session<'_> {
                 recognised,
                 clock_offset,
             },
-            StatusCode::FORBIDDEN => ApiError::Forbidden { host, message, had_credential },
+            StatusCode::FORBIDDEN => {
+                let suspended = recognised && code.as_deref() == Some("suspended");
+                ApiError::Forbidden { host, message, had_credential, suspended }
+            }
             StatusCode::NOT_FOUND => ApiError::NotFound { host, message, recognised, from_gateway },
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 ApiError::TryLater { host, status: status.as_u16(), message, retry_after }

@@ -1,16 +1,17 @@
-//! `gateway device`: list, add, disconnect, for any account.
+//! `gateway device`: list, add, suspend, resume, disconnect, for any account.
 
 use serde_json::json;
 
 use super::admin;
+use super::suspended::suspended_text;
 use crate::app::App;
 use crate::cli::{DatabaseArgs, GatewayDeviceCommand};
 use crate::commands::confirm::confirm;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{AdminError, AdminReply, AdminRequest, DeviceRow};
+use crate::gateway::{AdminError, AdminReply, AdminRequest, AdminSubject, DeviceRow};
 use crate::identity::group_fingerprint;
 use crate::relative_time;
-use crate::ui::{Column, Table};
+use crate::ui::{Column, Table, Tint};
 
 /// Runs a subcommand.
 ///
@@ -27,6 +28,28 @@ pub async fn run(app: &App, command: GatewayDeviceCommand) -> anyhow::Result<Exi
                 app.printer.success(&format!("Added the device {} for {}", describe(&device), device.user));
             } else {
                 app.printer.note(&format!("The device {} already belongs to {}.", describe(&device), device.user));
+            }
+            finish(app, &device)
+        }
+        GatewayDeviceCommand::Suspend { device, reason, database } => {
+            let device = find(app, device.join(" ").trim(), &database).await?;
+            let request = AdminRequest::Suspend { what: AdminSubject::Device(device.public_key), reason };
+            let (device, changed) = change(app, &database, request).await?;
+            let what = format!("device {} of {}", describe(&device), device.user);
+            match changed {
+                true => app.printer.success(&format!("Suspended the {what}")),
+                false => app.printer.note(&format!("The {what} was already suspended.")),
+            }
+            finish(app, &device)
+        }
+        GatewayDeviceCommand::Resume { device, database } => {
+            let device = find(app, device.join(" ").trim(), &database).await?;
+            let request = AdminRequest::Resume { what: AdminSubject::Device(device.public_key) };
+            let (device, changed) = change(app, &database, request).await?;
+            let what = format!("device {} of {}", describe(&device), device.user);
+            match changed {
+                true => app.printer.success(&format!("Lifted the suspension of the {what}")),
+                false => app.printer.note(&format!("The {what} was not suspended.")),
             }
             finish(app, &device)
         }
@@ -94,17 +117,26 @@ async fn list(app: &App, user: Option<String>, database: &DatabaseArgs) -> anyho
         return Ok(Exit::Done);
     }
     let now = (app.now)();
-    let mut table = Table::new([
+    let columns = [
         Column::new("user").shrinks_to(8),
         Column::new("device").shrinks_to(10),
         Column::new("added").optional(2),
         Column::new("last used").optional(1),
         Column::new("fingerprint").shrinks_to(23),
-    ]);
+    ];
+    // Few are suspended: where none is, there is no column of that.
+    let has_suspended = devices.iter().any(|device| device.suspended.suspended_at.is_some());
+    let suspended = has_suspended.then(|| Column::new("suspended").shrinks_to(9).state());
+    let mut table = Table::new(columns.into_iter().chain(suspended));
     for device in &devices {
         let used = device.last_used_at.map_or_else(|| "never".to_owned(), |at| relative_time::ago(at, now));
         let fingerprint = group_fingerprint(&device.fingerprint);
-        table.push([&device.user, &device.name, &relative_time::ago(device.created_at, now), &used, &fingerprint]);
+        let cells =
+            [device.user.clone(), device.name.clone(), relative_time::ago(device.created_at, now), used, fingerprint];
+        let suspended = suspended_text(&device.suspended, now);
+        let tint = if suspended.is_some() { Tint::Doubtful } else { Tint::Plain };
+        let suspended = has_suspended.then(|| suspended.unwrap_or_else(|| "no".to_owned()));
+        table.push_tinted(tint, cells.into_iter().chain(suspended));
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

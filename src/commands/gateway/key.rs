@@ -1,14 +1,15 @@
-//! `gateway key`: list and revoke, for any account.
+//! `gateway key`: list, suspend, resume and revoke, for any account.
 
 use serde::Serialize;
 
 use super::admin;
+use super::suspended::suspended_text;
 use crate::app::App;
 use crate::cli::{DatabaseArgs, GatewayKeyCommand};
 use crate::commands::confirm::confirm;
 use crate::commands::keys::short;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{AdminReply, AdminRequest, KeyRow};
+use crate::gateway::{AdminReply, AdminRequest, AdminSubject, KeyRow};
 use crate::keyspec::{KeyFacts, KeyState};
 use crate::relative_time;
 use crate::ui::{Column, Table, Tint};
@@ -21,15 +22,14 @@ const SHOWN: usize = 20;
 struct Row<'a> {
     #[serde(flatten)]
     key: &'a KeyRow,
-    /// `valid`, `expired` or `revoked`.
+    /// `valid`, `suspended`, `expired` or `revoked`.
     state: &'static str,
 }
 
 impl<'a> Row<'a> {
     fn of(key: &'a KeyRow, now: i64) -> Self {
         let state = match state(key, now) {
-            KeyState::Revoked => "revoked",
-            KeyState::Expired => "expired",
+            state @ (KeyState::Revoked | KeyState::Expired | KeyState::Suspended) => state.word(),
             KeyState::Valid | KeyState::ExpiresSoon | KeyState::Replaced => "valid",
         };
         Self { key, state }
@@ -49,6 +49,7 @@ fn state(key: &KeyRow, now: i64) -> KeyState {
         expires_at: key.expires_at,
         revoked: key.revoked_at.is_some(),
         replaced: key.replaced_by.is_some(),
+        suspended: key.suspended.suspended_at.is_some(),
     };
     KeyState::of(facts, now)
 }
@@ -60,6 +61,26 @@ fn state(key: &KeyRow, now: i64) -> KeyState {
 pub async fn run(app: &App, command: GatewayKeyCommand) -> anyhow::Result<Exit> {
     match command {
         GatewayKeyCommand::List { user, revoked, database } => list(app, user, revoked, &database).await,
+        GatewayKeyCommand::Suspend { key, user, reason, database } => {
+            let key = find(app, key, user, &database).await?;
+            let request = AdminRequest::Suspend { what: AdminSubject::Key(key.id), reason };
+            let (key, changed) = change(app, request, &database).await?;
+            match changed {
+                true => app.printer.success(&format!("Suspended the API key {}", describe(&key))),
+                false => app.printer.note(&format!("The API key {} was already suspended.", describe(&key))),
+            }
+            finish(app, &key)
+        }
+        GatewayKeyCommand::Resume { key, user, database } => {
+            let key = find(app, key, user, &database).await?;
+            let request = AdminRequest::Resume { what: AdminSubject::Key(key.id) };
+            let (key, changed) = change(app, request, &database).await?;
+            match changed {
+                true => app.printer.success(&format!("Lifted the suspension of the API key {}", describe(&key))),
+                false => app.printer.note(&format!("The API key {} was not suspended.", describe(&key))),
+            }
+            finish(app, &key)
+        }
         GatewayKeyCommand::Revoke { key, user, yes, database } => {
             let key = find(app, key, user, &database).await?;
             let what = format!("the API key {}", describe(&key));
@@ -74,10 +95,7 @@ fn describe(key: &KeyRow) -> String {
 }
 
 async fn revoke(app: &App, key: KeyRow, database: &DatabaseArgs) -> anyhow::Result<Exit> {
-    let request = AdminRequest::RevokeKey { id: key.id };
-    let AdminReply::Key { key, changed } = admin::request(app, database, request).await? else {
-        return Err(admin::unexpected_reply().into());
-    };
+    let (key, changed) = change(app, AdminRequest::RevokeKey { id: key.id }, database).await?;
     if changed {
         app.printer.success(&format!("Revoked the API key {}", describe(&key)));
     } else {
@@ -87,8 +105,19 @@ async fn revoke(app: &App, key: KeyRow, database: &DatabaseArgs) -> anyhow::Resu
         app.printer.warn(&format!("the API key {successor} was created to replace it and stays valid"));
         app.printer.hint(&format!("to revoke it too: ollama-auth gateway key revoke {successor}"));
     }
+    finish(app, &key)
+}
+
+async fn change(app: &App, request: AdminRequest, database: &DatabaseArgs) -> anyhow::Result<(KeyRow, bool)> {
+    match admin::request(app, database, request).await? {
+        AdminReply::Key { key, changed } => Ok((key, changed)),
+        _ => Err(admin::unexpected_reply().into()),
+    }
+}
+
+fn finish(app: &App, key: &KeyRow) -> anyhow::Result<Exit> {
     if app.printer.is_json() {
-        app.printer.json(&Row::of(&key, (app.now)()))?;
+        app.printer.json(&Row::of(key, (app.now)()))?;
     }
     Ok(Exit::Done)
 }
@@ -158,11 +187,14 @@ async fn list(app: &App, user: Option<String>, revoked: bool, database: &Databas
             if patterns.is_empty() { "all".to_owned() } else { short(&patterns.join(",")) },
             key.last_used_at.map_or_else(|| "never".to_owned(), |at| relative_time::ago(at, now)),
             key.expires_at.map_or_else(|| "never".to_owned(), |at| relative_time::until(at, now)),
-            state.word().to_owned(),
+            match suspended_text(&key.suspended, now) {
+                Some(text) if state == KeyState::Suspended => format!("suspended {text}"),
+                _ => state.word().to_owned(),
+            },
         ];
         let tint = match state {
             KeyState::Valid => Tint::Good,
-            KeyState::ExpiresSoon | KeyState::Replaced => Tint::Doubtful,
+            KeyState::ExpiresSoon | KeyState::Replaced | KeyState::Suspended => Tint::Doubtful,
             KeyState::Expired | KeyState::Revoked => Tint::Faint,
         };
         table.push_tinted(tint, cells);

@@ -10,6 +10,7 @@ mod key;
 mod offline;
 mod outage;
 pub mod serve;
+mod suspended;
 mod user;
 
 use crate::app::App;

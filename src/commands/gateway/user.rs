@@ -1,4 +1,4 @@
-//! `gateway user`: add, list, disable, enable, remove, passwd, role. A new password is typed twice at a prompt, or is one line of standard
+//! `gateway user`: add, list, suspend, resume, disable, enable, remove, passwd, role. A new password is typed twice at a prompt, or is one line of standard
 //! input; it is sent as a hash.
 
 use std::io::{BufRead as _, Read as _};
@@ -7,12 +7,13 @@ use secrecy::SecretString;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::suspended::suspended_text;
 use super::{admin, database};
 use crate::app::App;
 use crate::cli::{DatabaseArgs, RoleArg, UserCommand};
 use crate::commands::confirm::confirm;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{AdminError, AdminReply, AdminRequest, PasswordHash, Role, User, UserRow};
+use crate::gateway::{AdminError, AdminReply, AdminRequest, AdminSubject, PasswordHash, Role, User, UserRow};
 use crate::relative_time;
 use crate::ui::{Column, Table, Tint};
 
@@ -39,6 +40,17 @@ pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
             request_change(app, &database, request, |user| format!("Added {} as {}", user.name, user.role.name())).await
         }
         UserCommand::List(database) => list(app, &database).await,
+        UserCommand::Suspend { name, reason, database } => {
+            let request = AdminRequest::Suspend { what: AdminSubject::User(name), reason };
+            let message =
+                |user: &UserRow| format!("Suspended {0}. To lift it: ollama-auth gateway user resume {0}", user.name);
+            request_change(app, &database, request, message).await
+        }
+        UserCommand::Resume { name, database } => {
+            let request = AdminRequest::Resume { what: AdminSubject::User(name) };
+            let message = |user: &UserRow| format!("Lifted the suspension of {}", user.name);
+            request_change(app, &database, request, message).await
+        }
         UserCommand::Disable { name, database } => {
             let request = AdminRequest::SetDisabled { name, disabled: true };
             let message =
@@ -128,7 +140,7 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let now = (app.now)();
-    let mut table = Table::new([
+    let columns = [
         Column::new("name"),
         Column::new("role"),
         Column::new("disabled").state(),
@@ -136,14 +148,21 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
         Column::new("keys").optional(2),
         Column::new("last used").optional(1),
         Column::new("e-mail").shrinks_to(12).optional(3),
-    ]);
+    ];
+    // Few are suspended: where none is, there is no column of that.
+    let has_suspended = users.iter().any(|user| user.suspended.suspended_at.is_some());
+    let suspended = has_suspended.then(|| Column::new("suspended").shrinks_to(9).state());
+    let mut table = Table::new(columns.into_iter().chain(suspended));
     for user in &users {
         let (disabled, used) =
             (if user.disabled { "yes" } else { "no" }, user.last_used_at.map(|at| relative_time::ago(at, now)));
         let (devices, keys) = (user.devices.to_string(), user.keys.to_string());
         let used = used.as_deref().unwrap_or("never");
-        let tint = if user.disabled { Tint::Doubtful } else { Tint::Plain };
-        table.push_tinted(tint, [user.name.as_str(), user.role.name(), disabled, &devices, &keys, used, &user.email]);
+        let suspended = suspended_text(&user.suspended, now);
+        let tint = if user.disabled || suspended.is_some() { Tint::Doubtful } else { Tint::Plain };
+        let cells = [user.name.as_str(), user.role.name(), disabled, &devices, &keys, used, &user.email];
+        let suspended = has_suspended.then(|| suspended.as_deref().unwrap_or("no"));
+        table.push_tinted(tint, cells.into_iter().chain(suspended));
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

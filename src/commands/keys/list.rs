@@ -38,7 +38,7 @@ struct Report<'a> {
 struct Row<'a> {
     #[serde(flatten)]
     entry: &'a KeyEntry,
-    /// `valid`, `expired` or `revoked`.
+    /// `valid`, `suspended`, `expired` or `revoked`.
     state: &'static str,
     /// The same for people.
     #[serde(skip)]
@@ -146,6 +146,7 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
             Some(Severity::Warning) => table.push_tinted(Tint::Doubtful, cells),
             Some(Severity::Note) => table.push(cells),
             None if row.state == "valid" => table.push_tinted(Tint::Good, cells),
+            None if row.state == "suspended" => table.push_tinted(Tint::Doubtful, cells),
             None => table.push_tinted(Tint::Faint, cells),
         }
     }
@@ -180,7 +181,7 @@ pub fn short(text: &str) -> String {
 #[derive(Debug)]
 struct AssessedKey<'a> {
     entry: &'a KeyEntry,
-    /// `valid`, `expired` or `revoked`.
+    /// `valid`, `suspended`, `expired` or `revoked`.
     state: &'static str,
     /// The most urgent first.
     problems: Vec<KeyProblem>,
@@ -255,8 +256,7 @@ fn fits(pattern: &str, text: &str) -> bool {
 /// Whether a key can be used, as far as its description tells: the member `state` of JSON.
 pub(super) fn state(entry: &KeyEntry, now: i64) -> &'static str {
     match KeyState::of(facts(entry, false), now) {
-        KeyState::Revoked => "revoked",
-        KeyState::Expired => "expired",
+        state @ (KeyState::Revoked | KeyState::Expired | KeyState::Suspended) => state.word(),
         KeyState::Valid | KeyState::ExpiresSoon | KeyState::Replaced => "valid",
     }
 }
@@ -265,7 +265,8 @@ pub(super) fn state(entry: &KeyEntry, now: i64) -> &'static str {
 pub(super) fn facts(entry: &KeyEntry, replaced: bool) -> KeyFacts {
     let seconds = |time: Option<Timestamp>| time.map(Timestamp::as_second);
     let (created_at, expires_at) = (seconds(entry.created_at), seconds(entry.expires_at));
-    KeyFacts { created_at, expires_at, revoked: entry.revoked_at.is_some(), replaced }
+    let (revoked, suspended) = (entry.revoked_at.is_some(), entry.suspended_at.is_some());
+    KeyFacts { created_at, expires_at, revoked, replaced, suspended }
 }
 
 /// "3 days ago", "just now"; `nothing` where there is no time.

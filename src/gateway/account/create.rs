@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::list::{Key, time_text};
 use super::service::{AccountService, Request, manages, not_live, own_key, unreadable};
-use crate::gateway::authn::{Caller, credential_revoked};
+use crate::gateway::authn::{Caller, credential_revoked, credential_suspended};
 use crate::gateway::directory::Directory;
 use crate::gateway::origin::Origin;
 use crate::gateway::policy::read_small;
@@ -289,6 +289,7 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
         created_at: draft.now,
         last_used_at: None,
         revoked_at: None,
+        suspended: None,
     })
 }
 
@@ -316,6 +317,9 @@ async fn replacement(
     if !old.is_live(draft.now) {
         // A key that replaces itself was accepted a moment ago.
         return Err(if itself { credential_revoked() } else { not_live(&replaced) });
+    }
+    if old.suspended.is_some() {
+        return Err(credential_suspended("API key"));
     }
     if wanted.asks_for_rights() {
         return Err(Rejection::new(

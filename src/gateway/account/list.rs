@@ -190,6 +190,8 @@ pub struct Key<'a> {
     expires_at: Option<Timestamp>,
     last_used_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+    suspended_at: Option<Timestamp>,
+    suspended_reason: Option<&'a str>,
     /// It is the key that asks.
     #[serde(rename = "self", skip_serializing_if = "std::ops::Not::not")]
     own: bool,
@@ -214,6 +216,8 @@ impl<'a> Key<'a> {
             expires_at: key.rights.expires_at.and_then(time),
             last_used_at: key.last_used_at.and_then(time),
             revoked_at: key.revoked_at.and_then(time),
+            suspended_at: key.suspended.as_ref().and_then(|suspended| time(suspended.since)),
+            suspended_reason: key.suspended.as_ref().and_then(|suspended| suspended.reason.as_deref()),
             own: false,
         }
     }
@@ -233,6 +237,8 @@ struct ConnectedDevice<'a> {
     fingerprint: String,
     created_at: Option<Timestamp>,
     last_used_at: Option<Timestamp>,
+    suspended_at: Option<Timestamp>,
+    suspended_reason: Option<&'a str>,
 }
 
 impl<'a> ConnectedDevice<'a> {
@@ -245,6 +251,8 @@ impl<'a> ConnectedDevice<'a> {
             fingerprint: device.key.fingerprint(),
             created_at: time(device.created_at),
             last_used_at: device.last_used_at.and_then(time),
+            suspended_at: device.suspended.as_ref().and_then(|suspended| time(suspended.since)),
+            suspended_reason: device.suspended.as_ref().and_then(|suspended| suspended.reason.as_deref()),
         }
     }
 }

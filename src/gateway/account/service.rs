@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
-use crate::gateway::authn::{Caller, Credential, credential_revoked};
+use crate::gateway::authn::{Caller, Credential, credential_suspended};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::{Directory, DirectoryError};
 use crate::gateway::origin::Origin;
@@ -77,6 +77,7 @@ impl AccountService {
                 Rejection::new(409, message).member("code", "replaced").member("by", by.as_str())
             }
             DirectoryError::NotLive(id) => not_live(&id),
+            DirectoryError::Suspended(_) => credential_suspended("API key"),
             DirectoryError::TooMany(wait) => too_many(&error.to_string(), wait),
             DirectoryError::LastAdmin(_) => Rejection::new(403, error.to_string()),
             DirectoryError::Store(StoreError::Doubtful { .. }) => {
@@ -96,7 +97,7 @@ impl AccountService {
             false if caller.holds(&self.directory, self.clock.now()) => {
                 Err(Rejection::new(403, "the expiry of this key changed during the request"))
             }
-            false => Err(credential_revoked()),
+            false => Err(caller.refusal(&self.directory)),
         }
     }
 

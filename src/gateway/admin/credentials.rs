@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::message::{AdminError, AdminReply, DeviceRef, DeviceRow, KeyRow};
-use super::perform::AdminContext;
+use super::message::{AdminError, AdminReply, DeviceRef, DeviceRow, KeyRow, SuspensionRow};
+use super::perform::{AdminContext, require_active};
 use crate::gateway::account;
 use crate::gateway::store::{KeyQuery, KeyRecord};
 use crate::gateway::{Change, Device, User};
@@ -38,16 +38,14 @@ impl AdminContext<'_> {
             None => None,
         };
         let user = self.user(user)?;
-        if user.disabled {
-            return Err(AdminError::Disabled(user.name.clone()));
-        }
+        require_active(&user)?;
         if let Some(known) = self.directory.device(&key) {
             if known.user.id != user.id {
                 return Err(AdminError::DeviceTaken(known.user.name.clone()));
             }
             return Ok(AdminReply::Device { device: device_row(&user, &known.credential), changed: false });
         }
-        let device = Device { key, user: user.id, name, created_at: self.now, last_used_at: None };
+        let device = Device { key, user: user.id, name, created_at: self.now, last_used_at: None, suspended: None };
         let event = self.event_about("device.added", device.key.fingerprint(), &user).with("name", &device.name);
         self.commit(Change::AddDevice(device.clone()), event).await?;
         if let Some(gateway) = self.running {
@@ -113,6 +111,7 @@ impl AdminContext<'_> {
             expires_at: key.rights.expires_at,
             last_used_at: key.last_used_at,
             revoked_at: key.revoked_at,
+            suspended: SuspensionRow::of(key.suspended.as_deref()),
             replaced_by: successors.iter().find(|other| other.is_live(self.now)).map(|other| other.id.clone()),
         }
     }
@@ -126,6 +125,7 @@ pub(super) fn device_row(user: &User, device: &Device) -> DeviceRow {
         public_key: device.key.clone(),
         created_at: device.created_at,
         last_used_at: device.last_used_at,
+        suspended: SuspensionRow::of(device.suspended.as_deref()),
     }
 }
 

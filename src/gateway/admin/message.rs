@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::gateway::store::Suspension;
 use crate::gateway::{EventFilter, PasswordHash, RecordedEvent, Role};
 use crate::identity::{PublicKey, group_fingerprint};
 use crate::keyspec::{KeyId, Models, RequestLimits, Scopes};
@@ -32,6 +33,18 @@ pub enum AdminRequest {
         name: String,
         /// Whether to disable it.
         disabled: bool,
+    },
+    /// Suspend an account, a device or an API key: it is refused until an administrator lifts that.
+    Suspend {
+        /// Which one.
+        what: AdminSubject,
+        /// Why, in one line.
+        reason: Option<String>,
+    },
+    /// Lift a suspension.
+    Resume {
+        /// Of what.
+        what: AdminSubject,
     },
     /// Set another password.
     SetPassword {
@@ -111,9 +124,22 @@ impl AdminRequest {
             Self::RevokeKey { .. }
                 | Self::DisconnectDevice { .. }
                 | Self::RemoveUser { .. }
+                | Self::Suspend { .. }
                 | Self::SetDisabled { disabled: true, .. }
         )
     }
+}
+
+/// What a request is about, of any account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminSubject {
+    /// An account, by its name.
+    User(String),
+    /// A device.
+    Device(PublicKey),
+    /// An API key.
+    Key(KeyId),
 }
 
 /// How a pending device is named.
@@ -208,6 +234,9 @@ pub struct DeviceRow {
     pub created_at: i64,
     /// When it was used last, in Unix seconds.
     pub last_used_at: Option<i64>,
+    /// That it is suspended.
+    #[serde(flatten)]
+    pub suspended: SuspensionRow,
 }
 
 /// An API key, with its account. Times are Unix seconds.
@@ -241,8 +270,31 @@ pub struct KeyRow {
     pub last_used_at: Option<i64>,
     /// When it was revoked.
     pub revoked_at: Option<i64>,
+    /// That it is suspended.
+    #[serde(flatten)]
+    pub suspended: SuspensionRow,
     /// The accepted key that replaces it.
     pub replaced_by: Option<KeyId>,
+}
+
+/// Whether something is suspended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspensionRow {
+    /// Since when, in Unix seconds; `None` if it is not.
+    #[serde(default)]
+    pub suspended_at: Option<i64>,
+    /// What the administrator said: untrusted text.
+    #[serde(default)]
+    pub suspended_reason: Option<String>,
+}
+
+impl SuspensionRow {
+    pub(super) fn of(suspension: Option<&Suspension>) -> Self {
+        Self {
+            suspended_at: suspension.map(|suspension| suspension.since),
+            suspended_reason: suspension.and_then(|suspension| suspension.reason.clone()),
+        }
+    }
 }
 
 /// An account, with what it has.
@@ -258,6 +310,9 @@ pub struct UserRow {
     pub role: Role,
     /// Whether it is refused.
     pub disabled: bool,
+    /// That it is suspended.
+    #[serde(flatten)]
+    pub suspended: SuspensionRow,
     /// Unix seconds.
     pub created_at: i64,
     /// How many devices it has.
@@ -290,6 +345,9 @@ pub enum AdminError {
     /// A disabled account gets no devices.
     #[error("the user {0:?} is disabled")]
     Disabled(String),
+    /// A suspended account gets no devices.
+    #[error("the user {0:?} is suspended")]
+    Suspended(String),
     /// The device is not pending; holds its fingerprint. On the socket it keeps the name that version 0.1.0 gave it.
     #[serde(rename = "no-knock")]
     #[error("no device with the fingerprint {} asked to sign in within the last 10 minutes", group_fingerprint(.0))]
@@ -303,6 +361,12 @@ pub enum AdminError {
     /// The text cannot be a device's name.
     #[error("invalid device name {0:?}: use one line of 1 to 100 characters")]
     BadDeviceName(String),
+    /// The text cannot be a reason.
+    #[error("invalid reason {0:?}: use one line of 1 to 100 characters")]
+    BadReason(String),
+    /// It is not accepted any more, whether suspended or not.
+    #[error("the API key {0} was revoked or has expired")]
+    Ended(KeyId),
     /// No key with that id.
     #[error("there is no API key {0}")]
     NoKey(String),
@@ -341,6 +405,9 @@ impl AdminError {
             Self::Disabled(name) => {
                 return Some(format!("enable the user first: ollama-auth gateway user enable {name}"));
             }
+            Self::Suspended(name) => {
+                return Some(format!("lift the suspension first: ollama-auth gateway user resume {name}"));
+            }
             Self::NotPending(_) => {
                 "run `ollama-auth signin` on the device again, compare the fingerprint, then approve it"
             }
@@ -351,7 +418,9 @@ impl AdminError {
                 "start it with `ollama-auth gateway serve`, or name its database with --database; then sign in on the device again"
             }
             Self::Failed { hint, .. } | Self::Unavailable { hint, .. } => return hint.clone(),
-            Self::BadName(_) | Self::BadEmail | Self::BadDeviceName(_) => return None,
+            Self::BadName(_) | Self::BadEmail | Self::BadDeviceName(_) | Self::BadReason(_) | Self::Ended(_) => {
+                return None;
+            }
         };
         Some(hint.to_owned())
     }

@@ -15,9 +15,13 @@ mod socket;
 mod socket_folder;
 #[cfg(not(unix))]
 mod socket_unsupported;
+mod suspend;
 mod withdraw;
 
-pub use message::{AdminError, AdminReply, AdminRequest, DeviceRef, DeviceRow, KeyRow, ReplicaReply, UserRow};
+pub use message::{
+    AdminError, AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, ReplicaReply, SuspensionRow,
+    UserRow,
+};
 pub use perform::{AdminContext, perform};
 #[cfg(unix)]
 pub use socket::{AdminSocket, AdminSocketError, AskError, ask, serve};

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::message::{AdminError, AdminReply, AdminRequest, DeviceRef, UserRow};
+use super::message::{AdminError, AdminReply, AdminRequest, DeviceRef, SuspensionRow, UserRow};
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::store::Actor;
 use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, PasswordHash, Role, StoreError, User};
@@ -57,6 +57,8 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             context.commit(Change::SetRole(user.id, role), event).await?;
             context.user_reply(user.id, &name)
         }
+        AdminRequest::Suspend { what, reason } => context.suspend(&what, reason).await,
+        AdminRequest::Resume { what } => context.resume(&what).await,
         AdminRequest::RemoveUser { name } => context.remove_user(&name).await,
         AdminRequest::ListDevices { user } => context.devices(user.as_deref()).map(AdminReply::Devices),
         AdminRequest::AddDevice { key, user, name } => context.add_device(key, &user, &name).await,
@@ -104,7 +106,8 @@ impl AdminContext<'_> {
         if !User::is_email(&email) {
             return Err(AdminError::BadEmail);
         }
-        let user = User { id: Uuid::new_v4(), name, email, role, disabled: false, created_at: self.now };
+        let user =
+            User { id: Uuid::new_v4(), name, email, role, disabled: false, created_at: self.now, suspended: None };
         let event = self.event("user.created", &user).with("role", role);
         match self.commit(Change::AddUser(user.clone(), Some(password)), event).await {
             Ok(()) => Ok(self.row(&user)),
@@ -135,9 +138,7 @@ impl AdminContext<'_> {
         let pending = self.pending.ok_or(AdminError::NotRunning)?;
         let _decision = pending.decide().await;
         let user = self.user(name)?;
-        if user.disabled {
-            return Err(AdminError::Disabled(name.to_owned()));
-        }
+        require_active(&user)?;
         let (found, called, fingerprint) = match &device {
             DeviceRef::Key { key, name } => (pending.find(key, self.now), name.as_str(), key.fingerprint()),
             DeviceRef::Fingerprint(text) => (pending.find_by_fingerprint(text, self.now), "", text.clone()),
@@ -157,6 +158,7 @@ impl AdminContext<'_> {
             name: called.clone(),
             created_at: self.now,
             last_used_at: None,
+            suspended: None,
         };
         let event = self
             .event_about("device.approved", &fingerprint, &user)
@@ -220,11 +222,24 @@ impl AdminContext<'_> {
             email: user.email.clone(),
             role: user.role,
             disabled: user.disabled,
+            suspended: SuspensionRow::of(user.suspended.as_deref()),
             created_at: user.created_at,
             devices: devices.len(),
-            keys: keys.iter().filter(|key| key.is_live(self.now)).count(),
+            keys: keys.iter().filter(|key| key.is_accepted(self.now)).count(),
             last_used_at: used.flatten().chain(self.directory.ended_use(user.id)).max(),
         }
+    }
+}
+
+/// Only accounts that may use the gateway get devices.
+///
+/// # Errors
+/// [`AdminError::Disabled`], [`AdminError::Suspended`].
+pub(super) fn require_active(user: &User) -> Result<(), AdminError> {
+    match user {
+        User { disabled: true, name, .. } => Err(AdminError::Disabled(name.clone())),
+        User { suspended: Some(_), name, .. } => Err(AdminError::Suspended(name.clone())),
+        _ => Ok(()),
     }
 }
 

@@ -69,6 +69,12 @@ impl AdminContext<'_> {
                 self.end_sessions(user.id);
                 Ok((AdminReply::User(row), self.is_stored(is_new, &change).await))
             }
+            AdminRequest::Suspend { what, reason } => {
+                let (change, event) = self.suspension(&self.find_unended(&what)?, reason)?;
+                let is_new = self.take_away(&change, event)?;
+                let stored = self.is_stored(is_new, &change).await;
+                Ok((self.suspended_reply(&what, true)?, stored))
+            }
             AdminRequest::DisconnectDevice { key } => self.withdraw_device(&key).await,
             AdminRequest::RevokeKey { id } => self.withdraw_key(&id).await,
             _ => Err(AdminError::Failed {

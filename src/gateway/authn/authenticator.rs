@@ -96,7 +96,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// 400 for credentials that are malformed or contradict each other, 401 for none and for one that is not accepted (with a sign-in link for
-    /// a key that can be approved), 403 for a disabled account and a refused device, 429 for too many signatures, 503 while the database
+    /// a key that can be approved), 403 for a disabled account, for what is suspended, and for a refused device, 429 for too many signatures, 503 while the database
     /// has not answered for longer than `offline-grace`.
     pub async fn identify(
         &self,
@@ -117,7 +117,7 @@ impl Authenticator {
             Presented::Signature(header) => self.by_signature(&header, target, origin, changes).await?,
             Presented::Key(key) => self.by_key(&key, origin).await?,
         };
-        self.refuse_disabled(&caller, origin)?;
+        self.refuse_inactive(&caller, origin)?;
         Ok(caller)
     }
 
@@ -131,7 +131,7 @@ impl Authenticator {
             Presented::Key(key) => {
                 self.refuse_stale()?;
                 let caller = self.by_key(&key, origin).await?;
-                self.refuse_disabled(&caller, origin)
+                self.refuse_inactive(&caller, origin)
             }
         }
     }
@@ -148,21 +148,28 @@ impl Authenticator {
         Err(Rejection::new(503, message).header("retry-after", "10"))
     }
 
-    fn refuse_disabled(&self, caller: &Caller, origin: Origin) -> Result<(), Rejection> {
-        if !caller.user().disabled {
-            return Ok(());
+    /// Refuses an account that is disabled, and what is suspended.
+    fn refuse_inactive(&self, caller: &Caller, origin: Origin) -> Result<(), Rejection> {
+        let refuse = |subject: &str, code, reason: &str| {
+            let event = Event::new(self.clock.now(), caller.actor(), REFUSED, subject).refused(code);
+            self.note_refusal(event.of_account(caller.user()), origin, reason);
+        };
+        if caller.user().disabled {
+            refuse(&caller.user().name, RefusalCode::DisabledAccount, "the account is disabled");
+            return Err(Rejection::new(403, "this account is disabled"));
         }
-        let event = Event::new(self.clock.now(), caller.actor(), REFUSED, &caller.user().name);
-        let event = event.refused(RefusalCode::DisabledAccount);
-        self.note_refusal(event.of_account(caller.user()), origin, "the account is disabled");
-        Err(Rejection::new(403, "this account is disabled"))
+        if let Some((what, name)) = caller.suspended() {
+            refuse(&name, RefusalCode::Suspended, &format!("the {what} is suspended"));
+            return Err(credential::credential_suspended(what));
+        }
+        Ok(())
     }
 
-    /// Who is signed in with that session cookie, if the account is not disabled, and whether the password was typed lately. Only the
+    /// Who is signed in with that session cookie, if the account is neither disabled nor suspended, and whether the password was typed lately. Only the
     /// pages ask: a cookie opens no route of the API.
     pub fn identify_session(&self, cookie: &str) -> Option<(Caller, bool)> {
         let found = self.sessions.find(cookie, self.clock.now())?;
-        let user = self.directory.user(found.user).filter(|user| !user.disabled)?;
+        let user = self.directory.user(found.user).filter(|user| user.is_active())?;
         Some((Caller::new(user, Credential::Session(found.handle)), found.fresh))
     }
 
@@ -230,6 +237,11 @@ impl Authenticator {
         Rejection::unauthorized(format!("unauthorized: this API key {how}"))
     }
 
+    /// Why a caller is refused whose credential is not [accepted](Self::still_accepts) any more.
+    pub fn refusal(&self, caller: &Caller) -> Rejection {
+        caller.refusal(&self.directory)
+    }
+
     /// Counts a request that a caller may not make; `route` is its path in the table of routes.
     pub fn note_denial(&self, caller: &Caller, route: &'static str, rejection: &Rejection, origin: Origin) {
         let event = Event::new(self.clock.now(), caller.actor(), "request.denied", route);
@@ -242,10 +254,10 @@ impl Authenticator {
     }
 }
 
-/// The credential is not accepted any more.
+/// The credential is not accepted any more; holds what to answer, if that is still possible.
 #[derive(Debug, Error)]
 #[error("the credential is no longer valid")]
-pub struct CredentialRevoked;
+pub struct CredentialRevoked(pub Rejection);
 
 /// A request's body whose sender must stay authorised while it arrives. Otherwise someone who begins requests with a stolen key and sends
 /// them a byte at a time could keep using it after it was revoked.
@@ -280,7 +292,7 @@ where
         };
         let asked = std::mem::take(&mut this.waited);
         if asked && !this.authenticator.still_accepts(&this.caller) {
-            return Poll::Ready(Some(Err(CredentialRevoked.into())));
+            return Poll::Ready(Some(Err(CredentialRevoked(this.authenticator.refusal(&this.caller)).into())));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::gateway::authn::session::SessionHandle;
 use crate::gateway::directory::Directory;
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::store::{Actor, Device, KeyRecord, User};
 use crate::keyspec::{ApiKey, Models, RequestLimits, Rights, Scope, Scopes};
@@ -188,7 +189,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     Ok(Some(value).filter(|value| !value.is_empty()))
 }
 
-/// Proof of who asks: an account that is not disabled, by a credential of its that was checked just now.
+/// Proof of who asks: an account that is neither disabled nor suspended, by a credential of its that was checked just now.
 #[derive(Clone, Debug)]
 pub struct Caller {
     user: Arc<User>,
@@ -217,7 +218,8 @@ impl Caller {
     pub fn for_tests(name: &str) -> Self {
         let id = uuid::Uuid::from_u128(name.bytes().fold(0, |sum, byte| sum << 8 | u128::from(byte)));
         let role = crate::gateway::store::Role::Member;
-        let user = User { id, name: name.to_owned(), email: String::new(), role, disabled: false, created_at: 0 };
+        let (name, email) = (name.to_owned(), String::new());
+        let user = User { id, name, email, role, disabled: false, created_at: 0, suspended: None };
         Self::new(Arc::new(user), Credential::Session(SessionHandle::default()))
     }
 
@@ -249,13 +251,16 @@ impl Caller {
     /// Whether all of this is still so at `now`: a request can take its time.
     pub fn holds(&self, directory: &Directory, now: i64) -> bool {
         let user = match &self.credential {
-            Credential::Device(device) => directory.device(&device.key).map(|known| known.user),
+            Credential::Device(device) => directory
+                .device(&device.key)
+                .filter(|known| known.credential.suspended.is_none())
+                .map(|known| known.user),
             Credential::Key(key) => {
-                directory.key(&key.hash).filter(|known| known.credential.is_live(now)).map(|known| known.user)
+                directory.key(&key.hash).filter(|known| known.credential.is_accepted(now)).map(|known| known.user)
             }
             Credential::Session(ticket) => directory.user(self.user.id).filter(|_| ticket.counts()),
         };
-        // Its role and whether it is disabled among it.
+        // Its role and whether it is disabled or suspended among it.
         user.is_some_and(|user| user == self.user)
     }
 
@@ -263,12 +268,42 @@ impl Caller {
     /// have changed otherwise, and a key may have expired if it was replaced: a rotation does not break what runs.
     pub fn may_continue(&self, scope: Scope, directory: &Directory, now: i64) -> bool {
         let user = match &self.credential {
-            Credential::Device(device) => directory.device(&device.key).map(|known| known.user),
+            Credential::Device(device) => directory
+                .device(&device.key)
+                .filter(|known| known.credential.suspended.is_none())
+                .map(|known| known.user),
             Credential::Key(key) => directory.may_continue(key, now).then(|| directory.user(key.user)).flatten(),
             // No request of a session gets this far.
             Credential::Session(_) => None,
         };
-        user.is_some_and(|user| user.id == self.user.id && !user.disabled && user.role.scopes().contains(scope))
+        user.is_some_and(|user| user.id == self.user.id && user.is_active() && user.role.scopes().contains(scope))
+    }
+
+    /// What of it is suspended: the account, or the device or API key; and its name.
+    pub(super) fn suspended(&self) -> Option<(&'static str, String)> {
+        if self.user.suspended.is_some() {
+            return Some(("account", self.user.name.clone()));
+        }
+        match &self.credential {
+            Credential::Device(device) if device.suspended.is_some() => Some(("device", device.key.fingerprint())),
+            Credential::Key(key) if key.suspended.is_some() => Some(("API key", key.id.to_string())),
+            _ => None,
+        }
+    }
+
+    /// Why it is refused if it does not [hold](Self::holds) any more: 403 if it was suspended since, otherwise 401.
+    pub fn refusal(&self, directory: &Directory) -> Rejection {
+        let known = match &self.credential {
+            Credential::Device(device) => {
+                directory.device(&device.key).map(|known| (known.user, Credential::Device(known.credential)))
+            }
+            Credential::Key(key) => {
+                directory.key(&key.hash).map(|known| (known.user, Credential::Key(known.credential)))
+            }
+            Credential::Session(_) => None,
+        };
+        let suspended = known.and_then(|(user, credential)| Self { user, credential }.suspended());
+        suspended.map_or_else(credential_revoked, |(what, _)| credential_suspended(what))
     }
 
     /// Whether what it could pass on is still the same: a key's end and whether it is replaceable can change while it asks.
@@ -296,6 +331,12 @@ impl Caller {
             Credential::Session(_) => Actor::user(&self.user),
         }
     }
+}
+
+/// 403 for what is suspended: an account, a device or an API key.
+pub fn credential_suspended(what: &str) -> Rejection {
+    let message = format!("this {what} is suspended; an administrator of this gateway can lift that");
+    Rejection::new(403, message).because(RefusalCode::Suspended)
 }
 
 /// 401 for a caller whose credential does not [hold](Caller::holds) any more.

@@ -11,6 +11,6 @@ pub(super) mod signature;
 mod stream_guard;
 
 pub use authenticator::{Authenticator, CredentialRevoked, RevalidatingBody};
-pub use credential::{Caller, Credential, credential_revoked, refuse_basic};
+pub use credential::{Caller, Credential, credential_revoked, credential_suspended, refuse_basic};
 pub use session::{Checkpoint, Sessions, digest as digest_of_cookie, random_token};
 pub use stream_guard::{GuardedBody, OpenStreams, StreamGuard};

@@ -21,6 +21,7 @@ use crate::gateway::authn::credential::Caller;
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
 use crate::gateway::limits::Slot;
+use crate::gateway::rejection::Rejection;
 use crate::keyspec::Scope;
 
 /// How often credentials are checked for their expiry.
@@ -109,6 +110,15 @@ impl StreamGuard {
         if self.is_cut() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// What to answer if the response has not begun when it is cut off.
+    pub fn refusal(&self) -> Rejection {
+        self.stream.caller.refusal(&self.streams.directory)
+    }
+
+    fn error(&self) -> BoxError {
+        CredentialRevoked(self.refusal()).into()
+    }
+
     fn is_cut(&self) -> bool {
         self.stream.is_cut.load(Ordering::Acquire)
     }
@@ -145,12 +155,12 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if this.guard.as_ref().is_some_and(StreamGuard::is_cut) {
-            return Poll::Ready(Some(Err(CredentialRevoked.into())));
+        if let Some(guard) = this.guard.as_ref().filter(|guard| guard.is_cut()) {
+            return Poll::Ready(Some(Err(guard.error())));
         }
         match (Pin::new(&mut this.body).poll_frame(context), &this.guard) {
             (Poll::Ready(frame), _) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
-            (Poll::Pending, Some(guard)) => guard.poll_cut(context).map(|()| Some(Err(CredentialRevoked.into()))),
+            (Poll::Pending, Some(guard)) => guard.poll_cut(context).map(|()| Some(Err(guard.error()))),
             (Poll::Pending, None) => Poll::Pending,
         }
     }

@@ -183,7 +183,7 @@ settings! {
     "drain-timeout" => drain_timeout: Duration = "30s", "super::value::time::<_, 0, 86_400>", Reload,
         "a time from 0s to 24h, such as 30s";
 
-    /// Cut off responses when their key is revoked or expires, their device is disconnected, or their account is disabled.
+    /// Cut off responses when their key is revoked or expires, their device is disconnected, their account is disabled, or one of these is suspended.
     /// The end of a rotation's grace period cuts nothing off. Applies to requests that begin after a change.
     "cut-streams" => cut_streams: bool = true, "super::value::boolean", Reload,
         "true or false";

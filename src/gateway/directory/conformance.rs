@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::gateway::Role;
 use crate::gateway::store::Actor;
-use crate::gateway::store::{Change, Event, Retention};
+use crate::gateway::store::{Change, Event, Retention, Suspendable, Suspension};
 use crate::identity::DeviceKey;
 use crate::keyspec::{ApiKey, Rights};
 
@@ -25,7 +25,15 @@ pub trait Location {
 }
 
 pub(super) fn user(name: &str, role: Role) -> User {
-    User { id: Uuid::new_v4(), name: name.into(), email: String::new(), role, disabled: false, created_at: 1 }
+    User {
+        id: Uuid::new_v4(),
+        name: name.into(),
+        email: String::new(),
+        role,
+        disabled: false,
+        created_at: 1,
+        suspended: None,
+    }
 }
 
 pub(super) fn event() -> Event {
@@ -77,16 +85,26 @@ impl Cast {
                 name: format!("device {other}"),
                 created_at: at,
                 last_used_at: None,
+                suspended: None,
             }),
             4 => Change::RemoveDevice(self.devices[which].clone()),
             5 => Change::AddKey(Box::new(key.clone())),
             6 => Change::RevokeKey(key.id.clone(), at),
             11 => Change::ExpireKey(key.id.clone(), at),
             12 => Change::RemoveUser(user.id),
+            13 => Change::SetSuspended(Suspendable::User(user.id), suspension(at)),
+            14 => Change::SetSuspended(Suspendable::Device(self.devices[which].clone()), suspension(at)),
+            15 => Change::SetSuspended(Suspendable::Key(key.id.clone()), suspension(at)),
             7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
             _ => Change::Note,
         }
     }
+}
+
+/// One with a reason or without, or none.
+fn suspension(at: i64) -> Option<Arc<Suspension>> {
+    let reason = (at % 3 == 0).then(|| format!("le\u{e4}ked {at}"));
+    (at % 2 == 0).then(|| Suspension { since: at, reason }.into())
 }
 
 pub(super) fn key(user: &User) -> KeyRecord {
@@ -111,6 +129,7 @@ pub(super) fn key(user: &User) -> KeyRecord {
         created_at: 1,
         last_used_at: None,
         revoked_at: None,
+        suspended: None,
     }
 }
 
@@ -121,6 +140,7 @@ fn kind(change: &Change) -> &'static str {
         Change::SetPassword(..) => "SetPassword",
         Change::SetRole(..) => "SetRole",
         Change::SetDisabled(..) => "SetDisabled",
+        Change::SetSuspended(..) => "SetSuspended",
         Change::RemoveUser(_) => "RemoveUser",
         Change::AddDevice(_) => "AddDevice",
         Change::RemoveDevice(_) => "RemoveDevice",
@@ -131,7 +151,7 @@ fn kind(change: &Change) -> &'static str {
     }
 }
 /// How many kinds there are.
-const KINDS: usize = 11;
+const KINDS: usize = 12;
 
 async fn directory(location: &impl Location) -> Directory {
     Directory::open(location.open().await).await.unwrap()
@@ -148,10 +168,11 @@ pub async fn every_change<L: Location>() {
     let [old, new] = [&cast.keys[0], &cast.keys[1]];
     let device = |user: &User, name: &str, created_at| {
         let (key, name) = (cast.devices[0].clone(), name.to_owned());
-        Change::AddDevice(Device { key, user: user.id, name, created_at, last_used_at: None })
+        Change::AddDevice(Device { key, user: user.id, name, created_at, last_used_at: None, suspended: None })
     };
     let hash = |text: &str| PasswordHash::kept(text.into());
     let of_ann = key(ann);
+    let of_device = || Suspendable::Device(cast.devices[0].clone());
     let changes = [
         Change::AddUser(ann.clone(), Some(hash("first"))),
         Change::AddUser(bob.clone(), None),
@@ -161,12 +182,18 @@ pub async fn every_change<L: Location>() {
         Change::SetDisabled(bob.id, true),
         Change::SetDisabled(bob.id, false),
         device(ann, "lap\u{202e}top", 5),
-        // It changes hands.
+        Change::SetSuspended(of_device(), suspension(6)),
+        // It changes hands, and stays suspended.
         device(bob, "", 6),
+        Change::SetSuspended(of_device(), None),
         Change::RemoveDevice(cast.devices[0].clone()),
         device(ann, "again", 7),
         Change::AddKey(Box::new(KeyRecord { replaceable: true, environment: Some("ci".into()), ..old.clone() })),
         Change::AddKey(Box::new(KeyRecord { user: ann.id, ..new.clone() })),
+        Change::SetSuspended(Suspendable::User(bob.id), suspension(4)),
+        // The first holds.
+        Change::SetSuspended(Suspendable::User(bob.id), suspension(6)),
+        Change::SetSuspended(Suspendable::Key(old.id.clone()), suspension(6)),
         Change::ExpireKey(old.id.clone(), 50),
         // The earlier end holds.
         Change::ExpireKey(old.id.clone(), 90),
@@ -214,7 +241,7 @@ pub async fn every_change<L: Location>() {
 
 /// Any sequence of changes and uses, refused ones among them.
 pub fn random_changes<L: Location>() {
-    let steps = proptest::collection::vec((0..13_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
+    let steps = proptest::collection::vec((0..16_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -263,7 +290,7 @@ async fn changes_in_order<L: Location>(steps: Vec<(u8, usize, usize, i64)>) {
     assert_eq!(events, made);
     let users = before.users();
     let had_admin = users.iter().any(|user| user.role == Role::Admin);
-    assert!(!had_admin || users.iter().any(|user| user.role == Role::Admin && !user.disabled));
+    assert!(!had_admin || users.iter().any(|user| user.role == Role::Admin && user.is_active()));
     drop(before);
     assert_eq!(snapshot(&directory(&location).await), expected);
 }

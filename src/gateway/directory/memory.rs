@@ -7,7 +7,9 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::gateway::store::{Change, Device, EndedKey, KeyRecord, Position, Role, StoreError, Use, User};
+use crate::gateway::store::{
+    Change, Device, EndedKey, KeyRecord, Position, Role, StoreError, Suspendable, Suspension, Use, User,
+};
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
 
@@ -29,6 +31,9 @@ pub enum DirectoryError {
     /// The key to replace was revoked or has expired.
     #[error("the key {0} was revoked or has expired, so it cannot be replaced")]
     NotLive(KeyId),
+    /// The key to replace is suspended.
+    #[error("the key {0} is suspended, so it cannot be replaced")]
+    Suspended(KeyId),
     /// The account makes changes too fast; holds the seconds until the next one is possible.
     #[error("too many changes by this account; try again in {0} s")]
     TooMany(u64),
@@ -50,6 +55,7 @@ impl DirectoryError {
             Self::LastAdmin(_) => Some("make another account an administrator first".to_owned()),
             Self::Replaced(_) => Some("use that replacement, or revoke it first".to_owned()),
             Self::NotLive(_) => Some("create a new key instead".to_owned()),
+            Self::Suspended(id) => Some(format!("lift the suspension first: ollama-auth gateway key resume {id}")),
             Self::NotStored => Some("it is stored as soon as the database can be written again; look then".to_owned()),
             Self::Unknown(_) | Self::TooMany(_) | Self::Ending => None,
         }
@@ -191,6 +197,9 @@ impl Memory {
         match change {
             Change::SetRole(id, role) => user(id).is_some_and(|user| user.role == *role),
             Change::SetDisabled(id, disabled) => user(id).is_some_and(|user| user.disabled == *disabled),
+            Change::SetSuspended(what, suspension) => {
+                self.suspended(what).is_some_and(|now| now.is_some() == suspension.is_some())
+            }
             Change::RevokeKey(id, _) => key(id).is_some_and(|key| key.revoked_at.is_some()),
             Change::ExpireKey(id, at) => {
                 key(id).is_some_and(|key| !key.replaceable && key.rights.expires_at.is_some_and(|end| end <= *at))
@@ -210,7 +219,16 @@ impl Memory {
                 taken(format!("the name {}", new.name))
             }
             Change::SetRole(id, role) if *role != Role::Admin => self.keeps_an_admin(user(id)?),
-            Change::SetDisabled(id, true) | Change::RemoveUser(id) => self.keeps_an_admin(user(id)?),
+            Change::SetDisabled(id, true)
+            | Change::RemoveUser(id)
+            | Change::SetSuspended(Suspendable::User(id), Some(_)) => self.keeps_an_admin(user(id)?),
+            Change::SetSuspended(what, _) if self.suspended(what).is_none() => {
+                Err(DirectoryError::Unknown(match what {
+                    Suspendable::User(_) => "such user".to_owned(),
+                    Suspendable::Device(key) => format!("device {}", key.fingerprint()),
+                    Suspendable::Key(id) => format!("valid key {id}"),
+                }))
+            }
             Change::SetPassword(id, _) | Change::SetRole(id, _) | Change::SetDisabled(id, _) => user(id).map(|_| ()),
             Change::AddDevice(device) => user(&device.user).map(|_| ()),
             Change::RemoveDevice(key) if !self.devices.contains_key(key) => {
@@ -228,6 +246,7 @@ impl Memory {
                 Some(old) => match self.keys.get(old).map(|key| &**key).or(stored) {
                     None => Err(DirectoryError::Unknown(format!("key {old}"))),
                     Some(record) if !record.is_live(key.created_at) => Err(DirectoryError::NotLive(old.clone())),
+                    Some(record) if record.suspended.is_some() => Err(DirectoryError::Suspended(old.clone())),
                     Some(_) => user(&key.user).map(|_| ()),
                 },
             },
@@ -244,8 +263,17 @@ impl Memory {
         self.replacements_of(old).find(|other| other.is_live(key.created_at)).map(|other| other.id.clone())
     }
 
+    /// Whether and why it is suspended, if it is there.
+    pub(super) fn suspended(&self, what: &Suspendable) -> Option<Option<&Suspension>> {
+        Some(match what {
+            Suspendable::User(id) => self.users.get(id)?.suspended.as_deref(),
+            Suspendable::Device(key) => self.devices.get(key)?.suspended.as_deref(),
+            Suspendable::Key(id) => self.keys.get(id)?.suspended.as_deref(),
+        })
+    }
+
     fn keeps_an_admin(&self, loses: &User) -> Result<(), DirectoryError> {
-        let rules = |user: &User| user.role == Role::Admin && !user.disabled;
+        let rules = |user: &User| user.role == Role::Admin && user.is_active();
         let others = self.users.values().any(|user| user.id != loses.id && rules(user));
         if !rules(loses) || others { Ok(()) } else { Err(DirectoryError::LastAdmin(loses.name.clone())) }
     }
@@ -265,8 +293,11 @@ impl Memory {
             }
             Change::SetRole(id, role) => self.change_user(id, |user| user.role = role),
             Change::SetDisabled(id, disabled) => self.change_user(id, |user| user.disabled = disabled),
+            Change::SetSuspended(what, suspension) => self.set_suspended(&what, suspension),
             Change::RemoveUser(id) => self.remove_user(id),
-            Change::AddDevice(device) => {
+            Change::AddDevice(mut device) => {
+                // An approval lifts nothing.
+                device.suspended = self.devices.get(&device.key).and_then(|known| known.suspended.clone());
                 self.devices.insert(device.key.clone(), Arc::new(device));
             }
             Change::RemoveDevice(key) => {
@@ -306,6 +337,17 @@ impl Memory {
             end(&mut ended);
             self.ended.insert(key.hash, ended);
             self.remove_replacement(&key);
+        }
+    }
+
+    fn set_suspended(&mut self, what: &Suspendable, suspension: Option<Arc<Suspension>>) {
+        let suspended = match what {
+            Suspendable::User(id) => self.users.get_mut(id).map(|user| &mut Arc::make_mut(user).suspended),
+            Suspendable::Device(key) => self.devices.get_mut(key).map(|device| &mut Arc::make_mut(device).suspended),
+            Suspendable::Key(id) => self.keys.get_mut(id).map(|key| &mut Arc::make_mut(key).suspended),
+        };
+        if let Some(suspended) = suspended {
+            *suspended = suspension;
         }
     }
 

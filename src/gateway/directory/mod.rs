@@ -134,17 +134,25 @@ impl Directory {
         self.read().ended.get(hash).cloned()
     }
 
-    /// Whether that key is valid at `now`, or has expired, was not revoked, and a later key of its chain of replacements is valid.
+    /// The API key with that id, if it has not ended. It may have expired since it was looked at last.
+    pub fn unended_key(&self, id: &KeyId) -> Option<Known<KeyRecord>> {
+        let memory = self.read();
+        let credential = memory.keys.get(id)?.clone();
+        let user = memory.users.get(&credential.user)?.clone();
+        Some(Known { credential, user })
+    }
+
+    /// Whether that key is accepted at `now`, or has expired, was neither revoked nor suspended, and a later key of its chain of replacements is accepted.
     pub fn may_continue(&self, key: &KeyRecord, now: i64) -> bool {
         let memory = self.read();
         let is_revoked = match memory.keys.get(&key.id) {
-            Some(known) if known.is_live(now) => return true,
-            Some(known) => known.revoked_at.is_some(),
+            Some(known) if known.is_accepted(now) => return true,
+            Some(known) => known.revoked_at.is_some() || known.suspended.is_some(),
             None => memory.ended.get(&key.hash).is_none_or(|ended| ended.is_revoked),
         };
         let first = Some(key.first.as_ref().unwrap_or(&key.id));
         let is_later = |other: &KeyRecord| other.first.as_ref() == first && other.created_at >= key.created_at;
-        !is_revoked && memory.keys_of(key.user).any(|other| is_later(other) && other.is_live(now))
+        !is_revoked && memory.keys_of(key.user).any(|other| is_later(other) && other.is_accepted(now))
     }
 
     /// Puts a key that was taken for expired back into memory if it is valid at `now`: the clock was set back.

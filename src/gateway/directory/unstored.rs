@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::memory::Memory;
 use super::{Directory, DirectoryError, Inner, Known};
-use crate::gateway::store::{Actor, Change, Device, Event, KeyRecord, Record, Shared, StoreError, User};
+use crate::gateway::store::{Actor, Change, Device, Event, KeyRecord, Record, Shared, StoreError, Suspendable, User};
 use crate::identity::PublicKey;
 use crate::keyspec::KeyId;
 
@@ -24,7 +24,11 @@ const MOST: usize = 10_000;
 pub(super) fn takes_away(change: &Change) -> bool {
     matches!(
         change,
-        Change::RevokeKey(..) | Change::SetDisabled(_, true) | Change::RemoveDevice(_) | Change::RemoveUser(_)
+        Change::RevokeKey(..)
+            | Change::SetDisabled(_, true)
+            | Change::SetSuspended(_, Some(_))
+            | Change::RemoveDevice(_)
+            | Change::RemoveUser(_)
     )
 }
 
@@ -34,6 +38,8 @@ enum Revoked {
     User(Uuid),
     Device(PublicKey),
     Key(KeyId),
+    /// Until it is lifted.
+    Suspended(Suspendable),
 }
 
 impl Revoked {
@@ -43,6 +49,7 @@ impl Revoked {
             Change::RemoveDevice(key) => Self::Device(key.clone()),
             Change::AddDevice(device) => Self::Device(device.key.clone()),
             Change::RevokeKey(id, _) => Self::Key(id.clone()),
+            Change::SetSuspended(what, _) => Self::Suspended(what.clone()),
             _ => return None,
         })
     }
@@ -117,9 +124,18 @@ impl Revocations {
     /// Takes note of what another gateway has stored.
     pub(super) fn note_record(&mut self, record: &Record) {
         match record {
-            Record::User(user) => self.note(&Change::SetDisabled(user.id, user.disabled)),
+            Record::User(user) => {
+                self.note(&Change::SetDisabled(user.id, user.disabled));
+                self.note(&Change::SetSuspended(Suspendable::User(user.id), user.suspended.clone()));
+            }
             Record::RemovedUser(id) => self.note(&Change::RemoveUser(*id)),
-            Record::Device(device) => self.note(&Change::AddDevice(device.clone())),
+            Record::Device(device) => {
+                self.note(&Change::AddDevice(device.clone()));
+                self.note(&Change::SetSuspended(Suspendable::Device(device.key.clone()), device.suspended.clone()));
+            }
+            Record::Key(key) => {
+                self.note(&Change::SetSuspended(Suspendable::Key(key.id.clone()), key.suspended.clone()));
+            }
             Record::RemovedDevice(key) => self.note(&Change::RemoveDevice(key.clone())),
             Record::EndedKey(key) if key.is_revoked => self.note(&Change::RevokeKey(key.id.clone(), 0)),
             _ => {}
@@ -133,6 +149,7 @@ impl Revocations {
             Change::RemoveUser(id) => memory.users.contains_key(id),
             Change::RemoveDevice(key) => memory.devices.contains_key(key),
             Change::RevokeKey(id, _) => memory.keys.contains_key(id),
+            Change::SetSuspended(what, Some(_)) => memory.suspended(what).is_some_and(|now| now.is_none()),
             _ => false,
         };
         let lost: Vec<Change> = self.latest.values().filter(is_back).cloned().collect();
@@ -205,6 +222,9 @@ fn described(change: &Change, memory: &Memory) -> Option<(&'static str, String)>
         Change::RemoveUser(id) => ("user.removed", name(id)),
         Change::RemoveDevice(key) => ("device.disconnected", key.fingerprint()),
         Change::RevokeKey(id, _) => ("key.revoked", id.to_string()),
+        Change::SetSuspended(Suspendable::User(id), _) => ("user.suspended", name(id)),
+        Change::SetSuspended(Suspendable::Device(key), _) => ("device.suspended", key.fingerprint()),
+        Change::SetSuspended(Suspendable::Key(id), _) => ("key.suspended", id.to_string()),
         _ => return None,
     })
 }

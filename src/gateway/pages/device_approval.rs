@@ -155,8 +155,14 @@ async fn approve(pages: Arc<Pages>, context: PageContext, session: BrowserSessio
     let before = pages.directory.device(&link.key).map(|known| known.user.name.clone());
     let event = event(&context, &session, &link, "device.approved").with("previous_account", before);
     let path = link.path();
-    let device =
-        Device { key: link.key, user: session.user().id, name: link.name, created_at: context.now, last_used_at: None };
+    let device = Device {
+        key: link.key,
+        user: session.user().id,
+        name: link.name,
+        created_at: context.now,
+        last_used_at: None,
+        suspended: None,
+    };
     let (now, by, clock) = (context.now, session.caller, pages.clock.clone());
     // In a task of its own, which ends even if the browser disconnects.
     let outcome = tokio::spawn(async move {

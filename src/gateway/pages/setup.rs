@@ -130,6 +130,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         role: Role::Admin,
         disabled: false,
         created_at: context.now,
+        suspended: None,
     };
     let event = Event::new(context.now, Actor::user(&user), "user.created", name)
         .of_account(&user)

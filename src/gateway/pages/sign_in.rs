@@ -138,6 +138,15 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
             "This account is disabled. Contact the administrator of this gateway.",
         );
     }
+    if let Some(suspension) = &user.suspended {
+        record_failed_sign_in(&context, &name, RefusalCode::Suspended, "the account is suspended");
+        let reason = suspension.reason.as_deref().map(|reason| format!(" ({})", display::visible_text(reason)));
+        let error = format!(
+            "This account is suspended{}. The administrator of this gateway can lift that.",
+            reason.unwrap_or_default()
+        );
+        return show_again(StatusCode::FORBIDDEN, &error);
+    }
     pages.shared_throttle.trust(&pages.throttle, &pages.directory, &name, context.address).await;
     let event = Event::new(context.now, Actor::user(&user), "user.signed_in", &user.name).of_account(&user);
     let event = event.from(context.origin).charged_to(user.id);

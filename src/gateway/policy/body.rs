@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use thiserror::Error;
 
 use super::scan_budget::{Reservation, ScanLimits};
-use crate::gateway::authn::{CredentialRevoked, credential_revoked};
+use crate::gateway::authn::CredentialRevoked;
 use crate::gateway::config::Config;
 use crate::gateway::limits::Subject;
 use crate::gateway::refusal_code::RefusalCode;
@@ -166,8 +166,8 @@ pub fn fault_of_the_sender(error: &(dyn std::error::Error + 'static)) -> Option<
         if let Some(RefusedBody(rejection)) = error.downcast_ref() {
             return Some(rejection.clone());
         }
-        if error.is::<CredentialRevoked>() {
-            return Some(credential_revoked());
+        if let Some(CredentialRevoked(rejection)) = error.downcast_ref() {
+            return Some(rejection.clone());
         }
         cause = error.source();
     }

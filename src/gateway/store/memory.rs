@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, News, Position, RecordedEvent, Retention, Snapshot, Store,
-    StoreError, Swept, Transaction, Use,
+    StoreError, Suspendable, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 
@@ -154,6 +154,9 @@ impl MemoryStore {
                 keys.get_mut(id).unwrap().revoked_at.get_or_insert(*at);
             }
             Change::ExpireKey(id, at) => keys.get_mut(id).unwrap().end_by(*at),
+            Change::SetSuspended(Suspendable::Key(id), suspension) => {
+                keys.get_mut(id).unwrap().suspended.clone_from(suspension);
+            }
             _ => {}
         }
     }

@@ -67,9 +67,16 @@ pub struct User {
     pub disabled: bool,
     /// Unix seconds.
     pub created_at: i64,
+    /// The same as `disabled`, for a while.
+    pub suspended: Option<Arc<Suspension>>,
 }
 
 impl User {
+    /// Whether it is neither disabled nor suspended.
+    pub fn is_active(&self) -> bool {
+        !self.disabled && self.suspended.is_none()
+    }
+
     /// Whether an account may have that e-mail address: at most 254 bytes without control characters; it may be empty.
     pub fn is_email(text: &str) -> bool {
         text.len() <= 254 && !text.chars().any(char::is_control)
@@ -80,6 +87,26 @@ impl User {
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
         (1..=64).contains(&text.len()) && text.bytes().all(fits)
     }
+}
+
+/// Why an account, a device or a key is refused until an administrator lifts that. What it has stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// Unix seconds.
+    pub since: i64,
+    /// What the administrator said: untrusted text. `None` for nothing.
+    pub reason: Option<String>,
+}
+
+/// What can be suspended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Suspendable {
+    /// An account.
+    User(Uuid),
+    /// A device.
+    Device(PublicKey),
+    /// An API key that has not ended.
+    Key(KeyId),
 }
 
 /// A device that an account approved.
@@ -95,6 +122,8 @@ pub struct Device {
     pub created_at: i64,
     /// When it was seen last, in Unix seconds.
     pub last_used_at: Option<i64>,
+    /// It is not accepted while this is set.
+    pub suspended: Option<Arc<Suspension>>,
 }
 
 /// An API key, as it is on record. The key itself is not.
@@ -128,10 +157,17 @@ pub struct KeyRecord {
     pub last_used_at: Option<i64>,
     /// When it was revoked, in Unix seconds.
     pub revoked_at: Option<i64>,
+    /// It is not accepted while this is set.
+    pub suspended: Option<Arc<Suspension>>,
 }
 
 impl KeyRecord {
     /// Whether it is accepted at `now`, as far as the key itself goes.
+    pub fn is_accepted(&self, now: i64) -> bool {
+        self.is_live(now) && self.suspended.is_none()
+    }
+
+    /// Whether it was not revoked and has not expired. It may be suspended.
     pub fn is_live(&self, now: i64) -> bool {
         self.revoked_at.is_none() && self.rights.expires_at.is_none_or(|end| now < end)
     }
@@ -154,6 +190,8 @@ pub enum Change {
     SetRole(Uuid, Role),
     /// Disabled or enabled.
     SetDisabled(Uuid, bool),
+    /// Suspended, or with `None` accepted again.
+    SetSuspended(Suspendable, Option<Arc<Suspension>>),
     /// An account is removed, with its password, devices and keys. Its events stay.
     RemoveUser(Uuid),
     /// A device was approved. One that is there already changes hands and name.

@@ -174,7 +174,7 @@ async fn add(
         .charged_to(user)
         .from(context.origin)
         .with("name", &name);
-    let device = Device { key: key.clone(), user, name, created_at: context.now, last_used_at: None };
+    let device = Device { key: key.clone(), user, name, created_at: context.now, last_used_at: None, suspended: None };
     let (pages, by, clock) = (pages.clone(), session.caller, pages.clock.clone());
     // In a task of its own, which ends even if the browser disconnects.
     let added = tokio::spawn(async move {

@@ -9,7 +9,7 @@ use crate::gateway::pages::display::{DISCONNECT_DEVICE, KEYS, NEW_DEVICE, NEW_KE
 use crate::gateway::pages::error_page::PageResult;
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
 use crate::gateway::pages::{display, layout};
-use crate::gateway::store::{Device, KeyRecord};
+use crate::gateway::store::{Device, KeyRecord, Suspension};
 use crate::keyspec::{KeyFacts, KeyId, KeyState};
 use crate::relative_time;
 
@@ -110,11 +110,12 @@ fn row(context: &PageContext, key: &KeyRecord) -> Markup {
             }
             td role="cell" data-label="State" {
                 (status.badge())
+                @if status.state == KeyState::Suspended { (suspension_line(key.suspended.as_deref())) }
                 span.ends { (expiry(key, status.state, context.now)) }
                 @if let Some(by) = &status.replaced_by { span.hint { "by " span.print { (by) } } }
             }
             td.does role="cell" {
-                @if status.state.is_accepted() {
+                @if status.state.is_accepted() || status.state == KeyState::Suspended {
                     a.button.small.danger.revoke href=(context.link(&format!("{REVOKE_KEY}?id={}", key.id)))
                         aria-label={ "Revoke " (name) } { "Revoke" }
                 }
@@ -163,6 +164,9 @@ fn device_row(context: &PageContext, device: &Device) -> Markup {
                         None => { "never used" }
                     }
                 }
+                @if device.suspended.is_some() {
+                    p { span.state.warn { "Suspended" } " " (suspension_line(device.suspended.as_deref())) }
+                }
             }
             a.button.small.danger.disconnect href=(context.link(&link)) aria-label={ "Disconnect " (name) } { "Disconnect" }
         }
@@ -181,12 +185,13 @@ impl KeyStatus {
     /// The status of a key at that time.
     pub fn of(key: &KeyRecord, directory: &Directory, now: i64) -> Self {
         let successors = directory.replacements_of(&key.id);
-        let successor = successors.iter().find(|other| other.is_live(now)).map(|other| other.id.clone());
+        let successor = successors.iter().find(|other| other.is_accepted(now)).map(|other| other.id.clone());
         let facts = KeyFacts {
             created_at: Some(key.created_at),
             expires_at: key.rights.expires_at,
             revoked: key.revoked_at.is_some(),
             replaced: successor.is_some(),
+            suspended: key.suspended.is_some(),
         };
         let state = KeyState::of(facts, now);
         Self { state, replaced_by: successor.filter(|_| state == KeyState::Replaced) }
@@ -196,7 +201,7 @@ impl KeyStatus {
     pub fn badge(&self) -> Markup {
         let class = match self.state {
             KeyState::Revoked | KeyState::Expired => "state",
-            KeyState::Replaced | KeyState::ExpiresSoon => "state warn",
+            KeyState::Replaced | KeyState::ExpiresSoon | KeyState::Suspended => "state warn",
             KeyState::Valid => "state good",
         };
         html! { span class=(class) { (display::capitalized(self.state.word())) } }
@@ -210,6 +215,18 @@ pub fn expiry(key: &KeyRecord, state: KeyState, now: i64) -> Markup {
         (None, None) => html! { "Never expires" },
         (None, Some(end)) if state == KeyState::Expired => day(end),
         (None, Some(end)) => html! { "Expires " (day(end)) " " span.hint { (relative_time::until(end, now)) } },
+    }
+}
+
+/// Since when something is suspended, and why.
+fn suspension_line(suspension: Option<&Suspension>) -> Markup {
+    html! {
+        @if let Some(Suspension { since, reason }) = suspension {
+            span.hint {
+                "by an administrator, " (day(*since))
+                @if let Some(reason) = reason { ": " bdi dir="ltr" { (display::visible_text(reason)) } }
+            }
+        }
     }
 }
 

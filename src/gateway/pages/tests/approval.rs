@@ -316,7 +316,14 @@ async fn an_account_has_at_most_a_thousand_devices() {
     let (store, user) = (MemoryStore::default(), Uuid::new_v4());
     let keys: Vec<PublicKey> = (0..1000).map(|_| DeviceKey::generate().unwrap().public().clone()).collect();
     let (name, created_at) = ("one of many", 1);
-    let device = |key: &PublicKey| Device { key: key.clone(), user, name: name.into(), created_at, last_used_at: None };
+    let device = |key: &PublicKey| Device {
+        key: key.clone(),
+        user,
+        name: name.into(),
+        created_at,
+        last_used_at: None,
+        suspended: None,
+    };
     store.first.lock().unwrap().devices.extend(keys.iter().map(device));
     let site = Site::opened("http://127.0.0.1:11435", store).await;
     site.add_as(user, "ada", Role::Member).await;

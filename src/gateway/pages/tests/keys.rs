@@ -253,7 +253,8 @@ async fn disconnecting_a_device_asks_first() {
     let mut ada = site.signed_in("ada").await;
     let key = DeviceKey::generate().unwrap().public().clone();
     let (user, created_at) = (site.user("ada"), site.now());
-    let device = Device { key: key.clone(), user, name: "laptop".into(), created_at, last_used_at: None };
+    let device =
+        Device { key: key.clone(), user, name: "laptop".into(), created_at, last_used_at: None, suspended: None };
     site.change(Change::AddDevice(device)).await;
     let path = format!("/settings/devices/disconnect?key={}", key.encoded());
     assert!(ada.get("/settings/keys").await.has(&path));

@@ -14,7 +14,8 @@ async fn keys_and_devices_of_other_accounts_are_hidden_and_protected() {
     let (id, _) = site.key(&mut bob, "bob's secret name").await;
     let key = DeviceKey::generate().unwrap().public().clone();
     let (user, created_at) = (site.user("bob"), site.now());
-    let device = Device { key: key.clone(), user, name: "bob's laptop".into(), created_at, last_used_at: None };
+    let device =
+        Device { key: key.clone(), user, name: "bob's laptop".into(), created_at, last_used_at: None, suspended: None };
     site.change(Change::AddDevice(device)).await;
     let (token, encoded) = (eve.get("/account").await.token(), key.encoded());
 
@@ -57,7 +58,8 @@ async fn forged_forms_change_nothing() {
     let (id, _) = site.key(&mut ada, "one").await;
     let key = DeviceKey::generate().unwrap().public().clone();
     let (user, created_at, encoded) = (site.user("ada"), site.now(), key.encoded());
-    let device = Device { key: key.clone(), user, name: String::new(), created_at, last_used_at: None };
+    let device =
+        Device { key: key.clone(), user, name: String::new(), created_at, last_used_at: None, suspended: None };
     site.change(Change::AddDevice(device)).await;
     let (token, foreign) = (ada.get("/account").await.token(), bob.get("/account").await.token());
     let visitor = site.browser().get("/login").await.token();
@@ -272,6 +274,7 @@ async fn long_key_lists_are_paginated() {
             created_at: i64::from(n),
             last_used_at: None,
             revoked_at: (n < 80_000).then_some(1),
+            suspended: None,
         }
     }));
     let site = Site::opened("http://127.0.0.1:11435", store).await;

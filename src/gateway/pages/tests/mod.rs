@@ -69,7 +69,8 @@ impl Site {
     }
 
     async fn add_as(&self, id: Uuid, name: &str, role: Role) {
-        let user = User { id, name: name.into(), email: String::new(), role, disabled: false, created_at: self.now() };
+        let (name, email, created_at) = (name.into(), String::new(), self.now());
+        let user = User { id, name, email, role, disabled: false, created_at, suspended: None };
         let hash = PasswordHash::of(&PASSWORD.into()).unwrap();
         self.change(Change::AddUser(user, Some(hash))).await;
     }

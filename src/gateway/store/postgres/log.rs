@@ -9,7 +9,7 @@ use super::error::explain;
 use super::{Connection, pending, sessions, sql};
 use crate::gateway::store::news::{News, Position, Record, Records};
 use crate::gateway::store::place::{Doing, Place};
-use crate::gateway::store::{Change, EndedKey, StoreError};
+use crate::gateway::store::{Change, EndedKey, StoreError, Suspendable};
 use crate::keyspec::KeyHash;
 
 /// More changes than that are not read one by one.
@@ -36,11 +36,16 @@ impl Subject {
     pub(super) fn of(change: &Change) -> Option<Self> {
         Some(match change {
             Change::AddUser(user, _) => Self::User(user.id.to_string()),
-            Change::SetRole(id, _) | Change::SetDisabled(id, _) | Change::RemoveUser(id) => Self::User(id.to_string()),
+            Change::SetRole(id, _)
+            | Change::SetDisabled(id, _)
+            | Change::RemoveUser(id)
+            | Change::SetSuspended(Suspendable::User(id), _) => Self::User(id.to_string()),
             Change::AddDevice(device) => Self::Device(device.key.line()),
-            Change::RemoveDevice(key) => Self::Device(key.line()),
+            Change::RemoveDevice(key) | Change::SetSuspended(Suspendable::Device(key), _) => Self::Device(key.line()),
             Change::AddKey(key) => Self::Key(key.id.to_string()),
-            Change::RevokeKey(id, _) | Change::ExpireKey(id, _) => Self::Key(id.to_string()),
+            Change::RevokeKey(id, _) | Change::ExpireKey(id, _) | Change::SetSuspended(Suspendable::Key(id), _) => {
+                Self::Key(id.to_string())
+            }
             Change::SetPassword(..) | Change::Note => return None,
         })
     }
@@ -209,16 +214,17 @@ async fn record(
     Ok(Ok(match kind {
         "user" => {
             let id = place.parse(reference, "user")?;
-            let query = sqlx::query_as("SELECT id, name, email, role, disabled, created_at FROM users WHERE id = $1");
-            let row = query.bind(reference).fetch_optional(connection).await.map_err(failed)?;
+            let statement = "SELECT id, name, email, role, disabled, created_at, suspended_at, suspended_reason \
+                             FROM users WHERE id = $1";
+            let row = sqlx::query_as(statement).bind(reference).fetch_optional(connection).await.map_err(failed)?;
             let user = row.map(|row| sql::user(row, place)).transpose()?;
             Some(user.map_or(Record::RemovedUser(id), Record::User))
         }
         "device" => {
             let key = place.parse(reference, "device")?;
-            let query =
-                sqlx::query_as("SELECT key, user_id, name, created_at, last_used_at FROM devices WHERE key = $1");
-            let row = query.bind(reference).fetch_optional(connection).await.map_err(failed)?;
+            let statement = "SELECT key, user_id, name, created_at, last_used_at, suspended_at, suspended_reason \
+                             FROM devices WHERE key = $1";
+            let row = sqlx::query_as(statement).bind(reference).fetch_optional(connection).await.map_err(failed)?;
             let device = row.map(|row| sql::device(row, place)).transpose()?;
             Some(device.map_or(Record::RemovedDevice(key), Record::Device))
         }

@@ -13,7 +13,7 @@ use server::Postgres;
 
 fn user(name: &str) -> User {
     let (id, name, email) = (Uuid::new_v4(), name.to_owned(), String::new());
-    User { id, name, email, role: Role::Member, disabled: false, created_at: 7 }
+    User { id, name, email, role: Role::Member, disabled: false, created_at: 7, suspended: None }
 }
 
 async fn open(address: &str) -> Result<PostgresStore, StoreError> {

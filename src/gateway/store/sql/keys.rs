@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::{Database, FromRow, Row as _};
 use uuid::Uuid;
 
-use super::{Connection, explain};
+use super::{Connection, explain, suspension};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{EndedKey, KeyQuery, KeyRecord, StoreError};
 use crate::keyspec::{KeyHash, KeyId, Models, RequestLimits, Rights};
@@ -16,7 +16,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, \
-             first, created_at, last_used_at, revoked_at, created_by, limits FROM api_keys ",
+             first, created_at, last_used_at, revoked_at, created_by, limits, suspended_at, suspended_reason \
+             FROM api_keys ",
             $rest
         )
     };
@@ -43,6 +44,8 @@ struct KeyRow {
     revoked_at: Option<i64>,
     created_by: Option<String>,
     limits: Option<String>,
+    suspended_at: Option<i64>,
+    suspended_reason: Option<String>,
 }
 
 impl FromRow<'_, Row> for KeyRow {
@@ -65,6 +68,8 @@ impl FromRow<'_, Row> for KeyRow {
             revoked_at: row.try_get(14)?,
             created_by: row.try_get(15)?,
             limits: row.try_get(16)?,
+            suspended_at: row.try_get(17)?,
+            suspended_reason: row.try_get(18)?,
         })
     }
 }
@@ -188,6 +193,7 @@ impl SharedTexts {
 fn record(row: KeyRow, shared: &mut SharedTexts, place: &Place) -> Result<KeyRecord, StoreError> {
     let KeyRow { id, user, name, environment, scopes, models, expires_at, hash: bytes, hint, .. } = row;
     let KeyRow { replaceable, replaces, first, created_at, last_used_at, revoked_at, created_by, limits, .. } = row;
+    let suspended = suspension(row.suspended_at, row.suspended_reason);
     let broken = |what: &str| place.damaged(format!("the {what} of the key {id} cannot be read"));
     let limits = limits.map_or(Ok(RequestLimits::default()), |text| serde_json::from_str(&text));
     let limits = limits.map_err(|_| broken("limits"))?;
@@ -216,6 +222,7 @@ fn record(row: KeyRow, shared: &mut SharedTexts, place: &Place) -> Result<KeyRec
         created_at,
         last_used_at,
         revoked_at,
+        suspended,
     })
 }
 

@@ -8,6 +8,8 @@ pub(super) mod keys;
 pub(super) mod rows;
 pub(super) mod sweep;
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use sqlx::Database;
 use uuid::Uuid;
@@ -16,7 +18,7 @@ use super::error::{explain, taken};
 use super::{COLLATION, Connection};
 use crate::gateway::PasswordHash;
 use crate::gateway::store::place::{Doing, Place, Taken};
-use crate::gateway::store::{Change, Device, Event, Role, Snapshot, StoreError, Use, User};
+use crate::gateway::store::{Change, Device, Event, Role, Snapshot, StoreError, Suspendable, Suspension, Use, User};
 
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1), \
                       ended_uptime = coalesce(ended_uptime, (SELECT seconds FROM uptime)) WHERE id = $2";
@@ -40,6 +42,7 @@ pub(super) async fn apply(
             let query = sqlx::query("UPDATE users SET disabled = $1 WHERE id = $2").bind(*disabled);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
+        Change::SetSuspended(what, suspension) => set_suspended(connection, what, suspension.as_deref()).await,
         Change::RemoveUser(id) => remove_user(connection, *id, event.at).await,
         Change::AddDevice(device) => add_device(connection, device).await,
         Change::RemoveDevice(key) => {
@@ -114,6 +117,27 @@ async fn set_password(connection: &mut Connection, user: Uuid, password: &Passwo
     changed(query.bind(user.to_string()).execute(connection).await)
 }
 
+async fn set_suspended(
+    connection: &mut Connection,
+    what: &Suspendable,
+    suspension: Option<&Suspension>,
+) -> Result<(), sqlx::Error> {
+    let (statement, id) = match what {
+        Suspendable::User(id) => {
+            ("UPDATE users SET suspended_at = $1, suspended_reason = $2 WHERE id = $3", id.to_string())
+        }
+        Suspendable::Device(key) => {
+            ("UPDATE devices SET suspended_at = $1, suspended_reason = $2 WHERE key = $3", key.line())
+        }
+        Suspendable::Key(id) => {
+            ("UPDATE api_keys SET suspended_at = $1, suspended_reason = $2 WHERE id = $3", id.to_string())
+        }
+    };
+    let query = sqlx::query(statement).bind(suspension.map(|suspension| suspension.since));
+    let query = query.bind(suspension.and_then(|suspension| suspension.reason.clone()));
+    changed(query.bind(id).execute(connection).await)
+}
+
 /// At that Unix second. What remains of its keys is in `deleted_keys`.
 async fn remove_user(connection: &mut Connection, user: Uuid, at: i64) -> Result<(), sqlx::Error> {
     let user = user.to_string();
@@ -159,8 +183,8 @@ fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreE
     StoreError::Taken(what)
 }
 
-type UserRow = (String, String, String, String, bool, i64);
-type DeviceRow = (String, String, String, i64, Option<i64>);
+type UserRow = (String, String, String, String, bool, i64, Option<i64>, Option<String>);
+type DeviceRow = (String, String, String, i64, Option<i64>, Option<i64>, Option<String>);
 
 /// The hash of an account's password.
 pub(super) async fn password(connection: &mut Connection, user: Uuid) -> Result<Option<SecretString>, sqlx::Error> {
@@ -174,14 +198,10 @@ pub(super) async fn password(connection: &mut Connection, user: Uuid) -> Result<
 /// Everything but passwords and events.
 pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Result<Snapshot, StoreError> {
     let failed = |error: sqlx::Error| explain(place, &error, Doing::Read);
-    let users: Vec<UserRow> = sqlx::query_as("SELECT id, name, email, role, disabled, created_at FROM users")
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let devices: Vec<DeviceRow> = sqlx::query_as("SELECT key, user_id, name, created_at, last_used_at FROM devices")
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed)?;
+    let users = "SELECT id, name, email, role, disabled, created_at, suspended_at, suspended_reason FROM users";
+    let users: Vec<UserRow> = sqlx::query_as(users).fetch_all(&mut *connection).await.map_err(failed)?;
+    let devices = "SELECT key, user_id, name, created_at, last_used_at, suspended_at, suspended_reason FROM devices";
+    let devices: Vec<DeviceRow> = sqlx::query_as(devices).fetch_all(&mut *connection).await.map_err(failed)?;
     let (keys, ended) = keys::load(connection, place).await?;
     Ok(Snapshot {
         users: users.into_iter().map(|row| user(row, place)).collect::<Result<_, _>>()?,
@@ -192,15 +212,23 @@ pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Resu
     })
 }
 
-pub(super) fn user((id, name, email, role, disabled, created_at): UserRow, place: &Place) -> Result<User, StoreError> {
+pub(super) fn user(
+    (id, name, email, role, disabled, created_at, suspended_at, reason): UserRow,
+    place: &Place,
+) -> Result<User, StoreError> {
+    let suspended = suspension(suspended_at, reason);
     let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("unknown role {role:?}")))?;
-    Ok(User { id: place.parse(&id, "user")?, name, email, role, disabled, created_at })
+    Ok(User { id: place.parse(&id, "user")?, name, email, role, disabled, created_at, suspended })
 }
 
 pub(super) fn device(
-    (key, user, name, created_at, last_used_at): DeviceRow,
+    (key, user, name, created_at, last_used_at, suspended_at, reason): DeviceRow,
     place: &Place,
 ) -> Result<Device, StoreError> {
     let (key, user) = (place.parse(&key, "device")?, place.parse::<Uuid>(&user, "user")?);
-    Ok(Device { key, user, name, created_at, last_used_at })
+    Ok(Device { key, user, name, created_at, last_used_at, suspended: suspension(suspended_at, reason) })
+}
+
+fn suspension(since: Option<i64>, reason: Option<String>) -> Option<Arc<Suspension>> {
+    since.map(|since| Suspension { since, reason }.into())
 }

@@ -42,7 +42,15 @@ async fn close(store: SqliteStore) {
 
 fn user(name: &str) -> User {
     let role = Role::Maintainer;
-    User { id: Uuid::new_v4(), name: name.into(), email: "ä@b".into(), role, disabled: false, created_at: 7 }
+    User {
+        id: Uuid::new_v4(),
+        name: name.into(),
+        email: "ä@b".into(),
+        role,
+        disabled: false,
+        created_at: 7,
+        suspended: None,
+    }
 }
 
 fn key(user: &User) -> KeyRecord {
@@ -64,12 +72,13 @@ fn key(user: &User) -> KeyRecord {
         created_at: 8,
         last_used_at: None,
         revoked_at: None,
+        suspended: None,
     }
 }
 
 fn device(user: &User) -> Device {
     let key = DeviceKey::generate().unwrap().public().clone();
-    Device { key, user: user.id, name: "lap\u{202e}top".into(), created_at: 9, last_used_at: None }
+    Device { key, user: user.id, name: "lap\u{202e}top".into(), created_at: 9, last_used_at: None, suspended: None }
 }
 
 fn event(action: &'static str) -> Event {
