@@ -1166,7 +1166,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand role 'Change what an account may do'
         }
         &'ollama-auth;gateway;user;add'= {
-            cand --role 'What the account may do'
+            cand --role 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml'
             cand --email 'The e-mail address'
             cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'

@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use super::audit::AuditArgs;
 use super::database::{DatabaseArgs, DbCommand};
+
+/// The same for every option that takes a role.
+const ROLE_HELP: &str = "viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role \
+                         of gateway.toml";
 
 /// Put authentication in front of an Ollama server
 ///
@@ -115,9 +119,8 @@ ollama-auth gateway user add bob --email bob@example.com <password.txt")]
     Add {
         /// The account's name
         name: String,
-        /// What the account may do
-        #[arg(long, value_enum, value_name = "ROLE", default_value = "member")]
-        role: RoleArg,
+        #[arg(long, value_name = "ROLE", default_value = "member", help = ROLE_HELP)]
+        role: String,
         /// The e-mail address
         #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
         email: String,
@@ -252,9 +255,8 @@ ollama-auth gateway user role bob member")]
     Role {
         /// The account's name
         name: String,
-        /// The new role
-        #[arg(value_enum, value_name = "ROLE")]
-        role: RoleArg,
+        #[arg(value_name = "ROLE", help = ROLE_HELP)]
+        role: String,
         /// Which database
         #[command(flatten)]
         database: DatabaseArgs,
@@ -478,17 +480,6 @@ ollama-auth gateway key revoke key_4ZtT5kQGzNcGqYtVdYfG --yes")]
         #[command(flatten)]
         database: DatabaseArgs,
     },
-}
-
-/// What an account may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RoleArg {
-    /// Run models, and have devices and API keys
-    Member,
-    /// Also pull, create and delete models
-    Maintainer,
-    /// Also manage accounts
-    Admin,
 }
 
 /// Approve a device without a browser

@@ -53,6 +53,9 @@ pub struct Gateway {
     withheld_link: Report,
 }
 
+/// Why roles are refused.
+pub const LOCKED_OUT: &str = "with these roles no enabled account would be an administrator's";
+
 impl Gateway {
     /// A gateway that listens at `local`. Signatures from before this second are not accepted: if an earlier gateway may have accepted
     /// some in it, it has to be over.
@@ -61,6 +64,7 @@ impl Gateway {
         if let Some(name) = &config.replica_name {
             directory.set_replica(name);
         }
+        directory.set_roles(config.roles.clone());
         let config = Arc::new(ConfigHandle::new(config, local));
         let pending_devices = Arc::<PendingDevices>::default();
         let sessions = Arc::new(Sessions::new(secret));
@@ -119,6 +123,26 @@ impl Gateway {
             streams,
             withheld_link,
         }
+    }
+
+    /// Puts another configuration into effect, for the requests that begin from now on. Streams whose right is gone are cut off; the log
+    /// says who lost what.
+    ///
+    /// # Errors
+    /// One with which nobody could administrate the gateway any more. Nothing has changed then.
+    pub fn reconfigure(&self, config: Config) -> Result<(), String> {
+        let roles = config.roles.clone();
+        if self.directory.would_lock_out(&roles) {
+            return Err(LOCKED_OUT.to_owned());
+        }
+        let losses = self.directory.losses(&roles, self.clock.now());
+        self.config.replace(config);
+        self.directory.set_roles(roles);
+        for loss in losses {
+            let key = loss.key.as_ref().map(|id| id.as_str());
+            tracing::warn!(user = loss.user, role = loss.role.name(), key, lost = loss.to_string(), "rights lost");
+        }
+        Ok(())
     }
 
     /// What a thread needs to answer requests, with connections of its own to the upstream server.

@@ -19,6 +19,7 @@ pub mod host;
 mod lenient_path;
 mod limits;
 mod log_throttle;
+mod model_access;
 mod origin;
 mod pages;
 mod password;
@@ -28,6 +29,7 @@ mod proxy;
 mod refusal_code;
 mod refusals;
 mod rejection;
+mod roles;
 mod routes;
 mod secret;
 mod server;
@@ -43,18 +45,21 @@ pub use admin::{
     DeviceRow, KeyRow, ReplicaReply, SuspensionRow, UserRow,
 };
 pub use clock::Clock;
-pub use composition::Gateway;
-pub use config::{Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, commented_file, load, load_database};
+pub use composition::{Gateway, LOCKED_OUT};
+pub use config::{
+    Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, commented_file, load, load_database, load_roles,
+};
 pub use directory::{Directory, DirectoryError};
 pub use lenient_path::{decode_model, redirect};
 pub use password::{PasswordError, PasswordHash};
 pub use pending_devices::{PendingDevice, PendingDevices};
 pub use rejection::{Dialect, Rejection};
+pub use roles::Roles;
 pub use routes::{Access, Account, find as find_route};
 pub use secret::Secret;
 pub use server::{ServeError, Server};
 pub use store::{
-    Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, PostgresAddress, RecordedEvent, Role,
+    Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, PostgresAddress, RecordedEvent, Role, RoleError,
     SqliteStore, Store, StoreError, User,
 };
 pub use target::Target;

@@ -19,6 +19,10 @@ pub enum RefusalCode {
     DisabledAccount,
     /// The account, the device or the key is suspended.
     Suspended,
+    /// An API key that is older than its owner's role allows.
+    KeyAge,
+    /// The account has a role that is not defined.
+    UndefinedRole,
     /// The credential does not have the scope.
     Scope,
     /// The credential may not use the model.
@@ -59,6 +63,8 @@ impl RefusalCode {
             Self::ReplayedSignature => "replayed_signature",
             Self::DisabledAccount => "disabled_account",
             Self::Suspended => "suspended",
+            Self::KeyAge => "key_age",
+            Self::UndefinedRole => "undefined_role",
             Self::Scope => "scope",
             Self::Model => "model",
             Self::Rights => "rights",

@@ -224,20 +224,20 @@ fn threads_for(config: &Config) -> usize {
 }
 
 fn reconfigure(gateway: &Gateway, tls: &RwLock<Option<Arc<ServerConfig>>>, read: &impl Fn() -> Result<Config, String>) {
-    let applied = read().and_then(|config| {
+    let applied = read().and_then(|mut config| {
         let fresh = config.tls().map(server_config).transpose().map_err(|error| error.to_string())?;
-        Ok((config, fresh))
+        let (kept, is_tls) = (config.keep_until_restart(&gateway.config.get()), config.tls().is_some());
+        gateway.reconfigure(config)?;
+        Ok((kept, is_tls, fresh))
     });
     match applied {
-        Ok((mut config, fresh)) => {
-            let kept = config.keep_until_restart(&gateway.config.get());
+        Ok((kept, is_tls, fresh)) => {
             if !kept.is_empty() {
                 tracing::warn!(settings = kept.join(", "), "these settings change only at the next start");
             }
-            if fresh.is_some() == config.tls().is_some() {
+            if fresh.is_some() == is_tls {
                 *tls.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
             }
-            gateway.config.replace(config);
             tracing::info!("configuration reloaded");
         }
         Err(error) => tracing::error!(%error, "cannot reload the configuration"),

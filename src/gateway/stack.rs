@@ -258,7 +258,7 @@ impl Worker {
         }
         let guard = match matched.route.access {
             Access::Upstream(scope) if current.cut_streams => {
-                Some(self.streams.guard(authorized.caller().clone(), scope))
+                Some(self.streams.guard(authorized.caller().clone(), scope, authorized.models().clone()))
             }
             _ => None,
         };
@@ -319,7 +319,7 @@ fn applicable_limits<'a>(caller: &'a Caller, current: &ActiveConfig) -> Applicab
         Credential::Device(_) | Credential::Session(_) => (None, RequestLimits::default()),
     };
     let user = caller.user();
-    Applicable { key, of_key, person: user.id, of_person: current.roles.limits(user.role), of_gateway: current.limits }
+    Applicable { key, of_key, person: user.id, of_person: caller.role().limits, of_gateway: current.limits }
 }
 
 fn heartbeat(status: StatusCode, text: &'static str) -> Response<Body> {

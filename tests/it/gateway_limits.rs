@@ -6,7 +6,7 @@ mod rates;
 mod reload;
 mod several;
 mod slots;
-mod upstream;
+pub mod upstream;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -57,6 +57,8 @@ mod gateway_recorded;
 #[cfg(feature = "gateway")]
 mod gateway_replicas;
 #[cfg(feature = "gateway")]
+mod gateway_roles;
+#[cfg(feature = "gateway")]
 mod gateway_signatures;
 #[cfg(feature = "gateway")]
 mod gateway_streams;

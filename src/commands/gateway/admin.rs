@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::database;
 use super::offline::perform_on;
 use super::outage::{self, Searched};
+use super::{config, database};
 use crate::app::App;
 use crate::cli::{ApproveArgs, DatabaseArgs};
 use crate::exit::{Exit, Problem};
@@ -51,7 +51,9 @@ async fn exchange(
     let path = match database::configured(app, args)? {
         DatabaseLocation::File(path) => path,
         // The gateways hear of every change from the database.
-        DatabaseLocation::Postgres(address) => return outage::request(app, &address, request).await,
+        DatabaseLocation::Postgres(address) => {
+            return outage::request(app, &address, config::load_roles(app, args)?, request).await;
+        }
     };
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -70,7 +72,10 @@ async fn exchange(
             // It may be a gateway that is about to listen, or to end.
             Err(StoreError::Busy { .. }) if Instant::now() < deadline => tokio::time::sleep(RETRY_PAUSE).await,
             Err(error) => return Err(error.into()),
-            Ok(store) => return Ok(perform_on(app, Arc::new(store), request).await?),
+            Ok(store) => {
+                let roles = config::load_roles(app, args)?;
+                return Ok(perform_on(app, Arc::new(store), roles, request).await?);
+            }
         }
     }
 }

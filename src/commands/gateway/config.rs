@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::cli::{DatabaseArgs, InitArgs, ServeArgs};
 use crate::disk::{DiskError, Exposure, read_input, shell_quoted, write_given};
 use crate::exit::{Exit, Problem};
-use crate::gateway::{self, Config, ConfigFile, DatabaseLocation, FILE_VARIABLE, Flag, Inputs};
+use crate::gateway::{self, Config, ConfigFile, DatabaseLocation, FILE_VARIABLE, Flag, Inputs, Roles};
 
 /// The name of the file in our configuration folder.
 const FILE_NAME: &str = "gateway.toml";
@@ -47,6 +47,14 @@ pub fn load_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<(Option<D
     let (location, password_file) = gateway::load_database(&inputs)?;
     refuse_shown_password(&inputs, location.as_ref())?;
     Ok((location, password_file))
+}
+
+/// The roles that are defined, from the same sources.
+///
+/// # Errors
+/// As for [`load_database`].
+pub fn load_roles(app: &App, args: &DatabaseArgs) -> anyhow::Result<Roles> {
+    Ok(gateway::load_roles(&inputs(app, args)?)?)
 }
 
 /// The database that an argument of that name gives. The configuration counts for nothing.

@@ -7,7 +7,9 @@ use super::{config, database};
 use crate::app::App;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{self, AdminSocket, Clock, Config, DatabaseLocation, Directory, Gateway, Secret, Server, Store};
+use crate::gateway::{
+    self, AdminSocket, Clock, Config, DatabaseLocation, Directory, Gateway, LOCKED_OUT, Secret, Server, Store,
+};
 use crate::signals;
 
 /// Between two writings of when credentials were last used.
@@ -207,6 +209,18 @@ pub async fn prepare(
     secret: &Secret,
 ) -> anyhow::Result<PreparedGateway> {
     let directory = Directory::open(store).await?;
+    if directory.would_lock_out(&config.roles) {
+        return Err(Problem::new(Exit::Usage, format!("cannot use the configuration: {LOCKED_OUT}"))
+            .hint("define the role in the file as it was, or make an account an administrator: ollama-auth gateway user role NAME admin")
+            .into());
+    }
+    for user in directory.people_without_role(&config.roles) {
+        tracing::warn!(
+            user = user.name,
+            role = user.role.name(),
+            "the role of this account is not defined: it is refused"
+        );
+    }
     let clock = Clock::system(now);
     let is_new = directory.is_empty();
     if !is_new {

@@ -10,10 +10,12 @@ use zeroize::Zeroizing;
 use super::suspended::suspended_text;
 use super::{admin, database};
 use crate::app::App;
-use crate::cli::{DatabaseArgs, RoleArg, UserCommand};
+use crate::cli::{DatabaseArgs, UserCommand};
 use crate::commands::confirm::confirm;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{AdminError, AdminReply, AdminRequest, AdminSubject, PasswordHash, Role, User, UserRow};
+use crate::gateway::{
+    AdminError, AdminReply, AdminRequest, AdminSubject, PasswordHash, Role, RoleError, User, UserRow,
+};
 use crate::relative_time;
 use crate::ui::{Column, Table, Tint};
 
@@ -34,9 +36,10 @@ pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
             if !User::is_email(&email) {
                 return Err(AdminError::BadEmail.into());
             }
+            let role = role_named(&role)?;
             database::configured(app, &database)?;
             let password = new_password(app, &name).await?;
-            let request = AdminRequest::AddUser { name, email, role: role.into(), password };
+            let request = AdminRequest::AddUser { name, email, role, password };
             request_change(app, &database, request, |user| format!("Added {} as {}", user.name, user.role.name())).await
         }
         UserCommand::List(database) => list(app, &database).await,
@@ -84,7 +87,7 @@ pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
             request_change(app, &database, request, |user| format!("Changed the password of {}", user.name)).await
         }
         UserCommand::Role { name, role, database } => {
-            let request = AdminRequest::SetRole { name, role: role.into() };
+            let request = AdminRequest::SetRole { name, role: role_named(&role)? };
             request_change(app, &database, request, |user| {
                 format!("{} now has the role {}", user.name, user.role.name())
             })
@@ -203,12 +206,13 @@ fn no_password() -> Problem {
     Problem::new(Exit::Usage, "no password was given").hint("run it in a terminal, or pipe the password in as one line")
 }
 
-impl From<RoleArg> for Role {
-    fn from(role: RoleArg) -> Self {
-        match role {
-            RoleArg::Member => Self::Member,
-            RoleArg::Maintainer => Self::Maintainer,
-            RoleArg::Admin => Self::Admin,
-        }
-    }
+/// The role of that name.
+///
+/// # Errors
+/// Exit 2 for a text that is not a role's name.
+fn role_named(name: &str) -> Result<Role, Problem> {
+    name.parse().map_err(|error: RoleError| {
+        Problem::new(Exit::Usage, error.to_string())
+            .hint("use viewer, member, maintainer, admin, or a role of gateway.toml")
+    })
 }

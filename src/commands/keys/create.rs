@@ -238,7 +238,8 @@ fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
     let wanted: Vec<String> = new.scopes.iter().map(|scope| scope.to_string()).collect();
     let patterns: Vec<&str> = new.models.patterns().iter().map(|pattern| pattern.as_str()).collect();
     let as_asked = same_elements(&wanted, &entry.scopes)
-        && same_elements(&patterns, &entry.models)
+        // Without patterns it gets the models that the role allows.
+        && (patterns.is_empty() || same_elements(&patterns, &entry.models))
         && new.expires_in.is_some() == entry.expires_at.is_some()
         && new.limits.or(entry.limits.unwrap_or_default()) == entry.limits.unwrap_or_default();
     if !as_asked {

@@ -236,7 +236,14 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
         }
     };
     let own = caller.rights();
-    let models = wanted.models.clone().unwrap_or_else(|| own.models.clone());
+    let scopes = wanted.scopes.unwrap_or_else(|| [Scope::Inference, Scope::ModelsRead].into_iter().collect());
+    let models = match &wanted.models {
+        // No patterns: as many as the role allows. The client sends an empty list where none are chosen.
+        None if own.models.is_all() => caller.role().usual_models(scopes),
+        Some(models) if models.is_all() && own.models.is_all() => caller.role().usual_models(scopes),
+        None => own.models.clone(),
+        Some(models) => models.clone(),
+    };
     if models.patterns().len() > MOST_PATTERNS {
         return Err(Rejection::new(400, too_many_patterns()));
     }
@@ -247,25 +254,21 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
         ));
     }
     let mut expires_at = lifetime.end(draft.now);
-    // A key for which no end was asked ends with the one that made it.
-    if wanted.expires_in.is_none()
-        && let (Some(end), Some(parents)) = (expires_at, own.expires_at)
-    {
-        expires_at = Some(end.min(parents));
+    // A key for which no end was asked ends with the one that made it, and with the longest life that the role allows.
+    if wanted.expires_in.is_none() {
+        let longest = caller.role().max_key_lifetime.map(|lifetime| draft.now.saturating_add(lifetime));
+        expires_at = [expires_at, own.expires_at, longest].into_iter().flatten().min();
     }
     // Each that is left out is the creator's: so a limited key makes limited keys.
     let limits = wanted.limits.unwrap_or_default().or(own.limits);
     limits.check().map_err(|error| Rejection::new(400, format!("limits: {error}")))?;
-    let rights = Rights {
-        scopes: wanted.scopes.unwrap_or_else(|| [Scope::Inference, Scope::ModelsRead].into_iter().collect()),
-        models,
-        expires_at,
-        limits,
-    };
+    let rights = Rights { scopes, models, expires_at, limits };
     if rights.scopes.is_empty() {
         return Err(Rejection::new(400, "scopes: at least one scope is required"));
     }
     rights.within(&own).map_err(|error| Rejection::new(403, error.to_string()))?;
+    let within_role = caller.role().check_key(&caller.user().role, &rights, draft.now);
+    within_role.map_err(|error| Rejection::new(403, error))?;
     // A key that may not renew itself would do so by one that may.
     let may_renew = own_key(caller).is_none_or(|own| own.replaceable);
     let replaceable = wanted.replaceable.unwrap_or(may_renew);
@@ -328,6 +331,7 @@ async fn replacement(
         ));
     }
     let life = old.rights.expires_at.map(|end| end.saturating_sub(old.created_at));
+    let life = life.into_iter().chain(caller.role().max_key_lifetime).min();
     let rights = Rights { expires_at: life.map(|span| draft.now.saturating_add(span)), ..old.rights.clone() };
     if itself {
         if !old.replaceable {

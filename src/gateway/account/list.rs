@@ -68,7 +68,7 @@ impl AccountService {
         let mut devices = first_device.map_or_else(Vec::new, |after| self.devices_after(user, after));
         let room = limit.saturating_sub(devices.len());
         let wanted = KeyQuery { user, after: place.map(Place::into_parts), revoked, matching: None, limit: room };
-        let (keys, more) = self.directory.keys_page(wanted).await.map_err(|error| unreadable(&error))?;
+        let (keys, more) = self.keys_page(caller, wanted).await?;
         let more = more || devices.len() > limit;
         devices.truncate(limit);
         let last = match (keys.last(), devices.last()) {
@@ -103,9 +103,18 @@ impl AccountService {
         };
         let (user, after) = (caller.user().id, place.map(Place::into_parts));
         let wanted = KeyQuery { user, after, revoked, matching: None, limit };
-        let (keys, more) = self.directory.keys_page(wanted).await.map_err(|error| unreadable(&error))?;
+        let (keys, more) = self.keys_page(caller, wanted).await?;
         let next = keys.last().filter(|_| more).map(|key| cursor('k', key.created_at, key.id.as_str()));
         Ok((keys, next))
+    }
+
+    /// Some of a caller's keys, each with the end that it has by the caller's role; and whether there are more.
+    async fn keys_page(&self, caller: &Caller, wanted: KeyQuery) -> Result<(Vec<KeyRecord>, bool), Rejection> {
+        let (mut keys, more) = self.directory.keys_page(wanted).await.map_err(|error| unreadable(&error))?;
+        for key in &mut keys {
+            key.rights.expires_at = caller.role().end_of(key);
+        }
+        Ok((keys, more))
     }
 
     /// The devices behind a cursor, each with its own.

@@ -45,5 +45,8 @@ impl AccountService {
 /// Who the credential belongs to. The stock client insists that `id` is a UUID.
 fn me(caller: &Caller) -> Response<Body> {
     let user = caller.user();
-    json_response(StatusCode::OK, &json!({ "id": user.id.to_string(), "email": user.email, "name": user.name }))
+    json_response(
+        StatusCode::OK,
+        &json!({ "id": user.id.to_string(), "email": user.email, "name": user.name, "role": user.role }),
+    )
 }

@@ -342,6 +342,9 @@ pub enum AdminError {
     /// Without it no account could manage the others.
     #[error("{0:?} is the only active administrator")]
     LastAdmin(String),
+    /// No role of that name is defined.
+    #[error("there is no role {0:?}")]
+    NoRole(String),
     /// A disabled account gets no devices.
     #[error("the user {0:?} is disabled")]
     Disabled(String),
@@ -402,6 +405,12 @@ impl AdminError {
                 ));
             }
             Self::LastAdmin(_) => "make another user an administrator first: ollama-auth gateway user role NAME admin",
+            Self::NoRole(name) => {
+                return Some(format!(
+                    "define it in gateway.toml as [roles.{name}], have the gateway read that (SIGHUP), and try again; \
+                     while no gateway runs, name the file with --config"
+                ));
+            }
             Self::Disabled(name) => {
                 return Some(format!("enable the user first: ollama-auth gateway user enable {name}"));
             }

@@ -53,7 +53,8 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         }
         AdminRequest::SetRole { name, role } => {
             let user = context.user(&name)?;
-            let event = context.event("user.role", &user).with("from", user.role).with("to", role);
+            context.require_defined(&role)?;
+            let event = context.event("user.role", &user).with("from", &user.role).with("to", &role);
             context.commit(Change::SetRole(user.id, role), event).await?;
             context.user_reply(user.id, &name)
         }
@@ -106,9 +107,10 @@ impl AdminContext<'_> {
         if !User::is_email(&email) {
             return Err(AdminError::BadEmail);
         }
+        self.require_defined(&role)?;
         let user =
             User { id: Uuid::new_v4(), name, email, role, disabled: false, created_at: self.now, suspended: None };
-        let event = self.event("user.created", &user).with("role", role);
+        let event = self.event("user.created", &user).with("role", &user.role);
         match self.commit(Change::AddUser(user.clone(), Some(password)), event).await {
             Ok(()) => Ok(self.row(&user)),
             // The id is new, so the name is taken.
@@ -204,6 +206,13 @@ impl AdminContext<'_> {
         }
     }
 
+    fn require_defined(&self, role: &Role) -> Result<(), AdminError> {
+        match self.directory.roles().is_defined(role) {
+            true => Ok(()),
+            false => Err(AdminError::NoRole(role.to_string())),
+        }
+    }
+
     pub(super) fn user(&self, name: &str) -> Result<std::sync::Arc<User>, AdminError> {
         self.directory.user_by_name(name).ok_or_else(|| AdminError::NoUser(name.to_owned()))
     }
@@ -220,7 +229,7 @@ impl AdminContext<'_> {
             id: user.id,
             name: user.name.clone(),
             email: user.email.clone(),
-            role: user.role,
+            role: user.role.clone(),
             disabled: user.disabled,
             suspended: SuspensionRow::of(user.suspended.as_deref()),
             created_at: user.created_at,

@@ -42,7 +42,10 @@ async fn accounts_are_created_and_changed() {
     let (_store, gateway) = gateway(folder.path()).await;
     on(&gateway, add("ann", Role::Admin)).await.unwrap();
     let AdminReply::User(bob) = on(&gateway, add("bob", Role::Member)).await.unwrap() else { panic!("no user") };
-    assert_eq!((bob.name.as_str(), bob.role, bob.created_at, bob.devices, bob.keys), ("bob", Role::Member, NOW, 0, 0));
+    assert_eq!(
+        (bob.name.as_str(), bob.role.clone(), bob.created_at, bob.devices, bob.keys),
+        ("bob", Role::Member, NOW, 0, 0)
+    );
     assert_eq!(on(&gateway, add("bob", Role::Admin)).await, Err(AdminError::NameTaken("bob".into())));
     for name in ["", "Bob", "b b", "b/b", "bö", &"b".repeat(65)] {
         assert_eq!(on(&gateway, add(name, Role::Member)).await, Err(AdminError::BadName(name.into())));

@@ -30,7 +30,7 @@ use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::refusals::Refusals;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::routes::Changes;
-use crate::gateway::store::{Actor, Event, KeyRecord, Use};
+use crate::gateway::store::{Actor, Event, KeyRecord, Use, User};
 use crate::gateway::target::Target;
 use crate::keyspec::{ApiKey, KeyHash, KeyId};
 
@@ -148,21 +148,33 @@ impl Authenticator {
         Err(Rejection::new(503, message).header("retry-after", "10"))
     }
 
-    /// Refuses an account that is disabled, and what is suspended.
+    /// Refuses an account that is disabled, what is suspended, and a role that is not defined (any more).
     fn refuse_inactive(&self, caller: &Caller, origin: Origin) -> Result<(), Rejection> {
+        let user = caller.user();
         let refuse = |subject: &str, code, reason: &str| {
             let event = Event::new(self.clock.now(), caller.actor(), REFUSED, subject).refused(code);
-            self.note_refusal(event.of_account(caller.user()), origin, reason);
+            self.note_refusal(event.of_account(user), origin, reason);
         };
-        if caller.user().disabled {
-            refuse(&caller.user().name, RefusalCode::DisabledAccount, "the account is disabled");
+        if user.disabled {
+            refuse(&user.name, RefusalCode::DisabledAccount, "the account is disabled");
             return Err(Rejection::new(403, "this account is disabled"));
         }
         if let Some((what, name)) = caller.suspended() {
             refuse(&name, RefusalCode::Suspended, &format!("the {what} is suspended"));
             return Err(credential::credential_suspended(what));
         }
+        if caller.role().base.is_none() {
+            let message = format!("the role {} of this account is not defined at this gateway", user.role);
+            refuse(&user.name, RefusalCode::UndefinedRole, &message);
+            return Err(Rejection::new(403, message));
+        }
         Ok(())
+    }
+
+    /// The caller that was proved, with what its role allows now.
+    pub(super) fn caller(&self, user: Arc<User>, credential: Credential) -> Caller {
+        let role = self.directory.role(&user.role);
+        Caller::new(user, role, credential)
     }
 
     /// Who is signed in with that session cookie, if the account is neither disabled nor suspended, and whether the password was typed lately. Only the
@@ -170,7 +182,7 @@ impl Authenticator {
     pub fn identify_session(&self, cookie: &str) -> Option<(Caller, bool)> {
         let found = self.sessions.find(cookie, self.clock.now())?;
         let user = self.directory.user(found.user).filter(|user| user.is_active())?;
-        Some((Caller::new(user, Credential::Session(found.handle)), found.fresh))
+        Some((self.caller(user, Credential::Session(found.handle)), found.fresh))
     }
 
     /// Whether a caller's credential is still accepted: a request can take its time.
@@ -195,7 +207,8 @@ impl Authenticator {
         let Some(known) = self.directory.key(&hash) else {
             let ended = self.directory.ended_key(&hash).ok_or_else(unknown)?;
             if ended.is_revoked || ended.expires_at.is_some_and(|end| end <= now) {
-                return Err(self.ended(&ended.id, ended.user, ended.is_revoked, origin));
+                let (how, code) = end(ended.is_revoked);
+                return Err(self.ended(&ended.id, ended.user, how, code, origin));
             }
             // The clock was set back: it is valid after all.
             if let Err(error) = Box::pin(self.directory.revive(&ended.id, now)).await {
@@ -216,18 +229,26 @@ impl Authenticator {
             return Err(Rejection::unauthorized("unauthorized: unknown API key"));
         }
         if !key.is_live(now) {
-            return Err(self.ended(&key.id, key.user, key.revoked_at.is_some(), origin));
+            let (how, code) = end(key.revoked_at.is_some());
+            return Err(self.ended(&key.id, key.user, how, code, origin));
+        }
+        let caller = self.caller(known.user, Credential::Key(known.credential.clone()));
+        let key = &known.credential;
+        if !caller.role().allows_age(key, now) {
+            return Err(self.ended(
+                &key.id,
+                key.user,
+                "is older than the role of its owner allows",
+                RefusalCode::KeyAge,
+                origin,
+            ));
         }
         self.directory.used(Use::Key(key.id.clone()), now);
-        Ok(Caller::new(known.user, Credential::Key(known.credential)))
+        Ok(caller)
     }
 
     /// 401 for a key that has ended.
-    fn ended(&self, id: &KeyId, user: Uuid, is_revoked: bool, origin: Origin) -> Rejection {
-        let (how, code) = match is_revoked {
-            true => ("was revoked", RefusalCode::RevokedKey),
-            false => ("has expired", RefusalCode::ExpiredKey),
-        };
+    fn ended(&self, id: &KeyId, user: Uuid, how: &str, code: RefusalCode, origin: Origin) -> Rejection {
         let event = Event::new(self.clock.now(), Actor::Gateway, REFUSED, id.as_str()).refused(code);
         let event = match self.directory.user(user) {
             Some(user) => event.of_account(&user),
@@ -251,6 +272,14 @@ impl Authenticator {
 
     pub(super) fn note_refusal(&self, event: Event, origin: Origin, reason: &str) {
         self.refusals.note(event.from(origin).with("reason", reason));
+    }
+}
+
+/// How a key ended, and the code of it.
+fn end(is_revoked: bool) -> (&'static str, RefusalCode) {
+    match is_revoked {
+        true => ("was revoked", RefusalCode::RevokedKey),
+        false => ("has expired", RefusalCode::ExpiredKey),
     }
 }
 

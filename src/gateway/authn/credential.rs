@@ -9,8 +9,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::gateway::authn::session::SessionHandle;
 use crate::gateway::directory::Directory;
+use crate::gateway::model_access::ModelAccess;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
+use crate::gateway::roles::RoleRules;
 use crate::gateway::store::{Actor, Device, KeyRecord, User};
 use crate::keyspec::{ApiKey, Models, RequestLimits, Rights, Scope, Scopes};
 
@@ -193,6 +195,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 #[derive(Clone, Debug)]
 pub struct Caller {
     user: Arc<User>,
+    role: Arc<RoleRules>,
     credential: Credential,
 }
 
@@ -209,8 +212,8 @@ pub enum Credential {
 
 impl Caller {
     /// For the authenticator alone, once the credential was checked.
-    pub(super) fn new(user: Arc<User>, credential: Credential) -> Self {
-        Self { user, credential }
+    pub(super) fn new(user: Arc<User>, role: Arc<RoleRules>, credential: Credential) -> Self {
+        Self { user, role, credential }
     }
 
     /// One of a person's session, without any rights at a gateway.
@@ -218,14 +221,20 @@ impl Caller {
     pub fn for_tests(name: &str) -> Self {
         let id = uuid::Uuid::from_u128(name.bytes().fold(0, |sum, byte| sum << 8 | u128::from(byte)));
         let role = crate::gateway::store::Role::Member;
+        let rules = RoleRules::built_in(role.clone());
         let (name, email) = (name.to_owned(), String::new());
         let user = User { id, name, email, role, disabled: false, created_at: 0, suspended: None };
-        Self::new(Arc::new(user), Credential::Session(SessionHandle::default()))
+        Self::new(Arc::new(user), Arc::new(rules), Credential::Session(SessionHandle::default()))
     }
 
     /// The account that the credential belongs to.
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// What its role allowed when the credential was checked.
+    pub fn role(&self) -> &RoleRules {
+        &self.role
     }
 
     /// The credential that was checked.
@@ -234,9 +243,9 @@ impl Caller {
     }
 
     /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`; a person who typed
-    /// the password everything that the role allows.
+    /// the password everything that the role allows. Which models the role allows comes on top: see [`models`](Self::models).
     pub fn rights(&self) -> Rights {
-        let role = self.user.role.scopes();
+        let role = self.role.scopes;
         let all = |scopes| Rights { scopes, models: Models::all(), expires_at: None, limits: RequestLimits::default() };
         match &self.credential {
             Credential::Device(_) => {
@@ -248,7 +257,16 @@ impl Caller {
         }
     }
 
-    /// Whether all of this is still so at `now`: a request can take its time.
+    /// The models that it may use in requests that need `scope`.
+    pub fn models(&self, scope: Scope) -> ModelAccess {
+        let own = match &self.credential {
+            Credential::Key(key) => key.rights.models.clone(),
+            Credential::Device(_) | Credential::Session(_) => Models::all(),
+        };
+        ModelAccess::new(own, self.role.models(scope).clone())
+    }
+
+    /// Whether all of this is still so at `now`, and the role allows no less: a request can take its time.
     pub fn holds(&self, directory: &Directory, now: i64) -> bool {
         let user = match &self.credential {
             Credential::Device(device) => directory
@@ -256,17 +274,23 @@ impl Caller {
                 .filter(|known| known.credential.suspended.is_none())
                 .map(|known| known.user),
             Credential::Key(key) => {
-                directory.key(&key.hash).filter(|known| known.credential.is_accepted(now)).map(|known| known.user)
+                let is_accepted = |key: &KeyRecord| key.is_accepted(now) && self.role.allows_age(key, now);
+                directory.key(&key.hash).filter(|known| is_accepted(&known.credential)).map(|known| known.user)
             }
             Credential::Session(ticket) => directory.user(self.user.id).filter(|_| ticket.counts()),
         };
         // Its role and whether it is disabled or suspended among it.
-        user.is_some_and(|user| user == self.user)
+        user.is_some_and(|user| {
+            user == self.user && {
+                let role = directory.role(&user.role);
+                Arc::ptr_eq(&role, &self.role) || role.covers(&self.role)
+            }
+        })
     }
 
-    /// Whether a response to a request that required `scope` may go on at `now`. In contrast to [`holds`](Self::holds) the account may
+    /// Whether a response to a request that required `scope` and named these models may go on at `now`. In contrast to [`holds`](Self::holds) the account may
     /// have changed otherwise, and a key may have expired if it was replaced: a rotation does not break what runs.
-    pub fn may_continue(&self, scope: Scope, directory: &Directory, now: i64) -> bool {
+    pub fn may_continue(&self, scope: Scope, models: &ModelAccess, directory: &Directory, now: i64) -> bool {
         let user = match &self.credential {
             Credential::Device(device) => directory
                 .device(&device.key)
@@ -276,19 +300,18 @@ impl Caller {
             // No request of a session gets this far.
             Credential::Session(_) => None,
         };
-        user.is_some_and(|user| user.id == self.user.id && user.is_active() && user.role.scopes().contains(scope))
+        user.is_some_and(|user| {
+            let role = directory.role(&user.role);
+            user.id == self.user.id
+                && user.is_active()
+                && role.scopes.contains(scope)
+                && models.is_within(role.models(scope))
+        })
     }
 
     /// What of it is suspended: the account, or the device or API key; and its name.
     pub(super) fn suspended(&self) -> Option<(&'static str, String)> {
-        if self.user.suspended.is_some() {
-            return Some(("account", self.user.name.clone()));
-        }
-        match &self.credential {
-            Credential::Device(device) if device.suspended.is_some() => Some(("device", device.key.fingerprint())),
-            Credential::Key(key) if key.suspended.is_some() => Some(("API key", key.id.to_string())),
-            _ => None,
-        }
+        suspended(&self.user, &self.credential)
     }
 
     /// Why it is refused if it does not [hold](Self::holds) any more: 403 if it was suspended since, otherwise 401.
@@ -302,7 +325,7 @@ impl Caller {
             }
             Credential::Session(_) => None,
         };
-        let suspended = known.and_then(|(user, credential)| Self { user, credential }.suspended());
+        let suspended = known.and_then(|(user, credential)| suspended(&user, &credential));
         suspended.map_or_else(credential_revoked, |(what, _)| credential_suspended(what))
     }
 
@@ -337,6 +360,18 @@ impl Caller {
 pub fn credential_suspended(what: &str) -> Rejection {
     let message = format!("this {what} is suspended; an administrator of this gateway can lift that");
     Rejection::new(403, message).because(RefusalCode::Suspended)
+}
+
+/// What is suspended: the account, or its device or API key; and its name.
+fn suspended(user: &User, credential: &Credential) -> Option<(&'static str, String)> {
+    if user.suspended.is_some() {
+        return Some(("account", user.name.clone()));
+    }
+    match credential {
+        Credential::Device(device) if device.suspended.is_some() => Some(("device", device.key.fingerprint())),
+        Credential::Key(key) if key.suspended.is_some() => Some(("API key", key.id.to_string())),
+        _ => None,
+    }
 }
 
 /// 401 for a caller whose credential does not [hold](Caller::holds) any more.

@@ -97,7 +97,7 @@ impl Authenticator {
             Box::pin(self.record_use(&key, used_at, changes)).await?;
         }
         self.directory.used(Use::Device(key), used_at);
-        Ok(Caller::new(known.user, Credential::Device(known.credential)))
+        Ok(self.caller(known.user, Credential::Device(known.credential)))
     }
 
     /// Tells the other gateways of a device that asks for approval, so that its link works at each of them.

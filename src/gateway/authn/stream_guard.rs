@@ -21,6 +21,7 @@ use crate::gateway::authn::credential::Caller;
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
 use crate::gateway::limits::Slot;
+use crate::gateway::model_access::ModelAccess;
 use crate::gateway::rejection::Rejection;
 use crate::keyspec::Scope;
 
@@ -42,6 +43,8 @@ struct Stream {
     caller: Caller,
     /// What the route requires.
     scope: Scope,
+    /// What the request named.
+    models: ModelAccess,
     is_cut: AtomicBool,
     waker: AtomicWaker,
 }
@@ -52,9 +55,9 @@ impl OpenStreams {
         Self { directory, clock, streams: Mutex::default(), next: AtomicU64::new(0) }
     }
 
-    /// Guards the response to a caller at a route that requires `scope`.
-    pub fn guard(self: &Arc<Self>, caller: Caller, scope: Scope) -> StreamGuard {
-        let stream = Stream { caller, scope, is_cut: AtomicBool::new(false), waker: AtomicWaker::new() };
+    /// Guards the response to a caller's request that named these models, at a route that requires `scope`.
+    pub fn guard(self: &Arc<Self>, caller: Caller, scope: Scope, models: ModelAccess) -> StreamGuard {
+        let stream = Stream { caller, scope, models, is_cut: AtomicBool::new(false), waker: AtomicWaker::new() };
         let (number, stream) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(stream));
         self.lock().insert(number, stream.clone());
         // What changed before it was registered was not looked at for it.
@@ -80,8 +83,8 @@ impl OpenStreams {
     }
 
     fn check(&self, stream: &Stream, now: i64) {
-        if stream.caller.may_continue(stream.scope, &self.directory, now) || stream.is_cut.swap(true, Ordering::AcqRel)
-        {
+        let may_continue = stream.caller.may_continue(stream.scope, &stream.models, &self.directory, now);
+        if may_continue || stream.is_cut.swap(true, Ordering::AcqRel) {
             return;
         }
         let (user, credential) = (&stream.caller.user().name, stream.caller.name());

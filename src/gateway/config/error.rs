@@ -169,7 +169,7 @@ impl ConfigError {
             Self::Unknown { .. } => "For a file with every setting explained, run: ollama-auth gateway init",
             Self::Group { nearest: Some(name), .. } => return Some(format!("Did you mean [{name}]?")),
             Self::Group { .. } => {
-                "Write NAME = VALUE at the top of the file, without a group. The groups are [limits] and [roles.NAME.limits]."
+                "Write NAME = VALUE at the top of the file, without a group. The groups are [limits] and [roles.NAME]."
             }
             Self::PlainBeyondLoopback { .. } => {
                 "Give --tls-cert and --tls-key. If a proxy in front terminates TLS, give --behind-tls-proxy instead. \
@@ -188,4 +188,12 @@ impl ConfigError {
         };
         Some(hint.to_owned())
     }
+}
+
+/// The name that was probably meant.
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let name = name.trim().to_lowercase().replace('_', "-");
+    let likely = names.map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate));
+    let (likeness, best) = likely.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (likeness >= 0.8).then(|| best.to_owned())
 }

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error as TomlError};
 
-use super::error::{ConfigError, Source};
+use super::error::{ConfigError, Source, nearest};
 use super::limits;
+use super::roles;
 use super::settings::{Config, SETTINGS, Setting, find};
 use super::value::shown;
 use crate::gateway::store::DatabaseLocation;
@@ -148,16 +149,9 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
         reason => format!(": {reason}"),
     };
     let member = name.rsplit_once('.').and_then(|(_, member)| limits::expected(member));
-    let expected = member.or(find(&name).map(|setting| setting.expected)).unwrap_or("valid").to_owned();
+    let expected =
+        roles::expected(&name).or(member).or(find(&name).map(|setting| setting.expected)).unwrap_or("valid").to_owned();
     ConfigError::Value { at, name, expected, problem }
-}
-
-/// The name that was probably meant.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    let name = name.trim().to_lowercase().replace('_', "-");
-    let likely = names.map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate));
-    let (likeness, best) = likely.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (likeness >= 0.8).then(|| best.to_owned())
 }
 
 impl ConfigFile {

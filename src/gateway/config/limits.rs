@@ -1,37 +1,9 @@
-//! The tables of limits: `[limits]` of the gateway as a whole, `[roles.NAME.limits]` of each person with that role.
+//! The tables of limits: `[limits]` of the gateway as a whole, and the member of that name of each role.
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::value::{limit_number, limit_size};
-use crate::gateway::store::Role;
 use crate::keyspec::{Limit, RequestLimits};
-
-/// What the configuration says of each role.
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub struct Roles {
-    member: RoleTable,
-    maintainer: RoleTable,
-    admin: RoleTable,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-struct RoleTable {
-    #[serde(deserialize_with = "limits")]
-    limits: RequestLimits,
-}
-
-impl Roles {
-    /// The limits of each person with that role.
-    pub fn limits(&self, role: Role) -> RequestLimits {
-        match role {
-            Role::Member => self.member.limits,
-            Role::Maintainer => self.maintainer.limits,
-            Role::Admin => self.admin.limits,
-        }
-    }
-}
 
 /// A table as it is written.
 #[derive(Default, serde::Deserialize)]
@@ -74,6 +46,9 @@ pub fn expected(member: &str) -> Option<&'static str> {
 pub fn example(name: &str) -> &'static str {
     match name {
         "limits" => "[limits]\nrequests-per-minute = 600\nstreams = 16\n",
-        _ => "[roles.member.limits]\nrequests-per-minute = 60\nburst = 20\nstreams = 2\nrequest-size = \"10MiB\"\n",
+        _ => {
+            "[roles.research]\nbase = \"member\"\nmodels = [\"llama3*\", \"qwen3:*\"]\nmax-key-lifetime = \"90d\"\n\
+              [roles.research.limits]\nrequests-per-minute = 60\nburst = 20\nstreams = 2\nrequest-size = \"10MiB\"\n"
+        }
     }
 }

@@ -5,6 +5,7 @@
 mod error;
 mod layers;
 mod limits;
+mod roles;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub use self::error::{ConfigError, Source};
 pub use self::layers::{ConfigFile, FILE_VARIABLE, Flag, Inputs};
 pub use self::settings::{Config, SETTINGS, TlsFiles, commented_file};
 use crate::address::{BaseUrl, Scheme};
+use crate::gateway::roles::Roles;
 use crate::gateway::store::DatabaseLocation;
 
 /// Reads all layers and checks that the settings go together.
@@ -36,6 +38,14 @@ pub fn load(inputs: &Inputs) -> Result<Config, ConfigError> {
 /// As for [`load`], except for settings that do not go together.
 pub fn load_database(inputs: &Inputs) -> Result<(Option<DatabaseLocation>, Option<PathBuf>), ConfigError> {
     layers::read(inputs).map(|(config, _)| (config.database, config.database_password_file))
+}
+
+/// The roles alone, for the same commands.
+///
+/// # Errors
+/// As for [`load_database`].
+pub fn load_roles(inputs: &Inputs) -> Result<Roles, ConfigError> {
+    layers::read(inputs).map(|(config, _)| config.roles)
 }
 
 /// Checks settings that depend on each other.

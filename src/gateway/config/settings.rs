@@ -8,8 +8,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::limits::{Roles, example};
+use super::limits::example;
 use crate::address::{BaseUrl, OriginPattern};
+use crate::gateway::roles::Roles;
 use crate::gateway::store::DatabaseLocation;
 use crate::keyspec::RequestLimits;
 
@@ -41,8 +42,7 @@ pub enum Effect {
 }
 
 /// An entry is: the explanation; name in the file, field and type; default as TOML; the function of `value` that reads it;
-/// when a change takes effect; what the value must be. A type that derives `Deserialize` by itself, such as a table of
-/// tables, needs no function but `serde::Deserialize::deserialize`.
+/// when a change takes effect; what the value must be.
 macro_rules! settings {
     ($(
         $(#[doc = $explanation:literal])+
@@ -207,10 +207,10 @@ settings! {
     "limits" => limits: RequestLimits = {}, "super::limits::limits", Reload,
         "a table with any of requests-per-minute, burst, streams and request-size";
 
-    /// How much it forwards at most for each person with a role: member, maintainer or admin. The tightest limit of
-    /// gateway, person and key applies.
-    "roles" => roles: Roles = {}, "serde::Deserialize::deserialize", Reload,
-        "tables such as [roles.member.limits], each with the same names as [limits]";
+    /// What the people with a role may do, for the built-in roles viewer, member, maintainer and admin, and for others, which
+    /// have the scopes of one of these (base).
+    "roles" => roles: Roles = {}, "super::roles::roles", Reload,
+        "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime and limits";
 }
 
 /// Certificate chain and key of the listener, both PEM.

@@ -8,6 +8,7 @@ use super::settings::{SETTINGS, Setting, reference};
 use super::*;
 use crate::address::PageOrigin;
 use crate::gateway::store::Role;
+use crate::keyspec::Scope;
 
 impl Default for Config {
     fn default() -> Self {
@@ -401,8 +402,8 @@ fn limits_are_tables_of_the_gateway_and_of_roles() {
     );
     let config = config.unwrap();
     assert_eq!(config.limits.to_string(), "streams=16");
-    assert_eq!(config.roles.limits(Role::Member).to_string(), "rpm=60,burst=5,size=1MiB");
-    assert!(config.roles.limits(Role::Admin).is_none() && config.roles.limits(Role::Maintainer).is_none());
+    assert_eq!(config.roles.of(&Role::Member).limits.to_string(), "rpm=60,burst=5,size=1MiB");
+    assert!([Role::Admin, Role::Maintainer].iter().all(|role| config.roles.of(role).limits.is_none()));
     assert_eq!(from_file("limits = { streams = 16 }").unwrap().limits, config.limits);
     assert_eq!(from_file("limits.streams = 16").unwrap().limits, config.limits);
     assert_eq!(from_file("[limits]\n[roles.admin]").unwrap(), Config::default());
@@ -410,6 +411,23 @@ fn limits_are_tables_of_the_gateway_and_of_roles() {
     let mut reloaded = Config { threads: 0, ..config.clone() };
     assert_eq!(reloaded.keep_until_restart(&Config::default()), [""; 0]);
     assert_eq!((reloaded.limits, reloaded.roles), (config.limits, config.roles));
+}
+
+#[test]
+fn roles_are_tables_with_a_base_and_models() {
+    let config = from_file(
+        "[roles.research]\nbase = \"maintainer\"\nmodels = [\"Llama3*\", \"library/qwen3\"]\nmax-key-lifetime = \"30d\"\n\
+         [roles.research.models-by-scope]\n\"models:read\" = [\"*\"]\n[roles.viewer]\nmodels = [\"tiny\"]",
+    );
+    let roles = config.unwrap().roles;
+    let research = roles.of(&Role::from_name("research").unwrap());
+    let of = |scope| serde_json::to_string(research.models(scope)).unwrap();
+    assert_eq!((&research.base, research.scopes), (&Some(Role::Maintainer), Role::Maintainer.scopes()));
+    assert_eq!(of(Scope::Inference), r#"["llama3*","qwen3:latest"]"#);
+    assert_eq!((of(Scope::ModelsRead), of(Scope::ModelsWrite)), ("[]".to_owned(), of(Scope::Inference)));
+    assert_eq!(research.max_key_lifetime, Some(30 * 86_400));
+    let viewer = roles.of(&Role::Viewer);
+    assert_eq!((viewer.scopes, viewer.models(Scope::ModelsRead).patterns().len()), (Role::Viewer.scopes(), 1));
 }
 
 #[test]
@@ -444,12 +462,36 @@ fn a_wrong_limit_is_named_with_its_place() {
         ("[limits]\nsreams = 1", [":2:1: unknown setting \"sreams\"", "Did you mean \"streams\"?"]),
         ("[limits]\nrequests_per_minute = 1", ["\"requests_per_minute\"", "Did you mean \"requests-per-minute\"?"]),
         ("[limits]\nzzz = 1", ["\"zzz\"", "Use one of: requests-per-minute, burst, streams, request-size"]),
-        ("[roles.membr.limits]\nstreams = 1", [":1:8: unknown setting \"membr\"", "Did you mean \"member\"?"]),
-        ("[roles.viewer.limits]\nstreams = 1", ["\"viewer\"", "Use one of: member, maintainer, admin"]),
         ("[roles.member]\nlimit = 1", ["\"limit\"", "Did you mean \"limits\"?"]),
-        ("[roles.limits]\nstreams = 1", ["unknown setting \"limits\"", "Use one of: member, maintainer, admin"]),
+        ("[roles.limits]\nstreams = 1", ["unknown setting \"streams\"", "Use one of: base, models"]),
         ("[limitz]\nstreams = 1", [":1:2: unknown group [limitz]", "Did you mean [limits]?"]),
         ("[limits]\nstreams = 1\nthreads = 1", [":3:1: unknown setting \"threads\"", "Move it above"]),
+    ] {
+        says(from_file(text), &wanted);
+    }
+    let new = "a new role needs base, which is one of viewer, member, maintainer, admin";
+    for (text, wanted) in [
+        ("[roles.membr.limits]\nstreams = 1", ["roles.membr", "did you mean \"member\"?"]),
+        ("[roles.research]\nmodels = [\"a\"]", [":1:1: roles.research must be", new]),
+        ("[roles.research]\nbase = \"chief\"", [":2:8: roles.research.base must be one of viewer", "not \"chief\""]),
+        ("[roles.research]\nbase = \"research\"", ["roles.research.base", "not \"research\""]),
+        ("[roles.admin]\nbase = \"viewer\"", ["roles.admin must be", "cannot be changed, so it has no base"]),
+        ("[roles.member]\nbase = \"member\"", ["roles.member", "cannot be changed"]),
+        ("[roles.Research]\nbase = \"member\"", [":1:8: roles", "invalid role \"Research\""]),
+        ("[roles.member]\nmodels = []", [":2:10: roles.member.models must be a list", "for all models, leave it out"]),
+        ("[roles.member]\nmodels = [\"a b\"]", ["roles.member.models", "is not a pattern for models"]),
+        ("[roles.member]\nmodels = [\"http://x/*\", \"a//b\"]", ["roles.member.models", "is not a pattern for models"]),
+        ("[roles.member]\nmodel = [\"a\"]", [":2:1: unknown setting \"model\"", "Did you mean \"models\"?"]),
+        ("[roles.member.models-by-scope]\ninferenze = [\"a\"]", ["\"inferenze\"", "Did you mean \"inference\"?"]),
+        (
+            "[roles.viewer.models-by-scope]\ninference = [\"a\"]",
+            ["roles.viewer", "viewer does not have the scope inference"],
+        ),
+        (
+            "[roles.member]\nmax-key-lifetime = \"0d\"",
+            [":2:20: roles.member.max-key-lifetime must be a number of days", "0d"],
+        ),
+        ("[roles]\nmember = 1", ["roles.member", "a table"]),
     ] {
         says(from_file(text), &wanted);
     }

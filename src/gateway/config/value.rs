@@ -12,10 +12,14 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::address::{BaseUrl, OriginPattern, OriginPatternError};
 use crate::gateway::store::{DatabaseLocation, PostgresAddress};
-use crate::keyspec::{LimitError, parse_size};
+use crate::keyspec::{LimitError, ModelPattern, Models, parse_size};
 
 /// The longest value that an error repeats, in characters.
 const MAX_SHOWN_LENGTH: usize = 60;
+
+/// Model patterns of a role, and their bytes together: as of a new key, which can get them.
+const MOST_PATTERNS: usize = 64;
+const LONGEST_PATTERNS: usize = 4096;
 
 /// The pages that Ollama allows without `OLLAMA_ORIGINS` (`AllowedOrigins` in its `envconfig`).
 const OLLAMA_ORIGINS: [&str; 11] = [
@@ -222,6 +226,22 @@ pub fn origins<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<OriginPattern>
         text => parse_origin(text).map(|origin| vec![origin]),
     })?;
     Ok(lists.concat())
+}
+
+/// Model patterns: at least one, and no more than a key may have.
+pub fn patterns<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Models>, D::Error> {
+    let list = read_list(value, |text| text.parse::<ModelPattern>().map_err(|error| error.to_string()))?;
+    let length: usize = list.iter().map(|pattern| pattern.as_str().len()).sum();
+    if list.is_empty() {
+        return Err(D::Error::custom("no model would be allowed; for all models, leave it out"));
+    }
+    if list.len() > MOST_PATTERNS || length > LONGEST_PATTERNS {
+        let message = format!("there are more than {MOST_PATTERNS} patterns, or more than {LONGEST_PATTERNS} bytes");
+        return Err(D::Error::custom(message));
+    }
+    // A lone star is every model, as a key without patterns has it.
+    let is_all = list.iter().any(|pattern| pattern.as_str() == "**");
+    Ok(Some(if is_all { Models::all() } else { list.into_iter().collect() }))
 }
 
 /// Networks such as `10.0.0.0/8`, and addresses.

@@ -77,7 +77,7 @@ impl Cast {
         let (user, key) = (&self.users[other], &self.keys[which]);
         match kind {
             0 => Change::AddUser(self.users[which].clone(), None),
-            1 => Change::SetRole(user.id, Role::ALL[which]),
+            1 => Change::SetRole(user.id, Role::BUILT_IN[which].clone()),
             2 => Change::SetDisabled(user.id, which == 0),
             3 => Change::AddDevice(Device {
                 key: self.devices[which].clone(),

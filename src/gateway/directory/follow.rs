@@ -133,7 +133,10 @@ impl Inner {
             );
         }
         revocations.apply_unstored_to(&mut fresh);
-        *self.write() = fresh;
+        let mut memory = self.write();
+        fresh.roles = memory.roles.clone();
+        *memory = fresh;
+        drop(memory);
         self.changes.send_replace(());
         Ok(())
     }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::gateway::roles::Roles;
 use crate::gateway::store::{
-    Change, Device, EndedKey, KeyRecord, Position, Role, StoreError, Suspendable, Suspension, Use, User,
+    Change, Device, EndedKey, KeyRecord, Position, StoreError, Suspendable, Suspension, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -76,6 +77,8 @@ pub(super) struct Memory {
     pub(super) ended_use: HashMap<Uuid, i64>,
     /// From a key to those that were made to replace it, the newest first.
     pub(super) replacements: HashMap<KeyId, BTreeSet<Place>>,
+    /// What roles allow. They are of the configuration, and stay when everything else is loaded again.
+    pub(super) roles: Roles,
     /// The last change of the database that is in here.
     pub(super) position: Position,
 }
@@ -218,7 +221,7 @@ impl Memory {
             Change::AddUser(new, _) if self.users.values().any(|user| user.name == new.name) => {
                 taken(format!("the name {}", new.name))
             }
-            Change::SetRole(id, role) if *role != Role::Admin => self.keeps_an_admin(user(id)?),
+            Change::SetRole(id, role) if !self.roles.administrates(role) => self.keeps_an_admin(user(id)?),
             Change::SetDisabled(id, true)
             | Change::RemoveUser(id)
             | Change::SetSuspended(Suspendable::User(id), Some(_)) => self.keeps_an_admin(user(id)?),
@@ -273,7 +276,7 @@ impl Memory {
     }
 
     fn keeps_an_admin(&self, loses: &User) -> Result<(), DirectoryError> {
-        let rules = |user: &User| user.role == Role::Admin && user.is_active();
+        let rules = |user: &User| self.roles.administrates(&user.role) && user.is_active();
         let others = self.users.values().any(|user| user.id != loses.id && rules(user));
         if !rules(loses) || others { Ok(()) } else { Err(DirectoryError::LastAdmin(loses.name.clone())) }
     }

@@ -10,6 +10,7 @@ mod change;
 #[cfg(test)]
 pub mod conformance;
 mod follow;
+mod losses;
 mod memory;
 mod sharing;
 #[cfg(test)]
@@ -27,8 +28,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::gateway::password::PasswordHash;
+use crate::gateway::roles::{RoleRules, Roles};
 use crate::gateway::store::{
-    Device, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Store, StoreError, Use, User,
+    Device, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Role, Store, StoreError, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -142,17 +144,21 @@ impl Directory {
         Some(Known { credential, user })
     }
 
-    /// Whether that key is accepted at `now`, or has expired, was neither revoked nor suspended, and a later key of its chain of replacements is accepted.
+    /// Whether that key is accepted at `now` and no older than its owner's role allows, or has expired, was neither revoked nor suspended, and
+    /// a later key of its chain of replacements is accepted.
     pub fn may_continue(&self, key: &KeyRecord, now: i64) -> bool {
         let memory = self.read();
+        let Some(user) = memory.users.get(&key.user) else { return false };
+        let rules = memory.roles.of(&user.role);
+        let is_accepted = |key: &KeyRecord| key.is_accepted(now) && rules.allows_age(key, now);
         let is_revoked = match memory.keys.get(&key.id) {
-            Some(known) if known.is_accepted(now) => return true,
+            Some(known) if is_accepted(known) => return true,
             Some(known) => known.revoked_at.is_some() || known.suspended.is_some(),
             None => memory.ended.get(&key.hash).is_none_or(|ended| ended.is_revoked),
         };
         let first = Some(key.first.as_ref().unwrap_or(&key.id));
         let is_later = |other: &KeyRecord| other.first.as_ref() == first && other.created_at >= key.created_at;
-        !is_revoked && memory.keys_of(key.user).any(|other| is_later(other) && other.is_accepted(now))
+        !is_revoked && memory.keys_of(key.user).any(|other| is_later(other) && is_accepted(other))
     }
 
     /// Puts a key that was taken for expired back into memory if it is valid at `now`: the clock was set back.
@@ -271,6 +277,22 @@ impl Directory {
         let store = self.0.store.clone();
         let asked = self.0.runtime.spawn(async move { store.events(limit, &filter).await });
         asked.await.map_err(|_| ending())?
+    }
+
+    /// What the people with a role may do.
+    pub fn role(&self, role: &Role) -> Arc<RoleRules> {
+        self.read().roles.of(role)
+    }
+
+    /// All roles that are defined.
+    pub fn roles(&self) -> Roles {
+        self.read().roles.clone()
+    }
+
+    /// Puts what roles allow into effect.
+    pub fn set_roles(&self, roles: Roles) {
+        self.0.write().roles = roles;
+        self.0.changes.send_replace(());
     }
 
     /// Tells of changes, after they are in effect.

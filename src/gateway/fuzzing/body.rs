@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt as _;
 
 use super::go::{self, Value};
+use crate::gateway::model_access::ModelAccess;
 use crate::gateway::policy::body::{BodyLimit, LimitedBy};
 use crate::gateway::policy::scan_budget::Reservation;
 use crate::gateway::policy::{form, json, unpack};
@@ -36,8 +37,8 @@ pub fn body(data: &[u8]) {
     }
 }
 
-fn models() -> Models {
-    ["tiny", "me/*"].into_iter().filter_map(|pattern| pattern.parse::<ModelPattern>().ok()).collect()
+fn models() -> ModelAccess {
+    ["tiny", "me/*"].into_iter().filter_map(|pattern| pattern.parse::<ModelPattern>().ok()).collect::<Models>().into()
 }
 
 /// Whether the server would use one of the models that [`models`] allows.

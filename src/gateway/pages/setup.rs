@@ -135,7 +135,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let event = Event::new(context.now, Actor::user(&user), "user.created", name)
         .of_account(&user)
         .from(context.origin)
-        .with("role", user.role)
+        .with("role", &user.role)
         .with("by", "the setup link");
     let new = user.clone();
     let only_the_first = |directory: &Directory| directory.is_empty();

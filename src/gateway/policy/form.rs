@@ -13,8 +13,8 @@ use super::form_input::{FormInput, Progress};
 use super::models::{require_model, sendable};
 use super::scan_budget::Reservation;
 use super::scanned_body::ScannedBody;
+use crate::gateway::model_access::ModelAccess;
 use crate::gateway::rejection::Rejection;
-use crate::keyspec::Models;
 
 /// The most fields of a form. A transcription has about ten.
 const MAX_FIELDS: usize = 100;
@@ -31,7 +31,7 @@ pub async fn canonical(
     body: Body,
     headers: &HeaderMap,
     field: &'static str,
-    models: Models,
+    models: ModelAccess,
     held: BodyLimit,
     mut reservation: Reservation,
 ) -> Result<(String, Body), Rejection> {
@@ -70,7 +70,7 @@ struct FormReader {
     /// Of the form to forward.
     boundary: String,
     field: &'static str,
-    models: Models,
+    models: ModelAccess,
     /// The field whose content is being forwarded.
     part: Option<Field<'static>>,
     fields: usize,
@@ -177,7 +177,7 @@ mod tests {
 
     async fn forwarded(body: impl Into<Body>, kind: &'static str) -> Result<Bytes, Rejection> {
         let headers: HeaderMap = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))].into_iter().collect();
-        let models = ["tiny".parse().unwrap()].into_iter().collect();
+        let models = ["tiny".parse().unwrap()].into_iter().collect::<crate::keyspec::Models>().into();
         let (_, body) = canonical(body.into(), &headers, "model", models, HELD, Reservation::uncounted()).await?;
         let sent = body.collect().await.map_err(|error| fault_of_the_sender(&error).unwrap())?;
         Ok(sent.to_bytes())
@@ -270,7 +270,7 @@ mod tests {
         let body = format!("{}{}{}--X--\n", part("model", "tiny"), part("file", "x"), part("model", "tiny"))
             .replace('\n', "\r\n");
         let headers: HeaderMap = [(header::CONTENT_TYPE, HeaderValue::from_static(KIND))].into_iter().collect();
-        let models = ["tiny".parse().unwrap()].into_iter().collect();
+        let models = ["tiny".parse().unwrap()].into_iter().collect::<crate::keyspec::Models>().into();
         let (kind, mut body) =
             canonical(body.into(), &headers, "model", models, HELD, Reservation::uncounted()).await.unwrap();
         let last = format!("--{}--", kind.split_once("boundary=").unwrap().1);

@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 
 use super::models::{require_model, sendable};
 use super::scan_budget::Reservation;
+use crate::gateway::model_access::ModelAccess;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
-use crate::keyspec::Models;
 
 /// What a request that makes a model may hold besides names. Other members reach for models in other ways: by the digests of their
 /// files, which are no secret (`files`, `adapters`, `draft_files`), on the server's disk, at another host.
@@ -54,7 +54,7 @@ const MAX_COPIED_LENGTH: usize = 4096;
 pub fn canonical(
     body: &Bytes,
     names: &[&str],
-    models: &Models,
+    models: &ModelAccess,
     creates: bool,
     reservation: &mut Reservation,
 ) -> Result<Vec<Bytes>, Rejection> {
@@ -238,11 +238,11 @@ mod tests {
 
     use super::*;
 
-    fn models(patterns: &[&str]) -> Models {
-        patterns.iter().map(|pattern| pattern.parse().unwrap()).collect()
+    fn models(patterns: &[&str]) -> ModelAccess {
+        patterns.iter().map(|pattern| pattern.parse().unwrap()).collect::<crate::keyspec::Models>().into()
     }
 
-    fn canonical(body: &[u8], names: &[&str], models: &Models, creates: bool) -> Result<Vec<u8>, Rejection> {
+    fn canonical(body: &[u8], names: &[&str], models: &ModelAccess, creates: bool) -> Result<Vec<u8>, Rejection> {
         let (body, mut reservation) = (Bytes::copy_from_slice(body), Reservation::uncounted());
         super::canonical(&body, names, models, creates, &mut reservation).map(|pieces| pieces.concat())
     }

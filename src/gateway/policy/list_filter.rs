@@ -4,11 +4,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::json::members as members_of;
-use crate::keyspec::{CanonicalModel, ModelFilter, Models};
+use crate::gateway::model_access::ModelAccess;
+use crate::keyspec::CanonicalModel;
 
 /// Takes what may not be used out of the array `list` of an answer, whose items are named by `members`. `None` when the answer is not such
 /// a list: then nothing of it may be shown. No more than an item is built at a time.
-pub fn filter(answer: &[u8], list: &str, members: &[&str], models: &Models) -> Option<Vec<u8>> {
+pub fn filter(answer: &[u8], list: &str, members: &[&str], models: &ModelAccess) -> Option<Vec<u8>> {
     let answer = members_of(answer).ok()?;
     let filter = models.filter();
     let mut kept = Vec::with_capacity(1024);
@@ -58,21 +59,21 @@ pub fn find(answer: &[u8], list: &str, members: &[&str], wanted: &CanonicalModel
     Some(items.iter().find(is_wanted).map(|item| item.get().as_bytes().to_vec()))
 }
 
-fn may_see(item: &Value, members: &[&str], models: &ModelFilter) -> bool {
+fn may_see(item: &Value, members: &[&str], is_allowed: &impl Fn(&CanonicalModel) -> bool) -> bool {
     let mut names = members.iter().filter_map(|member| item.get(*member)).peekable();
     let named = names.peek().is_some();
     named
-        && names.all(|name| {
-            name.as_str().and_then(|name| CanonicalModel::parse(name).ok()).is_some_and(|m| models.allow(&m))
-        })
+        && names
+            .all(|name| name.as_str().and_then(|name| CanonicalModel::parse(name).ok()).is_some_and(|m| is_allowed(&m)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyspec::Models;
 
     fn filtered(answer: &str) -> Option<String> {
-        let models = ["tiny:*".parse().unwrap()].into_iter().collect();
+        let models = ["tiny:*".parse().unwrap()].into_iter().collect::<Models>().into();
         filter(answer.as_bytes(), "models", &["model", "name"], &models).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 

@@ -20,11 +20,12 @@ use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 
 use super::authn::{Caller, Credential};
+use super::model_access::ModelAccess;
 use super::refusal_code::RefusalCode;
 use super::rejection::Rejection;
 use super::routes::{Access, Account, Matched, Models as Named, Requirement, Route};
 use super::target::Target;
-use crate::keyspec::{CanonicalModel, Models, Rights, Scope};
+use crate::keyspec::{CanonicalModel, Rights, Scope};
 
 pub use body::{Limits, fault_of_the_sender};
 pub use model_list::ModelList;
@@ -40,7 +41,7 @@ pub use small_body::read_small;
 #[derive(Debug)]
 pub struct Permitted {
     caller: Caller,
-    rights: Rights,
+    models: ModelAccess,
     route: &'static Route,
     /// Plain, without the base path.
     path: String,
@@ -102,10 +103,10 @@ pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Resu
         // Answered without authentication.
         Access::Public(_) => return Err(Rejection::new(404, "no such endpoint")),
     };
-    let rights = caller.rights();
-    require(&rights, scope)?;
+    require(&caller.rights(), scope)?;
+    let models = caller.models(scope);
     let (path, query) = (target.path.to_owned(), target.other_parameters());
-    Ok(Destination::Upstream(Permitted { caller, rights, route: matched.route, path, query, argument }))
+    Ok(Destination::Upstream(Permitted { caller, models, route: matched.route, path, query, argument }))
 }
 
 /// Makes sure that a scope is among a caller's.
@@ -145,7 +146,7 @@ impl Permitted {
         limits: Limits,
         scanner: &Scanner,
     ) -> Result<Authorized, Rejection> {
-        let models = &self.rights.models;
+        let models = &self.models;
         // The upstream server's route takes no slash, and cannot be told about one in any other way.
         let wanted = match self.route.models {
             Named::Path => CanonicalModel::parse(&self.argument).ok().filter(|_| self.argument.contains('/')),
@@ -246,8 +247,8 @@ impl Authorized {
     }
 
     /// The models that the caller may use.
-    pub fn models(&self) -> &Models {
-        &self.permitted.rights.models
+    pub fn models(&self) -> &ModelAccess {
+        &self.permitted.models
     }
 
     /// The model whose item alone of the list of models is the answer.
@@ -274,7 +275,7 @@ mod tests {
     fn an_account_endpoint_is_called_only_if_its_requirement_is_met() {
         let rights = |scopes: &[Scope]| Rights {
             scopes: scopes.iter().copied().collect(),
-            models: Models::all(),
+            models: Default::default(),
             expires_at: None,
             limits: Default::default(),
         };

@@ -8,8 +8,9 @@ use super::scanned_body::ScannedBody;
 use super::scanner::{MAX_SCANNED_INLINE, Scanner};
 use super::{Authorized, Named};
 use crate::gateway::authn::Caller;
+use crate::gateway::model_access::ModelAccess;
 use crate::gateway::rejection::Rejection;
-use crate::keyspec::{CanonicalModel, Models};
+use crate::keyspec::CanonicalModel;
 
 /// A list is read in full, up to this many bytes: about 50,000 models.
 const MAX_LIST_LENGTH: usize = 16 * 1024 * 1024;
@@ -18,7 +19,7 @@ const MAX_LIST_LENGTH: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct ModelList {
     caller: Caller,
-    models: Models,
+    models: ModelAccess,
     list: &'static str,
     members: &'static [&'static str],
     /// Of these the one that was asked for.

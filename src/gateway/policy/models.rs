@@ -1,16 +1,17 @@
 //! Which models a caller may name.
 
 use crate::address::{ModelName, ModelSource};
+use crate::gateway::model_access::ModelAccess;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
-use crate::keyspec::{CanonicalModel, Models};
+use crate::keyspec::CanonicalModel;
 
 /// Makes sure that a name refers to a model that the caller may use.
 ///
 /// # Errors
 /// 403 that names it.
-pub fn require_model(models: &Models, name: &str) -> Result<(), Rejection> {
-    let permitted = CanonicalModel::parse(name).is_ok_and(|model| models.allow(&model));
+pub fn require_model(models: &ModelAccess, name: &str) -> Result<(), Rejection> {
+    let permitted = CanonicalModel::parse(name).is_ok_and(|model| models.admit(model));
     if permitted {
         return Ok(());
     }

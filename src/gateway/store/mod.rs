@@ -37,7 +37,7 @@ pub use keys::{EndedKey, KeyQuery, Retention, Swept};
 pub use location::DatabaseLocation;
 pub use news::{News, Position, Record, Records, Shared, SharedDevice, SharedSession};
 pub use postgres::{PostgresAddress, PostgresStore};
-pub use records::{Change, Device, EarlierUse, KeyRecord, Role, Suspendable, Suspension, Use, User};
+pub use records::{Change, Device, EarlierUse, KeyRecord, Role, RoleError, Suspendable, Suspension, Use, User};
 pub use snapshot::Snapshot;
 pub use sqlite::SqliteStore;
 pub use transfer::CopiedTable;

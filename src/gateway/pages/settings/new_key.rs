@@ -146,7 +146,7 @@ fn model_patterns(text: &str, is_wrong: bool) -> Markup {
                 autofocus[is_wrong] { "\n" (text) }
             p.hint #models-hint {
                 "The models that the key may use, one per line: " code { "llama3.2" } ", " code { "qwen3:*" } ", "
-                code { "me/**" } ". Leave empty for all models."
+                code { "me/**" } ". Leave empty for all models that you may use."
             }
         }
     }

@@ -91,7 +91,7 @@ async fn setup_creates_one_administrator_only() {
             && page.has("ollama-auth signin --host http://127.0.0.1:11435")
     );
     let ada = site.gateway.directory.user_by_name("ada").unwrap();
-    assert_eq!((ada.role, ada.disabled), (Role::Admin, false));
+    assert_eq!((&ada.role, ada.disabled), (&Role::Admin, false));
     assert_eq!(site.events("user.created").await.len(), 1);
 
     let mut late = site.browser();

@@ -217,7 +217,7 @@ pub(super) fn user(
     place: &Place,
 ) -> Result<User, StoreError> {
     let suspended = suspension(suspended_at, reason);
-    let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("unknown role {role:?}")))?;
+    let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("invalid role {role:?}")))?;
     Ok(User { id: place.parse(&id, "user")?, name, email, role, disabled, created_at, suspended })
 }
 

@@ -93,7 +93,7 @@ async fn damage_is_detected_and_nothing_is_overwritten() {
 async fn an_invalid_row_is_reported_as_damage() {
     let (_folder, path) = folder();
     let rows = [
-        "UPDATE users SET role = 'king'",
+        "UPDATE users SET role = 'King'",
         "UPDATE users SET id = '123456789012345678901234567890123456'",
         "UPDATE api_keys SET scopes = '[\"everything\"]'",
         "UPDATE api_keys SET models = '[7]'",

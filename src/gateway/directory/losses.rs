@@ -1,0 +1,100 @@
+//! Which people and keys lose what, when other roles come into effect.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Directory;
+use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS};
+use crate::gateway::store::{KeyRecord, Role, User};
+use crate::keyspec::KeyId;
+
+/// What a person, or one of a person's keys, loses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// The account's name.
+    pub user: String,
+    /// Its role.
+    pub role: Role,
+    /// The API key; `None`: the person, with all devices.
+    pub key: Option<KeyId>,
+    /// What the key is called.
+    pub name: Option<String>,
+    /// The rights, in words.
+    pub lost: Vec<String>,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lost.join("; "))
+    }
+}
+
+impl Directory {
+    /// What people and valid keys lose if `new` comes into effect at `now`: people by name, each before their keys.
+    pub fn losses(&self, new: &Roles, now: i64) -> Vec<Loss> {
+        let old = self.roles();
+        let mut losses = Vec::new();
+        for user in self.users() {
+            let (before, after) = (old.of(&user.role), new.of(&user.role));
+            if after.covers(&before) {
+                continue;
+            }
+            let mut add = |key: Option<&KeyRecord>| {
+                let lost = lost(&user.role, key, &before, &after, now);
+                if !lost.is_empty() {
+                    let (id, name) = (key.map(|key| key.id.clone()), key.map(|key| key.name.clone()));
+                    losses.push(Loss { user: user.name.clone(), role: user.role.clone(), key: id, name, lost });
+                }
+            };
+            add(None);
+            let keys = self.keys_of(user.id);
+            keys.iter().filter(|key| key.is_live(now) && before.allows_age(key, now)).for_each(|key| add(Some(key)));
+        }
+        losses
+    }
+
+    /// The people whose role is not defined, by name.
+    pub fn people_without_role(&self, roles: &Roles) -> Vec<Arc<User>> {
+        self.users().into_iter().filter(|user| !roles.is_defined(&user.role)).collect()
+    }
+
+    /// Whether nobody could administrate with these roles who could otherwise: someone's role is not defined, and no enabled account is
+    /// of an administrator.
+    pub fn would_lock_out(&self, roles: &Roles) -> bool {
+        let (users, now) = (self.users(), self.roles());
+        let mut enabled = users.iter().filter(|user| user.is_active());
+        enabled.clone().any(|user| !roles.is_defined(&user.role) || now.administrates(&user.role))
+            && !enabled.any(|user| roles.administrates(&user.role))
+    }
+}
+
+/// What a key loses; without one, a device.
+fn lost(role: &Role, key: Option<&KeyRecord>, before: &RoleRules, after: &RoleRules, now: i64) -> Vec<String> {
+    if after.base.is_none() {
+        return vec![format!("everything: the role {role} is not defined")];
+    }
+    if key.is_some_and(|key| !after.allows_age(key, now)) {
+        return vec!["everything: it is older than the role allows".to_owned()];
+    }
+    let had = key.map_or(before.scopes, |key| key.rights.scopes.intersection(before.scopes));
+    let mut lost: Vec<String> = had.without(after.scopes).iter().map(|scope| format!("the scope {scope}")).collect();
+    for scope in SCOPES_WITH_MODELS.into_iter().filter(|scope| had.intersection(after.scopes).contains(*scope)) {
+        let allowed = after.models(scope);
+        let is_kept = before.models(scope).within(allowed).is_ok()
+            || key.is_some_and(|key| key.rights.models.within(allowed).is_ok());
+        if !is_kept {
+            let patterns: Vec<&str> = allowed.patterns().iter().map(|pattern| pattern.as_str()).collect();
+            lost.push(format!("models: {scope} is limited to {}", patterns.join(", ")));
+        }
+    }
+    if let Some(key) = key
+        && let Some(end) = after.end_of(key)
+        && before.end_of(key).is_none_or(|before| end < before)
+    {
+        let days = (end - now).max(0) / 86_400;
+        lost.push(format!("it expires earlier, in {days} days"));
+    }
+    lost
+}
