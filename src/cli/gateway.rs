@@ -36,6 +36,7 @@ pub enum GatewayCommand {
     Db(DbCommand),
     Approve(ApproveArgs),
     Audit(AuditArgs),
+    Top(TopArgs),
 }
 
 /// Run the gateway
@@ -95,6 +96,35 @@ pub struct InitArgs {
     /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
+}
+
+/// Show who streams what, and end a response
+///
+/// Shows the responses under way at the gateways of this machine: since when, for whom, from where, and about how many tokens so far. On
+/// a terminal it is renewed every two seconds until you press Ctrl-C.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+# Watch
+ollama-auth gateway top
+
+# End one of them: the first digits of its id are enough
+ollama-auth gateway top --end 3f9a1c --reason 'runs since yesterday'
+
+# The same list for a script
+ollama-auth gateway top --json")]
+pub struct TopArgs {
+    /// Show it once
+    #[arg(long)]
+    pub once: bool,
+    /// End the response to the request whose id begins so
+    #[arg(long, value_name = "ID", conflicts_with = "once")]
+    pub end: Option<String>,
+    /// Why, for the event log
+    #[arg(long, value_name = "TEXT", requires = "end")]
+    pub reason: Option<String>,
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// Manage accounts

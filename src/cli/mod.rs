@@ -32,7 +32,7 @@ pub use credential::{ApiArg, ApiArgs, ExecArgs, PrintFormat, TokenArgs, UsageArg
 pub use database::{BackupArgs, CopyArgs, DatabaseArgs, DbCommand};
 #[cfg(feature = "gateway")]
 pub use gateway::{
-    ApproveArgs, GatewayCommand, GatewayDeviceCommand, GatewayKeyCommand, InitArgs, QuickstartArgs, ServeArgs,
+    ApproveArgs, GatewayCommand, GatewayDeviceCommand, GatewayKeyCommand, InitArgs, QuickstartArgs, ServeArgs, TopArgs,
     UserCommand,
 };
 #[cfg(test)]

@@ -42,7 +42,7 @@ mod tls;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, AdminSubject, DeviceRef,
-    DeviceRow, KeyRow, ReplicaReply, SuspensionRow, UserRow,
+    DeviceRow, KeyRow, ReplicaReply, StreamRow, SuspensionRow, UserRow,
 };
 pub use clock::Clock;
 pub use composition::{Gateway, LOCKED_OUT};

@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 
 use super::account::{self, AccountService};
 use super::active_config::{ActiveConfig, ConfigHandle};
-use super::authn::{self, Authenticator, Caller, Credential, OpenStreams};
+use super::authn::{self, Authenticator, Caller, Credential, OpenStreams, StreamRequest};
 use super::clock::Clock;
 use super::cors::{self, PageAccess};
 use super::health::{Health, Probe};
@@ -257,9 +257,14 @@ impl Worker {
             return Err(self.authenticator.refusal(authorized.caller()));
         }
         let guard = match matched.route.access {
-            Access::Upstream(scope) if current.cut_streams => {
-                Some(self.streams.guard(authorized.caller().clone(), scope, authorized.models().clone()))
-            }
+            Access::Upstream(scope) => Some(self.streams.guard(StreamRequest {
+                caller: authorized.caller().clone(),
+                scope,
+                models: authorized.models().clone(),
+                origin,
+                route: matched.route.path,
+                follows_credential: current.cut_streams,
+            })),
             _ => None,
         };
         let forward = Forward::new(authorized, method, headers, current, guard, slot)?;

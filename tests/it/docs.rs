@@ -463,6 +463,17 @@ fn the_json_page_lists_the_members_that_are_printed() {
     holds("gateway audit", &gateway.admin(&["audit", "--json"]).expect_code(0).json()["events"][0], &[]);
     run(&["keys", "create", "ci"], 0);
     holds("gateway key", &gateway.admin(&["key", "list", "--json"]).expect_code(0).json()["keys"][0], &[]);
+    let gate = crate::harness::http::Gate::new();
+    let closed = gate.clone();
+    ollama.route("GET", "/api/ps", move |_| crate::harness::http::Reply::json(200, r#"{"models":[]}"#).after(&closed));
+    let asking = sandbox.command(["ps"]).spawn();
+    let stream = crate::harness::poll("a response under way", || {
+        let streams = gateway.admin(&["top", "--json"]).expect_code(0).json();
+        streams["streams"].get(0).cloned()
+    });
+    holds("gateway top", &stream, &["gateway"]);
+    gate.open();
+    asking.finish().expect_code(0);
     holds("device list", &run(&["device", "list"], 0)["devices"][0], &[]);
     holds("device show", &run(&["device", "show"], 0), &[]);
     holds("device export", &run(&["device", "export", "key", "--no-passphrase"], 0), &[]);

@@ -66,6 +66,8 @@ mod gateway_suspension;
 #[cfg(feature = "gateway")]
 mod gateway_tls;
 #[cfg(feature = "gateway")]
+mod gateway_top;
+#[cfg(feature = "gateway")]
 mod gateway_upstream;
 #[cfg(feature = "gateway")]
 mod gateway_upstream_addresses;

@@ -11,6 +11,7 @@ mod offline;
 mod outage;
 pub mod serve;
 mod suspended;
+mod top;
 mod user;
 
 use crate::app::App;
@@ -28,5 +29,6 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Approve(args) => admin::approve(app, args).await,
         GatewayCommand::Db(command) => db::run(app, command).await,
         GatewayCommand::Audit(args) => audit::run(app, args).await,
+        GatewayCommand::Top(args) => top::run(app, args).await,
     }
 }

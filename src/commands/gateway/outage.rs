@@ -128,7 +128,10 @@ async fn on_database(
 }
 
 /// The replies of the gateways, and why others do not reply.
-async fn ask_gateways(
+///
+/// # Errors
+/// An address without a host.
+pub async fn ask_gateways(
     app: &App,
     address: &PostgresAddress,
     request: &AdminRequest,

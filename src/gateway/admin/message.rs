@@ -106,6 +106,15 @@ pub enum AdminRequest {
         /// The account's name.
         user: String,
     },
+    /// The responses under way.
+    ListStreams,
+    /// End one of them.
+    EndStream {
+        /// The beginning of its request's id.
+        id: String,
+        /// For the event log.
+        reason: Option<String>,
+    },
     /// The latest events.
     Events {
         /// How many at most; the gateway has a limit of its own.
@@ -183,6 +192,10 @@ pub enum AdminReply {
     },
     /// The latest events, the newest first.
     Events(Vec<RecordedEvent>),
+    /// The responses under way, the oldest first.
+    Streams(Vec<StreamRow>),
+    /// One that was ended, as it was.
+    StreamEnded(StreamRow),
     /// Devices, by account, the newest first.
     Devices(Vec<DeviceRow>),
     /// A device after the request.
@@ -217,6 +230,34 @@ pub struct ReplicaReply {
     pub stored: bool,
     /// The reply itself.
     pub reply: Result<AdminReply, AdminError>,
+}
+
+/// A response under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamRow {
+    /// The id of its request, 32 hexadecimal digits.
+    pub id: String,
+    /// The account's name.
+    pub user: String,
+    /// The credential: `device:FINGERPRINT` or `key:ID`.
+    pub credential: String,
+    /// What the device or the key is called: untrusted text.
+    pub name: String,
+    /// Where the request comes from.
+    pub address: String,
+    /// The path of its route.
+    pub route: String,
+    /// As the upstream server names it, once it has.
+    pub model: Option<String>,
+    /// When the request was accepted, in Unix seconds.
+    pub since: i64,
+    /// Lines or events so far: about as many as tokens.
+    pub messages: u64,
+    /// Of the response so far.
+    pub bytes: u64,
+    /// Which gateway sends it, where there may be several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
 }
 
 /// A device, with its account.
@@ -376,6 +417,15 @@ pub enum AdminError {
     /// Devices are pending at a running gateway only.
     #[error("the gateway is not running, so no device is pending")]
     NotRunning,
+    /// Only a running gateway has responses under way.
+    #[error("the gateway is not running")]
+    NotServing,
+    /// No response to a request whose id begins so.
+    #[error("no response to a request {0} is under way")]
+    NoStream(String),
+    /// More than one.
+    #[error("the ids of several requests begin with {0}")]
+    SeveralStreams(String),
     /// The database does not answer a command. Never sent.
     #[error("{message}")]
     Unavailable {
@@ -426,6 +476,9 @@ impl AdminError {
             Self::NotRunning => {
                 "start it with `ollama-auth gateway serve`, or name its database with --database; then sign in on the device again"
             }
+            Self::NotServing => "start it with `ollama-auth gateway serve`, or name its database with --database",
+            Self::NoStream(_) => "list them: ollama-auth gateway top --once; give at least 4 digits of the id",
+            Self::SeveralStreams(_) => "give more digits of the id",
             Self::Failed { hint, .. } | Self::Unavailable { hint, .. } => return hint.clone(),
             Self::BadName(_) | Self::BadEmail | Self::BadDeviceName(_) | Self::BadReason(_) | Self::Ended(_) => {
                 return None;

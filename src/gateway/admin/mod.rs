@@ -4,7 +4,8 @@
 //! once. While the gateway is not running, the command opens the database and performs the request itself.
 //!
 //! On a database that gateways share the command does that first. If the database does not answer, each gateway of this machine is asked
-//! through a socket of its own to take rights away in its memory.
+//! through a socket of its own to take rights away in its memory. What only a running gateway knows, its responses under way, it is asked for
+//! in the same way.
 
 mod credentials;
 mod message;
@@ -15,12 +16,13 @@ mod socket;
 mod socket_folder;
 #[cfg(not(unix))]
 mod socket_unsupported;
+mod streams;
 mod suspend;
 mod withdraw;
 
 pub use message::{
-    AdminError, AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, ReplicaReply, SuspensionRow,
-    UserRow,
+    AdminError, AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, ReplicaReply, StreamRow,
+    SuspensionRow, UserRow,
 };
 pub use perform::{AdminContext, perform};
 #[cfg(unix)]

@@ -69,6 +69,10 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         }
         AdminRequest::RevokeKey { id } => context.revoke(&id).await,
         AdminRequest::Approve { device, user } => context.approve(device, &user).await,
+        AdminRequest::ListStreams => context.list_streams(),
+        AdminRequest::EndStream { id, reason } => {
+            context.end_stream(&id, reason.as_deref()).await.map(|(reply, _)| reply)
+        }
         AdminRequest::Events { limit, filter } => {
             let events = context.directory.events(limit.min(MOST_EVENTS), filter).await;
             events.map(AdminReply::Events).map_err(|error| context.failed(&error))

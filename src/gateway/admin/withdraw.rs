@@ -1,5 +1,5 @@
 //! What a gateway that shares its database does for commands that cannot reach it: it takes rights away, in its memory at once, and finds
-//! from what. Everything else needs the database.
+//! from what; and it knows its responses under way. Everything else needs the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,10 +75,12 @@ impl AdminContext<'_> {
                 let stored = self.is_stored(is_new, &change).await;
                 Ok((self.suspended_reply(&what, true)?, stored))
             }
+            AdminRequest::ListStreams => self.list_streams().map(|reply| (reply, true)),
+            AdminRequest::EndStream { id, reason } => self.end_stream(&id, reason.as_deref()).await,
             AdminRequest::DisconnectDevice { key } => self.withdraw_device(&key).await,
             AdminRequest::RevokeKey { id } => self.withdraw_key(&id).await,
             _ => Err(AdminError::Failed {
-                message: "without its database a gateway only takes rights away".to_owned(),
+                message: "without its database a gateway only takes rights away and ends responses".to_owned(),
                 hint: None,
             }),
         }

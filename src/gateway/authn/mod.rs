@@ -5,6 +5,7 @@
 mod authenticator;
 pub(super) mod credential;
 mod device;
+mod progress;
 mod replay_guard;
 mod session;
 pub(super) mod signature;
@@ -13,4 +14,4 @@ mod stream_guard;
 pub use authenticator::{Authenticator, CredentialRevoked, RevalidatingBody};
 pub use credential::{Caller, Credential, credential_revoked, credential_suspended, refuse_basic};
 pub use session::{Checkpoint, Sessions, digest as digest_of_cookie, random_token};
-pub use stream_guard::{GuardedBody, OpenStreams, StreamGuard};
+pub use stream_guard::{GuardedBody, OpenStreams, Stream, StreamGuard, StreamRequest};

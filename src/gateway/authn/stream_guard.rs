@@ -1,11 +1,12 @@
-//! Cuts off responses whose caller's credential is no longer valid. Whoever revokes a key that was stolen wants its streams to end too.
+//! Cuts off responses whose caller's credential is no longer valid, or that an administrator ends. Whoever revokes a key that was stolen wants
+//! its streams to end too.
 //!
 //! The streams register here; one task looks at all of them after each change of the directory, and once a second for credentials that
 //! expire. So a stream costs a hundred bytes and no timer, and is woken only to be cut off.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,10 +19,12 @@ use tokio::time::MissedTickBehavior;
 
 use crate::gateway::authn::authenticator::CredentialRevoked;
 use crate::gateway::authn::credential::Caller;
+use crate::gateway::authn::progress::Progress;
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
 use crate::gateway::limits::Slot;
 use crate::gateway::model_access::ModelAccess;
+use crate::gateway::origin::Origin;
 use crate::gateway::rejection::Rejection;
 use crate::keyspec::Scope;
 
@@ -30,7 +33,7 @@ const EXPIRY_CHECK: Duration = Duration::from_secs(1);
 /// The shortest time between two looks at all streams, for many changes in a row.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The streams that are cut off when their credential is no longer valid.
+/// The responses under way.
 pub struct OpenStreams {
     directory: Directory,
     clock: Clock,
@@ -39,14 +42,53 @@ pub struct OpenStreams {
     next: AtomicU64,
 }
 
-struct Stream {
-    caller: Caller,
+/// A request whose response is under way.
+pub struct StreamRequest {
+    /// Who asks.
+    pub caller: Caller,
     /// What the route requires.
-    scope: Scope,
+    pub scope: Scope,
     /// What the request named.
-    models: ModelAccess,
-    is_cut: AtomicBool,
+    pub models: ModelAccess,
+    /// From where.
+    pub origin: Origin,
+    /// The route's path.
+    pub route: &'static str,
+    /// Whether it is cut off when the credential is no longer valid.
+    pub follows_credential: bool,
+}
+
+/// A response under way.
+pub struct Stream {
+    /// What it answers.
+    pub request: StreamRequest,
+    /// When the request was accepted, in Unix seconds.
+    pub since: i64,
+    /// What it has brought so far.
+    pub progress: Progress,
+    /// Whether it is cut off, and by whom: one of the constants below.
+    cut: AtomicU8,
     waker: AtomicWaker,
+}
+
+const RUNS: u8 = 0;
+const REVOKED: u8 = 1;
+const ENDED: u8 = 2;
+
+impl Stream {
+    /// Cuts it off, unless it is cut off already.
+    fn cut(&self, by: u8) -> bool {
+        let is_first = self.cut.compare_exchange(RUNS, by, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if is_first {
+            self.waker.wake();
+        }
+        is_first
+    }
+
+    /// Cuts it off for an administrator. False if it is cut off already.
+    pub fn end(&self) -> bool {
+        self.cut(ENDED)
+    }
 }
 
 impl OpenStreams {
@@ -55,14 +97,20 @@ impl OpenStreams {
         Self { directory, clock, streams: Mutex::default(), next: AtomicU64::new(0) }
     }
 
-    /// Guards the response to a caller's request that named these models, at a route that requires `scope`.
-    pub fn guard(self: &Arc<Self>, caller: Caller, scope: Scope, models: ModelAccess) -> StreamGuard {
-        let stream = Stream { caller, scope, models, is_cut: AtomicBool::new(false), waker: AtomicWaker::new() };
+    /// Guards the response to a request.
+    pub fn guard(self: &Arc<Self>, request: StreamRequest) -> StreamGuard {
+        let (since, progress) = (self.clock.now(), Progress::default());
+        let stream = Stream { request, since, progress, cut: AtomicU8::new(RUNS), waker: AtomicWaker::new() };
         let (number, stream) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(stream));
         self.lock().insert(number, stream.clone());
         // What changed before it was registered was not looked at for it.
-        self.check(&stream, self.clock.now());
+        self.check(&stream, since);
         StreamGuard { streams: self.clone(), number, stream }
+    }
+
+    /// Those that are not cut off, the oldest first.
+    pub fn all(&self) -> Vec<Arc<Stream>> {
+        self.lock().values().filter(|stream| stream.cut.load(Ordering::Acquire) == RUNS).cloned().collect()
     }
 
     /// Cuts streams off, as long as it is polled.
@@ -83,13 +131,15 @@ impl OpenStreams {
     }
 
     fn check(&self, stream: &Stream, now: i64) {
-        let may_continue = stream.caller.may_continue(stream.scope, &stream.models, &self.directory, now);
-        if may_continue || stream.is_cut.swap(true, Ordering::AcqRel) {
+        let StreamRequest { caller, scope, models, follows_credential, .. } = &stream.request;
+        if !follows_credential
+            || caller.may_continue(*scope, models, &self.directory, now)
+            || !stream.cut(REVOKED)
+        {
             return;
         }
-        let (user, credential) = (&stream.caller.user().name, stream.caller.name());
+        let (user, credential) = (&caller.user().name, caller.name());
         tracing::info!(user, credential, "response cut off: the credential is no longer valid");
-        stream.waker.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Stream>>> {
@@ -115,7 +165,10 @@ impl StreamGuard {
 
     /// What to answer if the response has not begun when it is cut off.
     pub fn refusal(&self) -> Rejection {
-        self.stream.caller.refusal(&self.streams.directory)
+        match self.stream.cut.load(Ordering::Acquire) {
+            ENDED => Rejection::new(503, "an administrator has ended this request").header("x-should-retry", "false"),
+            _ => self.stream.request.caller.refusal(&self.streams.directory),
+        }
     }
 
     fn error(&self) -> BoxError {
@@ -123,7 +176,7 @@ impl StreamGuard {
     }
 
     fn is_cut(&self) -> bool {
-        self.stream.is_cut.load(Ordering::Acquire)
+        self.stream.cut.load(Ordering::Acquire) != RUNS
     }
 }
 
@@ -162,7 +215,14 @@ where
             return Poll::Ready(Some(Err(guard.error())));
         }
         match (Pin::new(&mut this.body).poll_frame(context), &this.guard) {
-            (Poll::Ready(frame), _) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            (Poll::Ready(frame), guard) => {
+                if let (Some(guard), Some(Ok(frame))) = (guard, &frame)
+                    && let Some(data) = frame.data_ref()
+                {
+                    guard.stream.progress.note(data);
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
             (Poll::Pending, Some(guard)) => guard.poll_cut(context).map(|()| Some(Err(guard.error()))),
             (Poll::Pending, None) => Poll::Pending,
         }

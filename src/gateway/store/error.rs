@@ -159,6 +159,7 @@ impl StoreError {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Untrusted { .. }
                 | Self::ReadOnly { .. }
                 | Self::Write { .. }
                 | Self::Read { .. }

@@ -84,6 +84,17 @@ impl Printer {
         Ok(())
     }
 
+    /// Makes the screen empty, where stdout is a terminal that can be.
+    ///
+    /// # Errors
+    /// As [`Printer::data`].
+    pub fn clear_screen(&self) -> io::Result<()> {
+        match self.0.terminal.stdout && !self.0.terminal.dumb {
+            true => self.to_stdout("\x1b[H\x1b[2J"),
+            false => Ok(()),
+        }
+    }
+
     /// Labelled values on stdout, one a line, the values in one column.
     ///
     /// # Errors
