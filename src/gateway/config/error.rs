@@ -149,9 +149,9 @@ pub enum ConfigError {
         reason: &'static str,
     },
     /// The gateway would call itself.
-    #[error("upstream is {upstream} ({at}), which is this gateway itself")]
+    #[error("upstream is {upstream}, which is this gateway itself ({at})")]
     Loop {
-        /// The place where it is set.
+        /// The place of what was set: the upstream server, or the address that is its own.
         at: Source,
         /// The address.
         upstream: String,
@@ -183,7 +183,7 @@ impl ConfigError {
                 "Write it to a file that only you can read, and name that with database-password-file. Or use PGPASSWORD."
             }
             Self::PlainPublicUrl { .. } => "Write public-url with https://.",
-            Self::Loop { .. } => "Set upstream to the Ollama server, such as http://127.0.0.1:11434",
+            Self::Loop { .. } => "Set upstream to the Ollama server, such as http://127.0.0.1:11434, or listen elsewhere.",
             _ => return None,
         };
         Some(hint.to_owned())

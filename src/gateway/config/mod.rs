@@ -80,8 +80,17 @@ fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result
         }
         _ => {}
     }
-    if is_own_address(&config.upstream, config.listen) || config.public_url.as_ref() == Some(&config.upstream) {
-        return Err(ConfigError::Loop { at: source("upstream"), upstream: config.upstream.to_string() });
+    let own = match is_own_address(&config.upstream, config.listen) {
+        true => Some("listen"),
+        false => (config.public_url.as_ref() == Some(&config.upstream)).then_some("public-url"),
+    };
+    if let Some(own) = own {
+        let at = match source("upstream") {
+            // Then the other one has to change.
+            Source::Default => source(own),
+            given => given,
+        };
+        return Err(ConfigError::Loop { at, upstream: config.upstream.to_string() });
     }
     Ok(())
 }

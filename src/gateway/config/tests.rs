@@ -361,7 +361,8 @@ fn the_gateway_rejects_itself_as_upstream() {
         says(set(&pair), &["is this gateway itself"]);
     }
     let everywhere = ["listen=0.0.0.0:11434", "behind-tls-proxy=1", "public-url=https://h"];
-    says(set(&everywhere), &["upstream is http://127.0.0.1:11434 (default), which is this gateway itself"]);
+    // What was set has to change, also where the upstream server is the one that it is by default.
+    says(set(&everywhere), &["upstream is http://127.0.0.1:11434, which is this gateway itself (--set listen)"]);
     set(&["listen=127.0.0.1:11434", "upstream=http://gpu-box:11434"]).unwrap();
     set(&["listen=127.0.0.1:11434", "upstream=http://127.0.0.2:11434"]).unwrap();
 }
