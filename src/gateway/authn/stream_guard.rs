@@ -132,10 +132,7 @@ impl OpenStreams {
 
     fn check(&self, stream: &Stream, now: i64) {
         let StreamRequest { caller, scope, models, follows_credential, .. } = &stream.request;
-        if !follows_credential
-            || caller.may_continue(*scope, models, &self.directory, now)
-            || !stream.cut(REVOKED)
-        {
+        if !follows_credential || caller.may_continue(*scope, models, &self.directory, now) || !stream.cut(REVOKED) {
             return;
         }
         let (user, credential) = (&caller.user().name, caller.name());

@@ -183,7 +183,9 @@ impl ConfigError {
                 "Write it to a file that only you can read, and name that with database-password-file. Or use PGPASSWORD."
             }
             Self::PlainPublicUrl { .. } => "Write public-url with https://.",
-            Self::Loop { .. } => "Set upstream to the Ollama server, such as http://127.0.0.1:11434, or listen elsewhere.",
+            Self::Loop { .. } => {
+                "Set upstream to the Ollama server, such as http://127.0.0.1:11434, or listen elsewhere."
+            }
             _ => return None,
         };
         Some(hint.to_owned())

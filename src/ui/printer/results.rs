@@ -88,6 +88,7 @@ impl Printer {
     ///
     /// # Errors
     /// As [`Printer::data`].
+    #[cfg(feature = "gateway")]
     pub fn clear_screen(&self) -> io::Result<()> {
         match self.0.terminal.stdout && !self.0.terminal.dumb {
             true => self.to_stdout("\x1b[H\x1b[2J"),
