@@ -154,7 +154,8 @@ pub fn chmod(path: &Path, mode: u32) {
 #[tokio::test]
 async fn files_open_to_other_accounts_are_refused() {
     let (folder, path) = folder();
-    drop(open(&path).await.unwrap());
+    // Not just dropped: that would remove the log later, which this test makes, or another one has open.
+    close(open(&path).await.unwrap()).await;
     let wal = files::beside(&path, "-wal");
     fs::write(&wal, "").unwrap();
     chmod(&wal, 0o600);
