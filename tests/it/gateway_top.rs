@@ -81,7 +81,7 @@ fn responses_under_way_are_shown_and_one_is_ended() {
     gateway.admin(&["top", "--end", ids[2].as_str().unwrap()]).expect_code(0);
     let output = third.finish().expect_code(0);
     assert!(output.stdout().contains("an administrator has ended this request"), "{}", output.stdout());
-    assert!(output.stdout().ends_with("503"), "{}", output.stdout());
+    assert!(output.stdout().ends_with("410"), "{}", output.stdout());
     // The other one of the same account goes on.
     gate.open();
     assert!(second.finish().expect_code(0).stdout().ends_with("{\"done\":true}\n200"));
@@ -92,6 +92,28 @@ fn responses_under_way_are_shown_and_one_is_ended() {
     let details = event.to_string();
     assert!(details.contains("too \\u001b[2Jlong") && details.contains(ids[0].as_str().unwrap()), "{details}");
     assert_eq!(listed(&gateway), Vec::<Value>::new());
+}
+
+/// Which would go on with what was ended.
+#[test]
+fn a_client_that_waits_for_its_turn_does_not_send_an_ended_request_again() {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let upstream = Server::start(move |request| match request.path() {
+        "/api/generate" => Reply::json(200, "{}").after(&closed),
+        _ => Reply::json(200, json!({ "capabilities": ["completion"], "details": {}, "model_info": {} })),
+    });
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_added_to("ada");
+    let run = device.command(["run", "--wait", "tiny", "why?"]).spawn();
+    let is_waiting = || listed(&gateway).into_iter().find(|stream| stream["route"] == "/api/generate");
+    let stream = poll("the request", is_waiting);
+    gateway.admin(&["top", "--end", stream["id"].as_str().unwrap()]).expect_code(0);
+    let output = run.finish().expect_code(1);
+    assert!(output.stderr().contains("an administrator has ended this request"), "{}", output.stderr());
+    assert_eq!(upstream.count("POST", "/api/generate"), 1);
+    gate.open();
 }
 
 #[test]

@@ -163,7 +163,8 @@ impl StreamGuard {
     /// What to answer if the response has not begun when it is cut off.
     pub fn refusal(&self) -> Rejection {
         match self.stream.cut.load(Ordering::Acquire) {
-            ENDED => Rejection::new(503, "an administrator has ended this request").header("x-should-retry", "false"),
+            // No status after which programs try again, as they do after 503.
+            ENDED => Rejection::new(410, "an administrator has ended this request").header("x-should-retry", "false"),
             _ => self.stream.request.caller.refusal(&self.streams.directory),
         }
     }
