@@ -54,7 +54,7 @@ function request() count = count + 1 return wrk.format(nil, wrk.path .. "&n=" ..
 """
 
 
-# The server behind knows the end of a body by its last member.
+# The upstream server of the benchmark finds the end of a body by its last member.
 POST = """
 wrk.method = "POST"
 wrk.body = '{"model":"bulk-1","messages":[],"end":1}'
@@ -102,8 +102,9 @@ class Memory(threading.Thread):
 
 
 class Bench:
-    def __init__(self, ours, limited, peers, wire, quick, report):
-        self.ours, self.limited, self.peers, self.wire, self.report = ours, limited, peers, wire, report
+    def __init__(self, ours, pair, peers, wire, quick, report):
+        self.ours, self.peers, self.wire, self.report = ours, peers, wire, report
+        self.unlimited, self.limited = pair
         self.rounds, self.seconds = (2, 1) if quick else (7, 3)
 
     def check_that_keys_are_checked(self):
@@ -182,7 +183,8 @@ class Bench:
 
     def limits(self):
         """Limits of every kind, none of which is reached, against none: with a key that has them, on GET; with one that is for certain
-        models besides, on a POST whose body is read; and on a dense stream."""
+        models besides, on a POST whose body is read; and on a dense stream. Both gateways have done nothing else before: one that has grown
+        its memory in the parts before needs half as much CPU for a stream."""
         script = os.path.join(self.ours.folder, "post.lua")
         with open(script, "w", encoding="ascii") as file:
             file.write(POST)
@@ -193,7 +195,7 @@ class Bench:
         ]:
             rate, cpu = Timings(f"{what}, limits", "requests/s"), Timings("the same: CPU", "µs/request")
             for number in range(self.rounds + 1):
-                for peer in (self.ours, self.limited):
+                for peer in (self.unlimited, self.limited):
                     seconds, before = (self.seconds, peer.cpu()) if number else (1, 0)
                     per_second, _ = wrk(peer.url + path, of(peer), 64, seconds, script_of)
                     if number:
@@ -201,18 +203,18 @@ class Bench:
                         cpu.add(peer.name, (peer.cpu() - before) / (per_second * seconds) * 1e6)
             rate.show()
             cpu.show()
-            ratio = rate.ratio("limited", "gateway")
+            ratio = rate.ratio("limited", "unlimited")
             self.report.row(f"{what}, limits: requests/s", f"{ratio:.3f} x without", "at least 0.93", ratio >= 0.93)
-            ratio = cpu.ratio("limited", "gateway")
+            ratio = cpu.ratio("limited", "unlimited")
             self.report.row(f"{what}, limits: CPU per request", f"{ratio:.3f} x without", "at most 1.10", ratio <= 1.10)
         cpu = Timings(f"one stream of {CHUNKS} chunks, limits: CPU", "ms")
         for _ in range(self.rounds):
-            for peer in (self.ours, self.limited):
+            for peer in (self.unlimited, self.limited):
                 before = peer.cpu()
                 self.sound(peer, 1, model, peer.header)
                 cpu.add(peer.name, (peer.cpu() - before) * 1000)
         cpu.show()
-        ratio = cpu.ratio("limited", "gateway")
+        ratio = cpu.ratio("limited", "unlimited")
         self.report.row("one stream, limits: CPU", f"{ratio:.3f} x without", "at most 1.10", ratio <= 1.10)
 
     def latency(self):
@@ -280,14 +282,19 @@ def bench(binary, quick, report):
             ours = Ours(binary, folder, direct.url)
             started.append(ours)
             ours.make_credentials()
-            other = os.path.join(folder, "limited")
-            os.mkdir(other)
-            file = os.path.join(other, "gateway.toml")
+            file = os.path.join(folder, "limits.toml")
             with open(file, "w", encoding="ascii") as out:
                 out.write(LIMITS)
-            limited = Ours(binary, other, direct.url, name="limited", more=["--config", file])
-            started.append(limited)
-            limited.make_credentials(["--limit", "rpm=1000000,streams=100000,size=100MiB"])
+            pair = []
+            for name, more, limits in [
+                ("unlimited", [], []),
+                ("limited", ["--config", file], ["--limit", "rpm=1000000,streams=100000,size=100MiB"]),
+            ]:
+                place = os.path.join(folder, name)
+                os.mkdir(place)
+                pair.append(Ours(binary, place, direct.url, name=name, more=more))
+                started.append(pair[-1])
+                pair[-1].make_credentials(limits)
             peers = [direct, ours, Nginx(folder, direct.port, ours.header)]
             started.append(peers[-1])
             if shutil.which("caddy"):
@@ -295,7 +302,7 @@ def bench(binary, quick, report):
                 started.append(peers[-1])
             for peer in peers:
                 peer.wait()
-            work = Bench(ours, limited, peers, wire, quick, report)
+            work = Bench(ours, pair, peers, wire, quick, report)
             work.check_that_keys_are_checked()
             work.many_streams()
             work.requests()
