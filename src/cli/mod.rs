@@ -3,6 +3,8 @@
 
 mod account;
 #[cfg(feature = "gateway")]
+mod administration;
+#[cfg(feature = "gateway")]
 mod audit;
 mod credential;
 #[cfg(feature = "gateway")]
@@ -24,6 +26,8 @@ pub use account::{
     DeviceCommand, DeviceExport, DeviceImport, DeviceRevoke, DeviceRotate, SigninArgs, SignoutArgs, StatusArgs,
 };
 #[cfg(feature = "gateway")]
+pub use administration::{GatewayDeviceCommand, GatewayKeyCommand, UserCommand};
+#[cfg(feature = "gateway")]
 pub use audit::AuditArgs;
 #[cfg(feature = "gateway")]
 pub use credential::ProxyArgs;
@@ -31,10 +35,7 @@ pub use credential::{ApiArg, ApiArgs, ExecArgs, PrintFormat, TokenArgs, UsageArg
 #[cfg(feature = "gateway")]
 pub use database::{BackupArgs, CopyArgs, DatabaseArgs, DbCommand};
 #[cfg(feature = "gateway")]
-pub use gateway::{
-    ApproveArgs, GatewayCommand, GatewayDeviceCommand, GatewayKeyCommand, InitArgs, QuickstartArgs, ServeArgs, TopArgs,
-    UserCommand,
-};
+pub use gateway::{ApproveArgs, GatewayCommand, InitArgs, QuickstartArgs, ServeArgs, TopArgs};
 #[cfg(test)]
 pub use keys::FAIL_ON;
 pub use keys::{
