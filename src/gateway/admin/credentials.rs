@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::message::{AdminError, AdminReply, DeviceRef, DeviceRow, KeyRow, SuspensionRow};
+use super::error::AdminError;
+use super::message::{AdminReply, DeviceRef, DeviceRow, KeyRow, SuspensionRow};
 use super::perform::{AdminContext, require_active};
 use crate::gateway::account;
 use crate::gateway::store::{KeyQuery, KeyRecord};

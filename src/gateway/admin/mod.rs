@@ -8,6 +8,7 @@
 //! in the same way.
 
 mod credentials;
+mod error;
 mod message;
 mod perform;
 #[cfg(unix)]
@@ -20,9 +21,10 @@ mod streams;
 mod suspend;
 mod withdraw;
 
+pub use error::AdminError;
 pub use message::{
-    AdminError, AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, ReplicaReply, StreamRow,
-    SuspensionRow, UserRow,
+    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, ReplicaReply, StreamRow, SuspensionRow,
+    UserRow,
 };
 pub use perform::{AdminContext, perform};
 #[cfg(unix)]

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::message::{AdminError, AdminReply, AdminRequest, DeviceRef, SuspensionRow, UserRow};
+use super::error::AdminError;
+use super::message::{AdminReply, AdminRequest, DeviceRef, SuspensionRow, UserRow};
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::store::Actor;
 use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, PasswordHash, Role, StoreError, User};

@@ -19,7 +19,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::message::{AdminError, AdminReply, AdminRequest};
+use super::error::AdminError;
+use super::message::{AdminReply, AdminRequest};
 use super::perform::{AdminContext, perform};
 use super::withdraw::withdraw;
 use crate::disk::{DiskError, shell_quoted};

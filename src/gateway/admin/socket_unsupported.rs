@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::message::{AdminError, AdminReply, AdminRequest, ReplicaReply};
+use super::error::AdminError;
+use super::message::{AdminReply, AdminRequest, ReplicaReply};
 use crate::gateway::{Gateway, Store};
 
 /// Never happens here.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::message::{AdminError, AdminReply, StreamRow};
+use super::error::AdminError;
+use super::message::{AdminReply, StreamRow};
 use super::perform::AdminContext;
 use crate::gateway::authn::{Credential, Stream};
 use crate::gateway::store::Actor;

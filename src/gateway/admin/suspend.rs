@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::credentials::device_row;
-use super::message::{AdminError, AdminReply, AdminSubject};
+use super::error::AdminError;
+use super::message::{AdminReply, AdminSubject};
 use super::perform::AdminContext;
 use crate::gateway::account;
 use crate::gateway::directory::Known;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::credentials::device_row;
-use super::message::{AdminError, AdminReply, AdminRequest, ReplicaReply};
+use super::error::AdminError;
+use super::message::{AdminReply, AdminRequest, ReplicaReply};
 use super::perform::AdminContext;
 use crate::gateway::directory::{Known, Withdrawn};
 use crate::gateway::store::KeyRecord;
