@@ -7,8 +7,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use rustix::process::Signal;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::given::{says, with_store};
 use crate::harness::cmd::{Child, Cmd, Sandbox};
@@ -26,6 +30,19 @@ const EXTENSIONS: &str = "[req]\ndistinguished_name = dn\nprompt = no\nx509_exte
     [server]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1, DNS:localhost\nextendedKeyUsage = serverAuth\n\
     [ca]\ndefault_ca = past\n[past]\ndatabase = index.txt\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n\
     [any]\ncommonName = optional\n";
+
+/// What a server of a test shows: that certificate chain, with its key.
+pub fn server_config([chain, key]: [PathBuf; 2]) -> Arc<ServerConfig> {
+    let chain: Vec<_> = CertificateDer::pem_file_iter(chain).unwrap().map(Result::unwrap).collect();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap())
+        .unwrap();
+    Arc::new(config)
+}
 
 /// A certificate authority of its own, and what it issued for this machine.
 pub struct Authority(Sandbox);

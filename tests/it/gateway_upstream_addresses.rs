@@ -6,11 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 
 use rustix::process::Signal;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned};
 
-use crate::gateway_tls::Authority;
+use crate::gateway_tls::{Authority, server_config};
 use crate::harness::DEADLINE;
 use crate::harness::cmd::Sandbox;
 use crate::harness::gateway::{Answer, Gateway};
@@ -52,16 +50,8 @@ fn serve(listener: TcpListener, serve: impl Fn(usize, TcpStream) + Send + Sync +
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
 /// The same by TLS, with that certificate; what fails in the handshake is not served.
-fn serve_tls([cert, key]: [PathBuf; 2], answer: impl Fn(usize, &mut Tls) + Send + Sync + 'static) -> u16 {
-    let chain: Vec<_> = CertificateDer::pem_file_iter(cert).unwrap().map(Result::unwrap).collect();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap())
-        .unwrap();
-    let config = Arc::new(config);
+fn serve_tls(certificate: [PathBuf; 2], answer: impl Fn(usize, &mut Tls) + Send + Sync + 'static) -> u16 {
+    let config = server_config(certificate);
     serve(TcpListener::bind("127.0.0.1:0").unwrap(), move |number, stream| {
         answer(number, &mut StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream));
     })

@@ -1,16 +1,12 @@
 //! A server that is reached through a network: what it must prove before anything is sent to it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::gateway_tls::Authority;
+use crate::gateway_tls::{Authority, server_config};
 use crate::harness::cmd::Sandbox;
 use crate::harness::gateway::Gateway;
 use crate::harness::postgres::Postgres;
@@ -20,17 +16,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// A port of this machine that leads to the server, by TLS with that certificate; without one it says that there is no TLS.
 fn listen(server: &Postgres, certificate: Option<[PathBuf; 2]>) -> u16 {
-    let acceptor = certificate.map(|[cert, key]| {
-        let chain: Vec<_> = CertificateDer::pem_file_iter(cert).unwrap().map(Result::unwrap).collect();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap())
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
-    });
+    let acceptor = certificate.map(|certificate| TlsAcceptor::from(server_config(certificate)));
     let socket = format!("{}/.s.PGSQL.5432", server.folder());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
