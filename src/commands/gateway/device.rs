@@ -124,7 +124,7 @@ async fn list(app: &App, user: Option<String>, database: &DatabaseArgs) -> anyho
         Column::new("last used").optional(1),
         Column::new("fingerprint").shrinks_to(23),
     ];
-    // Few are suspended: where none is, there is no column of that.
+    // The column is left out if none is suspended.
     let has_suspended = devices.iter().any(|device| device.suspended.suspended_at.is_some());
     let suspended = has_suspended.then(|| Column::new("suspended").shrinks_to(9).state());
     let mut table = Table::new(columns.into_iter().chain(suspended));

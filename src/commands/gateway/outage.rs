@@ -65,7 +65,7 @@ pub async fn request(
         (Some(reply), _) => Err(not_stored(&describe(reply), &replies, &silent, &outage.message).into()),
         (None, Some(error)) if silent.is_empty() => Ok(Err(error.clone())),
         (None, Some(error)) => Err(Problem::new(Exit::Failed, error.to_string()).hint(silent.join("\n")).into()),
-        (None, None) => Err(nobody(outage, &silent).into()),
+        (None, None) => Err(no_gateway(outage, &silent).into()),
     }
 }
 
@@ -94,7 +94,7 @@ pub async fn look_up(
     match (found.into_iter().reduce(merged), failed) {
         (Some(reply), _) => Ok((reply, searched)),
         (None, Some(error)) => Err(error.into()),
-        (None, None) => Err(nobody(outage, &silent).into()),
+        (None, None) => Err(no_gateway(outage, &silent).into()),
     }
 }
 
@@ -190,7 +190,7 @@ fn not_stored(what: &str, replies: &[ReplicaReply], silent: &[String], cause: &s
 }
 
 /// The error of the database where no gateway can help.
-fn nobody(outage: Problem, silent: &[String]) -> Problem {
+fn no_gateway(outage: Problem, silent: &[String]) -> Problem {
     let mut hint = outage.hint.map(|hint| format!("{hint}\n")).unwrap_or_default();
     hint += "this account runs no gateway on this database here, so nothing was changed: where it runs one, this command takes rights away \
              even without the database";

@@ -138,7 +138,7 @@ async fn bind_socket(
     Ok(AdminSocket::bind_shared(&folder).await.unwrap_or_else(|error| {
         tracing::warn!(
             %error,
-            "there is no admin socket: while the database does not answer, commands cannot take rights away at this gateway"
+            "cannot create the admin socket: during an outage of the database, commands cannot take rights away at this gateway"
         );
         None
     }))

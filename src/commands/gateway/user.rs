@@ -152,7 +152,7 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
         Column::new("last used").optional(1),
         Column::new("e-mail").shrinks_to(12).optional(3),
     ];
-    // Few are suspended: where none is, there is no column of that.
+    // The column is left out if none is suspended.
     let has_suspended = users.iter().any(|user| user.suspended.suspended_at.is_some());
     let suspended = has_suspended.then(|| Column::new("suspended").shrinks_to(9).state());
     let mut table = Table::new(columns.into_iter().chain(suspended));

@@ -105,7 +105,7 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
         app.printer.note(&format!("None of the {all} API keys at {host} matches the filter."));
         return Ok(());
     }
-    // Few keys have limits: where none has, there is no column of them.
+    // The column is left out if no key has limits.
     let has_limits = report.keys.iter().any(|row| row.entry.limits.is_some_and(|limits| !limits.is_none()));
     let limits = has_limits.then(|| Column::new("limits").shrinks_to(10).optional(4));
     let columns = [
