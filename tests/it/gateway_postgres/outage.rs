@@ -258,7 +258,7 @@ fn a_folder_of_sockets_that_others_control_is_not_used() {
         }
         plant();
         gateway.restart();
-        gateway.child().wait_stderr(|text| text.contains("there is no admin socket") && text.contains(says_why));
+        gateway.child().wait_stderr(|text| text.contains("cannot create the admin socket") && text.contains(says_why));
         assert!(names(&folder).is_empty());
         server.end("INT");
         let refused = gateway.admin(&["user", "disable", "bob"]).expect_code(1);
