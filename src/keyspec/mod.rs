@@ -1,4 +1,4 @@
-//! What an API key is: its form, what it may do, which models it may use, how long it lives. Pure, and shared by the client and
+//! What an API key is: its form, what it may do, which models it may use, from where, how long it lives. Pure, and shared by the client and
 //! the gateway.
 //!
 //! ```text
@@ -6,6 +6,7 @@
 //! key_<8 to 60 letters and digits>                                   its public id, no secret
 //! ```
 
+mod addresses;
 mod form;
 mod id;
 mod lifetime;
@@ -16,6 +17,7 @@ mod scope;
 mod secret;
 mod size;
 
+pub use addresses::{AddressError, AddressList, AddressRules, Network};
 pub use form::KeyForm;
 pub use id::{KeyId, KeyIdError};
 pub use lifetime::{KeyFacts, KeyState, Lifetime, LifetimeError, expires_soon};
