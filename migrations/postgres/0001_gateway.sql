@@ -104,6 +104,17 @@ CREATE TABLE uptime (
 );
 INSERT INTO uptime (only_row, seconds) VALUES (1, 0);
 
+-- The maintenance message, if there is one
+CREATE TABLE maintenance (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    message  TEXT    NOT NULL,
+    -- Whether requests for the upstream server are refused
+    refuses  BOOLEAN NOT NULL,
+    since    BIGINT  NOT NULL,
+    -- When it ends by itself
+    until    BIGINT
+);
+
 -- What was changed, in the order of the commits: who changes something locks the row of `change_head` first. The token is random: two
 -- databases whose histories differ do not have the same one at the same number
 CREATE TABLE change_head (
@@ -116,7 +127,7 @@ INSERT INTO change_head VALUES (1, 0, 0);
 CREATE TABLE change_log (
     number    BIGINT NOT NULL PRIMARY KEY,
     token     BIGINT NOT NULL,
-    -- `user`, `device`, `key`, `forgotten-key`, `pending-device`, `session`, `sessions` (of an account); and which one
+    -- `user`, `device`, `key`, `forgotten-key`, `pending-device`, `session`, `sessions` (of an account), `maintenance`; and which one
     kind      TEXT   NOT NULL,
     reference TEXT   NOT NULL
 );

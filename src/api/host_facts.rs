@@ -1,14 +1,21 @@
 //! What a host has told in its answers: whether it is a gateway of ours, and by how much to correct the time of signatures.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
 use http::header::HeaderMap;
+use percent_encoding::percent_decode;
 
 use super::clock::clock_offset;
 
 /// The response header in which a gateway of ours names itself and its version.
 pub(super) const GATEWAY_HEADER: &str = "x-ollama-auth-gateway";
+
+/// The response header with what a gateway's administrator tells everyone, percent-encoded.
+const NOTICE_HEADER: &str = "x-ollama-auth-notice";
+/// The longest notice that is shown, in characters.
+const LONGEST_NOTICE: usize = 200;
 
 /// Seconds by which a clock may be off uncorrected: a `Date` has whole seconds, and a request takes time.
 const TOLERANCE: u64 = 10;
@@ -36,6 +43,8 @@ pub(super) struct HostFacts {
     /// What to add to the time of this machine, in seconds.
     correction: AtomicI64,
     is_offset_reported: AtomicBool,
+    /// The notice that was shown last.
+    notice: Mutex<Option<String>>,
 }
 
 impl HostFacts {
@@ -44,6 +53,22 @@ impl HostFacts {
         if headers.contains_key(GATEWAY_HEADER) {
             self.set_gateway();
         }
+    }
+
+    /// What a gateway's administrator tells everyone, if this answer is the first that says so. Untrusted text.
+    pub fn new_notice(&self, status: StatusCode, headers: &HeaderMap) -> Option<String> {
+        // The error says it, too.
+        if status == StatusCode::SERVICE_UNAVAILABLE || !headers.contains_key(GATEWAY_HEADER) {
+            return None;
+        }
+        let text = percent_decode(headers.get(NOTICE_HEADER)?.as_bytes()).decode_utf8_lossy();
+        let text: String = text.trim().chars().take(LONGEST_NOTICE).collect();
+        let mut shown = self.notice.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.is_empty() || shown.as_ref() == Some(&text) {
+            return None;
+        }
+        shown.replace(text.clone());
+        Some(text)
     }
 
     /// It named itself a gateway, now or at the sign-in.
@@ -103,6 +128,22 @@ mod tests {
             headers.insert(GATEWAY_HEADER, "0.1.0".parse().unwrap());
         }
         headers
+    }
+
+    #[test]
+    fn a_notice_of_a_gateway_is_told_once() {
+        let facts = HostFacts::default();
+        let told = |status: u16, gateway: bool, text: &[u8]| {
+            let mut headers = headers(gateway);
+            headers.insert(NOTICE_HEADER, http::HeaderValue::from_bytes(text).unwrap());
+            facts.new_notice(StatusCode::from_u16(status).unwrap(), &headers)
+        };
+        assert_eq!(told(200, false, b"not a gateway"), None);
+        assert_eq!(told(503, true, b"the error says it"), None);
+        assert_eq!(told(200, true, b"50%25 %C3%BC%FF %zz"), Some("50% \u{fc}\u{fffd} %zz".to_owned()));
+        assert_eq!(told(403, true, b"50%25 %C3%BC%FF %zz"), None);
+        assert_eq!(told(200, true, b" "), None);
+        assert_eq!(told(200, true, &[b'x'; 4000]).map(|text| text.len()), Some(LONGEST_NOTICE));
     }
 
     #[test]

@@ -197,6 +197,9 @@ impl<'t> Session<'t> {
     /// it is sent `once`.
     pub(super) fn learn(&self, path: &str, status: StatusCode, headers: &HeaderMap, once: bool) -> bool {
         self.facts.learn(headers);
+        if let Some(notice) = self.facts.new_notice(status, headers) {
+            self.transport.warn(&format!("notice from {}: {notice}", self.base));
+        }
         if self.clock_rule == ClockRule::Ignore || !matches!(self.credential, Credential::Device(_)) {
             return false;
         }

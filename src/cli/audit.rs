@@ -60,10 +60,10 @@ pub struct AuditArgs {
     pub database: DatabaseArgs,
 }
 
-/// A point in time: how long ago, or a date or time (UTC unless it says otherwise).
+/// A point in time: a distance from now, or a date or time (UTC unless it says otherwise).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeArg {
-    /// That many seconds ago.
+    /// That many seconds ago; of a time to come, from now.
     Ago(u64),
     /// That Unix second.
     At(i64),
@@ -74,6 +74,14 @@ impl TimeArg {
     pub fn resolve(self, now: i64) -> i64 {
         match self {
             Self::Ago(seconds) => now.saturating_sub_unsigned(seconds),
+            Self::At(at) => at,
+        }
+    }
+
+    /// The same for a time to come.
+    pub fn resolve_ahead(self, now: i64) -> i64 {
+        match self {
+            Self::Ago(seconds) => now.saturating_add_unsigned(seconds),
             Self::At(at) => at,
         }
     }
@@ -105,6 +113,7 @@ mod tests {
         assert_eq!("2026-11-29".parse(), Ok(TimeArg::At(1_795_910_400)));
         assert_eq!("2026-11-29T01:00:00+01:00".parse(), Ok(TimeArg::At(1_795_910_400)));
         assert_eq!((TimeArg::Ago(10).resolve(100), TimeArg::At(7).resolve(100)), (90, 7));
+        assert_eq!((TimeArg::Ago(10).resolve_ahead(100), TimeArg::At(7).resolve_ahead(100)), (110, 7));
         for wrong in ["", "yesterday", "2026-11-29T01:00:00", "2026-13-01", "-1h", "1795910400"] {
             assert!(wrong.parse::<TimeArg>().is_err(), "{wrong}");
         }

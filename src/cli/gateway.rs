@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::administration::{GatewayDeviceCommand, GatewayKeyCommand, UserCommand};
 use super::audit::AuditArgs;
 use super::database::{DatabaseArgs, DbCommand};
+use super::maintenance::MaintenanceCommand;
 
 /// Put authentication in front of an Ollama server
 ///
@@ -29,6 +30,8 @@ pub enum GatewayCommand {
     Device(GatewayDeviceCommand),
     #[command(subcommand)]
     Key(GatewayKeyCommand),
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
     #[command(subcommand)]
     Db(DbCommand),
     Approve(ApproveArgs),

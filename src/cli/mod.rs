@@ -12,6 +12,8 @@ mod database;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod keys;
+#[cfg(feature = "gateway")]
+mod maintenance;
 mod models;
 mod profile;
 mod run;
@@ -41,6 +43,8 @@ pub use keys::FAIL_ON;
 pub use keys::{
     AuditFormat, KeySort, KeysAudit, KeysCommand, KeysCreate, KeysForget, KeysImport, KeysList, KeysRevoke, KeysRotate,
 };
+#[cfg(feature = "gateway")]
+pub use maintenance::MaintenanceCommand;
 pub use models::{CpArgs, ListArgs, RmArgs, ShowArgs, ShowPart, StopArgs, TransferArgs};
 pub use profile::{DoctorArgs, ProfileCommand, ProfileRemove, ProfileUse, StoreCommand, StoreMove};
 pub use run::{OutputFormat, RunArgs, ThinkArg};

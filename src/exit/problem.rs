@@ -157,9 +157,12 @@ fn classify_gateway_error(cause: &(dyn std::error::Error + 'static)) -> Option<(
             AdminError::NoUser(_) | AdminError::NotPending(_) | AdminError::NoDevice(_) | AdminError::NoKey(_) => {
                 Exit::NotFound
             }
-            AdminError::BadName(_) | AdminError::BadEmail | AdminError::BadDeviceName(_) | AdminError::BadReason(_) => {
-                Exit::Usage
-            }
+            AdminError::BadName(_)
+            | AdminError::BadEmail
+            | AdminError::BadDeviceName(_)
+            | AdminError::BadReason(_)
+            | AdminError::BadMessage(_)
+            | AdminError::PastEnd => Exit::Usage,
             _ => Exit::Failed,
         };
         return Some((exit, error.hint()));

@@ -20,7 +20,7 @@ use super::refusals::{Kind, Refusals};
 use super::secret::Secret;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
-use super::store::{Retention, StoreError};
+use super::store::{Actor, Change, Event, Retention, StoreError};
 use crate::http::Http1Client;
 
 /// The parts of a running gateway that those who start, serve and administrate it use.
@@ -149,6 +149,7 @@ impl Gateway {
     pub fn worker(&self, upstream: Http1Client) -> Worker {
         Worker {
             config: self.config.clone(),
+            directory: self.directory.clone(),
             authenticator: self.authenticator.clone(),
             scanner: self.scanner.clone(),
             accounts: self.accounts.clone(),
@@ -163,18 +164,32 @@ impl Gateway {
         }
     }
 
-    /// Takes keys that have expired and what limits no longer count out of memory, and deletes what was kept long enough. `ran` are the seconds that the gateway has
+    /// Takes a maintenance message that is over, keys that have expired and what limits no longer count out of memory, and deletes what was kept long enough. `ran` are the seconds that the gateway has
     /// run since the last time.
     ///
     /// # Errors
     /// When nothing can be written.
     pub async fn sweep(&self, ran: Duration) -> Result<(), StoreError> {
         self.limiter.sweep(self.clock.elapsed());
+        self.end_maintenance().await;
         let config = self.config.get();
         let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let retention =
             Retention { keys: config.key_retention.map(seconds), events: config.event_retention.map(seconds) };
         self.directory.sweep(self.clock.now(), seconds(ran), retention).await
+    }
+
+    /// Removes a maintenance message that is over, with an event.
+    async fn end_maintenance(&self) {
+        let Some(over) = self.directory.maintenance_to_end(self.clock.now()) else { return };
+        let event = Event::new(self.clock.now(), Actor::Gateway, "maintenance.ended", "gateway");
+        let event = event.with("message", &over.message).with("reason", "its time is over");
+        // Not one that was set meanwhile.
+        let clock = self.clock.clone();
+        let still = move |directory: &Directory| directory.maintenance_to_end(clock.now()).is_some();
+        if let Err(error) = self.directory.commit_if(Change::SetMaintenance(None), event, still).await {
+            tracing::warn!(%error, "the end of a maintenance message could not be recorded");
+        }
     }
 
     /// Counts the gateways that share the database, and with it the limits. While it does not answer, the last number counts.

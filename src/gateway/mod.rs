@@ -19,6 +19,7 @@ pub mod host;
 mod lenient_path;
 mod limits;
 mod log_throttle;
+mod maintenance;
 mod model_access;
 mod origin;
 mod pages;
@@ -42,7 +43,7 @@ mod tls;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, AdminSubject, DeviceRef,
-    DeviceRow, KeyRow, ReplicaReply, StreamRow, SuspensionRow, UserRow,
+    DeviceRow, KeyRow, MaintenanceRow, ReplicaReply, StreamRow, SuspensionRow, UserRow,
 };
 pub use clock::Clock;
 pub use composition::{Gateway, LOCKED_OUT};

@@ -35,6 +35,8 @@ pub enum RefusalCode {
     Concurrency,
     /// A larger request than a limit allows.
     Size,
+    /// The gateway is under maintenance.
+    Maintenance,
     /// Signing in with a wrong name or password.
     WrongPassword,
     /// Signing in too often; the password was not looked at.
@@ -44,7 +46,7 @@ pub enum RefusalCode {
 impl RefusalCode {
     /// Whether the caller is told the code, too.
     pub fn is_told(self) -> bool {
-        self.is_limit() || self == Self::Suspended
+        self.is_limit() || matches!(self, Self::Suspended | Self::Maintenance)
     }
 
     /// Whether it is about a limit of the key, the person or the gateway.
@@ -71,6 +73,7 @@ impl RefusalCode {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
             Self::Size => "size",
+            Self::Maintenance => "maintenance",
             Self::WrongPassword => "wrong_password",
             Self::TooManyAttempts => "too_many_attempts",
         }

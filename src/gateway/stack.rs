@@ -29,11 +29,13 @@ use super::active_config::{ActiveConfig, ConfigHandle};
 use super::authn::{self, Authenticator, Caller, Credential, OpenStreams, StreamRequest};
 use super::clock::Clock;
 use super::cors::{self, PageAccess};
+use super::directory::Directory;
 use super::health::{Health, Probe};
 use super::host;
 use super::lenient_path;
 use super::limits::{self, Applicable, Limiter};
 use super::log_throttle::LogThrottle;
+use super::maintenance;
 use super::origin::Origin;
 use super::pages;
 use super::policy::{self, Destination, Limits, Scanner};
@@ -59,6 +61,8 @@ const NOT_RUNNING: &str = "The gateway is running, but the upstream Ollama serve
 pub struct Worker {
     /// The configuration in effect.
     pub config: Arc<ConfigHandle>,
+    /// The accounts, and the maintenance message.
+    pub directory: Directory,
     /// Checks credentials.
     pub authenticator: Arc<Authenticator>,
     /// Reads the bodies of model-limited keys.
@@ -122,7 +126,8 @@ impl Worker {
         let page_access = PageAccess::of(&parts, &current);
         // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
         // long as the connection, so what takes much room in it is in boxes.
-        let answered = match Box::pin(self.decide(&current, parts, body, origin, authenticated)).await {
+        let mut notice = None;
+        let answered = match Box::pin(self.decide(&current, parts, body, origin, authenticated, &mut notice)).await {
             Ok(Decision::Answer(response)) => Ok(response),
             Ok(Decision::Forward(request, limited)) => {
                 let (withheld, route) = (self.withheld_link.clone(), request.route());
@@ -143,9 +148,13 @@ impl Worker {
         tracing::debug!(%address, request = %origin.request, %method, path, status = response.status().as_u16(), "answered");
         page_access.write(response.headers_mut());
         response.headers_mut().insert(NAME, VERSION);
+        if let Some(notice) = notice {
+            response.headers_mut().insert(maintenance::NOTICE, notice);
+        }
         Ok(response)
     }
 
+    /// Writes into `notice` what a caller is told whose credential was accepted.
     async fn decide(
         &self,
         current: &ActiveConfig,
@@ -153,6 +162,7 @@ impl Worker {
         body: Body,
         origin: Origin,
         authenticated: AuthenticatedFlag,
+        notice: &mut Option<HeaderValue>,
     ) -> Result<Decision, Rejection> {
         let base = current.url.path();
         if let Some(probe) = Probe::of(&parts, base) {
@@ -188,7 +198,7 @@ impl Worker {
             }
             let Parts { method, headers, .. } = &parts;
             let request = account::Request { method, target: &target, headers, body, origin };
-            self.authorize(current, request, matched, &authenticated).await
+            self.authorize(current, request, matched, &authenticated, notice).await
         };
         decision.await.map_err(|rejection: Rejection| {
             let path = parts.uri.path();
@@ -202,6 +212,7 @@ impl Worker {
         request: account::Request<'_>,
         matched: Matched<'_>,
         authenticated: &AuthenticatedFlag,
+        notice: &mut Option<HeaderValue>,
     ) -> Result<Decision, Rejection> {
         let account::Request { method, target, headers, origin, .. } = request;
         let changes = matched.changes(method.as_str());
@@ -210,6 +221,8 @@ impl Worker {
         }
         let caller = self.authenticator.identify(headers, target, origin, changes).await?;
         authenticated.set();
+        let maintenance = self.directory.maintenance(self.clock.now());
+        *notice = maintenance.as_deref().and_then(maintenance::notice);
         let body_limits = Limits::new(current);
         let body = match target.body_digest()? {
             None => request.body,
@@ -221,7 +234,8 @@ impl Worker {
         let request = account::Request { body, ..request };
         let who = caller.clone();
         let denied = |rejection: &Rejection| {
-            if rejection.status() == 403 || rejection.code().is_some_and(RefusalCode::is_limit) {
+            let is_recorded = |code: RefusalCode| code.is_limit() || code == RefusalCode::Maintenance;
+            if rejection.status() == 403 || rejection.code().is_some_and(is_recorded) {
                 self.authenticator.note_denial(&who, matched.route.path, rejection, origin);
             }
         };
@@ -232,6 +246,9 @@ impl Worker {
             }
             Destination::Upstream(permitted) => permitted,
         };
+        if let Some(maintenance) = maintenance.filter(|maintenance| maintenance.refuses) {
+            return Err(maintenance::refusal(&maintenance, self.clock.now())).inspect_err(denied);
+        }
         let applicable = applicable_limits(permitted.caller(), current);
         let size = limits::request_size(&applicable);
         let body_limits = body_limits.at_most(size);

@@ -461,6 +461,8 @@ fn the_json_page_lists_the_members_that_are_printed() {
     let devices = gateway.admin(&["device", "list", "--json"]).expect_code(0).json();
     holds("gateway device", &devices["devices"][0], &[]);
     holds("gateway audit", &gateway.admin(&["audit", "--json"]).expect_code(0).json()["events"][0], &[]);
+    let notice = gateway.admin(&["maintenance", "show", "--json"]).expect_code(0).json();
+    holds("gateway maintenance", &notice, &[]);
     run(&["keys", "create", "ci"], 0);
     holds("gateway key", &gateway.admin(&["key", "list", "--json"]).expect_code(0).json()["keys"][0], &[]);
     let gate = crate::harness::http::Gate::new();

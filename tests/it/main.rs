@@ -47,6 +47,8 @@ mod gateway_keys;
 #[cfg(feature = "gateway")]
 mod gateway_limits;
 #[cfg(feature = "gateway")]
+mod gateway_maintenance;
+#[cfg(feature = "gateway")]
 mod gateway_pages;
 #[cfg(feature = "gateway")]
 mod gateway_postgres;

@@ -7,6 +7,7 @@ mod database;
 mod db;
 mod device;
 mod key;
+mod maintenance;
 mod offline;
 mod outage;
 pub mod serve;
@@ -26,6 +27,7 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::User(command) => user::run(app, command).await,
         GatewayCommand::Device(command) => device::run(app, command).await,
         GatewayCommand::Key(command) => key::run(app, command).await,
+        GatewayCommand::Maintenance(command) => maintenance::run(app, command).await,
         GatewayCommand::Approve(args) => admin::approve(app, args).await,
         GatewayCommand::Db(command) => db::run(app, command).await,
         GatewayCommand::Audit(args) => audit::run(app, args).await,

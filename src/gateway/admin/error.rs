@@ -50,6 +50,12 @@ pub enum AdminError {
     /// The text cannot be a reason.
     #[error("invalid reason {0:?}: use one line of 1 to 100 characters")]
     BadReason(String),
+    /// The text cannot be a maintenance message.
+    #[error("invalid message {0:?}: use one line of 1 to 200 characters")]
+    BadMessage(String),
+    /// The end of a maintenance is not in the future.
+    #[error("the maintenance would end in the past")]
+    PastEnd,
     /// It is not accepted any more, whether suspended or not.
     #[error("the API key {0} was revoked or has expired")]
     Ended(KeyId),
@@ -122,9 +128,13 @@ impl AdminError {
             Self::NoStream(_) => "list them: ollama-auth gateway top --once; give at least 4 digits of the id",
             Self::SeveralStreams(_) => "give more digits of the id",
             Self::Failed { hint, .. } | Self::Unavailable { hint, .. } => return hint.clone(),
-            Self::BadName(_) | Self::BadEmail | Self::BadDeviceName(_) | Self::BadReason(_) | Self::Ended(_) => {
-                return None;
-            }
+            Self::PastEnd => "give a time that is still to come, or a duration from now, such as 2h",
+            Self::BadName(_)
+            | Self::BadEmail
+            | Self::BadDeviceName(_)
+            | Self::BadReason(_)
+            | Self::BadMessage(_)
+            | Self::Ended(_) => return None,
         };
         Some(hint.to_owned())
     }

@@ -115,6 +115,19 @@ pub enum AdminRequest {
         /// For the event log.
         reason: Option<String>,
     },
+    /// The maintenance message.
+    ShowMaintenance,
+    /// Set it.
+    StartMaintenance {
+        /// One line.
+        message: String,
+        /// Whether requests for the upstream server are refused.
+        refuses: bool,
+        /// When it ends by itself, in Unix seconds.
+        until: Option<i64>,
+    },
+    /// Remove it.
+    EndMaintenance,
     /// The latest events.
     Events {
         /// How many at most; the gateway has a limit of its own.
@@ -196,6 +209,13 @@ pub enum AdminReply {
     Streams(Vec<StreamRow>),
     /// One that was ended, as it was.
     StreamEnded(StreamRow),
+    /// The maintenance message after the request.
+    Maintenance {
+        /// The message.
+        maintenance: MaintenanceRow,
+        /// Whether the request changed anything.
+        changed: bool,
+    },
     /// Devices, by account, the newest first.
     Devices(Vec<DeviceRow>),
     /// A device after the request.
@@ -316,6 +336,19 @@ pub struct KeyRow {
     pub suspended: SuspensionRow,
     /// The accepted key that replaces it.
     pub replaced_by: Option<KeyId>,
+}
+
+/// The maintenance message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceRow {
+    /// What it says; `None` if there is none.
+    pub message: Option<String>,
+    /// Whether requests for the upstream server are refused.
+    pub refuses: bool,
+    /// When it was set, in Unix seconds.
+    pub since: Option<i64>,
+    /// When it ends by itself, in Unix seconds.
+    pub until: Option<i64>,
 }
 
 /// Whether something is suspended.

@@ -9,6 +9,7 @@
 
 mod credentials;
 mod error;
+mod maintenance;
 mod message;
 mod perform;
 #[cfg(unix)]
@@ -23,8 +24,8 @@ mod withdraw;
 
 pub use error::AdminError;
 pub use message::{
-    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, ReplicaReply, StreamRow, SuspensionRow,
-    UserRow,
+    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, MaintenanceRow, ReplicaReply, StreamRow,
+    SuspensionRow, UserRow,
 };
 pub use perform::{AdminContext, perform};
 #[cfg(unix)]

@@ -74,6 +74,11 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         AdminRequest::EndStream { id, reason } => {
             context.end_stream(&id, reason.as_deref()).await.map(|(reply, _)| reply)
         }
+        AdminRequest::ShowMaintenance => Ok(context.maintenance(false)),
+        AdminRequest::StartMaintenance { message, refuses, until } => {
+            context.start_maintenance(message, refuses, until).await
+        }
+        AdminRequest::EndMaintenance => context.end_maintenance().await,
         AdminRequest::Events { limit, filter } => {
             let events = context.directory.events(limit.min(MOST_EVENTS), filter).await;
             events.map(AdminReply::Events).map_err(|error| context.failed(&error))

@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::gateway::Role;
 use crate::gateway::store::Actor;
-use crate::gateway::store::{Change, Event, Retention, Suspendable, Suspension};
+use crate::gateway::store::{Change, Event, Maintenance, Retention, Suspendable, Suspension};
 use crate::identity::DeviceKey;
 use crate::keyspec::{ApiKey, Rights};
 
@@ -50,6 +50,7 @@ fn snapshot(directory: &Directory) -> String {
     lines.extend(memory.by_user.iter().map(|(user, places)| format!("{user} {places:?}")));
     lines.extend(memory.ended.iter().map(|(hash, ended)| format!("{:?} {ended:?}", hash.as_bytes())));
     lines.extend(memory.replacements.iter().map(|(old, new)| format!("{old} {new:?}")));
+    lines.extend(memory.maintenance.iter().map(|maintenance| format!("{maintenance:?}")));
     lines.sort();
     lines.join("\n")
 }
@@ -95,6 +96,7 @@ impl Cast {
             13 => Change::SetSuspended(Suspendable::User(user.id), suspension(at)),
             14 => Change::SetSuspended(Suspendable::Device(self.devices[which].clone()), suspension(at)),
             15 => Change::SetSuspended(Suspendable::Key(key.id.clone()), suspension(at)),
+            16 => Change::SetMaintenance(maintenance(at)),
             7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
             _ => Change::Note,
         }
@@ -105,6 +107,12 @@ impl Cast {
 fn suspension(at: i64) -> Option<Arc<Suspension>> {
     let reason = (at % 3 == 0).then(|| format!("le\u{e4}ked {at}"));
     (at % 2 == 0).then(|| Suspension { since: at, reason }.into())
+}
+
+/// One with an end or without, or none.
+fn maintenance(at: i64) -> Option<Arc<Maintenance>> {
+    let until = (at % 4 == 0).then_some(at + 100);
+    (at % 2 == 0).then(|| Maintenance { message: "a \u{2713}".into(), refuses: at % 3 == 0, since: at, until }.into())
 }
 
 pub(super) fn key(user: &User) -> KeyRecord {
@@ -147,11 +155,12 @@ fn kind(change: &Change) -> &'static str {
         Change::AddKey(_) => "AddKey",
         Change::RevokeKey(..) => "RevokeKey",
         Change::ExpireKey(..) => "ExpireKey",
+        Change::SetMaintenance(_) => "SetMaintenance",
         Change::Note => "Note",
     }
 }
 /// How many kinds there are.
-const KINDS: usize = 12;
+const KINDS: usize = 13;
 
 async fn directory(location: &impl Location) -> Directory {
     Directory::open(location.open().await).await.unwrap()
@@ -201,6 +210,10 @@ pub async fn every_change<L: Location>() {
         // The first revocation holds.
         Change::RevokeKey(new.id.clone(), 30),
         Change::Note,
+        Change::SetMaintenance(maintenance(6)),
+        Change::SetMaintenance(maintenance(8)),
+        Change::SetMaintenance(None),
+        Change::SetMaintenance(maintenance(12)),
         // With a device and a key, and one that replaces a key of another account.
         device(bob, "of bob", 8),
         Change::AddKey(Box::new(KeyRecord { user: bob.id, ..key(bob) })),
@@ -241,7 +254,7 @@ pub async fn every_change<L: Location>() {
 
 /// Any sequence of changes and uses, refused ones among them.
 pub fn random_changes<L: Location>() {
-    let steps = proptest::collection::vec((0..16_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
+    let steps = proptest::collection::vec((0..17_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

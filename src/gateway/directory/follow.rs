@@ -1,7 +1,7 @@
 //! Following other gateways that share the database: what they have changed comes into memory, by a notification within milliseconds, or
 //! by asking once a second.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::memory::Memory;
@@ -145,8 +145,8 @@ impl Inner {
 impl Memory {
     /// What the store has.
     pub(super) fn new(snapshot: Snapshot) -> Self {
-        let Snapshot { users, devices, keys, ended, position, .. } = snapshot;
-        let mut memory = Self { position, ..Self::default() };
+        let Snapshot { users, devices, keys, ended, maintenance, position, .. } = snapshot;
+        let mut memory = Self { position, maintenance: maintenance.map(Arc::new), ..Self::default() };
         users.into_iter().map(Record::User).for_each(|record| memory.take(record));
         devices.into_iter().map(Record::Device).for_each(|record| memory.take(record));
         keys.into_iter().for_each(|key| memory.put_key(key));
@@ -182,6 +182,7 @@ impl Memory {
             Record::ForgottenKey(hash) => {
                 self.ended.remove(&hash);
             }
+            Record::Maintenance(maintenance) => self.maintenance = maintenance.map(Arc::new),
             // Pending devices and sessions are kept elsewhere: neither is a credential of the API.
             Record::PendingDevice(_)
             | Record::Session(_)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::gateway::roles::Roles;
 use crate::gateway::store::{
-    Change, Device, EndedKey, KeyRecord, Position, StoreError, Suspendable, Suspension, Use, User,
+    Change, Device, EndedKey, KeyRecord, Maintenance, Position, StoreError, Suspendable, Suspension, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -77,6 +77,8 @@ pub(super) struct Memory {
     pub(super) ended_use: HashMap<Uuid, i64>,
     /// From a key to those that were made to replace it, the newest first.
     pub(super) replacements: HashMap<KeyId, BTreeSet<Place>>,
+    /// The maintenance message. It may be over.
+    pub(super) maintenance: Option<Arc<Maintenance>>,
     /// What roles allow. They are of the configuration, and stay when everything else is loaded again.
     pub(super) roles: Roles,
     /// The last change of the database that is in here.
@@ -207,6 +209,10 @@ impl Memory {
             Change::ExpireKey(id, at) => {
                 key(id).is_some_and(|key| !key.replaceable && key.rights.expires_at.is_some_and(|end| end <= *at))
             }
+            Change::SetMaintenance(new) => match (&self.maintenance, new) {
+                (Some(now), Some(new)) => now.says_same(new),
+                (now, new) => now.is_none() && new.is_none(),
+            },
             _ => false,
         }
     }
@@ -322,6 +328,7 @@ impl Memory {
                     ended.expires_at = Some(ended.expires_at.map_or(at, |end| end.min(at)));
                 }
             }
+            Change::SetMaintenance(maintenance) => self.maintenance = maintenance,
             Change::SetPassword(..) | Change::Note => {}
         }
     }

@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::gateway::password::PasswordHash;
 use crate::gateway::roles::{RoleRules, Roles};
 use crate::gateway::store::{
-    Device, EventFilter, KeyQuery, KeyRecord, Record, RecordedEvent, Role, Store, StoreError, Use, User,
+    Device, EventFilter, KeyQuery, KeyRecord, Maintenance, Record, RecordedEvent, Role, Store, StoreError, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -293,6 +293,16 @@ impl Directory {
     pub fn set_roles(&self, roles: Roles) {
         self.0.write().roles = roles;
         self.0.changes.send_replace(());
+    }
+
+    /// The maintenance message that counts at `now`.
+    pub fn maintenance(&self, now: i64) -> Option<Arc<Maintenance>> {
+        self.read().maintenance.clone().filter(|maintenance| maintenance.is_in_effect(now))
+    }
+
+    /// The maintenance message whose time was over by `now`, and that is still stored.
+    pub fn maintenance_to_end(&self, now: i64) -> Option<Arc<Maintenance>> {
+        self.read().maintenance.clone().filter(|maintenance| !maintenance.is_in_effect(now))
     }
 
     /// Tells of changes, after they are in effect.

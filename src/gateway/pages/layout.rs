@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest as _, Sha256};
 
+use super::display;
 use super::form::hidden;
 use super::page_context::{BrowserSession, PageContext};
 
@@ -90,6 +91,7 @@ pub fn page(
                         @if let Some(session) = session { (navigation(context, session)) }
                     }
                 }
+                @if session.is_some() { (maintenance(context)) }
                 main #content { (content) }
                 footer { p { (context.public) } }
             }
@@ -97,6 +99,23 @@ pub fn page(
     };
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     (status, [(CONTENT_TYPE, kind)], whole.into_string()).into_response()
+}
+
+/// The maintenance message. Strangers do not see it.
+fn maintenance(context: &PageContext) -> Markup {
+    let maintenance = context.pages.directory.maintenance(context.now);
+    html! {
+        @if let Some(maintenance) = maintenance {
+            div.maintenance role="status" {
+                p {
+                    strong { "Maintenance: " }
+                    bdi dir="ltr" { (display::visible_text(&maintenance.message)) }
+                    @if maintenance.refuses { " Requests to models are refused meanwhile." }
+                    @if let Some(until) = maintenance.until { " Until " time { (display::date(until)) } "." }
+                }
+            }
+        }
+    }
 }
 
 /// The navigation for a person who is signed in.

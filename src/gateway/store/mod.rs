@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod keys;
 mod location;
+mod maintenance;
 #[cfg(test)]
 pub mod memory;
 mod news;
@@ -35,6 +36,7 @@ pub use event::EventAccount;
 pub use event::{Actor, Details, Event, EventFilter, RecordedEvent, Repeats};
 pub use keys::{EndedKey, KeyQuery, Retention, Swept};
 pub use location::DatabaseLocation;
+pub use maintenance::Maintenance;
 pub use news::{News, Position, Record, Records, Shared, SharedDevice, SharedSession};
 pub use postgres::{PostgresAddress, PostgresStore};
 pub use records::{Change, Device, EarlierUse, KeyRecord, Role, RoleError, Suspendable, Suspension, Use, User};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::{Device, EndedKey, KeyRecord, User};
+use super::{Device, EndedKey, KeyRecord, Maintenance, User};
 use crate::identity::PublicKey;
 use crate::keyspec::KeyHash;
 
@@ -61,6 +61,8 @@ pub enum Record {
     EndedKey(EndedKey),
     /// A key that was deleted after its retention time.
     ForgottenKey(KeyHash),
+    /// The maintenance message, or that there is none any more.
+    Maintenance(Option<Maintenance>),
     /// A device that asks for approval.
     PendingDevice(SharedDevice),
     /// A browser session.

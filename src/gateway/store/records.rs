@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::Maintenance;
 use crate::gateway::password::PasswordHash;
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId, Rights, Scope, Scopes};
@@ -257,6 +258,8 @@ pub enum Change {
     RevokeKey(KeyId, i64),
     /// A key ends at that Unix second, or when it would have ended if that is sooner, and is replaceable no longer.
     ExpireKey(KeyId, i64),
+    /// The maintenance message, or none any more.
+    SetMaintenance(Option<Arc<Maintenance>>),
     /// Nothing but the event.
     Note,
 }

@@ -1,6 +1,7 @@
 //! Everything at once, as it is read at the start.
 
 use super::keys::EndedKey;
+use super::maintenance::Maintenance;
 use super::news::{Position, Record};
 use super::records::{Device, KeyRecord, User};
 
@@ -15,6 +16,8 @@ pub struct Snapshot {
     pub keys: Vec<KeyRecord>,
     /// The others.
     pub ended: Vec<EndedKey>,
+    /// The maintenance message. It may be over.
+    pub maintenance: Option<Maintenance>,
     /// The last change that is in it.
     pub position: Position,
     /// The devices that ask for approval, and the browser sessions, at gateways that share the store.

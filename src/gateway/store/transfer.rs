@@ -26,12 +26,13 @@ const fn table(name: &'static str, key: &'static str) -> Table {
 }
 
 /// What is copied. Rows refer to rows of tables before theirs only.
-pub(super) const COPIED: [Table; 6] = [
+pub(super) const COPIED: [Table; 7] = [
     table("users", "id"),
     table("devices", "key"),
     table("api_keys", "id"),
     table("deleted_keys", "id"),
     table("events", "id"),
+    table("maintenance", "only_row"),
     Table { name: "uptime", key: "only_row", has_defaults: true },
 ];
 

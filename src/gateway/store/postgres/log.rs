@@ -23,6 +23,7 @@ pub(super) enum Subject {
     Device(String),
     Key(String),
     ForgottenKey(KeyHash),
+    Maintenance,
     PendingDevice(String),
     Session([u8; 32]),
     /// All of an account.
@@ -46,6 +47,7 @@ impl Subject {
             Change::RevokeKey(id, _) | Change::ExpireKey(id, _) | Change::SetSuspended(Suspendable::Key(id), _) => {
                 Self::Key(id.to_string())
             }
+            Change::SetMaintenance(_) => Self::Maintenance,
             Change::SetPassword(..) | Change::Note => return None,
         })
     }
@@ -56,6 +58,7 @@ impl Subject {
             Self::Device(key) => ("device", key.clone()),
             Self::Key(id) => ("key", id.clone()),
             Self::ForgottenKey(hash) => ("forgotten-key", hex(hash.as_bytes())),
+            Self::Maintenance => ("maintenance", String::new()),
             Self::Session(digest) => ("session", hex(digest)),
             Self::Sessions(user) => ("sessions", user.to_string()),
             Self::PendingDevice(key) => ("pending-device", key.clone()),
@@ -241,6 +244,7 @@ async fn record(
             }
         }
         "forgotten-key" => Some(Record::ForgottenKey(KeyHash::from_bytes(bytes(reference, place)?))),
+        "maintenance" => Some(Record::Maintenance(sql::maintenance::find(connection, place).await?)),
         "session" => Some(sessions::find(connection, bytes(reference, place)?, place).await?),
         "sessions" => Some(Record::EndedSessions(place.parse(reference, "user")?)),
         // One that was approved is not there any more.

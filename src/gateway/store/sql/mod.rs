@@ -5,6 +5,7 @@
 
 pub(super) mod events;
 pub(super) mod keys;
+pub(super) mod maintenance;
 pub(super) mod rows;
 pub(super) mod sweep;
 
@@ -60,6 +61,7 @@ pub(super) async fn apply(
                              expires_at = CASE WHEN expires_at < $1 THEN expires_at ELSE $1 END WHERE id = $2";
             changed(sqlx::query(statement).bind(*at).bind(id.to_string()).execute(&mut *connection).await)
         }
+        Change::SetMaintenance(maintenance) => maintenance::set(connection, maintenance.as_deref()).await,
         Change::Note => Ok(()),
     };
     made.map_err(|error| explain_change(&error, change, place))?;
@@ -203,11 +205,13 @@ pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Resu
     let devices = "SELECT key, user_id, name, created_at, last_used_at, suspended_at, suspended_reason FROM devices";
     let devices: Vec<DeviceRow> = sqlx::query_as(devices).fetch_all(&mut *connection).await.map_err(failed)?;
     let (keys, ended) = keys::load(connection, place).await?;
+    let maintenance = maintenance::find(connection, place).await?;
     Ok(Snapshot {
         users: users.into_iter().map(|row| user(row, place)).collect::<Result<_, _>>()?,
         devices: devices.into_iter().map(|row| device(row, place)).collect::<Result<_, _>>()?,
         keys,
         ended,
+        maintenance,
         ..Snapshot::default()
     })
 }
