@@ -7,6 +7,7 @@ mod account;
 mod active_config;
 pub mod admin;
 mod authn;
+mod caps;
 mod clock;
 mod composition;
 mod config;

@@ -37,6 +37,8 @@ pub enum RefusalCode {
     Size,
     /// The gateway is under maintenance.
     Maintenance,
+    /// A request that asks for more than a cap allows.
+    Cap,
     /// Signing in with a wrong name or password.
     WrongPassword,
     /// Signing in too often; the password was not looked at.
@@ -46,7 +48,7 @@ pub enum RefusalCode {
 impl RefusalCode {
     /// Whether the caller is told the code, too.
     pub fn is_told(self) -> bool {
-        self.is_limit() || matches!(self, Self::Suspended | Self::Maintenance)
+        self.is_limit() || matches!(self, Self::Suspended | Self::Maintenance | Self::Cap)
     }
 
     /// Whether it is about a limit of the key, the person or the gateway.
@@ -74,6 +76,7 @@ impl RefusalCode {
             Self::Concurrency => "concurrency",
             Self::Size => "size",
             Self::Maintenance => "maintenance",
+            Self::Cap => "cap",
             Self::WrongPassword => "wrong_password",
             Self::TooManyAttempts => "too_many_attempts",
         }

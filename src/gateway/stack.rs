@@ -267,7 +267,9 @@ impl Worker {
                 self.authenticator.clone(),
             )),
         };
-        let authorized = permitted.admit(headers, body, body_limits, &self.scanner).await.inspect_err(denied)?;
+        let caps = current.caps.of(&permitted.caller().user().role);
+        let admitted = permitted.admit(headers, body, body_limits, caps, &self.scanner).await;
+        let authorized = admitted.inspect_err(denied)?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some();
         if waited && !self.authenticator.still_accepts(authorized.caller()) {

@@ -225,6 +225,7 @@ impl Models {
 }
 
 /// Says which models may be used: [`Models`], read once.
+#[derive(Debug)]
 pub struct ModelFilter(Option<PatternMatcher>);
 
 impl ModelFilter {

@@ -25,6 +25,8 @@ mod gateway_access;
 #[cfg(feature = "gateway")]
 mod gateway_admin;
 #[cfg(feature = "gateway")]
+mod gateway_caps;
+#[cfg(feature = "gateway")]
 mod gateway_config;
 #[cfg(feature = "gateway")]
 mod gateway_cors;

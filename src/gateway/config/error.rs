@@ -120,6 +120,16 @@ pub enum ConfigError {
         /// The address.
         listen: String,
     },
+    /// A rule for a role that there is not.
+    #[error("{by} ({at}) names the role {role:?}, which is not defined")]
+    UnknownRole {
+        /// The place where the rules begin.
+        at: Source,
+        /// The name of the role.
+        role: String,
+        /// The setting that names it.
+        by: &'static str,
+    },
     /// Links cannot be built from an address that callers do not use.
     #[error("listen is {listen} ({at}), which other machines can reach, but public-url is not set")]
     NoPublicUrl {
@@ -181,6 +191,9 @@ impl ConfigError {
             }
             Self::PasswordInArgument { .. } => {
                 "Write it to a file that only you can read, and name that with database-password-file. Or use PGPASSWORD."
+            }
+            Self::UnknownRole { role, .. } => {
+                return Some(format!("Define it as [roles.{role}] with a base, or correct its name in the rule."));
             }
             Self::PlainPublicUrl { .. } => "Write public-url with https://.",
             Self::Loop { .. } => {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error as TomlError};
 
+use super::caps;
 use super::error::{ConfigError, Source, nearest};
 use super::limits;
 use super::roles;
@@ -149,8 +150,12 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
         reason => format!(": {reason}"),
     };
     let member = name.rsplit_once('.').and_then(|(_, member)| limits::expected(member));
-    let expected =
-        roles::expected(&name).or(member).or(find(&name).map(|setting| setting.expected)).unwrap_or("valid").to_owned();
+    let expected = roles::expected(&name)
+        .or_else(|| caps::expected(&name))
+        .or(member)
+        .or(find(&name).map(|setting| setting.expected))
+        .unwrap_or("valid")
+        .to_owned();
     ConfigError::Value { at, name, expected, problem }
 }
 
@@ -222,9 +227,11 @@ impl ConfigFile {
 fn setting_at(table: &DeTable<'_>, at: usize) -> Option<String> {
     table.iter().find_map(|(name, value)| {
         let within = match value.get_ref() {
-            DeValue::Table(inner) => setting_at(inner, at).map(|rest| format!("{}.{rest}", name.get_ref())),
+            DeValue::Table(inner) => setting_at(inner, at),
+            DeValue::Array(items) => items.iter().find_map(|item| setting_at(item.get_ref().as_table()?, at)),
             _ => None,
         };
+        let within = within.map(|rest| format!("{}.{rest}", name.get_ref()));
         within.or_else(|| value.span().contains(&at).then(|| name.get_ref().to_string()))
     })
 }

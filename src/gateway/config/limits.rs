@@ -45,6 +45,7 @@ pub fn expected(member: &str) -> Option<&'static str> {
 /// An example of the table of that name, as TOML.
 pub fn example(name: &str) -> &'static str {
     match name {
+        "caps" => super::caps::EXAMPLE,
         "limits" => "[limits]\nrequests-per-minute = 600\nstreams = 16\n",
         _ => {
             "[roles.research]\nbase = \"member\"\nmodels = [\"llama3*\", \"qwen3:*\"]\nmax-key-lifetime = \"90d\"\n\

@@ -2,6 +2,7 @@
 //!
 //! [`load`] opens no file and reads no variable: their content is passed in, so it can be called again at any time.
 
+mod caps;
 mod error;
 mod layers;
 mod limits;
@@ -79,6 +80,9 @@ fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result
             }
         }
         _ => {}
+    }
+    if let Some(role) = config.caps.roles().find(|role| !config.roles.is_defined(role)) {
+        return Err(ConfigError::UnknownRole { at: source("caps"), role: role.to_string(), by: "caps" });
     }
     let own = match is_own_address(&config.upstream, config.listen) {
         true => Some("listen"),

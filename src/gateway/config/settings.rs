@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::limits::example;
 use crate::address::{BaseUrl, OriginPattern};
+use crate::gateway::caps::Caps;
 use crate::gateway::roles::Roles;
 use crate::gateway::store::DatabaseLocation;
 use crate::keyspec::RequestLimits;
@@ -150,8 +151,8 @@ settings! {
     "max-blob" => max_blob: u64 = "none", "super::value::size::<_, 0, { u64::MAX }>", Reload,
         "a size such as 100GB or none";
 
-    /// The largest JSON or zstd body from a key with model patterns, which is read in full to find the model. Of a form,
-    /// what precedes the field model.
+    /// The largest JSON or zstd body from a key with model patterns, or from a caller with caps, which is read in full. Of a
+    /// form, what precedes the field model.
     "max-scanned-body" => max_scanned_body: u64 = "16MiB", "super::value::size::<_, 1024, 1_073_741_824>", Reload,
         "a size from 1KiB to 1GiB, such as 16MiB";
 
@@ -211,6 +212,12 @@ settings! {
     /// have the scopes of one of these (base).
     "roles" => roles: Roles = {}, "super::roles::roles", Reload,
         "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime and limits";
+
+    /// How much one request may ask of the upstream server: how long it keeps the model loaded (keep-alive), tokens of the
+    /// context (num-ctx) and of the answer (num-predict). Of the rules for the caller's role and the model the tightest
+    /// decides. A request that asks for more is lowered or refused.
+    "caps" => caps: Caps = [], "super::caps::caps", Reload,
+        "tables [[caps]], each with any of roles, models, keep-alive, num-ctx, num-predict and when-exceeded";
 }
 
 /// Certificate chain and key of the listener, both PEM.
@@ -252,7 +259,12 @@ impl Config {
 impl Setting {
     /// Whether it is a table, which only the file can have.
     pub fn is_table(&self) -> bool {
-        self.default == "{}"
+        self.default == "{}" || self.is_list_of_tables()
+    }
+
+    /// Whether it is written as `[[NAME]]`, once for each rule.
+    fn is_list_of_tables(&self) -> bool {
+        self.name == "caps"
     }
 
     /// What it is for, in one line.
@@ -296,6 +308,7 @@ pub fn reference() -> String {
         let Setting { name, default, expected, .. } = setting;
         let star = if setting.effect == Effect::Restart { " \\*" } else { "" };
         let (name, default) = match setting.is_table() {
+            true if setting.is_list_of_tables() => (format!("[[{name}]]"), "none"),
             true => (format!("[{name}]"), "none"),
             false => ((*name).to_owned(), *default),
         };

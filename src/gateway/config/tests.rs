@@ -7,8 +7,9 @@ use super::layers::VARIABLE_PREFIX;
 use super::settings::{SETTINGS, Setting, reference};
 use super::*;
 use crate::address::PageOrigin;
+use crate::gateway::caps::{Cap, WhenExceeded};
 use crate::gateway::store::Role;
-use crate::keyspec::Scope;
+use crate::keyspec::{CanonicalModel, Scope};
 
 impl Default for Config {
     fn default() -> Self {
@@ -412,6 +413,46 @@ fn limits_are_tables_of_the_gateway_and_of_roles() {
     let mut reloaded = Config { threads: 0, ..config.clone() };
     assert_eq!(reloaded.keep_until_restart(&Config::default()), [""; 0]);
     assert_eq!((reloaded.limits, reloaded.roles), (config.limits, config.roles));
+}
+
+#[test]
+fn caps_are_a_list_of_rules() {
+    let config = from_file(
+        "threads = 1\n[[caps]]\nroles = [\"member\", \"research\"]\nmodels = [\"Qwen3\"]\nkeep-alive = \"10m\"\n\
+         when-exceeded = \"refuse\"\n[[caps]]\nnum-ctx = 1\nmodels = [\"*\"]\n[roles.research]\nbase = \"member\"",
+    );
+    let caps = config.unwrap().caps;
+    let of = |role: &Role, model: &str| caps.of(role).of(&[CanonicalModel::parse(model).ok()]);
+    let both = of(&Role::from_name("research").unwrap(), "library/qwen3");
+    let keep_alive = both.keep_alive.unwrap();
+    assert_eq!((keep_alive.most, keep_alive.when_exceeded), (600, WhenExceeded::Refuse));
+    assert_eq!(both.num_ctx.unwrap(), Cap { most: 1, when_exceeded: WhenExceeded::Lower });
+    assert_eq!(of(&Role::Member, "tiny").keep_alive.or(of(&Role::Admin, "qwen3").keep_alive), None);
+    for (text, wanted) in [
+        ("[[caps]]\n[[caps]]\nnum-ctx = 1", ":1:1: caps must be tables [[caps]], each with any of"),
+        ("[[caps]]\nroles = []\nnum-ctx = 1", "it would apply to no role; for every role, leave roles out"),
+        ("[[caps]]\nmodels = []\nnum-ctx = 1", ":2:10: caps.models must be a list of model patterns"),
+        ("[[caps]]\nroles = [\"Member\"]\nnum-ctx = 1", "invalid role \"Member\""),
+        ("[[caps]]\nroles = \"member\"\nnum-ctx = 1", ":2:9: caps.roles must be a list of roles"),
+        (
+            "[[caps]]\nnum-ctx = 0",
+            ":2:11: caps.num-ctx must be a number of tokens from 1 to 1000000000, such as 8192: 0",
+        ),
+        ("[[caps]]\nnum-predict = -1", ":2:15: caps.num-predict must be"),
+        ("[[caps]]\nnum-predict = 1000000001", "not 1000000001"),
+        ("[[caps]]\nkeep-alive = \"0s\"", ":2:14: caps.keep-alive must be a time from 1s to 8760h"),
+        ("[[caps]]\nkeep-alive = \"-1\"", "not \"-1\""),
+        (
+            "[[caps]]\nnum-ctx = 1\n[[caps]]\nnum-ctx = 1\nwhen-exceeded = \"drop\"",
+            ":5:17: caps.when-exceeded must be lower or refuse",
+        ),
+        ("[[caps]]\nnumctx = 1", "Did you mean \"num-ctx\"?"),
+        ("[caps]\nnum-ctx = 1", "caps must be tables [[caps]]"),
+        ("[[cap]]\nnum-ctx = 1", "unknown"),
+        ("threads = 1\n[[caps]]\nroles = [\"chief\"]\nnum-ctx = 1", "names the role \"chief\", which is not defined"),
+    ] {
+        says(from_file(text), &[wanted]);
+    }
 }
 
 #[test]

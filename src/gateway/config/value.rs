@@ -17,7 +17,7 @@ use crate::keyspec::{LimitError, ModelPattern, Models, parse_size};
 /// The longest value that an error repeats, in characters.
 const MAX_SHOWN_LENGTH: usize = 60;
 
-/// Model patterns of a role, and their bytes together: as of a new key, which can get them.
+/// Model patterns of a role or a rule, and their bytes together: as of a new key, which can get them.
 const MOST_PATTERNS: usize = 64;
 const LONGEST_PATTERNS: usize = 4096;
 
@@ -114,6 +114,15 @@ pub fn limit_number<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, 
     read(value, |value| match value {
         Value::Number(0) => Err(LimitError::Zero.to_string()),
         Value::Number(number @ ..=1_000_000) => Ok(Some(number)),
+        _ => Err(String::new()),
+    })
+}
+
+/// A number of tokens.
+pub fn cap_number<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    read(value, |value| match value {
+        Value::Number(0) => Err(LimitError::Zero.to_string()),
+        Value::Number(number @ ..=1_000_000_000) => Ok(Some(number)),
         _ => Err(String::new()),
     })
 }
@@ -233,7 +242,7 @@ pub fn patterns<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Models>, D
     let list = read_list(value, |text| text.parse::<ModelPattern>().map_err(|error| error.to_string()))?;
     let length: usize = list.iter().map(|pattern| pattern.as_str().len()).sum();
     if list.is_empty() {
-        return Err(D::Error::custom("no model would be allowed; for all models, leave it out"));
+        return Err(D::Error::custom("no model would match; for all models, leave it out"));
     }
     if list.len() > MOST_PATTERNS || length > LONGEST_PATTERNS {
         let message = format!("there are more than {MOST_PATTERNS} patterns, or more than {LONGEST_PATTERNS} bytes");

@@ -1,7 +1,7 @@
 //! Bodies: whatever is forwarded for a credential that is limited to certain models names only those, as the upstream server reads it.
 //!
 //! The first byte says what kind of body follows: `0` to `3` JSON for four kinds of route, `4` a form whose type stands in the first
-//! line, `5` something packed as zstd.
+//! line, `5` something packed as zstd, `6` and `7` JSON of a caller with caps, for two routes.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -11,10 +11,13 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt as _;
 
 use super::go::{self, Value};
+use crate::gateway::caps::{Cap, CapRule, CapSet, Caps, WhenExceeded};
 use crate::gateway::model_access::ModelAccess;
 use crate::gateway::policy::body::{BodyLimit, LimitedBy};
+use crate::gateway::policy::capped::RouteCaps;
 use crate::gateway::policy::scan_budget::Reservation;
 use crate::gateway::policy::{form, json, unpack};
+use crate::gateway::store::Role;
 use crate::keyspec::{ModelPattern, Models};
 
 /// The longest that is unpacked, or held, in bytes.
@@ -33,6 +36,8 @@ pub fn body(data: &[u8]) {
         b'3' => json_body(rest, &["model", "name", "from"], true),
         b'4' => form_body(rest),
         b'5' => zstd_body(rest),
+        b'6' => capped_chat(rest),
+        b'7' => capped_completion(rest),
         _ => {}
     }
 }
@@ -66,7 +71,7 @@ fn fields(members: &[(String, Value)], names: &[&str]) -> Vec<String> {
 
 fn canonical(bytes: &[u8], names: &[&str], creates: bool) -> Option<Vec<u8>> {
     let (body, mut reservation) = (Bytes::copy_from_slice(bytes), Reservation::uncounted());
-    let pieces = json::canonical(&body, names, &models(), creates, &mut reservation).ok()?;
+    let pieces = json::canonical(&body, names, &models(), creates, None, &mut reservation).ok()?;
     Some(pieces.concat())
 }
 
@@ -100,6 +105,52 @@ fn json_body(bytes: &[u8], names: &[&str], creates: bool) {
     }
     // What passed passes again, unchanged.
     assert_eq!(canonical(&sent, names, creates).as_ref(), Some(&sent), "{text}");
+}
+
+/// The body that is forwarded for a caller who may keep a model for 600 seconds, with a context of 8192 and an answer of 2048 tokens.
+fn capped(bytes: &[u8], path: &str) -> Option<Vec<(String, Value)>> {
+    let cap = |most| Some(Cap { most, when_exceeded: WhenExceeded::Lower });
+    let caps = CapSet { keep_alive: cap(600), num_ctx: cap(8192), num_predict: cap(2048) };
+    let rule = CapRule { roles: Vec::new(), models: Models::all(), caps };
+    let caps = RouteCaps::of(path, Caps::new(vec![rule]).of(&Role::Member))?;
+    let (body, mut reservation) = (Bytes::copy_from_slice(bytes), Reservation::uncounted());
+    let any = ModelAccess::default();
+    let sent = json::canonical(&body, &["model"], &any, false, Some(&caps), &mut reservation).ok()?.concat();
+    Some(go::members(&sent).unwrap_or_else(|| panic!("it passed, but is not an object")))
+}
+
+/// The one member that Go reads into that field.
+fn only<'a>(members: &'a [(String, Value)], field: &str) -> Option<&'a Value> {
+    let mut found = members.iter().filter(|(name, _)| go::is_field(name, field));
+    let first = found.next();
+    assert!(found.next().is_none(), "{field} is there twice");
+    first.map(|(_, value)| value)
+}
+
+fn capped_chat(bytes: &[u8]) {
+    let Some(sent) = capped(bytes, "/api/chat") else { return };
+    if let Some(value) = only(&sent, "keep_alive") {
+        let seconds = go::keep_alive(value).unwrap_or_else(|| panic!("{value:?} passed"));
+        assert!(seconds <= 600.000_001, "{value:?} passed");
+    }
+    let Some(Value::Other(options)) = only(&sent, "options") else { panic!("there are no options") };
+    let options = go::members(options.as_bytes()).unwrap_or_else(|| panic!("{options} passed"));
+    for (field, most, is_needed) in [("num_ctx", 8192, false), ("num_predict", 2048, true)] {
+        let value = only(&options, field);
+        assert!(value.is_some() || !is_needed, "{field} is missing");
+        let is_allowed = |value| go::tokens(value).is_some_and(|tokens| (1..=most).contains(&tokens));
+        assert!(value.is_none_or(is_allowed), "{field}: {value:?} passed");
+    }
+}
+
+fn capped_completion(bytes: &[u8]) {
+    let Some(sent) = capped(bytes, "/v1/chat/completions") else { return };
+    for (field, is_needed) in [("max_tokens", true), ("max_completion_tokens", false)] {
+        let value = only(&sent, field);
+        assert!(value.is_some() || !is_needed, "{field} is missing");
+        let is_allowed = |value| go::tokens(value).is_some_and(|tokens| (1..=2048).contains(&tokens));
+        assert!(value.is_none_or(is_allowed), "{field}: {value:?} passed");
+    }
 }
 
 /// Nothing here waits for anything.

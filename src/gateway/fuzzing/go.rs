@@ -233,6 +233,55 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A number of tokens as `FromMap` of the options stores it: cut off, and beyond the range anything.
+pub fn tokens(value: &Value) -> Option<i64> {
+    let Value::Other(text) = value else { return None };
+    let number: f64 = text.parse().ok()?;
+    let is_in_range = number.abs() < 9e18;
+    Some(if is_in_range { number.trunc() as i64 } else { i64::MIN })
+}
+
+/// Seconds of a `keep_alive`; infinite for ever, `None` where the server refuses it.
+pub fn keep_alive(value: &Value) -> Option<f64> {
+    let seconds = match value {
+        Value::Null => return None,
+        Value::Other(text) => text.parse().ok()?,
+        Value::Text(text) => duration(text)?,
+    };
+    Some(if seconds < 0.0 { f64::INFINITY } else { seconds })
+}
+
+/// `time.ParseDuration`, in seconds.
+fn duration(text: &str) -> Option<f64> {
+    let (sign, mut rest) = match text.as_bytes().first()? {
+        b'-' => (-1.0, &text[1..]),
+        b'+' => (1.0, &text[1..]),
+        _ => (1.0, text),
+    };
+    if rest == "0" {
+        return Some(0.0);
+    }
+    let mut total = 0.0;
+    while {
+        let amount = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let number: f64 = rest[..rest.len() - amount.len()].parse().ok()?;
+        let after = amount.trim_start_matches(|c: char| !c.is_ascii_digit() && c != '.');
+        let unit = match &amount[..amount.len() - after.len()] {
+            "ns" => 1e-9,
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        total += number * unit;
+        rest = after;
+        !rest.is_empty()
+    } {}
+    Some(sign * total)
+}
+
 /// The model that a name stands for: host, namespace, model and tag in small letters, as the server fills in what is missing.
 pub fn model(name: &str) -> [String; 4] {
     let name = name.trim().to_lowercase();

@@ -1,21 +1,20 @@
-//! The model that a JSON body really names.
+//! The model that a JSON body really names, and what it asks for.
 //!
 //! Go matches member names without regard to case, lets the last of several equal names win, and reads one value and no more
 //! (measured: `model-in-body.json`). A check that reads a body otherwise can be walked around; so what is forwarded is put
-//! together from what was read: each model once, under its exact name, in front; everything else as it came.
-
-use std::fmt;
+//! together from what was read: each model once, under its exact name, in front; then what is capped, once; everything else as it came.
 
 use axum::body::Bytes;
 use bytes::{BufMut as _, BytesMut};
-use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
+use super::capped::{Replacement, RouteCaps, Value};
+use super::json_members::{folded, members, not_json};
 use super::models::{require_model, sendable};
 use super::scan_budget::Reservation;
 use crate::gateway::model_access::ModelAccess;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
+use crate::keyspec::CanonicalModel;
 
 /// What a request that makes a model may hold besides names. Other members reach for models in other ways: by the digests of their
 /// files, which are no secret (`files`, `adapters`, `draft_files`), on the server's disk, at another host.
@@ -35,12 +34,9 @@ const HARMLESS_TO_CREATE: [&str; 13] = [
     "info",
 ];
 
-/// The most members of the object. Requests have a few dozen.
-const MAX_MEMBERS: usize = 1000;
 /// The most levels of nesting. Go refuses 10,000.
 const MAX_DEPTH: usize = 1000;
-/// In bytes, as they are written.
-const MAX_NAME_LENGTH: usize = 1024;
+/// In bytes, as it is written.
 const MAX_MODEL_LENGTH: usize = 4096;
 /// What is longer stays where it is; the rest is copied into one piece.
 const MAX_COPIED_LENGTH: usize = 4096;
@@ -49,15 +45,17 @@ const MAX_COPIED_LENGTH: usize = 4096;
 /// `body` is reserved; in the end that of the pieces is.
 ///
 /// # Errors
-/// 400 for what is not a JSON object or has too many members or levels, 403 for a model that may not be used, 503 without room in the
-/// budget.
+/// 400 for what is not a JSON object or has too many members or levels, 403 for a model that may not be used or a cap that is exceeded, 503
+/// without room in the budget.
 pub fn canonical(
     body: &Bytes,
     names: &[&str],
     models: &ModelAccess,
     creates: bool,
+    caps: Option<&RouteCaps>,
     reservation: &mut Reservation,
 ) -> Result<Vec<Bytes>, Rejection> {
+    let creates = creates && !models.is_all();
     // The parser has no limit for what it skips.
     if is_too_deep(body) {
         return Err(Rejection::new(400, format!("the request body is nested more than {MAX_DEPTH} levels deep")));
@@ -91,24 +89,39 @@ pub fn canonical(
     if named.is_empty() {
         return Err(Rejection::new(400, "the request does not name a model"));
     }
+    if !models.is_all() {
+        named.iter().try_for_each(|(_, name)| require_model(models, name))?;
+    }
+    let replacements = match caps {
+        Some(caps) => {
+            let models: Vec<_> = named.iter().map(|(_, name)| CanonicalModel::parse(name).ok()).collect();
+            caps.apply(&models, &mut others)?
+        }
+        None => Vec::new(),
+    };
     let before = reservation.bytes();
     let copied =
         |(name, value): &(String, &str)| name.len() + if value.len() > MAX_COPIED_LENGTH { 8 } else { value.len() + 8 };
-    let length = others.iter().map(copied).sum::<usize>() + named.len() * 1024;
+    let options = replacements.iter().flat_map(|replacement| match &replacement.value {
+        Value::Object(sent, _) => &sent[..],
+        Value::Sent(_) | Value::Number(_) => &[],
+    });
+    let length =
+        others.iter().chain(options).map(copied).sum::<usize>() + named.len() * 1024 + replacements.len() * 256;
     reservation.grow(length)?;
-    let mut pieces = Pieces { done: Vec::new(), open: BytesMut::with_capacity(length) };
+    let mut pieces = Pieces { body, done: Vec::new(), open: BytesMut::with_capacity(length), begins: false };
+    pieces.begin();
     for (field, name) in &named {
-        require_model(models, name)?;
         pieces.name(field)?;
         pieces.text(&sendable(name))?;
     }
     for (name, value) in &others {
         pieces.name(name)?;
-        if value.len() > MAX_COPIED_LENGTH {
-            pieces.place(body.slice_ref(value.as_bytes()));
-        } else {
-            pieces.open.extend_from_slice(value.as_bytes());
-        }
+        pieces.sent(value);
+    }
+    for Replacement { name, value } in &replacements {
+        pieces.name(name)?;
+        pieces.replacement(value)?;
     }
     pieces.open.extend_from_slice(b"}");
     // Nothing refers to what came.
@@ -120,15 +133,25 @@ pub fn canonical(
 }
 
 /// A body that is being put together.
-struct Pieces {
+struct Pieces<'a> {
+    /// As it came.
+    body: &'a Bytes,
     done: Vec<Bytes>,
     open: BytesMut,
+    /// The object has no member yet.
+    begins: bool,
 }
 
-impl Pieces {
+impl Pieces<'_> {
+    fn begin(&mut self) {
+        self.open.extend_from_slice(b"{");
+        self.begins = true;
+    }
+
     fn name(&mut self, name: &str) -> Result<(), Rejection> {
-        let begins = self.done.is_empty() && self.open.is_empty();
-        self.open.extend_from_slice(if begins { b"{" } else { b"," });
+        if !std::mem::take(&mut self.begins) {
+            self.open.extend_from_slice(b",");
+        }
         self.text(name)?;
         self.open.extend_from_slice(b":");
         Ok(())
@@ -138,9 +161,36 @@ impl Pieces {
         serde_json::to_writer((&mut self.open).writer(), text).map_err(|_| not_json())
     }
 
-    fn place(&mut self, piece: Bytes) {
-        self.done.push(self.open.split().freeze());
-        self.done.push(piece);
+    /// A value of the body.
+    fn sent(&mut self, value: &str) {
+        if value.len() > MAX_COPIED_LENGTH {
+            self.done.push(self.open.split().freeze());
+            self.done.push(self.body.slice_ref(value.as_bytes()));
+        } else {
+            self.open.extend_from_slice(value.as_bytes());
+        }
+    }
+
+    fn replacement(&mut self, value: &Value<'_>) -> Result<(), Rejection> {
+        match value {
+            Value::Sent(value) => self.sent(value),
+            Value::Number(number) => self.open.extend_from_slice(number.as_bytes()),
+            Value::Object(sent, written) => {
+                self.begin();
+                for (name, value) in sent {
+                    self.name(name)?;
+                    self.sent(value);
+                }
+                for (name, number) in written {
+                    self.name(name)?;
+                    self.open.extend_from_slice(number.as_bytes());
+                }
+                self.open.extend_from_slice(b"}");
+                // Another member may follow.
+                self.begins = false;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -178,59 +228,6 @@ fn is_too_deep(bytes: &[u8]) -> bool {
     false
 }
 
-/// A name as Go compares it: without regard to case, where two non-ASCII letters equal ASCII ones.
-fn folded(name: &str) -> String {
-    let fold = |c: char| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    };
-    name.chars().map(fold).collect()
-}
-
-fn not_json() -> Rejection {
-    Rejection::new(400, "the request body is not a JSON object")
-}
-
-/// All members of the first value, in their order, with those that are there twice. Their values are looked through and not built.
-pub(super) fn members(bytes: &[u8]) -> Result<Vec<(String, &RawValue)>, Rejection> {
-    struct Members<'a>(&'a mut Option<Rejection>);
-
-    impl<'de> Visitor<'de> for Members<'_> {
-        type Value = Vec<(String, &'de RawValue)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            let mut refuse = |message: String| {
-                *self.0 = Some(Rejection::new(400, message.as_str()));
-                A::Error::custom(message)
-            };
-            while let Some(name) = map.next_key::<&RawValue>()? {
-                if members.len() == MAX_MEMBERS {
-                    return Err(refuse(format!("the request body has more than {MAX_MEMBERS} members")));
-                }
-                if name.get().len() > MAX_NAME_LENGTH {
-                    let message =
-                        format!("the request body has a member whose name is longer than {MAX_NAME_LENGTH} bytes");
-                    return Err(refuse(message));
-                }
-                let name = serde_json::from_str(name.get()).map_err(A::Error::custom)?;
-                members.push((name, map.next_value()?));
-            }
-            Ok(members)
-        }
-    }
-
-    let mut refused = None;
-    // Anything after the first value is dropped, since the server ignores it.
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    reader.deserialize_map(Members(&mut refused)).map_err(|_| refused.unwrap_or_else(not_json))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -244,7 +241,7 @@ mod tests {
 
     fn canonical(body: &[u8], names: &[&str], models: &ModelAccess, creates: bool) -> Result<Vec<u8>, Rejection> {
         let (body, mut reservation) = (Bytes::copy_from_slice(body), Reservation::uncounted());
-        super::canonical(&body, names, models, creates, &mut reservation).map(|pieces| pieces.concat())
+        super::canonical(&body, names, models, creates, None, &mut reservation).map(|pieces| pieces.concat())
     }
 
     fn forwarded(body: &str, names: &[&str], patterns: &[&str]) -> Result<Value, u16> {
@@ -309,7 +306,7 @@ mod tests {
         let body = format!(r#"{{"a":"{long}", "model":"tiny","b":"{short}" ,"c":["{long}"],"d":1}}"#);
         let body = Bytes::from(body);
         let mut reservation = Reservation::uncounted();
-        let pieces = super::canonical(&body, &["model"], &models(&["tiny"]), false, &mut reservation).unwrap();
+        let pieces = super::canonical(&body, &["model"], &models(&["tiny"]), false, None, &mut reservation).unwrap();
         let expected = format!(r#"{{"model":"tiny","a":"{long}","b":"{short}","c":["{long}"],"d":1}}"#);
         assert_eq!(String::from_utf8(pieces.concat()).unwrap(), expected);
         let inside = body.as_ptr_range();

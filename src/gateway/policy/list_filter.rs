@@ -3,7 +3,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json::members as members_of;
+use super::json_members::members as members_of;
 use crate::gateway::model_access::ModelAccess;
 use crate::keyspec::CanonicalModel;
 

@@ -3,9 +3,12 @@
 //! The way upstream takes an [`Authorized`], and only [`Permitted::admit`] makes one: code that forgot a check does not compile.
 
 pub(super) mod body;
+pub(super) mod capped;
 pub(super) mod form;
 mod form_input;
 pub(super) mod json;
+mod json_members;
+mod keep_alive;
 mod list_filter;
 mod model_list;
 mod models;
@@ -16,10 +19,13 @@ mod signed_body;
 mod small_body;
 pub(super) mod unpack;
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 
 use super::authn::{Caller, Credential};
+use super::caps::RoleCaps;
 use super::model_access::ModelAccess;
 use super::refusal_code::RefusalCode;
 use super::rejection::Rejection;
@@ -28,6 +34,7 @@ use super::target::Target;
 use crate::keyspec::{CanonicalModel, Rights, Scope};
 
 pub use body::{Limits, fault_of_the_sender};
+use capped::RouteCaps;
 pub use model_list::ModelList;
 use models::{require_model, sendable};
 use scan_budget::Reservation;
@@ -134,30 +141,35 @@ impl Permitted {
         &self.caller
     }
 
-    /// Looks at the models that the request names. Without model patterns the body is not looked at and streams through; with them it
-    /// is read in full and written again, so that the upstream server reads exactly what the gateway checked.
+    /// Looks at the models that the request names, and at what it asks for. Without model patterns and without caps on what the route takes
+    /// the body is not looked at and streams through; with them it is read in full and written again, so that the upstream server reads
+    /// exactly what the gateway checked.
     ///
     /// # Errors
-    /// 400 for a body that cannot be understood, 403 for a model that may not be used, 413, 415, 503 while too many bodies are read.
+    /// 400 for a body that cannot be understood, 403 for a model that may not be used and a cap that is exceeded, 413, 415, 503 while too
+    /// many bodies are read.
     pub async fn admit(
         mut self,
         headers: &HeaderMap,
         body: Body,
         limits: Limits,
+        caps: &Arc<RoleCaps>,
         scanner: &Scanner,
     ) -> Result<Authorized, Rejection> {
         let models = &self.models;
+        let caps = RouteCaps::of(self.route.path, caps);
         // The upstream server's route takes no slash, and cannot be told about one in any other way.
         let wanted = match self.route.models {
             Named::Path => CanonicalModel::parse(&self.argument).ok().filter(|_| self.argument.contains('/')),
             _ => None,
         };
-        if models.is_all() && wanted.is_none() {
+        let any_model = models.is_all() && wanted.is_none();
+        if any_model && caps.is_none() {
             let body = body::limited(body, headers, limits.of(self.route.path))?;
             return Ok(Authorized { permitted: self, body, rewritten: None, wanted });
         }
         // Parameters could name a model too: Go reads a form's fields from the query first.
-        self.query = None;
+        self.query = self.query.filter(|_| any_model);
         let (content_type, body) = match self.route.models {
             // What it reaches cannot be told: searches at ollama.com, files of any model.
             Named::None => {
@@ -177,7 +189,7 @@ impl Permitted {
             Named::Body(names) => {
                 let (models, creates) = (models.clone(), self.route.path == "/api/create");
                 let read = move |bytes: &Bytes, reservation: &mut Reservation| {
-                    json::canonical(bytes, names, &models, creates, reservation)
+                    json::canonical(bytes, names, &models, creates, caps.as_ref(), reservation)
                 };
                 let scanned = scan(&self.caller, headers, body, limits, scanner, read).await?;
                 ("application/json".to_owned(), Body::new(scanned))
