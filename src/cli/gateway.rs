@@ -8,6 +8,7 @@ use super::administration::{GatewayDeviceCommand, GatewayKeyCommand, UserCommand
 use super::audit::AuditArgs;
 use super::database::{DatabaseArgs, DbCommand};
 use super::maintenance::MaintenanceCommand;
+use super::policy::PolicyCommand;
 
 /// Put authentication in front of an Ollama server
 ///
@@ -32,6 +33,8 @@ pub enum GatewayCommand {
     Key(GatewayKeyCommand),
     #[command(subcommand)]
     Maintenance(MaintenanceCommand),
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     #[command(subcommand)]
     Db(DbCommand),
     Approve(ApproveArgs),

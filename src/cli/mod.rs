@@ -15,6 +15,8 @@ mod keys;
 #[cfg(feature = "gateway")]
 mod maintenance;
 mod models;
+#[cfg(feature = "gateway")]
+mod policy;
 mod profile;
 mod run;
 mod values;
@@ -46,6 +48,8 @@ pub use keys::{
 #[cfg(feature = "gateway")]
 pub use maintenance::MaintenanceCommand;
 pub use models::{CpArgs, ListArgs, RmArgs, ShowArgs, ShowPart, StopArgs, TransferArgs};
+#[cfg(feature = "gateway")]
+pub use policy::{PolicyCheckArgs, PolicyCommand, PolicyShowArgs};
 pub use profile::{DoctorArgs, ProfileCommand, ProfileRemove, ProfileUse, StoreCommand, StoreMove};
 pub use run::{OutputFormat, RunArgs, ThinkArg};
 #[cfg(test)]

@@ -117,6 +117,11 @@ impl PartialEq for Caps {
 }
 
 impl Caps {
+    /// The rules, in the order of the configuration.
+    pub fn rules(&self) -> &[CapRule] {
+        &self.0.rules
+    }
+
     /// These rules.
     pub fn new(rules: Vec<CapRule>) -> Self {
         let roles: BTreeSet<&Role> = rules.iter().flat_map(|rule| &rule.roles).collect();

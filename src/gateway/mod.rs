@@ -12,6 +12,7 @@ mod clock;
 mod composition;
 mod config;
 mod cors;
+mod definitions;
 mod directory;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -44,13 +45,14 @@ mod tls;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, AdminSubject, DeviceRef,
-    DeviceRow, KeyRow, MaintenanceRow, ReplicaReply, StreamRow, SuspensionRow, UserRow,
+    DeviceRow, KeyRow, MaintenanceRow, PolicyCheck, ReplicaReply, StreamRow, SuspensionRow, UserRow,
 };
 pub use clock::Clock;
 pub use composition::{Gateway, LOCKED_OUT};
 pub use config::{
     Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, commented_file, load, load_database, load_roles,
 };
+pub use definitions::Definitions;
 pub use directory::{Directory, DirectoryError};
 pub use lenient_path::{decode_model, redirect};
 pub use password::{PasswordError, PasswordHash};

@@ -116,6 +116,11 @@ impl Roles {
         self.0.get(role).unwrap_or(&UNDEFINED).clone()
     }
 
+    /// All of them, by name.
+    pub fn all(&self) -> impl Iterator<Item = (&Role, &RoleRules)> {
+        self.0.iter().map(|(role, rules)| (role, &**rules))
+    }
+
     /// Whether a role is defined.
     pub fn is_defined(&self, role: &Role) -> bool {
         self.0.contains_key(role)

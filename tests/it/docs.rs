@@ -497,6 +497,8 @@ fn the_json_page_lists_the_members_that_are_printed() {
     let restored = sandbox.path("restored.db").to_str().unwrap().to_owned();
     holds("gateway db", &run(&["gateway", "db", "copy", &backup, &restored], 0), &[]);
     holds("gateway init", &run(&["gateway", "init", "gateway.toml"], 0), &[]);
+    holds("gateway policy check", &run(&["gateway", "policy", "check", "gateway.toml"], 0), &[]);
+    holds("gateway policy show", &run(&["gateway", "policy", "show"], 0), &[]);
     let mut bare = with_store("plaintext");
     bare.set_env("OLLAMA_HOST", "127.0.0.1:1");
     let tour = bare.command(["quickstart", "--yes", "--json"]).run().expect_code(0).json();

@@ -53,6 +53,7 @@ mod gateway_maintenance;
 #[cfg(feature = "gateway")]
 mod gateway_pages;
 #[cfg(feature = "gateway")]
+mod gateway_policy;
 mod gateway_postgres;
 #[cfg(feature = "gateway")]
 mod gateway_programs;

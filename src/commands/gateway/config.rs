@@ -93,6 +93,14 @@ fn refuse_shown_password(inputs: &Inputs, location: Option<&DatabaseLocation>) -
     }
 }
 
+/// The configuration file, if there is one.
+///
+/// # Errors
+/// A file that cannot be read or that others can write.
+pub fn file(app: &App, args: &DatabaseArgs) -> anyhow::Result<Option<ConfigFile>> {
+    find_file(app, args)
+}
+
 fn inputs(app: &App, args: &DatabaseArgs) -> anyhow::Result<Inputs> {
     if args.database.as_deref().is_some_and(|value| value.trim().is_empty()) {
         return Err(Problem::new(

@@ -10,6 +10,7 @@ mod key;
 mod maintenance;
 mod offline;
 mod outage;
+mod policy;
 pub mod serve;
 mod suspended;
 mod top;
@@ -31,6 +32,7 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Approve(args) => admin::approve(app, args).await,
         GatewayCommand::Db(command) => db::run(app, command).await,
         GatewayCommand::Audit(args) => audit::run(app, args).await,
+        GatewayCommand::Policy(command) => policy::run(app, command).await,
         GatewayCommand::Top(args) => top::run(app, args).await,
     }
 }

@@ -125,7 +125,7 @@ async fn find(app: &App, name: &str, database: &DatabaseArgs) -> anyhow::Result<
 }
 
 /// "1 device", "2 devices".
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 

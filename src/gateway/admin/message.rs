@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::AdminError;
+use crate::gateway::directory::Loss;
 use crate::gateway::store::Suspension;
 use crate::gateway::{EventFilter, PasswordHash, RecordedEvent, Role};
 use crate::identity::PublicKey;
@@ -105,6 +106,13 @@ pub enum AdminRequest {
         device: DeviceRef,
         /// The account's name.
         user: String,
+    },
+    /// What would change if the gateway read that configuration.
+    CheckPolicy {
+        /// The configuration file: TOML.
+        text: String,
+        /// The one that is in effect, where no gateway runs to say so.
+        before: Option<String>,
     },
     /// The responses under way.
     ListStreams,
@@ -216,6 +224,8 @@ pub enum AdminReply {
         /// Whether the request changed anything.
         changed: bool,
     },
+    /// What a configuration would change.
+    PolicyChecked(PolicyCheck),
     /// Devices, by account, the newest first.
     Devices(Vec<DeviceRow>),
     /// A device after the request.
@@ -278,6 +288,19 @@ pub struct StreamRow {
     /// Which gateway sends it, where there may be several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+}
+
+/// What would change if the gateway read a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyCheck {
+    /// What people and keys would lose: people by name, each before their keys.
+    pub losses: Vec<Loss>,
+    /// How many losses are left out.
+    pub more: usize,
+    /// The people who have a role that is not defined.
+    pub without_role: Vec<String>,
+    /// Whether no administrator would be left: then the gateway refuses it.
+    pub locks_out: bool,
 }
 
 /// A device, with its account.

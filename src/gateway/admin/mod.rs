@@ -12,6 +12,7 @@ mod error;
 mod maintenance;
 mod message;
 mod perform;
+mod policy;
 #[cfg(unix)]
 mod socket;
 #[cfg(unix)]
@@ -24,8 +25,8 @@ mod withdraw;
 
 pub use error::AdminError;
 pub use message::{
-    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, MaintenanceRow, ReplicaReply, StreamRow,
-    SuspensionRow, UserRow,
+    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, MaintenanceRow, PolicyCheck, ReplicaReply,
+    StreamRow, SuspensionRow, UserRow,
 };
 pub use perform::{AdminContext, perform};
 #[cfg(unix)]

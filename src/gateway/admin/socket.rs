@@ -27,7 +27,9 @@ use crate::disk::{DiskError, shell_quoted};
 use crate::gateway::{Gateway, Store};
 
 /// Longer than any request, in bytes.
-const LONGEST_REQUEST: u64 = 16 << 10;
+const LONGEST_REQUEST: u64 = 2 << 20;
+/// No request with the hash of a password is longer, in bytes.
+const USUAL_REQUEST: usize = 16 << 10;
 /// From the connection to the reply, in the gateway.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// Connections at a time; more wait.
@@ -160,7 +162,7 @@ async fn answer(stream: UnixStream, gateway: Arc<Gateway>, is_shared: bool) -> i
     }
     let (reader, mut writer) = stream.into_split();
     // The hash of a password may be in it. Room for all of it at once, so that growing leaves no copies.
-    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_REQUEST as usize));
+    let mut line = Zeroizing::new(Vec::with_capacity(USUAL_REQUEST));
     BufReader::new(reader).take(LONGEST_REQUEST).read_until(b'\n', &mut line).await?;
     let whole = Some(&*line).filter(|line| line.last() == Some(&b'\n'));
     let request = whole.and_then(|line| serde_json::from_slice(line).ok()).ok_or_else(not_understood);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Directory;
 use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS};
@@ -11,7 +11,7 @@ use crate::gateway::store::{KeyRecord, Role, User};
 use crate::keyspec::KeyId;
 
 /// What a person, or one of a person's keys, loses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// The account's name.
     pub user: String,

@@ -35,6 +35,7 @@ use crate::gateway::store::{
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
 use budget::ChangeBudget;
+pub use losses::Loss;
 use memory::Memory;
 pub use memory::{DirectoryError, Ended, Place};
 use unstored::Revocations;

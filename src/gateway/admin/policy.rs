@@ -1,0 +1,39 @@
+//! What another configuration would change for the people and keys on record.
+
+use super::error::AdminError;
+use super::message::PolicyCheck;
+use super::perform::AdminContext;
+use crate::gateway::config::{ConfigFile, Inputs, load_roles};
+use crate::gateway::roles::Roles;
+
+/// The most losses in one reply.
+const MOST_LOSSES: usize = 10_000;
+
+impl AdminContext<'_> {
+    /// Compares the configuration file with that text with what is in effect: the running gateway's or, where none runs, that of `before`.
+    ///
+    /// # Errors
+    /// A text that is not valid: this gateway may be of another version than the command that sent it.
+    pub(super) fn check_policy(&self, text: String, before: Option<String>) -> Result<PolicyCheck, AdminError> {
+        if let Some(before) = before.filter(|_| self.running.is_none()) {
+            self.directory.set_roles(roles_of(before)?);
+        }
+        let roles = roles_of(text)?;
+        let mut losses = self.directory.losses(&roles, self.now);
+        let more = losses.len().saturating_sub(MOST_LOSSES);
+        losses.truncate(MOST_LOSSES);
+        let without_role = self.directory.people_without_role(&roles);
+        Ok(PolicyCheck {
+            losses,
+            more,
+            without_role: without_role.into_iter().map(|user| user.name.clone()).collect(),
+            locks_out: self.directory.would_lock_out(&roles),
+        })
+    }
+}
+
+fn roles_of(text: String) -> Result<Roles, AdminError> {
+    let file = Some(ConfigFile { path: "the configuration file".into(), bytes: text.into_bytes() });
+    load_roles(&Inputs { file, ..Inputs::default() })
+        .map_err(|error| AdminError::Failed { message: error.to_string(), hint: error.hint() })
+}

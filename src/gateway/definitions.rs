@@ -1,0 +1,172 @@
+//! The policy that a configuration defines, as people and programs read it: in the notation of the file, with the built-in roles and every
+//! default.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::caps::{CapRule, CapSet, WhenExceeded};
+use super::config::Config;
+use super::roles::{RoleRules, SCOPES_WITH_MODELS};
+use super::store::Role;
+use crate::keyspec::{Limit, RequestLimits, size_text};
+
+/// In JSON: one member for each table of the file, and of a role also its scopes. As text: TOML.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Definitions(Map<String, Value>);
+
+impl Definitions {
+    /// Those of a configuration.
+    pub fn new(config: &Config) -> Self {
+        let roles = config.roles.all().map(|(role, rules)| (role.to_string(), role_table(role, rules)));
+        let caps = config.caps.rules().iter().map(cap_rule).collect();
+        let tables = [("limits", limits(config.limits)), ("roles", roles.collect()), ("caps", caps)];
+        Self(tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect())
+    }
+
+    /// How much there is, in words.
+    pub fn summary(&self) -> String {
+        let own = |name: &String| !Role::BUILT_IN.iter().any(|role| role.name() == name);
+        let roles = self.0["roles"].as_object().map_or(0, |roles| roles.keys().filter(|name| own(name)).count());
+        match roles {
+            0 => "the built-in roles alone".to_owned(),
+            1 => "1 role besides the built-in ones".to_owned(),
+            many => format!("{many} roles besides the built-in ones"),
+        }
+    }
+}
+
+/// TOML that the gateway would read as the same policy. The scopes, which no file can set, are in a comment.
+impl fmt::Display for Definitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tables = self.0.clone();
+        f.write_str("# Scopes:\n")?;
+        for (name, role) in tables.get_mut("roles").and_then(Value::as_object_mut).into_iter().flatten() {
+            let scopes = role.as_object_mut().and_then(|role| role.remove("scopes"));
+            let scopes: Vec<_> =
+                scopes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
+            writeln!(f, "#   {name}: {}", scopes.join(", "))?;
+        }
+        tables.retain(|_, table| !is_empty(table));
+        write!(f, "\n{}", toml::to_string(&tables).map_err(|_| fmt::Error)?.trim_end())
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.values().all(is_empty),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+fn role_table(role: &Role, rules: &RoleRules) -> Value {
+    let mut table = Map::new();
+    let mut set = |name: &str, value: Value| table.insert(name.to_owned(), value);
+    if let Some(base) = rules.base.as_ref().filter(|base| *base != role) {
+        set("base", base.name().into());
+    }
+    set("scopes", rules.scopes.iter().map(|scope| scope.to_string()).collect());
+    let models: Vec<_> = SCOPES_WITH_MODELS
+        .into_iter()
+        .filter(|scope| rules.scopes.contains(*scope))
+        .map(|scope| (scope, rules.models(scope)))
+        .collect();
+    match models.as_slice() {
+        [(_, first), rest @ ..] if rest.iter().all(|(_, models)| models == first) => {
+            if !first.is_all() {
+                set("models", json!(first));
+            }
+        }
+        several => {
+            let limited = several.iter().filter(|(_, models)| !models.is_all());
+            set("models-by-scope", limited.map(|(scope, models)| (scope.to_string(), json!(models))).collect());
+        }
+    }
+    if let Some(seconds) = rules.max_key_lifetime {
+        set("max-key-lifetime", format!("{}d", seconds / 86_400).into());
+    }
+    set("limits", limits(rules.limits));
+    table.retain(|_, value| !is_empty(value));
+    table.into()
+}
+
+fn cap_rule(rule: &CapRule) -> Value {
+    let CapRule { roles, models, caps } = rule;
+    let CapSet { keep_alive, num_ctx, num_predict } = *caps;
+    let all = [keep_alive, num_ctx, num_predict];
+    let refuses = all.into_iter().flatten().any(|cap| cap.when_exceeded == WhenExceeded::Refuse);
+    let [keep_alive, num_ctx, num_predict] = all.map(|cap| cap.map(|cap| cap.most));
+    let members = [
+        ("roles", Some(roles.iter().map(Role::name).collect())),
+        ("models", Some(json!(models))),
+        ("keep-alive", keep_alive.map(|seconds| format!("{seconds}s").into())),
+        ("num-ctx", num_ctx.map(Value::from)),
+        ("num-predict", num_predict.map(Value::from)),
+        ("when-exceeded", Some(if refuses { "refuse" } else { "lower" }.into())),
+    ];
+    let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    given.filter(|(_, value)| !is_empty(value)).collect()
+}
+
+fn limits(limits: RequestLimits) -> Value {
+    let name = |limit| match limit {
+        Limit::RequestsPerMinute => "requests-per-minute",
+        Limit::Burst => "burst",
+        Limit::Streams => "streams",
+        Limit::RequestSize => "request-size",
+    };
+    let value = |limit, value: u64| -> Value {
+        match limit {
+            Limit::RequestSize => size_text(value).replace(" bytes", "").replace(' ', "").into(),
+            _ => value.into(),
+        }
+    };
+    Limit::ALL
+        .into_iter()
+        .filter_map(|limit| Some((name(limit).to_owned(), value(limit, limits.get(limit)?))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::config::{ConfigFile, Inputs, load};
+
+    fn config(text: &str) -> Config {
+        let file = Some(ConfigFile { path: "gateway.toml".into(), bytes: text.as_bytes().to_vec() });
+        load(&Inputs { file, ..Inputs::default() }).unwrap()
+    }
+
+    #[test]
+    fn what_is_shown_is_a_file_of_the_same_policy() {
+        for text in [
+            "",
+            "[limits]\nrequests-per-minute = 600\nrequest-size = \"10MiB\"\n",
+            "[roles.research]\nbase = \"maintainer\"\nmodels = [\"llama3*\"]\nmax-key-lifetime = \"90d\"\n\
+             models-by-scope = { \"models:write\" = [\"me/*\"] }\n[roles.research.limits]\nrequest-size = 1000\nburst = 2\n\
+             requests-per-minute = 60\n[roles.member.limits]\nstreams = 2\n",
+            "[[caps]]\nnum-ctx = 8192\n[[caps]]\nroles = [\"member\"]\nmodels = [\"q*\"]\nkeep-alive = \"10m\"\n\
+             num-predict = 5\nwhen-exceeded = \"refuse\"\n",
+            "[roles.viewer]\nmodels = [\"a\", \"b:*\"]\n",
+        ] {
+            let config = config(text);
+            let shown = Definitions::new(&config).to_string();
+            let again = self::config(&shown);
+            assert_eq!((again.roles, again.limits, again.caps), (config.roles, config.limits, config.caps), "{shown}");
+        }
+    }
+
+    #[test]
+    fn every_role_has_its_scopes() {
+        let shown = Definitions::new(&config("[roles.a]\nbase = \"viewer\"\n"));
+        let json = serde_json::to_value(&shown).unwrap();
+        assert_eq!(json["roles"]["a"], json!({ "base": "viewer", "scopes": ["models:read", "usage:read", "keys"] }));
+        assert_eq!(json["limits"], json!({}));
+        let text = shown.to_string();
+        assert!(text.starts_with("# Scopes:\n#   viewer: models:read, usage:read, keys\n#   member: "), "{text}");
+        assert!(text.contains("\n#   a: models:read, usage:read, keys\n"), "{text}");
+        assert_eq!(shown.summary(), "1 role besides the built-in ones");
+    }
+}
