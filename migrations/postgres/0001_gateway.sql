@@ -12,7 +12,11 @@ CREATE TABLE users (
     created_at BIGINT  NOT NULL,
     -- Since when it is refused until an administrator lifts that, and why; NULL where it is not so. The same of devices and keys
     suspended_at     BIGINT,
-    suspended_reason TEXT
+    suspended_reason TEXT,
+    -- The groups that it is in: a list of names in JSON; NULL for none
+    member_of  TEXT,
+    -- How much it may use, besides what its role allows: a JSON object; NULL without a limit
+    limits     TEXT
 );
 
 CREATE TABLE devices (

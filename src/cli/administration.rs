@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::database::DatabaseArgs;
+use crate::keyspec::LimitValue;
 
 /// The same for every option that takes a role.
 const ROLE_HELP: &str = "viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role \
@@ -168,6 +169,64 @@ ollama-auth gateway user role bob member")]
         name: String,
         #[arg(value_name = "ROLE", help = ROLE_HELP)]
         role: String,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Set an account's groups
+    ///
+    /// The people in a group share its limits. A group is defined in gateway.toml: [groups.NAME]. Without a group the account is
+    /// in none from now on.
+    #[command(after_help = "\
+# Put an account into two groups
+ollama-auth gateway user groups bob lab interns
+
+# Take it out of one of them, and say why
+ollama-auth gateway user groups bob --remove interns --reason \"hired\"
+
+# Take it out of all groups
+ollama-auth gateway user groups bob")]
+    Groups {
+        /// The account's name
+        name: String,
+        /// The groups that it is in
+        #[arg(value_name = "GROUP")]
+        groups: Vec<String>,
+        /// Add this group (repeatable)
+        #[arg(long, value_name = "GROUP", value_delimiter = ',', conflicts_with_all = ["groups", "remove"])]
+        add: Vec<String>,
+        /// Remove this group (repeatable)
+        #[arg(long, value_name = "GROUP", value_delimiter = ',', conflicts_with = "groups")]
+        remove: Vec<String>,
+        /// Why, for the event log
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Set limits of an account's own
+    ///
+    /// They come on top of the limits of its role: the tighter one of each holds. The given limits replace those that the account
+    /// has.
+    #[command(after_help = "\
+# Limit an account
+ollama-auth gateway user limits bob --limit rpm=30 --limit streams=1
+
+# Remove its own limits, and say why
+ollama-auth gateway user limits bob --clear --reason \"deadline\"")]
+    Limits {
+        /// The account's name
+        name: String,
+        /// Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)
+        #[arg(long = "limit", value_name = "NAME=VALUE", value_delimiter = ',', required_unless_present = "clear")]
+        limits: Vec<LimitValue>,
+        /// Remove all limits of its own
+        #[arg(long, conflicts_with = "limits")]
+        clear: bool,
+        /// Why, for the event log
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
         /// Which database
         #[command(flatten)]
         database: DatabaseArgs,

@@ -162,6 +162,7 @@ fn classify_gateway_error(cause: &(dyn std::error::Error + 'static)) -> Option<(
             | AdminError::BadDeviceName(_)
             | AdminError::BadReason(_)
             | AdminError::BadMessage(_)
+            | AdminError::TooManyGroups(_)
             | AdminError::PastEnd => Exit::Usage,
             _ => Exit::Failed,
         };

@@ -64,7 +64,7 @@ impl Gateway {
         if let Some(name) = &config.replica_name {
             directory.set_replica(name);
         }
-        directory.set_roles(config.roles.clone());
+        directory.set_policy_tables(config.policy_tables());
         let config = Arc::new(ConfigHandle::new(config, local));
         let pending_devices = Arc::<PendingDevices>::default();
         let sessions = Arc::new(Sessions::new(secret));
@@ -131,13 +131,14 @@ impl Gateway {
     /// # Errors
     /// One with which nobody could administrate the gateway any more. Nothing has changed then.
     pub fn reconfigure(&self, config: Config) -> Result<(), String> {
-        let roles = config.roles.clone();
-        if self.directory.would_lock_out(&roles) {
+        let tables = config.policy_tables();
+        if self.directory.would_lock_out(&tables.roles) {
             return Err(LOCKED_OUT.to_owned());
         }
-        let losses = self.directory.losses(&roles, self.clock.now());
+        let losses = self.directory.losses(&tables.roles, self.clock.now());
         self.config.replace(config);
-        self.directory.set_roles(roles);
+        self.directory.set_policy_tables(tables);
+        self.directory.warn_of_undefined_groups();
         for loss in losses {
             let key = loss.key.as_ref().map(|id| id.as_str());
             tracing::warn!(user = loss.user, role = loss.role.name(), key, lost = loss.to_string(), "rights lost");

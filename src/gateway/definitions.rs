@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::caps::{CapRule, CapSet, WhenExceeded};
 use super::config::Config;
+use super::groups::GroupRules;
 use super::roles::{RoleRules, SCOPES_WITH_MODELS};
 use super::store::Role;
 use crate::keyspec::{Limit, RequestLimits, size_text};
@@ -21,7 +22,9 @@ impl Definitions {
     pub fn new(config: &Config) -> Self {
         let roles = config.roles.all().map(|(role, rules)| (role.to_string(), role_table(role, rules)));
         let caps = config.caps.rules().iter().map(cap_rule).collect();
-        let tables = [("limits", limits(config.limits)), ("roles", roles.collect()), ("caps", caps)];
+        let groups = config.groups.all().map(|(name, rules)| (name.to_string(), group_table(rules))).collect();
+        let tables =
+            [("limits", limits(config.limits)), ("roles", roles.collect()), ("groups", groups), ("caps", caps)];
         Self(tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect())
     }
 
@@ -48,7 +51,7 @@ impl fmt::Display for Definitions {
                 scopes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
             writeln!(f, "#   {name}: {}", scopes.join(", "))?;
         }
-        tables.retain(|_, table| !is_empty(table));
+        tables.retain(|name, table| !is_empty(table) || (name == "groups" && *table != json!({})));
         write!(f, "\n{}", toml::to_string(&tables).map_err(|_| fmt::Error)?.trim_end())
     }
 }
@@ -90,6 +93,12 @@ fn role_table(role: &Role, rules: &RoleRules) -> Value {
     set("limits", limits(rules.limits));
     table.retain(|_, value| !is_empty(value));
     table.into()
+}
+
+/// A group without limits stays, since people can be in it.
+fn group_table(rules: &GroupRules) -> Value {
+    let within = rules.within.map(|outer| ("within".to_owned(), outer.as_str().into()));
+    within.into_iter().chain([("limits".to_owned(), limits(rules.limits))]).collect()
 }
 
 fn cap_rule(rule: &CapRule) -> Value {
@@ -150,11 +159,14 @@ mod tests {
             "[[caps]]\nnum-ctx = 8192\n[[caps]]\nroles = [\"member\"]\nmodels = [\"q*\"]\nkeep-alive = \"10m\"\n\
              num-predict = 5\nwhen-exceeded = \"refuse\"\n",
             "[roles.viewer]\nmodels = [\"a\", \"b:*\"]\n",
+            "[groups.lab]\n[groups.ml]\nwithin = \"lab\"\nlimits = { streams = 1 }\n",
+            "[groups.lab]\n",
         ] {
             let config = config(text);
             let shown = Definitions::new(&config).to_string();
             let again = self::config(&shown);
             assert_eq!((again.roles, again.limits, again.caps), (config.roles, config.limits, config.caps), "{shown}");
+            assert_eq!(again.groups, config.groups, "{shown}");
         }
     }
 

@@ -16,6 +16,7 @@ mod definitions;
 mod directory;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod groups;
 mod health;
 pub mod host;
 mod lenient_path;
@@ -28,6 +29,8 @@ mod pages;
 mod password;
 mod pending_devices;
 mod policy;
+mod policy_name;
+mod policy_tables;
 mod proxy;
 mod refusal_code;
 mod refusals;
@@ -45,20 +48,22 @@ mod tls;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, AdminSubject, DeviceRef,
-    DeviceRow, KeyRow, MaintenanceRow, PolicyCheck, ReplicaReply, StreamRow, SuspensionRow, UserRow,
+    DeviceRow, GroupChange, KeyRow, MaintenanceRow, PolicyCheck, ReplicaReply, StreamRow, SuspensionRow, UserRow,
 };
 pub use clock::Clock;
 pub use composition::{Gateway, LOCKED_OUT};
 pub use config::{
-    Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, commented_file, load, load_database, load_roles,
+    Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, commented_file, load, load_database,
+    load_policy_tables,
 };
 pub use definitions::Definitions;
 pub use directory::{Directory, DirectoryError};
 pub use lenient_path::{decode_model, redirect};
 pub use password::{PasswordError, PasswordHash};
 pub use pending_devices::{PendingDevice, PendingDevices};
+pub use policy_name::{PolicyName, PolicyNameError};
+pub use policy_tables::PolicyTables;
 pub use rejection::{Dialect, Rejection};
-pub use roles::Roles;
 pub use routes::{Access, Account, find as find_route};
 pub use secret::Secret;
 pub use server::{ServeError, Server};

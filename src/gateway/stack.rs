@@ -249,15 +249,17 @@ impl Worker {
         if let Some(maintenance) = maintenance.filter(|maintenance| maintenance.refuses) {
             return Err(maintenance::refusal(&maintenance, self.clock.now())).inspect_err(denied);
         }
-        let applicable = applicable_limits(permitted.caller(), current);
-        let size = limits::request_size(&applicable);
+        let (size, slot) = {
+            let applicable = applicable_limits(permitted.caller(), current);
+            let size = limits::request_size(&applicable);
+            if size.is_some() {
+                // Before it uses up anything of the other limits.
+                body_limits.at_most(size).of(matched.route.path).check_announced(headers).inspect_err(denied)?;
+            }
+            let slot = self.limiter.admit(&applicable, || self.clock.elapsed()).map_err(Rejection::from);
+            (size, slot.inspect_err(denied)?)
+        };
         let body_limits = body_limits.at_most(size);
-        if size.is_some() {
-            // Before it uses up anything of the other limits.
-            body_limits.of(matched.route.path).check_announced(headers).inspect_err(denied)?;
-        }
-        let slot = self.limiter.admit(&applicable, || self.clock.elapsed()).map_err(Rejection::from);
-        let slot = slot.inspect_err(denied)?;
         let limited = (size.is_some() && !request.body.is_end_stream()).then(|| permitted.caller().clone());
         let body = match request.body.is_end_stream() {
             true => request.body,
@@ -337,13 +339,21 @@ impl Worker {
 }
 
 /// The limits that apply to a caller, by the configuration in effect.
-fn applicable_limits<'a>(caller: &'a Caller, current: &ActiveConfig) -> Applicable<'a> {
+fn applicable_limits<'a>(caller: &'a Caller, current: &'a ActiveConfig) -> Applicable<'a> {
     let (key, of_key) = match caller.credential() {
         Credential::Key(key) => (Some(key.first.as_ref().unwrap_or(&key.id)), key.rights.limits),
         Credential::Device(_) | Credential::Session(_) => (None, RequestLimits::default()),
     };
     let user = caller.user();
-    Applicable { key, of_key, person: user.id, of_person: caller.role().limits, of_gateway: current.limits }
+    Applicable {
+        key,
+        of_key,
+        person: user.id,
+        of_person: caller.role().limits.tightest(user.limits),
+        groups: current.groups.of(&user.groups),
+        environment: None,
+        of_gateway: current.limits,
+    }
 }
 
 fn heartbeat(status: StatusCode, text: &'static str) -> Response<Body> {

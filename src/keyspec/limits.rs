@@ -1,4 +1,4 @@
-//! How much a key, a person or a gateway may use: requests per minute, requests at a time, bytes of a request.
+//! How much a key, a person, a group, an environment or a gateway may use: requests per minute, requests at a time, bytes of a request.
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -53,7 +53,7 @@ pub enum LimitError {
     BurstAlone,
 }
 
-/// The limits of one key, of each person with a role, or of a gateway. What is `None` has no limit.
+/// The limits of one key, of a person, of each person with a role, of a group, of an environment, or of a gateway. What is `None` has no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RequestLimits {
@@ -157,6 +157,23 @@ impl RequestLimits {
             burst,
             streams: self.streams.or(parent.streams),
             request_size: self.request_size.or(parent.request_size),
+        }
+    }
+
+    /// The tighter one of each: both hold.
+    #[must_use]
+    pub fn tightest(self, other: Self) -> Self {
+        fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+            one.into_iter().chain(other).min()
+        }
+        let rate = least(self.requests_per_minute, other.requests_per_minute);
+        // A rate without a burst of its own has that of a minute.
+        let burst = least(self.rate().map(|(_, burst)| burst), other.rate().map(|(_, burst)| burst));
+        Self {
+            requests_per_minute: rate,
+            burst: burst.filter(|burst| Some(*burst) != rate),
+            streams: least(self.streams, other.streams),
+            request_size: least(self.request_size, other.request_size),
         }
     }
 
@@ -318,6 +335,22 @@ mod tests {
             assert_eq!(own.or(child), child);
         }
         assert_eq!(limits(&["rpm=5"]).or(parent).to_string(), "rpm=5,streams=2,size=1MiB");
+    }
+
+    #[test]
+    fn of_two_limits_the_tighter_one_holds() {
+        for (one, other, both) in [
+            (&[][..], &[][..], ""),
+            (&["rpm=60"], &[], "rpm=60"),
+            (&["rpm=60", "streams=2"], &["rpm=10", "size=9"], "rpm=10,streams=2,size=9"),
+            (&["rpm=60", "burst=5"], &["rpm=10"], "rpm=10,burst=5"),
+            (&["rpm=60", "burst=90"], &["rpm=70", "burst=80"], "rpm=60,burst=80"),
+            (&["rpm=60", "burst=90"], &["rpm=70"], "rpm=60,burst=70"),
+            (&["streams=1"], &["streams=2"], "streams=1"),
+        ] {
+            let (one, other) = (limits(one), limits(other));
+            assert_eq!((one.tightest(other).to_string(), other.tightest(one).to_string()), (both.into(), both.into()));
+        }
     }
 
     #[test]

@@ -41,6 +41,8 @@ mod gateway_events;
 #[cfg(feature = "gateway")]
 mod gateway_flow;
 #[cfg(feature = "gateway")]
+mod gateway_groups;
+#[cfg(feature = "gateway")]
 mod gateway_health;
 #[cfg(feature = "gateway")]
 mod gateway_hostile;

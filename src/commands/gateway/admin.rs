@@ -52,7 +52,7 @@ async fn exchange(
         DatabaseLocation::File(path) => path,
         // The gateways hear of every change from the database.
         DatabaseLocation::Postgres(address) => {
-            return outage::request(app, &address, config::load_roles(app, args)?, request).await;
+            return outage::request(app, &address, config::load_policy_tables(app, args)?, request).await;
         }
     };
     let deadline = Instant::now() + BUSY_TIMEOUT;
@@ -73,8 +73,8 @@ async fn exchange(
             Err(StoreError::Busy { .. }) if Instant::now() < deadline => tokio::time::sleep(RETRY_PAUSE).await,
             Err(error) => return Err(error.into()),
             Ok(store) => {
-                let roles = config::load_roles(app, args)?;
-                return Ok(perform_on(app, Arc::new(store), roles, request).await?);
+                let tables = config::load_policy_tables(app, args)?;
+                return Ok(perform_on(app, Arc::new(store), tables, request).await?);
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::cli::{DatabaseArgs, InitArgs, ServeArgs};
 use crate::disk::{DiskError, Exposure, read_input, shell_quoted, write_given};
 use crate::exit::{Exit, Problem};
-use crate::gateway::{self, Config, ConfigFile, DatabaseLocation, FILE_VARIABLE, Flag, Inputs, Roles};
+use crate::gateway::{self, Config, ConfigFile, DatabaseLocation, FILE_VARIABLE, Flag, Inputs, PolicyTables};
 
 /// The name of the file in our configuration folder.
 const FILE_NAME: &str = "gateway.toml";
@@ -49,12 +49,12 @@ pub fn load_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<(Option<D
     Ok((location, password_file))
 }
 
-/// The roles that are defined, from the same sources.
+/// The roles and groups that are defined, from the same sources.
 ///
 /// # Errors
 /// As for [`load_database`].
-pub fn load_roles(app: &App, args: &DatabaseArgs) -> anyhow::Result<Roles> {
-    Ok(gateway::load_roles(&inputs(app, args)?)?)
+pub fn load_policy_tables(app: &App, args: &DatabaseArgs) -> anyhow::Result<PolicyTables> {
+    Ok(gateway::load_policy_tables(&inputs(app, args)?)?)
 }
 
 /// The database that an argument of that name gives. The configuration counts for nothing.

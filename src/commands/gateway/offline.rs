@@ -5,24 +5,24 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::gateway::admin::perform;
 use crate::gateway::{
-    AdminContext, AdminError, AdminReply, AdminRequest, Directory, PendingDevices, Roles, Store, StoreError,
+    AdminContext, AdminError, AdminReply, AdminRequest, Directory, PendingDevices, PolicyTables, Store, StoreError,
 };
 
-/// Performs a request on a database, with the roles of the configuration.
+/// Performs a request on a database, with what the configuration defines.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn perform_on(
     app: &App,
     store: Arc<dyn Store>,
-    roles: Roles,
+    tables: PolicyTables,
     request: AdminRequest,
 ) -> Result<Result<AdminReply, AdminError>, StoreError> {
     if matches!(request, AdminRequest::Approve { .. }) && !store.is_shared() {
         return Ok(Err(AdminError::NotRunning));
     }
     let directory = Directory::open(store.clone()).await?;
-    directory.set_roles(roles);
+    directory.set_policy_tables(tables);
     let (now, pending) = ((app.now)(), Arc::<PendingDevices>::default());
     let context = if directory.is_shared() {
         let told = pending.clone();

@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::exit::{Exit, Problem};
 use crate::gateway::admin::ask_all;
 use crate::gateway::{
-    AdminError, AdminReply, AdminRequest, DatabaseLocation, DeviceRow, KeyRow, PostgresAddress, ReplicaReply, Roles,
-    StoreError, UserRow,
+    AdminError, AdminReply, AdminRequest, DatabaseLocation, DeviceRow, KeyRow, PolicyTables, PostgresAddress,
+    ReplicaReply, StoreError, UserRow,
 };
 use crate::identity::group_fingerprint;
 
@@ -44,10 +44,10 @@ impl Searched {
 pub async fn request(
     app: &App,
     address: &PostgresAddress,
-    roles: Roles,
+    tables: PolicyTables,
     request: AdminRequest,
 ) -> anyhow::Result<Result<AdminReply, AdminError>> {
-    let outage = match on_database(app, address, roles, request.clone()).await? {
+    let outage = match on_database(app, address, tables, request.clone()).await? {
         Performed::Answered(reply) => return Ok(*reply),
         Performed::Outage(outage) => outage,
     };
@@ -78,7 +78,7 @@ pub async fn look_up(
     address: &PostgresAddress,
     request: AdminRequest,
 ) -> anyhow::Result<(AdminReply, Searched)> {
-    let outage = match on_database(app, address, Roles::default(), request.clone()).await? {
+    let outage = match on_database(app, address, PolicyTables::default(), request.clone()).await? {
         Performed::Answered(reply) => return Ok(((*reply)?, Searched::Database)),
         Performed::Outage(outage) => outage,
     };
@@ -107,12 +107,12 @@ enum Performed {
 async fn on_database(
     app: &App,
     address: &PostgresAddress,
-    roles: Roles,
+    tables: PolicyTables,
     request: AdminRequest,
 ) -> anyhow::Result<Performed> {
     let performed = async {
         let store = DatabaseLocation::Postgres(Box::new(address.clone())).open().await?;
-        perform_on(app, store, roles, request).await
+        perform_on(app, store, tables, request).await
     };
     let performed = tokio::time::timeout(DATABASE_DEADLINE, performed).await.unwrap_or_else(|_| {
         let reason = format!("no answer within {} s", DATABASE_DEADLINE.as_secs());

@@ -227,6 +227,7 @@ pub async fn prepare(
         wait_for_next_second(&clock).await;
     }
     let gateway = Gateway::new(directory, clock, config, server.local(), secret);
+    gateway.directory.warn_of_undefined_groups();
     Ok(PreparedGateway { server, gateway: Arc::new(gateway), is_new })
 }
 

@@ -1,4 +1,4 @@
-//! `gateway user`: add, list, suspend, resume, disable, enable, remove, passwd, role. A new password is typed twice at a prompt, or is one line of standard
+//! `gateway user`: add, list, suspend, resume, disable, enable, remove, passwd, role, groups, limits. A new password is typed twice at a prompt, or is one line of standard
 //! input; it is sent as a hash.
 
 use std::io::{BufRead as _, Read as _};
@@ -14,8 +14,10 @@ use crate::cli::{DatabaseArgs, UserCommand};
 use crate::commands::confirm::confirm;
 use crate::exit::{Exit, Problem};
 use crate::gateway::{
-    AdminError, AdminReply, AdminRequest, AdminSubject, PasswordHash, Role, RoleError, User, UserRow,
+    AdminError, AdminReply, AdminRequest, AdminSubject, GroupChange, PasswordHash, PolicyName, PolicyNameError, Role,
+    RoleError, User, UserRow,
 };
+use crate::keyspec::RequestLimits;
 use crate::relative_time;
 use crate::ui::{Column, Table, Tint};
 
@@ -93,6 +95,29 @@ pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
             })
             .await
         }
+        UserCommand::Groups { name, groups, add, remove, reason, database } => {
+            let change = match (add.is_empty(), remove.is_empty()) {
+                (false, _) => GroupChange::Add(groups_named(&add)?),
+                (true, false) => GroupChange::Remove(groups_named(&remove)?),
+                (true, true) => GroupChange::Set(groups_named(&groups)?),
+            };
+            let request = AdminRequest::SetGroups { name, groups: change, reason };
+            request_change(app, &database, request, |user| match user.groups.is_empty() {
+                true => format!("{} is in no group now", user.name),
+                false => format!("{} is in these groups now: {}", user.name, groups_text(user)),
+            })
+            .await
+        }
+        UserCommand::Limits { name, limits, clear: _, reason, database } => {
+            let limits = RequestLimits::of(&limits);
+            let limits = limits.map_err(|error| Problem::new(Exit::Usage, format!("--limit {error}")))?;
+            let request = AdminRequest::SetLimits { name, limits, reason };
+            request_change(app, &database, request, |user| match user.limits {
+                None => format!("{} has no limits of their own now", user.name),
+                Some(limits) => format!("{} may use at most {} now", user.name, limits.in_words()),
+            })
+            .await
+        }
     }
 }
 
@@ -152,10 +177,14 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
         Column::new("last used").optional(1),
         Column::new("e-mail").shrinks_to(12).optional(3),
     ];
-    // The column is left out if none is suspended.
+    // These columns are left out if they are empty.
+    let has_groups = users.iter().any(|user| !user.groups.is_empty());
+    let groups = has_groups.then(|| Column::new("groups").shrinks_to(8).optional(4));
+    let has_limits = users.iter().any(|user| user.limits.is_some());
+    let limits = has_limits.then(|| Column::new("limits").shrinks_to(8).optional(5));
     let has_suspended = users.iter().any(|user| user.suspended.suspended_at.is_some());
     let suspended = has_suspended.then(|| Column::new("suspended").shrinks_to(9).state());
-    let mut table = Table::new(columns.into_iter().chain(suspended));
+    let mut table = Table::new(columns.into_iter().chain(groups).chain(limits).chain(suspended));
     for user in &users {
         let (disabled, used) =
             (if user.disabled { "yes" } else { "no" }, user.last_used_at.map(|at| relative_time::ago(at, now)));
@@ -165,7 +194,10 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
         let tint = if user.disabled || suspended.is_some() { Tint::Doubtful } else { Tint::Plain };
         let cells = [user.name.as_str(), user.role.name(), disabled, &devices, &keys, used, &user.email];
         let suspended = has_suspended.then(|| suspended.as_deref().unwrap_or("no"));
-        table.push_tinted(tint, cells.into_iter().chain(suspended));
+        let (groups, limits) = (groups_text(user), user.limits.map(|limits| limits.to_string()).unwrap_or_default());
+        let groups = has_groups.then_some(groups.as_str());
+        let limits = has_limits.then_some(limits.as_str());
+        table.push_tinted(tint, cells.into_iter().chain(groups).chain(limits).chain(suspended));
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)
@@ -204,6 +236,28 @@ fn read_piped() -> Result<SecretString, Problem> {
 
 fn no_password() -> Problem {
     Problem::new(Exit::Usage, "no password was given").hint("run it in a terminal, or pipe the password in as one line")
+}
+
+/// The groups of an account, with a mark at those that have no effect.
+fn groups_text(user: &UserRow) -> String {
+    let text = |group: &PolicyName| match user.undefined_groups.contains(group) {
+        true => format!("{group} (not defined)"),
+        false => group.to_string(),
+    };
+    user.groups.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// The groups of these names.
+///
+/// # Errors
+/// Exit 2 for a text that is not a group's name.
+fn groups_named(names: &[String]) -> Result<Vec<PolicyName>, Problem> {
+    let read = |name: &String| {
+        name.parse().map_err(|PolicyNameError(name)| {
+            Problem::new(Exit::Usage, format!("invalid group {name:?}: use 1 to 32 of a-z, 0-9 and `-`"))
+        })
+    };
+    names.iter().map(read).collect()
 }
 
 /// The role of that name.

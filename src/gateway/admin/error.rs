@@ -28,6 +28,12 @@ pub enum AdminError {
     /// No role of that name is defined.
     #[error("there is no role {0:?}")]
     NoRole(String),
+    /// No group of that name is defined.
+    #[error("there is no group {0:?}")]
+    NoGroup(String),
+    /// So many groups can an account be in.
+    #[error("an account can be in at most {0} groups")]
+    TooManyGroups(usize),
     /// A disabled account gets no devices.
     #[error("the user {0:?} is disabled")]
     Disabled(String),
@@ -109,6 +115,13 @@ impl AdminError {
                      while no gateway runs, name the file with --config"
                 ));
             }
+            Self::NoGroup(name) => {
+                return Some(format!(
+                    "define it in gateway.toml as [groups.{name}], have the gateway read that (SIGHUP), and try again; \
+                     while no gateway runs, name the file with --config"
+                ));
+            }
+            Self::TooManyGroups(_) => "let one group be within another: in gateway.toml, within = \"OTHER\"",
             Self::Disabled(name) => {
                 return Some(format!("enable the user first: ollama-auth gateway user enable {name}"));
             }

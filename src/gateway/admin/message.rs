@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::error::AdminError;
 use crate::gateway::directory::Loss;
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::Suspension;
 use crate::gateway::{EventFilter, PasswordHash, RecordedEvent, Role};
 use crate::identity::PublicKey;
@@ -61,6 +62,24 @@ pub enum AdminRequest {
         name: String,
         /// What it may do from now on.
         role: Role,
+    },
+    /// Set the groups of an account.
+    SetGroups {
+        /// The account's name.
+        name: String,
+        /// Which ones.
+        groups: GroupChange,
+        /// Why, for the event log.
+        reason: Option<String>,
+    },
+    /// Set the limits of an account's own.
+    SetLimits {
+        /// The account's name.
+        name: String,
+        /// All of them.
+        limits: RequestLimits,
+        /// Why, for the event log.
+        reason: Option<String>,
     },
     /// Remove an account with its devices and keys.
     RemoveUser {
@@ -170,6 +189,18 @@ pub enum AdminSubject {
     Device(PublicKey),
     /// An API key.
     Key(KeyId),
+}
+
+/// What becomes of the groups of an account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupChange {
+    /// It is in these alone.
+    Set(Vec<PolicyName>),
+    /// In these, too.
+    Add(Vec<PolicyName>),
+    /// Not in these any more.
+    Remove(Vec<PolicyName>),
 }
 
 /// How a pending device is named.
@@ -410,6 +441,15 @@ pub struct UserRow {
     /// That it is suspended.
     #[serde(flatten)]
     pub suspended: SuspensionRow,
+    /// The groups that it is in.
+    #[serde(default)]
+    pub groups: Vec<PolicyName>,
+    /// Those of them that are not defined: they have no effect.
+    #[serde(default)]
+    pub undefined_groups: Vec<PolicyName>,
+    /// How much it may use, besides what its role allows.
+    #[serde(default)]
+    pub limits: Option<RequestLimits>,
     /// Unix seconds.
     pub created_at: i64,
     /// How many devices it has.

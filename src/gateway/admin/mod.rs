@@ -9,6 +9,7 @@
 
 mod credentials;
 mod error;
+mod groups;
 mod maintenance;
 mod message;
 mod perform;
@@ -25,8 +26,8 @@ mod withdraw;
 
 pub use error::AdminError;
 pub use message::{
-    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, KeyRow, MaintenanceRow, PolicyCheck, ReplicaReply,
-    StreamRow, SuspensionRow, UserRow,
+    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, GroupChange, KeyRow, MaintenanceRow, PolicyCheck,
+    ReplicaReply, StreamRow, SuspensionRow, UserRow,
 };
 pub use perform::{AdminContext, perform};
 #[cfg(unix)]

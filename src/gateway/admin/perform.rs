@@ -7,6 +7,7 @@ use super::message::{AdminReply, AdminRequest, DeviceRef, SuspensionRow, UserRow
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::store::Actor;
 use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, PasswordHash, Role, StoreError, User};
+use crate::keyspec::RequestLimits;
 
 /// The most events in one reply.
 const MOST_EVENTS: u32 = 10_000;
@@ -59,6 +60,8 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             context.commit(Change::SetRole(user.id, role), event).await?;
             context.user_reply(user.id, &name)
         }
+        AdminRequest::SetGroups { name, groups, reason } => context.set_groups(&name, &groups, reason).await,
+        AdminRequest::SetLimits { name, limits, reason } => context.set_limits(&name, limits, reason).await,
         AdminRequest::Suspend { what, reason } => context.suspend(&what, reason).await,
         AdminRequest::Resume { what } => context.resume(&what).await,
         AdminRequest::RemoveUser { name } => context.remove_user(&name).await,
@@ -119,8 +122,17 @@ impl AdminContext<'_> {
             return Err(AdminError::BadEmail);
         }
         self.require_defined(&role)?;
-        let user =
-            User { id: Uuid::new_v4(), name, email, role, disabled: false, created_at: self.now, suspended: None };
+        let user = User {
+            id: Uuid::new_v4(),
+            name,
+            email,
+            role,
+            disabled: false,
+            created_at: self.now,
+            suspended: None,
+            groups: Vec::new(),
+            limits: RequestLimits::default(),
+        };
         let event = self.event("user.created", &user).with("role", &user.role);
         match self.commit(Change::AddUser(user.clone(), Some(password)), event).await {
             Ok(()) => Ok(self.row(&user)),
@@ -243,6 +255,9 @@ impl AdminContext<'_> {
             role: user.role.clone(),
             disabled: user.disabled,
             suspended: SuspensionRow::of(user.suspended.as_deref()),
+            groups: user.groups.clone(),
+            undefined_groups: self.undefined_groups(user),
+            limits: Some(user.limits).filter(|limits| !limits.is_none()),
             created_at: user.created_at,
             devices: devices.len(),
             keys: keys.iter().filter(|key| key.is_accepted(self.now)).count(),

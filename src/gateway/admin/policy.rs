@@ -3,8 +3,8 @@
 use super::error::AdminError;
 use super::message::PolicyCheck;
 use super::perform::AdminContext;
-use crate::gateway::config::{ConfigFile, Inputs, load_roles};
-use crate::gateway::roles::Roles;
+use crate::gateway::config::{ConfigFile, Inputs, load_policy_tables};
+use crate::gateway::policy_tables::PolicyTables;
 
 /// The most losses in one reply.
 const MOST_LOSSES: usize = 10_000;
@@ -16,9 +16,9 @@ impl AdminContext<'_> {
     /// A text that is not valid: this gateway may be of another version than the command that sent it.
     pub(super) fn check_policy(&self, text: String, before: Option<String>) -> Result<PolicyCheck, AdminError> {
         if let Some(before) = before.filter(|_| self.running.is_none()) {
-            self.directory.set_roles(roles_of(before)?);
+            self.directory.set_policy_tables(tables_of(before)?);
         }
-        let roles = roles_of(text)?;
+        let PolicyTables { roles, .. } = tables_of(text)?;
         let mut losses = self.directory.losses(&roles, self.now);
         let more = losses.len().saturating_sub(MOST_LOSSES);
         losses.truncate(MOST_LOSSES);
@@ -32,8 +32,8 @@ impl AdminContext<'_> {
     }
 }
 
-fn roles_of(text: String) -> Result<Roles, AdminError> {
+fn tables_of(text: String) -> Result<PolicyTables, AdminError> {
     let file = Some(ConfigFile { path: "the configuration file".into(), bytes: text.into_bytes() });
-    load_roles(&Inputs { file, ..Inputs::default() })
+    load_policy_tables(&Inputs { file, ..Inputs::default() })
         .map_err(|error| AdminError::Failed { message: error.to_string(), hint: error.hint() })
 }

@@ -223,7 +223,8 @@ impl Caller {
         let role = crate::gateway::store::Role::Member;
         let rules = RoleRules::built_in(role.clone());
         let (name, email) = (name.to_owned(), String::new());
-        let user = User { id, name, email, role, disabled: false, created_at: 0, suspended: None };
+        let (groups, limits) = (Vec::new(), RequestLimits::default());
+        let user = User { id, name, email, role, disabled: false, created_at: 0, suspended: None, groups, limits };
         Self::new(Arc::new(user), Arc::new(rules), Credential::Session(SessionHandle::default()))
     }
 
@@ -279,9 +280,8 @@ impl Caller {
             }
             Credential::Session(ticket) => directory.user(self.user.id).filter(|_| ticket.counts()),
         };
-        // Its role and whether it is disabled or suspended among it.
         user.is_some_and(|user| {
-            user == self.user && {
+            user.may_as_much_as(&self.user) && {
                 let role = directory.role(&user.role);
                 Arc::ptr_eq(&role, &self.role) || role.covers(&self.role)
             }

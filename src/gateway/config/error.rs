@@ -75,8 +75,8 @@ pub enum ConfigError {
         at: Source,
     },
     /// `[name]`, which is not a table of settings.
-    #[error("{at}: unknown group [{name}]")]
-    Group {
+    #[error("{at}: unknown table [{name}]")]
+    Table {
         /// The place where it is set.
         at: Source,
         /// The name as given.
@@ -177,9 +177,9 @@ impl ConfigError {
             Self::Unknown { nearest: Some(name), .. } => return Some(format!("Did you mean {name:?}?")),
             Self::Unknown { table: Some(names), .. } => return Some(format!("Use one of: {names}")),
             Self::Unknown { .. } => "For a file with every setting explained, run: ollama-auth gateway init",
-            Self::Group { nearest: Some(name), .. } => return Some(format!("Did you mean [{name}]?")),
-            Self::Group { .. } => {
-                "Write NAME = VALUE at the top of the file, without a group. The groups are [limits] and [roles.NAME]."
+            Self::Table { nearest: Some(name), .. } => return Some(format!("Did you mean [{name}]?")),
+            Self::Table { .. } => {
+                "Write NAME = VALUE at the top of the file, outside of a table. The tables are [limits], [roles.NAME] and [groups.NAME]."
             }
             Self::PlainBeyondLoopback { .. } => {
                 "Give --tls-cert and --tls-key. If a proxy in front terminates TLS, give --behind-tls-proxy instead. \

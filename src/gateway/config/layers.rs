@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue, Deserializer, Error as TomlError};
 
 use super::caps;
 use super::error::{ConfigError, Source, nearest};
+use super::groups;
 use super::limits;
 use super::roles;
 use super::settings::{Config, SETTINGS, Setting, find};
@@ -150,12 +151,8 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
         reason => format!(": {reason}"),
     };
     let member = name.rsplit_once('.').and_then(|(_, member)| limits::expected(member));
-    let expected = roles::expected(&name)
-        .or_else(|| caps::expected(&name))
-        .or(member)
-        .or(find(&name).map(|setting| setting.expected))
-        .unwrap_or("valid")
-        .to_owned();
+    let table = roles::expected(&name).or_else(|| groups::expected(&name)).or_else(|| caps::expected(&name));
+    let expected = table.or(member).or(find(&name).map(|setting| setting.expected)).unwrap_or("valid").to_owned();
     ConfigError::Value { at, name, expected, problem }
 }
 
@@ -181,7 +178,7 @@ impl ConfigFile {
                 if table.get(&*name).is_some_and(|value| value.get_ref().is_table()) =>
             {
                 let is_table = |name: &String| find(name).is_some_and(Setting::is_table);
-                ConfigError::Group { at, name, nearest: nearest.filter(is_table) }
+                ConfigError::Table { at, name, nearest: nearest.filter(is_table) }
             }
             error => error,
         }
@@ -223,7 +220,7 @@ impl ConfigFile {
     }
 }
 
-/// The setting whose value holds that byte of the file, with the names of its groups.
+/// The setting whose value holds that byte of the file, with the names of its tables.
 fn setting_at(table: &DeTable<'_>, at: usize) -> Option<String> {
     table.iter().find_map(|(name, value)| {
         let within = match value.get_ref() {

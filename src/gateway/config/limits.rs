@@ -1,4 +1,4 @@
-//! The tables of limits: `[limits]` of the gateway as a whole, and the member of that name of each role.
+//! The tables of limits: `[limits]` of the gateway as a whole, and the member of that name of each role and each group.
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
@@ -47,6 +47,7 @@ pub fn example(name: &str) -> &'static str {
     match name {
         "caps" => super::caps::EXAMPLE,
         "limits" => "[limits]\nrequests-per-minute = 600\nstreams = 16\n",
+        "groups" => "[groups.lab.limits]\nstreams = 8\n[groups.interns]\nwithin = \"lab\"\nlimits = { streams = 2 }\n",
         _ => {
             "[roles.research]\nbase = \"member\"\nmodels = [\"llama3*\", \"qwen3:*\"]\nmax-key-lifetime = \"90d\"\n\
               [roles.research.limits]\nrequests-per-minute = 60\nburst = 20\nstreams = 2\nrequest-size = \"10MiB\"\n"

@@ -4,6 +4,7 @@
 
 mod caps;
 mod error;
+mod groups;
 mod layers;
 mod limits;
 mod roles;
@@ -19,7 +20,7 @@ pub use self::error::{ConfigError, Source};
 pub use self::layers::{ConfigFile, FILE_VARIABLE, Flag, Inputs};
 pub use self::settings::{Config, SETTINGS, TlsFiles, commented_file};
 use crate::address::{BaseUrl, Scheme};
-use crate::gateway::roles::Roles;
+use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::store::DatabaseLocation;
 
 /// Reads all layers and checks that the settings go together.
@@ -41,12 +42,12 @@ pub fn load_database(inputs: &Inputs) -> Result<(Option<DatabaseLocation>, Optio
     layers::read(inputs).map(|(config, _)| (config.database, config.database_password_file))
 }
 
-/// The roles alone, for the same commands.
+/// The roles and groups alone, for the same commands.
 ///
 /// # Errors
 /// As for [`load_database`].
-pub fn load_roles(inputs: &Inputs) -> Result<Roles, ConfigError> {
-    layers::read(inputs).map(|(config, _)| config.roles)
+pub fn load_policy_tables(inputs: &Inputs) -> Result<PolicyTables, ConfigError> {
+    layers::read(inputs).map(|(config, _)| config.policy_tables())
 }
 
 /// Checks settings that depend on each other.

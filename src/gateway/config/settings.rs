@@ -11,6 +11,8 @@ use serde::Deserialize;
 use super::limits::example;
 use crate::address::{BaseUrl, OriginPattern};
 use crate::gateway::caps::Caps;
+use crate::gateway::groups::Groups;
+use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::roles::Roles;
 use crate::gateway::store::DatabaseLocation;
 use crate::keyspec::RequestLimits;
@@ -218,6 +220,10 @@ settings! {
     /// decides. A request that asks for more is lowered or refused.
     "caps" => caps: Caps = [], "super::caps::caps", Reload,
         "tables [[caps]], each with any of roles, models, keep-alive, num-ctx, num-predict and when-exceeded";
+
+    /// Groups of people, who share limits. `ollama-auth gateway user groups` says who is in them.
+    "groups" => groups: Groups = {}, "super::groups::groups", Reload,
+        "tables such as [groups.research], each with any of limits and within";
 }
 
 /// Certificate chain and key of the listener, both PEM.
@@ -230,6 +236,11 @@ pub struct TlsFiles<'a> {
 }
 
 impl Config {
+    /// What it defines about people.
+    pub fn policy_tables(&self) -> PolicyTables {
+        PolicyTables { roles: self.roles.clone(), groups: self.groups.clone() }
+    }
+
     /// The files to serve https with; `None` is plain http.
     pub fn tls(&self) -> Option<TlsFiles<'_>> {
         Some(TlsFiles { cert: self.tls_cert.as_deref()?, key: self.tls_key.as_deref()? })

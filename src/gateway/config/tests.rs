@@ -160,7 +160,7 @@ fn an_unknown_setting_suggests_the_nearest_name() {
     says(set(&["thread=1"]), &["--set thread: ", "Did you mean \"threads\""]);
     let odd = from_file("zzz = 1").unwrap_err();
     assert!(!odd.hint().unwrap().contains("Did you mean") && odd.hint().unwrap().contains("gateway init"), "{odd}");
-    says(from_file("[gateway]\nlisten = 1"), &[":1:2: unknown group [gateway]", "without a group"]);
+    says(from_file("[gateway]\nlisten = 1"), &[":1:2: unknown table [gateway]", "outside of a table"]);
     says(set(&["threads"]), &["expected NAME=VALUE"]);
 }
 
@@ -506,7 +506,7 @@ fn a_wrong_limit_is_named_with_its_place() {
         ("[limits]\nzzz = 1", ["\"zzz\"", "Use one of: requests-per-minute, burst, streams, request-size"]),
         ("[roles.member]\nlimit = 1", ["\"limit\"", "Did you mean \"limits\"?"]),
         ("[roles.limits]\nstreams = 1", ["unknown setting \"streams\"", "Use one of: base, models"]),
-        ("[limitz]\nstreams = 1", [":1:2: unknown group [limitz]", "Did you mean [limits]?"]),
+        ("[limitz]\nstreams = 1", [":1:2: unknown table [limitz]", "Did you mean [limits]?"]),
         ("[limits]\nstreams = 1\nthreads = 1", [":3:1: unknown setting \"threads\"", "Move it above"]),
     ] {
         says(from_file(text), &wanted);

@@ -10,10 +10,11 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::gateway::Role;
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::Actor;
 use crate::gateway::store::{Change, Event, Maintenance, Retention, Suspendable, Suspension};
 use crate::identity::DeviceKey;
-use crate::keyspec::{ApiKey, Rights};
+use crate::keyspec::{ApiKey, RequestLimits, Rights};
 
 /// Where a store keeps its data. It can be opened again once the store before is dropped.
 pub trait Location {
@@ -33,6 +34,8 @@ pub(super) fn user(name: &str, role: Role) -> User {
         disabled: false,
         created_at: 1,
         suspended: None,
+        groups: Vec::new(),
+        limits: Default::default(),
     }
 }
 
@@ -97,6 +100,8 @@ impl Cast {
             14 => Change::SetSuspended(Suspendable::Device(self.devices[which].clone()), suspension(at)),
             15 => Change::SetSuspended(Suspendable::Key(key.id.clone()), suspension(at)),
             16 => Change::SetMaintenance(maintenance(at)),
+            17 => Change::SetGroups(user.id, groups(at)),
+            18 => Change::SetLimits(user.id, user_limits(at)),
             7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
             _ => Change::Note,
         }
@@ -113,6 +118,16 @@ fn suspension(at: i64) -> Option<Arc<Suspension>> {
 fn maintenance(at: i64) -> Option<Arc<Maintenance>> {
     let until = (at % 4 == 0).then_some(at + 100);
     (at % 2 == 0).then(|| Maintenance { message: "a \u{2713}".into(), refuses: at % 3 == 0, since: at, until }.into())
+}
+
+/// None, one or two.
+fn groups(at: i64) -> Vec<PolicyName> {
+    ["lab", "ml-2"].into_iter().take(usize::try_from(at % 3).unwrap()).map(|name| name.parse().unwrap()).collect()
+}
+
+fn user_limits(at: i64) -> RequestLimits {
+    let pairs: &[&str] = if at % 2 == 0 { &[] } else { &["rpm=60", "size=1MiB"] };
+    RequestLimits::of(&pairs.iter().map(|pair| pair.parse().unwrap()).collect::<Vec<_>>()).unwrap()
 }
 
 pub(super) fn key(user: &User) -> KeyRecord {
@@ -147,6 +162,8 @@ fn kind(change: &Change) -> &'static str {
         Change::AddUser(..) => "AddUser",
         Change::SetPassword(..) => "SetPassword",
         Change::SetRole(..) => "SetRole",
+        Change::SetGroups(..) => "SetGroups",
+        Change::SetLimits(..) => "SetLimits",
         Change::SetDisabled(..) => "SetDisabled",
         Change::SetSuspended(..) => "SetSuspended",
         Change::RemoveUser(_) => "RemoveUser",
@@ -160,7 +177,7 @@ fn kind(change: &Change) -> &'static str {
     }
 }
 /// How many kinds there are.
-const KINDS: usize = 13;
+const KINDS: usize = 15;
 
 async fn directory(location: &impl Location) -> Directory {
     Directory::open(location.open().await).await.unwrap()
@@ -188,6 +205,12 @@ pub async fn every_change<L: Location>() {
         Change::SetPassword(ann.id, hash("second")),
         Change::SetPassword(bob.id, hash("third")),
         Change::SetRole(bob.id, Role::Maintainer),
+        Change::SetGroups(ann.id, groups(2)),
+        Change::SetGroups(bob.id, groups(1)),
+        Change::SetGroups(bob.id, groups(0)),
+        Change::SetLimits(ann.id, user_limits(1)),
+        Change::SetLimits(bob.id, user_limits(1)),
+        Change::SetLimits(bob.id, user_limits(0)),
         Change::SetDisabled(bob.id, true),
         Change::SetDisabled(bob.id, false),
         device(ann, "lap\u{202e}top", 5),
@@ -254,7 +277,7 @@ pub async fn every_change<L: Location>() {
 
 /// Any sequence of changes and uses, refused ones among them.
 pub fn random_changes<L: Location>() {
-    let steps = proptest::collection::vec((0..17_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
+    let steps = proptest::collection::vec((0..19_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -134,7 +134,7 @@ impl Inner {
         }
         revocations.apply_unstored_to(&mut fresh);
         let mut memory = self.write();
-        fresh.roles = memory.roles.clone();
+        fresh.tables = memory.tables.clone();
         *memory = fresh;
         drop(memory);
         self.changes.send_replace(());

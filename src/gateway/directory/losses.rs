@@ -1,11 +1,13 @@
 //! Which people and keys lose what, when other roles come into effect.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Directory;
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS};
 use crate::gateway::store::{KeyRecord, Role, User};
 use crate::keyspec::KeyId;
@@ -58,6 +60,20 @@ impl Directory {
     /// The people whose role is not defined, by name.
     pub fn people_without_role(&self, roles: &Roles) -> Vec<Arc<User>> {
         self.users().into_iter().filter(|user| !roles.is_defined(&user.role)).collect()
+    }
+
+    /// Says in the log who is in a group that is not defined. Nothing is refused: the membership has no effect.
+    pub fn warn_of_undefined_groups(&self) {
+        let (groups, mut people) = (self.groups(), BTreeMap::<PolicyName, Vec<String>>::new());
+        for user in self.users() {
+            for group in user.groups.iter().filter(|group| !groups.is_defined(group)) {
+                people.entry(*group).or_default().push(user.name.clone());
+            }
+        }
+        for (group, people) in people {
+            let (group, users) = (group.as_str(), people.join(", "));
+            tracing::warn!(group, users, "the group of these accounts is not defined: its limits do not apply to them");
+        }
     }
 
     /// Whether nobody could administrate with these roles who could otherwise: someone's role is not defined, and no enabled account is

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::gateway::roles::Roles;
+use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::store::{
     Change, Device, EndedKey, KeyRecord, Maintenance, Position, StoreError, Suspendable, Suspension, Use, User,
 };
@@ -79,8 +79,8 @@ pub(super) struct Memory {
     pub(super) replacements: HashMap<KeyId, BTreeSet<Place>>,
     /// The maintenance message. It may be over.
     pub(super) maintenance: Option<Arc<Maintenance>>,
-    /// What roles allow. They are of the configuration, and stay when everything else is loaded again.
-    pub(super) roles: Roles,
+    /// What the configuration defines. It stays when everything else is loaded again.
+    pub(super) tables: PolicyTables,
     /// The last change of the database that is in here.
     pub(super) position: Position,
 }
@@ -201,6 +201,8 @@ impl Memory {
         let (user, key) = (|id| self.users.get(id), |id| self.keys.get(id).map(|key| &**key).or(stored));
         match change {
             Change::SetRole(id, role) => user(id).is_some_and(|user| user.role == *role),
+            Change::SetGroups(id, groups) => user(id).is_some_and(|user| user.groups == *groups),
+            Change::SetLimits(id, limits) => user(id).is_some_and(|user| user.limits == *limits),
             Change::SetDisabled(id, disabled) => user(id).is_some_and(|user| user.disabled == *disabled),
             Change::SetSuspended(what, suspension) => {
                 self.suspended(what).is_some_and(|now| now.is_some() == suspension.is_some())
@@ -227,7 +229,7 @@ impl Memory {
             Change::AddUser(new, _) if self.users.values().any(|user| user.name == new.name) => {
                 taken(format!("the name {}", new.name))
             }
-            Change::SetRole(id, role) if !self.roles.administrates(role) => self.keeps_an_admin(user(id)?),
+            Change::SetRole(id, role) if !self.tables.roles.administrates(role) => self.keeps_an_admin(user(id)?),
             Change::SetDisabled(id, true)
             | Change::RemoveUser(id)
             | Change::SetSuspended(Suspendable::User(id), Some(_)) => self.keeps_an_admin(user(id)?),
@@ -238,7 +240,11 @@ impl Memory {
                     Suspendable::Key(id) => format!("valid key {id}"),
                 }))
             }
-            Change::SetPassword(id, _) | Change::SetRole(id, _) | Change::SetDisabled(id, _) => user(id).map(|_| ()),
+            Change::SetPassword(id, _)
+            | Change::SetRole(id, _)
+            | Change::SetGroups(id, _)
+            | Change::SetLimits(id, _)
+            | Change::SetDisabled(id, _) => user(id).map(|_| ()),
             Change::AddDevice(device) => user(&device.user).map(|_| ()),
             Change::RemoveDevice(key) if !self.devices.contains_key(key) => {
                 Err(DirectoryError::Unknown(format!("device {}", key.fingerprint())))
@@ -282,7 +288,7 @@ impl Memory {
     }
 
     fn keeps_an_admin(&self, loses: &User) -> Result<(), DirectoryError> {
-        let rules = |user: &User| self.roles.administrates(&user.role) && user.is_active();
+        let rules = |user: &User| self.tables.roles.administrates(&user.role) && user.is_active();
         let others = self.users.values().any(|user| user.id != loses.id && rules(user));
         if !rules(loses) || others { Ok(()) } else { Err(DirectoryError::LastAdmin(loses.name.clone())) }
     }
@@ -301,6 +307,8 @@ impl Memory {
                 self.users.insert(user.id, Arc::new(user));
             }
             Change::SetRole(id, role) => self.change_user(id, |user| user.role = role),
+            Change::SetGroups(id, groups) => self.change_user(id, |user| user.groups = groups),
+            Change::SetLimits(id, limits) => self.change_user(id, |user| user.limits = limits),
             Change::SetDisabled(id, disabled) => self.change_user(id, |user| user.disabled = disabled),
             Change::SetSuspended(what, suspension) => self.set_suspended(&what, suspension),
             Change::RemoveUser(id) => self.remove_user(id),

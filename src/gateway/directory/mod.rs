@@ -27,7 +27,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::gateway::groups::Groups;
 use crate::gateway::password::PasswordHash;
+use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::roles::{RoleRules, Roles};
 use crate::gateway::store::{
     Device, EventFilter, KeyQuery, KeyRecord, Maintenance, Record, RecordedEvent, Role, Store, StoreError, Use, User,
@@ -150,7 +152,7 @@ impl Directory {
     pub fn may_continue(&self, key: &KeyRecord, now: i64) -> bool {
         let memory = self.read();
         let Some(user) = memory.users.get(&key.user) else { return false };
-        let rules = memory.roles.of(&user.role);
+        let rules = memory.tables.roles.of(&user.role);
         let is_accepted = |key: &KeyRecord| key.is_accepted(now) && rules.allows_age(key, now);
         let is_revoked = match memory.keys.get(&key.id) {
             Some(known) if is_accepted(known) => return true,
@@ -282,17 +284,22 @@ impl Directory {
 
     /// What the people with a role may do.
     pub fn role(&self, role: &Role) -> Arc<RoleRules> {
-        self.read().roles.of(role)
+        self.read().tables.roles.of(role)
     }
 
     /// All roles that are defined.
     pub fn roles(&self) -> Roles {
-        self.read().roles.clone()
+        self.read().tables.roles.clone()
     }
 
-    /// Puts what roles allow into effect.
-    pub fn set_roles(&self, roles: Roles) {
-        self.0.write().roles = roles;
+    /// All groups that are defined.
+    pub fn groups(&self) -> Groups {
+        self.read().tables.groups.clone()
+    }
+
+    /// Puts what the configuration defines into effect.
+    pub fn set_policy_tables(&self, tables: PolicyTables) {
+        self.0.write().tables = tables;
         self.0.changes.send_replace(());
     }
 

@@ -1,4 +1,4 @@
-//! How much callers may use: requests per minute and requests at a time, of each key, each person and the gateway.
+//! How much callers may use: requests per minute and requests at a time, of each key, person, group and environment, and of the gateway.
 //!
 //! A request takes its place in all limits that apply, or is refused by one and takes none: both happen under one lock, which is held for a
 //! few additions. Without limits nothing is locked.
@@ -10,13 +10,17 @@ mod refusal;
 mod tests;
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use uuid::Uuid;
 
+use super::groups::GroupsOfPerson;
+use super::policy_name::PolicyName;
 use crate::keyspec::{KeyId, RequestLimits};
 
 /// Whose limit it is.
@@ -26,12 +30,18 @@ pub enum Subject {
     Key,
     /// Of a person: all devices and keys together.
     Person,
+    /// Of a person in an environment.
+    PersonIn(PolicyName),
+    /// Of a group: all of its people together.
+    Group(PolicyName),
+    /// Of an environment: all callers in it together.
+    Environment(PolicyName),
     /// Of the gateway: all callers together.
     Gateway,
 }
 
 /// The limits that apply to one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Applicable<'a> {
     /// The first key of the chain of replacements, if a key asks. So a replacement does not begin anew.
     pub key: Option<&'a KeyId>,
@@ -41,8 +51,61 @@ pub struct Applicable<'a> {
     pub person: Uuid,
     /// Those of the person.
     pub of_person: RequestLimits,
+    /// The person's groups, each with its own.
+    pub groups: GroupsOfPerson<'a>,
+    /// Those of the environment, if the request is in one.
+    pub environment: Option<InEnvironment>,
     /// Those of the gateway.
     pub of_gateway: RequestLimits,
+}
+
+/// The limits of an environment.
+#[derive(Clone, Copy, Debug)]
+pub struct InEnvironment {
+    /// Which one.
+    pub name: PolicyName,
+    /// Those of all callers in it together.
+    pub of_all: RequestLimits,
+    /// Those of the person there.
+    pub of_person: RequestLimits,
+}
+
+/// A subject, as its use is found.
+#[derive(Clone, Copy)]
+enum Account<'a> {
+    Key(&'a KeyId),
+    Person(Uuid),
+    PersonIn(Uuid, PolicyName),
+    Group(PolicyName),
+    Environment(PolicyName),
+    Gateway,
+}
+
+impl Account<'_> {
+    fn subject(self) -> Subject {
+        match self {
+            Self::Key(_) => Subject::Key,
+            Self::Person(_) => Subject::Person,
+            Self::PersonIn(_, environment) => Subject::PersonIn(environment),
+            Self::Group(name) => Subject::Group(name),
+            Self::Environment(name) => Subject::Environment(name),
+            Self::Gateway => Subject::Gateway,
+        }
+    }
+}
+
+impl Applicable<'_> {
+    /// Each subject with its limits, the narrowest first.
+    fn each(&self) -> impl Iterator<Item = (Account<'_>, RequestLimits)> {
+        let key = self.key.map(|id| (Account::Key(id), self.of_key));
+        let person = (Account::Person(self.person), self.of_person);
+        let here = self.environment;
+        let person_here = here.map(|here| (Account::PersonIn(self.person, here.name), here.of_person));
+        let groups = self.groups.iter().map(|(name, rules)| (Account::Group(**name), rules.limits));
+        let environment = here.map(|here| (Account::Environment(here.name), here.of_all));
+        let gateway = (Account::Gateway, self.of_gateway);
+        key.into_iter().chain([person]).chain(person_here).chain(groups).chain(environment).chain([gateway])
+    }
 }
 
 /// Why a request is refused.
@@ -64,31 +127,54 @@ pub struct Limiter {
     counted: AtomicU32,
 }
 
-/// What is used. There is an entry for each subject that asked since the last [`Limiter::sweep`]: no more than accounts and keys.
+/// What is used. There is an entry for each subject that asked since the last [`Limiter::sweep`]: no more than accounts, keys, groups and
+/// environments.
 #[derive(Debug, Default)]
 struct Usage {
-    keys: HashMap<KeyId, Bucket>,
-    people: HashMap<Uuid, Bucket>,
-    gateway: Bucket,
+    keys: HashMap<KeyId, Arc<Bucket>>,
+    people: HashMap<Uuid, Arc<Bucket>>,
+    people_in: HashMap<(Uuid, PolicyName), Arc<Bucket>>,
+    groups: HashMap<PolicyName, Arc<Bucket>>,
+    environments: HashMap<PolicyName, Arc<Bucket>>,
+    gateway: Arc<Bucket>,
 }
 
-/// What one subject uses.
+impl Usage {
+    fn bucket(&mut self, account: Account<'_>) -> Arc<Bucket> {
+        fn entry<K: Clone + Eq + Hash>(all: &mut HashMap<K, Arc<Bucket>>, key: &K) -> Arc<Bucket> {
+            match all.get(key) {
+                Some(known) => known.clone(),
+                None => all.entry(key.clone()).or_default().clone(),
+            }
+        }
+        match account {
+            Account::Key(id) => entry(&mut self.keys, id),
+            Account::Person(id) => entry(&mut self.people, &id),
+            Account::PersonIn(id, environment) => entry(&mut self.people_in, &(id, environment)),
+            Account::Group(name) => entry(&mut self.groups, &name),
+            Account::Environment(name) => entry(&mut self.environments, &name),
+            Account::Gateway => self.gateway.clone(),
+        }
+    }
+}
+
+/// What one subject uses. Only who holds the lock of [`Usage`] adds to it.
 #[derive(Debug, Default)]
 struct Bucket {
     /// When its whole burst is free, in nanoseconds of the time that passes.
-    free_at: u64,
+    free_at: AtomicU64,
     /// Its requests at the upstream server. Their slots count it down.
-    streams: Arc<AtomicU32>,
+    streams: AtomicU32,
 }
 
 /// A request's place among those at the upstream server, until it is dropped. By default none.
 #[derive(Debug, Default)]
-pub struct Slot(Option<Box<[Option<Arc<AtomicU32>>; 3]>>);
+pub struct Slot(Box<[Arc<Bucket>]>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        for streams in self.0.iter().flat_map(|all| all.iter()).flatten() {
-            streams.fetch_sub(1, Ordering::AcqRel);
+        for bucket in &self.0 {
+            bucket.streams.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }
@@ -105,31 +191,26 @@ impl Limiter {
     /// # Errors
     /// The tightest limit that it exceeds: of the rates that which makes it wait longest; otherwise the smallest number at a time.
     pub fn admit(&self, applicable: &Applicable<'_>, now: impl FnOnce() -> Duration) -> Result<Slot, Exceeded> {
-        let Applicable { key, of_key, person, of_person, of_gateway } = *applicable;
-        let counts = |limits: RequestLimits| limits.requests_per_minute.is_some() || limits.streams.is_some();
-        let key = key.filter(|_| counts(of_key));
-        if key.is_none() && !counts(of_person) && !counts(of_gateway) {
+        let counts = |limits: &RequestLimits| limits.requests_per_minute.is_some() || limits.streams.is_some();
+        let all: SmallVec<[_; 8]> = applicable.each().filter(|(_, limits)| counts(limits)).collect();
+        if all.is_empty() {
             return Ok(Slot::default());
         }
         let gateways = NonZeroU32::new(self.gateways.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN);
         let usage = &mut *self.lock();
         // Read under the lock: otherwise a later request could have an earlier time.
         let now = nanoseconds(now());
-        let key = key.map(|id| (Subject::Key, of_key, usage.keys.entry(id.clone()).or_default()));
-        let person = counts(of_person).then(|| (Subject::Person, of_person, usage.people.entry(person).or_default()));
-        let gateway = counts(of_gateway).then_some((Subject::Gateway, of_gateway, &mut usage.gateway));
-        let mut all = [key, person, gateway];
-        let exceeded = all.iter().flatten().filter_map(|(subject, limits, bucket)| {
-            bucket.exceeds(*limits, gateways, now).map(|problem| problem.of(*subject))
+        let buckets: SmallVec<[Arc<Bucket>; 8]> = all.iter().map(|(account, _)| usage.bucket(*account)).collect();
+        let exceeded = all.iter().zip(&buckets).filter_map(|((account, limits), bucket)| {
+            bucket.exceeds(*limits, gateways, now).map(|problem| (*account, problem))
         });
-        if let Some(tightest) = exceeded.reduce(tighter) {
-            return Err(tightest);
+        if let Some((account, problem)) = exceeded.reduce(tighter) {
+            return Err(problem.of(account.subject()));
         }
-        let taken = all.each_mut().map(|one| {
-            let (_, limits, bucket) = one.as_mut()?;
-            Some(bucket.take(limits.share(gateways), now))
-        });
-        Ok(Slot(Some(taken.into())))
+        for ((_, limits), bucket) in all.iter().zip(&buckets) {
+            bucket.take(limits.share(gateways), now);
+        }
+        Ok(Slot(buckets.into_iter().collect()))
     }
 
     /// How many gateways share the limits. Of the last two counts the larger one holds: after the database did not answer for a while, the
@@ -142,10 +223,15 @@ impl Limiter {
     /// Forgets subjects that use nothing now.
     pub fn sweep(&self, now: Duration) {
         let (usage, now) = (&mut *self.lock(), nanoseconds(now));
-        usage.keys.retain(|_, bucket| bucket.is_used(now));
-        usage.people.retain(|_, bucket| bucket.is_used(now));
-        usage.keys.shrink_to_fit();
-        usage.people.shrink_to_fit();
+        fn sweep<K: Eq + Hash>(all: &mut HashMap<K, Arc<Bucket>>, now: u64) {
+            all.retain(|_, bucket| bucket.is_used(now));
+            all.shrink_to_fit();
+        }
+        sweep(&mut usage.keys, now);
+        sweep(&mut usage.people, now);
+        sweep(&mut usage.people_in, now);
+        sweep(&mut usage.groups, now);
+        sweep(&mut usage.environments, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Usage> {
@@ -169,11 +255,11 @@ impl Shortage {
 }
 
 /// The one that is to be told. Of equal ones the first.
-fn tighter(one: Exceeded, other: Exceeded) -> Exceeded {
-    match (&one, &other) {
-        (Exceeded::Rate(_, _, wait), Exceeded::Rate(_, _, longer)) if longer > wait => other,
-        (Exceeded::Streams(..), Exceeded::Rate(..)) => other,
-        (Exceeded::Streams(_, most), Exceeded::Streams(_, fewer)) if fewer < most => other,
+fn tighter<'a>(one: (Account<'a>, Shortage), other: (Account<'a>, Shortage)) -> (Account<'a>, Shortage) {
+    match (&one.1, &other.1) {
+        (Shortage::Rate(_, wait), Shortage::Rate(_, longer)) if longer > wait => other,
+        (Shortage::Streams(_), Shortage::Rate(..)) => other,
+        (Shortage::Streams(most), Shortage::Streams(fewer)) if fewer < most => other,
         _ => one,
     }
 }
@@ -194,23 +280,22 @@ impl Bucket {
     }
 
     /// Takes one request out.
-    fn take(&mut self, share: RequestLimits, now: u64) -> Arc<AtomicU32> {
+    fn take(&self, share: RequestLimits, now: u64) {
         if let Some((rate, burst)) = share.rate() {
             let (interval, room) = pace(rate, burst);
-            self.free_at = self.begins(room, now).saturating_add(interval);
+            self.free_at.store(self.begins(room, now).saturating_add(interval), Ordering::Relaxed);
         }
         self.streams.fetch_add(1, Ordering::AcqRel);
-        self.streams.clone()
     }
 
     /// When the burst is free without the request, but not before now. What was used of a larger burst, before the limit was changed, counts
     /// as the whole of this one.
     fn begins(&self, room: u64, now: u64) -> u64 {
-        self.free_at.clamp(now, now.saturating_add(room))
+        self.free_at.load(Ordering::Relaxed).clamp(now, now.saturating_add(room))
     }
 
     fn is_used(&self, now: u64) -> bool {
-        self.free_at > now || Arc::strong_count(&self.streams) > 1
+        self.free_at.load(Ordering::Relaxed) > now || self.streams.load(Ordering::Acquire) > 0
     }
 }
 
@@ -224,12 +309,8 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The smallest size of a request, and whose limit that is.
+/// The smallest size of a request, and whose limit that is. Of equal ones the first.
 pub fn request_size(applicable: &Applicable<'_>) -> Option<(Subject, NonZeroU64)> {
-    let all = [
-        (Subject::Key, applicable.of_key.request_size),
-        (Subject::Person, applicable.of_person.request_size),
-        (Subject::Gateway, applicable.of_gateway.request_size),
-    ];
-    all.into_iter().filter_map(|(subject, size)| Some((subject, size?))).min_by_key(|(_, size)| *size)
+    let all = applicable.each().filter_map(|(account, limits)| Some((account, limits.request_size?)));
+    all.min_by_key(|(_, size)| *size).map(|(account, size)| (account.subject(), size))
 }

@@ -1,6 +1,8 @@
 //! How a caller is told that a limit is reached: 429, when to try again, and the header fields `RateLimit` and `RateLimit-Policy` of
 //! draft-ietf-httpapi-ratelimit-headers.
 
+use std::borrow::Cow;
+
 use super::{Exceeded, Subject};
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
@@ -11,20 +13,26 @@ const PAUSE_SECONDS: u64 = 1;
 
 impl Subject {
     /// In words, from the caller's side.
-    pub fn words(self) -> &'static str {
+    pub fn words(self) -> Cow<'static, str> {
         match self {
-            Self::Key => "this key",
-            Self::Person => "your account",
-            Self::Gateway => "this gateway",
+            Self::Key => "this key".into(),
+            Self::Person => "your account".into(),
+            Self::PersonIn(environment) => format!("your account in the environment {environment}").into(),
+            Self::Group(name) => format!("your group {name}").into(),
+            Self::Environment(name) => format!("the environment {name}").into(),
+            Self::Gateway => "this gateway".into(),
         }
     }
 
     /// The name of its policy.
-    fn name(self) -> &'static str {
+    fn name(self) -> Cow<'static, str> {
         match self {
-            Self::Key => "key",
-            Self::Person => "person",
-            Self::Gateway => "gateway",
+            Self::Key => "key".into(),
+            Self::Person => "person".into(),
+            Self::PersonIn(environment) => format!("person-in:{environment}").into(),
+            Self::Group(name) => format!("group:{name}").into(),
+            Self::Environment(name) => format!("environment:{name}").into(),
+            Self::Gateway => "gateway".into(),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The limiter against a second one, which remembers every request; and what only some of its callers would notice.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::gateway::groups::{GroupRules, Groups};
 
 const MINUTE: u64 = 60_000_000_000;
 
@@ -74,19 +77,63 @@ impl Remembered {
     }
 }
 
+/// The subjects of the comparison: four keys, two people, the gateway, three groups, two environments, and each person in each of these.
+const PEOPLE: usize = 4;
+const GATEWAY: usize = 6;
+const GROUPS: usize = 7;
+const ENVIRONMENTS: usize = 10;
+const PEOPLE_IN: usize = 12;
+const SUBJECTS: usize = 16;
+
+/// The groups of each person: one of their own, and those that are within the third.
+const GROUPS_OF: [&[&str]; 2] = [&["g-0"], &["g-1", "g-0"]];
+
+/// Whose limits apply to a request of that person, by that key (the fifth is a device, which has no limits of its own), in that environment
+/// (the third is none); as the limiter names them, and by number. Group 0 is within group 2.
+fn subjects_of(key: usize, person: usize, environment: usize) -> Vec<(Subject, usize)> {
+    let name = |kind: &str, number: usize| format!("{kind}-{number}").parse().unwrap();
+    let mut all = Vec::new();
+    if key < 4 {
+        all.push((Subject::Key, key));
+    }
+    all.push((Subject::Person, PEOPLE + person));
+    if environment < 2 {
+        all.push((Subject::PersonIn(name("e", environment)), PEOPLE_IN + 2 * environment + person));
+    }
+    let groups: &[usize] = if person == 0 { &[0, 2] } else { &[1, 0, 2] };
+    all.extend(groups.iter().map(|number| (Subject::Group(name("g", *number)), GROUPS + number)));
+    if environment < 2 {
+        all.push((Subject::Environment(name("e", environment)), ENVIRONMENTS + environment));
+    }
+    all.push((Subject::Gateway, GATEWAY));
+    all
+}
+
+/// The groups with the limits that they have now.
+fn groups_now(subjects: &[Remembered]) -> Groups {
+    let rules = |number: usize| GroupRules {
+        limits: subjects[GROUPS + number].limits,
+        within: (number == 0).then(|| "g-2".parse().unwrap()),
+    };
+    Groups::new((0..3).map(|number| (format!("g-{number}").parse().unwrap(), rules(number))).collect()).unwrap()
+}
+
 #[test]
 fn a_million_requests_are_decided_as_by_a_limiter_that_remembers_all() {
     let keys = ["key_11111111", "key_22222222", "key_33333333", "key_44444444"].map(|id| id.parse::<KeyId>().unwrap());
+    let names: [Vec<PolicyName>; 2] = GROUPS_OF.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
     let (limiter, mut numbers) = (Limiter::default(), Numbers(0x9e37_79b9_7f4a_7c15));
-    // Four keys, two people, and the gateway.
-    let mut subjects: Vec<Remembered> = (0..7).map(|_| Remembered::default()).collect();
+    let mut subjects: Vec<Remembered> = (0..SUBJECTS).map(|_| Remembered::default()).collect();
+    let mut groups = groups_now(&subjects);
     let mut open: Vec<(Slot, Vec<usize>)> = Vec::new();
-    let (mut now, mut admitted, mut refused) = (0, 0, 0);
+    let (mut now, mut admitted, mut refused) = (0, 0, BTreeMap::<String, u32>::new());
     for number in 0..1_000_000 {
         // As a reload does, with requests under way.
         if number % 997 == 0 {
-            let which = usize::try_from(numbers.below(7)).unwrap();
-            subjects[which].limits = numbers.limits();
+            // Of the sixteen a few have limits: otherwise every request is refused by one of them.
+            let which = usize::try_from(numbers.below(SUBJECTS as u64)).unwrap();
+            subjects[which].limits = if numbers.below(3) == 0 { numbers.limits() } else { RequestLimits::default() };
+            groups = groups_now(&subjects);
         }
         now += numbers.below(900_000_000);
         if number % 1009 == 0 {
@@ -99,12 +146,9 @@ fn a_million_requests_are_decided_as_by_a_limiter_that_remembers_all() {
             counted.into_iter().for_each(|subject| subjects[subject].open -= 1);
         }
         let key = usize::try_from(numbers.below(5)).unwrap();
-        let person = 4 + key % 2;
-        // The fifth is a device, which has no limits of its own.
-        let asked: Vec<(Subject, usize)> = [(Subject::Key, key), (Subject::Person, person), (Subject::Gateway, 6)]
-            .into_iter()
-            .filter(|(subject, which)| (*subject != Subject::Key || *which < 4) && subjects[*which].counts())
-            .collect();
+        let (person, environment) = (key % 2, usize::try_from(numbers.below(3)).unwrap());
+        let mut asked = subjects_of(key, person, environment);
+        asked.retain(|(_, which)| subjects[*which].counts());
         let mut wanted = None;
         for (subject, which) in &asked {
             if let Some(wait) = subjects[*which].wait(now) {
@@ -118,17 +162,26 @@ fn a_million_requests_are_decided_as_by_a_limiter_that_remembers_all() {
             let full = full.map(|(subject, which)| (subjects[*which].limits.streams.unwrap(), *subject));
             wanted = full.min_by_key(|(most, _)| *most).map(|(most, subject)| Exceeded::Streams(subject, most));
         }
+        let here = (environment < 2).then(|| InEnvironment {
+            name: format!("e-{environment}").parse().unwrap(),
+            of_all: subjects[ENVIRONMENTS + environment].limits,
+            of_person: subjects[PEOPLE_IN + 2 * environment + person].limits,
+        });
         let applicable = Applicable {
             key: keys.get(key),
             of_key: keys.get(key).map_or_else(RequestLimits::default, |_| subjects[key].limits),
             person: Uuid::from_u128(person as u128),
-            of_person: subjects[person].limits,
-            of_gateway: subjects[6].limits,
+            of_person: subjects[PEOPLE + person].limits,
+            groups: groups.of(&names[person]),
+            environment: here,
+            of_gateway: subjects[GATEWAY].limits,
         };
         let got = limiter.admit(&applicable, || Duration::from_nanos(now));
         assert_eq!(got.as_ref().err(), wanted.as_ref(), "request {number} at {now}");
         match got {
-            Err(_) => refused += 1,
+            Err(Exceeded::Rate(subject, ..) | Exceeded::Streams(subject, _)) => {
+                *refused.entry(format!("{subject:?}")).or_default() += 1;
+            }
             Ok(slot) => {
                 admitted += 1;
                 let counted: Vec<usize> = asked.into_iter().map(|(_, which)| which).collect();
@@ -137,7 +190,10 @@ fn a_million_requests_are_decided_as_by_a_limiter_that_remembers_all() {
             }
         }
     }
-    assert!(admitted > 100_000 && refused > 100_000, "{admitted} {refused}");
+    // Each of the subjects refuses some: the four keys, and the two people, count as one.
+    let kinds = SUBJECTS - 3 - 1;
+    assert!(admitted > 100_000 && refused.values().sum::<u32>() > 100_000, "{admitted} {refused:?}");
+    assert!(refused.len() >= kinds - 2 && refused.values().all(|count| *count > 100), "{refused:?}");
 }
 
 fn number(number: u32) -> Option<NonZeroU32> {
@@ -145,7 +201,8 @@ fn number(number: u32) -> Option<NonZeroU32> {
 }
 
 fn applicable<'a>(of_person: RequestLimits, of_gateway: RequestLimits) -> Applicable<'a> {
-    Applicable { key: None, of_key: RequestLimits::default(), person: Uuid::nil(), of_person, of_gateway }
+    let (of_key, groups) = (RequestLimits::default(), GroupsOfPerson::new());
+    Applicable { key: None, of_key, person: Uuid::nil(), of_person, groups, environment: None, of_gateway }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::state::Pages;
 use super::{display, layout, new_password, sign_in};
 use crate::gateway::directory::Directory;
 use crate::gateway::store::{Actor, Change, Event, Role, User};
+use crate::keyspec::RequestLimits;
 
 const LONGEST_EMAIL: usize = 254;
 
@@ -131,6 +132,8 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         disabled: false,
         created_at: context.now,
         suspended: None,
+        groups: Vec::new(),
+        limits: RequestLimits::default(),
     };
     let event = Event::new(context.now, Actor::user(&user), "user.created", name)
         .of_account(&user)

@@ -71,7 +71,7 @@ impl BodyLimit {
         match self.by {
             LimitedBy::Setting(setting) => format!("this gateway (setting {setting})"),
             LimitedBy::Program => "this gateway".to_owned(),
-            LimitedBy::Subject(subject) => subject.words().to_owned(),
+            LimitedBy::Subject(subject) => subject.words().into_owned(),
         }
     }
 }

@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::Maintenance;
 use crate::gateway::password::PasswordHash;
+use crate::gateway::policy_name::PolicyName;
 use crate::identity::PublicKey;
-use crate::keyspec::{KeyHash, KeyId, Rights, Scope, Scopes};
+use crate::keyspec::{KeyHash, KeyId, RequestLimits, Rights, Scope, Scopes};
 
 /// What an account may do at most, by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -123,9 +124,18 @@ pub struct User {
     pub created_at: i64,
     /// The same as `disabled`, for a while.
     pub suspended: Option<Arc<Suspension>>,
+    /// The groups that it is in, by name and each once. One that is not defined counts for nothing.
+    pub groups: Vec<PolicyName>,
+    /// How much it may use, besides what its role allows.
+    pub limits: RequestLimits,
 }
 
 impl User {
+    /// Whether an account that is `other` now may do what this one may. Groups and limits take no right.
+    pub fn may_as_much_as(&self, other: &Self) -> bool {
+        self.id == other.id && self.role == other.role && self.is_active() == other.is_active()
+    }
+
     /// Whether it is neither disabled nor suspended.
     pub fn is_active(&self) -> bool {
         !self.disabled && self.suspended.is_none()
@@ -242,6 +252,10 @@ pub enum Change {
     SetPassword(Uuid, PasswordHash),
     /// Another role.
     SetRole(Uuid, Role),
+    /// Other groups: all that it is in.
+    SetGroups(Uuid, Vec<PolicyName>),
+    /// Other limits of its own: all of them.
+    SetLimits(Uuid, RequestLimits),
     /// Disabled or enabled.
     SetDisabled(Uuid, bool),
     /// Suspended, or with `None` accepted again.

@@ -70,7 +70,17 @@ impl Site {
 
     async fn add_as(&self, id: Uuid, name: &str, role: Role) {
         let (name, email, created_at) = (name.into(), String::new(), self.now());
-        let user = User { id, name, email, role, disabled: false, created_at, suspended: None };
+        let user = User {
+            id,
+            name,
+            email,
+            role,
+            disabled: false,
+            created_at,
+            suspended: None,
+            groups: Vec::new(),
+            limits: Default::default(),
+        };
         let hash = PasswordHash::of(&PASSWORD.into()).unwrap();
         self.change(Change::AddUser(user, Some(hash))).await;
     }

@@ -38,6 +38,8 @@ impl Subject {
         Some(match change {
             Change::AddUser(user, _) => Self::User(user.id.to_string()),
             Change::SetRole(id, _)
+            | Change::SetGroups(id, _)
+            | Change::SetLimits(id, _)
             | Change::SetDisabled(id, _)
             | Change::RemoveUser(id)
             | Change::SetSuspended(Suspendable::User(id), _) => Self::User(id.to_string()),
@@ -217,9 +219,11 @@ async fn record(
     Ok(Ok(match kind {
         "user" => {
             let id = place.parse(reference, "user")?;
-            let statement = "SELECT id, name, email, role, disabled, created_at, suspended_at, suspended_reason \
-                             FROM users WHERE id = $1";
-            let row = sqlx::query_as(statement).bind(reference).fetch_optional(connection).await.map_err(failed)?;
+            let row = sqlx::query_as(sql::select_users!("WHERE id = $1"))
+                .bind(reference)
+                .fetch_optional(connection)
+                .await
+                .map_err(failed)?;
             let user = row.map(|row| sql::user(row, place)).transpose()?;
             Some(user.map_or(Record::RemovedUser(id), Record::User))
         }

@@ -13,7 +13,17 @@ use server::Postgres;
 
 fn user(name: &str) -> User {
     let (id, name, email) = (Uuid::new_v4(), name.to_owned(), String::new());
-    User { id, name, email, role: Role::Member, disabled: false, created_at: 7, suspended: None }
+    User {
+        id,
+        name,
+        email,
+        role: Role::Member,
+        disabled: false,
+        created_at: 7,
+        suspended: None,
+        groups: Vec::new(),
+        limits: Default::default(),
+    }
 }
 
 async fn open(address: &str) -> Result<PostgresStore, StoreError> {

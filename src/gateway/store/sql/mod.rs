@@ -18,8 +18,10 @@ use uuid::Uuid;
 use super::error::{explain, taken};
 use super::{COLLATION, Connection};
 use crate::gateway::PasswordHash;
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::place::{Doing, Place, Taken};
 use crate::gateway::store::{Change, Device, Event, Role, Snapshot, StoreError, Suspendable, Suspension, Use, User};
+use crate::keyspec::RequestLimits;
 
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1), \
                       ended_uptime = coalesce(ended_uptime, (SELECT seconds FROM uptime)) WHERE id = $2";
@@ -39,6 +41,8 @@ pub(super) async fn apply(
             let query = sqlx::query("UPDATE users SET role = $1 WHERE id = $2").bind(role.name());
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
+        Change::SetGroups(id, groups) => set_groups(connection, *id, groups).await,
+        Change::SetLimits(id, limits) => set_limits(connection, *id, limits).await,
         Change::SetDisabled(id, disabled) => {
             let query = sqlx::query("UPDATE users SET disabled = $1 WHERE id = $2").bind(*disabled);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
@@ -99,7 +103,8 @@ async fn add_user(
     password: Option<&PasswordHash>,
 ) -> Result<(), sqlx::Error> {
     let query = sqlx::query(
-        "INSERT INTO users (id, name, email, role, password, disabled, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO users (id, name, email, role, password, disabled, created_at, member_of, limits) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     );
     query
         .bind(user.id.to_string())
@@ -109,9 +114,27 @@ async fn add_user(
         .bind(password.map(PasswordHash::expose))
         .bind(user.disabled)
         .bind(user.created_at)
+        .bind(json(&user.groups, user.groups.is_empty())?)
+        .bind(json(&user.limits, user.limits.is_none())?)
         .execute(connection)
         .await
         .map(drop)
+}
+
+/// A value in JSON; NULL for one that `is_none`.
+fn json(value: &impl serde::Serialize, is_none: bool) -> Result<Option<String>, sqlx::Error> {
+    let text = (!is_none).then(|| serde_json::to_string(value)).transpose();
+    text.map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+async fn set_groups(connection: &mut Connection, user: Uuid, groups: &[PolicyName]) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("UPDATE users SET member_of = $1 WHERE id = $2").bind(json(&groups, groups.is_empty())?);
+    changed(query.bind(user.to_string()).execute(connection).await)
+}
+
+async fn set_limits(connection: &mut Connection, user: Uuid, limits: &RequestLimits) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("UPDATE users SET limits = $1 WHERE id = $2").bind(json(limits, limits.is_none())?);
+    changed(query.bind(user.to_string()).execute(connection).await)
 }
 
 async fn set_password(connection: &mut Connection, user: Uuid, password: &PasswordHash) -> Result<(), sqlx::Error> {
@@ -185,7 +208,20 @@ fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreE
     StoreError::Taken(what)
 }
 
-type UserRow = (String, String, String, String, bool, i64, Option<i64>, Option<String>);
+/// The columns that [`user`] reads.
+macro_rules! select_users {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, email, role, disabled, created_at, suspended_at, suspended_reason, member_of, limits \
+             FROM users ",
+            $rest
+        )
+    };
+}
+#[allow(unused_imports, reason = "one engine reads single accounts")]
+pub(super) use select_users;
+
+type UserRow = (String, String, String, String, bool, i64, Option<i64>, Option<String>, Option<String>, Option<String>);
 type DeviceRow = (String, String, String, i64, Option<i64>, Option<i64>, Option<String>);
 
 /// The hash of an account's password.
@@ -200,8 +236,7 @@ pub(super) async fn password(connection: &mut Connection, user: Uuid) -> Result<
 /// Everything but passwords and events.
 pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Result<Snapshot, StoreError> {
     let failed = |error: sqlx::Error| explain(place, &error, Doing::Read);
-    let users = "SELECT id, name, email, role, disabled, created_at, suspended_at, suspended_reason FROM users";
-    let users: Vec<UserRow> = sqlx::query_as(users).fetch_all(&mut *connection).await.map_err(failed)?;
+    let users: Vec<UserRow> = sqlx::query_as(select_users!("")).fetch_all(&mut *connection).await.map_err(failed)?;
     let devices = "SELECT key, user_id, name, created_at, last_used_at, suspended_at, suspended_reason FROM devices";
     let devices: Vec<DeviceRow> = sqlx::query_as(devices).fetch_all(&mut *connection).await.map_err(failed)?;
     let (keys, ended) = keys::load(connection, place).await?;
@@ -217,12 +252,16 @@ pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Resu
 }
 
 pub(super) fn user(
-    (id, name, email, role, disabled, created_at, suspended_at, reason): UserRow,
+    (id, name, email, role, disabled, created_at, suspended_at, reason, groups, limits): UserRow,
     place: &Place,
 ) -> Result<User, StoreError> {
     let suspended = suspension(suspended_at, reason);
+    let broken = |what: &str| place.damaged(format!("the {what} of the user {id} cannot be read"));
+    let groups = groups.map_or(Ok(Vec::new()), |text| serde_json::from_str(&text)).map_err(|_| broken("groups"))?;
+    let limits = limits.map_or(Ok(RequestLimits::default()), |text| serde_json::from_str(&text));
+    let limits = limits.map_err(|_| broken("limits"))?;
     let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("invalid role {role:?}")))?;
-    Ok(User { id: place.parse(&id, "user")?, name, email, role, disabled, created_at, suspended })
+    Ok(User { id: place.parse(&id, "user")?, name, email, role, disabled, created_at, suspended, groups, limits })
 }
 
 pub(super) fn device(

@@ -50,6 +50,8 @@ fn user(name: &str) -> User {
         disabled: false,
         created_at: 7,
         suspended: None,
+        groups: vec!["lab".parse().unwrap()],
+        limits: serde_json::from_str(r#"{"streams":2}"#).unwrap(),
     }
 }
 
