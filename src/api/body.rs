@@ -112,6 +112,10 @@ pub(super) struct ErrorBody {
     pub code: Option<String>,
     /// The member `by`: the id of the object that prevents the change.
     pub by: Option<String>,
+    /// The member `missing`: the proof that is missing.
+    pub missing: Option<String>,
+    /// The member `key`: the id of the API key that was sent.
+    pub key: Option<String>,
 }
 
 /// The longest error text that is quoted, in characters.
@@ -132,6 +136,8 @@ pub(super) fn error_body(body: &[u8], status: StatusCode) -> ErrorBody {
         return ErrorBody {
             code: text("code"),
             by: text("by"),
+            missing: text("missing"),
+            key: text("key"),
             message: error.map(error_text).unwrap_or_else(|| reason(status)),
             signin_url: signin_url.filter(|url| !url.is_empty()),
             recognised: error.is_some(),
@@ -141,7 +147,7 @@ pub(super) fn error_body(body: &[u8], status: StatusCode) -> ErrorBody {
     let text = text.trim();
     let quotable = !text.is_empty() && text.len() <= 200 && !text.starts_with('<');
     let message = if quotable { text.to_owned() } else { reason(status) };
-    ErrorBody { message, signin_url: None, recognised: false, code: None, by: None }
+    ErrorBody { message, signin_url: None, recognised: false, code: None, by: None, missing: None, key: None }
 }
 
 /// The words of an `error` member.

@@ -49,6 +49,26 @@ impl Conflict {
     }
 }
 
+/// What a gateway demands beside the credential that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MissingProof {
+    /// The signature of a device of the account, for the API key with that id.
+    DeviceSignature(String),
+    /// An API key of the account.
+    ApiKey,
+}
+
+impl MissingProof {
+    /// By the members `missing` and `key` of an answer.
+    pub(super) fn read(missing: Option<&str>, key: Option<String>) -> Option<Self> {
+        match (missing?, key) {
+            ("device_signature", Some(key)) => Some(Self::DeviceSignature(key)),
+            ("api_key", _) => Some(Self::ApiKey),
+            _ => None,
+        }
+    }
+}
+
 /// An error of the HTTP client. Each names the host.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -111,6 +131,8 @@ pub enum ApiError {
         had_credential: bool,
         /// The account, the device or the key is suspended.
         suspended: bool,
+        /// The proof that is missing, where the host demands two.
+        missing: Option<MissingProof>,
     },
     /// 404.
     #[error("{host}: {message}")]

@@ -12,8 +12,9 @@ use super::clock::{clock_offset, notable};
 use super::credential::Credential;
 use super::error::ApiError;
 use super::host_facts::{ClockRule, HostFacts};
-use super::session::{Session, authorize, signing_time};
+use super::session::{Session, authorize, second_proof, signing_time};
 use crate::address::BaseUrl;
+use crate::identity::{DeviceKey, SecondProof};
 
 /// The body of an answer, as it comes.
 pub type AnswerBody = Body;
@@ -38,6 +39,8 @@ pub struct Forwarder {
     client: Client,
     base: BaseUrl,
     credential: Credential,
+    /// The device that signs beside the API key, and the id of that.
+    second: Option<(Arc<DeviceKey>, String)>,
     now: fn() -> i64,
     facts: Arc<HostFacts>,
     clock_rule: ClockRule,
@@ -51,8 +54,8 @@ impl Session<'_> {
     pub fn forwarder(&self) -> Result<Forwarder, ApiError> {
         let client = self.client()?;
         let (facts, clock_rule) = self.clock_facts();
-        let (base, credential, now) = (self.base().clone(), self.credential().clone(), self.clock());
-        Ok(Forwarder { client, base, credential, now, facts, clock_rule })
+        let (base, credential, now) = (self.base().clone(), self.current_credential(), self.clock());
+        Ok(Forwarder { client, base, credential, second: self.signing_device(), now, facts, clock_rule })
     }
 }
 
@@ -73,6 +76,10 @@ impl Forwarder {
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, value);
         }
+        if let Some((device, key_id)) = &self.second {
+            let value = second_proof(&self.base, device, key_id, time, method.as_str(), path, query)?;
+            headers.insert(SecondProof::HEADER, value);
+        }
         let takes_a_body = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
         if takes_a_body && body.is_end_stream() {
             // Without a body there would be no Content-Length, which some proxies ask for.
@@ -83,7 +90,7 @@ impl Forwarder {
         let answer = sent.map_err(|error| ApiError::of_transport(self.base.to_string(), &error))?;
         // The body of this request is gone; the next one is signed with the host's time.
         if self.clock_rule == ClockRule::Correct
-            && matches!(self.credential, Credential::Device(_))
+            && (matches!(self.credential, Credential::Device(_)) || self.second.is_some())
             && let Some(seconds_ahead) = self.facts.correct(answer.status(), answer.headers(), (self.now)())
         {
             tracing::warn!(seconds_ahead, host = %self.base, "clock differs from the host's; signing with the host's time");

@@ -1,6 +1,7 @@
 //! One request as a person words it, and its answer as it arrives: any method, path and body; the credential is added here. A body may be
 //! sent while it is still read: a file or a pipe of any size takes no more memory than a few of its pieces.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -18,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::api::account::AccountHost;
 use crate::api::error::{ApiError, Unreachable, innermost, seconds};
 use crate::api::session::Session;
-use crate::identity::BodyDigest;
+use crate::identity::{BodyDigest, SecondProof};
 
 /// The path under which hosts keep what signs in.
 const KEYS: &str = "/api/user/keys";
@@ -26,7 +27,8 @@ const KEYS: &str = "/api/user/keys";
 const QUOTED: usize = 64 * 1024;
 
 /// Headers that carry a credential or say for whom one is: only this program sets them.
-const CREDENTIALS: [&str; 6] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "host"];
+const CREDENTIALS: [&str; 7] =
+    ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "host", SecondProof::HEADER];
 /// Headers that belong to the connection, which is the HTTP client's.
 const CONNECTION: [&str; 9] = [
     "connection",
@@ -149,6 +151,8 @@ pub struct RawAnswer<'s, 't> {
     timeout: Option<Duration>,
     /// The beginning of a body that tells of an error.
     kept: Vec<u8>,
+    /// Pieces that were read ahead.
+    ahead: VecDeque<Bytes>,
 }
 
 impl<'t> Session<'t> {
@@ -173,8 +177,32 @@ impl<'t> Session<'t> {
         let signs_anew = self.learn(&path, answer.response.status(), &answer.headers, again.is_none());
         match again {
             Some(request) if signs_anew => self.send_raw_once(request).await,
+            Some(request) if answer.response.status() == StatusCode::FORBIDDEN => {
+                self.with_missing_proof(answer, request).await
+            }
             _ => Ok(answer),
         }
+    }
+
+    /// The answer to the request with the proof that was missing in it, or this answer if none was.
+    async fn with_missing_proof<'s>(
+        &'s self,
+        mut answer: RawAnswer<'s, 't>,
+        request: RawRequest<'_>,
+    ) -> Result<RawAnswer<'s, 't>, ApiError> {
+        let mut request = Some(request);
+        while answer.response.status() == StatusCode::FORBIDDEN
+            && let Some(next) = request.take()
+        {
+            answer.read_ahead().await?;
+            match answer.judge() {
+                Err(error) if self.add_missing_proof(&error).await => {}
+                _ => break,
+            }
+            request = next.repetition();
+            answer = self.send_raw_once(next).await?;
+        }
+        Ok(answer)
     }
 
     async fn send_raw_once<'s>(&'s self, mut request: RawRequest<'_>) -> Result<RawAnswer<'s, 't>, ApiError> {
@@ -202,6 +230,9 @@ impl<'t> Session<'t> {
         if let Some(value) = authorization {
             building = building.header(AUTHORIZATION, value);
         }
+        if let Some(value) = self.second_proof(&request.method, &request.path, &request.query)? {
+            building = building.header(SecondProof::HEADER, value);
+        }
         let mut trouble = None;
         if let Some(body) = request.body {
             let (body, its_trouble) = body.into_body();
@@ -217,7 +248,8 @@ impl<'t> Session<'t> {
         })?;
         tracing::debug!(status = response.status().as_u16(), "answer");
         let headers = response.headers().clone();
-        Ok(RawAnswer { session: self, response, headers, timeout: request.timeout, kept: Vec::new() })
+        let (kept, ahead) = (Vec::new(), VecDeque::new());
+        Ok(RawAnswer { session: self, response, headers, timeout: request.timeout, kept, ahead })
     }
 }
 
@@ -253,6 +285,23 @@ impl RawAnswer<'_, '_> {
     /// # Errors
     /// [`ApiError::Cut`], and [`ApiError::Unreachable`] where the time limit ended the wait.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        match self.ahead.pop_front() {
+            Some(piece) => Ok(Some(piece)),
+            None => self.receive().await,
+        }
+    }
+
+    /// Reads as much of a body that tells of an error as is quoted.
+    async fn read_ahead(&mut self) -> Result<(), ApiError> {
+        while self.kept.len() < QUOTED
+            && let Some(piece) = self.receive().await?
+        {
+            self.ahead.push_back(piece);
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<Option<Bytes>, ApiError> {
         let piece = within(self.session, self.timeout, self.response.chunk()).await?;
         let piece = piece
             .map_err(|error| ApiError::Cut { host: self.session.base().to_string(), reason: innermost(&error) })?;

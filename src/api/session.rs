@@ -1,6 +1,7 @@
 //! One host with one credential: builds, authenticates and sends requests, and turns what comes back into a `Response`
 //! that succeeded or an `ApiError` that says why not.
 
+mod both_proofs;
 mod failure;
 mod request;
 mod signing;
@@ -21,6 +22,10 @@ use crate::http::listener::foreign_account;
 use crate::identity::BodyDigest;
 use crate::keyspec::KeyForm;
 
+use both_proofs::BothProofs;
+#[cfg(feature = "gateway")]
+pub(super) use both_proofs::second_proof;
+pub use both_proofs::{Fetched, ProofSource};
 pub(super) use signing::{authorize, signing_time};
 
 /// A longer body is not bound to its signature: a gateway takes no longer one for a change.
@@ -32,6 +37,7 @@ pub struct Session<'t> {
     transport: &'t Transport,
     base: BaseUrl,
     credential: Credential,
+    proofs: BothProofs<'t>,
     /// Where the credential comes from, for messages: a variable, a file.
     origin: Option<String>,
     /// The account that its loopback port belonged to at the sign-in.
@@ -70,6 +76,7 @@ impl<'t> Session<'t> {
             transport,
             base,
             credential,
+            proofs: BothProofs::default(),
             origin: None,
             known_listener: None,
             signing_in: false,
@@ -143,7 +150,7 @@ impl<'t> Session<'t> {
     }
 
     fn listener_rule(&self) -> ListenerRule {
-        let refuses = matches!(self.credential, Credential::ApiKey(_)) && !self.signing_in;
+        let refuses = matches!(self.current_credential(), Credential::ApiKey(_)) && !self.signing_in;
         ListenerRule { known: self.known_listener, refuses }
     }
 
@@ -170,7 +177,8 @@ impl<'t> Session<'t> {
     /// The same host with a throwaway credential that no host knows: it needs no protection, so plain
     /// http is not asked about.
     pub(super) fn with_throwaway(&self, credential: Credential) -> Self {
-        Session { credential, origin: None, clock_rule: ClockRule::Ignore, ..self.clone() }
+        let proofs = BothProofs::default();
+        Session { credential, proofs, origin: None, clock_rule: ClockRule::Ignore, ..self.clone() }
     }
 
     /// What one request to `path` (which begins with `/`) with these decoded query parameters takes: the full URL, and the
@@ -185,7 +193,7 @@ impl<'t> Session<'t> {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<(String, Option<HeaderValue>), ApiError> {
-        authorize(&self.base, &self.credential, self.signing_time(), method, path, query)
+        authorize(&self.base, &self.current_credential(), self.signing_time(), method, path, query)
     }
 
     /// The time that signatures name, in Unix seconds.
@@ -200,7 +208,7 @@ impl<'t> Session<'t> {
         if let Some(notice) = self.facts.new_notice(status, headers) {
             self.transport.warn(&format!("notice from {}: {notice}", self.base));
         }
-        if self.clock_rule == ClockRule::Ignore || !matches!(self.credential, Credential::Device(_)) {
+        if self.clock_rule == ClockRule::Ignore || !self.signs() {
             return false;
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -232,8 +240,7 @@ impl<'t> Session<'t> {
 
     /// The parameter that binds a signature to a body, where a gateway checks it.
     pub(super) fn body_digest(&self, body: &[u8]) -> Option<String> {
-        let is_signed = matches!(self.credential, Credential::Device(_));
-        if !is_signed || !self.facts.is_gateway() || body.is_empty() || body.len() > MAX_DIGESTED_BODY {
+        if !self.signs() || !self.facts.is_gateway() || body.is_empty() || body.len() > MAX_DIGESTED_BODY {
             return None;
         }
         let mut nonce = [0; 8];

@@ -1,13 +1,14 @@
 //! What most commands begin with: which host, which profile, which credential; and a session that has it.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::address::BaseUrl;
-use crate::api::{ClockRule, Credential, HostKind, Session};
+use crate::api::{ClockRule, Credential, Fetched, HostKind, ProofSource, Session};
 use crate::app::App;
 use crate::exit::{Exit, Problem, refused_hint};
 use crate::identity::DeviceKey;
@@ -144,7 +145,14 @@ impl Context {
     ) -> anyhow::Result<Session<'a>> {
         let origin = external_origin(app, &credential);
         let session = Session::new(&app.transport, self.url().clone(), credential, allow_insecure_http, app.now)?;
-        Ok(with_known_host(session.with_credential_origin(origin), self.profile.as_ref()))
+        let session = with_known_host(session.with_credential_origin(origin), self.profile.as_ref());
+        Ok(match &self.profile {
+            Some(profile) => {
+                let (name, profile) = (self.target.profile.clone(), profile.clone());
+                session.with_proof_source(Rc::new(StoredProofs { app, name, profile }))
+            }
+            None => session,
+        })
     }
 
     /// What to do where the host does not accept the credential that this context chose.
@@ -173,6 +181,36 @@ impl Context {
             }
             _ => Ok(Credential::None),
         }
+    }
+}
+
+/// The device key and the API key of a profile, for a host that demands both.
+struct StoredProofs<'a> {
+    app: &'a App,
+    name: String,
+    profile: Profile,
+}
+
+impl StoredProofs<'_> {
+    /// What was stored, or nothing and a warning.
+    fn or_warn<T>(&self, fetched: Result<T, StoredKeyError>) -> Option<T> {
+        fetched.map_err(|error| self.app.printer.warn(&Problem::from_error(&error.into()).message)).ok()
+    }
+}
+
+impl ProofSource for StoredProofs<'_> {
+    fn device(&self) -> Fetched<'_, Arc<DeviceKey>> {
+        Box::pin(async {
+            self.profile.device.as_ref().filter(|device| device.connected)?;
+            self.or_warn(device_key(self.app, &self.name, &self.profile).await).map(Arc::new)
+        })
+    }
+
+    fn api_key(&self) -> Fetched<'_, SecretString> {
+        Box::pin(async {
+            self.profile.api_key.as_ref()?;
+            self.or_warn(api_key(self.app, &self.name, &self.profile).await)
+        })
     }
 }
 

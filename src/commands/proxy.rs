@@ -67,7 +67,9 @@ impl PreparedProxy {
             return Err(no_credential(&context).into());
         }
         let files = stored_credential::files(app, &context);
-        let forwarder = context.session(app).await?.forwarder()?;
+        let session = context.session(app).await?;
+        session.add_demanded_proof().await;
+        let forwarder = session.forwarder()?;
         let (credential, questions) = CurrentCredential::new(files, forwarder);
         Ok(Self { proxy, context, credential, questions })
     }

@@ -1,7 +1,7 @@
 //! What a host's error means for the person and the script.
 
 use super::code::Exit;
-use crate::api::{ApiError, Conflict, Unreachable, offset_in_words};
+use crate::api::{ApiError, Conflict, MissingProof, Unreachable, offset_in_words};
 use crate::shell::quoted;
 
 /// What to do about an error of a host that is reported among other things.
@@ -37,6 +37,7 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::Forbidden { suspended: true, .. } => {
             (Exit::Forbidden, Some("ask the administrator of the host to lift the suspension; then it works again as before".into()))
         }
+        ApiError::Forbidden { missing: Some(missing), host, .. } => (Exit::Forbidden, Some(missing_proof_hint(missing, host))),
         ApiError::Forbidden { had_credential: true, .. } => {
             (Exit::Forbidden, Some("the credential is valid but does not have this right; ask the administrator of the host".into()))
         }
@@ -108,6 +109,19 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::Protocol { host, .. } => {
             (Exit::Failed, Some(format!("check that {host} is an Ollama server, and that no proxy answers in its place")))
         }
+    }
+}
+
+/// What to do where a gateway demands two proofs and one is not stored here.
+fn missing_proof_hint(missing: &MissingProof, host: &str) -> String {
+    let host = quoted(host);
+    match missing {
+        MissingProof::DeviceSignature(_) => {
+            format!("sign in this device too; then both are sent: ollama-auth signin --host {host}")
+        }
+        MissingProof::ApiKey => format!(
+            "create an API key on the page /settings/keys of the host, and store it beside the device; then both are sent: ollama-auth keys import --host {host}"
+        ),
     }
 }
 

@@ -188,6 +188,7 @@ mod tests {
             message: "no".into(),
             had_credential: true,
             suspended: false,
+            missing: None,
         })
         .context("while doing a thing")
         .unwrap_err();

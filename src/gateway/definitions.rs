@@ -91,6 +91,7 @@ fn role_table(role: &Role, rules: &RoleRules) -> Value {
         set("max-key-lifetime", format!("{}d", seconds / 86_400).into());
     }
     set("limits", limits(rules.limits));
+    set("two-proofs", rules.two_proofs.iter().map(|scope| scope.to_string()).collect());
     table.retain(|_, value| !is_empty(value));
     table.into()
 }
@@ -158,7 +159,7 @@ mod tests {
              requests-per-minute = 60\n[roles.member.limits]\nstreams = 2\n",
             "[[caps]]\nnum-ctx = 8192\n[[caps]]\nroles = [\"member\"]\nmodels = [\"q*\"]\nkeep-alive = \"10m\"\n\
              num-predict = 5\nwhen-exceeded = \"refuse\"\n",
-            "[roles.viewer]\nmodels = [\"a\", \"b:*\"]\n",
+            "[roles.viewer]\nmodels = [\"a\", \"b:*\"]\ntwo-proofs = [\"models:read\", \"keys\"]\n",
             "[groups.lab]\n[groups.ml]\nwithin = \"lab\"\nlimits = { streams = 1 }\n",
             "[groups.lab]\n",
         ] {

@@ -37,6 +37,8 @@ pub enum RefusalCode {
     Size,
     /// The gateway is under maintenance.
     Maintenance,
+    /// One proof, where a device's signature and an API key are demanded.
+    SecondProof,
     /// A request that asks for more than a cap allows.
     Cap,
     /// Signing in with a wrong name or password.
@@ -48,7 +50,7 @@ pub enum RefusalCode {
 impl RefusalCode {
     /// Whether the caller is told the code, too.
     pub fn is_told(self) -> bool {
-        self.is_limit() || matches!(self, Self::Suspended | Self::Maintenance | Self::Cap)
+        self.is_limit() || matches!(self, Self::Suspended | Self::Maintenance | Self::Cap | Self::SecondProof)
     }
 
     /// Whether it is about a limit of the key, the person or the gateway.
@@ -76,6 +78,7 @@ impl RefusalCode {
             Self::Concurrency => "concurrency",
             Self::Size => "size",
             Self::Maintenance => "maintenance",
+            Self::SecondProof => "second_proof",
             Self::Cap => "cap",
             Self::WrongPassword => "wrong_password",
             Self::TooManyAttempts => "too_many_attempts",

@@ -22,6 +22,8 @@ pub struct RoleRules {
     pub max_key_lifetime: Option<i64>,
     /// How much each person with the role may use.
     pub limits: RequestLimits,
+    /// What takes the signature of a device and an API key together.
+    pub two_proofs: Scopes,
 }
 
 impl RoleRules {

@@ -42,7 +42,7 @@ use super::policy::{self, Destination, Limits, Scanner};
 use super::proxy::{Forward, UNREACHABLE};
 use super::refusal_code::RefusalCode;
 use super::rejection::{Dialect, Rejection, json_response};
-use super::routes::{Access, Matched, Public};
+use super::routes::{Access, Changes, Matched, Public};
 use super::signin_link_filter::Report;
 use super::target::Target;
 use crate::http::server::MAX_HEADERS;
@@ -225,6 +225,11 @@ impl Worker {
         *notice = maintenance.as_deref().and_then(maintenance::notice);
         let body_limits = Limits::new(current);
         let body = match target.body_digest()? {
+            None if caller.has_second_proof() && changes == Changes::Account && !request.body.is_end_stream() => {
+                return Err(Rejection::unauthorized(
+                    "unauthorized: the second proof must cover the body: add the parameter body-sha256",
+                ));
+            }
             None => request.body,
             Some(digest) => {
                 let reservation = self.scanner.reserve(&caller, body_limits.memory());

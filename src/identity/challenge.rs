@@ -14,6 +14,9 @@ use url::form_urlencoded;
 
 use crate::identity::public::{PublicKey, PublicKeyError};
 
+/// The first line of what a second proof signs.
+const SECOND_PROOF: &str = "ollama-auth second proof v1";
+
 /// The text that a signed request signs. It is not a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Challenge {
@@ -51,6 +54,13 @@ impl Challenge {
     /// byte for byte, without the verifier's own base path.
     pub fn of_request(method: &str, target: &str) -> Self {
         Self { text: format!("{method},{target}"), method_length: method.len() }
+    }
+
+    /// What a second proof signs, beside the API key with that id: five lines, of which the first is always the same. No method of HTTP holds
+    /// a space, so it is never what an `Authorization` signs. `target` is path and query as they are sent, without the base path.
+    pub fn second_proof(key_id: &str, ts: i64, method: &str, target: &str) -> Self {
+        let before = format!("{SECOND_PROOF}\n{key_id}\n{ts}\n{method}");
+        Self { text: format!("{before}\n{target}"), method_length: before.len() }
     }
 
     /// The text that is signed.
@@ -106,13 +116,13 @@ impl fmt::Debug for Authorization {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum VerifyError {
     /// There is no colon in it, so it is some other credential, such as an API key.
-    #[error("the Authorization header holds no signature")]
+    #[error("the header holds no signature")]
     NotASignature,
     /// The key in it is invalid or must not be trusted.
-    #[error("the Authorization header is refused: {0}")]
+    #[error("the key in the signature is refused: {0}")]
     Key(#[from] PublicKeyError),
     /// The signature is not the canonical base64 of 64 bytes.
-    #[error("the signature in the Authorization header is not canonical base64 of 64 bytes")]
+    #[error("the signature is not canonical base64 of 64 bytes")]
     MalformedSignature,
     /// The signature is not one of this key for this request.
     #[error("the signature does not belong to this request")]

@@ -10,6 +10,7 @@ mod connect;
 mod key;
 mod openssh;
 mod public;
+mod second_proof;
 
 pub use account::Account;
 pub use body_digest::{BodyDigest, BodyDigestError};
@@ -18,6 +19,7 @@ pub use connect::{ConnectUrl, ConnectUrlError};
 pub use key::DeviceKey;
 pub use openssh::IdentityError;
 pub use public::{FingerprintError, PublicKey, PublicKeyError, group_fingerprint, parse_fingerprint};
+pub use second_proof::SecondProof;
 
 #[cfg(test)]
 mod tests;

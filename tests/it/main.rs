@@ -75,6 +75,8 @@ mod gateway_tls;
 #[cfg(feature = "gateway")]
 mod gateway_top;
 #[cfg(feature = "gateway")]
+mod gateway_two_proofs;
+#[cfg(feature = "gateway")]
 mod gateway_upstream;
 #[cfg(feature = "gateway")]
 mod gateway_upstream_addresses;

@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use super::Session;
 use crate::api::body::{ErrorBody, error_body, read_limited};
 use crate::api::clock::clock_offset;
-use crate::api::error::{ApiError, Conflict, Unreachable};
+use crate::api::error::{ApiError, Conflict, MissingProof, Unreachable};
 use crate::api::host_facts::GATEWAY_HEADER;
 use crate::api::transport::retry_after;
 use crate::http::BoxError;
@@ -45,7 +45,7 @@ impl Session<'_> {
         let clock_offset = clock_offset(headers, self.signing_time());
         let had_credential = self.has_credential();
         let from_gateway = header(GATEWAY_HEADER).is_some();
-        let ErrorBody { message, signin_url, recognised, code, by } = error_body(body, status);
+        let ErrorBody { message, signin_url, recognised, code, by, missing, key } = error_body(body, status);
         let recognised = recognised && complete;
         match status {
             StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
@@ -61,7 +61,8 @@ impl Session<'_> {
             },
             StatusCode::FORBIDDEN => {
                 let suspended = recognised && code.as_deref() == Some("suspended");
-                ApiError::Forbidden { host, message, had_credential, suspended }
+                let missing = MissingProof::read(missing.as_deref(), key).filter(|_| recognised && from_gateway);
+                ApiError::Forbidden { host, message, had_credential, suspended, missing }
             }
             StatusCode::NOT_FOUND => ApiError::NotFound { host, message, recognised, from_gateway },
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {

@@ -15,7 +15,7 @@ use crate::api::host_facts::ClockRule;
 use crate::api::ndjson::LineStream;
 use crate::api::transport;
 use crate::http::{Http1Client, OutgoingRequest, RequestHead, ResponseBody};
-use crate::identity::BodyDigest;
+use crate::identity::{BodyDigest, SecondProof};
 
 /// Time allowed for the answer to a request that is not an inference: these are look-ups.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -96,6 +96,7 @@ impl Request<'_, '_> {
                 Err(ApiError::Unauthorized { .. }) if may_sign_again && self.is_time_corrected(correction) => {
                     may_sign_again = false;
                 }
+                Err(error) if self.session.add_missing_proof(&error).await => {}
                 other => return other,
             }
         }
@@ -114,12 +115,18 @@ impl Request<'_, '_> {
         let request = self.streaming(timeout);
         match request.session.transport.loopback_client(&request.session.base, request.session.listener_rule()) {
             Some(client) => {
-                let correction = request.session.facts.correction();
-                let body = match request.send_direct(&client).await {
-                    Err(ApiError::Unauthorized { .. }) if request.is_time_corrected(correction) => {
-                        request.send_direct(&client).await?
+                let mut may_sign_again = true;
+                let body = loop {
+                    let correction = request.session.facts.correction();
+                    match request.send_direct(&client).await {
+                        Err(ApiError::Unauthorized { .. })
+                            if may_sign_again && request.is_time_corrected(correction) =>
+                        {
+                            may_sign_again = false;
+                        }
+                        Err(error) if request.session.add_missing_proof(&error).await => {}
+                        other => break other?,
                     }
-                    other => other?,
                 };
                 Ok(LineStream::direct(body, host, timeout))
             }
@@ -153,6 +160,9 @@ impl Request<'_, '_> {
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
+        if let Some(value) = session.second_proof(self.method.as_str(), &self.path, &query)? {
+            request = request.header(SecondProof::HEADER, value);
+        }
         let sent = self.answered(request.send()).await?;
         let response = sent.map_err(|error| ApiError::of_transport(session.base.to_string(), &error))?;
         tracing::debug!(status = response.status().as_u16(), "response");
@@ -165,11 +175,11 @@ impl Request<'_, '_> {
     }
 
     async fn send_direct(&self, client: &Http1Client) -> Result<ResponseBody<Full<Bytes>>, ApiError> {
-        let Session { base, credential, .. } = self.session;
+        let (base, credential) = (&self.session.base, self.session.current_credential());
         let (time, digest) = (self.session.signing_time(), self.body_digest());
+        let (method, query) = (self.method.as_str(), self.parameters(digest.as_deref()));
         // A base path is sent but not signed (`docs/explanation/protocol.md`, "Signed requests").
-        let (target, authorization) =
-            sign(base, credential, time, self.method.as_str(), &self.path, &self.parameters(digest.as_deref()))?;
+        let (target, authorization) = sign(base, &credential, time, method, &self.path, &query)?;
         let mut head = RequestHead::new(self.method.clone(), base.as_origin(), &[base.path(), &target]);
         head.header(USER_AGENT.as_str(), transport::USER_AGENT.as_bytes());
         head.header(ACCEPT.as_str(), self.accept.as_bytes());
@@ -178,6 +188,9 @@ impl Request<'_, '_> {
         }
         if let Some(value) = authorization {
             head.header(AUTHORIZATION.as_str(), value.as_bytes());
+        }
+        if let Some(value) = self.session.second_proof(method, &self.path, &query)? {
+            head.header(SecondProof::HEADER, value.as_bytes());
         }
         let body = Full::from(self.body.clone().unwrap_or_default());
         let sent =

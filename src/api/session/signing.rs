@@ -56,7 +56,7 @@ pub(super) fn sign(
 }
 
 /// Path and query of a request that is not signed.
-fn unsigned_target(path: &str, query: &[(&str, &str)]) -> String {
+pub(super) fn unsigned_target(path: &str, query: &[(&str, &str)]) -> String {
     if query.is_empty() {
         return path.to_owned();
     }

@@ -121,7 +121,7 @@ async fn creation_failed(session: &Session<'_>, id: &KeyId, error: ApiError) -> 
         return revoke_again(session, id, problem).await.into();
     }
     let problem = match error {
-        ApiError::Forbidden { suspended: false, .. } => {
+        ApiError::Forbidden { suspended: false, missing: None, .. } => {
             let hint = "a key cannot have more rights than the credential that creates it: narrow it with --scope, --model, --limit and --expires";
             Problem::from_error(&error.into()).hint(hint)
         }

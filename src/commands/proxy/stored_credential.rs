@@ -70,5 +70,7 @@ async fn read(app: &App, context: &Context) -> anyhow::Result<Option<Forwarder>>
         return Ok(None);
     }
     let now = Context { source, profile: Some(profile), ..context.clone() };
-    Ok(Some(now.session(app).await?.forwarder()?))
+    let session = now.session(app).await?;
+    session.add_demanded_proof().await;
+    Ok(Some(session.forwarder()?))
 }

@@ -110,7 +110,7 @@ impl RunContext<'_> {
         match try_pull(self.app, self.session, self.name, self.args.insecure, timeout).await {
             Ok(()) => {}
             // A CI key has no right to pull; what its user needs to know is that the name is wrong.
-            Err(ApiError::Forbidden { host, had_credential: true, suspended: false, .. }) => {
+            Err(ApiError::Forbidden { host, had_credential: true, suspended: false, missing: None, .. }) => {
                 let message = format!("{host} has no model {:?} (and this key may not pull it)", self.name);
                 return Err(missing_model(self.session, self.name, message).await.into());
             }

@@ -12,7 +12,7 @@ use serde_json::json;
 pub use create::{LONGEST_NAME, Wanted, name};
 pub use service::{AccountService, Request, too_many};
 
-use super::authn::Caller;
+use super::authn::{Caller, Credential};
 use super::policy::{AccountCall, read_small};
 use super::rejection::{Rejection, json_response};
 use super::routes::Account;
@@ -45,8 +45,14 @@ impl AccountService {
 /// Who the credential belongs to. The stock client insists that `id` is a UUID.
 fn me(caller: &Caller) -> Response<Body> {
     let user = caller.user();
-    json_response(
-        StatusCode::OK,
-        &json!({ "id": user.id.to_string(), "email": user.email, "name": user.name, "role": user.role }),
-    )
+    let mut me = json!({ "id": user.id.to_string(), "email": user.email, "name": user.name, "role": user.role });
+    let two_proofs = caller.two_proofs();
+    if !two_proofs.is_empty() {
+        me["two_proofs"] = json!(two_proofs);
+        // What the device has to sign.
+        if let Credential::Key(key) = caller.credential() {
+            me["key"] = key.id.as_str().into();
+        }
+    }
+    json_response(StatusCode::OK, &me)
 }

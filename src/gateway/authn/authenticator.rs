@@ -106,7 +106,17 @@ impl Authenticator {
         changes: Changes,
     ) -> Result<Caller, Rejection> {
         self.refuse_stale()?;
+        let second = credential::second_proof(headers)?;
         let caller = match credential::presented(headers)? {
+            Presented::Nothing if second.is_some() => {
+                return Err(Rejection::unauthorized(
+                    "unauthorized: X-Ollama-Auth-Signature is a second proof; send an API key with it",
+                ));
+            }
+            Presented::Signature(_) if second.is_some() => {
+                let message = "X-Ollama-Auth-Signature belongs beside an API key, and Authorization holds a signature";
+                return Err(Rejection::new(400, message));
+            }
             Presented::Nothing => {
                 let url = &self.config.get().url;
                 let message = format!(
@@ -115,7 +125,13 @@ impl Authenticator {
                 return Err(Rejection::unauthorized(message));
             }
             Presented::Signature(header) => self.by_signature(&header, target, origin, changes).await?,
-            Presented::Key(key) => self.by_key(&key, origin).await?,
+            Presented::Key(key) => {
+                let caller = self.by_key(&key, origin).await?;
+                match second {
+                    Some(header) => self.with_second_proof(caller, &header, target, origin, changes).await?,
+                    None => caller,
+                }
+            }
         };
         self.refuse_inactive(&caller, origin)?;
         Ok(caller)

@@ -14,9 +14,11 @@ use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::roles::RoleRules;
 use crate::gateway::store::{Actor, Device, KeyRecord, User};
+use crate::identity::SecondProof;
 use crate::keyspec::{ApiKey, Models, RequestLimits, Rights, Scope, Scopes};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_SIGNATURE: HeaderName = HeaderName::from_static(SecondProof::HEADER);
 /// No credential of ours is nearly as long.
 const LONGEST: usize = 1024;
 
@@ -73,6 +75,20 @@ pub fn presented(headers: &HeaderMap) -> Result<Presented, Rejection> {
         (Some(_), Some(_)) => {
             Err(Rejection::new(400, "Authorization and X-API-Key hold different credentials: send one"))
         }
+    }
+}
+
+/// Reads `X-Ollama-Auth-Signature`, the signature of a device beside an API key.
+///
+/// # Errors
+/// 400 for a header that appears twice, is not text, is too long, or empty: it is never passed over.
+pub fn second_proof(headers: &HeaderMap) -> Result<Option<SecretString>, Rejection> {
+    match single(headers, &X_SIGNATURE)? {
+        Some(value) => Ok(Some(SecretString::from(value))),
+        None if headers.contains_key(X_SIGNATURE) => {
+            Err(Rejection::new(400, format!("the header {X_SIGNATURE} is empty")))
+        }
+        None => Ok(None),
     }
 }
 
@@ -197,6 +213,8 @@ pub struct Caller {
     user: Arc<User>,
     role: Arc<RoleRules>,
     credential: Credential,
+    /// The device of the same account that signed the request beside an API key.
+    second: Option<Arc<Device>>,
 }
 
 /// The credential that proved who the caller is, as it is on record.
@@ -213,7 +231,51 @@ pub enum Credential {
 impl Caller {
     /// For the authenticator alone, once the credential was checked.
     pub(super) fn new(user: Arc<User>, role: Arc<RoleRules>, credential: Credential) -> Self {
-        Self { user, role, credential }
+        Self { user, role, credential, second: None }
+    }
+
+    /// The same with a second proof, once that was checked: a device of the same account.
+    pub(super) fn with_second_proof(self, device: Arc<Device>) -> Self {
+        Self { second: Some(device), ..self }
+    }
+
+    /// Whether a device signed beside the API key.
+    pub fn has_second_proof(&self) -> bool {
+        self.second.is_some()
+    }
+
+    /// The scopes for which two proofs are demanded.
+    pub fn two_proofs(&self) -> Scopes {
+        self.demanded(&self.role)
+    }
+
+    /// The same by what a role demands now. Whatever else demands them belongs here.
+    fn demanded(&self, role: &RoleRules) -> Scopes {
+        role.two_proofs
+    }
+
+    /// Which proof is missing for requests that need `scope`, where two are demanded: `device_signature` or `api_key`. A session needs none:
+    /// its person typed the password.
+    pub fn missing_proof(&self, scope: Scope) -> Option<&'static str> {
+        self.missing_of(&self.role, scope)
+    }
+
+    /// The same by what a role demands now.
+    fn missing_of(&self, role: &RoleRules, scope: Scope) -> Option<&'static str> {
+        match (&self.credential, &self.second) {
+            _ if !self.demanded(role).contains(scope) => None,
+            (Credential::Device(_), _) => Some("api_key"),
+            (Credential::Key(_), None) => Some("device_signature"),
+            (Credential::Key(_), Some(_)) | (Credential::Session(_), _) => None,
+        }
+    }
+
+    /// Whether the device of the second proof, if there is one, is still the account's, and not suspended.
+    fn holds_second(&self, directory: &Directory) -> bool {
+        self.second.as_ref().is_none_or(|device| {
+            let known = directory.device(&device.key);
+            known.is_some_and(|known| known.user.id == self.user.id && known.credential.suspended.is_none())
+        })
     }
 
     /// One of a person's session, without any rights at a gateway.
@@ -243,16 +305,14 @@ impl Caller {
         &self.credential
     }
 
-    /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`; a person who typed
-    /// the password everything that the role allows. Which models the role allows comes on top: see [`models`](Self::models).
+    /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`; with both
+    /// proofs what both may; a person who typed the password everything that the role allows. Which models the role allows comes on top: see [`models`](Self::models).
     pub fn rights(&self) -> Rights {
-        let role = self.role.scopes;
+        let admin: Scopes = [Scope::Admin].into_iter().collect();
+        let role = if self.second.is_some() { self.role.scopes.without(admin) } else { self.role.scopes };
         let all = |scopes| Rights { scopes, models: Models::all(), expires_at: None, limits: RequestLimits::default() };
         match &self.credential {
-            Credential::Device(_) => {
-                let admin: Scopes = [Scope::Admin].into_iter().collect();
-                all(role.without(admin))
-            }
+            Credential::Device(_) => all(role.without(admin)),
             Credential::Session(_) => all(role),
             Credential::Key(key) => Rights { scopes: key.rights.scopes.intersection(role), ..key.rights.clone() },
         }
@@ -281,9 +341,11 @@ impl Caller {
             Credential::Session(ticket) => directory.user(self.user.id).filter(|_| ticket.counts()),
         };
         user.is_some_and(|user| {
-            user.may_as_much_as(&self.user) && {
+            user.may_as_much_as(&self.user) && self.holds_second(directory) && {
                 let role = directory.role(&user.role);
-                Arc::ptr_eq(&role, &self.role) || role.covers(&self.role)
+                let is_enough = self.second.is_some() || matches!(self.credential, Credential::Session(_));
+                let asks_no_more = || is_enough || self.demanded(&role).is_subset(self.two_proofs());
+                Arc::ptr_eq(&role, &self.role) || (role.covers(&self.role) && asks_no_more())
             }
         })
     }
@@ -305,13 +367,17 @@ impl Caller {
             user.id == self.user.id
                 && user.is_active()
                 && role.scopes.contains(scope)
+                && self.holds_second(directory)
+                && self.missing_of(&role, scope).is_none()
                 && models.is_within(role.models(scope))
         })
     }
 
     /// What of it is suspended: the account, or the device or API key; and its name.
     pub(super) fn suspended(&self) -> Option<(&'static str, String)> {
-        suspended(&self.user, &self.credential)
+        let second = self.second.as_ref().filter(|device| device.suspended.is_some());
+        let second = second.map(|device| ("device", device.key.fingerprint()));
+        suspended(&self.user, &self.credential).or(second)
     }
 
     /// Why it is refused if it does not [hold](Self::holds) any more: 403 if it was suspended since, otherwise 401.
@@ -325,7 +391,10 @@ impl Caller {
             }
             Credential::Session(_) => None,
         };
-        let suspended = known.and_then(|(user, credential)| suspended(&user, &credential));
+        let second = self.second.as_ref().and_then(|device| directory.device(&device.key));
+        let second = second.map(|known| (known.user, Credential::Device(known.credential)));
+        let mut known = known.into_iter().chain(second);
+        let suspended = known.find_map(|(user, credential)| suspended(&user, &credential));
         suspended.map_or_else(credential_revoked, |(what, _)| credential_suspended(what))
     }
 
@@ -449,6 +518,24 @@ mod tests {
             ("\"k\"", "unknown"),
         ] {
             assert!(problem_of_key(key).contains(words), "{key}: {}", problem_of_key(key));
+        }
+    }
+
+    #[test]
+    fn a_second_proof_is_never_passed_over() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-ollama-auth-signature", HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            second_proof(&headers).map(|value| value.map(|value| value.expose_secret().to_owned()))
+        };
+        assert_eq!(of(&[]).unwrap(), None);
+        assert_eq!(of(&[" 1:A:B "]).unwrap().as_deref(), Some("1:A:B"));
+        for values in
+            [&[""][..], &[" "], &["1:A:B", "1:A:B"], &["", "1:A:B"], &["1:A:\u{e9}"], &[&"1".repeat(LONGEST + 1)]]
+        {
+            assert_eq!(of(values).unwrap_err().status(), 400, "{values:?}");
         }
     }
 

@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use super::authenticator::{Authenticator, REFUSED};
 use super::credential::{Caller, Credential};
 use super::replay_guard::{Reuse, Used, Verdict};
-use super::signature::{Claim, Freshness, Proof, of_now, prove, whole};
+use super::signature::{Claim, Freshness, Proof, of_now, prove, prove_second, whole};
+use crate::gateway::clock::Moment;
 use crate::gateway::directory::Known;
 use crate::gateway::origin::Origin;
 use crate::gateway::pending_devices::Asked;
@@ -37,22 +38,11 @@ impl Authenticator {
     ) -> Result<Caller, Rejection> {
         let (address, moment) = (origin.address, self.clock.moment());
         let now = moment.now;
-        let tolerance = i64::try_from(self.config.get().clock_tolerance.as_secs()).unwrap_or(i64::MAX);
-        let freshness = Freshness { now, tolerance, not_before: self.started.by_clock_of(moment) };
         let claim = Claim::new(header.expose_secret(), target);
-        let known = self.signature_cache.get(&claim);
-        let is_new = known.is_none();
-        let refused = |code| {
-            move |rejection: &Rejection| {
-                let event = Event::new(now, Actor::Gateway, REFUSED, "(a signature)").refused(code);
-                self.note_refusal(event, origin, rejection.message());
-            }
-        };
-        let proof = known.map_or_else(|| prove(header.expose_secret(), target), Ok);
-        let proof = proof.inspect_err(refused(RefusalCode::InvalidSignature))?;
-        of_now(proof.ts, freshness).inspect_err(refused(RefusalCode::SignatureTime))?;
-        let Proof { key, challenge, ts } = proof.clone();
-        let reuse = reuse(changes, target, challenge == whole(target), target.body_digest()?.is_some())?;
+        let (proof, is_new) =
+            self.verified(&claim, || prove(header.expose_secret(), target), moment, origin, Actor::Gateway)?;
+        let key = proof.key.clone();
+        let reuse = reuse(changes, target, proof.challenge == whole(target), target.body_digest()?.is_some())?;
 
         let Some(known) = self.directory.device(&key) else {
             match self.pending_devices.add(&key, address, now) {
@@ -68,7 +58,99 @@ impl Authenticator {
             let link = ConnectUrl::new(&self.config.get().url, &format!("device at {address}"), &key);
             return Err(Rejection::unauthorized("unauthorized").with_signin_url(link.to_string()));
         };
-        let used = Used { key: &key, account: known.user.id, challenge: &challenge, ts, address, reuse };
+        self.accept(&proof, &known, reuse, (target, origin, changes), moment).await?;
+        if is_new {
+            self.signature_cache.insert(claim, proof);
+        }
+        Ok(self.caller(known.user, Credential::Device(known.credential)))
+    }
+
+    /// The same caller, whose API key was accepted, with the signature of a device of the same account besides. All rules of signatures hold
+    /// for it; but a device that is not known is no one who asks for approval.
+    ///
+    /// # Errors
+    /// 401 for a signature that is not of this request, this key, this account or this time, and for a replay; 429, 503 as for other
+    /// signatures.
+    pub(super) async fn with_second_proof(
+        &self,
+        caller: Caller,
+        header: &SecretString,
+        target: &Target<'_>,
+        origin: Origin,
+        changes: Changes,
+    ) -> Result<Caller, Rejection> {
+        let Credential::Key(api_key) = caller.credential() else {
+            return Err(Rejection::new(400, "X-Ollama-Auth-Signature belongs beside an API key"));
+        };
+        let moment = self.clock.moment();
+        let claim = Claim::second(header.expose_secret(), &api_key.id, target);
+        let prove = || prove_second(header.expose_secret(), &api_key.id, target);
+        let (proof, is_new) = self.verified(&claim, prove, moment, origin, caller.actor())?;
+        // The signature covers the whole target.
+        let reuse = reuse(changes, target, true, target.body_digest()?.is_some())?;
+        let known = self.directory.device(&proof.key).filter(|known| known.user.id == caller.user().id);
+        let Some(known) = known else {
+            let message = "unauthorized: the device that signed X-Ollama-Auth-Signature is not one of this account";
+            let event = Event::new(moment.now, caller.actor(), REFUSED, proof.key.fingerprint());
+            let event = event.refused(RefusalCode::InvalidSignature).of_account(caller.user());
+            self.note_refusal(event, origin, "the device is not one of the account of the API key");
+            return Err(Rejection::unauthorized(message));
+        };
+        self.accept(&proof, &known, reuse, (target, origin, changes), moment).await?;
+        if is_new {
+            self.signature_cache.insert(claim, proof);
+        }
+        Ok(caller.with_second_proof(known.credential))
+    }
+
+    /// A signature that was verified, now or lately, and is of now; and whether it was now.
+    ///
+    /// # Errors
+    /// As [`of_now`] and `prove`.
+    fn verified(
+        &self,
+        claim: &Claim,
+        prove: impl FnOnce() -> Result<Proof, Rejection>,
+        moment: Moment,
+        origin: Origin,
+        actor: Actor,
+    ) -> Result<(Proof, bool), Rejection> {
+        let now = moment.now;
+        let freshness = Freshness { now, tolerance: self.tolerance(), not_before: self.started.by_clock_of(moment) };
+        let known = self.signature_cache.get(claim);
+        let is_new = known.is_none();
+        let refused = |code| {
+            let actor = actor.clone();
+            move |rejection: &Rejection| {
+                let event = Event::new(now, actor, REFUSED, "(a signature)").refused(code);
+                self.note_refusal(event, origin, rejection.message());
+            }
+        };
+        let proof = known.map_or_else(prove, Ok).inspect_err(|error| refused(RefusalCode::InvalidSignature)(error))?;
+        of_now(proof.ts, freshness).inspect_err(|error| refused(RefusalCode::SignatureTime)(error))?;
+        Ok((proof, is_new))
+    }
+
+    /// The largest difference between the time in a signature and ours, in seconds.
+    fn tolerance(&self) -> i64 {
+        i64::try_from(self.config.get().clock_tolerance.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Takes note that a verified signature of a device on record is used for a request.
+    ///
+    /// # Errors
+    /// 401 for one that may not be used once more, 429 for too many, 503 when the store does not answer.
+    async fn accept(
+        &self,
+        proof: &Proof,
+        known: &Known<Device>,
+        reuse: Reuse,
+        (target, origin, changes): (&Target<'_>, Origin, Changes),
+        moment: Moment,
+    ) -> Result<(), Rejection> {
+        let Proof { key, challenge, ts } = proof;
+        let (address, now, ts, tolerance) = (origin.address, moment.now, *ts, self.tolerance());
+        let used = Used { key, account: known.user.id, challenge, ts, address, reuse };
         let too_many = |whose: &str| {
             let message = format!("too many signed requests from {whose}; try again in a minute");
             Err(Rejection::new(429, message).header("retry-after", "60"))
@@ -76,28 +158,25 @@ impl Authenticator {
         let mut verdict = self.replay_guard.admit(used, moment, tolerance);
         if verdict == Verdict::First && changes != Changes::Nothing {
             // Another gateway may have accepted it.
-            verdict = Box::pin(self.use_once(&challenge, address, reuse, tolerance)).await?;
+            verdict = Box::pin(self.use_once(challenge, address, reuse, tolerance)).await?;
         }
         match verdict {
             Verdict::First | Verdict::Again => {}
             Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
             Verdict::Stolen(first) => {
-                self.report_replay(&known, target, origin, first, now);
+                self.report_replay(known, target, origin, first, now);
                 return Err(Rejection::unauthorized("unauthorized: this signature was used from another address"));
             }
             Verdict::Forgotten(mark) => return Err(forgotten(mark, now, tolerance)),
             Verdict::TooManyOfDevice => return too_many("this device"),
             Verdict::TooManyOfAccount => return too_many("the devices of this account"),
         }
-        if is_new {
-            self.signature_cache.insert(claim, proof);
-        }
         let used_at = now.max(ts);
-        if changes != Changes::Nothing && !self.replay_guard.is_recorded(&key, ts) {
-            Box::pin(self.record_use(&key, used_at, changes)).await?;
+        if changes != Changes::Nothing && !self.replay_guard.is_recorded(key, ts) {
+            Box::pin(self.record_use(key, used_at, changes)).await?;
         }
-        self.directory.used(Use::Device(key), used_at);
-        Ok(self.caller(known.user, Credential::Device(known.credential)))
+        self.directory.used(Use::Device(key.clone()), used_at);
+        Ok(())
     }
 
     /// Tells the other gateways of a device that asks for approval, so that its link works at each of them.

@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::gateway::rejection::Rejection;
 use crate::gateway::target::Target;
-use crate::identity::{Challenge, PublicKey, VerifyError, verify};
+use crate::identity::{Challenge, PublicKey, SecondProof, VerifyError, verify};
+use crate::keyspec::KeyId;
 
 /// A longer time than the world will see, in digits.
 const LONGEST_TS: usize = 12;
@@ -57,6 +58,19 @@ pub fn prove(header: &str, target: &Target<'_>) -> Result<Proof, Rejection> {
     Ok(Proof { key, challenge, ts })
 }
 
+/// Verifies the header of a second proof against a target and the API key with that id, at whatever time.
+///
+/// # Errors
+/// 401 for everything that does not prove it.
+pub fn prove_second(header: &str, key_id: &KeyId, target: &Target<'_>) -> Result<Proof, Rejection> {
+    let query = target.query.map(|query| format!("?{query}")).unwrap_or_default();
+    let sent = format!("{}{query}", target.path);
+    let verified = SecondProof::verify(header, key_id.as_str(), target.method, &sent);
+    let refused = |error| Rejection::unauthorized(format!("unauthorized: X-Ollama-Auth-Signature: {error}"));
+    let (key, challenge, ts) = verified.map_err(refused)?;
+    Ok(Proof { key, challenge, ts })
+}
+
 /// Makes sure that a signature is of now.
 ///
 /// # Errors
@@ -92,9 +106,19 @@ pub struct Claim([u8; 32]);
 impl Claim {
     /// Of a request.
     pub fn new(header: &str, target: &Target<'_>) -> Self {
+        Self::of(&[header, target.method, target.path, target.query.unwrap_or_default()])
+    }
+
+    /// Of a second proof, beside the API key with that id.
+    pub fn second(header: &str, key_id: &KeyId, target: &Target<'_>) -> Self {
+        let query = target.query.unwrap_or_default();
+        Self::of(&["second proof", key_id.as_str(), header, target.method, target.path, query])
+    }
+
+    fn of(parts: &[&str]) -> Self {
         let mut digest = Sha256::new();
         // Each with its length, so that no two requests are written the same.
-        for part in [header, target.method, target.path, target.query.unwrap_or_default()] {
+        for part in parts {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         }

@@ -9,7 +9,7 @@ use super::limits::limits;
 use super::value::{patterns, retention};
 use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS};
 use crate::gateway::store::Role;
-use crate::keyspec::{Models, RequestLimits};
+use crate::keyspec::{Models, RequestLimits, Scope, ScopeError};
 
 /// Roles that a configuration may define.
 const MOST_ROLES: usize = 1000;
@@ -27,6 +27,26 @@ struct Table {
     max_key_lifetime: Option<Duration>,
     #[serde(deserialize_with = "limits")]
     limits: RequestLimits,
+    two_proofs: Vec<ProofScope>,
+}
+
+/// A scope for which two proofs can be demanded.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "String")]
+struct ProofScope(Scope);
+
+impl TryFrom<String> for ProofScope {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.parse().map_err(|error: ScopeError| error.to_string())? {
+            // Both together never have it, since no device does.
+            Scope::Admin => {
+                Err("admin is never given to a device, so both proofs together would not have it".to_owned())
+            }
+            scope => Ok(Self(scope)),
+        }
+    }
 }
 
 /// In the order of [`SCOPES_WITH_MODELS`].
@@ -48,7 +68,7 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
     type Value = RoleRules;
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<RoleRules, D::Error> {
-        let Table { base, models, models_by_scope, max_key_lifetime, limits } = Table::deserialize(value)?;
+        let Table { base, models, models_by_scope, max_key_lifetime, limits, two_proofs } = Table::deserialize(value)?;
         let role = self.0;
         let is_built_in = !matches!(role, Role::Custom(_));
         let base = match base {
@@ -76,6 +96,10 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
         }
         rules.max_key_lifetime = max_key_lifetime.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
         rules.limits = limits;
+        rules.two_proofs = two_proofs.into_iter().map(|ProofScope(scope)| scope).collect();
+        if let Some(scope) = rules.two_proofs.without(rules.scopes).iter().next() {
+            return Err(D::Error::custom(format!("two-proofs: {base} does not have the scope {scope}")));
+        }
         Ok(rules)
     }
 }
@@ -123,6 +147,7 @@ pub fn expected(name: &str) -> Option<&'static str> {
         Some((_, "base")) => Some("one of viewer, member, maintainer and admin"),
         Some((_, "max-key-lifetime")) => Some("a number of days from 1d to 3650d, such as 90d, or none"),
         Some((_, "models")) => Some("a list of model patterns such as [\"llama3*\", \"qwen3:*\"]"),
+        Some((_, "two-proofs")) => Some("a list of scopes such as [\"inference\", \"keys\"]"),
         Some((_, "models-by-scope")) => Some("a table with any of inference, models:read and models:write"),
         Some((_, rest)) if rest.starts_with("models-by-scope.") => {
             Some("a list of model patterns such as [\"llama3*\", \"qwen3:*\"]")

@@ -213,7 +213,7 @@ settings! {
     /// What the people with a role may do, for the built-in roles viewer, member, maintainer and admin, and for others, which
     /// have the scopes of one of these (base).
     "roles" => roles: Roles = {}, "super::roles::roles", Reload,
-        "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime and limits";
+        "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime, limits and two-proofs";
 
     /// How much one request may ask of the upstream server: how long it keeps the model loaded (keep-alive), tokens of the
     /// context (num-ctx) and of the answer (num-predict). Of the rules for the caller's role and the model the tightest

@@ -533,6 +533,16 @@ fn a_wrong_limit_is_named_with_its_place() {
             "[roles.member]\nmax-key-lifetime = \"0d\"",
             [":2:20: roles.member.max-key-lifetime must be a number of days", "0d"],
         ),
+        (
+            "[roles.member]\ntwo-proofs = [\"infer\"]",
+            [":2:14: roles.member.two-proofs must be a list of scopes", "unknown scope"],
+        ),
+        ("[roles.admin]\ntwo-proofs = [\"admin\"]", ["roles.admin.two-proofs", "never given to a device"]),
+        (
+            "[roles.member]\ntwo-proofs = [\"models:write\"]",
+            ["roles.member", "member does not have the scope models:write"],
+        ),
+        ("[roles.member]\ntwo-proofs = \"keys\"", ["roles.member.two-proofs must be a list of scopes", "such as"]),
         ("[roles]\nmember = 1", ["roles.member", "a table"]),
     ] {
         says(from_file(text), &wanted);

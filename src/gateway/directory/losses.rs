@@ -40,7 +40,7 @@ impl Directory {
         let mut losses = Vec::new();
         for user in self.users() {
             let (before, after) = (old.of(&user.role), new.of(&user.role));
-            if after.covers(&before) {
+            if after.covers(&before) && after.two_proofs.is_subset(before.two_proofs) {
                 continue;
             }
             let mut add = |key: Option<&KeyRecord>| {
@@ -105,6 +105,8 @@ fn lost(role: &Role, key: Option<&KeyRecord>, before: &RoleRules, after: &RoleRu
             lost.push(format!("models: {scope} is limited to {}", patterns.join(", ")));
         }
     }
+    let demanded = had.intersection(after.two_proofs).without(before.two_proofs);
+    lost.extend(demanded.iter().map(|scope| format!("{scope} needs two proofs, a device's signature and an API key")));
     if let Some(key) = key
         && let Some(end) = after.end_of(key)
         && before.end_of(key).is_none_or(|before| end < before)

@@ -104,6 +104,9 @@ pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Resu
         Access::Account(endpoint, requirement) => {
             let is_key = matches!(caller.credential(), Credential::Key(_));
             require_of_account(requirement, &caller.rights(), is_key)?;
+            if let Requirement::Scope { scope, .. } = requirement {
+                require_proofs(&caller, scope)?;
+            }
             return Ok(Destination::Account(AccountCall { caller, endpoint, argument }));
         }
         Access::Upstream(scope) => scope,
@@ -111,6 +114,7 @@ pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Resu
         Access::Public(_) => return Err(Rejection::new(404, "no such endpoint")),
     };
     require(&caller.rights(), scope)?;
+    require_proofs(&caller, scope)?;
     let models = caller.models(scope);
     let (path, query) = (target.path.to_owned(), target.other_parameters());
     Ok(Destination::Upstream(Permitted { caller, models, route: matched.route, path, query, argument }))
@@ -125,6 +129,27 @@ pub fn require(rights: &Rights, scope: Scope) -> Result<(), Rejection> {
         return Ok(());
     }
     Err(Rejection::new(403, format!("this credential does not have the scope {scope}")).because(RefusalCode::Scope))
+}
+
+/// Makes sure that there are two proofs where two are demanded.
+///
+/// # Errors
+/// 403 that says which is missing, and for an API key its id, which a device has to sign.
+fn require_proofs(caller: &Caller, scope: Scope) -> Result<(), Rejection> {
+    let Some(missing) = caller.missing_proof(scope) else { return Ok(()) };
+    let message = match caller.credential() {
+        Credential::Key(_) => format!(
+            "the scope {scope} needs two proofs: beside the API key the signature of a device of this account, in X-Ollama-Auth-Signature"
+        ),
+        _ => format!(
+            "the scope {scope} needs two proofs: send an API key of this account, and sign in X-Ollama-Auth-Signature"
+        ),
+    };
+    let rejection = Rejection::new(403, message).because(RefusalCode::SecondProof).member("missing", missing);
+    Err(match caller.credential() {
+        Credential::Key(key) => rejection.member("key", key.id.as_str()),
+        Credential::Device(_) | Credential::Session(_) => rejection,
+    })
 }
 
 fn require_of_account(requirement: Requirement, rights: &Rights, is_key: bool) -> Result<(), Rejection> {

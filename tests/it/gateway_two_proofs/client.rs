@@ -1,0 +1,96 @@
+//! The client sends both proofs where a gateway demands them, and says what to do where it has one.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use crate::harness::cmd::Sandbox;
+use crate::harness::gateway::Gateway;
+use crate::harness::ollama::Ollama;
+
+/// A gateway whose members need two proofs for everything but seeing models; a device of ada's with an API key in its profile.
+fn given() -> (Gateway, Ollama, Sandbox, Sandbox) {
+    let upstream = Ollama::start();
+    let folder = Sandbox::new();
+    let file = folder.write("gateway.toml", "");
+    let gateway = Gateway::start_with(&upstream.url(), &["--config", file.to_str().unwrap()]);
+    gateway.add_user("root", "admin").add_user("ada", "member");
+    let device = gateway.device_added_to("ada");
+    (gateway, upstream, folder, device)
+}
+
+fn demand(gateway: &Gateway, folder: &Sandbox) {
+    folder.write("gateway.toml", "[roles.member]\ntwo-proofs = [\"inference\", \"models:read\", \"keys\"]\n");
+    gateway.child().signal(rustix::process::Signal::HUP);
+    gateway.child().wait_stderr(|text| text.contains("configuration reloaded"));
+}
+
+#[test]
+fn a_signed_in_device_with_an_api_key_sends_both() {
+    let (gateway, upstream, folder, device) = given();
+    device.command(["keys", "create", "laptop", "--save", "--scope=inference,models:read,keys"]).run().expect_code(0);
+    demand(&gateway, &folder);
+    device.command(["run", "tiny", "hello"]).run().expect_code(0);
+    let listed = device.command(["keys", "list", "--json"]).run().expect_code(0).json();
+    assert_eq!(listed["keys"].as_array().unwrap().len(), 1, "{listed}");
+    // A change, whose body is bound to the signature.
+    let made = device.command(["keys", "create", "ci", "--json"]).run().expect_code(0).json();
+    device.command(["keys", "revoke", made["id"].as_str().unwrap(), "--yes"]).run().expect_code(0);
+    device.command(["keys", "rotate", "laptop", "--json"]).run().expect_code(0);
+    let tags = device.command(["api", "/api/tags"]).run().expect_code(0);
+    assert!(tags.stdout().contains("tiny"), "{}", tags.stdout());
+    let completion = r#"{"model":"tiny","messages":[{"role":"user","content":"hi"}]}"#;
+    device.command(["api", "/v1/chat/completions", "-d", completion]).run().expect_code(0);
+    let got = upstream.server().requests();
+    assert!(got.iter().all(|request| request.header("x-ollama-auth-signature").is_none()));
+}
+
+#[test]
+fn one_refused_request_is_enough_to_learn_it() {
+    let (gateway, _upstream, folder, device) = given();
+    device.command(["keys", "create", "laptop", "--save"]).run().expect_code(0);
+    demand(&gateway, &folder);
+    // `run` asks for the model, and runs it.
+    let ran = device.command(["run", "tiny", "hello", "-vv"]).run().expect_code(0);
+    let refused = ran.stderr().matches("status=403").count();
+    assert_eq!(refused, 1, "{}", ran.stderr());
+}
+
+#[test]
+fn a_proxy_adds_both() {
+    let (gateway, _upstream, folder, device) = given();
+    device.command(["keys", "create", "laptop", "--save"]).run().expect_code(0);
+    demand(&gateway, &folder);
+    let proxy = device.command(["proxy", "--json", "--listen", "127.0.0.1:0"]).spawn();
+    let url = |text: &str| {
+        let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.filter(|event| event["event"] == "listening").find_map(|event| Some(event["url"].as_str()?.to_owned()))
+    };
+    let url = url(&proxy.wait_stderr(|text| url(text).is_some())).unwrap();
+    let address = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let body = r#"{"model":"tiny","prompt":"hello"}"#;
+    let head = format!("POST /api/generate?a=1 HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn who_has_one_proof_is_told_how_to_get_the_other() {
+    let (gateway, _upstream, folder, device) = given();
+    let key = gateway.key(&device, &["spare", "--scope=inference,models:read,keys"]);
+    demand(&gateway, &folder);
+    let device_alone = device.command(["run", "tiny", "hello"]).run().expect_code(5);
+    let says = device_alone.stderr().to_owned();
+    assert!(says.contains("needs two proofs") && says.contains("ollama-auth keys import --host"), "{says}");
+    let elsewhere = Sandbox::new();
+    let key_alone = elsewhere.command(["run", "tiny", "hello", "--host", &gateway.url()]).env("OLLAMA_API_KEY", &key);
+    let says = key_alone.run().expect_code(5).stderr().to_owned();
+    assert!(says.contains("needs two proofs") && says.contains("ollama-auth signin --host"), "{says}");
+    // The variable beside the device of the profile.
+    let both = device.command(["run", "tiny", "hello", "--host", &gateway.url()]).env("OLLAMA_API_KEY", &key);
+    both.run().expect_code(0);
+}
