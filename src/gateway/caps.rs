@@ -3,11 +3,16 @@
 //! All rules that match a request apply, and of each member the tightest one decides. The rules are sorted by role when the configuration is
 //! read, so a caller to whom none applies costs one look-up.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::store::Role;
 use crate::keyspec::{CanonicalModel, ModelFilter, Models};
+
+/// So few rules are looked at each time.
+const FEW_RULES: usize = 8;
+/// The models whose caps are remembered, for each role. Beyond that all are forgotten, and worked out again.
+const MOST_REMEMBERED: usize = 1024;
 
 /// What becomes of a request that asks for more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,13 +79,15 @@ pub struct RoleCaps {
     rules: Vec<(ModelFilter, CapSet)>,
     /// Of all of them together, as if every model was meant.
     all: CapSet,
+    /// What was worked out. A configuration is replaced as a whole, so it never changes.
+    remembered: RwLock<HashMap<CanonicalModel, CapSet>>,
 }
 
 impl RoleCaps {
     fn new<'a>(rules: impl Iterator<Item = &'a CapRule>) -> Self {
         let rules: Vec<_> = rules.map(|rule| (rule.models.filter(), rule.caps)).collect();
         let all = rules.iter().fold(CapSet::default(), |all, (_, caps)| all.and(*caps));
-        Self { rules, all }
+        Self { rules, all, remembered: RwLock::default() }
     }
 
     /// What any of the rules allows, whatever the model is.
@@ -90,6 +97,23 @@ impl RoleCaps {
 
     /// What applies to a request that names these models. A name that is not surely that of one model (`None`) may be of any.
     pub fn of(&self, models: &[Option<CanonicalModel>]) -> CapSet {
+        let [Some(model)] = models else { return self.work_out(models) };
+        if self.rules.len() <= FEW_RULES {
+            return self.work_out(models);
+        }
+        if let Some(caps) = self.remembered.read().unwrap_or_else(PoisonError::into_inner).get(model) {
+            return *caps;
+        }
+        let caps = self.work_out(models);
+        let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= MOST_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(model.clone(), caps);
+        caps
+    }
+
+    fn work_out(&self, models: &[Option<CanonicalModel>]) -> CapSet {
         let matches =
             |filter: &ModelFilter| models.iter().any(|model| model.as_ref().is_none_or(|one| filter.allow(one)));
         let matching = self.rules.iter().filter(|(filter, _)| matches(filter));
@@ -184,6 +208,27 @@ mod tests {
         }
         assert_eq!(num_ctx(&Caps::default(), &Role::Admin, &["tiny"]), None);
         assert_eq!(caps.roles().collect::<Vec<_>>(), [&Role::Viewer, &Role::Member]);
+    }
+
+    #[test]
+    fn what_is_remembered_of_many_rules_is_what_they_say() {
+        let rules = (0..200).map(|number| {
+            rule(&[Role::Member], &[&format!("m{number}"), &format!("m{number}-*")], 1000 - number, WhenExceeded::Lower)
+        });
+        let caps = Caps::new(rules.collect());
+        for _ in 0..2 {
+            for number in [0, 7, 199, 1999] {
+                let wanted = (number < 200).then(|| (1000 - number, WhenExceeded::Lower));
+                assert_eq!(num_ctx(&caps, &Role::Member, &[&format!("M{number}")]), wanted);
+                assert_eq!(num_ctx(&caps, &Role::Member, &[&format!("m{number}-x")]), wanted);
+            }
+        }
+        for number in 0..3 * MOST_REMEMBERED {
+            num_ctx(&caps, &Role::Member, &[&format!("x{number}")]);
+        }
+        let remembered = caps.of(&Role::Member).remembered.read().unwrap().len();
+        assert!((1..=MOST_REMEMBERED).contains(&remembered));
+        assert_eq!(num_ctx(&caps, &Role::Member, &["m7", "m9"]), Some((991, WhenExceeded::Lower)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! arrives.
 
 use axum::body::Body;
-use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Response, StatusCode, Version};
 use uuid::Uuid;
 
@@ -17,6 +17,9 @@ use crate::address::BaseUrl;
 use crate::http::{Http1Client, OutgoingRequest, Relay, RequestHead, ResetOnClose, SendError, headers};
 use crate::keyspec::Scope;
 
+/// The response header that says what of the request was lowered, and to what.
+const LOWERED: HeaderName = HeaderName::from_static("x-ollama-auth-lowered");
+
 /// What to say when the upstream server cannot be reached.
 pub const UNREACHABLE: &str = "bad gateway: the upstream server cannot be reached; is Ollama running there?";
 
@@ -27,6 +30,8 @@ pub struct Forward {
     filtered: Option<ModelList>,
     /// The answer's length would tell of others.
     hides_length: bool,
+    /// What of the request was lowered.
+    lowered: Option<HeaderValue>,
     route: &'static Route,
     /// Cuts the answer off.
     guard: Option<StreamGuard>,
@@ -52,9 +57,11 @@ impl Forward {
         let filtered = ModelList::of(&authorized).filter(|_| !is_head);
         let head = head(method, sent, &authorized, config)?;
         let repeatable = method.is_safe() || may_be_repeated(route.access);
+        let lowered = authorized.rewritten().and_then(|rewritten| rewritten.lowered.as_deref());
+        let lowered = lowered.and_then(|lowered| HeaderValue::from_str(lowered).ok());
         let outgoing = OutgoingRequest { head, body: authorized.into_body(), repeatable };
         let hides_length = limited && is_head;
-        Ok(Self { outgoing, filtered, hides_length, route, guard, slot })
+        Ok(Self { outgoing, filtered, hides_length, lowered, route, guard, slot })
     }
 
     /// Its route.
@@ -76,7 +83,7 @@ impl Forward {
         withheld: Report,
     ) -> Result<Response<Body>, Rejection> {
         // The place is free last, whatever happens: what is declared later is dropped before.
-        let Self { slot, outgoing, filtered, hides_length, route, guard } = *self;
+        let Self { slot, outgoing, filtered, hides_length, lowered, route, guard } = *self;
         let to = &config.upstream;
         let refused = |rejection: Rejection| rejection.with_dialect(Dialect::of(route.path));
         let answer = match &guard {
@@ -101,6 +108,7 @@ impl Forward {
         }
         let body = GuardedBody::new(body, guard, slot);
         headers::strip_response_headers(&mut parts.headers);
+        parts.headers.extend(lowered.map(|lowered| (LOWERED, lowered)));
         // Not that of the upstream server: in ours a truncated answer can be distinguished from a complete one.
         parts.version = Version::HTTP_11;
         if hides_length {

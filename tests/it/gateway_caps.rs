@@ -148,6 +148,18 @@ fn the_server_is_never_asked_for_more_than_the_cap() {
 }
 
 #[test]
+fn the_response_says_what_was_lowered() {
+    let given = Given::start(RULES);
+    let key = given.key("ada", &[]);
+    let lowered = |body: &str| given.ask(&key, "/api/chat", body).header("x-ollama-auth-lowered").map(str::to_owned);
+    let both = lowered(r#"{"model":"llama3","keep_alive":-1,"options":{"num_ctx":9000,"num_predict":5}}"#);
+    assert_eq!(both.as_deref(), Some("keep_alive=600, options.num_ctx=4096"));
+    assert_eq!(lowered(r#"{"model":"llama3","options":{"num_ctx":10}}"#), None);
+    let tokens = given.ask(&key, "/v1/messages", r#"{"model":"tiny","max_tokens":99999}"#);
+    assert_eq!(tokens.header("x-ollama-auth-lowered"), Some("max_tokens=2048"));
+}
+
+#[test]
 fn a_packed_body_is_unpacked_and_lowered() {
     let given = Given::start(RULES);
     let key = given.key("ada", &[]);

@@ -4,7 +4,7 @@
 //! names are compared exactly, `num_ctx` and `num_predict`; and what the other APIs call the tokens of an answer. A number of tokens that
 //! is left out, 0 or negative means no limit. A context or a time that is left out is the server's own setting, and stays left out.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::value::RawValue;
 
@@ -67,6 +67,8 @@ impl Places {
 pub struct RouteCaps {
     places: &'static Places,
     caps: Arc<RoleCaps>,
+    /// What was lowered. Clones share it.
+    lowered: Arc<OnceLock<String>>,
 }
 
 /// A member that takes the place of those that were sent.
@@ -94,7 +96,8 @@ impl RouteCaps {
             return None;
         }
         let places = PLACES.iter().find(|places| places.path == path)?;
-        (places.of(caps.all()) != CapSet::default()).then(|| Self { places, caps: caps.clone() })
+        let is_capped = places.of(caps.all()) != CapSet::default();
+        is_capped.then(|| Self { places, caps: caps.clone(), lowered: Arc::default() })
     }
 
     /// Takes out of `others` what is capped for these models, and gives back what to write instead.
@@ -107,17 +110,17 @@ impl RouteCaps {
         others: &mut Vec<(String, &'a str)>,
     ) -> Result<Vec<Replacement<'a>>, Rejection> {
         let (places, caps) = (self.places, self.places.of(self.caps.of(models)));
-        let mut replacements = Vec::new();
+        let (mut replacements, mut lowered) = (Vec::new(), Vec::new());
         if let Some(cap) = caps.keep_alive {
             let sent = take(others, "keep_alive").into_iter().rfind(is_given);
-            if let Some(value) = sent.map(|sent| keep_alive(sent, cap)).transpose()? {
+            if let Some(value) = sent.map(|sent| keep_alive(sent, cap, &mut lowered)).transpose()? {
                 replacements.push(Replacement { name: "keep_alive", value });
             }
         }
         let options = places.options.filter(|_| caps.num_ctx.is_some() || caps.num_predict.is_some());
         if let Some(name) = options {
             let sent = take(others, name);
-            if let Some(value) = self.options(name, &sent, caps)? {
+            if let Some(value) = self.options(name, &sent, caps, &mut lowered)? {
                 replacements.push(Replacement { name, value });
             }
         }
@@ -125,17 +128,31 @@ impl RouteCaps {
             for (place, name) in places.tokens.iter().copied().enumerate() {
                 let sent = take(others, name).into_iter().rfind(is_given);
                 let value = match sent {
-                    Some(sent) => Some(tokens(name, sent, cap)?),
+                    Some(sent) => Some(tokens(name, sent, cap, &mut lowered)?),
                     None => (place == 0).then(|| cap.most.to_string()),
                 };
                 replacements.extend(value.map(|value| Replacement { name, value: Value::Number(value) }));
             }
         }
+        if !lowered.is_empty() {
+            let _ = self.lowered.set(lowered.join(", "));
+        }
         Ok(replacements)
     }
 
+    /// What was lowered, and to what: `keep_alive=600, options.num_ctx=8192`. Nothing before the body was read.
+    pub fn lowered(&self) -> Option<String> {
+        self.lowered.get().cloned()
+    }
+
     /// All options that were sent, in one object: the server reads several into one map. Nothing if there are none.
-    fn options<'a>(&self, name: &'static str, sent: &[&'a str], caps: CapSet) -> Result<Option<Value<'a>>, Rejection> {
+    fn options<'a>(
+        &self,
+        name: &'static str,
+        sent: &[&'a str],
+        caps: CapSet,
+        lowered: &mut Vec<String>,
+    ) -> Result<Option<Value<'a>>, Rejection> {
         let mut kept = Vec::new();
         for object in sent {
             if !is_given(object) {
@@ -165,7 +182,7 @@ impl RouteCaps {
                 folded(other) != option
             });
             match last {
-                Some(value) => written.push((option, tokens(&format!("{name}.{option}"), value, cap)?)),
+                Some(value) => written.push((option, tokens(&format!("{name}.{option}"), value, cap, lowered)?)),
                 None if is_needed => written.push((option, cap.most.to_string())),
                 None => {}
             }
@@ -193,28 +210,31 @@ fn is_given(value: &&str) -> bool {
     *value != "null"
 }
 
-fn keep_alive(sent: &str, cap: Cap) -> Result<Value<'_>, Rejection> {
+fn keep_alive<'a>(sent: &'a str, cap: Cap, lowered: &mut Vec<String>) -> Result<Value<'a>, Rejection> {
     let asked = KeepAlive::read(sent)
         .ok_or_else(|| Rejection::new(400, "keep_alive must be a number of seconds or a duration such as \"5m\""))?;
     if !asked.is_more_than(cap.most) {
         return Ok(Value::Sent(sent));
     }
-    exceeded("keep_alive", sent, cap, " s").map(Value::Number)
+    exceeded("keep_alive", sent, cap, " s", lowered).map(Value::Number)
 }
 
 /// A number of tokens to write.
-fn tokens(name: &str, sent: &str, cap: Cap) -> Result<String, Rejection> {
+fn tokens(name: &str, sent: &str, cap: Cap, lowered: &mut Vec<String>) -> Result<String, Rejection> {
     let asked = number(sent).ok_or_else(|| Rejection::new(400, format!("{name} must be a number")))?.trunc();
     // 0 and negative numbers stand for no limit.
     if (1.0..=float(cap.most)).contains(&asked) {
         return Ok(asked.to_string());
     }
-    exceeded(name, sent, cap, "")
+    exceeded(name, sent, cap, "", lowered)
 }
 
-fn exceeded(name: &str, sent: &str, cap: Cap, unit: &str) -> Result<String, Rejection> {
+fn exceeded(name: &str, sent: &str, cap: Cap, unit: &str, lowered: &mut Vec<String>) -> Result<String, Rejection> {
     match cap.when_exceeded {
-        WhenExceeded::Lower => Ok(cap.most.to_string()),
+        WhenExceeded::Lower => {
+            lowered.push(format!("{name}={}", cap.most));
+            Ok(cap.most.to_string())
+        }
         WhenExceeded::Refuse => {
             let asked: String = sent.chars().take(100).collect();
             let most = cap.most;

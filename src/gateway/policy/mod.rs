@@ -72,6 +72,8 @@ pub struct Authorized {
 pub struct Rewritten {
     /// Its type; empty when there is no body.
     pub content_type: String,
+    /// What it asks less for than the one that came.
+    pub lowered: Option<String>,
 }
 
 /// Proof that a caller may call an account endpoint. Which keys and devices it may see and change there, `account` decides.
@@ -212,7 +214,7 @@ impl Permitted {
                 (String::new(), Body::empty())
             }
             Named::Body(names) => {
-                let (models, creates) = (models.clone(), self.route.path == "/api/create");
+                let (models, creates, caps) = (models.clone(), self.route.path == "/api/create", caps.clone());
                 let read = move |bytes: &Bytes, reservation: &mut Reservation| {
                     json::canonical(bytes, names, &models, creates, caps.as_ref(), reservation)
                 };
@@ -231,7 +233,8 @@ impl Permitted {
                 Box::pin(form).await?
             }
         };
-        Ok(Authorized { permitted: self, body, rewritten: Some(Rewritten { content_type }), wanted })
+        let lowered = caps.and_then(|caps| caps.lowered());
+        Ok(Authorized { permitted: self, body, rewritten: Some(Rewritten { content_type, lowered }), wanted })
     }
 }
 
