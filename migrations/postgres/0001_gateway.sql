@@ -119,6 +119,26 @@ CREATE TABLE maintenance (
     until    BIGINT
 );
 
+-- Invitations: who has the link of one makes an account, once. Of the link's token only the SHA-256 is here
+CREATE TABLE invitations (
+    id           TEXT   NOT NULL PRIMARY KEY,
+    hash         BYTEA  NOT NULL UNIQUE CHECK (length(hash) = 32),
+    -- The account's name; NULL if the person chooses it
+    name         TEXT,
+    email        TEXT   NOT NULL,
+    role         TEXT   NOT NULL,
+    -- The account of the administrator who made it in a browser, which may have been removed; NULL: a command
+    maker        TEXT,
+    created_at   BIGINT NOT NULL,
+    expires_at   BIGINT NOT NULL,
+    used_at      BIGINT,
+    -- The name of the account that was made with it
+    used_by      TEXT,
+    revoked_at   BIGINT,
+    -- What `uptime` said when it was seen to have ended; NULL as long as it can be used
+    ended_uptime BIGINT
+);
+
 -- What was changed, in the order of the commits: who changes something locks the row of `change_head` first. The token is random: two
 -- databases whose histories differ do not have the same one at the same number
 CREATE TABLE change_head (
@@ -131,7 +151,7 @@ INSERT INTO change_head VALUES (1, 0, 0);
 CREATE TABLE change_log (
     number    BIGINT NOT NULL PRIMARY KEY,
     token     BIGINT NOT NULL,
-    -- `user`, `device`, `key`, `forgotten-key`, `pending-device`, `session`, `sessions` (of an account), `maintenance`; and which one
+    -- `user`, `device`, `key`, `forgotten-key`, `pending-device`, `session`, `sessions` (of an account), `maintenance`, `invitation`; and which one
     kind      TEXT   NOT NULL,
     reference TEXT   NOT NULL
 );

@@ -3,10 +3,11 @@
 use clap::Subcommand;
 
 use super::database::DatabaseArgs;
+use super::invitation::InviteArgs;
 use crate::keyspec::LimitValue;
 
 /// The same for every option that takes a role.
-const ROLE_HELP: &str = "viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role \
+pub const ROLE_HELP: &str = "viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role \
                          of gateway.toml";
 
 /// Manage accounts
@@ -36,6 +37,34 @@ ollama-auth gateway user add bob --email bob@example.com <password.txt")]
         /// The e-mail address
         #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
         email: String,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    Invite(InviteArgs),
+    /// List invitations
+    ///
+    /// Also shows those that were used, were revoked or have expired, until their records are deleted (setting `key-retention`).
+    #[command(after_help = "\
+# List the invitations
+ollama-auth gateway user invitations
+
+# The same for a script
+ollama-auth gateway user invitations --json")]
+    Invitations(DatabaseArgs),
+    /// Revoke an invitation
+    ///
+    /// Its link no longer works. An account that was made with it stays.
+    #[command(after_help = "\
+# Revoke an invitation by its id
+ollama-auth gateway user uninvite inv_4f2a9c31d07be865
+
+# See which there are
+ollama-auth gateway user invitations")]
+    Uninvite {
+        /// The invitation's id
+        #[arg(value_name = "ID")]
+        id: String,
         /// Which database
         #[command(flatten)]
         database: DatabaseArgs,

@@ -11,6 +11,8 @@ mod credential;
 mod database;
 #[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "gateway")]
+mod invitation;
 mod keys;
 #[cfg(feature = "gateway")]
 mod maintenance;
@@ -40,6 +42,8 @@ pub use credential::{ApiArg, ApiArgs, ExecArgs, PrintFormat, TokenArgs, UsageArg
 pub use database::{BackupArgs, CopyArgs, DatabaseArgs, DbCommand};
 #[cfg(feature = "gateway")]
 pub use gateway::{ApproveArgs, GatewayCommand, InitArgs, QuickstartArgs, ServeArgs, TopArgs};
+#[cfg(feature = "gateway")]
+pub use invitation::InviteArgs;
 #[cfg(test)]
 pub use keys::FAIL_ON;
 pub use keys::{

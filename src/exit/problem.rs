@@ -154,16 +154,19 @@ fn classify_gateway_error(cause: &(dyn std::error::Error + 'static)) -> Option<(
     }
     if let Some(error) = cause.downcast_ref::<AdminError>() {
         let exit = match error {
-            AdminError::NoUser(_) | AdminError::NotPending(_) | AdminError::NoDevice(_) | AdminError::NoKey(_) => {
-                Exit::NotFound
-            }
+            AdminError::NoUser(_)
+            | AdminError::NotPending(_)
+            | AdminError::NoDevice(_)
+            | AdminError::NoKey(_)
+            | AdminError::NoInvitation(_) => Exit::NotFound,
             AdminError::BadName(_)
             | AdminError::BadEmail
             | AdminError::BadDeviceName(_)
             | AdminError::BadReason(_)
             | AdminError::BadMessage(_)
             | AdminError::TooManyGroups(_)
-            | AdminError::PastEnd => Exit::Usage,
+            | AdminError::PastEnd
+            | AdminError::BadExpiry => Exit::Usage,
             _ => Exit::Failed,
         };
         return Some((exit, error.hint()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::account::AccountService;
 use super::active_config::ConfigHandle;
+use super::admin::RunningGateway;
 use super::authn::{Authenticator, OpenStreams, Sessions};
 use super::clock::Clock;
 use super::config::Config;
@@ -29,8 +30,6 @@ pub struct Gateway {
     pub directory: Directory,
     /// The unknown keys that can be approved.
     pub pending_devices: Arc<PendingDevices>,
-    /// The browser sessions.
-    pub sessions: Arc<Sessions>,
     /// The pages for people.
     pub pages: Arc<Pages>,
     /// The configuration in effect.
@@ -45,6 +44,8 @@ pub struct Gateway {
     pub streams: Arc<OpenStreams>,
     /// The clock of every part, settable in tests.
     pub clock: Clock,
+    /// What administration uses.
+    pub administration: Arc<RunningGateway>,
     authenticator: Arc<Authenticator>,
     scanner: Arc<Scanner>,
     accounts: Arc<AccountService>,
@@ -85,6 +86,15 @@ impl Gateway {
             config.clone(),
             clock.clone(),
         ));
+        let streams = Arc::new(OpenStreams::new(directory.clone(), clock.clone()));
+        let administration = Arc::new(RunningGateway {
+            directory: directory.clone(),
+            pending_devices: pending_devices.clone(),
+            sessions: sessions.clone(),
+            streams: streams.clone(),
+            config: config.clone(),
+            clock: clock.clone(),
+        });
         let parts = PagesParts {
             authenticator: authenticator.clone(),
             accounts: accounts.clone(),
@@ -104,11 +114,10 @@ impl Gateway {
             }
         });
         let health = Arc::new(Health::new(directory.clone()));
-        let streams = Arc::new(OpenStreams::new(directory.clone(), clock.clone()));
         Self {
+            administration,
             directory,
             pending_devices,
-            sessions,
             pages: Arc::new(pages),
             config,
             log_throttle,

@@ -48,13 +48,14 @@ mod tls;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, AdminSubject, DeviceRef,
-    DeviceRow, GroupChange, KeyRow, MaintenanceRow, PolicyCheck, ReplicaReply, StreamRow, SuspensionRow, UserRow,
+    DeviceRow, GroupChange, InvitationRow, KeyRow, MaintenanceRow, PolicyCheck, ReplicaReply, StreamRow, SuspensionRow,
+    UserRow,
 };
 pub use clock::Clock;
 pub use composition::{Gateway, LOCKED_OUT};
 pub use config::{
     Config, ConfigError, ConfigFile, FILE_VARIABLE, Flag, Inputs, commented_file, load, load_database,
-    load_policy_tables,
+    load_policy_tables, load_public_url,
 };
 pub use definitions::Definitions;
 pub use directory::{Directory, DirectoryError};
@@ -68,7 +69,7 @@ pub use routes::{Access, Account, find as find_route};
 pub use secret::Secret;
 pub use server::{ServeError, Server};
 pub use store::{
-    Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, PostgresAddress, RecordedEvent, Role, RoleError,
-    SqliteStore, Store, StoreError, User,
+    Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, InvitationId, InvitationState, PostgresAddress,
+    RecordedEvent, Role, RoleError, SqliteStore, Store, StoreError, User,
 };
 pub use target::Target;

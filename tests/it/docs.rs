@@ -461,6 +461,10 @@ fn the_json_page_lists_the_members_that_are_printed() {
     let devices = gateway.admin(&["device", "list", "--json"]).expect_code(0).json();
     holds("gateway device", &devices["devices"][0], &[]);
     holds("gateway audit", &gateway.admin(&["audit", "--json"]).expect_code(0).json()["events"][0], &[]);
+    let invited = gateway.admin(&["user", "invite", "--json"]).expect_code(0).json();
+    holds("gateway user invite", &invited, &[]);
+    let listed = gateway.admin(&["user", "invitations", "--json"]).expect_code(0).json();
+    holds("gateway user invite", &listed["invitations"][0], &["link"]);
     let notice = gateway.admin(&["maintenance", "show", "--json"]).expect_code(0).json();
     holds("gateway maintenance", &notice, &[]);
     run(&["keys", "create", "ci"], 0);

@@ -47,6 +47,8 @@ mod gateway_health;
 #[cfg(feature = "gateway")]
 mod gateway_hostile;
 #[cfg(feature = "gateway")]
+mod gateway_invitations;
+#[cfg(feature = "gateway")]
 mod gateway_keys;
 #[cfg(feature = "gateway")]
 mod gateway_limits;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::address::BaseUrl;
 use crate::app::App;
 use crate::cli::{DatabaseArgs, InitArgs, ServeArgs};
 use crate::disk::{DiskError, Exposure, read_input, shell_quoted, write_given};
@@ -55,6 +56,14 @@ pub fn load_database(app: &App, args: &DatabaseArgs) -> anyhow::Result<(Option<D
 /// As for [`load_database`].
 pub fn load_policy_tables(app: &App, args: &DatabaseArgs) -> anyhow::Result<PolicyTables> {
     Ok(gateway::load_policy_tables(&inputs(app, args)?)?)
+}
+
+/// The public address of the gateway, from the same sources; `None` without one.
+///
+/// # Errors
+/// As for [`load_database`].
+pub fn load_public_url(app: &App, args: &DatabaseArgs) -> anyhow::Result<Option<BaseUrl>> {
+    Ok(gateway::load_public_url(&inputs(app, args)?)?)
 }
 
 /// The database that an argument of that name gives. The configuration counts for nothing.

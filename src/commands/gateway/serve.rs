@@ -53,7 +53,8 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     }
     gateway.count_gateways().await;
     let socket = bind_socket(app, &location, &store).await?;
-    let administration = socket.map(|socket| tokio::spawn(gateway::admin::serve(socket, gateway.clone())));
+    let administration =
+        socket.map(|socket| tokio::spawn(gateway::admin::serve(socket, gateway.administration.clone())));
     let following = {
         let directory = gateway.directory.clone();
         tokio::spawn(async move { directory.follow().await })

@@ -7,15 +7,16 @@ use secrecy::SecretString;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::role::role_named;
 use super::suspended::suspended_text;
-use super::{admin, database};
+use super::{admin, database, invitation};
 use crate::app::App;
 use crate::cli::{DatabaseArgs, UserCommand};
 use crate::commands::confirm::confirm;
 use crate::exit::{Exit, Problem};
 use crate::gateway::{
-    AdminError, AdminReply, AdminRequest, AdminSubject, GroupChange, PasswordHash, PolicyName, PolicyNameError, Role,
-    RoleError, User, UserRow,
+    AdminError, AdminReply, AdminRequest, AdminSubject, GroupChange, PasswordHash, PolicyName, PolicyNameError, User,
+    UserRow,
 };
 use crate::keyspec::RequestLimits;
 use crate::relative_time;
@@ -44,6 +45,9 @@ pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
             let request = AdminRequest::AddUser { name, email, role, password };
             request_change(app, &database, request, |user| format!("Added {} as {}", user.name, user.role.name())).await
         }
+        UserCommand::Invite(args) => invitation::invite(app, args).await,
+        UserCommand::Invitations(database) => invitation::list(app, &database).await,
+        UserCommand::Uninvite { id, database } => invitation::revoke(app, &id, &database).await,
         UserCommand::List(database) => list(app, &database).await,
         UserCommand::Suspend { name, reason, database } => {
             let request = AdminRequest::Suspend { what: AdminSubject::User(name), reason };
@@ -258,15 +262,4 @@ fn groups_named(names: &[String]) -> Result<Vec<PolicyName>, Problem> {
         })
     };
     names.iter().map(read).collect()
-}
-
-/// The role of that name.
-///
-/// # Errors
-/// Exit 2 for a text that is not a role's name.
-fn role_named(name: &str) -> Result<Role, Problem> {
-    name.parse().map_err(|error: RoleError| {
-        Problem::new(Exit::Usage, error.to_string())
-            .hint("use viewer, member, maintainer, admin, or a role of gateway.toml")
-    })
 }

@@ -103,7 +103,7 @@ impl QuickstartGateway {
     }
 
     async fn perform(&self, request: AdminRequest) -> anyhow::Result<AdminReply> {
-        let context = AdminContext::of(&self.gateway, (self.now)());
+        let context = AdminContext::of(&self.gateway.administration, (self.now)());
         Ok(perform(&context, request).await?)
     }
 }

@@ -79,7 +79,7 @@ impl AccountService {
             DirectoryError::NotLive(id) => not_live(&id),
             DirectoryError::Suspended(_) => credential_suspended("API key"),
             DirectoryError::TooMany(wait) => too_many(&error.to_string(), wait),
-            DirectoryError::LastAdmin(_) => Rejection::new(403, error.to_string()),
+            DirectoryError::Invitation(_) | DirectoryError::LastAdmin(_) => Rejection::new(403, error.to_string()),
             DirectoryError::Store(StoreError::Doubtful { .. }) => {
                 tracing::error!(%error, "outcome of a change is not known");
                 Rejection::new(503, "it is not known whether the change was saved; look before you try again")

@@ -56,6 +56,21 @@ pub enum AdminError {
     /// The text cannot be a reason.
     #[error("invalid reason {0:?}: use one line of 1 to 100 characters")]
     BadReason(String),
+    /// No invitation with that id.
+    #[error("there is no invitation {0}")]
+    NoInvitation(String),
+    /// An account was made with it already.
+    #[error("the invitation {0} was used")]
+    UsedInvitation(String),
+    /// It would be usable for too long, or not at all.
+    #[error("an invitation expires within 30 days")]
+    BadExpiry,
+    /// More than anybody looks through.
+    #[error("there are 1000 invitations that can be used")]
+    TooManyInvitations,
+    /// The person who asks in a browser lost the right meanwhile.
+    #[error("you are no longer an administrator")]
+    NotAdministrator,
     /// The text cannot be a maintenance message.
     #[error("invalid message {0:?}: use one line of 1 to 200 characters")]
     BadMessage(String),
@@ -141,12 +156,22 @@ impl AdminError {
             Self::NoStream(_) => "list them: ollama-auth gateway top --once; give at least 4 digits of the id",
             Self::SeveralStreams(_) => "give more digits of the id",
             Self::Failed { hint, .. } | Self::Unavailable { hint, .. } => return hint.clone(),
+            Self::NoInvitation(_) => "list them: ollama-auth gateway user invitations",
+            Self::UsedInvitation(_) => {
+                "to keep the person out, disable the account: ollama-auth gateway user disable NAME"
+            }
+            Self::BadExpiry => "give a time such as 12h or 7d, at most 30d",
+            Self::TooManyInvitations => {
+                "revoke those that nobody needs: ollama-auth gateway user uninvite ID; they are listed by: \
+                 ollama-auth gateway user invitations"
+            }
             Self::PastEnd => "give a time that is still to come, or a duration from now, such as 2h",
             Self::BadName(_)
             | Self::BadEmail
             | Self::BadDeviceName(_)
             | Self::BadReason(_)
             | Self::BadMessage(_)
+            | Self::NotAdministrator
             | Self::Ended(_) => return None,
         };
         Some(hint.to_owned())

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::error::AdminError;
 use super::message::{AdminReply, MaintenanceRow};
 use super::perform::AdminContext;
+use crate::gateway::Change;
 use crate::gateway::store::Maintenance;
-use crate::gateway::{Change, Event};
 
 impl AdminContext<'_> {
     /// The message that counts now.
@@ -27,7 +27,7 @@ impl AdminContext<'_> {
         }
         let maintenance = Arc::new(Maintenance { message, refuses, since: self.now, until });
         let changed = self.directory.maintenance(self.now).is_none_or(|now| !now.says_same(&maintenance));
-        let event = self.gateway_event("maintenance.started").with("message", &maintenance.message);
+        let event = self.bare_event("maintenance.started", "gateway").with("message", &maintenance.message);
         let event = event.with("refuse", refuses.then_some(true)).with("until", until);
         self.commit(Change::SetMaintenance(Some(maintenance)), event).await?;
         Ok(self.maintenance(changed))
@@ -35,15 +35,10 @@ impl AdminContext<'_> {
 
     pub(super) async fn end_maintenance(&self) -> Result<AdminReply, AdminError> {
         let before = self.directory.maintenance(self.now);
-        let event = self.gateway_event("maintenance.ended");
+        let event = self.bare_event("maintenance.ended", "gateway");
         let event = event.with("message", before.as_ref().map(|before| before.message.as_str()));
         self.commit(Change::SetMaintenance(None), event).await?;
         Ok(self.maintenance(before.is_some()))
-    }
-
-    /// An event about the gateway as a whole.
-    fn gateway_event(&self, action: &'static str) -> Event {
-        Event::new(self.now, crate::gateway::store::Actor::Admin, action, "gateway")
     }
 }
 

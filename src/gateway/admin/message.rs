@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::error::AdminError;
 use crate::gateway::directory::Loss;
 use crate::gateway::policy_name::PolicyName;
-use crate::gateway::store::Suspension;
+use crate::gateway::store::{InvitationId, InvitationState, InvitationToken, Suspension};
 use crate::gateway::{EventFilter, PasswordHash, RecordedEvent, Role};
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyId, Models, RequestLimits, Scopes};
@@ -142,6 +142,26 @@ pub enum AdminRequest {
         /// For the event log.
         reason: Option<String>,
     },
+    /// Invite a person.
+    Invite {
+        /// The account's name; `None`: the person chooses it.
+        name: Option<String>,
+        /// The e-mail address that the form begins with; may be empty.
+        email: String,
+        /// What the account may do.
+        role: Role,
+        /// How long the invitation can be used, in seconds.
+        expires_in: u64,
+        /// For the event log.
+        reason: Option<String>,
+    },
+    /// All invitations.
+    ListInvitations,
+    /// Revoke an invitation.
+    RevokeInvitation {
+        /// Its id.
+        id: InvitationId,
+    },
     /// The maintenance message.
     ShowMaintenance,
     /// Set it.
@@ -248,6 +268,24 @@ pub enum AdminReply {
     Streams(Vec<StreamRow>),
     /// One that was ended, as it was.
     StreamEnded(StreamRow),
+    /// A new invitation.
+    Invited {
+        /// The invitation.
+        invitation: InvitationRow,
+        /// The secret of its link, which is shown this once.
+        token: InvitationToken,
+        /// The link, if the gateway runs: only it knows its address.
+        link: Option<String>,
+    },
+    /// All invitations, the newest first.
+    Invitations(Vec<InvitationRow>),
+    /// An invitation after the request.
+    Invitation {
+        /// The invitation.
+        invitation: InvitationRow,
+        /// Whether the request changed anything.
+        changed: bool,
+    },
     /// The maintenance message after the request.
     Maintenance {
         /// The message.
@@ -390,6 +428,33 @@ pub struct KeyRow {
     pub suspended: SuspensionRow,
     /// The accepted key that replaces it.
     pub replaced_by: Option<KeyId>,
+}
+
+/// An invitation. Times are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationRow {
+    /// Its public id.
+    pub id: InvitationId,
+    /// The account's name, if the person may not choose it.
+    pub name: Option<String>,
+    /// The e-mail address that the form begins with: untrusted text.
+    pub email: String,
+    /// The account's role.
+    pub role: Role,
+    /// Who made it: `admin` (a command) or `user:NAME`.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it expires.
+    pub expires_at: i64,
+    /// When it was used.
+    pub used_at: Option<i64>,
+    /// The name of the account that was made with it.
+    pub used_by: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Option<i64>,
+    /// Its state.
+    pub state: InvitationState,
 }
 
 /// The maintenance message.

@@ -10,10 +10,12 @@
 mod credentials;
 mod error;
 mod groups;
+mod invitations;
 mod maintenance;
 mod message;
 mod perform;
 mod policy;
+mod running;
 #[cfg(unix)]
 mod socket;
 #[cfg(unix)]
@@ -26,10 +28,11 @@ mod withdraw;
 
 pub use error::AdminError;
 pub use message::{
-    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, GroupChange, KeyRow, MaintenanceRow, PolicyCheck,
-    ReplicaReply, StreamRow, SuspensionRow, UserRow,
+    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, GroupChange, InvitationRow, KeyRow, MaintenanceRow,
+    PolicyCheck, ReplicaReply, StreamRow, SuspensionRow, UserRow,
 };
 pub use perform::{AdminContext, perform};
+pub use running::RunningGateway;
 #[cfg(unix)]
 pub use socket::{AdminSocket, AdminSocketError, AskError, ask, serve};
 #[cfg(unix)]

@@ -4,9 +4,12 @@ use uuid::Uuid;
 
 use super::error::AdminError;
 use super::message::{AdminReply, AdminRequest, DeviceRef, SuspensionRow, UserRow};
+use super::running::RunningGateway;
+use crate::gateway::authn::Caller;
+use crate::gateway::origin::Origin;
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::store::Actor;
-use crate::gateway::{Change, Device, Directory, DirectoryError, Event, Gateway, PasswordHash, Role, StoreError, User};
+use crate::gateway::{Change, Device, Directory, DirectoryError, Event, PasswordHash, Role, StoreError, User};
 use crate::keyspec::RequestLimits;
 
 /// The most events in one reply.
@@ -19,11 +22,24 @@ pub struct AdminContext<'a> {
     /// The accounts.
     pub(super) directory: &'a Directory,
     /// The gateway; `None` when none runs.
-    pub(super) running: Option<&'a Gateway>,
+    pub(super) running: Option<&'a RunningGateway>,
     /// The devices that ask for approval; `None` when that is not known.
     pub(super) pending: Option<&'a PendingDevices>,
+    /// Who asks, if it is not a command.
+    person: Option<Administrator>,
     /// Unix seconds.
     pub(super) now: i64,
+}
+
+/// An administrator in a browser.
+#[expect(dead_code, reason = "for the pages of administrators")]
+pub struct Administrator {
+    /// The person.
+    pub caller: Caller,
+    /// Where the request comes from.
+    pub origin: Origin,
+    /// Why, for the event log.
+    pub reason: Option<String>,
 }
 
 /// Performs a request. Its changes are in the store when this returns.
@@ -78,6 +94,11 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         AdminRequest::EndStream { id, reason } => {
             context.end_stream(&id, reason.as_deref()).await.map(|(reply, _)| reply)
         }
+        AdminRequest::Invite { name, email, role, expires_in, reason } => {
+            context.invite(name, email, role, expires_in, reason).await
+        }
+        AdminRequest::ListInvitations => Ok(context.list_invitations()),
+        AdminRequest::RevokeInvitation { id } => context.revoke_invitation(&id).await,
         AdminRequest::ShowMaintenance => Ok(context.maintenance(false)),
         AdminRequest::StartMaintenance { message, refuses, until } => {
             context.start_maintenance(message, refuses, until).await
@@ -93,17 +114,24 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
 impl<'a> AdminContext<'a> {
     /// For a database that no gateway has open, at that Unix second.
     pub fn offline(directory: &'a Directory, now: i64) -> Self {
-        Self { directory, running: None, pending: None, now }
+        Self { directory, running: None, pending: None, person: None, now }
     }
 
     /// For a database that gateways share, and the devices that ask at any of them for approval.
     pub fn shared(directory: &'a Directory, pending: &'a PendingDevices, now: i64) -> Self {
-        Self { directory, running: None, pending: Some(pending), now }
+        Self { directory, running: None, pending: Some(pending), person: None, now }
     }
 
     /// For a running gateway, at that Unix second.
-    pub fn of(gateway: &'a Gateway, now: i64) -> Self {
-        Self { directory: &gateway.directory, running: Some(gateway), pending: Some(&gateway.pending_devices), now }
+    pub fn of(running: &'a RunningGateway, now: i64) -> Self {
+        let RunningGateway { directory, pending_devices, .. } = running;
+        Self { directory, running: Some(running), pending: Some(pending_devices), person: None, now }
+    }
+
+    #[expect(dead_code, reason = "for the pages of administrators")]
+    /// The same for a person in a browser, who must be an administrator as long as it takes.
+    pub fn by(running: &'a RunningGateway, person: Administrator, now: i64) -> Self {
+        Self { person: Some(person), ..Self::of(running, now) }
     }
 }
 
@@ -201,13 +229,37 @@ impl AdminContext<'_> {
 
     /// An event about something of an account.
     pub(super) fn event_about(&self, action: &'static str, subject: impl Into<String>, owner: &User) -> Event {
-        Event::new(self.now, Actor::Admin, action, subject).of_account(owner)
+        self.bare_event(action, subject).of_account(owner)
+    }
+
+    /// An event about something that belongs to no account.
+    pub(super) fn bare_event(&self, action: &'static str, subject: impl Into<String>) -> Event {
+        match &self.person {
+            None => Event::new(self.now, Actor::Admin, action, subject),
+            Some(Administrator { caller, origin, reason }) => {
+                let event = Event::new(self.now, Actor::user(caller.user()), action, subject);
+                event.from(*origin).with("reason", reason)
+            }
+        }
+    }
+
+    /// The account of the person who asks, if it is not a command.
+    pub(super) fn maker(&self) -> Option<Uuid> {
+        self.person.as_ref().map(|person| person.caller.user().id)
     }
 
     pub(super) async fn commit(&self, change: Change, event: Event) -> Result<(), Failure> {
-        let made = match self.running {
-            Some(_) => self.directory.commit(change, event).await,
-            None => self.directory.commit_stored(change, event).await,
+        let made = match (self.running, &self.person) {
+            (Some(running), Some(person)) => {
+                let (by, clock) = (person.caller.clone(), running.clock.clone());
+                let still = move |directory: &Directory| by.administrates() && by.holds(directory, clock.now());
+                match self.directory.commit_if(change, event, still).await {
+                    Ok(false) => return Err(Failure::Other(AdminError::NotAdministrator)),
+                    made => made.map(drop),
+                }
+            }
+            (Some(_), None) => self.directory.commit(change, event).await,
+            (None, _) => self.directory.commit_stored(change, event).await,
         };
         made.map_err(|error| self.failure(error))
     }
@@ -229,7 +281,7 @@ impl AdminContext<'_> {
         }
     }
 
-    fn require_defined(&self, role: &Role) -> Result<(), AdminError> {
+    pub(super) fn require_defined(&self, role: &Role) -> Result<(), AdminError> {
         match self.directory.roles().is_defined(role) {
             true => Ok(()),
             false => Err(AdminError::NoRole(role.to_string())),

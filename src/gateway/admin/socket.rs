@@ -22,9 +22,10 @@ use zeroize::Zeroizing;
 use super::error::AdminError;
 use super::message::{AdminReply, AdminRequest};
 use super::perform::{AdminContext, perform};
+use super::running::RunningGateway;
 use super::withdraw::withdraw;
 use crate::disk::{DiskError, shell_quoted};
-use crate::gateway::{Gateway, Store};
+use crate::gateway::Store;
 
 /// Longer than any request, in bytes.
 const LONGEST_REQUEST: u64 = 2 << 20;
@@ -132,7 +133,7 @@ pub(super) fn is_socket(found: &fs::Metadata) -> bool {
 }
 
 /// Answers administrators until it is dropped.
-pub async fn serve(socket: AdminSocket, gateway: Arc<Gateway>) {
+pub async fn serve(socket: AdminSocket, gateway: Arc<RunningGateway>) {
     let (mut callers, is_shared) = (JoinSet::new(), socket.store.is_none());
     loop {
         while callers.len() >= MOST_CONNECTIONS {
@@ -154,7 +155,7 @@ pub async fn serve(socket: AdminSocket, gateway: Arc<Gateway>) {
     }
 }
 
-async fn answer(stream: UnixStream, gateway: Arc<Gateway>, is_shared: bool) -> io::Result<()> {
+async fn answer(stream: UnixStream, gateway: Arc<RunningGateway>, is_shared: bool) -> io::Result<()> {
     let caller = stream.peer_cred()?.uid();
     if caller != 0 && caller != own_account() {
         tracing::warn!(uid = caller, "admin socket: another account was refused");

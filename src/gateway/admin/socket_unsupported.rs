@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use super::error::AdminError;
 use super::message::{AdminReply, AdminRequest, ReplicaReply};
-use crate::gateway::{Gateway, Store};
+use super::running::RunningGateway;
+use crate::gateway::Store;
 
 /// Never happens here.
 #[derive(Debug, Error)]
@@ -52,7 +53,7 @@ impl AdminSocket {
 }
 
 /// Waits until it is dropped.
-pub async fn serve(_socket: AdminSocket, _gateway: Arc<Gateway>) {
+pub async fn serve(_socket: AdminSocket, _gateway: Arc<RunningGateway>) {
     std::future::pending().await
 }
 

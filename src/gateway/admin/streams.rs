@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::error::AdminError;
 use super::message::{AdminReply, StreamRow};
 use super::perform::AdminContext;
+use super::running::RunningGateway;
 use crate::gateway::authn::{Credential, Stream};
-use crate::gateway::store::Actor;
-use crate::gateway::{Event, Gateway};
 
 /// The shortest beginning of an id that names a request.
 const SHORTEST_ID: usize = 4;
@@ -30,7 +29,8 @@ impl AdminContext<'_> {
         };
         let row = row(stream);
         tracing::info!(user = row.user, credential = row.credential, id = row.id, "response ended by an administrator");
-        let event = Event::new(self.now, Actor::Admin, "request.ended", row.credential.clone())
+        let event = self
+            .bare_event("request.ended", row.credential.clone())
             .of_account(stream.request.caller.user())
             .with("ended_request", &row.id)
             .with("route", &row.route)
@@ -47,7 +47,7 @@ impl AdminContext<'_> {
         Ok((AdminReply::StreamEnded(row), stored))
     }
 
-    fn serving(&self) -> Result<&Gateway, AdminError> {
+    fn serving(&self) -> Result<&RunningGateway, AdminError> {
         self.running.ok_or(AdminError::NotServing)
     }
 }

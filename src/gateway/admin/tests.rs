@@ -33,7 +33,7 @@ async fn gateway(folder: &Path) -> (Arc<dyn Store>, Arc<Gateway>) {
 }
 
 async fn on(gateway: &Gateway, request: AdminRequest) -> Result<AdminReply, AdminError> {
-    perform(&AdminContext::of(gateway, NOW), request).await
+    perform(&AdminContext::of(&gateway.administration, NOW), request).await
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ mod socket {
         assert!(found.file_type().is_socket() && found.permissions().mode() & 0o777 == 0o600);
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(!left.iter().any(|name| name.to_string_lossy().starts_with('.')), "{left:?}");
-        let serving = tokio::spawn(serve(socket, gateway.clone()));
+        let serving = tokio::spawn(serve(socket, gateway.administration.clone()));
 
         let added = ask(&database, &add("ann", Role::Admin)).await.unwrap();
         assert!(matches!(added, Ok(AdminReply::User(row)) if row.name == "ann" && row.created_at == NOW));
@@ -233,7 +233,7 @@ mod socket {
         assert!(path.exists());
         assert!(matches!(ask(store.file().unwrap(), &AdminRequest::ListUsers).await, Err(AskError::NotRunning)));
         let socket = AdminSocket::bind(&store).unwrap().unwrap();
-        let serving = tokio::spawn(serve(socket, gateway));
+        let serving = tokio::spawn(serve(socket, gateway.administration.clone()));
         assert!(ask(store.file().unwrap(), &AdminRequest::ListUsers).await.unwrap().is_ok());
         serving.abort();
         let _ = serving.await;

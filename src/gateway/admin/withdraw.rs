@@ -8,9 +8,10 @@ use super::credentials::device_row;
 use super::error::AdminError;
 use super::message::{AdminReply, AdminRequest, ReplicaReply};
 use super::perform::AdminContext;
+use super::running::RunningGateway;
 use crate::gateway::directory::{Known, Withdrawn};
 use crate::gateway::store::KeyRecord;
-use crate::gateway::{Change, Device, Event, Gateway, User};
+use crate::gateway::{Change, Device, Event, User};
 use crate::identity::PublicKey;
 use crate::keyspec::KeyId;
 
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Answers a request that came through the socket.
 pub async fn withdraw(
-    gateway: &Gateway,
+    gateway: &RunningGateway,
     context: &AdminContext<'_>,
     request: Result<AdminRequest, AdminError>,
 ) -> ReplicaReply {

@@ -327,6 +327,11 @@ impl Caller {
         ModelAccess::new(own, self.role.models(scope).clone())
     }
 
+    /// Whether the role lets the person manage the accounts of others.
+    pub fn administrates(&self) -> bool {
+        self.rights().scopes.contains(Scope::Admin)
+    }
+
     /// Whether all of this is still so at `now`, and the role allows no less: a request can take its time.
     pub fn holds(&self, directory: &Directory, now: i64) -> bool {
         let user = match &self.credential {

@@ -50,6 +50,14 @@ pub fn load_policy_tables(inputs: &Inputs) -> Result<PolicyTables, ConfigError> 
     layers::read(inputs).map(|(config, _)| config.policy_tables())
 }
 
+/// The public address alone, for the same commands; `None` without one in the configuration.
+///
+/// # Errors
+/// As for [`load_database`].
+pub fn load_public_url(inputs: &Inputs) -> Result<Option<BaseUrl>, ConfigError> {
+    layers::read(inputs).map(|(config, _)| config.public_url)
+}
+
 /// Checks settings that depend on each other.
 fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result<(), ConfigError> {
     let half = |given, missing| Err(ConfigError::HalfTls { at: source(given), given, missing });

@@ -115,19 +115,14 @@ impl Inner {
         stored: Option<KeyRecord>,
     ) -> Result<i64, StoreError> {
         let number = transaction.make(change, event, self.replica.get_or_init(machine)).await?;
+        if let Some(also) = &event.also {
+            transaction.make(&Change::Note, also, self.replica.get_or_init(machine)).await?;
+        }
         let position = transaction.commit().await?;
-        tracing::info!(
-            actor = event.actor.to_string(),
-            action = event.action,
-            subject = event.subject,
-            account = event.account.as_ref().map(|account| account.name.as_str()),
-            code = event.code.map(RefusalCode::name),
-            details = event.details.to_string(),
-            address = event.address(),
-            request = event.request(),
-            count = event.repeats.map_or(1, |repeats| repeats.count),
-            "event"
-        );
+        log(event);
+        if let Some(also) = &event.also {
+            log(also);
+        }
         let mut revocations = self.revocations();
         revocations.note(change);
         let mut memory = self.write();
@@ -174,6 +169,22 @@ impl Inner {
             None => Ok(None),
         }
     }
+}
+
+/// Writes an event to the log of the process, too.
+fn log(event: &Event) {
+    tracing::info!(
+        actor = event.actor.to_string(),
+        action = event.action,
+        subject = event.subject,
+        account = event.account.as_ref().map(|account| account.name.as_str()),
+        code = event.code.map(RefusalCode::name),
+        details = event.details.to_string(),
+        address = event.address(),
+        request = event.request(),
+        count = event.repeats.map_or(1, |repeats| repeats.count),
+        "event"
+    );
 }
 
 /// The name of this machine.

@@ -12,7 +12,7 @@ use super::*;
 use crate::gateway::Role;
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::Actor;
-use crate::gateway::store::{Change, Event, Maintenance, Retention, Suspendable, Suspension};
+use crate::gateway::store::{Change, Event, Invitation, InvitationId, Maintenance, Retention, Suspendable, Suspension};
 use crate::identity::DeviceKey;
 use crate::keyspec::{ApiKey, RequestLimits, Rights};
 
@@ -53,6 +53,7 @@ fn snapshot(directory: &Directory) -> String {
     lines.extend(memory.by_user.iter().map(|(user, places)| format!("{user} {places:?}")));
     lines.extend(memory.ended.iter().map(|(hash, ended)| format!("{:?} {ended:?}", hash.as_bytes())));
     lines.extend(memory.replacements.iter().map(|(old, new)| format!("{old} {new:?}")));
+    lines.extend(memory.invitations.values().map(|invitation| format!("{invitation:?}")));
     lines.extend(memory.maintenance.iter().map(|maintenance| format!("{maintenance:?}")));
     lines.sort();
     lines.join("\n")
@@ -63,6 +64,7 @@ struct Cast {
     users: Vec<User>,
     devices: Vec<PublicKey>,
     keys: Vec<KeyRecord>,
+    invitations: Vec<Arc<Invitation>>,
 }
 
 impl Cast {
@@ -74,7 +76,10 @@ impl Cast {
         // The third has the key of the first, and the second replaces the first.
         (keys[0].hash, keys[2].hash) = (hash, hash);
         keys[1].replaces = Some(keys[0].id.clone());
-        Self { users, devices, keys }
+        let mut invitations = [1, 2, 2].map(|hash| invitation(hash, &users[1], None));
+        // Made by a person who may be no administrator.
+        Arc::make_mut(&mut invitations[0]).maker = Some(users[0].id);
+        Self { users, devices, keys, invitations: invitations.into() }
     }
 
     fn change(&self, kind: u8, which: usize, other: usize, at: i64) -> Change {
@@ -99,9 +104,19 @@ impl Cast {
             13 => Change::SetSuspended(Suspendable::User(user.id), suspension(at)),
             14 => Change::SetSuspended(Suspendable::Device(self.devices[which].clone()), suspension(at)),
             15 => Change::SetSuspended(Suspendable::Key(key.id.clone()), suspension(at)),
+            17 => Change::AddInvitation(self.invitations[which].clone()),
+            18 => {
+                let invited = User { created_at: at, ..self.users[other].clone() };
+                Change::UseInvitation(
+                    self.invitations[which].id.clone(),
+                    invited,
+                    PasswordHash::kept("$argon2id$".into()),
+                )
+            }
+            19 => Change::RevokeInvitation(self.invitations[which].id.clone(), at),
             16 => Change::SetMaintenance(maintenance(at)),
-            17 => Change::SetGroups(user.id, groups(at)),
-            18 => Change::SetLimits(user.id, user_limits(at)),
+            20 => Change::SetGroups(user.id, groups(at)),
+            21 => Change::SetLimits(user.id, user_limits(at)),
             7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
             _ => Change::Note,
         }
@@ -112,6 +127,23 @@ impl Cast {
 fn suspension(at: i64) -> Option<Arc<Suspension>> {
     let reason = (at % 3 == 0).then(|| format!("le\u{e4}ked {at}"));
     (at % 2 == 0).then(|| Suspension { since: at, reason }.into())
+}
+
+/// One with that hash, for that account, until second 50.
+fn invitation(hash: u8, user: &User, name: Option<&str>) -> Arc<Invitation> {
+    Arc::new(Invitation {
+        id: InvitationId::generate().unwrap(),
+        hash: [hash; 32],
+        name: name.map(str::to_owned),
+        email: "e\u{e4}".into(),
+        role: user.role.clone(),
+        maker: None,
+        created_at: 1,
+        expires_at: 50,
+        used_at: None,
+        used_by: None,
+        revoked_at: None,
+    })
 }
 
 /// One with an end or without, or none.
@@ -172,12 +204,15 @@ fn kind(change: &Change) -> &'static str {
         Change::AddKey(_) => "AddKey",
         Change::RevokeKey(..) => "RevokeKey",
         Change::ExpireKey(..) => "ExpireKey",
+        Change::AddInvitation(_) => "AddInvitation",
+        Change::UseInvitation(..) => "UseInvitation",
+        Change::RevokeInvitation(..) => "RevokeInvitation",
         Change::SetMaintenance(_) => "SetMaintenance",
         Change::Note => "Note",
     }
 }
 /// How many kinds there are.
-const KINDS: usize = 15;
+const KINDS: usize = 18;
 
 async fn directory(location: &impl Location) -> Directory {
     Directory::open(location.open().await).await.unwrap()
@@ -198,6 +233,9 @@ pub async fn every_change<L: Location>() {
     };
     let hash = |text: &str| PasswordHash::kept(text.into());
     let of_ann = key(ann);
+    let member = user("", Role::Member);
+    let (invited, open) = (invitation(7, &member, Some("eve")), invitation(8, &member, None));
+    let open = Arc::new(Invitation { maker: Some(ann.id), ..(*open).clone() });
     let of_device = || Suspendable::Device(cast.devices[0].clone());
     let changes = [
         Change::AddUser(ann.clone(), Some(hash("first"))),
@@ -233,6 +271,12 @@ pub async fn every_change<L: Location>() {
         // The first revocation holds.
         Change::RevokeKey(new.id.clone(), 30),
         Change::Note,
+        Change::AddInvitation(invited.clone()),
+        Change::UseInvitation(invited.id.clone(), User { created_at: 9, ..user("eve", Role::Member) }, hash("fourth")),
+        Change::AddInvitation(open.clone()),
+        Change::RevokeInvitation(open.id.clone(), 11),
+        // The first revocation holds.
+        Change::RevokeInvitation(open.id.clone(), 12),
         Change::SetMaintenance(maintenance(6)),
         Change::SetMaintenance(maintenance(8)),
         Change::SetMaintenance(None),
@@ -277,7 +321,7 @@ pub async fn every_change<L: Location>() {
 
 /// Any sequence of changes and uses, refused ones among them.
 pub fn random_changes<L: Location>() {
-    let steps = proptest::collection::vec((0..19_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
+    let steps = proptest::collection::vec((0..22_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -145,12 +145,13 @@ impl Inner {
 impl Memory {
     /// What the store has.
     pub(super) fn new(snapshot: Snapshot) -> Self {
-        let Snapshot { users, devices, keys, ended, maintenance, position, .. } = snapshot;
+        let Snapshot { users, devices, keys, ended, invitations, maintenance, position, .. } = snapshot;
         let mut memory = Self { position, maintenance: maintenance.map(Arc::new), ..Self::default() };
         users.into_iter().map(Record::User).for_each(|record| memory.take(record));
         devices.into_iter().map(Record::Device).for_each(|record| memory.take(record));
         keys.into_iter().for_each(|key| memory.put_key(key));
         ended.into_iter().for_each(|key| memory.put_ended(key));
+        invitations.into_iter().for_each(|invitation| memory.put_invitation(invitation));
         memory
     }
 
@@ -181,6 +182,10 @@ impl Memory {
             }
             Record::ForgottenKey(hash) => {
                 self.ended.remove(&hash);
+            }
+            Record::Invitation(invitation) => self.put_invitation(invitation),
+            Record::RemovedInvitation(id) => {
+                self.invitations.remove(&id);
             }
             Record::Maintenance(maintenance) => self.maintenance = maintenance.map(Arc::new),
             // Pending devices and sessions are kept elsewhere: neither is a credential of the API.

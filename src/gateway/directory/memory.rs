@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::store::{
-    Change, Device, EndedKey, KeyRecord, Maintenance, Position, StoreError, Suspendable, Suspension, Use, User,
+    Change, Device, EndedKey, Invitation, InvitationId, InvitationProblem, KeyRecord, Maintenance, Position,
+    StoreError, Suspendable, Suspension, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -35,6 +36,9 @@ pub enum DirectoryError {
     /// The key to replace is suspended.
     #[error("the key {0} is suspended, so it cannot be replaced")]
     Suspended(KeyId),
+    /// The invitation cannot be used or revoked.
+    #[error(transparent)]
+    Invitation(#[from] InvitationProblem),
     /// The account makes changes too fast; holds the seconds until the next one is possible.
     #[error("too many changes by this account; try again in {0} s")]
     TooMany(u64),
@@ -58,7 +62,7 @@ impl DirectoryError {
             Self::NotLive(_) => Some("create a new key instead".to_owned()),
             Self::Suspended(id) => Some(format!("lift the suspension first: ollama-auth gateway key resume {id}")),
             Self::NotStored => Some("it is stored as soon as the database can be written again; look then".to_owned()),
-            Self::Unknown(_) | Self::TooMany(_) | Self::Ending => None,
+            Self::Unknown(_) | Self::Invitation(_) | Self::TooMany(_) | Self::Ending => None,
         }
     }
 }
@@ -77,6 +81,8 @@ pub(super) struct Memory {
     pub(super) ended_use: HashMap<Uuid, i64>,
     /// From a key to those that were made to replace it, the newest first.
     pub(super) replacements: HashMap<KeyId, BTreeSet<Place>>,
+    /// The invitations, also those that cannot be used any more.
+    pub(super) invitations: HashMap<InvitationId, Arc<Invitation>>,
     /// The maintenance message. It may be over.
     pub(super) maintenance: Option<Arc<Maintenance>>,
     /// What the configuration defines. It stays when everything else is loaded again.
@@ -211,6 +217,9 @@ impl Memory {
             Change::ExpireKey(id, at) => {
                 key(id).is_some_and(|key| !key.replaceable && key.rights.expires_at.is_some_and(|end| end <= *at))
             }
+            Change::RevokeInvitation(id, _) => {
+                self.invitations.get(id).is_some_and(|invitation| invitation.revoked_at.is_some())
+            }
             Change::SetMaintenance(new) => match (&self.maintenance, new) {
                 (Some(now), Some(new)) => now.says_same(new),
                 (now, new) => now.is_none() && new.is_none(),
@@ -225,10 +234,10 @@ impl Memory {
         let taken = |what: String| Err(DirectoryError::Store(StoreError::Taken(what)));
         let user = |id: &Uuid| self.users.get(id).ok_or_else(|| DirectoryError::Unknown("such user".to_owned()));
         match change {
-            Change::AddUser(new, _) if self.users.contains_key(&new.id) => taken(format!("the id {}", new.id)),
-            Change::AddUser(new, _) if self.users.values().any(|user| user.name == new.name) => {
-                taken(format!("the name {}", new.name))
-            }
+            Change::AddUser(new, _) => self.check_new_user(new),
+            Change::AddInvitation(new) => self.check_new_invitation(new),
+            Change::UseInvitation(id, user, _) => self.check_use(id, user),
+            Change::RevokeInvitation(id, _) => self.check_revocation(id),
             Change::SetRole(id, role) if !self.tables.roles.administrates(role) => self.keeps_an_admin(user(id)?),
             Change::SetDisabled(id, true)
             | Change::RemoveUser(id)
@@ -335,6 +344,19 @@ impl Memory {
                 } else if let Some(ended) = stored.and_then(|key| self.ended.get_mut(&key.hash)) {
                     ended.expires_at = Some(ended.expires_at.map_or(at, |end| end.min(at)));
                 }
+            }
+            Change::AddInvitation(invitation) => self.put_invitation(Arc::unwrap_or_clone(invitation)),
+            Change::UseInvitation(id, user, _) => {
+                let (at, by) = (user.created_at, user.name.clone());
+                self.users.insert(user.id, Arc::new(user));
+                self.change_invitation(&id, |invitation| {
+                    (invitation.used_at, invitation.used_by) = (Some(at), Some(by))
+                });
+            }
+            Change::RevokeInvitation(id, at) => {
+                self.change_invitation(&id, |invitation| {
+                    invitation.revoked_at.get_or_insert(at);
+                });
             }
             Change::SetMaintenance(maintenance) => self.maintenance = maintenance,
             Change::SetPassword(..) | Change::Note => {}

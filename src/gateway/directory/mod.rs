@@ -10,6 +10,7 @@ mod change;
 #[cfg(test)]
 pub mod conformance;
 mod follow;
+mod invitations;
 mod losses;
 mod memory;
 mod sharing;

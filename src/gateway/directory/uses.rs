@@ -54,6 +54,9 @@ impl Directory {
             for id in &swept.expired {
                 memory.end_key(id);
             }
+            for id in &swept.invitations {
+                memory.invitations.remove(id);
+            }
             for hash in &swept.deleted {
                 memory.ended.remove(hash);
             }

@@ -9,6 +9,7 @@ mod device_approval;
 mod display;
 mod error_page;
 mod form;
+mod invitation;
 mod known_browser;
 mod layout;
 mod new_password;
@@ -71,7 +72,7 @@ const HTTPS_PORT: u16 = 443;
 pub fn owns(path: &str) -> bool {
     // Unknown paths below these two are answered as pages too.
     let below = path.starts_with("/settings/") || path.starts_with("/assets/");
-    below || matches!(path, "/setup" | "/connect" | "/login" | "/logout" | "/account" | "/favicon.ico")
+    below || matches!(path, "/setup" | "/invite" | "/connect" | "/login" | "/logout" | "/account" | "/favicon.ico")
 }
 
 /// Whether a request for a path that no page owns is answered with a page all the same: a person's browser at `/`, and at a path that
@@ -97,6 +98,7 @@ pub fn router(pages: Arc<Pages>) -> Router {
         .route("/", get(home))
         .route("/favicon.ico", get(layout::icon))
         .route("/setup", get(setup::show).post(setup::submit))
+        .route("/invite", get(invitation::show).post(invitation::submit))
         .route("/connect", get(device_approval::show).post(device_approval::submit))
         .route("/login", get(sign_in::show).post(sign_in::submit))
         .route("/logout", post(sign_in::sign_out))

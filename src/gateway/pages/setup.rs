@@ -18,7 +18,8 @@ use crate::gateway::directory::Directory;
 use crate::gateway::store::{Actor, Change, Event, Role, User};
 use crate::keyspec::RequestLimits;
 
-const LONGEST_EMAIL: usize = 254;
+/// The longest e-mail address, in bytes.
+pub const LONGEST_EMAIL: usize = 254;
 
 /// `GET /setup?token=…`.
 pub async fn show(context: PageContext) -> PageResult {
@@ -150,7 +151,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
 }
 
 /// A rough check: the address is shown only, nothing is sent to it.
-fn is_email(text: &str) -> bool {
+pub fn is_email(text: &str) -> bool {
     let is_plain = |c: char| !c.is_control() && !c.is_whitespace();
     let has_both_parts = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
     text.is_empty() || (text.len() <= LONGEST_EMAIL && has_both_parts && text.chars().all(is_plain))

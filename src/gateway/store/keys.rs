@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::KeyRecord;
+use super::{InvitationId, KeyRecord};
 use crate::keyspec::{KeyHash, KeyId};
 
 /// A key that was revoked or has expired: as much as it takes to say so.
@@ -51,7 +51,7 @@ pub struct KeyQuery {
 /// What is kept how long after it ended or happened, in seconds; `None` for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Keys that were revoked or have expired.
+    /// Keys and invitations that have ended.
     pub keys: Option<i64>,
     /// Events.
     pub events: Option<i64>,
@@ -66,6 +66,8 @@ pub struct Swept {
     pub revived: Vec<KeyId>,
     /// Keys whose records were deleted.
     pub deleted: Vec<KeyHash>,
+    /// Invitations whose records were deleted.
+    pub invitations: Vec<InvitationId>,
     /// How many events were deleted.
     pub events: u64,
 }

@@ -127,7 +127,7 @@ impl MemoryStore {
         {
             return Err(StoreError::Taken(format!("the id {}", key.id)));
         }
-        if let Change::AddUser(user, Some(hash)) = change {
+        if let Change::AddUser(user, Some(hash)) | Change::UseInvitation(_, user, hash) = change {
             self.passwords.lock().unwrap().insert(user.id, hash.expose().to_owned());
         }
         if let Change::SetPassword(user, hash) = change {

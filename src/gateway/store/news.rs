@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::{Device, EndedKey, KeyRecord, Maintenance, User};
+use super::{Device, EndedKey, Invitation, InvitationId, KeyRecord, Maintenance, User};
 use crate::identity::PublicKey;
 use crate::keyspec::KeyHash;
 
@@ -61,6 +61,10 @@ pub enum Record {
     EndedKey(EndedKey),
     /// A key that was deleted after its retention time.
     ForgottenKey(KeyHash),
+    /// An invitation.
+    Invitation(Invitation),
+    /// An invitation that was deleted after its retention time.
+    RemovedInvitation(InvitationId),
     /// The maintenance message, or that there is none any more.
     Maintenance(Option<Maintenance>),
     /// A device that asks for approval.

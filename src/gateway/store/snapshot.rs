@@ -1,5 +1,6 @@
 //! Everything at once, as it is read at the start.
 
+use super::invitation::Invitation;
 use super::keys::EndedKey;
 use super::maintenance::Maintenance;
 use super::news::{Position, Record};
@@ -16,6 +17,8 @@ pub struct Snapshot {
     pub keys: Vec<KeyRecord>,
     /// The others.
     pub ended: Vec<EndedKey>,
+    /// The invitations.
+    pub invitations: Vec<Invitation>,
     /// The maintenance message. It may be over.
     pub maintenance: Option<Maintenance>,
     /// The last change that is in it.

@@ -26,13 +26,14 @@ const fn table(name: &'static str, key: &'static str) -> Table {
 }
 
 /// What is copied. Rows refer to rows of tables before theirs only.
-pub(super) const COPIED: [Table; 7] = [
+pub(super) const COPIED: [Table; 8] = [
     table("users", "id"),
     table("devices", "key"),
     table("api_keys", "id"),
     table("deleted_keys", "id"),
     table("events", "id"),
     table("maintenance", "only_row"),
+    table("invitations", "id"),
     Table { name: "uptime", key: "only_row", has_defaults: true },
 ];
 

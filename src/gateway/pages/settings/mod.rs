@@ -34,6 +34,9 @@ pub async fn account(context: PageContext) -> PageResult {
     let content = html! {
         section.card.form {
             h1 { "Your account" }
+            @if context.parameter("welcome") == "true" {
+                p.success role="status" { "Your account is ready, and you are signed in here." }
+            }
             @if is_changed { p.success role="status" { "Your password is changed, and other browsers are signed out." } }
             dl.facts {
                 dt { "Name" } dd { bdi dir="ltr" { (user.name) } }

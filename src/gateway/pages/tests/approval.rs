@@ -200,7 +200,7 @@ async fn of_a_browser_and_a_command_at_once_one_approves() {
         async move {
             let device = DeviceRef::Fingerprint(key.fingerprint());
             let request = AdminRequest::Approve { device, user: "bob".into() };
-            perform(&AdminContext::of(&gateway, now), request).await
+            perform(&AdminContext::of(&gateway.administration, now), request).await
         }
     });
     for _ in 0..100 {
@@ -299,7 +299,7 @@ async fn a_session_that_ends_during_the_write_approves_nothing() {
             tokio::task::yield_now().await;
         }
         if end == "sign-out" {
-            site.gateway.sessions.end_all_of(site.user("bob"));
+            site.gateway.administration.sessions.end_all_of(site.user("bob"));
         }
         drop(slow);
         first.await.unwrap();

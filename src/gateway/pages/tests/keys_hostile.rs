@@ -149,7 +149,7 @@ async fn a_session_that_ends_meanwhile_creates_and_revokes_nothing() {
         let (mine, _) = site.key(&mut bob, "bob's").await;
         let token = bob.get("/account").await.token();
         match end {
-            "sign-out" => site.gateway.sessions.end_all_of(site.user("bob")),
+            "sign-out" => site.gateway.administration.sessions.end_all_of(site.user("bob")),
             "disabled" => site.change(Change::SetDisabled(site.user("bob"), true)).await,
             _ => site.wait(3601),
         }
@@ -181,7 +181,7 @@ async fn a_session_that_ends_meanwhile_creates_and_revokes_nothing() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    site.gateway.sessions.end_all_of(site.user("ada"));
+    site.gateway.administration.sessions.end_all_of(site.user("ada"));
     drop(slow);
     first.await.unwrap();
     let (status, then) = made.await.unwrap();

@@ -155,7 +155,7 @@ async fn sessions_end_by_sign_out_by_timeout_and_by_command() {
     assert_eq!(copy.clone().get("/account").await.location(), "/login", "a copied cookie is worth nothing");
 
     let (mut bob, mut ada) = (site.signed_in("bob").await, site.signed_in("ada").await);
-    site.gateway.sessions.end_all_of(site.user("bob"));
+    site.gateway.administration.sessions.end_all_of(site.user("bob"));
     assert_eq!(bob.get("/account").await.location(), "/login");
     assert_eq!(ada.get("/account").await.status, StatusCode::OK);
     assert_eq!(ada.get("/login").await.location(), "/account");

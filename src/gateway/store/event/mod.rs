@@ -43,6 +43,8 @@ pub struct Event {
     pub charged_to: Option<Uuid>,
     /// Of refusals that are counted after the first.
     pub repeats: Option<Repeats>,
+    /// Another event of the same change, which is stored with it.
+    pub also: Option<Box<Self>>,
 }
 
 /// Refusals that are counted together.
@@ -92,6 +94,12 @@ impl Event {
     /// Taken from that account's budget of changes.
     pub fn charged_to(mut self, account: Uuid) -> Self {
         self.charged_to = Some(account);
+        self
+    }
+
+    /// With another event of the same change.
+    pub fn and(mut self, also: Self) -> Self {
+        self.also = Some(also.into());
         self
     }
 

@@ -23,6 +23,7 @@ pub(super) enum Subject {
     Device(String),
     Key(String),
     ForgottenKey(KeyHash),
+    Invitation(String),
     Maintenance,
     PendingDevice(String),
     Session([u8; 32]),
@@ -49,9 +50,20 @@ impl Subject {
             Change::RevokeKey(id, _) | Change::ExpireKey(id, _) | Change::SetSuspended(Suspendable::Key(id), _) => {
                 Self::Key(id.to_string())
             }
+            Change::UseInvitation(_, user, _) => Self::User(user.id.to_string()),
+            Change::AddInvitation(invitation) => Self::Invitation(invitation.id.to_string()),
+            Change::RevokeInvitation(id, _) => Self::Invitation(id.to_string()),
             Change::SetMaintenance(_) => Self::Maintenance,
             Change::SetPassword(..) | Change::Note => return None,
         })
+    }
+
+    /// What else it is about.
+    pub(super) fn also_of(change: &Change) -> Option<Self> {
+        match change {
+            Change::UseInvitation(id, ..) => Some(Self::Invitation(id.to_string())),
+            _ => None,
+        }
     }
 
     fn columns(&self) -> (&'static str, String) {
@@ -60,6 +72,7 @@ impl Subject {
             Self::Device(key) => ("device", key.clone()),
             Self::Key(id) => ("key", id.clone()),
             Self::ForgottenKey(hash) => ("forgotten-key", hex(hash.as_bytes())),
+            Self::Invitation(id) => ("invitation", id.clone()),
             Self::Maintenance => ("maintenance", String::new()),
             Self::Session(digest) => ("session", hex(digest)),
             Self::Sessions(user) => ("sessions", user.to_string()),
@@ -248,6 +261,11 @@ async fn record(
             }
         }
         "forgotten-key" => Some(Record::ForgottenKey(KeyHash::from_bytes(bytes(reference, place)?))),
+        "invitation" => {
+            let id = place.parse(reference, "invitation")?;
+            let found = sql::invitations::find(connection, reference, place).await?;
+            Some(found.map_or(Record::RemovedInvitation(id), Record::Invitation))
+        }
         "maintenance" => Some(Record::Maintenance(sql::maintenance::find(connection, place).await?)),
         "session" => Some(sessions::find(connection, bytes(reference, place)?, place).await?),
         "sessions" => Some(Record::EndedSessions(place.parse(reference, "user")?)),

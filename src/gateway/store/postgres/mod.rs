@@ -270,6 +270,7 @@ impl Store for PostgresStore {
             let swept = sql::sweep::sweep(&mut transaction, now, ran, retention).await.map_err(failed)?;
             let ids = swept.expired.iter().chain(&swept.revived);
             let mut subjects: Vec<Subject> = ids.map(|id| Subject::Key(id.to_string())).collect();
+            subjects.extend(swept.invitations.iter().map(|id| Subject::Invitation(id.to_string())));
             subjects.extend(swept.deleted.iter().map(|hash| Subject::ForgottenKey(*hash)));
             log::append(&mut transaction, position, subjects).await.map_err(failed)?;
             log::trim(&mut transaction).await.map_err(failed)?;

@@ -55,7 +55,8 @@ impl Transaction for PostgresTransaction<'_> {
                 pending::settle(&mut self.transaction, &device.key).await.map_err(failed)?;
             }
             let ended = sessions::end_after(&mut self.transaction, change).await.map_err(failed)?;
-            let subjects = Subject::of(change).into_iter().chain(ended.map(Subject::Sessions)).collect();
+            let subjects = Subject::of(change).into_iter().chain(Subject::also_of(change));
+            let subjects = subjects.chain(ended.map(Subject::Sessions)).collect();
             self.position = log::append(&mut self.transaction, self.position, subjects).await.map_err(failed)?;
             Ok(number)
         }))

@@ -4,6 +4,7 @@
 //! are not. What only one of them understands does not belong here.
 
 pub(super) mod events;
+pub(super) mod invitations;
 pub(super) mod keys;
 pub(super) mod maintenance;
 pub(super) mod rows;
@@ -20,7 +21,9 @@ use super::{COLLATION, Connection};
 use crate::gateway::PasswordHash;
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::place::{Doing, Place, Taken};
-use crate::gateway::store::{Change, Device, Event, Role, Snapshot, StoreError, Suspendable, Suspension, Use, User};
+use crate::gateway::store::{
+    Change, Device, Event, InvitationId, Role, Snapshot, StoreError, Suspendable, Suspension, Use, User,
+};
 use crate::keyspec::RequestLimits;
 
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1), \
@@ -66,6 +69,9 @@ pub(super) async fn apply(
             changed(sqlx::query(statement).bind(*at).bind(id.to_string()).execute(&mut *connection).await)
         }
         Change::SetMaintenance(maintenance) => maintenance::set(connection, maintenance.as_deref()).await,
+        Change::AddInvitation(invitation) => invitations::add(connection, invitation).await,
+        Change::UseInvitation(id, user, password) => use_invitation(connection, id, user, password).await,
+        Change::RevokeInvitation(id, at) => invitations::revoke(connection, id, *at).await,
         Change::Note => Ok(()),
     };
     made.map_err(|error| explain_change(&error, change, place))?;
@@ -137,6 +143,16 @@ async fn set_limits(connection: &mut Connection, user: Uuid, limits: &RequestLim
     changed(query.bind(user.to_string()).execute(connection).await)
 }
 
+async fn use_invitation(
+    connection: &mut Connection,
+    id: &InvitationId,
+    user: &User,
+    password: &PasswordHash,
+) -> Result<(), sqlx::Error> {
+    invitations::note_use(connection, id, user).await?;
+    add_user(connection, user, Some(password)).await
+}
+
 async fn set_password(connection: &mut Connection, user: Uuid, password: &PasswordHash) -> Result<(), sqlx::Error> {
     let query = sqlx::query("UPDATE users SET password = $1 WHERE id = $2").bind(password.expose());
     changed(query.bind(user.to_string()).execute(connection).await)
@@ -194,7 +210,9 @@ async fn add_device(connection: &mut Connection, device: &Device) -> Result<(), 
 
 fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
     let what = match (taken(error), change) {
-        (Some(Taken::UserName), Change::AddUser(user, _)) => format!("the name {}", user.name),
+        (Some(Taken::UserName), Change::AddUser(user, _) | Change::UseInvitation(_, user, _)) => {
+            format!("the name {}", user.name)
+        }
         (Some(Taken::KeyId), Change::AddKey(key)) => format!("the id {}", key.id),
         (Some(Taken::KeyHash), _) => "that key".to_owned(),
         (Some(_), _) => "the id".to_owned(),
@@ -240,12 +258,14 @@ pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Resu
     let devices = "SELECT key, user_id, name, created_at, last_used_at, suspended_at, suspended_reason FROM devices";
     let devices: Vec<DeviceRow> = sqlx::query_as(devices).fetch_all(&mut *connection).await.map_err(failed)?;
     let (keys, ended) = keys::load(connection, place).await?;
+    let invitations = invitations::all(connection, place).await?;
     let maintenance = maintenance::find(connection, place).await?;
     Ok(Snapshot {
         users: users.into_iter().map(|row| user(row, place)).collect::<Result<_, _>>()?,
         devices: devices.into_iter().map(|row| device(row, place)).collect::<Result<_, _>>()?,
         keys,
         ended,
+        invitations,
         maintenance,
         ..Snapshot::default()
     })

@@ -37,12 +37,13 @@ pub async fn sweep(connection: &mut Connection, now: i64, ran: i64, retention: R
         deleted = delete_keys(connection, now, uptime, kept).await?;
         deleted.extend(forget_removed_keys(connection, now, uptime, kept).await?);
     }
+    let invitations = super::invitations::sweep(connection, now, uptime, retention.keys).await?;
     let events = match retention.events {
         Some(kept) => delete_events(connection, now, uptime, kept).await?,
         None => 0,
     };
     let ids = |list: Vec<String>| list.iter().filter_map(|id| id.parse::<KeyId>().ok()).collect();
-    Ok(Swept { expired: ids(expired), revived: ids(revived), deleted, events })
+    Ok(Swept { expired: ids(expired), revived: ids(revived), deleted, invitations, events })
 }
 
 /// A time that is still to come was taken from a wrong clock: then the time that the gateway has run decides alone.

@@ -1,0 +1,25 @@
+//! What administration uses of a gateway that runs.
+
+use std::sync::Arc;
+
+use crate::gateway::active_config::ConfigHandle;
+use crate::gateway::authn::{OpenStreams, Sessions};
+use crate::gateway::clock::Clock;
+use crate::gateway::directory::Directory;
+use crate::gateway::pending_devices::PendingDevices;
+
+/// See the module.
+pub struct RunningGateway {
+    /// The accounts, devices and keys.
+    pub directory: Directory,
+    /// The unknown keys that can be approved.
+    pub pending_devices: Arc<PendingDevices>,
+    /// The browser sessions.
+    pub sessions: Arc<Sessions>,
+    /// The responses under way.
+    pub streams: Arc<OpenStreams>,
+    /// The configuration in effect.
+    pub config: Arc<ConfigHandle>,
+    /// The clock.
+    pub clock: Clock,
+}
