@@ -96,6 +96,7 @@ impl Gateway {
             clock: clock.clone(),
         });
         let parts = PagesParts {
+            administration: administration.clone(),
             authenticator: authenticator.clone(),
             accounts: accounts.clone(),
             directory: directory.clone(),

@@ -118,7 +118,7 @@ impl Roles {
         self.0.get(role).unwrap_or(&UNDEFINED).clone()
     }
 
-    /// All of them, by name.
+    /// All of them, the built-in ones first.
     pub fn all(&self) -> impl Iterator<Item = (&Role, &RoleRules)> {
         self.0.iter().map(|(role, rules)| (role, &**rules))
     }

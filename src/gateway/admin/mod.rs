@@ -31,7 +31,7 @@ pub use message::{
     AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, GroupChange, InvitationRow, KeyRow, MaintenanceRow,
     PolicyCheck, ReplicaReply, StreamRow, SuspensionRow, UserRow,
 };
-pub use perform::{AdminContext, perform};
+pub use perform::{AdminContext, Administrator, perform};
 pub use running::RunningGateway;
 #[cfg(unix)]
 pub use socket::{AdminSocket, AdminSocketError, AskError, ask, serve};

@@ -32,7 +32,6 @@ pub struct AdminContext<'a> {
 }
 
 /// An administrator in a browser.
-#[expect(dead_code, reason = "for the pages of administrators")]
 pub struct Administrator {
     /// The person.
     pub caller: Caller,
@@ -127,8 +126,6 @@ impl<'a> AdminContext<'a> {
         let RunningGateway { directory, pending_devices, .. } = running;
         Self { directory, running: Some(running), pending: Some(pending_devices), person: None, now }
     }
-
-    #[expect(dead_code, reason = "for the pages of administrators")]
     /// The same for a person in a browser, who must be an administrator as long as it takes.
     pub fn by(running: &'a RunningGateway, person: Administrator, now: i64) -> Self {
         Self { person: Some(person), ..Self::of(running, now) }
@@ -297,7 +294,8 @@ impl AdminContext<'_> {
         Ok(AdminReply::User(self.row(&user)))
     }
 
-    pub(super) fn row(&self, user: &User) -> UserRow {
+    /// An account, with what it has.
+    pub fn row(&self, user: &User) -> UserRow {
         let (devices, keys) = (self.directory.devices_of(user.id), self.directory.keys_of(user.id));
         let used = devices.iter().map(|device| device.last_used_at).chain(keys.iter().map(|key| key.last_used_at));
         UserRow {

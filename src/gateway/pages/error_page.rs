@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::cookies::{self, CsrfPurpose};
 use super::display;
-use super::display::{KEYS, LOGIN_FOR_KEYS, LOGIN_FOR_NEW_KEY, NEW_KEY};
+use super::display::{ACCOUNT, KEYS, LOGIN_FOR_KEYS, LOGIN_FOR_NEW_KEY, NEW_KEY};
 use super::form::{Form, FormError};
 use super::layout::{self, NoticeKind};
 use super::page_context::{BrowserSession, PageContext, header_value};
@@ -133,6 +133,12 @@ impl PageContext {
     /// A page that says why the request was not carried out.
     pub fn error_page(&self, status: StatusCode, title: &str, text: Markup) -> ErrorPage {
         ErrorPage(Box::new(layout::notice(self, status, NoticeKind::Error, title, text)))
+    }
+
+    /// The page for an address that there is not, or not for this person.
+    pub fn page_not_found(&self) -> ErrorPage {
+        let text = html! { p { "Check the address, or go to " a href=(self.link(ACCOUNT)) { "your account" } "." } };
+        self.error_page(StatusCode::NOT_FOUND, "Page not found", text)
     }
 
     /// The page for a rejection of the account service, in its words.

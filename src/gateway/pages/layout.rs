@@ -124,6 +124,10 @@ fn navigation(context: &PageContext, session: &BrowserSession) -> Markup {
     html! {
         nav aria-label="Pages" {
             a #nav-keys href=(context.link("/settings/keys")) aria-current=[current("/settings/keys")] { "Keys and devices" }
+            @if session.caller.administrates() {
+                @let is_here = context.path.starts_with("/admin/").then_some("page");
+                a #nav-admin href=(context.link("/admin/people")) aria-current=[is_here] { "Admin" }
+            }
             a #nav-account href=(context.link("/account")) aria-current=[current("/account")] title=(session.user().name) {
                 span.unseen { "Account of " } (session.user().name)
             }

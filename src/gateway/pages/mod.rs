@@ -4,6 +4,7 @@
 //! Links, redirects and forms are built from the public address and never from a `Host` header. Every form needs the CSRF token of
 //! the browser that it was served to.
 
+mod administration;
 mod cookies;
 mod device_approval;
 mod display;
@@ -70,8 +71,8 @@ const HTTPS_PORT: u16 = 443;
 
 /// Whether a path, with the base path cut off, is one of the pages.
 pub fn owns(path: &str) -> bool {
-    // Unknown paths below these two are answered as pages too.
-    let below = path.starts_with("/settings/") || path.starts_with("/assets/");
+    // Unknown paths below these are answered as pages too.
+    let below = ["/settings/", "/admin/", "/assets/"].iter().any(|folder| path.starts_with(folder));
     below || matches!(path, "/setup" | "/invite" | "/connect" | "/login" | "/logout" | "/account" | "/favicon.ico")
 }
 
@@ -110,6 +111,13 @@ pub fn router(pages: Arc<Pages>) -> Router {
         .route("/settings/devices", get(settings::devices))
         .route("/settings/devices/new", get(settings::new_device).post(settings::add_device))
         .route("/settings/devices/disconnect", get(settings::confirm_disconnect).post(settings::disconnect))
+        .route(administration::PEOPLE, get(administration::people))
+        .route(administration::PERSON, get(administration::person))
+        .route(administration::CHANGE, get(administration::confirm_change).post(administration::change))
+        .route(administration::ROLES, get(administration::roles))
+        .route(administration::INVITATIONS, get(administration::invitations).post(administration::invite))
+        .route(administration::NEW_INVITATION, get(administration::new_invitation))
+        .route(administration::MAINTENANCE, get(administration::maintenance).post(administration::set_maintenance))
         .route("/assets/style.css", get(layout::style))
         .route("/assets/signed-out.css", get(layout::signed_out))
         .route("/assets/icon.svg", get(layout::icon))
@@ -158,8 +166,7 @@ async fn home(context: PageContext) -> Response {
 
 /// The page for an unknown path.
 async fn no_such_page(context: PageContext) -> PageResult {
-    let text = html! { p { "Check the address, or go to " a href=(context.link(ACCOUNT)) { "your account" } "." } };
-    Err(context.error_page(StatusCode::NOT_FOUND, "Page not found", text))
+    Err(context.page_not_found())
 }
 
 /// The page for a method that a path does not have.

@@ -23,6 +23,8 @@ pub enum ReauthReason {
     Key,
     /// An approved device.
     Device,
+    /// A change of an administrator.
+    Administration,
 }
 
 impl ReauthReason {
@@ -34,6 +36,9 @@ impl ReauthReason {
             Self::Device => {
                 "You signed in more than 15 minutes ago. Enter your password again, because a device stays signed in after you sign out."
             }
+            Self::Administration => {
+                "You signed in more than 15 minutes ago. Enter your password again, because this changes what others can do."
+            }
         }
     }
 
@@ -42,6 +47,7 @@ impl ReauthReason {
         match self {
             Self::Key => "wrong password for a new key",
             Self::Device => "wrong password for a device",
+            Self::Administration => "wrong password for a change of an administrator",
         }
     }
 }

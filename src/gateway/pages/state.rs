@@ -14,6 +14,7 @@ use super::shared_throttle::SharedThrottle;
 use super::sign_in_throttle::{SignInThrottle, ThrottleClock};
 use crate::gateway::account::AccountService;
 use crate::gateway::active_config::ConfigHandle;
+use crate::gateway::admin::RunningGateway;
 use crate::gateway::authn::{Authenticator, Sessions};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
@@ -27,6 +28,8 @@ pub const MOST_DEVICES: usize = 1000;
 
 /// The parts of the gateway that the pages use.
 pub struct PagesParts {
+    /// What administration uses of the gateway.
+    pub administration: Arc<RunningGateway>,
     /// Tells who is signed in.
     pub authenticator: Arc<Authenticator>,
     /// Makes, lists and ends keys and devices.

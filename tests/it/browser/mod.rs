@@ -1,6 +1,7 @@
 //! The pages in a real browser, with real devices that sign in. What a page is to look like for everybody is checked in
 //! `looks`; its pictures lie in `target/screenshots`.
 
+mod administration;
 mod connect;
 mod cookies;
 mod foreign;

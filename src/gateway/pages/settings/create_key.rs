@@ -152,7 +152,7 @@ fn new_key_page(context: &PageContext, session: &BrowserSession, record: &KeyRec
             (key_usage::section(context, record.rights.scopes, key))
             div.actions { a.button.quiet #done href=(context.link(KEYS)) { "I have copied it" } }
         }
-        (script_tag(context))
+        (copy_script_tag(context))
     };
     let mut response = layout::page(context, StatusCode::CREATED, "Your new API key", Some(session), content);
     response.extensions_mut().insert(AllowsScript);
@@ -180,6 +180,6 @@ pub async fn copy_script() -> Response {
 }
 
 /// The tag that loads it.
-fn script_tag(context: &PageContext) -> Markup {
+pub fn copy_script_tag(context: &PageContext) -> Markup {
     html! { script defer src={ (context.link("/assets/copy.js")) "?v=" (*VERSION) } {} }
 }

@@ -219,7 +219,7 @@ pub fn expiry(key: &KeyRecord, state: KeyState, now: i64) -> Markup {
 }
 
 /// Since when something is suspended, and why.
-fn suspension_line(suspension: Option<&Suspension>) -> Markup {
+pub fn suspension_line(suspension: Option<&Suspension>) -> Markup {
     html! {
         @if let Some(Suspension { since, reason }) = suspension {
             span.hint {

@@ -19,9 +19,9 @@ use super::page_context::PageContext;
 use super::{display, layout};
 
 pub use add_device::{show as new_device, submit as add_device};
-pub use create_key::{AllowsScript, copy_script, submit as create_key};
-pub use list::show as list;
-pub use new_key::show as new_key;
+pub use create_key::{AllowsScript, copy_script, copy_script_tag, submit as create_key};
+pub use list::{KeyStatus, day, expiry, show as list, suspension_line};
+pub use new_key::{models_line, show as new_key};
 pub use password::{show as password, submit as change_password};
 pub use revoke::{confirm_disconnect, confirm_revoke, disconnect, revoke};
 

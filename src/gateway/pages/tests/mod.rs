@@ -1,6 +1,7 @@
 //! The pages as browsers meet them: the router is called, and a small browser keeps the cookies.
 
 mod adding_devices;
+mod administration;
 mod approval;
 mod browser;
 mod hostile;
@@ -21,7 +22,7 @@ use uuid::Uuid;
 use self::browser::Browser;
 use crate::address::BaseUrl;
 use crate::gateway::store::memory::MemoryStore;
-use crate::gateway::store::{Change, Event, EventFilter, KeyRecord, RecordedEvent, Role, User};
+use crate::gateway::store::{Change, Device, Event, EventFilter, KeyRecord, RecordedEvent, Role, User};
 use crate::gateway::{Clock, Config, Directory, Gateway, PasswordHash, Secret};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
 use crate::keyspec::{ApiKey, KeyId, Scope};
