@@ -199,9 +199,15 @@ impl StoredProofs<'_> {
 }
 
 impl ProofSource for StoredProofs<'_> {
+    fn has_device(&self) -> bool {
+        self.profile.device.as_ref().is_some_and(|device| device.connected)
+    }
+
     fn device(&self) -> Fetched<'_, Arc<DeviceKey>> {
         Box::pin(async {
-            self.profile.device.as_ref().filter(|device| device.connected)?;
+            if !self.has_device() {
+                return None;
+            }
             self.or_warn(device_key(self.app, &self.name, &self.profile).await).map(Arc::new)
         })
     }

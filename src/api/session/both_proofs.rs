@@ -6,6 +6,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+#[cfg(feature = "gateway")]
+use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use secrecy::SecretString;
@@ -19,11 +21,17 @@ use crate::api::credential::Credential;
 use crate::api::error::{ApiError, MissingProof};
 use crate::identity::{DeviceKey, SecondProof};
 
+/// How long a proxy that starts waits to learn whether the gateway demands both.
+#[cfg(feature = "gateway")]
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What a proof comes in.
 pub type Fetched<'f, T> = Pin<Box<dyn Future<Output = Option<T>> + 'f>>;
 
 /// Where the proofs of an account lie. They are fetched only when a host demands them: that can take a passphrase.
 pub trait ProofSource {
+    /// Whether this device is signed in to the host, as far as is known without its store.
+    fn has_device(&self) -> bool;
     /// The key of this device, if it is signed in to the host.
     fn device(&self) -> Fetched<'_, Arc<DeviceKey>>;
     /// The stored API key for the host.
@@ -108,13 +116,13 @@ impl<'t> Session<'t> {
             key: Option<String>,
         }
 
-        let may_add = self.facts.is_gateway() && self.proofs.source.is_some();
+        let may_add = self.facts.is_gateway() && self.proofs.source.as_ref().is_some_and(|source| source.has_device());
         let Credential::ApiKey(_) = self.credential else { return };
         if !may_add {
             return;
         }
-        let me = self.request(reqwest::Method::POST, "/api/me").harmless().send().await;
-        let Ok(me) = me else { return };
+        let me = self.request(reqwest::Method::POST, "/api/me").harmless().send();
+        let Ok(Ok(me)) = tokio::time::timeout(PATIENCE, me).await else { return };
         let Ok(Demanded { two_proofs, key: Some(key) }) = json(me, &self.base.to_string(), Bounds::ACCOUNT).await
         else {
             return;
