@@ -145,7 +145,8 @@ impl Gateway {
         if self.directory.would_lock_out(&tables.roles) {
             return Err(LOCKED_OUT.to_owned());
         }
-        let losses = self.directory.losses(&tables.roles, self.clock.now());
+        let losses = self.directory.losses(&tables, self.clock.now());
+        self.directory.warn_of_closed_environments(&tables);
         self.config.replace(config);
         self.directory.set_policy_tables(tables);
         self.directory.warn_of_undefined_groups();

@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::caps::{CapRule, CapSet, WhenExceeded};
 use super::config::Config;
+use super::environments::EnvironmentRules;
 use super::groups::GroupRules;
+use super::policy_name::PolicyName;
 use super::roles::{RoleRules, SCOPES_WITH_MODELS};
 use super::store::Role;
 use crate::keyspec::{Limit, RequestLimits, size_text};
@@ -23,8 +25,14 @@ impl Definitions {
         let roles = config.roles.all().map(|(role, rules)| (role.to_string(), role_table(role, rules)));
         let caps = config.caps.rules().iter().map(cap_rule).collect();
         let groups = config.groups.all().map(|(name, rules)| (name.to_string(), group_table(rules))).collect();
-        let tables =
-            [("limits", limits(config.limits)), ("roles", roles.collect()), ("groups", groups), ("caps", caps)];
+        let environments = config.environments.all().map(|rules| (rules.name.to_string(), environment_table(rules)));
+        let tables = [
+            ("limits", limits(config.limits)),
+            ("roles", roles.collect()),
+            ("groups", groups),
+            ("environments", environments.collect()),
+            ("caps", caps),
+        ];
         Self(tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect())
     }
 
@@ -51,7 +59,9 @@ impl fmt::Display for Definitions {
                 scopes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
             writeln!(f, "#   {name}: {}", scopes.join(", "))?;
         }
-        tables.retain(|name, table| !is_empty(table) || (name == "groups" && *table != json!({})));
+        tables.retain(|name, table| {
+            !is_empty(table) || (matches!(&**name, "groups" | "environments") && *table != json!({}))
+        });
         write!(f, "\n{}", toml::to_string(&tables).map_err(|_| fmt::Error)?.trim_end())
     }
 }
@@ -92,8 +102,27 @@ fn role_table(role: &Role, rules: &RoleRules) -> Value {
     }
     set("limits", limits(rules.limits));
     set("two-proofs", rules.two_proofs.iter().map(|scope| scope.to_string()).collect());
+    let environments =
+        rules.environments.as_ref().map(|names| names.iter().map(PolicyName::as_str).collect::<Vec<_>>());
     table.retain(|_, value| !is_empty(value));
+    // An empty list is none of them.
+    table.extend(environments.map(|names| ("environments".to_owned(), json!(names))));
     table.into()
+}
+
+fn environment_table(rules: &EnvironmentRules) -> Value {
+    let EnvironmentRules { hosts, listen, addresses, role_limits, max_key_age, allow_unlabelled, .. } = rules;
+    let of_roles = role_limits.iter().map(|(role, of_role)| (role.to_string(), limits(*of_role)));
+    let members = [
+        ("hosts", json!(hosts)),
+        ("listen", listen.iter().map(ToString::to_string).collect()),
+        ("addresses", json!(addresses)),
+        ("limits", limits(rules.limits)),
+        ("role-limits", of_roles.collect()),
+        ("max-key-age", max_key_age.map_or(json!([]), |seconds| format!("{}d", seconds / 86_400).into())),
+        ("allow-unlabelled", (*allow_unlabelled).into()),
+    ];
+    members.into_iter().filter(|(_, value)| !is_empty(value)).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A group without limits stays, since people can be in it.
@@ -162,12 +191,15 @@ mod tests {
             "[roles.viewer]\nmodels = [\"a\", \"b:*\"]\ntwo-proofs = [\"models:read\", \"keys\"]\n",
             "[groups.lab]\n[groups.ml]\nwithin = \"lab\"\nlimits = { streams = 1 }\n",
             "[groups.lab]\n",
+            "[environments.a]\n[roles.member]\nenvironments = [\"a\"]\n[roles.viewer]\nenvironments = []\n",
+            "[environments.a]\nhosts = [\"x.example\"]\nlisten = [\"127.0.0.1:5\"]\nmax-key-age = \"3d\"\nallow-unlabelled = true\n\
+             limits = { streams = 1 }\naddresses = { deny = [\"10.0.0.0/8\"] }\nrole-limits.member = { streams = 1 }\n",
         ] {
             let config = config(text);
             let shown = Definitions::new(&config).to_string();
             let again = self::config(&shown);
             assert_eq!((again.roles, again.limits, again.caps), (config.roles, config.limits, config.caps), "{shown}");
-            assert_eq!(again.groups, config.groups, "{shown}");
+            assert_eq!((again.groups, again.environments), (config.groups, config.environments), "{shown}");
         }
     }
 

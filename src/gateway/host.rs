@@ -9,22 +9,52 @@ use axum::http::{HeaderMap, header};
 
 use super::active_config::ActiveConfig;
 use super::config::Config;
+use super::environments::split_host;
 use super::log_throttle::LogThrottle;
+use super::policy_name::PolicyName;
+use super::refusal_code::RefusalCode;
 use super::rejection::Rejection;
 use crate::address::{BaseUrl, Scheme};
 
 /// Even where there are few connections, a browser and the programs beside it need some.
 const MIN_CONNECTIONS_PER_ADDRESS: usize = 16;
 
-/// Makes sure that the request names us.
+/// Where a connection came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Listener {
+    /// The address that it listens at.
+    pub local: SocketAddr,
+    /// The environment that it means.
+    pub environment: Option<PolicyName>,
+}
+
+/// Makes sure that the request names us. Returns the environment that its name or listener means.
 ///
 /// # Errors
-/// 400 without a `Host`, or with two; 403 for a name that is not ours.
-pub fn accept(current: &ActiveConfig, headers: &HeaderMap) -> Result<(), Rejection> {
-    let host = the_one(headers)?;
+/// 400 without a `Host`, or with two; 403 for a name that is not ours, and for one of another environment than the listener's.
+pub fn accept(
+    current: &ActiveConfig,
+    headers: &HeaderMap,
+    listener: Listener,
+) -> Result<Option<PolicyName>, Rejection> {
+    let (host, here) = (the_one(headers)?, listener.environment);
     // As nearly all write it; the others are read with care.
-    if host == current.authority || answers_to(current, &current.url, current.local.ip(), host) {
-        return Ok(());
+    if host == current.authority {
+        return Ok(here);
+    }
+    if let Some(named) = current.environments.of_host(host, current.url.scheme()) {
+        return match here {
+            Some(here) if here != named => {
+                let message =
+                    format!("this host name is that of the environment {named}, and this listener that of {here}");
+                Err(Rejection::new(403, message).because(RefusalCode::Environment))
+            }
+            _ => Ok(Some(named)),
+        };
+    }
+    let is_literal = here.is_some() && host.parse() == Ok(listener.local);
+    if is_literal || answers_to(current, &current.url, listener.local.ip(), host) {
+        return Ok(here);
     }
     let message =
         format!("this gateway does not serve that host name: use {}, or add the name to allowed-hosts", current.url);
@@ -61,18 +91,10 @@ fn answers_to(config: &Config, public: &BaseUrl, listens_at: IpAddr, host: &str)
         return true;
     }
     config.allowed_hosts.iter().any(|allowed| {
-        let (name, port) = split(allowed);
-        let (asked, asked_port) = split(host);
+        let (name, port) = split_host(allowed);
+        let (asked, asked_port) = split_host(host);
         name.eq_ignore_ascii_case(asked) && (port.is_none() || port == asked_port)
     })
-}
-
-/// A name and its port, if there is one; brackets of IPv6 belong to the name.
-fn split(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') && (name.ends_with(']') || !name.contains(':')) => (name, Some(port)),
-        _ => (host, None),
-    }
 }
 
 /// How many connections that address may have of the `all` that there may be. A trusted proxy, which stands for many callers, may

@@ -14,6 +14,7 @@ mod config;
 mod cors;
 mod definitions;
 mod directory;
+mod environments;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod groups;

@@ -1,10 +1,12 @@
-//! Which request something comes from: the caller's address, and an id that the event log and the log have in common.
+//! Which request something comes from: the caller's address, the environment that it came to, and an id that the event log and the log have in common.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::policy_name::PolicyName;
 
 /// Where a request comes from. An extension of each request for a page.
 #[derive(Clone, Copy, Debug)]
@@ -13,12 +15,14 @@ pub struct Origin {
     pub address: IpAddr,
     /// The request.
     pub request: RequestId,
+    /// The environment of the name or listener that it came to.
+    pub entry: Option<PolicyName>,
 }
 
 impl Origin {
     /// A new request from that address.
     pub fn new(address: IpAddr) -> Self {
-        Self { address: address.to_canonical(), request: RequestId::next() }
+        Self { address: address.to_canonical(), request: RequestId::next(), entry: None }
     }
 }
 

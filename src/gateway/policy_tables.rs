@@ -1,5 +1,6 @@
-//! The tables of the configuration that define who may do what: roles and groups. Commands that do not serve need these, and nothing else of it.
+//! The tables of the configuration that define who may do what: roles, groups and environments. Commands that do not serve need these, and nothing else of it.
 
+use super::environments::Environments;
 use super::groups::Groups;
 use super::roles::Roles;
 
@@ -10,9 +11,11 @@ pub struct PolicyTables {
     pub roles: Roles,
     /// The groups.
     pub groups: Groups,
+    /// The environments.
+    pub environments: Environments,
 }
 
-/// Without groups.
+/// Without groups and environments.
 impl From<Roles> for PolicyTables {
     fn from(roles: Roles) -> Self {
         Self { roles, ..Self::default() }

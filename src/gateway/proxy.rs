@@ -181,9 +181,11 @@ fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Con
     say("x-ollama-auth-user", &caller.user().name);
     say("x-ollama-auth-user-id", caller.user().id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
     say("x-ollama-auth-credential", &caller.name());
-    if let Credential::Key(key) = caller.credential()
-        && let Some(environment) = &key.environment
-    {
+    let label = match caller.credential() {
+        Credential::Key(key) => key.environment.as_deref(),
+        Credential::Device(_) | Credential::Session(_) => None,
+    };
+    if let Some(environment) = caller.environment().map(|rules| rules.name.as_str()).or(label) {
         say("x-ollama-auth-environment", environment);
     }
     Ok(head)

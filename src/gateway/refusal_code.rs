@@ -21,6 +21,8 @@ pub enum RefusalCode {
     Suspended,
     /// An API key that is older than its owner's role allows.
     KeyAge,
+    /// A credential that is not for this environment.
+    Environment,
     /// The account has a role that is not defined.
     UndefinedRole,
     /// The credential does not have the scope.
@@ -50,7 +52,9 @@ pub enum RefusalCode {
 impl RefusalCode {
     /// Whether the caller is told the code, too.
     pub fn is_told(self) -> bool {
-        self.is_limit() || matches!(self, Self::Suspended | Self::Maintenance | Self::Cap | Self::SecondProof)
+        let is_told =
+            matches!(self, Self::Suspended | Self::Environment | Self::Maintenance | Self::Cap | Self::SecondProof);
+        self.is_limit() || is_told
     }
 
     /// Whether it is about a limit of the key, the person or the gateway.
@@ -70,6 +74,7 @@ impl RefusalCode {
             Self::DisabledAccount => "disabled_account",
             Self::Suspended => "suspended",
             Self::KeyAge => "key_age",
+            Self::Environment => "environment",
             Self::UndefinedRole => "undefined_role",
             Self::Scope => "scope",
             Self::Model => "model",

@@ -1,8 +1,9 @@
 //! What the people with a role may do: the four that are built in, and those of the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
+use super::policy_name::PolicyName;
 use super::store::{KeyRecord, Role};
 use crate::keyspec::{Models, RequestLimits, Rights, Scope, Scopes};
 
@@ -20,6 +21,8 @@ pub struct RoleRules {
     pub models: [Models; 3],
     /// How long an API key may live, in seconds. A key that is older is refused.
     pub max_key_lifetime: Option<i64>,
+    /// The environments that may be used; `None` for all.
+    pub environments: Option<BTreeSet<PolicyName>>,
     /// How much each person with the role may use.
     pub limits: RequestLimits,
     /// What takes the signature of a device and an API key together.
@@ -51,15 +54,25 @@ impl RoleRules {
         self.max_key_lifetime.is_none_or(|lifetime| now < key.created_at.saturating_add(lifetime))
     }
 
+    /// Whether that environment may be used.
+    pub fn allows_environment(&self, name: PolicyName) -> bool {
+        self.environments.as_ref().is_none_or(|allowed| allowed.contains(&name))
+    }
+
     /// Whether everything that `other` allows is allowed.
     pub fn covers(&self, other: &Self) -> bool {
         let lives_longer = match (self.max_key_lifetime, other.max_key_lifetime) {
             (Some(own), Some(others)) => own >= others,
             (own, _) => own.is_none(),
         };
+        let has_environments = match (&self.environments, &other.environments) {
+            (Some(own), Some(others)) => others.is_subset(own),
+            (own, _) => own.is_none(),
+        };
         let mut kept = SCOPES_WITH_MODELS.into_iter().filter(|scope| other.scopes.contains(*scope));
         other.scopes.is_subset(self.scopes)
             && lives_longer
+            && has_environments
             && kept.all(|scope| other.models(scope).within(self.models(scope)).is_ok())
     }
 
@@ -167,6 +180,12 @@ mod tests {
         // Models of a scope that the other does not have do not matter.
         let member = RoleRules::built_in(Role::Member);
         assert!(limited([&[], &[], &["me/*"]], None).covers(&member));
+        let of = |names: &[&str]| RoleRules {
+            environments: Some(names.iter().map(|name| name.parse().unwrap()).collect()),
+            ..whole.clone()
+        };
+        assert!(whole.covers(&of(&[])) && !of(&["a"]).covers(&whole) && of(&["a", "b"]).covers(&of(&["b"])));
+        assert!(!of(&["a"]).covers(&of(&["a", "b"])));
         // Limits take no right.
         let limits = RequestLimits { streams: std::num::NonZeroU32::new(1), ..RequestLimits::default() };
         assert!(RoleRules { limits, ..whole.clone() }.covers(&whole));

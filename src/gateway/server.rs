@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -17,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::address::Scheme;
 use crate::gateway::composition::Gateway;
 use crate::gateway::config::{Config, SETTINGS};
-use crate::gateway::host::share;
+use crate::gateway::host::{Listener, share};
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::stack::Worker;
 use crate::gateway::tls::{TlsError, server_config};
 use crate::http::server;
@@ -34,10 +36,12 @@ const FEW_CONNECTIONS: usize = 500;
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// The address is in use, not ours, or not allowed.
-    #[error("cannot listen at {address}: {source}")]
+    #[error("cannot listen at {address}{}: {source}", of(*.environment))]
     Listen {
         /// The address that was to be listened at.
         address: SocketAddr,
+        /// The environment that it means.
+        environment: Option<PolicyName>,
         /// The cause, from the operating system.
         source: io::Error,
     },
@@ -52,11 +56,18 @@ pub enum ServeError {
     Start(io::Error),
 }
 
+fn of(environment: Option<PolicyName>) -> String {
+    environment.map(|name| format!(" for [environments.{name}]")).unwrap_or_default()
+}
+
 impl ServeError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let (address, source) = match self {
-            Self::Listen { address, source } => (address, source),
+            Self::Listen { environment: Some(name), .. } => {
+                return Some(format!("choose another address with a free port: listen in [environments.{name}]"));
+            }
+            Self::Listen { address, source, .. } => (address, source),
             Self::Tls(error) => return error.hint(),
             Self::Upstream(_) | Self::Start(_) => return None,
         };
@@ -76,9 +87,10 @@ impl ServeError {
     }
 }
 
-/// A bound listener that does not accept connections yet.
+/// Bound listeners that do not accept connections yet.
 pub struct Server {
-    listener: TcpListener,
+    /// That of the gateway, then those of environments.
+    listeners: Vec<(TcpListener, Listener)>,
     local: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
 }
@@ -87,6 +99,7 @@ pub struct Server {
 struct Accepted {
     stream: std::net::TcpStream,
     peer: SocketAddr,
+    listener: Listener,
     /// Given back when the connection ends.
     permit: OwnedSemaphorePermit,
     /// The caller's share of the connections; given back when this is dropped.
@@ -99,11 +112,27 @@ impl Server {
     /// # Errors
     /// [`ServeError::Listen`], [`ServeError::Tls`].
     pub fn bind(config: &Config) -> Result<Self, ServeError> {
-        let problem = |source| ServeError::Listen { address: config.listen, source };
         let tls = config.tls().map(server_config).transpose()?;
-        let listener = server::listen(config.listen).map_err(problem)?;
-        let local = listener.local_addr().map_err(problem)?;
-        Ok(Self { listener, local, tls })
+        let listen = |address: SocketAddr, environment: Option<PolicyName>| {
+            let problem = |source| ServeError::Listen { address, environment, source };
+            let listener = server::listen(address).map_err(problem)?;
+            let local = listener.local_addr().map_err(problem)?;
+            Ok::<_, ServeError>((listener, Listener { local, environment }))
+        };
+        let own = listen(config.listen, None)?;
+        let (local, mut listeners) = (own.1.local, vec![own]);
+        for rules in config.environments.all() {
+            for address in &rules.listen {
+                listeners.push(listen(*address, Some(rules.name))?);
+            }
+        }
+        Ok(Self { listeners, local, tls })
+    }
+
+    /// The addresses that it listens at for environments, with the ports that the system chose.
+    pub fn locals_of_environments(&self) -> Vec<(PolicyName, SocketAddr)> {
+        let listeners = self.listeners.iter();
+        listeners.filter_map(|(_, listener)| Some((listener.environment?, listener.local))).collect()
     }
 
     /// The address that it listens at, with the port that the system chose if 0 was configured.
@@ -124,7 +153,10 @@ impl Server {
         read: impl Fn() -> Result<Config, String>,
     ) -> Result<(), ServeError> {
         let config = gateway.config.get();
-        let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Start)?;
+        let mut listeners = Listeners::default();
+        for (listener, means) in self.listeners {
+            listeners.all.push((tokio::net::TcpListener::from_std(listener).map_err(ServeError::Start)?, means));
+        }
         let tls = Arc::new(RwLock::new(self.tls));
         let (draining, drain) = watch::channel(false);
         let count = threads_for(&config);
@@ -164,7 +196,7 @@ impl Server {
             let accepted = async {
                 // Beyond the limit callers wait in the system's queue.
                 let permit = permits.clone().acquire_owned().await;
-                (permit, listener.accept().await)
+                (permit, listeners.accept().await)
             };
             let (permit, accepted) = tokio::select! {
                 biased;
@@ -175,7 +207,7 @@ impl Server {
                 }
                 accepted = accepted => accepted,
             };
-            let (stream, peer) = match accepted {
+            let (stream, peer, listener) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Usually out of file descriptors: open connections continue, and free some later. Logged once a minute: the loop retries
@@ -197,10 +229,10 @@ impl Server {
                 continue;
             };
             if let Some(thread) = next.next() {
-                let _ = thread.send(Accepted { stream, peer, permit, slot });
+                let _ = thread.send(Accepted { stream, peer, listener, permit, slot });
             }
         }
-        drop(listener);
+        drop(listeners);
         tracing::info!("stopping: waiting for open requests");
         let _ = draining.send(true);
         let limit = gateway.config.get().drain_timeout;
@@ -213,6 +245,32 @@ impl Server {
         }
         cutting.abort();
         Ok(())
+    }
+}
+
+/// Where connections are accepted.
+#[derive(Default)]
+struct Listeners {
+    all: Vec<(tokio::net::TcpListener, Listener)>,
+    /// The one that is asked first: each in turn, so that a busy one keeps no other from it.
+    next: usize,
+}
+
+impl Listeners {
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr, Listener)> {
+        let count = self.all.len();
+        let first = self.next;
+        let (at, accepted) = std::future::poll_fn(|context| {
+            let mut in_turn = (0..count).map(|step| (first + step) % count);
+            let ready = in_turn.find_map(|at| match self.all[at].0.poll_accept(context) {
+                Poll::Ready(accepted) => Some((at, accepted)),
+                Poll::Pending => None,
+            });
+            ready.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        self.next = (at + 1) % count;
+        accepted.map(|(stream, peer)| (stream, peer, self.all[at].1))
     }
 }
 
@@ -257,11 +315,11 @@ async fn work(
     loop {
         tokio::select! {
             accepted = connections.recv() => {
-                let Some(Accepted { stream, peer, permit, slot }) = accepted else { break };
+                let Some(Accepted { stream, peer, listener, permit, slot }) = accepted else { break };
                 let tls = tls.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
                 let (worker, drain) = (worker.clone(), drain.clone());
                 running.spawn(async move {
-                    connection(worker, stream, peer, tls, drain).await;
+                    connection(worker, stream, (peer, listener), tls, drain).await;
                     drop((permit, slot));
                 });
             }
@@ -274,7 +332,7 @@ async fn work(
 async fn connection(
     worker: Arc<Worker>,
     stream: std::net::TcpStream,
-    peer: SocketAddr,
+    (peer, listener): (SocketAddr, Listener),
     tls: Option<Arc<ServerConfig>>,
     drain: watch::Receiver<bool>,
 ) {
@@ -300,7 +358,7 @@ async fn connection(
     let stream = stream.read_within(timeout, authenticated.clone());
     let answer = |request| {
         let (worker, reset, authenticated) = (worker.clone(), reset.clone(), authenticated.clone());
-        async move { worker.answer(request, peer.ip(), reset, authenticated).await }
+        async move { worker.answer(request, peer.ip(), listener, reset, authenticated).await }
     };
     if let Err(error) = server::serve(stream, timeout, answer, drain).await {
         tracing::debug!(%peer, %error, "connection ended with an error");

@@ -32,8 +32,9 @@ use super::cors::{self, PageAccess};
 use super::directory::Directory;
 use super::health::{Health, Probe};
 use super::host;
+use super::host::Listener;
 use super::lenient_path;
-use super::limits::{self, Applicable, Limiter};
+use super::limits::{self, Applicable, InEnvironment, Limiter};
 use super::log_throttle::LogThrottle;
 use super::maintenance;
 use super::origin::Origin;
@@ -96,12 +97,13 @@ enum Decision {
 }
 
 impl Worker {
-    /// Answers a request of `peer`. `reset` is set when the answer breaks off and the caller's protocol cannot show it; `authenticated` when
+    /// Answers a request of `peer` that came to `listener`. `reset` is set when the answer breaks off and the caller's protocol cannot show it; `authenticated` when
     /// the caller showed a credential that was accepted.
     pub async fn answer(
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
+        listener: Listener,
         reset: ResetOnClose,
         authenticated: AuthenticatedFlag,
     ) -> Result<Response<Body>, Infallible> {
@@ -127,19 +129,20 @@ impl Worker {
         // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
         // long as the connection, so what takes much room in it is in boxes.
         let mut notice = None;
-        let answered = match Box::pin(self.decide(&current, parts, body, origin, authenticated, &mut notice)).await {
-            Ok(Decision::Answer(response)) => Ok(response),
-            Ok(Decision::Forward(request, limited)) => {
-                let (withheld, route) = (self.withheld_link.clone(), request.route());
-                let sent = Box::pin(request.send(&self.upstream, &current, &self.scanner, reset, withheld)).await;
-                sent.inspect_err(|rejection| {
-                    if let (Some(RefusalCode::Size), Some(caller)) = (rejection.code(), &limited) {
-                        self.authenticator.note_denial(caller, route.path, rejection, origin);
-                    }
-                })
-            }
-            Err(rejection) => Err(rejection),
-        };
+        let answered =
+            match Box::pin(self.decide(&current, parts, body, (origin, listener), authenticated, &mut notice)).await {
+                Ok(Decision::Answer(response)) => Ok(response),
+                Ok(Decision::Forward(request, limited)) => {
+                    let (withheld, route) = (self.withheld_link.clone(), request.route());
+                    let sent = Box::pin(request.send(&self.upstream, &current, &self.scanner, reset, withheld)).await;
+                    sent.inspect_err(|rejection| {
+                        if let (Some(RefusalCode::Size), Some(caller)) = (rejection.code(), &limited) {
+                            self.authenticator.note_denial(caller, route.path, rejection, origin);
+                        }
+                    })
+                }
+                Err(rejection) => Err(rejection),
+            };
         let mut response = answered.unwrap_or_else(|rejection| {
             tracing::debug!(%address, request = %origin.request, status = rejection.status(), reason = rejection.message(), "refused");
             rejection.into_response()
@@ -160,7 +163,7 @@ impl Worker {
         current: &ActiveConfig,
         mut parts: Parts,
         body: Body,
-        origin: Origin,
+        (mut origin, listener): (Origin, Listener),
         authenticated: AuthenticatedFlag,
         notice: &mut Option<HeaderValue>,
     ) -> Result<Decision, Rejection> {
@@ -169,7 +172,7 @@ impl Worker {
             return Ok(Decision::Answer(Box::pin(self.health.answer(probe, &self.upstream, &current.upstream)).await));
         }
         let decision = async {
-            host::accept(current, &parts.headers)?;
+            origin.entry = host::accept(current, &parts.headers, listener)?;
             if parts.headers.len() > MAX_HEADERS {
                 let message = format!("the request has more than {MAX_HEADERS} headers");
                 return Err(Rejection::new(431, message).header("connection", "close"));
@@ -350,13 +353,18 @@ fn applicable_limits<'a>(caller: &'a Caller, current: &'a ActiveConfig) -> Appli
         Credential::Device(_) | Credential::Session(_) => (None, RequestLimits::default()),
     };
     let user = caller.user();
+    let environment = caller.environment().map(|rules| InEnvironment {
+        name: rules.name,
+        of_all: rules.limits,
+        of_person: rules.role_limits.get(&user.role).copied().unwrap_or_default(),
+    });
     Applicable {
         key,
         of_key,
         person: user.id,
         of_person: caller.role().limits.tightest(user.limits),
         groups: current.groups.of(&user.groups),
-        environment: None,
+        environment,
         of_gateway: current.limits,
     }
 }

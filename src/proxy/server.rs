@@ -50,7 +50,7 @@ impl Proxy {
     /// # Errors
     /// [`ServeError::Listen`].
     pub fn bind(options: ProxyOptions) -> Result<Self, ServeError> {
-        let problem = |source| ServeError::Listen { address: options.listen, source };
+        let problem = |source| ServeError::Listen { address: options.listen, environment: None, source };
         let listener = server::listen(options.listen).map_err(problem)?;
         let local = listener.local_addr().map_err(problem)?;
         let access_check = AccessCheck::new(local.port(), options.origins, options.token);

@@ -37,6 +37,8 @@ mod gateway_db;
 #[cfg(feature = "gateway")]
 mod gateway_duplex;
 #[cfg(feature = "gateway")]
+mod gateway_environments;
+#[cfg(feature = "gateway")]
 mod gateway_events;
 #[cfg(feature = "gateway")]
 mod gateway_flow;

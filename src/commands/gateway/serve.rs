@@ -1,5 +1,7 @@
 //! `gateway serve`: binds the listener, opens the database, serves until a signal asks it to stop.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,8 @@ use crate::app::App;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, Problem};
 use crate::gateway::{
-    self, AdminSocket, Clock, Config, DatabaseLocation, Directory, Gateway, LOCKED_OUT, Secret, Server, Store,
+    self, AdminSocket, Clock, Config, DatabaseLocation, Directory, Gateway, LOCKED_OUT, PolicyName, Secret, Server,
+    Store,
 };
 use crate::signals;
 
@@ -61,7 +64,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     };
     // Before the announcement: otherwise a signal right after it would end the process without a shutdown.
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
-    announce(app, &gateway, is_new);
+    announce(app, &gateway, &server.locals_of_environments(), is_new);
 
     let recording = {
         let gateway = gateway.clone();
@@ -170,7 +173,7 @@ async fn flush(gateway: &Gateway) {
 }
 
 /// Prints where it listens and, for an empty database, how to create the first administrator.
-fn announce(app: &App, gateway: &Gateway, is_new: bool) {
+fn announce(app: &App, gateway: &Gateway, environments: &[(PolicyName, SocketAddr)], is_new: bool) {
     let config = gateway.config.get();
     let url = &config.url;
     if config.behind_tls_proxy && config.trusted_proxies.is_empty() {
@@ -180,9 +183,13 @@ fn announce(app: &App, gateway: &Gateway, is_new: bool) {
     }
     let setup = is_new.then(|| format!("{}?token={}", url.join("/setup"), gateway.pages.setup_token()));
     if app.printer.is_json() {
+        let mut listeners = BTreeMap::<&str, Vec<String>>::new();
+        for (name, local) in environments {
+            listeners.entry(name.as_str()).or_default().push(local.to_string());
+        }
         let event = serde_json::json!({
             "url": url.to_string(), "listen": config.local.to_string(), "upstream": config.upstream.to_string(),
-            "setup_url": setup,
+            "environments": listeners, "setup_url": setup,
         });
         app.printer.event("listening", &event);
         return;
@@ -191,6 +198,9 @@ fn announce(app: &App, gateway: &Gateway, is_new: bool) {
     let listening =
         if url.to_string().ends_with(&format!("://{local}")) { String::new() } else { format!(" ({local})") };
     app.printer.report(&format!("Gateway listening at {url}{listening}, upstream {}", config.upstream));
+    for (name, local) in environments {
+        app.printer.report(&format!("Environment {name} listening at {local}"));
+    }
     if let Some(setup) = setup {
         app.printer.report(&format!(
             "\nThere is no account yet. Create the first administrator with this one-time link:\n\n  {setup}\n\nor run: ollama-auth gateway user add NAME --role admin\n"

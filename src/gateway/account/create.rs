@@ -11,10 +11,12 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::label::{check_life, check_replaced, longest_life, new_label};
 use super::list::{Key, time_text};
 use super::service::{AccountService, Request, manages, not_live, own_key, unreadable};
 use crate::gateway::authn::{Caller, credential_revoked, credential_suspended};
 use crate::gateway::directory::Directory;
+use crate::gateway::environments::Environments;
 use crate::gateway::origin::Origin;
 use crate::gateway::policy::read_small;
 use crate::gateway::rejection::{Rejection, json_response};
@@ -147,7 +149,7 @@ impl AccountService {
         let draft = Draft { id, now, user: caller.user().id, hash: key.hash(), hint: key.hint().to_owned() };
         let (record, action) = match &wanted.replaces {
             Some(replaced) => (replacement(&self.directory, caller, replaced, wanted, draft).await?, "key.replaced"),
-            None => (new(caller, wanted, draft)?, "key.created"),
+            None => (new(caller, wanted, draft, &self.directory.environments())?, "key.created"),
         };
         self.check_room(&record, now)?;
         self.count_self_change(caller)?;
@@ -223,7 +225,7 @@ struct Draft {
     hint: String,
 }
 
-fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Rejection> {
+fn new(caller: &Caller, wanted: &Wanted, draft: Draft, environments: &Environments) -> Result<KeyRecord, Rejection> {
     if !manages(caller) {
         let message = "this key does not have the scope keys: it can only create its own replacement (`replaces`)";
         return Err(Rejection::new(403, message));
@@ -253,11 +255,14 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
             format!("models: the patterns are longer than {LONGEST_PATTERNS} bytes in total"),
         ));
     }
+    let environment = wanted.environment.as_deref().map(|text| name("environment", text)).transpose()?;
+    let environment = new_label(caller, environment, environments)?;
     let mut expires_at = lifetime.end(draft.now);
     // A key for which no end was asked ends with the one that made it, and with the longest life that the role allows.
     if wanted.expires_in.is_none() {
         let longest = caller.role().max_key_lifetime.map(|lifetime| draft.now.saturating_add(lifetime));
-        expires_at = [expires_at, own.expires_at, longest].into_iter().flatten().min();
+        let oldest = longest_life(environment.as_deref(), environments).map(|life| draft.now.saturating_add(life));
+        expires_at = [expires_at, own.expires_at, longest, oldest].into_iter().flatten().min();
     }
     // Each that is left out is the creator's: so a limited key makes limited keys.
     let limits = wanted.limits.unwrap_or_default().or(own.limits);
@@ -269,6 +274,7 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
     rights.within(&own).map_err(|error| Rejection::new(403, error.to_string()))?;
     let within_role = caller.role().check_key(&caller.user().role, &rights, draft.now);
     within_role.map_err(|error| Rejection::new(403, error))?;
+    check_life(environment.as_deref(), &rights, draft.now, environments)?;
     // A key that may not renew itself would do so by one that may.
     let may_renew = own_key(caller).is_none_or(|own| own.replaceable);
     let replaceable = wanted.replaceable.unwrap_or(may_renew);
@@ -276,7 +282,6 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft) -> Result<KeyRecord, Reje
         return Err(Rejection::new(403, "this key is not replaceable, so it cannot create a replaceable key"));
     }
     let name = name("name", wanted.name.as_deref().unwrap_or_default())?;
-    let environment = wanted.environment.as_deref().map(|text| self::name("environment", text)).transpose()?;
     Ok(KeyRecord {
         id: draft.id,
         user: draft.user,
@@ -331,7 +336,10 @@ async fn replacement(
         ));
     }
     let life = old.rights.expires_at.map(|end| end.saturating_sub(old.created_at));
-    let life = life.into_iter().chain(caller.role().max_key_lifetime).min();
+    let environments = directory.environments();
+    check_replaced(caller, &old, &environments)?;
+    let oldest = longest_life(old.environment.as_deref(), &environments);
+    let life = life.into_iter().chain(caller.role().max_key_lifetime).chain(oldest).min();
     let rights = Rights { expires_at: life.map(|span| draft.now.saturating_add(span)), ..old.rights.clone() };
     if itself {
         if !old.replaceable {

@@ -111,8 +111,9 @@ impl AccountService {
     /// Some of a caller's keys, each with the end that it has by the caller's role; and whether there are more.
     async fn keys_page(&self, caller: &Caller, wanted: KeyQuery) -> Result<(Vec<KeyRecord>, bool), Rejection> {
         let (mut keys, more) = self.directory.keys_page(wanted).await.map_err(|error| unreadable(&error))?;
+        let environments = self.directory.environments();
         for key in &mut keys {
-            key.rights.expires_at = caller.role().end_of(key);
+            key.rights.expires_at = caller.role().end_of(key).into_iter().chain(environments.end_of(key)).min();
         }
         Ok((keys, more))
     }

@@ -1,6 +1,7 @@
 //! The account endpoints, answering as ollama.com does where that is known.
 
 mod create;
+mod label;
 mod list;
 mod revoke;
 mod service;

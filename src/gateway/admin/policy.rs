@@ -18,16 +18,17 @@ impl AdminContext<'_> {
         if let Some(before) = before.filter(|_| self.running.is_none()) {
             self.directory.set_policy_tables(tables_of(before)?);
         }
-        let PolicyTables { roles, .. } = tables_of(text)?;
-        let mut losses = self.directory.losses(&roles, self.now);
+        let tables = tables_of(text)?;
+        let roles = &tables.roles;
+        let mut losses = self.directory.losses(&tables, self.now);
         let more = losses.len().saturating_sub(MOST_LOSSES);
         losses.truncate(MOST_LOSSES);
-        let without_role = self.directory.people_without_role(&roles);
+        let without_role = self.directory.people_without_role(roles);
         Ok(PolicyCheck {
             losses,
             more,
             without_role: without_role.into_iter().map(|user| user.name.clone()).collect(),
-            locks_out: self.directory.would_lock_out(&roles),
+            locks_out: self.directory.would_lock_out(roles),
         })
     }
 }

@@ -134,7 +134,7 @@ impl Authenticator {
             }
         };
         self.refuse_inactive(&caller, origin)?;
-        Ok(caller)
+        self.in_environment(caller, origin)
     }
 
     /// Refuses a request that needs no credential but holds an API key, if that is not accepted.
@@ -147,7 +147,8 @@ impl Authenticator {
             Presented::Key(key) => {
                 self.refuse_stale()?;
                 let caller = self.by_key(&key, origin).await?;
-                self.refuse_inactive(&caller, origin)
+                self.refuse_inactive(&caller, origin)?;
+                self.in_environment(caller, origin).map(drop)
             }
         }
     }
@@ -264,7 +265,7 @@ impl Authenticator {
     }
 
     /// 401 for a key that has ended.
-    fn ended(&self, id: &KeyId, user: Uuid, how: &str, code: RefusalCode, origin: Origin) -> Rejection {
+    pub(super) fn ended(&self, id: &KeyId, user: Uuid, how: &str, code: RefusalCode, origin: Origin) -> Rejection {
         let event = Event::new(self.clock.now(), Actor::Gateway, REFUSED, id.as_str()).refused(code);
         let event = match self.directory.user(user) {
             Some(user) => event.of_account(&user),

@@ -1,5 +1,6 @@
 //! Reading the one credential from the headers, and the caller that it proves, with what it may do.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -9,7 +10,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::gateway::authn::session::SessionHandle;
 use crate::gateway::directory::Directory;
+use crate::gateway::environments::EnvironmentRules;
 use crate::gateway::model_access::ModelAccess;
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::roles::RoleRules;
@@ -215,6 +218,19 @@ pub struct Caller {
     credential: Credential,
     /// The device of the same account that signed the request beside an API key.
     second: Option<Arc<Device>>,
+    /// Where the request is. A session is nowhere.
+    place: Option<Place>,
+}
+
+/// Where a request is.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The environment of the name or listener that it came to.
+    pub(super) entry: Option<PolicyName>,
+    /// From where it came.
+    pub(super) address: IpAddr,
+    /// The environment that it is in, by the key too.
+    pub(super) environment: Option<Arc<EnvironmentRules>>,
 }
 
 /// The credential that proved who the caller is, as it is on record.
@@ -231,7 +247,7 @@ pub enum Credential {
 impl Caller {
     /// For the authenticator alone, once the credential was checked.
     pub(super) fn new(user: Arc<User>, role: Arc<RoleRules>, credential: Credential) -> Self {
-        Self { user, role, credential, second: None }
+        Self { user, role, credential, second: None, place: None }
     }
 
     /// The same with a second proof, once that was checked: a device of the same account.
@@ -305,6 +321,37 @@ impl Caller {
         &self.credential
     }
 
+    /// The same for a request at that place.
+    pub(super) fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// The environment that the request is in.
+    pub fn environment(&self) -> Option<&EnvironmentRules> {
+        self.place.as_ref()?.environment.as_deref()
+    }
+
+    /// The label of the API key, if it is one and has one. It may name an environment.
+    pub(super) fn label(&self) -> Option<&str> {
+        match &self.credential {
+            Credential::Key(key) => key.environment.as_deref(),
+            Credential::Device(_) | Credential::Session(_) => None,
+        }
+    }
+
+    /// Why it may not be in its environment at `now` with that role.
+    fn misplaced(&self, directory: &Directory, role: &RoleRules, now: i64) -> Option<Rejection> {
+        let Place { entry, address, .. } = *self.place.as_ref()?;
+        let environments = directory.environments();
+        match environments.admit(entry, self.label(), role, address) {
+            Err(misplaced) => Some(misplaced.rejection()),
+            Ok(Some(rules)) if matches!(&self.credential, Credential::Key(key) if !rules.allows_age(key, now)) => {
+                Some(credential_revoked())
+            }
+            Ok(_) => None,
+        }
+    }
+
     /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`; with both
     /// proofs what both may; a person who typed the password everything that the role allows. Which models the role allows comes on top: see [`models`](Self::models).
     pub fn rights(&self) -> Rights {
@@ -350,7 +397,8 @@ impl Caller {
                 let role = directory.role(&user.role);
                 let is_enough = self.second.is_some() || matches!(self.credential, Credential::Session(_));
                 let asks_no_more = || is_enough || self.demanded(&role).is_subset(self.two_proofs());
-                Arc::ptr_eq(&role, &self.role) || (role.covers(&self.role) && asks_no_more())
+                let covers = Arc::ptr_eq(&role, &self.role) || (role.covers(&self.role) && asks_no_more());
+                covers && self.misplaced(directory, &role, now).is_none()
             }
         })
     }
@@ -363,7 +411,10 @@ impl Caller {
                 .device(&device.key)
                 .filter(|known| known.credential.suspended.is_none())
                 .map(|known| known.user),
-            Credential::Key(key) => directory.may_continue(key, now).then(|| directory.user(key.user)).flatten(),
+            Credential::Key(key) => directory
+                .may_continue(key, self.place.as_ref().map(|place| (place.entry, place.address)), now)
+                .then(|| directory.user(key.user))
+                .flatten(),
             // No request of a session gets this far.
             Credential::Session(_) => None,
         };
@@ -375,6 +426,8 @@ impl Caller {
                 && self.holds_second(directory)
                 && self.missing_of(&role, scope).is_none()
                 && models.is_within(role.models(scope))
+                // Of a key this was looked at: it may have been replaced by a younger one.
+                && (matches!(self.credential, Credential::Key(_)) || self.misplaced(directory, &role, now).is_none())
         })
     }
 
@@ -396,11 +449,15 @@ impl Caller {
             }
             Credential::Session(_) => None,
         };
+        let role = known.as_ref().map(|(user, _)| directory.role(&user.role));
         let second = self.second.as_ref().and_then(|device| directory.device(&device.key));
         let second = second.map(|known| (known.user, Credential::Device(known.credential)));
         let mut known = known.into_iter().chain(second);
-        let suspended = known.find_map(|(user, credential)| suspended(&user, &credential));
-        suspended.map_or_else(credential_revoked, |(what, _)| credential_suspended(what))
+        if let Some((what, _)) = known.find_map(|(user, credential)| suspended(&user, &credential)) {
+            return credential_suspended(what);
+        }
+        let misplaced = role.and_then(|role| self.misplaced(directory, &role, i64::MIN));
+        misplaced.unwrap_or_else(credential_revoked)
     }
 
     /// Whether what it could pass on is still the same: a key's end and whether it is replaceable can change while it asks.

@@ -5,6 +5,7 @@
 mod authenticator;
 pub(super) mod credential;
 mod device;
+mod environment;
 mod progress;
 mod replay_guard;
 mod session;

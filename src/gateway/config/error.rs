@@ -84,6 +84,16 @@ pub enum ConfigError {
         /// The table that was probably meant.
         nearest: Option<String>,
     },
+    /// Definitions that contradict each other.
+    #[error("{at}: {problem}")]
+    Policy {
+        /// Where the table of them is.
+        at: Source,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// One layer sets it twice.
     #[error("{at}: {name} is set twice (first: {first})")]
     Twice {
@@ -179,13 +189,14 @@ impl ConfigError {
             Self::Unknown { .. } => "For a file with every setting explained, run: ollama-auth gateway init",
             Self::Table { nearest: Some(name), .. } => return Some(format!("Did you mean [{name}]?")),
             Self::Table { .. } => {
-                "Write NAME = VALUE at the top of the file, outside of a table. The tables are [limits], [roles.NAME] and [groups.NAME]."
+                "Write NAME = VALUE at the top of the file, outside of a table. The tables are [limits], [roles.NAME], [groups.NAME] and [environments.NAME]."
             }
             Self::PlainBeyondLoopback { .. } => {
                 "Give --tls-cert and --tls-key. If a proxy in front terminates TLS, give --behind-tls-proxy instead. \
                  Or listen on 127.0.0.1."
             }
             Self::NoPublicUrl { .. } => "Set the URL that callers use, such as --public-url https://gpu.example.com",
+            Self::Policy { hint, .. } => hint,
             Self::HalfTls { .. } => {
                 "Set both: the certificate chain in tls-cert and its private key in tls-key, as PEM files."
             }

@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error as TomlError};
 
 use super::caps;
+use super::environments;
 use super::error::{ConfigError, Source, nearest};
 use super::groups;
 use super::limits;
@@ -151,7 +152,10 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
         reason => format!(": {reason}"),
     };
     let member = name.rsplit_once('.').and_then(|(_, member)| limits::expected(member));
-    let table = roles::expected(&name).or_else(|| groups::expected(&name)).or_else(|| caps::expected(&name));
+    let table = roles::expected(&name)
+        .or_else(|| environments::expected(&name))
+        .or_else(|| groups::expected(&name))
+        .or_else(|| caps::expected(&name));
     let expected = table.or(member).or(find(&name).map(|setting| setting.expected)).unwrap_or("valid").to_owned();
     ConfigError::Value { at, name, expected, problem }
 }

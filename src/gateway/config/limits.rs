@@ -47,6 +47,10 @@ pub fn example(name: &str) -> &'static str {
     match name {
         "caps" => super::caps::EXAMPLE,
         "limits" => "[limits]\nrequests-per-minute = 600\nstreams = 16\n",
+        "environments" => {
+            "[environments.staging]\nhosts = [\"staging.example.com\"]\nmax-key-age = \"30d\"\n\
+              [environments.staging.role-limits.member]\nstreams = 1\n"
+        }
         "groups" => "[groups.lab.limits]\nstreams = 8\n[groups.interns]\nwithin = \"lab\"\nlimits = { streams = 2 }\n",
         _ => {
             "[roles.research]\nbase = \"member\"\nmodels = [\"llama3*\", \"qwen3:*\"]\nmax-key-lifetime = \"90d\"\n\

@@ -3,6 +3,7 @@
 //! [`load`] opens no file and reads no variable: their content is passed in, so it can be called again at any time.
 
 mod caps;
+mod environments;
 mod error;
 mod groups;
 mod layers;
@@ -67,14 +68,20 @@ fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result
         _ => {}
     }
     let is_tls = config.tls().is_some();
-    let beyond_loopback = !config.listen.ip().to_canonical().is_loopback();
-    let listen = config.listen.to_string();
-    if beyond_loopback && !is_tls && !config.behind_tls_proxy {
-        return Err(ConfigError::PlainBeyondLoopback { at: source("listen"), listen });
+    let more = config.environments.all().flat_map(|rules| &rules.listen).map(|listen| (*listen, "environments"));
+    let mut all = [(config.listen, "listen")].into_iter().chain(more);
+    let beyond_loopback = all.find(|(listen, _)| !listen.ip().to_canonical().is_loopback());
+    if let Some((listen, setting)) = beyond_loopback
+        && !is_tls
+        && !config.behind_tls_proxy
+    {
+        return Err(ConfigError::PlainBeyondLoopback { at: source(setting), listen: listen.to_string() });
     }
-    match &config.public_url {
-        None if beyond_loopback => return Err(ConfigError::NoPublicUrl { at: source("listen"), listen }),
-        Some(url) if url.scheme() == Scheme::Http => {
+    match (&config.public_url, beyond_loopback) {
+        (None, Some((listen, setting))) => {
+            return Err(ConfigError::NoPublicUrl { at: source(setting), listen: listen.to_string() });
+        }
+        (Some(url), _) if url.scheme() == Scheme::Http => {
             let reason = if config.behind_tls_proxy {
                 Some("behind-tls-proxy says that a proxy in front serves https")
             } else if is_tls {
@@ -93,8 +100,18 @@ fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result
     if let Some(role) = config.caps.roles().find(|role| !config.roles.is_defined(role)) {
         return Err(ConfigError::UnknownRole { at: source("caps"), role: role.to_string(), by: "caps" });
     }
+    environments::check(config, &source)?;
     let own = match is_own_address(&config.upstream, config.listen) {
         true => Some("listen"),
+        false
+            if config
+                .environments
+                .all()
+                .flat_map(|rules| &rules.listen)
+                .any(|listen| is_own_address(&config.upstream, *listen)) =>
+        {
+            Some("environments")
+        }
         false => (config.public_url.as_ref() == Some(&config.upstream)).then_some("public-url"),
     };
     if let Some(own) = own {

@@ -1,5 +1,6 @@
 //! The tables of roles: `[roles.NAME]` changes a built-in role or defines another one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
@@ -7,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use super::error::nearest;
 use super::limits::limits;
 use super::value::{patterns, retention};
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS};
 use crate::gateway::store::Role;
 use crate::keyspec::{Models, RequestLimits, Scope, ScopeError};
@@ -25,6 +27,7 @@ struct Table {
     models_by_scope: ModelsByScope,
     #[serde(deserialize_with = "retention")]
     max_key_lifetime: Option<Duration>,
+    environments: Option<BTreeSet<PolicyName>>,
     #[serde(deserialize_with = "limits")]
     limits: RequestLimits,
     two_proofs: Vec<ProofScope>,
@@ -68,7 +71,8 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
     type Value = RoleRules;
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<RoleRules, D::Error> {
-        let Table { base, models, models_by_scope, max_key_lifetime, limits, two_proofs } = Table::deserialize(value)?;
+        let Table { base, models, models_by_scope, max_key_lifetime, environments, limits, two_proofs } =
+            Table::deserialize(value)?;
         let role = self.0;
         let is_built_in = !matches!(role, Role::Custom(_));
         let base = match base {
@@ -95,6 +99,7 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
             rules.models[at] = own.or_else(|| models.clone()).unwrap_or_default();
         }
         rules.max_key_lifetime = max_key_lifetime.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+        rules.environments = environments;
         rules.limits = limits;
         rules.two_proofs = two_proofs.into_iter().map(|ProofScope(scope)| scope).collect();
         if let Some(scope) = rules.two_proofs.without(rules.scopes).iter().next() {
@@ -148,6 +153,7 @@ pub fn expected(name: &str) -> Option<&'static str> {
         Some((_, "max-key-lifetime")) => Some("a number of days from 1d to 3650d, such as 90d, or none"),
         Some((_, "models")) => Some("a list of model patterns such as [\"llama3*\", \"qwen3:*\"]"),
         Some((_, "two-proofs")) => Some("a list of scopes such as [\"inference\", \"keys\"]"),
+        Some((_, "environments")) => Some("a list of environments such as [\"staging\"]"),
         Some((_, "models-by-scope")) => Some("a table with any of inference, models:read and models:write"),
         Some((_, rest)) if rest.starts_with("models-by-scope.") => {
             Some("a list of model patterns such as [\"llama3*\", \"qwen3:*\"]")

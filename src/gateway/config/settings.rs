@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::limits::example;
 use crate::address::{BaseUrl, OriginPattern};
 use crate::gateway::caps::Caps;
+use crate::gateway::environments::Environments;
 use crate::gateway::groups::Groups;
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::roles::Roles;
@@ -224,6 +225,11 @@ settings! {
     /// Groups of people, who share limits. `ollama-auth gateway user groups` says who is in them.
     "groups" => groups: Groups = {}, "super::groups::groups", Reload,
         "tables such as [groups.research], each with any of limits and within";
+
+    /// Environments such as production and staging: host names and listeners of their own, and rules for what is used there.
+    /// A key belongs to the one that it is labelled with. A change of `listen` needs a restart.
+    "environments" => environments: Environments = {}, "super::environments::environments", Reload,
+        "tables such as [environments.staging], each with any of hosts, listen, addresses, limits, role-limits, max-key-age and allow-unlabelled";
 }
 
 /// Certificate chain and key of the listener, both PEM.
@@ -238,7 +244,7 @@ pub struct TlsFiles<'a> {
 impl Config {
     /// What it defines about people.
     pub fn policy_tables(&self) -> PolicyTables {
-        PolicyTables { roles: self.roles.clone(), groups: self.groups.clone() }
+        PolicyTables { roles: self.roles.clone(), groups: self.groups.clone(), environments: self.environments.clone() }
     }
 
     /// The files to serve https with; `None` is plain http.
@@ -262,6 +268,11 @@ impl Config {
                 (setting.copy)(self, running);
                 kept.push(setting.name);
             }
+        }
+        let (environments, have_others) = self.environments.with_listeners_of(&running.environments);
+        self.environments = environments;
+        if have_others {
+            kept.push("environments.*.listen");
         }
         kept
     }

@@ -628,3 +628,22 @@ fn the_reference_lists_every_setting() {
     let text = std::fs::read_to_string(page).unwrap();
     assert!(text.contains(&wanted), "docs/reference/settings.md must have this table:\n{wanted}");
 }
+
+#[test]
+fn an_environment_has_neither_the_name_nor_the_listener_of_the_gateway() {
+    for (text, wanted) in [
+        (
+            "[environments.a]\nhosts = [\"127.0.0.1\"]",
+            "the host name \"127.0.0.1\" of the environment a is also that of the setting listen",
+        ),
+        (
+            "listen = \"127.0.0.1:5\"\n[environments.a]\nlisten = [\"127.0.0.1:5\"]",
+            "listens at 127.0.0.1:5, and so does listen",
+        ),
+        ("upstream = \"http://127.0.0.1:5\"\n[environments.a]\nlisten = [\"localhost:5\"]", "upstream"),
+    ] {
+        says(from_file(text), &[wanted]);
+    }
+    let found = from_file("[environments.a]\nhosts = [\"A.example\"]\nlisten = [\"127.0.0.1:5\"]\n").unwrap();
+    assert_eq!(found.environments.of_host("a.example:9", Scheme::Http).unwrap().as_str(), "a");
+}

@@ -163,10 +163,12 @@ pub fn retention<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>
 
 /// `ADDRESS:PORT`; `localhost` is 127.0.0.1.
 pub fn address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Error> {
-    read_text(value, |text| match text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
-        Some(port) => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-        None => text.parse().map_err(|_| String::new()),
-    })
+    read_text(value, parse_socket_address)
+}
+
+/// Several of them.
+pub fn socket_addresses<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<SocketAddr>, D::Error> {
+    read_list(value, parse_socket_address)
 }
 
 /// The address of a server.
@@ -256,6 +258,13 @@ pub fn patterns<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Models>, D
 /// Networks such as `10.0.0.0/8`, and addresses.
 pub fn networks<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpNet>, D::Error> {
     read_list(value, parse_network)
+}
+
+fn parse_socket_address(text: &str) -> Parsed<SocketAddr> {
+    match text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
+        Some(port) => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+        None => text.parse().map_err(|_| String::new()),
+    }
 }
 
 /// A part of the URL that would be replaced by a default is an error.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Directory;
 use crate::gateway::policy_name::PolicyName;
+use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS};
 use crate::gateway::store::{KeyRecord, Role, User};
 use crate::keyspec::KeyId;
@@ -35,16 +36,19 @@ impl fmt::Display for Loss {
 
 impl Directory {
     /// What people and valid keys lose if `new` comes into effect at `now`: people by name, each before their keys.
-    pub fn losses(&self, new: &Roles, now: i64) -> Vec<Loss> {
-        let old = self.roles();
+    pub fn losses(&self, new: &PolicyTables, now: i64) -> Vec<Loss> {
+        let old = self.policy_tables();
+        let has_same_environments = old.environments == new.environments;
         let mut losses = Vec::new();
         for user in self.users() {
-            let (before, after) = (old.of(&user.role), new.of(&user.role));
-            if after.covers(&before) && after.two_proofs.is_subset(before.two_proofs) {
+            let (before, after) = (old.roles.of(&user.role), new.roles.of(&user.role));
+            let asks_no_more = after.two_proofs.is_subset(before.two_proofs);
+            if after.covers(&before) && asks_no_more && has_same_environments {
                 continue;
             }
             let mut add = |key: Option<&KeyRecord>| {
-                let lost = lost(&user.role, key, &before, &after, now);
+                let mut lost = lost(&user.role, key, &before, &after, now);
+                lost.extend(key.and_then(|key| lost_by_environment(key, (&old, &before), (new, &after), now)));
                 if !lost.is_empty() {
                     let (id, name) = (key.map(|key| key.id.clone()), key.map(|key| key.name.clone()));
                     losses.push(Loss { user: user.name.clone(), role: user.role.clone(), key: id, name, lost });
@@ -76,6 +80,19 @@ impl Directory {
         }
     }
 
+    /// Says in the log which environments accept unlabelled keys and devices no longer.
+    pub fn warn_of_closed_environments(&self, new: &PolicyTables) {
+        for old in self.environments().all().filter(|rules| rules.allow_unlabelled) {
+            if !new.environments.get(old.name.as_str()).is_some_and(|rules| rules.allow_unlabelled) {
+                let environment = old.name.as_str();
+                tracing::warn!(
+                    environment,
+                    "the names and listeners of this environment accept no unlabelled keys and no devices any more"
+                );
+            }
+        }
+    }
+
     /// Whether nobody could administrate with these roles who could otherwise: someone's role is not defined, and no enabled account is
     /// of an administrator.
     pub fn would_lock_out(&self, roles: &Roles) -> bool {
@@ -83,6 +100,30 @@ impl Directory {
         let mut enabled = users.iter().filter(|user| user.is_active());
         enabled.clone().any(|user| !roles.is_defined(&user.role) || now.administrates(&user.role))
             && !enabled.any(|user| roles.administrates(&user.role))
+    }
+}
+
+/// What a key loses with its environment.
+fn lost_by_environment(
+    key: &KeyRecord,
+    (old, before): (&PolicyTables, &RoleRules),
+    (new, after): (&PolicyTables, &RoleRules),
+    now: i64,
+) -> Option<String> {
+    let label = key.environment.as_deref()?;
+    let (was, is) = (old.environments.get(label), new.environments.get(label));
+    let Some(is) = is else {
+        return was.map(|rules| format!("its environment {} is not defined any more", rules.name));
+    };
+    if after.base.is_some() && before.allows_environment(is.name) && !after.allows_environment(is.name) {
+        return Some(format!("everything: the role does not allow the environment {}", is.name));
+    }
+    let end = new.environments.end_of(key)?;
+    let earliest = key.rights.expires_at.into_iter().chain(old.environments.end_of(key)).min();
+    match earliest.is_none_or(|before| end < before) {
+        true if end <= now => Some(format!("everything: it is older than the environment {} allows", is.name)),
+        true => Some(format!("it expires earlier, in {} days", (end - now) / 86_400)),
+        false => None,
     }
 }
 

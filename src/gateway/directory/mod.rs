@@ -20,6 +20,7 @@ mod unstored;
 mod uses;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
@@ -28,8 +29,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::gateway::environments::Environments;
 use crate::gateway::groups::Groups;
 use crate::gateway::password::PasswordHash;
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::roles::{RoleRules, Roles};
 use crate::gateway::store::{
@@ -148,13 +151,18 @@ impl Directory {
         Some(Known { credential, user })
     }
 
-    /// Whether that key is accepted at `now` and no older than its owner's role allows, or has expired, was neither revoked nor suspended, and
+    /// Whether that key is accepted at `now` in its environment, and no older than that and its owner's role allow, or has expired, was neither revoked nor suspended, and
     /// a later key of its chain of replacements is accepted.
-    pub fn may_continue(&self, key: &KeyRecord, now: i64) -> bool {
+    pub fn may_continue(&self, key: &KeyRecord, place: Option<(Option<PolicyName>, IpAddr)>, now: i64) -> bool {
         let memory = self.read();
         let Some(user) = memory.users.get(&key.user) else { return false };
-        let rules = memory.tables.roles.of(&user.role);
-        let is_accepted = |key: &KeyRecord| key.is_accepted(now) && rules.allows_age(key, now);
+        let PolicyTables { roles, environments, .. } = &memory.tables;
+        let rules = roles.of(&user.role);
+        let label = key.environment.as_deref();
+        let admitted = place.map_or(Ok(None), |(entry, address)| environments.admit(entry, label, &rules, address));
+        let Ok(environment) = admitted else { return false };
+        let is_young = |key: &KeyRecord| environment.is_none_or(|environment| environment.allows_age(key, now));
+        let is_accepted = |key: &KeyRecord| key.is_accepted(now) && rules.allows_age(key, now) && is_young(key);
         let is_revoked = match memory.keys.get(&key.id) {
             Some(known) if is_accepted(known) => return true,
             Some(known) => known.revoked_at.is_some() || known.suspended.is_some(),
@@ -296,6 +304,16 @@ impl Directory {
     /// All groups that are defined.
     pub fn groups(&self) -> Groups {
         self.read().tables.groups.clone()
+    }
+
+    /// All environments that are defined.
+    pub fn environments(&self) -> Environments {
+        self.read().tables.environments.clone()
+    }
+
+    /// Everything that the configuration defines.
+    pub fn policy_tables(&self) -> PolicyTables {
+        self.read().tables.clone()
     }
 
     /// Puts what the configuration defines into effect.

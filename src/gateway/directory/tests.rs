@@ -476,7 +476,7 @@ async fn what_a_key_began_may_continue_while_its_chain_of_replacements_is_valid(
     alone.rights.expires_at = Some(100);
     given.add(&alone).await.unwrap();
     let state = |given: &Ended, now| {
-        [&chain[0], &chain[1], &chain[2], &alone].map(|key| given.directory.may_continue(key, now))
+        [&chain[0], &chain[1], &chain[2], &alone].map(|key| given.directory.may_continue(key, None, now))
     };
     assert_eq!(state(&given, 99), [true; 4]);
     assert_eq!(state(&given, 300), [true, true, true, false]);

@@ -83,10 +83,10 @@ impl PageContext {
     /// # Errors
     /// For a POST from another site, and for a body that is not a form of ours.
     pub async fn form(&self, body: Body) -> Result<Form, ErrorPage> {
-        let named = host::accept(&self.pages.config.get(), &self.headers)
-            .is_ok()
-            .then(|| host::the_one(&self.headers).ok())
-            .flatten();
+        let current = self.pages.config.get();
+        let listener = host::Listener { local: current.local, environment: self.origin.entry };
+        let is_ours = host::accept(&current, &self.headers, listener).is_ok();
+        let named = host::the_one(&self.headers).ok().filter(|_| is_ours);
         if cookies::is_foreign(&self.headers, &self.public, named) {
             let text = html! {
                 p { "The form came from another website, or you opened this gateway under a name that it does not know." }
