@@ -14,6 +14,7 @@ fn the_pages_of_an_administrator() {
     let long = "a".repeat(64);
     gateway.add_user("bob", "maintainer").add_user(&long, "member").add_user("carol", "member");
     gateway.admin(&["user", "suspend", "carol", "--reason", "on leave until spring"]).expect_code(0);
+    gateway.admin(&["user", "limits", "bob", "--limit", "rpm=30"]).expect_code(0);
     let device = gateway.device_added_to("bob");
     gateway.key(&device, &["nightly summaries", "--limit", "rpm=60", "--env", "ci"]);
     gateway.key(&device, &[&"W".repeat(100), "--model", "llama3.2"]);

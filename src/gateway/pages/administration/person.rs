@@ -87,6 +87,16 @@ fn account(context: &PageContext, user: &User, row: &UserRow) -> Markup {
             dl.facts {
                 @if !user.email.is_empty() { dt { "E-mail" } dd { bdi dir="ltr" { (display::visible_text(&user.email)) } } }
                 dt { "Role" } dd { (user.role) @if !context.pages.directory.roles().is_defined(&user.role) { ", which is not defined" } }
+                @if !row.groups.is_empty() {
+                    dt { "Groups" } dd {
+                        span.tags {
+                            @for group in &row.groups {
+                                code { (group) @if row.undefined_groups.contains(group) { " (not defined)" } }
+                            }
+                        }
+                    }
+                }
+                @if let Some(limits) = &row.limits { dt { "Own limits" } dd { "at most " (limits.in_words()) } }
                 dt { "Created" } dd { (day(user.created_at)) }
                 dt { "Last used" } dd { @match row.last_used_at { Some(at) => (relative_time::ago(at, context.now)), None => "never" } }
                 @if user.suspended.is_some() { dt { "Suspended" } dd { (suspension_line(user.suspended.as_deref())) } }
@@ -102,7 +112,7 @@ fn account(context: &PageContext, user: &User, row: &UserRow) -> Markup {
                 @if user.disabled { (button(Action::EnableUser, "quiet")) } @else { (button(Action::DisableUser, "danger small")) }
             }
             p.hint {
-                "To remove the account with all it has, or set another password, use " code { "ollama-auth gateway user" } " on the gateway's machine."
+                "To remove the account with all it has, or set another password, groups or limits, use " code { "ollama-auth gateway user" } " on the gateway's machine."
             }
         }
     }
