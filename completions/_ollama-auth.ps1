@@ -1130,7 +1130,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('device', 'device', [CompletionResultType]::ParameterValue, 'Manage the devices of all accounts')
             [CompletionResult]::new('key', 'key', [CompletionResultType]::ParameterValue, 'Manage the API keys of all accounts')
             [CompletionResult]::new('maintenance', 'maintenance', [CompletionResultType]::ParameterValue, 'Tell everyone about maintenance, and refuse requests meanwhile')
-            [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Check and show what callers may do')
+            [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Check, show and explain what callers may do')
             [CompletionResult]::new('db', 'db', [CompletionResultType]::ParameterValue, 'Back up the gateway''s database, or move it to another')
             [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Approve a device without a browser')
             [CompletionResult]::new('audit', 'audit', [CompletionResultType]::ParameterValue, 'Show the event log: sign-ins, approvals, keys and accounts')
@@ -1951,6 +1951,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Show the version')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check a configuration file, and show who would lose rights')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show the policy that the configuration file defines')
+            [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Explain what becomes of a request')
             break
         }
         'ollama-auth;gateway;policy;check' {
@@ -1977,6 +1978,35 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;gateway;policy;show' {
+            [CompletionResult]::new('--database', '--database', [CompletionResultType]::ParameterName, 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Use this host [default: `status` tells which]')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile''s host and credential')
+            [CompletionResult]::new('--credentials', '--credentials', [CompletionResultType]::ParameterName, 'Read host and credential from a JSON file')
+            [CompletionResult]::new('--store', '--store', [CompletionResultType]::ParameterName, 'Store secrets here [default: keyring]')
+            [CompletionResult]::new('--passphrase-file', '--passphrase-file', [CompletionResultType]::ParameterName, 'Read the encrypted file''s passphrase from a file')
+            [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Also trust the authorities in this PEM file')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
+            [CompletionResult]::new('--allow-insecure-http', '--allow-insecure-http', [CompletionResultType]::ParameterName, 'Send credentials over plain http to other machines')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write results and errors as JSON')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Show more; twice: also log requests')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Show more; twice: also log requests')
+            [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never prompt; fail instead')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Show the version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Show the version')
+            break
+        }
+        'ollama-auth;gateway;policy;explain' {
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'The id of the API key that makes the request')
+            [CompletionResult]::new('--user', '--user', [CompletionResultType]::ParameterName, 'The person whose device makes the request')
+            [CompletionResult]::new('--route', '--route', [CompletionResultType]::ParameterName, 'Its method and path, as in ''POST /api/chat''')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'The model that it names')
+            [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'The address that it comes from')
+            [CompletionResult]::new('--to-host', '--to-host', [CompletionResultType]::ParameterName, 'The host name that it is sent to, which can mean an environment')
             [CompletionResult]::new('--database', '--database', [CompletionResultType]::ParameterName, 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Use this host [default: `status` tells which]')

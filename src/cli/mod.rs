@@ -53,7 +53,7 @@ pub use keys::{
 pub use maintenance::MaintenanceCommand;
 pub use models::{CpArgs, ListArgs, RmArgs, ShowArgs, ShowPart, StopArgs, TransferArgs};
 #[cfg(feature = "gateway")]
-pub use policy::{PolicyCheckArgs, PolicyCommand, PolicyShowArgs};
+pub use policy::{PolicyCheckArgs, PolicyCommand, PolicyExplainArgs, PolicyShowArgs};
 pub use profile::{DoctorArgs, ProfileCommand, ProfileRemove, ProfileUse, StoreCommand, StoreMove};
 pub use run::{OutputFormat, RunArgs, ThinkArg};
 #[cfg(test)]

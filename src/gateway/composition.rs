@@ -87,7 +87,9 @@ impl Gateway {
             clock.clone(),
         ));
         let streams = Arc::new(OpenStreams::new(directory.clone(), clock.clone()));
+        let limiter = Arc::<Limiter>::default();
         let administration = Arc::new(RunningGateway {
+            limiter: limiter.clone(),
             directory: directory.clone(),
             pending_devices: pending_devices.clone(),
             sessions: sessions.clone(),
@@ -128,7 +130,7 @@ impl Gateway {
             scanner: Arc::default(),
             authenticator,
             accounts,
-            limiter: Arc::default(),
+            limiter,
             health,
             streams,
             withheld_link,

@@ -49,8 +49,8 @@ mod tls;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, AdminSubject, DeviceRef,
-    DeviceRow, GroupChange, InvitationRow, KeyRow, MaintenanceRow, PolicyCheck, ReplicaReply, StreamRow, SuspensionRow,
-    UserRow,
+    DeviceRow, Explanation, GroupChange, InvitationRow, KeyRow, MaintenanceRow, PolicyCheck, Question, ReplicaReply,
+    StreamRow, SuspensionRow, UserRow, Verdict,
 };
 pub use clock::Clock;
 pub use composition::{Gateway, LOCKED_OUT};

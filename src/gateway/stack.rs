@@ -34,7 +34,7 @@ use super::health::{Health, Probe};
 use super::host;
 use super::host::Listener;
 use super::lenient_path;
-use super::limits::{self, Applicable, InEnvironment, Limiter};
+use super::limits::{self, Applicable, Limiter};
 use super::log_throttle::LogThrottle;
 use super::maintenance;
 use super::origin::Origin;
@@ -48,7 +48,6 @@ use super::signin_link_filter::Report;
 use super::target::Target;
 use crate::http::server::MAX_HEADERS;
 use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose};
-use crate::keyspec::RequestLimits;
 
 /// The header by which the gateway names itself, in every answer.
 const NAME: HeaderName = HeaderName::from_static("x-ollama-auth-gateway");
@@ -348,25 +347,11 @@ impl Worker {
 
 /// The limits that apply to a caller, by the configuration in effect.
 fn applicable_limits<'a>(caller: &'a Caller, current: &'a ActiveConfig) -> Applicable<'a> {
-    let (key, of_key) = match caller.credential() {
-        Credential::Key(key) => (Some(key.first.as_ref().unwrap_or(&key.id)), key.rights.limits),
-        Credential::Device(_) | Credential::Session(_) => (None, RequestLimits::default()),
+    let key = match caller.credential() {
+        Credential::Key(key) => Some(&**key),
+        Credential::Device(_) | Credential::Session(_) => None,
     };
-    let user = caller.user();
-    let environment = caller.environment().map(|rules| InEnvironment {
-        name: rules.name,
-        of_all: rules.limits,
-        of_person: rules.role_limits.get(&user.role).copied().unwrap_or_default(),
-    });
-    Applicable {
-        key,
-        of_key,
-        person: user.id,
-        of_person: caller.role().limits.tightest(user.limits),
-        groups: current.groups.of(&user.groups),
-        environment,
-        of_gateway: current.limits,
-    }
+    Applicable::new(caller.user(), caller.role(), key, caller.environment(), current)
 }
 
 fn heartbeat(status: StatusCode, text: &'static str) -> Response<Body> {

@@ -502,6 +502,8 @@ fn the_json_page_lists_the_members_that_are_printed() {
     holds("gateway db", &run(&["gateway", "db", "copy", &backup, &restored], 0), &[]);
     holds("gateway init", &run(&["gateway", "init", "gateway.toml"], 0), &[]);
     holds("gateway policy check", &run(&["gateway", "policy", "check", "gateway.toml"], 0), &[]);
+    let explain = ["policy", "explain", "--user", "ada", "--route", "GET /api/tags", "--json"];
+    holds("gateway policy explain", &gateway.admin(&explain).expect_code(0).json(), &[]);
     holds("gateway policy show", &run(&["gateway", "policy", "show"], 0), &[]);
     let mut bare = with_store("plaintext");
     bare.set_env("OLLAMA_HOST", "127.0.0.1:1");

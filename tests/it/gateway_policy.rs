@@ -1,5 +1,7 @@
 //! `gateway policy`: a configuration file is checked against the people and keys on record before the gateway reads it.
 
+mod explain;
+
 use serde_json::json;
 
 use crate::gateway_limits::upstream::Upstream;
@@ -9,7 +11,10 @@ use crate::harness::gateway::Gateway;
 /// A gateway with a configuration file, an administrator `root`, a member `ada` and a key of hers.
 struct Given {
     gateway: Gateway,
+    /// Its id.
     key: String,
+    /// The key itself.
+    secret: String,
     folder: Sandbox,
     _upstream: Upstream,
 }
@@ -22,8 +27,9 @@ impl Given {
         gateway.add_user("root", "admin").add_user("ada", "member");
         let device = gateway.device_added_to("ada");
         let key = device.command(["keys", "create", "ci", "--scope", "inference", "--json"]).run();
-        let key = key.expect_code(0).json()["id"].as_str().unwrap().to_owned();
-        Self { gateway, key, folder, _upstream: upstream }
+        let key = key.expect_code(0).json();
+        let [key, secret] = ["id", "key"].map(|member| key[member].as_str().unwrap().to_owned());
+        Self { gateway, key, secret, folder, _upstream: upstream }
     }
 
     /// Checks a file with these tables.

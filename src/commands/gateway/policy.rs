@@ -5,10 +5,13 @@ use serde_json::json;
 use super::user::count;
 use super::{admin, config, database};
 use crate::app::App;
-use crate::cli::{DatabaseArgs, PolicyCheckArgs, PolicyCommand, PolicyShowArgs, ServeArgs};
+use crate::cli::{DatabaseArgs, PolicyCheckArgs, PolicyCommand, PolicyExplainArgs, PolicyShowArgs, ServeArgs};
 use crate::commands::keys::short;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{AdminReply, AdminRequest, ConfigFile, DatabaseLocation, Definitions, LOCKED_OUT, PolicyCheck};
+use crate::gateway::{
+    AdminReply, AdminRequest, ConfigFile, DatabaseLocation, Definitions, Explanation, LOCKED_OUT, PolicyCheck,
+    Question, Verdict,
+};
 use crate::ui::{Column, Table};
 
 /// The most losses that a table shows. JSON has all.
@@ -22,6 +25,7 @@ pub async fn run(app: &App, command: PolicyCommand) -> anyhow::Result<Exit> {
     match command {
         PolicyCommand::Check(args) => check(app, args).await,
         PolicyCommand::Show(args) => show(app, args),
+        PolicyCommand::Explain(args) => explain(app, *args).await,
     }
 }
 
@@ -121,6 +125,62 @@ fn show(app: &App, args: PolicyShowArgs) -> anyhow::Result<Exit> {
         false => app.printer.data(&definitions.to_string())?,
     }
     Ok(Exit::Done)
+}
+
+async fn explain(app: &App, args: PolicyExplainArgs) -> anyhow::Result<Exit> {
+    let usage = |message: String| Problem::new(Exit::Usage, message);
+    let (method, path) = args.route.trim().split_once(' ').ok_or_else(|| {
+        usage(format!("--route: expected a method and a path such as 'POST /api/chat', not {:?}", args.route))
+    })?;
+    let key = args.key.map(|id| id.parse().map_err(|error| usage(format!("--key: {error}")))).transpose()?;
+    let question = Question {
+        key,
+        user: args.user,
+        method: method.to_ascii_uppercase(),
+        path: path.trim().to_owned(),
+        model: args.model,
+        from: args.from,
+        to_host: args.to_host,
+        configuration: config::file(app, &args.database)?.map(text).transpose()?,
+    };
+    let request = AdminRequest::ExplainPolicy(Box::new(question));
+    let AdminReply::PolicyExplained(explanation) = admin::request(app, &args.database, request).await? else {
+        return Err(admin::unexpected_reply().into());
+    };
+    let refusing = explanation.refusing();
+    if app.printer.is_json() {
+        app.printer
+            .json(&json!({ "allowed": refusing.is_none(), "decided_by": refusing, "rules": explanation.steps }))?;
+    } else {
+        print_rules(app, &explanation)?;
+        match refusing {
+            None => app.printer.success("No rule refuses the request"),
+            Some(step) => {
+                let code = step.code.as_deref().unwrap_or_default();
+                app.printer.report(&format!("Refused with the code {code}: {} ({})", step.detail, step.of));
+            }
+        }
+    }
+    Ok(if refusing.is_none() { Exit::Done } else { Exit::Forbidden })
+}
+
+fn print_rules(app: &App, explanation: &Explanation) -> anyhow::Result<()> {
+    let mut table = Table::new(vec![
+        Column::new("rule"),
+        Column::new("of").shrinks_to(14),
+        Column::new("verdict"),
+        Column::new("why").shrinks_to(24),
+    ]);
+    for step in &explanation.steps {
+        let verdict = match step.verdict {
+            Verdict::Allows => "allows",
+            Verdict::Refuses => "refuses",
+            Verdict::Unknown => "-",
+        };
+        table.push(vec![step.rule.clone(), step.of.clone(), verdict.to_owned(), step.detail.clone()]);
+    }
+    app.printer.table(&table)?;
+    Ok(())
 }
 
 fn text(file: ConfigFile) -> anyhow::Result<String> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::AdminError;
+use super::explanation::{Explanation, Question};
 use crate::gateway::directory::Loss;
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::{InvitationId, InvitationState, InvitationToken, Suspension};
@@ -133,6 +134,8 @@ pub enum AdminRequest {
         /// The one that is in effect, where no gateway runs to say so.
         before: Option<String>,
     },
+    /// What would become of a request.
+    ExplainPolicy(Box<Question>),
     /// The responses under way.
     ListStreams,
     /// End one of them.
@@ -295,6 +298,8 @@ pub enum AdminReply {
     },
     /// What a configuration would change.
     PolicyChecked(PolicyCheck),
+    /// What would become of a request.
+    PolicyExplained(Explanation),
     /// Devices, by account, the newest first.
     Devices(Vec<DeviceRow>),
     /// A device after the request.

@@ -9,6 +9,8 @@
 
 mod credentials;
 mod error;
+mod explain;
+mod explanation;
 mod groups;
 mod invitations;
 mod maintenance;
@@ -27,6 +29,7 @@ mod suspend;
 mod withdraw;
 
 pub use error::AdminError;
+pub use explanation::{Explanation, Question, Verdict};
 pub use message::{
     AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, GroupChange, InvitationRow, KeyRow, MaintenanceRow,
     PolicyCheck, ReplicaReply, StreamRow, SuspensionRow, UserRow,

@@ -3,8 +3,7 @@
 use super::error::AdminError;
 use super::message::PolicyCheck;
 use super::perform::AdminContext;
-use crate::gateway::config::{ConfigFile, Inputs, load_policy_tables};
-use crate::gateway::policy_tables::PolicyTables;
+use crate::gateway::config::{Config, ConfigFile, Inputs, load_tables};
 
 /// The most losses in one reply.
 const MOST_LOSSES: usize = 10_000;
@@ -16,9 +15,9 @@ impl AdminContext<'_> {
     /// A text that is not valid: this gateway may be of another version than the command that sent it.
     pub(super) fn check_policy(&self, text: String, before: Option<String>) -> Result<PolicyCheck, AdminError> {
         if let Some(before) = before.filter(|_| self.running.is_none()) {
-            self.directory.set_policy_tables(tables_of(before)?);
+            self.directory.set_policy_tables(tables(before)?.policy_tables());
         }
-        let tables = tables_of(text)?;
+        let tables = tables(text)?.policy_tables();
         let roles = &tables.roles;
         let mut losses = self.directory.losses(&tables, self.now);
         let more = losses.len().saturating_sub(MOST_LOSSES);
@@ -33,8 +32,12 @@ impl AdminContext<'_> {
     }
 }
 
-fn tables_of(text: String) -> Result<PolicyTables, AdminError> {
+/// A configuration of which only the tables count.
+///
+/// # Errors
+/// A text that is not valid.
+pub(super) fn tables(text: String) -> Result<Config, AdminError> {
     let file = Some(ConfigFile { path: "the configuration file".into(), bytes: text.into_bytes() });
-    load_policy_tables(&Inputs { file, ..Inputs::default() })
+    load_tables(&Inputs { file, ..Inputs::default() })
         .map_err(|error| AdminError::Failed { message: error.to_string(), hint: error.hint() })
 }

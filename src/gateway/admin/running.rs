@@ -6,6 +6,7 @@ use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::{OpenStreams, Sessions};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
+use crate::gateway::limits::Limiter;
 use crate::gateway::pending_devices::PendingDevices;
 
 /// See the module.
@@ -20,6 +21,8 @@ pub struct RunningGateway {
     pub streams: Arc<OpenStreams>,
     /// The configuration in effect.
     pub config: Arc<ConfigHandle>,
+    /// Limits how much callers use.
+    pub limiter: Arc<Limiter>,
     /// The clock.
     pub clock: Clock,
 }

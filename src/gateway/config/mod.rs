@@ -43,6 +43,14 @@ pub fn load_database(inputs: &Inputs) -> Result<(Option<DatabaseLocation>, Optio
     layers::read(inputs).map(|(config, _)| (config.database, config.database_password_file))
 }
 
+/// All settings, for who looks at the tables alone, which depend on no other setting.
+///
+/// # Errors
+/// As for [`load_database`].
+pub fn load_tables(inputs: &Inputs) -> Result<Config, ConfigError> {
+    layers::read(inputs).map(|(config, _)| config)
+}
+
 /// The roles and groups alone, for the same commands.
 ///
 /// # Errors

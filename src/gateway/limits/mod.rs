@@ -19,8 +19,12 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use super::config::Config;
+use super::environments::EnvironmentRules;
 use super::groups::GroupsOfPerson;
 use super::policy_name::PolicyName;
+use super::roles::RoleRules;
+use super::store::{KeyRecord, User};
 use crate::keyspec::{KeyId, RequestLimits};
 
 /// Whose limit it is.
@@ -94,6 +98,31 @@ impl Account<'_> {
     }
 }
 
+impl<'a> Applicable<'a> {
+    /// Those of a person who uses that key, or a device, in that environment.
+    pub fn new(
+        user: &'a User,
+        role: &RoleRules,
+        key: Option<&'a KeyRecord>,
+        environment: Option<&EnvironmentRules>,
+        config: &'a Config,
+    ) -> Self {
+        Self {
+            key: key.map(|key| key.first.as_ref().unwrap_or(&key.id)),
+            of_key: key.map(|key| key.rights.limits).unwrap_or_default(),
+            person: user.id,
+            of_person: role.limits.tightest(user.limits),
+            groups: config.groups.of(&user.groups),
+            environment: environment.map(|rules| InEnvironment {
+                name: rules.name,
+                of_all: rules.limits,
+                of_person: rules.role_limits.get(&user.role).copied().unwrap_or_default(),
+            }),
+            of_gateway: config.limits,
+        }
+    }
+}
+
 impl Applicable<'_> {
     /// Each subject with its limits, the narrowest first.
     fn each(&self) -> impl Iterator<Item = (Account<'_>, RequestLimits)> {
@@ -115,6 +144,21 @@ pub enum Exceeded {
     Rate(Subject, NonZeroU32, Duration),
     /// As many at a time as allowed.
     Streams(Subject, NonZeroU32),
+}
+
+/// What a subject uses of its limits at this gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// Whose limits.
+    pub subject: Subject,
+    /// The whole limits, of all gateways together.
+    pub limits: RequestLimits,
+    /// The requests of the burst that are not free again, where the rate is limited.
+    pub requests: Option<u64>,
+    /// The requests at the upstream server, where their number is limited.
+    pub streams: Option<u32>,
+    /// Why another request would be refused.
+    pub exceeded: Option<Exceeded>,
 }
 
 /// See the module.
@@ -154,6 +198,20 @@ impl Usage {
             Account::Group(name) => entry(&mut self.groups, &name),
             Account::Environment(name) => entry(&mut self.environments, &name),
             Account::Gateway => self.gateway.clone(),
+        }
+    }
+}
+
+impl Usage {
+    /// What a subject uses, if it uses anything.
+    fn known(&self, account: Account<'_>) -> Option<&Arc<Bucket>> {
+        match account {
+            Account::Key(id) => self.keys.get(id),
+            Account::Person(id) => self.people.get(&id),
+            Account::PersonIn(id, environment) => self.people_in.get(&(id, environment)),
+            Account::Group(name) => self.groups.get(&name),
+            Account::Environment(name) => self.environments.get(&name),
+            Account::Gateway => Some(&self.gateway),
         }
     }
 }
@@ -211,6 +269,28 @@ impl Limiter {
             bucket.take(limits.share(gateways), now);
         }
         Ok(Slot(buckets.into_iter().collect()))
+    }
+
+    /// What is used of each limit that applies, the narrowest first. Takes nothing.
+    pub fn used(&self, applicable: &Applicable<'_>, now: impl FnOnce() -> Duration) -> Vec<Used> {
+        let gateways = NonZeroU32::new(self.gateways.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN);
+        let usage = &*self.lock();
+        let now = nanoseconds(now());
+        let used = |(account, limits): (Account<'_>, RequestLimits)| {
+            let unused = Arc::default();
+            let bucket = usage.known(account).unwrap_or(&unused);
+            Used {
+                subject: account.subject(),
+                limits,
+                requests: limits.share(gateways).rate().map(|(rate, burst)| {
+                    let (interval, room) = pace(rate, burst);
+                    bucket.begins(room, now).saturating_sub(now).div_ceil(interval)
+                }),
+                streams: limits.streams.map(|_| bucket.streams.load(Ordering::Acquire)),
+                exceeded: bucket.exceeds(limits, gateways, now).map(|problem| problem.of(account.subject())),
+            }
+        };
+        applicable.each().filter(|(_, limits)| !limits.is_none()).map(used).collect()
     }
 
     /// How many gateways share the limits. Of the last two counts the larger one holds: after the database did not answer for a while, the

@@ -1,0 +1,293 @@
+//! `gateway policy explain`: asks each rule about a request that nobody makes, in the order of `src/gateway/stack.rs`. Each step calls what
+//! decides about real requests.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::AdminError;
+use super::explanation::{Explanation, Question, Step, Verdict};
+use super::perform::AdminContext;
+use super::policy::tables;
+use crate::address::Scheme;
+use crate::gateway::caps::{CapSet, WhenExceeded};
+use crate::gateway::config::Config;
+use crate::gateway::environments::{EnvironmentRules, Environments};
+use crate::gateway::limits::{Applicable, Exceeded, Limiter, Used};
+use crate::gateway::policy_name::PolicyName;
+use crate::gateway::refusal_code::RefusalCode;
+use crate::gateway::roles::RoleRules;
+use crate::gateway::routes::{Access, Models as Named, Requirement, Route, find};
+use crate::gateway::store::{KeyRecord, User};
+use crate::keyspec::{AddressRules, CanonicalModel, Models, Scope, Scopes};
+
+/// Who makes the request, and what the configuration says of them.
+struct Asker<'a> {
+    user: Arc<User>,
+    key: Option<Arc<KeyRecord>>,
+    role: Arc<RoleRules>,
+    config: &'a Config,
+    /// The environment of the name that the request is sent to.
+    entry: Option<PolicyName>,
+    from: Option<IpAddr>,
+    now: i64,
+}
+
+impl AdminContext<'_> {
+    /// Asks every rule.
+    ///
+    /// # Errors
+    /// A key, account or route that there is not, and a configuration that is not valid.
+    pub(super) async fn explain(&self, question: Question) -> Result<Explanation, AdminError> {
+        let failed = |message: String| AdminError::Failed { message, hint: None };
+        let matched =
+            find(&question.method, &question.path).map_err(|rejection| failed(rejection.message().to_owned()))?;
+        let (active, loaded);
+        let config: &Config = match self.running {
+            Some(gateway) => {
+                active = gateway.config.get();
+                &active
+            }
+            None => {
+                loaded = tables(question.configuration.clone().unwrap_or_default())?;
+                &loaded
+            }
+        };
+        let (user, key) = match (&question.key, &question.user) {
+            (Some(id), _) => {
+                let found = self.directory.key_by_id(id).await.map_err(|error| self.failed(&error))?;
+                let key = found.ok_or_else(|| AdminError::NoKey(id.to_string()))?;
+                let user = self.directory.user(key.user).ok_or_else(|| AdminError::NoKey(id.to_string()))?;
+                (user, Some(key))
+            }
+            (None, name) => (self.user(name.as_deref().unwrap_or_default())?, None),
+        };
+        let role = config.roles.of(&user.role);
+        // Without a scheme at hand the port of a name counts as it is written.
+        let entry = question.to_host.as_deref().and_then(|host| config.environments.of_host(host, Scheme::Https));
+        let asker = Asker { user, key, role, config, entry, from: question.from, now: self.now };
+        let mut steps = Steps::default();
+        asker.credential(&mut steps);
+        asker.account(&mut steps);
+        let environment = asker.environment(&mut steps);
+        match matched.route.access {
+            Access::Public(_) => steps.allows("route", "the gateway", "it needs no credential"),
+            Access::Account(_, Requirement::ValidCredential) => {
+                steps.allows("route", "the gateway", "any valid credential may use it");
+            }
+            Access::Account(_, Requirement::Scope { or_own_key: true, .. }) if asker.key.is_some() => {
+                steps.allows("route", "the gateway", "an API key may use it for itself");
+            }
+            Access::Account(_, Requirement::Scope { scope, .. }) => asker.scope(scope, &mut steps),
+            Access::Upstream(scope) => {
+                asker.scope(scope, &mut steps);
+                asker.second_proof(scope, &mut steps);
+                let running = self.running.map(|gateway| (&*gateway.limiter, gateway.clock.elapsed()));
+                asker.limits(running, environment.as_deref(), &mut steps);
+                asker.models(matched.route, scope, question.model.as_deref(), &mut steps);
+                asker.caps(matched.route, question.model.as_deref(), &mut steps);
+            }
+        }
+        Ok(Explanation { steps: steps.0 })
+    }
+}
+
+impl Asker<'_> {
+    /// Whether the API key is accepted.
+    fn credential(&self, steps: &mut Steps) {
+        let Some(key) = &self.key else { return };
+        let of = format!("key {}", key.id);
+        let ended = match (key.revoked_at, key.is_live(self.now)) {
+            (Some(_), _) => Err((RefusalCode::RevokedKey, "it was revoked".to_owned())),
+            (None, false) => Err((RefusalCode::ExpiredKey, "it has expired".to_owned())),
+            (None, true) => Ok("it was not revoked and has not expired".to_owned()),
+        };
+        steps.add("validity", &of, ended);
+        if let Some(lifetime) = self.role.max_key_lifetime {
+            let most = format!("keys live at most {} days", lifetime / 86_400);
+            let is_young = self.role.allows_age(key, self.now);
+            steps.add("age", &self.of_role(), if is_young { Ok(most) } else { Err((RefusalCode::KeyAge, most)) });
+        }
+    }
+
+    /// Whether account and credential are accepted at all.
+    fn account(&self, steps: &mut Steps) {
+        let of = format!("account {}", self.user.name);
+        let state = match (self.user.disabled, &self.user.suspended) {
+            (true, _) => Err((RefusalCode::DisabledAccount, "it is disabled".to_owned())),
+            (false, Some(_)) => Err((RefusalCode::Suspended, "it is suspended".to_owned())),
+            (false, None) => Ok("it is neither disabled nor suspended".to_owned()),
+        };
+        steps.add("state", &of, state);
+        if let Some(key) = self.key.as_ref().filter(|key| key.suspended.is_some()) {
+            steps.add("state", &format!("key {}", key.id), Err((RefusalCode::Suspended, "it is suspended".to_owned())));
+        }
+        if self.role.base.is_none() {
+            let undefined = Err((RefusalCode::UndefinedRole, "it is not defined".to_owned()));
+            steps.add("role", &self.of_role(), undefined);
+        }
+    }
+
+    /// The environment that the request is in, if it may be in one.
+    fn environment(&self, steps: &mut Steps) -> Option<Arc<EnvironmentRules>> {
+        if self.config.environments.is_empty() {
+            return None;
+        }
+        let label = self.key.as_ref().and_then(|key| key.environment.as_deref());
+        // An address that is not given is none that a list refuses.
+        let (open, somewhere) = (self.from.is_none().then(|| self.without_addresses()), IpAddr::from([127, 0, 0, 1]));
+        let environments = open.as_ref().unwrap_or(&self.config.environments);
+        match environments.admit(self.entry, label, &self.role, self.from.unwrap_or(somewhere)) {
+            Err(misplaced) => {
+                let refused = (RefusalCode::Environment, misplaced.to_string());
+                steps.add("environment", "[environments]", Err(refused));
+                None
+            }
+            Ok(None) => {
+                steps.allows("environment", "[environments]", "the request is in none");
+                None
+            }
+            Ok(Some(rules)) => {
+                let of = format!("[environments.{}]", rules.name);
+                steps.allows("environment", &of, "the request may be in it");
+                if let (Some(key), Some(oldest)) = (&self.key, rules.max_key_age) {
+                    let most = format!("keys are at most {} days old", oldest / 86_400);
+                    let is_young = rules.allows_age(key, self.now);
+                    steps.add("age", &of, if is_young { Ok(most) } else { Err((RefusalCode::KeyAge, most)) });
+                }
+                Some(rules.clone())
+            }
+        }
+    }
+
+    fn without_addresses(&self) -> Environments {
+        let open = |rules: &EnvironmentRules| EnvironmentRules { addresses: AddressRules::default(), ..rules.clone() };
+        Environments::new(self.config.environments.all().map(open))
+    }
+
+    /// Whether key and role have the scope.
+    fn scope(&self, scope: Scope, steps: &mut Steps) {
+        let mut check = |of: &str, scopes: Scopes| {
+            let checked = match scopes.contains(scope) {
+                true => Ok(format!("it has the scope {scope}")),
+                false => Err((RefusalCode::Scope, format!("it does not have the scope {scope}"))),
+            };
+            steps.add("scope", of, checked);
+        };
+        if let Some(key) = &self.key {
+            check(&format!("key {}", key.id), key.rights.scopes);
+        }
+        // A device never administrates.
+        let of_role = match self.key {
+            Some(_) => self.role.scopes,
+            None => self.role.scopes.without([Scope::Admin].into_iter().collect()),
+        };
+        check(&self.of_role(), of_role);
+    }
+
+    /// Whether one proof is enough.
+    fn second_proof(&self, scope: Scope, steps: &mut Steps) {
+        if self.role.two_proofs.contains(scope) {
+            let detail = format!("the scope {scope} needs an API key and a device's signature in one request");
+            steps.unknown("two proofs", &self.of_role(), &detail);
+        }
+    }
+
+    /// How much is used of each limit, which the running gateway knows.
+    fn limits(&self, running: Option<(&Limiter, Duration)>, environment: Option<&EnvironmentRules>, steps: &mut Steps) {
+        let applicable = Applicable::new(&self.user, &self.role, self.key.as_deref(), environment, self.config);
+        let (unused, is_running) = (Limiter::default(), running.is_some());
+        let (limiter, now) = running.unwrap_or((&unused, Duration::ZERO));
+        for Used { subject, limits, requests, streams, exceeded } in limiter.used(&applicable, || now) {
+            let of = format!("limits of {}", subject.words());
+            if !is_running {
+                steps.unknown("limits", &of, &format!("{}; a running gateway knows what is used", limits.in_words()));
+                continue;
+            }
+            let requests = requests.map(|used| format!("{used} requests of the burst used"));
+            let streams = streams.map(|used| format!("{used} requests now"));
+            let used: Vec<String> = requests.into_iter().chain(streams).collect();
+            let detail = match used.is_empty() {
+                true => limits.in_words(),
+                false => format!("{} ({})", limits.in_words(), used.join(", ")),
+            };
+            let outcome = match exceeded {
+                None => Ok(detail),
+                Some(Exceeded::Rate(..)) => Err((RefusalCode::Rate, detail)),
+                Some(Exceeded::Streams(..)) => Err((RefusalCode::Concurrency, detail)),
+            };
+            steps.add("limits", &of, outcome);
+        }
+    }
+
+    /// Whether key and role allow the model.
+    fn models(&self, route: &Route, scope: Scope, model: Option<&str>, steps: &mut Steps) {
+        let of_key = self.key.as_ref().map(|key| (format!("key {}", key.id), &key.rights.models));
+        let of_role = (self.of_role(), self.role.models(scope));
+        for (of, models) in of_key.into_iter().chain([of_role]).filter(|(_, models)| !models.is_all()) {
+            let only = format!("only {}", patterns(models));
+            match (route.models, model) {
+                (Named::Listed(..), _) => steps.allows("models", &of, &format!("the list shows {only}")),
+                (Named::None, _) => {
+                    let detail = "the request names no model, so no credential for certain models may make it";
+                    steps.add("models", &of, Err((RefusalCode::Model, detail.to_owned())));
+                }
+                (_, None) => steps.unknown("models", &of, &format!("{only}; the model is not given")),
+                (_, Some(model)) => {
+                    let is_allowed = CanonicalModel::parse(model).is_ok_and(|model| models.allow(&model));
+                    steps.add("models", &of, if is_allowed { Ok(only) } else { Err((RefusalCode::Model, only)) });
+                }
+            }
+        }
+    }
+
+    /// What the request may ask for at most. What it asks for is not given.
+    fn caps(&self, route: &Route, model: Option<&str>, steps: &mut Steps) {
+        let Named::Body(_) = route.models else { return };
+        let named = model.map(|model| CanonicalModel::parse(model).ok());
+        let rules = self.config.caps.of(&self.user.role);
+        let CapSet { keep_alive, num_ctx, num_predict } = match &named {
+            Some(model) => rules.of(std::slice::from_ref(model)),
+            None => rules.all(),
+        };
+        let all = [("keep_alive", keep_alive, " s"), ("num_ctx", num_ctx, ""), ("num_predict", num_predict, "")];
+        for (name, cap, unit) in all {
+            let Some(cap) = cap else { continue };
+            let what = match cap.when_exceeded {
+                WhenExceeded::Lower => "lowered",
+                WhenExceeded::Refuse => "refused",
+            };
+            steps.unknown("cap", "[[caps]]", &format!("{name} is at most {}{unit}; more is {what}", cap.most));
+        }
+    }
+
+    fn of_role(&self) -> String {
+        format!("role {}", self.user.role)
+    }
+}
+
+fn patterns(models: &Models) -> String {
+    models.patterns().iter().map(|pattern| pattern.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[derive(Default)]
+struct Steps(Vec<Step>);
+
+impl Steps {
+    fn add(&mut self, rule: &str, of: &str, outcome: Result<String, (RefusalCode, String)>) {
+        let (verdict, detail, code) = match outcome {
+            Ok(detail) => (Verdict::Allows, detail, None),
+            Err((code, detail)) => (Verdict::Refuses, detail, Some(code.name().to_owned())),
+        };
+        self.0.push(Step { rule: rule.to_owned(), of: of.to_owned(), verdict, detail, code });
+    }
+
+    fn allows(&mut self, rule: &str, of: &str, detail: &str) {
+        self.add(rule, of, Ok(detail.to_owned()));
+    }
+
+    fn unknown(&mut self, rule: &str, of: &str, detail: &str) {
+        let (rule, of, detail) = (rule.to_owned(), of.to_owned(), detail.to_owned());
+        self.0.push(Step { rule, of, verdict: Verdict::Unknown, detail, code: None });
+    }
+}
