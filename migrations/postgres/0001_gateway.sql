@@ -16,7 +16,9 @@ CREATE TABLE users (
     -- The groups that it is in: a list of names in JSON; NULL for none
     member_of  TEXT,
     -- How much it may use, besides what its role allows: a JSON object; NULL without a limit
-    limits     TEXT
+    limits     TEXT,
+    -- From where it is accepted: a JSON object with the lists `allow` and `deny`; NULL for every address
+    addresses  TEXT
 );
 
 CREATE TABLE devices (
@@ -54,6 +56,8 @@ CREATE TABLE api_keys (
     suspended_reason TEXT,
     -- How much it may use: a JSON object; NULL without a limit
     limits       TEXT,
+    -- From where it is accepted: a JSON list of networks; NULL for every address
+    addresses    TEXT,
     -- `device:FINGERPRINT`, `key:ID`, `session` or `admin`; NULL for keys of version 0.1.0
     created_by   TEXT,
     -- What `uptime` said when the key was seen to have ended; NULL as long as it is valid

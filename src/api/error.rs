@@ -69,6 +69,28 @@ impl MissingProof {
     }
 }
 
+/// Why a credential that is valid is refused (403), if the host gives a code that this program knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForbiddenReason {
+    /// The account, the device or the key is suspended.
+    Suspended,
+    /// It is not accepted from this machine's address.
+    Address,
+    /// Something else, or a host that does not say.
+    Other,
+}
+
+impl ForbiddenReason {
+    /// From the member `code` of an error.
+    pub(super) fn read(code: Option<&str>) -> Self {
+        match code {
+            Some("suspended") => Self::Suspended,
+            Some("address") => Self::Address,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// An error of the HTTP client. Each names the host.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -129,8 +151,8 @@ pub enum ApiError {
         message: String,
         /// Whether the request carried a credential at all.
         had_credential: bool,
-        /// The account, the device or the key is suspended.
-        suspended: bool,
+        /// Why, where the host says so in a code that this program knows.
+        reason: ForbiddenReason,
         /// The proof that is missing, where the host demands two.
         missing: Option<MissingProof>,
     },

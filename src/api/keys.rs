@@ -20,7 +20,7 @@ use super::account::AccountHost;
 use super::body::{Bounds, json, whole};
 use super::error::{ApiError, Unreachable, seconds};
 use super::session::Session;
-use crate::keyspec::{ApiKey, KeyId, Models, RequestLimits, Scopes};
+use crate::keyspec::{AddressList, ApiKey, KeyId, Models, RequestLimits, Scopes};
 
 const PATH: &str = "/api/user/keys";
 /// Keys asked for at once: the most that a gateway gives.
@@ -52,6 +52,9 @@ pub struct NewKey {
     /// How much it may use. An older gateway must not be sent it.
     #[serde(skip_serializing_if = "RequestLimits::is_none")]
     pub limits: RequestLimits,
+    /// From where it is accepted. An older gateway must not be sent it.
+    #[serde(skip_serializing_if = "AddressList::is_empty")]
+    pub from: AddressList,
     /// How long it lives, in seconds; `None` is forever.
     pub expires_in: Option<u64>,
     /// Whether it may ask for a replacement of itself.
@@ -91,6 +94,9 @@ pub struct KeyEntry {
     /// How much it may use, if the host says so.
     #[serde(default)]
     pub limits: Option<RequestLimits>,
+    /// The networks that it is accepted from; none is every address.
+    #[serde(default, deserialize_with = "or_nothing")]
+    pub from: Vec<String>,
     /// The key's last four characters.
     #[serde(default, deserialize_with = "or_nothing")]
     pub hint: String,

@@ -24,7 +24,7 @@ mod usage;
 pub use account::{AccountHost, ApiKeyCheck, CredentialCheck, Disconnect, HostKind, Look, Me};
 pub use clock::offset_in_words;
 pub use credential::{Credential, holds_key, looks_like_key, looks_like_ollama_com_key};
-pub use error::{ApiError, Conflict, MissingProof, Unreachable};
+pub use error::{ApiError, Conflict, ForbiddenReason, MissingProof, Unreachable};
 pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]
 pub use forward::{Forwarded, Forwarder};

@@ -1,10 +1,10 @@
 //! `gateway user`, `gateway device` and `gateway key`: people, and what they sign in with.
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 
 use super::database::DatabaseArgs;
 use super::invitation::InviteArgs;
-use crate::keyspec::LimitValue;
+use crate::keyspec::{LimitValue, Network};
 
 /// The same for every option that takes a role.
 pub const ROLE_HELP: &str = "viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role \
@@ -252,6 +252,38 @@ ollama-auth gateway user limits bob --clear --reason \"deadline\"")]
         limits: Vec<LimitValue>,
         /// Remove all limits of its own
         #[arg(long, conflicts_with = "limits")]
+        clear: bool,
+        /// Why, for the event log
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Which database
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Set from which addresses an account is accepted
+    ///
+    /// Replaces both lists. Requests from other addresses are refused at once (403, code `address`), with devices, API keys and in
+    /// browsers, and running responses to them are cut off. The lists of the gateway, the role and an API key apply, too.
+    #[command(override_usage = "ollama-auth gateway user addresses [OPTIONS] <NAME>")]
+    #[command(after_help = "\
+# Accept an account from two networks only
+ollama-auth gateway user addresses bob \\
+    --allow 10.0.0.0/8,2001:db8::/32 --reason \"office and VPN\"
+
+# Accept it from every address again
+ollama-auth gateway user addresses bob --clear")]
+    #[command(group = ArgGroup::new("lists").required(true).multiple(true).args(["allow", "deny", "clear"]))]
+    Addresses {
+        /// The account's name
+        name: String,
+        /// Accept requests from these networks only (repeatable)
+        #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
+        allow: Vec<Network>,
+        /// Refuse requests from these networks, also if they are allowed (repeatable)
+        #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
+        deny: Vec<Network>,
+        /// Accept requests from every address
+        #[arg(long, conflicts_with_all = ["allow", "deny"])]
         clear: bool,
         /// Why, for the event log
         #[arg(long, value_name = "TEXT")]

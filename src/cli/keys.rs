@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::values::{AgeArg, KeyFilter, SpanArg};
-use crate::keyspec::{Lifetime, LimitValue, ModelPattern, Scope};
+use crate::keyspec::{Lifetime, LimitValue, ModelPattern, Network, Scope};
 
 /// Create, list, check, rotate and revoke API keys
 ///
@@ -58,6 +58,9 @@ pub struct KeysCreate {
     /// Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)
     #[arg(long = "limit", value_name = "NAME=VALUE", value_delimiter = ',', help_heading = "Rights")]
     pub limits: Vec<LimitValue>,
+    /// Accept it from these addresses only: 10.0.0.0/8 or 2001:db8::1 (repeatable)
+    #[arg(long = "from", value_name = "NETWORK", value_delimiter = ',', help_heading = "Rights")]
+    pub from: Vec<Network>,
     /// Expire after 90d, 12h, …, or never
     #[arg(long, value_name = "DURATION", default_value = "90d", help_heading = "Rights")]
     pub expires: Lifetime,

@@ -1,7 +1,7 @@
 //! What a host's error means for the person and the script.
 
 use super::code::Exit;
-use crate::api::{ApiError, Conflict, MissingProof, Unreachable, offset_in_words};
+use crate::api::{ApiError, Conflict, ForbiddenReason, MissingProof, Unreachable, offset_in_words};
 use crate::shell::quoted;
 
 /// What to do about an error of a host that is reported among other things.
@@ -34,7 +34,11 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::Unauthorized { host, had_credential, .. } => {
             (Exit::SignIn, Some(unauthorized_hint(host, *had_credential, error.skew())))
         }
-        ApiError::Forbidden { suspended: true, .. } => {
+        ApiError::Forbidden { reason: ForbiddenReason::Address, .. } => (
+            Exit::Forbidden,
+            Some("the host accepts this only from other addresses: use the network that it is meant for, or ask the administrator of the host".into()),
+        ),
+        ApiError::Forbidden { reason: ForbiddenReason::Suspended, .. } => {
             (Exit::Forbidden, Some("ask the administrator of the host to lift the suspension; then it works again as before".into()))
         }
         ApiError::Forbidden { missing: Some(missing), host, .. } => (Exit::Forbidden, Some(missing_proof_hint(missing, host))),

@@ -183,6 +183,7 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+    use crate::api::ForbiddenReason;
 
     #[test]
     fn context_is_kept_and_the_code_is_found_beneath_it() {
@@ -190,7 +191,7 @@ mod tests {
             host: "https://h".into(),
             message: "no".into(),
             had_credential: true,
-            suspended: false,
+            reason: ForbiddenReason::Other,
             missing: None,
         })
         .context("while doing a thing")

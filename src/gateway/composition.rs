@@ -86,7 +86,7 @@ impl Gateway {
             config.clone(),
             clock.clone(),
         ));
-        let streams = Arc::new(OpenStreams::new(directory.clone(), clock.clone()));
+        let streams = Arc::new(OpenStreams::new(directory.clone(), config.clone(), clock.clone()));
         let limiter = Arc::<Limiter>::default();
         let administration = Arc::new(RunningGateway {
             limiter: limiter.clone(),

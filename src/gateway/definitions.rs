@@ -13,7 +13,7 @@ use super::groups::GroupRules;
 use super::policy_name::PolicyName;
 use super::roles::{RoleRules, SCOPES_WITH_MODELS};
 use super::store::Role;
-use crate::keyspec::{Limit, RequestLimits, size_text};
+use crate::keyspec::{AddressRules, Limit, RequestLimits, size_text};
 
 /// In JSON: one member for each table of the file, and of a role also its scopes. As text: TOML.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +28,7 @@ impl Definitions {
         let environments = config.environments.all().map(|rules| (rules.name.to_string(), environment_table(rules)));
         let tables = [
             ("limits", limits(config.limits)),
+            ("addresses", addresses(&config.addresses)),
             ("roles", roles.collect()),
             ("groups", groups),
             ("environments", environments.collect()),
@@ -104,6 +105,7 @@ fn role_table(role: &Role, rules: &RoleRules) -> Value {
     set("two-proofs", rules.two_proofs.iter().map(|scope| scope.to_string()).collect());
     let environments =
         rules.environments.as_ref().map(|names| names.iter().map(PolicyName::as_str).collect::<Vec<_>>());
+    set("addresses", addresses(&rules.addresses));
     table.retain(|_, value| !is_empty(value));
     // An empty list is none of them.
     table.extend(environments.map(|names| ("environments".to_owned(), json!(names))));
@@ -147,6 +149,12 @@ fn cap_rule(rule: &CapRule) -> Value {
     ];
     let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     given.filter(|(_, value)| !is_empty(value)).collect()
+}
+
+/// Without a list that is empty: no file can have an empty `allow`.
+fn addresses(rules: &AddressRules) -> Value {
+    let lists = [("allow", &rules.allow), ("deny", &rules.deny)];
+    lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| (name.to_owned(), json!(list))).collect()
 }
 
 fn limits(limits: RequestLimits) -> Value {
@@ -194,12 +202,14 @@ mod tests {
             "[environments.a]\n[roles.member]\nenvironments = [\"a\"]\n[roles.viewer]\nenvironments = []\n",
             "[environments.a]\nhosts = [\"x.example\"]\nlisten = [\"127.0.0.1:5\"]\nmax-key-age = \"3d\"\nallow-unlabelled = true\n\
              limits = { streams = 1 }\naddresses = { deny = [\"10.0.0.0/8\"] }\nrole-limits.member = { streams = 1 }\n",
+            "[addresses]\ndeny = [\"10.9.0.0/16\", \"::1\"]\n[roles.admin.addresses]\nallow = [\"10.0.0.0/8\"]\n",
         ] {
             let config = config(text);
             let shown = Definitions::new(&config).to_string();
             let again = self::config(&shown);
             assert_eq!((again.roles, again.limits, again.caps), (config.roles, config.limits, config.caps), "{shown}");
             assert_eq!((again.groups, again.environments), (config.groups, config.environments), "{shown}");
+            assert_eq!(again.addresses, config.addresses, "{shown}");
         }
     }
 

@@ -19,6 +19,8 @@ pub enum RefusalCode {
     DisabledAccount,
     /// The account, the device or the key is suspended.
     Suspended,
+    /// A request from an address that the gateway, the role, the account or the API key is not accepted from.
+    Address,
     /// An API key that is older than its owner's role allows.
     KeyAge,
     /// A credential that is not for this environment.
@@ -52,8 +54,10 @@ pub enum RefusalCode {
 impl RefusalCode {
     /// Whether the caller is told the code, too.
     pub fn is_told(self) -> bool {
-        let is_told =
-            matches!(self, Self::Suspended | Self::Environment | Self::Maintenance | Self::Cap | Self::SecondProof);
+        let is_told = matches!(
+            self,
+            Self::Suspended | Self::Address | Self::Environment | Self::Maintenance | Self::Cap | Self::SecondProof
+        );
         self.is_limit() || is_told
     }
 
@@ -73,6 +77,7 @@ impl RefusalCode {
             Self::ReplayedSignature => "replayed_signature",
             Self::DisabledAccount => "disabled_account",
             Self::Suspended => "suspended",
+            Self::Address => "address",
             Self::KeyAge => "key_age",
             Self::Environment => "environment",
             Self::UndefinedRole => "undefined_role",

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::policy_name::PolicyName;
 use super::store::{KeyRecord, Role};
-use crate::keyspec::{Models, RequestLimits, Rights, Scope, Scopes};
+use crate::keyspec::{AddressRules, Models, RequestLimits, Rights, Scope, Scopes};
 
 /// The scopes whose requests name models.
 pub const SCOPES_WITH_MODELS: [Scope; 3] = [Scope::Inference, Scope::ModelsRead, Scope::ModelsWrite];
@@ -27,6 +27,8 @@ pub struct RoleRules {
     pub limits: RequestLimits,
     /// What takes the signature of a device and an API key together.
     pub two_proofs: Scopes,
+    /// From where.
+    pub addresses: AddressRules,
 }
 
 impl RoleRules {
@@ -59,7 +61,7 @@ impl RoleRules {
         self.environments.as_ref().is_none_or(|allowed| allowed.contains(&name))
     }
 
-    /// Whether everything that `other` allows is allowed.
+    /// Whether everything that `other` allows is allowed, from wherever it is.
     pub fn covers(&self, other: &Self) -> bool {
         let lives_longer = match (self.max_key_lifetime, other.max_key_lifetime) {
             (Some(own), Some(others)) => own >= others,
@@ -199,6 +201,7 @@ mod tests {
             models: models(patterns),
             expires_at,
             limits: RequestLimits::default(),
+            addresses: Default::default(),
         };
         let check = |rights: &Rights| rules.check_key(&Role::Maintainer, rights, 100);
         let end = Some(100 + 30 * 86_400);

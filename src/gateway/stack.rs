@@ -1,7 +1,7 @@
 //! What a request goes through, top to bottom. Each step takes what the one before it proved, so none can be left out. The walk
 //! through a request in `docs/architecture.md` has the same steps:
 //!
-//! 1. `host`: the `Host` header is ours; health checks leave before
+//! 1. `host`: the `Host` header is ours, and the client's address is accepted; health checks leave before
 //! 2. `target`: its path is plain, and below our base path; preflight requests of browsers leave before, to `cors`
 //! 3. `pages`: a person's browser leaves here
 //! 4. `routes`: it is a route of the table; public routes are answered here
@@ -172,6 +172,14 @@ impl Worker {
         }
         let decision = async {
             origin.entry = host::accept(current, &parts.headers, listener)?;
+            if let Err(rejection) = self.authenticator.accept_address(&current.addresses, origin) {
+                let path = parts.uri.path();
+                let path = path.strip_prefix(base).unwrap_or(path);
+                return match pages::owns(path) || pages::answers_browser(path, false, &parts.headers) {
+                    true => Ok(Decision::Answer(pages::refused(&rejection))),
+                    false => Err(rejection),
+                };
+            }
             if parts.headers.len() > MAX_HEADERS {
                 let message = format!("the request has more than {MAX_HEADERS} headers");
                 return Err(Rejection::new(431, message).header("connection", "close"));

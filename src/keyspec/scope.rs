@@ -1,4 +1,4 @@
-//! What a credential may do: scopes, and rights (scopes, models, an expiry and limits together).
+//! What a credential may do: scopes, and rights (scopes, models, an expiry, limits and addresses together).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::keyspec::{Models, RequestLimits};
+use crate::keyspec::{AddressList, Models, RequestLimits};
 
 /// One permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -147,7 +147,7 @@ impl<'de> Deserialize<'de> for Scopes {
     }
 }
 
-/// Scopes, models, the end of them, and how much may be used.
+/// Scopes, models, the end of them, how much may be used, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// What may be done.
@@ -158,6 +158,8 @@ pub struct Rights {
     pub expires_at: Option<i64>,
     /// How much may be used.
     pub limits: RequestLimits,
+    /// From which addresses.
+    pub addresses: AddressList,
 }
 
 /// The part that exceeds the rights of the caller who passes them on.
@@ -175,9 +177,17 @@ pub enum TooBroad {
     /// Using more than they may; holds what they may.
     #[error("your own credential is limited to {0}")]
     Limits(String),
+    /// From more addresses than they may; holds theirs.
+    #[error("your own credential is accepted from {0} only")]
+    Addresses(String),
 }
 
 impl Rights {
+    /// How many model patterns and networks they hold.
+    pub fn entries(&self) -> usize {
+        self.models.patterns().len() + self.addresses.len()
+    }
+
     /// Whether these are a part of `parent`'s.
     ///
     /// # Errors
@@ -193,7 +203,8 @@ impl Rights {
             (Some(own), Some(parents)) if own <= parents => {}
             _ => return Err(TooBroad::Expiry),
         }
-        self.limits.within(&parent.limits).map_err(TooBroad::Limits)
+        self.limits.within(&parent.limits).map_err(TooBroad::Limits)?;
+        self.addresses.within(&parent.addresses).map_err(TooBroad::Addresses)
     }
 }
 
@@ -223,7 +234,8 @@ mod tests {
 
     fn rights(scopes: &str, models: &[&str], expires_at: Option<i64>) -> Rights {
         let models = models.iter().map(|pattern| pattern.parse().unwrap()).collect();
-        Rights { scopes: scopes.parse().unwrap(), models, expires_at, limits: RequestLimits::default() }
+        let (limits, addresses) = Default::default();
+        Rights { scopes: scopes.parse().unwrap(), models, expires_at, limits, addresses }
     }
 
     #[test]
@@ -242,5 +254,8 @@ mod tests {
         let limited = Rights { limits, ..all.clone() };
         assert_eq!(limited.within(&all), Ok(()));
         assert_eq!(all.within(&limited), Err(TooBroad::Limits("2 requests at a time".to_owned())));
+        let near = Rights { addresses: "10.0.0.0/8".parse().unwrap(), ..all.clone() };
+        assert_eq!(near.within(&all), Ok(()));
+        assert_eq!(all.within(&near), Err(TooBroad::Addresses("10.0.0.0/8".to_owned())));
     }
 }

@@ -88,6 +88,8 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway user groups bob", &[0]),
     ("ollama-auth gateway user limits bob --limit rpm=30 --limit streams=1", &[0]),
     ("ollama-auth gateway user limits bob --clear --reason \"deadline\"", &[0]),
+    ("ollama-auth gateway user addresses bob --allow 10.0.0.0/8,2001:db8::/32 --reason \"office and VPN\"", &[0]),
+    ("ollama-auth gateway user addresses bob --clear", &[0]),
     ("ollama-auth gateway device add \"$(cat server.pub)\" --user bob --name build-server", &[0]),
     ("ollama-auth gateway device list", &[0]),
     ("ollama-auth gateway device list --user bob", &[0]),

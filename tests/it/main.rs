@@ -23,6 +23,8 @@ mod exec;
 #[cfg(feature = "gateway")]
 mod gateway_access;
 #[cfg(feature = "gateway")]
+mod gateway_addresses;
+#[cfg(feature = "gateway")]
 mod gateway_admin;
 #[cfg(feature = "gateway")]
 mod gateway_caps;

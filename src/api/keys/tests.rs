@@ -168,12 +168,15 @@ fn what_is_asked_for_is_written_as_the_gateway_reads_it() {
         scopes: "inference,models:read".parse().unwrap(),
         models: ["tiny".parse().unwrap()].into_iter().collect(),
         limits: Default::default(),
+        from: Default::default(),
         expires_in: None,
         replaceable: true,
     };
     let expected = r#"{"id":"key_12345678","name":"ci","scopes":["inference","models:read"],"models":["tiny:latest"],"expires_in":null,"replaceable":true}"#;
     assert_eq!(serde_json::to_string(&new).unwrap(), expected);
     let limits = crate::keyspec::RequestLimits { streams: std::num::NonZeroU32::new(2), ..Default::default() };
-    let limited = serde_json::to_value(NewKey { limits, ..new }).unwrap();
+    let from = "10.0.0.0/8".parse().unwrap();
+    let limited = serde_json::to_value(NewKey { limits, from, ..new }).unwrap();
     assert_eq!(limited["limits"], serde_json::json!({ "streams": 2 }));
+    assert_eq!(limited["from"], serde_json::json!(["10.0.0.0/8"]));
 }

@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use super::Session;
 use crate::api::body::{ErrorBody, error_body, read_limited};
 use crate::api::clock::clock_offset;
-use crate::api::error::{ApiError, Conflict, MissingProof, Unreachable};
+use crate::api::error::{ApiError, Conflict, ForbiddenReason, MissingProof, Unreachable};
 use crate::api::host_facts::GATEWAY_HEADER;
 use crate::api::transport::retry_after;
 use crate::http::BoxError;
@@ -60,9 +60,10 @@ impl Session<'_> {
                 clock_offset,
             },
             StatusCode::FORBIDDEN => {
-                let suspended = recognised && code.as_deref() == Some("suspended");
+                // A body that was cut is not taken at its word.
+                let reason = ForbiddenReason::read(code.filter(|_| recognised).as_deref());
                 let missing = MissingProof::read(missing.as_deref(), key).filter(|_| recognised && from_gateway);
-                ApiError::Forbidden { host, message, had_credential, suspended, missing }
+                ApiError::Forbidden { host, message, had_credential, reason, missing }
             }
             StatusCode::NOT_FOUND => ApiError::NotFound { host, message, recognised, from_gateway },
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {

@@ -1,4 +1,4 @@
-//! `gateway user`: add, list, suspend, resume, disable, enable, remove, passwd, role, groups, limits. A new password is typed twice at a prompt, or is one line of standard
+//! `gateway user`: add, list, suspend, resume, disable, enable, remove, passwd, role, groups, limits, addresses. A new password is typed twice at a prompt, or is one line of standard
 //! input; it is sent as a hash.
 
 use std::io::{BufRead as _, Read as _};
@@ -18,7 +18,7 @@ use crate::gateway::{
     AdminError, AdminReply, AdminRequest, AdminSubject, GroupChange, PasswordHash, PolicyName, PolicyNameError, User,
     UserRow,
 };
-use crate::keyspec::RequestLimits;
+use crate::keyspec::{AddressList, AddressRules, Network, RequestLimits};
 use crate::relative_time;
 use crate::ui::{Column, Table, Tint};
 
@@ -122,6 +122,16 @@ pub async fn run(app: &App, command: UserCommand) -> anyhow::Result<Exit> {
             })
             .await
         }
+        UserCommand::Addresses { name, allow, deny, clear: _, reason, database } => {
+            let list = |option: &str, networks: Vec<Network>| {
+                AddressList::new(networks).map_err(|error| Problem::new(Exit::Usage, format!("--{option}: {error}")))
+            };
+            let addresses = AddressRules { allow: list("allow", allow)?, deny: list("deny", deny)? };
+            addresses.check().map_err(|error| Problem::new(Exit::Usage, error.to_string()))?;
+            let request = AdminRequest::SetAddresses { name, addresses, reason };
+            let message = |user: &UserRow| format!("{} is now accepted {}", user.name, user.addresses);
+            request_change(app, &database, request, message).await
+        }
     }
 }
 
@@ -188,7 +198,9 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let limits = has_limits.then(|| Column::new("limits").shrinks_to(8).optional(5));
     let has_suspended = users.iter().any(|user| user.suspended.suspended_at.is_some());
     let suspended = has_suspended.then(|| Column::new("suspended").shrinks_to(9).state());
-    let mut table = Table::new(columns.into_iter().chain(groups).chain(limits).chain(suspended));
+    let has_addresses = users.iter().any(|user| !user.addresses.is_empty());
+    let addresses = has_addresses.then(|| Column::new("accepted").shrinks_to(12).optional(4));
+    let mut table = Table::new(columns.into_iter().chain(groups).chain(limits).chain(addresses).chain(suspended));
     for user in &users {
         let (disabled, used) =
             (if user.disabled { "yes" } else { "no" }, user.last_used_at.map(|at| relative_time::ago(at, now)));
@@ -198,10 +210,12 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
         let tint = if user.disabled || suspended.is_some() { Tint::Doubtful } else { Tint::Plain };
         let cells = [user.name.as_str(), user.role.name(), disabled, &devices, &keys, used, &user.email];
         let suspended = has_suspended.then(|| suspended.as_deref().unwrap_or("no"));
+        let addresses = user.addresses.to_string();
+        let addresses = has_addresses.then_some(addresses.as_str());
         let (groups, limits) = (groups_text(user), user.limits.map(|limits| limits.to_string()).unwrap_or_default());
         let groups = has_groups.then_some(groups.as_str());
         let limits = has_limits.then_some(limits.as_str());
-        table.push_tinted(tint, cells.into_iter().chain(groups).chain(limits).chain(suspended));
+        table.push_tinted(tint, cells.into_iter().chain(groups).chain(limits).chain(addresses).chain(suspended));
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

@@ -8,14 +8,14 @@ use super::list::{date, until};
 use super::{
     SETTINGS, explain, how_to_revoke, import, is_not_offered, managing_session, prove_account_host, revoke_command,
 };
-use crate::api::{ApiError, CreatedKey, KeyEntry, NewKey, Revocation, Session};
+use crate::api::{ApiError, CreatedKey, ForbiddenReason, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
 use crate::cli::{KeysCreate, KeysImport};
 use crate::commands::api_key::{KeyMetadata, store_api_key};
 use crate::commands::context::Context;
 use crate::commands::store::choose_store;
 use crate::exit::{Exit, Problem};
-use crate::keyspec::{KeyId, Lifetime, RequestLimits, Scope};
+use crate::keyspec::{AddressList, KeyId, Lifetime, RequestLimits, Scope};
 use crate::profile::Audience;
 use crate::vault::StoreKind;
 
@@ -96,6 +96,8 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
     }
     let limits = RequestLimits::of(&args.limits);
     let limits = limits.map_err(|error| Problem::new(Exit::Usage, format!("--limit {error}")))?;
+    let from = AddressList::new(args.from.iter().copied());
+    let from = from.map_err(|error| Problem::new(Exit::Usage, format!("--from: {error}")))?;
     let usual = [Scope::Inference, Scope::ModelsRead];
     let scopes = if args.scopes.is_empty() { &usual[..] } else { &args.scopes };
     Ok(NewKey {
@@ -105,6 +107,7 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
         scopes: scopes.iter().copied().collect(),
         models: args.models.iter().cloned().collect(),
         limits,
+        from,
         expires_in: match args.expires {
             Lifetime::Seconds(seconds) => Some(seconds),
             Lifetime::Never => None,
@@ -121,8 +124,8 @@ async fn creation_failed(session: &Session<'_>, id: &KeyId, error: ApiError) -> 
         return revoke_again(session, id, problem).await.into();
     }
     let problem = match error {
-        ApiError::Forbidden { suspended: false, missing: None, .. } => {
-            let hint = "a key cannot have more rights than the credential that creates it: narrow it with --scope, --model, --limit and --expires";
+        ApiError::Forbidden { reason: ForbiddenReason::Other, missing: None, .. } => {
+            let hint = "a key cannot have more rights than the credential that creates it: narrow it with --scope, --model, --limit, --from and --expires";
             Problem::from_error(&error.into()).hint(hint)
         }
         ApiError::Status { status: 400 | 413 | 422, message, .. } => {
@@ -230,7 +233,11 @@ fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
     };
     let limits = entry.limits.filter(|limits| !limits.is_none());
     let limits = limits.map(|limits| format!(" at most {};", limits.in_words())).unwrap_or_default();
-    printer.note(&format!("Scopes: {}; models: {models};{limits} {end}.", entry.scopes.join(", ")));
+    let from = match entry.from.as_slice() {
+        [] => String::new(),
+        networks => format!(" only from {};", networks.join(", ")),
+    };
+    printer.note(&format!("Scopes: {}; models: {models};{limits}{from} {end}.", entry.scopes.join(", ")));
     match report.store {
         Some(store) => printer.note(&format!("It is stored in the {store} store; this profile now uses it.")),
         None => printer.note("Store it now: it is not shown again."),
@@ -241,10 +248,17 @@ fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
         // Without patterns it gets the models that the role allows.
         && (patterns.is_empty() || same_elements(&patterns, &entry.models))
         && new.expires_in.is_some() == entry.expires_at.is_some()
+        // Without networks it gets those of the credential that creates it.
+        && (new.from.is_empty() || is_same_list(&new.from, &entry.from))
         && new.limits.or(entry.limits.unwrap_or_default()) == entry.limits.unwrap_or_default();
     if !as_asked {
         printer.warn(&format!("{} created a key with other rights than requested: check them", report.host));
     }
+}
+
+/// Whether a host's list is the one that was asked for, in whatever form it writes networks.
+fn is_same_list(wanted: &AddressList, given: &[String]) -> bool {
+    given.join(",").parse::<AddressList>().is_ok_and(|given| given == *wanted)
 }
 
 fn same_elements<A: AsRef<str>, B: AsRef<str>>(left: &[A], right: &[B]) -> bool {

@@ -105,9 +105,11 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
         app.printer.note(&format!("None of the {all} API keys at {host} matches the filter."));
         return Ok(());
     }
-    // The column is left out if no key has limits.
+    // These columns are left out if no key has such.
     let has_limits = report.keys.iter().any(|row| row.entry.limits.is_some_and(|limits| !limits.is_none()));
     let limits = has_limits.then(|| Column::new("limits").shrinks_to(10).optional(4));
+    let has_from = report.keys.iter().any(|row| !row.entry.from.is_empty());
+    let from = has_from.then(|| Column::new("from").shrinks_to(10).optional(4));
     let columns = [
         Column::new("name").shrinks_to(12),
         Column::new("id"),
@@ -121,7 +123,7 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
         Column::new("expires").optional(1),
         Column::new("state").shrinks_to(12).state(),
     ];
-    let mut table = Table::new(columns.into_iter().chain(limits).chain(more));
+    let mut table = Table::new(columns.into_iter().chain(limits).chain(from).chain(more));
     for row in &report.keys {
         let entry = row.entry;
         let models = if entry.models.is_empty() { "all".to_owned() } else { entry.models.join(",") };
@@ -140,7 +142,8 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
             until(entry.expires_at, now),
             state_text(row),
         ];
-        let cells = cells.into_iter().chain(has_limits.then_some(limits)).chain(more);
+        let from = if entry.from.is_empty() { "every address".to_owned() } else { short(&entry.from.join(",")) };
+        let cells = cells.into_iter().chain(has_limits.then_some(limits)).chain(has_from.then_some(from)).chain(more);
         match row.problems.first().map(|kind| kind.level()) {
             Some(Severity::Error) => table.push_tinted(Tint::Bad, cells),
             Some(Severity::Warning) => table.push_tinted(Tint::Doubtful, cells),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::context::{Context, withheld_note};
 use super::models::{explain_missing, explain_pull, missing_model, try_pull};
 use crate::address::{BaseUrl, ModelName};
-use crate::api::{ApiError, EmbedRequest, GenerateRequest, Session, ShowResponse, Think};
+use crate::api::{ApiError, EmbedRequest, ForbiddenReason, GenerateRequest, Session, ShowResponse, Think};
 use crate::app::App;
 use crate::chat::parameters::{self, ParameterError};
 use crate::cli::{OutputFormat, RunArgs, ThinkArg};
@@ -110,7 +110,13 @@ impl RunContext<'_> {
         match try_pull(self.app, self.session, self.name, self.args.insecure, timeout).await {
             Ok(()) => {}
             // A CI key has no right to pull; what its user needs to know is that the name is wrong.
-            Err(ApiError::Forbidden { host, had_credential: true, suspended: false, missing: None, .. }) => {
+            Err(ApiError::Forbidden {
+                host,
+                had_credential: true,
+                reason: ForbiddenReason::Other,
+                missing: None,
+                ..
+            }) => {
                 let message = format!("{host} has no model {:?} (and this key may not pull it)", self.name);
                 return Err(missing_model(self.session, self.name, message).await.into());
             }

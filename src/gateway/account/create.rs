@@ -21,7 +21,9 @@ use crate::gateway::origin::Origin;
 use crate::gateway::policy::read_small;
 use crate::gateway::rejection::{Rejection, json_response};
 use crate::gateway::store::{Change, KeyRecord};
-use crate::keyspec::{ApiKey, KeyId, Lifetime, Limit, Models, RequestLimits, Rights, Scope, Scopes};
+use crate::keyspec::{
+    AddressList, ApiKey, KeyId, Lifetime, Limit, Models, Network, RequestLimits, Rights, Scope, Scopes,
+};
 
 /// In characters, of a key's name and of its environment.
 pub const LONGEST_NAME: usize = 100;
@@ -29,11 +31,11 @@ pub const LONGEST_NAME: usize = 100;
 const MOST_PATTERNS: usize = 64;
 /// All model patterns of a key together, in bytes.
 const LONGEST_PATTERNS: usize = 4096;
-/// Model patterns that an event lists.
+/// Model patterns, and networks, that an event lists.
 const MOST_SHOWN_PATTERNS: usize = 8;
 /// Live keys of one account, so that a stolen key cannot fill the disk.
 const MOST_KEYS: usize = 20_000;
-/// Model patterns of all live keys of an account together: they are in memory.
+/// Model patterns and networks of all live keys of an account together: they are in memory.
 const MOST_PATTERNS_OF_ACCOUNT: usize = 50_000;
 
 /// The requested properties of a new key.
@@ -59,6 +61,9 @@ pub struct Wanted {
     /// How much it may use; what is absent, as much as the key's creator.
     #[serde(default, deserialize_with = "limits")]
     pub limits: Option<RequestLimits>,
+    /// From where it is accepted; nothing is from where the key's creator is.
+    #[serde(default, deserialize_with = "networks")]
+    pub from: Option<AddressList>,
     /// The id of a key: the new one gets the same rights and a life of the same length.
     pub replaces: Option<String>,
 }
@@ -67,7 +72,8 @@ impl Wanted {
     /// Whether it says more than an id and a name.
     fn asks_for_rights(&self) -> bool {
         let rights = self.scopes.is_some() || self.models.is_some() || self.expires_in.is_some();
-        rights || self.limits.is_some() || self.replaceable.is_some() || self.environment.is_some()
+        let use_of_it = self.limits.is_some() || self.from.is_some();
+        rights || use_of_it || self.replaceable.is_some() || self.environment.is_some()
     }
 }
 
@@ -106,6 +112,15 @@ fn limits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Re
         set.map_err(|error| serde::de::Error::custom(format!("limits: {}: {error}", limit.name())))?;
     }
     Ok(Some(limits))
+}
+
+/// Reads networks, and says of which member they are.
+fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<AddressList>, D::Error> {
+    let networks = Option::<Vec<String>>::deserialize(deserializer)?;
+    let read = |texts: Vec<String>| {
+        texts.iter().map(|text| text.parse()).collect::<Result<Vec<Network>, _>>().and_then(AddressList::new)
+    };
+    networks.map(read).transpose().map_err(|error| serde::de::Error::custom(format!("from: {error}")))
 }
 
 fn too_many_patterns() -> String {
@@ -162,6 +177,7 @@ impl AccountService {
             .with("scopes", record.rights.scopes)
             .with("models", shown_models(&record.rights.models))
             .with("limits", Some(record.rights.limits).filter(|limits| !limits.is_none()))
+            .with("from", shown_addresses(&record.rights.addresses))
             .with("expires_at", record.rights.expires_at.map(time_text));
         self.commit(Change::AddKey(Box::new(record.clone())), caller, event).await?;
         Ok((record, key))
@@ -174,8 +190,8 @@ impl AccountService {
     /// # Errors
     /// 403.
     fn check_room(&self, record: &KeyRecord, now: i64) -> Result<(), Rejection> {
-        // A replacement shares the patterns of the key that it replaces.
-        let patterns = if record.replaces.is_some() { 0 } else { record.rights.models.patterns().len() };
+        // A replacement shares those of the key that it replaces.
+        let patterns = if record.replaces.is_some() { 0 } else { record.rights.entries() };
         // Below that many there is no need to look at each.
         if patterns == 0 && self.directory.count_keys(record.user) < MOST_KEYS {
             return Ok(());
@@ -186,11 +202,20 @@ impl AccountService {
         }
         if patterns > 0 && used + patterns > MOST_PATTERNS_OF_ACCOUNT {
             let message = format!(
-                "the keys of this account would have more than {MOST_PATTERNS_OF_ACCOUNT} model patterns together"
+                "the keys of this account would have more than {MOST_PATTERNS_OF_ACCOUNT} model patterns and networks together"
             );
             return Err(Rejection::new(403, message));
         }
         Ok(())
+    }
+}
+
+/// The networks for an event: none if it is every address, a number if there are many.
+fn shown_addresses(addresses: &AddressList) -> Option<Value> {
+    match addresses.len() {
+        0 => None,
+        1..=MOST_SHOWN_PATTERNS => serde_json::to_value(addresses).ok(),
+        many => Some(format!("{many} networks").into()),
     }
 }
 
@@ -267,7 +292,8 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft, environments: &Environmen
     // Each that is left out is the creator's: so a limited key makes limited keys.
     let limits = wanted.limits.unwrap_or_default().or(own.limits);
     limits.check().map_err(|error| Rejection::new(400, format!("limits: {error}")))?;
-    let rights = Rights { scopes, models, expires_at, limits };
+    let addresses = wanted.from.clone().unwrap_or_default().or(&own.addresses);
+    let rights = Rights { scopes, models, expires_at, limits, addresses };
     if rights.scopes.is_empty() {
         return Err(Rejection::new(400, "scopes: at least one scope is required"));
     }
@@ -332,7 +358,7 @@ async fn replacement(
     if wanted.asks_for_rights() {
         return Err(Rejection::new(
             400,
-            "a replacement has the rights of the key that it replaces: leave out scopes, models, limits, expires_in, replaceable and environment",
+            "a replacement has the rights of the key that it replaces: leave out scopes, models, limits, from, expires_in, replaceable and environment",
         ));
     }
     let life = old.rights.expires_at.map(|end| end.saturating_sub(old.created_at));

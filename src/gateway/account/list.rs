@@ -17,7 +17,7 @@ use crate::gateway::directory::Place;
 use crate::gateway::rejection::{Rejection, json_response};
 use crate::gateway::store::{Device, KeyQuery, KeyRecord};
 use crate::gateway::target::Target;
-use crate::keyspec::{KeyId, Models, RequestLimits, Scopes};
+use crate::keyspec::{AddressList, KeyId, Models, RequestLimits, Scopes};
 
 const USUAL: usize = 500;
 const MOST: usize = 1000;
@@ -192,6 +192,7 @@ pub struct Key<'a> {
     scopes: &'a Scopes,
     models: &'a Models,
     limits: Option<RequestLimits>,
+    from: &'a AddressList,
     hint: &'a str,
     replaceable: bool,
     replaces: Option<&'a str>,
@@ -218,6 +219,7 @@ impl<'a> Key<'a> {
             scopes: &key.rights.scopes,
             models: &key.rights.models,
             limits: Some(key.rights.limits).filter(|limits| !limits.is_none()),
+            from: &key.rights.addresses,
             hint: &key.hint,
             replaceable: key.replaceable,
             replaces: key.replaces.as_ref().map(|id| id.as_str()),

@@ -106,6 +106,7 @@ impl AdminContext<'_> {
             scopes: key.rights.scopes,
             models: key.rights.models.clone(),
             limits: Some(key.rights.limits).filter(|limits| !limits.is_none()),
+            from: key.rights.addresses.clone(),
             hint: key.hint.clone(),
             created_by: key.created_by.as_deref().map(str::to_owned),
             created_at: key.created_at,

@@ -77,6 +77,9 @@ pub enum AdminError {
     /// The end of a maintenance is not in the future.
     #[error("the maintenance would end in the past")]
     PastEnd,
+    /// Rules that accept no address, and why.
+    #[error("invalid addresses: {0}")]
+    BadAddresses(String),
     /// It is not accepted any more, whether suspended or not.
     #[error("the API key {0} was revoked or has expired")]
     Ended(KeyId),
@@ -172,6 +175,7 @@ impl AdminError {
             | Self::BadReason(_)
             | Self::BadMessage(_)
             | Self::NotAdministrator
+            | Self::BadAddresses(_)
             | Self::Ended(_) => return None,
         };
         Some(hint.to_owned())

@@ -67,8 +67,10 @@ impl AdminContext<'_> {
         let entry = question.to_host.as_deref().and_then(|host| config.environments.of_host(host, Scheme::Https));
         let asker = Asker { user, key, role, config, entry, from: question.from, now: self.now };
         let mut steps = Steps::default();
+        asker.address("[addresses]", &config.addresses, &mut steps);
         asker.credential(&mut steps);
         asker.account(&mut steps);
+        asker.addresses(&mut steps);
         let environment = asker.environment(&mut steps);
         match matched.route.access {
             Access::Public(_) => steps.allows("route", "the gateway", "it needs no credential"),
@@ -125,6 +127,27 @@ impl Asker<'_> {
         if self.role.base.is_none() {
             let undefined = Err((RefusalCode::UndefinedRole, "it is not defined".to_owned()));
             steps.add("role", &self.of_role(), undefined);
+        }
+    }
+
+    /// Whether role, account and key are accepted from the address.
+    fn addresses(&self, steps: &mut Steps) {
+        self.address(&self.of_role(), &self.role.addresses, steps);
+        self.address(&format!("account {}", self.user.name), &self.user.addresses, steps);
+        if let Some(key) = &self.key {
+            let rules = AddressRules { allow: key.rights.addresses.clone(), ..AddressRules::default() };
+            self.address(&format!("key {}", key.id), &rules, steps);
+        }
+    }
+
+    /// Whether these lists accept it.
+    fn address(&self, of: &str, rules: &AddressRules, steps: &mut Steps) {
+        let accepted = format!("requests are accepted {rules}");
+        match self.from {
+            _ if rules.is_empty() => {}
+            None => steps.unknown("address", of, &format!("{accepted}; the address is not given")),
+            Some(from) if rules.allows(from) => steps.allows("address", of, &accepted),
+            Some(_) => steps.add("address", of, Err((RefusalCode::Address, accepted))),
         }
     }
 

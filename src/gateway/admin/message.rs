@@ -10,7 +10,7 @@ use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::{InvitationId, InvitationState, InvitationToken, Suspension};
 use crate::gateway::{EventFilter, PasswordHash, RecordedEvent, Role};
 use crate::identity::PublicKey;
-use crate::keyspec::{KeyId, Models, RequestLimits, Scopes};
+use crate::keyspec::{AddressList, AddressRules, KeyId, Models, RequestLimits, Scopes};
 
 /// What an administrator asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,6 +80,15 @@ pub enum AdminRequest {
         /// All of them.
         limits: RequestLimits,
         /// Why, for the event log.
+        reason: Option<String>,
+    },
+    /// Set from which addresses an account is accepted.
+    SetAddresses {
+        /// The account's name.
+        name: String,
+        /// From now on.
+        addresses: AddressRules,
+        /// For the event log.
         reason: Option<String>,
     },
     /// Remove an account with its devices and keys.
@@ -415,6 +424,9 @@ pub struct KeyRow {
     /// How much it may use.
     #[serde(default)]
     pub limits: Option<RequestLimits>,
+    /// From where; none means every address.
+    #[serde(default)]
+    pub from: AddressList,
     /// Its last four characters.
     pub hint: String,
     /// What created it: `device:FINGERPRINT`, `key:ID`, `session` or `admin`.
@@ -520,6 +532,9 @@ pub struct UserRow {
     /// How much it may use, besides what its role allows.
     #[serde(default)]
     pub limits: Option<RequestLimits>,
+    /// From where it is accepted.
+    #[serde(default)]
+    pub addresses: AddressRules,
     /// Unix seconds.
     pub created_at: i64,
     /// How many devices it has.

@@ -7,6 +7,7 @@
 //! through a socket of its own to take rights away in its memory. What only a running gateway knows, its responses under way, it is asked for
 //! in the same way.
 
+mod addresses;
 mod credentials;
 mod error;
 mod explain;

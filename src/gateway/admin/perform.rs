@@ -77,6 +77,7 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         }
         AdminRequest::SetGroups { name, groups, reason } => context.set_groups(&name, &groups, reason).await,
         AdminRequest::SetLimits { name, limits, reason } => context.set_limits(&name, limits, reason).await,
+        AdminRequest::SetAddresses { name, addresses, reason } => context.set_addresses(&name, addresses, reason).await,
         AdminRequest::Suspend { what, reason } => context.suspend(&what, reason).await,
         AdminRequest::Resume { what } => context.resume(&what).await,
         AdminRequest::RemoveUser { name } => context.remove_user(&name).await,
@@ -158,6 +159,7 @@ impl AdminContext<'_> {
             suspended: None,
             groups: Vec::new(),
             limits: RequestLimits::default(),
+            addresses: Default::default(),
         };
         let event = self.event("user.created", &user).with("role", &user.role);
         match self.commit(Change::AddUser(user.clone(), Some(password)), event).await {
@@ -309,6 +311,7 @@ impl AdminContext<'_> {
             groups: user.groups.clone(),
             undefined_groups: self.undefined_groups(user),
             limits: Some(user.limits).filter(|limits| !limits.is_none()),
+            addresses: user.addresses.clone(),
             created_at: user.created_at,
             devices: devices.len(),
             keys: keys.iter().filter(|key| key.is_accepted(self.now)).count(),

@@ -38,8 +38,7 @@ impl AdminContext<'_> {
     /// # Errors
     /// [`AdminError::BadReason`].
     pub(super) fn suspension(&self, subject: &Subject, reason: Option<String>) -> Result<(Change, Event), AdminError> {
-        let checked = |text: String| account::name("reason", &text).map_err(|_| AdminError::BadReason(text));
-        let reason = reason.map(checked).transpose()?;
+        let reason = checked_reason(reason)?;
         let event = self.event_about(subject.action(true), subject.name(), subject.owner());
         let event = event.with("name", subject.label()).with("reason", &reason);
         let suspension = Suspension { since: self.now, reason };
@@ -83,6 +82,15 @@ impl AdminContext<'_> {
             Subject::Key(known) => AdminReply::Key { key: self.key_row(&known.user.name, &known.credential), changed },
         })
     }
+}
+
+/// A reason for the event log: one line.
+///
+/// # Errors
+/// [`AdminError::BadReason`].
+pub(super) fn checked_reason(reason: Option<String>) -> Result<Option<String>, AdminError> {
+    let checked = |text: String| account::name("reason", &text).map_err(|_| AdminError::BadReason(text));
+    reason.map(checked).transpose()
 }
 
 impl Subject {

@@ -1,5 +1,6 @@
 //! Finds out who makes a request.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::gateway::active_config::ConfigHandle;
+use crate::gateway::authn::addresses::refused_address;
 use crate::gateway::authn::credential;
 use crate::gateway::authn::credential::Presented;
 use crate::gateway::authn::credential::{Caller, Credential};
@@ -96,7 +98,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// 400 for credentials that are malformed or contradict each other, 401 for none and for one that is not accepted (with a sign-in link for
-    /// a key that can be approved), 403 for a disabled account, for what is suspended, and for a refused device, 429 for too many signatures, 503 while the database
+    /// a key that can be approved), 403 for a disabled account, for what is suspended, for an address that is not accepted, and for a refused device, 429 for too many signatures, 503 while the database
     /// has not answered for longer than `offline-grace`.
     pub async fn identify(
         &self,
@@ -165,7 +167,7 @@ impl Authenticator {
         Err(Rejection::new(503, message).header("retry-after", "10"))
     }
 
-    /// Refuses an account that is disabled, what is suspended, and a role that is not defined (any more).
+    /// Refuses an account that is disabled, what is suspended, a role that is not defined (any more), and an address that is not accepted.
     fn refuse_inactive(&self, caller: &Caller, origin: Origin) -> Result<(), Rejection> {
         let user = caller.user();
         let refuse = |subject: &str, code, reason: &str| {
@@ -185,26 +187,26 @@ impl Authenticator {
             refuse(&user.name, RefusalCode::UndefinedRole, &message);
             return Err(Rejection::new(403, message));
         }
-        Ok(())
+        self.refuse_address(caller, origin)
     }
 
     /// The caller that was proved, with what its role allows now.
-    pub(super) fn caller(&self, user: Arc<User>, credential: Credential) -> Caller {
+    pub(super) fn caller(&self, user: Arc<User>, credential: Credential, address: IpAddr) -> Caller {
         let role = self.directory.role(&user.role);
-        Caller::new(user, role, credential)
+        Caller::new(user, role, credential, address)
     }
 
-    /// Who is signed in with that session cookie, if the account is neither disabled nor suspended, and whether the password was typed lately. Only the
-    /// pages ask: a cookie opens no route of the API.
-    pub fn identify_session(&self, cookie: &str) -> Option<(Caller, bool)> {
+    /// Who is signed in with that session cookie, if the account is neither disabled nor suspended, and whether the password was typed lately. Whether it
+    /// is accepted from that address is not checked yet. Only the pages ask: a cookie opens no route of the API.
+    pub fn identify_session(&self, cookie: &str, address: IpAddr) -> Option<(Caller, bool)> {
         let found = self.sessions.find(cookie, self.clock.now())?;
         let user = self.directory.user(found.user).filter(|user| user.is_active())?;
-        Some((self.caller(user, Credential::Session(found.handle)), found.fresh))
+        Some((self.caller(user, Credential::Session(found.handle), address), found.fresh))
     }
 
     /// Whether a caller's credential is still accepted: a request can take its time.
     pub fn still_accepts(&self, caller: &Caller) -> bool {
-        caller.holds(&self.directory, self.clock.now())
+        self.config.get().addresses.allows(caller.address()) && caller.holds(&self.directory, self.clock.now())
     }
 
     /// Whose API key it is.
@@ -249,7 +251,7 @@ impl Authenticator {
             let (how, code) = end(key.revoked_at.is_some());
             return Err(self.ended(&key.id, key.user, how, code, origin));
         }
-        let caller = self.caller(known.user, Credential::Key(known.credential.clone()));
+        let caller = self.caller(known.user, Credential::Key(known.credential.clone()), origin.address);
         let key = &known.credential;
         if !caller.role().allows_age(key, now) {
             return Err(self.ended(
@@ -277,7 +279,10 @@ impl Authenticator {
 
     /// Why a caller is refused whose credential is not [accepted](Self::still_accepts) any more.
     pub fn refusal(&self, caller: &Caller) -> Rejection {
-        caller.refusal(&self.directory)
+        match self.config.get().addresses.allows(caller.address()) {
+            true => caller.refusal(&self.directory),
+            false => refused_address(caller.address()),
+        }
     }
 
     /// Counts a request that a caller may not make; `route` is its path in the table of routes.

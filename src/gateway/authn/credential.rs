@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::gateway::authn::addresses::NotAccepting;
 use crate::gateway::authn::session::SessionHandle;
 use crate::gateway::directory::Directory;
 use crate::gateway::environments::EnvironmentRules;
@@ -18,7 +19,7 @@ use crate::gateway::rejection::Rejection;
 use crate::gateway::roles::RoleRules;
 use crate::gateway::store::{Actor, Device, KeyRecord, User};
 use crate::identity::SecondProof;
-use crate::keyspec::{ApiKey, Models, RequestLimits, Rights, Scope, Scopes};
+use crate::keyspec::{AddressList, ApiKey, Models, RequestLimits, Rights, Scope, Scopes};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_SIGNATURE: HeaderName = HeaderName::from_static(SecondProof::HEADER);
@@ -218,6 +219,8 @@ pub struct Caller {
     credential: Credential,
     /// The device of the same account that signed the request beside an API key.
     second: Option<Arc<Device>>,
+    /// Where the request comes from.
+    address: IpAddr,
     /// Where the request is. A session is nowhere.
     place: Option<Place>,
 }
@@ -244,10 +247,20 @@ pub enum Credential {
     Session(SessionHandle),
 }
 
+impl Credential {
+    /// The API key, if it is one.
+    fn key(&self) -> Option<&KeyRecord> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Device(_) | Self::Session(_) => None,
+        }
+    }
+}
+
 impl Caller {
     /// For the authenticator alone, once the credential was checked.
-    pub(super) fn new(user: Arc<User>, role: Arc<RoleRules>, credential: Credential) -> Self {
-        Self { user, role, credential, second: None, place: None }
+    pub(super) fn new(user: Arc<User>, role: Arc<RoleRules>, credential: Credential, address: IpAddr) -> Self {
+        Self { user, role, credential, second: None, place: None, address }
     }
 
     /// The same with a second proof, once that was checked: a device of the same account.
@@ -300,10 +313,12 @@ impl Caller {
         let id = uuid::Uuid::from_u128(name.bytes().fold(0, |sum, byte| sum << 8 | u128::from(byte)));
         let role = crate::gateway::store::Role::Member;
         let rules = RoleRules::built_in(role.clone());
-        let (name, email) = (name.to_owned(), String::new());
+        let (name, email, addresses) = (name.to_owned(), String::new(), Default::default());
         let (groups, limits) = (Vec::new(), RequestLimits::default());
-        let user = User { id, name, email, role, disabled: false, created_at: 0, suspended: None, groups, limits };
-        Self::new(Arc::new(user), Arc::new(rules), Credential::Session(SessionHandle::default()))
+        let (disabled, created_at, suspended) = (false, 0, None);
+        let user = User { id, name, email, role, disabled, created_at, suspended, groups, limits, addresses };
+        let address = IpAddr::from([127, 0, 0, 1]);
+        Self::new(Arc::new(user), Arc::new(rules), Credential::Session(SessionHandle::default()), address)
     }
 
     /// The account that the credential belongs to.
@@ -352,12 +367,23 @@ impl Caller {
         }
     }
 
+    /// Where the request comes from.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// What did not accept the request's address when the credential was checked.
+    pub fn not_accepting(&self) -> Option<NotAccepting> {
+        NotAccepting::of(&self.user, &self.role, self.credential.key(), self.address)
+    }
+
     /// What it may do: a key what it was given, as far as its owner still may; a device what its owner may, but never `admin`; with both
     /// proofs what both may; a person who typed the password everything that the role allows. Which models the role allows comes on top: see [`models`](Self::models).
     pub fn rights(&self) -> Rights {
         let admin: Scopes = [Scope::Admin].into_iter().collect();
         let role = if self.second.is_some() { self.role.scopes.without(admin) } else { self.role.scopes };
-        let all = |scopes| Rights { scopes, models: Models::all(), expires_at: None, limits: RequestLimits::default() };
+        let (limits, addresses) = (RequestLimits::default(), AddressList::default());
+        let all = |scopes| Rights { scopes, models: Models::all(), expires_at: None, limits, addresses };
         match &self.credential {
             Credential::Device(_) => all(role.without(admin)),
             Credential::Session(_) => all(role),
@@ -392,14 +418,16 @@ impl Caller {
             }
             Credential::Session(ticket) => directory.user(self.user.id).filter(|_| ticket.counts()),
         };
+        // It may be accepted from more or fewer addresses than before.
         user.is_some_and(|user| {
-            user.may_as_much_as(&self.user) && self.holds_second(directory) && {
-                let role = directory.role(&user.role);
-                let is_enough = self.second.is_some() || matches!(self.credential, Credential::Session(_));
-                let asks_no_more = || is_enough || self.demanded(&role).is_subset(self.two_proofs());
-                let covers = Arc::ptr_eq(&role, &self.role) || (role.covers(&self.role) && asks_no_more());
-                covers && self.misplaced(directory, &role, now).is_none()
-            }
+            let role = directory.role(&user.role);
+            let is_enough = self.second.is_some() || matches!(self.credential, Credential::Session(_));
+            let asks_no_more = || is_enough || self.demanded(&role).is_subset(self.two_proofs());
+            user.may_as_much_as(&self.user)
+                && self.holds_second(directory)
+                && (Arc::ptr_eq(&role, &self.role) || (role.covers(&self.role) && asks_no_more()))
+                && self.misplaced(directory, &role, now).is_none()
+                && NotAccepting::of(&user, &role, self.credential.key(), self.address).is_none()
         })
     }
 
@@ -428,6 +456,7 @@ impl Caller {
                 && models.is_within(role.models(scope))
                 // Of a key this was looked at: it may have been replaced by a younger one.
                 && (matches!(self.credential, Credential::Key(_)) || self.misplaced(directory, &role, now).is_none())
+                && NotAccepting::of(&user, &role, self.credential.key(), self.address).is_none()
         })
     }
 
@@ -438,7 +467,8 @@ impl Caller {
         suspended(&self.user, &self.credential).or(second)
     }
 
-    /// Why it is refused if it does not [hold](Self::holds) any more: 403 if it was suspended since, otherwise 401.
+    /// Why it is refused if it does not [hold](Self::holds) any more: 403 if it was suspended or is not accepted from its address since,
+    /// otherwise 401.
     pub fn refusal(&self, directory: &Directory) -> Rejection {
         let known = match &self.credential {
             Credential::Device(device) => {
@@ -452,12 +482,15 @@ impl Caller {
         let role = known.as_ref().map(|(user, _)| directory.role(&user.role));
         let second = self.second.as_ref().and_then(|device| directory.device(&device.key));
         let second = second.map(|known| (known.user, Credential::Device(known.credential)));
-        let mut known = known.into_iter().chain(second);
-        if let Some((what, _)) = known.find_map(|(user, credential)| suspended(&user, &credential)) {
+        let mut both = known.iter().chain(&second);
+        if let Some((what, _)) = both.find_map(|(user, credential)| suspended(user, credential)) {
             return credential_suspended(what);
         }
-        let misplaced = role.and_then(|role| self.misplaced(directory, &role, i64::MIN));
-        misplaced.unwrap_or_else(credential_revoked)
+        let (Some((user, credential)), Some(role)) = (known, role) else { return credential_revoked() };
+        if let Some(refusing) = NotAccepting::of(&user, &role, credential.key(), self.address) {
+            return refusing.rejection(self.address);
+        }
+        self.misplaced(directory, &role, i64::MIN).unwrap_or_else(credential_revoked)
     }
 
     /// Whether what it could pass on is still the same: a key's end and whether it is replaceable can change while it asks.

@@ -62,7 +62,7 @@ impl Authenticator {
         if is_new {
             self.signature_cache.insert(claim, proof);
         }
-        Ok(self.caller(known.user, Credential::Device(known.credential)))
+        Ok(self.caller(known.user, Credential::Device(known.credential), origin.address))
     }
 
     /// The same caller, whose API key was accepted, with the signature of a device of the same account besides. All rules of signatures hold

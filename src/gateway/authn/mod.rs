@@ -2,6 +2,8 @@
 //!
 //! The outcome is a [`Caller`], which nothing else can make. What it may do is for `policy` to say.
 
+mod address_check;
+mod addresses;
 mod authenticator;
 pub(super) mod credential;
 mod device;
@@ -12,6 +14,7 @@ mod session;
 pub(super) mod signature;
 mod stream_guard;
 
+pub use addresses::NotAccepting;
 pub use authenticator::{Authenticator, CredentialRevoked, RevalidatingBody};
 pub use credential::{Caller, Credential, credential_revoked, credential_suspended, refuse_basic};
 pub use session::{Checkpoint, Sessions, digest as digest_of_cookie, random_token};

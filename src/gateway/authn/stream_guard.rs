@@ -17,6 +17,8 @@ use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
 use tokio::time::MissedTickBehavior;
 
+use crate::gateway::active_config::ConfigHandle;
+use crate::gateway::authn::addresses::refused_address;
 use crate::gateway::authn::authenticator::CredentialRevoked;
 use crate::gateway::authn::credential::Caller;
 use crate::gateway::authn::progress::Progress;
@@ -26,7 +28,7 @@ use crate::gateway::limits::Slot;
 use crate::gateway::model_access::ModelAccess;
 use crate::gateway::origin::Origin;
 use crate::gateway::rejection::Rejection;
-use crate::keyspec::Scope;
+use crate::keyspec::{AddressRules, Scope};
 
 /// How often credentials are checked for their expiry.
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
@@ -36,6 +38,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The responses under way.
 pub struct OpenStreams {
     directory: Directory,
+    config: Arc<ConfigHandle>,
     clock: Clock,
     /// By `next`, a count of ours that no caller chooses. A tree needs no hash of it.
     streams: Mutex<BTreeMap<u64, Arc<Stream>>>,
@@ -93,8 +96,8 @@ impl Stream {
 
 impl OpenStreams {
     /// For callers of that directory.
-    pub fn new(directory: Directory, clock: Clock) -> Self {
-        Self { directory, clock, streams: Mutex::default(), next: AtomicU64::new(0) }
+    pub fn new(directory: Directory, config: Arc<ConfigHandle>, clock: Clock) -> Self {
+        Self { directory, config, clock, streams: Mutex::default(), next: AtomicU64::new(0) }
     }
 
     /// Guards the response to a request.
@@ -104,7 +107,7 @@ impl OpenStreams {
         let (number, stream) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(stream));
         self.lock().insert(number, stream.clone());
         // What changed before it was registered was not looked at for it.
-        self.check(&stream, since);
+        self.check(&stream, &self.config.get().addresses, since);
         StreamGuard { streams: self.clone(), number, stream }
     }
 
@@ -124,15 +127,17 @@ impl OpenStreams {
                 _ = seconds.tick() => {}
             }
             let streams: Vec<Arc<Stream>> = self.lock().values().cloned().collect();
-            let now = self.clock.now();
-            streams.iter().for_each(|stream| self.check(stream, now));
+            let (now, current) = (self.clock.now(), self.config.get());
+            streams.iter().for_each(|stream| self.check(stream, &current.addresses, now));
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn check(&self, stream: &Stream, now: i64) {
+    fn check(&self, stream: &Stream, accepted: &AddressRules, now: i64) {
         let StreamRequest { caller, scope, models, follows_credential, .. } = &stream.request;
-        if !follows_credential || caller.may_continue(*scope, models, &self.directory, now) || !stream.cut(REVOKED) {
+        let may_continue =
+            || accepted.allows(caller.address()) && caller.may_continue(*scope, models, &self.directory, now);
+        if !follows_credential || may_continue() || !stream.cut(REVOKED) {
             return;
         }
         let (user, credential) = (&caller.user().name, caller.name());
@@ -165,7 +170,13 @@ impl StreamGuard {
         match self.stream.cut.load(Ordering::Acquire) {
             // No status after which programs try again, as they do after 503.
             ENDED => Rejection::new(410, "an administrator has ended this request").header("x-should-retry", "false"),
-            _ => self.stream.request.caller.refusal(&self.streams.directory),
+            _ => {
+                let caller = &self.stream.request.caller;
+                match self.streams.config.get().addresses.allows(caller.address()) {
+                    true => caller.refusal(&self.streams.directory),
+                    false => refused_address(caller.address()),
+                }
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error as TomlError};
 
+use super::addresses;
 use super::caps;
 use super::environments;
 use super::error::{ConfigError, Source, nearest};
@@ -151,7 +152,7 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
         "" => format!(", not {}", shown(value)),
         reason => format!(": {reason}"),
     };
-    let member = name.rsplit_once('.').and_then(|(_, member)| limits::expected(member));
+    let member = name.rsplit_once('.').and_then(|(_, member)| limits::expected(member).or(addresses::expected(member)));
     let table = roles::expected(&name)
         .or_else(|| environments::expected(&name))
         .or_else(|| groups::expected(&name))

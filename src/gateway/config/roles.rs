@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
+use super::addresses::rules;
 use super::error::nearest;
 use super::limits::limits;
 use super::value::{patterns, retention};
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS};
 use crate::gateway::store::Role;
-use crate::keyspec::{Models, RequestLimits, Scope, ScopeError};
+use crate::keyspec::{AddressRules, Models, RequestLimits, Scope, ScopeError};
 
 /// Roles that a configuration may define.
 const MOST_ROLES: usize = 1000;
@@ -30,6 +31,8 @@ struct Table {
     environments: Option<BTreeSet<PolicyName>>,
     #[serde(deserialize_with = "limits")]
     limits: RequestLimits,
+    #[serde(deserialize_with = "rules")]
+    addresses: AddressRules,
     two_proofs: Vec<ProofScope>,
 }
 
@@ -71,7 +74,7 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
     type Value = RoleRules;
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<RoleRules, D::Error> {
-        let Table { base, models, models_by_scope, max_key_lifetime, environments, limits, two_proofs } =
+        let Table { base, models, models_by_scope, max_key_lifetime, environments, limits, two_proofs, addresses } =
             Table::deserialize(value)?;
         let role = self.0;
         let is_built_in = !matches!(role, Role::Custom(_));
@@ -105,6 +108,7 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
         if let Some(scope) = rules.two_proofs.without(rules.scopes).iter().next() {
             return Err(D::Error::custom(format!("two-proofs: {base} does not have the scope {scope}")));
         }
+        rules.addresses = addresses;
         Ok(rules)
     }
 }

@@ -16,7 +16,7 @@ use crate::gateway::groups::Groups;
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::roles::Roles;
 use crate::gateway::store::DatabaseLocation;
-use crate::keyspec::RequestLimits;
+use crate::keyspec::{AddressRules, RequestLimits};
 
 /// The properties of a setting besides its type.
 pub struct Setting {
@@ -214,7 +214,7 @@ settings! {
     /// What the people with a role may do, for the built-in roles viewer, member, maintainer and admin, and for others, which
     /// have the scopes of one of these (base).
     "roles" => roles: Roles = {}, "super::roles::roles", Reload,
-        "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime, limits and two-proofs";
+        "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime, limits, addresses and two-proofs";
 
     /// How much one request may ask of the upstream server: how long it keeps the model loaded (keep-alive), tokens of the
     /// context (num-ctx) and of the answer (num-predict). Of the rules for the caller's role and the model the tightest
@@ -230,6 +230,11 @@ settings! {
     /// A key belongs to the one that it is labelled with. A change of `listen` needs a restart.
     "environments" => environments: Environments = {}, "super::environments::environments", Reload,
         "tables such as [environments.staging], each with any of hosts, listen, addresses, limits, role-limits, max-key-age and allow-unlabelled";
+
+    /// From which addresses requests are accepted. allow: only from these. deny: not from these, also if they are in allow.
+    /// Of a proxy in trusted-proxies, the address that it forwards counts. Health checks are always answered.
+    "addresses" => addresses: AddressRules = {}, "super::addresses::rules", Reload,
+        "a table with any of allow and deny, each a list of networks";
 }
 
 /// Certificate chain and key of the listener, both PEM.

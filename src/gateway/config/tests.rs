@@ -552,6 +552,45 @@ fn a_wrong_limit_is_named_with_its_place() {
 }
 
 #[test]
+fn addresses_are_tables_of_the_gateway_and_of_roles() {
+    let config = from_file(
+        "[addresses]\nallow = [\"10.0.0.0/8\", \"::ffff:192.0.2.1\"]\n[roles.admin.addresses]\ndeny = \"10.9.0.0/16, ::1\"",
+    );
+    let config = config.unwrap();
+    assert_eq!(config.addresses.to_string(), "from 10.0.0.0/8, 192.0.2.1/32");
+    assert_eq!(
+        config.roles.of(&Role::Admin).addresses.to_string(),
+        "from every address, but not from 10.9.0.0/16, ::1/128"
+    );
+    assert!(config.roles.of(&Role::Member).addresses.is_empty());
+    assert_eq!(from_file("[addresses]\ndeny = []").unwrap(), Config::default());
+    let mut reloaded = config.clone();
+    assert_eq!(reloaded.keep_until_restart(&Config::default()), [""; 0]);
+    assert_eq!(reloaded, config);
+    let list = "must be a list of networks and addresses such as [\"10.0.0.0/8\", \"2001:db8::1\"]";
+    for (text, wanted) in [
+        (
+            "[addresses]\nallow = [\"10.0.0.1/8\"]",
+            [":2:9: addresses.allow", "10.0.0.1/8 has host bits set: use 10.0.0.0/8"],
+        ),
+        ("[addresses]\ndeny = [\"x\"]", [list, "not [\"x\"]"]),
+        ("[addresses]\ndeny = 5", [list, "not 5"]),
+        ("[addresses]\nallow = []", ["addresses.allow", "for all addresses, leave it out"]),
+        (
+            "[addresses]\nallow = [\"::1\"]\ndeny = [\"::/64\"]",
+            [":1:1: addresses must be", "no address would be accepted"],
+        ),
+        ("[addresses]\nalow = [\"::1\"]", [":2:1: unknown setting \"alow\"", "Did you mean \"allow\"?"]),
+        ("[addresses]\nzzz = 1", ["\"zzz\"", "Use one of: allow, deny"]),
+        ("addresses = 5", ["addresses must be a table with any of allow and deny", ""]),
+        ("[roles.member.addresses]\ndeny = [\"10.0.0.1/8\"]", ["roles.member.addresses.deny", "use 10.0.0.0/8"]),
+        ("[roles.member]\naddresses = 5", ["roles.member.addresses must be a table with any of allow and deny", ""]),
+    ] {
+        says(from_file(text), &wanted);
+    }
+}
+
+#[test]
 fn sizes_are_read_with_and_without_a_unit() {
     for (written, bytes) in [
         ("100MB", 100_000_000),

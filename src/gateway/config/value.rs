@@ -46,7 +46,7 @@ enum Value {
     List(Vec<String>),
 }
 
-type Parsed<T> = Result<T, String>;
+pub(super) type Parsed<T> = Result<T, String>;
 
 /// Reads a value of any kind and parses it.
 fn read<'de, D: Deserializer<'de>, T>(value: D, parse: impl FnOnce(Value) -> Parsed<T>) -> Result<T, D::Error> {
@@ -63,7 +63,10 @@ fn read_text<'de, D: Deserializer<'de>, T>(value: D, parse: impl FnOnce(&str) ->
 }
 
 /// Reads the items of an array, or of a text with commas.
-fn read_list<'de, D: Deserializer<'de>, T>(value: D, parse: fn(&str) -> Parsed<T>) -> Result<Vec<T>, D::Error> {
+pub(super) fn read_list<'de, D: Deserializer<'de>, T>(
+    value: D,
+    parse: fn(&str) -> Parsed<T>,
+) -> Result<Vec<T>, D::Error> {
     read(value, |value| match value {
         Value::List(items) => items.iter().map(|item| parse(item.trim())).collect(),
         Value::Text(text) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(parse).collect(),

@@ -14,7 +14,7 @@ use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::Actor;
 use crate::gateway::store::{Change, Event, Invitation, InvitationId, Maintenance, Retention, Suspendable, Suspension};
 use crate::identity::DeviceKey;
-use crate::keyspec::{ApiKey, RequestLimits, Rights};
+use crate::keyspec::{AddressRules, ApiKey, RequestLimits, Rights};
 
 /// Where a store keeps its data. It can be opened again once the store before is dropped.
 pub trait Location {
@@ -36,6 +36,7 @@ pub(super) fn user(name: &str, role: Role) -> User {
         suspended: None,
         groups: Vec::new(),
         limits: Default::default(),
+        addresses: Default::default(),
     }
 }
 
@@ -117,10 +118,18 @@ impl Cast {
             16 => Change::SetMaintenance(maintenance(at)),
             20 => Change::SetGroups(user.id, groups(at)),
             21 => Change::SetLimits(user.id, user_limits(at)),
+            22 => Change::SetAddresses(user.id, rules(at)),
             7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
             _ => Change::Note,
         }
     }
+}
+
+/// Some, or none.
+fn rules(at: i64) -> AddressRules {
+    let text = if at % 2 == 0 { r#"{"allow":["10.0.0.0/8","2001:db8::/32"]}"# } else { "{}" };
+    let deny = if at % 3 == 0 { "10.9.0.0/16" } else { "" };
+    AddressRules { deny: deny.parse().unwrap(), ..serde_json::from_str(text).unwrap() }
 }
 
 /// One with a reason or without, or none.
@@ -174,6 +183,7 @@ pub(super) fn key(user: &User) -> KeyRecord {
             models: Default::default(),
             expires_at: None,
             limits: serde_json::from_str(r#"{"requests_per_minute":60,"burst":5,"streams":2}"#).unwrap(),
+            addresses: "10.0.0.0/8, ::1".parse().unwrap(),
         },
         hash: key.hash(),
         hint: key.hint().to_owned(),
@@ -197,6 +207,7 @@ fn kind(change: &Change) -> &'static str {
         Change::SetGroups(..) => "SetGroups",
         Change::SetLimits(..) => "SetLimits",
         Change::SetDisabled(..) => "SetDisabled",
+        Change::SetAddresses(..) => "SetAddresses",
         Change::SetSuspended(..) => "SetSuspended",
         Change::RemoveUser(_) => "RemoveUser",
         Change::AddDevice(_) => "AddDevice",
@@ -212,7 +223,7 @@ fn kind(change: &Change) -> &'static str {
     }
 }
 /// How many kinds there are.
-const KINDS: usize = 18;
+const KINDS: usize = 19;
 
 async fn directory(location: &impl Location) -> Directory {
     Directory::open(location.open().await).await.unwrap()
@@ -251,6 +262,9 @@ pub async fn every_change<L: Location>() {
         Change::SetLimits(bob.id, user_limits(0)),
         Change::SetDisabled(bob.id, true),
         Change::SetDisabled(bob.id, false),
+        Change::SetAddresses(ann.id, rules(4)),
+        Change::SetAddresses(bob.id, rules(6)),
+        Change::SetAddresses(ann.id, rules(1)),
         device(ann, "lap\u{202e}top", 5),
         Change::SetSuspended(of_device(), suspension(6)),
         // It changes hands, and stays suspended.
@@ -321,7 +335,7 @@ pub async fn every_change<L: Location>() {
 
 /// Any sequence of changes and uses, refused ones among them.
 pub fn random_changes<L: Location>() {
-    let steps = proptest::collection::vec((0..22_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
+    let steps = proptest::collection::vec((0..23_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -210,6 +210,7 @@ impl Memory {
             Change::SetGroups(id, groups) => user(id).is_some_and(|user| user.groups == *groups),
             Change::SetLimits(id, limits) => user(id).is_some_and(|user| user.limits == *limits),
             Change::SetDisabled(id, disabled) => user(id).is_some_and(|user| user.disabled == *disabled),
+            Change::SetAddresses(id, rules) => user(id).is_some_and(|user| user.addresses == *rules),
             Change::SetSuspended(what, suspension) => {
                 self.suspended(what).is_some_and(|now| now.is_some() == suspension.is_some())
             }
@@ -253,6 +254,7 @@ impl Memory {
             | Change::SetRole(id, _)
             | Change::SetGroups(id, _)
             | Change::SetLimits(id, _)
+            | Change::SetAddresses(id, _)
             | Change::SetDisabled(id, _) => user(id).map(|_| ()),
             Change::AddDevice(device) => user(&device.user).map(|_| ()),
             Change::RemoveDevice(key) if !self.devices.contains_key(key) => {
@@ -319,6 +321,7 @@ impl Memory {
             Change::SetGroups(id, groups) => self.change_user(id, |user| user.groups = groups),
             Change::SetLimits(id, limits) => self.change_user(id, |user| user.limits = limits),
             Change::SetDisabled(id, disabled) => self.change_user(id, |user| user.disabled = disabled),
+            Change::SetAddresses(id, rules) => self.change_user(id, |user| user.addresses = rules),
             Change::SetSuspended(what, suspension) => self.set_suspended(&what, suspension),
             Change::RemoveUser(id) => self.remove_user(id),
             Change::AddDevice(mut device) => {

@@ -258,11 +258,11 @@ impl Directory {
         self.read().count_keys(user)
     }
 
-    /// How many of them are accepted at `now`, and how many model patterns those have together. Looks at each.
+    /// How many of them are accepted at `now`, and how many model patterns and networks those have together. Looks at each.
     pub fn count_live_keys(&self, user: Uuid, now: i64) -> (usize, usize) {
         let memory = self.read();
         let live = memory.keys_of(user).filter(|key| key.is_live(now));
-        live.fold((0, 0), |(keys, patterns), key| (keys + 1, patterns + key.rights.models.patterns().len()))
+        live.fold((0, 0), |(keys, patterns), key| (keys + 1, patterns + key.rights.entries()))
     }
 
     /// The keys that were made to replace that one and have not ended, the newest first.

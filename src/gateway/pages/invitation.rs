@@ -183,6 +183,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         disabled: false,
         created_at: context.now,
         suspended: None,
+        addresses: Default::default(),
         groups: Vec::new(),
         limits: RequestLimits::default(),
     };

@@ -10,6 +10,7 @@ mod device_approval;
 mod display;
 mod error_page;
 mod form;
+mod from_request;
 mod invitation;
 mod known_browser;
 mod layout;
@@ -29,20 +30,21 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
-use maud::html;
+use maud::{DOCTYPE, html};
 
 use self::display::{ACCOUNT, KEYS};
 use self::error_page::PageResult;
 use self::page_context::PageContext;
 use super::active_config::ActiveConfig;
 use super::host;
+use super::rejection::Rejection;
 use crate::address::Scheme;
 
 pub use self::state::{Pages, PagesParts};
@@ -83,6 +85,36 @@ pub fn answers_browser(path: &str, is_route: bool, headers: &HeaderMap) -> bool 
         .iter()
         .any(|api| path.strip_prefix(api).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
     (path == "/" || !is_route && !is_api) && accepts_pages(headers)
+}
+
+/// The page for a request that is refused before the pages see it. Without a stylesheet, which would be refused, too.
+pub fn refused(rejection: &Rejection) -> Response {
+    let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::FORBIDDEN);
+    let content = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Request refused · ollama-auth gateway" }
+            }
+            body {
+                h1 { "Request refused" }
+                p { (display::sentence(&display::visible_text(rejection.message()))) }
+                p { "The administrator of this gateway can change that." }
+            }
+        }
+    };
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (CONTENT_SECURITY_POLICY, CSP),
+    ];
+    let mut response = (status, headers, content.into_string()).into_response();
+    for (name, value) in SECURITY_HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Whether `Accept` names HTML. Programs send `*/*` or nothing.

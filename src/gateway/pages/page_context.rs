@@ -4,9 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use axum::response::{IntoResponse, Response};
-use http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::cookies;
@@ -55,29 +53,6 @@ impl BrowserSession {
     }
 }
 
-impl FromRequestParts<Arc<Pages>> for PageContext {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, pages: &Arc<Pages>) -> Result<Self, Response> {
-        let Some(origin) = parts.extensions.get::<Origin>().copied() else {
-            tracing::error!("page request without a client address");
-            return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-        };
-        let context = Self {
-            pages: pages.clone(),
-            public: pages.config.get().url.clone(),
-            address: origin.address,
-            origin,
-            now: pages.clock.now(),
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().unwrap_or_default().to_owned(),
-            headers: parts.headers.clone(),
-        };
-        context.exchange_session().await;
-        Ok(context)
-    }
-}
-
 impl PageContext {
     /// Counts an attempt to sign in. `browser` is the checked cookie of a browser in which this person has signed in.
     ///
@@ -118,10 +93,15 @@ impl PageContext {
         self.path == "/login" && self.parameter("signed-out") == "true"
     }
 
-    /// The session of this browser.
+    /// The session of this browser, if it is accepted from the browser's address.
     pub fn session(&self) -> Option<BrowserSession> {
+        self.session_from_anywhere().filter(|session| session.caller.not_accepting().is_none())
+    }
+
+    /// The session of this browser, for what ends it. Also where it is not accepted.
+    pub fn session_from_anywhere(&self) -> Option<BrowserSession> {
         let cookie = cookies::read(&self.headers, &cookies::name(&self.public, CsrfPurpose::Session))?;
-        let found = self.pages.authenticator.identify_session(&cookie);
+        let found = self.pages.authenticator.identify_session(&cookie, self.address);
         if found.is_none() {
             self.pages.sessions.end(&cookie);
         }
@@ -145,7 +125,7 @@ impl PageContext {
     }
 
     /// Reads what other gateways know of the browser's session, and tells them that it is used.
-    async fn exchange_session(&self) {
+    pub async fn exchange_session(&self) {
         let (sessions, directory) = (&self.pages.sessions, &self.pages.directory);
         let cookie = cookies::read(&self.headers, &cookies::name(&self.public, CsrfPurpose::Session));
         let Some(cookie) = cookie.filter(|cookie| directory.is_shared() && sessions.is_given(cookie)) else { return };

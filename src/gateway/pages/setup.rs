@@ -135,6 +135,7 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         suspended: None,
         groups: Vec::new(),
         limits: RequestLimits::default(),
+        addresses: Default::default(),
     };
     let event = Event::new(context.now, Actor::user(&user), "user.created", name)
         .of_account(&user)

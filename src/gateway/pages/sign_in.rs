@@ -16,7 +16,7 @@ use super::page_context::{PageContext, header_value};
 use super::password_check::PasswordCheckError;
 use super::state::Pages;
 use super::{cookies, display, known_browser, layout};
-use crate::gateway::authn::{Checkpoint, digest_of_cookie};
+use crate::gateway::authn::{Checkpoint, NotAccepting, digest_of_cookie};
 use crate::gateway::directory::{Directory, DirectoryError};
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::store::{Actor, Change, Event, Shared, User};
@@ -147,6 +147,13 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
         );
         return show_again(StatusCode::FORBIDDEN, &error);
     }
+    let role = pages.directory.role(&user.role);
+    if let Some(refusing) = NotAccepting::of(&user, &role, None, context.address) {
+        let reason = refusing.reason(context.address);
+        record_failed_sign_in(&context, &name, RefusalCode::Address, &reason);
+        let error = format!("{} The administrator of this gateway can change that.", display::sentence(&reason));
+        return show_again(StatusCode::FORBIDDEN, &error);
+    }
     pages.shared_throttle.trust(&pages.throttle, &pages.directory, &name, context.address).await;
     let event = Event::new(context.now, Actor::user(&user), "user.signed_in", &user.name).of_account(&user);
     let event = event.from(context.origin).charged_to(user.id);
@@ -194,7 +201,7 @@ pub async fn start_session(context: &PageContext, user: &User, checked: Checkpoi
 /// `POST /logout`.
 pub async fn sign_out(context: PageContext, body: Body) -> PageResult {
     let form = context.form(body).await?;
-    if let Some(session) = context.session() {
+    if let Some(session) = context.session_from_anywhere() {
         context.verify_session_form(&session, &form)?;
         context.end_session(&session.cookie).await;
     }

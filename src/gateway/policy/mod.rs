@@ -318,6 +318,7 @@ mod tests {
             models: Default::default(),
             expires_at: None,
             limits: Default::default(),
+            addresses: Default::default(),
         };
         let (none, keys) = (rights(&[]), rights(&[Scope::Keys]));
         let requires = |or_own_key| Requirement::Scope { scope: Scope::Keys, or_own_key };

@@ -10,7 +10,7 @@ use super::{Invitation, InvitationId, Maintenance, Role};
 use crate::gateway::password::PasswordHash;
 use crate::gateway::policy_name::PolicyName;
 use crate::identity::PublicKey;
-use crate::keyspec::{KeyHash, KeyId, RequestLimits, Rights};
+use crate::keyspec::{AddressRules, KeyHash, KeyId, RequestLimits, Rights};
 
 /// An account. Its password is only in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +33,12 @@ pub struct User {
     pub groups: Vec<PolicyName>,
     /// How much it may use, besides what its role allows.
     pub limits: RequestLimits,
+    /// From where it is accepted.
+    pub addresses: AddressRules,
 }
 
 impl User {
-    /// Whether an account that is `other` now may do what this one may. Groups and limits take no right.
+    /// Whether an account that is `other` now may do what this one may. Groups, limits and addresses take no right.
     pub fn may_as_much_as(&self, other: &Self) -> bool {
         self.id == other.id && self.role == other.role && self.is_active() == other.is_active()
     }
@@ -161,6 +163,8 @@ pub enum Change {
     SetGroups(Uuid, Vec<PolicyName>),
     /// Other limits of its own: all of them.
     SetLimits(Uuid, RequestLimits),
+    /// Accepted from other addresses.
+    SetAddresses(Uuid, AddressRules),
     /// Disabled or enabled.
     SetDisabled(Uuid, bool),
     /// Suspended, or with `None` accepted again.

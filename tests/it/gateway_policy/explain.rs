@@ -164,3 +164,20 @@ fn the_environment_of_key_and_name_is_explained() {
         assert!(answer.starts_with(wanted.as_bytes()), "{host}: {}", String::from_utf8_lossy(&answer));
     }
 }
+
+#[test]
+fn the_lists_of_addresses_are_explained() {
+    let tables = "[addresses]\ndeny = [\"10.9.0.0/16\"]\n\
+                  [roles.member.addresses]\nallow = [\"10.0.0.0/8\", \"127.0.0.1\"]\n";
+    let given = Given::start(tables);
+    given.gateway.admin(&["user", "addresses", "ada", "--deny", "10.8.0.0/16"]).expect_code(0);
+    let ask = |more: &[&str]| explain(&given, ["--key", &given.key], "POST /api/chat", more);
+    for (from, of) in [("10.9.0.1", "[addresses]"), ("::1", "role member"), ("::ffff:10.8.0.1", "account ada")] {
+        let decided = &ask(&["--from", from])["decided_by"];
+        assert_eq!((&decided["of"], &decided["code"]), (&json!(of), &json!("address")), "{from}: {decided}");
+    }
+    assert_eq!(ask(&["--from", "10.1.0.1"])["allowed"], json!(true));
+    let open = ask(&[]);
+    let unknown = |step: &&Value| step["rule"] == json!("address") && step["verdict"] == json!("unknown");
+    assert_eq!(open["rules"].as_array().unwrap().iter().filter(unknown).count(), 3, "{open}");
+}

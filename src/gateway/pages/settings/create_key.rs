@@ -22,7 +22,7 @@ use crate::gateway::pages::page_context::{BrowserSession, PageContext};
 use crate::gateway::pages::reauthentication::{self, ReauthReason};
 use crate::gateway::pages::state::Pages;
 use crate::gateway::store::KeyRecord;
-use crate::keyspec::{ApiKey, KeyId, Lifetime};
+use crate::keyspec::{AddressError, AddressList, ApiKey, KeyId, Lifetime};
 
 /// The only script of the pages: buttons that copy the new key and how to use it. Without it they are selected and copied by hand.
 const SCRIPT: &str = include_str!("copy.js");
@@ -90,6 +90,10 @@ fn parse(values: &NewKeyForm) -> Result<Wanted, FieldError> {
         .map_err(|error| wrong("models", display::sentence(&display::visible_text(&error.to_string()))))?;
     let limits = parse_limits(&values.limits)
         .map_err(|error| wrong("limits", display::sentence(&display::visible_text(&error))))?;
+    let from: AddressList = values
+        .from
+        .parse()
+        .map_err(|error: AddressError| wrong("from", display::sentence(&display::visible_text(&error.to_string()))))?;
     let lifetime = LIFETIMES.iter().find(|(value, _)| *value == values.expires);
     let lifetime = lifetime.ok_or_else(|| wrong("expires", "Choose an expiry.".to_owned()))?;
     let lifetime = if lifetime.0 == "never" { "never".parse() } else { format!("{}d", lifetime.0).parse() };
@@ -109,6 +113,7 @@ fn parse(values: &NewKeyForm) -> Result<Wanted, FieldError> {
         scopes: Some(values.scopes),
         models: Some(models),
         limits: Some(limits),
+        from: Some(from),
         expires_in: Some(expires_in),
         ..Wanted::default()
     })
@@ -143,6 +148,7 @@ fn new_key_page(context: &PageContext, session: &BrowserSession, record: &KeyRec
                 dt { "Models" } dd {
                     @if record.rights.models.patterns().is_empty() { "all" } @else { (models_line(&record.rights.models)) }
                 }
+                @if !record.rights.addresses.is_empty() { dt { "Addresses" } dd { "only from " (record.rights.addresses) } }
                 @if !record.rights.limits.is_none() { dt { "Limits" } dd { "at most " (record.rights.limits.in_words()) } }
                 dt { "Expires" } dd { @match record.rights.expires_at { Some(end) => (day(end)), None => "never" } }
                 @if let Some(environment) = &record.environment {

@@ -100,6 +100,7 @@ fn row(context: &PageContext, key: &KeyRecord) -> Markup {
                     @else { "only " (models_line(&key.rights.models)) }
                 }
                 @if !key.rights.limits.is_none() { span.hint.limits { "at most " (key.rights.limits.in_words()) } }
+                @if !key.rights.addresses.is_empty() { span.hint { "only from " (key.rights.addresses) } }
             }
             td role="cell" data-label="Used" {
                 @match key.last_used_at {

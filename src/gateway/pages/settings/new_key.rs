@@ -1,4 +1,4 @@
-//! The form for a new key: its name, rights, models, expiry and environment.
+//! The form for a new key: its name, rights, models, expiry, limits, addresses and environment.
 //!
 //! It carries the id that the key will have. A form that is sent twice asks for the same id twice, and gets one key.
 
@@ -21,6 +21,8 @@ pub const LIFETIMES: [(&str, &str); 4] =
 
 /// Characters of the limits.
 const LONGEST_LIMITS: usize = 100;
+/// Characters of the addresses: as many networks as a key can have, and more.
+const LONGEST_ADDRESSES: usize = 3000;
 
 /// The values of the form.
 pub struct NewKeyForm {
@@ -32,6 +34,8 @@ pub struct NewKeyForm {
     pub environment: String,
     /// Its limits, as typed.
     pub limits: String,
+    /// From where it is accepted, as typed.
+    pub from: String,
     /// Its model patterns, as typed.
     pub models: String,
     /// One of [`LIFETIMES`].
@@ -50,6 +54,7 @@ impl NewKeyForm {
             name,
             environment,
             limits: text("limits"),
+            from: text("from"),
             models,
             expires: text("expires"),
             scopes: ticked_scopes(form),
@@ -61,9 +66,9 @@ impl NewKeyForm {
 pub async fn show(context: PageContext) -> PageResult {
     let session = context.require_session()?;
     let id = KeyId::generate().map_err(|_| context.internal_error("no random bytes"))?;
-    let (name, environment, limits, models) = Default::default();
+    let (name, environment, limits, from, models) = Default::default();
     let expires = "90".to_owned();
-    let values = NewKeyForm { id, name, environment, limits, models, expires, scopes: default_scopes() };
+    let values = NewKeyForm { id, name, environment, limits, from, models, expires, scopes: default_scopes() };
     Ok(page(&context, &session, &values, None))
 }
 
@@ -111,6 +116,17 @@ pub fn page(
                     optional: true,
                     autofocus: is_wrong("limits"),
                 }.render(is_wrong("limits")))
+                (Field {
+                    name: "from",
+                    label: "Addresses",
+                    kind: "text",
+                    autocomplete: "off",
+                    value: &display::visible_text(&values.from),
+                    hint: "From where it is accepted: 10.0.0.0/8, 2001:db8::1. Leave empty for every address.",
+                    longest: LONGEST_ADDRESSES,
+                    optional: true,
+                    autofocus: is_wrong("from"),
+                }.render(is_wrong("from")))
                 (Field {
                     name: "environment",
                     label: "Environment",

@@ -369,6 +369,7 @@ async fn people_are_searched_and_shown_fifty_at_a_time() {
             disabled: false,
             created_at: 1,
             suspended: None,
+            addresses: Default::default(),
             groups: Vec::new(),
             limits: Default::default(),
         };

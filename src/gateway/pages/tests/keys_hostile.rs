@@ -255,7 +255,8 @@ async fn links_without_a_valid_key_or_device_are_refused() {
 async fn long_key_lists_are_paginated() {
     let store = MemoryStore::default();
     let user = Uuid::new_v4();
-    let rights = Rights { scopes: Scopes::all(), models: Models::all(), expires_at: None, limits: Default::default() };
+    let (limits, addresses) = Default::default();
+    let rights = Rights { scopes: Scopes::all(), models: Models::all(), expires_at: None, limits, addresses };
     store.first.lock().unwrap().keys.extend((0..100_000_u32).map(|n| {
         let mut hash = [0; 32];
         hash[..4].copy_from_slice(&n.to_be_bytes());

@@ -81,6 +81,7 @@ impl Site {
             suspended: None,
             groups: Vec::new(),
             limits: Default::default(),
+            addresses: Default::default(),
         };
         let hash = PasswordHash::of(&PASSWORD.into()).unwrap();
         self.change(Change::AddUser(user, Some(hash))).await;

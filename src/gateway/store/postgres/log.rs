@@ -42,6 +42,7 @@ impl Subject {
             | Change::SetGroups(id, _)
             | Change::SetLimits(id, _)
             | Change::SetDisabled(id, _)
+            | Change::SetAddresses(id, _)
             | Change::RemoveUser(id)
             | Change::SetSuspended(Suspendable::User(id), _) => Self::User(id.to_string()),
             Change::AddDevice(device) => Self::Device(device.key.line()),

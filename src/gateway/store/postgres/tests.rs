@@ -23,6 +23,7 @@ fn user(name: &str) -> User {
         suspended: None,
         groups: Vec::new(),
         limits: Default::default(),
+        addresses: Default::default(),
     }
 }
 

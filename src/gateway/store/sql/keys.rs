@@ -10,13 +10,13 @@ use uuid::Uuid;
 use super::{Connection, explain, suspension};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{EndedKey, KeyQuery, KeyRecord, StoreError};
-use crate::keyspec::{KeyHash, KeyId, Models, RequestLimits, Rights};
+use crate::keyspec::{AddressList, KeyHash, KeyId, Models, RequestLimits, Rights};
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, \
-             first, created_at, last_used_at, revoked_at, created_by, limits, suspended_at, suspended_reason \
+             first, created_at, last_used_at, revoked_at, created_by, limits, suspended_at, suspended_reason, addresses \
              FROM api_keys ",
             $rest
         )
@@ -46,6 +46,7 @@ struct KeyRow {
     limits: Option<String>,
     suspended_at: Option<i64>,
     suspended_reason: Option<String>,
+    addresses: Option<String>,
 }
 
 impl FromRow<'_, Row> for KeyRow {
@@ -70,6 +71,7 @@ impl FromRow<'_, Row> for KeyRow {
             limits: row.try_get(16)?,
             suspended_at: row.try_get(17)?,
             suspended_reason: row.try_get(18)?,
+            addresses: row.try_get(19)?,
         })
     }
 }
@@ -81,10 +83,12 @@ pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sql
     let json = |error: serde_json::Error| sqlx::Error::Encode(error.into());
     let limits = Some(key.rights.limits).filter(|limits| !limits.is_none());
     let limits = limits.map(|limits| serde_json::to_string(&limits)).transpose().map_err(json)?;
+    let addresses = Some(&key.rights.addresses).filter(|addresses| !addresses.is_empty());
+    let addresses = addresses.map(serde_json::to_string).transpose().map_err(json)?;
     let query = sqlx::query(
         "INSERT INTO api_keys (id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, \
-         replaces, first, created_at, last_used_at, revoked_at, created_by, limits) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 \
+         replaces, first, created_at, last_used_at, revoked_at, created_by, limits, addresses) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18 \
          WHERE NOT EXISTS (SELECT 1 FROM deleted_keys WHERE id = $1)",
     );
     let added = query
@@ -105,6 +109,7 @@ pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sql
         .bind(key.revoked_at)
         .bind(key.created_by.as_deref())
         .bind(limits)
+        .bind(addresses)
         .execute(connection)
         .await?;
     if added.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
@@ -197,6 +202,8 @@ fn record(row: KeyRow, shared: &mut SharedTexts, place: &Place) -> Result<KeyRec
     let broken = |what: &str| place.damaged(format!("the {what} of the key {id} cannot be read"));
     let limits = limits.map_or(Ok(RequestLimits::default()), |text| serde_json::from_str(&text));
     let limits = limits.map_err(|_| broken("limits"))?;
+    let addresses = row.addresses.map_or(Ok(AddressList::default()), |text| serde_json::from_str(&text));
+    let addresses = addresses.map_err(|_| broken("addresses"))?;
     let models = match shared.models.get(&models) {
         Some(list) => list.clone(),
         None => {
@@ -206,7 +213,7 @@ fn record(row: KeyRow, shared: &mut SharedTexts, place: &Place) -> Result<KeyRec
         }
     };
     let scopes = serde_json::from_str(&scopes).map_err(|_| broken("scopes"))?;
-    let rights = Rights { scopes, models, expires_at, limits };
+    let rights = Rights { scopes, models, expires_at, limits, addresses };
     Ok(KeyRecord {
         hash: hash(&id, bytes, place)?,
         id: place.parse(&id, "key")?,

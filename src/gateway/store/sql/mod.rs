@@ -24,7 +24,7 @@ use crate::gateway::store::place::{Doing, Place, Taken};
 use crate::gateway::store::{
     Change, Device, Event, InvitationId, Role, Snapshot, StoreError, Suspendable, Suspension, Use, User,
 };
-use crate::keyspec::RequestLimits;
+use crate::keyspec::{AddressRules, RequestLimits};
 
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1), \
                       ended_uptime = coalesce(ended_uptime, (SELECT seconds FROM uptime)) WHERE id = $2";
@@ -46,6 +46,10 @@ pub(super) async fn apply(
         }
         Change::SetGroups(id, groups) => set_groups(connection, *id, groups).await,
         Change::SetLimits(id, limits) => set_limits(connection, *id, limits).await,
+        Change::SetAddresses(id, rules) => {
+            let query = sqlx::query("UPDATE users SET addresses = $1 WHERE id = $2").bind(stored_rules(rules));
+            changed(query.bind(id.to_string()).execute(&mut *connection).await)
+        }
         Change::SetDisabled(id, disabled) => {
             let query = sqlx::query("UPDATE users SET disabled = $1 WHERE id = $2").bind(*disabled);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
@@ -109,8 +113,8 @@ async fn add_user(
     password: Option<&PasswordHash>,
 ) -> Result<(), sqlx::Error> {
     let query = sqlx::query(
-        "INSERT INTO users (id, name, email, role, password, disabled, created_at, member_of, limits) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO users (id, name, email, role, password, disabled, created_at, member_of, limits, addresses) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     );
     query
         .bind(user.id.to_string())
@@ -122,6 +126,7 @@ async fn add_user(
         .bind(user.created_at)
         .bind(json(&user.groups, user.groups.is_empty())?)
         .bind(json(&user.limits, user.limits.is_none())?)
+        .bind(stored_rules(&user.addresses))
         .execute(connection)
         .await
         .map(drop)
@@ -230,7 +235,8 @@ fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreE
 macro_rules! select_users {
     ($rest:literal) => {
         concat!(
-            "SELECT id, name, email, role, disabled, created_at, suspended_at, suspended_reason, member_of, limits \
+            "SELECT id, name, email, role, disabled, created_at, suspended_at, suspended_reason, member_of, limits, \
+             addresses \
              FROM users ",
             $rest
         )
@@ -239,7 +245,19 @@ macro_rules! select_users {
 #[allow(unused_imports, reason = "one engine reads single accounts")]
 pub(super) use select_users;
 
-type UserRow = (String, String, String, String, bool, i64, Option<i64>, Option<String>, Option<String>, Option<String>);
+type UserRow = (
+    String,
+    String,
+    String,
+    String,
+    bool,
+    i64,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
 type DeviceRow = (String, String, String, i64, Option<i64>, Option<i64>, Option<String>);
 
 /// The hash of an account's password.
@@ -272,7 +290,7 @@ pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Resu
 }
 
 pub(super) fn user(
-    (id, name, email, role, disabled, created_at, suspended_at, reason, groups, limits): UserRow,
+    (id, name, email, role, disabled, created_at, suspended_at, reason, groups, limits, addresses): UserRow,
     place: &Place,
 ) -> Result<User, StoreError> {
     let suspended = suspension(suspended_at, reason);
@@ -281,7 +299,10 @@ pub(super) fn user(
     let limits = limits.map_or(Ok(RequestLimits::default()), |text| serde_json::from_str(&text));
     let limits = limits.map_err(|_| broken("limits"))?;
     let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("invalid role {role:?}")))?;
-    Ok(User { id: place.parse(&id, "user")?, name, email, role, disabled, created_at, suspended, groups, limits })
+    let addresses = addresses.map_or(Ok(AddressRules::default()), |text| serde_json::from_str(&text));
+    let addresses = addresses.map_err(|_| broken("addresses"))?;
+    let id = place.parse(&id, "user")?;
+    Ok(User { id, name, email, role, disabled, created_at, suspended, groups, limits, addresses })
 }
 
 pub(super) fn device(
@@ -290,6 +311,11 @@ pub(super) fn device(
 ) -> Result<Device, StoreError> {
     let (key, user) = (place.parse(&key, "device")?, place.parse::<Uuid>(&user, "user")?);
     Ok(Device { key, user, name, created_at, last_used_at, suspended: suspension(suspended_at, reason) })
+}
+
+/// As a JSON object; nothing where every address is accepted.
+fn stored_rules(rules: &AddressRules) -> Option<String> {
+    (!rules.is_empty()).then(|| serde_json::json!(rules).to_string())
 }
 
 fn suspension(since: Option<i64>, reason: Option<String>) -> Option<Arc<Suspension>> {

@@ -49,6 +49,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (5, "event_records", file!("0005_event_records")),
         (6, "limits_of_keys", file!("0006_limits_of_keys")),
         (7, "suspensions", file!("0007_suspensions")),
+        (8, "addresses", file!("0008_addresses")),
         (9, "groups_and_limits_of_users", file!("0009_groups_and_limits_of_users")),
         (10, "administration", file!("0010_administration")),
     ];

@@ -52,6 +52,7 @@ fn user(name: &str) -> User {
         suspended: None,
         groups: vec!["lab".parse().unwrap()],
         limits: serde_json::from_str(r#"{"streams":2}"#).unwrap(),
+        addresses: serde_json::from_str(r#"{"allow":["10.0.0.0/8"],"deny":["::1/128"]}"#).unwrap(),
     }
 }
 
@@ -59,12 +60,19 @@ fn key(user: &User) -> KeyRecord {
     let key = ApiKey::generate().unwrap();
     let models = ["tiny:*", "me/*"].map(|pattern| pattern.parse().unwrap()).into_iter().collect();
     let limits = serde_json::from_str(r#"{"requests_per_minute":60,"request_size":1048576}"#).unwrap();
+    let addresses = "10.0.0.0/8, 2001:db8::/32".parse().unwrap();
     KeyRecord {
         id: KeyId::generate().unwrap(),
         user: user.id,
         name: "ci's key".into(),
         environment: Some("ci".into()),
-        rights: Rights { scopes: "inference,keys".parse().unwrap(), models, expires_at: Some(i64::MAX), limits },
+        rights: Rights {
+            scopes: "inference,keys".parse().unwrap(),
+            models,
+            expires_at: Some(i64::MAX),
+            limits,
+            addresses,
+        },
         hash: key.hash(),
         hint: key.hint().to_owned(),
         replaceable: true,
@@ -132,8 +140,8 @@ async fn everything_is_read_back_as_it_was_written() {
     let old = key(&ann);
     let mut new =
         KeyRecord { replaces: Some(old.id.clone()), first: Some(old.id.clone()), environment: None, ..key(&ann) };
-    new.rights =
-        Rights { scopes: Scopes::all(), models: Default::default(), expires_at: None, limits: Default::default() };
+    let (models, limits, addresses) = Default::default();
+    new.rights = Rights { scopes: Scopes::all(), models, expires_at: None, limits, addresses };
     for key in [&old, &new] {
         make(&store, Change::AddKey(Box::new(key.clone()))).await.unwrap();
     }
