@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use secrecy::SecretString;
 
 use crate::address::{BaseUrl, HostError};
-use crate::api::{Transport, TransportOptions, Warning};
+use crate::api::{KeyExpiry, KeyExpiryNotice, Transport, TransportOptions, Warning};
 use crate::cli::{ColorArg, GlobalArgs, StoreArg};
 use crate::disk::{DiskError, Lock};
 use crate::env::Env;
@@ -18,7 +18,9 @@ use crate::exit::{Exit, Problem};
 use crate::identity::PublicKey;
 use crate::paths::Paths;
 use crate::process;
-use crate::profile::{CredentialsFile, Profile, ProfilesFile};
+use crate::profile::{CredentialsFile, ExpiryNotes, Profile, ProfilesFile};
+use crate::relative_time;
+use crate::shell::quoted;
 use crate::ui::{ColorChoice, Printer, PrinterOptions, PromptError, TerminalState};
 use crate::vault::{
     KeepWarning, PassphraseError, PassphrasePrompt, PassphrasePurpose, Passphrases, StoreKind, Vault, VaultOptions,
@@ -101,8 +103,12 @@ impl App {
         let host = parse_host(&printer, global.host.as_deref(), "--host")?;
         let ollama_host = parse_host(&printer, env.ollama_host.as_deref(), "OLLAMA_HOST")?;
         Ok(Self {
+            transport: Transport::new(TransportOptions {
+                ca_cert: global.ca_cert.clone(),
+                warning: warning(&printer),
+                key_expiry: expiry_notice(&printer, &paths),
+            }),
             profiles: ProfilesFile::new(&paths.config),
-            transport: Transport::new(TransportOptions { ca_cert: global.ca_cert.clone(), warning: warning(&printer) }),
             now: unix_time,
             printer,
             env,
@@ -271,6 +277,38 @@ fn keep_warning(printer: &Printer) -> KeepWarning {
 fn warning(printer: &Printer) -> Warning {
     let printer = printer.clone();
     Warning::new(move |text| printer.warn(text))
+}
+
+/// Says that an API key ends soon, once a day, and what to do.
+fn expiry_notice(printer: &Printer, paths: &Paths) -> KeyExpiryNotice {
+    let (printer, notes, profiles) =
+        (printer.clone(), ExpiryNotes::new(&paths.state), ProfilesFile::new(&paths.config));
+    KeyExpiryNotice::new(move |expiry| {
+        if !printer.is_quiet() && notes.is_due(expiry.host, &expiry.key, expiry.now) {
+            printer.warn(&expiry_text(expiry, || stored_key_id(&profiles, expiry.host)));
+        }
+    })
+}
+
+/// The id of the API key that is stored for a host.
+fn stored_key_id(profiles: &ProfilesFile, host: &BaseUrl) -> Option<String> {
+    let profiles = profiles.peek().ok()?;
+    profiles.for_origin(host.as_origin())?.1.api_key.as_ref()?.id.clone()
+}
+
+fn expiry_text(expiry: &KeyExpiry<'_>, stored_key_id: impl FnOnce() -> Option<String>) -> String {
+    let KeyExpiry { host, origin, ends_at, now, .. } = expiry;
+    let when = format!("expires {} ({ends_at})", relative_time::until(ends_at.as_second(), *now));
+    let id = if origin.is_none() { stored_key_id() } else { None };
+    let command = match &id {
+        Some(id) => format!("ollama-auth keys rotate {} --host {}", quoted(id), quoted(host)),
+        None if origin.is_none() => "ollama-auth keys rotate --all".to_owned(),
+        None => format!("ollama-auth keys rotate KEY --env-file FILE --host {}", quoted(host)),
+    };
+    match origin {
+        Some(origin) => format!("{origin} for {host} {when}; replace it there, for example: {command}"),
+        None => format!("the API key for {host} {when}; replace it: {command}"),
+    }
 }
 
 fn parse_host(printer: &Printer, value: Option<&str>, name: &str) -> anyhow::Result<Option<BaseUrl>> {

@@ -45,6 +45,8 @@ pub(super) struct HostFacts {
     is_offset_reported: AtomicBool,
     /// The notice that was shown last.
     notice: Mutex<Option<String>>,
+    /// The API key whose end was told last.
+    ending_key: Mutex<Option<String>>,
 }
 
 impl HostFacts {
@@ -69,6 +71,12 @@ impl HostFacts {
         }
         shown.replace(text.clone());
         Some(text)
+    }
+
+    /// `true` the first time for a key.
+    pub fn tells_end_of(&self, key: &str) -> bool {
+        let mut told = self.ending_key.lock().unwrap_or_else(PoisonError::into_inner);
+        told.replace(key.to_owned()).is_none_or(|before| before != key)
     }
 
     /// It named itself a gateway, now or at the sign-in.

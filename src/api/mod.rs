@@ -12,6 +12,7 @@ mod events;
 #[cfg(feature = "gateway")]
 mod forward;
 mod host_facts;
+mod key_expiry;
 mod keys;
 mod listener;
 mod models;
@@ -29,6 +30,7 @@ pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]
 pub use forward::{Forwarded, Forwarder};
 pub use host_facts::ClockRule;
+pub use key_expiry::{KeyExpiry, KeyExpiryNotice};
 pub use keys::{CreatedKey, KeyEntry, NewKey, Revocation};
 pub use listener::Warning;
 pub use models::{

@@ -16,6 +16,7 @@ use super::clock::offset_in_words;
 use super::credential::Credential;
 use super::error::ApiError;
 use super::host_facts::{ClockRule, HostFacts};
+use super::key_expiry::{KeyExpiry, end_of_key, fingerprint};
 use super::transport::{ListenerRule, Transport};
 use crate::address::{BaseUrl, Scheme};
 use crate::http::listener::foreign_account;
@@ -208,6 +209,7 @@ impl<'t> Session<'t> {
         if let Some(notice) = self.facts.new_notice(status, headers) {
             self.transport.warn(&format!("notice from {}: {notice}", self.base));
         }
+        self.tell_key_expiry(headers);
         if self.clock_rule == ClockRule::Ignore || !self.signs() {
             return false;
         }
@@ -228,6 +230,17 @@ impl<'t> Session<'t> {
             self.report_offset(ahead, "");
         }
         false
+    }
+
+    /// Tells of the end of the API key, if the answer says that it is near.
+    fn tell_key_expiry(&self, headers: &HeaderMap) {
+        let Some(ends_at) = end_of_key(headers) else { return };
+        let Credential::ApiKey(key) = self.current_credential() else { return };
+        let key = fingerprint(&key);
+        if self.facts.tells_end_of(&key) {
+            let (host, origin, now) = (&self.base, self.credential_origin(), self.now());
+            self.transport.tell_expiry(&KeyExpiry { host, key, origin, ends_at, now });
+        }
     }
 
     fn report_offset(&self, ahead: i64, consequence: &str) {

@@ -21,6 +21,7 @@ use reqwest::{Certificate, Client, ClientBuilder};
 use crate::address::{BaseUrl, Scheme};
 use crate::api::error::{ApiError, innermost};
 use crate::api::host_facts::HostFacts;
+use crate::api::key_expiry::{KeyExpiry, KeyExpiryNotice};
 use crate::api::listener::{ListenerCheck, Warning};
 use crate::http::Http1Client;
 
@@ -46,6 +47,8 @@ pub struct TransportOptions {
     pub ca_cert: Option<PathBuf>,
     /// How to warn.
     pub warning: Warning,
+    /// How to say that an API key ends soon.
+    pub key_expiry: KeyExpiryNotice,
 }
 
 type LoopbackKey = (u16, Option<u32>, bool);
@@ -130,6 +133,11 @@ impl Transport {
     /// Tells the person at the terminal something that is not an error.
     pub(super) fn warn(&self, text: &str) {
         self.options.warning.tell(text);
+    }
+
+    /// Tells that an API key ends soon.
+    pub(super) fn tell_expiry(&self, expiry: &KeyExpiry<'_>) {
+        self.options.key_expiry.tell(expiry);
     }
 
     /// The client for streams, if the host is reached by plain http on this machine: no proxy is ever in between.

@@ -178,14 +178,15 @@ impl Gateway {
         }
     }
 
-    /// Takes a maintenance message that is over, keys that have expired and what limits no longer count out of memory, and deletes what was kept long enough. `ran` are the seconds that the gateway has
-    /// run since the last time.
+    /// Takes a maintenance message that is over, keys that have expired and what limits no longer count out of memory, suspends keys that were not used for too long, and deletes what was
+    /// kept long enough. `ran` are the seconds that the gateway has run since the last time.
     ///
     /// # Errors
     /// When nothing can be written.
     pub async fn sweep(&self, ran: Duration) -> Result<(), StoreError> {
         self.limiter.sweep(self.clock.elapsed());
         self.end_maintenance().await;
+        self.authenticator.suspend_idle_keys().await;
         let config = self.config.get();
         let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let retention =

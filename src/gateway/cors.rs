@@ -21,7 +21,7 @@ use crate::address::{OriginPattern, PageOrigin};
 /// and under which name the request is in a log.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "Retry-After, Retry-After-Ms, X-Should-Retry, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, \
-     Request-Id, X-Request-Id, X-Ollama-Auth-Gateway, X-Ollama-Auth-Notice, X-Ollama-Auth-Lowered",
+     Request-Id, X-Request-Id, X-Ollama-Auth-Gateway, X-Ollama-Auth-Notice, X-Ollama-Auth-Key-Expires, X-Ollama-Auth-Lowered",
 );
 /// How long a browser may keep the answer to a preflight request, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");

@@ -98,8 +98,10 @@ fn role_table(role: &Role, rules: &RoleRules) -> Value {
             set("models-by-scope", limited.map(|(scope, models)| (scope.to_string(), json!(models))).collect());
         }
     }
-    if let Some(seconds) = rules.max_key_lifetime {
-        set("max-key-lifetime", format!("{}d", seconds / 86_400).into());
+    for (name, longest) in [("max-key-lifetime", rules.max_key_lifetime), ("max-key-idle", rules.max_key_idle)] {
+        if let Some(seconds) = longest {
+            set(name, days(seconds));
+        }
     }
     set("limits", limits(rules.limits));
     set("two-proofs", rules.two_proofs.iter().map(|scope| scope.to_string()).collect());
@@ -113,7 +115,8 @@ fn role_table(role: &Role, rules: &RoleRules) -> Value {
 }
 
 fn environment_table(rules: &EnvironmentRules) -> Value {
-    let EnvironmentRules { hosts, listen, addresses, role_limits, max_key_age, allow_unlabelled, .. } = rules;
+    let EnvironmentRules { hosts, listen, addresses, role_limits, max_key_age, max_key_idle, allow_unlabelled, .. } =
+        rules;
     let of_roles = role_limits.iter().map(|(role, of_role)| (role.to_string(), limits(*of_role)));
     let members = [
         ("hosts", json!(hosts)),
@@ -121,10 +124,15 @@ fn environment_table(rules: &EnvironmentRules) -> Value {
         ("addresses", json!(addresses)),
         ("limits", limits(rules.limits)),
         ("role-limits", of_roles.collect()),
-        ("max-key-age", max_key_age.map_or(json!([]), |seconds| format!("{}d", seconds / 86_400).into())),
+        ("max-key-age", max_key_age.map_or(json!([]), days)),
+        ("max-key-idle", max_key_idle.map_or(json!([]), days)),
         ("allow-unlabelled", (*allow_unlabelled).into()),
     ];
     members.into_iter().filter(|(_, value)| !is_empty(value)).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn days(seconds: i64) -> Value {
+    format!("{}d", seconds / 86_400).into()
 }
 
 /// A group without limits stays, since people can be in it.
@@ -191,7 +199,7 @@ mod tests {
         for text in [
             "",
             "[limits]\nrequests-per-minute = 600\nrequest-size = \"10MiB\"\n",
-            "[roles.research]\nbase = \"maintainer\"\nmodels = [\"llama3*\"]\nmax-key-lifetime = \"90d\"\n\
+            "[roles.research]\nbase = \"maintainer\"\nmodels = [\"llama3*\"]\nmax-key-lifetime = \"90d\"\nmax-key-idle = \"30d\"\n\
              models-by-scope = { \"models:write\" = [\"me/*\"] }\n[roles.research.limits]\nrequest-size = 1000\nburst = 2\n\
              requests-per-minute = 60\n[roles.member.limits]\nstreams = 2\n",
             "[[caps]]\nnum-ctx = 8192\n[[caps]]\nroles = [\"member\"]\nmodels = [\"q*\"]\nkeep-alive = \"10m\"\n\
@@ -200,7 +208,7 @@ mod tests {
             "[groups.lab]\n[groups.ml]\nwithin = \"lab\"\nlimits = { streams = 1 }\n",
             "[groups.lab]\n",
             "[environments.a]\n[roles.member]\nenvironments = [\"a\"]\n[roles.viewer]\nenvironments = []\n",
-            "[environments.a]\nhosts = [\"x.example\"]\nlisten = [\"127.0.0.1:5\"]\nmax-key-age = \"3d\"\nallow-unlabelled = true\n\
+            "[environments.a]\nhosts = [\"x.example\"]\nlisten = [\"127.0.0.1:5\"]\nmax-key-age = \"3d\"\nmax-key-idle = \"2d\"\nallow-unlabelled = true\n\
              limits = { streams = 1 }\naddresses = { deny = [\"10.0.0.0/8\"] }\nrole-limits.member = { streams = 1 }\n",
             "[addresses]\ndeny = [\"10.9.0.0/16\", \"::1\"]\n[roles.admin.addresses]\nallow = [\"10.0.0.0/8\"]\n",
         ] {

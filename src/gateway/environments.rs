@@ -33,6 +33,8 @@ pub struct EnvironmentRules {
     pub role_limits: BTreeMap<Role, RequestLimits>,
     /// How old an API key in it may be, in seconds.
     pub max_key_age: Option<i64>,
+    /// How long an API key in it may stay unused, in seconds. One that was not used for longer is suspended.
+    pub max_key_idle: Option<i64>,
     /// Whether its names and listeners also accept keys without its label, and devices.
     pub allow_unlabelled: bool,
 }
@@ -195,6 +197,7 @@ mod tests {
             limits: RequestLimits::default(),
             role_limits: BTreeMap::new(),
             max_key_age: None,
+            max_key_idle: None,
             allow_unlabelled: false,
         }
     }

@@ -20,6 +20,7 @@ pub mod fuzzing;
 mod groups;
 mod health;
 pub mod host;
+mod key_expiry;
 mod lenient_path;
 mod limits;
 mod log_throttle;

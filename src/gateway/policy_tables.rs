@@ -2,7 +2,8 @@
 
 use super::environments::Environments;
 use super::groups::Groups;
-use super::roles::Roles;
+use super::roles::{RoleRules, Roles};
+use super::store::KeyRecord;
 
 /// All of them. Clones share what is in them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +14,20 @@ pub struct PolicyTables {
     pub groups: Groups,
     /// The environments.
     pub environments: Environments,
+}
+
+impl PolicyTables {
+    /// How long an API key may stay unused, in seconds: by the rules of its owner's role, and by its environment.
+    pub fn max_key_idle(&self, role: &RoleRules, key: &KeyRecord) -> Option<i64> {
+        let environment = key.environment.as_deref().and_then(|label| self.environments.get(label));
+        role.max_key_idle.into_iter().chain(environment.and_then(|rules| rules.max_key_idle)).min()
+    }
+
+    /// Whether any API key may stay unused for so long only.
+    pub fn limits_idle_keys(&self) -> bool {
+        self.roles.all().any(|(_, rules)| rules.max_key_idle.is_some())
+            || self.environments.all().any(|rules| rules.max_key_idle.is_some())
+    }
 }
 
 /// Without groups and environments.

@@ -21,6 +21,8 @@ pub struct RoleRules {
     pub models: [Models; 3],
     /// How long an API key may live, in seconds. A key that is older is refused.
     pub max_key_lifetime: Option<i64>,
+    /// How long an API key may stay unused, in seconds. One that was not used for longer is suspended.
+    pub max_key_idle: Option<i64>,
     /// The environments that may be used; `None` for all.
     pub environments: Option<BTreeSet<PolicyName>>,
     /// How much each person with the role may use.

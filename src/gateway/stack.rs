@@ -19,7 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 use tower::ServiceExt as _;
@@ -33,6 +33,7 @@ use super::directory::Directory;
 use super::health::{Health, Probe};
 use super::host;
 use super::host::Listener;
+use super::key_expiry;
 use super::lenient_path;
 use super::limits::{self, Applicable, Limiter};
 use super::log_throttle::LogThrottle;
@@ -95,6 +96,21 @@ enum Decision {
     Forward(Box<Forward>, Option<Caller>),
 }
 
+/// What a caller is told in the headers whose credential was accepted, whatever the answer is.
+#[derive(Default)]
+struct Notices {
+    maintenance: Option<HeaderValue>,
+    /// When the API key ends, in Unix seconds, if that is soon.
+    key_end: Option<i64>,
+}
+
+impl Notices {
+    fn write(self, headers: &mut HeaderMap) {
+        headers.extend(self.maintenance.map(|notice| (maintenance::NOTICE, notice)));
+        headers.extend(self.key_end.and_then(key_expiry::value).map(|end| (key_expiry::HEADER, end)));
+    }
+}
+
 impl Worker {
     /// Answers a request of `peer` that came to `listener`. `reset` is set when the answer breaks off and the caller's protocol cannot show it; `authenticated` when
     /// the caller showed a credential that was accepted.
@@ -127,9 +143,9 @@ impl Worker {
         let page_access = PageAccess::of(&parts, &current);
         // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
         // long as the connection, so what takes much room in it is in boxes.
-        let mut notice = None;
+        let mut notices = Notices::default();
         let answered =
-            match Box::pin(self.decide(&current, parts, body, (origin, listener), authenticated, &mut notice)).await {
+            match Box::pin(self.decide(&current, parts, body, (origin, listener), authenticated, &mut notices)).await {
                 Ok(Decision::Answer(response)) => Ok(response),
                 Ok(Decision::Forward(request, limited)) => {
                     let (withheld, route) = (self.withheld_link.clone(), request.route());
@@ -150,13 +166,11 @@ impl Worker {
         tracing::debug!(%address, request = %origin.request, %method, path, status = response.status().as_u16(), "answered");
         page_access.write(response.headers_mut());
         response.headers_mut().insert(NAME, VERSION);
-        if let Some(notice) = notice {
-            response.headers_mut().insert(maintenance::NOTICE, notice);
-        }
+        notices.write(response.headers_mut());
         Ok(response)
     }
 
-    /// Writes into `notice` what a caller is told whose credential was accepted.
+    /// Writes into `notices` what a caller is told whose credential was accepted.
     async fn decide(
         &self,
         current: &ActiveConfig,
@@ -164,7 +178,7 @@ impl Worker {
         body: Body,
         (mut origin, listener): (Origin, Listener),
         authenticated: AuthenticatedFlag,
-        notice: &mut Option<HeaderValue>,
+        notices: &mut Notices,
     ) -> Result<Decision, Rejection> {
         let base = current.url.path();
         if let Some(probe) = Probe::of(&parts, base) {
@@ -208,7 +222,7 @@ impl Worker {
             }
             let Parts { method, headers, .. } = &parts;
             let request = account::Request { method, target: &target, headers, body, origin };
-            self.authorize(current, request, matched, &authenticated, notice).await
+            self.authorize(current, request, matched, &authenticated, notices).await
         };
         decision.await.map_err(|rejection: Rejection| {
             let path = parts.uri.path();
@@ -222,7 +236,7 @@ impl Worker {
         request: account::Request<'_>,
         matched: Matched<'_>,
         authenticated: &AuthenticatedFlag,
-        notice: &mut Option<HeaderValue>,
+        notices: &mut Notices,
     ) -> Result<Decision, Rejection> {
         let account::Request { method, target, headers, origin, .. } = request;
         let changes = matched.changes(method.as_str());
@@ -231,8 +245,12 @@ impl Worker {
         }
         let caller = self.authenticator.identify(headers, target, origin, changes).await?;
         authenticated.set();
-        let maintenance = self.directory.maintenance(self.clock.now());
-        *notice = maintenance.as_deref().and_then(maintenance::notice);
+        let now = self.clock.now();
+        let maintenance = self.directory.maintenance(now);
+        *notices = Notices {
+            maintenance: maintenance.as_deref().and_then(maintenance::notice),
+            key_end: key_expiry::end_to_tell(&caller, now),
+        };
         let body_limits = Limits::new(current);
         let body = match target.body_digest()? {
             None if caller.has_second_proof() && changes == Changes::Account && !request.body.is_end_stream() => {

@@ -3,6 +3,7 @@
 
 mod credential;
 mod credentials_file;
+mod expiry_notes;
 mod host;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::vault::{EntryId, EntryKind, StoreKind};
 
 pub use credential::{CredentialInputs, CredentialSource, WithheldReason, choose_credential};
 pub use credentials_file::{CredentialsError, CredentialsFile};
+pub use expiry_notes::ExpiryNotes;
 pub use host::{Audience, HostInputs, HostReason, NoSuchProfile, Target, choose_host};
 
 /// The version of the file that this program writes.

@@ -53,6 +53,7 @@ mod gateway_hostile;
 #[cfg(feature = "gateway")]
 mod gateway_invitations;
 #[cfg(feature = "gateway")]
+mod gateway_key_age;
 mod gateway_keys;
 #[cfg(feature = "gateway")]
 mod gateway_limits;

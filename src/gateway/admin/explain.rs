@@ -110,6 +110,15 @@ impl Asker<'_> {
             let is_young = self.role.allows_age(key, self.now);
             steps.add("age", &self.of_role(), if is_young { Ok(most) } else { Err((RefusalCode::KeyAge, most)) });
         }
+        self.last_use(&self.of_role(), self.role.max_key_idle, steps);
+    }
+
+    /// Whether the API key was used lately enough.
+    fn last_use(&self, of: &str, longest: Option<i64>, steps: &mut Steps) {
+        let (Some(key), Some(longest)) = (&self.key, longest) else { return };
+        let most = format!("keys may stay unused for {} days", longest / 86_400);
+        let is_idle = self.now.saturating_sub(key.last_use()) >= longest;
+        steps.add("use", of, if is_idle { Err((RefusalCode::Suspended, most)) } else { Ok(most) });
     }
 
     /// Whether account and credential are accepted at all.
@@ -178,6 +187,7 @@ impl Asker<'_> {
                     let is_young = rules.allows_age(key, self.now);
                     steps.add("age", &of, if is_young { Ok(most) } else { Err((RefusalCode::KeyAge, most)) });
                 }
+                self.last_use(&of, rules.max_key_idle, steps);
                 Some(rules.clone())
             }
         }

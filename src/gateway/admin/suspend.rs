@@ -8,7 +8,7 @@ use super::message::{AdminReply, AdminSubject};
 use super::perform::AdminContext;
 use crate::gateway::account;
 use crate::gateway::directory::Known;
-use crate::gateway::store::{KeyRecord, Suspendable, Suspension};
+use crate::gateway::store::{KeyRecord, Suspendable, Suspension, Use};
 use crate::gateway::{Change, Device, Event, User};
 
 /// What was named, as it is.
@@ -29,6 +29,13 @@ impl AdminContext<'_> {
     pub(super) async fn resume(&self, what: &AdminSubject) -> Result<AdminReply, AdminError> {
         let subject = self.find(what).await?;
         let event = self.event_about(subject.action(false), subject.name(), subject.owner());
+        if let Subject::Key(known) = &subject
+            && subject.is_suspended()
+        {
+            // Before it is accepted again: a key that nobody used for long would be suspended again at once.
+            let used = Use::Key(known.credential.id.clone());
+            self.directory.record_use(used, self.now).await.map_err(|error| self.failed(&error))?;
+        }
         self.commit(Change::SetSuspended(subject.id(), None), event.with("name", subject.label())).await?;
         self.suspended_reply(what, subject.is_suspended())
     }

@@ -32,7 +32,7 @@ use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::refusals::Refusals;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::routes::Changes;
-use crate::gateway::store::{Actor, Event, KeyRecord, Use, User};
+use crate::gateway::store::{Actor, Event, KeyRecord, User};
 use crate::gateway::target::Target;
 use crate::keyspec::{ApiKey, KeyHash, KeyId};
 
@@ -136,7 +136,9 @@ impl Authenticator {
             }
         };
         self.refuse_inactive(&caller, origin)?;
-        self.in_environment(caller, origin)
+        let caller = self.in_environment(caller, origin)?;
+        self.note_key_use(&caller, origin).await?;
+        Ok(caller)
     }
 
     /// Refuses a request that needs no credential but holds an API key, if that is not accepted.
@@ -150,7 +152,8 @@ impl Authenticator {
                 self.refuse_stale()?;
                 let caller = self.by_key(&key, origin).await?;
                 self.refuse_inactive(&caller, origin)?;
-                self.in_environment(caller, origin).map(drop)
+                let caller = self.in_environment(caller, origin)?;
+                self.note_key_use(&caller, origin).await
             }
         }
     }
@@ -262,7 +265,6 @@ impl Authenticator {
                 origin,
             ));
         }
-        self.directory.used(Use::Key(key.id.clone()), now);
         Ok(caller)
     }
 

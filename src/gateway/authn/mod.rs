@@ -8,6 +8,7 @@ mod authenticator;
 pub(super) mod credential;
 mod device;
 mod environment;
+mod idle_keys;
 mod progress;
 mod replay_guard;
 mod session;

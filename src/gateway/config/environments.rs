@@ -34,6 +34,8 @@ struct Table {
     role_limits: BTreeMap<Role, Limits>,
     #[serde(deserialize_with = "retention")]
     max_key_age: Option<Duration>,
+    #[serde(deserialize_with = "retention")]
+    max_key_idle: Option<Duration>,
     #[serde(deserialize_with = "boolean")]
     allow_unlabelled: bool,
 }
@@ -48,10 +50,11 @@ impl<'de> Deserialize<'de> for Limits {
 
 impl Table {
     fn rules(self, name: PolicyName) -> Result<EnvironmentRules, String> {
-        let Self { hosts, listen, addresses, limits, role_limits, max_key_age, allow_unlabelled } = self;
+        let Self { hosts, listen, addresses, limits, role_limits, max_key_age, max_key_idle, allow_unlabelled } = self;
         if hosts.len().max(listen.len()) > MOST_NAMES {
             return Err(format!("the environment {name} has more than {MOST_NAMES} host names or listeners"));
         }
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         addresses.check().map_err(|error| format!("addresses: {error}"))?;
         Ok(EnvironmentRules {
             name,
@@ -60,7 +63,8 @@ impl Table {
             addresses,
             limits,
             role_limits: role_limits.into_iter().map(|(role, Limits(limits))| (role, limits)).collect(),
-            max_key_age: max_key_age.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX)),
+            max_key_age: max_key_age.map(seconds),
+            max_key_idle: max_key_idle.map(seconds),
             allow_unlabelled,
         })
     }
@@ -97,7 +101,7 @@ pub fn expected(name: &str) -> Option<&'static str> {
         None => Some("the table of an environment, such as [environments.staging]"),
         Some((_, "hosts")) => Some("a list of host names such as [\"staging.example.com\"]"),
         Some((_, "listen")) => Some("a list of ADDRESS:PORT such as [\"127.0.0.1:11436\"]"),
-        Some((_, "max-key-age")) => Some("a number of days from 1d to 3650d, such as 30d, or none"),
+        Some((_, "max-key-age" | "max-key-idle")) => Some("a number of days from 1d to 3650d, such as 30d, or none"),
         Some((_, "allow-unlabelled")) => Some("true or false"),
         Some((_, "role-limits")) => Some("tables such as [environments.staging.role-limits.member]"),
         Some(_) => None,

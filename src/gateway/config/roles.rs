@@ -28,6 +28,8 @@ struct Table {
     models_by_scope: ModelsByScope,
     #[serde(deserialize_with = "retention")]
     max_key_lifetime: Option<Duration>,
+    #[serde(deserialize_with = "retention")]
+    max_key_idle: Option<Duration>,
     environments: Option<BTreeSet<PolicyName>>,
     #[serde(deserialize_with = "limits")]
     limits: RequestLimits,
@@ -74,8 +76,17 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
     type Value = RoleRules;
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<RoleRules, D::Error> {
-        let Table { base, models, models_by_scope, max_key_lifetime, environments, limits, two_proofs, addresses } =
-            Table::deserialize(value)?;
+        let Table {
+            base,
+            models,
+            models_by_scope,
+            max_key_lifetime,
+            max_key_idle,
+            environments,
+            limits,
+            two_proofs,
+            addresses,
+        } = Table::deserialize(value)?;
         let role = self.0;
         let is_built_in = !matches!(role, Role::Custom(_));
         let base = match base {
@@ -101,7 +112,9 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
             }
             rules.models[at] = own.or_else(|| models.clone()).unwrap_or_default();
         }
-        rules.max_key_lifetime = max_key_lifetime.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        rules.max_key_lifetime = max_key_lifetime.map(seconds);
+        rules.max_key_idle = max_key_idle.map(seconds);
         rules.environments = environments;
         rules.limits = limits;
         rules.two_proofs = two_proofs.into_iter().map(|ProofScope(scope)| scope).collect();
@@ -154,7 +167,9 @@ pub fn expected(name: &str) -> Option<&'static str> {
     match name.strip_prefix("roles.")?.split_once('.') {
         None => Some("the table of a role, such as [roles.research] with base = \"member\""),
         Some((_, "base")) => Some("one of viewer, member, maintainer and admin"),
-        Some((_, "max-key-lifetime")) => Some("a number of days from 1d to 3650d, such as 90d, or none"),
+        Some((_, "max-key-lifetime" | "max-key-idle")) => {
+            Some("a number of days from 1d to 3650d, such as 90d, or none")
+        }
         Some((_, "models")) => Some("a list of model patterns such as [\"llama3*\", \"qwen3:*\"]"),
         Some((_, "two-proofs")) => Some("a list of scopes such as [\"inference\", \"keys\"]"),
         Some((_, "environments")) => Some("a list of environments such as [\"staging\"]"),

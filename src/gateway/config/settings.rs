@@ -214,7 +214,7 @@ settings! {
     /// What the people with a role may do, for the built-in roles viewer, member, maintainer and admin, and for others, which
     /// have the scopes of one of these (base).
     "roles" => roles: Roles = {}, "super::roles::roles", Reload,
-        "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime, limits, addresses and two-proofs";
+        "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime, max-key-idle, limits, addresses and two-proofs";
 
     /// How much one request may ask of the upstream server: how long it keeps the model loaded (keep-alive), tokens of the
     /// context (num-ctx) and of the answer (num-predict). Of the rules for the caller's role and the model the tightest
@@ -229,7 +229,7 @@ settings! {
     /// Environments such as production and staging: host names and listeners of their own, and rules for what is used there.
     /// A key belongs to the one that it is labelled with. A change of `listen` needs a restart.
     "environments" => environments: Environments = {}, "super::environments::environments", Reload,
-        "tables such as [environments.staging], each with any of hosts, listen, addresses, limits, role-limits, max-key-age and allow-unlabelled";
+        "tables such as [environments.staging], each with any of hosts, listen, addresses, limits, role-limits, max-key-age, max-key-idle and allow-unlabelled";
 
     /// From which addresses requests are accepted. allow: only from these. deny: not from these, also if they are in allow.
     /// Of a proxy in trusted-proxies, the address that it forwards counts. Health checks are always answered.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Directory;
+use super::idle::not_used_for;
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS};
@@ -43,12 +44,15 @@ impl Directory {
         for user in self.users() {
             let (before, after) = (old.roles.of(&user.role), new.roles.of(&user.role));
             let asks_no_more = after.two_proofs.is_subset(before.two_proofs);
-            if after.covers(&before) && asks_no_more && has_same_environments {
+            let suspends_no_more = after.max_key_idle == before.max_key_idle;
+            if after.covers(&before) && asks_no_more && suspends_no_more && has_same_environments {
                 continue;
             }
             let mut add = |key: Option<&KeyRecord>| {
                 let mut lost = lost(&user.role, key, &before, &after, now);
                 lost.extend(key.and_then(|key| lost_by_environment(key, (&old, &before), (new, &after), now)));
+                let longest = |key| (old.max_key_idle(&before, key), new.max_key_idle(&after, key));
+                lost.extend(key.and_then(|key| lost_by_idle_time(key, longest(key), now)));
                 if !lost.is_empty() {
                     let (id, name) = (key.map(|key| key.id.clone()), key.map(|key| key.name.clone()));
                     losses.push(Loss { user: user.name.clone(), role: user.role.clone(), key: id, name, lost });
@@ -125,6 +129,13 @@ fn lost_by_environment(
         true => Some(format!("it expires earlier, in {} days", (end - now) / 86_400)),
         false => None,
     }
+}
+
+/// What a key loses that was used last before the new rules allow, but not before the old ones do.
+fn lost_by_idle_time(key: &KeyRecord, (before, after): (Option<i64>, Option<i64>), now: i64) -> Option<String> {
+    let idle = now.saturating_sub(key.last_use());
+    let is_lost = after.is_some_and(|longest| idle >= longest) && before.is_none_or(|longest| idle < longest);
+    (is_lost && key.suspended.is_none()).then(|| format!("it is suspended: {}", not_used_for(idle)))
 }
 
 /// What a key loses; without one, a device.

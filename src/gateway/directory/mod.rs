@@ -10,6 +10,7 @@ mod change;
 #[cfg(test)]
 pub mod conformance;
 mod follow;
+mod idle;
 mod invitations;
 mod losses;
 mod memory;
@@ -41,6 +42,7 @@ use crate::gateway::store::{
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
 use budget::ChangeBudget;
+pub use idle::not_used_for;
 pub use losses::Loss;
 use memory::Memory;
 pub use memory::{DirectoryError, Ended, Place};

@@ -138,6 +138,11 @@ impl KeyRecord {
         self.is_live(now) && self.suspended.is_none()
     }
 
+    /// When it was used last, in Unix seconds. Making it counts.
+    pub fn last_use(&self) -> i64 {
+        self.last_used_at.unwrap_or(self.created_at)
+    }
+
     /// Whether it was not revoked and has not expired. It may be suspended.
     pub fn is_live(&self, now: i64) -> bool {
         self.revoked_at.is_none() && self.rights.expires_at.is_none_or(|end| now < end)

@@ -54,6 +54,7 @@ fn role_card(role: &Role, rules: &RoleRules, people: usize) -> Markup {
                         Some(seconds) => { "for at most " (seconds / 86_400) " days" }
                         None => { "of any lifetime" }
                     }
+                    @if let Some(seconds) = rules.max_key_idle { ", suspended after " (seconds / 86_400) " days without use" }
                 }
             }
         }
