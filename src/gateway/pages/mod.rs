@@ -147,6 +147,7 @@ pub fn router(pages: Arc<Pages>) -> Router {
         .route(administration::PERSON, get(administration::person))
         .route(administration::CHANGE, get(administration::confirm_change).post(administration::change))
         .route(administration::ROLES, get(administration::roles))
+        .route(administration::POLICY, get(administration::policy))
         .route(administration::INVITATIONS, get(administration::invitations).post(administration::invite))
         .route(administration::NEW_INVITATION, get(administration::new_invitation))
         .route(administration::MAINTENANCE, get(administration::maintenance).post(administration::set_maintenance))

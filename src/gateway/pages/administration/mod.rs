@@ -1,4 +1,4 @@
-//! The pages of administrators, below `/admin`: people with their devices and keys, roles, invitations, maintenance.
+//! The pages of administrators, below `/admin`: people with their devices and keys, roles, the policy, invitations, maintenance.
 //!
 //! What is changed here is changed as by the commands of the gateway's machine (`crate::gateway::admin`): these pages are forms and words. Each
 //! change asks for a reason, which is recorded, and for a password that was typed lately.
@@ -9,6 +9,7 @@ mod maintenance;
 mod people;
 mod person;
 mod plan;
+mod policy;
 mod roles;
 
 use axum::response::Response;
@@ -28,6 +29,7 @@ pub use invitations::{list as invitations, new as new_invitation, submit as invi
 pub use maintenance::{show as maintenance, submit as set_maintenance};
 pub use people::show as people;
 pub use person::show as person;
+pub use policy::show as policy;
 pub use roles::show as roles;
 
 /// Everyone with an account.
@@ -38,6 +40,8 @@ pub const PERSON: &str = "/admin/person";
 pub const CHANGE: &str = "/admin/change";
 /// What roles allow.
 pub const ROLES: &str = "/admin/roles";
+/// All that the configuration defines about callers.
+pub const POLICY: &str = "/admin/policy";
 /// The invitations.
 pub const INVITATIONS: &str = "/admin/invitations";
 /// The form for another one.
@@ -79,7 +83,13 @@ fn page(
     current: &str,
     content: Markup,
 ) -> Response {
-    let tabs = [(PEOPLE, "People"), (ROLES, "Roles"), (INVITATIONS, "Invitations"), (MAINTENANCE, "Maintenance")];
+    let tabs = [
+        (PEOPLE, "People"),
+        (ROLES, "Roles"),
+        (POLICY, "Policy"),
+        (INVITATIONS, "Invitations"),
+        (MAINTENANCE, "Maintenance"),
+    ];
     let content = html! {
         nav.tabs aria-label="Administration" {
             @for (path, label) in tabs {

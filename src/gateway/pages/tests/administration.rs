@@ -5,11 +5,12 @@ use http::StatusCode;
 use super::*;
 
 /// All that can be opened.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "/admin/people",
     "/admin/person?name=bob",
     "/admin/change?action=suspend-user&of=bob",
     "/admin/roles",
+    "/admin/policy",
     "/admin/invitations",
     "/admin/invitations/new",
     "/admin/maintenance",
@@ -392,5 +393,7 @@ async fn people_are_searched_and_shown_fifty_at_a_time() {
     assert!(found.has("10 accounts") && found.has("name=p11\"") && !found.has("name=p21\""));
     assert!(ada.get("/admin/people?search=nobody").await.has("Nobody is found."));
     let roles = ada.get("/admin/roles").await;
+    let policy = ada.get("/admin/policy").await;
+    assert!(policy.has("# Scopes:\n") && policy.has("#   member: inference, models:read"), "{}", policy.body);
     assert!(roles.has("61 people have") && roles.has("1 person has"), "{}", roles.body);
 }
