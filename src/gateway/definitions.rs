@@ -40,12 +40,23 @@ impl Definitions {
     /// How much there is, in words.
     pub fn summary(&self) -> String {
         let own = |name: &String| !Role::BUILT_IN.iter().any(|role| role.name() == name);
-        let roles = self.0["roles"].as_object().map_or(0, |roles| roles.keys().filter(|name| own(name)).count());
-        match roles {
-            0 => "the built-in roles alone".to_owned(),
-            1 => "1 role besides the built-in ones".to_owned(),
-            many => format!("{many} roles besides the built-in ones"),
-        }
+        let members = |table: &str| self.0[table].as_object().into_iter().flat_map(Map::keys);
+        let counts = [
+            (
+                members("roles").filter(|name| own(name)).count(),
+                "role besides the built-in ones",
+                "roles besides the built-in ones",
+            ),
+            (members("groups").count(), "group", "groups"),
+            (members("environments").count(), "environment", "environments"),
+            (self.0["caps"].as_array().map_or(0, Vec::len), "rule of caps", "rules of caps"),
+        ];
+        let words = counts.into_iter().filter(|(number, ..)| *number > 0).map(|(number, one, many)| {
+            let what = if number == 1 { one } else { many };
+            format!("{number} {what}")
+        });
+        let words: Vec<String> = words.collect();
+        if words.is_empty() { "the built-in roles alone".to_owned() } else { words.join(", ") }
     }
 }
 
@@ -59,6 +70,10 @@ impl fmt::Display for Definitions {
             let scopes: Vec<_> =
                 scopes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
             writeln!(f, "#   {name}: {}", scopes.join(", "))?;
+        }
+        if let Some(roles) = tables.get_mut("roles").and_then(Value::as_object_mut) {
+            // Those that are as they are built in.
+            roles.retain(|_, role| *role != json!({}));
         }
         tables.retain(|name, table| {
             !is_empty(table) || (matches!(&**name, "groups" | "environments") && *table != json!({}))
@@ -231,5 +246,7 @@ mod tests {
         assert!(text.starts_with("# Scopes:\n#   viewer: models:read, usage:read, keys\n#   member: "), "{text}");
         assert!(text.contains("\n#   a: models:read, usage:read, keys\n"), "{text}");
         assert_eq!(shown.summary(), "1 role besides the built-in ones");
+        let several = "[groups.lab]\n[[caps]]\nnum-ctx = 1\n[[caps]]\nnum-ctx = 2\n";
+        assert_eq!(Definitions::new(&config(several)).summary(), "1 group, 2 rules of caps");
     }
 }

@@ -91,11 +91,10 @@ fn print(app: &App, found: &PolicyCheck) -> anyhow::Result<()> {
     }
     let keys = losses.iter().filter(|loss| loss.key.is_some()).count();
     let people = losses.len() - keys;
-    printer.report(&format!(
-        "When it takes effect, {} and {} lose rights:",
-        count(people, "account"),
-        count(keys, "API key")
-    ));
+    let who = [(people, "account"), (keys, "API key")].map(|(number, what)| (number > 0).then(|| count(number, what)));
+    let who: Vec<String> = who.into_iter().flatten().collect();
+    let lose = if people + keys == 1 { "loses" } else { "lose" };
+    printer.report(&format!("When it takes effect, {} {lose} rights:", who.join(" and ")));
     let mut table = Table::new(vec![
         Column::new("user").shrinks_to(8),
         Column::new("role").shrinks_to(8).optional(2),
@@ -157,7 +156,7 @@ async fn explain(app: &App, args: PolicyExplainArgs) -> anyhow::Result<Exit> {
             None => app.printer.success("No rule refuses the request"),
             Some(step) => {
                 let code = step.code.as_deref().unwrap_or_default();
-                app.printer.report(&format!("Refused with the code {code}: {} ({})", step.detail, step.of));
+                app.printer.report(&format!("\nRefused with the code {code}: {} ({})", step.detail, step.of));
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::address::Scheme;
 use crate::gateway::caps::{CapSet, WhenExceeded};
 use crate::gateway::config::Config;
 use crate::gateway::environments::{EnvironmentRules, Environments};
-use crate::gateway::limits::{Applicable, Exceeded, Limiter, Used};
+use crate::gateway::limits::{Applicable, Exceeded, Limiter, Subject, Used};
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::roles::RoleRules;
@@ -232,7 +232,14 @@ impl Asker<'_> {
         let (unused, is_running) = (Limiter::default(), running.is_some());
         let (limiter, now) = running.unwrap_or((&unused, Duration::ZERO));
         for Used { subject, limits, requests, streams, exceeded } in limiter.used(&applicable, || now) {
-            let of = format!("limits of {}", subject.words());
+            let of = match subject {
+                Subject::Key => self.key.as_ref().map_or_else(String::new, |key| format!("key {}", key.id)),
+                Subject::Person => format!("account {}", self.user.name),
+                Subject::PersonIn(environment) => format!("account {} in {environment}", self.user.name),
+                Subject::Group(name) => format!("[groups.{name}]"),
+                Subject::Environment(name) => format!("[environments.{name}]"),
+                Subject::Gateway => "[limits]".to_owned(),
+            };
             if !is_running {
                 steps.unknown("limits", &of, &format!("{}; a running gateway knows what is used", limits.in_words()));
                 continue;
@@ -295,7 +302,7 @@ impl Asker<'_> {
     }
 
     fn of_role(&self) -> String {
-        format!("role {}", self.user.role)
+        format!("[roles.{}]", self.user.role)
     }
 }
 

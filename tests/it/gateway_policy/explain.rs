@@ -71,13 +71,13 @@ fn every_rule_is_listed_with_its_place_and_nothing_is_used_up() {
     let key = format!("key {}", given.key);
     for wanted in [
         ["validity", &key, "allows"],
-        ["age", "role member", "allows"],
+        ["age", "[roles.member]", "allows"],
         ["state", "account ada", "allows"],
         ["scope", &key, "allows"],
-        ["scope", "role member", "allows"],
-        ["models", "role member", "allows"],
-        ["limits", "limits of your account", "allows"],
-        ["limits", "limits of this gateway", "allows"],
+        ["scope", "[roles.member]", "allows"],
+        ["models", "[roles.member]", "allows"],
+        ["limits", "account ada", "allows"],
+        ["limits", "[limits]", "allows"],
         ["cap", "[[caps]]", "unknown"],
     ] {
         assert!(rules.contains(&wanted), "{wanted:?} is missing: {rules:?}");
@@ -98,7 +98,7 @@ fn what_is_used_of_a_limit_is_said() {
     }
     let refused = explain(&given, ["--key", &given.key], "POST /api/chat", &[]);
     let decided = &refused["decided_by"];
-    assert_eq!((&decided["code"], &decided["of"]), (&json!("rate"), &json!("limits of this gateway")), "{refused}");
+    assert_eq!((&decided["code"], &decided["of"]), (&json!("rate"), &json!("[limits]")), "{refused}");
     assert_eq!(decided["detail"], json!("2 requests per minute (2 requests of the burst used)"));
 }
 
@@ -149,7 +149,7 @@ fn the_environment_of_key_and_name_is_explained() {
     let refused = ask("staging.test");
     assert_eq!(refused["decided_by"]["code"], json!("environment"), "{refused}");
     let allowed = ask("prod.test");
-    let of_limits = |step: &Value| step["of"] == json!("limits of the environment prod");
+    let of_limits = |step: &Value| step["rule"] == json!("limits") && step["of"] == json!("[environments.prod]");
     assert!(allowed["rules"].as_array().unwrap().iter().any(of_limits), "{allowed}");
     let header = format!("Authorization: Bearer {}", given.secret);
     for (host, status) in [("staging.test", 403), ("prod.test", 200)] {
