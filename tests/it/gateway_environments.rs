@@ -310,3 +310,17 @@ fn a_file_with_environments_that_overlap_changes_nothing() {
         assert_eq!(code(&given.run_at(PROD_HOST, &header(&key))), "environment", "{tables}");
     }
 }
+
+#[test]
+fn an_environment_accepts_requests_from_its_addresses_only() {
+    let tables = format!("{BOTH}[environments.prod.addresses]\ndeny = [\"127.0.0.0/8\"]\n");
+    let given = Given::start(&tables);
+    let (staging, prod) = (given.key("staging"), given.key("prod"));
+    assert_eq!(given.run_at(STAGING_HOST, &header(&staging)).status, 200);
+    // Also where the name means no environment: the key's own counts.
+    for host in [PROD_HOST.to_owned(), given.gateway.address()] {
+        let refused = given.run_at(&host, &header(&prod));
+        assert_eq!((refused.status, &*code(&refused)), (403, "address"), "{host}: {}", refused.text());
+    }
+    assert!(!given.events("address").is_empty());
+}

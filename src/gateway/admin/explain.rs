@@ -171,7 +171,7 @@ impl Asker<'_> {
         let environments = open.as_ref().unwrap_or(&self.config.environments);
         match environments.admit(self.entry, label, &self.role, self.from.unwrap_or(somewhere)) {
             Err(misplaced) => {
-                let refused = (RefusalCode::Environment, misplaced.to_string());
+                let refused = (misplaced.code(), misplaced.to_string());
                 steps.add("environment", "[environments]", Err(refused));
                 None
             }

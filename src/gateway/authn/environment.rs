@@ -9,9 +9,17 @@ use crate::gateway::rejection::Rejection;
 use crate::gateway::store::Event;
 
 impl Misplaced {
+    /// Its code.
+    pub fn code(self) -> RefusalCode {
+        match self {
+            Self::Address(_) => RefusalCode::Address,
+            Self::Undefined(_) | Self::Other { .. } | Self::Unlabelled(_) | Self::Role(_) => RefusalCode::Environment,
+        }
+    }
+
     /// 403 for the caller.
     pub fn rejection(self) -> Rejection {
-        Rejection::new(403, self.to_string()).because(RefusalCode::Environment)
+        Rejection::new(403, self.to_string()).because(self.code())
     }
 }
 
@@ -30,7 +38,7 @@ impl Authenticator {
                 Credential::Session(_) => caller.user().name.clone(),
             };
             let event = Event::new(self.clock.now(), caller.actor(), REFUSED, subject).of_account(caller.user());
-            self.note_refusal(event.refused(RefusalCode::Environment), origin, &misplaced.to_string());
+            self.note_refusal(event.refused(misplaced.code()), origin, &misplaced.to_string());
             misplaced.rejection()
         })?;
         if let (Some(rules), Credential::Key(key)) = (environment, caller.credential())

@@ -172,7 +172,7 @@ fn the_lists_of_addresses_are_explained() {
     let given = Given::start(tables);
     given.gateway.admin(&["user", "addresses", "ada", "--deny", "10.8.0.0/16"]).expect_code(0);
     let ask = |more: &[&str]| explain(&given, ["--key", &given.key], "POST /api/chat", more);
-    for (from, of) in [("10.9.0.1", "[addresses]"), ("::1", "role member"), ("::ffff:10.8.0.1", "account ada")] {
+    for (from, of) in [("10.9.0.1", "[addresses]"), ("::1", "[roles.member]"), ("::ffff:10.8.0.1", "account ada")] {
         let decided = &ask(&["--from", from])["decided_by"];
         assert_eq!((&decided["of"], &decided["code"]), (&json!(of), &json!("address")), "{from}: {decided}");
     }
