@@ -3,6 +3,7 @@ loopback port, and knows what it has cost so far."""
 
 import base64
 import glob
+import http.client
 import json
 import os
 import shutil
@@ -107,6 +108,21 @@ class Ours(Peer):
         curl = ["curl", "-sS", "--noproxy", "*", "-X", "POST", "-H", header, self.url + path]
         answer = subprocess.run(curl, check=True, capture_output=True, text=True).stdout
         self.approve(json.loads(answer)["signin_url"])
+
+    def fill(self, keys):
+        """Gives the person that many more API keys, with limits, puts her into groups, and gives her limits of her own."""
+        secret = self.run("keys", "create", "maker", "--scope", "inference,keys", "--env", "bench")
+        self.run("gateway", "user", "groups", "ada", "team", *self.database)
+        self.run("gateway", "user", "limits", "ada", "--limit", "rpm=1000000,streams=100000", *self.database)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        for number in range(keys):
+            rights = {"scopes": ["inference"], "limits": {"requests_per_minute": 60 + number % 40, "streams": 2}}
+            connection.request("POST", "/api/user/keys", json.dumps({"name": f"key {number}", **rights}), headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 201:
+                sys.exit(f"POST /api/user/keys: {answer.status} {text}")
 
     def approve(self, link):
         self.run("gateway", "approve", link, "--user", "ada", *self.database)
