@@ -76,6 +76,8 @@ pub enum ForbiddenReason {
     Suspended,
     /// It is not accepted from this machine's address.
     Address,
+    /// It is not for the environment that the request is in, or the role does not allow that.
+    Environment,
     /// Something else, or a host that does not say.
     Other,
 }
@@ -86,6 +88,7 @@ impl ForbiddenReason {
         match code {
             Some("suspended") => Self::Suspended,
             Some("address") => Self::Address,
+            Some("environment") => Self::Environment,
             _ => Self::Other,
         }
     }

@@ -41,6 +41,10 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::Forbidden { reason: ForbiddenReason::Suspended, .. } => {
             (Exit::Forbidden, Some("ask the administrator of the host to lift the suspension; then it works again as before".into()))
         }
+        ApiError::Forbidden { reason: ForbiddenReason::Environment, .. } => (
+            Exit::Forbidden,
+            Some("use an API key with the label of that environment (ollama-auth keys create NAME --env ENVIRONMENT), or this credential at the address that it is for; if your role does not allow the environment, ask the administrator of the host".into()),
+        ),
         ApiError::Forbidden { missing: Some(missing), host, .. } => (Exit::Forbidden, Some(missing_proof_hint(missing, host))),
         ApiError::Forbidden { had_credential: true, .. } => {
             (Exit::Forbidden, Some("the credential is valid but does not have this right; ask the administrator of the host".into()))

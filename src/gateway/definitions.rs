@@ -130,8 +130,17 @@ fn role_table(role: &Role, rules: &RoleRules) -> Value {
 }
 
 fn environment_table(rules: &EnvironmentRules) -> Value {
-    let EnvironmentRules { hosts, listen, addresses, role_limits, max_key_age, max_key_idle, allow_unlabelled, .. } =
-        rules;
+    let EnvironmentRules {
+        hosts,
+        listen,
+        addresses,
+        role_limits,
+        max_key_age,
+        max_key_idle,
+        two_proofs,
+        allow_unlabelled,
+        ..
+    } = rules;
     let of_roles = role_limits.iter().map(|(role, of_role)| (role.to_string(), limits(*of_role)));
     let members = [
         ("hosts", json!(hosts)),
@@ -141,6 +150,7 @@ fn environment_table(rules: &EnvironmentRules) -> Value {
         ("role-limits", of_roles.collect()),
         ("max-key-age", max_key_age.map_or(json!([]), days)),
         ("max-key-idle", max_key_idle.map_or(json!([]), days)),
+        ("two-proofs", two_proofs.iter().map(|scope| scope.to_string()).collect()),
         ("allow-unlabelled", (*allow_unlabelled).into()),
     ];
     members.into_iter().filter(|(_, value)| !is_empty(value)).map(|(name, value)| (name.to_owned(), value)).collect()
@@ -223,7 +233,7 @@ mod tests {
             "[groups.lab]\n[groups.ml]\nwithin = \"lab\"\nlimits = { streams = 1 }\n",
             "[groups.lab]\n",
             "[environments.a]\n[roles.member]\nenvironments = [\"a\"]\n[roles.viewer]\nenvironments = []\n",
-            "[environments.a]\nhosts = [\"x.example\"]\nlisten = [\"127.0.0.1:5\"]\nmax-key-age = \"3d\"\nmax-key-idle = \"2d\"\nallow-unlabelled = true\n\
+            "[environments.a]\nhosts = [\"x.example\"]\nlisten = [\"127.0.0.1:5\"]\nmax-key-age = \"3d\"\nmax-key-idle = \"2d\"\ntwo-proofs = [\"keys\"]\nallow-unlabelled = true\n\
              limits = { streams = 1 }\naddresses = { deny = [\"10.0.0.0/8\"] }\nrole-limits.member = { streams = 1 }\n",
             "[addresses]\ndeny = [\"10.9.0.0/16\", \"::1\"]\n[roles.admin.addresses]\nallow = [\"10.0.0.0/8\"]\n",
         ] {

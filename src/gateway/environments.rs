@@ -14,7 +14,7 @@ use super::policy_name::PolicyName;
 use super::roles::RoleRules;
 use super::store::{KeyRecord, Role};
 use crate::address::Scheme;
-use crate::keyspec::{AddressRules, RequestLimits};
+use crate::keyspec::{AddressRules, RequestLimits, Scopes};
 
 /// What the configuration says of an environment.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,8 @@ pub struct EnvironmentRules {
     pub max_key_age: Option<i64>,
     /// How long an API key in it may stay unused, in seconds. One that was not used for longer is suspended.
     pub max_key_idle: Option<i64>,
+    /// What takes the signature of a device and an API key together in it.
+    pub two_proofs: Scopes,
     /// Whether its names and listeners also accept keys without its label, and devices.
     pub allow_unlabelled: bool,
 }
@@ -198,6 +200,7 @@ mod tests {
             role_limits: BTreeMap::new(),
             max_key_age: None,
             max_key_idle: None,
+            two_proofs: Scopes::default(),
             allow_unlabelled: false,
         }
     }

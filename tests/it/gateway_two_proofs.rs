@@ -1,7 +1,8 @@
-//! Two proofs: a device's signature beside an API key of the same person, where a role demands both.
+//! Two proofs: a device's signature beside an API key of the same person, where a role or an environment demands both.
 
 mod attacks;
 mod client;
+mod environments;
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -83,7 +83,7 @@ impl AdminContext<'_> {
             Access::Account(_, Requirement::Scope { scope, .. }) => asker.scope(scope, &mut steps),
             Access::Upstream(scope) => {
                 asker.scope(scope, &mut steps);
-                asker.second_proof(scope, &mut steps);
+                asker.second_proof(scope, environment.as_deref(), &mut steps);
                 let running = self.running.map(|gateway| (&*gateway.limiter, gateway.clock.elapsed()));
                 asker.limits(running, environment.as_deref(), &mut steps);
                 asker.models(matched.route, scope, question.model.as_deref(), &mut steps);
@@ -219,10 +219,13 @@ impl Asker<'_> {
     }
 
     /// Whether one proof is enough.
-    fn second_proof(&self, scope: Scope, steps: &mut Steps) {
-        if self.role.two_proofs.contains(scope) {
-            let detail = format!("the scope {scope} needs an API key and a device's signature in one request");
-            steps.unknown("two proofs", &self.of_role(), &detail);
+    fn second_proof(&self, scope: Scope, environment: Option<&EnvironmentRules>, steps: &mut Steps) {
+        let here = environment.map(|rules| (format!("[environments.{}]", rules.name), rules.two_proofs));
+        for (of, demanded) in [(self.of_role(), self.role.two_proofs)].into_iter().chain(here) {
+            if demanded.contains(scope) {
+                let detail = format!("the scope {scope} needs an API key and a device's signature in one request");
+                steps.unknown("two proofs", &of, &detail);
+            }
         }
     }
 

@@ -275,28 +275,31 @@ impl Caller {
 
     /// The scopes for which two proofs are demanded.
     pub fn two_proofs(&self) -> Scopes {
-        self.demanded(&self.role)
-    }
-
-    /// The same by what a role demands now. Whatever else demands them belongs here.
-    fn demanded(&self, role: &RoleRules) -> Scopes {
-        role.two_proofs
+        demanded(&self.role, self.environment())
     }
 
     /// Which proof is missing for requests that need `scope`, where two are demanded: `device_signature` or `api_key`. A session needs none:
     /// its person typed the password.
     pub fn missing_proof(&self, scope: Scope) -> Option<&'static str> {
-        self.missing_of(&self.role, scope)
+        self.missing_of(self.two_proofs(), scope)
     }
 
-    /// The same by what a role demands now.
-    fn missing_of(&self, role: &RoleRules, scope: Scope) -> Option<&'static str> {
+    /// The same where both are demanded for those scopes.
+    fn missing_of(&self, demanded: Scopes, scope: Scope) -> Option<&'static str> {
         match (&self.credential, &self.second) {
-            _ if !self.demanded(role).contains(scope) => None,
+            _ if !demanded.contains(scope) => None,
             (Credential::Device(_), _) => Some("api_key"),
             (Credential::Key(_), None) => Some("device_signature"),
             (Credential::Key(_), Some(_)) | (Credential::Session(_), _) => None,
         }
+    }
+
+    /// The scopes for which they are demanded by what a role and the environments say now: a reload can put the request in one.
+    fn demanded_now(&self, directory: &Directory, role: &RoleRules) -> Scopes {
+        let environments = directory.environments();
+        let place = self.place.as_ref();
+        let here = place.and_then(|place| environments.admit(place.entry, self.label(), role, place.address).ok());
+        demanded(role, here.flatten().map(|rules| &**rules))
     }
 
     /// Whether the device of the second proof, if there is one, is still the account's, and not suspended.
@@ -422,7 +425,7 @@ impl Caller {
         user.is_some_and(|user| {
             let role = directory.role(&user.role);
             let is_enough = self.second.is_some() || matches!(self.credential, Credential::Session(_));
-            let asks_no_more = || is_enough || self.demanded(&role).is_subset(self.two_proofs());
+            let asks_no_more = || is_enough || self.demanded_now(directory, &role).is_subset(self.two_proofs());
             user.may_as_much_as(&self.user)
                 && self.holds_second(directory)
                 && (Arc::ptr_eq(&role, &self.role) || (role.covers(&self.role) && asks_no_more()))
@@ -452,7 +455,7 @@ impl Caller {
                 && user.is_active()
                 && role.scopes.contains(scope)
                 && self.holds_second(directory)
-                && self.missing_of(&role, scope).is_none()
+                && self.missing_of(self.demanded_now(directory, &role), scope).is_none()
                 && models.is_within(role.models(scope))
                 // Of a key this was looked at: it may have been replaced by a younger one.
                 && (matches!(self.credential, Credential::Key(_)) || self.misplaced(directory, &role, now).is_none())
@@ -518,6 +521,12 @@ impl Caller {
             Credential::Session(_) => Actor::user(&self.user),
         }
     }
+}
+
+/// The scopes for which a role, or an environment, demands two proofs. Whatever else demands them belongs here.
+fn demanded(role: &RoleRules, environment: Option<&EnvironmentRules>) -> Scopes {
+    let here = environment.map(|rules| rules.two_proofs).unwrap_or_default();
+    role.two_proofs.iter().chain(here.iter()).collect()
 }
 
 /// 403 for what is suspended: an account, a device or an API key.

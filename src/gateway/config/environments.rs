@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::error::{ConfigError, Source};
 use super::limits::limits;
+use super::roles::{EXPECTED_PROOFS, ProofScope};
 use super::settings::Config;
 use super::value::{boolean, host_names, retention, socket_addresses};
 use crate::gateway::environments::{EnvironmentRules, Environments, split_host};
@@ -36,6 +37,7 @@ struct Table {
     max_key_age: Option<Duration>,
     #[serde(deserialize_with = "retention")]
     max_key_idle: Option<Duration>,
+    two_proofs: Vec<ProofScope>,
     #[serde(deserialize_with = "boolean")]
     allow_unlabelled: bool,
 }
@@ -50,7 +52,17 @@ impl<'de> Deserialize<'de> for Limits {
 
 impl Table {
     fn rules(self, name: PolicyName) -> Result<EnvironmentRules, String> {
-        let Self { hosts, listen, addresses, limits, role_limits, max_key_age, max_key_idle, allow_unlabelled } = self;
+        let Self {
+            hosts,
+            listen,
+            addresses,
+            limits,
+            role_limits,
+            max_key_age,
+            max_key_idle,
+            two_proofs,
+            allow_unlabelled,
+        } = self;
         if hosts.len().max(listen.len()) > MOST_NAMES {
             return Err(format!("the environment {name} has more than {MOST_NAMES} host names or listeners"));
         }
@@ -65,6 +77,7 @@ impl Table {
             role_limits: role_limits.into_iter().map(|(role, Limits(limits))| (role, limits)).collect(),
             max_key_age: max_key_age.map(seconds),
             max_key_idle: max_key_idle.map(seconds),
+            two_proofs: two_proofs.into_iter().map(|ProofScope(scope)| scope).collect(),
             allow_unlabelled,
         })
     }
@@ -102,6 +115,7 @@ pub fn expected(name: &str) -> Option<&'static str> {
         Some((_, "hosts")) => Some("a list of host names such as [\"staging.example.com\"]"),
         Some((_, "listen")) => Some("a list of ADDRESS:PORT such as [\"127.0.0.1:11436\"]"),
         Some((_, "max-key-age" | "max-key-idle")) => Some("a number of days from 1d to 3650d, such as 30d, or none"),
+        Some((_, "two-proofs")) => Some(EXPECTED_PROOFS),
         Some((_, "allow-unlabelled")) => Some("true or false"),
         Some((_, "role-limits")) => Some("tables such as [environments.staging.role-limits.member]"),
         Some(_) => None,

@@ -41,7 +41,7 @@ struct Table {
 /// A scope for which two proofs can be demanded.
 #[derive(serde::Deserialize)]
 #[serde(try_from = "String")]
-struct ProofScope(Scope);
+pub(super) struct ProofScope(pub(super) Scope);
 
 impl TryFrom<String> for ProofScope {
     type Error = String;
@@ -162,6 +162,9 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
+/// What `two-proofs` must be, with an example.
+pub(super) const EXPECTED_PROOFS: &str = "a list of scopes such as [\"inference\", \"keys\"]";
+
 /// What a member of such a table must be, with an example.
 pub fn expected(name: &str) -> Option<&'static str> {
     match name.strip_prefix("roles.")?.split_once('.') {
@@ -171,7 +174,7 @@ pub fn expected(name: &str) -> Option<&'static str> {
             Some("a number of days from 1d to 3650d, such as 90d, or none")
         }
         Some((_, "models")) => Some("a list of model patterns such as [\"llama3*\", \"qwen3:*\"]"),
-        Some((_, "two-proofs")) => Some("a list of scopes such as [\"inference\", \"keys\"]"),
+        Some((_, "two-proofs")) => Some(EXPECTED_PROOFS),
         Some((_, "environments")) => Some("a list of environments such as [\"staging\"]"),
         Some((_, "models-by-scope")) => Some("a table with any of inference, models:read and models:write"),
         Some((_, rest)) if rest.starts_with("models-by-scope.") => {

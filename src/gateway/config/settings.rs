@@ -229,7 +229,7 @@ settings! {
     /// Environments such as production and staging: host names and listeners of their own, and rules for what is used there.
     /// A key belongs to the one that it is labelled with. A change of `listen` needs a restart.
     "environments" => environments: Environments = {}, "super::environments::environments", Reload,
-        "tables such as [environments.staging], each with any of hosts, listen, addresses, limits, role-limits, max-key-age, max-key-idle and allow-unlabelled";
+        "tables such as [environments.staging], each with any of hosts, listen, addresses, limits, role-limits, max-key-age, max-key-idle, two-proofs and allow-unlabelled";
 
     /// From which addresses requests are accepted. allow: only from these. deny: not from these, also if they are in allow.
     /// Of a proxy in trusted-proxies, the address that it forwards counts. Health checks are always answered.

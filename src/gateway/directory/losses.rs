@@ -122,6 +122,14 @@ fn lost_by_environment(
     if after.base.is_some() && before.allows_environment(is.name) && !after.allows_environment(is.name) {
         return Some(format!("everything: the role does not allow the environment {}", is.name));
     }
+    let demanded =
+        is.two_proofs.without(was.map(|rules| rules.two_proofs).unwrap_or_default()).without(before.two_proofs);
+    let had = key.rights.scopes.intersection(before.scopes);
+    let demanded: Vec<String> = had.intersection(demanded).iter().map(|scope| scope.to_string()).collect();
+    if !demanded.is_empty() {
+        let scopes = demanded.join(", ");
+        return Some(format!("{scopes} needs two proofs in the environment {}", is.name));
+    }
     let end = new.environments.end_of(key)?;
     let earliest = key.rights.expires_at.into_iter().chain(old.environments.end_of(key)).min();
     match earliest.is_none_or(|before| end < before) {

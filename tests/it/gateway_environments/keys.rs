@@ -154,3 +154,19 @@ fn a_label_counts_once_it_is_defined_and_no_longer_than_that() {
     let client = given.device.command(["keys", "create", "k2"]).run().expect_code(0);
     assert!(client.stdout().starts_with("olauth_"));
 }
+
+#[test]
+fn a_command_says_what_to_do_about_the_wrong_environment() {
+    let given = Given::start(BOTH);
+    let prod = given.key("prod");
+    given.reload(&format!("{BOTH}[roles.member]\nenvironments = [\"staging\"]\n"));
+    let url = given.gateway.url();
+    let list = given.device.command(["list", "--host", &url]).env("OLLAMA_API_KEY", prod["key"].as_str().unwrap());
+    let refused = list.run().expect_code(5);
+    let stderr = refused.stderr().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(stderr.contains("your role does not allow the environment prod"), "{stderr}");
+    assert!(stderr.contains("use an API key with the label of that environment"), "{stderr}");
+    let create = given.device.command(["keys", "create", "k", "--env", "prod", "--host", &url]).run().expect_code(5);
+    let stderr = create.stderr().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(stderr.contains("if your role does not allow the environment, ask the administrator"), "{stderr}");
+}

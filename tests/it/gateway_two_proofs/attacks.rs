@@ -123,9 +123,14 @@ fn a_change_is_bound_to_its_body_and_made_once() {
 
 /// Begins a response that does not end, and reads its beginning.
 fn begin(given: &Given, headers: &str) -> TcpStream {
+    begin_with(given, &header(&given.key), headers)
+}
+
+/// The same with another key.
+pub(super) fn begin_with(given: &Given, key: &str, headers: &str) -> TcpStream {
     let mut stream = TcpStream::connect(given.gateway.address()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let (host, key, length) = (given.gateway.address(), header(&given.key), BODY.len());
+    let (host, length) = (given.gateway.address(), BODY.len());
     let head = format!("POST {CHAT} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{key}\r\n{headers}");
     stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n{BODY}").as_bytes()).unwrap();
     let mut first = [0; 4096];
@@ -134,7 +139,7 @@ fn begin(given: &Given, headers: &str) -> TcpStream {
     stream
 }
 
-fn is_whole(mut stream: TcpStream) -> bool {
+pub(super) fn is_whole(mut stream: TcpStream) -> bool {
     let mut rest = Vec::new();
     let read = stream.read_to_end(&mut rest);
     assert!(!read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "the response does not end");
