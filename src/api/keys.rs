@@ -20,7 +20,7 @@ use super::account::AccountHost;
 use super::body::{Bounds, json, whole};
 use super::error::{ApiError, Unreachable, seconds};
 use super::session::Session;
-use crate::keyspec::{AddressList, ApiKey, KeyId, Models, RequestLimits, Scopes};
+use crate::keyspec::{AddressList, ApiKey, KeyId, LimitUse, Models, RequestLimits, Scopes};
 
 const PATH: &str = "/api/user/keys";
 /// Keys asked for at once: the most that a gateway gives.
@@ -94,6 +94,9 @@ pub struct KeyEntry {
     /// How much it may use, if the host says so.
     #[serde(default)]
     pub limits: Option<RequestLimits>,
+    /// How much of these is used at the moment, if the host says so.
+    #[serde(default, rename = "use")]
+    pub used: Option<LimitUse>,
     /// The networks that it is accepted from; none is every address.
     #[serde(default, deserialize_with = "or_nothing")]
     pub from: Vec<String>,

@@ -76,7 +76,8 @@ impl Gateway {
         });
         let log_throttle = Arc::<LogThrottle>::default();
         let refusals = Arc::<Refusals>::default();
-        let accounts = Arc::new(AccountService::new(directory.clone(), clock.clone()));
+        let limiter = Arc::<Limiter>::default();
+        let accounts = Arc::new(AccountService::new(directory.clone(), limiter.clone(), clock.clone()));
         let authenticator = Arc::new(Authenticator::new(
             directory.clone(),
             pending_devices.clone(),
@@ -87,7 +88,6 @@ impl Gateway {
             clock.clone(),
         ));
         let streams = Arc::new(OpenStreams::new(directory.clone(), config.clone(), clock.clone()));
-        let limiter = Arc::<Limiter>::default();
         let administration = Arc::new(RunningGateway {
             limiter: limiter.clone(),
             directory: directory.clone(),

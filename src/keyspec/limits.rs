@@ -224,19 +224,23 @@ pub fn phrase(limit: Limit, value: u64) -> String {
 }
 
 /// As on the command line: `rpm=60,streams=2`; nothing without limits.
+impl RequestLimits {
+    /// Each limit as it is written: `rpm=60`.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (Limit, String)> {
+        Limit::ALL.into_iter().filter_map(|limit| {
+            let value = self.get(limit)?;
+            let text = match limit {
+                Limit::RequestSize => format!("size={}", size_text(value).replace([' '], "").replace("bytes", "")),
+                _ => format!("{}={value}", limit.name()),
+            };
+            Some((limit, text))
+        })
+    }
+}
+
 impl fmt::Display for RequestLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = Limit::ALL.into_iter().filter_map(|limit| Some((limit, self.get(limit)?)));
-        for (index, (limit, value)) in all.enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            match limit {
-                Limit::RequestSize => {
-                    write!(f, "{comma}size={}", size_text(value).replace([' '], "").replace("bytes", ""))?
-                }
-                _ => write!(f, "{comma}{}={value}", limit.name())?,
-            }
-        }
-        Ok(())
+        f.write_str(&self.texts().map(|(_, text)| text).collect::<Vec<_>>().join(","))
     }
 }
 

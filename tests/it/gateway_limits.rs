@@ -1,6 +1,7 @@
 //! Limits of the gateway, of people and of keys: what they refuse and how, and that nothing of them leaks.
 
 mod client;
+mod in_use;
 mod keys;
 mod rates;
 mod reload;

@@ -127,8 +127,8 @@ fn print(app: &App, report: &Report<'_>, all: usize, now: i64) -> anyhow::Result
     for row in &report.keys {
         let entry = row.entry;
         let models = if entry.models.is_empty() { "all".to_owned() } else { entry.models.join(",") };
-        let limits =
-            entry.limits.filter(|limits| !limits.is_none()).map_or("-".to_owned(), |limits| limits.to_string());
+        let limits = entry.limits.filter(|limits| !limits.is_none());
+        let limits = limits.map_or("-".to_owned(), |limits| entry.used.unwrap_or_default().beside(limits));
         let cells = [
             short(&entry.name),
             short(&entry.id),

@@ -17,7 +17,7 @@ use crate::gateway::directory::Place;
 use crate::gateway::rejection::{Rejection, json_response};
 use crate::gateway::store::{Device, KeyQuery, KeyRecord};
 use crate::gateway::target::Target;
-use crate::keyspec::{AddressList, KeyId, Models, RequestLimits, Scopes};
+use crate::keyspec::{AddressList, KeyId, LimitUse, Models, RequestLimits, Scopes};
 
 const USUAL: usize = 500;
 const MOST: usize = 1000;
@@ -51,8 +51,9 @@ impl AccountService {
             if let Some(old) = &own.replaces {
                 others.extend(directory.key_by_id(old).await.map_err(|error| unreadable(&error))?);
             }
-            let others = others.iter().filter(|key| wanted(key)).map(|key| Item::Key(Key::of(key)));
-            let own = Item::Key(Key::for_caller(own, Some(own)));
+            let others =
+                others.iter().filter(|key| wanted(key)).map(|key| Item::Key(Key::of(key).using(self.use_of(key))));
+            let own = Item::Key(Key::for_caller(own, Some(own)).using(self.use_of(own)));
             return Ok(page(std::iter::once(own).chain(others).collect(), None));
         }
 
@@ -76,7 +77,7 @@ impl AccountService {
             (None, last) => last.map(|(cursor, _)| cursor.clone()),
         };
         let own = own_key(caller);
-        let keys = keys.iter().map(|key| Item::Key(Key::for_caller(key, own)));
+        let keys = keys.iter().map(|key| Item::Key(Key::for_caller(key, own).using(self.use_of(key))));
         let items = devices.iter().map(|(_, device)| Item::Device(ConnectedDevice::of(device))).chain(keys).collect();
         Ok(page(items, last.filter(|_| more)))
     }
@@ -192,6 +193,9 @@ pub struct Key<'a> {
     scopes: &'a Scopes,
     models: &'a Models,
     limits: Option<RequestLimits>,
+    /// Of these, in a list.
+    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
+    used: Option<LimitUse>,
     from: &'a AddressList,
     hint: &'a str,
     replaceable: bool,
@@ -219,6 +223,7 @@ impl<'a> Key<'a> {
             scopes: &key.rights.scopes,
             models: &key.rights.models,
             limits: Some(key.rights.limits).filter(|limits| !limits.is_none()),
+            used: None,
             from: &key.rights.addresses,
             hint: &key.hint,
             replaceable: key.replaceable,
@@ -232,6 +237,11 @@ impl<'a> Key<'a> {
             suspended_reason: key.suspended.as_ref().and_then(|suspended| suspended.reason.as_deref()),
             own: false,
         }
+    }
+
+    /// The same with what it uses of its limits.
+    fn using(self, used: Option<LimitUse>) -> Self {
+        Self { used, ..self }
     }
 
     /// Marked if it is the key that asks, which by this finds itself in a list.

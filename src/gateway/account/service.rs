@@ -1,6 +1,7 @@
 //! Changes that an account makes of itself: who may make them, how often, and their events.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,11 +12,12 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use crate::gateway::authn::{Caller, Credential, credential_suspended};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::{Directory, DirectoryError};
+use crate::gateway::limits::Limiter;
 use crate::gateway::origin::Origin;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::store::{Change, Event, KeyRecord, StoreError};
 use crate::gateway::target::Target;
-use crate::keyspec::{KeyId, Scope};
+use crate::keyspec::{KeyId, LimitUse, Scope};
 
 /// So many changes may a key without the scope `keys` make of itself at once: more than a rotation needs that is cut short every minute
 /// for half a day; and a twentieth of what an account may have.
@@ -41,6 +43,7 @@ pub struct Request<'a> {
 pub struct AccountService {
     pub(super) directory: Directory,
     pub(super) clock: Clock,
+    limiter: Arc<Limiter>,
     /// How often a key without the scope `keys` changes something of itself. Each change stays on record, and an account holds so many:
     /// a stolen key could otherwise use all of them up, and the account could never create or replace a key again.
     /// All keys of which one replaces the other are counted as one, since a replacement can ask for the next. It holds no more keys than
@@ -50,8 +53,14 @@ pub struct AccountService {
 
 impl AccountService {
     /// For the accounts of that directory.
-    pub fn new(directory: Directory, clock: Clock) -> Self {
-        Self { directory, clock, self_changes: DefaultKeyedRateLimiter::keyed(self_change_quota()) }
+    pub fn new(directory: Directory, limiter: Arc<Limiter>, clock: Clock) -> Self {
+        Self { directory, clock, limiter, self_changes: DefaultKeyedRateLimiter::keyed(self_change_quota()) }
+    }
+
+    /// What a key uses of its limits at this gateway.
+    pub fn use_of(&self, key: &KeyRecord) -> Option<LimitUse> {
+        let first = key.first.as_ref().unwrap_or(&key.id);
+        self.limiter.used_by_key(first, key.rights.limits, || self.clock.elapsed())
     }
 
     /// Makes a change in a caller's name, if the caller's credential still holds then: with a body that came slowly, a key that was revoked

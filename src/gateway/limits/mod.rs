@@ -25,7 +25,7 @@ use super::groups::GroupsOfPerson;
 use super::policy_name::PolicyName;
 use super::roles::RoleRules;
 use super::store::{KeyRecord, User};
-use crate::keyspec::{KeyId, RequestLimits};
+use crate::keyspec::{KeyId, LimitUse, RequestLimits};
 
 /// Whose limit it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,6 +291,25 @@ impl Limiter {
             }
         };
         applicable.each().filter(|(_, limits)| !limits.is_none()).map(used).collect()
+    }
+
+    /// What a key, named by the first of its chain of replacements, uses of its limits at this gateway; `None` if it has none that are
+    /// counted.
+    pub fn used_by_key(&self, key: &KeyId, limits: RequestLimits, now: impl FnOnce() -> Duration) -> Option<LimitUse> {
+        if limits.rate().is_none() && limits.streams.is_none() {
+            return None;
+        }
+        let applicable = Applicable {
+            key: Some(key),
+            of_key: limits,
+            person: Uuid::nil(),
+            of_person: RequestLimits::default(),
+            groups: GroupsOfPerson::new(),
+            environment: None,
+            of_gateway: RequestLimits::default(),
+        };
+        let Used { requests, streams, .. } = self.used(&applicable, now).into_iter().next()?;
+        Some(LimitUse { requests, streams: streams.map(u64::from) })
     }
 
     /// How many gateways share the limits. Of the last two counts the larger one holds: after the database did not answer for a while, the

@@ -83,6 +83,8 @@ fn table(context: &PageContext, keys: &[KeyRecord]) -> Markup {
 fn row(context: &PageContext, key: &KeyRecord) -> Markup {
     let status = KeyStatus::of(key, &context.pages.directory, context.now);
     let name = display::visible_text(&key.name);
+    let used = context.pages.accounts.use_of(key).filter(|_| status.state.is_accepted());
+    let used = used.and_then(|used| used.in_words(key.rights.limits));
     html! {
         tr role="row" id=(key.id) .over[!status.state.is_accepted()] {
             th scope="row" role="rowheader" {
@@ -100,6 +102,7 @@ fn row(context: &PageContext, key: &KeyRecord) -> Markup {
                     @else { "only " (models_line(&key.rights.models)) }
                 }
                 @if !key.rights.limits.is_none() { span.hint.limits { "at most " (key.rights.limits.in_words()) } }
+                @if let Some(used) = used { span.hint.used { "now " (used) } }
                 @if !key.rights.addresses.is_empty() { span.hint { "only from " (key.rights.addresses) } }
             }
             td role="cell" data-label="Used" {

@@ -208,6 +208,7 @@ async fn the_list_shows_the_state_of_each_key() {
     let shown = row(&page, &heir.id);
     assert!(shown.contains(">Valid<") && shown.contains("in 90 days") && shown.contains("all models"), "{shown}");
     assert!(shown.contains("at most 60 requests per minute, 2 requests at a time"), "{shown}");
+    assert!(shown.contains("now 0 of 60 requests, 0 of 2 at a time"), "{shown}");
     let shown = row(&page, &ended);
     assert!(shown.contains(">Expired<") && !shown.contains("Revoke ended one"), "there is nothing to revoke");
     assert!(row(&page, &gone).is_empty() && page.contains("Show revoked keys"));
