@@ -54,6 +54,7 @@ mod gateway_hostile;
 mod gateway_invitations;
 #[cfg(feature = "gateway")]
 mod gateway_key_age;
+#[cfg(feature = "gateway")]
 mod gateway_keys;
 #[cfg(feature = "gateway")]
 mod gateway_limits;
@@ -63,6 +64,7 @@ mod gateway_maintenance;
 mod gateway_pages;
 #[cfg(feature = "gateway")]
 mod gateway_policy;
+#[cfg(feature = "gateway")]
 mod gateway_postgres;
 #[cfg(feature = "gateway")]
 mod gateway_programs;
@@ -76,6 +78,7 @@ mod gateway_roles;
 mod gateway_signatures;
 #[cfg(feature = "gateway")]
 mod gateway_streams;
+#[cfg(feature = "gateway")]
 mod gateway_suspension;
 #[cfg(feature = "gateway")]
 mod gateway_tls;
