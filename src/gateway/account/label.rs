@@ -3,6 +3,7 @@
 use super::service::own_key;
 use crate::gateway::authn::Caller;
 use crate::gateway::environments::{EnvironmentRules, Environments};
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::store::KeyRecord;
@@ -37,18 +38,22 @@ pub(super) fn new_label(
     Ok(label)
 }
 
-/// Whether a caller may replace that key: a key only one of its own environment.
+/// Whether a caller may replace that key: a key only one of its own environment, and one without only one without.
 ///
 /// # Errors
 /// 403.
 pub(super) fn check_replaced(caller: &Caller, old: &KeyRecord, environments: &Environments) -> Result<(), Rejection> {
-    let label = |key: &KeyRecord| defined(key.environment.as_deref(), environments).map(|rules| rules.name);
-    match (own_key(caller), label(old)) {
-        (Some(own), Some(of_old)) if label(own) != Some(of_old) => {
-            Err(refused(format!("the key {} is for the environment {of_old}, and this one is not", old.id)))
-        }
-        (_, Some(of_old)) if !caller.role().allows_environment(of_old) => {
-            Err(refused(format!("your role {} does not allow the environment {of_old}", caller.user().role)))
+    let of = |key: &KeyRecord| defined(key.environment.as_deref(), environments).map(|rules| rules.name);
+    let of_old = of(old);
+    if let Some(own) = own_key(caller).map(of).filter(|own| *own != of_old) {
+        let words =
+            |name: Option<PolicyName>| name.map_or("no environment".into(), |name| format!("the environment {name}"));
+        let message = format!("the key {} is for {}, and this one is for {}", old.id, words(of_old), words(own));
+        return Err(refused(message));
+    }
+    match of_old {
+        Some(name) if !caller.role().allows_environment(name) => {
+            Err(refused(format!("your role {} does not allow the environment {name}", caller.user().role)))
         }
         _ => Ok(()),
     }

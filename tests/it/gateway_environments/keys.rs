@@ -40,6 +40,12 @@ fn a_key_makes_keys_with_its_own_label_only() {
         let other = given.make(by, &json!({ "replaces": replaced.json()["id"] }));
         assert_eq!((other.status, &*code(&other)), (403, "environment"), "{}", other.text());
     }
+    // Nor does a key replace one that is accepted at more places than itself, which would free it of the rules of its environment.
+    for (by, old, wanted) in [(&prod, &plain, 403), (&staging, &ci, 403), (&plain, &ci, 201)] {
+        let other = given.make(by, &json!({ "replaces": old["id"] }));
+        assert_eq!(other.status, wanted, "{} by {}: {}", old["environment"], by["environment"], other.text());
+        assert_eq!(code(&other) == "environment", wanted == 403, "{}", other.text());
+    }
     let device = ["keys", "rotate"];
     assert!(given.device.command(device).run().code() != 0, "it has no profile's key to rotate");
 }
