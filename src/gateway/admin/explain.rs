@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::AdminError;
-use super::explanation::{Explanation, Question, Step, Verdict};
+use super::explanation::{Explanation, Question};
 use super::perform::AdminContext;
 use super::policy::tables;
-use crate::address::Scheme;
+use crate::address::{BaseUrl, Scheme};
 use crate::gateway::caps::{CapSet, WhenExceeded};
 use crate::gateway::config::Config;
 use crate::gateway::environments::{EnvironmentRules, Environments};
@@ -43,14 +43,15 @@ impl AdminContext<'_> {
         let matched =
             find(&question.method, &question.path).map_err(|rejection| failed(rejection.message().to_owned()))?;
         let (active, loaded);
-        let config: &Config = match self.running {
+        let (config, scheme): (&Config, Scheme) = match self.running {
             Some(gateway) => {
                 active = gateway.config.get();
-                &active
+                (&active, active.url.scheme())
             }
             None => {
                 loaded = tables(question.configuration.clone().unwrap_or_default())?;
-                &loaded
+                let own = if loaded.tls().is_some() { Scheme::Https } else { Scheme::Http };
+                (&loaded, loaded.public_url.as_ref().map_or(own, BaseUrl::scheme))
             }
         };
         let (user, key) = match (&question.key, &question.user) {
@@ -63,10 +64,9 @@ impl AdminContext<'_> {
             (None, name) => (self.user(name.as_deref().unwrap_or_default())?, None),
         };
         let role = config.roles.of(&user.role);
-        // Without a scheme at hand the port of a name counts as it is written.
-        let entry = question.to_host.as_deref().and_then(|host| config.environments.of_host(host, Scheme::Https));
+        let entry = question.to_host.as_deref().and_then(|host| config.environments.of_host(host, scheme));
         let asker = Asker { user, key, role, config, entry, from: question.from, now: self.now };
-        let mut steps = Steps::default();
+        let mut steps = Explanation::default();
         asker.address("[addresses]", &config.addresses, &mut steps);
         asker.credential(&mut steps);
         asker.account(&mut steps);
@@ -77,26 +77,33 @@ impl AdminContext<'_> {
             Access::Account(_, Requirement::ValidCredential) => {
                 steps.allows("route", "the gateway", "any valid credential may use it");
             }
-            Access::Account(_, Requirement::Scope { or_own_key: true, .. }) if asker.key.is_some() => {
-                steps.allows("route", "the gateway", "an API key may use it for itself");
+            Access::Account(_, Requirement::Scope { scope, or_own_key }) => {
+                match or_own_key && asker.key.is_some() {
+                    true => steps.allows("route", "the gateway", "an API key may use it for itself"),
+                    false => asker.scope(scope, &mut steps),
+                }
+                asker.second_proof(scope, environment.as_deref(), &mut steps);
             }
-            Access::Account(_, Requirement::Scope { scope, .. }) => asker.scope(scope, &mut steps),
             Access::Upstream(scope) => {
                 asker.scope(scope, &mut steps);
                 asker.second_proof(scope, environment.as_deref(), &mut steps);
+                if let Some(maintenance) = self.directory.maintenance(self.now).filter(|message| message.refuses) {
+                    let refused = (RefusalCode::Maintenance, maintenance.message.clone());
+                    steps.add("maintenance", "the gateway", Err(refused));
+                }
                 let running = self.running.map(|gateway| (&*gateway.limiter, gateway.clock.elapsed()));
                 asker.limits(running, environment.as_deref(), &mut steps);
                 asker.models(matched.route, scope, question.model.as_deref(), &mut steps);
                 asker.caps(matched.route, question.model.as_deref(), &mut steps);
             }
         }
-        Ok(Explanation { steps: steps.0 })
+        Ok(steps)
     }
 }
 
 impl Asker<'_> {
     /// Whether the API key is accepted.
-    fn credential(&self, steps: &mut Steps) {
+    fn credential(&self, steps: &mut Explanation) {
         let Some(key) = &self.key else { return };
         let of = format!("key {}", key.id);
         let ended = match (key.revoked_at, key.is_live(self.now)) {
@@ -114,7 +121,7 @@ impl Asker<'_> {
     }
 
     /// Whether the API key was used lately enough.
-    fn last_use(&self, of: &str, longest: Option<i64>, steps: &mut Steps) {
+    fn last_use(&self, of: &str, longest: Option<i64>, steps: &mut Explanation) {
         let (Some(key), Some(longest)) = (&self.key, longest) else { return };
         let most = format!("keys may stay unused for {} days", longest / 86_400);
         let is_idle = self.now.saturating_sub(key.last_use()) >= longest;
@@ -122,7 +129,7 @@ impl Asker<'_> {
     }
 
     /// Whether account and credential are accepted at all.
-    fn account(&self, steps: &mut Steps) {
+    fn account(&self, steps: &mut Explanation) {
         let of = format!("account {}", self.user.name);
         let state = match (self.user.disabled, &self.user.suspended) {
             (true, _) => Err((RefusalCode::DisabledAccount, "it is disabled".to_owned())),
@@ -140,7 +147,7 @@ impl Asker<'_> {
     }
 
     /// Whether role, account and key are accepted from the address.
-    fn addresses(&self, steps: &mut Steps) {
+    fn addresses(&self, steps: &mut Explanation) {
         self.address(&self.of_role(), &self.role.addresses, steps);
         self.address(&format!("account {}", self.user.name), &self.user.addresses, steps);
         if let Some(key) = &self.key {
@@ -150,7 +157,7 @@ impl Asker<'_> {
     }
 
     /// Whether these lists accept it.
-    fn address(&self, of: &str, rules: &AddressRules, steps: &mut Steps) {
+    fn address(&self, of: &str, rules: &AddressRules, steps: &mut Explanation) {
         let accepted = format!("requests are accepted {rules}");
         match self.from {
             _ if rules.is_empty() => {}
@@ -161,7 +168,7 @@ impl Asker<'_> {
     }
 
     /// The environment that the request is in, if it may be in one.
-    fn environment(&self, steps: &mut Steps) -> Option<Arc<EnvironmentRules>> {
+    fn environment(&self, steps: &mut Explanation) -> Option<Arc<EnvironmentRules>> {
         if self.config.environments.is_empty() {
             return None;
         }
@@ -199,7 +206,7 @@ impl Asker<'_> {
     }
 
     /// Whether key and role have the scope.
-    fn scope(&self, scope: Scope, steps: &mut Steps) {
+    fn scope(&self, scope: Scope, steps: &mut Explanation) {
         let mut check = |of: &str, scopes: Scopes| {
             let checked = match scopes.contains(scope) {
                 true => Ok(format!("it has the scope {scope}")),
@@ -219,7 +226,7 @@ impl Asker<'_> {
     }
 
     /// Whether one proof is enough.
-    fn second_proof(&self, scope: Scope, environment: Option<&EnvironmentRules>, steps: &mut Steps) {
+    fn second_proof(&self, scope: Scope, environment: Option<&EnvironmentRules>, steps: &mut Explanation) {
         let here = environment.map(|rules| (format!("[environments.{}]", rules.name), rules.two_proofs));
         for (of, demanded) in [(self.of_role(), self.role.two_proofs)].into_iter().chain(here) {
             if demanded.contains(scope) {
@@ -230,7 +237,12 @@ impl Asker<'_> {
     }
 
     /// How much is used of each limit, which the running gateway knows.
-    fn limits(&self, running: Option<(&Limiter, Duration)>, environment: Option<&EnvironmentRules>, steps: &mut Steps) {
+    fn limits(
+        &self,
+        running: Option<(&Limiter, Duration)>,
+        environment: Option<&EnvironmentRules>,
+        steps: &mut Explanation,
+    ) {
         let applicable = Applicable::new(&self.user, &self.role, self.key.as_deref(), environment, self.config);
         let (unused, is_running) = (Limiter::default(), running.is_some());
         let (limiter, now) = running.unwrap_or((&unused, Duration::ZERO));
@@ -264,7 +276,7 @@ impl Asker<'_> {
     }
 
     /// Whether key and role allow the model.
-    fn models(&self, route: &Route, scope: Scope, model: Option<&str>, steps: &mut Steps) {
+    fn models(&self, route: &Route, scope: Scope, model: Option<&str>, steps: &mut Explanation) {
         let of_key = self.key.as_ref().map(|key| (format!("key {}", key.id), &key.rights.models));
         let of_role = (self.of_role(), self.role.models(scope));
         for (of, models) in of_key.into_iter().chain([of_role]).filter(|(_, models)| !models.is_all()) {
@@ -285,7 +297,7 @@ impl Asker<'_> {
     }
 
     /// What the request may ask for at most. What it asks for is not given.
-    fn caps(&self, route: &Route, model: Option<&str>, steps: &mut Steps) {
+    fn caps(&self, route: &Route, model: Option<&str>, steps: &mut Explanation) {
         let Named::Body(_) = route.models else { return };
         let named = model.map(|model| CanonicalModel::parse(model).ok());
         let rules = self.config.caps.of(&self.user.role);
@@ -311,26 +323,4 @@ impl Asker<'_> {
 
 fn patterns(models: &Models) -> String {
     models.patterns().iter().map(|pattern| pattern.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-#[derive(Default)]
-struct Steps(Vec<Step>);
-
-impl Steps {
-    fn add(&mut self, rule: &str, of: &str, outcome: Result<String, (RefusalCode, String)>) {
-        let (verdict, detail, code) = match outcome {
-            Ok(detail) => (Verdict::Allows, detail, None),
-            Err((code, detail)) => (Verdict::Refuses, detail, Some(code.name().to_owned())),
-        };
-        self.0.push(Step { rule: rule.to_owned(), of: of.to_owned(), verdict, detail, code });
-    }
-
-    fn allows(&mut self, rule: &str, of: &str, detail: &str) {
-        self.add(rule, of, Ok(detail.to_owned()));
-    }
-
-    fn unknown(&mut self, rule: &str, of: &str, detail: &str) {
-        let (rule, of, detail) = (rule.to_owned(), of.to_owned(), detail.to_owned());
-        self.0.push(Step { rule, of, verdict: Verdict::Unknown, detail, code: None });
-    }
 }

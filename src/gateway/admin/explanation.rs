@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::gateway::refusal_code::RefusalCode;
 use crate::keyspec::KeyId;
 
 /// A request that nobody makes.
@@ -63,6 +64,26 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// Adds a rule that lets the request pass or refuses it, with the reason in words.
+    pub(super) fn add(&mut self, rule: &str, of: &str, outcome: Result<String, (RefusalCode, String)>) {
+        let (verdict, detail, code) = match outcome {
+            Ok(detail) => (Verdict::Allows, detail, None),
+            Err((code, detail)) => (Verdict::Refuses, detail, Some(code.name().to_owned())),
+        };
+        self.steps.push(Step { rule: rule.to_owned(), of: of.to_owned(), verdict, detail, code });
+    }
+
+    /// Adds a rule that lets the request pass.
+    pub(super) fn allows(&mut self, rule: &str, of: &str, detail: &str) {
+        self.add(rule, of, Ok(detail.to_owned()));
+    }
+
+    /// Adds a rule of which it cannot be said.
+    pub(super) fn unknown(&mut self, rule: &str, of: &str, detail: &str) {
+        let (rule, of, detail) = (rule.to_owned(), of.to_owned(), detail.to_owned());
+        self.steps.push(Step { rule, of, verdict: Verdict::Unknown, detail, code: None });
+    }
+
     /// The rule that decides: the first that refuses.
     pub fn refusing(&self) -> Option<&Step> {
         self.steps.iter().find(|step| step.verdict == Verdict::Refuses)

@@ -103,6 +103,34 @@ fn what_is_used_of_a_limit_is_said() {
 }
 
 #[test]
+fn maintenance_and_the_proofs_of_account_endpoints_are_explained() {
+    let given = Given::start("");
+    given.folder.write("gateway.toml", "[roles.member]\ntwo-proofs = [\"keys\"]\n");
+    given.gateway.child().signal(rustix::process::Signal::HUP);
+    given.gateway.child().wait_stderr(|text| text.contains("configuration reloaded"));
+    let who = ["--key", &*given.key];
+    for route in ["GET /api/user/keys", "POST /api/user/keys"] {
+        let explained = explain(&given, who, route, &[]);
+        let demands = |step: &Value| step["rule"] == "two proofs" && step["of"] == "[roles.member]";
+        assert!(explained["rules"].as_array().unwrap().iter().any(demands), "{explained}");
+    }
+    given.gateway.admin(&["maintenance", "on", "--message", "new GPU"]).expect_code(0);
+    compare(&given, "POST /api/chat", "llama3.2", Ok(()));
+    given.gateway.admin(&["maintenance", "on", "--message", "new GPU", "--refuse"]).expect_code(0);
+    compare(&given, "POST /api/chat", "llama3.2", Err("maintenance"));
+    assert_eq!(explain(&given, who, "GET /api/user/keys", &[])["allowed"], json!(true));
+}
+
+#[test]
+fn a_name_without_a_port_is_explained_by_the_scheme_of_the_gateway() {
+    let given = Given::start("[environments.staging]\nhosts = [\"staging.test:80\"]\n");
+    let ask = |host: &str| explain(&given, ["--key", &given.key], "POST /api/chat", &["--to-host", host]);
+    for (host, allowed) in [("staging.test", false), ("staging.test:80", false), ("staging.test:443", true)] {
+        assert_eq!(ask(host)["allowed"], json!(allowed), "{host}");
+    }
+}
+
+#[test]
 fn without_a_gateway_the_file_is_explained() {
     let mut given = Given::start(TABLES);
     given.gateway.end(rustix::process::Signal::TERM);
