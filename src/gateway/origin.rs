@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,12 +17,14 @@ pub struct Origin {
     pub request: RequestId,
     /// The environment of the name or listener that it came to.
     pub entry: Option<PolicyName>,
+    /// The address of the listener that it came to.
+    pub local: Option<SocketAddr>,
 }
 
 impl Origin {
     /// A new request from that address.
     pub fn new(address: IpAddr) -> Self {
-        Self { address: address.to_canonical(), request: RequestId::next(), entry: None }
+        Self { address: address.to_canonical(), request: RequestId::next(), entry: None, local: None }
     }
 }
 

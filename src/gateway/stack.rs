@@ -185,7 +185,7 @@ impl Worker {
             return Ok(Decision::Answer(Box::pin(self.health.answer(probe, &self.upstream, &current.upstream)).await));
         }
         let decision = async {
-            origin.entry = host::accept(current, &parts.headers, listener)?;
+            (origin.entry, origin.local) = (host::accept(current, &parts.headers, listener)?, Some(listener.local));
             if let Err(rejection) = self.authenticator.accept_address(&current.addresses, origin) {
                 let path = parts.uri.path();
                 let path = path.strip_prefix(base).unwrap_or(path);

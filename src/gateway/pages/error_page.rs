@@ -84,7 +84,8 @@ impl PageContext {
     /// For a POST from another site, and for a body that is not a form of ours.
     pub async fn form(&self, body: Body) -> Result<Form, ErrorPage> {
         let current = self.pages.config.get();
-        let listener = host::Listener { local: current.local, environment: self.origin.entry };
+        let local = self.origin.local.unwrap_or(current.local);
+        let listener = host::Listener { local, environment: self.origin.entry };
         let is_ours = host::accept(&current, &self.headers, listener).is_ok();
         let named = host::the_one(&self.headers).ok().filter(|_| is_ours);
         if cookies::is_foreign(&self.headers, &self.public, named) {

@@ -1,7 +1,7 @@
 //! A browser without a network: cookies, forms, and what an answer holds.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 use crate::gateway::Gateway;
 use crate::gateway::origin::Origin;
 use crate::gateway::pages::router;
+use crate::gateway::policy_name::PolicyName;
 
 /// See the module.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct Browser {
     pub cookies: HashMap<String, String>,
     /// More headers, sent with everything.
     pub headers: Vec<(&'static str, String)>,
+    /// The environment and the address of the listener that it comes to, if that is not the gateway's own.
+    pub listener: Option<(PolicyName, SocketAddr)>,
 }
 
 /// An answer.
@@ -50,7 +53,7 @@ impl Reply {
 
 impl Browser {
     pub fn new(gateway: Arc<Gateway>, address: IpAddr) -> Self {
-        Self { gateway, address, cookies: HashMap::new(), headers: Vec::new() }
+        Self { gateway, address, cookies: HashMap::new(), headers: Vec::new(), listener: None }
     }
 
     pub async fn get(&mut self, path: &str) -> Reply {
@@ -70,11 +73,10 @@ impl Browser {
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
-        let request = request
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .extension(Origin::new(self.address))
-            .body(body)
-            .unwrap();
+        let mut origin = Origin::new(self.address);
+        (origin.entry, origin.local) = self.listener.unzip();
+        let request =
+            request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").extension(origin).body(body).unwrap();
         let response = router(self.gateway.pages.clone()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         for cookie in parts.headers.get_all(SET_COOKIE) {

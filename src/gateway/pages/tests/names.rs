@@ -5,7 +5,10 @@ use http::StatusCode;
 use super::*;
 
 async fn sign_in(site: &Site, host: &str, origin: &str) -> (StatusCode, Browser) {
-    let mut browser = site.browser();
+    sign_in_by(site.browser(), host, origin).await
+}
+
+async fn sign_in_by(mut browser: Browser, host: &str, origin: &str) -> (StatusCode, Browser) {
     browser.headers = vec![("host", host.to_owned())];
     let token = browser.get("/login").await.token();
     browser.headers =
@@ -47,5 +50,21 @@ async fn forms_are_accepted_under_the_allowed_host_names_only() {
     ] {
         let (status, browser) = sign_in(&site, host, origin).await;
         assert!(status == StatusCode::FORBIDDEN && browser.session().is_none(), "{host} {origin}");
+    }
+}
+
+#[tokio::test]
+async fn forms_are_accepted_at_the_listener_of_an_environment() {
+    let site = Site::at("https://gate.example").await;
+    site.add("ada", Role::Admin).await;
+    let public_url = site.gateway.config.get().public_url.clone();
+    let listen = SocketAddr::from(([0, 0, 0, 0], 443));
+    site.gateway.config.replace(Config { public_url, listen, ..Config::default() });
+    let prod = "prod".parse().unwrap();
+    for (listener, wanted) in [("10.0.0.5:8443", StatusCode::SEE_OTHER), ("10.0.0.5:8444", StatusCode::FORBIDDEN)] {
+        let mut browser = site.browser();
+        browser.listener = Some((prod, listener.parse().unwrap()));
+        let (status, _) = sign_in_by(browser, "10.0.0.5:8443", "https://10.0.0.5:8443").await;
+        assert_eq!(status, wanted, "{listener:?}");
     }
 }
