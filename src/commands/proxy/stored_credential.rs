@@ -58,6 +58,7 @@ async fn read(app: &App, context: &Context) -> anyhow::Result<Option<Forwarder>>
             return Ok(None);
         }
         let session = context.session_with(app, Credential::ApiKey(read.key.clone()))?;
+        session.add_demanded_proof().await;
         return Ok(Some(session.forwarder()?));
     }
     let name = &context.target.profile;

@@ -3,9 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::cmd::Sandbox;
+use crate::harness::cmd::{Child, Sandbox};
 use crate::harness::gateway::Gateway;
 use crate::harness::ollama::Ollama;
 
@@ -62,20 +62,53 @@ fn a_proxy_adds_both() {
     let (gateway, _upstream, folder, device) = given();
     device.command(["keys", "create", "laptop", "--save"]).run().expect_code(0);
     demand(&gateway, &folder);
-    let proxy = device.command(["proxy", "--json", "--listen", "127.0.0.1:0"]).spawn();
-    let url = |text: &str| {
-        let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        events.filter(|event| event["event"] == "listening").find_map(|event| Some(event["url"].as_str()?.to_owned()))
+    let (_proxy, address) = proxy(&device, &[]);
+    let answer = ask(&address);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn a_proxy_adds_both_to_the_key_in_a_replaced_credentials_file() {
+    let (gateway, _upstream, folder, device) = given();
+    let keys = ["one", "two"].map(|name| gateway.key(&device, &[name, "--scope=inference,models:read,keys"]));
+    let write = |key: &str| {
+        let new = device.write("home/new.json", json!({ "host": gateway.url(), "key": key }).to_string());
+        std::fs::rename(new, device.path("home/credentials.json")).unwrap();
     };
-    let url = url(&proxy.wait_stderr(|text| url(text).is_some())).unwrap();
-    let address = url.strip_prefix("http://").unwrap();
+    demand(&gateway, &folder);
+    write(&keys[0]);
+    let file = device.path("home/credentials.json");
+    let (_proxy, address) = proxy(&device, &["--credentials", file.to_str().unwrap()]);
+    for key in [None, Some(&keys[1])] {
+        if let Some(key) = key {
+            write(key);
+        }
+        let answer = ask(&address);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+/// A proxy that listens, and its address.
+fn proxy(device: &Sandbox, args: &[&str]) -> (Child, String) {
+    let proxy = device.command(["proxy", "--json", "--listen", "127.0.0.1:0"]).args(args).spawn();
+    let listen = |text: &str| {
+        let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut events = events.filter(|event| event["event"] == "listening");
+        events.find_map(|event| Some(event["listen"].as_str()?.to_owned()))
+    };
+    let address = listen(&proxy.wait_stderr(|text| listen(text).is_some())).unwrap();
+    (proxy, address)
+}
+
+/// Runs a model through a proxy.
+fn ask(address: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let body = r#"{"model":"tiny","prompt":"hello"}"#;
     let head = format!("POST /api/generate?a=1 HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
 }
 
 #[test]
