@@ -28,6 +28,11 @@ impl PolicyTables {
         self.roles.all().any(|(_, rules)| rules.max_key_idle.is_some())
             || self.environments.all().any(|rules| rules.max_key_idle.is_some())
     }
+
+    /// When an API key ends: by itself, or because it is as old as its owner's role or its environment allows.
+    pub fn end_of(&self, role: &RoleRules, key: &KeyRecord) -> Option<i64> {
+        role.end_of(key).into_iter().chain(self.environments.end_of(key)).min()
+    }
 }
 
 /// Without groups and environments.

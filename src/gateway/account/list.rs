@@ -109,12 +109,12 @@ impl AccountService {
         Ok((keys, next))
     }
 
-    /// Some of a caller's keys, each with the end that it has by the caller's role; and whether there are more.
+    /// Some of a caller's keys, each with the end that it has by the caller's role and its environment; and whether there are more.
     async fn keys_page(&self, caller: &Caller, wanted: KeyQuery) -> Result<(Vec<KeyRecord>, bool), Rejection> {
         let (mut keys, more) = self.directory.keys_page(wanted).await.map_err(|error| unreadable(&error))?;
-        let environments = self.directory.environments();
+        let tables = self.directory.policy_tables();
         for key in &mut keys {
-            key.rights.expires_at = caller.role().end_of(key).into_iter().chain(environments.end_of(key)).min();
+            key.rights.expires_at = tables.end_of(caller.role(), key);
         }
         Ok((keys, more))
     }

@@ -30,9 +30,9 @@ pub async fn show(context: PageContext) -> PageResult {
     let wanted = KeyQuery { user: user.id, after: place(&after), revoked, matching: None, limit: KEYS_PER_PAGE };
     let found = context.pages.directory.keys_page(wanted).await;
     let (mut keys, more) = found.map_err(|error| context.internal_error(&error.to_string()))?;
-    let role = context.pages.directory.role(&user.role);
+    let (tables, role) = (context.pages.directory.policy_tables(), context.pages.directory.role(&user.role));
     for key in &mut keys {
-        key.rights.expires_at = role.end_of(key);
+        key.rights.expires_at = tables.end_of(&role, key);
     }
     let next = keys.last().filter(|_| more).map(|key| format!("{}.{}", key.created_at, key.id));
     let done = context.parameter("done");

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::*;
+use crate::gateway::config::{ConfigFile, Inputs, load_tables};
 
 /// All that can be opened.
 const PAGES: [&str; 8] = [
@@ -147,6 +148,25 @@ async fn keys_and_devices_of_a_person_are_shown_and_changed() {
         assert_eq!(site.changed(&mut ada, action, of).await.status, StatusCode::BAD_REQUEST, "{action}");
     }
     assert_eq!(ada.get("/admin/person?name=eve").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_key_that_is_too_old_for_its_environment_is_shown_as_expired() {
+    let site = Site::with_people().await;
+    let rules = b"[environments.prod]\nmax-key-age = \"10d\"\n".to_vec();
+    let file = Some(ConfigFile { path: "gateway.toml".into(), bytes: rules });
+    let tables = load_tables(&Inputs { file, ..Inputs::default() }).unwrap().policy_tables();
+    let mut bob = site.signed_in("bob").await;
+    let form = bob.get("/settings/keys/new").await;
+    let (token, id) = (form.token(), id_in(&form.body));
+    let wish = [wish(&token, &id, "nightly"), vec![("environment", "prod")]].concat();
+    assert_eq!(bob.post("/settings/keys", &wish).await.status, StatusCode::CREATED);
+    site.gateway.directory.set_policy_tables(tables);
+    for (days, is_shown) in [(9, false), (2, true)] {
+        site.wait(days * 86_400);
+        let page = site.signed_in("ada").await.get("/admin/person?name=bob").await;
+        assert!(page.has("nightly") && page.has("Expired") == is_shown, "{days}: {}", page.body);
+    }
 }
 
 #[tokio::test]
