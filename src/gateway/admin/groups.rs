@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::AdminError;
 use super::message::{AdminReply, GroupChange};
 use super::perform::AdminContext;
-use crate::gateway::account;
+use super::suspend::checked_reason;
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::{Change, Directory, Event, User};
 use crate::keyspec::RequestLimits;
@@ -90,15 +90,6 @@ impl AdminContext<'_> {
         // An account that was removed is not found in the next round.
         made.map_err(|error| self.failure(error).into())
     }
-}
-
-/// A reason as an event holds it.
-///
-/// # Errors
-/// [`AdminError::BadReason`].
-fn checked_reason(reason: Option<String>) -> Result<Option<String>, AdminError> {
-    let checked = |text: String| account::name("reason", &text).map_err(|_| AdminError::BadReason(text));
-    reason.map(checked).transpose()
 }
 
 /// As an event shows them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::AdminError;
 use super::message::{AdminReply, InvitationRow};
 use super::perform::AdminContext;
-use crate::gateway::account;
+use super::suspend::checked_reason;
 use crate::gateway::store::{Invitation, InvitationId, InvitationState, InvitationToken};
 use crate::gateway::{Change, Event, Role, User};
 
@@ -38,8 +38,7 @@ impl AdminContext<'_> {
             return Err(AdminError::BadExpiry);
         }
         self.require_defined(&role)?;
-        let checked = |text: String| account::name("reason", &text).map_err(|_| AdminError::BadReason(text));
-        let reason = reason.map(checked).transpose()?;
+        let reason = checked_reason(reason)?;
         let is_open = |invitation: &&Arc<Invitation>| invitation.state(self.now) == InvitationState::Open;
         if self.directory.invitations().iter().filter(is_open).count() >= MOST_OPEN {
             return Err(AdminError::TooManyInvitations);
