@@ -2,7 +2,7 @@
 
 use super::addresses::refused_address;
 use super::authenticator::{Authenticator, REFUSED};
-use super::credential::Caller;
+use super::caller::Caller;
 use crate::gateway::origin::Origin;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;

@@ -17,9 +17,9 @@ use uuid::Uuid;
 
 use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::addresses::refused_address;
+use crate::gateway::authn::caller::{self, Caller, Credential};
 use crate::gateway::authn::credential;
 use crate::gateway::authn::credential::Presented;
-use crate::gateway::authn::credential::{Caller, Credential};
 use crate::gateway::authn::replay_guard::ReplayGuard;
 use crate::gateway::authn::session::Sessions;
 use crate::gateway::authn::signature::SignatureCache;
@@ -183,7 +183,7 @@ impl Authenticator {
         }
         if let Some((what, name)) = caller.suspended() {
             refuse(&name, RefusalCode::Suspended, &format!("the {what} is suspended"));
-            return Err(credential::credential_suspended(what));
+            return Err(caller::credential_suspended(what));
         }
         if caller.role().base.is_none() {
             let message = format!("the role {} of this account is not defined at this gateway", user.role);

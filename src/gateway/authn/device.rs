@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::authenticator::{Authenticator, REFUSED};
-use super::credential::{Caller, Credential};
+use super::caller::{Caller, Credential};
 use super::replay_guard::{Reuse, Used, Verdict};
 use super::signature::{Claim, Freshness, Proof, of_now, prove, prove_second, whole};
 use crate::gateway::clock::Moment;

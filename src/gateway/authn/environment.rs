@@ -1,7 +1,7 @@
 //! Refusing credentials that are not for the environment that a request came to.
 
 use super::authenticator::{Authenticator, REFUSED};
-use super::credential::{Caller, Credential, Place};
+use super::caller::{Caller, Credential, Place};
 use crate::gateway::environments::Misplaced;
 use crate::gateway::origin::Origin;
 use crate::gateway::refusal_code::RefusalCode;
@@ -47,6 +47,6 @@ impl Authenticator {
             let how = format!("is older than the environment {} allows", rules.name);
             return Err(self.ended(&key.id, key.user, &how, RefusalCode::KeyAge, origin));
         }
-        Ok(caller.at(Place { entry: origin.entry, address: origin.address, environment: environment.cloned() }))
+        Ok(caller.at(Place { entry: origin.entry, environment: environment.cloned() }))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::authenticator::{Authenticator, REFUSED};
-use super::credential::{Caller, Credential, credential_suspended};
+use super::caller::{Caller, Credential, credential_suspended};
 use crate::gateway::directory::{DirectoryError, not_used_for};
 use crate::gateway::origin::Origin;
 use crate::gateway::refusal_code::RefusalCode;

@@ -5,6 +5,7 @@
 mod address_check;
 mod addresses;
 mod authenticator;
+mod caller;
 pub(super) mod credential;
 mod device;
 mod environment;
@@ -17,6 +18,7 @@ mod stream_guard;
 
 pub use addresses::NotAccepting;
 pub use authenticator::{Authenticator, CredentialRevoked, RevalidatingBody};
-pub use credential::{Caller, Credential, credential_revoked, credential_suspended, refuse_basic};
+pub use caller::{Caller, Credential, credential_revoked, credential_suspended};
+pub use credential::refuse_basic;
 pub use session::{Checkpoint, Sessions, digest as digest_of_cookie, random_token};
 pub use stream_guard::{GuardedBody, OpenStreams, Stream, StreamGuard, StreamRequest};

@@ -20,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::addresses::refused_address;
 use crate::gateway::authn::authenticator::CredentialRevoked;
-use crate::gateway::authn::credential::Caller;
+use crate::gateway::authn::caller::Caller;
 use crate::gateway::authn::progress::Progress;
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
