@@ -35,7 +35,7 @@ fn a_signed_in_device_with_an_api_key_sends_both() {
     let listed = device.command(["keys", "list", "--json"]).run().expect_code(0).json();
     assert_eq!(listed["keys"].as_array().unwrap().len(), 1, "{listed}");
     // A change, whose body is bound to the signature.
-    let made = device.command(["keys", "create", "ci", "--json"]).run().expect_code(0).json();
+    let made = device.command(["keys", "create", "ci", "--expires", "30d", "--json"]).run().expect_code(0).json();
     device.command(["keys", "revoke", made["id"].as_str().unwrap(), "--yes"]).run().expect_code(0);
     device.command(["keys", "rotate", "laptop", "--json"]).run().expect_code(0);
     let tags = device.command(["api", "/api/tags"]).run().expect_code(0);
