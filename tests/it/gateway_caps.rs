@@ -236,13 +236,11 @@ fn a_refusal_says_what_was_asked_and_what_is_allowed() {
     // What is left out is not asked for: it is written.
     let sent = given.forwarded(&key, "/v1/messages", &json!({ "model": "qwen3" }));
     assert_eq!(sent, json!({ "model": "qwen3", "max_tokens": 256 }));
-    let poll = || {
+    // The events of several refusals are stored one after the other.
+    crate::harness::poll("the event of the refusal", || {
         let events = given.gateway.admin(&["audit", "--code", "cap", "--json"]).expect_code(0).json();
-        let events = events["events"].as_array().unwrap().clone();
-        (!events.is_empty()).then_some(events)
-    };
-    let events = crate::harness::poll("the event of the refusal", poll);
-    assert!(events.iter().any(|event| event["subject"] == "/api/chat"), "{events:?}");
+        events["events"].as_array().unwrap().iter().any(|event| event["subject"] == "/api/chat").then_some(())
+    });
 }
 
 #[test]

@@ -178,8 +178,9 @@ fn a_key_is_accepted_at_the_names_of_its_environment_and_of_none() {
     let anthropic = given.ask_at(&public, PROD_HOST, "POST", "/v1/messages", &staging);
     assert!(anthropic.status == 403 && anthropic.json()["type"] == "error", "{}", anthropic.text());
     // It is a security event, with the key and who it belongs to.
-    let events = given.events("environment");
-    let of_key = events.iter().find(|event| event["subject"] == keys[1].1["id"]).unwrap();
+    let of_key = crate::harness::poll("the event of the key", || {
+        given.events("environment").into_iter().find(|event| event["subject"] == keys[1].1["id"])
+    });
     assert_eq!((&of_key["action"], &of_key["account"]), (&json!("credential.refused"), &json!("ada")));
     assert!(of_key["details"]["reason"].as_str().unwrap().contains("for the environment staging, not for prod"));
 }
