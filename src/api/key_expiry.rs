@@ -12,7 +12,7 @@ use crate::address::BaseUrl;
 
 /// The response header with the time at which the key ends.
 const HEADER: &str = "x-ollama-auth-key-expires";
-/// A time is no longer than this.
+/// The longest text that is read as a time, in bytes.
 const LONGEST: usize = 40;
 
 type Tell = dyn Fn(&KeyExpiry<'_>) + Send + Sync;
@@ -58,7 +58,7 @@ impl std::fmt::Debug for KeyExpiryNotice {
 /// When the key ends, if the answer of a gateway says so.
 pub(super) fn end_of_key(headers: &HeaderMap) -> Option<Timestamp> {
     let text = headers.get(HEADER).filter(|_| headers.contains_key(GATEWAY_HEADER))?.to_str().ok()?;
-    text.parse().ok().filter(|_| text.len() <= LONGEST)
+    Some(text).filter(|text| text.len() <= LONGEST)?.parse().ok()
 }
 
 /// What tells a key apart from others, without giving anything of it away.

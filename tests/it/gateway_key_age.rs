@@ -1,4 +1,4 @@
-//! The age of API keys: those that nobody uses are suspended, and callers are told in time when their key ends.
+//! The age of API keys: unused ones are suspended, and callers are told in time when their key ends.
 
 mod expiry;
 mod shared;

@@ -96,7 +96,7 @@ pub async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     if invitations.is_empty() {
-        app.printer.note("There are no invitations.");
+        app.printer.note("No invitations.");
         app.printer.hint("invite a person: ollama-auth gateway user invite");
         return Ok(Exit::Done);
     }

@@ -57,7 +57,7 @@ fn show(app: &App, row: &MaintenanceRow) -> anyhow::Result<Exit> {
         return finish(app, row);
     }
     let Some(message) = &row.message else {
-        app.printer.note("There is no maintenance message.");
+        app.printer.note("No maintenance message is set.");
         app.printer.hint("set one: ollama-auth gateway maintenance on --message TEXT");
         return Ok(Exit::Done);
     };

@@ -33,7 +33,7 @@ async fn check(app: &App, args: PolicyCheckArgs) -> anyhow::Result<Exit> {
     let current = config::file(app, &args.database)?;
     let checked = DatabaseArgs { config: args.file.or(args.database.config), database: args.database.database };
     let file = config::file(app, &checked)?.ok_or_else(|| {
-        Problem::new(Exit::Usage, "there is no configuration file to check")
+        Problem::new(Exit::Usage, "no configuration file found")
             .hint("name it: ollama-auth gateway policy check FILE")
     })?;
     let path = file.path.display().to_string();
@@ -67,7 +67,7 @@ async fn check(app: &App, args: PolicyCheckArgs) -> anyhow::Result<Exit> {
         printer.success(&format!("{path} is valid: {}", definitions.summary()));
     }
     match &found {
-        None => printer.note("There is no database yet, so nobody can lose anything."),
+        None => printer.note("There is no database yet: only the file was checked."),
         Some(found) if !printer.is_json() => print(app, found)?,
         Some(_) => {}
     }
@@ -86,7 +86,7 @@ fn print(app: &App, found: &PolicyCheck) -> anyhow::Result<()> {
         printer.warn(&format!("the role of {name} is not defined: the gateway refuses this account"));
     }
     if losses.is_empty() {
-        printer.note("Nobody loses a right.");
+        printer.note("No account or API key loses a right.");
         return Ok(());
     }
     let keys = losses.iter().filter(|loss| loss.key.is_some()).count();

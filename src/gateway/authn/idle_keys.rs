@@ -1,4 +1,4 @@
-//! Suspending API keys that were not used for too long: when one is used, and now and then those that nobody uses.
+//! Suspending API keys that were not used for too long: when one is used, and in the sweep.
 
 use std::sync::Arc;
 

@@ -47,7 +47,7 @@ pub async fn list(context: PageContext) -> PageResult {
                 }
                 a.button.primary #invite href=(context.link(NEW_INVITATION)) { "Invite a person" }
             }
-            @if rows.is_empty() { div.empty { p { strong { "There are no invitations." } } } }
+            @if rows.is_empty() { div.empty { p { strong { "No invitations." } } } }
             @else { ul.devices { @for row in rows.iter().take(MOST_SHOWN) { (invitation(&context, row)) } } }
             @if rows.len() > MOST_SHOWN {
                 p.hint { "These are the newest. " code { "ollama-auth gateway user invitations" } " lists all." }
