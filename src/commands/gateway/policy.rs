@@ -33,8 +33,7 @@ async fn check(app: &App, args: PolicyCheckArgs) -> anyhow::Result<Exit> {
     let current = config::file(app, &args.database)?;
     let checked = DatabaseArgs { config: args.file.or(args.database.config), database: args.database.database };
     let file = config::file(app, &checked)?.ok_or_else(|| {
-        Problem::new(Exit::Usage, "no configuration file found")
-            .hint("name it: ollama-auth gateway policy check FILE")
+        Problem::new(Exit::Usage, "no configuration file found").hint("name it: ollama-auth gateway policy check FILE")
     })?;
     let path = file.path.display().to_string();
     let serve = ServeArgs { database: checked.clone(), ..ServeArgs::default() };

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::error::AdminError;
-use super::message::{AdminReply, DeviceRef, DeviceRow, KeyRow, SuspensionRow};
+use super::message::{AdminReply, DeviceRef};
 use super::perform::{AdminContext, require_active};
+use super::rows::{DeviceRow, KeyRow, SuspensionRow};
 use crate::gateway::account;
 use crate::gateway::store::{KeyQuery, KeyRecord};
 use crate::gateway::{Change, Device, User};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::error::AdminError;
-use super::message::{AdminReply, InvitationRow};
+use super::message::AdminReply;
 use super::perform::AdminContext;
+use super::rows::InvitationRow;
 use super::suspend::checked_reason;
 use crate::gateway::store::{Invitation, InvitationId, InvitationState, InvitationToken};
 use crate::gateway::{Change, Event, Role, User};

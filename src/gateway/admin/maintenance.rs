@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::error::AdminError;
-use super::message::{AdminReply, MaintenanceRow};
+use super::message::AdminReply;
 use super::perform::AdminContext;
+use super::rows::MaintenanceRow;
 use crate::gateway::Change;
 use crate::gateway::store::Maintenance;
 

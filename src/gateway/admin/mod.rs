@@ -18,6 +18,7 @@ mod maintenance;
 mod message;
 mod perform;
 mod policy;
+mod rows;
 mod running;
 #[cfg(unix)]
 mod socket;
@@ -31,11 +32,9 @@ mod withdraw;
 
 pub use error::AdminError;
 pub use explanation::{Explanation, Question, Verdict};
-pub use message::{
-    AdminReply, AdminRequest, AdminSubject, DeviceRef, DeviceRow, GroupChange, InvitationRow, KeyRow, MaintenanceRow,
-    PolicyCheck, ReplicaReply, StreamRow, SuspensionRow, UserRow,
-};
+pub use message::{AdminReply, AdminRequest, AdminSubject, DeviceRef, GroupChange, ReplicaReply};
 pub use perform::{AdminContext, Administrator, perform};
+pub use rows::{DeviceRow, InvitationRow, KeyRow, MaintenanceRow, PolicyCheck, StreamRow, SuspensionRow, UserRow};
 pub use running::RunningGateway;
 #[cfg(unix)]
 pub use socket::{AdminSocket, AdminSocketError, AskError, ask, serve};

@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use super::error::AdminError;
-use super::message::{AdminReply, AdminRequest, DeviceRef, SuspensionRow, UserRow};
+use super::message::{AdminReply, AdminRequest, DeviceRef};
+use super::rows::{SuspensionRow, UserRow};
 use super::running::RunningGateway;
 use crate::gateway::authn::Caller;
 use crate::gateway::origin::Origin;

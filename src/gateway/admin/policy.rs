@@ -1,8 +1,8 @@
 //! What another configuration would change for the people and keys on record.
 
 use super::error::AdminError;
-use super::message::PolicyCheck;
 use super::perform::AdminContext;
+use super::rows::PolicyCheck;
 use crate::gateway::config::{Config, ConfigFile, Inputs, load_tables};
 
 /// The most losses in one reply.

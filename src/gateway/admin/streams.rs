@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::error::AdminError;
-use super::message::{AdminReply, StreamRow};
+use super::message::AdminReply;
 use super::perform::AdminContext;
+use super::rows::StreamRow;
 use super::running::RunningGateway;
 use crate::gateway::authn::{Credential, Stream};
 
