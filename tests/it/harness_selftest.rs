@@ -3,6 +3,8 @@
 
 mod hosts;
 mod http;
+#[cfg(feature = "gateway")]
+mod providers;
 mod sandbox;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
