@@ -30,6 +30,10 @@ pub struct Env {
     pub keep_unlocked: bool,
     /// `CREDENTIALS_DIRECTORY`, which systemd sets for `LoadCredential=`.
     pub credentials_directory: Option<PathBuf>,
+    /// `OLLAMA_AUTH_OIDC_TOKEN_FILE`: a file with a token of an issuer.
+    pub oidc_token_file: Option<PathBuf>,
+    /// What the system that runs this job provides.
+    pub ci: CiVariables,
     /// `NO_COLOR` is set and not empty (no-color.org).
     pub no_color: bool,
     /// `TERM` is `dumb`, or another that knows no more than lines.
@@ -51,6 +55,49 @@ pub struct Env {
     /// Everything that begins with `OLLAMA_AUTH_GATEWAY_`: the gateway's settings, by their whole names.
     #[cfg(feature = "gateway")]
     pub gateway: GatewayVariables,
+}
+
+/// Variables of the systems that run jobs and containers.
+#[derive(Debug, Default)]
+pub struct CiVariables {
+    /// `ACTIONS_ID_TOKEN_REQUEST_URL`: where GitHub gives this job tokens.
+    pub actions_url: Option<String>,
+    /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`: the secret for that.
+    pub actions_token: Option<SecretString>,
+    /// `OLLAMA_AUTH_ID_TOKEN`: the token that GitLab gives under this name.
+    pub id_token: Option<SecretString>,
+    /// Which system it is.
+    pub system: Option<CiSystem>,
+}
+
+/// A system that runs jobs or containers, and can give them tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CiSystem {
+    /// `GITHUB_ACTIONS` is `true`.
+    GitHub,
+    /// `GITLAB_CI` is `true`.
+    GitLab,
+    /// `KUBERNETES_SERVICE_HOST` is set.
+    Kubernetes,
+}
+
+impl CiVariables {
+    fn read(get: &impl Fn(&str) -> Option<OsString>) -> Self {
+        let text = |name| get(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|v| !v.is_empty());
+        let (github, gitlab, kubernetes) = (text("GITHUB_ACTIONS"), text("GITLAB_CI"), text("KUBERNETES_SERVICE_HOST"));
+        let is_true = |value: Option<String>| value.is_some_and(|value| value == "true");
+        Self {
+            actions_url: text("ACTIONS_ID_TOKEN_REQUEST_URL"),
+            actions_token: text("ACTIONS_ID_TOKEN_REQUEST_TOKEN").map(SecretString::from),
+            id_token: text("OLLAMA_AUTH_ID_TOKEN").map(SecretString::from),
+            // A runner may itself be a container in Kubernetes.
+            system: match () {
+                () if is_true(github) => Some(CiSystem::GitHub),
+                () if is_true(gitlab) => Some(CiSystem::GitLab),
+                () => kubernetes.map(|_| CiSystem::Kubernetes),
+            },
+        }
+    }
 }
 
 /// Variables that shape connections, as they are set.
@@ -118,6 +165,24 @@ pub const VARIABLES: &[(&str, &[Variable])] = &[
             ),
             ("OLLAMA_AUTH_PROFILE", "Profile to use, as --profile"),
             ("OLLAMA_AUTH_CREDENTIALS", "JSON file with a host and a key, as --credentials"),
+            (
+                "OLLAMA_AUTH_OIDC_TOKEN_FILE",
+                "File with a token of an issuer, as --oidc-token-file, for hosts that you name",
+            ),
+        ],
+    ),
+    (
+        "Jobs and containers",
+        &[
+            (
+                "ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+                "Set by GitHub Actions with `permissions: id-token: write`: where a job gets tokens",
+            ),
+            ("OLLAMA_AUTH_ID_TOKEN", "Token of GitLab, which sets it for a job with `id_tokens:`"),
+            (
+                "GITHUB_ACTIONS, GITLAB_CI, KUBERNETES_SERVICE_HOST",
+                "Set by GitHub, GitLab and Kubernetes: messages name what the job has to say there",
+            ),
         ],
     ),
     (
@@ -182,9 +247,11 @@ pub const VARIABLES: &[(&str, &[Variable])] = &[
 ];
 
 /// The variables that hold secrets or the path of one. Programs that we start inherit them only if they need them.
-const SECRET_VARIABLES: [&str; 5] = [
+const SECRET_VARIABLES: [&str; 7] = [
     "OLLAMA_API_KEY",
     "OLLAMA_AUTH_CREDENTIALS",
+    "OLLAMA_AUTH_OIDC_TOKEN_FILE",
+    "OLLAMA_AUTH_ID_TOKEN",
     "OLLAMA_AUTH_PASSPHRASE",
     "OLLAMA_AUTH_PASSPHRASE_FILE",
     "CREDENTIALS_DIRECTORY",
@@ -204,6 +271,12 @@ pub fn keep_secrets_from(command: &mut Command) {
             command.env_remove(name);
         }
     }
+}
+
+/// Takes out what GitHub gives a job to get tokens with: a program that has it can get one for any audience.
+#[cfg(feature = "gateway")]
+pub fn keep_job_identity_from(command: &mut Command) {
+    command.env_remove("ACTIONS_ID_TOKEN_REQUEST_URL").env_remove("ACTIONS_ID_TOKEN_REQUEST_TOKEN");
 }
 
 /// A variable of other programs; `None` where it is empty.
@@ -258,6 +331,8 @@ impl Env {
             passphrase_file: path("OLLAMA_AUTH_PASSPHRASE_FILE"),
             keep_unlocked: flag("OLLAMA_AUTH_KEEP_UNLOCKED"),
             credentials_directory: path("CREDENTIALS_DIRECTORY"),
+            oidc_token_file: path("OLLAMA_AUTH_OIDC_TOKEN_FILE"),
+            ci: CiVariables::read(&get),
             no_color: present("NO_COLOR"),
             utf8: cfg!(any(windows, target_os = "macos")) || names_utf8(&get),
             dumb_terminal: get("TERM")
@@ -398,6 +473,8 @@ mod tests {
             ("OLLAMA_API_KEY", "hunter2"),
             ("OLLAMA_AUTH_PASSPHRASE", "hunter3"),
             ("HTTPS_PROXY", "http://me:hunter4@proxy"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter5"),
+            ("OLLAMA_AUTH_ID_TOKEN", "hunter6"),
         ];
         let shown = format!("{:?}", read(&secrets));
         assert!(!shown.contains("hunter"), "{shown}");

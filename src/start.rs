@@ -5,7 +5,7 @@ use std::panic;
 
 use clap::error::ErrorKind;
 
-use crate::api::looks_like_key;
+use crate::api::{TokenClaims, looks_like_key};
 use crate::app::{self, App};
 use crate::cli::{self, AuditFormat, Cli, Command, GlobalArgs, KeysCommand, OutputFormat};
 use crate::commands;
@@ -149,11 +149,12 @@ fn wants_json(args: &[OsString]) -> bool {
     args.iter().any(json) || args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
 }
 
-/// API keys in the arguments: no error may repeat them.
+/// API keys and tokens in the arguments: no error may repeat them.
 fn api_keys_in_arguments(args: &[OsString]) -> Vec<String> {
     let texts = args.iter().filter_map(|arg| arg.to_str());
     let parts = texts.flat_map(|arg| [Some(arg), arg.split_once('=').map(|(_, value)| value)]);
-    parts.flatten().map(str::trim).filter(|text| looks_like_key(text)).map(str::to_owned).collect()
+    let is_secret = |text: &&str| looks_like_key(text) || TokenClaims::read(text).is_ok();
+    parts.flatten().map(str::trim).filter(is_secret).map(str::to_owned).collect()
 }
 
 /// Help and version go to stdout and are no errors; everything else is wrong usage.

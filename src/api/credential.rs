@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::workload_token::WorkloadToken;
 use crate::identity::DeviceKey;
 use crate::keyspec::{ApiKey, KeyForm};
 
@@ -17,6 +18,8 @@ pub enum Credential {
     ApiKey(SecretString),
     /// An Ed25519 key that signs each request.
     Device(Arc<DeviceKey>),
+    /// A bearer token of an issuer, which is renewed before it ends.
+    Workload(Arc<WorkloadToken>),
 }
 
 impl Credential {
@@ -32,6 +35,7 @@ impl std::fmt::Debug for Credential {
             Self::None => "Credential::None",
             Self::ApiKey(_) => "Credential::ApiKey(****)",
             Self::Device(_) => "Credential::Device(****)",
+            Self::Workload(_) => "Credential::Workload(****)",
         })
     }
 }

@@ -49,6 +49,15 @@ impl Conflict {
     }
 }
 
+/// What to do about a credential that was refused or is missing, where a sign-in does not help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// Replace what it comes from: `OLLAMA_API_KEY`, a credentials file.
+    Replace(String),
+    /// Do this.
+    Advice(String),
+}
+
 /// What a gateway demands beside the credential that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MissingProof {
@@ -94,6 +103,30 @@ impl ForbiddenReason {
     }
 }
 
+/// Why there is no token to authenticate with.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// What the source has is no token that can be sent.
+    #[error("{message}")]
+    Unusable {
+        /// What is wrong with it, without a word of its content.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The issuer gives this job no token.
+    #[error("{message}")]
+    Refused {
+        /// How it said so.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The issuer's endpoint gave no answer that can be used.
+    #[error("cannot get a token from GitHub Actions: {0}")]
+    Endpoint(Box<ApiError>),
+}
+
 /// An error of the HTTP client. Each names the host.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -136,8 +169,8 @@ pub enum ApiError {
         retry_after: Option<Duration>,
         /// Whether the request carried a credential at all.
         had_credential: bool,
-        /// Where the credential comes from, if it is neither the profile's nor typed: `OLLAMA_API_KEY`, a credentials file.
-        credential_origin: Option<Box<str>>,
+        /// What to do, where a sign-in is not what helps.
+        remedy: Option<Box<Remedy>>,
         /// A gateway of ours answered.
         from_gateway: bool,
         /// The whole body came and is an error as Ollama words it: it can be taken at its word.
@@ -255,6 +288,15 @@ pub enum ApiError {
         /// The host.
         host: String,
     },
+    /// A token of an issuer would have gone to ollama.com.
+    #[error("refusing to send a token of an issuer to {host}, which accepts none")]
+    GatewayToken {
+        /// The host.
+        host: String,
+    },
+    /// There is no token of an issuer to authenticate with, so that nothing was sent.
+    #[error(transparent)]
+    Token(Box<TokenError>),
     /// A request that a stock server would take as one to sign itself out, without the proof that the host keeps accounts.
     #[error("refusing to send {request} to {host}, which has not proved to keep accounts")]
     Unproven {
@@ -364,6 +406,10 @@ impl ApiError {
             Self::Unreachable { kind, .. } => *kind != Unreachable::Tls,
             Self::TryLater { .. } | Self::Cut { .. } => true,
             Self::Status { status, .. } => *status >= 500,
+            Self::Token(error) => match &**error {
+                TokenError::Endpoint(error) => error.is_transient(),
+                TokenError::Unusable { .. } | TokenError::Refused { .. } => false,
+            },
             _ => false,
         }
     }

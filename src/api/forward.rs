@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use http_body::Body as HttpBody;
 use reqwest::{Body, Client};
 
@@ -71,6 +71,9 @@ impl Forwarder {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Forwarded { method, path, query, mut headers, body } = request;
+        if let Credential::Workload(token) = &self.credential {
+            token.renew_if_due((self.now)()).await.map_err(|error| ApiError::Token(Box::new(error)))?;
+        }
         let time = signing_time(&self.facts, self.clock_rule, (self.now)());
         let (url, authorization) = authorize(&self.base, &self.credential, time, method.as_str(), path, query)?;
         if let Some(value) = authorization {
@@ -88,6 +91,12 @@ impl Forwarder {
         tracing::debug!(%method, host = %self.base, path, credential = ?self.credential, "forwarded");
         let sent = self.client.request(method, url).headers(headers).body(Body::wrap(body)).send().await;
         let answer = sent.map_err(|error| ApiError::of_transport(self.base.to_string(), &error))?;
+        if let Credential::Workload(token) = &self.credential
+            && answer.status() == StatusCode::UNAUTHORIZED
+        {
+            // The body of this request is gone; the next one gets another token.
+            token.mark_refused();
+        }
         // The body of this request is gone; the next one is signed with the host's time.
         if self.clock_rule == ClockRule::Correct
             && (matches!(self.credential, Credential::Device(_)) || self.second.is_some())

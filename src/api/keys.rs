@@ -20,7 +20,7 @@ use super::account::AccountHost;
 use super::body::{Bounds, json, whole};
 use super::error::{ApiError, Unreachable, seconds};
 use super::session::Session;
-use crate::keyspec::{AddressList, ApiKey, KeyId, LimitUse, Models, RequestLimits, Scopes};
+use crate::keyspec::{AddressList, ApiKey, KeyId, Lifetime, LimitUse, Models, RequestLimits, Scopes};
 
 const PATH: &str = "/api/user/keys";
 /// Keys asked for at once: the most that a gateway gives.
@@ -55,14 +55,24 @@ pub struct NewKey {
     /// From where it is accepted. An older gateway must not be sent it.
     #[serde(skip_serializing_if = "AddressList::is_empty")]
     pub from: AddressList,
-    /// How long it lives, in seconds; `None` is forever.
-    pub expires_in: Option<u64>,
+    /// How long it lives; `None` is as long as the host decides.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_seconds")]
+    pub expires_in: Option<Lifetime>,
     /// Whether it may ask for a replacement of itself.
     pub replaceable: bool,
 }
 
 fn as_text<S: serde::Serializer>(id: &KeyId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(id.as_str())
+}
+
+/// Seconds, or null for a key that never expires.
+#[allow(clippy::ref_option, reason = "what serde hands over")]
+fn as_seconds<S: serde::Serializer>(lifetime: &Option<Lifetime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match lifetime {
+        Some(Lifetime::Seconds(seconds)) => serializer.serialize_u64(*seconds),
+        Some(Lifetime::Never) | None => serializer.serialize_none(),
+    }
 }
 
 /// A replacement to create, with the rights, the name and the lifetime of the key that it replaces.

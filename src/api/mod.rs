@@ -4,6 +4,7 @@
 //! and the endpoint files turn answers into types. Nothing here knows a terminal.
 
 mod account;
+mod actions_token;
 mod body;
 mod clock;
 mod credential;
@@ -21,11 +22,13 @@ mod raw;
 mod session;
 mod transport;
 mod usage;
+mod workload_token;
 
 pub use account::{AccountHost, ApiKeyCheck, CredentialCheck, Disconnect, HostKind, Look, Me};
+pub use actions_token::ActionsTokens;
 pub use clock::offset_in_words;
 pub use credential::{Credential, holds_key, looks_like_key, looks_like_ollama_com_key};
-pub use error::{ApiError, Conflict, ForbiddenReason, MissingProof, Unreachable};
+pub use error::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, TokenError, Unreachable};
 pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]
 pub use forward::{Forwarded, Forwarder};
@@ -43,3 +46,4 @@ pub use raw::{BodyFeed, HeaderProblem, RawAnswer, RawBody, RawHeaders, RawReques
 pub use session::{Fetched, ProofSource, Session};
 pub use transport::{Transport, TransportOptions};
 pub use usage::{Meter, ModelUse, UsageReport, read_usage};
+pub use workload_token::{FetchedToken, TokenClaims, TokenSource, WorkloadToken};

@@ -177,6 +177,11 @@ impl<'t> Session<'t> {
         let signs_anew = self.learn(&path, answer.response.status(), &answer.headers, again.is_none());
         match again {
             Some(request) if signs_anew => self.send_raw_once(request).await,
+            Some(request)
+                if answer.response.status() == StatusCode::UNAUTHORIZED && self.renew_refused_token().await =>
+            {
+                self.send_raw_once(request).await
+            }
             Some(request) if answer.response.status() == StatusCode::FORBIDDEN => {
                 self.with_missing_proof(answer, request).await
             }
@@ -207,6 +212,7 @@ impl<'t> Session<'t> {
 
     async fn send_raw_once<'s>(&'s self, mut request: RawRequest<'_>) -> Result<RawAnswer<'s, 't>, ApiError> {
         let host = || self.base().to_string();
+        self.prepare_credential().await?;
         let (client, credential) = (self.client()?, self.credential());
         let digest = match &request.body {
             Some(RawBody::Whole(body)) => self.body_digest(body),

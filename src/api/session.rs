@@ -5,6 +5,7 @@ mod both_proofs;
 mod failure;
 mod request;
 mod signing;
+mod workload;
 
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ pub struct Session<'t> {
     proofs: BothProofs<'t>,
     /// Where the credential comes from, for messages: a variable, a file.
     origin: Option<String>,
+    /// What to do where the host refuses the credential, or that there is none.
+    advice: Option<String>,
     /// The account that its loopback port belonged to at the sign-in.
     known_listener: Option<u32>,
     /// A person has just decided to use this host.
@@ -55,7 +58,8 @@ impl<'t> Session<'t> {
     ///
     /// # Errors
     /// [`ApiError::InsecureHttp`] when a credential would go over plain http to a host that is not this machine, unless
-    /// `allow_insecure_http`; [`ApiError::GatewayKey`] when a gateway's key would go to ollama.com.
+    /// `allow_insecure_http`; [`ApiError::GatewayKey`] when a gateway's key would go to ollama.com, and [`ApiError::GatewayToken`] when a
+    /// token of an issuer would.
     pub fn new(
         transport: &'t Transport,
         base: BaseUrl,
@@ -72,6 +76,9 @@ impl<'t> Session<'t> {
         {
             return Err(ApiError::GatewayKey { host: base.to_string() });
         }
+        if matches!(credential, Credential::Workload(_)) && base.as_origin().belongs_to_ollama_com() {
+            return Err(ApiError::GatewayToken { host: base.to_string() });
+        }
         let facts = transport.facts(&base);
         Ok(Self {
             transport,
@@ -79,6 +86,7 @@ impl<'t> Session<'t> {
             credential,
             proofs: BothProofs::default(),
             origin: None,
+            advice: None,
             known_listener: None,
             signing_in: false,
             clock_rule: ClockRule::default(),
@@ -108,6 +116,12 @@ impl<'t> Session<'t> {
     #[must_use]
     pub fn with_credential_origin(self, origin: Option<String>) -> Self {
         Self { origin, ..self }
+    }
+
+    /// Says what to do where the host answers 401, if a sign-in is not what helps.
+    #[must_use]
+    pub fn with_advice(self, advice: Option<String>) -> Self {
+        Self { advice, ..self }
     }
 
     /// The account that the host's loopback port belonged to when a person signed in: it may belong to it again.
@@ -151,8 +165,14 @@ impl<'t> Session<'t> {
     }
 
     fn listener_rule(&self) -> ListenerRule {
-        let refuses = matches!(self.current_credential(), Credential::ApiKey(_)) && !self.signing_in;
+        let is_bearer = matches!(self.current_credential(), Credential::ApiKey(_) | Credential::Workload(_));
+        let refuses = is_bearer && !self.signing_in;
         ListenerRule { known: self.known_listener, refuses }
+    }
+
+    /// What to do where the host answers 401, if that was said.
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
     }
 
     /// Where the credential comes from, if that was named.
@@ -179,7 +199,7 @@ impl<'t> Session<'t> {
     /// http is not asked about.
     pub(super) fn with_throwaway(&self, credential: Credential) -> Self {
         let proofs = BothProofs::default();
-        Session { credential, proofs, origin: None, clock_rule: ClockRule::Ignore, ..self.clone() }
+        Session { credential, proofs, origin: None, advice: None, clock_rule: ClockRule::Ignore, ..self.clone() }
     }
 
     /// What one request to `path` (which begins with `/`) with these decoded query parameters takes: the full URL, and the

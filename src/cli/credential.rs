@@ -11,8 +11,8 @@ use super::values::SpanArg;
 
 /// Print the credential for another program
 ///
-/// With an API key, prints the key. With a device key, name the request: the printed Authorization header is valid once, for
-/// a short time, and only for the URL that --json shows.
+/// With an API key, prints the key; in a job with a token of its issuer, prints the token. With a device key, name the request: the printed
+/// Authorization header is valid once, for a short time, and only for the URL that --json shows.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 # Print the API key
@@ -35,7 +35,8 @@ pub struct TokenArgs {
 ///
 /// Sets what programs for Ollama, OpenAI and Anthropic read: OLLAMA_HOST, OLLAMA_API_KEY, OLLAMA_API_BASE, CODEX_OSS_BASE_URL,
 /// OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL and ANTHROPIC_AUTH_TOKEN. Settings for OpenAI or Anthropic that you have already stay.
-/// A device key signs each request, so with one the program gets a proxy of its own, which ends with it.
+/// A device key signs each request, and a token of an issuer has to be renewed: with these the program gets a proxy of its own, which ends
+/// with it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 # Start a coding agent

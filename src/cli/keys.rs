@@ -44,8 +44,8 @@ ollama-auth keys create ci --model llama3.2 --expires 30d --limit streams=1
 # Put a key that may only run models into a variable
 KEY=$(ollama-auth keys create laptop --scope inference)
 
-# Store the key in this profile instead of printing it
-ollama-auth keys create notebook --save")]
+# In a CI job, make a key for a few minutes from the job's own token
+ollama-auth keys create build --from-oidc --host https://gpu.example.com")]
 pub struct KeysCreate {
     /// Name of the key
     pub name: String,
@@ -61,9 +61,9 @@ pub struct KeysCreate {
     /// Accept it from these addresses only: 10.0.0.0/8 or 2001:db8::1 (repeatable)
     #[arg(long = "from", value_name = "NETWORK", value_delimiter = ',', help_heading = "Rights")]
     pub from: Vec<Network>,
-    /// Expire after 90d, 12h, …, or never
-    #[arg(long, value_name = "DURATION", default_value = "90d", help_heading = "Rights")]
-    pub expires: Lifetime,
+    /// Expire after 90d, 12h, …, or never [default: 90d; --from-oidc: as the host says]
+    #[arg(long, value_name = "DURATION", help_heading = "Rights")]
+    pub expires: Option<Lifetime>,
     /// Do not let the key create its own replacement
     #[arg(long, help_heading = "Rights")]
     pub no_replace: bool,
@@ -73,6 +73,9 @@ pub struct KeysCreate {
     /// Store it in this profile instead of printing it
     #[arg(long)]
     pub save: bool,
+    /// Create it with this job's token of an issuer, which can be exchanged once
+    #[arg(long)]
+    pub from_oidc: bool,
     /// Open the web page for keys if the host needs it (ollama.com)
     #[arg(long)]
     pub open: bool,

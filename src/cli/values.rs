@@ -155,6 +155,15 @@ pub struct GlobalArgs {
     /// Read host and credential from a JSON file
     #[arg(long, global = true, value_name = "FILE", help_heading = "Host and credential")]
     pub credentials: Option<PathBuf>,
+    /// Authenticate with the token in this file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with = "credentials",
+        help_heading = "Host and credential"
+    )]
+    pub oidc_token_file: Option<PathBuf>,
     /// Store secrets here [default: keyring]
     #[arg(long, global = true, value_enum, value_name = "STORE", help_heading = "Host and credential")]
     pub store: Option<StoreArg>,

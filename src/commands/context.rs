@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::workload_token;
 use crate::address::BaseUrl;
 use crate::api::{ClockRule, Credential, Fetched, HostKind, ProofSource, Session};
 use crate::app::App;
@@ -15,7 +16,7 @@ use crate::identity::DeviceKey;
 use crate::keyspec::KeyForm;
 use crate::profile::{
     Audience, CredentialInputs, CredentialSource, DeviceRecord, HostInputs, HostReason, Profile, Profiles, Target,
-    WithheldReason, choose_credential, choose_host, entry_id,
+    TokenOrigin, WithheldReason, choose_credential, choose_host, entry_id, may_take_token,
 };
 use crate::shell::quoted;
 use crate::vault::{EntryKind, StoreKind};
@@ -57,6 +58,7 @@ impl Context {
             credentials_host: file_host,
             ollama_host: app.ollama_host.as_ref(),
             env_key,
+            token_file: app.global.oidc_token_file.is_some() || app.env.oidc_token_file.is_some(),
             profiles,
         })?;
         let profile = profiles.profiles.get(&target.profile).cloned();
@@ -71,12 +73,16 @@ impl Context {
         {
             return Err(credentials_host_mismatch(file.path(), other, &target).into());
         }
+        if app.global.oidc_token_file.is_some() && !may_take_token(&target.url, target.reason) {
+            return Err(workload_token::no_host(&target.url).into());
+        }
         let (source, withheld) = choose_credential(&CredentialInputs {
             url: &target.url,
             reason: target.reason,
             profile: profile.as_ref(),
             file: file_host.is_some() && unused_file.is_none(),
             env_key,
+            tokens: workload_token::origins(app, &target.url),
             allow_insecure_http: app.global.allow_insecure_http,
         });
         Ok(Self { unused_file: unused_file.cloned(), target, profile, source, withheld })
@@ -116,7 +122,10 @@ impl Context {
         match self.source {
             CredentialSource::ProfileKey => profile.api_key.as_ref().map(|key| key.store),
             CredentialSource::ProfileDevice => profile.device.as_ref().map(|device| device.store),
-            CredentialSource::File | CredentialSource::Environment | CredentialSource::None => None,
+            CredentialSource::File
+            | CredentialSource::Environment
+            | CredentialSource::Token(_)
+            | CredentialSource::None => None,
         }
     }
 
@@ -144,8 +153,10 @@ impl Context {
         allow_insecure_http: bool,
     ) -> anyhow::Result<Session<'a>> {
         let origin = external_origin(app, &credential);
+        let advice = self.advice_for(app, &credential);
         let session = Session::new(&app.transport, self.url().clone(), credential, allow_insecure_http, app.now)?;
-        let session = with_known_host(session.with_credential_origin(origin), self.profile.as_ref());
+        let session = session.with_credential_origin(origin).with_advice(advice);
+        let session = with_known_host(session, self.profile.as_ref());
         Ok(match &self.profile {
             Some(profile) => {
                 let (name, profile) = (self.target.profile.clone(), profile.clone());
@@ -155,12 +166,57 @@ impl Context {
         })
     }
 
+    /// What to do where the host answers 401, if it is something else than to sign in.
+    fn advice_for(&self, app: &App, credential: &Credential) -> Option<String> {
+        match (credential, self.source) {
+            (Credential::Workload(token), CredentialSource::Token(origin)) => {
+                Some(workload_token::refused_advice(app, origin, &token.claims(), self.url()))
+            }
+            (Credential::None, CredentialSource::None) if self.withheld.is_none() => {
+                workload_token::advice_without_credential(app, &self.target)
+            }
+            _ => None,
+        }
+    }
+
     /// What to do where the host does not accept the credential that this context chose.
     pub fn refused_hint(&self) -> String {
         match self.source {
             CredentialSource::Environment => refused_hint("OLLAMA_API_KEY"),
+            CredentialSource::Token(origin) => {
+                format!(
+                    "{} was refused: ask the administrator of {} for a workload rule",
+                    origin.describe(),
+                    self.url()
+                )
+            }
             _ => sign_in_hint(self.url()),
         }
+    }
+
+    /// What to do where a command needs a credential and there is none.
+    pub fn sign_in_advice(&self, app: &App) -> String {
+        let url = self.url();
+        match self.withheld {
+            Some(withheld) => withheld_note(withheld, url),
+            None => workload_token::advice_without_credential(app, &self.target).unwrap_or_else(|| sign_in_hint(url)),
+        }
+    }
+
+    /// The same context with a token of the job as its credential, whatever else there is.
+    ///
+    /// # Errors
+    /// Exit 2 for a host that takes none, exit 4 where the job has none.
+    pub fn with_token(self, app: &App) -> anyhow::Result<Self> {
+        let url = self.url();
+        if !may_take_token(url, self.target.reason) {
+            let message = format!("{url} takes no token of an issuer, or was not named for this command");
+            let hint = "name the gateway with --host or OLLAMA_HOST";
+            return Err(Problem::new(Exit::Usage, message).hint(hint).into());
+        }
+        let origin: TokenOrigin =
+            workload_token::origins(app, url).first().ok_or_else(|| workload_token::missing(app, url))?;
+        Ok(Self { source: CredentialSource::Token(origin), withheld: None, ..self })
     }
 
     /// The chosen credential, fetched from its store.
@@ -178,6 +234,11 @@ impl Context {
             }
             (CredentialSource::ProfileDevice, Some(profile)) => {
                 Ok(Credential::Device(Arc::new(device_key(app, &self.target.profile, profile).await?)))
+            }
+            (CredentialSource::Token(origin), _) => {
+                // Refused over plain http before one is asked for.
+                Session::may_carry_credential(self.url(), app.global.allow_insecure_http)?;
+                Ok(Credential::Workload(workload_token::open(app, *origin, self.url()).await?))
             }
             _ => Ok(Credential::None),
         }

@@ -27,6 +27,7 @@ mod status;
 mod store;
 mod token;
 mod usage;
+mod workload_token;
 
 pub use completions::{complete, completion_request};
 #[cfg(all(unix, feature = "gateway"))]

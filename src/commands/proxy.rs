@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tokio::sync::mpsc::Receiver;
 use zeroize::Zeroizing;
 
-use super::context::{Context, sign_in_hint, withheld_note};
+use super::context::{Context, withheld_note};
 use crate::app::App;
 use crate::cli::ProxyArgs;
 use crate::disk::{self, Exposure};
@@ -64,7 +64,7 @@ impl PreparedProxy {
             return Err(Problem::new(Exit::Usage, message).hint(hint).into());
         }
         if context.source == CredentialSource::None {
-            return Err(no_credential(&context).into());
+            return Err(no_credential(app, &context).into());
         }
         let files = stored_credential::files(app, &context);
         let session = context.session(app).await?;
@@ -72,6 +72,11 @@ impl PreparedProxy {
         let forwarder = session.forwarder()?;
         let (credential, questions) = CurrentCredential::new(files, forwarder);
         Ok(Self { proxy, context, credential, questions })
+    }
+
+    /// Where its credential comes from.
+    pub(super) fn source(&self) -> CredentialSource {
+        self.context.source
     }
 
     /// Where it listens.
@@ -94,11 +99,12 @@ impl PreparedProxy {
 
 /// What to print when the host refuses the credential.
 fn report_refusal(app: &App, context: &Context) -> impl Fn(CredentialRefused) + Send + Sync + 'static {
-    let (printer, host, source) = (app.printer.clone(), context.url().to_string(), context.source.clone());
+    let (printer, host, source) = (app.printer.clone(), context.url().to_string(), context.source);
     move |CredentialRefused { skew }| {
         let advice = match source {
             CredentialSource::Environment => format!("{}, then start the proxy again", refused_hint("OLLAMA_API_KEY")),
             CredentialSource::File => "put a valid key into the credentials file".to_owned(),
+            CredentialSource::Token(_) => format!("ask the administrator of {host} for a workload rule"),
             _ => unauthorized_hint(&host, true, skew),
         };
         printer.warn(&format!("{host} refused the credential (401); {advice}"));
@@ -135,13 +141,14 @@ fn origin(text: &str) -> anyhow::Result<AllowedOrigin> {
     origin.map_err(|error| Problem::new(Exit::Usage, format!("--allow-origin {error}")).hint(hint).into())
 }
 
-fn no_credential(context: &Context) -> Problem {
+fn no_credential(app: &App, context: &Context) -> Problem {
     let url = context.url();
     let message = match context.withheld {
         Some(withheld) => withheld_note(withheld, url),
         None => format!("not signed in to {url}, so the proxy has no credential to add"),
     };
-    Problem::new(Exit::SignIn, message).hint(format!("{}, or name another host with --host", sign_in_hint(url)))
+    let advice = Context { withheld: None, ..context.clone() }.sign_in_advice(app);
+    Problem::new(Exit::SignIn, message).hint(format!("{advice}, or name another host with --host"))
 }
 
 /// Prints where the proxy listens, for which host, and with which credential.
@@ -161,6 +168,7 @@ fn announce(app: &App, args: &ProxyArgs, prepared: &PreparedProxy) {
             CredentialSource::Environment => "the key in OLLAMA_API_KEY",
             CredentialSource::ProfileKey => "the profile's API key",
             CredentialSource::ProfileDevice => "this device's key",
+            CredentialSource::Token(origin) => origin.describe(),
             CredentialSource::None => "no credential",
         };
         app.printer.report(&format!("Proxy at {url}, for {} with {credential}", context.url()));

@@ -1,23 +1,24 @@
-//! `token`: the credential for another program. An API key is printed as it is; a device key never leaves us, so what is printed
-//! is one header for one request.
+//! `token`: the credential for another program. An API key and a token of an issuer are printed as they are; a device key never leaves us,
+//! so what is printed is one header for one request.
 
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::context::{Context, sign_in_hint, withheld_note};
+use super::context::Context;
 use super::request_path::RequestPath;
 use crate::api::{ApiError, Credential, Session};
 use crate::app::App;
 use crate::cli::TokenArgs;
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, CredentialSource};
+use crate::relative_time;
 
 /// What `token --json` prints. It holds a secret, so nothing else prints it.
 #[derive(Serialize)]
 struct Report<'a> {
     host: String,
-    /// `api-key`, or `signature`.
+    /// `api-key`, `token` or `signature`.
     r#type: &'static str,
     /// The key alone, or with METHOD PATH the value of the `Authorization` header.
     value: &'a str,
@@ -38,22 +39,29 @@ pub async fn run(app: &App, args: TokenArgs) -> anyhow::Result<Exit> {
         _ => None,
     };
     let credential = required(app, &context).await?;
-    let key = if let Credential::ApiKey(key) = &credential { Some(key.clone()) } else { None };
+    let key = match &credential {
+        Credential::ApiKey(key) => Some((key.clone(), Bearer::ApiKey)),
+        Credential::Workload(token) => Some((token.secret(), Bearer::Token(token.claims().expires_at()))),
+        Credential::Device(_) | Credential::None => None,
+    };
     let is_key = key.is_some();
     let session = context.session_with(app, credential)?;
     let Some((method, path)) = wanted else {
-        let key = key.ok_or_else(|| needs_a_request(&context))?;
+        let (key, bearer) = key.ok_or_else(|| needs_a_request(&context))?;
         let report = Report {
             host: host.to_string(),
-            r#type: "api-key",
+            r#type: bearer.kind(),
             value: key.expose_secret(),
             method: None,
             url: None,
             ts: None,
         };
         print(app, &args, &report)?;
-        app.printer
-            .note(&format!("Keep this secret: it is the API key for {host}, valid until it expires or is revoked."));
+        let note = match bearer {
+            Bearer::ApiKey => format!("it is the API key for {host}, valid until it expires or is revoked"),
+            Bearer::Token(end) => format!("it is a token for {host}, valid {}", until(end, (app.now)())),
+        };
+        app.printer.note(&format!("Keep this secret: {note}."));
         return Ok(Exit::Done);
     };
     if !is_key {
@@ -62,19 +70,48 @@ pub async fn run(app: &App, args: TokenArgs) -> anyhow::Result<Exit> {
     let (url, value) = header(&session, &method, &path.path, &path.pairs())?;
     let report = Report {
         host: host.to_string(),
-        r#type: if is_key { "api-key" } else { "signature" },
+        r#type: key.as_ref().map_or("signature", |(_, bearer)| bearer.kind()),
         value: &value,
         ts: if is_key { None } else { ts_of(&url) },
         method: Some(method.clone()),
         url: Some(url.clone()),
     };
     print(app, &args, &report)?;
-    if is_key {
-        app.printer.note(&format!("Keep this secret: it contains the API key for {host}."));
+    if let Some((_, bearer)) = key {
+        let what = if matches!(bearer, Bearer::ApiKey) { "the API key" } else { "a token" };
+        app.printer.note(&format!("Keep this secret: it contains {what} for {host}."));
     } else {
         app.printer.note(&format!("Keep this secret: for about a minute it authorizes one request, {method} {url}."));
     }
     Ok(Exit::Done)
+}
+
+/// What is sent as a bearer token.
+#[derive(Clone, Copy)]
+enum Bearer {
+    ApiKey,
+    /// Of an issuer, and when it ends.
+    Token(Option<i64>),
+}
+
+impl Bearer {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api-key",
+            Self::Token(_) => "token",
+        }
+    }
+}
+
+/// How long a token is valid, in words.
+fn until(end: Option<i64>, now: i64) -> String {
+    end.map_or_else(
+        || "as long as its issuer says".to_owned(),
+        |end| match end - now {
+            ..=0 => "no longer".to_owned(),
+            left => format!("for {}", relative_time::span(left)),
+        },
+    )
 }
 
 /// The credential of the context, which must have one.
@@ -83,9 +120,8 @@ pub async fn run(app: &App, args: TokenArgs) -> anyhow::Result<Exit> {
 /// Exit 4 when it has none.
 pub(super) async fn required(app: &App, context: &Context) -> anyhow::Result<Credential> {
     if context.source == CredentialSource::None {
-        let url = context.url();
-        let hint = context.withheld.map_or_else(|| sign_in_hint(url), |withheld| withheld_note(withheld, url));
-        return Err(Problem::new(Exit::SignIn, format!("not signed in to {url}")).hint(hint).into());
+        let message = format!("not signed in to {}", context.url());
+        return Err(Problem::new(Exit::SignIn, message).hint(context.sign_in_advice(app)).into());
     }
     context.credential(app).await
 }

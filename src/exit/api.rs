@@ -1,7 +1,7 @@
 //! What a host's error means for the person and the script.
 
 use super::code::Exit;
-use crate::api::{ApiError, Conflict, ForbiddenReason, MissingProof, Unreachable, offset_in_words};
+use crate::api::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, TokenError, Unreachable, offset_in_words};
 use crate::shell::quoted;
 
 /// What to do about an error of a host that is reported among other things.
@@ -30,7 +30,10 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         {
             (Exit::SignIn, Some("this signature cannot be used any more: run the command again".to_owned()))
         }
-        ApiError::Unauthorized { credential_origin: Some(origin), .. } => (Exit::SignIn, Some(refused_hint(origin))),
+        ApiError::Unauthorized { remedy: Some(remedy), .. } => match &**remedy {
+            Remedy::Replace(origin) => (Exit::SignIn, Some(refused_hint(origin))),
+            Remedy::Advice(advice) => (Exit::SignIn, Some(advice.clone())),
+        },
         ApiError::Unauthorized { host, had_credential, .. } => {
             (Exit::SignIn, Some(unauthorized_hint(host, *had_credential, error.skew())))
         }
@@ -83,6 +86,11 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             Exit::Usage,
             Some("name the gateway that the key is for: set OLLAMA_HOST, or pass --host".into()),
         ),
+        ApiError::GatewayToken { .. } => (
+            Exit::Usage,
+            Some("name the gateway that the token is for: set OLLAMA_HOST, or pass --host".into()),
+        ),
+        ApiError::Token(error) => classify_token_error(error),
         ApiError::Unproven { .. } => (Exit::Failed, Some("this request would sign out a plain Ollama server: use another host".into())),
         ApiError::Body { .. } => (Exit::Failed, Some("check the file or program that provides the body".into())),
         ApiError::Unsendable { .. } => (Exit::Usage, Some("check that the complete key was pasted, and nothing else".into())),
@@ -116,6 +124,25 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         }
         ApiError::Protocol { host, .. } => {
             (Exit::Failed, Some(format!("check that {host} is an Ollama server, and that no proxy answers in its place")))
+        }
+    }
+}
+
+/// The code and the hint where there is no token of an issuer to authenticate with.
+fn classify_token_error(error: &TokenError) -> (Exit, Option<String>) {
+    match error {
+        TokenError::Unusable { hint, .. } => (Exit::Usage, hint.clone()),
+        TokenError::Refused { hint, .. } => (Exit::SignIn, hint.clone()),
+        TokenError::Endpoint(error) => {
+            let (exit, hint) = classify_api_error(error);
+            let hint = match exit {
+                Exit::Unreachable | Exit::TryLater => "GitHub runs this endpoint: start the job again in a moment".to_owned(),
+                _ if matches!(**error, ApiError::Redirect { .. } | ApiError::Protocol { .. }) => {
+                    "leave ACTIONS_ID_TOKEN_REQUEST_URL as GitHub sets it, and check that no proxy answers in GitHub's place".to_owned()
+                }
+                _ => return (exit, hint),
+            };
+            (exit, Some(hint))
         }
     }
 }
@@ -190,7 +217,7 @@ mod tests {
             signin_url: None,
             retry_after: None,
             had_credential: true,
-            credential_origin: Some("OLLAMA_API_KEY".into()),
+            remedy: Some(Box::new(Remedy::Replace("OLLAMA_API_KEY".into()))),
             from_gateway: false,
             recognised: true,
             clock_offset: None,
@@ -210,7 +237,7 @@ mod tests {
                 signin_url: None,
                 retry_after: None,
                 had_credential: true,
-                credential_origin: None,
+                remedy: None,
                 from_gateway: true,
                 recognised: true,
                 clock_offset: None,

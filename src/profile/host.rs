@@ -10,7 +10,7 @@ use crate::keyspec::KeyForm;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// Commands that manage accounts (`signin`, `status`, `keys`, `device`): they ignore `OLLAMA_HOST`, unless `OLLAMA_API_KEY`
-    /// is a gateway's key, which can only be for the host that `OLLAMA_HOST` names.
+    /// is a gateway's key or a token's file is named, which can only be for the host that `OLLAMA_HOST` names.
     Account,
     /// Commands that use models: `run`, `pull`, `push`.
     Model {
@@ -36,6 +36,8 @@ pub struct HostInputs<'a> {
     pub ollama_host: Option<&'a BaseUrl>,
     /// What `OLLAMA_API_KEY` is, where it is set.
     pub env_key: Option<KeyForm>,
+    /// Whether the file of a token is named.
+    pub token_file: bool,
     /// The profiles file.
     pub profiles: &'a Profiles,
 }
@@ -126,7 +128,8 @@ pub fn choose_host(inputs: &HostInputs<'_>) -> Result<Target, NoSuchProfile> {
         return Ok(target_for_url(profiles, url, HostReason::CredentialsFile));
     }
     if inputs.audience == Audience::Account {
-        if let (Some(url), Some(KeyForm::Gateway)) = (inputs.ollama_host, inputs.env_key) {
+        let is_for_gateway = inputs.env_key == Some(KeyForm::Gateway) || inputs.token_file;
+        if let Some(url) = inputs.ollama_host.filter(|_| is_for_gateway) {
             return Ok(target_for_url(profiles, url, HostReason::OllamaHost));
         }
         return Ok(match profiles.current() {
@@ -201,6 +204,7 @@ mod tests {
             credentials_host: None,
             ollama_host: None,
             env_key: None,
+            token_file: false,
             profiles,
         }
     }
@@ -225,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_key_of_a_gateway_accounts_follow_ollama_host() {
+    fn with_a_key_or_a_token_for_a_gateway_accounts_follow_ollama_host() {
         let elsewhere = url("http://elsewhere");
         for profiles in [Profiles::default(), profiles(Some("gw"), &[])] {
             let asked = |form| HostInputs {
@@ -238,6 +242,9 @@ mod tests {
             assert_ne!(chosen(&asked(KeyForm::Unknown)).1, HostReason::OllamaHost);
             let named = HostInputs { env_profile: Some("ollama.com"), ..asked(KeyForm::Gateway) };
             assert_eq!(chosen(&named), ("https://ollama.com".into(), HostReason::ProfileVariable));
+            let with_token =
+                HostInputs { ollama_host: Some(&elsewhere), token_file: true, ..inputs(Audience::Account, &profiles) };
+            assert_eq!(chosen(&with_token), ("http://elsewhere".into(), HostReason::OllamaHost));
         }
     }
 

@@ -5,6 +5,7 @@ mod credential;
 mod credentials_file;
 mod expiry_notes;
 mod host;
+mod token_origin;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,11 @@ use crate::disk::{DiskError, Document};
 use crate::identity::{Account, PublicKey};
 use crate::vault::{EntryId, EntryKind, StoreKind};
 
-pub use credential::{CredentialInputs, CredentialSource, WithheldReason, choose_credential};
+pub use credential::{CredentialInputs, CredentialSource, WithheldReason, choose_credential, may_take_token};
 pub use credentials_file::{CredentialsError, CredentialsFile};
 pub use expiry_notes::ExpiryNotes;
 pub use host::{Audience, HostInputs, HostReason, NoSuchProfile, Target, choose_host};
+pub use token_origin::{TokenOrigin, TokenOrigins};
 
 /// The version of the file that this program writes.
 const VERSION: u64 = 1;

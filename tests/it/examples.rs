@@ -144,7 +144,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("ollama-auth keys import --name laptop", SECRET),
     ("ollama-auth keys import --no-verify <key.txt", SECRET),
     ("ollama-auth keys revoke --key-stdin --yes <leaked.txt", SECRET),
-    ("ollama-auth keys create notebook --save", "would replace the credential that the others use"),
+    (
+        "ollama-auth keys create build --from-oidc --host https://gpu.example.com",
+        "needs a token of an issuer; tests/it/job_tokens runs it",
+    ),
     (
         "ollama-auth keys create ci --model llama3.2 --expires 30d --limit streams=1",
         "the name is used by the first example of keys",

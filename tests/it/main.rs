@@ -95,6 +95,7 @@ mod given;
 mod harness_selftest;
 mod host_and_credential;
 mod hostile_hosts;
+mod job_tokens;
 #[cfg(target_os = "linux")]
 mod keep_unlocked;
 mod keyring;

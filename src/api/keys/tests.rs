@@ -169,7 +169,7 @@ fn what_is_asked_for_is_written_as_the_gateway_reads_it() {
         models: ["tiny".parse().unwrap()].into_iter().collect(),
         limits: Default::default(),
         from: Default::default(),
-        expires_in: None,
+        expires_in: Some(Lifetime::Never),
         replaceable: true,
     };
     let expected = r#"{"id":"key_12345678","name":"ci","scopes":["inference","models:read"],"models":["tiny:latest"],"expires_in":null,"replaceable":true}"#;

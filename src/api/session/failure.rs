@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use super::Session;
 use crate::api::body::{ErrorBody, error_body, read_limited};
 use crate::api::clock::clock_offset;
-use crate::api::error::{ApiError, Conflict, ForbiddenReason, MissingProof, Unreachable};
+use crate::api::error::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, Unreachable};
 use crate::api::host_facts::GATEWAY_HEADER;
 use crate::api::transport::retry_after;
 use crate::http::BoxError;
@@ -24,6 +24,11 @@ impl Session<'_> {
     {
         let (body, complete) = if status.is_redirection() { (Vec::new(), true) } else { read_limited(body).await };
         self.refusal(status, headers, &body, complete)
+    }
+
+    fn remedy(&self) -> Option<Remedy> {
+        let advice = self.advice.clone().map(Remedy::Advice);
+        advice.or_else(|| self.origin.clone().map(Remedy::Replace))
     }
 
     /// What an answer means whose status is not a success. `complete` says that `body` is all of it.
@@ -54,7 +59,7 @@ impl Session<'_> {
                 signin_url,
                 retry_after,
                 had_credential,
-                credential_origin: self.origin.as_deref().map(Into::into),
+                remedy: self.remedy().map(Box::new),
                 from_gateway,
                 recognised,
                 clock_offset,

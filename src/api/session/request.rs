@@ -88,13 +88,16 @@ impl Request<'_, '_> {
     /// Every variant of [`ApiError`] but those of a stream.
     pub async fn send(self) -> Result<Response, ApiError> {
         let mut tries_left = u8::from(self.harmless);
-        let mut may_sign_again = true;
+        let (mut may_sign_again, mut may_renew) = (true, true);
         loop {
             let correction = self.session.facts.correction();
             match self.send_once().await {
                 Err(ApiError::Unreachable { kind: Unreachable::Closed, .. }) if tries_left > 0 => tries_left -= 1,
                 Err(ApiError::Unauthorized { .. }) if may_sign_again && self.is_time_corrected(correction) => {
                     may_sign_again = false;
+                }
+                Err(ApiError::Unauthorized { .. }) if may_renew && self.session.renew_refused_token().await => {
+                    may_renew = false;
                 }
                 Err(error) if self.session.add_missing_proof(&error).await => {}
                 other => return other,
@@ -115,7 +118,7 @@ impl Request<'_, '_> {
         let request = self.streaming(timeout);
         match request.session.transport.loopback_client(&request.session.base, request.session.listener_rule()) {
             Some(client) => {
-                let mut may_sign_again = true;
+                let (mut may_sign_again, mut may_renew) = (true, true);
                 let body = loop {
                     let correction = request.session.facts.correction();
                     match request.send_direct(&client).await {
@@ -123,6 +126,11 @@ impl Request<'_, '_> {
                             if may_sign_again && request.is_time_corrected(correction) =>
                         {
                             may_sign_again = false;
+                        }
+                        Err(ApiError::Unauthorized { .. })
+                            if may_renew && request.session.renew_refused_token().await =>
+                        {
+                            may_renew = false;
                         }
                         Err(error) if request.session.add_missing_proof(&error).await => {}
                         other => break other?,
@@ -146,6 +154,7 @@ impl Request<'_, '_> {
 
     async fn send_once(&self) -> Result<Response, ApiError> {
         let session = self.session;
+        session.prepare_credential().await?;
         let client = session.client()?;
         let digest = self.body_digest();
         let query = self.parameters(digest.as_deref());
@@ -175,6 +184,7 @@ impl Request<'_, '_> {
     }
 
     async fn send_direct(&self, client: &Http1Client) -> Result<ResponseBody<Full<Bytes>>, ApiError> {
+        self.session.prepare_credential().await?;
         let (base, credential) = (&self.session.base, self.session.current_credential());
         let (time, digest) = (self.session.signing_time(), self.body_digest());
         let (method, query) = (self.method.as_str(), self.parameters(digest.as_deref()));

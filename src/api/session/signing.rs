@@ -44,6 +44,10 @@ pub(super) fn sign(
             let value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()));
             (unsigned_target(path, query), value)
         }
+        Credential::Workload(token) => {
+            let value = HeaderValue::from_str(&format!("Bearer {}", token.secret().expose_secret()));
+            (unsigned_target(path, query), value)
+        }
         Credential::Device(key) => {
             let challenge = Challenge::with_query(method, path, query, time);
             let value = HeaderValue::from_str(key.authorize(&challenge).expose());

@@ -155,6 +155,7 @@ impl Inputs {
             credentials_host: None,
             ollama_host: self.ollama_host.as_ref(),
             env_key: self.env_key,
+            token_file: false,
             profiles: &self.profiles,
         });
         Some(target.ok()?.url)

@@ -36,7 +36,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Report {
-    Listening { url: String, key: String },
+    Listening { url: String, key: String, uses_job_identity: bool },
     Failed { exit_code: u8, message: String, hint: Option<String> },
 }
 
@@ -66,7 +66,9 @@ pub(super) async fn start(app: &App, args: &ExecArgs, context: Option<&Context>)
     }
     parent.wait().await.context("cannot start the proxy")?;
     match serde_json::from_str(&line) {
-        Ok(Report::Listening { url, key }) => Ok(ProxyAddress { url: url.into(), key: key.into() }),
+        Ok(Report::Listening { url, key, uses_job_identity }) => {
+            Ok(ProxyAddress { url: url.into(), key: key.into(), uses_job_identity })
+        }
         Ok(Report::Failed { exit_code, message, hint }) => {
             let exit = Exit::ALL.into_iter().find(|exit| *exit as u8 == exit_code).unwrap_or(Exit::Failed);
             Err(Problem { exit, message, hint }.into())
@@ -129,7 +131,8 @@ pub(super) async fn serve(app: &App, process: i32) -> anyhow::Result<Exit> {
     };
     leave_terminal(app.global.verbose > 0)?;
     let [url, key] = [&address.url, &address.key].map(|text| text.expose_secret().to_owned());
-    if !write(&mut report, &Report::Listening { url, key }) {
+    let uses_job_identity = address.uses_job_identity;
+    if !write(&mut report, &Report::Listening { url, key, uses_job_identity }) {
         return Ok(Exit::Failed);
     }
     drop(report);

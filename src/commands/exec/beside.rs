@@ -10,7 +10,7 @@ use super::{command, not_started};
 use crate::app::App;
 use crate::cli::ExecArgs;
 use crate::commands::context::Context;
-use crate::env::foreign_variable;
+use crate::env::{foreign_variable, keep_job_identity_from};
 use crate::exit::Exit;
 
 /// Runs the program with a proxy of its own; its exit code is ours.
@@ -20,7 +20,11 @@ pub(super) async fn through_proxy(app: &App, args: &ExecArgs, _: Option<&Context
     let variables =
         Variables::choose(&args.apis, address.url.expose_secret(), &address.key, foreign_variable).reached_directly();
     variables.report_kept(app);
-    let program = tokio::process::Command::from(command(&args.command, &variables)).kill_on_drop(true).spawn();
+    let mut program = command(&args.command, &variables);
+    if address.uses_job_identity {
+        keep_job_identity_from(&mut program);
+    }
+    let program = tokio::process::Command::from(program).kill_on_drop(true).spawn();
     let mut program = program.map_err(|error| not_started(&args.command[0], &error))?;
     tokio::select! {
         status = program.wait() => std::process::exit(status?.code().unwrap_or(1)),

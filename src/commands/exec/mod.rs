@@ -26,6 +26,8 @@ use super::token::required;
 use crate::api::{Credential, Session};
 use crate::app::App;
 use crate::cli::ExecArgs;
+#[cfg(all(unix, feature = "gateway"))]
+use crate::env::keep_job_identity_from;
 use crate::env::{foreign_variable, keep_secrets_from};
 use crate::exit::{Exit, Problem};
 use crate::profile::{Audience, CredentialSource};
@@ -51,18 +53,19 @@ pub async fn run(app: &App, args: ExecArgs) -> anyhow::Result<Exit> {
     let host = context.url();
     // The program sends the key, so the same rules apply to it.
     Session::may_carry_credential(host, app.global.allow_insecure_http)?;
-    let is_device = context.source == CredentialSource::ProfileDevice;
-    if is_device && args.print.is_some() {
+    // What a program cannot use itself: it would have to sign each request, or to renew a token.
+    let takes_proxy = matches!(context.source, CredentialSource::ProfileDevice | CredentialSource::Token(_));
+    if takes_proxy && args.print.is_some() {
         return Err(not_printable(&context).into());
     }
     #[cfg(feature = "gateway")]
-    if is_device {
+    if takes_proxy {
         return through_proxy(app, &args, Some(&context)).await;
     }
     let Credential::ApiKey(key) = required(app, &context).await? else {
-        let message = format!("the credential for {host} is a device key, which other programs cannot use");
-        let hint = format!("create and store an API key: ollama-auth keys create NAME --save --host {host}");
-        return Err(Problem::new(Exit::SignIn, message).hint(hint).into());
+        let what = kind_in_words(&context);
+        let message = format!("the credential for {host} is {what}, which other programs cannot use");
+        return Err(Problem::new(Exit::SignIn, message).hint(how_to_get_key(&context)).into());
     };
     let variables = Variables::choose(&args.apis, &host.to_string(), &key, foreign_variable);
     if let Some(format) = args.print {
@@ -88,7 +91,11 @@ async fn through_proxy(app: &App, args: &ExecArgs, context: Option<&Context>) ->
     let variables =
         Variables::choose(&args.apis, proxy.url.expose_secret(), &proxy.key, foreign_variable).reached_directly();
     variables.report_kept(app);
-    let error = replace(command(&args.command, &variables));
+    let mut program = command(&args.command, &variables);
+    if proxy.uses_job_identity {
+        keep_job_identity_from(&mut program);
+    }
+    let error = replace(program);
     Err(not_started(&args.command[0], &error).into())
 }
 
@@ -124,10 +131,32 @@ fn replace(mut command: Command) -> io::Error {
     }
 }
 
+fn kind_in_words(context: &Context) -> &'static str {
+    match context.source {
+        CredentialSource::Token(_) => "a token that ends soon and has to be renewed",
+        _ => "a device key",
+    }
+}
+
+fn how_to_get_key(context: &Context) -> String {
+    let host = context.url();
+    match context.source {
+        CredentialSource::Token(_) => {
+            format!("create an API key for a few minutes: ollama-auth keys create NAME --from-oidc --host {host}")
+        }
+        _ => format!("create and store an API key: ollama-auth keys create NAME --save --host {host}"),
+    }
+}
+
 fn not_printable(context: &Context) -> Problem {
     let host = context.url();
-    let message = format!("the credential for {host} is a device key: it signs single requests and is never printed");
-    let mut hint = format!("create and store an API key: ollama-auth keys create NAME --save --host {host}");
+    let message = match context.source {
+        CredentialSource::Token(_) => {
+            format!("the credential for {host} is a token that ends soon, and no one would renew a printed one")
+        }
+        _ => format!("the credential for {host} is a device key: it signs single requests and is never printed"),
+    };
+    let mut hint = how_to_get_key(context);
     if cfg!(feature = "gateway") {
         hint += &format!(
             "\nor run a proxy, and set the variables to its address: ollama-auth proxy --host {host}\nor start the program so: ollama-auth exec -- PROGRAM"

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::commands::proxy::PreparedProxy;
+use crate::profile::{CredentialSource, TokenOrigin};
 use crate::proxy::{KNOWS_CALLERS, ProxyOptions, Token};
 
 /// The key that a program gets. It needs none, but many programs insist on one; the proxy and gateways ignore this one.
@@ -19,6 +20,8 @@ pub(super) struct ProxyAddress {
     pub url: SecretString,
     /// The key to send, which is a placeholder.
     pub key: SecretString,
+    /// The proxy gets its tokens from GitHub, where the program is not to get others.
+    pub uses_job_identity: bool,
 }
 
 /// A proxy that listens, and its address.
@@ -44,7 +47,9 @@ impl ProgramProxy {
         let proxy = PreparedProxy::new(app, options).await?;
         let below = token.map(|token| format!("/{}", token.expose_secret())).unwrap_or_default();
         let url = SecretString::from(format!("http://{}{below}", proxy.local()));
-        Ok(Self { proxy, address: ProxyAddress { url, key: SecretString::from(PLACEHOLDER) } })
+        let uses_job_identity = proxy.source() == CredentialSource::Token(TokenOrigin::GitHub);
+        let address = ProxyAddress { url, key: SecretString::from(PLACEHOLDER), uses_job_identity };
+        Ok(Self { proxy, address })
     }
 }
 

@@ -39,7 +39,12 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
         let message = "standard output is closed or /dev/null, and the key is shown only once";
         return Err(Problem::new(Exit::Usage, message).hint("store it with --save").into());
     }
-    let context = Context::resolve(app, Audience::Account)?;
+    let context = if args.from_oidc {
+        // The job's token is for the host that `OLLAMA_HOST` names.
+        Context::resolve(app, Audience::Model { cloud: false })?.with_token(app)?
+    } else {
+        Context::resolve(app, Audience::Account)?
+    };
     let store = match args.save {
         true => Some(choose_store(app, context.profile.as_ref()).await?),
         false => None,
@@ -109,10 +114,11 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
         limits,
         from,
         expires_in: match args.expires {
-            Lifetime::Seconds(seconds) => Some(seconds),
-            Lifetime::Never => None,
+            None if args.from_oidc => None,
+            wanted => Some(wanted.unwrap_or(Lifetime::DEFAULT)),
         },
-        replaceable: !args.no_replace,
+        // A key for a few minutes that could replace itself would be one for good.
+        replaceable: !args.no_replace && !args.from_oidc,
     })
 }
 
@@ -247,7 +253,7 @@ fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
     let as_asked = same_elements(&wanted, &entry.scopes)
         // Without patterns it gets the models that the role allows.
         && (patterns.is_empty() || same_elements(&patterns, &entry.models))
-        && new.expires_in.is_some() == entry.expires_at.is_some()
+        && new.expires_in.is_none_or(|wanted| (wanted == Lifetime::Never) == entry.expires_at.is_none())
         // Without networks it gets those of the credential that creates it.
         && (new.from.is_empty() || is_same_list(&new.from, &entry.from))
         && new.limits.or(entry.limits.unwrap_or_default()) == entry.limits.unwrap_or_default();

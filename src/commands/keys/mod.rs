@@ -15,7 +15,7 @@ use crate::address::BaseUrl;
 use crate::api::{AccountHost, ApiError, CredentialCheck, Me, Session, looks_like_key};
 use crate::app::App;
 use crate::cli::KeysCommand;
-use crate::commands::context::{Context, no_accounts_problem, sign_in_hint, withheld_note};
+use crate::commands::context::{Context, no_accounts_problem, sign_in_hint};
 use crate::exit::{Exit, Problem, refused_hint};
 use crate::keyspec::{ApiKey, KeyId};
 use crate::profile::{ApiKeyRecord, CredentialSource};
@@ -67,9 +67,8 @@ fn refuse_keys(command: &KeysCommand) -> anyhow::Result<()> {
 /// Exit 4 when it has none.
 async fn signed_in<'a>(app: &'a App, context: &Context) -> anyhow::Result<Session<'a>> {
     if context.source == CredentialSource::None {
-        let url = context.url();
-        let hint = context.withheld.map_or_else(|| sign_in_hint(url), |withheld| withheld_note(withheld, url));
-        return Err(Problem::new(Exit::SignIn, format!("not signed in to {url}")).hint(hint).into());
+        let message = format!("not signed in to {}", context.url());
+        return Err(Problem::new(Exit::SignIn, message).hint(context.sign_in_advice(app)).into());
     }
     context.session(app).await
 }
@@ -98,7 +97,9 @@ pub(super) async fn prove_account_host(session: &Session<'_>) -> anyhow::Result<
     match session.check_credential().await? {
         CredentialCheck::Accepted(proof) => Ok(proof),
         CredentialCheck::Unknown => {
-            let mut hint = session.credential_origin().map_or_else(|| sign_in_hint(host), refused_hint);
+            let advice = session.advice().map(str::to_owned);
+            let mut hint =
+                advice.unwrap_or_else(|| session.credential_origin().map_or_else(|| sign_in_hint(host), refused_hint));
             if host.is_ollama_com() {
                 hint = format!("{hint}\ncreate API keys of ollama.com at {SETTINGS}");
             }

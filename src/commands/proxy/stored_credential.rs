@@ -19,7 +19,8 @@ pub(super) fn files(app: &App, context: &Context) -> WatchedFiles {
         CredentialSource::File => {
             app.credentials.as_ref().map(|file| file.path().to_owned()).filter(|path| path.is_file())
         }
-        CredentialSource::Environment | CredentialSource::None => None,
+        // A token is renewed by the session itself.
+        CredentialSource::Environment | CredentialSource::Token(_) | CredentialSource::None => None,
     })
 }
 

@@ -128,13 +128,14 @@ fn may_ask_person(app: &App, store: StoreKind, opened: Option<StoreKind>) -> boo
 async fn ask(session: &Session<'_>, source: &CredentialSource) -> Result<Verdict, ApiError> {
     let host = session.base();
     if *source != CredentialSource::ProfileDevice {
+        let what = if matches!(source, CredentialSource::Token(_)) { "the token" } else { "the API key" };
         return match session.check_api_key().await {
             Ok(ApiKeyCheck::Accepted(account)) => Ok(Verdict::signed_in(account)),
             Ok(ApiKeyCheck::NotRequired) => {
-                Ok(Verdict::signed_out(format!("{host} requires no credential, so the API key has no effect there")))
+                Ok(Verdict::signed_out(format!("{host} requires no credential, so {what} has no effect there")))
             }
             Err(ApiError::Unauthorized { message, .. }) => {
-                Ok(Verdict::signed_out(format!("{host} refuses the API key: {message}")))
+                Ok(Verdict::signed_out(format!("{host} refuses {what}: {message}")))
             }
             Err(error) => Err(error),
         };
@@ -224,6 +225,13 @@ fn in_words(credential: &CredentialReport) -> String {
             Some(hint) if !hint.is_empty() => format!("API key ending in {hint}{store}"),
             _ => format!("API key{store}"),
         },
+        ("token", "gitlab") => "token of GitLab".to_owned(),
+        ("token", "github") => "token of GitHub Actions".to_owned(),
+        ("token", "kubernetes") => "token of the Kubernetes service account".to_owned(),
+        ("token", _) => {
+            let file = credential.file.as_deref().map(|file| format!(" {}", file.display()));
+            format!("token in the file{}", file.unwrap_or_default())
+        }
         ("device-key", _) => format!("device key{store}"),
         _ => "no credential".to_owned(),
     }

@@ -4,7 +4,7 @@
 mod hosts;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::cli::StatusArgs;
 use crate::exit::{Exit, Problem};
 use crate::identity::Account;
-use crate::profile::{Audience, CredentialSource, CredentialsFile, HostReason, Profiles};
+use crate::profile::{Audience, CredentialSource, HostReason, Profiles, TokenOrigin};
 use crate::vault::StoreKind;
 use hosts::{Checks, Verdict};
 
@@ -67,11 +67,11 @@ impl HostReport {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct CredentialReport {
-    /// `none`, `api-key` or `device-key`.
+    /// `none`, `api-key`, `device-key` or `token`.
     kind: &'static str,
-    /// `none`, `file`, `environment` or `profile`.
+    /// `none`, `file`, `environment` or `profile`; of a token `token-file`, `github`, `gitlab` or `kubernetes`.
     source: &'static str,
-    /// The credentials file.
+    /// The credentials file, or the file of a token.
     file: Option<PathBuf>,
     store: Option<StoreKind>,
     fingerprint: Option<String>,
@@ -137,11 +137,11 @@ fn side(app: &App, context: &Context) -> Side {
         host: context.url().to_string(),
         host_reason: context.target.reason,
         profile: context.target.profile.clone(),
-        credential: credential(context, app.credentials.as_ref().map(CredentialsFile::path)),
+        credential: credential(app, context),
     }
 }
 
-fn credential(context: &Context, file: Option<&Path>) -> CredentialReport {
+fn credential(app: &App, context: &Context) -> CredentialReport {
     let profile = context.profile.as_ref();
     let device = profile.and_then(|profile| profile.device.as_ref());
     let key = profile.and_then(|profile| profile.api_key.as_ref());
@@ -157,9 +157,18 @@ fn credential(context: &Context, file: Option<&Path>) -> CredentialReport {
     match context.source {
         CredentialSource::None => none,
         CredentialSource::File => {
-            CredentialReport { kind: "api-key", source: "file", file: file.map(Path::to_owned), ..none }
+            let file = app.credentials.as_ref().map(|file| file.path().to_owned());
+            CredentialReport { kind: "api-key", source: "file", file, ..none }
         }
         CredentialSource::Environment => CredentialReport { kind: "api-key", source: "environment", ..none },
+        CredentialSource::Token(origin) => {
+            let file = match origin {
+                TokenOrigin::FileFlag => app.global.oidc_token_file.clone(),
+                TokenOrigin::FileVariable => app.env.oidc_token_file.clone(),
+                TokenOrigin::GitHub | TokenOrigin::GitLab | TokenOrigin::Kubernetes => None,
+            };
+            CredentialReport { kind: "token", source: origin.name(), file, ..none }
+        }
         CredentialSource::ProfileKey => CredentialReport {
             kind: "api-key",
             source: "profile",

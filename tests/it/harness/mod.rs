@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub mod actions;
 pub mod browser;
 #[cfg(feature = "gateway")]
 pub mod chromium;

@@ -155,7 +155,7 @@ fn contexts(app: &App, profiles: &Profiles) -> anyhow::Result<Vec<Context>> {
     if app.host.is_some() || app.global.profile.is_some() || profiles.profiles.is_empty() {
         let context = Context::decide(app, profiles, Audience::Account)?;
         let source = context.profile.as_ref().map_or(CredentialSource::None, source);
-        let source = if source == CredentialSource::None { context.source.clone() } else { source };
+        let source = if source == CredentialSource::None { context.source } else { source };
         return Ok(vec![Context { source, ..context }]);
     }
     let context = |(name, profile): (&String, &Profile)| Context {

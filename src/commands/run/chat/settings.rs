@@ -169,6 +169,7 @@ impl Chat<'_> {
             CredentialSource::None => "none".to_owned(),
             CredentialSource::File => "an API key from the credentials file".to_owned(),
             CredentialSource::Environment => "the API key in OLLAMA_API_KEY".to_owned(),
+            CredentialSource::Token(origin) => origin.describe().to_owned(),
             CredentialSource::ProfileKey => format!("an API key{store}"),
             CredentialSource::ProfileDevice => format!("this device's key{store}"),
         };

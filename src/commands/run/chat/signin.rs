@@ -18,7 +18,7 @@ pub(super) async fn offer_signin(
     problem: &Problem,
 ) -> anyhow::Result<bool> {
     // A key from a file or the environment takes precedence: signing in would change nothing.
-    if matches!(context.source, CredentialSource::File | CredentialSource::Environment) {
+    if context.source.overrides_profile() {
         return Ok(false);
     }
     app.printer.warn(&problem.message);

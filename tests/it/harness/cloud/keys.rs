@@ -161,7 +161,8 @@ pub(super) fn create(request: &Request, caller: &Caller, state: &mut State, now:
     if keys.issued.iter().any(|issued| issued.id == wanted["id"]) {
         return refuse(409, "there is a key of this id");
     }
-    let end = wanted["expires_in"].as_i64().map(|seconds| time(now + seconds));
+    // Without the member the host decides.
+    let end = wanted.get("expires_in").map_or(Some(900), Value::as_i64).map(|seconds| time(now + seconds));
     let issued = keys.add(
         json!({
             "id": wanted["id"], "name": wanted["name"], "environment": wanted["environment"],
@@ -189,10 +190,10 @@ fn check(wanted: &Value) -> Result<(), String> {
     let fine = id.is_some_and(|id| id.len() >= 20 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
         && members.get("name").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
         && members.get("environment").is_none_or(Value::is_string)
-        && ["scopes", "models", "expires_in", "replaceable"].iter().all(|name| members.contains_key(*name))
+        && ["scopes", "models", "replaceable"].iter().all(|name| members.contains_key(*name))
         && texts("scopes")
         && texts("models")
-        && (members["expires_in"].is_null() || members["expires_in"].as_u64().is_some_and(|seconds| seconds > 0))
+        && members.get("expires_in").is_none_or(|end| end.is_null() || end.as_u64().is_some_and(|seconds| seconds > 0))
         && members["replaceable"].is_boolean();
     if fine { Ok(()) } else { Err("not what the contract says".to_owned()) }
 }
