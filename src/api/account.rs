@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::api::body::{Bounds, json};
 use crate::api::clock::{clock_offset, notable};
 use crate::api::credential::Credential;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, UserCode};
 use crate::api::host_facts::GATEWAY_HEADER;
 use crate::api::session::Session;
 use crate::identity::{Account, DeviceKey, PublicKey};
@@ -28,6 +28,8 @@ pub enum Me {
     SignedOut {
         /// The sign-in link it offered, as sent.
         signin_url: Option<String>,
+        /// The code of a gateway that can be typed in place of opening it.
+        user_code: Option<UserCode>,
         /// How long it asks to wait until it offers one.
         retry_after: Option<Duration>,
         /// Its own words.
@@ -111,12 +113,14 @@ impl Session<'_> {
                 // A host without a signed-in account answers 200 with an empty name (`docs/explanation/protocol.md`).
                 if account.is_nobody() {
                     let message = "the account has no name".to_owned();
-                    return Ok(Me::SignedOut { signin_url: None, retry_after: None, message, skew: None });
+                    let (signin_url, user_code) = (None, None);
+                    return Ok(Me::SignedOut { signin_url, user_code, retry_after: None, message, skew: None });
                 }
                 Ok(Me::SignedIn(account))
             }
-            Err(ApiError::Unauthorized { signin_url, retry_after, message, clock_offset, .. }) => {
-                Ok(Me::SignedOut { signin_url, retry_after, message, skew: notable(clock_offset) })
+            Err(ApiError::Unauthorized { signin_url, user_code, retry_after, message, clock_offset, .. }) => {
+                let user_code = user_code.map(|code| *code);
+                Ok(Me::SignedOut { signin_url, user_code, retry_after, message, skew: notable(clock_offset) })
             }
             Err(error) => Err(error),
         }

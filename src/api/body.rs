@@ -116,6 +116,8 @@ pub(super) struct ErrorBody {
     pub missing: Option<String>,
     /// The member `key`: the id of the API key that was sent.
     pub key: Option<String>,
+    /// The member `user_code`: what can be typed in place of opening the sign-in link.
+    pub user_code: Option<String>,
 }
 
 /// The longest error text that is quoted, in characters.
@@ -138,6 +140,7 @@ pub(super) fn error_body(body: &[u8], status: StatusCode) -> ErrorBody {
             by: text("by"),
             missing: text("missing"),
             key: text("key"),
+            user_code: text("user_code"),
             message: error.map(error_text).unwrap_or_else(|| reason(status)),
             signin_url: signin_url.filter(|url| !url.is_empty()),
             recognised: error.is_some(),
@@ -147,7 +150,16 @@ pub(super) fn error_body(body: &[u8], status: StatusCode) -> ErrorBody {
     let text = text.trim();
     let quotable = !text.is_empty() && text.len() <= 200 && !text.starts_with('<');
     let message = if quotable { text.to_owned() } else { reason(status) };
-    ErrorBody { message, signin_url: None, recognised: false, code: None, by: None, missing: None, key: None }
+    ErrorBody {
+        message,
+        signin_url: None,
+        recognised: false,
+        code: None,
+        by: None,
+        missing: None,
+        key: None,
+        user_code: None,
+    }
 }
 
 /// The words of an `error` member.

@@ -49,6 +49,24 @@ impl Conflict {
     }
 }
 
+/// A short code that a gateway knows a device by, in the only form that it has: `WDJB-MJHT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserCode(String);
+
+impl UserCode {
+    /// Takes the member `user_code` of a gateway's answer.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let (first, second) = text.split_once('-')?;
+        let is_half = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_uppercase());
+        (is_half(first) && is_half(second)).then(|| Self(text.to_owned()))
+    }
+
+    /// The code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What to do about a credential that was refused or is missing, where a sign-in does not help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
@@ -165,6 +183,8 @@ pub enum ApiError {
         message: String,
         /// The sign-in link it offered, as sent.
         signin_url: Option<String>,
+        /// The code that a person can type in place of opening it.
+        user_code: Option<Box<UserCode>>,
         /// What its `Retry-After` header asked for.
         retry_after: Option<Duration>,
         /// Whether the request carried a credential at all.
@@ -439,6 +459,16 @@ pub(super) fn seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_is_eight_capital_letters_and_nothing_else() {
+        assert_eq!(UserCode::read("WDJB-MJHT").unwrap().as_str(), "WDJB-MJHT");
+        for other in
+            ["", "WDJBMJHT", "wdjb-mjht", "WDJB-MJH", "WDJB-MJHT-X", "WDJB-MJ\u{1b}[", "WDJÄ-MJHT", "WDJB- MJH"]
+        {
+            assert_eq!(UserCode::read(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_conflict_is_what_the_host_plainly_says() {

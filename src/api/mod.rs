@@ -28,7 +28,7 @@ pub use account::{AccountHost, ApiKeyCheck, CredentialCheck, Disconnect, HostKin
 pub use actions_token::ActionsTokens;
 pub use clock::offset_in_words;
 pub use credential::{Credential, holds_key, looks_like_key, looks_like_ollama_com_key};
-pub use error::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, TokenError, Unreachable};
+pub use error::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, TokenError, Unreachable, UserCode};
 pub use events::{Chunk, ProgressChunk};
 #[cfg(feature = "gateway")]
 pub use forward::{Forwarded, Forwarder};

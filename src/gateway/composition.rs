@@ -67,7 +67,7 @@ impl Gateway {
         }
         directory.set_policy_tables(config.policy_tables());
         let config = Arc::new(ConfigHandle::new(config, local));
-        let pending_devices = Arc::<PendingDevices>::default();
+        let pending_devices = Arc::new(PendingDevices::new(secret));
         let sessions = Arc::new(Sessions::new(secret));
         let (pending, open, now) = (pending_devices.clone(), sessions.clone(), clock.clone());
         directory.listen(move |record| {

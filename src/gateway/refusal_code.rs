@@ -47,8 +47,10 @@ pub enum RefusalCode {
     Cap,
     /// Signing in with a wrong name or password.
     WrongPassword,
-    /// Signing in too often; the password was not looked at.
+    /// Signing in, or typing codes of devices, too often; nothing was looked at.
     TooManyAttempts,
+    /// A code that no pending device has.
+    UnknownCode,
 }
 
 impl RefusalCode {
@@ -92,6 +94,7 @@ impl RefusalCode {
             Self::Cap => "cap",
             Self::WrongPassword => "wrong_password",
             Self::TooManyAttempts => "too_many_attempts",
+            Self::UnknownCode => "unknown_code",
         }
     }
 }

@@ -457,7 +457,8 @@ fn the_json_page_lists_the_members_that_are_printed() {
     holds("signin", &first, &[]);
     let approved = gateway.admin(&["approve", first["connect_url"].as_str().unwrap(), "--user", "ada", "--json"]);
     holds("gateway approve", &approved.expect_code(0).json(), &[]);
-    holds("signin", &run(&["signin", "--host", &url], 0), &["connect_url"]);
+    let missing = ["connect_url", "user_code", "verification_uri"];
+    holds("signin", &run(&["signin", "--host", &url], 0), &missing);
     let devices = gateway.admin(&["device", "list", "--json"]).expect_code(0).json();
     holds("gateway device", &devices["devices"][0], &[]);
     holds("gateway audit", &gateway.admin(&["audit", "--json"]).expect_code(0).json()["events"][0], &[]);

@@ -121,6 +121,7 @@ mod run_errors;
 mod sdks;
 mod signin;
 mod signin_api_key;
+mod signin_code;
 mod signin_server;
 mod ssh_keygen;
 #[cfg(feature = "gateway")]

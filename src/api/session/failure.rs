@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use super::Session;
 use crate::api::body::{ErrorBody, error_body, read_limited};
 use crate::api::clock::clock_offset;
-use crate::api::error::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, Unreachable};
+use crate::api::error::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, Unreachable, UserCode};
 use crate::api::host_facts::GATEWAY_HEADER;
 use crate::api::transport::retry_after;
 use crate::http::BoxError;
@@ -50,13 +50,14 @@ impl Session<'_> {
         let clock_offset = clock_offset(headers, self.signing_time());
         let had_credential = self.has_credential();
         let from_gateway = header(GATEWAY_HEADER).is_some();
-        let ErrorBody { message, signin_url, recognised, code, by, missing, key } = error_body(body, status);
+        let ErrorBody { message, signin_url, recognised, code, by, missing, key, user_code } = error_body(body, status);
         let recognised = recognised && complete;
         match status {
             StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
                 host,
                 message,
                 signin_url,
+                user_code: user_code.filter(|_| from_gateway).and_then(|code| UserCode::read(&code)).map(Box::new),
                 retry_after,
                 had_credential,
                 remedy: self.remedy().map(Box::new),

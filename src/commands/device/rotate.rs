@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::cli::DeviceRotate;
 use crate::commands::confirm::confirm_shared_key;
 use crate::commands::context::{device_key, require_accounts, sign_in_hint, with_known_host};
-use crate::commands::signin::{ApprovalLink, ApprovalPoll, wait_for_link_offer};
+use crate::commands::signin::{ApprovalLink, ApprovalPoll, TypedCode, wait_for_link_offer};
 use crate::exit::{Exit, Problem};
 use crate::identity::{ConnectUrl, DeviceKey, PublicKey};
 use crate::profile::{DeviceRecord, Profile, entry_id};
@@ -156,14 +156,18 @@ async fn approve(
     new: &Arc<DeviceKey>,
 ) -> anyhow::Result<crate::identity::Account> {
     let session = open(app, profile, new)?;
-    if let Me::SignedIn(account) = wait_for_link_offer(app, &session, args.timeout.0).await? {
-        return Ok(account);
-    }
-    let link = ConnectUrl::new(&profile.url, &record.name, new.public()).to_string();
+    let user_code = match wait_for_link_offer(app, &session, args.timeout.0).await? {
+        Me::SignedIn(account) => return Ok(account),
+        Me::SignedOut { user_code, .. } => user_code,
+    };
+    let link = ConnectUrl::new(&profile.url, &record.name, new.public());
+    let code = user_code.map(|code| TypedCode::new(&code, &link));
+    let link = link.to_string();
     let facts = [("Device", record.name.clone()), ("New key", new.public().grouped_fingerprint())];
     let fingerprint = new.public().fingerprint();
     let fingerprint = Some(fingerprint.as_str());
-    ApprovalLink { url: &link, facts: &facts, fingerprint, qr: args.qr, open: !args.no_browser }.show(app);
+    let (url, code, open) = (link.as_str(), code.as_ref(), !args.no_browser);
+    ApprovalLink { url, facts: &facts, code, fingerprint, qr: args.qr, open }.show(app);
     let host = profile.url.to_string();
     let resume = "the old key still works; to continue, run: ollama-auth device rotate";
     let poll = ApprovalPoll { host: &host, timeout: args.timeout.0, resume };

@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use crate::api::{ApiError, Me};
+use crate::api::{ApiError, Me, UserCode};
 use crate::app::App;
 use crate::exit::{Exit, Problem, clock_hint};
-use crate::identity::Account;
+use crate::identity::{Account, ConnectUrl};
 
 /// Time between two requests during the first minute.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -20,18 +20,40 @@ const FIRST_PHASE: Duration = Duration::from_secs(60);
 /// The longest interval that a host can ask for.
 pub(super) const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The code of a gateway, for a terminal from which the link can be neither opened nor copied.
+pub struct TypedCode {
+    /// The code.
+    pub user_code: String,
+    /// The page on which it is typed.
+    pub page: String,
+}
+
 /// The link to the page on which a person approves.
 pub struct ApprovalLink<'a> {
     /// The page to approve on.
     pub url: &'a str,
     /// Lines of label and value, such as the device's name.
     pub facts: &'a [(&'a str, String)],
+    /// What can be typed in place of opening the link.
+    pub code: Option<&'a TypedCode>,
     /// The fingerprint of the device key, unbroken, where a gateway can approve it.
     pub fingerprint: Option<&'a str>,
     /// Show it as a QR code too.
     pub qr: bool,
     /// Open it in a browser.
     pub open: bool,
+}
+
+impl TypedCode {
+    /// The code that came with that link.
+    pub fn new(code: &UserCode, link: &ConnectUrl) -> Self {
+        Self { user_code: code.as_str().to_owned(), page: link.base().join("/connect") }
+    }
+
+    /// Lines that say what to do with it.
+    pub fn describe(&self) -> String {
+        format!("\nOr type the code {} at:\n\n  {}\n", self.user_code, self.page)
+    }
 }
 
 impl ApprovalLink<'_> {
@@ -43,9 +65,14 @@ impl ApprovalLink<'_> {
         if printer.is_json() {
             let facts: Map<String, Value> =
                 self.facts.iter().map(|(label, value)| (label.to_lowercase(), value.clone().into())).collect();
-            printer.event("approve", &serde_json::json!({ "connect_url": self.url, "facts": facts }));
+            let (code, page) = self.code.map(|code| (&code.user_code, &code.page)).unzip();
+            let event = serde_json::json!({
+                "connect_url": self.url, "user_code": code, "verification_uri": page, "facts": facts,
+            });
+            printer.event("approve", &event);
         } else {
-            printer.report(&format!("Approve this device in the browser:\n\n  {}\n{facts}\n", self.url));
+            let code = self.code.map(TypedCode::describe).unwrap_or_default();
+            printer.report(&format!("Approve this device in the browser:\n\n  {}\n{code}{facts}\n", self.url));
         }
         if self.qr
             && let Err(error) = printer.qr(self.url)

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use super::{ApprovalLink, ApprovalPoll, Report, suggest_next_command, undo_unfinished_signin, wait_for_link_offer};
+use super::{
+    ApprovalLink, ApprovalPoll, Report, TypedCode, suggest_next_command, undo_unfinished_signin, wait_for_link_offer,
+};
 use crate::address::BaseUrl;
 use crate::api::{Credential, Me, Session};
 use crate::app::{App, UnfinishedSignin};
@@ -42,7 +44,7 @@ async fn sign_in(app: &App, context: &Context, args: SigninArgs) -> anyhow::Resu
     let session = context.session_with(app, Credential::Device(key.clone()))?;
     let mut link = ConnectUrl::new(context.url(), &record.name, key.public());
     let host = context.url().to_string();
-    let report = |signed_in, already, account, link: Option<&str>| Report {
+    let report = |signed_in, already, account, link: Option<&str>, code: Option<&TypedCode>| Report {
         signed_in,
         already,
         host: host.clone(),
@@ -51,9 +53,11 @@ async fn sign_in(app: &App, context: &Context, args: SigninArgs) -> anyhow::Resu
         credential: "device-key",
         fingerprint: Some(key.public().fingerprint()),
         connect_url: link.filter(|_| !already).map(str::to_owned),
+        user_code: code.map(|code| code.user_code.clone()),
+        verification_uri: code.map(|code| code.page.clone()),
     };
 
-    match wait_for_link_offer(app, &session, args.timeout.0).await? {
+    let code = match wait_for_link_offer(app, &session, args.timeout.0).await? {
         Me::SignedIn(_) if is_new => {
             let message = format!("{host} accepts a key that it has never seen, so signing in there has no effect");
             return Err(Problem::new(Exit::Failed, message).hint("check the address given with --host").into());
@@ -61,27 +65,32 @@ async fn sign_in(app: &App, context: &Context, args: SigninArgs) -> anyhow::Resu
         Me::SignedIn(account) => {
             record_sign_in(app, context, &session, key.public(), &account).await?;
             app.printer.success(&format!("Already signed in to {host} as {}", account.label()));
-            report(true, true, Some(&account), None).print(app)?;
+            report(true, true, Some(&account), None, None).print(app)?;
             return Ok(Exit::Done);
         }
-        Me::SignedOut { signin_url, skew, .. } => {
+        Me::SignedOut { signin_url, user_code, skew, .. } => {
             if let Some(ahead) = skew {
                 app.printer.warn(&clock_hint(&host, ahead));
             }
             if let Some(base) = verify_offered_link(&host, &link, signin_url)? {
                 link = ConnectUrl::new(&base, &record.name, key.public());
             }
+            // The tour that runs this opens the link itself.
+            user_code.filter(|_| !app.printer.is_nested()).map(|code| TypedCode::new(&code, &link))
         }
-    }
+    };
 
     let link = link.to_string();
     let facts = [("Device", record.name.clone()), ("Fingerprint", key.public().grouped_fingerprint())];
     if args.no_wait {
         if app.printer.is_json() {
-            report(false, false, None, Some(&link)).print(app)?;
+            report(false, false, None, Some(&link), code.as_ref()).print(app)?;
         } else {
             for (label, value) in &facts {
                 app.printer.note(&format!("{label:<12} {value}"));
+            }
+            if let Some(code) = &code {
+                app.printer.note(&format!("{:<12} {} (to be typed at {})", "Code", code.user_code, code.page));
             }
             app.printer.data(&link)?;
             app.printer.hint("open the link, approve the device, then run the same command again");
@@ -90,7 +99,8 @@ async fn sign_in(app: &App, context: &Context, args: SigninArgs) -> anyhow::Resu
     }
     let fingerprint = key.public().fingerprint();
     let fingerprint = Some(fingerprint.as_str());
-    ApprovalLink { url: &link, facts: &facts, fingerprint, qr: args.qr, open: !args.no_browser }.show(app);
+    let (url, code, open) = (link.as_str(), code.as_ref(), !args.no_browser);
+    ApprovalLink { url, facts: &facts, code, fingerprint, qr: args.qr, open }.show(app);
     app.printer.note("Approve it only if the page shows the same fingerprint.");
     let poll = ApprovalPoll {
         host: &host,
@@ -105,7 +115,7 @@ async fn sign_in(app: &App, context: &Context, args: SigninArgs) -> anyhow::Resu
         app.printer.warn(&format!("the profile also has an API key, and `run` keeps using that one at {host}"));
     }
     suggest_next_command(app, context.url());
-    report(true, false, Some(&approval.account), Some(&link)).print(app)?;
+    report(true, false, Some(&approval.account), Some(&link), None).print(app)?;
     Ok(Exit::Done)
 }
 

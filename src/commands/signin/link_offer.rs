@@ -19,7 +19,7 @@ pub async fn wait_for_link_offer(app: &App, session: &Session<'_>, timeout: Dura
     let mut spinner = None;
     loop {
         let answer = session.me().await?;
-        let Me::SignedOut { signin_url: None, retry_after, message, skew } = &answer else { return Ok(answer) };
+        let Me::SignedOut { signin_url: None, retry_after, message, skew, .. } = &answer else { return Ok(answer) };
         if !session.is_gateway() {
             return Ok(answer);
         }

@@ -8,7 +8,7 @@ mod undo;
 
 use serde::Serialize;
 
-pub use browser::{ApprovalLink, ApprovalPoll};
+pub use browser::{ApprovalLink, ApprovalPoll, TypedCode};
 pub use link_offer::wait_for_link_offer;
 pub use undo::undo_unfinished_signin;
 
@@ -72,6 +72,8 @@ async fn sign_in_with_api_key(app: &App) -> anyhow::Result<Exit> {
         credential: "api-key",
         fingerprint: None,
         connect_url: None,
+        user_code: None,
+        verification_uri: None,
     }
     .print(app)?;
     Ok(Exit::Done)
@@ -105,6 +107,12 @@ struct Report<'a> {
     fingerprint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_url: Option<String>,
+    /// What can be typed in place of opening the link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_code: Option<String>,
+    /// The page on which it is typed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification_uri: Option<String>,
 }
 
 impl Report<'_> {

@@ -81,7 +81,8 @@ pub async fn sign_in(app: &App, session: &Session<'_>, args: SigninArgs) -> anyh
         }
         return Ok(Exit::SignIn);
     }
-    ApprovalLink { url: &offered, facts: &facts, fingerprint: None, qr: args.qr, open: !args.no_browser }.show(app);
+    let (url, open) = (offered.as_str(), !args.no_browser);
+    ApprovalLink { url, facts: &facts, code: None, fingerprint: None, qr: args.qr, open }.show(app);
     let poll = ApprovalPoll { host: &host, timeout: args.timeout.0, resume: "run `ollama-auth signin --server` again" };
     let approval = poll.until_approved(app, ask).await?;
     app.printer.success(&format!("The server at {host} is signed in as {}", approval.account.label()));
@@ -130,5 +131,7 @@ fn report<'a>(
         credential: "server-key",
         fingerprint: None,
         connect_url,
+        user_code: None,
+        verification_uri: None,
     }
 }

@@ -56,7 +56,11 @@ impl Authenticator {
             }
             tracing::debug!(device = key.fingerprint(), %address, "unknown device requested approval");
             let link = ConnectUrl::new(&self.config.get().url, &format!("device at {address}"), &key);
-            return Err(Rejection::unauthorized("unauthorized").with_signin_url(link.to_string()));
+            let rejection = Rejection::unauthorized("unauthorized").with_signin_url(link.to_string());
+            return Err(match self.pending_devices.code(&key, now) {
+                Some(code) => rejection.member("user_code", code.to_string()),
+                None => rejection,
+            });
         };
         self.accept(&proof, &known, reuse, (target, origin, changes), moment).await?;
         if is_new {

@@ -18,7 +18,7 @@ use super::layout::{self, NoticeKind};
 use super::page_context::{BrowserSession, PageContext};
 use super::reauthentication::{self, ReauthReason};
 use super::state::{MOST_DEVICES, Pages};
-use super::{display, sign_in};
+use super::{device_code, display, sign_in};
 use crate::gateway::directory::{Directory, DirectoryError};
 use crate::gateway::pending_devices::PendingDevice;
 use crate::gateway::store::{Actor, Change, Device, Event, Shared};
@@ -27,6 +27,9 @@ use crate::relative_time;
 
 /// `GET /connect`.
 pub async fn show(context: PageContext) -> PageResult {
+    if context.query.is_empty() {
+        return device_code::show(&context);
+    }
     let link = DeviceLink::from_query(&context.public, &context.query).map_err(|error| {
         let text = html! {
             p { "It may have been cut off when it was copied. Run the sign-in again on the device and open the whole link." }

@@ -109,6 +109,8 @@ pub const ACCOUNT: &str = "/account";
 pub const KEYS: &str = "/settings/keys";
 /// The form for a new key.
 pub const NEW_KEY: &str = "/settings/keys/new";
+/// Approving a device; without a device in the query, the form for its code.
+pub const CONNECT: &str = "/connect";
 /// Revoking a key.
 pub const REVOKE_KEY: &str = "/settings/keys/revoke";
 /// Changing the password.
@@ -137,6 +139,8 @@ pub enum AfterSignIn {
     Keys,
     /// To the form for a new key.
     NewKey,
+    /// To the form for the code of a device.
+    DeviceCode,
     /// To the approval of that device.
     Device(Box<DeviceLink>),
 }
@@ -147,6 +151,7 @@ impl AfterSignIn {
         match word {
             "keys" => Self::Keys,
             "new-key" => Self::NewKey,
+            "code" => Self::DeviceCode,
             _ => Self::Account,
         }
     }
@@ -165,6 +170,7 @@ impl AfterSignIn {
             Self::Account => html! {},
             Self::Keys => hidden("to", "keys"),
             Self::NewKey => hidden("to", "new-key"),
+            Self::DeviceCode => hidden("to", "code"),
             Self::Device(link) => link.fields(DEVICE_NAME_FIELD),
         }
     }
@@ -175,6 +181,7 @@ impl AfterSignIn {
             Self::Account => ACCOUNT.to_owned(),
             Self::Keys => KEYS.to_owned(),
             Self::NewKey => NEW_KEY.to_owned(),
+            Self::DeviceCode => CONNECT.to_owned(),
             Self::Device(link) => link.path(),
         }
     }

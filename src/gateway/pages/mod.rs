@@ -7,6 +7,7 @@
 mod administration;
 mod cookies;
 mod device_approval;
+mod device_code;
 mod display;
 mod error_page;
 mod form;
@@ -75,7 +76,11 @@ const HTTPS_PORT: u16 = 443;
 pub fn owns(path: &str) -> bool {
     // Unknown paths below these are answered as pages too.
     let below = ["/settings/", "/admin/", "/assets/"].iter().any(|folder| path.starts_with(folder));
-    below || matches!(path, "/setup" | "/invite" | "/connect" | "/login" | "/logout" | "/account" | "/favicon.ico")
+    below
+        || matches!(
+            path,
+            "/setup" | "/invite" | "/connect" | device_code::PATH | "/login" | "/logout" | "/account" | "/favicon.ico"
+        )
 }
 
 /// Whether a request for a path that no page owns is answered with a page all the same: a person's browser at `/`, and at a path that
@@ -133,6 +138,7 @@ pub fn router(pages: Arc<Pages>) -> Router {
         .route("/setup", get(setup::show).post(setup::submit))
         .route("/invite", get(invitation::show).post(invitation::submit))
         .route("/connect", get(device_approval::show).post(device_approval::submit))
+        .route(device_code::PATH, post(device_code::submit))
         .route("/login", get(sign_in::show).post(sign_in::submit))
         .route("/logout", post(sign_in::sign_out))
         .route("/account", get(settings::account))

@@ -75,6 +75,7 @@ pub fn page(
             h1 { "Sign in" }
             @match next {
                 AfterSignIn::Device(link) => { p.lead { "to approve the device " (link.name()) "." } }
+                AfterSignIn::DeviceCode => { p.lead { "to approve a device by its code." } }
                 AfterSignIn::NewKey => { p.lead { "to create an API key." } }
                 AfterSignIn::Account | AfterSignIn::Keys => { p.lead { "to see your API keys and devices." } }
             }

@@ -6,6 +6,8 @@
 //! the one that came last goes, so that a device that waits for its approval stays, whatever comes after it. A device whose page a
 //! signed-in person has opened stays in any case.
 
+mod code;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -13,9 +15,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
+use crate::gateway::secret::Secret;
 use crate::gateway::store::Record;
 use crate::http::server::network;
 use crate::identity::PublicKey;
+
+pub use code::DeviceCode;
+use code::DeviceCodes;
 
 /// How long a device stays pending, in seconds.
 const COUNTS: i64 = 600;
@@ -78,6 +84,8 @@ pub enum Asked {
 pub struct PendingDevices {
     table: Mutex<Table>,
     deciding: tokio::sync::Mutex<()>,
+    /// Without it devices have no codes.
+    codes: Option<DeviceCodes>,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +108,23 @@ struct Network {
 }
 
 impl PendingDevices {
+    /// None yet. Gateways with the same secret give a device the same code.
+    pub fn new(secret: &Secret) -> Self {
+        Self { codes: Some(DeviceCodes::new(secret)), ..Self::default() }
+    }
+
+    /// The code that a person can type in place of opening the link of that device.
+    pub fn code(&self, key: &PublicKey, now: i64) -> Option<DeviceCode> {
+        self.codes.as_ref().map(|codes| codes.code(key, now))
+    }
+
+    /// The device with that code, as [`find`](Self::find) finds it. None if it were that of two.
+    pub fn find_by_code(&self, code: &DeviceCode, now: i64) -> Option<PendingDevice> {
+        let codes = self.codes.as_ref()?;
+        let mut found = self.all(now).into_iter().filter(|device| codes.accepts(code, &device.key, now));
+        found.next().filter(|_| found.next().is_none())
+    }
+
     /// Takes note of a key whose signature was checked.
     pub fn add(&self, key: &PublicKey, address: IpAddr, now: i64) -> Asked {
         let mut table = self.lock();

@@ -41,7 +41,6 @@ async fn malformed_connect_links_are_refused() {
     let (key, other) = (site.pending_device().encoded(), site.pending_device().encoded());
     let mut ada = site.signed_in("ada").await;
     for query in [
-        String::new(),
         "name=laptop".into(),
         "name=laptop&key=".into(),
         format!("name=laptop&key={key}&key={other}"),

@@ -4,6 +4,7 @@ mod adding_devices;
 mod administration;
 mod approval;
 mod browser;
+mod device_codes;
 mod hostile;
 mod keys;
 mod keys_hostile;

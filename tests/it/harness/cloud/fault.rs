@@ -21,6 +21,8 @@ pub enum Fault {
     SigninOrigin(String),
     /// The `signin_url` holds this encoded key instead of the caller's.
     SigninKey(String),
+    /// The 401 of a gateway holds this in place of a code.
+    UserCode(String),
     /// The 401 holds no `signin_url`.
     NoSigninUrl,
     /// `ID`, `Name`, … instead of `id`, `name`, …

@@ -105,6 +105,12 @@ fn me(request: &Request, base: &str, caller: &Caller, state: &State, fault: Opti
                 Some(Fault::SigninKey(other)) => other,
                 _ => &key,
             };
+            if state.keys.is_some() {
+                body["user_code"] = json!(match fault {
+                    Some(Fault::UserCode(code)) => code,
+                    _ => "WDJB-MJHT",
+                });
+            }
             body["signin_url"] = json!(format!("{origin}{base}/connect?name=standin&key={key}"));
         }
         body
