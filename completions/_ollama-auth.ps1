@@ -452,7 +452,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Allow these models only, as in llama* (repeatable)')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)')
             [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'Accept it from these addresses only: 10.0.0.0/8 or 2001:db8::1 (repeatable)')
-            [CompletionResult]::new('--expires', '--expires', [CompletionResultType]::ParameterName, 'Expire after 90d, 12h, …, or never [default: 90d; --from-oidc: as the host says]')
+            [CompletionResult]::new('--expires', '--expires', [CompletionResultType]::ParameterName, 'Expire after 90d, 12h, …, or never [default: 90d; with a key or token: less if it ends sooner]')
             [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Label: where the key is used, as in ci')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Use this host [default: `status` tells which]')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile''s host and credential')

@@ -433,7 +433,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --model 'Allow these models only, as in llama* (repeatable)'
             cand --limit 'Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)'
             cand --from 'Accept it from these addresses only: 10.0.0.0/8 or 2001:db8::1 (repeatable)'
-            cand --expires 'Expire after 90d, 12h, …, or never [default: 90d; --from-oidc: as the host says]'
+            cand --expires 'Expire after 90d, 12h, …, or never [default: 90d; with a key or token: less if it ends sooner]'
             cand --env 'Label: where the key is used, as in ci'
             cand --host 'Use this host [default: `status` tells which]'
             cand --profile 'Use this profile''s host and credential'

@@ -55,7 +55,7 @@ pub struct NewKey {
     /// From where it is accepted. An older gateway must not be sent it.
     #[serde(skip_serializing_if = "AddressList::is_empty")]
     pub from: AddressList,
-    /// How long it lives; `None` is as long as the host decides.
+    /// How long it lives; `None` is as long as the host decides: 90 days, or until the credential that creates it ends.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_seconds")]
     pub expires_in: Option<Lifetime>,
     /// Whether it may ask for a replacement of itself.

@@ -185,6 +185,11 @@ impl<'t> Session<'t> {
         !self.credential.is_none()
     }
 
+    /// Whether the credential is a device's key.
+    pub fn is_of_device(&self) -> bool {
+        matches!(self.credential, Credential::Device(_))
+    }
+
     /// The Unix time, in seconds.
     pub(super) fn now(&self) -> i64 {
         (self.now)()

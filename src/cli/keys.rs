@@ -61,7 +61,7 @@ pub struct KeysCreate {
     /// Accept it from these addresses only: 10.0.0.0/8 or 2001:db8::1 (repeatable)
     #[arg(long = "from", value_name = "NETWORK", value_delimiter = ',', help_heading = "Rights")]
     pub from: Vec<Network>,
-    /// Expire after 90d, 12h, …, or never [default: 90d; --from-oidc: as the host says]
+    /// Expire after 90d, 12h, …, or never [default: 90d; with a key or token: less if it ends sooner]
     #[arg(long, value_name = "DURATION", help_heading = "Rights")]
     pub expires: Option<Lifetime>,
     /// Do not let the key create its own replacement

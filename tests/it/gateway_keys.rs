@@ -126,10 +126,14 @@ fn a_key_creates_only_narrower_keys() {
     let body = json!({ "name": "rest", "scopes": ["inference"] });
     let rest = ask(&gateway, &parent, "POST", KEYS, &body).json();
     assert_eq!((&rest["models"], &rest["expires_at"]), (&parent["models"], &parent["expires_at"]));
+    // So the command leaves out when the key ends, if it is not told.
+    let until_then = make(&narrow).expect_code(0);
+    assert!(!until_then.stderr().contains("other rights"), "{}", until_then.stderr());
+    assert_eq!(until_then.json()["expires_at"], parent["expires_at"]);
     // Without the scope it makes none at all.
     with_key(&gateway, &child, &["keys", "create", "x", "--scope", "inference"]).expect_code(5);
     let list = keys(&device, &["list", "--json"]).json();
-    assert_eq!(ids(&list).len(), 3);
+    assert_eq!(ids(&list).len(), 4);
 }
 
 #[test]

@@ -34,7 +34,7 @@ struct Report<'a> {
 
 /// Runs it.
 pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
-    let new = requested_key(&args)?;
+    let mut new = requested_key(&args)?;
     if !args.save && app.printer.discards_stdout() {
         let message = "standard output is closed or /dev/null, and the key is shown only once";
         return Err(Problem::new(Exit::Usage, message).hint("store it with --save").into());
@@ -50,6 +50,9 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
         false => None,
     };
     let session = managing_session(app, &context).await?;
+    if session.is_of_device() {
+        new.expires_in = new.expires_in.or(Some(Lifetime::DEFAULT));
+    }
     let host = context.url();
     let proof = prove_account_host(&session).await?;
     if let (true, Some(old)) = (args.save, context.profile.as_ref().and_then(|profile| profile.api_key.as_ref())) {
@@ -113,10 +116,7 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
         models: args.models.iter().cloned().collect(),
         limits,
         from,
-        expires_in: match args.expires {
-            None if args.from_oidc => None,
-            wanted => Some(wanted.unwrap_or(Lifetime::DEFAULT)),
-        },
+        expires_in: args.expires,
         // A key for a few minutes that could replace itself would be one for good.
         replaceable: !args.no_replace && !args.from_oidc,
     })
@@ -253,7 +253,7 @@ fn print_summary(app: &App, new: &NewKey, report: &Report<'_>) {
     let as_asked = same_elements(&wanted, &entry.scopes)
         // Without patterns it gets the models that the role allows.
         && (patterns.is_empty() || same_elements(&patterns, &entry.models))
-        && new.expires_in.is_none_or(|wanted| (wanted == Lifetime::Never) == entry.expires_at.is_none())
+        && (new.expires_in == Some(Lifetime::Never)) == entry.expires_at.is_none()
         // Without networks it gets those of the credential that creates it.
         && (new.from.is_empty() || is_same_list(&new.from, &entry.from))
         && new.limits.or(entry.limits.unwrap_or_default()) == entry.limits.unwrap_or_default();

@@ -161,8 +161,9 @@ pub(super) fn create(request: &Request, caller: &Caller, state: &mut State, now:
     if keys.issued.iter().any(|issued| issued.id == wanted["id"]) {
         return refuse(409, "there is a key of this id");
     }
-    // Without the member the host decides.
-    let end = wanted.get("expires_in").map_or(Some(900), Value::as_i64).map(|seconds| time(now + seconds));
+    // Without the member the host decides: for a token of a job, which makes keys that cannot be replaced, minutes.
+    let default = if wanted["replaceable"] == false { 900 } else { 90 * 86_400 };
+    let end = wanted.get("expires_in").map_or(Some(default), Value::as_i64).map(|seconds| time(now + seconds));
     let issued = keys.add(
         json!({
             "id": wanted["id"], "name": wanted["name"], "environment": wanted["environment"],
