@@ -105,6 +105,8 @@ pub enum ForbiddenReason {
     Address,
     /// It is not for the environment that the request is in, or the role does not allow that.
     Environment,
+    /// The request asks for more than a cap allows.
+    Cap,
     /// Something else, or a host that does not say.
     Other,
 }
@@ -116,6 +118,7 @@ impl ForbiddenReason {
             Some("suspended") => Self::Suspended,
             Some("address") => Self::Address,
             Some("environment") => Self::Environment,
+            Some("cap") => Self::Cap,
             _ => Self::Other,
         }
     }

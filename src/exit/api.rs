@@ -48,6 +48,10 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             Exit::Forbidden,
             Some("use an API key with the label of that environment (ollama-auth keys create NAME --env ENVIRONMENT), or this credential at the address that it is for; if your role does not allow the environment, ask the administrator of the host".into()),
         ),
+        ApiError::Forbidden { reason: ForbiddenReason::Cap, .. } => (
+            Exit::Forbidden,
+            Some("ask for less, as the message says: a smaller context, fewer tokens, a shorter time in memory; or ask the administrator of the host to raise the cap".into()),
+        ),
         ApiError::Forbidden { missing: Some(missing), host, .. } => (Exit::Forbidden, Some(missing_proof_hint(missing, host))),
         ApiError::Forbidden { had_credential: true, .. } => {
             (Exit::Forbidden, Some("the credential is valid but does not have this right; ask the administrator of the host".into()))

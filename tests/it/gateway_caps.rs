@@ -228,6 +228,10 @@ fn a_refusal_says_what_was_asked_and_what_is_allowed() {
     let message = "keep_alive is \"24h\", and your role allows at most 300 s for this model";
     let wanted = json!({ "error": message, "code": "cap", "member": "keep_alive", "asked": "\"24h\"", "limit": "300" });
     assert_eq!((refused.status, refused.json()), (403, wanted));
+    let secret = key.rsplit(' ').next().unwrap();
+    let args = ["api", "/api/chat", "--data", body, "--host", &given.gateway.url()];
+    let output = Sandbox::new().command(args).env("OLLAMA_API_KEY", secret).run().expect_code(5);
+    assert!(output.stderr().contains(message) && output.stderr().contains("ask for less"), "{}", output.stderr());
     let body = r#"{"model":"qwen3","max_tokens":257}"#;
     let refused = given.refused(&key, "/v1/chat/completions", body).json();
     assert_eq!((&refused["error"]["code"], &refused["limit"]), (&json!("cap"), &json!("256")));
