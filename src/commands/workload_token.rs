@@ -94,14 +94,29 @@ pub fn no_host(url: &BaseUrl) -> Problem {
     Problem::new(Exit::Usage, message).hint("name the gateway with --host or OLLAMA_HOST")
 }
 
+/// Why a token that is there is not sent to a host that was chosen.
+pub fn unused_note(app: &App, target: &Target) -> Option<String> {
+    let (host, is_named) = (&target.url, may_take_token(&target.url, target.reason));
+    if app.env.oidc_token_file.is_some() && !is_named {
+        let note = "OLLAMA_AUTH_OIDC_TOKEN_FILE is set but not used: name the gateway with --host or OLLAMA_HOST";
+        return Some(note.to_owned());
+    }
+    misdirected_note(app, host).filter(|_| is_named)
+}
+
+/// Says that what the system provides is for another host, and how to get one for this host.
+fn misdirected_note(app: &App, host: &BaseUrl) -> Option<String> {
+    [TokenOrigin::GitLab, TokenOrigin::Kubernetes].into_iter().find_map(|origin| {
+        let (audience, advice) = (misdirected(app, origin, host)?, audience_advice(origin, host));
+        Some(format!("{} is for {audience}, so it is not sent to {host}; {advice}", origin.describe()))
+    })
+}
+
 /// What a job without a credential has to say to get a token for its host, where that may be what is missing.
-pub fn advice_for_job(app: &App, host: &BaseUrl) -> Option<String> {
+fn advice_for_job(app: &App, host: &BaseUrl) -> Option<String> {
     let ci = &app.env.ci;
-    for origin in [TokenOrigin::GitLab, TokenOrigin::Kubernetes] {
-        if let Some(audience) = misdirected(app, origin, host) {
-            let advice = audience_advice(origin, host);
-            return Some(format!("{} is for {audience}, so it is not sent to {host}; {advice}", origin.describe()));
-        }
+    if let Some(note) = misdirected_note(app, host) {
+        return Some(note);
     }
     match ci.system? {
         CiSystem::GitHub if ci.actions_url.is_none() => Some(
@@ -120,16 +135,13 @@ pub fn advice_for_job(app: &App, host: &BaseUrl) -> Option<String> {
 
 /// The same for a host that was chosen, if the job may have a token there at all.
 pub fn advice_without_credential(app: &App, target: &Target) -> Option<String> {
-    let (url, reason) = (&target.url, target.reason);
-    if app.env.oidc_token_file.is_some() && !may_take_token(url, reason) {
-        return Some(format!(
-            "OLLAMA_AUTH_OIDC_TOKEN_FILE is set but not sent to {url}: name the gateway with --host or OLLAMA_HOST"
-        ));
+    if let Some(note) = unused_note(app, target) {
+        return Some(note);
     }
-    if !may_take_token(url, reason) || app.env.api_key.is_some() {
+    if !may_take_token(&target.url, target.reason) || app.env.api_key.is_some() {
         return None;
     }
-    advice_for_job(app, url)
+    advice_for_job(app, &target.url)
 }
 
 /// What to do where a host refused a token.

@@ -9,6 +9,7 @@ use super::Snapshot;
 use super::report::{Finding, Group, Level};
 use crate::address::Scheme;
 use crate::commands::context::{Context, unused_file_note, withheld_note};
+use crate::commands::workload_token;
 use crate::exit::Problem;
 use crate::keyspec::ApiKey;
 use crate::profile::{CredentialSource, Profile};
@@ -30,7 +31,8 @@ pub fn check_variables(snapshot: &Snapshot<'_>) -> Vec<Finding> {
             found.extend(mistyped_key_finding(snapshot));
             // The three decisions are often the same.
             for finding in contexts.iter().flat_map(|context| {
-                credentials_file_finding(snapshot, context).into_iter().chain(api_key_finding(context))
+                let token = token_finding(snapshot, context);
+                credentials_file_finding(snapshot, context).into_iter().chain(api_key_finding(context)).chain(token)
             }) {
                 if !found.contains(&finding) {
                     found.push(finding);
@@ -98,6 +100,21 @@ fn api_key_finding(context: &Context) -> Option<Finding> {
     let finding = Finding::new(Level::Warning, Group::Environment, "api-key-wins", what)
         .why("the variable takes precedence over the profile");
     Some(finding.remedy("unset OLLAMA_API_KEY to use the profile"))
+}
+
+/// A token of an issuer: the one that is used, or why one that is there is not.
+fn token_finding(snapshot: &Snapshot<'_>, context: &Context) -> Option<Finding> {
+    let url = context.url();
+    if let CredentialSource::Token(origin) = context.source {
+        let what = format!("{} is used at {url}", origin.describe());
+        return Some(Finding::new(Level::Ok, Group::Environment, "token", what));
+    }
+    if context.source != CredentialSource::None {
+        return None;
+    }
+    let unused = workload_token::unused_note(snapshot.app, &context.target)?;
+    let finding = Finding::new(Level::Warning, Group::Environment, "token-unused", unused);
+    Some(finding.why("a token is sent only to a host that you name and that it is for"))
 }
 
 /// Checks the proxy variables.

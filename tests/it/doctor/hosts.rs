@@ -1,6 +1,7 @@
 //! Hosts: refused credentials, unavailable hosts, clocks.
 
 use super::*;
+use crate::harness::actions::token_with;
 
 #[test]
 fn a_credentials_file_is_checked_at_its_host() {
@@ -21,6 +22,18 @@ fn a_credentials_file_is_checked_at_its_host() {
     expect(&offline(&sandbox), "credentials-file-unused", "note", &["https://other.example"]);
     let output = look(&sandbox, sandbox.command(["doctor", "-vv"]).env("RUST_LOG", "trace"));
     sandbox.assert_no_secret(KEY, &[&output], &["home/c.json"]);
+}
+
+#[test]
+fn a_token_of_the_job_is_named_and_why_one_is_not_sent() {
+    let (mut sandbox, cloud) = (with_store("plaintext"), Cloud::start());
+    let token = |audience: &str| token_with(&json!({ "aud": audience, "exp": 4_000_000_000_i64 }));
+    sandbox.set_env("OLLAMA_HOST", cloud.url()).set_env("OLLAMA_AUTH_ID_TOKEN", token(&cloud.url()));
+    expect(&offline(&sandbox), "token", "ok", &["token of GitLab", "is used at", &cloud.url()]);
+    sandbox.set_env("OLLAMA_AUTH_ID_TOKEN", token("https://other.example"));
+    expect(&offline(&sandbox), "token-unused", "warning", &["https://other.example", "id_tokens:"]);
+    sandbox.remove_env("OLLAMA_HOST").set_env("OLLAMA_AUTH_OIDC_TOKEN_FILE", "/nowhere");
+    expect(&offline(&sandbox), "token-unused", "warning", &["OLLAMA_AUTH_OIDC_TOKEN_FILE is set but not used"]);
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_file_is_for_a_gateway_that_is_named_beside_it() {
         }
     }
     let output = sandbox.command(["token"]).env("OLLAMA_AUTH_OIDC_TOKEN_FILE", file).run().expect_code(4);
-    says(&output, &["OLLAMA_AUTH_OIDC_TOKEN_FILE is set but not sent to"]);
+    says(&output, &["OLLAMA_AUTH_OIDC_TOKEN_FILE is set but not used"]);
     let other = ["token", "--host", "http://lan.invalid", "--oidc-token-file", file];
     says(&sandbox.command(other).run().expect_code(2), &["over plain http"]);
     let both = ["token", "--credentials", "f.json", "--oidc-token-file", file];

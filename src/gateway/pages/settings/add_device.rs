@@ -13,7 +13,7 @@ use maud::{Markup, html};
 
 use crate::gateway::account;
 use crate::gateway::directory::{Directory, DirectoryError};
-use crate::gateway::pages::display::{self, DEVICES, NEW_DEVICE};
+use crate::gateway::pages::display::{self, CONNECT, DEVICES, NEW_DEVICE};
 use crate::gateway::pages::error_page::PageResult;
 use crate::gateway::pages::form::{Field, FieldError, alert, hidden};
 use crate::gateway::pages::layout::{self, NoticeKind};
@@ -46,7 +46,8 @@ fn page(
                 h1 { "Add a device" }
                 p.hint {
                     "For a machine without a browser. A device that can open a link signs in with "
-                    code { "ollama-auth signin" } " instead."
+                    code { "ollama-auth signin" } " instead. It also shows a code, which you can "
+                    a href=(context.link(CONNECT)) { "type here" } "."
                 }
             }
             (alert(error.map(|error| error.message.as_str())))
