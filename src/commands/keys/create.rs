@@ -8,7 +8,7 @@ use super::list::{date, until};
 use super::{
     SETTINGS, explain, how_to_revoke, import, is_not_offered, managing_session, prove_account_host, revoke_command,
 };
-use crate::api::{ApiError, CreatedKey, ForbiddenReason, KeyEntry, NewKey, Revocation, Session};
+use crate::api::{ApiError, Conflict, CreatedKey, ForbiddenReason, KeyEntry, NewKey, Revocation, Session};
 use crate::app::App;
 use crate::cli::{KeysCreate, KeysImport};
 use crate::commands::api_key::{KeyMetadata, store_api_key};
@@ -70,7 +70,7 @@ pub async fn run(app: &App, args: KeysCreate) -> anyhow::Result<Exit> {
         Err(error) if is_not_offered(&error) => {
             return import_instead(app, &context, &args, explain(error, host)).await;
         }
-        Err(error) => return Err(creation_failed(&session, &new.id, error).await),
+        Err(error) => return Err(creation_failed(&session, &new.id, args.from_oidc, error).await),
     };
     let report = Report {
         host: host.to_string(),
@@ -123,7 +123,7 @@ fn requested_key(args: &KeysCreate) -> anyhow::Result<NewKey> {
 }
 
 /// No usable answer came. If the key may exist, it is revoked, since its secret is lost.
-async fn creation_failed(session: &Session<'_>, id: &KeyId, error: ApiError) -> anyhow::Error {
+async fn creation_failed(session: &Session<'_>, id: &KeyId, from_token: bool, error: ApiError) -> anyhow::Error {
     let host = session.base();
     if error.leaves_doubt() {
         let problem = Problem::from_error(&error.into());
@@ -136,6 +136,13 @@ async fn creation_failed(session: &Session<'_>, id: &KeyId, error: ApiError) -> 
         }
         ApiError::Status { status: 400 | 413 | 422, message, .. } => {
             Problem::new(Exit::Usage, format!("{host} rejected the key: {message}"))
+        }
+        // A moment ago the host accepted this token: here it does not, since it was exchanged before.
+        error @ (ApiError::Unauthorized { .. } | ApiError::Conflict { conflict: Conflict::Other, .. })
+            if from_token =>
+        {
+            let hint = "a token makes one key; run the command again where each run gets another token, as in GitHub Actions, or use the first key";
+            Problem::from_error(&error.into()).hint(hint)
         }
         ApiError::Conflict { message, .. } => {
             let message = format!("{host} already has a key with the id {id}: {message}");

@@ -2,6 +2,7 @@
 
 use super::{assert_nothing_leaked, job};
 use crate::given::says;
+use crate::harness::cloud::Fault;
 use crate::harness::http::Reply;
 
 #[test]
@@ -28,6 +29,19 @@ fn a_token_becomes_a_key_for_as_long_as_the_host_says() {
     sandbox.command(["keys", "create", "build-8", "--from-oidc", "--expires", "5m"]).run().expect_code(0);
     let body = cloud.server().requests().last().unwrap().json();
     assert_eq!(body["expires_in"], 300);
+}
+
+#[test]
+fn a_token_that_was_exchanged_before_is_said_to_be_used_up() {
+    for status in [401, 409] {
+        let (sandbox, cloud, _actions) = job();
+        cloud.offer_keys();
+        cloud.inject("/api/user/keys", Fault::Status(status));
+        let output = sandbox.command(["keys", "create", "ci", "--from-oidc"]).run();
+        assert_eq!(output.code(), if status == 401 { 4 } else { 1 }, "{}", output.snapshot());
+        says(&output, &[&format!("status {status}"), "a token makes one key"]);
+        assert!(output.stdout().is_empty() && !output.stderr().contains("already has a key"));
+    }
 }
 
 #[test]
