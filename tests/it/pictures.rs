@@ -182,6 +182,8 @@ fn record() -> Vec<Vec<Glyph>> {
     let (_, encoded) = link.split_once("&key=").unwrap();
     let encoded: String = encoded.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
     settle(&mut rows, &encoded, &FIXED_KEY[..encoded.len()]);
+    let (_, code) = link.split_once("type the code ").unwrap();
+    settle(&mut rows, code.split_whitespace().next().unwrap(), "WDJB-MJHT");
     for time in times(&rows_text_of(&rows)) {
         settle(&mut rows, &time.replace(' ', ""), "2026-12-2412:00");
     }
