@@ -30,6 +30,7 @@ fn approve_by_code(gateway: &Gateway, name: &str, code: &str) {
 }
 
 /// The code in what was printed.
+#[cfg(feature = "gateway")]
 fn code(text: &str) -> String {
     let (_, rest) = text.split_once("type the code ").unwrap_or_else(|| panic!("no code in {text}"));
     rest.split_whitespace().next().unwrap().to_owned()

@@ -3,8 +3,9 @@
 use super::job;
 use crate::given::says;
 use crate::harness::cmd::PROGRAM;
-use crate::harness::set_clock::SetClock;
-use crate::harness::{contains, tool};
+use crate::harness::tool;
+#[cfg(feature = "gateway")]
+use crate::harness::{contains, set_clock::SetClock};
 
 #[cfg(feature = "gateway")]
 #[test]
