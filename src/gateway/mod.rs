@@ -26,6 +26,9 @@ mod limits;
 mod log_throttle;
 mod maintenance;
 mod model_access;
+// Nothing uses it yet.
+#[allow(dead_code, unused_imports)]
+mod oidc;
 mod origin;
 mod pages;
 mod password;

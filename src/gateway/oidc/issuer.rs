@@ -1,0 +1,218 @@
+//! What is known of one issuer: its description and its keys, read when they are needed and kept for a while when it does not answer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::http::{Http, LARGEST};
+use super::issuer_url::IssuerUrl;
+use super::issuers::{KeySource, RefreshRules};
+use super::key_set::KeySet;
+use super::metadata::Metadata;
+use super::token::Announced;
+use crate::gateway::clock::Clock;
+
+/// Keys that are older are read again beside the requests that use them.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+/// How long a request waits for the keys to be read.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// An issuer's keys are not known.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the keys of {issuer} cannot be read: {reason}")]
+pub struct IssuerError {
+    /// Whose.
+    pub issuer: IssuerUrl,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// One issuer. Its clones are one.
+#[derive(Clone)]
+pub struct Issuer(Arc<Inner>);
+
+struct Inner {
+    url: IssuerUrl,
+    source: KeySource,
+    http: Http,
+    clock: Clock,
+    runtime: tokio::runtime::Handle,
+    state: Mutex<State>,
+    /// Counts the reads that have ended.
+    done: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    known: Option<Known>,
+    /// When the last read began, by the time that passes.
+    tried: Option<Duration>,
+    is_reading: bool,
+    problem: String,
+    /// How often the keys have changed.
+    generation: u64,
+    rules: RefreshRules,
+}
+
+#[derive(Clone)]
+struct Known {
+    keys: Arc<KeySet>,
+    /// Only of an issuer that was asked for it.
+    metadata: Option<Arc<Metadata>>,
+    read: Duration,
+}
+
+impl Issuer {
+    pub fn new(url: IssuerUrl, source: KeySource, http: Http, clock: Clock, runtime: tokio::runtime::Handle) -> Self {
+        let (done, state) = (watch::Sender::new(0), Mutex::default());
+        Self(Arc::new(Inner { url, source, http, clock, runtime, state, done }))
+    }
+
+    pub fn set_rules(&self, rules: RefreshRules) {
+        self.0.lock().rules = rules;
+    }
+
+    pub fn http(&self) -> &Http {
+        &self.0.http
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.0.lock().generation
+    }
+
+    /// Reads what is not known yet, or is old, without being waited for.
+    pub fn refresh(&self) {
+        let mut state = self.0.lock();
+        let now = self.0.clock.elapsed();
+        if state.known.as_ref().is_none_or(|known| now.saturating_sub(known.read) > FRESH) {
+            self.begin(&mut state, now);
+        }
+    }
+
+    /// The keys, with the one that the token names if it can be had. They are read again for a key id that is not among them, but not
+    /// more often than the rules say.
+    pub async fn keys(&self, token: &Announced) -> Result<Arc<KeySet>, IssuerError> {
+        let is_there = |known: &Known| !known.keys.candidates(token.key_id.as_deref(), token.algorithm).is_empty();
+        self.known(is_there).await.map(|known| known.keys)
+    }
+
+    /// The description.
+    pub async fn metadata(&self) -> Result<Arc<Metadata>, IssuerError> {
+        let known = self.known(|_| true).await?;
+        known.metadata.ok_or_else(|| self.error("its description is not read, since its keys are configured"))
+    }
+
+    async fn known(&self, is_enough: impl Fn(&Known) -> bool) -> Result<Known, IssuerError> {
+        let mut done = self.0.done.subscribe();
+        {
+            let mut state = self.0.lock();
+            let now = self.0.clock.elapsed();
+            let known = state.known.clone().filter(|known| now.saturating_sub(known.read) <= state.rules.grace);
+            match known {
+                Some(known) if is_enough(&known) => {
+                    if now.saturating_sub(known.read) > FRESH {
+                        self.begin(&mut state, now);
+                    }
+                    return Ok(known);
+                }
+                known => {
+                    self.begin(&mut state, now);
+                    // Read a moment ago: what is there is all that there is.
+                    if !state.is_reading {
+                        return known.ok_or_else(|| self.error(&state.problem));
+                    }
+                }
+            }
+        }
+        let waited = tokio::time::timeout(WAIT, done.changed()).await;
+        let state = self.0.lock();
+        let now = self.0.clock.elapsed();
+        let known = state.known.clone().filter(|known| now.saturating_sub(known.read) <= state.rules.grace);
+        known.ok_or_else(|| match waited {
+            Ok(_) => self.error(&state.problem),
+            Err(_) => self.error("it does not answer within 5 seconds"),
+        })
+    }
+
+    fn error(&self, reason: &str) -> IssuerError {
+        IssuerError { issuer: self.0.url.clone(), reason: reason.to_owned() }
+    }
+
+    /// Begins to read, unless that is going on or was done a moment ago.
+    fn begin(&self, state: &mut State, now: Duration) {
+        let is_too_soon = state.tried.is_some_and(|tried| now.saturating_sub(tried) < state.rules.min_interval);
+        if state.is_reading || is_too_soon {
+            return;
+        }
+        (state.is_reading, state.tried) = (true, Some(now));
+        let this = self.clone();
+        self.0.runtime.spawn(async move {
+            let read = this.read().await;
+            this.finish(read);
+        });
+    }
+
+    fn finish(&self, read: Result<(KeySet, Option<Metadata>), String>) {
+        let mut state = self.0.lock();
+        state.is_reading = false;
+        match read {
+            Ok((keys, metadata)) => {
+                if state.known.as_ref().is_none_or(|known| !known.keys.is_same(&keys)) {
+                    state.generation += 1;
+                }
+                let read = self.0.clock.elapsed();
+                state.known = Some(Known { keys: Arc::new(keys), metadata: metadata.map(Arc::new), read });
+            }
+            Err(problem) => {
+                tracing::warn!(issuer = %self.0.url, problem, "the keys of an issuer cannot be read");
+                state.problem = problem;
+            }
+        }
+        drop(state);
+        self.0.done.send_modify(|count| *count += 1);
+    }
+
+    async fn read(&self) -> Result<(KeySet, Option<Metadata>), String> {
+        let (keys, metadata) = match &self.0.source {
+            KeySource::Discovery => {
+                let document = self.get(&self.0.url.discovery()).await?;
+                let metadata = Metadata::read(&self.0.url, &document)?;
+                (self.get(metadata.jwks_uri.as_str()).await?, Some(metadata))
+            }
+            KeySource::Url(url) => (self.get(url.as_str()).await?, None),
+            KeySource::File(path) => {
+                let path = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+                (read.map_err(|_| "the gateway is stopping".to_owned())??, None)
+            }
+        };
+        Ok((KeySet::read(&keys)?, metadata))
+    }
+
+    async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
+        let request = http::Request::get(url).header("accept", "application/json").body(Vec::new());
+        let request = request.map_err(|_| format!("{url:?} is not an address"))?;
+        let response = self.0.http.send(request).await.map_err(|error| error.to_string())?;
+        match response.status() {
+            http::StatusCode::OK => Ok(response.into_body()),
+            status => Err(format!("{url} answers with the status {}", status.as_u16())),
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_file(path: &std::path::Path) -> Result<Vec<u8>, String> {
+    let problem = |reason: String| format!("{}: {reason}", path.display());
+    let size = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?;
+    if !size.is_file() || size.len() > LARGEST as u64 {
+        return Err(problem("it is no file of at most 256 KiB".to_owned()));
+    }
+    std::fs::read(path).map_err(|error| problem(error.to_string()))
+}

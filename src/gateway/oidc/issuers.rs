@@ -1,0 +1,121 @@
+//! The issuers that the configuration trusts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::http::Http;
+use super::issuer::{Issuer, IssuerError};
+use super::issuer_url::IssuerUrl;
+use super::metadata::Metadata;
+use super::token::{self, Expected, TokenError, Verified};
+use crate::gateway::clock::Clock;
+
+/// How an issuer is to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// Its name.
+    pub url: IssuerUrl,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// A PEM file of certificate authorities that are trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeySource {
+    /// Where its description says.
+    #[default]
+    Discovery,
+    /// At another address.
+    Url(IssuerUrl),
+    /// In a file: the issuer cannot be reached from here.
+    File(PathBuf),
+}
+
+/// How often issuers are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshRules {
+    /// The shortest time between two reads of an issuer's keys, whatever key ids tokens name.
+    pub min_interval: Duration,
+    /// How long keys are used while they cannot be read again.
+    pub grace: Duration,
+}
+
+impl Default for RefreshRules {
+    fn default() -> Self {
+        Self { min_interval: Duration::from_secs(30), grace: Duration::from_secs(24 * 60 * 60) }
+    }
+}
+
+/// All of them, with what is known of each.
+pub struct Issuers {
+    clock: Clock,
+    /// On which they are asked.
+    runtime: Handle,
+    all: RwLock<BTreeMap<IssuerUrl, (IssuerSettings, Issuer)>>,
+}
+
+impl Issuers {
+    /// None yet.
+    pub fn new(clock: Clock, runtime: Handle) -> Self {
+        Self { clock, runtime, all: RwLock::default() }
+    }
+
+    /// Trusts these and no others. What is known of those whose settings stay is kept; the others begin to be read.
+    pub fn configure(&self, wanted: impl IntoIterator<Item = IssuerSettings>, rules: RefreshRules) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *all);
+        for settings in wanted {
+            let kept = before.remove(&settings.url).filter(|(known, _)| *known == settings);
+            let issuer = kept.map_or_else(|| self.issuer(&settings), |(_, issuer)| issuer);
+            issuer.set_rules(rules);
+            issuer.refresh();
+            all.entry(settings.url.clone()).or_insert((settings, issuer));
+        }
+    }
+
+    fn issuer(&self, settings: &IssuerSettings) -> Issuer {
+        let http = Http::new(settings.ca_file.clone(), self.runtime.clone());
+        Issuer::new(settings.url.clone(), settings.keys.clone(), http, self.clock.clone(), self.runtime.clone())
+    }
+
+    /// Checks that a token is what is expected, now.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn verify(&self, token: &str, expected: &Expected<'_>) -> Result<Verified, TokenError> {
+        let announced = token::announced(token)?;
+        let issuer = self.find(expected.issuer).ok_or(TokenError::WrongIssuer)?;
+        let keys = issuer.keys(&announced).await?;
+        token::verify(token, &announced, &keys, expected, self.clock.now())
+    }
+
+    /// What an issuer says about itself.
+    ///
+    /// # Errors
+    /// [`IssuerError`], also for one that is not configured.
+    pub async fn metadata(&self, url: &IssuerUrl) -> Result<Arc<Metadata>, IssuerError> {
+        let unknown = || IssuerError { issuer: url.clone(), reason: "it is not configured".to_owned() };
+        self.find(url).ok_or_else(unknown)?.metadata().await
+    }
+
+    /// Sends requests to an issuer; `None` for one that is not configured.
+    pub fn http(&self, url: &IssuerUrl) -> Option<Http> {
+        self.find(url).map(|issuer| issuer.http().clone())
+    }
+
+    /// A number that changes whenever the keys of an issuer have changed, for those who remember verified tokens; `None` for one that is not
+    /// configured.
+    pub fn generation(&self, url: &IssuerUrl) -> Option<u64> {
+        self.find(url).map(|issuer| issuer.generation())
+    }
+
+    fn find(&self, url: &IssuerUrl) -> Option<Issuer> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).get(url).map(|(_, issuer)| issuer.clone())
+    }
+}

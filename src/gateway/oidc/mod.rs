@@ -1,0 +1,21 @@
+//! OpenID Connect as far as it is the same for programs and people: who issues tokens, with which keys, and whether a token is one of
+//! theirs.
+//!
+//! Signatures are checked by `jsonwebtoken`. What the claims must say is checked here, since the time is that of the gateway's clock.
+
+mod http;
+mod issuer;
+mod issuer_url;
+mod issuers;
+mod key_set;
+mod metadata;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use http::{Http, HttpError};
+pub use issuer::IssuerError;
+pub use issuer_url::{IssuerUrl, IssuerUrlError};
+pub use issuers::{IssuerSettings, Issuers, KeySource, RefreshRules};
+pub use metadata::Metadata;
+pub use token::{Expected, LONGEST_TOKEN, TokenError, TokenKind, Verified, unverified_issuer};
