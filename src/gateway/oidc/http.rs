@@ -12,7 +12,7 @@ use reqwest::{Certificate, Client};
 use thiserror::Error;
 use tokio::runtime::Handle;
 
-use super::issuer_url::endpoint;
+use super::issuer_url::{IssuerUrl, endpoint};
 
 /// For one request and its whole response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,6 +23,8 @@ pub const LARGEST: usize = 256 * 1024;
 /// Sends requests to one issuer. Clones share its connections.
 #[derive(Clone)]
 pub struct Http {
+    /// By plain http, which is on this machine: no proxy is in between.
+    is_plain: bool,
     ca_file: Option<PathBuf>,
     runtime: Handle,
     client: Arc<Mutex<Option<Client>>>,
@@ -65,9 +67,9 @@ pub enum HttpError {
 }
 
 impl Http {
-    /// Trusts the authorities in that PEM file besides the system's.
-    pub fn new(ca_file: Option<PathBuf>, runtime: Handle) -> Self {
-        Self { ca_file, runtime, client: Arc::default() }
+    /// For that issuer. Trusts the authorities in that PEM file besides the system's.
+    pub fn new(issuer: &IssuerUrl, ca_file: Option<PathBuf>, runtime: Handle) -> Self {
+        Self { is_plain: issuer.is_plain(), ca_file, runtime, client: Arc::default() }
     }
 
     /// Sends a request, and reads the response in full, whatever its status is.
@@ -118,6 +120,9 @@ impl Http {
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .referer(false);
+        if self.is_plain {
+            builder = builder.no_proxy();
+        }
         if let Some(path) = &self.ca_file {
             builder = builder.tls_certs_merge(authorities(path)?);
         }

@@ -80,7 +80,7 @@ impl Issuers {
     }
 
     fn issuer(&self, settings: &IssuerSettings) -> Issuer {
-        let http = Http::new(settings.ca_file.clone(), self.runtime.clone());
+        let http = Http::new(&settings.url, settings.ca_file.clone(), self.runtime.clone());
         Issuer::new(settings.url.clone(), settings.keys.clone(), http, self.clock.clone(), self.runtime.clone())
     }
 
