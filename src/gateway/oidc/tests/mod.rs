@@ -1,4 +1,6 @@
-//! Tokens and keys, good and bad, without a network.
+//! Tokens and keys, good and bad, without a network; and issuers on this machine.
+
+mod issuers;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
