@@ -3,14 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::sync::watch;
 
 use super::http::{Http, LARGEST};
 use super::issuer_url::IssuerUrl;
-use super::issuers::{KeySource, RefreshRules};
 use super::key_set::KeySet;
 use super::metadata::Metadata;
+use super::settings::{IssuerError, KeySource, RefreshRules};
 use super::token::Announced;
 use crate::gateway::clock::Clock;
 
@@ -18,16 +17,6 @@ use crate::gateway::clock::Clock;
 const FRESH: Duration = Duration::from_secs(60 * 60);
 /// How long a request waits for the keys to be read.
 const WAIT: Duration = Duration::from_secs(5);
-
-/// An issuer's keys are not known.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the keys of {issuer} cannot be read: {reason}")]
-pub struct IssuerError {
-    /// Whose.
-    pub issuer: IssuerUrl,
-    /// What is wrong.
-    pub reason: String,
-}
 
 /// One issuer. Its clones are one.
 #[derive(Clone)]

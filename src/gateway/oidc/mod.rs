@@ -9,13 +9,14 @@ mod issuer_url;
 mod issuers;
 mod key_set;
 mod metadata;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod token;
 
 pub use http::{Http, HttpError};
-pub use issuer::IssuerError;
 pub use issuer_url::{IssuerUrl, IssuerUrlError};
-pub use issuers::{IssuerSettings, Issuers, KeySource, RefreshRules};
+pub use issuers::Issuers;
 pub use metadata::Metadata;
+pub use settings::{IssuerError, IssuerSettings, KeySource, RefreshRules};
 pub use token::{Expected, LONGEST_TOKEN, TokenError, TokenKind, Verified, unverified_issuer};

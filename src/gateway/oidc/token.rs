@@ -9,9 +9,9 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::issuer::IssuerError;
 use super::issuer_url::IssuerUrl;
 use super::key_set::KeySet;
+use super::settings::IssuerError;
 
 /// The longest token that is looked at, in bytes.
 pub const LONGEST_TOKEN: usize = 16 * 1024;
