@@ -144,15 +144,21 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
 
 /// The device with that code. One that asked at another gateway a moment ago may not be known here yet.
 async fn find(pages: &Pages, context: &PageContext, code: &DeviceCode) -> Option<PendingDevice> {
-    let find = || pages.pending_devices.find_by_code(code, context.now);
-    let found = find();
+    let (pending, code, now) = (&pages.pending_devices, *code, context.now);
+    // It computes the codes of all pending devices, which takes too long for a thread that serves others.
+    let find = || {
+        let pending = pending.clone();
+        let found = tokio::task::spawn_blocking(move || pending.find_by_code(&code, now));
+        async { found.await.ok().flatten() }
+    };
+    let found = find().await;
     if found.is_some() || !pages.directory.is_shared() {
         return found;
     }
     if let Err(error) = pages.directory.catch_up().await {
         tracing::warn!(%error, "devices of other gateways could not be read");
     }
-    find()
+    find().await
 }
 
 /// What the codes of an account are counted by. No account has a name like that, so it does not share the limit of its passwords.
