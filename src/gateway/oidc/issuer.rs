@@ -48,7 +48,7 @@ struct State {
 #[derive(Clone)]
 struct Known {
     keys: Arc<KeySet>,
-    /// Only of an issuer that was asked for it.
+    /// Only of an issuer whose keys are found by its description.
     metadata: Option<Arc<Metadata>>,
     read: Duration,
 }
@@ -138,8 +138,10 @@ impl Issuer {
         (state.is_reading, state.tried) = (true, Some(now));
         let this = self.clone();
         self.0.runtime.spawn(async move {
-            let read = this.read().await;
-            this.finish(read);
+            // In a task of its own: however it ends, others may read again.
+            let reader = this.clone();
+            let read = tokio::spawn(async move { reader.read().await }).await;
+            this.finish(read.unwrap_or_else(|error| Err(error.to_string())));
         });
     }
 
@@ -201,7 +203,7 @@ fn read_file(path: &std::path::Path) -> Result<Vec<u8>, String> {
     let problem = |reason: String| format!("{}: {reason}", path.display());
     let size = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?;
     if !size.is_file() || size.len() > LARGEST as u64 {
-        return Err(problem("it is no file of at most 256 KiB".to_owned()));
+        return Err(problem("not a regular file of at most 256 KiB".to_owned()));
     }
     std::fs::read(path).map_err(|error| problem(error.to_string()))
 }

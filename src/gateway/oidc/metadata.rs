@@ -49,7 +49,7 @@ impl Metadata {
     pub fn read(issuer: &IssuerUrl, document: &[u8]) -> Result<Self, String> {
         let document: Document =
             serde_json::from_slice(document).map_err(|error| format!("its description is not valid: {error}"))?;
-        // Some Kubernetes and gateways in front say another name; then a token of one would pass for one of the other.
+        // The keys of another issuer would be taken for this one's.
         if document.issuer != issuer.as_str() {
             let named: String = document.issuer.chars().take(120).collect();
             return Err(format!("it describes itself as {named:?}"));

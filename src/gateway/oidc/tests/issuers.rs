@@ -191,7 +191,7 @@ async fn a_file_takes_the_place_of_an_issuer_that_cannot_be_reached() {
     let token = sign(1, &header(), &json!({ "iss": url.as_str(), "aud": "gate", "iat": NOW, "exp": NOW + 60 }));
     let expected = Expected { issuer: &url, audience: &["gate"], leeway: 0, kind: TokenKind::Access };
     let Err(TokenError::Unavailable(error)) = issuers.verify(&token, &expected).await else {
-        panic!("there is no file")
+        panic!("the file does not exist yet")
     };
     assert!(error.to_string().contains("keys.json"), "{error}");
     std::fs::write(&path, json!({ "keys": [jwk(1, "a")] }).to_string()).unwrap();
