@@ -464,7 +464,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
             [CompletionResult]::new('--no-replace', '--no-replace', [CompletionResultType]::ParameterName, 'Do not let the key create its own replacement')
             [CompletionResult]::new('--save', '--save', [CompletionResultType]::ParameterName, 'Store it in this profile instead of printing it')
-            [CompletionResult]::new('--from-oidc', '--from-oidc', [CompletionResultType]::ParameterName, 'Create it with this job''s token of an issuer, which can be exchanged once')
+            [CompletionResult]::new('--from-oidc', '--from-oidc', [CompletionResultType]::ParameterName, 'Create it with this job''s OIDC token, which can be exchanged once')
             [CompletionResult]::new('--open', '--open', [CompletionResultType]::ParameterName, 'Open the web page for keys if the host needs it (ollama.com)')
             [CompletionResult]::new('--allow-insecure-http', '--allow-insecure-http', [CompletionResultType]::ParameterName, 'Send credentials over plain http to other machines')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write results and errors as JSON')

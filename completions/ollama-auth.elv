@@ -445,7 +445,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --color 'When to use colour'
             cand --no-replace 'Do not let the key create its own replacement'
             cand --save 'Store it in this profile instead of printing it'
-            cand --from-oidc 'Create it with this job''s token of an issuer, which can be exchanged once'
+            cand --from-oidc 'Create it with this job''s OIDC token, which can be exchanged once'
             cand --open 'Open the web page for keys if the host needs it (ollama.com)'
             cand --allow-insecure-http 'Send credentials over plain http to other machines'
             cand --json 'Write results and errors as JSON'

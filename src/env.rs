@@ -1,6 +1,8 @@
 //! The environment, read once at the start. No other part of the program looks at it, so what a variable can do is
 //! all here.
 
+mod ci;
+
 use std::ffi::OsString;
 #[cfg(feature = "gateway")]
 use std::fmt;
@@ -8,6 +10,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use secrecy::SecretString;
+
+pub use ci::{CiSystem, CiVariables};
 
 /// The variables that mean something to us.
 #[derive(Debug, Default)]
@@ -30,7 +34,7 @@ pub struct Env {
     pub keep_unlocked: bool,
     /// `CREDENTIALS_DIRECTORY`, which systemd sets for `LoadCredential=`.
     pub credentials_directory: Option<PathBuf>,
-    /// `OLLAMA_AUTH_OIDC_TOKEN_FILE`: a file with a token of an issuer.
+    /// `OLLAMA_AUTH_OIDC_TOKEN_FILE`: a file with an OIDC token.
     pub oidc_token_file: Option<PathBuf>,
     /// What the system that runs this job provides.
     pub ci: CiVariables,
@@ -55,49 +59,6 @@ pub struct Env {
     /// Everything that begins with `OLLAMA_AUTH_GATEWAY_`: the gateway's settings, by their whole names.
     #[cfg(feature = "gateway")]
     pub gateway: GatewayVariables,
-}
-
-/// Variables of the systems that run jobs and containers.
-#[derive(Debug, Default)]
-pub struct CiVariables {
-    /// `ACTIONS_ID_TOKEN_REQUEST_URL`: where GitHub gives this job tokens.
-    pub actions_url: Option<String>,
-    /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`: the secret for that.
-    pub actions_token: Option<SecretString>,
-    /// `OLLAMA_AUTH_ID_TOKEN`: the token that GitLab gives under this name.
-    pub id_token: Option<SecretString>,
-    /// Which system it is.
-    pub system: Option<CiSystem>,
-}
-
-/// A system that runs jobs or containers, and can give them tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CiSystem {
-    /// `GITHUB_ACTIONS` is `true`.
-    GitHub,
-    /// `GITLAB_CI` is `true`.
-    GitLab,
-    /// `KUBERNETES_SERVICE_HOST` is set.
-    Kubernetes,
-}
-
-impl CiVariables {
-    fn read(get: &impl Fn(&str) -> Option<OsString>) -> Self {
-        let text = |name| get(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|v| !v.is_empty());
-        let (github, gitlab, kubernetes) = (text("GITHUB_ACTIONS"), text("GITLAB_CI"), text("KUBERNETES_SERVICE_HOST"));
-        let is_true = |value: Option<String>| value.is_some_and(|value| value == "true");
-        Self {
-            actions_url: text("ACTIONS_ID_TOKEN_REQUEST_URL"),
-            actions_token: text("ACTIONS_ID_TOKEN_REQUEST_TOKEN").map(SecretString::from),
-            id_token: text("OLLAMA_AUTH_ID_TOKEN").map(SecretString::from),
-            // A runner may itself be a container in Kubernetes.
-            system: match () {
-                () if is_true(github) => Some(CiSystem::GitHub),
-                () if is_true(gitlab) => Some(CiSystem::GitLab),
-                () => kubernetes.map(|_| CiSystem::Kubernetes),
-            },
-        }
-    }
 }
 
 /// Variables that shape connections, as they are set.
@@ -165,10 +126,7 @@ pub const VARIABLES: &[(&str, &[Variable])] = &[
             ),
             ("OLLAMA_AUTH_PROFILE", "Profile to use, as --profile"),
             ("OLLAMA_AUTH_CREDENTIALS", "JSON file with a host and a key, as --credentials"),
-            (
-                "OLLAMA_AUTH_OIDC_TOKEN_FILE",
-                "File with a token of an issuer, as --oidc-token-file, for hosts that you name",
-            ),
+            ("OLLAMA_AUTH_OIDC_TOKEN_FILE", "File with an OIDC token, as --oidc-token-file, for hosts that you name"),
         ],
     ),
     (

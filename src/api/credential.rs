@@ -18,7 +18,7 @@ pub enum Credential {
     ApiKey(SecretString),
     /// An Ed25519 key that signs each request.
     Device(Arc<DeviceKey>),
-    /// A bearer token of an issuer, which is renewed before it ends.
+    /// A OIDC token, which is renewed before it ends.
     Workload(Arc<WorkloadToken>),
 }
 

@@ -124,10 +124,10 @@ impl ForbiddenReason {
     }
 }
 
-/// Why there is no token to authenticate with.
+/// Why no OIDC token could be had.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// What the source has is no token that can be sent.
+    /// The source has none, or none that is valid.
     #[error("{message}")]
     Unusable {
         /// What is wrong with it, without a word of its content.
@@ -311,13 +311,13 @@ pub enum ApiError {
         /// The host.
         host: String,
     },
-    /// A token of an issuer would have gone to ollama.com.
-    #[error("refusing to send a token of an issuer to {host}, which accepts none")]
+    /// An OIDC token would have gone to ollama.com.
+    #[error("refusing to send an OIDC token to {host}, which accepts none")]
     GatewayToken {
         /// The host.
         host: String,
     },
-    /// There is no token of an issuer to authenticate with, so that nothing was sent.
+    /// No OIDC token could be had, so the request was not sent.
     #[error(transparent)]
     Token(Box<TokenError>),
     /// A request that a stock server would take as one to sign itself out, without the proof that the host keeps accounts.

@@ -59,7 +59,7 @@ impl<'t> Session<'t> {
     /// # Errors
     /// [`ApiError::InsecureHttp`] when a credential would go over plain http to a host that is not this machine, unless
     /// `allow_insecure_http`; [`ApiError::GatewayKey`] when a gateway's key would go to ollama.com, and [`ApiError::GatewayToken`] when a
-    /// token of an issuer would.
+    /// OIDC token would.
     pub fn new(
         transport: &'t Transport,
         base: BaseUrl,

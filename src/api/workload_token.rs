@@ -1,4 +1,4 @@
-//! A token of an issuer, such as GitHub Actions, in place of a stored secret. It is taken from its source when it is first needed and
+//! An OIDC token, such as GitHub Actions, in place of a stored secret. It is taken from its source when it is first needed and
 //! again before it ends, so that a long job goes on.
 
 mod claims;

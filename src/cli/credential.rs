@@ -35,7 +35,7 @@ pub struct TokenArgs {
 ///
 /// Sets what programs for Ollama, OpenAI and Anthropic read: OLLAMA_HOST, OLLAMA_API_KEY, OLLAMA_API_BASE, CODEX_OSS_BASE_URL,
 /// OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL and ANTHROPIC_AUTH_TOKEN. Settings for OpenAI or Anthropic that you have already stay.
-/// A device key signs each request, and a token of an issuer has to be renewed: with these the program gets a proxy of its own, which ends
+/// A device key signs each request, and an OIDC token has to be renewed: with these the program gets a proxy of its own, which ends
 /// with it.
 #[derive(Debug, Args)]
 #[command(after_help = "\

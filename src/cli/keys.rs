@@ -73,7 +73,7 @@ pub struct KeysCreate {
     /// Store it in this profile instead of printing it
     #[arg(long)]
     pub save: bool,
-    /// Create it with this job's token of an issuer, which can be exchanged once
+    /// Create it with this job's OIDC token, which can be exchanged once
     #[arg(long)]
     pub from_oidc: bool,
     /// Open the web page for keys if the host needs it (ollama.com)

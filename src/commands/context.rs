@@ -210,7 +210,7 @@ impl Context {
     pub fn with_token(self, app: &App) -> anyhow::Result<Self> {
         let url = self.url();
         if !may_take_token(url, self.target.reason) {
-            let message = format!("{url} takes no token of an issuer, or was not named for this command");
+            let message = format!("{url} takes no OIDC token, or was not named for this command");
             let hint = "name the gateway with --host or OLLAMA_HOST";
             return Err(Problem::new(Exit::Usage, message).hint(hint).into());
         }

@@ -1,4 +1,4 @@
-//! `token`: the credential for another program. An API key and a token of an issuer are printed as they are; a device key never leaves us,
+//! `token`: the credential for another program. An API key and an OIDC token are printed as they are; a device key never leaves us,
 //! so what is printed is one header for one request.
 
 use secrecy::ExposeSecret as _;

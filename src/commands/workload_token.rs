@@ -1,4 +1,4 @@
-//! Tokens of issuers in place of stored secrets: which there are for a host, how they are taken from where they lie, and what a job has
+//! OIDC tokens in place of stored secrets: which there are for a host, how they are taken from where they lie, and what a job has
 //! to say in its system's own terms to get one.
 
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ fn misdirected(app: &App, origin: TokenOrigin, host: &BaseUrl) -> Option<String>
 pub fn missing(app: &App, host: &BaseUrl) -> Problem {
     let advice = advice_for_job(app, host);
     let advice = advice.unwrap_or_else(|| "name the file of a token: --oidc-token-file FILE".to_owned());
-    Problem::new(Exit::SignIn, format!("no token of an issuer for {host} was found")).hint(advice)
+    Problem::new(Exit::SignIn, format!("no OIDC token for {host} was found")).hint(advice)
 }
 
 /// The error for a token whose file was named for this call, and whose host was not or is ollama.com.
@@ -225,7 +225,7 @@ fn read_file(path: &Path) -> Result<SecretString, TokenError> {
         message: format!("the token file {} does not exist", path.display()),
         hint: Some("check the path, and that the system that writes the file has started".to_owned()),
     })?;
-    // What is not text is no token, which is found where it is read.
+    // Bytes that are not text are reported when the token is read.
     Ok(SecretString::from(String::from_utf8_lossy(&bytes).trim()))
 }
 

@@ -132,7 +132,7 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
     }
 }
 
-/// The code and the hint where there is no token of an issuer to authenticate with.
+/// The code and the hint where no OIDC token could be had.
 fn classify_token_error(error: &TokenError) -> (Exit, Option<String>) {
     match error {
         TokenError::Unusable { hint, .. } => (Exit::Usage, hint.clone()),

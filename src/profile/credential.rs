@@ -19,7 +19,7 @@ pub struct CredentialInputs<'a> {
     pub file: bool,
     /// What `OLLAMA_API_KEY` is, where it is set.
     pub env_key: Option<KeyForm>,
-    /// The tokens of issuers that there are for this host.
+    /// The OIDC tokens that there are for this host.
     pub tokens: TokenOrigins,
     /// `--allow-insecure-http`.
     pub allow_insecure_http: bool,
@@ -36,7 +36,7 @@ pub enum CredentialSource {
     ProfileKey,
     /// The profile's device key.
     ProfileDevice,
-    /// A token of an issuer, which is not stored.
+    /// An OIDC token, which is not stored.
     Token(TokenOrigin),
     /// No credential.
     None,
@@ -93,7 +93,7 @@ pub fn choose_credential(inputs: &CredentialInputs<'_>) -> (CredentialSource, Op
     (stored, withheld)
 }
 
-/// Whether a token of an issuer may go to a host: one that was named for this call, since a token names none, and never ollama.com.
+/// Whether an OIDC token may go to a host: one that was named for this call, since a token names none, and never ollama.com.
 pub fn may_take_token(url: &BaseUrl, reason: HostReason) -> bool {
     let is_named = matches!(
         reason,

@@ -1,4 +1,4 @@
-//! Where a token of an issuer comes from that takes the place of a stored secret: a file that the call names, or what the system
+//! Where an OIDC token comes from that takes the place of a stored secret: a file that the call names, or what the system
 //! that runs the job provides. Pure: others look at the environment.
 
 /// Where a token comes from.

@@ -146,7 +146,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("ollama-auth keys revoke --key-stdin --yes <leaked.txt", SECRET),
     (
         "ollama-auth keys create build --from-oidc --host https://gpu.example.com",
-        "needs a token of an issuer; tests/it/job_tokens runs it",
+        "needs an OIDC token; tests/it/job_tokens runs it",
     ),
     (
         "ollama-auth keys create ci --model llama3.2 --expires 30d --limit streams=1",

@@ -122,7 +122,7 @@ fn a_file_can_be_checked_before_there_is_a_gateway() {
     let checked = machine.command(["gateway", "policy", "check", file.to_str().unwrap()]).run().expect_code(0);
     let shown = checked.stderr();
     assert!(shown.contains("is valid: 2 roles besides the built-in ones"), "{shown}");
-    assert!(shown.contains("There is no database yet"), "{shown}");
+    assert!(shown.contains("No database yet"), "{shown}");
     let missing = machine.command(["gateway", "policy", "check"]).run().expect_code(2);
     assert!(missing.stderr().contains("no configuration file found"), "{}", missing.stderr());
 }

@@ -153,7 +153,7 @@ fn a_job_is_told_what_its_workflow_has_to_say() {
     }
     let sandbox = with_store("plaintext");
     let output = sandbox.command(["keys", "create", "ci", "--from-oidc", "--host", &host]).run().expect_code(4);
-    says(&output, &["no token of an issuer", "--oidc-token-file FILE"]);
+    says(&output, &["no OIDC token", "--oidc-token-file FILE"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A session whose credential is a token of an issuer: renewed before a request, and once after the host has refused it.
+//! A session whose credential is an OIDC token: renewed before a request, and once after the host has refused it.
 
 use super::Session;
 use crate::api::credential::Credential;

@@ -10,7 +10,7 @@ use crate::address::BaseUrl;
 /// The longest token, in bytes: a gateway reads no longer one.
 const LONGEST_TOKEN: usize = 16 * 1024;
 
-/// Why a text is no token. It is not repeated.
+/// Why a text is not a JSON Web Token. Messages do not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
     /// Nothing is there.
@@ -107,7 +107,7 @@ fn object(part: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
-/// A token of nobody.
+/// A token without a signature that counts, for tests.
 #[cfg(test)]
 pub(super) fn token_that_ends(at: i64) -> String {
     token_with(&serde_json::json!({ "exp": at }))

@@ -102,7 +102,7 @@ fn api_key_finding(context: &Context) -> Option<Finding> {
     Some(finding.remedy("unset OLLAMA_API_KEY to use the profile"))
 }
 
-/// A token of an issuer: the one that is used, or why one that is there is not.
+/// An OIDC token: the one that is used, or why one that is there is not.
 fn token_finding(snapshot: &Snapshot<'_>, context: &Context) -> Option<Finding> {
     let url = context.url();
     if let CredentialSource::Token(origin) = context.source {

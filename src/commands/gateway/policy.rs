@@ -66,7 +66,7 @@ async fn check(app: &App, args: PolicyCheckArgs) -> anyhow::Result<Exit> {
         printer.success(&format!("{path} is valid: {}", definitions.summary()));
     }
     match &found {
-        None => printer.note("There is no database yet: only the file was checked."),
+        None => printer.note("No database yet: only the file was checked."),
         Some(found) if !printer.is_json() => print(app, found)?,
         Some(_) => {}
     }
