@@ -9,6 +9,7 @@ use super::audit::AuditArgs;
 use super::database::{DatabaseArgs, DbCommand};
 use super::maintenance::MaintenanceCommand;
 use super::policy::PolicyCommand;
+use super::workload::WorkloadCommand;
 
 /// Put authentication in front of an Ollama server
 ///
@@ -35,6 +36,8 @@ pub enum GatewayCommand {
     Maintenance(MaintenanceCommand),
     #[command(subcommand)]
     Policy(PolicyCommand),
+    #[command(subcommand)]
+    Workload(WorkloadCommand),
     #[command(subcommand)]
     Db(DbCommand),
     Approve(ApproveArgs),

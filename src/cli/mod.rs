@@ -22,6 +22,8 @@ mod policy;
 mod profile;
 mod run;
 mod values;
+#[cfg(feature = "gateway")]
+mod workload;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -60,6 +62,8 @@ pub use run::{OutputFormat, RunArgs, ThinkArg};
 pub use values::KEY_PROBLEMS;
 pub use values::{ColorArg, GlobalArgs, StoreArg};
 pub use values::{KeyField, KeyFilter, SpanArg};
+#[cfg(feature = "gateway")]
+pub use workload::{WorkloadCommand, WorkloadExplainArgs, WorkloadListArgs};
 
 /// A command line.
 #[derive(Debug)]

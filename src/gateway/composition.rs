@@ -1,5 +1,6 @@
 //! Puts the parts of a gateway together. Each part gets what it needs here, and nothing else is handed around.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +8,14 @@ use std::time::Duration;
 use super::account::AccountService;
 use super::active_config::ConfigHandle;
 use super::admin::RunningGateway;
-use super::authn::{Authenticator, OpenStreams, Sessions};
+use super::authn::{Authenticator, AuthenticatorParts, OpenStreams, Sessions};
 use super::clock::Clock;
 use super::config::Config;
 use super::directory::Directory;
 use super::health::Health;
 use super::limits::Limiter;
 use super::log_throttle::LogThrottle;
+use super::oidc::{IssuerSettings, Issuers, RefreshRules};
 use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
 use super::policy::Scanner;
@@ -47,6 +49,8 @@ pub struct Gateway {
     /// What administration uses.
     pub administration: Arc<RunningGateway>,
     authenticator: Arc<Authenticator>,
+    /// Who issues the tokens that are accepted.
+    issuers: Arc<Issuers>,
     scanner: Arc<Scanner>,
     accounts: Arc<AccountService>,
     limiter: Arc<Limiter>,
@@ -66,6 +70,8 @@ impl Gateway {
             directory.set_replica(name);
         }
         directory.set_policy_tables(config.policy_tables());
+        let issuers = Arc::new(Issuers::new(clock.clone(), directory.runtime()));
+        issuers.configure(issuer_settings(&config), refresh_rules(&config));
         let config = Arc::new(ConfigHandle::new(config, local));
         let pending_devices = Arc::new(PendingDevices::new(secret));
         let sessions = Arc::new(Sessions::new(secret));
@@ -78,15 +84,16 @@ impl Gateway {
         let refusals = Arc::<Refusals>::default();
         let limiter = Arc::<Limiter>::default();
         let accounts = Arc::new(AccountService::new(directory.clone(), limiter.clone(), clock.clone()));
-        let authenticator = Arc::new(Authenticator::new(
-            directory.clone(),
-            pending_devices.clone(),
-            sessions.clone(),
-            log_throttle.clone(),
-            refusals.clone(),
-            config.clone(),
-            clock.clone(),
-        ));
+        let authenticator = Arc::new(Authenticator::new(AuthenticatorParts {
+            directory: directory.clone(),
+            pending_devices: pending_devices.clone(),
+            sessions: sessions.clone(),
+            issuers: issuers.clone(),
+            log_throttle: log_throttle.clone(),
+            refusals: refusals.clone(),
+            config: config.clone(),
+            clock: clock.clone(),
+        }));
         let streams = Arc::new(OpenStreams::new(directory.clone(), config.clone(), clock.clone()));
         let administration = Arc::new(RunningGateway {
             limiter: limiter.clone(),
@@ -127,6 +134,7 @@ impl Gateway {
             refusals,
             recording: Arc::default(),
             clock,
+            issuers,
             scanner: Arc::default(),
             authenticator,
             accounts,
@@ -149,14 +157,22 @@ impl Gateway {
         }
         let losses = self.directory.losses(&tables, self.clock.now());
         self.directory.warn_of_closed_environments(&tables);
+        self.issuers.configure(issuer_settings(&config), refresh_rules(&config));
         self.config.replace(config);
         self.directory.set_policy_tables(tables);
+        let (directory, now) = (self.directory.clone(), self.clock.now());
+        self.directory.runtime().spawn(async move { make_service_accounts(&directory, now).await });
         self.directory.warn_of_undefined_groups();
         for loss in losses {
             let key = loss.key.as_ref().map(|id| id.as_str());
             tracing::warn!(user = loss.user, role = loss.role.name(), key, lost = loss.to_string(), "rights lost");
         }
         Ok(())
+    }
+
+    /// Makes the service accounts of workload rules that are not there yet.
+    pub async fn make_service_accounts(&self) {
+        make_service_accounts(&self.directory, self.clock.now()).await;
     }
 
     /// What a thread needs to answer requests, with connections of its own to the upstream server.
@@ -256,5 +272,23 @@ impl Gateway {
     /// How many refusals are not recorded yet.
     pub fn unrecorded_refusals(&self) -> u64 {
         self.refusals.unrecorded()
+    }
+}
+
+/// The issuers that a configuration trusts, each once.
+pub(super) fn issuer_settings(config: &Config) -> Vec<IssuerSettings> {
+    let all = config.workloads.all().map(|rule| (rule.issuer.clone(), rule.issuer_settings()));
+    all.collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+/// How often issuers are asked, and how long their keys last.
+pub(super) fn refresh_rules(config: &Config) -> RefreshRules {
+    RefreshRules { min_interval: config.jwks_min_interval, grace: config.jwks_grace }
+}
+
+/// One that cannot be made now is made with the first token for it.
+async fn make_service_accounts(directory: &Directory, now: i64) {
+    if let Err(error) = directory.make_service_accounts(now).await {
+        tracing::error!(%error, "service accounts of workload rules could not be created");
     }
 }

@@ -10,9 +10,11 @@ use super::caps::{CapRule, CapSet, WhenExceeded};
 use super::config::Config;
 use super::environments::EnvironmentRules;
 use super::groups::GroupRules;
+use super::oidc::KeySource;
 use super::policy_name::PolicyName;
 use super::roles::{RoleRules, SCOPES_WITH_MODELS};
 use super::store::Role;
+use super::workload::WorkloadRule;
 use crate::keyspec::{AddressRules, Limit, RequestLimits, size_text};
 
 /// In JSON: one member for each table of the file, and of a role also its scopes. As text: TOML.
@@ -22,7 +24,8 @@ pub struct Definitions(Map<String, Value>);
 impl Definitions {
     /// Those of a configuration.
     pub fn new(config: &Config) -> Self {
-        let roles = config.roles.all().map(|(role, rules)| (role.to_string(), role_table(role, rules)));
+        let roles = config.roles.all().filter(|(role, _)| role.workload().is_none());
+        let roles = roles.map(|(role, rules)| (role.to_string(), role_table(role, rules)));
         let caps = config.caps.rules().iter().map(cap_rule).collect();
         let groups = config.groups.all().map(|(name, rules)| (name.to_string(), group_table(rules))).collect();
         let environments = config.environments.all().map(|rules| (rules.name.to_string(), environment_table(rules)));
@@ -33,8 +36,14 @@ impl Definitions {
             ("groups", groups),
             ("environments", environments.collect()),
             ("caps", caps),
+            ("workload", config.workloads.all().map(|rule| workload_rule(rule)).collect()),
         ];
         Self(tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect())
+    }
+
+    /// The workload rules.
+    pub fn workloads(&self) -> &[Value] {
+        self.0["workload"].as_array().map_or(&[], Vec::as_slice)
     }
 
     /// How much there is, in words.
@@ -50,6 +59,7 @@ impl Definitions {
             (members("groups").count(), "group", "groups"),
             (members("environments").count(), "environment", "environments"),
             (self.0["caps"].as_array().map_or(0, Vec::len), "rule of caps", "rules of caps"),
+            (self.0["workload"].as_array().map_or(0, Vec::len), "workload rule", "workload rules"),
         ];
         let words = counts.into_iter().filter(|(number, ..)| *number > 0).map(|(number, one, many)| {
             let what = if number == 1 { one } else { many };
@@ -184,6 +194,33 @@ fn cap_rule(rule: &CapRule) -> Value {
     given.filter(|(_, value)| !is_empty(value)).collect()
 }
 
+fn workload_rule(rule: &WorkloadRule) -> Value {
+    let (jwks_url, jwks_file) = match &rule.keys {
+        KeySource::Discovery => (None, None),
+        KeySource::Url(url) => (Some(url), None),
+        KeySource::File(path) => (None, Some(path)),
+    };
+    let members = [
+        ("name", Some(rule.name.as_str().into())),
+        ("issuer", Some(json!(rule.issuer))),
+        ("provider", Some(json!(rule.provider))),
+        ("audience", Some(rule.audience.as_str().into())),
+        ("scopes", Some(rule.scopes.iter().map(|scope| scope.to_string()).collect())),
+        ("models", Some(json!(rule.models))),
+        ("environment", rule.environment.map(|name| name.as_str().into())),
+        ("max-token-lifetime", Some(format!("{}s", rule.max_token_lifetime).into())),
+        ("max-key-lifetime", Some(format!("{}s", rule.max_key_lifetime).into())),
+        ("jwks-url", jwks_url.map(|url| json!(url))),
+        ("jwks-file", jwks_file.map(|path| path.display().to_string().into())),
+        ("ca-file", rule.ca_file.as_ref().map(|path| path.display().to_string().into())),
+        ("limits", Some(limits(rule.limits))),
+        // Tables of a table come last in TOML.
+        ("claims", Some(rule.claims.to_json())),
+    ];
+    let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    given.filter(|(_, value)| !is_empty(value)).collect()
+}
+
 /// Without a list that is empty: no file can have an empty `allow`.
 fn addresses(rules: &AddressRules) -> Value {
     let lists = [("allow", &rules.allow), ("deny", &rules.deny)];
@@ -235,6 +272,10 @@ mod tests {
             "[environments.a]\n[roles.member]\nenvironments = [\"a\"]\n[roles.viewer]\nenvironments = []\n",
             "[environments.a]\nhosts = [\"x.example\"]\nlisten = [\"127.0.0.1:5\"]\nmax-key-age = \"3d\"\nmax-key-idle = \"2d\"\ntwo-proofs = [\"keys\"]\nallow-unlabelled = true\n\
              limits = { streams = 1 }\naddresses = { deny = [\"10.0.0.0/8\"] }\nrole-limits.member = { streams = 1 }\n",
+            "[[workload]]\nname = \"a\"\nissuer = \"https://id.example\"\naudience = \"x\"\nscopes = [\"inference\"]\n\
+             claims = { sub = [\"a\", \"b*\"], n = 1, \"kubernetes.io\".namespace = \"ci\" }\n[[workload]]\nname = \"b\"\nprovider = \"gitlab\"\n\
+             issuer = \"https://lab.example\"\naudience = \"x\"\nscopes = [\"models:read\"]\nclaims.project_id = \"5\"\nmodels = [\"q*\"]\n\
+             jwks-file = \"/k\"\nmax-key-lifetime = \"90s\"\nlimits.streams = 1\nenvironment = \"ci\"\n",
             "[addresses]\ndeny = [\"10.9.0.0/16\", \"::1\"]\n[roles.admin.addresses]\nallow = [\"10.0.0.0/8\"]\n",
         ] {
             let config = config(text);
@@ -242,7 +283,7 @@ mod tests {
             let again = self::config(&shown);
             assert_eq!((again.roles, again.limits, again.caps), (config.roles, config.limits, config.caps), "{shown}");
             assert_eq!((again.groups, again.environments), (config.groups, config.environments), "{shown}");
-            assert_eq!(again.addresses, config.addresses, "{shown}");
+            assert_eq!((again.addresses, again.workloads), (config.addresses, config.workloads), "{shown}");
         }
     }
 

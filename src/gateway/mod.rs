@@ -26,7 +26,7 @@ mod limits;
 mod log_throttle;
 mod maintenance;
 mod model_access;
-// Nothing uses it yet.
+// The sign-in of people will use the rest.
 #[allow(dead_code, unused_imports)]
 mod oidc;
 mod origin;
@@ -50,6 +50,8 @@ mod stack;
 mod store;
 mod target;
 mod tls;
+mod token_explanation;
+mod workload;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, AdminSubject, DeviceRef,
@@ -78,3 +80,4 @@ pub use store::{
     RecordedEvent, Role, RoleError, SqliteStore, Store, StoreError, User,
 };
 pub use target::Target;
+pub use token_explanation::{TokenExplanation, explain_token};

@@ -1,9 +1,10 @@
-//! The tables of the configuration that define who may do what: roles, groups and environments. Commands that do not serve need these, and nothing else of it.
+//! The tables of the configuration that define who may do what: roles, groups, environments and workload rules. Commands that do not serve need these, and nothing else of it.
 
 use super::environments::Environments;
 use super::groups::Groups;
 use super::roles::{RoleRules, Roles};
 use super::store::KeyRecord;
+use super::workload::Workloads;
 
 /// All of them. Clones share what is in them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +15,8 @@ pub struct PolicyTables {
     pub groups: Groups,
     /// The environments.
     pub environments: Environments,
+    /// The workload rules. What they grant is among the roles.
+    pub workloads: Workloads,
 }
 
 impl PolicyTables {

@@ -6,7 +6,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Response, StatusCode, Version};
 use uuid::Uuid;
 
-use super::authn::{Credential, GuardedBody, StreamGuard};
+use super::authn::{GuardedBody, StreamGuard};
 use super::config::Config;
 use super::limits::Slot;
 use super::policy::{Authorized, Limits, ModelList, Scanner, fault_of_the_sender};
@@ -181,10 +181,7 @@ fn head(method: &Method, sent: &HeaderMap, authorized: &Authorized, config: &Con
     say("x-ollama-auth-user", &caller.user().name);
     say("x-ollama-auth-user-id", caller.user().id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
     say("x-ollama-auth-credential", &caller.name());
-    let label = match caller.credential() {
-        Credential::Key(key) => key.environment.as_deref(),
-        Credential::Device(_) | Credential::Session(_) => None,
-    };
+    let label = caller.label(caller.role());
     if let Some(environment) = caller.environment().map(|rules| rules.name.as_str()).or(label) {
         say("x-ollama-auth-environment", environment);
     }

@@ -21,6 +21,18 @@ pub enum RefusalCode {
     Suspended,
     /// A request from an address that the gateway, the role, the account or the API key is not accepted from.
     Address,
+    /// A token of an issuer that no workload rule names.
+    UnknownIssuer,
+    /// A token that is malformed, is not signed by its issuer, or is for somebody else.
+    InvalidToken,
+    /// A token that has ended, or was issued longer ago than its rule allows.
+    ExpiredToken,
+    /// A token whose claims no workload rule matches.
+    NoWorkload,
+    /// A token whose issuer's keys cannot be read.
+    IssuerUnavailable,
+    /// A token that was exchanged for an API key before.
+    ExchangedToken,
     /// An API key that is older than its owner's role allows.
     KeyAge,
     /// A credential that is not for this environment.
@@ -58,7 +70,18 @@ impl RefusalCode {
     pub fn is_told(self) -> bool {
         let is_told = matches!(
             self,
-            Self::Suspended | Self::Address | Self::Environment | Self::Maintenance | Self::Cap | Self::SecondProof
+            Self::Suspended
+                | Self::Address
+                | Self::Environment
+                | Self::Maintenance
+                | Self::Cap
+                | Self::SecondProof
+                | Self::UnknownIssuer
+                | Self::InvalidToken
+                | Self::ExpiredToken
+                | Self::NoWorkload
+                | Self::IssuerUnavailable
+                | Self::ExchangedToken
         );
         self.is_limit() || is_told
     }
@@ -80,6 +103,12 @@ impl RefusalCode {
             Self::DisabledAccount => "disabled_account",
             Self::Suspended => "suspended",
             Self::Address => "address",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::InvalidToken => "invalid_token",
+            Self::ExpiredToken => "expired_token",
+            Self::NoWorkload => "no_workload",
+            Self::IssuerUnavailable => "issuer_unavailable",
+            Self::ExchangedToken => "exchanged_token",
             Self::KeyAge => "key_age",
             Self::Environment => "environment",
             Self::UndefinedRole => "undefined_role",

@@ -13,7 +13,7 @@ pub const SCOPES_WITH_MODELS: [Scope; 3] = [Scope::Inference, Scope::ModelsRead,
 /// What a role allows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoleRules {
-    /// The built-in role whose scopes it has. `None`: the role is not defined, and allows nothing.
+    /// The built-in role whose scopes it has; of a service account its own. `None`: the role is not defined, and allows nothing.
     pub base: Option<Role>,
     /// Everything that may be done.
     pub scopes: Scopes,
@@ -25,6 +25,8 @@ pub struct RoleRules {
     pub max_key_idle: Option<i64>,
     /// The environments that may be used; `None` for all.
     pub environments: Option<BTreeSet<PolicyName>>,
+    /// What the tokens of a workload are labelled with, as API keys are.
+    pub label: Option<PolicyName>,
     /// How much each person with the role may use.
     pub limits: RequestLimits,
     /// What takes the signature of a device and an API key together.
@@ -77,6 +79,7 @@ impl RoleRules {
         other.scopes.is_subset(self.scopes)
             && lives_longer
             && has_environments
+            && self.label == other.label
             && kept.all(|scope| other.models(scope).within(self.models(scope)).is_ok())
     }
 
@@ -93,7 +96,7 @@ impl RoleRules {
         let Some(lifetime) = self.max_key_lifetime else { return Ok(()) };
         match rights.expires_at {
             Some(end) if end <= created_at.saturating_add(lifetime) => Ok(()),
-            _ => Err(format!("your role {name} allows keys of at most {} days", lifetime / 86_400)),
+            _ => Err(format!("your role {name} allows keys of at most {}", lifetime_text(lifetime))),
         }
     }
 
@@ -108,6 +111,15 @@ impl RoleRules {
         let narrowest = limited.iter().find(|models| limited.iter().all(|others| models.within(others).is_ok()));
         narrowest.or(limited.first()).copied().cloned().unwrap_or_default()
     }
+}
+
+/// A lifetime in words: `90 days`, `15 minutes`.
+pub fn lifetime_text(seconds: i64) -> String {
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let whole = units.into_iter().find(|(length, _)| seconds >= *length && seconds % length == 0);
+    let (length, unit) = whole.unwrap_or((1, "second"));
+    let number = seconds / length;
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
 /// All roles that are defined.
@@ -127,6 +139,13 @@ impl Roles {
         let built_in = Role::BUILT_IN.map(|role| (role.clone(), RoleRules::built_in(role)));
         let all = built_in.into_iter().chain(defined);
         Self(Arc::new(all.map(|(role, rules)| (role, rules.into())).collect()))
+    }
+
+    /// The same and those of service accounts.
+    #[must_use]
+    pub fn with(&self, more: impl IntoIterator<Item = (Role, RoleRules)>) -> Self {
+        let own = self.0.iter().map(|(role, rules)| (role.clone(), rules.clone()));
+        Self(Arc::new(own.chain(more.into_iter().map(|(role, rules)| (role, rules.into()))).collect()))
     }
 
     /// What a role allows: nothing, if it is not defined.

@@ -267,7 +267,9 @@ impl Worker {
         let request = account::Request { body, ..request };
         let who = caller.clone();
         let denied = |rejection: &Rejection| {
-            let is_recorded = |code: RefusalCode| code.is_limit() || code == RefusalCode::Maintenance;
+            let is_recorded = |code: RefusalCode| {
+                code.is_limit() || matches!(code, RefusalCode::Maintenance | RefusalCode::ExchangedToken)
+            };
             if rejection.status() == 403 || rejection.code().is_some_and(is_recorded) {
                 self.authenticator.note_denial(&who, matched.route.path, rejection, origin);
             }
@@ -375,7 +377,7 @@ impl Worker {
 fn applicable_limits<'a>(caller: &'a Caller, current: &'a ActiveConfig) -> Applicable<'a> {
     let key = match caller.credential() {
         Credential::Key(key) => Some(&**key),
-        Credential::Device(_) | Credential::Session(_) => None,
+        Credential::Device(_) | Credential::Workload(_) | Credential::Session(_) => None,
     };
     Applicable::new(caller.user(), caller.role(), key, caller.environment(), current)
 }

@@ -340,7 +340,7 @@ fn event_actions() -> BTreeSet<String> {
         let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         let parts: Vec<&str> = text.split('.').collect();
         matches!(parts[..], [subject, what] if is_word(subject) && is_word(what)
-            && !["com", "css", "db", "example", "js", "json", "sock", "svg", "toml"].contains(&what))
+            && !["com", "css", "db", "example", "io", "js", "json", "sock", "svg", "toml"].contains(&what))
     };
     let mut actions = BTreeSet::new();
     for path in files {
@@ -506,6 +506,10 @@ fn the_json_page_lists_the_members_that_are_printed() {
     let explain = ["policy", "explain", "--user", "ada", "--route", "GET /api/tags", "--json"];
     holds("gateway policy explain", &gateway.admin(&explain).expect_code(0).json(), &[]);
     holds("gateway policy show", &run(&["gateway", "policy", "show"], 0), &[]);
+    holds("gateway workload list", &run(&["gateway", "workload", "list"], 0), &[]);
+    let token = sandbox.write("token.jwt", "eyJhbGciOiJub25lIn0.e30.");
+    let explain = ["gateway", "workload", "explain", token.to_str().unwrap()];
+    holds("gateway workload explain", &run(&explain, 4), &[]);
     let mut bare = with_store("plaintext");
     bare.set_env("OLLAMA_HOST", "127.0.0.1:1");
     let tour = bare.command(["quickstart", "--yes", "--json"]).run().expect_code(0).json();

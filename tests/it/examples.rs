@@ -112,6 +112,11 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway policy explain --user ada --route 'GET /api/tags' --json", &[0]),
     ("ollama-auth gateway policy show", &[0]),
     ("ollama-auth gateway policy show --json", &[0]),
+    ("ollama-auth gateway workload list", &[0]),
+    ("ollama-auth gateway workload list --json", &[0]),
+    // No rule is for the issuer of the token.
+    ("ollama-auth gateway workload explain token.jwt", &[4]),
+    ("ollama-auth gateway workload explain token.jwt --json", &[4]),
     ("ollama-auth doctor", &[0, 8]),
     ("ollama-auth doctor --offline --json", &[0, 8]),
     ("ollama-auth help keys create", &[0]),
@@ -283,6 +288,7 @@ fn the_examples_work() {
     device.set_env("OLLAMA_AUTH_GATEWAY_DATABASE", gateway.database());
     device.write("home/notes.txt", "The sky is blue.");
     device.write("home/request.json", r#"{"model":"tiny","prompt":"hi","stream":false}"#);
+    device.write("home/token.jwt", "eyJhbGciOiJub25lIn0.e30.");
     device.write("home/password.txt", "another horse battery\n");
     device.write("home/server.pub", format!("{} root@server\n", TestDevice::new(7).key().line));
     let script = device.write("home/deploy-key.sh", "#!/bin/sh\ncat >/dev/null\n");

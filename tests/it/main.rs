@@ -90,6 +90,8 @@ mod gateway_two_proofs;
 mod gateway_upstream;
 #[cfg(feature = "gateway")]
 mod gateway_upstream_addresses;
+#[cfg(feature = "gateway")]
+mod gateway_workload;
 mod generated;
 mod given;
 mod harness_selftest;

@@ -17,6 +17,7 @@ pub mod serve;
 mod suspended;
 mod top;
 mod user;
+mod workload;
 
 use crate::app::App;
 use crate::cli::GatewayCommand;
@@ -35,6 +36,7 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Db(command) => db::run(app, command).await,
         GatewayCommand::Audit(args) => audit::run(app, args).await,
         GatewayCommand::Policy(command) => policy::run(app, command).await,
+        GatewayCommand::Workload(command) => workload::run(app, command).await,
         GatewayCommand::Top(args) => top::run(app, args).await,
     }
 }

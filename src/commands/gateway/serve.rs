@@ -239,6 +239,7 @@ pub async fn prepare(
     }
     let gateway = Gateway::new(directory, clock, config, server.local(), secret);
     gateway.directory.warn_of_undefined_groups();
+    gateway.make_service_accounts().await;
     Ok(PreparedGateway { server, gateway: Arc::new(gateway), is_new })
 }
 

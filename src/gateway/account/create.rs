@@ -13,14 +13,15 @@ use serde_json::Value;
 
 use super::label::{check_life, check_replaced, longest_life, new_label};
 use super::list::{Key, time_text};
-use super::service::{AccountService, Request, manages, not_live, own_key, unreadable};
+use super::service::{AccountService, Request, manages, not_live, own_key, refuse_workload, unreadable};
 use crate::gateway::authn::{Caller, credential_revoked, credential_suspended};
 use crate::gateway::directory::Directory;
 use crate::gateway::environments::Environments;
 use crate::gateway::origin::Origin;
 use crate::gateway::policy::read_small;
 use crate::gateway::rejection::{Rejection, json_response};
-use crate::gateway::store::{Change, KeyRecord};
+use crate::gateway::store::{Change, Event, KeyRecord};
+use crate::gateway::workload::WorkloadToken;
 use crate::keyspec::{
     AddressList, ApiKey, KeyId, Lifetime, Limit, Models, Network, RequestLimits, Rights, Scope, Scopes,
 };
@@ -148,7 +149,7 @@ impl AccountService {
     ///
     /// # Errors
     /// 400 for what makes no sense, 403 for more than the caller has, 409 for an id that is taken and for a second replacement, 429 for a
-    /// key that replaces itself too often.
+    /// key that replaces itself too often. 409 also for a token that was exchanged before.
     pub async fn make(
         &self,
         caller: &Caller,
@@ -168,6 +169,7 @@ impl AccountService {
         };
         self.check_room(&record, now)?;
         self.count_self_change(caller)?;
+        let exchange = self.begin_exchange(caller, origin).await?;
         let event = self
             .event(caller, origin, action, record.id.as_str())
             .charged_to(record.user)
@@ -179,7 +181,17 @@ impl AccountService {
             .with("limits", Some(record.rights.limits).filter(|limits| !limits.is_none()))
             .with("from", shown_addresses(&record.rights.addresses))
             .with("expires_at", record.rights.expires_at.map(time_text));
-        self.commit(Change::AddKey(Box::new(record.clone())), caller, event).await?;
+        let event = match &exchange {
+            Some(exchange) => Event { also: Some(exchange.event(&event).into()), ..event },
+            None => event,
+        };
+        let made = self.commit(Change::AddKey(Box::new(record.clone())), caller, event).await;
+        if let (Err(rejection), Some(exchange)) = (&made, exchange)
+            && rejection.status() != 503
+        {
+            exchange.release();
+        }
+        made?;
         Ok((record, key))
     }
 }
@@ -251,7 +263,8 @@ struct Draft {
 }
 
 fn new(caller: &Caller, wanted: &Wanted, draft: Draft, environments: &Environments) -> Result<KeyRecord, Rejection> {
-    if !manages(caller) {
+    let token = caller.workload();
+    if !manages(caller) && token.is_none() {
         let message = "this key does not have the scope keys: it can only create its own replacement (`replaces`)";
         return Err(Rejection::new(403, message));
     }
@@ -263,7 +276,10 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft, environments: &Environmen
         }
     };
     let own = caller.rights();
-    let scopes = wanted.scopes.unwrap_or_else(|| [Scope::Inference, Scope::ModelsRead].into_iter().collect());
+    let scopes = wanted.scopes.unwrap_or_else(|| match token {
+        Some(_) => own.scopes,
+        None => [Scope::Inference, Scope::ModelsRead].into_iter().collect(),
+    });
     let models = match &wanted.models {
         // No patterns: as many as the role allows. The client sends an empty list where none are chosen.
         None if own.models.is_all() => caller.role().usual_models(scopes),
@@ -301,13 +317,19 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft, environments: &Environmen
     let within_role = caller.role().check_key(&caller.user().role, &rights, draft.now);
     within_role.map_err(|error| Rejection::new(403, error))?;
     check_life(environment.as_deref(), &rights, draft.now, environments)?;
+    if token.is_some() && wanted.replaceable == Some(true) {
+        return Err(Rejection::new(403, "a key that a token is exchanged for is not replaceable"));
+    }
     // A key that may not renew itself would do so by one that may.
-    let may_renew = own_key(caller).is_none_or(|own| own.replaceable);
+    let may_renew = token.is_none() && own_key(caller).is_none_or(|own| own.replaceable);
     let replaceable = wanted.replaceable.unwrap_or(may_renew);
     if replaceable && !may_renew {
         return Err(Rejection::new(403, "this key is not replaceable, so it cannot create a replaceable key"));
     }
-    let name = name("name", wanted.name.as_deref().unwrap_or_default())?;
+    let name = match (&wanted.name, token) {
+        (None, Some(token)) => usual_name(token),
+        (asked, _) => name("name", asked.as_deref().unwrap_or_default())?,
+    };
     Ok(KeyRecord {
         id: draft.id,
         user: draft.user,
@@ -327,6 +349,15 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft, environments: &Environmen
     })
 }
 
+/// The name of a key for which none was asked.
+fn usual_name(token: &WorkloadToken) -> String {
+    let text = match &token.run {
+        Some(run) => format!("{} {run}", token.rule.name),
+        None => token.rule.name.to_string(),
+    };
+    text.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect()
+}
+
 /// The properties of the replacement of the key with the id `replaced`.
 ///
 /// # Errors
@@ -343,6 +374,7 @@ async fn replacement(
     let own = own_key(caller);
     let itself = own.is_some_and(|own| own.id == replaced);
     if !itself && !manages(caller) {
+        refuse_workload(caller)?;
         return Err(Rejection::new(403, "this key does not have the scope keys: it can only replace itself"));
     }
     let old = directory.key_by_id(&replaced).await.map_err(|error| unreadable(&error))?;

@@ -19,6 +19,17 @@ pub(super) fn new_label(
     asked: Option<String>,
     environments: &Environments,
 ) -> Result<Option<String>, Rejection> {
+    // A token has the label of its rule, and so has the key that it becomes.
+    if caller.workload().is_some() {
+        let own = caller.label(caller.role());
+        return match asked.is_none() || asked.as_deref() == own {
+            true => Ok(own.map(str::to_owned)),
+            false => {
+                let own = own.map_or("none".to_owned(), |label| format!("{label:?}"));
+                Err(refused(format!("a workload makes keys with the environment of its rule only, which is {own}")))
+            }
+        };
+    }
     if environments.is_empty() {
         return Ok(asked);
     }

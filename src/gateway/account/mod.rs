@@ -1,6 +1,8 @@
 //! The account endpoints, answering as ollama.com does where that is known.
 
 mod create;
+mod exchange;
+mod exchanged_tokens;
 mod label;
 mod list;
 mod revoke;
@@ -31,6 +33,11 @@ impl AccountService {
             false => Request { body: read_small(request.body, request.headers).await?.into(), ..request },
         };
         match (call.endpoint, request.method) {
+            (Account::Me, _) => {}
+            (Account::Keys, method) if *method != Method::GET => {}
+            _ => service::refuse_workload(&call.caller)?,
+        }
+        match (call.endpoint, request.method) {
             (Account::Me, _) => Ok(me(&call.caller)),
             (Account::SignOut, _) => self.sign_out(&call.caller, request.origin).await,
             (Account::Keys, &Method::GET) => self.list(&call.caller, request.target).await,
@@ -54,6 +61,9 @@ fn me(caller: &Caller) -> Response<Body> {
         if let Credential::Key(key) = caller.credential() {
             me["key"] = key.id.as_str().into();
         }
+    }
+    if let Some(token) = caller.workload() {
+        me["workload"] = json!({ "rule": token.rule.name.as_str(), "subject": token.subject, "run": token.run });
     }
     json_response(StatusCode::OK, &me)
 }

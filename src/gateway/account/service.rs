@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
+use super::exchanged_tokens::ExchangedTokens;
 use crate::gateway::authn::{Caller, Credential, credential_suspended};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::{Directory, DirectoryError};
@@ -49,12 +50,16 @@ pub struct AccountService {
     /// All keys of which one replaces the other are counted as one, since a replacement can ask for the next. It holds no more keys than
     /// the directory.
     self_changes: DefaultKeyedRateLimiter<KeyId>,
+    pub(super) exchanged: ExchangedTokens,
+    /// An earlier gateway may have exchanged tokens that were issued up to this Unix second.
+    pub(super) started: i64,
 }
 
 impl AccountService {
     /// For the accounts of that directory.
     pub fn new(directory: Directory, limiter: Arc<Limiter>, clock: Clock) -> Self {
-        Self { directory, clock, limiter, self_changes: DefaultKeyedRateLimiter::keyed(self_change_quota()) }
+        let (started, self_changes) = (clock.now(), DefaultKeyedRateLimiter::keyed(self_change_quota()));
+        Self { directory, clock, limiter, self_changes, exchanged: ExchangedTokens::default(), started }
     }
 
     /// What a key uses of its limits at this gateway.
@@ -168,11 +173,17 @@ pub(super) fn require_management(caller: &Caller) -> Result<(), Rejection> {
     Err(Rejection::new(403, "this key does not have the scope keys: it can only revoke itself and its replacement"))
 }
 
+/// 403 where a workload asks for something else than a key of its own.
+pub(super) fn refuse_workload(caller: &Caller) -> Result<(), Rejection> {
+    let message = "a workload can exchange its token for one API key, and cannot list, replace or end keys and devices";
+    caller.workload().map_or(Ok(()), |_| Err(Rejection::new(403, message)))
+}
+
 /// The caller's own key, if it is one.
 pub(super) fn own_key(caller: &Caller) -> Option<&KeyRecord> {
     match caller.credential() {
         Credential::Key(key) => Some(key),
-        Credential::Device(_) | Credential::Session(_) => None,
+        Credential::Device(_) | Credential::Workload(_) | Credential::Session(_) => None,
     }
 }
 

@@ -25,6 +25,12 @@ pub enum AdminError {
     /// Without it no account could manage the others.
     #[error("{0:?} is the only active administrator")]
     LastAdmin(String),
+    /// The account of a workload rule has no password, devices or other role.
+    #[error("{0:?} is the service account of a workload rule: the configuration says what it may do")]
+    ServiceAccount(String),
+    /// The rule of a service account is still there.
+    #[error("{0:?} is the service account of a workload rule that is in effect")]
+    RuleInEffect(String),
     /// No role of that name is defined.
     #[error("there is no role {0:?}")]
     NoRole(String),
@@ -131,6 +137,13 @@ impl AdminError {
                 return Some(format!(
                     "define it in gateway.toml as [roles.{name}], have the gateway read that (SIGHUP), and try again; \
                      while no gateway runs, name the file with --config"
+                ));
+            }
+            Self::ServiceAccount(_) => "change the rule in gateway.toml: it is in [[workload]]",
+            Self::RuleInEffect(name) => {
+                return Some(format!(
+                    "remove the rule from gateway.toml and have the gateway read that (SIGHUP); to refuse its tokens now: \
+                     ollama-auth gateway user disable {name}"
                 ));
             }
             Self::NoGroup(name) => {

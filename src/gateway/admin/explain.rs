@@ -16,7 +16,7 @@ use crate::gateway::environments::{EnvironmentRules, Environments};
 use crate::gateway::limits::{Applicable, Exceeded, Limiter, Subject, Used};
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::refusal_code::RefusalCode;
-use crate::gateway::roles::RoleRules;
+use crate::gateway::roles::{RoleRules, lifetime_text};
 use crate::gateway::routes::{Access, Models as Named, Requirement, Route, find};
 use crate::gateway::store::{KeyRecord, User};
 use crate::keyspec::{AddressRules, CanonicalModel, Models, Scope, Scopes};
@@ -113,7 +113,7 @@ impl Asker<'_> {
         };
         steps.add("validity", &of, ended);
         if let Some(lifetime) = self.role.max_key_lifetime {
-            let most = format!("keys live at most {} days", lifetime / 86_400);
+            let most = format!("keys live at most {}", lifetime_text(lifetime));
             let is_young = self.role.allows_age(key, self.now);
             steps.add("age", &self.of_role(), if is_young { Ok(most) } else { Err((RefusalCode::KeyAge, most)) });
         }
@@ -172,7 +172,10 @@ impl Asker<'_> {
         if self.config.environments.is_empty() {
             return None;
         }
-        let label = self.key.as_ref().and_then(|key| key.environment.as_deref());
+        let label = match &self.key {
+            Some(key) => key.environment.as_deref(),
+            None => self.role.label.as_ref().map(PolicyName::as_str),
+        };
         // An address that is not given is none that a list refuses.
         let (open, somewhere) = (self.from.is_none().then(|| self.without_addresses()), IpAddr::from([127, 0, 0, 1]));
         let environments = open.as_ref().unwrap_or(&self.config.environments);
@@ -217,7 +220,7 @@ impl Asker<'_> {
         if let Some(key) = &self.key {
             check(&format!("key {}", key.id), key.rights.scopes);
         }
-        // A device never administrates.
+        // Neither a device nor a token administrates.
         let of_role = match self.key {
             Some(_) => self.role.scopes,
             None => self.role.scopes.without([Scope::Admin].into_iter().collect()),
@@ -317,7 +320,10 @@ impl Asker<'_> {
     }
 
     fn of_role(&self) -> String {
-        format!("[roles.{}]", self.user.role)
+        match self.user.role.workload() {
+            Some(rule) => format!("[[workload]] {rule}"),
+            None => format!("[roles.{}]", self.user.role),
+        }
     }
 }
 

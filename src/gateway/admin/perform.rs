@@ -64,13 +64,13 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             context.user_reply(user.id, &name)
         }
         AdminRequest::SetPassword { name, password } => {
-            let user = context.user(&name)?;
+            let user = context.person(&name)?;
             context.commit(Change::SetPassword(user.id, password), context.event("user.password", &user)).await?;
             context.end_sessions(user.id);
             context.user_reply(user.id, &name)
         }
         AdminRequest::SetRole { name, role } => {
-            let user = context.user(&name)?;
+            let user = context.person(&name)?;
             context.require_defined(&role)?;
             let event = context.event("user.role", &user).with("from", &user.role).with("to", &role);
             context.commit(Change::SetRole(user.id, role), event).await?;
@@ -174,6 +174,9 @@ impl AdminContext<'_> {
     /// Removes an account. What it asks for at the same time is refused or comes before.
     async fn remove_user(&self, name: &str) -> Result<AdminReply, AdminError> {
         let user = self.user(name)?;
+        if user.is_service_account() && self.directory.roles().is_defined(&user.role) {
+            return Err(AdminError::RuleInEffect(user.name.clone()));
+        }
         let row = self.row(&user);
         let event = self.event("user.removed", &user).with("devices", row.devices).with("keys", row.keys);
         self.commit(Change::RemoveUser(user.id), event).await?;
@@ -283,7 +286,7 @@ impl AdminContext<'_> {
     }
 
     pub(super) fn require_defined(&self, role: &Role) -> Result<(), AdminError> {
-        match self.directory.roles().is_defined(role) {
+        match self.directory.roles().is_defined(role) && role.workload().is_none() {
             true => Ok(()),
             false => Err(AdminError::NoRole(role.to_string())),
         }
@@ -291,6 +294,12 @@ impl AdminContext<'_> {
 
     pub(super) fn user(&self, name: &str) -> Result<std::sync::Arc<User>, AdminError> {
         self.directory.user_by_name(name).ok_or_else(|| AdminError::NoUser(name.to_owned()))
+    }
+
+    /// The account of that name, if it is not one of a workload rule.
+    fn person(&self, name: &str) -> Result<std::sync::Arc<User>, AdminError> {
+        let user = self.user(name)?;
+        if user.is_service_account() { Err(AdminError::ServiceAccount(user.name.clone())) } else { Ok(user) }
     }
 
     pub(super) fn user_reply(&self, id: Uuid, name: &str) -> Result<AdminReply, AdminError> {
@@ -321,12 +330,13 @@ impl AdminContext<'_> {
     }
 }
 
-/// Only accounts that may use the gateway get devices.
+/// Only people who may use the gateway get devices.
 ///
 /// # Errors
-/// [`AdminError::Disabled`], [`AdminError::Suspended`].
+/// [`AdminError::Disabled`], [`AdminError::Suspended`], [`AdminError::ServiceAccount`].
 pub(super) fn require_active(user: &User) -> Result<(), AdminError> {
     match user {
+        user if user.is_service_account() => Err(AdminError::ServiceAccount(user.name.clone())),
         User { disabled: true, name, .. } => Err(AdminError::Disabled(name.clone())),
         User { suspended: Some(_), name, .. } => Err(AdminError::Suspended(name.clone())),
         _ => Ok(()),

@@ -58,6 +58,7 @@ fn row(stream: &Arc<Stream>) -> StreamRow {
     let name = match request.caller.credential() {
         Credential::Device(device) => device.name.clone(),
         Credential::Key(key) => key.name.clone(),
+        Credential::Workload(token) => token.run.clone().unwrap_or_else(|| token.subject.clone()),
         Credential::Session(_) => String::new(),
     };
     StreamRow {

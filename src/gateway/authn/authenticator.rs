@@ -23,9 +23,11 @@ use crate::gateway::authn::credential::Presented;
 use crate::gateway::authn::replay_guard::ReplayGuard;
 use crate::gateway::authn::session::Sessions;
 use crate::gateway::authn::signature::SignatureCache;
+use crate::gateway::authn::token_cache::TokenCache;
 use crate::gateway::clock::{Clock, Moment};
 use crate::gateway::directory::{Directory, Known};
 use crate::gateway::log_throttle::LogThrottle;
+use crate::gateway::oidc::Issuers;
 use crate::gateway::origin::Origin;
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::refusal_code::RefusalCode;
@@ -43,13 +45,15 @@ const SHARED_AT_ONCE: NonZeroU32 = NonZeroU32::new(200).unwrap();
 /// The action of an event: a credential that is not accepted.
 pub(super) const REFUSED: &str = "credential.refused";
 
-/// Checks credentials: signatures of devices, API keys, cookies of browser sessions.
+/// Checks credentials: signatures of devices, API keys, tokens of workloads, cookies of browser sessions.
 pub struct Authenticator {
     pub(super) directory: Directory,
     pub(super) pending_devices: Arc<PendingDevices>,
     sessions: Arc<Sessions>,
     pub(super) replay_guard: ReplayGuard,
     pub(super) signature_cache: SignatureCache,
+    pub(super) issuers: Arc<Issuers>,
+    pub(super) token_cache: TokenCache,
     pub(super) log_throttle: Arc<LogThrottle>,
     pub(super) refusals: Arc<Refusals>,
     pub(super) config: Arc<ConfigHandle>,
@@ -60,18 +64,24 @@ pub struct Authenticator {
     pub(super) started: Moment,
 }
 
+/// The parts of the gateway that an [`Authenticator`] needs.
+pub struct AuthenticatorParts {
+    pub directory: Directory,
+    pub pending_devices: Arc<PendingDevices>,
+    pub sessions: Arc<Sessions>,
+    pub issuers: Arc<Issuers>,
+    pub log_throttle: Arc<LogThrottle>,
+    pub refusals: Arc<Refusals>,
+    pub config: Arc<ConfigHandle>,
+    pub clock: Clock,
+}
+
 impl Authenticator {
     /// Accepts signatures from this second on. If an earlier gateway may have accepted signatures in this second, call it in the next one:
     /// `wait_for_next_second` in `src/commands/gateway/serve.rs` does.
-    pub fn new(
-        directory: Directory,
-        pending_devices: Arc<PendingDevices>,
-        sessions: Arc<Sessions>,
-        log_throttle: Arc<LogThrottle>,
-        refusals: Arc<Refusals>,
-        config: Arc<ConfigHandle>,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(parts: AuthenticatorParts) -> Self {
+        let AuthenticatorParts { directory, pending_devices, sessions, issuers, log_throttle, refusals, config, clock } =
+            parts;
         let started = clock.moment();
         // Until when an earlier gateway may have accepted signatures of each device, whatever the clock shows now.
         let marks = directory.devices().into_iter().map(|device| {
@@ -85,6 +95,8 @@ impl Authenticator {
             sessions,
             replay_guard,
             signature_cache,
+            issuers,
+            token_cache: TokenCache::default(),
             log_throttle,
             refusals,
             config,
@@ -119,6 +131,12 @@ impl Authenticator {
                 let message = "X-Ollama-Auth-Signature belongs beside an API key, and Authorization holds a signature";
                 return Err(Rejection::new(400, message));
             }
+            Presented::Token(_) if second.is_some() => {
+                let message =
+                    "X-Ollama-Auth-Signature belongs beside an API key, and this request holds a token of an issuer";
+                return Err(Rejection::new(400, message));
+            }
+            Presented::Token(token) => self.by_token(&token, origin).await?,
             Presented::Nothing => {
                 let url = &self.config.get().url;
                 let message = format!(
@@ -141,21 +159,25 @@ impl Authenticator {
         Ok(caller)
     }
 
-    /// Refuses a request that needs no credential but holds an API key, if that is not accepted.
+    /// Refuses a request that needs no credential but holds an API key or a token, if that is not accepted.
     ///
     /// # Errors
     /// As [`identify`](Self::identify).
     pub async fn refuse_bad_key(&self, headers: &HeaderMap, origin: Origin) -> Result<(), Rejection> {
-        match credential::presented(headers)? {
-            Presented::Nothing | Presented::Signature(_) => Ok(()),
+        let caller = match credential::presented(headers)? {
+            Presented::Nothing | Presented::Signature(_) => return Ok(()),
             Presented::Key(key) => {
                 self.refuse_stale()?;
-                let caller = self.by_key(&key, origin).await?;
-                self.refuse_inactive(&caller, origin)?;
-                let caller = self.in_environment(caller, origin)?;
-                self.note_key_use(&caller, origin).await
+                self.by_key(&key, origin).await?
             }
-        }
+            Presented::Token(token) => {
+                self.refuse_stale()?;
+                self.by_token(&token, origin).await?
+            }
+        };
+        self.refuse_inactive(&caller, origin)?;
+        let caller = self.in_environment(caller, origin)?;
+        self.note_key_use(&caller, origin).await
     }
 
     /// Refuses to decide by a memory that may be too old: credentials may have been revoked at another gateway since.

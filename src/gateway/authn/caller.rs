@@ -13,6 +13,7 @@ use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::roles::RoleRules;
 use crate::gateway::store::{Actor, Device, KeyRecord, User};
+use crate::gateway::workload::WorkloadToken;
 use crate::keyspec::{AddressList, Models, RequestLimits, Rights, Scope, Scopes};
 
 /// Proof of who asks: an account that is neither disabled nor suspended, by a credential of its that was checked just now.
@@ -45,6 +46,8 @@ pub enum Credential {
     Device(Arc<Device>),
     /// An API key.
     Key(Arc<KeyRecord>),
+    /// A token of an issuer, which a workload rule accepted.
+    Workload(Arc<WorkloadToken>),
     /// A session of the pages. No request of a program is answered to it.
     Session(SessionHandle),
 }
@@ -54,7 +57,7 @@ impl Credential {
     fn key(&self) -> Option<&KeyRecord> {
         match self {
             Self::Key(key) => Some(key),
-            Self::Device(_) | Self::Session(_) => None,
+            Self::Device(_) | Self::Workload(_) | Self::Session(_) => None,
         }
     }
 }
@@ -70,6 +73,14 @@ impl Caller {
         Self { second: Some(device), ..self }
     }
 
+    /// The token of an issuer that proves it, if it is one.
+    pub fn workload(&self) -> Option<&WorkloadToken> {
+        match &self.credential {
+            Credential::Workload(token) => Some(token),
+            _ => None,
+        }
+    }
+
     /// Whether a device signed beside the API key.
     pub fn has_second_proof(&self) -> bool {
         self.second.is_some()
@@ -80,7 +91,7 @@ impl Caller {
         demanded(&self.role, self.environment())
     }
 
-    /// Which proof is missing for requests that need `scope`, where two are demanded: `device_signature` or `api_key`. A session needs none:
+    /// Which proof is missing for requests that need `scope`, where two are demanded: `device_signature` or `api_key`. A token is neither. A session needs none:
     /// its person typed the password.
     pub fn missing_proof(&self, scope: Scope) -> Option<&'static str> {
         self.missing_of(self.two_proofs(), scope)
@@ -90,7 +101,7 @@ impl Caller {
     fn missing_of(&self, demanded: Scopes, scope: Scope) -> Option<&'static str> {
         match (&self.credential, &self.second) {
             _ if !demanded.contains(scope) => None,
-            (Credential::Device(_), _) => Some("api_key"),
+            (Credential::Device(_) | Credential::Workload(_), _) => Some("api_key"),
             (Credential::Key(_), None) => Some("device_signature"),
             (Credential::Key(_), Some(_)) | (Credential::Session(_), _) => None,
         }
@@ -100,7 +111,7 @@ impl Caller {
     fn demanded_now(&self, directory: &Directory, role: &RoleRules) -> Scopes {
         let environments = directory.environments();
         let place = self.place.as_ref();
-        let here = place.and_then(|place| environments.admit(place.entry, self.label(), role, self.address).ok());
+        let here = place.and_then(|place| environments.admit(place.entry, self.label(role), role, self.address).ok());
         demanded(role, here.flatten().map(|rules| &**rules))
     }
 
@@ -151,10 +162,11 @@ impl Caller {
         self.place.as_ref()?.environment.as_deref()
     }
 
-    /// The label of the API key, if it is one and has one. It may name an environment.
-    pub(super) fn label(&self) -> Option<&str> {
+    /// The label of the API key, or of the workload by its role, if there is one. It may name an environment.
+    pub fn label<'a>(&'a self, role: &'a RoleRules) -> Option<&'a str> {
         match &self.credential {
             Credential::Key(key) => key.environment.as_deref(),
+            Credential::Workload(_) => role.label.as_ref().map(PolicyName::as_str),
             Credential::Device(_) | Credential::Session(_) => None,
         }
     }
@@ -163,7 +175,7 @@ impl Caller {
     fn misplaced(&self, directory: &Directory, role: &RoleRules, now: i64) -> Option<Rejection> {
         let Place { entry, .. } = *self.place.as_ref()?;
         let environments = directory.environments();
-        match environments.admit(entry, self.label(), role, self.address) {
+        match environments.admit(entry, self.label(role), role, self.address) {
             Err(misplaced) => Some(misplaced.rejection()),
             Ok(Some(rules)) if matches!(&self.credential, Credential::Key(key) if !rules.allows_age(key, now)) => {
                 Some(credential_revoked())
@@ -190,7 +202,7 @@ impl Caller {
         let (limits, addresses) = (RequestLimits::default(), AddressList::default());
         let all = |scopes| Rights { scopes, models: Models::all(), expires_at: None, limits, addresses };
         match &self.credential {
-            Credential::Device(_) => all(role.without(admin)),
+            Credential::Device(_) | Credential::Workload(_) => all(role.without(admin)),
             Credential::Session(_) => all(role),
             Credential::Key(key) => Rights { scopes: key.rights.scopes.intersection(role), ..key.rights.clone() },
         }
@@ -200,7 +212,7 @@ impl Caller {
     pub fn models(&self, scope: Scope) -> ModelAccess {
         let own = match &self.credential {
             Credential::Key(key) => key.rights.models.clone(),
-            Credential::Device(_) | Credential::Session(_) => Models::all(),
+            Credential::Device(_) | Credential::Workload(_) | Credential::Session(_) => Models::all(),
         };
         ModelAccess::new(own, self.role.models(scope).clone())
     }
@@ -221,6 +233,9 @@ impl Caller {
                 let is_accepted = |key: &KeyRecord| key.is_accepted(now) && self.role.allows_age(key, now);
                 directory.key(&key.hash).filter(|known| is_accepted(&known.credential)).map(|known| known.user)
             }
+            Credential::Workload(token) => {
+                directory.user(self.user.id).filter(|_| now < token.expires_at && directory.accepts(token))
+            }
             Credential::Session(ticket) => directory.user(self.user.id).filter(|_| ticket.counts()),
         };
         // It may be accepted from more or fewer addresses than before.
@@ -237,7 +252,7 @@ impl Caller {
     }
 
     /// Whether a response to a request that required `scope` and named these models may go on at `now`. In contrast to [`holds`](Self::holds) the account may
-    /// have changed otherwise, and a key may have expired if it was replaced: a rotation does not break what runs.
+    /// have changed otherwise, a key may have expired if it was replaced, and a token may have ended: a rotation does not break what runs.
     pub fn may_continue(&self, scope: Scope, models: &ModelAccess, directory: &Directory, now: i64) -> bool {
         let user = match &self.credential {
             Credential::Device(device) => directory
@@ -248,6 +263,7 @@ impl Caller {
                 .may_continue(key, self.place.as_ref().map(|place| (place.entry, self.address)), now)
                 .then(|| directory.user(key.user))
                 .flatten(),
+            Credential::Workload(token) => directory.user(self.user.id).filter(|_| directory.accepts(token)),
             // No request of a session gets this far.
             Credential::Session(_) => None,
         };
@@ -282,6 +298,7 @@ impl Caller {
             Credential::Key(key) => {
                 directory.key(&key.hash).map(|known| (known.user, Credential::Key(known.credential)))
             }
+            Credential::Workload(_) => directory.user(self.user.id).map(|user| (user, self.credential.clone())),
             Credential::Session(_) => None,
         };
         let role = known.as_ref().map(|(user, _)| directory.role(&user.role));
@@ -305,11 +322,12 @@ impl Caller {
         now.is_some_and(|now| now.credential.rights == key.rights && now.credential.replaceable == key.replaceable)
     }
 
-    /// The credential, for logs: `device:SHA256:…` or `key:key_…`; of a session, the person: `user:NAME`.
+    /// The credential, for logs: `device:SHA256:…`, `key:key_…` or `workload:RULE`; of a session, the person: `user:NAME`.
     pub fn name(&self) -> String {
         match &self.credential {
             Credential::Device(device) => ["device:", &device.key.fingerprint()].concat(),
             Credential::Key(key) => ["key:", key.id.as_str()].concat(),
+            Credential::Workload(token) => ["workload:", token.rule.name.as_str()].concat(),
             Credential::Session(_) => ["user:", &self.user.name].concat(),
         }
     }
@@ -320,6 +338,12 @@ impl Caller {
         match &self.credential {
             Credential::Device(device) => Actor::Device { account, id: device.key.fingerprint() },
             Credential::Key(key) => Actor::Key { account, id: key.id.to_string() },
+            Credential::Workload(token) => Actor::Workload {
+                account,
+                rule: token.rule.name.to_string(),
+                subject: token.subject.clone(),
+                run: token.run.clone(),
+            },
             Credential::Session(_) => Actor::user(&self.user),
         }
     }

@@ -5,13 +5,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::gateway::oidc::LONGEST_TOKEN;
 use crate::gateway::rejection::Rejection;
 use crate::identity::SecondProof;
 use crate::keyspec::ApiKey;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_SIGNATURE: HeaderName = HeaderName::from_static(SecondProof::HEADER);
-/// No credential of ours is nearly as long.
+/// No credential of ours is nearly as long, except a token of an issuer.
 const LONGEST: usize = 1024;
 
 /// The credential in a request's headers, not checked yet.
@@ -23,6 +24,8 @@ pub enum Presented {
     Signature(SecretString),
     /// An API key, without the scheme.
     Key(SecretString),
+    /// A token of an issuer (a JWT), without the scheme.
+    Token(SecretString),
 }
 
 /// What programs send as a key where none is set, in lower case: they, or the library that they use, insist on some text.
@@ -47,18 +50,27 @@ pub const PLACEHOLDERS: [&str; 12] = [
 /// 400 for a header that appears twice, is not text, is too long, or contradicts the other; for an unknown scheme. 401 and 403 for `Basic`
 /// without a key and from a web page.
 pub fn presented(headers: &HeaderMap) -> Result<Presented, Rejection> {
-    let authorization = single(headers, &header::AUTHORIZATION)?;
+    let authorization = single(headers, &header::AUTHORIZATION, LONGEST_TOKEN)?;
     if authorization.is_some_and(is_basic) && is_from_page(headers) {
         // A browser adds it by itself, whichever page makes it send a request.
         return Err(Rejection::new(403, "a web page may not use Authorization: Basic; send Bearer and the API key"));
     }
+    let length = authorization.map_or(0, str::len);
     let authorization = authorization.map(of_authorization).transpose()?;
-    let api_key = single(headers, &X_API_KEY)?.map(|value| Presented::Key(SecretString::from(value)));
+    let authorization =
+        authorization.map(|presented| bounded(presented, length, &header::AUTHORIZATION)).transpose()?;
+    let api_key = single(headers, &X_API_KEY, LONGEST_TOKEN)?;
+    let api_key = api_key.map(|value| bounded(key_or_token(value), value.len(), &X_API_KEY)).transpose()?;
     match (authorization, api_key) {
         (None, None) => Ok(Presented::Nothing),
         (Some(one), None) | (None, Some(one)) => Ok(one),
         (Some(Presented::Key(one)), Some(Presented::Key(other))) if one.expose_secret() == other.expose_secret() => {
             Ok(Presented::Key(one))
+        }
+        (Some(Presented::Token(one)), Some(Presented::Token(other)))
+            if one.expose_secret() == other.expose_secret() =>
+        {
+            Ok(Presented::Token(one))
         }
         (Some(one), Some(other)) if is_placeholder(&other) => Ok(one),
         (Some(one), Some(other)) if matches!(one, Presented::Nothing) || is_placeholder(&one) => Ok(other),
@@ -75,7 +87,7 @@ pub fn presented(headers: &HeaderMap) -> Result<Presented, Rejection> {
 /// # Errors
 /// 400 for a header that appears twice, is not text, is too long, or empty: it is never passed over.
 pub fn second_proof(headers: &HeaderMap) -> Result<Option<SecretString>, Rejection> {
-    match single(headers, &X_SIGNATURE)? {
+    match single(headers, &X_SIGNATURE, LONGEST)? {
         Some(value) => Ok(Some(SecretString::from(value))),
         None if headers.contains_key(X_SIGNATURE) => {
             Err(Rejection::new(400, format!("the header {X_SIGNATURE} is empty")))
@@ -108,7 +120,7 @@ fn of_authorization(value: &str) -> Result<Presented, Rejection> {
     match (rest.contains(':'), bearer) {
         (true, _) => Ok(Presented::Signature(SecretString::from(rest))),
         (false, true) if rest.is_empty() => Ok(Presented::Nothing),
-        (false, true) => Ok(Presented::Key(SecretString::from(rest))),
+        (false, true) => Ok(key_or_token(rest)),
         (false, false) => {
             Err(Rejection::new(400, "the Authorization header must hold a device signature, or Bearer and an API key"))
         }
@@ -133,7 +145,26 @@ fn of_basic(value: &str) -> Result<Presented, Rejection> {
             "unauthorized: Authorization: Basic needs an API key as its password, as in http://x:KEY@HOST",
         ));
     }
-    Ok(Presented::Key(SecretString::from(password)))
+    Ok(key_or_token(password))
+}
+
+/// A text that is no signature. Every JWT begins with `{"` in base64url, and no API key of ours does.
+fn key_or_token(text: &str) -> Presented {
+    let (is_token, text) = (text.starts_with("eyJ"), SecretString::from(text));
+    if is_token { Presented::Token(text) } else { Presented::Key(text) }
+}
+
+/// What a header of that length holds: only tokens are long.
+fn bounded(presented: Presented, length: usize, name: &HeaderName) -> Result<Presented, Rejection> {
+    match presented {
+        Presented::Token(_) => Ok(presented),
+        _ if length > LONGEST => Err(too_long(name, LONGEST)),
+        _ => Ok(presented),
+    }
+}
+
+fn too_long(name: &HeaderName, most: usize) -> Rejection {
+    Rejection::new(400, format!("the header {name} is longer than {most} bytes"))
 }
 
 /// Refuses `Authorization: Basic` where an account is read or changed: browsers send it unasked.
@@ -141,7 +172,7 @@ fn of_basic(value: &str) -> Result<Presented, Rejection> {
 /// # Errors
 /// 401.
 pub fn refuse_basic(headers: &HeaderMap) -> Result<(), Rejection> {
-    if single(headers, &header::AUTHORIZATION)?.is_some_and(is_basic) {
+    if single(headers, &header::AUTHORIZATION, LONGEST_TOKEN)?.is_some_and(is_basic) {
         return Err(Rejection::unauthorized(
             "unauthorized: account endpoints do not accept Authorization: Basic; send Bearer and the API key",
         ));
@@ -184,15 +215,15 @@ pub(super) fn problem_of_key(key: &str) -> String {
     "unknown API key".to_owned()
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Rejection> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName, most: usize) -> Result<Option<&'a str>, Rejection> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Rejection::new(400, format!("the header {name} is given twice")));
     }
     let value = value.to_str().map_err(|_| Rejection::new(400, format!("the header {name} is not plain text")))?;
-    if value.len() > LONGEST {
-        return Err(Rejection::new(400, format!("the header {name} is longer than {LONGEST} bytes")));
+    if value.len() > most {
+        return Err(too_long(name, most));
     }
     let value = value.trim_matches([' ', '\t']);
     // Some clients send an empty header where no key is set.
@@ -214,6 +245,7 @@ mod tests {
             Ok(Presented::Nothing) => Ok("nothing".to_owned()),
             Ok(Presented::Signature(text)) => Ok(format!("signature {}", text.expose_secret())),
             Ok(Presented::Key(text)) => Ok(format!("key {}", text.expose_secret())),
+            Ok(Presented::Token(text)) => Ok(format!("token {}", text.expose_secret())),
             Err(rejection) => Err(rejection.status()),
         }
     }
@@ -256,6 +288,33 @@ mod tests {
             assert_eq!(of(&[basic, page]), Err(403), "{page:?}");
         }
         assert!(of(&[basic, ("sec-fetch-site", "none")]).is_ok());
+    }
+
+    #[test]
+    fn a_token_begins_as_json_and_may_be_long() {
+        let long = format!("eyJ{}.e30.AA_-", "a".repeat(8000));
+        let bearer = format!("Bearer {long}");
+        assert_eq!(of(&[("authorization", &bearer)]).unwrap(), format!("token {long}"));
+        assert_eq!(of(&[("x-api-key", &long)]).unwrap(), format!("token {long}"));
+        assert_eq!(of(&[("authorization", &bearer), ("x-api-key", &long)]).unwrap(), format!("token {long}"));
+        let basic = format!("Basic {}", STANDARD.encode(format!("x:{long}")));
+        assert_eq!(of(&[("authorization", &basic)]).unwrap(), format!("token {long}"));
+        assert_eq!(of(&[("authorization", &bearer), ("x-api-key", "ollama")]).unwrap(), format!("token {long}"));
+        assert_eq!(of(&[("authorization", "A:B"), ("x-api-key", "eyJh.e30.AA")]).unwrap(), "signature A:B");
+        // Whether it is well-formed is looked at later.
+        assert_eq!(of(&[("x-api-key", "eyJh.e30.AA.BB")]).unwrap(), "token eyJh.e30.AA.BB");
+        assert_eq!(of(&[("x-api-key", "ayJh.e30.AA")]).unwrap(), "key ayJh.e30.AA");
+        for pairs in [
+            &[("authorization", &*bearer), ("x-api-key", "olauth_k")][..],
+            &[("authorization", "Bearer olauth_k"), ("x-api-key", &long)],
+            &[("authorization", &bearer), ("x-api-key", "eyJh.e30.AA")],
+            &[("authorization", &bearer), ("authorization", &bearer)],
+            &[("x-api-key", &format!("x{long}"))],
+            &[("x-api-key", &format!("{long}{}", "a".repeat(LONGEST_TOKEN)))],
+            &[("authorization", &long)],
+        ] {
+            assert_eq!(of(pairs), Err(400), "{pairs:?}");
+        }
     }
 
     #[test]

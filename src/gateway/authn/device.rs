@@ -136,7 +136,7 @@ impl Authenticator {
     }
 
     /// The largest difference between the time in a signature and ours, in seconds.
-    fn tolerance(&self) -> i64 {
+    pub(super) fn tolerance(&self) -> i64 {
         i64::try_from(self.config.get().clock_tolerance.as_secs()).unwrap_or(i64::MAX)
     }
 

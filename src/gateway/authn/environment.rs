@@ -30,12 +30,12 @@ impl Authenticator {
     /// 403 for a credential that is not for it, 401 for a key that is too old there.
     pub(super) fn in_environment(&self, caller: Caller, origin: Origin) -> Result<Caller, Rejection> {
         let environments = self.directory.environments();
-        let admitted = environments.admit(origin.entry, caller.label(), caller.role(), origin.address);
+        let admitted = environments.admit(origin.entry, caller.label(caller.role()), caller.role(), origin.address);
         let environment = admitted.map_err(|misplaced| {
             let subject = match caller.credential() {
                 Credential::Key(key) => key.id.to_string(),
                 Credential::Device(device) => device.key.fingerprint(),
-                Credential::Session(_) => caller.user().name.clone(),
+                Credential::Workload(_) | Credential::Session(_) => caller.user().name.clone(),
             };
             let event = Event::new(self.clock.now(), caller.actor(), REFUSED, subject).of_account(caller.user());
             self.note_refusal(event.refused(misplaced.code()), origin, &misplaced.to_string());

@@ -1,4 +1,4 @@
-//! Who asks: a device by its signature, a program by its API key, a person by a browser session.
+//! Who asks: a device by its signature, a program by its API key or a token of an issuer, a person by a browser session.
 //!
 //! The outcome is a [`Caller`], which nothing else can make. What it may do is for `policy` to say.
 
@@ -15,9 +15,11 @@ mod replay_guard;
 mod session;
 pub(super) mod signature;
 mod stream_guard;
+mod token_cache;
+mod workload;
 
 pub use addresses::NotAccepting;
-pub use authenticator::{Authenticator, CredentialRevoked, RevalidatingBody};
+pub use authenticator::{Authenticator, AuthenticatorParts, CredentialRevoked, RevalidatingBody};
 pub use caller::{Caller, Credential, credential_revoked, credential_suspended};
 pub use credential::refuse_basic;
 pub use session::{Checkpoint, Sessions, digest as digest_of_cookie, random_token};

@@ -125,7 +125,8 @@ pub fn expected(name: &str) -> Option<&'static str> {
 /// Checks what environments have to do with each other, with roles, and with the gateway's own names.
 pub fn check(config: &Config, source: impl Fn(&str) -> Source) -> Result<(), ConfigError> {
     let refuse = |setting: &str, problem: String, hint| Err(ConfigError::Policy { at: source(setting), problem, hint });
-    for (role, rules) in config.roles.all() {
+    // Those of workload rules name a label, which need not be an environment's where there are none.
+    for (role, rules) in config.roles.all().filter(|(role, _)| role.workload().is_none()) {
         let mut named = rules.environments.iter().flatten();
         if let Some(name) = named.find(|name| config.environments.get(name.as_str()).is_none()) {
             let problem = format!("the role {role} allows the environment {name}, which is not defined");

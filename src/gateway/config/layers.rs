@@ -19,6 +19,7 @@ use super::limits;
 use super::roles;
 use super::settings::{Config, SETTINGS, Setting, find};
 use super::value::shown;
+use super::workloads;
 use crate::gateway::store::DatabaseLocation;
 
 /// How the names of variables begin; then the setting's name with `_` for `-`, in capitals.
@@ -113,6 +114,11 @@ pub fn read(inputs: &Inputs) -> Result<(Config, Sources), ConfigError> {
             *path = file.parent().unwrap_or(Path::new("")).join(&*path);
         }
     }
+    if let Some(Source::File { path: file, .. }) = sources.get("workload") {
+        config.workloads = workloads::within(&config.workloads, file.parent().unwrap_or(Path::new("")));
+    }
+    // What a rule grants is a role, so that everything that holds for roles holds for it.
+    config.roles = config.roles.with(config.workloads.roles());
     // Everybody on the machine can read the arguments of a process.
     if let Some(at @ Source::Flag(_)) = sources.get("database")
         && config.database.as_ref().is_some_and(DatabaseLocation::has_password)
@@ -156,7 +162,8 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
     let table = roles::expected(&name)
         .or_else(|| environments::expected(&name))
         .or_else(|| groups::expected(&name))
-        .or_else(|| caps::expected(&name));
+        .or_else(|| caps::expected(&name))
+        .or_else(|| workloads::expected(&name));
     let expected = table.or(member).or(find(&name).map(|setting| setting.expected)).unwrap_or("valid").to_owned();
     ConfigError::Value { at, name, expected, problem }
 }

@@ -41,21 +41,3 @@ pub fn expected(member: &str) -> Option<&'static str> {
         _ => None,
     }
 }
-
-/// An example of the table of that name, as TOML.
-pub fn example(name: &str) -> &'static str {
-    match name {
-        "caps" => super::caps::EXAMPLE,
-        "limits" => "[limits]\nrequests-per-minute = 600\nstreams = 16\n",
-        "environments" => {
-            "[environments.staging]\nhosts = [\"staging.example.com\"]\nmax-key-age = \"30d\"\n\
-              [environments.staging.role-limits.member]\nstreams = 1\n"
-        }
-        "groups" => "[groups.lab.limits]\nstreams = 8\n[groups.interns]\nwithin = \"lab\"\nlimits = { streams = 2 }\n",
-        "addresses" => "[addresses]\nallow = [\"10.0.0.0/8\", \"2001:db8::/32\"]\ndeny = [\"10.9.0.0/16\"]\n",
-        _ => {
-            "[roles.research]\nbase = \"member\"\nmodels = [\"llama3*\", \"qwen3:*\"]\nmax-key-lifetime = \"90d\"\n\
-              [roles.research.limits]\nrequests-per-minute = 60\nburst = 20\nstreams = 2\nrequest-size = \"10MiB\"\n"
-        }
-    }
-}

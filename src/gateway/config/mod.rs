@@ -11,9 +11,11 @@ mod layers;
 mod limits;
 mod roles;
 mod settings;
+mod table_examples;
 #[cfg(test)]
 mod tests;
 mod value;
+mod workloads;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -110,6 +112,7 @@ fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result
         return Err(ConfigError::UnknownRole { at: source("caps"), role: role.to_string(), by: "caps" });
     }
     environments::check(config, &source)?;
+    workloads::check(&config.workloads, &config.environments, source("workload"))?;
     let own = match is_own_address(&config.upstream, config.listen) {
         true => Some("listen"),
         false

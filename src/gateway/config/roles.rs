@@ -140,6 +140,10 @@ pub fn roles<'de, D: Deserializer<'de>>(value: D) -> Result<Roles, D::Error> {
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Roles, A::Error> {
             let mut all = Vec::new();
             while let Some(role) = map.next_key::<Role>()? {
+                if role.workload().is_some() {
+                    let message = format!("{role} is the role of a workload rule: set it in [[workload]]");
+                    return Err(A::Error::custom(message));
+                }
                 let rules = map.next_value_seed(Named(&role))?;
                 all.push((role, rules));
                 if all.len() > MOST_ROLES {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::limits::example;
+use super::table_examples::example;
 use crate::address::{BaseUrl, OriginPattern};
 use crate::gateway::caps::Caps;
 use crate::gateway::environments::Environments;
@@ -16,6 +16,7 @@ use crate::gateway::groups::Groups;
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::roles::Roles;
 use crate::gateway::store::DatabaseLocation;
+use crate::gateway::workload::Workloads;
 use crate::keyspec::{AddressRules, RequestLimits};
 
 /// The properties of a setting besides its type.
@@ -202,6 +203,14 @@ settings! {
     "event-retention" => event_retention: Option<Duration> = "none", "super::value::retention", Reload,
         "a number of days from 1d to 3650d, such as 365d, or none";
 
+    /// How often the keys of an issuer are read at most, whatever key ids its tokens name.
+    "jwks-min-interval" => jwks_min_interval: Duration = "30s", "super::value::time::<_, 1, 3600>", Reload,
+        "a time from 1s to 1h, such as 30s";
+
+    /// How long the keys of an issuer are used while they cannot be read again.
+    "jwks-grace" => jwks_grace: Duration = "24h", "super::value::time::<_, 10, 2_592_000>", Reload,
+        "a time from 10s to 720h, such as 24h";
+
     /// The number of threads that serve connections. 0: one for each processor.
     "threads" => threads: usize = 0, "super::value::number::<_, 0, 1024>", Restart,
         "a number from 0 to 1024";
@@ -231,6 +240,11 @@ settings! {
     "environments" => environments: Environments = {}, "super::environments::environments", Reload,
         "tables such as [environments.staging], each with any of hosts, listen, addresses, limits, role-limits, max-key-age, max-key-idle, two-proofs and allow-unlabelled";
 
+    /// Programs that are accepted with a token of an issuer, such as a CI system, and need no stored secret. The first rule that
+    /// matches a token says what it may do. claims: what the token must say; a star stands for any characters but / and :.
+    "workload" => workloads: Workloads = [], "super::workloads::workloads", Reload,
+        "tables [[workload]], each with name, issuer, audience, claims and scopes, and any of models, environment, limits, provider, max-token-lifetime, max-key-lifetime, jwks-url, jwks-file and ca-file";
+
     /// From which addresses requests are accepted. allow: only from these. deny: not from these, also if they are in allow.
     /// Of a proxy in trusted-proxies, the address that it forwards counts. Health checks are always answered.
     "addresses" => addresses: AddressRules = {}, "super::addresses::rules", Reload,
@@ -249,7 +263,12 @@ pub struct TlsFiles<'a> {
 impl Config {
     /// What it defines about people.
     pub fn policy_tables(&self) -> PolicyTables {
-        PolicyTables { roles: self.roles.clone(), groups: self.groups.clone(), environments: self.environments.clone() }
+        PolicyTables {
+            roles: self.roles.clone(),
+            groups: self.groups.clone(),
+            environments: self.environments.clone(),
+            workloads: self.workloads.clone(),
+        }
     }
 
     /// The files to serve https with; `None` is plain http.
@@ -291,7 +310,7 @@ impl Setting {
 
     /// Whether it is written as `[[NAME]]`, once for each rule.
     fn is_list_of_tables(&self) -> bool {
-        self.name == "caps"
+        matches!(self.name, "caps" | "workload")
     }
 
     /// What it is for, in one line.

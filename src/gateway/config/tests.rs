@@ -109,6 +109,8 @@ fn every_setting_can_be_set_in_each_layer() {
         ("cut-streams", "false"),
         ("key-retention", "7d"),
         ("event-retention", "365d"),
+        ("jwks-min-interval", "2s"),
+        ("jwks-grace", "48h"),
         ("threads", "3"),
     ];
     assert_eq!(values.map(|(name, _)| name).to_vec(), plain_settings().map(|setting| setting.name).collect::<Vec<_>>());

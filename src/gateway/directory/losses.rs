@@ -10,7 +10,7 @@ use super::Directory;
 use super::idle::not_used_for;
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::policy_tables::PolicyTables;
-use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS};
+use crate::gateway::roles::{RoleRules, Roles, SCOPES_WITH_MODELS, lifetime_text};
 use crate::gateway::store::{KeyRecord, Role, User};
 use crate::keyspec::KeyId;
 
@@ -67,7 +67,7 @@ impl Directory {
 
     /// The people whose role is not defined, by name.
     pub fn people_without_role(&self, roles: &Roles) -> Vec<Arc<User>> {
-        self.users().into_iter().filter(|user| !roles.is_defined(&user.role)).collect()
+        self.users().into_iter().filter(|user| !user.is_service_account() && !roles.is_defined(&user.role)).collect()
     }
 
     /// Says in the log who is in a group that is not defined. Nothing is refused: the membership has no effect.
@@ -101,7 +101,7 @@ impl Directory {
     /// of an administrator.
     pub fn would_lock_out(&self, roles: &Roles) -> bool {
         let (users, now) = (self.users(), self.roles());
-        let mut enabled = users.iter().filter(|user| user.is_active());
+        let mut enabled = users.iter().filter(|user| user.is_active() && !user.is_service_account());
         enabled.clone().any(|user| !roles.is_defined(&user.role) || now.administrates(&user.role))
             && !enabled.any(|user| roles.administrates(&user.role))
     }
@@ -171,8 +171,10 @@ fn lost(role: &Role, key: Option<&KeyRecord>, before: &RoleRules, after: &RoleRu
         && let Some(end) = after.end_of(key)
         && before.end_of(key).is_none_or(|before| end < before)
     {
-        let days = (end - now).max(0) / 86_400;
-        lost.push(format!("it expires earlier, in {days} days"));
+        let left = (end - now).max(0);
+        // Of a short life the days would say nothing.
+        let left = if left < 86_400 { lifetime_text(left) } else { format!("{} days", left / 86_400) };
+        lost.push(format!("it expires earlier, in {left}"));
     }
     lost
 }

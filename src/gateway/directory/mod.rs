@@ -14,6 +14,7 @@ mod idle;
 mod invitations;
 mod losses;
 mod memory;
+mod service_accounts;
 mod sharing;
 #[cfg(test)]
 mod tests;
@@ -114,9 +115,9 @@ impl Directory {
         })))
     }
 
-    /// Whether there is no account yet.
+    /// Whether there is no account of a person yet.
     pub fn is_empty(&self) -> bool {
-        self.read().users.is_empty()
+        self.read().users.values().all(|user| user.is_service_account())
     }
 
     /// All devices.
@@ -342,6 +343,11 @@ impl Directory {
     /// Whether the store can be read: asks for the password of an account that does not exist.
     pub async fn is_readable(&self) -> bool {
         self.password(Uuid::nil()).await.is_ok()
+    }
+
+    /// The runtime on which changes are made.
+    pub fn runtime(&self) -> Handle {
+        self.0.runtime.clone()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Memory> {

@@ -69,6 +69,11 @@ pub fn authorization(data: &[u8]) {
             let bearer = headers.get(header::AUTHORIZATION).is_some_and(|value| value.as_bytes().contains(&b':'));
             assert!(!bearer, "a signature was taken for an API key");
         }
+        Presented::Token(token) => {
+            let token = token.expose_secret();
+            assert!(!strict.is_empty() && strict.iter().all(|one| one == token), "{strict:?}");
+            assert!(token.starts_with("eyJ"), "an API key was taken for a token");
+        }
         Presented::Signature(header) => {
             assert_eq!(strict, [header.expose_secret()], "not one credential");
             let Ok(target) = Target::read(&parts, "") else { return };

@@ -104,7 +104,8 @@ pub fn permit(caller: Caller, target: &Target<'_>, matched: Matched<'_>) -> Resu
     let argument = matched.argument.to_owned();
     let scope = match matched.route.access {
         Access::Account(endpoint, requirement) => {
-            let is_key = matches!(caller.credential(), Credential::Key(_));
+            // A workload may exchange its token for a key, and nothing else there.
+            let is_key = matches!(caller.credential(), Credential::Key(_) | Credential::Workload(_));
             require_of_account(requirement, &caller.rights(), is_key)?;
             if let Requirement::Scope { scope, .. } = requirement {
                 require_proofs(&caller, scope)?;
@@ -143,6 +144,9 @@ fn require_proofs(caller: &Caller, scope: Scope) -> Result<(), Rejection> {
         Credential::Key(_) => format!(
             "the scope {scope} needs two proofs: beside the API key the signature of a device of this account, in X-Ollama-Auth-Signature"
         ),
+        Credential::Workload(_) => format!(
+            "the scope {scope} needs two proofs, an API key and the signature of a device, so a token of an issuer is not accepted for it"
+        ),
         _ => format!(
             "the scope {scope} needs two proofs: send an API key of this account, and sign in X-Ollama-Auth-Signature"
         ),
@@ -150,7 +154,7 @@ fn require_proofs(caller: &Caller, scope: Scope) -> Result<(), Rejection> {
     let rejection = Rejection::new(403, message).because(RefusalCode::SecondProof).member("missing", missing);
     Err(match caller.credential() {
         Credential::Key(key) => rejection.member("key", key.id.as_str()),
-        Credential::Device(_) | Credential::Session(_) => rejection,
+        Credential::Device(_) | Credential::Workload(_) | Credential::Session(_) => rejection,
     })
 }
 

@@ -43,6 +43,11 @@ impl User {
         self.id == other.id && self.role == other.role && self.is_active() == other.is_active()
     }
 
+    /// Whether it belongs to a workload rule, and not to a person.
+    pub fn is_service_account(&self) -> bool {
+        matches!(self.role, Role::Workload(_))
+    }
+
     /// Whether it is neither disabled nor suspended.
     pub fn is_active(&self) -> bool {
         !self.disabled && self.suspended.is_none()

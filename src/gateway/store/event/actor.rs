@@ -37,6 +37,18 @@ pub enum Actor {
         /// Its public id.
         id: String,
     },
+    /// A program with a token of an issuer.
+    Workload {
+        /// The service account.
+        account: Uuid,
+        /// The workload rule that accepted the token.
+        rule: String,
+        /// Whom the token names: untrusted text.
+        subject: String,
+        /// The run, job or pod that it names: untrusted text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<String>,
+    },
     /// A kind that only newer versions know.
     #[serde(other)]
     Other,
@@ -51,12 +63,15 @@ impl Actor {
     /// Its account.
     pub fn account(&self) -> Option<Uuid> {
         match self {
-            Self::User { account, .. } | Self::Device { account, .. } | Self::Key { account, .. } => Some(*account),
+            Self::User { account, .. }
+            | Self::Device { account, .. }
+            | Self::Key { account, .. }
+            | Self::Workload { account, .. } => Some(*account),
             Self::Gateway | Self::Admin | Self::Other => None,
         }
     }
 
-    /// What it created an API key with: `device:SHA256:…`, `key:key_…`, `session` or `admin`.
+    /// What it created an API key with: `device:SHA256:…`, `key:key_…`, `workload:RULE`, `session` or `admin`.
     pub fn credential(&self) -> String {
         match self {
             Self::User { .. } => "session".to_owned(),
@@ -66,7 +81,7 @@ impl Actor {
 }
 
 impl fmt::Display for Actor {
-    /// `user:NAME`, `device:FINGERPRINT`, `key:ID`, `admin`, `gateway`.
+    /// `user:NAME`, `device:FINGERPRINT`, `key:ID`, `workload:RULE`, `admin`, `gateway`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gateway => f.write_str("gateway"),
@@ -74,6 +89,7 @@ impl fmt::Display for Actor {
             Self::User { name, .. } => write!(f, "user:{name}"),
             Self::Device { id, .. } => write!(f, "device:{id}"),
             Self::Key { id, .. } => write!(f, "key:{id}"),
+            Self::Workload { rule, .. } => write!(f, "workload:{rule}"),
             Self::Other => f.write_str("(unknown)"),
         }
     }

@@ -68,9 +68,17 @@ pub struct EventAccount {
 }
 
 impl Event {
-    /// At that Unix second, without an account, details or an address.
+    /// At that Unix second, without an account or an address. Of a workload the details say which run it is.
     pub fn new(at: i64, actor: Actor, action: &'static str, subject: impl Into<String>) -> Self {
-        Self { at, actor, action, subject: subject.into(), ..Self::default() }
+        let run_of = match &actor {
+            Actor::Workload { subject, run, .. } => Some((subject.clone(), run.clone())),
+            _ => None,
+        };
+        let event = Self { at, actor, action, subject: subject.into(), ..Self::default() };
+        match run_of {
+            Some((subject, run)) => event.with("workload_subject", subject).with("run", run),
+            None => event,
+        }
     }
 
     /// Concerning that account.
@@ -226,7 +234,7 @@ pub struct EventFilter {
     pub account: Option<String>,
     /// Those of this action (`key.created`) or group of actions (`key`).
     pub action: Option<String>,
-    /// Those whose subject is this, and those of the actor `key:`, `device:` or `user:` and this, or just this.
+    /// Those whose subject is this, and those of the actor `key:`, `device:`, `user:` or `workload:` and this, or just this.
     pub subject: Option<String>,
     /// Those from this address.
     pub address: Option<String>,

@@ -136,9 +136,19 @@ mod tests {
     }
 
     #[test]
+    fn a_workload_is_named_with_its_run() {
+        let (account, run) = (Uuid::from_u128(7), Some("42".to_owned()));
+        let by = Actor::Workload { account, rule: "ci".into(), subject: "repo:a/b".into(), run };
+        let line = write(&Event::new(5, by, "key.created", "key_a"), "one").unwrap();
+        let read = read(1, &line).unwrap();
+        assert_eq!((&*read.actor, read.actor_account), ("workload:ci", Some(account)));
+        assert_eq!(read.detail, r#"workload_subject="repo:a/b" run="42""#);
+    }
+
+    #[test]
     fn what_a_newer_version_writes_besides_is_skipped() {
         let line = json!({
-            "format": 2, "at": 5, "replica": "one", "actor": { "kind": "workload", "rule": "ci" }, "action": "x.y",
+            "format": 2, "at": 5, "replica": "one", "actor": { "kind": "robot", "model": "r2" }, "action": "x.y",
             "subject": "s", "outcome": "failed", "details": {}, "more": [1],
         });
         let read = read(1, &line.to_string()).unwrap();

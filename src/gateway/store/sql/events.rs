@@ -59,7 +59,8 @@ pub async fn latest(
          FROM events WHERE id < $1 \
          AND (CAST($2 AS TEXT) IS NULL OR account = $2 OR account_id = $2) \
          AND (CAST($3 AS TEXT) IS NULL OR action = $3 OR substr(action, 1, length($3) + 1) = $3 || '.') \
-         AND (CAST($4 AS TEXT) IS NULL OR subject = $4 OR actor IN ($4, 'key:' || $4, 'device:' || $4, 'user:' || $4)) \
+         AND (CAST($4 AS TEXT) IS NULL OR subject = $4 OR actor IN ($4, 'key:' || $4, 'device:' || $4, 'user:' || $4, \
+         'workload:' || $4)) \
          AND (CAST($5 AS TEXT) IS NULL OR address = $5) \
          AND (CAST($6 AS BIGINT) IS NULL OR coalesce(last_at, at) >= $6) AND (CAST($7 AS BIGINT) IS NULL OR at <= $7) \
          AND (CAST($8 AS TEXT) IS NULL OR code = $8) AND (CAST($9 AS TEXT) IS NULL OR request = $9) \

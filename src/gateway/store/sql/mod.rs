@@ -41,7 +41,7 @@ pub(super) async fn apply(
         Change::AddUser(user, password) => add_user(connection, user, password.as_ref()).await,
         Change::SetPassword(id, password) => set_password(connection, *id, password).await,
         Change::SetRole(id, role) => {
-            let query = sqlx::query("UPDATE users SET role = $1 WHERE id = $2").bind(role.name());
+            let query = sqlx::query("UPDATE users SET role = $1 WHERE id = $2").bind(role.stored());
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
         Change::SetGroups(id, groups) => set_groups(connection, *id, groups).await,
@@ -120,7 +120,7 @@ async fn add_user(
         .bind(user.id.to_string())
         .bind(&user.name)
         .bind(&user.email)
-        .bind(user.role.name())
+        .bind(user.role.stored())
         .bind(password.map(PasswordHash::expose))
         .bind(user.disabled)
         .bind(user.created_at)
@@ -298,7 +298,7 @@ pub(super) fn user(
     let groups = groups.map_or(Ok(Vec::new()), |text| serde_json::from_str(&text)).map_err(|_| broken("groups"))?;
     let limits = limits.map_or(Ok(RequestLimits::default()), |text| serde_json::from_str(&text));
     let limits = limits.map_err(|_| broken("limits"))?;
-    let role = Role::from_name(&role).ok_or_else(|| place.damaged(format!("invalid role {role:?}")))?;
+    let role = Role::from_stored(&role, &name).ok_or_else(|| place.damaged(format!("invalid role {role:?}")))?;
     let addresses = addresses.map_or(Ok(AddressRules::default()), |text| serde_json::from_str(&text));
     let addresses = addresses.map_err(|_| broken("addresses"))?;
     let id = place.parse(&id, "user")?;
