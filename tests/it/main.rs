@@ -92,6 +92,8 @@ mod gateway_upstream;
 mod gateway_upstream_addresses;
 #[cfg(feature = "gateway")]
 mod gateway_workload;
+#[cfg(feature = "gateway")]
+mod gateway_workload_hostile;
 mod generated;
 mod given;
 mod harness_selftest;
