@@ -53,6 +53,8 @@ mod gateway_hostile;
 #[cfg(feature = "gateway")]
 mod gateway_invitations;
 #[cfg(feature = "gateway")]
+mod gateway_job_tokens;
+#[cfg(feature = "gateway")]
 mod gateway_key_age;
 #[cfg(feature = "gateway")]
 mod gateway_keys;
