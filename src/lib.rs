@@ -22,6 +22,7 @@
 //! | [`identity`] | device keys, signatures, connect links; no I/O |
 //! | [`keyspec`] | API keys: format, scopes, model patterns, lifetime; no I/O |
 //! | [`address`] | hosts and model names as people write them; no I/O |
+//! | [`transparency_log`] | a Merkle tree over records, signed checkpoints, proofs; no I/O (feature `gateway`) |
 //! | `relative_time` | `in 90 days`, `3 minutes ago`; no I/O |
 //! | `os_error`, `shell` | system errors without their numbers; words quoted for a shell |
 //! | `disk` | atomic files, locks, versioned documents |
@@ -59,6 +60,8 @@ mod rotation;
 mod shell;
 mod signals;
 mod start;
+#[cfg(feature = "gateway")]
+pub mod transparency_log;
 mod ui;
 pub mod vault;
 

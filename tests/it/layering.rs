@@ -16,6 +16,7 @@ const USES: &[(&str, &[&str])] = &[
     ("process", &["env", "os_error"]),
     ("paths", &[]),
     ("identity", &["address"]),
+    ("transparency_log", &[]),
     ("keyspec", &["address"]),
     ("http", &["address"]),
     ("vault", &["address", "disk", "os_error"]),
@@ -26,7 +27,7 @@ const USES: &[(&str, &[&str])] = &[
     ("api", &["address", "http", "identity", "keyspec", "os_error"]),
     ("profile", &["address", "disk", "identity", "keyspec", "vault"]),
     ("rotation", &["address", "disk", "keyspec", "vault"]),
-    ("gateway", &["address", "disk", "http", "identity", "keyspec", "relative_time"]),
+    ("gateway", &["address", "disk", "http", "identity", "keyspec", "relative_time", "transparency_log"]),
     ("proxy", &["address", "api", "gateway", "http"]),
 ];
 
