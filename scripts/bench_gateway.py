@@ -13,10 +13,12 @@ import tempfile
 import threading
 
 from bench_peers import Caddy, Direct, Nginx, Ours
+from bench_tokens import Issuer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHUNKS = 300_000
 STREAMS = 1000
+NEW_TOKENS = 200
 
 
 class Timings:
@@ -121,8 +123,9 @@ class Memory(threading.Thread):
 
 
 class Bench:
-    def __init__(self, ours, pair, peers, wire, quick, report):
+    def __init__(self, ours, pair, tokens, peers, wire, quick, report):
         self.ours, self.peers, self.wire, self.report = ours, peers, wire, report
+        self.accepting, self.issuer = tokens
         self.without, self.governed = pair
         self.rounds, self.seconds = (2, 1) if quick else (7, 3)
 
@@ -236,6 +239,42 @@ class Bench:
         ratio = cpu.ratio("governed", "without")
         self.report.row("one stream, policy: CPU", f"{ratio:.3f} x without", "at most 1.10", ratio <= 1.10)
 
+    def tokens(self):
+        """A token of a workload that was verified before, against an API key of the same gateway; and what a token costs that was not."""
+        peer, what = self.accepting, "GET /api/tags, token"
+        rate, cpu = Timings(what, "requests/s"), Timings("the same: CPU", "µs/request")
+        first = Timings(f"{NEW_TOKENS} requests on one connection: CPU", "ms/request")
+        for number in range(self.rounds + 1):
+            known = f"Authorization: Bearer {self.issuer.token()}"
+            for name, header in [("key", peer.header), ("token", known)]:
+                seconds, before = (self.seconds, peer.cpu()) if number else (1, 0)
+                per_second, _ = wrk(f"{peer.url}/api/tags", header, 64, seconds)
+                if number:
+                    rate.add(name, per_second)
+                    cpu.add(name, (peer.cpu() - before) / (per_second * seconds) * 1e6)
+            for name, headers in [
+                ("known token", [known] * NEW_TOKENS),
+                ("new tokens", [f"Authorization: Bearer {self.issuer.token()}" for _ in range(NEW_TOKENS)]),
+            ]:
+                before = peer.cpu()
+                self.ask_each(peer, headers)
+                first.add(name, (peer.cpu() - before) * 1000 / NEW_TOKENS)
+        for timings in (rate, cpu, first):
+            timings.show()
+        ratio = rate.ratio("token", "key")
+        self.report.row(f"{what} verified before: requests/s", f"{ratio:.3f} x API key", "at least 0.9", ratio >= 0.9)
+        more = first.median("new tokens") - first.median("known token")
+        self.report.row("first verification of a token (RS256): CPU", f"{more:.3f} ms", "at most 0.2", more <= 0.2)
+
+    def ask_each(self, peer, headers):
+        """One request with each of them, on one connection."""
+        file = os.path.join(peer.folder, "requests")
+        with open(file, "w", encoding="ascii") as out:
+            for number, header in enumerate(headers):
+                out.write("next\n" if number else "")
+                out.write(f'url = "{peer.url}/api/tags"\noutput = "/dev/null"\nheader = "{header}"\nnoproxy = "*"\nfail\n')
+        subprocess.run(["curl", "-sS", "-K", file], check=True)
+
     def latency(self):
         timings = Timings("GET /api/tags, one connection: median latency", "µs")
         for _ in range(self.rounds):
@@ -313,6 +352,14 @@ def bench(binary, quick, report):
                 started.append(pair[-1])
                 pair[-1].make_credentials(limits)
             pair[-1].fill(KEYS)
+            issuer, place = Issuer(folder), os.path.join(folder, "tokens")
+            os.mkdir(place)
+            file = os.path.join(place, "gateway.toml")
+            with open(file, "w", encoding="ascii") as out:
+                out.write(issuer.rule())
+            accepting = Ours(binary, place, direct.url, name="tokens", more=["--config", file])
+            started.append(accepting)
+            accepting.make_credentials()
             peers = [direct, ours, Nginx(folder, direct.port, ours.header)]
             started.append(peers[-1])
             if shutil.which("caddy"):
@@ -320,11 +367,12 @@ def bench(binary, quick, report):
                 started.append(peers[-1])
             for peer in peers:
                 peer.wait()
-            work = Bench(ours, pair, peers, wire, quick, report)
+            work = Bench(ours, pair, (accepting, issuer), peers, wire, quick, report)
             work.check_that_keys_are_checked()
             work.many_streams()
             work.requests()
             work.policy()
+            work.tokens()
             work.latency()
             work.one_stream()
             work.first_byte()
