@@ -2,6 +2,7 @@
 
 mod configuration;
 mod exchange;
+mod keys;
 mod replicas;
 mod rights;
 mod rules;

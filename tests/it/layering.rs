@@ -27,7 +27,7 @@ const USES: &[(&str, &[&str])] = &[
     ("api", &["address", "http", "identity", "keyspec", "os_error"]),
     ("profile", &["address", "disk", "identity", "keyspec", "vault"]),
     ("rotation", &["address", "disk", "keyspec", "vault"]),
-    ("gateway", &["address", "disk", "http", "identity", "keyspec", "relative_time", "transparency_log"]),
+    ("gateway", &["address", "disk", "http", "identity", "keyspec", "os_error", "relative_time", "transparency_log"]),
     ("proxy", &["address", "api", "gateway", "http"]),
 ];
 

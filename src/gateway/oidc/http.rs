@@ -12,7 +12,7 @@ use reqwest::{Certificate, Client};
 use thiserror::Error;
 use tokio::runtime::Handle;
 
-use super::issuer_url::{IssuerUrl, endpoint};
+use super::issuer_url::endpoint;
 
 /// For one request and its whole response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,11 +23,16 @@ pub const LARGEST: usize = 256 * 1024;
 /// Sends requests to one issuer. Clones share its connections.
 #[derive(Clone)]
 pub struct Http {
-    /// By plain http, which is on this machine: no proxy is in between.
-    is_plain: bool,
     ca_file: Option<PathBuf>,
     runtime: Handle,
-    client: Arc<Mutex<Option<Client>>>,
+    clients: Arc<Mutex<Clients>>,
+}
+
+#[derive(Default)]
+struct Clients {
+    https: Option<Client>,
+    /// Plain http stays on this machine: no proxy is in between.
+    plain: Option<Client>,
 }
 
 /// Why a request to an issuer failed, without what was sent.
@@ -67,9 +72,14 @@ pub enum HttpError {
 }
 
 impl Http {
-    /// For that issuer. Trusts the authorities in that PEM file besides the system's.
-    pub fn new(issuer: &IssuerUrl, ca_file: Option<PathBuf>, runtime: Handle) -> Self {
-        Self { is_plain: issuer.is_plain(), ca_file, runtime, client: Arc::default() }
+    /// For one issuer. Trusts the authorities in that PEM file besides the system's.
+    pub fn new(ca_file: Option<PathBuf>, runtime: Handle) -> Self {
+        Self { ca_file, runtime, clients: Arc::default() }
+    }
+
+    /// Reads the authorities again for the next request.
+    pub fn reload(&self) {
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Clients::default();
     }
 
     /// Sends a request, and reads the response in full, whatever its status is.
@@ -85,7 +95,7 @@ impl Http {
     async fn send_here(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, HttpError> {
         let url = endpoint(&request.uri().to_string()).map_err(|error| HttpError::Address(error.to_string()))?;
         let host = url.host_str().unwrap_or_default().to_owned();
-        let client = self.client()?;
+        let client = self.client(url.scheme() == "http")?;
         let failed = |error: reqwest::Error| match error.is_timeout() {
             true => HttpError::Slow(host.clone()),
             false => HttpError::Unreachable { host: host.clone(), reason: innermost(&error) },
@@ -108,9 +118,10 @@ impl Http {
     }
 
     /// Built for the first request: that takes milliseconds, and fails where the system has no authorities.
-    fn client(&self) -> Result<Client, HttpError> {
-        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*kept {
+    fn client(&self, is_plain: bool) -> Result<Client, HttpError> {
+        let mut kept = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = if is_plain { &mut kept.plain } else { &mut kept.https };
+        if let Some(client) = kept {
             return Ok(client.clone());
         }
         let mut builder = Client::builder()
@@ -120,7 +131,7 @@ impl Http {
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .referer(false);
-        if self.is_plain {
+        if is_plain {
             builder = builder.no_proxy();
         }
         if let Some(path) = &self.ca_file {

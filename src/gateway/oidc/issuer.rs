@@ -12,8 +12,9 @@ use super::metadata::Metadata;
 use super::settings::{IssuerError, KeySource, RefreshRules};
 use super::token::Announced;
 use crate::gateway::clock::Clock;
+use crate::os_error::without_codes;
 
-/// Keys that are older are read again beside the requests that use them.
+/// Keys that are older are read again before they are used, if the issuer answers.
 const FRESH: Duration = Duration::from_secs(60 * 60);
 /// How long a request waits for the keys to be read.
 const WAIT: Duration = Duration::from_secs(5);
@@ -39,10 +40,19 @@ struct State {
     /// When the last read began, by the time that passes.
     tried: Option<Duration>,
     is_reading: bool,
+    /// What is being read now is to be read once more.
+    is_outdated: bool,
     problem: String,
     /// How often the keys have changed.
     generation: u64,
     rules: RefreshRules,
+}
+
+impl State {
+    /// How long keys are used without being read again. With a short grace time they are read before it ends.
+    fn fresh(&self) -> Duration {
+        FRESH.min(self.rules.grace / 2)
+    }
 }
 
 #[derive(Clone)]
@@ -71,20 +81,27 @@ impl Issuer {
         self.0.lock().generation
     }
 
-    /// Reads what is not known yet, or is old, without being waited for.
-    pub fn refresh(&self) {
+    /// Reads everything again, the authorities and the keys of files too, without being waited for.
+    pub fn reload(&self) {
+        self.0.http.reload();
         let mut state = self.0.lock();
         let now = self.0.clock.elapsed();
-        if state.known.as_ref().is_none_or(|known| now.saturating_sub(known.read) > FRESH) {
-            self.begin(&mut state, now);
-        }
+        (state.tried, state.is_outdated) = (None, state.is_reading);
+        self.begin(&mut state, now);
     }
 
     /// The keys, with the one that the token names if it can be had. They are read again for a key id that is not among them, but not
-    /// more often than the rules say.
+    /// more often than the rules say: until then a key that is not there may be new, which is an error.
     pub async fn keys(&self, token: &Announced) -> Result<Arc<KeySet>, IssuerError> {
-        let is_there = |known: &Known| !known.keys.candidates(token.key_id.as_deref(), token.algorithm).is_empty();
-        self.known(is_there).await.map(|known| known.keys)
+        let id = token.key_id.as_deref();
+        let is_there = |known: &Known| !known.keys.candidates(id, token.algorithm).is_empty();
+        let began = self.0.clock.elapsed();
+        let known = self.known(is_there).await?;
+        // What was read before can be too old for a key that is new.
+        if known.keys.misses(id) && known.read < began {
+            return Err(self.error("its keys were read a moment ago, without the key of the token"));
+        }
+        Ok(known.keys)
     }
 
     /// The description.
@@ -100,15 +117,12 @@ impl Issuer {
             let now = self.0.clock.elapsed();
             let known = state.known.clone().filter(|known| now.saturating_sub(known.read) <= state.rules.grace);
             match known {
-                Some(known) if is_enough(&known) => {
-                    if now.saturating_sub(known.read) > FRESH {
-                        self.begin(&mut state, now);
-                    }
+                Some(known) if is_enough(&known) && now.saturating_sub(known.read) <= state.fresh() => {
                     return Ok(known);
                 }
                 known => {
                     self.begin(&mut state, now);
-                    // Read a moment ago: what is there is all that there is.
+                    // It was tried a moment ago.
                     if !state.is_reading {
                         return known.ok_or_else(|| self.error(&state.problem));
                     }
@@ -148,6 +162,11 @@ impl Issuer {
     fn finish(&self, read: Result<(KeySet, Option<Metadata>), String>) {
         let mut state = self.0.lock();
         state.is_reading = false;
+        if std::mem::take(&mut state.is_outdated) {
+            state.tried = None;
+            let now = self.0.clock.elapsed();
+            self.begin(&mut state, now);
+        }
         match read {
             Ok((keys, metadata)) => {
                 if state.known.as_ref().is_none_or(|known| !known.keys.is_same(&keys)) {
@@ -200,7 +219,7 @@ impl Inner {
 }
 
 fn read_file(path: &std::path::Path) -> Result<Vec<u8>, String> {
-    let problem = |reason: String| format!("{}: {reason}", path.display());
+    let problem = |reason: String| format!("{}: {}", path.display(), without_codes(&reason));
     let size = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?;
     if !size.is_file() || size.len() > LARGEST as u64 {
         return Err(problem("not a regular file of at most 256 KiB".to_owned()));

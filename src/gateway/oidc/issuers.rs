@@ -27,7 +27,7 @@ impl Issuers {
         Self { clock, runtime, all: RwLock::default() }
     }
 
-    /// Trusts these and no others. What is known of those whose settings stay is kept; the others begin to be read.
+    /// Trusts these and no others. What is known of those whose settings stay is used until they have been read again.
     pub fn configure(&self, wanted: impl IntoIterator<Item = IssuerSettings>, rules: RefreshRules) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *all);
@@ -35,13 +35,13 @@ impl Issuers {
             let kept = before.remove(&settings.url).filter(|(known, _)| *known == settings);
             let issuer = kept.map_or_else(|| self.issuer(&settings), |(_, issuer)| issuer);
             issuer.set_rules(rules);
-            issuer.refresh();
+            issuer.reload();
             all.entry(settings.url.clone()).or_insert((settings, issuer));
         }
     }
 
     fn issuer(&self, settings: &IssuerSettings) -> Issuer {
-        let http = Http::new(&settings.url, settings.ca_file.clone(), self.runtime.clone());
+        let http = Http::new(settings.ca_file.clone(), self.runtime.clone());
         Issuer::new(settings.url.clone(), settings.keys.clone(), http, self.clock.clone(), self.runtime.clone())
     }
 
@@ -52,8 +52,11 @@ impl Issuers {
     pub async fn verify(&self, token: &str, expected: &Expected<'_>) -> Result<Verified, TokenError> {
         let announced = token::announced(token)?;
         let issuer = self.find(expected.issuer).ok_or(TokenError::WrongIssuer)?;
+        // Read before the keys: at worst they are newer than it says.
+        let generation = issuer.generation();
         let keys = issuer.keys(&announced).await?;
-        token::verify(token, &announced, &keys, expected, self.clock.now())
+        let verified = token::verify(token, &announced, &keys, expected, self.clock.now())?;
+        Ok(Verified { generation, ..verified })
     }
 
     /// What an issuer says about itself.

@@ -53,6 +53,11 @@ impl KeySet {
         self.text == other.text
     }
 
+    /// Whether a token may be of a key that is not among them: it names one.
+    pub fn misses(&self, id: Option<&str>) -> bool {
+        id.is_some_and(|id| self.keys.iter().all(|key| key.id.as_deref() != Some(id)))
+    }
+
     /// The keys that a signature with that algorithm and key id can be of. The id is only compared. A token without one can be of the only
     /// key that fits.
     pub fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<&DecodingKey> {

@@ -70,6 +70,8 @@ pub struct Verified {
     pub expires_at: i64,
     /// How it is signed.
     pub algorithm: Algorithm,
+    /// With which keys of the issuer it was verified: see [`Issuers::generation`](super::Issuers::generation).
+    pub generation: u64,
 }
 
 impl Verified {
@@ -89,7 +91,7 @@ pub enum TokenError {
     #[error("the token's signature algorithm is not accepted")]
     Algorithm,
     /// It is signed with a key that the issuer does not publish.
-    #[error("the token is signed with a key that its issuer does not publish")]
+    #[error("the token is signed with a key that its issuer does not publish, or names none of several")]
     UnknownKey,
     /// The signature is wrong.
     #[error("the token's signature is wrong")]
@@ -100,9 +102,9 @@ pub enum TokenError {
     /// It is not valid yet.
     #[error("the token is not valid yet: compare the clocks of its issuer and of this gateway")]
     NotYet,
-    /// It is for somebody else.
-    #[error("the token is for another audience")]
-    Audience,
+    /// It is for somebody else; holds its audiences, or what is written there.
+    #[error("the token is for another audience: {0}")]
+    Audience(String),
     /// Another issuer than expected.
     #[error("the token is of another issuer")]
     WrongIssuer,
@@ -167,6 +169,9 @@ fn parts(token: &str) -> Result<[&str; 3], TokenError> {
     }
 }
 
+/// The longest text of a token that an error repeats, in characters.
+const LONGEST_SHOWN: usize = 200;
+
 /// Checks a token with the keys of its issuer, at that Unix second.
 ///
 /// # Errors
@@ -209,7 +214,8 @@ pub fn verify(
         None => return Err(TokenError::Claim("aud")),
     };
     if !has_audience {
-        return Err(TokenError::Audience);
+        let named = claims.get("aud").map(ToString::to_string).unwrap_or_default();
+        return Err(TokenError::Audience(named.chars().take(LONGEST_SHOWN).collect()));
     }
     let (end, begin, issued_at) = (time(&claims, "exp")?, time(&claims, "nbf")?, time(&claims, "iat")?);
     let expires_at = match (end, expected.kind) {
@@ -237,7 +243,7 @@ pub fn verify(
         _ => {}
     }
     let (issuer, algorithm) = (expected.issuer.clone(), announced.algorithm);
-    Ok(Verified { issuer, claims: Arc::new(claims), issued_at, expires_at, algorithm })
+    Ok(Verified { issuer, claims: Arc::new(claims), issued_at, expires_at, algorithm, generation: 0 })
 }
 
 /// A time in Unix seconds, if it is there.

@@ -155,7 +155,8 @@ async fn keys_outlive_an_issuer_that_fails_for_a_while() {
         server.set(bad);
         gateway.pass(600);
         let asked = server.asked();
-        assert_eq!(gateway.verify(1, "b").await, Err(TokenError::UnknownKey));
+        // The issuer may have it by now.
+        assert!(matches!(gateway.verify(1, "b").await, Err(TokenError::Unavailable(_))));
         assert_eq!((gateway.verify(1, "a").await, server.asked()), (Ok(()), asked + 1));
     }
     gateway.pass(4201);
@@ -172,7 +173,11 @@ async fn a_reload_keeps_what_is_known_and_forgets_what_is_removed() {
     let gateway = Gateway::of(&server);
     assert_eq!(gateway.verify(1, "a").await, Ok(()));
     gateway.configure();
-    assert_eq!((gateway.verify(1, "a").await, server.asked()), (Ok(()), 1));
+    assert_eq!(gateway.verify(1, "a").await, Ok(()));
+    // It is read again, although it was a moment ago.
+    while server.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
     gateway.issuers.configure([], RefreshRules::default());
     assert_eq!(gateway.verify(1, "a").await, Err(TokenError::WrongIssuer));
     assert_eq!(gateway.issuers.generation(&gateway.url), None);

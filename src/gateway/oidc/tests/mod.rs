@@ -78,8 +78,8 @@ fn claims_must_be_for_us_and_for_now() {
     for (changes, error) in [
         (json!({ "iss": "https://id.example/" }), TokenError::WrongIssuer),
         (json!({ "iss": [ISSUER] }), TokenError::WrongIssuer),
-        (json!({ "aud": "Gate" }), TokenError::Audience),
-        (json!({ "aud": [["gate"]] }), TokenError::Audience),
+        (json!({ "aud": "Gate" }), TokenError::Audience("\"Gate\"".to_owned())),
+        (json!({ "aud": [["gate"]] }), TokenError::Audience("[[\"gate\"]]".to_owned())),
         (json!({ "aud": null }), TokenError::Claim("aud")),
         (json!({ "exp": NOW - 30 }), TokenError::Expired),
         (json!({ "exp": null }), TokenError::Claim("exp")),
