@@ -60,9 +60,13 @@ CREATE TABLE api_keys (
     addresses    TEXT,
     -- `device:FINGERPRINT`, `key:ID`, `session` or `admin`; NULL for keys of version 0.1.0
     created_by   TEXT,
+    -- If a token of a workload was exchanged for it, a digest that tells this token from all others
+    exchanged_for BYTEA CHECK (length(exchanged_for) = 32),
     -- What `uptime` said when the key was seen to have ended; NULL as long as it is valid
     ended_uptime BIGINT
 );
+-- A token is exchanged once
+CREATE UNIQUE INDEX keys_of_tokens ON api_keys (exchanged_for);
 -- For lists, the newest first
 CREATE INDEX keys_of_account ON api_keys (user_id, created_at DESC, id);
 CREATE INDEX unrevoked_keys_of_account ON api_keys (user_id, created_at DESC, id) WHERE revoked_at IS NULL;

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::exchange;
 use super::label::{check_life, check_replaced, longest_life, new_label};
 use super::list::{Key, time_text};
 use super::service::{AccountService, Request, manages, not_live, own_key, refuse_workload, unreadable};
@@ -169,7 +170,6 @@ impl AccountService {
         };
         self.check_room(&record, now)?;
         self.count_self_change(caller)?;
-        let exchange = self.begin_exchange(caller, origin).await?;
         let event = self
             .event(caller, origin, action, record.id.as_str())
             .charged_to(record.user)
@@ -181,17 +181,11 @@ impl AccountService {
             .with("limits", Some(record.rights.limits).filter(|limits| !limits.is_none()))
             .with("from", shown_addresses(&record.rights.addresses))
             .with("expires_at", record.rights.expires_at.map(time_text));
-        let event = match &exchange {
-            Some(exchange) => Event { also: Some(exchange.event(&event).into()), ..event },
+        let event = match &record.exchanged_for {
+            Some(token) => Event { also: Some(exchange::event(token, &event).into()), ..event },
             None => event,
         };
-        let made = self.commit(Change::AddKey(Box::new(record.clone())), caller, event).await;
-        if let (Err(rejection), Some(exchange)) = (&made, exchange)
-            && rejection.status() != 503
-        {
-            exchange.release();
-        }
-        made?;
+        self.commit(Change::AddKey(Box::new(record.clone())), caller, event).await?;
         Ok((record, key))
     }
 }
@@ -342,6 +336,7 @@ fn new(caller: &Caller, wanted: &Wanted, draft: Draft, environments: &Environmen
         replaces: None,
         first: None,
         created_by: created_by(caller),
+        exchanged_for: token.map(exchange::digest),
         created_at: draft.now,
         last_used_at: None,
         revoked_at: None,
@@ -355,7 +350,9 @@ fn usual_name(token: &WorkloadToken) -> String {
         Some(run) => format!("{} {run}", token.rule.name),
         None => token.rule.name.to_string(),
     };
-    text.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect()
+    // It comes from the token: what does not fit is left out.
+    let text: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(LONGEST_NAME).collect();
+    text.trim().to_owned()
 }
 
 /// The properties of the replacement of the key with the id `replaced`.
@@ -424,6 +421,7 @@ async fn replacement(
         first: Some(old.first.clone().unwrap_or_else(|| old.id.clone())),
         replaces: Some(replaced),
         created_by: created_by(caller),
+        exchanged_for: None,
         created_at: draft.now,
         last_used_at: None,
         revoked_at: None,

@@ -2,7 +2,6 @@
 
 mod create;
 mod exchange;
-mod exchanged_tokens;
 mod label;
 mod list;
 mod revoke;

@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, Method};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
-use super::exchanged_tokens::ExchangedTokens;
 use crate::gateway::authn::{Caller, Credential, credential_suspended};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::{Directory, DirectoryError};
 use crate::gateway::limits::Limiter;
 use crate::gateway::origin::Origin;
+use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::store::{Change, Event, KeyRecord, StoreError};
 use crate::gateway::target::Target;
@@ -50,16 +50,13 @@ pub struct AccountService {
     /// All keys of which one replaces the other are counted as one, since a replacement can ask for the next. It holds no more keys than
     /// the directory.
     self_changes: DefaultKeyedRateLimiter<KeyId>,
-    pub(super) exchanged: ExchangedTokens,
-    /// An earlier gateway may have exchanged tokens that were issued up to this Unix second.
-    pub(super) started: i64,
 }
 
 impl AccountService {
     /// For the accounts of that directory.
     pub fn new(directory: Directory, limiter: Arc<Limiter>, clock: Clock) -> Self {
-        let (started, self_changes) = (clock.now(), DefaultKeyedRateLimiter::keyed(self_change_quota()));
-        Self { directory, clock, limiter, self_changes, exchanged: ExchangedTokens::default(), started }
+        let self_changes = DefaultKeyedRateLimiter::keyed(self_change_quota());
+        Self { directory, clock, limiter, self_changes }
     }
 
     /// What a key uses of its limits at this gateway.
@@ -84,6 +81,10 @@ impl AccountService {
         let made = made.map_err(|error| match error {
             DirectoryError::Store(StoreError::Taken(what)) => {
                 Rejection::new(409, format!("{what} is already taken")).member("code", "id_taken")
+            }
+            DirectoryError::Store(StoreError::Exchanged) => {
+                Rejection::new(409, format!("{error}; get a new token for another key"))
+                    .because(RefusalCode::ExchangedToken)
             }
             DirectoryError::Unknown(what) => Rejection::new(404, format!("there is no {what}")),
             DirectoryError::Replaced(by) => {

@@ -191,6 +191,7 @@ pub(super) fn key(user: &User) -> KeyRecord {
         replaces: None,
         first: None,
         created_by: None,
+        exchanged_for: None,
         created_at: 1,
         last_used_at: None,
         revoked_at: None,

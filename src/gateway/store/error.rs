@@ -58,6 +58,9 @@ pub enum StoreError {
     /// Something with that name, id or key is there already.
     #[error("{0} is already taken")]
     Taken(String),
+    /// A token was exchanged for an API key before.
+    #[error("this token was exchanged for an API key before")]
+    Exchanged,
     /// What was to be changed is not there any more.
     #[error("the record to be changed is not in the database {place}")]
     Missing {
@@ -150,7 +153,9 @@ impl StoreError {
                 "name the primary server, or all of them: postgres://USER@HOST,HOST/NAME".to_owned()
             }
             Self::Doubtful { .. } => "look whether it was made before you try again".to_owned(),
-            Self::Open { .. } | Self::Read { .. } | Self::Taken(_) | Self::Missing { .. } => return None,
+            Self::Open { .. } | Self::Read { .. } | Self::Taken(_) | Self::Exchanged | Self::Missing { .. } => {
+                return None;
+            }
         })
     }
 

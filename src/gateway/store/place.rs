@@ -33,6 +33,7 @@ pub(super) enum Taken {
     UserName,
     KeyId,
     KeyHash,
+    ExchangedToken,
     Other,
 }
 
@@ -42,6 +43,7 @@ impl Taken {
             ("users", "name") => Self::UserName,
             ("api_keys", "id") => Self::KeyId,
             ("api_keys", "hash") => Self::KeyHash,
+            ("api_keys", "exchanged_for") => Self::ExchangedToken,
             _ => Self::Other,
         }
     }

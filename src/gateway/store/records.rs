@@ -127,6 +127,8 @@ pub struct KeyRecord {
     pub first: Option<KeyId>,
     /// What created it, as [`Actor::credential`] says; `None` for keys of version 0.1.0.
     pub created_by: Option<Arc<str>>,
+    /// If a token of a workload was exchanged for it, a digest that tells this token from all others.
+    pub exchanged_for: Option<[u8; 32]>,
     /// When it was made, in Unix seconds.
     pub created_at: i64,
     /// When it was seen last, in Unix seconds.

@@ -96,10 +96,14 @@ fn a_token_is_exchanged_once() {
 
     // A restart forgets nothing.
     let unused = given.token(&json!({ "jti": "unused" }));
+    // Its issuer's clock is ahead.
+    let early = given.token(&json!({ "jti": "early", "iat": jiff::Timestamp::now().as_second() + 50 }));
+    assert_eq!((given.exchange(&early, &json!({})).status, given.exchange(&early, &json!({})).status), (201, 409));
     given.gateway.end(Signal::TERM);
     given.gateway.restart();
     assert_eq!(given.exchange(&token, &json!({})).status, 409);
     assert_eq!(given.exchange(&unnamed, &json!({})).status, 409);
+    assert_eq!(given.exchange(&early, &json!({})).status, 409);
     assert_eq!((given.exchange(&unused, &json!({})).status, given.exchange(&unused, &json!({})).status), (201, 409));
 }
 

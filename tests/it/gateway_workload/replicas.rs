@@ -41,6 +41,14 @@ fn gateways_on_one_database_share_the_account_and_what_was_exchanged() {
         assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
         assert!(statuses.iter().all(|status| matches!(status, 201 | 409)), "{statuses:?}");
     }
+    // What is refused uses up nothing.
+    let body = |id: &str| json!({ "id": id }).to_string();
+    let with_id = |gateway: &Gateway, token: &str, id: &str| {
+        gateway.ask("POST", "/api/user/keys", &[&bearer(token), "Content-Type: application/json"], &body(id)).status
+    };
+    assert_eq!(with_id(&one, &token("c1"), "key_abcdefgh1234"), 201);
+    assert_eq!(with_id(&other, &token("c2"), "key_abcdefgh1234"), 409);
+    assert_eq!(with_id(&one, &token("c2"), "key_abcdefgh5678"), 201);
     // A key of one is accepted at the other, and refused where the rule is not defined.
     let key = exchange(&one, &token("b")).json()["key"].as_str().unwrap().to_owned();
     crate::harness::poll("the key", || (other.status_of(&key) == 200).then_some(()));
@@ -67,6 +75,7 @@ fn a_copy_of_the_database_keeps_service_accounts() {
     first.sandbox().command(["gateway", "db", "copy", from.to_str().unwrap(), &database]).run().expect_code(0);
     let second = Gateway::start_on(&database, &upstream.url(), &args);
     assert_eq!((second.status_of(&token), second.status_of(&key)), (200, 200));
+    assert_eq!(exchange(&second, &token).status, 409, "what was exchanged stays so");
     let users = second.admin(&["user", "list", "--json"]).expect_code(0).json();
     let account = users["users"].as_array().unwrap().iter().find(|user| user["name"] == "workload:deploy").unwrap();
     assert_eq!((&account["role"], &account["limits"]["streams"]), (&"workload:deploy".into(), &3.into()));

@@ -272,6 +272,7 @@ async fn long_key_lists_are_paginated() {
             replaces: None,
             first: None,
             created_by: None,
+            exchanged_for: None,
             created_at: i64::from(n),
             last_used_at: None,
             revoked_at: (n < 80_000).then_some(1),

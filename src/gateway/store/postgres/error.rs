@@ -88,6 +88,7 @@ pub(super) fn taken(error: &Error) -> Option<Taken> {
         Some("users_name_key") => Taken::UserName,
         Some("api_keys_pkey") => Taken::KeyId,
         Some("api_keys_hash_key") => Taken::KeyHash,
+        Some("keys_of_tokens") => Taken::ExchangedToken,
         _ => Taken::Other,
     })
 }

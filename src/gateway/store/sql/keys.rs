@@ -16,7 +16,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, replaces, \
-             first, created_at, last_used_at, revoked_at, created_by, limits, suspended_at, suspended_reason, addresses \
+             first, created_at, last_used_at, revoked_at, created_by, limits, suspended_at, suspended_reason, addresses, exchanged_for \
              FROM api_keys ",
             $rest
         )
@@ -47,6 +47,7 @@ struct KeyRow {
     suspended_at: Option<i64>,
     suspended_reason: Option<String>,
     addresses: Option<String>,
+    exchanged_for: Option<Vec<u8>>,
 }
 
 impl FromRow<'_, Row> for KeyRow {
@@ -72,6 +73,7 @@ impl FromRow<'_, Row> for KeyRow {
             suspended_at: row.try_get(17)?,
             suspended_reason: row.try_get(18)?,
             addresses: row.try_get(19)?,
+            exchanged_for: row.try_get(20)?,
         })
     }
 }
@@ -87,8 +89,8 @@ pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sql
     let addresses = addresses.map(serde_json::to_string).transpose().map_err(json)?;
     let query = sqlx::query(
         "INSERT INTO api_keys (id, user_id, name, environment, scopes, models, expires_at, hash, hint, replaceable, \
-         replaces, first, created_at, last_used_at, revoked_at, created_by, limits, addresses) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18 \
+         replaces, first, created_at, last_used_at, revoked_at, created_by, limits, addresses, exchanged_for) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 \
          WHERE NOT EXISTS (SELECT 1 FROM deleted_keys WHERE id = $1)",
     );
     let added = query
@@ -110,6 +112,7 @@ pub async fn add(connection: &mut Connection, key: &KeyRecord) -> Result<(), sql
         .bind(key.created_by.as_deref())
         .bind(limits)
         .bind(addresses)
+        .bind(key.exchanged_for.map(|digest| digest.to_vec()))
         .execute(connection)
         .await?;
     if added.rows_affected() == 0 { Err(sqlx::Error::RowNotFound) } else { Ok(()) }
@@ -214,6 +217,8 @@ fn record(row: KeyRow, shared: &mut SharedTexts, place: &Place) -> Result<KeyRec
     };
     let scopes = serde_json::from_str(&scopes).map_err(|_| broken("scopes"))?;
     let rights = Rights { scopes, models, expires_at, limits, addresses };
+    let exchanged_for = row.exchanged_for.map(<[u8; 32]>::try_from).transpose();
+    let exchanged_for = exchanged_for.map_err(|_| broken("exchanged token"))?;
     Ok(KeyRecord {
         hash: hash(&id, bytes, place)?,
         id: place.parse(&id, "key")?,
@@ -226,6 +231,7 @@ fn record(row: KeyRow, shared: &mut SharedTexts, place: &Place) -> Result<KeyRec
         replaces: replaces.map(|id| place.parse(&id, "key")).transpose()?,
         first: first.map(|id| place.parse(&id, "key")).transpose()?,
         created_by: created_by.map(|text| shared.creator(text)),
+        exchanged_for,
         created_at,
         last_used_at,
         revoked_at,

@@ -220,6 +220,7 @@ fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreE
         }
         (Some(Taken::KeyId), Change::AddKey(key)) => format!("the id {}", key.id),
         (Some(Taken::KeyHash), _) => "that key".to_owned(),
+        (Some(Taken::ExchangedToken), _) => return StoreError::Exchanged,
         (Some(_), _) => "the id".to_owned(),
         // Of a key that was deleted.
         (None, Change::AddKey(key)) if matches!(error, sqlx::Error::RowNotFound) => format!("the id {}", key.id),

@@ -52,6 +52,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (8, "addresses", file!("0008_addresses")),
         (9, "groups_and_limits_of_users", file!("0009_groups_and_limits_of_users")),
         (10, "administration", file!("0010_administration")),
+        (12, "exchanged_tokens", file!("0012_exchanged_tokens")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -79,6 +79,7 @@ fn key(user: &User) -> KeyRecord {
         replaces: None,
         first: None,
         created_by: Some("session".into()),
+        exchanged_for: None,
         created_at: 8,
         last_used_at: None,
         revoked_at: None,
