@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 use super::clock::Clock;
 use super::composition::{issuer_settings, refresh_rules};
 use super::config::Config;
-use super::oidc::{Expected, Issuers, TokenKind, Verified, unverified_issuer};
-use super::workload::{ClaimRule, Mismatch, WorkloadRule};
+use super::oidc::{Issuers, TokenError, Verified};
+use super::workload::{ClaimRule, Mismatch, Refused, WorkloadRule};
 
 /// The longest text of a token that is repeated, in characters.
 const LONGEST: usize = 200;
@@ -26,6 +26,9 @@ pub struct TokenExplanation {
     pub expires_at: Option<i64>,
     /// Why it is refused whatever the rules say.
     pub problem: Option<String>,
+    /// Whether that may pass: the keys of its issuer cannot be read now.
+    #[serde(skip)]
+    pub is_temporary: bool,
     /// The rule that accepts it.
     pub accepted_by: Option<String>,
     /// Every rule, in the order of the configuration.
@@ -45,40 +48,45 @@ pub struct RuleVerdict {
 pub async fn explain_token(config: &Config, token: &str, now: fn() -> i64) -> TokenExplanation {
     let issuers = Issuers::new(Clock::system(now), Handle::current());
     issuers.configure(issuer_settings(config), refresh_rules(config));
-    let named = unverified_issuer(token);
-    let mut explanation = TokenExplanation { issuer: named.as_deref().map(shown), ..TokenExplanation::default() };
-    let of_issuer: Vec<_> = config.workloads.of_issuer(named.as_deref().unwrap_or_default()).collect();
-    let Some(first) = of_issuer.first() else {
-        explanation.problem = Some(match named {
-            Some(_) => "no workload rule is for tokens of this issuer".to_owned(),
-            None => "it is not a token that names its issuer (a JWT with the claim iss)".to_owned(),
-        });
-        return explanation;
-    };
-    let audience: Vec<&str> = of_issuer.iter().map(|rule| &*rule.audience).collect();
     let leeway = i64::try_from(config.clock_tolerance.as_secs()).unwrap_or(i64::MAX);
-    let expected = Expected { issuer: &first.issuer, audience: &audience, leeway, kind: TokenKind::Access };
-    let verified = match issuers.verify(token, &expected).await {
-        Ok(verified) if now() < verified.expires_at => verified,
-        Ok(_) => {
-            explanation.problem = Some("the token has expired".to_owned());
-            return explanation;
+    let (issuer, verified) = config.workloads.verify(&issuers, token, leeway, now).await;
+    let mut explanation = TokenExplanation { issuer: issuer.as_deref().map(shown), ..TokenExplanation::default() };
+    let token = match verified {
+        Ok(accepted) => {
+            explanation.run.clone_from(&accepted.run);
+            explanation.expires_at = Some(accepted.expires_at);
+            explanation.accepted_by = Some(accepted.rule.name.to_string());
+            accepted.verified
         }
-        Err(error) => {
-            explanation.problem = Some(error.to_string());
+        Err(Refused::NoRule(token, _)) => {
+            explanation.expires_at = Some(token.expires_at);
+            *token
+        }
+        Err(refused) => {
+            explanation.is_temporary = matches!(refused, Refused::Token(TokenError::Unavailable(_)));
+            explanation.problem = Some(problem(&refused, config, issuer.as_deref()));
             return explanation;
         }
     };
+    explanation.subject = token.text("sub").map(shown);
     let at = now();
-    explanation.subject = verified.text("sub").map(shown);
-    explanation.expires_at = Some(verified.expires_at);
-    explanation.rules = config.workloads.all().map(|rule| verdict(rule, &verified, at)).collect();
-    if let Ok(accepted) = config.workloads.matching(&verified, at) {
-        explanation.run.clone_from(&accepted.run);
-        explanation.expires_at = Some(accepted.expires_at);
-        explanation.accepted_by = Some(accepted.rule.name.to_string());
-    }
+    explanation.rules = config.workloads.all().map(|rule| verdict(rule, &token, at)).collect();
     explanation
+}
+
+/// For the administrator, who may know what rules demand.
+fn problem(refused: &Refused, config: &Config, issuer: Option<&str>) -> String {
+    match refused {
+        Refused::NoIssuer => "it is not a token that names its issuer (a JWT with the claim iss)".to_owned(),
+        Refused::UnknownIssuer => "no workload rule is for tokens of this issuer".to_owned(),
+        Refused::Token(error @ TokenError::Audience(_)) => {
+            let rules = config.workloads.of_issuer(issuer.unwrap_or_default());
+            let wanted: Vec<_> = rules.map(|rule| format!("{} of the rule {}", rule.audience, rule.name)).collect();
+            format!("{error}; accepted is {}", wanted.join(", "))
+        }
+        Refused::Token(error) => error.to_string(),
+        Refused::NoRule(..) => refused.message(),
+    }
 }
 
 fn verdict(rule: &WorkloadRule, token: &Verified, now: i64) -> RuleVerdict {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::config;
 use crate::app::App;
-use crate::cli::{ServeArgs, WorkloadCommand, WorkloadExplainArgs, WorkloadListArgs};
+use crate::cli::{DatabaseArgs, ServeArgs, WorkloadCommand, WorkloadExplainArgs, WorkloadListArgs};
 use crate::disk::{Exposure, read_input};
 use crate::exit::{Exit, Problem};
 use crate::gateway::{Definitions, TokenExplanation, explain_token};
@@ -38,8 +38,7 @@ fn list(app: &App, args: WorkloadListArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     if rules.is_empty() {
-        app.printer.note("There are no workload rules.");
-        app.printer.hint("see an example of [[workload]] in the file that this writes: ollama-auth gateway init");
+        no_rules(app, &serve.database)?;
         return Ok(Exit::Done);
     }
     let mut table = Table::new(vec![
@@ -66,6 +65,18 @@ fn list(app: &App, args: WorkloadListArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Says in which file there are no rules.
+fn no_rules(app: &App, database: &DatabaseArgs) -> anyhow::Result<()> {
+    match config::file(app, database)? {
+        Some(file) => app.printer.note(&format!("There are no workload rules in {}.", file.path.display())),
+        None => {
+            app.printer.note("There are no workload rules: no configuration file was found.");
+            app.printer.hint("name the gateway's file: --config gateway.toml");
+        }
+    }
+    Ok(())
+}
+
 /// Claims as `name=value`.
 fn in_words(before: &str, claims: &Value, words: &mut Vec<String>) {
     for (name, value) in claims.as_object().into_iter().flatten() {
@@ -85,8 +96,15 @@ async fn explain(app: &App, args: WorkloadExplainArgs) -> anyhow::Result<Exit> {
     let serve = ServeArgs { database: args.database, ..ServeArgs::default() };
     let config = config::load(app, &serve)?;
     let token = read(app, args.file.as_deref().filter(|path| *path != Path::new("-")))?;
+    if config.workloads.all().next().is_none() {
+        no_rules(app, &serve.database)?;
+    }
     let explanation = explain_token(&config, token.expose_secret(), app.now).await;
-    let exit = if explanation.accepted_by.is_some() { Exit::Done } else { Exit::SignIn };
+    let exit = match &explanation {
+        TokenExplanation { accepted_by: Some(_), .. } => Exit::Done,
+        TokenExplanation { is_temporary: true, .. } => Exit::TryLater,
+        _ => Exit::SignIn,
+    };
     if app.printer.is_json() {
         app.printer.json(&explanation)?;
     } else {
@@ -96,7 +114,8 @@ async fn explain(app: &App, args: WorkloadExplainArgs) -> anyhow::Result<Exit> {
 }
 
 fn print(app: &App, explanation: &TokenExplanation) -> anyhow::Result<()> {
-    let TokenExplanation { issuer, subject, run, expires_at, problem, accepted_by, rules } = explanation;
+    let TokenExplanation { issuer, subject, run, expires_at, problem, accepted_by, rules, is_temporary: _ } =
+        explanation;
     let printer = &app.printer;
     let ends = expires_at.and_then(|end| Timestamp::from_second(end).ok()).map(|end| end.to_string());
     let facts = [("issuer", issuer), ("subject", subject), ("run", run), ("valid until", &ends)];
@@ -145,5 +164,8 @@ fn read(app: &App, file: Option<&Path>) -> anyhow::Result<SecretString> {
         }
     };
     let text = String::from_utf8(bytes).map_err(|_| problem("the token is not text".to_owned()))?;
+    if text.trim().is_empty() {
+        return Err(problem("no token was given: the input is empty".to_owned()).into());
+    }
     Ok(SecretString::from(text.trim()))
 }

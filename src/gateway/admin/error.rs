@@ -31,6 +31,9 @@ pub enum AdminError {
     /// The rule of a service account is still there.
     #[error("{0:?} is the service account of a workload rule that is in effect")]
     RuleInEffect(String),
+    /// A service account that is disabled or suspended would be active again when its rule makes it anew.
+    #[error("{0:?} is a service account that is disabled or suspended")]
+    BlockedServiceAccount(String),
     /// No role of that name is defined.
     #[error("there is no role {0:?}")]
     NoRole(String),
@@ -145,6 +148,9 @@ impl AdminError {
                     "remove the rule from gateway.toml and have the gateway read that (SIGHUP); to refuse its tokens now: \
                      ollama-auth gateway user disable {name}"
                 ));
+            }
+            Self::BlockedServiceAccount(_) => {
+                "if its rule is still in effect at a gateway, the account would be made again, and be active: remove the rule everywhere first, then enable or resume it, and remove it"
             }
             Self::NoGroup(name) => {
                 return Some(format!(

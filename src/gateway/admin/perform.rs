@@ -177,6 +177,10 @@ impl AdminContext<'_> {
         if user.is_service_account() && self.directory.roles().is_defined(&user.role) {
             return Err(AdminError::RuleInEffect(user.name.clone()));
         }
+        // What the command knows of the rules may not be what gateways know.
+        if user.is_service_account() && !user.is_active() {
+            return Err(AdminError::BlockedServiceAccount(user.name.clone()));
+        }
         let row = self.row(&user);
         let event = self.event("user.removed", &user).with("devices", row.devices).with("keys", row.keys);
         self.commit(Change::RemoveUser(user.id), event).await?;

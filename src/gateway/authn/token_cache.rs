@@ -23,7 +23,6 @@ pub struct TokenCache(RwLock<HashMap<[u8; 32], Entry>>);
 struct Entry {
     token: Arc<WorkloadToken>,
     workloads: Workloads,
-    generation: u64,
     since: Duration,
 }
 
@@ -41,27 +40,20 @@ impl TokenCache {
         issuers: &Issuers,
         moment: Moment,
     ) -> Option<Arc<WorkloadToken>> {
-        let (token, generation) = {
+        let token = {
             let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
             let entry = kept.get(digest).filter(|entry| {
                 entry.workloads.is_same(workloads)
                     && moment.now < entry.token.expires_at
                     && moment.elapsed.saturating_sub(entry.since) < LONGEST
             })?;
-            (entry.token.clone(), entry.generation)
+            entry.token.clone()
         };
-        (issuers.generation(&token.rule.issuer) == Some(generation)).then_some(token)
+        (issuers.generation(&token.rule.issuer) == Some(token.verified.generation)).then_some(token)
     }
 
-    /// Keeps what was verified by these rules, and with the keys of that generation.
-    pub fn insert(
-        &self,
-        digest: [u8; 32],
-        token: Arc<WorkloadToken>,
-        workloads: Workloads,
-        generation: u64,
-        since: Duration,
-    ) {
+    /// Keeps what was verified by these rules.
+    pub fn insert(&self, digest: [u8; 32], token: Arc<WorkloadToken>, workloads: Workloads, since: Duration) {
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MOST {
             kept.retain(|_, entry| entry.workloads.is_same(&workloads) && since.saturating_sub(entry.since) < LONGEST);
@@ -69,6 +61,6 @@ impl TokenCache {
         if kept.len() >= MOST {
             kept.clear();
         }
-        kept.insert(digest, Entry { token, workloads, generation, since });
+        kept.insert(digest, Entry { token, workloads, since });
     }
 }

@@ -8,12 +8,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::authenticator::{Authenticator, REFUSED};
 use super::caller::{Caller, Credential};
 use super::token_cache::digest;
-use crate::gateway::oidc::{Expected, TokenError, TokenKind, unverified_issuer};
+use crate::gateway::oidc::TokenError;
 use crate::gateway::origin::Origin;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
 use crate::gateway::store::{Actor, Event, User};
-use crate::gateway::workload::{Mismatch, NoRule, WorkloadToken, Workloads};
+use crate::gateway::workload::{Refused, WorkloadToken, Workloads};
 
 /// The longest text of a token that an event repeats, in characters.
 const LONGEST_SHOWN: usize = 200;
@@ -46,74 +46,37 @@ impl Authenticator {
         workloads: Workloads,
         origin: Origin,
     ) -> Result<Arc<WorkloadToken>, Rejection> {
-        let named = unverified_issuer(text);
-        let issuer =
-            named.as_deref().and_then(|named| workloads.of_issuer(named).next()).map(|rule| rule.issuer.clone());
-        let event = |code| {
-            let event = Event::new(self.clock.now(), Actor::Gateway, REFUSED, "(a token)").refused(code);
-            event.with("issuer", named.as_deref().map(shown))
-        };
-        let Some(issuer) = issuer else {
-            let (code, message) = match named {
-                Some(_) => {
-                    (RefusalCode::UnknownIssuer, "this gateway accepts no tokens of the issuer that the token names")
-                }
-                None => (RefusalCode::InvalidToken, "the token is malformed: it names no issuer"),
-            };
-            self.note_refusal(event(code), origin, message);
-            return Err(refused(message, code));
-        };
-        let audience: Vec<&str> = workloads.of_issuer(issuer.as_str()).map(|rule| &*rule.audience).collect();
-        let leeway = self.tolerance();
-        let expected = Expected { issuer: &issuer, audience: &audience, leeway, kind: TokenKind::Access };
-        let (generation, since) = (self.issuers.generation(&issuer), self.clock.elapsed());
-        let verified = self.issuers.verify(text, &expected).await;
-        let now = self.clock.now();
-        // The leeway is for the issuer's clock; the end of a token is the end.
-        let verified =
-            verified.and_then(|token| if now < token.expires_at { Ok(token) } else { Err(TokenError::Expired) });
-        let verified = verified.map_err(|error| {
-            let code = match &error {
-                TokenError::Unavailable(_) => RefusalCode::IssuerUnavailable,
-                TokenError::Expired => RefusalCode::ExpiredToken,
-                _ => RefusalCode::InvalidToken,
-            };
-            self.note_refusal(event(code), origin, &error.to_string());
-            match code {
-                // What is wrong with the issuer is for the administrator.
-                RefusalCode::IssuerUnavailable => {
-                    Rejection::new(503, "the keys of the token's issuer cannot be read now")
-                        .because(code)
-                        .header("retry-after", RETRY_AFTER)
-                }
-                code => refused(&error.to_string(), code),
-            }
-        })?;
-        let token = workloads.matching(&verified, now).map_err(|no_rule| {
-            let (code, message) = match &no_rule {
-                Some(NoRule { mismatch: Mismatch::TooOld, .. }) => {
-                    (RefusalCode::ExpiredToken, "the token was issued longer ago than this gateway allows")
-                }
-                _ => (
-                    RefusalCode::NoWorkload,
-                    "no workload rule of this gateway matches the token; its event log says which claim differs",
-                ),
-            };
-            let event = event(code).with("token_subject", verified.text("sub").map(shown));
-            let event = match no_rule {
-                Some(NoRule { rule, mismatch }) => {
-                    event.with("rule", rule.as_str()).with("mismatch", shown(&mismatch.to_string()))
-                }
-                None => event,
-            };
-            self.note_refusal(event, origin, "no workload rule matches the token");
-            refused(message, code)
-        })?;
+        let (since, clock) = (self.clock.elapsed(), &self.clock);
+        let (issuer, verified) = workloads.verify(&self.issuers, text, self.tolerance(), || clock.now()).await;
+        let token = verified.map_err(|refused| self.refuse_token(&refused, issuer.as_deref(), origin))?;
         let token = Arc::new(token);
-        if let Some(generation) = generation {
-            self.token_cache.insert(key, token.clone(), workloads, generation, since);
-        }
+        self.token_cache.insert(key, token.clone(), workloads, since);
         Ok(token)
+    }
+
+    /// The response to a token that is not accepted, which is recorded.
+    fn refuse_token(&self, refused: &Refused, issuer: Option<&str>, origin: Origin) -> Rejection {
+        let (code, message) = (code_of(refused), refused.message());
+        let event = Event::new(self.clock.now(), Actor::Gateway, REFUSED, "(a token)").refused(code);
+        let event = event.with("issuer", issuer.map(shown));
+        let event = match refused {
+            Refused::NoRule(token, no_rule) => event
+                .with("token_subject", token.text("sub").map(shown))
+                .with("rule", no_rule.as_ref().map(|no_rule| no_rule.rule.as_str()))
+                .with("mismatch", no_rule.as_ref().map(|no_rule| shown(&no_rule.mismatch.to_string()))),
+            _ => event,
+        };
+        // What is wrong with the issuer is for the administrator.
+        let reason = match refused {
+            Refused::Token(error) => error.to_string(),
+            _ => message.clone(),
+        };
+        self.note_refusal(event, origin, &reason);
+        match code {
+            RefusalCode::IssuerUnavailable => Rejection::new(503, message).header("retry-after", RETRY_AFTER),
+            _ => Rejection::unauthorized(format!("unauthorized: {message}")),
+        }
+        .because(code)
     }
 
     /// The service account of a rule, which is made if it is not there yet.
@@ -129,9 +92,15 @@ impl Authenticator {
     }
 }
 
-/// 401 for a token.
-fn refused(message: &str, code: RefusalCode) -> Rejection {
-    Rejection::unauthorized(format!("unauthorized: {message}")).because(code)
+fn code_of(refused: &Refused) -> RefusalCode {
+    match refused {
+        Refused::UnknownIssuer => RefusalCode::UnknownIssuer,
+        Refused::Token(TokenError::Unavailable(_)) => RefusalCode::IssuerUnavailable,
+        Refused::Token(TokenError::Expired) => RefusalCode::ExpiredToken,
+        Refused::NoRule(_, Some(no_rule)) if no_rule.is_too_old() => RefusalCode::ExpiredToken,
+        Refused::NoRule(..) => RefusalCode::NoWorkload,
+        Refused::NoIssuer | Refused::Token(_) => RefusalCode::InvalidToken,
+    }
 }
 
 /// Text of a token, as much of it as is repeated.

@@ -112,6 +112,11 @@ fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result
         return Err(ConfigError::UnknownRole { at: source("caps"), role: role.to_string(), by: "caps" });
     }
     environments::check(config, &source)?;
+    if config.jwks_grace <= config.jwks_min_interval {
+        let problem = "jwks-grace must be longer than jwks-min-interval".to_owned();
+        let hint = "Otherwise no keys are known between two readings.";
+        return Err(ConfigError::Policy { at: source("jwks-grace"), problem, hint });
+    }
     workloads::check(&config.workloads, &config.environments, source("workload"))?;
     let own = match is_own_address(&config.upstream, config.listen) {
         true => Some("listen"),

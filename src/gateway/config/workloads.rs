@@ -25,6 +25,16 @@ const DEEPEST: usize = 8;
 /// In bytes, of an audience and of the name of a claim.
 const LONGEST: usize = 512;
 
+/// Audiences of tokens that programs have for something else: who accepts them could use these tokens elsewhere, and the other way round.
+const EVERYWHERE: [&str; 6] = [
+    "https://kubernetes.default.svc",
+    "https://kubernetes.default.svc.cluster.local",
+    "kubernetes.default.svc",
+    "sts.amazonaws.com",
+    "api://AzureADTokenExchange",
+    "vault",
+];
+
 /// Claims that the gateway itself checks.
 const CHECKED_ANYWAY: [(&str, &str); 6] = [
     ("iss", "set issuer instead"),
@@ -166,6 +176,11 @@ impl<'de> Deserialize<'de> for WorkloadRule {
             ca_file,
         } = Table::deserialize(value)?;
         let failed = |problem: &str| D::Error::custom(format!("the rule {name}: {problem}"));
+        if EVERYWHERE.contains(&&*audience) || audience == issuer.as_str() {
+            return Err(failed(
+                "audience: tokens with this one are made for something else; use the gateway's address, and ask for tokens with it",
+            ));
+        }
         let keys = match (jwks_url, jwks_file) {
             (Some(_), Some(_)) => return Err(failed("set jwks-url or jwks-file, and not both")),
             (Some(url), None) => KeySource::Url(url),

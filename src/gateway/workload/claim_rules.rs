@@ -100,6 +100,12 @@ impl ClaimRule {
         self.values.iter().all(is_id)
     }
 
+    /// Whether each value says which kind of reference of Git it is for: branches, tags, or pull requests.
+    pub fn is_ref(&self) -> bool {
+        let kinds = ["refs/heads/", "refs/tags/", "refs/pull/"];
+        self.values.iter().all(|value| kinds.iter().any(|kind| value.0.starts_with(kind)))
+    }
+
     /// Whether one of its values is this one, without a star.
     pub fn names(&self, value: &str) -> bool {
         self.values.iter().any(|pattern| pattern.0 == value)

@@ -8,9 +8,11 @@ mod claim_rules;
 mod matching;
 mod provider;
 mod rule;
+mod verification;
 
 pub use account::{account_id, new_account};
 pub use claim_rules::{ClaimPattern, ClaimRule, ClaimRules};
-pub use matching::{Mismatch, NoRule, WorkloadToken};
+pub use matching::{Mismatch, WorkloadToken};
 pub use provider::Provider;
 pub use rule::{WorkloadRule, Workloads};
+pub use verification::Refused;

@@ -30,6 +30,7 @@ impl Provider {
         match &*issuer.host() {
             "token.actions.githubusercontent.com" => Self::GitHub,
             host if host.starts_with("token.actions.") && host.ends_with(".ghe.com") => Self::GitHub,
+            _ if issuer.as_str().ends_with("/_services/token") => Self::GitHub,
             "gitlab.com" => Self::GitLab,
             _ => Self::Other,
         }
@@ -48,10 +49,10 @@ impl Provider {
             ),
             Self::GitHub => {
                 let mut parts = ["ref", "environment", "job_workflow_ref"].into_iter().filter_map(|name| claims.of(name));
-                match parts.any(ClaimRule::is_specific) {
+                match parts.any(|rule| rule.is_specific() && (rule.path[0] != "ref" || rule.is_ref())) {
                     true => Ok(()),
                     false => Err(
-                        "claims: a rule for GitHub needs one of ref, environment and job_workflow_ref: without it every branch and every pull request of the repository is accepted"
+                        "claims: a rule for GitHub needs one of ref (such as refs/heads/main or refs/tags/v*), environment and job_workflow_ref: without it every branch and every pull request of the repository is accepted"
                             .to_owned(),
                     ),
                 }

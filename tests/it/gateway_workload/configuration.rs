@@ -26,13 +26,24 @@ fn a_bad_rule_is_named_with_what_to_do() {
     let disagree = table(ISSUER, usual, "")
         + &table(ISSUER, usual, "jwks-url = \"https://id.example.com/k\"").replace("deploy", "other");
     for (tables, words) in [
-        (table(github, "{ repository_id = \"1\" }", ""), "needs one of ref, environment and job_workflow_ref"),
+        (
+            table(github, "{ repository_id = \"1\" }", ""),
+            "needs one of ref (such as refs/heads/main or refs/tags/v*), environment and job_workflow_ref",
+        ),
         (table(github, "{ ref = \"refs/heads/main\" }", ""), "needs repository_id or repository_owner_id"),
         (table(github, "{ repository_id = \"*\", ref = \"refs/heads/main\" }", ""), "needs repository_id"),
         (
             table(github, "{ repository_id = \"1\", ref = \"refs/heads/main\" }", "provider = \"other\"")
                 .replace("\"1\"", "\"acme\""),
             "needs repository_id",
+        ),
+        (table(github, "{ repository_id = \"1\", ref = \"refs/*/*/*\" }", ""), "needs one of ref (such as"),
+        (table("https://git.example.com/_services/token", "{ repository = \"a/b\" }", ""), "needs repository_id"),
+        (table(ISSUER, usual, "").replace(AUDIENCE, "sts.amazonaws.com"), "made for something else"),
+        (table(ISSUER, usual, "").replace(AUDIENCE, ISSUER), "made for something else"),
+        (
+            "jwks-grace = \"10s\"\n".to_owned() + &table(ISSUER, usual, ""),
+            "jwks-grace must be longer than jwks-min-interval",
         ),
         (table("https://gitlab.com", "{ project_path = \"a/b\" }", ""), "needs project_id or namespace_id"),
         (table(ISSUER, "{ repository_id = \"1\" }", "provider = \"github\""), "needs one of ref"),

@@ -118,6 +118,14 @@ fn an_administrator_suspends_and_disables_a_service_account() {
     assert_eq!(given.status(&token), 200);
     given.gateway.admin(&["user", "addresses", "workload:deploy", "--deny", "127.0.0.0/8"]).expect_code(0);
     assert_eq!(given.status(&token), 403);
+    // Its rule could make it again, and it would be active.
+    given.gateway.admin(&["user", "disable", "workload:deploy"]).expect_code(0);
+    given.reload("");
+    let remove = ["user", "remove", "workload:deploy", "--yes"];
+    let refused = given.gateway.admin(&remove);
+    assert!(refused.code() != 0 && refused.stderr().contains("would be made again"), "{}", refused.snapshot());
+    given.gateway.admin(&["user", "enable", "workload:deploy"]).expect_code(0);
+    given.gateway.admin(&remove).expect_code(0);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{AUDIENCE, CLAIMS, Given, bearer, rule};
 use crate::harness::hostile_issuer::HostileIssuer;
+use crate::harness::set_clock::SetClock;
 
 #[test]
 fn a_token_of_the_rule_is_accepted_and_named() {
@@ -47,6 +48,26 @@ fn a_token_may_be_sent_as_a_key_is() {
     // Account endpoints are not for what browsers send unasked.
     let header = format!("Authorization: Basic {basic}");
     assert_eq!(given.gateway.ask("POST", "/api/me", &[&header], "").status, 401);
+}
+
+#[test]
+fn a_token_does_not_come_to_another_rule_by_its_age() {
+    let clock = SetClock::at(jiff::Timestamp::now().as_second());
+    let rules = |issuer: &HostileIssuer| {
+        rule(
+            "low",
+            issuer,
+            "{ project = \"app\", stage = \"pr\" }",
+            "scopes = [\"models:read\"]\nmax-token-lifetime = \"1m\"",
+        ) + &rule("high", issuer, CLAIMS, "")
+    };
+    let given = Given::start_within(rules, Some(&clock));
+    let token = given.token(&json!({ "stage": "pr", "iat": clock.now() - 50, "exp": clock.now() + 600 }));
+    assert_eq!((given.status(&token), given.chat(&token, "llama3").status), (200, 403));
+    clock.pass(11);
+    let refused = given.me(&token);
+    assert_eq!((refused.status, &refused.json()["code"]), (401, &"expired_token".into()), "{}", refused.text());
+    assert_eq!(given.chat(&token, "llama3").status, 401);
 }
 
 #[test]
