@@ -1,18 +1,55 @@
-//! The tree and its proofs: against the definitions of RFC 6962, written down as they stand there, and against the vectors of others.
+//! The tree and its proofs, against the definitions of RFC 6962, written down as they stand there; the texts; and the vectors of others.
 
 mod merkle_vectors;
+mod notes;
 mod proofs;
+mod texts;
 mod tree;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Frontier, Hash, ProofPlan, Subtree, root_of_complete};
+use super::{Checkpoint, Frontier, Hash, KeyName, ProofPlan, SignerKey, Subtree, root_of_complete};
 
 /// A record, different for each index.
 fn record(index: u64) -> Vec<u8> {
     format!("{{\"index\":{index}}}").into_bytes()
+}
+
+/// The key with that name whose secret is made of this byte.
+fn signer(name: &str, seed: u8) -> SignerKey {
+    SignerKey::from_seed(KeyName::new(name).unwrap(), &[seed; 32])
+}
+
+/// The text with each of its bytes changed in turn, in several ways: single bits, and another letter.
+fn every_byte_changed(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    (0..text.len()).flat_map(move |at| {
+        [1, 2, 4, 0x20, 0x80].into_iter().map(move |bit| {
+            let mut changed = text.as_bytes().to_vec();
+            changed[at] ^= bit;
+            changed
+        })
+    })
+}
+
+/// Other spellings of a note, which lax readers take for the same.
+fn unsigned_spellings(text: &str) -> Vec<String> {
+    let (before, signatures) = text.rsplit_once("\n\n").unwrap();
+    vec![
+        format!("{text}\n"),
+        format!("{text} "),
+        format!("\n{text}"),
+        format!("\u{feff}{text}"),
+        text.replace('\n', "\r\n"),
+        text.trim_end().to_owned(),
+        format!("{before}\n\n\n{signatures}"),
+        format!("{before}\n{signatures}"),
+        text.replace("=\n", "\n"),
+        text.replace("\u{2014} ", "- "),
+        text.replace("\u{2014} ", "\u{2014}  "),
+        format!("{before}\n\n"),
+    ]
 }
 
 /// What a store keeps of a log, and the log's right edge.
@@ -36,6 +73,10 @@ impl Log {
         self.frontier.append_and_store(Hash::of_record(record), |subtree, hash| {
             assert_eq!(stored.insert(subtree, hash), None, "{subtree:?} is stored twice");
         });
+    }
+
+    fn checkpoint(&self, origin: &str) -> Checkpoint {
+        Checkpoint::new(origin, self.frontier.head()).unwrap()
     }
 
     /// A subtree's hash from what is stored.
