@@ -8,6 +8,8 @@ mod text;
 #[cfg(feature = "gateway")]
 pub use crate::gateway::fuzzing::{authorization, body, settings, target};
 pub use crate::http::fuzzing::response;
+#[cfg(feature = "gateway")]
+pub use text::log_text;
 pub use text::{keyfile, models, ndjson, sanitize};
 
 /// A target, by the name of its folder of examples.
@@ -23,6 +25,8 @@ pub const TARGETS: &[Target] = &[
     ("body", body),
     #[cfg(feature = "gateway")]
     ("settings", settings),
+    #[cfg(feature = "gateway")]
+    ("log_text", log_text),
     ("response", response),
     ("keyfile", keyfile),
     ("models", models),

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use crate::api::LineBuffer;
 use crate::identity::{DeviceKey, PublicKey};
 use crate::keyspec::{CanonicalModel, ModelPattern};
+#[cfg(feature = "gateway")]
+use crate::transparency_log::{Checkpoint, ConsistencyProof, Note, SignedCheckpoint, TlogProof, VerifierKey};
 use crate::ui::sanitize::{Sanitizer, clean, clean_text, is_dangerous};
 
 /// The bytes in pieces: the first byte says how long they are.
@@ -114,5 +116,36 @@ pub fn models(data: &[u8]) {
             !one.covers(&other) || !other.matches(&model) || one.matches(&model),
             "{one} covers {other}, not {model}"
         );
+    }
+}
+
+/// Keys, signed notes, checkpoints and proofs of a log: what is read has one spelling, and a proof contains a checkpoint, which is a note.
+///
+/// # Panics
+/// When it can be written in two ways.
+#[cfg(feature = "gateway")]
+pub fn log_text(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let same = |written: &str| assert_eq!(written.as_bytes(), data, "it has two spellings");
+    if let Ok(key) = text.parse::<VerifierKey>() {
+        assert_eq!(key.to_string(), text, "it has two spellings");
+    }
+    if let Ok(checkpoint) = Checkpoint::parse(&text) {
+        assert_eq!(checkpoint.to_string(), text, "it has two spellings");
+    }
+    if let Ok(note) = Note::parse(data) {
+        same(&note.to_string());
+        assert!(note.text().ends_with('\n') && note.verify(&[]).is_err());
+    }
+    if let Ok(checkpoint) = SignedCheckpoint::parse(data) {
+        same(&checkpoint.to_string());
+        let note = Note::parse(data);
+        assert!(note.is_ok_and(|note| note.text() == checkpoint.unverified().to_string()), "it is signed as another");
+    }
+    if let Ok(proof) = TlogProof::parse(data) {
+        same(&proof.to_string());
+    }
+    if let Ok(proof) = ConsistencyProof::parse(data) {
+        same(&proof.to_string());
     }
 }
