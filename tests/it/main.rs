@@ -98,6 +98,8 @@ mod gateway_workload;
 mod gateway_workload_hostile;
 mod generated;
 mod given;
+#[cfg(feature = "gateway")]
+mod go_log;
 mod harness_selftest;
 mod host_and_credential;
 mod hostile_hosts;

@@ -1,5 +1,6 @@
 //! The tree and its proofs, against the definitions of RFC 6962, written down as they stand there; the texts; and the vectors of others.
 
+mod go_vectors;
 mod merkle_vectors;
 mod notes;
 mod proofs;

@@ -19,6 +19,8 @@ pub mod cloud;
 pub mod cmd;
 pub mod gateway;
 #[cfg(feature = "gateway")]
+pub mod go_log;
+#[cfg(feature = "gateway")]
 pub mod hostile_issuer;
 pub mod http;
 #[cfg(feature = "gateway")]
