@@ -104,7 +104,32 @@ CREATE TABLE events (
     uptime     BIGINT NOT NULL DEFAULT 0,
     record     TEXT,
     code       TEXT,
-    request    TEXT
+    request    TEXT,
+    -- Where it is in its tree, counted from 0. NULL until it is taken in
+    log        BIGINT,
+    log_index  BIGINT
+);
+CREATE UNIQUE INDEX events_of_log ON events (log, log_index);
+CREATE INDEX events_outside_of_logs ON events (id) WHERE log IS NULL;
+
+-- The Merkle trees (RFC 6962) of which events are the leaves; the last one grows. After a restore an administrator begins another
+CREATE TABLE audit_logs (
+    number   BIGINT NOT NULL PRIMARY KEY,
+    -- The origin in its checkpoints: a name that no other log has
+    origin   TEXT   NOT NULL UNIQUE,
+    size     BIGINT NOT NULL,
+    -- Its size in eight bytes, and the hashes of the largest complete subtrees that it consists of, from the left
+    frontier BYTEA  NOT NULL,
+    -- What `uptime` said when old events were removed last
+    removed_uptime BIGINT
+);
+INSERT INTO audit_logs VALUES (1, 'ollama-auth-gateway/' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 16), 0, '\x0000000000000000', NULL);
+
+-- The hashes of leaves, and of complete subtrees of 256 leaves, of 65,536, and so on
+CREATE TABLE audit_hashes (
+    -- Of which subtree: see src/gateway/store/sql/audit_log.rs
+    place BIGINT NOT NULL PRIMARY KEY,
+    hash  BYTEA  NOT NULL CHECK (length(hash) = 32)
 );
 
 -- How long gateways have run in all, in seconds. Unlike the clock it cannot be set. `swept_at` is the database's time of the last count:

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -24,7 +24,11 @@ ollama-auth gateway audit --limit 10 --json
 
 # Show what an account's keys were used to change since yesterday
 ollama-auth gateway audit --user ada --action key --since 1d")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct AuditArgs {
+    /// What to do with the log instead of showing it
+    #[command(subcommand)]
+    pub command: Option<AuditCommand>,
     /// Number of events
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u32,
@@ -55,6 +59,31 @@ pub struct AuditArgs {
     /// Only events at or before this time
     #[arg(long, value_name = "TIME", help_heading = "Filters")]
     pub until: Option<TimeArg>,
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// `gateway audit …`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AuditCommand {
+    /// Verify that nobody has changed, removed or added events
+    ///
+    /// Every event is a leaf of a Merkle tree (RFC 6962). This computes the tree from the stored events, and compares it with the stored
+    /// hashes. Whoever can write the database can also write those: keep checkpoints elsewhere to prove more. A gateway may run. Exits
+    /// with 8 if something is wrong.
+    #[command(after_help = "\
+# Verify the log of the gateway on this machine
+ollama-auth gateway audit verify
+
+# Verify a backup, for a script
+ollama-auth gateway audit verify --database backup.db --json")]
+    Verify(AuditVerifyArgs),
+}
+
+/// `gateway audit verify`.
+#[derive(Debug, Clone, Args)]
+pub struct AuditVerifyArgs {
     /// Which database
     #[command(flatten)]
     pub database: DatabaseArgs,

@@ -6,6 +6,7 @@
 mod account;
 mod active_config;
 pub mod admin;
+pub mod audit;
 mod authn;
 mod caps;
 mod clock;

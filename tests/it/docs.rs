@@ -462,6 +462,8 @@ fn the_json_page_lists_the_members_that_are_printed() {
     let devices = gateway.admin(&["device", "list", "--json"]).expect_code(0).json();
     holds("gateway device", &devices["devices"][0], &[]);
     holds("gateway audit", &gateway.admin(&["audit", "--json"]).expect_code(0).json()["events"][0], &[]);
+    let verified = gateway.sandbox().command(["gateway", "audit", "verify", "--json", "--database"]);
+    holds("gateway audit verify", &verified.args([gateway.database()]).run().expect_code(0).json(), &[]);
     let invited = gateway.admin(&["user", "invite", "--json"]).expect_code(0).json();
     holds("gateway user invite", &invited, &[]);
     let listed = gateway.admin(&["user", "invitations", "--json"]).expect_code(0).json();

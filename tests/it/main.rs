@@ -27,6 +27,8 @@ mod gateway_addresses;
 #[cfg(feature = "gateway")]
 mod gateway_admin;
 #[cfg(feature = "gateway")]
+mod gateway_audit;
+#[cfg(feature = "gateway")]
 mod gateway_caps;
 #[cfg(feature = "gateway")]
 mod gateway_config;

@@ -239,6 +239,10 @@ pub async fn prepare(
     }
     let gateway = Gateway::new(directory, clock, config, server.local(), secret);
     gateway.directory.warn_of_undefined_groups();
+    // Otherwise the next event takes them in.
+    if let Err(error) = gateway.directory.import_events(gateway.clock.now()).await {
+        tracing::warn!(%error, "events of an earlier version could not be taken into the log");
+    }
     gateway.make_service_accounts().await;
     Ok(PreparedGateway { server, gateway: Arc::new(gateway), is_new })
 }

@@ -79,6 +79,15 @@ impl Directory {
         recorded.await.map_err(|_| ending())?
     }
 
+    /// Takes the events of a version before this one into the log's tree.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn import_events(&self, now: i64) -> Result<(), StoreError> {
+        while self.0.store.import_events(now, self.0.replica()).await? {}
+        Ok(())
+    }
+
     /// Gives this gateway a name in events other than that of the machine. Once.
     pub fn set_replica(&self, name: &str) {
         let _ = self.0.replica.set(name.to_owned());
@@ -114,9 +123,9 @@ impl Inner {
         event: &Event,
         stored: Option<KeyRecord>,
     ) -> Result<i64, StoreError> {
-        let number = transaction.make(change, event, self.replica.get_or_init(machine)).await?;
+        let number = transaction.make(change, event, self.replica()).await?;
         if let Some(also) = &event.also {
-            transaction.make(&Change::Note, also, self.replica.get_or_init(machine)).await?;
+            transaction.make(&Change::Note, also, self.replica()).await?;
         }
         let position = transaction.commit().await?;
         log(event);
@@ -132,6 +141,11 @@ impl Inner {
         drop((memory, revocations));
         self.changes.send_replace(());
         Ok(number)
+    }
+
+    /// What this gateway is called in events.
+    pub(super) fn replica(&self) -> &str {
+        self.replica.get_or_init(machine)
     }
 
     /// Begins a change: no other gateway makes one meanwhile, and what others have changed is in memory.

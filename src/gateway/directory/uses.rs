@@ -38,7 +38,7 @@ impl Directory {
         let inner = self.0.clone();
         let swept = self.0.runtime.spawn(async move {
             let _one_at_a_time = inner.writing.lock().await;
-            let swept = inner.store.sweep(now, ran, retention).await?;
+            let swept = inner.store.sweep(now, ran, retention, inner.replica()).await?;
             if !swept.deleted.is_empty() || swept.events > 0 {
                 let (keys, events) = (swept.deleted.len(), swept.events);
                 tracing::info!(keys, events, "records deleted after their retention time");

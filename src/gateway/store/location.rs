@@ -6,7 +6,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::transfer::{self, CopiedTable};
-use super::{PostgresAddress, PostgresStore, SqliteStore, Store, StoreError, postgres, sqlite};
+use super::{AuditReader, PostgresAddress, PostgresStore, SqliteStore, Store, StoreError, postgres, sqlite};
 
 /// See the module. Shown without a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,17 @@ impl DatabaseLocation {
             Self::Postgres(address) => postgres::transfer::target(address).await?,
         };
         transfer::copy(from, to).await
+    }
+
+    /// Opens it to read its event log, as it is at one moment. Gateways may run.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn audit(&self) -> Result<Box<dyn AuditReader>, StoreError> {
+        match self {
+            Self::File(path) => sqlite::transfer::audit(path).await,
+            Self::Postgres(address) => postgres::transfer::audit(address).await,
+        }
     }
 
     /// Writes everything as it is at one moment into `file`, which is empty and becomes an SQLite database. Gateways may run. `shown` is

@@ -95,7 +95,7 @@ impl Store for MemoryStore {
         Box::pin(async { Ok(keys) })
     }
 
-    fn sweep(&self, _: i64, _: i64, _: Retention) -> Answer<'_, Swept> {
+    fn sweep<'a>(&'a self, _: i64, _: i64, _: Retention, _: &'a str) -> Answer<'a, Swept> {
         Box::pin(async { Ok(Swept::default()) })
     }
 

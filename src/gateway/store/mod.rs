@@ -4,6 +4,7 @@
 //! committed, it survives the end of the process.
 
 mod attempts;
+mod audit;
 mod error;
 mod event;
 mod invitation;
@@ -32,10 +33,11 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use attempts::AttemptLimit;
+pub use audit::{AuditColumns, AuditLog, AuditReader, AuditRow};
 pub use error::StoreError;
 #[cfg(test)]
 pub use event::EventAccount;
-pub use event::{Actor, Details, Event, EventFilter, RecordedEvent, Repeats};
+pub use event::{Actor, Details, Event, EventFilter, RecordedEvent, Repeats, read as read_event};
 pub use invitation::{Invitation, InvitationId, InvitationProblem, InvitationState, InvitationToken};
 pub use keys::{EndedKey, KeyQuery, Retention, Swept};
 pub use location::DatabaseLocation;
@@ -144,11 +146,11 @@ pub trait Store: Send + Sync {
     fn keys<'a>(&'a self, wanted: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>>;
 
     /// Notes which keys have expired by `now`, in Unix seconds, and deletes what was kept long enough. `ran` are the seconds that the
-    /// gateway has run since the last time.
+    /// gateway has run since the last time. What is deleted of the event log is an event of the gateway with the name `replica`.
     ///
     /// # Errors
     /// [`StoreError::Write`].
-    fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Answer<'_, Swept>;
+    fn sweep<'a>(&'a self, now: i64, ran: i64, retention: Retention, replica: &'a str) -> Answer<'a, Swept>;
 
     /// Notes when credentials were used last, in Unix seconds. Never turns a time back.
     ///
@@ -218,6 +220,15 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Read`].
     fn password(&self, user: Uuid) -> Answer<'_, Option<SecretString>>;
+
+    /// Takes some of the events into the log's tree that a version before this one has written, as the gateway with the name `replica` at
+    /// the Unix second `now`. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn import_events<'a>(&'a self, _now: i64, _replica: &'a str) -> Answer<'a, bool> {
+        Box::pin(async { Ok(false) })
+    }
 
     /// The latest events that are wanted, the newest first.
     ///

@@ -26,16 +26,23 @@ const fn table(name: &'static str, key: &'static str) -> Table {
 }
 
 /// What is copied. Rows refer to rows of tables before theirs only.
-pub(super) const COPIED: [Table; 8] = [
+pub(super) const COPIED: [Table; 10] = [
     table("users", "id"),
     table("devices", "key"),
     table("api_keys", "id"),
     table("deleted_keys", "id"),
+    Table { name: "audit_logs", key: "number", has_defaults: true },
+    table("audit_hashes", "place"),
     table("events", "id"),
     table("maintenance", "only_row"),
     table("invitations", "id"),
     Table { name: "uptime", key: "only_row", has_defaults: true },
 ];
+
+/// Whether a new database has rows in that table.
+pub(super) fn has_defaults(name: &str) -> bool {
+    COPIED.iter().any(|table| table.name == name && table.has_defaults)
+}
 
 /// What is not: it is about gateways that run now, or about the schema itself.
 #[cfg(test)]

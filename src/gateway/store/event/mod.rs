@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use actor::Actor;
-pub use stored::{read, write};
+pub use stored::{read, write, write_old};
 
 use super::User;
 use crate::gateway::origin::Origin;
@@ -169,6 +169,12 @@ pub struct RecordedEvent {
     /// Its number: later events have higher ones. 0 from a gateway of version 0.1.0.
     #[serde(default)]
     pub id: i64,
+    /// The number of the log that it is in, which is an RFC 6962 tree.
+    #[serde(default)]
+    pub log: Option<i64>,
+    /// Where it is in that log, counted from 0.
+    #[serde(default)]
+    pub index: Option<i64>,
     /// Unix seconds; of the first time if it counts several.
     pub at: i64,
     /// Unix seconds of the last time.

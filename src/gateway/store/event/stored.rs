@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Actor, Details, Event, EventAccount, RecordedEvent, Repeats};
 
@@ -32,6 +33,34 @@ struct Stored<'a> {
     request: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repeats: Option<Repeats>,
+}
+
+/// Of an event that version 0.1.0 recorded in columns: the line that it gets with the tree.
+const OLD_FORMAT: u32 = 0;
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredOld {
+    format: u32,
+    at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_at: Option<i64>,
+    count: u32,
+    actor: String,
+    address: String,
+    action: String,
+    subject: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account_id: Option<Uuid>,
+    detail: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,16 +95,43 @@ pub fn write(event: &Event, replica: &str) -> Result<String, serde_json::Error> 
     })
 }
 
+/// The line of an event of a version that stored none.
+///
+/// # Errors
+/// Never; the libraries allow for it.
+pub fn write_old(event: &RecordedEvent) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&StoredOld {
+        format: OLD_FORMAT,
+        at: event.at,
+        last_at: event.last_at,
+        count: event.count,
+        actor: event.actor.clone(),
+        address: event.address.clone(),
+        action: event.action.clone(),
+        subject: event.subject.clone(),
+        account: event.account.clone(),
+        account_id: event.account_id,
+        detail: event.detail.clone(),
+        details: event.details.clone(),
+    })
+}
+
 /// The event with that number, from its line.
 ///
 /// # Errors
 /// When the line is not a stored event.
 pub fn read(id: i64, line: &str) -> Result<RecordedEvent, serde_json::Error> {
+    let Format { format } = serde_json::from_str(line)?;
+    if format == OLD_FORMAT {
+        return read_old(id, line);
+    }
     let stored: Stored<'_> = serde_json::from_str(line)?;
     let account = stored.account.map(Cow::into_owned);
     let details = stored.details.into_owned();
     Ok(RecordedEvent {
         id,
+        log: None,
+        index: None,
         at: stored.at,
         last_at: stored.repeats.map(|repeats| repeats.until),
         count: stored.repeats.map_or(1, |repeats| repeats.count),
@@ -92,6 +148,31 @@ pub fn read(id: i64, line: &str) -> Result<RecordedEvent, serde_json::Error> {
         address: stored.address.unwrap_or_default(),
         request: stored.request,
         replica: Some(stored.replica.into_owned()),
+    })
+}
+
+fn read_old(id: i64, line: &str) -> Result<RecordedEvent, serde_json::Error> {
+    let stored: StoredOld = serde_json::from_str(line)?;
+    Ok(RecordedEvent {
+        id,
+        log: None,
+        index: None,
+        at: stored.at,
+        last_at: stored.last_at,
+        count: stored.count,
+        first: None,
+        actor: stored.actor,
+        actor_account: None,
+        action: stored.action,
+        subject: stored.subject,
+        account: stored.account,
+        account_id: stored.account_id,
+        code: None,
+        detail: stored.detail,
+        details: stored.details,
+        address: stored.address,
+        request: None,
+        replica: None,
     })
 }
 

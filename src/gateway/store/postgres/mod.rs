@@ -257,7 +257,7 @@ impl Store for PostgresStore {
         }))
     }
 
-    fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Answer<'_, Swept> {
+    fn sweep<'a>(&'a self, now: i64, ran: i64, retention: Retention, replica: &'a str) -> Answer<'a, Swept> {
         Box::pin(self.answered(async move {
             let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
             let mut transaction = self.pool.begin().await.map_err(failed)?;
@@ -267,7 +267,7 @@ impl Store for PostgresStore {
                           OR swept_at <= clock_timestamp() - make_interval(secs => $1) OR swept_at > clock_timestamp()";
             let counts = sqlx::query(counts).bind(SWEEP_COUNTS).execute(&mut *transaction).await.map_err(failed)?;
             let ran = if counts.rows_affected() > 0 { ran } else { 0 };
-            let swept = sql::sweep::sweep(&mut transaction, now, ran, retention).await.map_err(failed)?;
+            let swept = sql::sweep::sweep(&mut transaction, now, ran, retention, replica).await.map_err(failed)?;
             let ids = swept.expired.iter().chain(&swept.revived);
             let mut subjects: Vec<Subject> = ids.map(|id| Subject::Key(id.to_string())).collect();
             subjects.extend(swept.invitations.iter().map(|id| Subject::Invitation(id.to_string())));
@@ -282,6 +282,21 @@ impl Store for PostgresStore {
             gateways::sweep(&mut transaction).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
             Ok(swept)
+        }))
+    }
+
+    fn import_events<'a>(&'a self, now: i64, replica: &'a str) -> Answer<'a, bool> {
+        Box::pin(self.answered(async move {
+            let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
+            // Usually there are none: nobody has to wait for that.
+            if sql::audit_log::outside(&mut *self.connection(Doing::Read).await?).await.map_err(failed)? == 0 {
+                return Ok(false);
+            }
+            let mut transaction = self.pool.begin().await.map_err(failed)?;
+            log::lock(&mut transaction).await.map_err(failed)?;
+            let imported = sql::events::import(&mut transaction, now, replica).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
+            Ok(imported)
         }))
     }
 

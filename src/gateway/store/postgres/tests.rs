@@ -218,7 +218,7 @@ async fn a_signature_is_used_once_by_all_gateways() {
         &address,
         "UPDATE used_signatures SET expires_at = clock_timestamp() WHERE digest = decode(repeat('08', 32), 'hex')",
     );
-    one.sweep(100, 60, Retention::default()).await.unwrap();
+    one.sweep(100, 60, Retention::default(), "one").await.unwrap();
     assert_eq!(one.use_signature(&[8; 32], there, minute).await.unwrap(), None);
     assert!(one.use_signature(&[7; 32], there, minute).await.unwrap().is_some());
 }

@@ -1,10 +1,14 @@
 //! A PostgreSQL database as one side of a copy.
 
+use std::ops::Range;
+
 use sqlx::ConnectOptions as _;
 use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::gateway::store::transfer::{Column, Kind, Selection, Side, Table, Value};
+use crate::gateway::store::{AuditLog, AuditReader, AuditRow};
+use crate::transparency_log::Hash;
 
 /// Not that of gateways: those are looked for.
 const COPY_APPLICATION: &str = "ollama-auth db";
@@ -32,6 +36,18 @@ pub struct PostgresSide {
 /// # Errors
 /// [`StoreError`]: not reachable, no gateway has used it, in use, of an older or newer version.
 pub async fn source(address: &PostgresAddress, may_be_in_use: bool) -> Result<Box<dyn Side>, StoreError> {
+    Ok(Box::new(reading(address, may_be_in_use).await?))
+}
+
+/// Opens a database to read its event log. Gateways may run on it.
+///
+/// # Errors
+/// As for [`source`].
+pub async fn audit(address: &PostgresAddress) -> Result<Box<dyn AuditReader>, StoreError> {
+    Ok(Box::new(reading(address, true).await?))
+}
+
+async fn reading(address: &PostgresAddress, may_be_in_use: bool) -> Result<PostgresSide, StoreError> {
     open(address, async |side| {
         schema::require_current(&mut side.connection, &side.place).await?;
         if !may_be_in_use {
@@ -47,7 +63,7 @@ pub async fn source(address: &PostgresAddress, may_be_in_use: bool) -> Result<Bo
 /// # Errors
 /// As for [`PostgresStore::open`], and in use.
 pub async fn target(address: &PostgresAddress) -> Result<Box<dyn Side>, StoreError> {
-    open(address, async |side| {
+    let side = open(address, async |side| {
         // Before the tables are updated: gateways may run.
         wait_until_unused(side).await?;
         schema::bring_up_to_date(&mut side.connection, &side.place).await?;
@@ -57,14 +73,15 @@ pub async fn target(address: &PostgresAddress) -> Result<Box<dyn Side>, StoreErr
         let locked = log::lock(&mut side.connection).await;
         locked.map(drop).map_err(|error| explain(&side.place, &error, Doing::Write))
     })
-    .await
+    .await?;
+    Ok(Box::new(side))
 }
 
 /// At the first host where it succeeds.
 async fn open(
     address: &PostgresAddress,
     prepare: impl AsyncFn(&mut PostgresSide) -> Result<(), StoreError>,
-) -> Result<Box<dyn Side>, StoreError> {
+) -> Result<PostgresSide, StoreError> {
     let place = Place(address.to_string());
     let bad = |reason: String| StoreError::Open { place: place.0.clone(), reason };
     let mut last = bad("no host".to_owned());
@@ -78,7 +95,7 @@ async fn open(
             Ok(side)
         };
         match answered(&place, opened).await {
-            Ok(side) => return Ok(Box::new(side)),
+            Ok(side) => return Ok(side),
             Err(error) => last = error,
         }
     }
@@ -177,5 +194,27 @@ impl Side for PostgresSide {
                 other => other,
             }
         })
+    }
+}
+
+impl AuditReader for PostgresSide {
+    fn logs(&mut self) -> Answer<'_, Vec<AuditLog>> {
+        Box::pin(asked(&self.place, Doing::Read, sql::audit_log::logs(&mut self.connection)))
+    }
+
+    fn rows(&mut self, log: i64, from: i64, limit: i64) -> Answer<'_, Vec<AuditRow>> {
+        Box::pin(asked(&self.place, Doing::Read, sql::audit_log::rows(&mut self.connection, log, from, limit)))
+    }
+
+    fn hashes(&mut self, log: i64, level: u8, indexes: Range<u64>) -> Answer<'_, Vec<(u64, Hash)>> {
+        Box::pin(asked(&self.place, Doing::Read, sql::audit_log::hashes(&mut self.connection, log, level, indexes)))
+    }
+
+    fn outside(&mut self) -> Answer<'_, i64> {
+        Box::pin(asked(&self.place, Doing::Read, sql::audit_log::outside(&mut self.connection)))
+    }
+
+    fn removals(&mut self) -> Answer<'_, Vec<String>> {
+        Box::pin(asked(&self.place, Doing::Read, sql::audit_log::removals(&mut self.connection)))
     }
 }

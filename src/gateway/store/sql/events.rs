@@ -1,17 +1,122 @@
 //! The statements for events.
 
+use super::audit_log::{self, Log};
 use super::{Connection, explain};
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::store::place::{Doing, Place};
-use crate::gateway::store::{Details, Event, EventFilter, RecordedEvent, StoreError, event};
+use crate::gateway::store::{Actor, Details, Event, EventFilter, RecordedEvent, StoreError, event};
 
-/// Records an event of the gateway with that name. Returns its number.
+/// Events that are taken in at a time.
+const BATCH: i64 = 5000;
+/// The action of an event that tells which events of an earlier version were taken into the tree.
+const IMPORTED: &str = "audit.imported";
+/// The same of one that tells which events were removed, and what the tree was where the rest begins.
+const REMOVED: &str = "audit.removed";
+
+/// Records an event of the gateway with that name, in the tree too. Returns its number.
 pub async fn record(connection: &mut Connection, event: &Event, replica: &str) -> Result<i64, sqlx::Error> {
+    let mut log = audit_log::current(connection).await?;
+    while log.misses_events {
+        take_in(connection, &mut log, event.at, replica).await?;
+    }
+    let id = insert(connection, event, replica, &mut log).await?;
+    log.save(connection).await?;
+    Ok(id)
+}
+
+/// Takes some of the events into the tree that are in none. Returns whether there may be more.
+pub async fn import(connection: &mut Connection, now: i64, replica: &str) -> Result<bool, sqlx::Error> {
+    let mut log = audit_log::current(connection).await?;
+    if log.misses_events {
+        take_in(connection, &mut log, now, replica).await?;
+        log.save(connection).await?;
+    }
+    Ok(log.misses_events)
+}
+
+/// Takes the oldest events into the tree that are in none, with an event that says which they are. Versions before 0.2.0 stored no line:
+/// their events get one.
+async fn take_in(connection: &mut Connection, log: &mut Log, now: i64, replica: &str) -> Result<(), sqlx::Error> {
+    let rows: Vec<EventRow> = sqlx::query_as(select_events!("WHERE log IS NULL ORDER BY id LIMIT $1"))
+        .bind(BATCH)
+        .fetch_all(&mut *connection)
+        .await?;
+    let (first, count) = (log.tree.size(), rows.len());
+    log.misses_events = count as i64 == BATCH;
+    for row in rows {
+        let id = row.0;
+        let line = match &row.12 {
+            Some(line) => line.clone(),
+            None => {
+                let unreadable = |_| sqlx::Error::Decode(format!("the event {id} cannot be read").into());
+                let event = old_event(row).map_err(unreadable)?;
+                event::write_old(&event).map_err(|error| sqlx::Error::Encode(error.into()))?
+            }
+        };
+        let index = log.append(connection, &line).await?;
+        sqlx::query("UPDATE events SET log = $1, log_index = $2, record = $3 WHERE id = $4")
+            .bind(log.number)
+            .bind(index)
+            .bind(line)
+            .bind(id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if count > 0 {
+        let event = Event::new(now, Actor::Gateway, IMPORTED, &log.origin);
+        let event = event.with("first", first).with("count", count).with("root", log.tree.root().to_string());
+        insert(connection, &event, replica, log).await?;
+    }
+    Ok(())
+}
+
+/// Removes the events with a lower number than that, and records from where their log goes on. Returns how many they were.
+pub async fn remove_before(
+    connection: &mut Connection,
+    end: i64,
+    uptime: i64,
+    now: i64,
+    replica: &str,
+) -> Result<u64, sqlx::Error> {
+    let mut log = audit_log::current(connection).await?;
+    while log.misses_events {
+        take_in(connection, &mut log, now, replica).await?;
+    }
+    let removed = sqlx::query("DELETE FROM events WHERE id < $1").bind(end).execute(&mut *connection).await?;
+    let count = removed.rows_affected();
+    if count == 0 {
+        log.save(connection).await?;
+        return Ok(0);
+    }
+    let first: Option<(i64, i64)> = sqlx::query_as("SELECT log, log_index FROM events ORDER BY log, log_index LIMIT 1")
+        .fetch_optional(&mut *connection)
+        .await?;
+    // If none is left, the next one is this.
+    let (of_log, first) = match first {
+        Some((of_log, first)) => (of_log, u64::try_from(first).unwrap_or_default()),
+        None => (log.number, log.tree.size()),
+    };
+    let before = audit_log::frontier_at(connection, of_log, first).await?;
+    let hashes: Vec<String> = before.hashes().iter().map(ToString::to_string).collect();
+    let event = Event::new(now, Actor::Gateway, REMOVED, &log.origin).with("log", of_log).with("first_kept", first);
+    insert(connection, &event.with("count", count).with("hashes", hashes), replica, &mut log).await?;
+    log.save(connection).await?;
+    audit_log::remove_before(connection, of_log, first).await?;
+    sqlx::query("UPDATE audit_logs SET removed_uptime = $1 WHERE number = $2")
+        .bind(uptime)
+        .bind(log.number)
+        .execute(connection)
+        .await?;
+    Ok(count)
+}
+
+async fn insert(connection: &mut Connection, event: &Event, replica: &str, log: &mut Log) -> Result<i64, sqlx::Error> {
     let line = event::write(event, replica).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let index = log.append(connection, &line).await?;
     let query = sqlx::query_scalar(
         "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, count, last_at, code, \
-         request, record, uptime) \
-         VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, $9, $10, $11, $12, (SELECT seconds FROM uptime)) \
+         request, record, log, log_index, uptime) \
+         VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, (SELECT seconds FROM uptime)) \
          RETURNING id",
     );
     query
@@ -27,11 +132,14 @@ pub async fn record(connection: &mut Connection, event: &Event, replica: &str) -
         .bind(event.code.map(RefusalCode::name))
         .bind(event.request())
         .bind(line)
+        .bind(log.number)
+        .bind(index)
         .fetch_one(connection)
         .await
 }
 
-type EventRow = (
+/// As [`select_events`] reads it.
+pub type EventRow = (
     i64,
     i64,
     Option<i64>,
@@ -45,7 +153,21 @@ type EventRow = (
     Option<String>,
     String,
     Option<String>,
+    Option<i64>,
+    Option<i64>,
 );
+
+/// The columns of an [`EventRow`], with what follows.
+macro_rules! select_events {
+    ($more:literal) => {
+        concat!(
+            "SELECT id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address, record, \
+             log, log_index FROM events ",
+            $more
+        )
+    };
+}
+pub(super) use select_events;
 
 /// The latest events that are wanted, the newest first.
 pub async fn latest(
@@ -54,9 +176,8 @@ pub async fn latest(
     filter: &EventFilter,
     place: &Place,
 ) -> Result<Vec<RecordedEvent>, StoreError> {
-    let rows: Vec<EventRow> = sqlx::query_as(
-        "SELECT id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address, record \
-         FROM events WHERE id < $1 \
+    let rows: Vec<EventRow> = sqlx::query_as(select_events!(
+        "WHERE id < $1 \
          AND (CAST($2 AS TEXT) IS NULL OR account = $2 OR account_id = $2) \
          AND (CAST($3 AS TEXT) IS NULL OR action = $3 OR substr(action, 1, length($3) + 1) = $3 || '.') \
          AND (CAST($4 AS TEXT) IS NULL OR subject = $4 OR actor IN ($4, 'key:' || $4, 'device:' || $4, 'user:' || $4, \
@@ -64,8 +185,8 @@ pub async fn latest(
          AND (CAST($5 AS TEXT) IS NULL OR address = $5) \
          AND (CAST($6 AS BIGINT) IS NULL OR coalesce(last_at, at) >= $6) AND (CAST($7 AS BIGINT) IS NULL OR at <= $7) \
          AND (CAST($8 AS TEXT) IS NULL OR code = $8) AND (CAST($9 AS TEXT) IS NULL OR request = $9) \
-         ORDER BY id DESC LIMIT $10",
-    )
+         ORDER BY id DESC LIMIT $10"
+    ))
     .bind(filter.before.unwrap_or(i64::MAX))
     .bind(&filter.account)
     .bind(&filter.action)
@@ -83,15 +204,24 @@ pub async fn latest(
 }
 
 fn recorded(row: EventRow, place: &Place) -> Result<RecordedEvent, StoreError> {
-    let (id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address, record) = row;
-    let broken = |_| place.damaged(format!("the event {id} cannot be read"));
-    if let Some(line) = record {
-        return event::read(id, &line).map_err(broken);
-    }
-    // Of a version that stored no lines.
-    let details: Option<Details> = details.map(|text| serde_json::from_str(&text)).transpose().map_err(broken)?;
+    let id = row.0;
+    let read = match &row.12 {
+        Some(line) => event::read(id, line).map(|read| RecordedEvent { log: row.13, index: row.14, ..read }).ok(),
+        None => old_event(row).ok(),
+    };
+    read.ok_or_else(|| place.damaged(format!("the event {id} cannot be read")))
+}
+
+/// An event of a version that stored no lines, which is all in columns.
+pub fn old_event(row: EventRow) -> Result<RecordedEvent, Unreadable> {
+    let (id, at, last_at, count, actor, action, subject, account, account_id, detail, details, address, _, log, index) =
+        row;
+    let details: Option<Details> =
+        details.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| Unreadable)?;
     Ok(RecordedEvent {
         id,
+        log,
+        index,
         at,
         last_at,
         count: u32::try_from(count).unwrap_or(u32::MAX),
@@ -101,7 +231,7 @@ fn recorded(row: EventRow, place: &Place) -> Result<RecordedEvent, StoreError> {
         action,
         subject,
         account,
-        account_id: account_id.map(|id| place.parse(&id, "user")).transpose()?,
+        account_id: account_id.map(|id| id.parse()).transpose().map_err(|_| Unreadable)?,
         code: None,
         detail: details.as_ref().map_or(detail, ToString::to_string),
         details,
@@ -110,3 +240,7 @@ fn recorded(row: EventRow, place: &Place) -> Result<RecordedEvent, StoreError> {
         replica: None,
     })
 }
+
+/// A row that no version has written.
+#[derive(Debug)]
+pub struct Unreadable;

@@ -3,6 +3,7 @@
 //! Each engine compiles these files with its own `Connection` and `error`: the statements are the same, the types that sqlx runs them on
 //! are not. What only one of them understands does not belong here.
 
+pub(super) mod audit_log;
 pub(super) mod events;
 pub(super) mod invitations;
 pub(super) mod keys;

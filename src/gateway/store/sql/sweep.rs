@@ -11,9 +11,17 @@ use crate::keyspec::{KeyHash, KeyId};
 
 /// Records that are deleted at a time, so that no change waits long.
 const MOST: i64 = 1000;
+/// In seconds.
+const DAY: i64 = 86_400;
 
 /// In a transaction of the caller's. `now` in Unix seconds; `ran` are the seconds since the last call.
-pub async fn sweep(connection: &mut Connection, now: i64, ran: i64, retention: Retention) -> Result<Swept, Error> {
+pub async fn sweep(
+    connection: &mut Connection,
+    now: i64,
+    ran: i64,
+    retention: Retention,
+    replica: &str,
+) -> Result<Swept, Error> {
     let uptime: i64 = sqlx::query_scalar("UPDATE uptime SET seconds = seconds + $1 RETURNING seconds")
         .bind(ran)
         .fetch_one(&mut *connection)
@@ -39,7 +47,7 @@ pub async fn sweep(connection: &mut Connection, now: i64, ran: i64, retention: R
     }
     let invitations = super::invitations::sweep(connection, now, uptime, retention.keys).await?;
     let events = match retention.events {
-        Some(kept) => delete_events(connection, now, uptime, kept).await?,
+        Some(kept) => delete_events(connection, now, uptime, kept, replica).await?,
         None => 0,
     };
     let ids = |list: Vec<String>| list.iter().filter_map(|id| id.parse::<KeyId>().ok()).collect();
@@ -96,18 +104,31 @@ async fn forget_removed_keys(
     Ok(hashes)
 }
 
-/// The oldest events have the lowest numbers.
-async fn delete_events(connection: &mut Connection, now: i64, uptime: i64, kept: i64) -> Result<u64, Error> {
-    let deleted = sqlx::query(
-        "DELETE FROM events WHERE id IN (SELECT id FROM \
-         (SELECT id, uptime, coalesce(last_at, at) AS last FROM events ORDER BY id LIMIT $1) AS old \
-         WHERE uptime <= $2 AND (last <= $3 OR last > $4))",
+/// Of the oldest events, those before the first that is to be kept: what remains is a log that goes on from there, and an event says from
+/// where. That itself is an event, so it happens once in a day, unless there is much to remove.
+async fn delete_events(
+    connection: &mut Connection,
+    now: i64,
+    uptime: i64,
+    kept: i64,
+    replica: &str,
+) -> Result<u64, Error> {
+    let (removed_before, is_whole_page, first_kept, last): (bool, bool, Option<i64>, Option<i64>) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM audit_logs WHERE removed_uptime > $2 - $6), count(*) = $1, \
+         min(CASE WHEN uptime <= $2 - $5 AND (last <= $3 OR last > $4) THEN NULL ELSE id END), max(id) FROM \
+         (SELECT id, uptime, coalesce(last_at, at) AS last FROM events ORDER BY id LIMIT $1) AS old",
     )
     .bind(MOST)
-    .bind(uptime - kept)
+    .bind(uptime)
     .bind(now - kept)
     .bind(now)
-    .execute(connection)
+    .bind(kept)
+    .bind(DAY)
+    .fetch_one(&mut *connection)
     .await?;
-    Ok(deleted.rows_affected())
+    let is_much = is_whole_page && first_kept.is_none();
+    let Some(end) = first_kept.or(last.map(|last| last + 1)).filter(|_| is_much || !removed_before) else {
+        return Ok(0);
+    };
+    super::events::remove_before(connection, end, uptime, now, replica).await
 }

@@ -53,6 +53,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (9, "groups_and_limits_of_users", file!("0009_groups_and_limits_of_users")),
         (10, "administration", file!("0010_administration")),
         (12, "exchanged_tokens", file!("0012_exchanged_tokens")),
+        (13, "audit_log", file!("0013_audit_log")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -307,12 +308,21 @@ impl Store for SqliteStore {
         })
     }
 
-    fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Answer<'_, Swept> {
+    fn sweep<'a>(&'a self, now: i64, ran: i64, retention: Retention, replica: &'a str) -> Answer<'a, Swept> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
             writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
-            let swept = sql::sweep::sweep(&mut writer.connection, now, ran, retention).await;
+            let swept = sql::sweep::sweep(&mut writer.connection, now, ran, retention, replica).await;
             writer.end(swept.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
+        })
+    }
+
+    fn import_events<'a>(&'a self, now: i64, replica: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
+            let imported = sql::events::import(&mut writer.connection, now, replica).await;
+            writer.end(imported.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
         })
     }
 

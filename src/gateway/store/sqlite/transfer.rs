@@ -1,12 +1,15 @@
 //! A file as one side of a copy, and backups of it.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::gateway::store::transfer::{COPIED, Column, CopiedTable, Kind, Selection, Side, Table, Value};
+use crate::gateway::store::transfer::{COPIED, Column, CopiedTable, Kind, Selection, Side, Table, Value, has_defaults};
+use crate::gateway::store::{AuditLog, AuditReader, AuditRow};
+use crate::transparency_log::Hash;
 
 /// Fields are dropped in order: the connection before its lock and its folder.
 pub struct SqliteSide {
@@ -38,6 +41,23 @@ pub async fn source(path: &Path) -> Result<Box<dyn Side>, StoreError> {
     Ok(Box::new(SqliteSide { connection, place, _lock: Some(lock), _folder: folder }))
 }
 
+/// Opens a file to read its event log. A gateway may have the database open, and go on writing.
+///
+/// # Errors
+/// [`StoreError`]: not there, damaged, of another version of this program.
+pub async fn audit(path: &Path) -> Result<Box<dyn AuditReader>, StoreError> {
+    let path = existing(path)?;
+    files::prepare(&path)?;
+    let place = Place(path.display().to_string());
+    let mut connection = read_only(&path, &place).await?;
+    if find_version(&mut connection, &place).await? != newest() {
+        let reason = "a gateway of this version has not opened it yet".to_owned();
+        return Err(StoreError::Open { place: place.0, reason });
+    }
+    begin(&mut connection, "BEGIN", &place).await?;
+    Ok(Box::new(SqliteSide { connection, place, _lock: None, _folder: None }))
+}
+
 /// Opens or makes a file to write everything.
 ///
 /// # Errors
@@ -61,8 +81,8 @@ async fn refuse_used(path: &Path) -> Result<(), StoreError> {
     let place = Place(path.display().to_string());
     let mut connection = read_only(&path, &place).await?;
     let has_tables = find_version(&mut connection, &place).await?.is_some();
-    let is_used =
-        has_tables && counts(&mut connection, &place).await?.iter().any(|(name, rows)| *name != "uptime" && *rows > 0);
+    let is_used = has_tables
+        && counts(&mut connection, &place).await?.iter().any(|(name, rows)| !has_defaults(name) && *rows > 0);
     connection.close().await.map_err(|error| explain(&place, &error, Doing::Read))?;
     if is_used { Err(StoreError::NotEmpty { place: place.0 }) } else { Ok(()) }
 }
@@ -229,6 +249,46 @@ impl Side for SqliteSide {
             // Into the one file; of a journal in memory there is nothing to do.
             sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await.map_err(&failed)?;
             self.connection.close().await.map_err(failed)
+        })
+    }
+}
+
+impl AuditReader for SqliteSide {
+    fn logs(&mut self) -> Answer<'_, Vec<AuditLog>> {
+        Box::pin(async move {
+            sql::audit_log::logs(&mut self.connection).await.map_err(|error| explain(&self.place, &error, Doing::Read))
+        })
+    }
+
+    fn rows(&mut self, log: i64, from: i64, limit: i64) -> Answer<'_, Vec<AuditRow>> {
+        Box::pin(async move {
+            sql::audit_log::rows(&mut self.connection, log, from, limit)
+                .await
+                .map_err(|error| explain(&self.place, &error, Doing::Read))
+        })
+    }
+
+    fn hashes(&mut self, log: i64, level: u8, indexes: Range<u64>) -> Answer<'_, Vec<(u64, Hash)>> {
+        Box::pin(async move {
+            sql::audit_log::hashes(&mut self.connection, log, level, indexes)
+                .await
+                .map_err(|error| explain(&self.place, &error, Doing::Read))
+        })
+    }
+
+    fn outside(&mut self) -> Answer<'_, i64> {
+        Box::pin(async move {
+            sql::audit_log::outside(&mut self.connection)
+                .await
+                .map_err(|error| explain(&self.place, &error, Doing::Read))
+        })
+    }
+
+    fn removals(&mut self) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            sql::audit_log::removals(&mut self.connection)
+                .await
+                .map_err(|error| explain(&self.place, &error, Doing::Read))
         })
     }
 }

@@ -1,10 +1,10 @@
-//! `gateway audit`: the event log, the newest event first, in pages as large as a gateway sends.
+//! `gateway audit` alone: the event log, the newest event first, in pages as large as a gateway sends.
 
 use serde_json::json;
 
-use super::admin;
 use crate::app::App;
 use crate::cli::AuditArgs;
+use crate::commands::gateway::admin;
 use crate::exit::{Exit, Problem};
 use crate::gateway::{AdminReply, AdminRequest, EventFilter, RecordedEvent};
 use crate::ui::{Column, Table};

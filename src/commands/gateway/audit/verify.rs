@@ -1,0 +1,89 @@
+//! `gateway audit verify`: whether the event log is what gateways have written.
+
+use crate::app::App;
+use crate::cli::AuditVerifyArgs;
+use crate::commands::gateway::{admin, database};
+use crate::exit::Exit;
+use crate::gateway::DatabaseLocation;
+use crate::gateway::audit::{Finding, Verification, verify};
+use crate::ui::{Column, Table};
+
+/// Findings that are printed; JSON has all.
+const SHOWN: usize = 20;
+
+/// Runs it.
+///
+/// # Errors
+/// A database that cannot be read.
+pub async fn run(app: &App, args: &AuditVerifyArgs) -> anyhow::Result<Exit> {
+    let location = database::configured(app, &args.database)?;
+    if let DatabaseLocation::File(path) = &location {
+        admin::require_file(path)?;
+    }
+    let mut reader = location.audit().await?;
+    let found = verify(&mut *reader, &[]).await?;
+    if app.printer.is_json() {
+        app.printer.json(&found)?;
+    } else {
+        print(app, &found)?;
+    }
+    Ok(if found.findings.is_empty() { Exit::Done } else { Exit::Found })
+}
+
+fn print(app: &App, found: &Verification) -> anyhow::Result<()> {
+    let printer = &app.printer;
+    let mut table = Table::new([
+        Column::new("log"),
+        Column::new("records"),
+        Column::new("kept from").optional(2),
+        Column::new("proven until"),
+        Column::new("root").shrinks_to(12).optional(1),
+    ]);
+    for log in &found.logs {
+        table.push([
+            &*log.origin,
+            &log.size.to_string(),
+            &log.first.to_string(),
+            &log.proven_until.map_or_else(|| "-".to_owned(), |size| size.to_string()),
+            log.root.as_deref().unwrap_or("-"),
+        ]);
+    }
+    printer.table(&table)?;
+    if found.outside > 0 {
+        printer.note(&format!(
+            "{} events of an earlier version are in no log yet: the next event takes them in.",
+            found.outside
+        ));
+    }
+    for finding in found.findings.iter().take(SHOWN) {
+        printer.report(&format!("{}: {finding}", finding.log()));
+    }
+    if found.findings.len() > SHOWN {
+        printer.note(&format!("{} more: see --json", found.findings.len() - SHOWN));
+    }
+    if found.findings.is_empty() {
+        printer.success("Nothing wrong was found");
+        if found.logs.iter().all(|log| log.proven_until.is_none()) {
+            printer.note("Against someone who can write the database this proves nothing: the hashes are in it, too.");
+        }
+    } else {
+        printer.report(&format!("\n{} findings: the log is not what gateways have written", found.findings.len()));
+    }
+    Ok(())
+}
+
+impl Finding {
+    /// The origin of its log.
+    fn log(&self) -> &str {
+        match self {
+            Self::Changed { log, .. }
+            | Self::Columns { log, .. }
+            | Self::Missing { log, .. }
+            | Self::Order { log, .. }
+            | Self::Hashes { log, .. }
+            | Self::Tree { log, .. }
+            | Self::Rewritten { log, .. }
+            | Self::Cut { log, .. } => log,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The event log as it lies in a database, for those who verify it: the stored lines with what is stored beside them.
+
+use std::ops::Range;
+
+use super::Answer;
+use crate::transparency_log::{Frontier, Hash};
+
+/// A log: an RFC 6962 tree of records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditLog {
+    /// Its number; a later log has a higher one.
+    pub number: i64,
+    /// Its origin, by which checkpoints name it.
+    pub origin: String,
+    /// How many records it is said to have.
+    pub size: i64,
+    /// Its tree, as it is stored; `None` if that is no tree.
+    pub tree: Option<Frontier>,
+}
+
+/// A row of the event log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditRow {
+    /// The number of the event.
+    pub id: i64,
+    /// Its index in the log.
+    pub index: i64,
+    /// The stored line: the leaf.
+    pub line: Option<String>,
+    /// What filters compare.
+    pub columns: AuditColumns,
+}
+
+/// The columns that repeat what the line says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditColumns {
+    pub at: i64,
+    pub last_at: Option<i64>,
+    pub count: i64,
+    pub actor: String,
+    pub action: String,
+    pub subject: String,
+    pub address: String,
+    pub account: Option<String>,
+    pub account_id: Option<String>,
+    pub code: Option<String>,
+    pub request: Option<String>,
+}
+
+/// A database whose event log is read, as it is at one moment. Gateways may run.
+pub trait AuditReader: Send {
+    /// All logs, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`](super::StoreError::Read).
+    fn logs(&mut self) -> Answer<'_, Vec<AuditLog>>;
+
+    /// The first rows of a log from that index, in its order.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`](super::StoreError::Read).
+    fn rows(&mut self, log: i64, from: i64, limit: i64) -> Answer<'_, Vec<AuditRow>>;
+
+    /// The stored hashes of subtrees of a level, by their index.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`](super::StoreError::Read).
+    fn hashes(&mut self, log: i64, level: u8, indexes: Range<u64>) -> Answer<'_, Vec<(u64, Hash)>>;
+
+    /// How many events are in no log: a version before this one has written them.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`](super::StoreError::Read).
+    fn outside(&mut self) -> Answer<'_, i64>;
+
+    /// The lines with the action `audit.removed`, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`](super::StoreError::Read).
+    fn removals(&mut self) -> Answer<'_, Vec<String>>;
+}
