@@ -21,6 +21,24 @@ CREATE TABLE users (
     addresses  TEXT
 );
 
+-- Who a person is at a provider where they sign in: an issuer and its subject, which never change. An account has one at most
+CREATE TABLE identities (
+    -- The SHA-256 of issuer and subject in hexadecimal digits
+    id            TEXT   NOT NULL PRIMARY KEY CHECK (length(id) = 64),
+    issuer        TEXT   NOT NULL,
+    subject       TEXT   NOT NULL,
+    user_id       TEXT   NOT NULL UNIQUE REFERENCES users (id) ON DELETE CASCADE,
+    created_at    BIGINT NOT NULL,
+    -- When the person signed in there last
+    signed_in_at  BIGINT NOT NULL,
+    -- By which the gateway asks the provider again, encrypted with a key of the secret-file; NULL if it does not ask
+    refresh_token BYTEA,
+    -- When the provider was asked last, and until when a gateway is asking it
+    checked_at    BIGINT,
+    lease_until   BIGINT
+);
+CREATE INDEX identities_to_check ON identities (issuer, checked_at) WHERE refresh_token IS NOT NULL;
+
 CREATE TABLE devices (
     -- `ssh-ed25519 AAAA…`, without a comment
     key          TEXT   NOT NULL PRIMARY KEY,
@@ -184,7 +202,7 @@ INSERT INTO change_head VALUES (1, 0, 0);
 CREATE TABLE change_log (
     number    BIGINT NOT NULL PRIMARY KEY,
     token     BIGINT NOT NULL,
-    -- `user`, `device`, `key`, `forgotten-key`, `pending-device`, `session`, `sessions` (of an account), `maintenance`, `invitation`; and which one
+    -- `user`, `device`, `key`, `forgotten-key`, `pending-device`, `session`, `sessions` (of an account), `provider-session` (all that began with it), `maintenance`, `invitation`, `identity`; and which one
     kind      TEXT   NOT NULL,
     reference TEXT   NOT NULL
 );
@@ -207,7 +225,9 @@ CREATE TABLE sessions (
     since        TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     seen_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     -- When the password was typed last
-    confirmed_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    confirmed_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    -- A digest of the sign-in at a provider that it began with
+    provider_session BYTEA CHECK (length(provider_session) = 32)
 );
 CREATE INDEX sessions_of_account ON sessions (user_id);
 

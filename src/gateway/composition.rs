@@ -19,6 +19,7 @@ use super::oidc::{IssuerSettings, Issuers, RefreshRules};
 use super::pages::{self, Pages, PagesParts};
 use super::pending_devices::PendingDevices;
 use super::policy::Scanner;
+use super::providers::ProviderService;
 use super::refusals::{Kind, Refusals};
 use super::secret::Secret;
 use super::signin_link_filter::Report;
@@ -56,6 +57,8 @@ pub struct Gateway {
     limiter: Arc<Limiter>,
     health: Arc<Health>,
     withheld_link: Report,
+    /// What is asked of providers.
+    pub providers: Arc<ProviderService>,
 }
 
 /// Why roles are refused.
@@ -80,6 +83,14 @@ impl Gateway {
             pending.note_news(record, now.now());
             open.note_news(record, now.now());
         });
+        let providers = Arc::new(ProviderService::new(
+            issuers.clone(),
+            secret,
+            directory.clone(),
+            sessions.clone(),
+            config.clone(),
+            clock.clone(),
+        ));
         let log_throttle = Arc::<LogThrottle>::default();
         let refusals = Arc::<Refusals>::default();
         let limiter = Arc::<Limiter>::default();
@@ -112,6 +123,7 @@ impl Gateway {
             pending_devices: pending_devices.clone(),
             sessions: sessions.clone(),
             refusals: refusals.clone(),
+            providers: providers.clone(),
             config: config.clone(),
             clock: clock.clone(),
         };
@@ -142,6 +154,7 @@ impl Gateway {
             health,
             streams,
             withheld_link,
+            providers,
         }
     }
 
@@ -155,6 +168,7 @@ impl Gateway {
         if self.directory.would_lock_out(&tables.roles) {
             return Err(LOCKED_OUT.to_owned());
         }
+        config.check_providers()?;
         let losses = self.directory.losses(&tables, self.clock.now());
         self.directory.warn_of_closed_environments(&tables);
         self.issuers.configure(issuer_settings(&config), refresh_rules(&config));
@@ -275,10 +289,11 @@ impl Gateway {
     }
 }
 
-/// The issuers that a configuration trusts, each once.
+/// The issuers that a configuration trusts, those of workloads and those of people, each once.
 pub(super) fn issuer_settings(config: &Config) -> Vec<IssuerSettings> {
-    let all = config.workloads.all().map(|rule| (rule.issuer.clone(), rule.issuer_settings()));
-    all.collect::<BTreeMap<_, _>>().into_values().collect()
+    let of_workloads = config.workloads.all().map(|rule| rule.issuer_settings());
+    let all = config.oidc.all().map(|provider| provider.issuer_settings()).chain(of_workloads);
+    all.map(|settings| (settings.url.clone(), settings)).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 /// How often issuers are asked, and how long their keys last.

@@ -27,8 +27,6 @@ mod limits;
 mod log_throttle;
 mod maintenance;
 mod model_access;
-// The sign-in of people will use the rest.
-#[allow(dead_code, unused_imports)]
 mod oidc;
 mod origin;
 mod pages;
@@ -37,6 +35,7 @@ mod pending_devices;
 mod policy;
 mod policy_name;
 mod policy_tables;
+mod providers;
 mod proxy;
 mod refusal_code;
 mod refusals;

@@ -63,6 +63,12 @@ pub enum RefusalCode {
     TooManyAttempts,
     /// A code that no pending device has.
     UnknownCode,
+    /// The answer of a provider to a sign-in, or its word that somebody signed out, is not accepted.
+    Provider,
+    /// A person of a provider who gets no account, or none any more.
+    NotAdmitted,
+    /// Signing in with a password where people sign in at a provider only.
+    LocalAccounts,
 }
 
 impl RefusalCode {
@@ -124,6 +130,9 @@ impl RefusalCode {
             Self::WrongPassword => "wrong_password",
             Self::TooManyAttempts => "too_many_attempts",
             Self::UnknownCode => "unknown_code",
+            Self::Provider => "provider",
+            Self::NotAdmitted => "not_admitted",
+            Self::LocalAccounts => "local_accounts",
         }
     }
 }

@@ -73,6 +73,8 @@ mod gateway_postgres;
 #[cfg(feature = "gateway")]
 mod gateway_programs;
 #[cfg(feature = "gateway")]
+mod gateway_providers;
+#[cfg(feature = "gateway")]
 mod gateway_recorded;
 #[cfg(feature = "gateway")]
 mod gateway_replicas;

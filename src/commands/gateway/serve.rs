@@ -24,6 +24,9 @@ const REFUSAL_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two looks for keys that have expired and records to delete.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Between two looks for people who are to be looked up at their provider again.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Between two signs that this gateway's secret is in use.
 const SECRET_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -45,6 +48,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let config = config::load(app, &args)?;
     let location = database::located(app, config.database.clone(), config.database_password_file.clone())?;
     // Before the database, so that what is wrong here shows at once.
+    config.check_providers().map_err(|error| Problem::new(Exit::Usage, error))?;
     let (secret, server) = (database::secret(&config, &location)?, Server::bind(&config)?);
     let store = database::open_when_reachable(app, &location).await?;
     let fingerprint = *secret.key("fingerprint");
@@ -99,6 +103,15 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
             }
         })
     };
+    let rechecking = {
+        let providers = gateway.providers.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(RECHECK_INTERVAL).await;
+                providers.recheck().await;
+            }
+        })
+    };
     let read = || config::load(app, &args).map_err(|error| in_one_line(&Problem::from_error(&error)));
     let serving = server.run(gateway.clone(), signals::stop_requested(requests.clone(), 1), reload_requests, read);
     let served = async {
@@ -107,9 +120,14 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     };
     let exit = tokio::select! {
         served = served => served,
-        () = signals::stop_requested(requests, 2) => Ok(Exit::Interrupted),
+        () = signals::stop_requested(requests.clone(), 2) => Ok(Exit::Interrupted),
     };
     flushing.abort();
+    rechecking.abort();
+    tokio::select! {
+        () = gateway.providers.end_rechecks() => {}
+        () = signals::stop_requested(requests, 2) => {}
+    }
     recording.abort();
     record_refusals(&gateway, true).await;
     flush(&gateway).await;

@@ -200,7 +200,10 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
     let suspended = has_suspended.then(|| Column::new("suspended").shrinks_to(9).state());
     let has_addresses = users.iter().any(|user| !user.addresses.is_empty());
     let addresses = has_addresses.then(|| Column::new("accepted").shrinks_to(12).optional(4));
-    let mut table = Table::new(columns.into_iter().chain(groups).chain(limits).chain(addresses).chain(suspended));
+    let has_identities = users.iter().any(|user| user.identity.is_some());
+    let identities = has_identities.then(|| Column::new("signs in at").shrinks_to(12).optional(4));
+    let more = identities.into_iter().chain(groups).chain(limits).chain(addresses).chain(suspended);
+    let mut table = Table::new(columns.into_iter().chain(more));
     for user in &users {
         let (disabled, used) =
             (if user.disabled { "yes" } else { "no" }, user.last_used_at.map(|at| relative_time::ago(at, now)));
@@ -215,7 +218,10 @@ async fn list(app: &App, database: &DatabaseArgs) -> anyhow::Result<Exit> {
         let (groups, limits) = (groups_text(user), user.limits.map(|limits| limits.to_string()).unwrap_or_default());
         let groups = has_groups.then_some(groups.as_str());
         let limits = has_limits.then_some(limits.as_str());
-        table.push_tinted(tint, cells.into_iter().chain(groups).chain(limits).chain(addresses).chain(suspended));
+        let identity = user.identity.as_ref().map_or("", |identity| identity.issuer.as_str());
+        let identity = has_identities.then_some(identity);
+        let more = identity.into_iter().chain(groups).chain(limits).chain(addresses).chain(suspended);
+        table.push_tinted(tint, cells.into_iter().chain(more));
     }
     app.printer.table(&table)?;
     Ok(Exit::Done)

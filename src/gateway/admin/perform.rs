@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::error::AdminError;
 use super::message::{AdminReply, AdminRequest, DeviceRef};
-use super::rows::{SuspensionRow, UserRow};
+use super::rows::{IdentityRow, SuspensionRow, UserRow};
 use super::running::RunningGateway;
 use crate::gateway::authn::Caller;
 use crate::gateway::origin::Origin;
@@ -326,6 +326,11 @@ impl AdminContext<'_> {
             undefined_groups: self.undefined_groups(user),
             limits: Some(user.limits).filter(|limits| !limits.is_none()),
             addresses: user.addresses.clone(),
+            identity: self.directory.identity_of(user.id).map(|identity| IdentityRow {
+                issuer: identity.issuer.clone(),
+                subject: identity.subject.clone(),
+                signed_in_at: identity.signed_in_at,
+            }),
             created_at: user.created_at,
             devices: devices.len(),
             keys: keys.iter().filter(|key| key.is_accepted(self.now)).count(),

@@ -152,6 +152,17 @@ pub struct MaintenanceRow {
     pub until: Option<i64>,
 }
 
+/// Who a person is at the provider where they sign in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityRow {
+    /// The provider's issuer.
+    pub issuer: String,
+    /// The person's subject there: untrusted text.
+    pub subject: String,
+    /// When the person signed in there last, in Unix seconds.
+    pub signed_in_at: i64,
+}
+
 /// Whether something is suspended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuspensionRow {
@@ -200,6 +211,9 @@ pub struct UserRow {
     /// From where it is accepted.
     #[serde(default)]
     pub addresses: AddressRules,
+    /// Who the person is at a provider; without one the account has a password here.
+    #[serde(default)]
+    pub identity: Option<IdentityRow>,
     /// Unix seconds.
     pub created_at: i64,
     /// How many devices it has.

@@ -226,6 +226,12 @@ impl Authenticator {
     pub fn identify_session(&self, cookie: &str, address: IpAddr) -> Option<(Caller, bool)> {
         let found = self.sessions.find(cookie, self.clock.now())?;
         let user = self.directory.user(found.user).filter(|user| user.is_active())?;
+        let config = self.config.get();
+        if !config.local_accounts {
+            // Only a person of a provider can have signed in.
+            let identity = self.directory.identity_of(user.id)?;
+            config.oidc.of_issuer(&identity.issuer)?;
+        }
         Some((self.caller(user, Credential::Session(found.handle), address), found.fresh))
     }
 

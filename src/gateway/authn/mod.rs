@@ -22,5 +22,5 @@ pub use addresses::NotAccepting;
 pub use authenticator::{Authenticator, AuthenticatorParts, CredentialRevoked, RevalidatingBody};
 pub use caller::{Caller, Credential, credential_revoked, credential_suspended};
 pub use credential::refuse_basic;
-pub use session::{Checkpoint, Sessions, digest as digest_of_cookie, random_token};
+pub use session::{Checkpoint, NewSession, Sessions, digest as digest_of_cookie, random_token};
 pub use stream_guard::{GuardedBody, OpenStreams, Stream, StreamGuard, StreamRequest};

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::gateway::secret::{self, Secret};
-use crate::gateway::store::Record;
+use crate::gateway::store::{Record, SharedSession};
 
 /// A session ends this many seconds after the sign-in.
 const MAX_AGE_SECONDS: i64 = 12 * 60 * 60;
@@ -54,6 +54,8 @@ struct Table {
     last_endings: HashMap<Uuid, u64>,
     /// The latest that were ended here: another gateway may still tell of them.
     ended: VecDeque<[u8; 32]>,
+    /// The latest sign-ins at providers that ended there: one may have begun a session at another gateway.
+    ended_at_providers: VecDeque<[u8; 32]>,
 }
 
 /// A moment, as [`Sessions::checkpoint`] gives it.
@@ -64,12 +66,39 @@ struct Session {
     user: Uuid,
     since: i64,
     seen: i64,
-    /// When the password was typed last.
+    /// When the person proved last who they are.
     confirmed: i64,
+    /// A digest of the sign-in at a provider that it began with.
+    provider_session: Option<[u8; 32]>,
     /// When the other gateways were told last that it is used.
     shared: i64,
     /// Dropped with the session: handles see by it that the session has ended.
     alive: Arc<()>,
+}
+
+/// A session that begins.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSession {
+    /// The account.
+    pub user: Uuid,
+    /// When the person proved who they are, in Unix seconds.
+    pub confirmed: i64,
+    /// A digest of the sign-in at a provider that it begins with.
+    pub provider_session: Option<[u8; 32]>,
+}
+
+impl NewSession {
+    /// Of a person who typed a password at that Unix second.
+    pub fn by_password(user: Uuid, now: i64) -> Self {
+        Self { user, confirmed: now, provider_session: None }
+    }
+
+    /// The same for the other gateways.
+    pub fn shared(&self, cookie: &str, now: i64) -> SharedSession {
+        let confirmed = now.saturating_sub(self.confirmed).max(0);
+        let (digest, provider_session) = (digest(cookie), self.provider_session);
+        SharedSession { digest, user: self.user, since: 0, seen: 0, confirmed, provider_session }
+    }
 }
 
 /// Says later on whether a session that was there is still there.
@@ -87,7 +116,7 @@ impl SessionHandle {
 pub struct Found {
     /// The id of the account that is signed in.
     pub user: Uuid,
-    /// Whether the password was typed within the last quarter of an hour.
+    /// Whether the person proved who they are within the last quarter of an hour.
     pub fresh: bool,
     /// Tells whether the session is still open, later in the same request.
     pub handle: SessionHandle,
@@ -137,11 +166,6 @@ impl Sessions {
         self.lock().all.contains_key(&digest(cookie))
     }
 
-    /// Whether all sessions of that account were ended since.
-    pub fn were_ended(&self, user: Uuid, since: Checkpoint) -> bool {
-        self.lock().last_endings.get(&user).is_some_and(|ending| *ending > since.0)
-    }
-
     /// Takes note of what other gateways know.
     pub fn note_news(&self, record: &Record, now: i64) {
         match record {
@@ -150,7 +174,8 @@ impl Sessions {
                 let (since, seen, confirmed) = (at(told.since), at(told.seen), at(told.confirmed));
                 let mut table = self.lock();
                 // Another gateway may not know yet that it was ended here.
-                if table.ended.contains(&told.digest) {
+                let is_over = told.provider_session.is_some_and(|of| table.ended_at_providers.contains(&of));
+                if is_over || table.ended.contains(&told.digest) {
                     return;
                 }
                 if let Some(known) = table.all.get_mut(&told.digest) {
@@ -158,7 +183,9 @@ impl Sessions {
                     known.shared = known.shared.max(seen);
                 } else {
                     let alive = Arc::default();
-                    let session = Session { user: told.user, since, seen, confirmed, shared: seen, alive };
+                    let provider_session = told.provider_session;
+                    let session =
+                        Session { user: told.user, since, seen, confirmed, provider_session, shared: seen, alive };
                     table.insert(told.digest, session, now);
                 }
             }
@@ -166,6 +193,9 @@ impl Sessions {
                 self.lock().all.remove(digest);
             }
             Record::EndedSessions(user) => self.end_all_of(*user),
+            Record::EndedAtProvider(digest) => {
+                self.end_at_provider(*digest);
+            }
             // Some may have been ended by a change that was not heard of.
             Record::Reloaded => self.lock().all.clear(),
             _ => {}
@@ -178,14 +208,15 @@ impl Sessions {
     }
 
     /// Starts the session of a cookie. A full table loses its oldest session. Returns whether it has: not when the account's sessions were
-    /// ended since `checked`, since the password that was checked may be the old one.
-    pub fn start(&self, cookie: &str, user: Uuid, now: i64, checked: Checkpoint) -> bool {
+    /// ended since `checked`, since the password that was checked may be the old one; and not after a sign-out at the provider.
+    pub fn start(&self, cookie: &str, new: &NewSession, now: i64, checked: Checkpoint) -> bool {
         let mut table = self.lock();
-        if table.last_endings.get(&user).is_some_and(|ending| *ending > checked.0) {
+        if !table.may_begin(new, checked) {
             return false;
         }
+        let NewSession { user, confirmed, provider_session } = *new;
         let alive = Arc::default();
-        let session = Session { user, since: now, seen: now, confirmed: now, shared: now, alive };
+        let session = Session { user, since: now, seen: now, confirmed, provider_session, shared: now, alive };
         table.insert(digest(cookie), session, now);
         true
     }
@@ -220,22 +251,56 @@ impl Sessions {
         None
     }
 
-    /// Notes that the password was typed again.
-    pub fn confirm(&self, cookie: &str, now: i64) {
-        if let Some(session) = self.lock().all.get_mut(&digest(cookie)) {
-            session.confirmed = session.confirmed.max(now);
+    /// Notes that the person of the session whose cookie has that digest proved at that Unix second who they are.
+    pub fn confirm(&self, digest: &[u8; 32], at: i64) {
+        if let Some(session) = self.lock().all.get_mut(digest) {
+            session.confirmed = session.confirmed.max(at);
         }
+    }
+
+    /// Whose session it is whose cookie has that digest. That counts as no use of it.
+    pub fn user_of(&self, digest: &[u8; 32], now: i64) -> Option<Uuid> {
+        self.lock().all.get(digest).filter(|session| session.counts(now)).map(|session| session.user)
+    }
+
+    /// The digests of the cookies of an account's sessions.
+    pub fn of_user(&self, user: Uuid) -> Vec<[u8; 32]> {
+        let table = self.lock();
+        table.all.iter().filter(|(_, session)| session.user == user).map(|(digest, _)| *digest).collect()
+    }
+
+    /// Notes that a sign-in at a provider ended there: no session begins with it any more. Ends those that did, and returns the digests of
+    /// their cookies.
+    pub fn end_at_provider(&self, provider_session: [u8; 32]) -> Vec<[u8; 32]> {
+        let mut table = self.lock();
+        remember(&mut table.ended_at_providers, provider_session);
+        let began = |session: &Session| session.provider_session == Some(provider_session);
+        let ended: Vec<_> = table.all.iter().filter(|(_, session)| began(session)).map(|(digest, _)| *digest).collect();
+        for digest in &ended {
+            table.all.remove(digest);
+            remember(&mut table.ended, *digest);
+        }
+        ended
+    }
+
+    /// Whether a session may begin: not if those of the account were ended since `checked`, or the sign-in at the provider has ended there.
+    pub fn may_begin(&self, new: &NewSession, checked: Checkpoint) -> bool {
+        self.lock().may_begin(new, checked)
     }
 
     /// Ends the session of a cookie; does nothing if there is none.
     pub fn end(&self, cookie: &str) {
-        let (mut table, digest) = (self.lock(), digest(cookie));
-        if table.all.remove(&digest).is_some() {
-            table.ended.push_back(digest);
-            if table.ended.len() > MAX_ENDED {
-                table.ended.pop_front();
-            }
+        self.end_by_digest(digest(cookie));
+    }
+
+    /// The same by the digest of the cookie. Returns whether there was one.
+    pub fn end_by_digest(&self, digest: [u8; 32]) -> bool {
+        let mut table = self.lock();
+        let was_there = table.all.remove(&digest).is_some();
+        if was_there {
+            remember(&mut table.ended, digest);
         }
+        was_there
     }
 
     /// Ends all sessions of an account.
@@ -254,6 +319,11 @@ impl Sessions {
 }
 
 impl Table {
+    fn may_begin(&self, new: &NewSession, checked: Checkpoint) -> bool {
+        let is_over = new.provider_session.is_some_and(|of| self.ended_at_providers.contains(&of));
+        !is_over && self.last_endings.get(&new.user).is_none_or(|ending| *ending <= checked.0)
+    }
+
     fn insert(&mut self, digest: [u8; 32], session: Session, now: i64) {
         let (all, user) = (&mut self.all, session.user);
         if all.len() >= MAX_SESSIONS {
@@ -265,6 +335,14 @@ impl Table {
             drop_oldest(all, |_| true);
         }
         all.insert(digest, session);
+    }
+}
+
+/// Adds to a list that forgets the oldest.
+fn remember(list: &mut VecDeque<[u8; 32]>, digest: [u8; 32]) {
+    list.push_back(digest);
+    if list.len() > MAX_ENDED {
+        list.pop_front();
     }
 }
 
@@ -293,7 +371,6 @@ fn drop_oldest(all: &mut HashMap<[u8; 32], Session>, pick: impl Fn(&Session) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::store::SharedSession;
 
     fn sessions() -> Sessions {
         Sessions::new(&Secret::random().unwrap())
@@ -301,7 +378,7 @@ mod tests {
 
     fn start(sessions: &Sessions, user: Uuid, now: i64) -> String {
         let cookie = sessions.new_cookie().unwrap();
-        assert!(sessions.start(&cookie, user, now, sessions.checkpoint()));
+        assert!(sessions.start(&cookie, &NewSession::by_password(user, now), now, sessions.checkpoint()));
         cookie
     }
 
@@ -314,12 +391,12 @@ mod tests {
         let (sessions, user) = (sessions(), Uuid::new_v4());
         let cookie = start(&sessions, user, 0);
         assert!(sessions.find(&cookie, 900).unwrap().fresh && !sessions.find(&cookie, 901).unwrap().fresh);
-        sessions.confirm(&cookie, 901);
+        sessions.confirm(&digest(&cookie), 901);
         let found = sessions.find(&cookie, 1801).unwrap();
         assert!(found.fresh && found.handle.counts());
         sessions.end_all_of(user);
         assert!(!found.handle.counts());
-        sessions.confirm(&cookie, 1900);
+        sessions.confirm(&digest(&cookie), 1900);
         assert!(sessions.find(&cookie, 1900).is_none(), "no password brings it back");
     }
 
@@ -362,11 +439,30 @@ mod tests {
         let (sessions, user) = (sessions(), Uuid::new_v4());
         let checked = sessions.checkpoint();
         sessions.end_all_of(user);
-        let start = |user, checked| sessions.start(&sessions.new_cookie().unwrap(), user, 0, checked);
-        assert!(!start(user, checked) && sessions.were_ended(user, checked));
+        let new = |user| NewSession::by_password(user, 0);
+        let start = |user, checked| sessions.start(&sessions.new_cookie().unwrap(), &new(user), 0, checked);
+        assert!(!start(user, checked) && !sessions.may_begin(&new(user), checked));
         assert!(start(user, sessions.checkpoint()));
         // Another account's sign-in is none of it.
         assert!(start(Uuid::new_v4(), checked));
+    }
+
+    #[test]
+    fn a_sign_in_that_ended_at_its_provider_begins_no_session() {
+        let (sessions, user) = (sessions(), Uuid::new_v4());
+        let new = |provider_session| NewSession { provider_session, ..NewSession::by_password(user, 0) };
+        let start = |provider_session| {
+            let cookie = sessions.new_cookie().unwrap();
+            let begun = sessions.start(&cookie, &new(provider_session), 0, sessions.checkpoint());
+            begun.then_some(cookie)
+        };
+        let [one, other, local] = [Some([1; 32]), Some([2; 32]), None].map(|session| start(session).unwrap());
+        // Another gateway tells that.
+        sessions.note_news(&Record::EndedAtProvider([1; 32]), 0);
+        assert!(find(&sessions, &one, 0).is_none() && start(Some([1; 32])).is_none());
+        assert!(!sessions.may_begin(&new(Some([1; 32])), sessions.checkpoint()));
+        assert!(find(&sessions, &other, 0).is_some() && find(&sessions, &local, 0).is_some());
+        assert!(start(Some([2; 32])).is_some() && start(None).is_some());
     }
 
     #[test]
@@ -383,7 +479,8 @@ mod tests {
     fn a_session_of_another_gateway_is_used_here_until_it_ends() {
         let (sessions, user) = (sessions(), Uuid::new_v4());
         let cookie = sessions.new_cookie().unwrap();
-        let session = SharedSession { digest: digest(&cookie), user, since: 7200, seen: 3000, confirmed: 7200 };
+        let (digest, provider_session) = (digest(&cookie), Some([7; 32]));
+        let session = SharedSession { digest, user, since: 7200, seen: 3000, confirmed: 7200, provider_session };
         sessions.note_news(&Record::Session(session.clone()), 10_000);
         let found = sessions.find(&cookie, 10_000).unwrap();
         assert!(found.user == user && !found.fresh);

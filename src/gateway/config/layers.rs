@@ -16,6 +16,7 @@ use super::environments;
 use super::error::{ConfigError, Source, nearest};
 use super::groups;
 use super::limits;
+use super::providers;
 use super::roles;
 use super::settings::{Config, SETTINGS, Setting, find};
 use super::value::shown;
@@ -119,6 +120,9 @@ pub fn read(inputs: &Inputs) -> Result<(Config, Sources), ConfigError> {
     }
     // What a rule grants is a role, so that everything that holds for roles holds for it.
     config.roles = config.roles.with(config.workloads.roles());
+    if let Some(Source::File { path: file, .. }) = sources.get("oidc") {
+        config.oidc = config.oidc.with_paths(|path| file.parent().unwrap_or(Path::new("")).join(path));
+    }
     // Everybody on the machine can read the arguments of a process.
     if let Some(at @ Source::Flag(_)) = sources.get("database")
         && config.database.as_ref().is_some_and(DatabaseLocation::has_password)
@@ -163,7 +167,8 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
         .or_else(|| environments::expected(&name))
         .or_else(|| groups::expected(&name))
         .or_else(|| caps::expected(&name))
-        .or_else(|| workloads::expected(&name));
+        .or_else(|| workloads::expected(&name))
+        .or_else(|| providers::expected(&name));
     let expected = table.or(member).or(find(&name).map(|setting| setting.expected)).unwrap_or("valid").to_owned();
     ConfigError::Value { at, name, expected, problem }
 }

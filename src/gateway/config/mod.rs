@@ -9,6 +9,7 @@ mod error;
 mod groups;
 mod layers;
 mod limits;
+mod providers;
 mod roles;
 mod settings;
 mod table_examples;
@@ -112,6 +113,7 @@ fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result
         return Err(ConfigError::UnknownRole { at: source("caps"), role: role.to_string(), by: "caps" });
     }
     environments::check(config, &source)?;
+    providers::check(config, &source)?;
     if config.jwks_grace <= config.jwks_min_interval {
         let problem = "jwks-grace must be longer than jwks-min-interval".to_owned();
         let hint = "Otherwise no keys are known between two readings.";

@@ -14,6 +14,7 @@ use crate::gateway::caps::Caps;
 use crate::gateway::environments::Environments;
 use crate::gateway::groups::Groups;
 use crate::gateway::policy_tables::PolicyTables;
+use crate::gateway::providers::{Providers, check_files};
 use crate::gateway::roles::Roles;
 use crate::gateway::store::DatabaseLocation;
 use crate::gateway::workload::Workloads;
@@ -215,6 +216,11 @@ settings! {
     "threads" => threads: usize = 0, "super::value::number::<_, 0, 1024>", Restart,
         "a number from 0 to 1024";
 
+    /// Whether people may sign in with a password of this gateway. false: only at a provider of [oidc]. Sessions that a password
+    /// began end, and invitations and the setup link make no accounts. To get back in, set it to true here and send SIGHUP.
+    "local-accounts" => local_accounts: bool = true, "super::value::boolean", Reload,
+        "true or false";
+
     /// How much this gateway forwards at most, for all callers together. burst: so many requests at once after a pause, by
     /// default those of one minute. streams: so many requests at the upstream server at a time.
     "limits" => limits: RequestLimits = {}, "super::limits::limits", Reload,
@@ -245,6 +251,11 @@ settings! {
     "workload" => workloads: Workloads = [], "super::workloads::workloads", Reload,
         "tables [[workload]], each with name, issuer, audience, claims and scopes, and any of models, environment, limits, provider, max-token-lifetime, max-key-lifetime, jwks-url, jwks-file and ca-file";
 
+    /// Providers at which people sign in with OpenID Connect, and what their claims give here. The callback address for the
+    /// provider is PUBLIC_URL/oidc/NAME/callback, that of its back-channel logout PUBLIC_URL/oidc/NAME/logout.
+    "oidc" => oidc: Providers = {}, "super::providers::providers", Reload,
+        "tables such as [oidc.company], each with issuer, client-id and any of client-secret-file, title, scopes, name-claim, email-claim, groups-claim, create-accounts, allowed-domains, require-verified-email, default-role, rules, trust-sign-in-time, recheck and ca-file";
+
     /// From which addresses requests are accepted. allow: only from these. deny: not from these, also if they are in allow.
     /// Of a proxy in trusted-proxies, the address that it forwards counts. Health checks are always answered.
     "addresses" => addresses: AddressRules = {}, "super::addresses::rules", Reload,
@@ -269,6 +280,14 @@ impl Config {
             environments: self.environments.clone(),
             workloads: self.workloads.clone(),
         }
+    }
+
+    /// Checks the files that providers need, which nothing reads before somebody signs in.
+    ///
+    /// # Errors
+    /// What is wrong with one.
+    pub fn check_providers(&self) -> Result<(), String> {
+        self.oidc.all().try_for_each(|provider| check_files(provider).map_err(|error| error.to_string()))
     }
 
     /// The files to serve https with; `None` is plain http.

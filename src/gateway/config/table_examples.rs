@@ -10,6 +10,11 @@ pub fn example(name: &str) -> &'static str {
                            claims = { repository_id = \"123456\", ref = \"refs/heads/main\" }\n\
                            scopes = [\"inference\", \"models:read\"]\nmodels = [\"llama3*\"]\nlimits = { requests-per-minute = 60 }\n"
         }
+        "oidc" => {
+            "[oidc.company]\nissuer = \"https://login.example.com\"\nclient-id = \"gpu-gateway\"\n\
+                           client-secret-file = \"oidc-secret\"\ntitle = \"Company\"\nallowed-domains = [\"example.com\"]\n\
+                           default-role = \"member\"\nrules = [{ value = \"gpu-admins\", role = \"admin\" }]\n"
+        }
         "limits" => "[limits]\nrequests-per-minute = 600\nstreams = 16\n",
         "environments" => {
             "[environments.staging]\nhosts = [\"staging.example.com\"]\nmax-key-age = \"30d\"\n\

@@ -112,19 +112,26 @@ fn every_setting_can_be_set_in_each_layer() {
         ("jwks-min-interval", "2s"),
         ("jwks-grace", "48h"),
         ("threads", "3"),
+        ("local-accounts", "false"),
     ];
     assert_eq!(values.map(|(name, _)| name).to_vec(), plain_settings().map(|setting| setting.name).collect::<Vec<_>>());
     let flags: Vec<_> = values.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let config = set(&flags.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    // Without local accounts people sign in at a provider.
+    let provider =
+        "[oidc.company]\nissuer = \"https://login.example.com\"\nclient-id = \"gateway\"\ndefault-role = \"member\"\n";
+    let flags = flags.into_iter().map(Flag::Set).collect();
+    let config = load(&Inputs { file: file(provider), flags, ..Inputs::default() }).unwrap();
     let variables = values.map(|(name, value)| (name.to_uppercase().replace('-', "_"), value));
-    let pairs: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    assert_eq!(from_variables(&pairs).as_ref(), Ok(&config));
+    let variables = variables.map(|(name, value)| (format!("{VARIABLE_PREFIX}{name}"), value.into())).into();
+    let inputs = Inputs { file: file(provider), variables, ..Inputs::default() };
+    assert_eq!(load(&inputs).as_ref(), Ok(&config));
     // The same from a file; and none is still at its default.
     let (mut text, defaults) = (String::new(), Config::default());
     for (setting, (name, value)) in plain_settings().zip(values) {
         assert!((setting.differs)(&config, &defaults), "{name}");
         text += &format!("{name} = {value:?}\n");
     }
+    text += provider;
     assert_eq!(from_file(&text).as_ref(), Ok(&config));
     assert_eq!(config.allowed_hosts, ["gpu.lan", "gpu.example.com:8443"]);
     assert_eq!(config.max_body, 5_000_000);

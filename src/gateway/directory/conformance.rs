@@ -12,7 +12,9 @@ use super::*;
 use crate::gateway::Role;
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::Actor;
-use crate::gateway::store::{Change, Event, Invitation, InvitationId, Maintenance, Retention, Suspendable, Suspension};
+use crate::gateway::store::{
+    Change, Event, Identity, Invitation, InvitationId, Maintenance, Retention, SealedToken, Suspendable, Suspension,
+};
 use crate::identity::DeviceKey;
 use crate::keyspec::{AddressRules, ApiKey, RequestLimits, Rights};
 
@@ -55,6 +57,8 @@ fn snapshot(directory: &Directory) -> String {
     lines.extend(memory.ended.iter().map(|(hash, ended)| format!("{:?} {ended:?}", hash.as_bytes())));
     lines.extend(memory.replacements.iter().map(|(old, new)| format!("{old} {new:?}")));
     lines.extend(memory.invitations.values().map(|invitation| format!("{invitation:?}")));
+    lines.extend(memory.identities.values().map(|identity| format!("{identity:?}")));
+    lines.extend(memory.identity_of.iter().map(|(user, identity)| format!("{user} {identity}")));
     lines.extend(memory.maintenance.iter().map(|maintenance| format!("{maintenance:?}")));
     lines.sort();
     lines.join("\n")
@@ -119,6 +123,9 @@ impl Cast {
             20 => Change::SetGroups(user.id, groups(at)),
             21 => Change::SetLimits(user.id, user_limits(at)),
             22 => Change::SetAddresses(user.id, rules(at)),
+            23 => Change::AddIdentity(user.clone(), identity(user, which)),
+            25 => Change::SetEmail(user.id, format!("e{at}@example.com")),
+            24 => Change::NoteSignIn(identity(user, which).id, at, (at % 2 == 0).then(|| SealedToken(vec![1, 2]))),
             7 => Change::SetPassword(user.id, PasswordHash::kept("$argon2id$".into())),
             _ => Change::Note,
         }
@@ -136,6 +143,11 @@ fn rules(at: i64) -> AddressRules {
 fn suspension(at: i64) -> Option<Arc<Suspension>> {
     let reason = (at % 3 == 0).then(|| format!("le\u{e4}ked {at}"));
     (at % 2 == 0).then(|| Suspension { since: at, reason }.into())
+}
+
+/// The account's at one of three providers.
+fn identity(user: &User, which: usize) -> Arc<Identity> {
+    Identity::new(&format!("https://{which}.example"), "s\u{e4}", user.id, user.created_at).into()
 }
 
 /// One with that hash, for that account, until second 50.
@@ -205,6 +217,7 @@ fn kind(change: &Change) -> &'static str {
         Change::AddUser(..) => "AddUser",
         Change::SetPassword(..) => "SetPassword",
         Change::SetRole(..) => "SetRole",
+        Change::SetEmail(..) => "SetEmail",
         Change::SetGroups(..) => "SetGroups",
         Change::SetLimits(..) => "SetLimits",
         Change::SetDisabled(..) => "SetDisabled",
@@ -220,11 +233,13 @@ fn kind(change: &Change) -> &'static str {
         Change::UseInvitation(..) => "UseInvitation",
         Change::RevokeInvitation(..) => "RevokeInvitation",
         Change::SetMaintenance(_) => "SetMaintenance",
+        Change::AddIdentity(..) => "AddIdentity",
+        Change::NoteSignIn(..) => "NoteSignIn",
         Change::Note => "Note",
     }
 }
 /// How many kinds there are.
-const KINDS: usize = 19;
+const KINDS: usize = 22;
 
 async fn directory(location: &impl Location) -> Directory {
     Directory::open(location.open().await).await.unwrap()
@@ -248,6 +263,7 @@ pub async fn every_change<L: Location>() {
     let member = user("", Role::Member);
     let (invited, open) = (invitation(7, &member, Some("eve")), invitation(8, &member, None));
     let open = Arc::new(Invitation { maker: Some(ann.id), ..(*open).clone() });
+    let (dora, dirk) = (user("dora", Role::Member), user("dirk", Role::Member));
     let of_device = || Suspendable::Device(cast.devices[0].clone());
     let changes = [
         Change::AddUser(ann.clone(), Some(hash("first"))),
@@ -255,6 +271,7 @@ pub async fn every_change<L: Location>() {
         Change::SetPassword(ann.id, hash("second")),
         Change::SetPassword(bob.id, hash("third")),
         Change::SetRole(bob.id, Role::Maintainer),
+        Change::SetEmail(bob.id, "b\u{e4}b@example.com".to_owned()),
         Change::SetGroups(ann.id, groups(2)),
         Change::SetGroups(bob.id, groups(1)),
         Change::SetGroups(bob.id, groups(0)),
@@ -296,6 +313,11 @@ pub async fn every_change<L: Location>() {
         Change::SetMaintenance(maintenance(8)),
         Change::SetMaintenance(None),
         Change::SetMaintenance(maintenance(12)),
+        Change::AddIdentity(dora.clone(), identity(&dora, 0)),
+        Change::NoteSignIn(identity(&dora, 0).id, 60, Some(SealedToken(vec![1; 40]))),
+        Change::NoteSignIn(identity(&dora, 0).id, 70, None),
+        Change::AddIdentity(dirk.clone(), identity(&dirk, 1)),
+        Change::RemoveUser(dora.id),
         // With a device and a key, and one that replaces a key of another account.
         device(bob, "of bob", 8),
         Change::AddKey(Box::new(KeyRecord { user: bob.id, ..key(bob) })),
@@ -336,7 +358,7 @@ pub async fn every_change<L: Location>() {
 
 /// Any sequence of changes and uses, refused ones among them.
 pub fn random_changes<L: Location>() {
-    let steps = proptest::collection::vec((0..23_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
+    let steps = proptest::collection::vec((0..26_u8, 0..3_usize, 0..2_usize, 0..100_i64), 1..60);
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

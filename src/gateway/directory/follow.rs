@@ -145,13 +145,14 @@ impl Inner {
 impl Memory {
     /// What the store has.
     pub(super) fn new(snapshot: Snapshot) -> Self {
-        let Snapshot { users, devices, keys, ended, invitations, maintenance, position, .. } = snapshot;
+        let Snapshot { users, devices, keys, ended, invitations, identities, maintenance, position, .. } = snapshot;
         let mut memory = Self { position, maintenance: maintenance.map(Arc::new), ..Self::default() };
         users.into_iter().map(Record::User).for_each(|record| memory.take(record));
         devices.into_iter().map(Record::Device).for_each(|record| memory.take(record));
         keys.into_iter().for_each(|key| memory.put_key(key));
         ended.into_iter().for_each(|key| memory.put_ended(key));
         invitations.into_iter().for_each(|invitation| memory.put_invitation(invitation));
+        identities.into_iter().for_each(|identity| memory.put_identity(identity));
         memory
     }
 
@@ -187,12 +188,14 @@ impl Memory {
             Record::RemovedInvitation(id) => {
                 self.invitations.remove(&id);
             }
+            Record::Identity(identity) => self.put_identity(identity),
             Record::Maintenance(maintenance) => self.maintenance = maintenance.map(Arc::new),
             // Pending devices and sessions are kept elsewhere: neither is a credential of the API.
             Record::PendingDevice(_)
             | Record::Session(_)
             | Record::EndedSession(_)
             | Record::EndedSessions(_)
+            | Record::EndedAtProvider(_)
             | Record::Reloaded => {}
         }
     }

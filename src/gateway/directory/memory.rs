@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::store::{
-    Change, Device, EndedKey, Invitation, InvitationId, InvitationProblem, KeyRecord, Maintenance, Position,
-    StoreError, Suspendable, Suspension, Use, User,
+    Change, Device, EndedKey, Identity, IdentityId, Invitation, InvitationId, InvitationProblem, KeyRecord,
+    Maintenance, Position, StoreError, Suspendable, Suspension, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -83,6 +83,9 @@ pub(super) struct Memory {
     pub(super) replacements: HashMap<KeyId, BTreeSet<Place>>,
     /// The invitations, also those that cannot be used any more.
     pub(super) invitations: HashMap<InvitationId, Arc<Invitation>>,
+    /// Who people are at the providers where they sign in.
+    pub(super) identities: HashMap<IdentityId, Arc<Identity>>,
+    pub(super) identity_of: HashMap<Uuid, IdentityId>,
     /// The maintenance message. It may be over.
     pub(super) maintenance: Option<Arc<Maintenance>>,
     /// What the configuration defines. It stays when everything else is loaded again.
@@ -207,13 +210,15 @@ impl Memory {
         let (user, key) = (|id| self.users.get(id), |id| self.keys.get(id).map(|key| &**key).or(stored));
         match change {
             Change::SetRole(id, role) => user(id).is_some_and(|user| user.role == *role),
+            Change::SetEmail(id, email) => user(id).is_some_and(|user| user.email == *email),
             Change::SetGroups(id, groups) => user(id).is_some_and(|user| user.groups == *groups),
             Change::SetLimits(id, limits) => user(id).is_some_and(|user| user.limits == *limits),
             Change::SetDisabled(id, disabled) => user(id).is_some_and(|user| user.disabled == *disabled),
             Change::SetAddresses(id, rules) => user(id).is_some_and(|user| user.addresses == *rules),
-            Change::SetSuspended(what, suspension) => {
-                self.suspended(what).is_some_and(|now| now.is_some() == suspension.is_some())
-            }
+            Change::SetSuspended(what, suspension) => self.suspended(what).is_some_and(|now| match (now, suspension) {
+                (Some(now), Some(new)) => !new.replaces(now),
+                (now, new) => now.is_none() && new.is_none(),
+            }),
             Change::RevokeKey(id, _) => key(id).is_some_and(|key| key.revoked_at.is_some()),
             Change::ExpireKey(id, at) => {
                 key(id).is_some_and(|key| !key.replaceable && key.rights.expires_at.is_some_and(|end| end <= *at))
@@ -239,6 +244,10 @@ impl Memory {
             Change::AddInvitation(new) => self.check_new_invitation(new),
             Change::UseInvitation(id, user, _) => self.check_use(id, user),
             Change::RevokeInvitation(id, _) => self.check_revocation(id),
+            Change::AddIdentity(user, identity) => self.check_new_identity(user, identity),
+            Change::NoteSignIn(id, ..) if !self.identities.contains_key(id) => {
+                Err(DirectoryError::Unknown("such identity".to_owned()))
+            }
             Change::SetRole(id, role) if !self.tables.roles.administrates(role) => self.keeps_an_admin(user(id)?),
             Change::SetDisabled(id, true)
             | Change::RemoveUser(id)
@@ -252,6 +261,7 @@ impl Memory {
             }
             Change::SetPassword(id, _)
             | Change::SetRole(id, _)
+            | Change::SetEmail(id, _)
             | Change::SetGroups(id, _)
             | Change::SetLimits(id, _)
             | Change::SetAddresses(id, _)
@@ -318,6 +328,7 @@ impl Memory {
                 self.users.insert(user.id, Arc::new(user));
             }
             Change::SetRole(id, role) => self.change_user(id, |user| user.role = role),
+            Change::SetEmail(id, email) => self.change_user(id, |user| user.email = email),
             Change::SetGroups(id, groups) => self.change_user(id, |user| user.groups = groups),
             Change::SetLimits(id, limits) => self.change_user(id, |user| user.limits = limits),
             Change::SetDisabled(id, disabled) => self.change_user(id, |user| user.disabled = disabled),
@@ -361,6 +372,15 @@ impl Memory {
                     invitation.revoked_at.get_or_insert(at);
                 });
             }
+            Change::AddIdentity(user, identity) => {
+                self.users.insert(user.id, Arc::new(user));
+                self.put_identity(Arc::unwrap_or_clone(identity));
+            }
+            Change::NoteSignIn(id, at, _) => {
+                if let Some(identity) = self.identities.get_mut(&id) {
+                    Arc::make_mut(identity).signed_in_at = at;
+                }
+            }
             Change::SetMaintenance(maintenance) => self.maintenance = maintenance,
             Change::SetPassword(..) | Change::Note => {}
         }
@@ -368,6 +388,9 @@ impl Memory {
 
     pub(super) fn remove_user(&mut self, user: Uuid) {
         self.users.remove(&user);
+        if let Some(identity) = self.identity_of.remove(&user) {
+            self.identities.remove(&identity);
+        }
         self.devices.retain(|_, device| device.user != user);
         self.ended_use.remove(&user);
         // Its keys are refused as revoked, whatever else they were.

@@ -10,6 +10,7 @@ mod change;
 #[cfg(test)]
 pub mod conformance;
 mod follow;
+mod identities;
 mod idle;
 mod invitations;
 mod losses;

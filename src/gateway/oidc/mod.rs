@@ -15,7 +15,7 @@ mod tests;
 mod token;
 
 pub use http::{Http, HttpError};
-pub use issuer_url::{IssuerUrl, IssuerUrlError};
+pub use issuer_url::IssuerUrl;
 pub use issuers::Issuers;
 pub use metadata::Metadata;
 pub use settings::{IssuerError, IssuerSettings, KeySource, RefreshRules};

@@ -84,7 +84,8 @@ fn approval_page(
             form #decide method="post" action=(context.link("/connect")) {
                 (hidden("csrf", &context.csrf_token(session)))
                 (link.fields("name"))
-                @if !session.fresh { (reauthentication::field(ReauthReason::Device, error.is_some())) }
+                (reauthentication::sign_in_again(context, session, ReauthReason::Device, &link.path()))
+                (reauthentication::field(context, session, ReauthReason::Device, error.is_some()))
                 div.actions {
                     button.primary #approve type="submit" name="decision" value="approve" { "Approve" }
                     button.danger #deny type="submit" name="decision" value="deny" formnovalidate { "Deny" }

@@ -26,6 +26,9 @@ const WELCOME: &str = "/account?welcome=true";
 
 /// `GET /invite?token=…`.
 pub async fn show(context: PageContext) -> PageResult {
+    if !context.pages.config.get().local_accounts {
+        return Err(sign_in::local_accounts_are_off(&context));
+    }
     let token = context.parameter("token");
     let invitation = find(&context, &token)?;
     page(&context, &token, &invitation, "", &invitation.email, None)
@@ -141,6 +144,9 @@ fn page(
 pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> PageResult {
     let mut form = context.form(body).await?;
     context.verify_visitor_form(&form)?;
+    if !pages.config.get().local_accounts {
+        return Err(sign_in::local_accounts_are_off(&context));
+    }
     let invitation = find(&context, form.get("token"))?;
     let password = new_password::read(&mut form);
     let show_again = |form: &Form, error: &FieldError| {

@@ -69,6 +69,18 @@ pub fn page(
     session: Option<&BrowserSession>,
     content: Markup,
 ) -> Response {
+    page_with_head(context, status, title, session, html! {}, content)
+}
+
+/// The same with more in its head.
+pub fn page_with_head(
+    context: &PageContext,
+    status: StatusCode,
+    title: &str,
+    session: Option<&BrowserSession>,
+    head: Markup,
+    content: Markup,
+) -> Response {
     let style = format!("{}?v={}", context.link("/assets/style.css"), *STYLE_VERSION);
     let whole = html! {
         (DOCTYPE)
@@ -79,6 +91,7 @@ pub fn page(
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
                 title { (title) " · ollama-auth gateway" }
+                (head)
                 link rel="icon" type="image/svg+xml" href={ (context.link("/assets/icon.svg")) "?v=" (*ICON_VERSION) };
                 link rel="stylesheet" href=(style);
                 @if context.follows_sign_out() { link rel="stylesheet" href=(context.link("/assets/signed-out.css")); }

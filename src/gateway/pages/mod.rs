@@ -18,6 +18,7 @@ mod layout;
 mod new_password;
 mod page_context;
 mod password_check;
+mod providers;
 mod reauthentication;
 mod settings;
 mod setup;
@@ -75,7 +76,7 @@ const HTTPS_PORT: u16 = 443;
 /// Whether a path, with the base path cut off, is one of the pages.
 pub fn owns(path: &str) -> bool {
     // Unknown paths below these are answered as pages too.
-    let below = ["/settings/", "/admin/", "/assets/"].iter().any(|folder| path.starts_with(folder));
+    let below = ["/settings/", "/admin/", "/assets/", "/oidc/"].iter().any(|folder| path.starts_with(folder));
     below
         || matches!(
             path,
@@ -141,6 +142,9 @@ pub fn router(pages: Arc<Pages>) -> Router {
         .route(device_code::PATH, post(device_code::submit))
         .route("/login", get(sign_in::show).post(sign_in::submit))
         .route("/logout", post(sign_in::sign_out))
+        .route("/oidc/{name}/start", post(providers::start))
+        .route("/oidc/{name}/callback", get(providers::callback))
+        .route("/oidc/{name}/logout", post(providers::back_channel_sign_out))
         .route("/account", get(settings::account))
         .route("/settings/keys", get(settings::list).post(settings::create_key))
         .route("/settings/keys/new", get(settings::new_key))
@@ -172,10 +176,14 @@ async fn add_security_headers(State(pages): State<Arc<Pages>>, request: Request,
     let requires_https = requires_https(&pages.config.get(), request.headers());
     let mut response = next.run(request).await;
     let allows_script = response.extensions().get::<settings::AllowsScript>().is_some();
+    let hides_referrer = response.extensions().get::<providers::HidesReferrer>().is_some();
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, if allows_script { CSP_WITH_SCRIPT } else { CSP });
     for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if hides_referrer {
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if requires_https {

@@ -90,7 +90,7 @@ impl PageContext {
 
     /// Whether it is the page after a sign-out.
     pub fn follows_sign_out(&self) -> bool {
-        self.path == "/login" && self.parameter("signed-out") == "true"
+        self.path == "/logout" || self.path == "/login" && self.parameter("signed-out") == "true"
     }
 
     /// The session of this browser, if it is accepted from the browser's address.
@@ -114,6 +114,13 @@ impl PageContext {
         if self.pages.sessions.is_known(cookie) {
             self.pages.sessions.end(cookie);
             self.share_session(Shared::EndedSession(digest_of_cookie(cookie))).await;
+        }
+    }
+
+    /// The same by the SHA-256 of the cookie.
+    pub async fn end_session_by_digest(&self, digest: [u8; 32]) {
+        if self.pages.sessions.end_by_digest(digest) {
+            self.share_session(Shared::EndedSession(digest)).await;
         }
     }
 

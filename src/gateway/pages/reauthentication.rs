@@ -1,12 +1,13 @@
-//! Asking for the password again before something that outlives the session: a new key, an approved device, a new password.
+//! Asking who the person is again, by the password or by a sign-in at the provider, before something that outlives the session: a new key, an approved device, a new password.
 
 use http::StatusCode;
-use maud::Markup;
+use maud::{Markup, html};
 
 use super::error_page::ErrorPage;
 use super::form::{Field, FieldError, Form};
 use super::page_context::{BrowserSession, PageContext};
 use super::password_check::PasswordCheckError;
+use super::providers::{self, AGAIN};
 use super::sign_in::record_failed_sign_in;
 use super::state::Pages;
 use crate::gateway::authn::digest_of_cookie;
@@ -28,17 +29,15 @@ pub enum ReauthReason {
 }
 
 impl ReauthReason {
-    fn hint(self) -> &'static str {
+    fn hint(self) -> String {
+        format!("You signed in more than 15 minutes ago. Enter your password again, because {}.", self.because())
+    }
+
+    fn because(self) -> &'static str {
         match self {
-            Self::Key => {
-                "You signed in more than 15 minutes ago. Enter your password again, because a key stays valid after you sign out."
-            }
-            Self::Device => {
-                "You signed in more than 15 minutes ago. Enter your password again, because a device stays signed in after you sign out."
-            }
-            Self::Administration => {
-                "You signed in more than 15 minutes ago. Enter your password again, because this changes what others can do."
-            }
+            Self::Key => "a key stays valid after you sign out",
+            Self::Device => "a device stays signed in after you sign out",
+            Self::Administration => "this changes what others can do",
         }
     }
 
@@ -52,15 +51,38 @@ impl ReauthReason {
     }
 }
 
-/// The password field. With `is_wrong` it is marked as the reason why the form is shown again.
-pub fn field(reason: ReauthReason, is_wrong: bool) -> Markup {
+/// Above the fields of a form, for a person who signs in at a provider and did so too long ago: a button that leads there, and back to the
+/// page at `path`. Nothing for others.
+pub fn sign_in_again(context: &PageContext, session: &BrowserSession, reason: ReauthReason, path: &str) -> Markup {
+    let provider = providers::provider_of(context, session.user()).filter(|_| !session.fresh);
+    html! {
+        @if let Some(provider) = provider {
+            div.warning {
+                p { "You signed in more than 15 minutes ago. Sign in at " (provider.title) " again, because " (reason.because()) "." }
+                // A form of its own would be one within another.
+                div.actions {
+                    button.provider #again type="submit" name=(AGAIN) value=(path) formnovalidate
+                        formaction=(context.link(&providers::path(&provider, "start"))) { "Sign in with " (provider.title) " again" }
+                }
+            }
+        }
+    }
+}
+
+/// The password field, where the person signed in too long ago and has a password. With `is_wrong` it is marked as the reason why the form is
+/// shown again.
+pub fn field(context: &PageContext, session: &BrowserSession, reason: ReauthReason, is_wrong: bool) -> Markup {
+    if session.fresh || context.pages.directory.identity_of(session.user().id).is_some() {
+        return html! {};
+    }
+    let hint = reason.hint();
     let field = Field {
         name: PASSWORD,
         label: "Your password",
         kind: "password",
         autocomplete: "current-password",
         value: "",
-        hint: reason.hint(),
+        hint: &hint,
         longest: 1024,
         optional: false,
         autofocus: is_wrong,
@@ -80,6 +102,14 @@ pub async fn confirm(
 ) -> Result<Result<(), FieldError>, ErrorPage> {
     if session.fresh {
         return Ok(Ok(()));
+    }
+    if context.pages.directory.identity_of(session.user().id).is_some() {
+        let message = match providers::provider_of(context, session.user()) {
+            Some(provider) => format!("Sign in with {} again: you signed in more than 15 minutes ago.", provider.title),
+            None => "You signed in more than 15 minutes ago, and the provider at which you did is not set up any more."
+                .to_owned(),
+        };
+        return Ok(Err(FieldError::new("", StatusCode::FORBIDDEN, message)));
     }
     if form.get(PASSWORD).is_empty() {
         let message = "Enter your password: you signed in more than 15 minutes ago.";
@@ -109,7 +139,7 @@ pub async fn verify_password(
     }
     match pages.passwords.verify(&pages.directory, name, form.secret(field)).await {
         Ok(Some(user)) if user.id == session.user().id => {
-            pages.sessions.confirm(&session.cookie, context.now);
+            pages.sessions.confirm(&digest_of_cookie(&session.cookie), context.now);
             context.share_session(Shared::ConfirmedSession(digest_of_cookie(&session.cookie))).await;
             Ok(Ok(()))
         }

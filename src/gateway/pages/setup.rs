@@ -8,12 +8,12 @@ use http::StatusCode;
 use maud::html;
 use uuid::Uuid;
 
-use super::display::ACCOUNT;
+use super::display::{ACCOUNT, AfterSignIn};
 use super::error_page::{ErrorPage, PageResult};
 use super::form::{Field, FieldError, Form, alert, hidden};
 use super::page_context::PageContext;
 use super::state::Pages;
-use super::{display, layout, new_password, sign_in};
+use super::{display, layout, new_password, providers, sign_in};
 use crate::gateway::directory::Directory;
 use crate::gateway::store::{Actor, Change, Event, Role, User};
 use crate::keyspec::RequestLimits;
@@ -75,19 +75,30 @@ fn page(context: &PageContext, token: &str, name: &str, email: &str, error: Opti
         optional: true,
         autofocus: is_wrong("email"),
     };
+    let config = context.pages.config.get();
+    let may_be_one = |role: &Role| config.roles.administrates(role);
+    let has_providers = config.oidc.all().any(|provider| provider.roles().any(may_be_one));
     let content = html! {
         section.card.narrow {
             h1 { "Set up this gateway" }
             p.lead { "Create the first account. As an administrator it can manage the other accounts." }
+            @if has_providers {
+                p.hint { "Sign in as a person who is an administrator by the rules of the configuration." }
+                (providers::buttons(context, &visitor.csrf_token, &AfterSignIn::Account))
+            }
+            @if !config.local_accounts && !has_providers {
+                p.alert { "No rule of a provider makes anybody an administrator, and local-accounts is false. Change one of them in the configuration, then send SIGHUP to the gateway." }
+            }
+            @if config.local_accounts && has_providers { p.divider { span { "or with a password of this gateway" } } }
             (alert(error.map(|error| error.message.as_str())))
-            form #setup method="post" action=(context.link("/setup")) {
+            @if config.local_accounts { form #setup method="post" action=(context.link("/setup")) {
                 (hidden("csrf", &visitor.csrf_token))
                 (hidden("token", token))
                 (name.render(is_wrong("name")))
                 (email.render(is_wrong("email")))
                 (new_password::fields("Password", is_wrong(new_password::PASSWORD)))
                 div.actions { button.primary type="submit" { "Create the administrator" } }
-            }
+            } }
         }
     };
     let status = error.map_or(StatusCode::OK, |error| error.status);
@@ -100,6 +111,9 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let mut form = context.form(body).await?;
     context.verify_visitor_form(&form)?;
     verify_token(&context, form.get("token"))?;
+    if !pages.config.get().local_accounts {
+        return Err(sign_in::local_accounts_are_off(&context));
+    }
     let password = new_password::read(&mut form);
     let show_error = |form: &Form, error: &FieldError| {
         let (name, email) = (display::visible_name(form.get("name")), display::visible_text(form.get("email")));

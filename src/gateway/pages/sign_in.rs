@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
 use http::header::{RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, StatusCode};
 use maud::html;
 
 use super::cookies::CsrfPurpose;
 use super::display::AfterSignIn;
-use super::error_page::PageResult;
+use super::error_page::{ErrorPage, PageResult};
 use super::form::{Field, alert, hidden};
 use super::page_context::{PageContext, header_value};
 use super::password_check::PasswordCheckError;
 use super::state::Pages;
-use super::{cookies, display, known_browser, layout};
-use crate::gateway::authn::{Checkpoint, NotAccepting, digest_of_cookie};
+use super::{cookies, display, known_browser, layout, providers};
+use crate::gateway::authn::{Checkpoint, NewSession, NotAccepting};
 use crate::gateway::directory::{Directory, DirectoryError};
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::store::{Actor, Change, Event, Shared, User};
@@ -86,17 +86,29 @@ pub fn page(
                 }
             }
             (alert(error))
-            form #sign-in method="post" action=(context.link("/login")) {
+            (providers::buttons(context, &visitor.csrf_token, next))
+            @let config = context.pages.config.get();
+            @if config.local_accounts && !config.oidc.is_empty() { p.divider { span { "or with a password of this gateway" } } }
+            @if config.local_accounts { form #sign-in method="post" action=(context.link("/login")) {
                 (hidden("csrf", &visitor.csrf_token))
                 (next.fields())
                 (name.render(is_wrong))
                 (password.render(is_wrong))
                 div.actions { button.primary type="submit" { "Sign in" } }
-            }
+            } }
         }
     };
     let shown = layout::page(context, status, "Sign in", None, content);
     Ok(visitor.set_cookie(shown))
+}
+
+/// The page for what would make an account with a password.
+pub fn local_accounts_are_off(context: &PageContext) -> ErrorPage {
+    let text = html! {
+        p { "This gateway has no accounts with passwords. Your account is made when you sign in for the first time." }
+        p { a href=(context.link("/login")) { "Sign in" } }
+    };
+    context.error_page(StatusCode::FORBIDDEN, "Sign in instead", text)
 }
 
 /// `POST /login`.
@@ -108,6 +120,10 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     let name: String = name.chars().take(LONGEST_NAME + 1).collect();
     let show_again = |status, error: &str| page(&context, status, &next, &display::visible_name(&name), Some(error));
 
+    if !pages.config.get().local_accounts {
+        record_failed_sign_in(&context, &name, RefusalCode::LocalAccounts, "local-accounts is false");
+        return show_again(StatusCode::FORBIDDEN, "Passwords are not accepted here. Use one of the buttons.");
+    }
     let browser = known_browser::find(&context, &name).await;
     if let Err(wait) = context.count_attempt(&name, browser.as_deref()).await {
         record_failed_sign_in(&context, &name, RefusalCode::TooManyAttempts, "too many attempts");
@@ -168,45 +184,62 @@ pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body:
     start_session(&context, &user, checkpoint, &next.path()).await
 }
 
-/// Starts a session, which replaces the one that this browser had, marks the browser as known, and redirects to `path`. `checked` is from before the password was
-/// checked.
+/// Starts a session of a person who typed a password, and redirects to `path`; see [`begin_session`].
+///
+/// # Errors
+/// As [`begin_session`].
+pub async fn start_session(context: &PageContext, user: &User, checked: Checkpoint, path: &str) -> PageResult {
+    let cookies = begin_session(context, &NewSession::by_password(user.id, context.now), checked).await?;
+    let mut response = context.redirect(path);
+    response.headers_mut().extend(cookies);
+    Ok(response)
+}
+
+/// Starts a session, which replaces the one that this browser had, and marks the browser as known. Returns the cookies. `checked` is from
+/// before the person was checked.
 ///
 /// # Errors
 /// When the system gives no random bytes, or sessions were ended since `checked`: the password may have changed.
-pub async fn start_session(context: &PageContext, user: &User, checked: Checkpoint, path: &str) -> PageResult {
+pub async fn begin_session(
+    context: &PageContext,
+    new: &NewSession,
+    checked: Checkpoint,
+) -> Result<HeaderMap, ErrorPage> {
     if let Some(old) = cookies::read(&context.headers, &cookies::name(&context.public, CsrfPurpose::Session)) {
         context.end_session(&old).await;
     }
     let pages = &context.pages;
     let cookie = pages.sessions.new_cookie().map_err(|_| context.internal_error("no random bytes"))?;
-    let (sessions, id) = (pages.sessions.clone(), user.id);
-    let is_still_valid = move |_: &Directory| !sessions.were_ended(id, checked);
-    let shared = pages.directory.share(Shared::Session(digest_of_cookie(&cookie), id), is_still_valid).await;
+    let (sessions, begins) = (pages.sessions.clone(), *new);
+    let is_still_valid = move |_: &Directory| sessions.may_begin(&begins, checked);
+    let told = Shared::Session(new.shared(&cookie, context.now));
+    let shared = pages.directory.share(told, is_still_valid).await;
     let is_shared = shared.map_err(|error| context.internal_error(&error.to_string()))?;
-    if !is_shared || !pages.sessions.start(&cookie, id, context.now, checked) {
+    if !is_shared || !pages.sessions.start(&cookie, new, context.now, checked) {
         let text = html! {
             p { "An account was changed while you signed in." }
             p { a href=(context.link("/login")) { "Sign in" } }
         };
         return Err(context.error_page(StatusCode::SERVICE_UNAVAILABLE, "Sign in again", text));
     };
-    let known_browser = known_browser::set(context, user.id).await;
-    let mut response = context.redirect(path);
-    let headers = response.headers_mut();
+    let known_browser = known_browser::set(context, new.user).await;
+    let mut headers = HeaderMap::new();
     headers.append(SET_COOKIE, header_value(&cookies::set(&context.public, CsrfPurpose::Session, &cookie)));
     headers.append(SET_COOKIE, header_value(&cookies::remove(&context.public, CsrfPurpose::Visitor)));
     headers.extend(known_browser.map(|cookie| (SET_COOKIE, cookie)));
-    Ok(response)
+    Ok(headers)
 }
 
 /// `POST /logout`.
 pub async fn sign_out(context: PageContext, body: Body) -> PageResult {
     let form = context.form(body).await?;
+    let mut response = None;
     if let Some(session) = context.session_from_anywhere() {
         context.verify_session_form(&session, &form)?;
         context.end_session(&session.cookie).await;
+        response = providers::sign_out_page(&context, session.user()).await;
     }
-    let mut response = context.redirect(SIGNED_OUT);
+    let mut response = response.unwrap_or_else(|| context.redirect(SIGNED_OUT));
     response.headers_mut().append(SET_COOKIE, header_value(&cookies::remove(&context.public, CsrfPurpose::Session)));
     Ok(response)
 }

@@ -45,6 +45,8 @@ pub const OF_PAIR: Limit = limit(5, 10);
 pub const OF_ADDRESS: Limit = limit(20, 3);
 /// For a name.
 pub const OF_NAME: Limit = limit(30, 5);
+/// For an address from which browsers come back from a provider.
+pub const OF_RETURNS: Limit = limit(60, 1);
 /// For a browser in which that person has signed in.
 pub const OF_BROWSER: Limit = limit(5, 10);
 
@@ -61,6 +63,7 @@ pub struct SignInThrottle<C: Clock = ThrottleClock> {
     pair: Limiter<C>,
     address: Limiter<C>,
     name: Limiter<C>,
+    returns: Limiter<C>,
     /// Only who knows the password gets into it, so it cannot be filled up.
     browser: Limiter<C>,
     /// Pairs of a name and an address from which that person has signed in.
@@ -82,6 +85,7 @@ impl<C: Clock + Clone> SignInThrottle<C> {
             pair: limiter(OF_PAIR),
             address: limiter(OF_ADDRESS),
             name: limiter(OF_NAME),
+            returns: limiter(OF_RETURNS),
             browser: limiter(OF_BROWSER),
             trusted: Mutex::default(),
             buckets: RandomState::new(),
@@ -116,7 +120,7 @@ impl<C: Clock + Clone> SignInThrottle<C> {
     /// As [`count_attempt`](Self::count_attempt).
     pub fn count_at(&self, name: &str, address: IpAddr, browser: Option<&str>) -> Result<(), Duration> {
         if self.attempts.fetch_add(1, Ordering::Relaxed) % CLEAN_UP_EVERY == CLEAN_UP_EVERY - 1 {
-            for limiter in [&self.pair, &self.address, &self.name, &self.browser] {
+            for limiter in [&self.pair, &self.address, &self.name, &self.returns, &self.browser] {
                 limiter.retain_recent();
                 limiter.shrink_to_fit();
             }
@@ -127,6 +131,14 @@ impl<C: Clock + Clone> SignInThrottle<C> {
         let address = network(address);
         self.count(&self.address, self.bucket(address))?;
         self.count(&self.pair, self.bucket((name, address)))
+    }
+
+    /// Counts a browser that comes back from a provider. Wrong passwords from the same address are no part of that.
+    ///
+    /// # Errors
+    /// When it exceeds the limit: how long to wait.
+    pub fn count_return(&self, address: IpAddr) -> Result<(), Duration> {
+        self.count(&self.returns, self.bucket(network(address)))
     }
 
     /// Remembers that this person signed in from this address, until the gateway ends.

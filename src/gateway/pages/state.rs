@@ -19,6 +19,7 @@ use crate::gateway::authn::{Authenticator, Sessions};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
 use crate::gateway::pending_devices::PendingDevices;
+use crate::gateway::providers::ProviderService;
 use crate::gateway::refusals::Refusals;
 use crate::gateway::secret::Secret;
 
@@ -42,6 +43,8 @@ pub struct PagesParts {
     pub sessions: Arc<Sessions>,
     /// Counts failed sign-ins.
     pub refusals: Arc<Refusals>,
+    /// Asks providers, and admits people who signed in there.
+    pub providers: Arc<ProviderService>,
     /// The configuration in effect.
     pub config: Arc<ConfigHandle>,
     /// The time.

@@ -7,6 +7,7 @@ mod attempts;
 mod audit;
 mod error;
 mod event;
+mod identity;
 mod invitation;
 mod keys;
 mod location;
@@ -38,6 +39,7 @@ pub use error::StoreError;
 #[cfg(test)]
 pub use event::EventAccount;
 pub use event::{Actor, Details, Event, EventFilter, RecordedEvent, Repeats, read as read_event};
+pub use identity::{DueTokens, Identity, IdentityId, LeasedToken, SealedToken};
 pub use invitation::{Invitation, InvitationId, InvitationProblem, InvitationState, InvitationToken};
 pub use keys::{EndedKey, KeyQuery, Retention, Swept};
 pub use location::DatabaseLocation;
@@ -227,6 +229,28 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Write`], and what keeps the database from being used.
     fn import_events<'a>(&'a self, _now: i64, _replica: &'a str) -> Answer<'a, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    /// Leases the refresh tokens that are due. Nothing in memory depends on them, so what is done with them is no [`Change`].
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn lease_refresh_tokens<'a>(&'a self, _due: &'a DueTokens) -> Answer<'a, Vec<LeasedToken>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Replaces a refresh token, or with `None` removes it, unless another has taken its place meanwhile. Returns whether it was still there.
+    /// With the Unix second at which the provider was asked the lease ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn replace_refresh_token<'a>(
+        &'a self,
+        _old: &'a LeasedToken,
+        _new: Option<&'a SealedToken>,
+        _checked_at: Option<i64>,
+    ) -> Answer<'a, bool> {
         Box::pin(async { Ok(false) })
     }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::{Device, EndedKey, Invitation, InvitationId, KeyRecord, Maintenance, User};
+use super::{Device, EndedKey, Identity, Invitation, InvitationId, KeyRecord, Maintenance, User};
 use crate::identity::PublicKey;
 use crate::keyspec::KeyHash;
 
@@ -65,6 +65,8 @@ pub enum Record {
     Invitation(Invitation),
     /// An invitation that was deleted after its retention time.
     RemovedInvitation(InvitationId),
+    /// Who a person is at a provider.
+    Identity(Identity),
     /// The maintenance message, or that there is none any more.
     Maintenance(Option<Maintenance>),
     /// A device that asks for approval.
@@ -75,6 +77,8 @@ pub enum Record {
     EndedSession([u8; 32]),
     /// All sessions of that account were ended.
     EndedSessions(Uuid),
+    /// A sign-in ended at the provider: all sessions that began with it, by its digest, were ended.
+    EndedAtProvider([u8; 32]),
     /// All sessions and pending devices follow; those that do not follow have ended.
     Reloaded,
 }
@@ -86,14 +90,18 @@ pub enum Shared {
     PendingDevice(PublicKey, IpAddr),
     /// A person said no to it.
     DeniedDevice(PublicKey),
-    /// A browser session begins; the SHA-256 of its cookie, and the account.
-    Session([u8; 32], Uuid),
+    /// A browser session begins.
+    Session(SharedSession),
     /// It is used.
     UsedSession([u8; 32]),
     /// The password was typed in it again.
     ConfirmedSession([u8; 32]),
     /// It ends.
     EndedSession([u8; 32]),
+    /// All of an account end, and no sign-in under way begins one.
+    EndedSessions(Uuid),
+    /// The same for all that began with a sign-in at a provider, by its digest.
+    EndedAtProvider([u8; 32]),
 }
 
 /// A browser session at one of the gateways. Times are in seconds before now, by the database's clock.
@@ -107,8 +115,10 @@ pub struct SharedSession {
     pub since: i64,
     /// When it was used last, as far as the gateways have told.
     pub seen: i64,
-    /// When the password was typed last.
+    /// When the person proved last who they are.
     pub confirmed: i64,
+    /// A digest of the sign-in at a provider that it began with.
+    pub provider_session: Option<[u8; 32]>,
 }
 
 /// A device that asked for approval at one of the gateways.

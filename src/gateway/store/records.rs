@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Invitation, InvitationId, Maintenance, Role};
+use super::{Identity, IdentityId, Invitation, InvitationId, Maintenance, Role, SealedToken};
 use crate::gateway::password::PasswordHash;
 use crate::gateway::policy_name::PolicyName;
 use crate::identity::PublicKey;
@@ -72,6 +72,21 @@ pub struct Suspension {
     pub since: i64,
     /// What the administrator said: untrusted text. `None` for nothing.
     pub reason: Option<String>,
+}
+
+impl Suspension {
+    /// The reason of the gateway itself, of a person who may not sign in at the provider any more. The next sign-in lifts that.
+    pub const WITHDRAWN: &str = "the sign-in provider no longer admits this person";
+
+    /// Whether the gateway itself has done that, because of what a provider said.
+    pub fn is_withdrawal(&self) -> bool {
+        self.reason.as_deref() == Some(Self::WITHDRAWN)
+    }
+
+    /// Whether it takes the place of another one: an administrator's does not end with a sign-in, and otherwise the first holds.
+    pub fn replaces(&self, other: &Self) -> bool {
+        other.is_withdrawal() && !self.is_withdrawal()
+    }
 }
 
 /// What can be suspended.
@@ -171,6 +186,8 @@ pub enum Change {
     SetPassword(Uuid, PasswordHash),
     /// Another role.
     SetRole(Uuid, Role),
+    /// Another e-mail address.
+    SetEmail(Uuid, String),
     /// Other groups: all that it is in.
     SetGroups(Uuid, Vec<PolicyName>),
     /// Other limits of its own: all of them.
@@ -201,6 +218,10 @@ pub enum Change {
     UseInvitation(InvitationId, User, PasswordHash),
     /// An invitation is revoked, at that Unix second.
     RevokeInvitation(InvitationId, i64),
+    /// A new account, of a person who signs in at a provider.
+    AddIdentity(User, Arc<Identity>),
+    /// A person signed in at the provider, at that Unix second. The token is what the provider is asked with from now on, if it is.
+    NoteSignIn(IdentityId, i64, Option<SealedToken>),
     /// Nothing but the event.
     Note,
 }

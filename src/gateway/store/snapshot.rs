@@ -1,5 +1,6 @@
 //! Everything at once, as it is read at the start.
 
+use super::identity::Identity;
 use super::invitation::Invitation;
 use super::keys::EndedKey;
 use super::maintenance::Maintenance;
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub ended: Vec<EndedKey>,
     /// The invitations.
     pub invitations: Vec<Invitation>,
+    /// Who people are at the providers where they sign in.
+    pub identities: Vec<Identity>,
     /// The maintenance message. It may be over.
     pub maintenance: Option<Maintenance>,
     /// The last change that is in it.

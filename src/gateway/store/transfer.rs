@@ -26,8 +26,9 @@ const fn table(name: &'static str, key: &'static str) -> Table {
 }
 
 /// What is copied. Rows refer to rows of tables before theirs only.
-pub(super) const COPIED: [Table; 10] = [
+pub(super) const COPIED: [Table; 11] = [
     table("users", "id"),
+    table("identities", "id"),
     table("devices", "key"),
     table("api_keys", "id"),
     table("deleted_keys", "id"),

@@ -27,6 +27,7 @@ fn form_page(
     reason: &str,
     error: Option<&FieldError>,
 ) -> Response {
+    let of = [("action", plan.action.word()), ("of", plan.of.as_str()), ("role", plan.role.as_str())];
     let class = if plan.action.is_taking() { "destroy" } else { "primary" };
     let content = html! {
         section.card.form {
@@ -36,11 +37,11 @@ fn form_page(
             }
             dl.facts { (plan.facts) }
             form #confirm-change method="post" action=(context.link(super::CHANGE)) {
-                (form_head(context, session, error))
+                (form_head(context, session, &super::path(super::CHANGE, &of), error))
                 (hidden("action", plan.action.word()))
                 (hidden("of", &plan.of))
                 (hidden("role", &plan.role))
-                (confirmation(session, reason, true, error))
+                (confirmation(context, session, reason, true, error))
                 div.actions {
                     button class=(class) type="submit" { (plan.action.label()) }
                     a.button.quiet href=(context.link(&plan.back)) { "Cancel" }

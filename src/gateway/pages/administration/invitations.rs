@@ -140,12 +140,12 @@ fn form_page(context: &PageContext, session: &BrowserSession, values: &Values, e
                 p.hint { "You get a link that makes one account. It is shown once." }
             }
             form #create-invitation method="post" action=(context.link(INVITATIONS)) {
-                (form_head(context, session, error))
+                (form_head(context, session, NEW_INVITATION, error))
                 (name.render(is_wrong("name")))
                 (email.render(is_wrong("email")))
                 (select("role", "Role", &role_options(context), &values.role, is_wrong("role")))
                 (durations("The link works for", "expires", &LIFETIMES, &values.expires))
-                (confirmation(session, &values.reason, false, error))
+                (confirmation(context, session, &values.reason, false, error))
                 div.actions {
                     button.primary type="submit" { "Create the link" }
                     a.button.quiet href=(context.link(INVITATIONS)) { "Cancel" }

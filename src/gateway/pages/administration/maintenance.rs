@@ -91,7 +91,7 @@ fn form_page(context: &PageContext, session: &BrowserSession, values: &Values, e
             @if maintenance.is_some() { h2 { "Set another message" } }
             @else { div { h1 { "Maintenance" } p.hint { "There is no message now." } } }
             form #set-maintenance method="post" action=(context.link(MAINTENANCE)) {
-                (form_head(context, session, error))
+                (form_head(context, session, MAINTENANCE, error))
                 (message.render(is_wrong("message")))
                 fieldset {
                     legend { "Requests to models" }
@@ -104,7 +104,7 @@ fn form_page(context: &PageContext, session: &BrowserSession, values: &Values, e
                     }
                 }
                 (durations("It ends", "ends", &ENDS, &values.ends))
-                (confirmation(session, &values.reason, false, error))
+                (confirmation(context, session, &values.reason, false, error))
                 div.actions { button.primary type="submit" { "Set the message" } }
             }
         }

@@ -113,7 +113,13 @@ fn person_path(name: &str) -> String {
 }
 
 /// The reason and, where it was not typed lately, the password. The cursor begins there if it `is_first` in the form.
-fn confirmation(session: &BrowserSession, reason: &str, is_first: bool, error: Option<&FieldError>) -> Markup {
+fn confirmation(
+    context: &PageContext,
+    session: &BrowserSession,
+    reason: &str,
+    is_first: bool,
+    error: Option<&FieldError>,
+) -> Markup {
     let is_wrong = |field: &str| error.is_some_and(|error| error.field == field);
     let field = Field {
         name: REASON,
@@ -128,7 +134,7 @@ fn confirmation(session: &BrowserSession, reason: &str, is_first: bool, error: O
     };
     html! {
         (field.render(is_wrong(REASON)))
-        @if !session.fresh { (reauthentication::field(ReauthReason::Administration, is_wrong("password"))) }
+        (reauthentication::field(context, session, ReauthReason::Administration, is_wrong("password")))
     }
 }
 
@@ -211,10 +217,11 @@ fn durations(legend: &str, name: &str, choices: &[(&str, &str)], chosen: &str) -
     }
 }
 
-/// The beginning of a form of a session, with the error above the fields.
-fn form_head(context: &PageContext, session: &BrowserSession, error: Option<&FieldError>) -> Markup {
+/// The beginning of a form of a session whose page is at `path`, with the error above the fields.
+fn form_head(context: &PageContext, session: &BrowserSession, path: &str, error: Option<&FieldError>) -> Markup {
     html! {
         (alert(error.map(|error| error.message.as_str())))
         (hidden("csrf", &context.csrf_token(session)))
+        (reauthentication::sign_in_again(context, session, ReauthReason::Administration, path))
     }
 }

@@ -86,6 +86,10 @@ fn account(context: &PageContext, user: &User, row: &UserRow) -> Markup {
             div.head { h1 #person { bdi dir="ltr" { (user.name) } } (badge(row)) }
             dl.facts {
                 @if !user.email.is_empty() { dt { "E-mail" } dd { bdi dir="ltr" { (display::visible_text(&user.email)) } } }
+                @if let Some(identity) = &row.identity {
+                    dt { "Signs in at" } dd { bdi dir="ltr" { (display::visible_text(&identity.issuer)) } }
+                    dt { "Subject" } dd { bdi dir="ltr" { (display::visible_text(&identity.subject)) } }
+                }
                 dt { "Role" } dd { (user.role) @if !context.pages.directory.roles().is_defined(&user.role) { ", which is not defined" } }
                 @if !row.groups.is_empty() {
                     dt { "Groups" } dd {

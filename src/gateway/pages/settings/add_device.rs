@@ -53,6 +53,7 @@ fn page(
             (alert(error.map(|error| error.message.as_str())))
             form #add-device method="post" action=(context.link(NEW_DEVICE)) {
                 (hidden("csrf", &context.csrf_token(session)))
+                (reauthentication::sign_in_again(context, session, ReauthReason::Device, NEW_DEVICE))
                 (key_field(line, error.is_none() || is_wrong(KEY), is_wrong(KEY)))
                 (Field {
                     name: NAME,
@@ -69,7 +70,7 @@ fn page(
                     p { "The machine with this key can use this gateway as " strong { (session.user().name) }
                         ". Add only a key that you copied from your own machine." }
                 }
-                @if !session.fresh { (reauthentication::field(ReauthReason::Device, is_wrong("password"))) }
+                (reauthentication::field(context, session, ReauthReason::Device, is_wrong("password")))
                 div.actions {
                     button.primary type="submit" { "Add the device" }
                     a.button.quiet href=(context.link(DEVICES)) { "Cancel" }

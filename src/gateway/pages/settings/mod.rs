@@ -16,7 +16,7 @@ use maud::html;
 use super::display::{DEVICES, KEYS, PASSWORD};
 use super::error_page::PageResult;
 use super::page_context::PageContext;
-use super::{display, layout};
+use super::{display, layout, providers};
 
 pub use add_device::{show as new_device, submit as add_device};
 pub use create_key::{AllowsScript, copy_script, copy_script_tag, submit as create_key};
@@ -30,6 +30,8 @@ pub async fn account(context: PageContext) -> PageResult {
     let Some(session) = context.session() else { return Ok(context.redirect("/login")) };
     let user = session.user();
     let devices = context.pages.directory.devices_of(user.id).len();
+    let has_identity = context.pages.directory.identity_of(user.id).is_some();
+    let provider = providers::provider_of(&context, user);
     let is_changed = context.parameter("password") == "changed";
     let content = html! {
         section.card.form {
@@ -41,6 +43,7 @@ pub async fn account(context: PageContext) -> PageResult {
             dl.facts {
                 dt { "Name" } dd { bdi dir="ltr" { (user.name) } }
                 @if !user.email.is_empty() { dt { "E-mail" } dd { bdi dir="ltr" { (display::visible_text(&user.email)) } } }
+                @if let Some(provider) = &provider { dt { "Sign-in" } dd { "with " (provider.title) } }
                 dt { "Role" } dd { (user.role.name()) }
                 dt { "Rights" } dd { span.tags { @for scope in session.caller.rights().scopes.iter() { code { (scope) } } } }
                 dt { "Devices" } dd { (devices) }
@@ -54,7 +57,7 @@ pub async fn account(context: PageContext) -> PageResult {
             }
             div.actions {
                 a.button.primary #manage href=(context.link(KEYS)) { "Keys and devices" }
-                a.button.quiet #change href=(context.link(PASSWORD)) { "Change password" }
+                @if !has_identity { a.button.quiet #change href=(context.link(PASSWORD)) { "Change password" } }
             }
             p.hint {
                 "Your session ends when you close the browser, after an hour without a request, or 12 hours after you signed in."

@@ -7,7 +7,7 @@ use http::StatusCode;
 use maud::{Markup, html};
 
 use crate::gateway::account::LONGEST_NAME;
-use crate::gateway::pages::display::KEYS;
+use crate::gateway::pages::display::{KEYS, NEW_KEY};
 use crate::gateway::pages::error_page::PageResult;
 use crate::gateway::pages::form::{Field, FieldError, Form, alert, hidden};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
@@ -91,6 +91,7 @@ pub fn page(
             form #create-key method="post" action=(context.link(KEYS)) {
                 (hidden("csrf", &context.csrf_token(session)))
                 (hidden("id", values.id.as_str()))
+                (reauthentication::sign_in_again(context, session, ReauthReason::Key, NEW_KEY))
                 (Field {
                     name: "name",
                     label: "Name",
@@ -138,9 +139,7 @@ pub fn page(
                     optional: true,
                     autofocus: is_wrong("environment"),
                 }.render(is_wrong("environment")))
-                @if !session.fresh {
-                    (reauthentication::field(ReauthReason::Key, is_wrong("password")))
-                }
+                (reauthentication::field(context, session, ReauthReason::Key, is_wrong("password")))
                 div.actions {
                     button.primary type="submit" { "Create the key" }
                     a.button.quiet href=(context.link(KEYS)) { "Cancel" }

@@ -10,11 +10,11 @@ use maud::html;
 
 use crate::gateway::directory::Directory;
 use crate::gateway::pages::display::{ACCOUNT, PASSWORD, PASSWORD_CHANGED};
-use crate::gateway::pages::error_page::PageResult;
+use crate::gateway::pages::error_page::{ErrorPage, PageResult};
 use crate::gateway::pages::form::{Field, FieldError, alert, hidden};
 use crate::gateway::pages::page_context::{BrowserSession, PageContext};
 use crate::gateway::pages::state::Pages;
-use crate::gateway::pages::{layout, new_password, reauthentication, sign_in};
+use crate::gateway::pages::{display, layout, new_password, providers, reauthentication, sign_in};
 use crate::gateway::store::{Actor, Change, Event};
 
 /// The field with the old password.
@@ -23,7 +23,10 @@ const CURRENT: &str = "current";
 /// `GET /settings/password`.
 pub async fn show(context: PageContext) -> PageResult {
     let session = context.require_session()?;
-    Ok(page(&context, &session, None))
+    match elsewhere(&context, &session) {
+        Some(page) => Err(page),
+        None => Ok(page(&context, &session, None)),
+    }
 }
 
 fn page(context: &PageContext, session: &BrowserSession, error: Option<&FieldError>) -> Response {
@@ -64,11 +67,26 @@ fn page(context: &PageContext, session: &BrowserSession, error: Option<&FieldErr
     layout::page(context, status, title, Some(session), content)
 }
 
+/// The page for a person who has no password here.
+fn elsewhere(context: &PageContext, session: &BrowserSession) -> Option<ErrorPage> {
+    let identity = context.pages.directory.identity_of(session.user().id)?;
+    let provider = providers::provider_of(context, session.user());
+    let name = provider.map_or(identity.issuer.clone(), |provider| provider.title.clone());
+    let text = html! {
+        p { "You sign in with " (display::visible_text(&name)) ". If you have a password there, change it there." }
+        p { a href=(context.link(ACCOUNT)) { "Your account" } }
+    };
+    Some(context.error_page(StatusCode::NOT_FOUND, "You have no password here", text))
+}
+
 /// `POST /settings/password`.
 pub async fn submit(State(pages): State<Arc<Pages>>, context: PageContext, body: Body) -> PageResult {
     let mut form = context.form(body).await?;
     let session = context.require_session()?;
     context.verify_session_form(&session, &form)?;
+    if let Some(page) = elsewhere(&context, &session) {
+        return Err(page);
+    }
     // Before the old password is checked, so that a slip does not count as an attempt.
     let password = match new_password::read(&mut form) {
         Ok(password) => password,

@@ -24,11 +24,14 @@ pub(super) enum Subject {
     Key(String),
     ForgottenKey(KeyHash),
     Invitation(String),
+    Identity(String),
     Maintenance,
     PendingDevice(String),
     Session([u8; 32]),
     /// All of an account.
     Sessions(Uuid),
+    /// All that began with a sign-in at a provider.
+    ProviderSession([u8; 32]),
     /// Everything, which has to be loaded again.
     Everything,
 }
@@ -39,6 +42,7 @@ impl Subject {
         Some(match change {
             Change::AddUser(user, _) => Self::User(user.id.to_string()),
             Change::SetRole(id, _)
+            | Change::SetEmail(id, _)
             | Change::SetGroups(id, _)
             | Change::SetLimits(id, _)
             | Change::SetDisabled(id, _)
@@ -52,6 +56,8 @@ impl Subject {
                 Self::Key(id.to_string())
             }
             Change::UseInvitation(_, user, _) => Self::User(user.id.to_string()),
+            Change::AddIdentity(user, _) => Self::User(user.id.to_string()),
+            Change::NoteSignIn(id, ..) => Self::Identity(id.to_string()),
             Change::AddInvitation(invitation) => Self::Invitation(invitation.id.to_string()),
             Change::RevokeInvitation(id, _) => Self::Invitation(id.to_string()),
             Change::SetMaintenance(_) => Self::Maintenance,
@@ -63,6 +69,7 @@ impl Subject {
     pub(super) fn also_of(change: &Change) -> Option<Self> {
         match change {
             Change::UseInvitation(id, ..) => Some(Self::Invitation(id.to_string())),
+            Change::AddIdentity(_, identity) => Some(Self::Identity(identity.id.to_string())),
             _ => None,
         }
     }
@@ -74,9 +81,11 @@ impl Subject {
             Self::Key(id) => ("key", id.clone()),
             Self::ForgottenKey(hash) => ("forgotten-key", hex(hash.as_bytes())),
             Self::Invitation(id) => ("invitation", id.clone()),
+            Self::Identity(id) => ("identity", id.clone()),
             Self::Maintenance => ("maintenance", String::new()),
             Self::Session(digest) => ("session", hex(digest)),
             Self::Sessions(user) => ("sessions", user.to_string()),
+            Self::ProviderSession(digest) => ("provider-session", hex(digest)),
             Self::PendingDevice(key) => ("pending-device", key.clone()),
             Self::Everything => ("everything", String::new()),
         }
@@ -267,9 +276,12 @@ async fn record(
             let found = sql::invitations::find(connection, reference, place).await?;
             Some(found.map_or(Record::RemovedInvitation(id), Record::Invitation))
         }
+        // Without a record its account was removed, which the log says too.
+        "identity" => sql::identities::find(connection, reference, place).await?.map(Record::Identity),
         "maintenance" => Some(Record::Maintenance(sql::maintenance::find(connection, place).await?)),
         "session" => Some(sessions::find(connection, bytes(reference, place)?, place).await?),
         "sessions" => Some(Record::EndedSessions(place.parse(reference, "user")?)),
+        "provider-session" => Some(Record::EndedAtProvider(bytes(reference, place)?)),
         // One that was approved is not there any more.
         "pending-device" => pending::find(connection, reference, place).await?.map(Record::PendingDevice),
         _ => return Ok(Err(Unknown)),

@@ -37,8 +37,8 @@ pub use address::{AddressError, PostgresAddress};
 use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, AttemptLimit, EarlierUse, EventFilter, KeyQuery, KeyRecord, RecordedEvent, Retention, Snapshot, Store,
-    StoreError, Swept, Transaction, Use,
+    Answer, AttemptLimit, DueTokens, EarlierUse, EventFilter, KeyQuery, KeyRecord, LeasedToken, RecordedEvent,
+    Retention, SealedToken, Snapshot, Store, StoreError, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::explain;
@@ -387,6 +387,31 @@ impl Store for PostgresStore {
         Box::pin(self.answered(async move {
             let mut connection = self.connection(Doing::Read).await?;
             sql::password(&mut connection, user).await.map_err(|error| self.explain(&error, Doing::Read))
+        }))
+    }
+
+    fn lease_refresh_tokens<'a>(&'a self, due: &'a DueTokens) -> Answer<'a, Vec<LeasedToken>> {
+        Box::pin(self.answered(async move {
+            let mut connection = self.connection(Doing::Write).await?;
+            // By the clock of the database: gateways whose clocks differ must not ask with the same token.
+            let now: i64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::bigint")
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(|error| self.explain(&error, Doing::Write))?;
+            sql::identities::lease(&mut connection, &due.at(now), &self.place).await
+        }))
+    }
+
+    fn replace_refresh_token<'a>(
+        &'a self,
+        old: &'a LeasedToken,
+        new: Option<&'a SealedToken>,
+        checked_at: Option<i64>,
+    ) -> Answer<'a, bool> {
+        Box::pin(self.answered(async move {
+            let mut connection = self.connection(Doing::Write).await?;
+            let replaced = sql::identities::replace(&mut connection, old, new, checked_at).await;
+            replaced.map_err(|error| self.explain(&error, Doing::Write))
         }))
     }
 

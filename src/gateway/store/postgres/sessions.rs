@@ -13,23 +13,30 @@ const KEPT_SECONDS: f64 = 13.0 * 3600.0;
 /// So long after it was seen last another secret may take the place of one, in seconds: no gateway with it runs any more.
 const SECRET_HELD_SECONDS: f64 = 60.0;
 
-type Row = (Vec<u8>, String, i64, i64, i64);
+type Row = (Vec<u8>, String, i64, i64, i64, Option<Vec<u8>>);
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT digest, user_id, extract(epoch FROM clock_timestamp() - since)::bigint, ",
             "extract(epoch FROM clock_timestamp() - seen_at)::bigint, ",
-            "extract(epoch FROM clock_timestamp() - confirmed_at)::bigint FROM sessions ",
+            "extract(epoch FROM clock_timestamp() - confirmed_at)::bigint, provider_session FROM sessions ",
             $rest
         )
     };
 }
 
 /// Begins one.
-pub(super) async fn start(connection: &mut Connection, digest: &[u8; 32], user: Uuid) -> Result<(), Error> {
-    let query = sqlx::query("INSERT INTO sessions (digest, user_id) VALUES ($1, $2)");
-    query.bind(digest.as_slice()).bind(user.to_string()).execute(connection).await.map(drop)
+pub(super) async fn start(connection: &mut Connection, session: &SharedSession) -> Result<(), Error> {
+    let query = sqlx::query(
+        "INSERT INTO sessions (digest, user_id, confirmed_at, provider_session) \
+         VALUES ($1, $2, clock_timestamp() - make_interval(secs => $3), $4)",
+    );
+    let query = query.bind(session.digest.as_slice()).bind(session.user.to_string());
+    // No double holds as many seconds as an integer, and no interval either.
+    let confirmed = f64::from(i32::try_from(session.confirmed).unwrap_or(i32::MAX));
+    let query = query.bind(confirmed).bind(session.provider_session.map(|digest| digest.to_vec()));
+    query.execute(connection).await.map(drop)
 }
 
 /// Notes that it is used, and whether the password was typed.
@@ -49,8 +56,20 @@ pub(super) async fn end_after(connection: &mut Connection, change: &Change) -> R
     let (Change::SetPassword(user, _) | Change::SetDisabled(user, true) | Change::RemoveUser(user)) = change else {
         return Ok(None);
     };
-    sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user.to_string()).execute(connection).await?;
+    end_all_of(connection, *user).await?;
     Ok(Some(*user))
+}
+
+/// Ends all of an account.
+pub(super) async fn end_all_of(connection: &mut Connection, user: Uuid) -> Result<(), Error> {
+    let query = sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user.to_string());
+    query.execute(connection).await.map(drop)
+}
+
+/// Ends all that began with a sign-in at a provider.
+pub(super) async fn end_at_provider(connection: &mut Connection, digest: &[u8; 32]) -> Result<(), Error> {
+    let query = sqlx::query("DELETE FROM sessions WHERE provider_session = $1").bind(digest.as_slice());
+    query.execute(connection).await.map(drop)
 }
 
 /// All.
@@ -86,7 +105,8 @@ pub(super) async fn has_secret(connection: &mut Connection, fingerprint: &[u8; 3
     Ok(query.execute(connection).await?.rows_affected() > 0)
 }
 
-fn session((digest, user, since, seen, confirmed): Row, place: &Place) -> Result<SharedSession, StoreError> {
+fn session((digest, user, since, seen, confirmed, provider): Row, place: &Place) -> Result<SharedSession, StoreError> {
     let digest = <[u8; 32]>::try_from(digest).map_err(|_| place.damaged("the digest of a session cannot be read"))?;
-    Ok(SharedSession { digest, user: place.parse(&user, "user")?, since, seen, confirmed })
+    let provider_session = provider.and_then(|digest| <[u8; 32]>::try_from(digest).ok());
+    Ok(SharedSession { digest, user: place.parse(&user, "user")?, since, seen, confirmed, provider_session })
 }

@@ -70,18 +70,22 @@ impl Transaction for PostgresTransaction<'_> {
             let stored = match what {
                 Shared::PendingDevice(key, address) => pending::add(connection, key, *address).await,
                 Shared::DeniedDevice(key) => pending::deny(connection, key).await,
-                Shared::Session(digest, user) => sessions::start(connection, digest, *user).await,
+                Shared::Session(session) => sessions::start(connection, session).await,
                 Shared::UsedSession(digest) => sessions::touch(connection, digest, false).await,
                 Shared::ConfirmedSession(digest) => sessions::touch(connection, digest, true).await,
                 Shared::EndedSession(digest) => sessions::end(connection, digest).await,
+                Shared::EndedSessions(user) => sessions::end_all_of(connection, *user).await,
+                Shared::EndedAtProvider(digest) => sessions::end_at_provider(connection, digest).await,
             };
             stored.map_err(failed)?;
             let subject = match what {
                 Shared::PendingDevice(key, _) | Shared::DeniedDevice(key) => Subject::PendingDevice(key.line()),
-                Shared::Session(digest, _)
-                | Shared::UsedSession(digest)
-                | Shared::ConfirmedSession(digest)
-                | Shared::EndedSession(digest) => Subject::Session(*digest),
+                Shared::Session(session) => Subject::Session(session.digest),
+                Shared::UsedSession(digest) | Shared::ConfirmedSession(digest) | Shared::EndedSession(digest) => {
+                    Subject::Session(*digest)
+                }
+                Shared::EndedSessions(user) => Subject::Sessions(*user),
+                Shared::EndedAtProvider(digest) => Subject::ProviderSession(*digest),
             };
             self.position = log::append(&mut self.transaction, self.position, vec![subject]).await.map_err(failed)?;
             Ok(())

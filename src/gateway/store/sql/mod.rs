@@ -5,6 +5,7 @@
 
 pub(super) mod audit_log;
 pub(super) mod events;
+pub(super) mod identities;
 pub(super) mod invitations;
 pub(super) mod keys;
 pub(super) mod maintenance;
@@ -23,7 +24,7 @@ use crate::gateway::PasswordHash;
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::place::{Doing, Place, Taken};
 use crate::gateway::store::{
-    Change, Device, Event, InvitationId, Role, Snapshot, StoreError, Suspendable, Suspension, Use, User,
+    Change, Device, Event, Identity, InvitationId, Role, Snapshot, StoreError, Suspendable, Suspension, Use, User,
 };
 use crate::keyspec::{AddressRules, RequestLimits};
 
@@ -43,6 +44,10 @@ pub(super) async fn apply(
         Change::SetPassword(id, password) => set_password(connection, *id, password).await,
         Change::SetRole(id, role) => {
             let query = sqlx::query("UPDATE users SET role = $1 WHERE id = $2").bind(role.stored());
+            changed(query.bind(id.to_string()).execute(&mut *connection).await)
+        }
+        Change::SetEmail(id, email) => {
+            let query = sqlx::query("UPDATE users SET email = $1 WHERE id = $2").bind(email);
             changed(query.bind(id.to_string()).execute(&mut *connection).await)
         }
         Change::SetGroups(id, groups) => set_groups(connection, *id, groups).await,
@@ -77,6 +82,8 @@ pub(super) async fn apply(
         Change::AddInvitation(invitation) => invitations::add(connection, invitation).await,
         Change::UseInvitation(id, user, password) => use_invitation(connection, id, user, password).await,
         Change::RevokeInvitation(id, at) => invitations::revoke(connection, id, *at).await,
+        Change::AddIdentity(user, identity) => add_identity(connection, user, identity).await,
+        Change::NoteSignIn(id, at, token) => identities::note_sign_in(connection, *id, *at, token.as_ref()).await,
         Change::Note => Ok(()),
     };
     made.map_err(|error| explain_change(&error, change, place))?;
@@ -159,6 +166,11 @@ async fn use_invitation(
     add_user(connection, user, Some(password)).await
 }
 
+async fn add_identity(connection: &mut Connection, user: &User, identity: &Identity) -> Result<(), sqlx::Error> {
+    add_user(connection, user, None).await?;
+    identities::add(connection, identity).await
+}
+
 async fn set_password(connection: &mut Connection, user: Uuid, password: &PasswordHash) -> Result<(), sqlx::Error> {
     let query = sqlx::query("UPDATE users SET password = $1 WHERE id = $2").bind(password.expose());
     changed(query.bind(user.to_string()).execute(connection).await)
@@ -216,7 +228,10 @@ async fn add_device(connection: &mut Connection, device: &Device) -> Result<(), 
 
 fn explain_change(error: &sqlx::Error, change: &Change, place: &Place) -> StoreError {
     let what = match (taken(error), change) {
-        (Some(Taken::UserName), Change::AddUser(user, _) | Change::UseInvitation(_, user, _)) => {
+        (
+            Some(Taken::UserName),
+            Change::AddUser(user, _) | Change::UseInvitation(_, user, _) | Change::AddIdentity(user, _),
+        ) => {
             format!("the name {}", user.name)
         }
         (Some(Taken::KeyId), Change::AddKey(key)) => format!("the id {}", key.id),
@@ -279,6 +294,7 @@ pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Resu
     let devices: Vec<DeviceRow> = sqlx::query_as(devices).fetch_all(&mut *connection).await.map_err(failed)?;
     let (keys, ended) = keys::load(connection, place).await?;
     let invitations = invitations::all(connection, place).await?;
+    let identities = identities::all(connection, place).await?;
     let maintenance = maintenance::find(connection, place).await?;
     Ok(Snapshot {
         users: users.into_iter().map(|row| user(row, place)).collect::<Result<_, _>>()?,
@@ -286,6 +302,7 @@ pub(super) async fn snapshot(connection: &mut Connection, place: &Place) -> Resu
         keys,
         ended,
         invitations,
+        identities,
         maintenance,
         ..Snapshot::default()
     })

@@ -27,8 +27,8 @@ use uuid::Uuid;
 use crate::disk::Lock;
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, News, Position, RecordedEvent, Retention, Snapshot, Store,
-    StoreError, Swept, Transaction, Use,
+    Answer, Change, DueTokens, Event, EventFilter, KeyQuery, KeyRecord, LeasedToken, News, Position, RecordedEvent,
+    Retention, SealedToken, Snapshot, Store, StoreError, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::{explain, explain_migration};
@@ -52,6 +52,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (8, "addresses", file!("0008_addresses")),
         (9, "groups_and_limits_of_users", file!("0009_groups_and_limits_of_users")),
         (10, "administration", file!("0010_administration")),
+        (11, "identities", file!("0011_identities")),
         (12, "exchanged_tokens", file!("0012_exchanged_tokens")),
         (13, "audit_log", file!("0013_audit_log")),
     ];
@@ -339,6 +340,29 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let kept = sql::password(self.writer.lock().await.idle().await, user).await;
             kept.map_err(|error| explain(&self.place, &error, Doing::Read))
+        })
+    }
+
+    fn lease_refresh_tokens<'a>(&'a self, due: &'a DueTokens) -> Answer<'a, Vec<LeasedToken>> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
+            let leased = sql::identities::lease(&mut writer.connection, due, &self.place).await;
+            writer.end(leased, &self.place).await
+        })
+    }
+
+    fn replace_refresh_token<'a>(
+        &'a self,
+        old: &'a LeasedToken,
+        new: Option<&'a SealedToken>,
+        checked_at: Option<i64>,
+    ) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
+            let replaced = sql::identities::replace(&mut writer.connection, old, new, checked_at).await;
+            writer.end(replaced.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
         })
     }
 
