@@ -1,6 +1,8 @@
 //! A real nginx in front of several gateways. It listens on a Unix socket in a temporary folder, so no port is taken.
 
 use std::fmt::Write as _;
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,5 +57,28 @@ impl Nginx {
     /// Where it listens.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
+    }
+
+    /// Hands it the connections of a listener too, for what cannot use a Unix socket, such as a browser. The listener stays open until the test
+    /// process ends; its connections end with nginx.
+    pub fn serve(&self, listener: TcpListener) {
+        let socket = self.socket();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (Ok(caller), Ok(server)) = (stream, UnixStream::connect(&socket)) else { continue };
+                let (Ok(mut from_caller), Ok(mut to_server)) = (caller.try_clone(), server.try_clone()) else {
+                    continue;
+                };
+                let (mut to_caller, mut from_server) = (caller, server);
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from_caller, &mut to_server);
+                    let _ = to_server.shutdown(Shutdown::Write);
+                });
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from_server, &mut to_caller);
+                    let _ = to_caller.shutdown(Shutdown::Both);
+                });
+            }
+        });
     }
 }
