@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::gateway::Gateway;
-use crate::harness::http::{Reply, Server};
+use crate::harness::http::{Reply, Server, Step};
 use crate::harness::nginx::Nginx;
 use crate::harness::poll;
 use crate::harness::postgres::Postgres;
@@ -21,7 +21,7 @@ pub const SECRET: &str = "the secret of gate";
 pub struct Site {
     gateways: Vec<Gateway>,
     url: String,
-    _upstream: Server,
+    upstream: Server,
     _folder: Sandbox,
     _nginx: Option<Nginx>,
 }
@@ -44,7 +44,7 @@ impl Site {
         let args = ["--config", &file, "--set", &format!("secret-file={}", secret.display())];
         let gateway = Gateway::start_with(&upstream.url(), &args);
         gateway.add_user("root", "admin");
-        Self { url: gateway.url(), gateways: vec![gateway], _upstream: upstream, _folder: folder, _nginx: None }
+        Self { url: gateway.url(), gateways: vec![gateway], upstream, _folder: folder, _nginx: None }
     }
 
     /// Three on PostgreSQL.
@@ -60,7 +60,7 @@ impl Site {
         let nginx = Nginx::start(&addresses, &address);
         nginx.serve(listener);
         gateways[0].add_user("root", "admin");
-        Self { gateways, url, _upstream: upstream, _folder: folder, _nginx: Some(nginx) }
+        Self { gateways, url, upstream, _folder: folder, _nginx: Some(nginx) }
     }
 
     /// A page's address.
@@ -114,6 +114,25 @@ impl Site {
         device.command(["keys", "list", "--host", &self.url]).run().code() == 0
     }
 
+    /// Reads a response that does not end by itself, until it is cut off.
+    pub fn stream(&self, key: &str) {
+        let (gateway, body) = (&self.gateways[0], r#"{"model":"m"}"#);
+        let head = format!(
+            "POST /api/generate HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
+            self.url.trim_start_matches("http://"),
+            body.len()
+        );
+        let answer = gateway.raw(format!("{head}{body}"));
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+
+    /// Until such a request has reached the upstream server.
+    pub fn wait_for_stream(&self) {
+        poll("the request at the upstream server", || {
+            self.upstream.requests().iter().any(|request| request.method == "POST").then_some(())
+        });
+    }
+
     /// The status of a list of models with a key, at each gateway.
     pub fn statuses(&self, key: &str) -> Vec<u16> {
         self.gateways.iter().map(|gateway| gateway.status_of(key)).collect()
@@ -136,5 +155,9 @@ fn prepare(issuer: &str, more: &str) -> (Sandbox, Server, String) {
     folder.write("client-secret", SECRET);
     folder.write("secret", "a secret of forty-two characters for a test");
     let file = folder.write("gateway.toml", table(issuer, more));
-    (folder, Server::start(|_| Reply::json(200, r#"{"models":[]}"#)), file.to_str().unwrap().to_owned())
+    let upstream = Server::start(|request| match request.method.as_str() {
+        "POST" => Reply::ndjson([Step::send("{}\n"), Step::Hang]),
+        _ => Reply::json(200, r#"{"models":[]}"#),
+    });
+    (folder, upstream, file.to_str().unwrap().to_owned())
 }

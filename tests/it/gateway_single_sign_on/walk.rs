@@ -1,5 +1,7 @@
 //! The walk of a person: sign in, approve a device, be given a role by a group and lose it, be signed out by the provider, be removed.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::site::Site;
@@ -138,14 +140,29 @@ pub fn removal(site: &Site, provider: &dyn Provider, browser: &Chromium) {
     arrive(browser, "/connect");
     browser.press("Approve");
     site.complete(&device);
-    let make = ["keys", "create", "ci", "--host", &site.url("")];
+    let make = ["keys", "create", "ci", "--host", &site.url(""), "--scope", "inference,models:read"];
     let key = device.command(make).run().expect_code(0).stdout().trim().to_owned();
     let cookie = session(browser);
     let all = |status: u16| site.statuses(&key).iter().all(|each| *each == status);
     poll("the key", || all(200).then_some(()));
 
-    provider.disable();
-    poll("the end of the key", || site.statuses(&key).iter().all(|each| *each != 200).then_some(()));
-    assert!(!site.lets_in(&device));
-    assert!(site.is_signed_in(&cookie).iter().all(|good| !good));
+    std::thread::scope(|scope| {
+        let stream = scope.spawn(|| {
+            site.stream(&key);
+            Instant::now()
+        });
+        site.wait_for_stream();
+        provider.disable();
+        let removed = Instant::now();
+        poll("the end of the key", || site.statuses(&key).iter().all(|each| *each != 200).then_some(()));
+        let of_key = removed.elapsed();
+        poll("the end of the device", || (!site.lets_in(&device)).then_some(()));
+        let of_device = removed.elapsed();
+        assert!(site.is_signed_in(&cookie).iter().all(|good| !good));
+        let of_stream = stream.join().unwrap() - removed;
+        println!("from the removal: the key {of_key:.1?}, the device {of_device:.1?}, the stream {of_stream:.1?}");
+        // The time of a re-check, and what a busy machine needs.
+        let last = of_key.max(of_device).max(of_stream);
+        assert!(last < Duration::from_secs(30), "{last:?}");
+    });
 }
