@@ -143,6 +143,15 @@ CREATE TABLE audit_logs (
 );
 INSERT INTO audit_logs VALUES (1, 'ollama-auth-gateway/' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 16), 0, '\x0000000000000000', NULL);
 
+-- Checkpoints: what gateways have signed of a log, as signed notes (C2SP)
+CREATE TABLE audit_checkpoints (
+    number  BIGINT NOT NULL PRIMARY KEY,
+    log     BIGINT NOT NULL,
+    size    BIGINT NOT NULL,
+    made_at BIGINT NOT NULL,
+    note    TEXT   NOT NULL
+);
+
 -- The hashes of leaves, and of complete subtrees of 256 leaves, of 65,536, and so on
 CREATE TABLE audit_hashes (
     -- Of which subtree: see src/gateway/store/sql/audit_log.rs

@@ -20,6 +20,15 @@ CREATE TABLE audit_hashes (
     hash  BLOB    NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 
+-- Checkpoints: what gateways have signed of a log, as signed notes (C2SP)
+CREATE TABLE audit_checkpoints (
+    number  INTEGER NOT NULL PRIMARY KEY,
+    log     INTEGER NOT NULL,
+    size    INTEGER NOT NULL,
+    made_at INTEGER NOT NULL,
+    note    TEXT    NOT NULL
+) STRICT;
+
 -- Where an event is in its tree, counted from 0. NULL until it is taken in: then a version before this has written it
 ALTER TABLE events ADD COLUMN log INTEGER;
 ALTER TABLE events ADD COLUMN log_index INTEGER;

@@ -1,5 +1,6 @@
 //! `gateway audit`.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
@@ -77,13 +78,82 @@ pub enum AuditCommand {
 ollama-auth gateway audit verify
 
 # Verify a backup, for a script
-ollama-auth gateway audit verify --database backup.db --json")]
+ollama-auth gateway audit verify --database backup.db --json
+
+# Prove that the log extends checkpoints that were kept elsewhere
+ollama-auth gateway audit verify --checkpoints checkpoints.txt")]
     Verify(AuditVerifyArgs),
+    /// Print the verifier key of the checkpoints
+    ///
+    /// Whoever has it can check checkpoints and proofs without the gateway, also with other programs (C2SP signed notes). Give it to
+    /// your auditor before there is something to prove.
+    #[command(after_help = "\
+# Print the verifier key
+ollama-auth gateway audit key
+
+# Create a key for gateways on a PostgreSQL database
+ollama-auth gateway audit key --create audit.key")]
+    Key(AuditKeyArgs),
+    /// Print the latest checkpoint of the log
+    ///
+    /// A running gateway makes one after 1,000 events, after 5 minutes if there were any, and once in a day. Keep it where the gateway
+    /// cannot change it.
+    #[command(after_help = "\
+# Keep the latest checkpoint
+ollama-auth gateway audit checkpoint >>checkpoints.txt")]
+    Checkpoint(AuditCheckpointArgs),
+    /// Prove that an event is in the log
+    ///
+    /// Prints a proof (C2SP tlog-proof) that whoever has the verifier key can check without the database. The event itself goes to the
+    /// file that --record names.
+    #[command(after_help = "\
+# Prove the first event
+ollama-auth gateway audit prove 0 --record event.json >event.proof")]
+    Prove(AuditProveArgs),
+}
+
+/// `gateway audit key`.
+#[derive(Debug, Clone, Args)]
+pub struct AuditKeyArgs {
+    /// Create this file with a new key first: the setting audit-key-file names it
+    #[arg(long, value_name = "FILE")]
+    pub create: Option<PathBuf>,
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// `gateway audit checkpoint`.
+#[derive(Debug, Clone, Args)]
+pub struct AuditCheckpointArgs {
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// `gateway audit prove`.
+#[derive(Debug, Clone, Args)]
+pub struct AuditProveArgs {
+    /// The index of the event, as `gateway audit` shows it
+    #[arg(value_name = "INDEX")]
+    pub index: u64,
+    /// Write the event, as it is stored, to this file
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// `gateway audit verify`.
 #[derive(Debug, Clone, Args)]
 pub struct AuditVerifyArgs {
+    /// Compare with the checkpoints in this file, which was kept elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub checkpoints: Option<PathBuf>,
+    /// The verifier key of the checkpoints; otherwise that of this machine's key file
+    #[arg(long, value_name = "KEY", requires = "checkpoints")]
+    pub key: Option<String>,
     /// Which database
     #[command(flatten)]
     pub database: DatabaseArgs,

@@ -464,6 +464,14 @@ fn the_json_page_lists_the_members_that_are_printed() {
     holds("gateway audit", &gateway.admin(&["audit", "--json"]).expect_code(0).json()["events"][0], &[]);
     let verified = gateway.sandbox().command(["gateway", "audit", "verify", "--json", "--database"]);
     holds("gateway audit verify", &verified.args([gateway.database()]).run().expect_code(0).json(), &[]);
+    let audit = |args: &[&str]| {
+        let command = gateway.sandbox().command(["gateway", "audit"]).args(args);
+        command.args(["--json", "--database"]).args([gateway.database()]).run()
+    };
+    let made = || Some(audit(&["checkpoint"])).filter(|output| output.code() == 0);
+    holds("gateway audit checkpoint", &crate::harness::poll("a checkpoint", made).json(), &[]);
+    holds("gateway audit key", &audit(&["key"]).expect_code(0).json(), &[]);
+    holds("gateway audit prove", &audit(&["prove", "0"]).expect_code(0).json(), &[]);
     let invited = gateway.admin(&["user", "invite", "--json"]).expect_code(0).json();
     holds("gateway user invite", &invited, &[]);
     let listed = gateway.admin(&["user", "invitations", "--json"]).expect_code(0).json();

@@ -102,6 +102,11 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway audit --limit 10 --json", &[0]),
     ("ollama-auth gateway audit --user ada --action key --since 1d", &[0]),
     ("ollama-auth gateway audit verify", &[0]),
+    ("ollama-auth gateway audit key", &[0]),
+    ("ollama-auth gateway audit key --create audit.key", &[0]),
+    ("ollama-auth gateway audit checkpoint >>checkpoints.txt", &[0]),
+    ("ollama-auth gateway audit verify --checkpoints checkpoints.txt", &[0]),
+    ("ollama-auth gateway audit prove 0 --record event.json >event.proof", &[0]),
     ("ollama-auth gateway db backup backup.db", &[0]),
     ("ollama-auth gateway audit verify --database backup.db --json", &[0]),
     ("ollama-auth gateway db backup gateway-backup.db", &[0]),
@@ -285,6 +290,10 @@ fn the_examples_work() {
     let gateway = Gateway::start(&ollama.url());
     gateway.add_user("eve", "admin");
     let mut device = gateway.device_of("eve");
+    crate::harness::poll("a checkpoint", || {
+        let command = gateway.sandbox().command(["gateway", "audit", "checkpoint", "--database"]);
+        (command.args([gateway.database()]).run().code() == 0).then_some(())
+    });
     let programs = Path::new(PROGRAM).parent().unwrap();
     device.set_env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
     device.set_env("OLLAMA_AUTH_GATEWAY_DATABASE", gateway.database());

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::gateway::Gateway;
+use crate::harness::go_log;
+use crate::harness::poll;
 use crate::harness::postgres::Postgres;
 
 /// Events of a version that had no tree, before those of this one.
@@ -259,4 +261,158 @@ fn gateways_on_one_postgresql_database_write_one_log() {
     server.sql(&database, "UPDATE events SET record = replace(record, 'person-1-3', 'person-1-4')");
     let found = verify().expect_code(8).json();
     assert_eq!(found["findings"][0]["kind"], "changed");
+}
+
+/// A gateway that runs, with people in its log.
+fn running() -> Gateway {
+    let gateway = Gateway::start("http://127.0.0.1:9");
+    gateway.add_user("ada", "admin").add_user("bob", "member");
+    gateway
+}
+
+fn audit(gateway: &Gateway, args: &[&str]) -> Output {
+    let command = gateway.sandbox().command(["gateway", "audit"]).args(args);
+    command.args(["--database"]).args([gateway.database()]).run()
+}
+
+/// The latest checkpoint, once it has so many records.
+fn checkpoint(gateway: &Gateway, size: u64) -> String {
+    poll("a checkpoint", || {
+        let output = audit(gateway, &["checkpoint", "--json"]);
+        let shown = (output.code() == 0).then(|| output.json())?;
+        (shown["size"].as_u64()? >= size).then(|| shown["checkpoint"].as_str().unwrap().to_owned())
+    })
+}
+
+#[test]
+fn checkpoints_and_proofs_are_good_for_programs_that_are_not_ours() {
+    let gateway = running();
+    let note = checkpoint(&gateway, 1);
+    let key = audit(&gateway, &["key"]).expect_code(0).stdout().trim().to_owned();
+    let origin = note.lines().next().unwrap().to_owned();
+    let (record, sandbox) = (gateway.sandbox().path("record.json"), gateway.sandbox());
+    let proof =
+        audit(&gateway, &["prove", "0", "--record", record.to_str().unwrap()]).expect_code(0).stdout().to_owned();
+    let record = std::fs::read_to_string(record).unwrap();
+    let case = |proof: &str, record: &str| json!({ "kind": "tlog_proof", "text": proof, "keys": [key], "origin": origin, "record": record });
+    let cases = [
+        json!({ "kind": "checkpoint", "text": note, "keys": [key], "origin": origin }),
+        case(&proof, &record),
+        json!({ "kind": "checkpoint", "text": note.replacen('\n', "x\n", 1), "keys": [key], "origin": origin }),
+        case(&proof, &record.replace("admin", "Admin")),
+        case(&proof.replace("index 0", "index 1"), &record),
+    ];
+    let verdicts = go_log::check(&cases);
+    assert_eq!(
+        verdicts.iter().map(String::is_empty).collect::<Vec<_>>(),
+        [true, true, false, false, false],
+        "{verdicts:?}"
+    );
+    // What is not there, or not in a checkpoint yet.
+    audit(&gateway, &["prove", "1000"]).expect_code(3);
+    // The key is secret, and the log holds none.
+    let secret = std::fs::read_to_string(format!("{}.audit-key", gateway.database().display())).unwrap();
+    sandbox.assert_no_secret(
+        secret.trim(),
+        &[&audit(&gateway, &["key"]), &audit(&gateway, &[])],
+        &["gateway/gateway.db.audit-key"],
+    );
+}
+
+#[test]
+fn a_database_that_went_back_is_found_by_a_checkpoint_and_not_signed() {
+    let mut gateway = running();
+    let first = checkpoint(&gateway, 1);
+    let key = audit(&gateway, &["key"]).expect_code(0).stdout().trim().to_owned();
+    gateway.end(Signal::TERM);
+    let database = gateway.database();
+    let backup = gateway.sandbox().path("backup.db");
+    std::fs::copy(&database, &backup).unwrap();
+    // More events, and a checkpoint of all of them: the last one is five minutes old by the database.
+    let older = "UPDATE audit_checkpoints SET made_at = made_at - 400";
+    gateway.restart();
+    for number in 0..5 {
+        gateway.add_user(&format!("person-{number}"), "member");
+    }
+    gateway.end(Signal::TERM);
+    change(&database, &[older]);
+    gateway.restart();
+    let size = first.lines().nth(1).unwrap().parse::<u64>().unwrap();
+    let second = checkpoint(&gateway, size + 5);
+    gateway.end(Signal::TERM);
+    let kept = gateway.sandbox().write("checkpoints.txt", format!("{first}{second}"));
+    let kept = kept.to_str().unwrap();
+    let verify = |database: &Path| {
+        let args = ["gateway", "audit", "verify", "--json", "--checkpoints", kept, "--key", &key, "--database"];
+        gateway.sandbox().command(args).args([database]).run()
+    };
+    let found = verify(&database).expect_code(0).json();
+    assert_eq!(found["logs"][0]["proven_until"], second.lines().nth(1).unwrap().parse::<u64>().unwrap());
+    // Somebody puts the backup in its place.
+    let found = verify(&backup).expect_code(8).json();
+    assert_eq!(found["findings"][0]["kind"], "cut");
+    std::fs::copy(&backup, &database).unwrap();
+    for more in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{more}", database.display()));
+    }
+    change(&database, &[older]);
+    gateway.restart();
+    gateway.add_user("eve", "admin");
+    gateway.child().wait_stderr(|text| text.contains("does not extend its checkpoint"));
+    assert_eq!(audit(&gateway, &["checkpoint"]).expect_code(0).stdout().trim(), first.trim(), "nothing is signed");
+    // Checkpoints that were changed, of another key, and of another gateway.
+    let other = running();
+    let foreign = gateway.sandbox().write("foreign.txt", checkpoint(&other, 1));
+    let foreign_key = audit(&other, &["key"]).expect_code(0).stdout().trim().to_owned();
+    let forged = gateway
+        .sandbox()
+        .write("forged.txt", second.replacen(&format!("\n{}\n", second.lines().nth(1).unwrap()), "\n9\n", 1));
+    let empty = gateway.sandbox().write("empty.txt", "");
+    for (file, key, words) in [
+        (&forged, &key, "does not match"),
+        (&foreign, &key, "none of the known keys"),
+        (&foreign, &foreign_key, "which this database does not have"),
+        (&empty, &key, "no checkpoint"),
+    ] {
+        let output = audit(&gateway, &["verify", "--checkpoints", file.to_str().unwrap(), "--key", key])
+            .expect_code(1)
+            .stderr()
+            .to_owned();
+        assert!(output.contains(words), "{words}: {output}");
+    }
+}
+
+#[test]
+fn without_a_key_that_is_private_a_gateway_serves_and_signs_nothing() {
+    let mut gateway = running();
+    let note = checkpoint(&gateway, 1);
+    gateway.end(Signal::TERM);
+    let file = format!("{}.audit-key", gateway.database().display());
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    gateway.restart();
+    gateway.child().wait_stderr(|text| text.contains("checkpoints of the event log are not signed"));
+    gateway.add_user("eve", "member");
+    audit(&gateway, &["key"]).expect_code(1);
+    gateway.end(Signal::TERM);
+    // Another key than the one that signed before.
+    std::fs::remove_file(&file).unwrap();
+    change(&gateway.database(), &["UPDATE audit_checkpoints SET made_at = made_at - 400"]);
+    gateway.restart();
+    gateway.child().wait_stderr(|text| text.contains("signed with another key"));
+    assert_eq!(audit(&gateway, &["checkpoint"]).expect_code(0).stdout().trim(), note.trim());
+    audit(&gateway, &["verify"]).expect_code(0);
+}
+
+#[test]
+fn each_checkpoint_is_appended_to_the_file_that_is_kept() {
+    let kept = Sandbox::new();
+    let file = kept.path("checkpoints.txt");
+    let set = format!("audit-checkpoint-file={}", file.display());
+    let gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", &set]);
+    gateway.add_user("ada", "admin");
+    let note = checkpoint(&gateway, 1);
+    poll("the copy", || (std::fs::read_to_string(&file).ok()? == note).then_some(()));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    audit(&gateway, &["verify", "--checkpoints", file.to_str().unwrap()]).expect_code(0);
 }

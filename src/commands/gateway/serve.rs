@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{config, database};
+use super::{audit, config, database};
 use crate::app::App;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, Problem};
@@ -26,6 +26,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Between two looks for people who are to be looked up at their provider again.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Between two looks whether a checkpoint of the event log is due.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two signs that this gateway's secret is in use.
 const SECRET_INTERVAL: Duration = Duration::from_secs(20);
@@ -51,6 +54,14 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     config.check_providers().map_err(|error| Problem::new(Exit::Usage, error))?;
     let (secret, server) = (database::secret(&config, &location)?, Server::bind(&config)?);
     let store = database::open_when_reachable(app, &location).await?;
+    let signer = match audit::signer(app, &config, &location).await {
+        Ok(signer) => signer,
+        // It serves and records all the same.
+        Err(error) => {
+            tracing::warn!(%error, "checkpoints of the event log are not signed");
+            None
+        }
+    };
     let fingerprint = *secret.key("fingerprint");
     let PreparedGateway { server, gateway, is_new } = prepare(app.now, config, server, store.clone(), &secret).await?;
     if !gateway.directory.has_secret(fingerprint).await? {
@@ -65,6 +76,20 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let following = {
         let directory = gateway.directory.clone();
         tokio::spawn(async move { directory.follow().await })
+    };
+    let signing = {
+        let (gateway, store, signer) = (gateway.clone(), store.clone(), signer);
+        tokio::spawn(async move {
+            let Some(signer) = signer else { return };
+            loop {
+                if let Err(error) = signer.sign(&*store, gateway.clock.now(), false).await
+                    && gateway.log_throttle.allow("checkpoints", gateway.clock.now())
+                {
+                    tracing::warn!(%error, "no checkpoint of the event log was made");
+                }
+                tokio::time::sleep(CHECKPOINT_INTERVAL).await;
+            }
+        })
     };
     // Before the announcement: otherwise a signal right after it would end the process without a shutdown.
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
@@ -128,6 +153,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         () = gateway.providers.end_rechecks() => {}
         () = signals::stop_requested(requests, 2) => {}
     }
+    signing.abort();
     recording.abort();
     record_refusals(&gateway, true).await;
     flush(&gateway).await;

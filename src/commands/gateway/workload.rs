@@ -119,11 +119,8 @@ fn print(app: &App, explanation: &TokenExplanation) -> anyhow::Result<()> {
     let printer = &app.printer;
     let ends = expires_at.and_then(|end| Timestamp::from_second(end).ok()).map(|end| end.to_string());
     let facts = [("issuer", issuer), ("subject", subject), ("run", run), ("valid until", &ends)];
-    for (name, value) in facts {
-        if let Some(value) = value {
-            printer.report(&format!("{name}: {value}"));
-        }
-    }
+    let facts = facts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+    printer.facts(&facts.collect::<Vec<_>>())?;
     if let Some(problem) = problem {
         printer.report(&format!("\nRefused: {problem}"));
         return Ok(());

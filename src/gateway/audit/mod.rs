@@ -1,11 +1,20 @@
-//! Verifies the event log: that its records are the leaves of the tree that is stored, and of the trees that checkpoints name.
+//! The event log as one that an outsider can verify: checkpoints are signed, and records are compared with their tree and with the trees
+//! that checkpoints name.
 
+mod checkpoint_file;
 mod finding;
+mod key_file;
 mod known_tree;
 mod log_check;
+mod proof;
+mod signer;
 #[cfg(test)]
 mod tests;
 mod verification;
 
+pub use checkpoint_file::read_checkpoints;
 pub use finding::Finding;
+pub use key_file::{KeyFileError, create_key, read_keys};
+pub use proof::{ProveError, prove_record};
+pub use signer::Signer;
 pub use verification::{Verification, verify};

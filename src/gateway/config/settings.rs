@@ -204,6 +204,15 @@ settings! {
     "event-retention" => event_retention: Option<Duration> = "none", "super::value::retention", Reload,
         "a number of days from 1d to 3650d, such as 365d, or none";
 
+    /// The file with the key that checkpoints of the event log are signed with, the same for all gateways on one database: see
+    /// `ollama-auth gateway audit key`. Empty: a file beside an SQLite database, which is made; on PostgreSQL nothing is signed.
+    "audit-key-file" => audit_key_file: Option<PathBuf> = "", "super::value::path", Restart,
+        "the path of a file";
+
+    /// A file to which each checkpoint of the event log is appended. It should lie where the gateway cannot change it later.
+    "audit-checkpoint-file" => audit_checkpoint_file: Option<PathBuf> = "", "super::value::path", Restart,
+        "the path of a file";
+
     /// How often the keys of an issuer are read at most, whatever key ids its tokens name.
     "jwks-min-interval" => jwks_min_interval: Duration = "30s", "super::value::time::<_, 1, 3600>", Reload,
         "a time from 1s to 1h, such as 30s";

@@ -109,6 +109,8 @@ fn every_setting_can_be_set_in_each_layer() {
         ("cut-streams", "false"),
         ("key-retention", "7d"),
         ("event-retention", "365d"),
+        ("audit-key-file", "/etc/audit.key"),
+        ("audit-checkpoint-file", "/var/log/checkpoints"),
         ("jwks-min-interval", "2s"),
         ("jwks-grace", "48h"),
         ("threads", "3"),

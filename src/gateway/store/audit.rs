@@ -18,6 +18,33 @@ pub struct AuditLog {
     pub tree: Option<Frontier>,
 }
 
+/// A checkpoint that a gateway has signed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredCheckpoint {
+    /// The number of the log.
+    pub log: i64,
+    /// How many records it names.
+    pub size: i64,
+    /// When it was made, in Unix seconds.
+    pub made_at: i64,
+    /// The signed note.
+    pub note: String,
+}
+
+/// A log that is about to be signed, as a transaction sees it that nobody else can extend.
+#[derive(Clone, Debug)]
+pub struct LogState {
+    /// The log.
+    pub log: AuditLog,
+    /// Its last checkpoint.
+    pub last: Option<StoredCheckpoint>,
+    /// The roots that it had at the sizes that were asked for; `None` where it never had that size.
+    pub roots: Vec<Option<Hash>>,
+}
+
+/// Makes a checkpoint of a log, if there is to be one.
+pub type Sign<'a> = &'a (dyn Fn(&LogState) -> Option<StoredCheckpoint> + Send + Sync);
+
 /// A row of the event log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditRow {
@@ -66,6 +93,12 @@ pub trait AuditReader: Send {
     /// # Errors
     /// [`StoreError::Read`](super::StoreError::Read).
     fn hashes(&mut self, log: i64, level: u8, indexes: Range<u64>) -> Answer<'_, Vec<(u64, Hash)>>;
+
+    /// The last checkpoints that are stored, the latest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`](super::StoreError::Read).
+    fn checkpoints(&mut self, limit: i64) -> Answer<'_, Vec<StoredCheckpoint>>;
 
     /// How many events are in no log: a version before this one has written them.
     ///

@@ -34,7 +34,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use attempts::AttemptLimit;
-pub use audit::{AuditColumns, AuditLog, AuditReader, AuditRow};
+pub use audit::{AuditColumns, AuditLog, AuditReader, AuditRow, LogState, Sign, StoredCheckpoint};
 pub use error::StoreError;
 #[cfg(test)]
 pub use event::EventAccount;
@@ -252,6 +252,15 @@ pub trait Store: Send + Sync {
         _checked_at: Option<i64>,
     ) -> Answer<'a, bool> {
         Box::pin(async { Ok(false) })
+    }
+
+    /// Signs the log that grows, and stores the checkpoint: `sign` sees what no other gateway can extend meanwhile, with its roots at these
+    /// sizes. It may be asked twice. Returns what was stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn sign_log<'a>(&'a self, _sizes: &'a [u64], _sign: Sign<'a>) -> Answer<'a, Option<StoredCheckpoint>> {
+        Box::pin(async { Ok(None) })
     }
 
     /// The latest events that are wanted, the newest first.

@@ -26,7 +26,7 @@ const fn table(name: &'static str, key: &'static str) -> Table {
 }
 
 /// What is copied. Rows refer to rows of tables before theirs only.
-pub(super) const COPIED: [Table; 11] = [
+pub(super) const COPIED: [Table; 12] = [
     table("users", "id"),
     table("identities", "id"),
     table("devices", "key"),
@@ -34,6 +34,7 @@ pub(super) const COPIED: [Table; 11] = [
     table("deleted_keys", "id"),
     Table { name: "audit_logs", key: "number", has_defaults: true },
     table("audit_hashes", "place"),
+    table("audit_checkpoints", "number"),
     table("events", "id"),
     table("maintenance", "only_row"),
     table("invitations", "id"),

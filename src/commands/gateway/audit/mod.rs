@@ -1,11 +1,15 @@
-//! `gateway audit`: shows the event log, and verifies it.
+//! `gateway audit`: shows the event log, verifies it, and proves what is in it.
 
+mod keys;
+mod prove;
 mod show;
 mod verify;
 
 use crate::app::App;
 use crate::cli::{AuditArgs, AuditCommand};
 use crate::exit::Exit;
+
+pub use keys::signer;
 
 /// Runs it.
 ///
@@ -15,5 +19,8 @@ pub async fn run(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
     match args.command {
         None => show::run(app, args).await,
         Some(AuditCommand::Verify(args)) => verify::run(app, &args).await,
+        Some(AuditCommand::Key(args)) => keys::run(app, &args).await,
+        Some(AuditCommand::Checkpoint(args)) => prove::checkpoint(app, &args).await,
+        Some(AuditCommand::Prove(args)) => prove::run(app, &args).await,
     }
 }

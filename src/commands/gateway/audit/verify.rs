@@ -1,11 +1,12 @@
 //! `gateway audit verify`: whether the event log is what gateways have written.
 
+use super::keys;
 use crate::app::App;
 use crate::cli::AuditVerifyArgs;
 use crate::commands::gateway::{admin, database};
-use crate::exit::Exit;
+use crate::exit::{Exit, Problem};
 use crate::gateway::DatabaseLocation;
-use crate::gateway::audit::{Finding, Verification, verify};
+use crate::gateway::audit::{Finding, Verification, read_checkpoints, verify};
 use crate::ui::{Column, Table};
 
 /// Findings that are printed; JSON has all.
@@ -21,7 +22,24 @@ pub async fn run(app: &App, args: &AuditVerifyArgs) -> anyhow::Result<Exit> {
         admin::require_file(path)?;
     }
     let mut reader = location.audit().await?;
-    let found = verify(&mut *reader, &[]).await?;
+    let known = match &args.checkpoints {
+        Some(path) => {
+            let keys = match &args.key {
+                Some(text) => vec![text.parse().map_err(|error| Problem::new(Exit::Usage, format!("--key: {error}")))?],
+                None => keys::verifiers(app, &args.database)?,
+            };
+            let failed = |reason: String| Problem::new(Exit::Failed, format!("{}: {reason}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+            read_checkpoints(&text, &keys).map_err(|error| failed(error.to_string()))?
+        }
+        None => Vec::new(),
+    };
+    let logs = reader.logs().await?;
+    if let Some(other) = known.iter().find(|tree| logs.iter().all(|log| log.origin != tree.origin)) {
+        let problem = format!("a checkpoint is of the log {}, which this database does not have", other.origin);
+        return Err(Problem::new(Exit::Failed, problem).into());
+    }
+    let found = verify(&mut *reader, &known).await?;
     if app.printer.is_json() {
         app.printer.json(&found)?;
     } else {

@@ -38,7 +38,7 @@ use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
     Answer, AttemptLimit, DueTokens, EarlierUse, EventFilter, KeyQuery, KeyRecord, LeasedToken, RecordedEvent,
-    Retention, SealedToken, Snapshot, Store, StoreError, Swept, Transaction, Use,
+    Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::explain;
@@ -297,6 +297,25 @@ impl Store for PostgresStore {
             let imported = sql::events::import(&mut transaction, now, replica).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
             Ok(imported)
+        }))
+    }
+
+    fn sign_log<'a>(&'a self, sizes: &'a [u64], sign: Sign<'a>) -> Answer<'a, Option<StoredCheckpoint>> {
+        Box::pin(self.answered(async move {
+            let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
+            // Usually there is nothing to sign: nobody has to wait for that.
+            let state =
+                sql::audit_log::state(&mut *self.connection(Doing::Read).await?, sizes).await.map_err(failed)?;
+            if sign(&state).is_none() {
+                return Ok(None);
+            }
+            let mut transaction = self.pool.begin().await.map_err(failed)?;
+            log::lock(&mut transaction).await.map_err(failed)?;
+            let state = sql::audit_log::state(&mut transaction, sizes).await.map_err(failed)?;
+            let Some(checkpoint) = sign(&state) else { return Ok(None) };
+            sql::audit_log::add_checkpoint(&mut transaction, &checkpoint).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
+            Ok(Some(checkpoint))
         }))
     }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::gateway::store::transfer::{Column, Kind, Selection, Side, Table, Value};
-use crate::gateway::store::{AuditLog, AuditReader, AuditRow};
+use crate::gateway::store::{AuditLog, AuditReader, AuditRow, StoredCheckpoint};
 use crate::transparency_log::Hash;
 
 /// Not that of gateways: those are looked for.
@@ -208,6 +208,10 @@ impl AuditReader for PostgresSide {
 
     fn hashes(&mut self, log: i64, level: u8, indexes: Range<u64>) -> Answer<'_, Vec<(u64, Hash)>> {
         Box::pin(asked(&self.place, Doing::Read, sql::audit_log::hashes(&mut self.connection, log, level, indexes)))
+    }
+
+    fn checkpoints(&mut self, limit: i64) -> Answer<'_, Vec<StoredCheckpoint>> {
+        Box::pin(asked(&self.place, Doing::Read, sql::audit_log::checkpoints(&mut self.connection, limit)))
     }
 
     fn outside(&mut self) -> Answer<'_, i64> {

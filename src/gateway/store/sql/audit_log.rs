@@ -8,7 +8,7 @@ use std::ops::Range;
 use sqlx::{Database, Row as _};
 
 use super::Connection;
-use crate::gateway::store::{AuditColumns, AuditLog, AuditRow};
+use crate::gateway::store::{AuditColumns, AuditLog, AuditRow, LogState, StoredCheckpoint};
 use crate::transparency_log::{Frontier, Hash, StoredHashes, Subtree, cover, root_of_complete};
 
 /// The last leaf that a log can have.
@@ -180,6 +180,40 @@ pub async fn hashes(
         Some((indexes.start.checked_add_signed(place - first)?, Hash::from_slice(&hash)?))
     };
     rows.into_iter().map(|row| hash(row).ok_or_else(|| damaged("a stored hash is none".to_owned()))).collect()
+}
+
+/// The last checkpoints, the latest first.
+pub async fn checkpoints(connection: &mut Connection, limit: i64) -> Result<Vec<StoredCheckpoint>, sqlx::Error> {
+    let rows: Vec<(i64, i64, i64, String)> =
+        sqlx::query_as("SELECT log, size, made_at, note FROM audit_checkpoints ORDER BY number DESC LIMIT $1")
+            .bind(limit)
+            .fetch_all(connection)
+            .await?;
+    let checkpoint = |(log, size, made_at, note)| StoredCheckpoint { log, size, made_at, note };
+    Ok(rows.into_iter().map(checkpoint).collect())
+}
+
+/// The log that grows, with its roots at these sizes.
+pub async fn state(connection: &mut Connection, sizes: &[u64]) -> Result<LogState, sqlx::Error> {
+    let Log { number, origin, tree, .. } = current(connection).await?;
+    let mut roots = Vec::new();
+    for size in sizes {
+        roots.push(match *size <= tree.size() {
+            true => frontier_at(connection, number, *size).await.ok().map(|tree| tree.root()),
+            false => None,
+        });
+    }
+    let last = checkpoints(connection, 1).await?.into_iter().find(|last| last.log == number);
+    let size = i64::try_from(tree.size()).unwrap_or(i64::MAX);
+    Ok(LogState { log: AuditLog { number, origin, size, tree: Some(tree) }, last, roots })
+}
+
+/// Stores a checkpoint.
+pub async fn add_checkpoint(connection: &mut Connection, checkpoint: &StoredCheckpoint) -> Result<(), sqlx::Error> {
+    let statement = "INSERT INTO audit_checkpoints (number, log, size, made_at, note) \
+                     SELECT coalesce(max(number), 0) + 1, $1, $2, $3, $4 FROM audit_checkpoints";
+    let query = sqlx::query(statement).bind(checkpoint.log).bind(checkpoint.size).bind(checkpoint.made_at);
+    query.bind(&checkpoint.note).execute(connection).await.map(drop)
 }
 
 /// How many events are in no log.

@@ -28,7 +28,7 @@ use crate::disk::Lock;
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
     Answer, Change, DueTokens, Event, EventFilter, KeyQuery, KeyRecord, LeasedToken, News, Position, RecordedEvent,
-    Retention, SealedToken, Snapshot, Store, StoreError, Swept, Transaction, Use,
+    Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::{explain, explain_migration};
@@ -324,6 +324,26 @@ impl Store for SqliteStore {
             writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
             let imported = sql::events::import(&mut writer.connection, now, replica).await;
             writer.end(imported.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
+        })
+    }
+
+    fn sign_log<'a>(&'a self, sizes: &'a [u64], sign: Sign<'a>) -> Answer<'a, Option<StoredCheckpoint>> {
+        Box::pin(async move {
+            let failed = |error: sqlx::Error| explain(&self.place, &error, Doing::Write);
+            let mut writer = self.writer.lock().await;
+            // Usually there is nothing to sign.
+            let state = sql::audit_log::state(writer.idle().await, sizes).await.map_err(failed)?;
+            if sign(&state).is_none() {
+                return Ok(None);
+            }
+            writer.begin().await.map_err(failed)?;
+            let signed = async {
+                let state = sql::audit_log::state(&mut writer.connection, sizes).await?;
+                let Some(checkpoint) = sign(&state) else { return Ok(None) };
+                sql::audit_log::add_checkpoint(&mut writer.connection, &checkpoint).await.map(|()| Some(checkpoint))
+            };
+            let signed = signed.await.map_err(failed);
+            writer.end(signed, &self.place).await
         })
     }
 

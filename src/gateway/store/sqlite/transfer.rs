@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::gateway::store::transfer::{COPIED, Column, CopiedTable, Kind, Selection, Side, Table, Value, has_defaults};
-use crate::gateway::store::{AuditLog, AuditReader, AuditRow};
+use crate::gateway::store::{AuditLog, AuditReader, AuditRow, StoredCheckpoint};
 use crate::transparency_log::Hash;
 
 /// Fields are dropped in order: the connection before its lock and its folder.
@@ -271,6 +271,14 @@ impl AuditReader for SqliteSide {
     fn hashes(&mut self, log: i64, level: u8, indexes: Range<u64>) -> Answer<'_, Vec<(u64, Hash)>> {
         Box::pin(async move {
             sql::audit_log::hashes(&mut self.connection, log, level, indexes)
+                .await
+                .map_err(|error| explain(&self.place, &error, Doing::Read))
+        })
+    }
+
+    fn checkpoints(&mut self, limit: i64) -> Answer<'_, Vec<StoredCheckpoint>> {
+        Box::pin(async move {
+            sql::audit_log::checkpoints(&mut self.connection, limit)
                 .await
                 .map_err(|error| explain(&self.place, &error, Doing::Read))
         })

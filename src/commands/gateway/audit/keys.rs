@@ -1,0 +1,100 @@
+//! The keys that checkpoints are signed with: where they are, `gateway audit key`, and who signs in `serve`.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::app::App;
+use crate::cli::{AuditKeyArgs, DatabaseArgs, ServeArgs};
+use crate::commands::gateway::{config, database};
+use crate::exit::{Exit, Problem};
+use crate::gateway::audit::{KeyFileError, Signer, create_key, read_keys};
+use crate::gateway::{Config, DatabaseLocation};
+use crate::transparency_log::VerifierKey;
+
+/// What the key beside an SQLite database is called, after the database's name.
+const BESIDE: &str = ".audit-key";
+
+/// The file with the keys; `None` on PostgreSQL, where it must be named.
+pub fn key_file(config: &Config, location: &DatabaseLocation) -> Option<PathBuf> {
+    match (&config.audit_key_file, location) {
+        (Some(path), _) => Some(path.clone()),
+        (None, DatabaseLocation::File(path)) => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(BESIDE);
+            Some(PathBuf::from(name))
+        }
+        (None, DatabaseLocation::Postgres(_)) => None,
+    }
+}
+
+/// Who signs the log of a database. The key beside an SQLite database is made when it is missing. `None`: nobody.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub async fn signer(app: &App, config: &Config, location: &DatabaseLocation) -> anyhow::Result<Option<Signer>> {
+    let Some(path) = key_file(config, location) else { return Ok(None) };
+    let keys = match read_keys(&path) {
+        Err(KeyFileError::Missing(_)) if config.audit_key_file.is_none() => {
+            let origin = origin(location).await?;
+            create_key(&path, &origin)?;
+            read_keys(&path)?
+        }
+        read => read?,
+    };
+    Ok(Some(Signer::new(keys, app.paths.data.join("gateway"), config.audit_checkpoint_file.clone())))
+}
+
+/// The origin of the log that grows.
+async fn origin(location: &DatabaseLocation) -> anyhow::Result<String> {
+    let log = location.audit().await?.logs().await?.pop();
+    Ok(log.ok_or_else(|| Problem::new(Exit::Failed, "the database holds no event log"))?.origin)
+}
+
+/// The verifier keys of this machine.
+///
+/// # Errors
+/// A key file that is missing or cannot be read.
+pub fn verifiers(app: &App, args: &DatabaseArgs) -> anyhow::Result<Vec<VerifierKey>> {
+    let (config, location) = loaded(app, args)?;
+    let path = key_file(&config, &location).ok_or_else(|| {
+        Problem::new(Exit::Usage, "audit-key-file is not set, which names the key of the checkpoints")
+            .hint("give the verifier key with --key, or name the configuration file with --config")
+    })?;
+    let keys = read_keys(&path).map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
+    Ok(keys.iter().map(|key| key.verifier().clone()).collect())
+}
+
+fn loaded(app: &App, args: &DatabaseArgs) -> anyhow::Result<(Config, DatabaseLocation)> {
+    let config = config::load(app, &ServeArgs { database: args.clone(), ..ServeArgs::default() })?;
+    let location = database::located(app, config.database.clone(), config.database_password_file.clone())?;
+    Ok((config, location))
+}
+
+/// `gateway audit key`.
+///
+/// # Errors
+/// A file that cannot be read or made.
+pub async fn run(app: &App, args: &AuditKeyArgs) -> anyhow::Result<Exit> {
+    let keys = match &args.create {
+        Some(path) => {
+            let (_, location) = loaded(app, &args.database)?;
+            if !create_key(path, &origin(&location).await?)? {
+                return Err(Problem::new(Exit::Failed, format!("{} already exists", path.display()))
+                    .hint("give the name of a new file: a key is never replaced")
+                    .into());
+            }
+            read_keys(path)?.iter().map(|key| key.verifier().clone()).collect()
+        }
+        None => verifiers(app, &args.database)?,
+    };
+    let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    if app.printer.is_json() {
+        app.printer.json(&json!({ "keys": texts }))?;
+    } else {
+        for text in texts {
+            app.printer.data(&text)?;
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,177 @@
+//! Makes checkpoints: signs what the log is, if it extends all that was signed before.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use thiserror::Error;
+
+use super::key_file::KeyFileError;
+use crate::disk::{DiskError, read_private, write_atomic};
+use crate::gateway::store::{LogState, Store, StoreError, StoredCheckpoint};
+use crate::transparency_log::{Checkpoint, SignedCheckpoint, SignerKey, TreeHead, VerifierKey};
+
+/// So many new records make a checkpoint at once.
+const RECORDS: i64 = 1000;
+/// Fewer ones after so many seconds.
+const PAUSE: i64 = 300;
+/// Without any, one is made after so many seconds: it proves that nothing happened.
+const DAY: i64 = 86_400;
+
+/// Signs the log of a database.
+pub struct Signer {
+    keys: Vec<SignerKey>,
+    /// In which the last checkpoint of each log is kept that this gateway has seen: a database may go back, and this does not.
+    folder: PathBuf,
+    /// To which each checkpoint is appended.
+    copies: Option<PathBuf>,
+}
+
+/// Why nothing is signed.
+#[derive(Debug, Error)]
+pub enum SignError {
+    /// The keys cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was seen before cannot be read or written.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The log is not what it was.
+    #[error(
+        "the event log {origin} does not extend its checkpoint of {size} records: the database went back, or was changed"
+    )]
+    WentBack {
+        /// The origin of the log.
+        origin: String,
+        /// The size of the checkpoint.
+        size: u64,
+    },
+    /// Another gateway has signed with other keys.
+    #[error("the last checkpoint of the event log {0} is signed with another key")]
+    OtherKey(String),
+    /// A checkpoint was made, and could not be appended.
+    #[error("the checkpoint cannot be appended to {}: {reason}", .path.display())]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Signer {
+    /// With these keys. Keeps what it has seen in that folder.
+    pub fn new(keys: Vec<SignerKey>, folder: PathBuf, copies: Option<PathBuf>) -> Self {
+        Self { keys, folder, copies }
+    }
+
+    /// Makes a checkpoint if one is due at that Unix second, or if it is wanted `now`. Returns it.
+    ///
+    /// # Errors
+    /// [`SignError`]. After [`SignError::Copy`] it was made.
+    pub async fn sign(
+        &self,
+        store: &dyn Store,
+        at: i64,
+        is_wanted: bool,
+    ) -> Result<Option<StoredCheckpoint>, SignError> {
+        let found = Mutex::new(None);
+        let look = |state: &LogState| {
+            *lock(&found) = Some(state.clone());
+            None
+        };
+        store.sign_log(&[], &look).await?;
+        let Some(state) = lock(&found).take() else { return Ok(None) };
+        if !is_due(&state, at, is_wanted) {
+            return Ok(None);
+        }
+        let verifiers: Vec<VerifierKey> = self.keys.iter().map(|key| key.verifier().clone()).collect();
+        let origin = state.log.origin.clone();
+        let seen = self.seen(&origin, &verifiers)?;
+        let stored = match &state.last {
+            None => None,
+            Some(last) => match tree_of(&last.note, &origin, &verifiers) {
+                None => return Err(SignError::OtherKey(origin)),
+                stored => stored,
+            },
+        };
+        let before: Vec<TreeHead> = seen.into_iter().chain(stored).collect();
+        let sizes: Vec<u64> = before.iter().map(|tree| tree.size).collect();
+        let lost = Mutex::new(None);
+        let sign = |state: &LogState| {
+            let differs = before.iter().zip(&state.roots).find(|(tree, root)| **root != Some(tree.root));
+            if let Some((tree, _)) = differs {
+                *lock(&lost) = Some(tree.size);
+                return None;
+            }
+            self.checkpoint(state, at).filter(|_| is_due(state, at, is_wanted))
+        };
+        let made = store.sign_log(&sizes, &sign).await?;
+        if let Some(size) = lock(&lost).take() {
+            return Err(SignError::WentBack { origin, size });
+        }
+        if let Some(made) = &made {
+            write_atomic(&self.seen_file(&origin), made.note.as_bytes())?;
+            self.copy(&made.note)?;
+        }
+        Ok(made)
+    }
+
+    fn checkpoint(&self, state: &LogState, at: i64) -> Option<StoredCheckpoint> {
+        let tree = state.log.tree.as_ref()?.head();
+        let checkpoint = Checkpoint::new(&state.log.origin, tree).ok()?;
+        let note = SignedCheckpoint::sign(checkpoint, &self.keys).ok()?.to_string();
+        Some(StoredCheckpoint { log: state.log.number, size: state.log.size, made_at: at, note })
+    }
+
+    /// The tree that this gateway has signed last.
+    fn seen(&self, origin: &str, verifiers: &[VerifierKey]) -> Result<Option<TreeHead>, DiskError> {
+        let Some(bytes) = read_private(&self.seen_file(origin))? else { return Ok(None) };
+        Ok(std::str::from_utf8(&bytes).ok().and_then(|note| tree_of(note, origin, verifiers)))
+    }
+
+    fn seen_file(&self, origin: &str) -> PathBuf {
+        let name: String = origin.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        self.folder.join(format!("{name}.checkpoint"))
+    }
+
+    fn copy(&self, note: &str) -> Result<(), SignError> {
+        let Some(path) = &self.copies else { return Ok(()) };
+        append(path, note).map_err(|error| SignError::Copy { path: path.clone(), reason: error.to_string() })
+    }
+}
+
+fn append(path: &Path, note: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    // In one piece: several gateways may write.
+    file.write_all(note.as_bytes())?;
+    file.sync_data()
+}
+
+fn is_due(state: &LogState, at: i64, is_wanted: bool) -> bool {
+    let size = state.log.size;
+    match &state.last {
+        None => size > 0,
+        Some(last) => {
+            let (grown, age) = (size - last.size, at - last.made_at);
+            grown >= RECORDS || grown > 0 && (age >= PAUSE || is_wanted) || age >= DAY
+        }
+    }
+}
+
+fn tree_of(note: &str, origin: &str, verifiers: &[VerifierKey]) -> Option<TreeHead> {
+    let signed = SignedCheckpoint::parse(note.as_bytes()).ok()?;
+    signed.verify(origin, verifiers).ok().map(Checkpoint::tree)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
