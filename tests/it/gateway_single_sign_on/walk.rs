@@ -161,7 +161,7 @@ pub fn removal(site: &Site, provider: &dyn Provider, browser: &Chromium) {
         let of_device = removed.elapsed();
         assert!(site.is_signed_in(&cookie).iter().all(|good| !good));
         let of_stream = stream.join().unwrap() - removed;
-        println!("from the removal: the key {of_key:.1?}, the device {of_device:.1?}, the stream {of_stream:.1?}");
+        eprintln!("from the removal: the key {of_key:.1?}, the device {of_device:.1?}, the stream {of_stream:.1?}");
         // The time of a re-check, and what a busy machine needs.
         let last = of_key.max(of_device).max(of_stream);
         assert!(last < Duration::from_secs(30), "{last:?}");
