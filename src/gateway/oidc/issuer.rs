@@ -16,6 +16,8 @@ use crate::os_error::without_codes;
 
 /// Keys that are older are read again before they are used, if the issuer answers.
 const FRESH: Duration = Duration::from_secs(60 * 60);
+/// A browser is led only to an issuer that has answered since.
+const ANSWERED: Duration = Duration::from_secs(30);
 /// How long a request waits for the keys to be read.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -42,7 +44,8 @@ struct State {
     is_reading: bool,
     /// What is being read now is to be read once more.
     is_outdated: bool,
-    problem: String,
+    /// Why the last read failed, if it did.
+    problem: Option<String>,
     /// How often the keys have changed.
     generation: u64,
     rules: RefreshRules,
@@ -52,6 +55,15 @@ impl State {
     /// How long keys are used without being read again. With a short grace time they are read before it ends.
     fn fresh(&self) -> Duration {
         FRESH.min(self.rules.grace / 2)
+    }
+
+    /// What may still be used.
+    fn usable(&self, now: Duration) -> Option<Known> {
+        self.known.clone().filter(|known| now.saturating_sub(known.read) <= self.rules.grace)
+    }
+
+    fn problem(&self) -> &str {
+        self.problem.as_deref().unwrap_or("it was not asked for too long")
     }
 }
 
@@ -106,37 +118,65 @@ impl Issuer {
 
     /// The description.
     pub async fn metadata(&self) -> Result<Arc<Metadata>, IssuerError> {
-        let known = self.known(|_| true).await?;
+        self.description(self.known(|_| true).await?)
+    }
+
+    /// The description, of an issuer that answers: it is read again unless that was a moment ago. Not more often than the rules say: until
+    /// then the issuer is as it was the last time.
+    pub async fn metadata_if_up(&self) -> Result<Arc<Metadata>, IssuerError> {
+        self.description(self.known_since(|_| true, Some(ANSWERED)).await?)
+    }
+
+    /// How long it is until the issuer may be asked again.
+    pub fn next_read(&self) -> Duration {
+        let state = self.0.lock();
+        let next = state.tried.map(|tried| tried.saturating_add(state.rules.min_interval));
+        next.unwrap_or_default().saturating_sub(self.0.clock.elapsed())
+    }
+
+    fn description(&self, known: Known) -> Result<Arc<Metadata>, IssuerError> {
         known.metadata.ok_or_else(|| self.error("its description is not read, since its keys are configured"))
     }
 
     async fn known(&self, is_enough: impl Fn(&Known) -> bool) -> Result<Known, IssuerError> {
+        self.known_since(is_enough, None).await
+    }
+
+    /// With a time, what was read longer ago counts only if the issuer answers now.
+    async fn known_since(
+        &self,
+        is_enough: impl Fn(&Known) -> bool,
+        answered: Option<Duration>,
+    ) -> Result<Known, IssuerError> {
+        let found = |state: &State| {
+            let is_down = answered.is_some() && state.problem.is_some();
+            let known = state.usable(self.0.clock.elapsed()).filter(|_| !is_down);
+            known.ok_or_else(|| self.error(state.problem()))
+        };
         let mut done = self.0.done.subscribe();
         {
             let mut state = self.0.lock();
             let now = self.0.clock.elapsed();
-            let known = state.known.clone().filter(|known| now.saturating_sub(known.read) <= state.rules.grace);
-            match known {
-                Some(known) if is_enough(&known) && now.saturating_sub(known.read) <= state.fresh() => {
-                    return Ok(known);
-                }
-                known => {
-                    self.begin(&mut state, now);
-                    // It was tried a moment ago.
-                    if !state.is_reading {
-                        return known.ok_or_else(|| self.error(&state.problem));
-                    }
-                }
+            let fresh = answered.unwrap_or(Duration::MAX).min(state.fresh());
+            let is_fresh = |known: &Known| is_enough(known) && now.saturating_sub(known.read) <= fresh;
+            if let Some(known) = state.usable(now).filter(is_fresh) {
+                return Ok(known);
+            }
+            self.begin(&mut state, now);
+            // It was tried a moment ago.
+            if !state.is_reading {
+                return found(&state);
             }
         }
         let waited = tokio::time::timeout(WAIT, done.changed()).await;
         let state = self.0.lock();
-        let now = self.0.clock.elapsed();
-        let known = state.known.clone().filter(|known| now.saturating_sub(known.read) <= state.rules.grace);
-        known.ok_or_else(|| match waited {
-            Ok(_) => self.error(&state.problem),
-            Err(_) => self.error("it does not answer within 5 seconds"),
-        })
+        match waited {
+            Ok(_) => found(&state),
+            Err(_) => {
+                let known = state.usable(self.0.clock.elapsed()).filter(|_| answered.is_none());
+                known.ok_or_else(|| self.error("it does not answer within 5 seconds"))
+            }
+        }
     }
 
     fn error(&self, reason: &str) -> IssuerError {
@@ -174,10 +214,11 @@ impl Issuer {
                 }
                 let read = self.0.clock.elapsed();
                 state.known = Some(Known { keys: Arc::new(keys), metadata: metadata.map(Arc::new), read });
+                state.problem = None;
             }
             Err(problem) => {
                 tracing::warn!(issuer = %self.0.url, problem, "the keys of an issuer cannot be read");
-                state.problem = problem;
+                state.problem = Some(problem);
             }
         }
         drop(state);

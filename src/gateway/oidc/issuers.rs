@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -64,8 +65,20 @@ impl Issuers {
     /// # Errors
     /// [`IssuerError`], also for one that is not configured.
     pub async fn metadata(&self, url: &IssuerUrl) -> Result<Arc<Metadata>, IssuerError> {
-        let unknown = || IssuerError { issuer: url.clone(), reason: "it is not configured".to_owned() };
-        self.find(url).ok_or_else(unknown)?.metadata().await
+        self.require(url)?.metadata().await
+    }
+
+    /// The same, of an issuer that answers: what is kept of one that is down is an error.
+    ///
+    /// # Errors
+    /// [`IssuerError`], also for one that is not configured.
+    pub async fn metadata_if_up(&self, url: &IssuerUrl) -> Result<Arc<Metadata>, IssuerError> {
+        self.require(url)?.metadata_if_up().await
+    }
+
+    /// How long it is until an issuer that did not answer is asked again.
+    pub fn next_read(&self, url: &IssuerUrl) -> Duration {
+        self.find(url).map(|issuer| issuer.next_read()).unwrap_or_default()
     }
 
     /// Sends requests to an issuer; `None` for one that is not configured.
@@ -77,6 +90,11 @@ impl Issuers {
     /// configured.
     pub fn generation(&self, url: &IssuerUrl) -> Option<u64> {
         self.find(url).map(|issuer| issuer.generation())
+    }
+
+    fn require(&self, url: &IssuerUrl) -> Result<Issuer, IssuerError> {
+        let unknown = || IssuerError { issuer: url.clone(), reason: "it is not configured".to_owned() };
+        self.find(url).ok_or_else(unknown)
     }
 
     fn find(&self, url: &IssuerUrl) -> Option<Issuer> {

@@ -4,6 +4,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{Request, StatusCode};
@@ -138,7 +139,13 @@ impl ProviderClient {
         Ok(self.issuers.metadata(&provider.issuer).await?)
     }
 
-    /// Where the browser signs in, and comes back from to `redirect`.
+    /// How long it is until a provider that did not answer is asked again.
+    pub fn next_read(&self, provider: &ProviderSettings) -> Duration {
+        self.issuers.next_read(&provider.issuer)
+    }
+
+    /// Where the browser signs in, and comes back from to `redirect`. Asks the provider first: for one that is down the browser could
+    /// explain nothing.
     ///
     /// # Errors
     /// [`ProviderError`].
@@ -148,7 +155,7 @@ impl ProviderClient {
         transaction: &Transaction,
         redirect: &str,
     ) -> Result<Url, ProviderError> {
-        let metadata = self.metadata(provider).await?;
+        let metadata = self.issuers.metadata_if_up(&provider.issuer).await?;
         let client = client(provider, &metadata, redirect, None)?;
         let verifier = PkceCodeVerifier::new(transaction.verifier.clone());
         let state = CsrfToken::new(transaction.state.clone());

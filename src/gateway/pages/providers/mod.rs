@@ -11,9 +11,11 @@ mod leave;
 mod start;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse as _, Response};
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 use maud::{Markup, html};
 
 use super::display::AfterSignIn;
@@ -29,6 +31,9 @@ pub use back_channel::submit as back_channel_sign_out;
 pub use callback::show as callback;
 pub use leave::page as sign_out_page;
 pub use start::{AGAIN, submit as start};
+
+/// So long people are asked to wait at least for a provider that does not answer.
+const SHORTEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Marks a response whose page tells no other site from where it was opened: its address holds a code.
 #[derive(Clone, Copy)]
@@ -82,22 +87,27 @@ fn find(context: &PageContext, name: &str) -> Result<Arc<ProviderSettings>, Erro
 /// The page for a provider that could not be asked, or is not set up. The cause is in the log.
 fn failed(context: &PageContext, provider: &ProviderSettings, error: &ProviderError) -> ErrorPage {
     tracing::error!(%error, provider = provider.name.as_str(), "sign-in at the provider failed");
-    let name = &provider.title;
-    let (title, text) = match error {
-        ProviderError::Unavailable(_) => (
-            format!("{name} does not answer"),
-            html! {
-                p { "You cannot sign in with " (name) " right now. Try again in a minute." }
-                p { "Devices and API keys that are signed in already go on working." }
-            },
-        ),
-        _ => (
-            format!("Signing in with {name} does not work"),
-            html! { p { "This gateway and " (name) " do not fit together. The gateway's log has the cause, for its administrator." } },
-        ),
+    let (status, name) = (StatusCode::SERVICE_UNAVAILABLE, &provider.title);
+    if !matches!(error, ProviderError::Unavailable(_)) {
+        let title = format!("Signing in with {name} does not work");
+        let text = html! {
+            p { "This gateway and " (name) " do not fit together. The gateway's log has the cause, for its administrator." }
+            (again(context))
+        };
+        return context.error_page(status, &title, text);
+    }
+    let next = context.pages.providers.client.next_read(provider);
+    let seconds = next.max(SHORTEST_WAIT).as_millis().div_ceil(1000);
+    let text = html! {
+        p { "You cannot sign in with " (name) " right now. Try again in " (seconds) " seconds." }
+        p { "Devices and API keys that are signed in already go on working." }
+        (again(context))
     };
-    let text = html! { (text) (again(context)) };
-    context.error_page(StatusCode::SERVICE_UNAVAILABLE, &title, text)
+    let mut page = context.error_page(status, &format!("{name} does not answer"), text).into_response();
+    if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
+        page.headers_mut().insert(RETRY_AFTER, value);
+    }
+    page.into()
 }
 
 /// The page for a sign-in that came to nothing, and the event for it.
