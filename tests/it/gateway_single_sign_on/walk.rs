@@ -130,7 +130,7 @@ pub const RECHECK: &str = "recheck = \"10s\"";
 
 /// Who is disabled at the provider loses session, device and key within the time of a re-check ([`RECHECK`]), and has them again
 /// after the next sign-in that the provider allows.
-#[allow(clippy::print_stdout, reason = "the figure is for whoever asks for it with --nocapture")]
+#[allow(clippy::print_stderr, reason = "the figure is for whoever asks for it with --nocapture")]
 pub fn removal(site: &Site, provider: &dyn Provider, browser: &Chromium) {
     provider.register(site);
     provider.add_ada(&["research"]);
