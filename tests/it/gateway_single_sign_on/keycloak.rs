@@ -76,7 +76,7 @@ impl Provider for Company {
 fn a_person_signs_in_at_keycloak() {
     let company = Company::new();
     let site = Site::single(&company.issuer(), "");
-    walk(&site, &company, &Chromium::start());
+    walk(&site, &company, &Chromium::start_two(true));
 }
 
 #[test]

@@ -54,14 +54,14 @@ impl Provider for OidcProvider {
 fn a_person_signs_in_at_a_gateway_on_sqlite() {
     let provider = OidcProvider::start();
     let site = Site::single(&Provider::issuer(&provider), "");
-    walk(&site, &provider, &Chromium::without_scripts());
+    walk(&site, &provider, &Chromium::start_two(false));
 }
 
 #[test]
 fn a_person_signs_in_at_three_gateways_on_postgresql() {
     let provider = OidcProvider::start();
     let site = Site::replicas(&Provider::issuer(&provider), "");
-    walk(&site, &provider, &Chromium::start());
+    walk(&site, &provider, &Chromium::start_two(true));
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub fn session(browser: &Chromium) -> String {
 }
 
 /// Everything in turn. Ada is in `gpu-admins`; another administrator exists.
-pub fn walk(site: &Site, provider: &dyn Provider, browser: &Chromium) {
+pub fn walk(site: &Site, provider: &dyn Provider, [browser, other]: &[Chromium; 2]) {
     provider.register(site);
     provider.add_ada(&["gpu-admins", "research"]);
 
@@ -95,9 +95,8 @@ pub fn walk(site: &Site, provider: &dyn Provider, browser: &Chromium) {
 
     // The provider signs with another key: who signs in finds that it works, and nobody else notices.
     provider.rotate_keys();
-    let other = Chromium::start();
-    sign_in(site, provider, &other);
-    let second = session(&other);
+    sign_in(site, provider, other);
+    let second = session(other);
 
     // The provider ends her sessions: at each gateway, and devices stay.
     provider.end_sessions();
@@ -107,7 +106,6 @@ pub fn walk(site: &Site, provider: &dyn Provider, browser: &Chromium) {
     assert!(site.lets_in(&device));
     other.open(&site.url("/account"));
     assert_eq!(other.path(), "/login");
-    drop(other);
 
     // Out of the group, she is a member from the next sign-in on.
     provider.set_groups(&["research"]);

@@ -32,20 +32,21 @@ static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 struct Slot;
 
 impl Slot {
-    fn take() -> Self {
+    /// So many at once: who has one and waits for another would keep it from somebody who does the same.
+    fn take<const COUNT: usize>() -> [Self; COUNT] {
         let running = RUNNING.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |running: &mut usize| *running >= MAX_BROWSERS;
+        let full = |running: &mut usize| *running + COUNT > MAX_BROWSERS;
         // Without a deadline of its own: those before it have theirs.
         let mut running = RUNNING.1.wait_while(running, full).unwrap_or_else(PoisonError::into_inner);
-        *running += 1;
-        Self
+        *running += COUNT;
+        [(); COUNT].map(|()| Self)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         *RUNNING.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        RUNNING.1.notify_one();
+        RUNNING.1.notify_all();
     }
 }
 
@@ -61,16 +62,23 @@ pub struct Chromium {
 impl Chromium {
     /// A browser as people have it.
     pub fn start() -> Self {
-        Self::launch(true)
+        let [slot] = Slot::take();
+        Self::launch(slot, true)
+    }
+
+    /// Two of them, for a test that needs both at a time; the first with or without scripts.
+    pub fn start_two(scripts: bool) -> [Self; 2] {
+        let [first, second] = Slot::take();
+        [Self::launch(first, scripts), Self::launch(second, true)]
     }
 
     /// One in which scripts are switched off for all sites, as its settings can have it.
     pub fn without_scripts() -> Self {
-        Self::launch(false)
+        let [slot] = Slot::take();
+        Self::launch(slot, false)
     }
 
-    fn launch(scripts: bool) -> Self {
-        let slot = Slot::take();
+    fn launch(slot: Slot, scripts: bool) -> Self {
         let sandbox = Sandbox::new();
         // Both may be scripts that need other tools.
         let path = std::env::var_os("PATH").unwrap_or_default();
