@@ -28,6 +28,9 @@ pub enum AdminError {
     /// The account of a workload rule has no password, devices or other role.
     #[error("{0:?} is the service account of a workload rule: the configuration says what it may do")]
     ServiceAccount(String),
+    /// The person of the account signs in at the provider with that issuer, not with a password.
+    #[error("{0:?} signs in at {1} and has no password here")]
+    AtProvider(String, String),
     /// The rule of a service account is still there.
     #[error("{0:?} is the service account of a workload rule that is in effect")]
     RuleInEffect(String),
@@ -143,6 +146,9 @@ impl AdminError {
                 ));
             }
             Self::ServiceAccount(_) => "change the rule in gateway.toml: it is in [[workload]]",
+            Self::AtProvider(..) => {
+                "change the password at the provider; for a separate account with a password: ollama-auth gateway user add NAME"
+            }
             Self::RuleInEffect(name) => {
                 return Some(format!(
                     "remove the rule from gateway.toml and have the gateway read that (SIGHUP); to refuse its tokens now: \

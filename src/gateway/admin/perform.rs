@@ -65,6 +65,10 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         }
         AdminRequest::SetPassword { name, password } => {
             let user = context.person(&name)?;
+            // Otherwise a password would let the person in past what the provider says.
+            if let Some(identity) = context.directory.identity_of(user.id) {
+                return Err(AdminError::AtProvider(name, identity.issuer.clone()));
+            }
             context.commit(Change::SetPassword(user.id, password), context.event("user.password", &user)).await?;
             context.end_sessions(user.id);
             context.user_reply(user.id, &name)
