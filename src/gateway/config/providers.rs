@@ -119,6 +119,11 @@ impl Table {
         if !self.allowed_domains.is_empty() && !self.require_verified_email {
             return Err("allowed-domains needs require-verified-email: anybody could claim such an address".to_owned());
         }
+        if self.require_verified_email && self.email_claim.0 != "email" {
+            return Err(format!(
+                "the provider {name} has another email-claim than \"email\": email_verified says nothing of it, so require-verified-email must be false"
+            ));
+        }
         let groups_claim = self.groups_claim.0;
         let rules = self.rules.into_iter().map(|rule| rule.rule(&groups_claim)).collect::<Result<_, _>>()?;
         let mut scopes = self.scopes;

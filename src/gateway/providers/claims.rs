@@ -11,6 +11,9 @@ const LONGEST_NAME: usize = 58;
 /// For a claim that has nothing to make a name of.
 const NAMELESS: &str = "user";
 
+/// The claim whose address `email_verified` speaks of.
+const VERIFIABLE: &str = "email";
+
 /// The claims about a person.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims(pub Map<String, Value>);
@@ -101,7 +104,8 @@ impl Claims {
         let mut granted = Granted { role: None, groups: Vec::new() };
         // People can often write any address into their profile.
         let counts = |claim: &str| {
-            claim != provider.email_claim || !provider.require_verified_email || self.has_verified_email()
+            let is_address = claim == VERIFIABLE || claim == provider.email_claim;
+            !is_address || !provider.require_verified_email || self.has_verified(claim)
         };
         let matching = provider.rules.iter().filter(|rule| counts(&rule.claim) && self.has(&rule.claim, &rule.value));
         for rule in matching {
@@ -124,12 +128,16 @@ impl Claims {
 
     /// The same, if it is verified where that is required.
     pub fn known_email(&self, provider: &ProviderSettings) -> String {
-        let counts = !provider.require_verified_email || self.has_verified_email();
+        let counts = !provider.require_verified_email || self.has_verified(&provider.email_claim);
         if counts { self.email(provider) } else { String::new() }
     }
 
-    /// Some providers write the truth value as text.
-    fn has_verified_email(&self) -> bool {
+    /// Whether the address in a claim is verified: providers say so of the claim `email` alone (OpenID Connect Core 1.0, section 5.1). Some
+    /// write the truth value as text.
+    fn has_verified(&self, claim: &str) -> bool {
+        if claim != VERIFIABLE {
+            return false;
+        }
         match self.get("email_verified") {
             Some(Value::Bool(flag)) => *flag,
             Some(Value::String(text)) => text == "true",
@@ -146,7 +154,7 @@ impl Claims {
             return Err(NotAllowed::NoAccounts);
         }
         let email = self.email(provider);
-        if provider.require_verified_email && (email.is_empty() || !self.has_verified_email()) {
+        if provider.require_verified_email && (email.is_empty() || !self.has_verified(&provider.email_claim)) {
             return Err(NotAllowed::UnverifiedEmail);
         }
         if !provider.allowed_domains.is_empty() {
@@ -277,6 +285,26 @@ mod tests {
         assert_eq!(claims(json!({})).check_new(&open), Ok(()));
         let closed = ProviderSettings { create_accounts: false, ..open };
         assert_eq!(claims(json!({})).check_new(&closed), Err(NotAllowed::NoAccounts));
+    }
+
+    #[test]
+    fn that_an_address_is_verified_is_said_of_the_claim_email_only() {
+        let rule = |claim: &str| ClaimRule {
+            claim: claim.into(),
+            value: "boss@example.com".into(),
+            role: Some(Role::Maintainer),
+            groups: Vec::new(),
+        };
+        for claim in ["mail", "upn", "profile.email"] {
+            let other =
+                ProviderSettings { email_claim: claim.into(), rules: vec![rule(claim), rule("email")], ..provider() };
+            let own = json!({ "email": "eve@elsewhere.example", "email_verified": true, claim: "boss@example.com" });
+            let own = claims(own);
+            assert_eq!(own.check_new(&other), Err(NotAllowed::UnverifiedEmail), "{claim}");
+            assert_eq!((own.granted(&other).role, own.known_email(&other)), (None, String::new()), "{claim}");
+            let unverified = claims(json!({ "email": "boss@example.com", claim: "eve@example.com" }));
+            assert_eq!(unverified.granted(&other).role, None, "{claim}");
+        }
     }
 
     #[test]

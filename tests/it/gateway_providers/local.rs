@@ -69,6 +69,23 @@ fn without_local_accounts_the_setup_link_makes_no_account_with_a_password() {
 }
 
 #[test]
+fn an_account_of_a_provider_gets_no_password() {
+    let given = Given::start("");
+    given.person(&json!({}));
+    let browser = given.browser().signed_in();
+    let refused = given.gateway.admin_with(&["user", "passwd", "ada"], &format!("{PASSWORD}\n"));
+    assert_eq!(refused.code(), 1, "{}", refused.stderr());
+    assert!(refused.stderr().contains("\"ada\" signs in at"), "{}", refused.stderr());
+    assert!(refused.stderr().contains(given.issuer.issuer()) && refused.stderr().contains("gateway user add"));
+    assert!(browser.is_signed_in() && given.events("user.password").is_empty());
+    let local = given.browser();
+    let csrf = between(local.get("/login").text(), "name=\"csrf\" value=\"", "\"");
+    let fields = [("csrf", csrf.as_str()), ("name", "ada"), ("password", PASSWORD)];
+    assert_ne!(local.post("/login", &fields).status, 303);
+    given.gateway.admin_with(&["user", "passwd", "root"], &format!("{PASSWORD}\n")).expect_code(0);
+}
+
+#[test]
 fn settings_that_lock_everybody_out_are_refused() {
     let folder = crate::harness::cmd::Sandbox::new();
     let check = |text: &str| {
@@ -100,6 +117,9 @@ fn settings_that_lock_everybody_out_are_refused() {
             format!("{provider}allowed-domains = [\"a.example\"]\nrequire-verified-email = false\n"),
             "require-verified-email",
         ),
+        // email_verified speaks of the claim email.
+        (format!("{provider}email-claim = \"mail\"\n"), "require-verified-email"),
+        (format!("{provider}email-claim = \"mail\"\nallowed-domains = [\"a.example\"]\n"), "require-verified-email"),
         (format!("{provider}client-secret-file = \"missing\"\n"), "there is no file"),
         (provider.replace("https://login.example.com", "http://login.example.com"), "issuer must be"),
         ("[oidc.company]\nclient-id = \"a\"\n".to_owned(), "needs an issuer"),
