@@ -2252,7 +2252,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --help 'Show help'
             cand -V 'Show the version'
             cand --version 'Show the version'
-            cand verify 'Verify that nobody has changed, removed or added events'
+            cand verify 'Verify the event log: find changed, removed and added events'
             cand key 'Print the verifier key of the checkpoints'
             cand checkpoint 'Print the latest checkpoint of the log'
             cand prove 'Prove that an event is in the log'

@@ -68,11 +68,11 @@ pub struct AuditArgs {
 /// `gateway audit …`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AuditCommand {
-    /// Verify that nobody has changed, removed or added events
+    /// Verify the event log: find changed, removed and added events
     ///
     /// Every event is a leaf of a Merkle tree (RFC 6962). This computes the tree from the stored events, and compares it with the stored
-    /// hashes. Whoever can write the database can also write those: keep checkpoints elsewhere to prove more. A gateway may run. Exits
-    /// with 8 if something is wrong.
+    /// hashes. An attacker who can write the database can also write the hashes: against that, keep checkpoints elsewhere. It can run
+    /// beside a gateway. The exit code is 8 if something is wrong.
     #[command(after_help = "\
 # Verify the log of the gateway on this machine
 ollama-auth gateway audit verify
@@ -85,8 +85,8 @@ ollama-auth gateway audit verify --checkpoints checkpoints.txt")]
     Verify(AuditVerifyArgs),
     /// Print the verifier key of the checkpoints
     ///
-    /// Whoever has it can check checkpoints and proofs without the gateway, also with other programs (C2SP signed notes). Give it to
-    /// your auditor before there is something to prove.
+    /// With this key, an auditor can check checkpoints and proofs without the gateway, also with other programs for C2SP signed notes.
+    /// Give it to the auditor before there is something to prove.
     #[command(after_help = "\
 # Print the verifier key
 ollama-auth gateway audit key
@@ -104,8 +104,8 @@ ollama-auth gateway audit checkpoint >>checkpoints.txt")]
     Checkpoint(AuditCheckpointArgs),
     /// Prove that an event is in the log
     ///
-    /// Prints a proof (C2SP tlog-proof) that whoever has the verifier key can check without the database. The event itself goes to the
-    /// file that --record names.
+    /// Prints a proof (C2SP tlog-proof). It can be checked with the verifier key, without the database. --record writes the event itself
+    /// to a file.
     #[command(after_help = "\
 # Prove the first event
 ollama-auth gateway audit prove 0 --record event.json >event.proof")]

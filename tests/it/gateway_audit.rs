@@ -172,6 +172,38 @@ fn a_log_that_was_cut_or_given_other_hashes_is_found() {
 }
 
 #[test]
+fn events_beside_the_log_are_found() {
+    let given = Given::new();
+    let kinds = |found: &[Value]| found.iter().map(|finding| finding["kind"].clone()).collect::<Vec<_>>();
+    let add = |log: &str, index: &str| {
+        format!(
+            "INSERT INTO events (at, actor, action, subject, detail, address, record, log, log_index) \
+             SELECT at, actor, action, subject, detail, address, record, {log}, {index} FROM events WHERE log_index = 5"
+        )
+    };
+    // In a log that is not there, at no index, and at one that another has.
+    for (log, index) in [("99", "0"), ("1", "-5"), ("1", "NULL"), ("1", "1 << 60"), ("1", "7"), ("1", "1999")] {
+        let found = given.found_after(&["DROP INDEX events_of_log", &add(log, index)]);
+        assert!(!found.is_empty() && !kinds(&found).contains(&"columns".into()), "{log} {index}: {found:?}");
+    }
+    let found = given.found_after(&["DROP INDEX events_of_log", &add("1", "7")]);
+    assert_eq!((kinds(&found), &found[0]["count"]), (vec!["stray".into()], &1.into()));
+    // Far behind the end: nothing is counted up to there.
+    let found = given.found_after(&[&add("1", "1 << 47")]);
+    assert!(kinds(&found).contains(&"missing".into()) && kinds(&found).contains(&"tree".into()), "{found:?}");
+    let found = given.found_after(&["DELETE FROM audit_logs"]);
+    assert_eq!((kinds(&found), &found[0]["count"]), (vec!["stray".into()], &given.size.into()));
+    // A record that says that others were removed counts only if it is in the log itself.
+    let removed = json!({ "details": { "log": 1, "first_kept": 1, "hashes": [] } });
+    let claim = format!(
+        "INSERT INTO events (at, actor, action, subject, detail, address, record) \
+         VALUES (5, 'gateway', 'audit.removed', '', '', '', '{removed}')"
+    );
+    let found = given.found_after(&["DELETE FROM events WHERE log_index = 0", &claim]);
+    assert!(kinds(&found).contains(&"missing".into()), "{found:?}");
+}
+
+#[test]
 fn a_gateway_may_run_and_go_on_while_its_log_is_verified() {
     let gateway = Gateway::start("http://127.0.0.1:9");
     gateway.add_user("ada", "admin").add_user("bob", "member");
@@ -415,4 +447,22 @@ fn each_checkpoint_is_appended_to_the_file_that_is_kept() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     audit(&gateway, &["verify", "--checkpoints", file.to_str().unwrap()]).expect_code(0);
+    // What proves nothing is not printed.
+    change(&gateway.database(), &["UPDATE events SET record = replace(record, 'admin', 'Admin') WHERE log_index = 0"]);
+    let refused = audit(&gateway, &["prove", "0"]).expect_code(1).stderr().to_owned();
+    assert!(refused.contains("not what the checkpoint names"), "{refused}");
+}
+
+#[test]
+fn a_copy_that_cannot_be_written_keeps_nobody_from_anything() {
+    let kept = Sandbox::new();
+    let pipe = kept.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    let set = format!("audit-checkpoint-file={}", pipe.display());
+    let mut gateway = Gateway::start_with("http://127.0.0.1:9", &["--set", &set]);
+    gateway.add_user("ada", "admin");
+    gateway.child().wait_stderr(|text| text.contains("the checkpoint cannot be appended"));
+    gateway.add_user("bob", "member");
+    checkpoint(&gateway, 1);
+    assert_eq!(gateway.end(Signal::TERM).code(), 0);
 }

@@ -67,6 +67,11 @@ pub enum Finding {
         /// The last one.
         last: u64,
     },
+    /// Events are in no log that there is, at no index that a log has, or at one that another has: no gateway has written them so.
+    Stray {
+        /// How many.
+        count: i64,
+    },
     /// A checkpoint names more records than there are.
     Cut {
         /// The origin of the log.
@@ -76,6 +81,23 @@ pub enum Finding {
         /// How many the checkpoint has.
         checkpoint: u64,
     },
+}
+
+impl Finding {
+    /// The origin of its log, if it is about one.
+    pub fn log(&self) -> Option<&str> {
+        match self {
+            Self::Changed { log, .. }
+            | Self::Columns { log, .. }
+            | Self::Missing { log, .. }
+            | Self::Order { log, .. }
+            | Self::Hashes { log, .. }
+            | Self::Tree { log, .. }
+            | Self::Rewritten { log, .. }
+            | Self::Cut { log, .. } => Some(log),
+            Self::Stray { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -97,6 +119,7 @@ impl fmt::Display for Finding {
             Self::Rewritten { first, last, .. } => {
                 write!(f, "a record between {first} and {last} was changed, and the hashes with it")
             }
+            Self::Stray { count } => write!(f, "{count} events are in no log, and no gateway has written them so"),
             Self::Cut { size, checkpoint, .. } => {
                 write!(f, "there are {size} records, and there were {checkpoint}: the others are missing")
             }

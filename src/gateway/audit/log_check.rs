@@ -1,6 +1,7 @@
 //! Goes through the records of one log, from the first to the last, and computes its tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::mem::Discriminant;
 
 use super::finding::Finding;
 use super::known_tree::KnownTree;
@@ -26,6 +27,10 @@ pub struct LogCheck<'a> {
     /// The hashes of larger subtrees, as the records have them.
     subtrees: BTreeMap<Subtree, Hash>,
     findings: Vec<Finding>,
+    /// How many there are of each kind.
+    kinds: HashMap<Discriminant<Finding>, usize>,
+    /// How many rows were taken.
+    rows: i64,
 }
 
 /// What came of it.
@@ -36,6 +41,8 @@ pub struct Checked {
     pub proven: Option<u64>,
     /// What is wrong.
     pub findings: Vec<Finding>,
+    /// How many events are in the log.
+    pub rows: i64,
 }
 
 impl<'a> LogCheck<'a> {
@@ -53,13 +60,11 @@ impl<'a> LogCheck<'a> {
             is_rewritten: false,
             subtrees: BTreeMap::new(),
             findings: Vec::new(),
+            kinds: HashMap::new(),
+            rows: 0,
         };
         if check.tree.is_none() {
             check.find(Finding::Missing { log: log.origin.clone(), first: 0, last: first.saturating_sub(1) });
-        }
-        // Below what was removed nothing can be compared.
-        while check.known.last().is_some_and(|tree| tree.size < first) {
-            check.known.pop();
         }
         check.compare();
         check
@@ -74,11 +79,14 @@ impl<'a> LogCheck<'a> {
     pub fn take(&mut self, rows: &[AuditRow], stored: &BTreeMap<u64, Hash>) {
         for row in rows {
             let index = u64::try_from(row.index).unwrap_or_default();
+            // One more at the same index. It is not counted, and so it is found.
+            if index < self.next {
+                continue;
+            }
+            self.rows += 1;
             if index > self.next {
                 self.find(Finding::Missing { log: self.log.origin.clone(), first: self.next, last: index - 1 });
-                while self.next < index {
-                    self.append(None, stored);
-                }
+                self.pass_over(index, stored);
             }
             if self.last_id.is_some_and(|last| row.id <= last) {
                 self.find(Finding::Order { log: self.log.origin.clone(), index });
@@ -96,6 +104,16 @@ impl<'a> LogCheck<'a> {
                 self.find(Finding::Hashes { log: self.log.origin.clone(), first: index, last: index });
             }
             self.append(hash, stored);
+        }
+    }
+
+    /// Goes on at a record, as far as the hashes before it are stored. Without them the tree is not known any more.
+    fn pass_over(&mut self, index: u64, stored: &BTreeMap<u64, Hash>) {
+        while self.next < index && stored.contains_key(&self.next) {
+            self.append(None, stored);
+        }
+        if self.next < index {
+            (self.tree, self.next) = (None, index);
         }
     }
 
@@ -119,8 +137,10 @@ impl<'a> LogCheck<'a> {
 
     /// Compares the tree with those that checkpoints name at this size.
     fn compare(&mut self) {
-        while let Some(known) = self.known.pop_if(|known| known.size == self.next) {
+        while let Some(known) = self.known.pop_if(|known| known.size <= self.next) {
             match &self.tree {
+                // Below what was removed, and where records are missing, nothing can be compared.
+                _ if known.size < self.next => {}
                 Some(tree) if tree.root() == known.root => self.proven = Some(self.next),
                 Some(_) if !self.is_rewritten => {
                     self.is_rewritten = true;
@@ -158,12 +178,13 @@ impl<'a> LogCheck<'a> {
         if let Some(largest) = self.known.first().map(|known| known.size) {
             self.find(Finding::Cut { log: origin, size, checkpoint: largest });
         }
-        Checked { tree: self.tree, proven: self.proven, findings: self.findings }
+        Checked { tree: self.tree, proven: self.proven, findings: self.findings, rows: self.rows }
     }
 
     fn find(&mut self, finding: Finding) {
-        let is_same = |other: &&Finding| std::mem::discriminant(*other) == std::mem::discriminant(&finding);
-        if self.findings.iter().filter(is_same).count() < MOST_FINDINGS {
+        let count = self.kinds.entry(std::mem::discriminant(&finding)).or_default();
+        *count += 1;
+        if *count <= MOST_FINDINGS {
             self.findings.push(finding);
         }
     }

@@ -13,7 +13,6 @@ mod tests;
 mod verification;
 
 pub use checkpoint_file::read_checkpoints;
-pub use finding::Finding;
 pub use key_file::{KeyFileError, create_key, read_keys};
 pub use proof::{ProveError, prove_record};
 pub use signer::Signer;

@@ -3,7 +3,9 @@
 use thiserror::Error;
 
 use crate::gateway::store::{AuditReader, StoreError, StoredCheckpoint};
-use crate::transparency_log::{Hash, ProofPlan, SignedCheckpoint, StoredHashes, TlogProof, root_of_complete};
+use crate::transparency_log::{
+    Hash, ProofPlan, SignedCheckpoint, StoredHashes, TlogProof, root_of_complete, verify_inclusion,
+};
 
 /// Checkpoints that are looked through.
 const CHECKPOINTS: i64 = 1000;
@@ -17,8 +19,8 @@ pub enum ProveError {
     /// No checkpoint has it.
     #[error("no checkpoint of the log has the record {0} yet")]
     NoCheckpoint(u64),
-    /// Hashes are missing.
-    #[error("hashes of the log are missing: the record cannot be proven")]
+    /// Hashes are missing, or do not lead to the checkpoint.
+    #[error("the record, or stored hashes, are not what the checkpoint names: verify the log")]
     Hashes,
     /// The record was removed, or is not there.
     #[error("there is no record {0}")]
@@ -48,5 +50,8 @@ pub async fn prove_record(reader: &mut dyn AuditReader, index: u64) -> Result<(S
         hashes.push(root_of_complete(&stored).filter(|_| is_whole).ok_or(ProveError::Hashes)?);
     }
     let hashes = plan.assemble(&hashes).ok_or(ProveError::Hashes)?;
+    // Somebody may have changed the record or the hashes: what proves nothing is not printed.
+    let leaf = Hash::of_record(record.as_bytes());
+    verify_inclusion(leaf, index, checkpoint.unverified().tree(), &hashes).map_err(|_| ProveError::Hashes)?;
     Ok((record, TlogProof { extra: None, index, hashes, checkpoint }))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::finding::Finding;
 use super::known_tree::KnownTree;
 use super::log_check::LogCheck;
-use crate::gateway::store::{AuditLog, AuditReader, StoreError};
+use crate::gateway::store::{AuditLog, AuditReader, EventCounts, StoreError};
 use crate::transparency_log::{Frontier, Hash, Subtree};
 
 /// Records that are read at a time.
@@ -47,12 +47,18 @@ pub struct LogReport {
 /// # Errors
 /// [`StoreError`].
 pub async fn verify(reader: &mut dyn AuditReader, known: &[KnownTree]) -> Result<Verification, StoreError> {
-    let mut found = Verification { logs: Vec::new(), outside: reader.outside().await?, findings: Vec::new() };
+    let EventCounts { all, outside } = reader.counts().await?;
+    let mut found = Verification { logs: Vec::new(), outside, findings: Vec::new() };
+    let mut stray = all - outside;
     let removals: Vec<Removal> = reader.removals().await?.iter().filter_map(|line| Removal::read(line)).collect();
     for log in reader.logs().await? {
-        let (report, findings) = one(reader, &log, &removals, known).await?;
+        let (report, findings, rows) = one(reader, &log, &removals, known).await?;
         found.logs.push(report);
         found.findings.extend(findings);
+        stray -= rows;
+    }
+    if stray != 0 {
+        found.findings.push(Finding::Stray { count: stray });
     }
     Ok(found)
 }
@@ -62,7 +68,7 @@ async fn one(
     log: &AuditLog,
     removals: &[Removal],
     known: &[KnownTree],
-) -> Result<(LogReport, Vec<Finding>), StoreError> {
+) -> Result<(LogReport, Vec<Finding>, i64), StoreError> {
     let mut rows = reader.rows(log.number, 0, PAGE).await?;
     let first = rows.first().map_or(0, |row| u64::try_from(row.index).unwrap_or_default());
     let before = match first {
@@ -75,7 +81,7 @@ async fn one(
     if rows.is_empty() && removals.iter().any(|removal| removal.log > log.number) {
         let size = u64::try_from(log.size).unwrap_or_default();
         let report = LogReport { origin: log.origin.clone(), first: size, size, root: None, proven_until: None };
-        return Ok((report, Vec::new()));
+        return Ok((report, Vec::new(), 0));
     }
     let mut check = LogCheck::new(log, first, before, known);
     while let Some(last) = rows.last() {
@@ -97,7 +103,7 @@ async fn one(
     let checked = check.finish();
     let root = checked.tree.map(|tree| tree.root().to_string());
     let report = LogReport { origin: log.origin.clone(), first, size, root, proven_until: checked.proven };
-    Ok((report, checked.findings))
+    Ok((report, checked.findings, checked.rows))
 }
 
 /// A record that says which records were removed.

@@ -45,6 +45,15 @@ pub struct LogState {
 /// Makes a checkpoint of a log, if there is to be one.
 pub type Sign<'a> = &'a (dyn Fn(&LogState) -> Option<StoredCheckpoint> + Send + Sync);
 
+/// How many events a database holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventCounts {
+    /// All of them.
+    pub all: i64,
+    /// Those that are in no log: a version before this one has written them.
+    pub outside: i64,
+}
+
 /// A row of the event log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditRow {
@@ -100,13 +109,13 @@ pub trait AuditReader: Send {
     /// [`StoreError::Read`](super::StoreError::Read).
     fn checkpoints(&mut self, limit: i64) -> Answer<'_, Vec<StoredCheckpoint>>;
 
-    /// How many events are in no log: a version before this one has written them.
+    /// How many events there are.
     ///
     /// # Errors
     /// [`StoreError::Read`](super::StoreError::Read).
-    fn outside(&mut self) -> Answer<'_, i64>;
+    fn counts(&mut self) -> Answer<'_, EventCounts>;
 
-    /// The lines with the action `audit.removed`, the latest first.
+    /// The lines with the action `audit.removed` that are in a log, the latest first.
     ///
     /// # Errors
     /// [`StoreError::Read`](super::StoreError::Read).

@@ -6,7 +6,7 @@ use crate::cli::AuditVerifyArgs;
 use crate::commands::gateway::{admin, database};
 use crate::exit::{Exit, Problem};
 use crate::gateway::DatabaseLocation;
-use crate::gateway::audit::{Finding, Verification, read_checkpoints, verify};
+use crate::gateway::audit::{Verification, read_checkpoints, verify};
 use crate::ui::{Column, Table};
 
 /// Findings that are printed; JSON has all.
@@ -73,8 +73,15 @@ fn print(app: &App, found: &Verification) -> anyhow::Result<()> {
             found.outside
         ));
     }
+    for log in found.logs.iter().filter(|log| log.first > 0) {
+        let removed = log.first;
+        printer.note(&format!("{}: the first {removed} records were removed after their time.", log.origin));
+    }
     for finding in found.findings.iter().take(SHOWN) {
-        printer.report(&format!("{}: {finding}", finding.log()));
+        match finding.log() {
+            Some(log) => printer.report(&format!("{log}: {finding}")),
+            None => printer.report(&finding.to_string()),
+        }
     }
     if found.findings.len() > SHOWN {
         printer.note(&format!("{} more: see --json", found.findings.len() - SHOWN));
@@ -88,20 +95,4 @@ fn print(app: &App, found: &Verification) -> anyhow::Result<()> {
         printer.report(&format!("\n{} findings: the log is not what gateways have written", found.findings.len()));
     }
     Ok(())
-}
-
-impl Finding {
-    /// The origin of its log.
-    fn log(&self) -> &str {
-        match self {
-            Self::Changed { log, .. }
-            | Self::Columns { log, .. }
-            | Self::Missing { log, .. }
-            | Self::Order { log, .. }
-            | Self::Hashes { log, .. }
-            | Self::Tree { log, .. }
-            | Self::Rewritten { log, .. }
-            | Self::Cut { log, .. } => log,
-        }
-    }
 }

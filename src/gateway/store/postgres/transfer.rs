@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::gateway::store::transfer::{Column, Kind, Selection, Side, Table, Value};
-use crate::gateway::store::{AuditLog, AuditReader, AuditRow, StoredCheckpoint};
+use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, StoredCheckpoint};
 use crate::transparency_log::Hash;
 
 /// Not that of gateways: those are looked for.
@@ -214,8 +214,8 @@ impl AuditReader for PostgresSide {
         Box::pin(asked(&self.place, Doing::Read, sql::audit_log::checkpoints(&mut self.connection, limit)))
     }
 
-    fn outside(&mut self) -> Answer<'_, i64> {
-        Box::pin(asked(&self.place, Doing::Read, sql::audit_log::outside(&mut self.connection)))
+    fn counts(&mut self) -> Answer<'_, EventCounts> {
+        Box::pin(asked(&self.place, Doing::Read, sql::audit_log::counts(&mut self.connection)))
     }
 
     fn removals(&mut self) -> Answer<'_, Vec<String>> {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use sqlx::{Database, Row as _};
 
 use super::Connection;
-use crate::gateway::store::{AuditColumns, AuditLog, AuditRow, LogState, StoredCheckpoint};
+use crate::gateway::store::{AuditColumns, AuditLog, AuditRow, EventCounts, LogState, StoredCheckpoint};
 use crate::transparency_log::{Frontier, Hash, StoredHashes, Subtree, cover, root_of_complete};
 
 /// The last leaf that a log can have.
@@ -130,11 +130,12 @@ pub async fn logs(connection: &mut Connection) -> Result<Vec<AuditLog>, sqlx::Er
 pub async fn rows(connection: &mut Connection, log: i64, from: i64, limit: i64) -> Result<Vec<AuditRow>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT id, log_index, record, at, last_at, count, actor, action, subject, address, account, account_id, code, \
-         request FROM events WHERE log = $1 AND log_index >= $2 ORDER BY log_index LIMIT $3",
+         request FROM events WHERE log = $1 AND log_index >= $2 AND log_index < $4 ORDER BY log_index, id LIMIT $3",
     )
     .bind(log)
     .bind(from)
     .bind(limit)
+    .bind(1_i64 << INDEX_BITS)
     .fetch_all(connection)
     .await?;
     rows.iter().map(audit_row).collect()
@@ -216,15 +217,17 @@ pub async fn add_checkpoint(connection: &mut Connection, checkpoint: &StoredChec
     query.bind(&checkpoint.note).execute(connection).await.map(drop)
 }
 
-/// How many events are in no log.
-pub async fn outside(connection: &mut Connection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT count(*) FROM events WHERE log IS NULL").fetch_one(connection).await
+/// How many events there are, and how many of them in no log.
+pub async fn counts(connection: &mut Connection) -> Result<EventCounts, sqlx::Error> {
+    let (all, outside) = sqlx::query_as("SELECT count(*), count(CASE WHEN log IS NULL THEN 1 END) FROM events")
+        .fetch_one(connection)
+        .await?;
+    Ok(EventCounts { all, outside })
 }
 
-/// The lines that tell of removals, the latest first.
+/// The lines that tell of removals, the latest first. One that is in no log proves nothing: anybody can have written it.
 pub async fn removals(connection: &mut Connection) -> Result<Vec<String>, sqlx::Error> {
-    let statement =
-        "SELECT record FROM events WHERE action = 'audit.removed' AND record IS NOT NULL ORDER BY id DESC LIMIT 100";
+    let statement = "SELECT record FROM events WHERE action = 'audit.removed' AND record IS NOT NULL AND log IS NOT NULL ORDER BY id DESC LIMIT 100";
     sqlx::query_scalar(statement).fetch_all(connection).await
 }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::gateway::store::transfer::{COPIED, Column, CopiedTable, Kind, Selection, Side, Table, Value, has_defaults};
-use crate::gateway::store::{AuditLog, AuditReader, AuditRow, StoredCheckpoint};
+use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, StoredCheckpoint};
 use crate::transparency_log::Hash;
 
 /// Fields are dropped in order: the connection before its lock and its folder.
@@ -284,9 +284,9 @@ impl AuditReader for SqliteSide {
         })
     }
 
-    fn outside(&mut self) -> Answer<'_, i64> {
+    fn counts(&mut self) -> Answer<'_, EventCounts> {
         Box::pin(async move {
-            sql::audit_log::outside(&mut self.connection)
+            sql::audit_log::counts(&mut self.connection)
                 .await
                 .map_err(|error| explain(&self.place, &error, Doing::Read))
         })
