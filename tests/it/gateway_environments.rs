@@ -8,7 +8,6 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::gateway_limits::upstream::{Mode, Upstream};
@@ -51,14 +50,7 @@ impl Given {
 
     /// Another configuration, and what the log says of it.
     fn reload(&self, tables: &str) -> String {
-        let ends = |text: &str| {
-            text.matches("configuration reloaded").count() + text.matches("cannot reload the configuration").count()
-        };
-        let before = self.gateway.child().wait_stderr(|_| true);
-        std::fs::write(&self.file, tables).unwrap();
-        self.gateway.child().signal(Signal::HUP);
-        let after = self.gateway.child().wait_stderr(|text| ends(text) > ends(&before));
-        after[before.len()..].to_owned()
+        self.gateway.reload(&self.file, tables)
     }
 
     /// A key that ada's device makes, with that label; none if it is empty.

@@ -68,14 +68,7 @@ impl Given {
 
     /// Another configuration, and what the log says of it.
     fn reload(&self, tables: &str) -> String {
-        let ends = |text: &str| {
-            text.matches("configuration reloaded").count() + text.matches("cannot reload the configuration").count()
-        };
-        let before = self.gateway.child().wait_stderr(|_| true);
-        std::fs::write(&self.file, tables).unwrap();
-        self.gateway.child().signal(Signal::HUP);
-        let after = self.gateway.child().wait_stderr(|text| ends(text) > ends(&before));
-        after[before.len()..].to_owned()
+        self.gateway.reload(&self.file, tables)
     }
 
     fn run(&self, who: usize) -> Answer {

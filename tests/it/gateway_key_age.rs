@@ -5,7 +5,6 @@ mod shared;
 
 use std::path::PathBuf;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::cmd::Sandbox;
@@ -85,12 +84,7 @@ impl Given {
     }
 
     fn reload(&self, tables: &str) -> String {
-        let ends = |text: &str| text.matches("configuration reloaded").count();
-        let before = self.gateway.child().wait_stderr(|_| true);
-        std::fs::write(&self.file, tables).unwrap();
-        self.gateway.child().signal(Signal::HUP);
-        let after = self.gateway.child().wait_stderr(|text| ends(text) > ends(&before));
-        after[before.len()..].to_owned()
+        self.gateway.reload(&self.file, tables)
     }
 }
 

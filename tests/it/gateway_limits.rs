@@ -13,8 +13,6 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
-use rustix::process::Signal;
-
 use crate::harness::DEADLINE;
 use crate::harness::cmd::Sandbox;
 use crate::harness::gateway::{Answer, Gateway};
@@ -53,11 +51,7 @@ impl Limited {
 
     /// Another configuration, as of the next request.
     fn reload(&self, tables: &str) {
-        let reloads = |text: &str| text.matches("configuration reloaded").count();
-        let before = reloads(&self.gateway.child().wait_stderr(|_| true));
-        std::fs::write(&self.file, tables).unwrap();
-        self.gateway.child().signal(Signal::HUP);
-        self.gateway.child().wait_stderr(|text| reloads(text) > before);
+        self.gateway.reload(&self.file, tables);
     }
 
     /// The header of a new key.

@@ -63,10 +63,8 @@ impl Given {
 
     /// Other settings, put into effect.
     fn reload(&self, top: &str, more: &str) {
-        self.folder.write("gateway.toml", table(&self.issuer, top, more));
-        let before = self.gateway.child().wait_stderr(|_| true).matches("configuration reloaded").count();
-        self.gateway.child().signal(rustix::process::Signal::HUP);
-        self.gateway.child().wait_stderr(|text| text.matches("configuration reloaded").count() > before);
+        let log = self.gateway.reload(&self.folder.path("gateway.toml"), &table(&self.issuer, top, more));
+        assert!(log.contains("configuration reloaded"), "{log}");
     }
 
     fn browser(&self) -> Browser<'_> {

@@ -7,7 +7,6 @@ mod environments;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::gateway_limits::upstream::Upstream;
@@ -57,14 +56,7 @@ impl Given {
     }
 
     fn reload(&self, tables: &str) -> String {
-        let ends = |text: &str| {
-            text.matches("configuration reloaded").count() + text.matches("cannot reload the configuration").count()
-        };
-        let before = self.gateway.child().wait_stderr(|_| true);
-        std::fs::write(&self.file, tables).unwrap();
-        self.gateway.child().signal(Signal::HUP);
-        let after = self.gateway.child().wait_stderr(|text| ends(text) > ends(&before));
-        after[before.len()..].to_owned()
+        self.gateway.reload(&self.file, tables)
     }
 
     fn id(&self) -> &str {

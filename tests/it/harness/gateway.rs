@@ -249,6 +249,18 @@ impl Gateway {
         self.launch();
     }
 
+    /// Another configuration file, read with SIGHUP; and what the log says of it.
+    pub fn reload(&self, file: &Path, content: &str) -> String {
+        let ends = |text: &str| {
+            text.matches("configuration reloaded").count() + text.matches("cannot reload the configuration").count()
+        };
+        let before = self.child().wait_stderr(|_| true);
+        std::fs::write(file, content).expect("a configuration file that can be written");
+        self.child().signal(Signal::HUP);
+        let after = self.child().wait_stderr(|text| ends(text) > ends(&before));
+        after[before.len()..].to_owned()
+    }
+
     /// A command on its machine, such as `user list`.
     pub fn admin(&self, args: &[&str]) -> Output {
         self.admin_with(args, "")
