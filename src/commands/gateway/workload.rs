@@ -65,12 +65,12 @@ fn list(app: &App, args: WorkloadListArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Says in which file there are no rules.
+/// Tells the person that there are no rules, and in which file they were looked for.
 fn no_rules(app: &App, database: &DatabaseArgs) -> anyhow::Result<()> {
     match config::file(app, database)? {
         Some(file) => app.printer.note(&format!("There are no workload rules in {}.", file.path.display())),
         None => {
-            app.printer.note("There are no workload rules: no configuration file was found.");
+            app.printer.note("There are no workload rules, because no configuration file was found.");
             app.printer.hint("name the gateway's file: --config gateway.toml");
         }
     }

@@ -28,7 +28,7 @@ pub fn key_file(config: &Config, location: &DatabaseLocation) -> Option<PathBuf>
     }
 }
 
-/// Who signs the log of a database. The key beside an SQLite database is made when it is missing. `None`: nobody.
+/// The signer of a database's event log. The key beside an SQLite database is created when it is missing. `None` where nothing is signed.
 ///
 /// # Errors
 /// [`KeyFileError`].
@@ -61,7 +61,11 @@ pub fn verifiers(app: &App, args: &DatabaseArgs) -> anyhow::Result<Vec<VerifierK
         Problem::new(Exit::Usage, "audit-key-file is not set, which names the key of the checkpoints")
             .hint("give the verifier key with --key, or name the configuration file with --config")
     })?;
-    let keys = read_keys(&path).map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
+    let keys = read_keys(&path).map_err(|error| {
+        let hint = "a gateway on an SQLite database makes the file when it starts; to verify elsewhere, give the key with --key";
+        let problem = Problem::new(Exit::Failed, error.to_string());
+        if matches!(error, KeyFileError::Missing(_)) { problem.hint(hint) } else { problem }
+    })?;
     Ok(keys.iter().map(|key| key.verifier().clone()).collect())
 }
 

@@ -82,6 +82,7 @@ async fn read(
 
 fn print(app: &App, events: &[RecordedEvent]) -> anyhow::Result<()> {
     let mut table = Table::new([
+        Column::new("index").optional(6),
         Column::new("time"),
         Column::new("times").optional(4),
         Column::new("actor").shrinks_to(10),
@@ -98,7 +99,8 @@ fn print(app: &App, events: &[RecordedEvent]) -> anyhow::Result<()> {
         let times = if event.first.is_some() { format!("+{}", event.count) } else { event.count.to_string() };
         let (code, account) = (event.code.as_deref().unwrap_or_default(), event.account.as_deref().unwrap_or_default());
         let (actor, action, subject, address) = (&event.actor, &event.action, &event.subject, &event.address);
-        table.push([&*time, &times, actor, action, subject, code, account, address, &detail]);
+        let index = event.index.map_or_else(|| "-".to_owned(), |index| index.to_string());
+        table.push([&*index, &time, &times, actor, action, subject, code, account, address, &detail]);
     }
     Ok(app.printer.table(&table)?)
 }
