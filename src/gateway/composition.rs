@@ -125,6 +125,7 @@ impl Gateway {
             refusals: refusals.clone(),
             providers: providers.clone(),
             config: config.clone(),
+            log_throttle: log_throttle.clone(),
             clock: clock.clone(),
         };
         let pages = Pages::new(parts, secret);
@@ -177,11 +178,19 @@ impl Gateway {
         let (directory, now) = (self.directory.clone(), self.clock.now());
         self.directory.runtime().spawn(async move { make_service_accounts(&directory, now).await });
         self.directory.warn_of_undefined_groups();
+        self.warn_of_unconfigured_providers();
         for loss in losses {
             let key = loss.key.as_ref().map(|id| id.as_str());
             tracing::warn!(user = loss.user, role = loss.role.name(), key, lost = loss.to_string(), "rights lost");
         }
         Ok(())
+    }
+
+    /// Says in the log whose provider is not configured any more.
+    pub fn warn_of_unconfigured_providers(&self) {
+        let config = self.config.get();
+        let is_configured = |issuer: &str| config.oidc.all().any(|provider| provider.issuer.as_str() == issuer);
+        self.directory.warn_of_unconfigured_providers(is_configured);
     }
 
     /// Makes the service accounts of workload rules that are not there yet.

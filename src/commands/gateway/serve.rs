@@ -283,6 +283,7 @@ pub async fn prepare(
     }
     let gateway = Gateway::new(directory, clock, config, server.local(), secret);
     gateway.directory.warn_of_undefined_groups();
+    gateway.warn_of_unconfigured_providers();
     // Otherwise the next event takes them in.
     if let Err(error) = gateway.directory.import_events(gateway.clock.now()).await {
         tracing::warn!(%error, "events of an earlier version could not be taken into the log");

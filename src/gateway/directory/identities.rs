@@ -1,5 +1,6 @@
 //! Who people are at providers, in memory; and their refresh tokens, which are in the store alone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -9,6 +10,21 @@ use super::{Directory, ending};
 use crate::gateway::store::{DueTokens, Identity, IdentityId, LeasedToken, SealedToken, StoreError, User};
 
 impl Directory {
+    /// Says in the log whose provider is not configured: nobody asks it about these people any more, and they keep what they have.
+    pub fn warn_of_unconfigured_providers(&self, is_configured: impl Fn(&str) -> bool) {
+        let mut people = BTreeMap::<String, usize>::new();
+        for identity in self.read().identities.values().filter(|identity| !is_configured(&identity.issuer)) {
+            *people.entry(identity.issuer.clone()).or_default() += 1;
+        }
+        for (issuer, people) in people {
+            tracing::warn!(
+                issuer,
+                people,
+                "accounts keep their devices and API keys, and their provider is not configured: see `ollama-auth gateway user list`"
+            );
+        }
+    }
+
     /// The identity with that id.
     pub fn identity(&self, id: &IdentityId) -> Option<Arc<Identity>> {
         self.read().identities.get(id).cloned()

@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 
 use super::issuer_url::endpoint;
+use crate::os_error::without_codes;
 
 /// For one request and its whole response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -158,5 +159,5 @@ fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    without_codes(&error.to_string())
 }

@@ -18,6 +18,7 @@ use crate::gateway::admin::RunningGateway;
 use crate::gateway::authn::{Authenticator, Sessions};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
+use crate::gateway::log_throttle::LogThrottle;
 use crate::gateway::pending_devices::PendingDevices;
 use crate::gateway::providers::ProviderService;
 use crate::gateway::refusals::Refusals;
@@ -47,6 +48,8 @@ pub struct PagesParts {
     pub providers: Arc<ProviderService>,
     /// The configuration in effect.
     pub config: Arc<ConfigHandle>,
+    /// Limits how often requests alone make the gateway write to its log.
+    pub log_throttle: Arc<LogThrottle>,
     /// The time.
     pub clock: Clock,
 }

@@ -207,3 +207,25 @@ fn an_identity_goes_with_its_account_and_is_copied() {
     assert_ne!(given.user("ada")["id"], before);
     assert_eq!(given.users().len(), 2);
 }
+
+#[test]
+fn people_of_a_provider_that_is_gone_are_counted_in_the_log() {
+    let mut given = Given::start("");
+    for subject in ["1", "2"] {
+        given.person(&json!({ "sub": subject }));
+        given.browser().signed_in();
+    }
+    let issuer = format!("issuer = \"{}", given.issuer.issuer());
+    let text = std::fs::read_to_string(&given.file).unwrap().replace(&issuer, &format!("{issuer}/other"));
+    std::fs::write(&given.file, text).unwrap();
+    given.gateway.child().signal(Signal::HUP);
+    let says = |given: &Given| {
+        let log = given.gateway.child().wait_stderr(|text| text.contains("their provider is not configured"));
+        assert!(log.contains("people=2") && log.contains(given.issuer.issuer()), "{log}");
+        assert!(log.contains("gateway user list"), "{log}");
+    };
+    says(&given);
+    given.gateway.end(Signal::TERM);
+    given.gateway.restart();
+    says(&given);
+}

@@ -35,6 +35,8 @@ fn while_the_provider_is_down_who_is_signed_in_goes_on() {
         assert_eq!((page.status, page.header("retry-after")), (503, Some("20")), "{}", page.text());
     }
     assert_eq!(given.issuer.count("discovery"), asked + 1, "it is asked once in 30 seconds");
+    let log = given.gateway.child().wait_stderr(|text| text.contains("sign-in at the provider failed"));
+    assert_eq!(log.matches("sign-in at the provider failed").count(), 1, "anybody could fill the log: {log}");
     assert!(page.text().contains("Devices and API keys that are signed in already go on working"));
     assert!(refused.cookies("-signin-").is_empty());
     drop((begun, back));

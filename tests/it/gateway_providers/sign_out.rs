@@ -144,3 +144,16 @@ fn what_is_no_logout_token_ends_nothing() {
     assert_eq!(tell(&given, &once).status, 400);
     assert!(browser.is_signed_in());
 }
+
+#[test]
+fn tokens_of_keys_that_are_not_known_do_not_fill_the_log() {
+    let given = started();
+    given.browser().signed_in();
+    given.issuer.make_key(&json!({ "name": "secret", "published": false }));
+    for _ in 0..5 {
+        assert_eq!(tell(&given, &json!({ "claims": { "sid": "a" }, "key": "secret" })).status, 503);
+    }
+    let what = "a sign-out at a provider could not be carried out";
+    let log = given.gateway.child().wait_stderr(|text| text.contains(what));
+    assert_eq!(log.matches(what).count(), 1, "{log}");
+}

@@ -33,7 +33,7 @@ pub async fn submit(context: PageContext, Path(name): Path<String>, body: Body) 
     let providers = &context.pages.providers;
     let sign_out = match providers.client.sign_out(&provider, form.get("logout_token")).await {
         Ok(sign_out) => sign_out,
-        Err(error @ ProviderError::Unavailable(_)) => return Ok(unavailable(&error.to_string())),
+        Err(error @ ProviderError::Unavailable(_)) => return Ok(unavailable(&context, &error.to_string())),
         Err(error) => return Ok(refused(&error.to_string())),
     };
     let end = sign_out.expires_at.min(sign_out.issued_at.saturating_add(LONGEST)).saturating_add(LEEWAY);
@@ -44,8 +44,8 @@ pub async fn submit(context: PageContext, Path(name): Path<String>, body: Body) 
     match providers.used_sign_outs.note(&context.pages.directory, &what, context.address, context.now, end).await {
         Ok(Once::First) => {}
         Ok(Once::Again) => return Ok(refused("the logout token was used before")),
-        Ok(Once::Full) => return Ok(unavailable("too many logout tokens")),
-        Err(error) => return Ok(unavailable(&error.to_string())),
+        Ok(Once::Full) => return Ok(unavailable(&context, "too many logout tokens")),
+        Err(error) => return Ok(unavailable(&context, &error.to_string())),
     }
     let identity = sign_out.subject.as_deref().and_then(|subject| {
         let id = IdentityId::of(provider.issuer.as_str(), subject);
@@ -69,7 +69,10 @@ pub async fn submit(context: PageContext, Path(name): Path<String>, body: Body) 
     Ok(plain(StatusCode::OK, &json!({})))
 }
 
-fn unavailable(error: &str) -> Response {
-    tracing::error!(error, "a sign-out at a provider could not be carried out");
+fn unavailable(context: &PageContext, error: &str) -> Response {
+    // Anybody can send what looks like a token.
+    if context.pages.log_throttle.allow("sign-outs at providers", context.now) {
+        tracing::error!(error, "a sign-out at a provider could not be carried out");
+    }
     plain(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "temporarily_unavailable" }))
 }

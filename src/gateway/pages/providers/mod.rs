@@ -86,7 +86,11 @@ fn find(context: &PageContext, name: &str) -> Result<Arc<ProviderSettings>, Erro
 
 /// The page for a provider that could not be asked, or is not set up. The cause is in the log.
 fn failed(context: &PageContext, provider: &ProviderSettings, error: &ProviderError) -> ErrorPage {
-    tracing::error!(%error, provider = provider.name.as_str(), "sign-in at the provider failed");
+    // Anybody can begin a sign-in.
+    let name = provider.name.as_str();
+    if context.pages.log_throttle.allow(&format!("sign-in at {name}"), context.now) {
+        tracing::error!(%error, provider = name, "sign-in at the provider failed");
+    }
     let (status, name) = (StatusCode::SERVICE_UNAVAILABLE, &provider.title);
     if !matches!(error, ProviderError::Unavailable(_)) {
         let title = format!("Signing in with {name} does not work");
