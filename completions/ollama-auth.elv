@@ -2256,6 +2256,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand key 'Print the verifier key of the checkpoints'
             cand checkpoint 'Print the latest checkpoint of the log'
             cand prove 'Prove that an event is in the log'
+            cand new-log 'Begin another log, after the database was restored'
         }
         &'ollama-auth;gateway;audit;verify'= {
             cand --checkpoints 'Compare with the checkpoints in this file, which was kept elsewhere'
@@ -2331,6 +2332,30 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         }
         &'ollama-auth;gateway;audit;prove'= {
             cand --record 'Write the event, as it is stored, to this file'
+            cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
+            cand --config 'The configuration file'
+            cand --host 'Use this host [default: `status` tells which]'
+            cand --profile 'Use this profile''s host and credential'
+            cand --credentials 'Read host and credential from a JSON file'
+            cand --oidc-token-file 'Authenticate with the token in this file'
+            cand --store 'Store secrets here [default: keyring]'
+            cand --passphrase-file 'Read the encrypted file''s passphrase from a file'
+            cand --ca-cert 'Also trust the authorities in this PEM file'
+            cand --color 'When to use colour'
+            cand --allow-insecure-http 'Send credentials over plain http to other machines'
+            cand --json 'Write results and errors as JSON'
+            cand -q 'Show warnings and errors only'
+            cand --quiet 'Show warnings and errors only'
+            cand -v 'Show more; twice: also log requests'
+            cand --verbose 'Show more; twice: also log requests'
+            cand --no-input 'Never prompt; fail instead'
+            cand -h 'Show help'
+            cand --help 'Show help'
+            cand -V 'Show the version'
+            cand --version 'Show the version'
+        }
+        &'ollama-auth;gateway;audit;new-log'= {
+            cand --reason 'Why, for the event log'
             cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'

@@ -110,6 +110,25 @@ ollama-auth gateway audit checkpoint >>checkpoints.txt")]
 # Prove the first event
 ollama-auth gateway audit prove 0 --record event.json >event.proof")]
     Prove(AuditProveArgs),
+    /// Begin another log, after the database was restored
+    ///
+    /// A gateway whose database went back signs nothing, since it would contradict what was signed before. This begins a log with another
+    /// origin, whose first event says where the one before ended. What is in the earlier logs stays, and is verified with them.
+    #[command(after_help = "\
+# Go on after a backup was restored
+ollama-auth gateway audit new-log --reason \"disk failed, backup restored\"")]
+    NewLog(AuditNewLogArgs),
+}
+
+/// `gateway audit new-log`.
+#[derive(Debug, Clone, Args)]
+pub struct AuditNewLogArgs {
+    /// Why, for the event log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// `gateway audit key`.

@@ -36,7 +36,9 @@ pub use account::{
 #[cfg(feature = "gateway")]
 pub use administration::{GatewayDeviceCommand, GatewayKeyCommand, UserCommand};
 #[cfg(feature = "gateway")]
-pub use audit::{AuditArgs, AuditCheckpointArgs, AuditCommand, AuditKeyArgs, AuditProveArgs, AuditVerifyArgs};
+pub use audit::{
+    AuditArgs, AuditCheckpointArgs, AuditCommand, AuditKeyArgs, AuditNewLogArgs, AuditProveArgs, AuditVerifyArgs,
+};
 #[cfg(feature = "gateway")]
 pub use credential::ProxyArgs;
 pub use credential::{ApiArg, ApiArgs, ExecArgs, PrintFormat, TokenArgs, UsageArgs};

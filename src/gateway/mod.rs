@@ -65,7 +65,7 @@ pub use config::{
     load_policy_tables, load_public_url,
 };
 pub use definitions::Definitions;
-pub use directory::{Directory, DirectoryError};
+pub use directory::{Directory, DirectoryError, machine};
 pub use lenient_path::{decode_model, redirect};
 pub use password::{PasswordError, PasswordHash};
 pub use pending_devices::{PendingDevice, PendingDevices};

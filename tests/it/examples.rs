@@ -107,6 +107,7 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway audit checkpoint >>checkpoints.txt", &[0]),
     ("ollama-auth gateway audit verify --checkpoints checkpoints.txt", &[0]),
     ("ollama-auth gateway audit prove 0 --record event.json >event.proof", &[0]),
+    ("ollama-auth gateway audit new-log --reason \"disk failed, backup restored\"", &[0]),
     ("ollama-auth gateway db backup backup.db", &[0]),
     ("ollama-auth gateway audit verify --database backup.db --json", &[0]),
     ("ollama-auth gateway db backup gateway-backup.db", &[0]),

@@ -466,3 +466,36 @@ fn a_copy_that_cannot_be_written_keeps_nobody_from_anything() {
     checkpoint(&gateway, 1);
     assert_eq!(gateway.end(Signal::TERM).code(), 0);
 }
+
+#[test]
+fn another_log_is_begun_after_a_restore_and_in_a_copy() {
+    let mut gateway = running();
+    let first = checkpoint(&gateway, 1);
+    let origin = first.lines().next().unwrap();
+    let begun = gateway.admin(&["audit", "new-log", "--reason", "restored", "--json"]).expect_code(0).json();
+    assert_ne!(begun["origin"], origin);
+    gateway.add_user("eve", "member");
+    let event = gateway.admin(&["audit", "--action", "audit.log_begun", "--json"]).expect_code(0).json();
+    let event = &event["events"][0];
+    assert_eq!((&event["index"], &event["log"], &event["subject"]), (&0.into(), &2.into(), &begun["origin"]));
+    let details = &event["details"];
+    assert_eq!((&details["before"], &details["checkpoint"]), (&origin.into(), &first.clone().into()));
+    assert_eq!(details["reason"], "restored");
+    // It is signed, too, and both are verified.
+    let second = poll("a checkpoint of the other log", || {
+        let note = audit(&gateway, &["checkpoint"]).expect_code(0).stdout().to_owned();
+        (note.lines().next() == begun["origin"].as_str()).then_some(note)
+    });
+    let kept = gateway.sandbox().write("kept.txt", format!("{first}{second}"));
+    let found = audit(&gateway, &["verify", "--json", "--checkpoints", kept.to_str().unwrap()]).expect_code(0).json();
+    let logs = found["logs"].as_array().unwrap();
+    assert_eq!((logs.len(), &logs[0]["origin"], &logs[1]["origin"]), (2, &origin.into(), &begun["origin"]));
+    assert!(logs.iter().all(|log| log["proven_until"].as_u64() > Some(0)), "{found}");
+    gateway.end(Signal::TERM);
+    let copy = gateway.sandbox().path("copy.db");
+    let sandbox = gateway.sandbox();
+    sandbox.command(["gateway", "db", "copy"]).args([gateway.database(), copy.clone()]).run().expect_code(0);
+    let found = sandbox.command(["gateway", "audit", "verify", "--json", "--database"]).args([&copy]).run();
+    assert_eq!(found.expect_code(0).json()["logs"].as_array().unwrap().len(), 3);
+    audit(&gateway, &["verify"]).expect_code(0);
+}

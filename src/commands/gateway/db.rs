@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::cli::{BackupArgs, CopyArgs, DbCommand};
 use crate::disk::NewFile;
 use crate::exit::{Exit, Problem};
-use crate::gateway::{CopiedTable, DatabaseLocation};
+use crate::gateway::{CopiedTable, DatabaseLocation, Event, machine};
 use crate::ui::{Column, Table};
 
 /// Runs it.
@@ -51,8 +51,10 @@ async fn copy(app: &App, args: CopyArgs) -> anyhow::Result<Exit> {
     if from == to {
         return Err(Problem::new(Exit::Usage, "FROM and TO are the same database").into());
     }
-    let tables = from.copy_to(&to).await?;
-    let (from, to) = (shown_location(&from), shown_location(&to));
+    let (shown_from, shown_to) = (shown_location(&from), shown_location(&to));
+    let event = Event::log_begun((app.now)(), &format!("copied from {shown_from}"));
+    let tables = from.copy_to(&to, &event, &machine()).await?;
+    let (from, to) = (shown_from, shown_to);
     print(app, &from, &to, &tables)?;
     app.printer.success(&format!("Copied {from} to {to}"));
     Ok(Exit::Done)

@@ -186,6 +186,11 @@ pub enum AdminRequest {
     },
     /// Remove it.
     EndMaintenance,
+    /// Begin another event log.
+    BeginLog {
+        /// Why, for the first event of it.
+        reason: String,
+    },
     /// The latest events.
     Events {
         /// How many at most; the gateway has a limit of its own.
@@ -272,6 +277,11 @@ pub enum AdminReply {
         device: String,
         /// Of its key.
         fingerprint: String,
+    },
+    /// The event log that was begun.
+    LogBegun {
+        /// Its origin.
+        origin: String,
     },
     /// The latest events, the newest first.
     Events(Vec<RecordedEvent>),

@@ -110,6 +110,10 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             context.start_maintenance(message, refuses, until).await
         }
         AdminRequest::EndMaintenance => context.end_maintenance().await,
+        AdminRequest::BeginLog { reason } => {
+            let begun = context.directory.begin_log(Event::log_begun(context.now, &reason)).await;
+            begun.map(|origin| AdminReply::LogBegun { origin }).map_err(|error| context.failed(&error))
+        }
         AdminRequest::Events { limit, filter } => {
             let events = context.directory.events(limit.min(MOST_EVENTS), filter).await;
             events.map(AdminReply::Events).map_err(|error| context.failed(&error))

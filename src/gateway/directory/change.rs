@@ -88,6 +88,19 @@ impl Directory {
         Ok(())
     }
 
+    /// Begins another event log with that event. Returns its origin.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin_log(&self, event: Event) -> Result<String, StoreError> {
+        let inner = self.0.clone();
+        let begun = self.0.runtime.spawn(async move {
+            let _one_at_a_time = inner.writing.lock().await;
+            inner.store.begin_log(&event, inner.replica()).await
+        });
+        begun.await.map_err(|_| ending())?
+    }
+
     /// Gives this gateway a name in events other than that of the machine. Once.
     pub fn set_replica(&self, name: &str) {
         let _ = self.0.replica.set(name.to_owned());
@@ -201,7 +214,7 @@ fn log(event: &Event) {
     );
 }
 
-/// The name of this machine.
-fn machine() -> String {
+/// The name of this machine: what events name as the gateway that has no other.
+pub fn machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -44,6 +44,7 @@ use crate::gateway::store::{
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
 use budget::ChangeBudget;
+pub use change::machine;
 pub use idle::not_used_for;
 pub use losses::Loss;
 use memory::Memory;

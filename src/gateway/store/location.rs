@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::transfer::{self, CopiedTable};
-use super::{AuditReader, PostgresAddress, PostgresStore, SqliteStore, Store, StoreError, postgres, sqlite};
+use super::transfer::{self, CopiedTable, RecordedBy};
+use super::{AuditReader, Event, PostgresAddress, PostgresStore, SqliteStore, Store, StoreError, postgres, sqlite};
 
 /// See the module. Shown without a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +43,12 @@ impl DatabaseLocation {
     }
 
     /// Copies everything but what is about gateways that run to another database, which must be empty and becomes all of it or stays
-    /// empty. No gateway may run on either. If a table could not be verified, nothing is stored.
+    /// empty. No gateway may run on either. If a table could not be verified, nothing is stored. The event, of the machine `replica`, begins a
+    /// log in the copy.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn copy_to(&self, target: &Self) -> Result<Vec<CopiedTable>, StoreError> {
+    pub async fn copy_to(&self, target: &Self, event: &Event, replica: &str) -> Result<Vec<CopiedTable>, StoreError> {
         let from = match self {
             Self::File(path) => sqlite::transfer::source(path).await?,
             Self::Postgres(address) => postgres::transfer::source(address, false).await?,
@@ -56,7 +57,7 @@ impl DatabaseLocation {
             Self::File(path) => sqlite::transfer::target(path).await?,
             Self::Postgres(address) => postgres::transfer::target(address).await?,
         };
-        transfer::copy(from, to).await
+        transfer::copy(from, to, Some(&RecordedBy { event, replica })).await
     }
 
     /// Opens it to read its event log, as it is at one moment. Gateways may run.
@@ -80,7 +81,7 @@ impl DatabaseLocation {
             Self::File(path) => sqlite::transfer::back_up(path, file, shown).await,
             Self::Postgres(address) => {
                 let from = postgres::transfer::source(address, true).await?;
-                transfer::copy(from, sqlite::transfer::target_in(file, shown).await?).await
+                transfer::copy(from, sqlite::transfer::target_in(file, shown).await?, None).await
             }
         }
     }

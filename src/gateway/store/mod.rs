@@ -254,6 +254,15 @@ pub trait Store: Send + Sync {
         Box::pin(async { Ok(false) })
     }
 
+    /// Begins another log with that event of the gateway with the name `replica`; its subject and details say which, and where the log
+    /// before it ended. Returns the origin.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    fn begin_log<'a>(&'a self, _event: &'a Event, _replica: &'a str) -> Answer<'a, String> {
+        Box::pin(async { Ok(String::new()) })
+    }
+
     /// Signs the log that grows, and stores the checkpoint: `sign` sees what no other gateway can extend meanwhile, with its roots at these
     /// sizes. It may be asked twice. Returns what was stored.
     ///

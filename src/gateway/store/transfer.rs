@@ -6,7 +6,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::place::Place;
-use super::{Answer, StoreError};
+use super::{Answer, Event, StoreError};
 
 /// Rows that are read and written at a time. Engines limit the values of a statement: SQLite to 32766.
 pub(super) const PAGE: i64 = 1000;
@@ -118,6 +118,12 @@ pub(super) struct Selection {
     pub key: usize,
 }
 
+/// An event, and the name of the gateway or machine that records it.
+pub(super) struct RecordedBy<'a> {
+    pub event: &'a Event,
+    pub replica: &'a str,
+}
+
 /// One side of a copy, in a transaction that ends without a change if this is dropped.
 pub(super) trait Side: Send {
     /// Which database it is.
@@ -138,8 +144,8 @@ pub(super) trait Side: Send {
     /// The highest number that an event was ever given.
     fn last_event(&mut self) -> Answer<'_, i64>;
 
-    /// Commits. The numbers of later events are above `last_event`.
-    fn finish(self: Box<Self>, last_event: i64) -> Answer<'static, ()>;
+    /// Commits. The numbers of later events are above `last_event`. The event begins a log of its own.
+    fn finish<'a>(self: Box<Self>, last_event: i64, begins_log: Option<&'a RecordedBy<'a>>) -> Answer<'a, ()>;
 }
 
 /// What was found in a table afterwards.
@@ -153,11 +159,16 @@ pub struct CopiedTable {
     pub verified: Option<bool>,
 }
 
-/// Copies everything. If a table could not be verified, nothing is stored.
+/// Copies everything, and begins another event log in the target with that event: two databases must not extend one log in two ways. If a
+/// table could not be verified, nothing is stored.
 ///
 /// # Errors
 /// [`StoreError::NotEmpty`]; schemas that differ; what reading and writing can fail with.
-pub(super) async fn copy(mut from: Box<dyn Side>, mut to: Box<dyn Side>) -> Result<Vec<CopiedTable>, StoreError> {
+pub(super) async fn copy(
+    mut from: Box<dyn Side>,
+    mut to: Box<dyn Side>,
+    begins_log: Option<&RecordedBy<'_>>,
+) -> Result<Vec<CopiedTable>, StoreError> {
     let mut tables = Vec::new();
     for table in COPIED {
         let columns = (from.columns(table.name).await?, to.columns(table.name).await?);
@@ -192,7 +203,7 @@ pub(super) async fn copy(mut from: Box<dyn Side>, mut to: Box<dyn Side>) -> Resu
     }
     if copied.iter().all(|table| table.verified == Some(true)) {
         let last = from.last_event().await?.max(to.last_event().await?);
-        to.finish(last).await?;
+        to.finish(last, begins_log).await?;
     }
     Ok(copied)
 }

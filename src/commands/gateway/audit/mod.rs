@@ -1,6 +1,7 @@
 //! `gateway audit`: shows the event log, verifies it, and proves what is in it.
 
 mod keys;
+mod new_log;
 mod prove;
 mod show;
 mod verify;
@@ -22,5 +23,6 @@ pub async fn run(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
         Some(AuditCommand::Key(args)) => keys::run(app, &args).await,
         Some(AuditCommand::Checkpoint(args)) => prove::checkpoint(app, &args).await,
         Some(AuditCommand::Prove(args)) => prove::run(app, &args).await,
+        Some(AuditCommand::NewLog(args)) => new_log::run(app, args).await,
     }
 }

@@ -81,6 +81,11 @@ impl Event {
         }
     }
 
+    /// That another event log was begun. Which one, and where the one before ended, is added by the store.
+    pub fn log_begun(at: i64, reason: &str) -> Self {
+        Self::new(at, Actor::Admin, "audit.log_begun", "").with("reason", reason)
+    }
+
     /// Concerning that account.
     pub fn of_account(mut self, user: &User) -> Self {
         self.account = Some(EventAccount { id: user.id, name: user.name.clone() });

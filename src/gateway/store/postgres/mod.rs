@@ -37,7 +37,7 @@ pub use address::{AddressError, PostgresAddress};
 use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, AttemptLimit, DueTokens, EarlierUse, EventFilter, KeyQuery, KeyRecord, LeasedToken, RecordedEvent,
+    Answer, AttemptLimit, DueTokens, EarlierUse, Event, EventFilter, KeyQuery, KeyRecord, LeasedToken, RecordedEvent,
     Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
@@ -298,6 +298,17 @@ impl Store for PostgresStore {
             let imported = sql::events::import(&mut transaction, now, replica).await.map_err(failed)?;
             transaction.commit().await.map_err(failed)?;
             Ok(imported)
+        }))
+    }
+
+    fn begin_log<'a>(&'a self, event: &'a Event, replica: &'a str) -> Answer<'a, String> {
+        Box::pin(self.answered(async move {
+            let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
+            let mut transaction = self.pool.begin().await.map_err(failed)?;
+            log::lock(&mut transaction).await.map_err(failed)?;
+            let origin = sql::events::begin_log(&mut transaction, event, replica).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
+            Ok(origin)
         }))
     }
 

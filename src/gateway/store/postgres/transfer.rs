@@ -6,7 +6,7 @@ use sqlx::ConnectOptions as _;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::gateway::store::transfer::{Column, Kind, Selection, Side, Table, Value};
+use crate::gateway::store::transfer::{Column, Kind, RecordedBy, Selection, Side, Table, Value};
 use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, StoredCheckpoint};
 use crate::transparency_log::Hash;
 
@@ -173,7 +173,7 @@ impl Side for PostgresSide {
         Box::pin(asked(&self.place, Doing::Read, sqlx::query_scalar(last).fetch_one(&mut self.connection)))
     }
 
-    fn finish(mut self: Box<Self>, last_event: i64) -> Answer<'static, ()> {
+    fn finish<'a>(mut self: Box<Self>, last_event: i64, begins_log: Option<&'a RecordedBy<'a>>) -> Answer<'a, ()> {
         Box::pin(async move {
             let place = self.place.clone();
             let stored = async {
@@ -181,6 +181,9 @@ impl Side for PostgresSide {
                 if last_event > 0 {
                     let continued = "SELECT setval(pg_get_serial_sequence('events', 'id'), $1)";
                     sqlx::query(continued).bind(last_event).execute(&mut *connection).await?;
+                }
+                if let Some(RecordedBy { event, replica }) = begins_log {
+                    sql::events::begin_log(connection, event, replica).await?;
                 }
                 // A gateway that was started in the meantime loads everything.
                 let position = log::lock(connection).await?;

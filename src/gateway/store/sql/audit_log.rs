@@ -44,6 +44,18 @@ pub async fn current(connection: &mut Connection) -> Result<Log, sqlx::Error> {
     Ok(Log { number, origin, tree, misses_events })
 }
 
+/// Begins another log, without records.
+pub async fn begin(connection: &mut Connection) -> Result<Log, sqlx::Error> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let origin = format!("ollama-auth-gateway/{:016x}", u64::from_be_bytes(random));
+    let tree = Frontier::new();
+    let statement = "INSERT INTO audit_logs (number, origin, size, frontier) \
+                     SELECT max(number) + 1, $1, 0, $2 FROM audit_logs RETURNING number";
+    let number = sqlx::query_scalar(statement).bind(&origin).bind(tree.to_bytes()).fetch_one(connection).await?;
+    Ok(Log { number, origin, tree, misses_events: false })
+}
+
 impl Log {
     /// Adds a leaf, and returns its index. [`save`](Self::save) is to follow.
     pub async fn append(&mut self, connection: &mut Connection, line: &str) -> Result<i64, sqlx::Error> {

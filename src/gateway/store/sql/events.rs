@@ -34,6 +34,22 @@ pub async fn import(connection: &mut Connection, now: i64, replica: &str) -> Res
     Ok(log.misses_events)
 }
 
+/// Begins another log with that event, which says where the one before it ended. Returns its origin.
+pub async fn begin_log(connection: &mut Connection, event: &Event, replica: &str) -> Result<String, sqlx::Error> {
+    let mut before = audit_log::current(connection).await?;
+    while before.misses_events {
+        take_in(connection, &mut before, event.at, replica).await?;
+    }
+    before.save(connection).await?;
+    let checkpoint = audit_log::checkpoints(connection, 1).await?.pop().filter(|last| last.log == before.number);
+    let mut log = audit_log::begin(connection).await?;
+    let event = event.clone().with("before", &before.origin).with("size", before.tree.size());
+    let event = event.with("root", before.tree.root().to_string()).with("checkpoint", checkpoint.map(|last| last.note));
+    insert(connection, &Event { subject: log.origin.clone(), ..event }, replica, &mut log).await?;
+    log.save(connection).await?;
+    Ok(log.origin)
+}
+
 /// Takes the oldest events into the tree that are in none, with an event that says which they are. Versions before 0.2.0 stored no line:
 /// their events get one.
 async fn take_in(connection: &mut Connection, log: &mut Log, now: i64, replica: &str) -> Result<(), sqlx::Error> {

@@ -327,6 +327,15 @@ impl Store for SqliteStore {
         })
     }
 
+    fn begin_log<'a>(&'a self, event: &'a Event, replica: &'a str) -> Answer<'a, String> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
+            let begun = sql::events::begin_log(&mut writer.connection, event, replica).await;
+            writer.end(begun.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
+        })
+    }
+
     fn sign_log<'a>(&'a self, sizes: &'a [u64], sign: Sign<'a>) -> Answer<'a, Option<StoredCheckpoint>> {
         Box::pin(async move {
             let failed = |error: sqlx::Error| explain(&self.place, &error, Doing::Write);

@@ -7,7 +7,9 @@ use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::gateway::store::transfer::{COPIED, Column, CopiedTable, Kind, Selection, Side, Table, Value, has_defaults};
+use crate::gateway::store::transfer::{
+    COPIED, Column, CopiedTable, Kind, RecordedBy, Selection, Side, Table, Value, has_defaults,
+};
 use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, StoredCheckpoint};
 use crate::transparency_log::Hash;
 
@@ -230,7 +232,7 @@ impl Side for SqliteSide {
         Box::pin(async move { sqlx::query_scalar(last).fetch_one(&mut self.connection).await.map_err(failed) })
     }
 
-    fn finish(mut self: Box<Self>, last_event: i64) -> Answer<'static, ()> {
+    fn finish<'a>(mut self: Box<Self>, last_event: i64, begins_log: Option<&'a RecordedBy<'a>>) -> Answer<'a, ()> {
         let failed = self.failed(Doing::Write);
         Box::pin(async move {
             let connection = &mut self.connection;
@@ -243,6 +245,9 @@ impl Side for SqliteSide {
                 let query = sqlx::query(statement);
                 let query = if statement.contains("$1") { query.bind(last_event) } else { query };
                 query.execute(&mut *connection).await.map_err(&failed)?;
+            }
+            if let Some(RecordedBy { event, replica }) = begins_log {
+                sql::events::begin_log(connection, event, replica).await.map_err(&failed)?;
             }
             sqlx::query("COMMIT").execute(&mut *connection).await.map_err(&failed)?;
             check(connection, &self.place).await?;

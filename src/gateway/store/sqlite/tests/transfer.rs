@@ -5,6 +5,7 @@ use super::broken::chmod;
 use super::*;
 use crate::gateway::DatabaseLocation;
 use crate::gateway::store::transfer::undecided;
+use crate::gateway::store::{Actor, Event};
 
 #[tokio::test]
 async fn it_is_decided_of_every_table_whether_it_is_copied() {
@@ -38,7 +39,7 @@ async fn a_file_of_an_older_version_is_copied_updated_and_itself_not_changed() {
     old(&path).await;
     let before = fs::read(&path).unwrap();
     let (from, to) = (DatabaseLocation::File(path.clone()), DatabaseLocation::File(target.clone()));
-    let copied = from.copy_to(&to).await.unwrap();
+    let copied = from.copy_to(&to, &Event::new(5, Actor::Admin, "audit.log_begun", ""), "machine").await.unwrap();
     assert!(copied.iter().all(|table| table.verified == Some(true)), "{copied:?}");
     // A backup is of the older version, too: that one can use it.
     let saved = from.back_up(&backup, &backup).await.unwrap();
@@ -46,9 +47,11 @@ async fn a_file_of_an_older_version_is_copied_updated_and_itself_not_changed() {
     assert!(fs::read(&path).unwrap() == before);
     #[cfg(unix)]
     chmod(&backup, 0o600);
-    for path in [target, backup] {
+    // In the copy it is in a log, and another one was begun.
+    for (path, actions) in [(target, vec!["audit.log_begun", "audit.imported", "a"]), (backup, vec!["a"])] {
         let store = open(&path).await.unwrap();
         assert_eq!(store.load().await.unwrap().users[0].name, "ada");
-        assert_eq!(store.events(9, &EventFilter::default()).await.unwrap().len(), 1);
+        let events = store.events(9, &EventFilter::default()).await.unwrap();
+        assert_eq!(events.iter().map(|event| &*event.action).collect::<Vec<_>>(), actions);
     }
 }
