@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use thiserror::Error;
 
-use super::key_file::KeyFileError;
+use super::key_file::{KeyFileError, read_keys};
 use crate::disk::{DiskError, read_private, write_atomic};
 use crate::gateway::store::{LogState, Store, StoreError, StoredCheckpoint};
 use crate::transparency_log::{Checkpoint, SignedCheckpoint, SignerKey, TreeHead, VerifierKey};
@@ -21,7 +21,8 @@ const DAY: i64 = 86_400;
 
 /// Signs the log of a database.
 pub struct Signer {
-    keys: Vec<SignerKey>,
+    /// With the keys. Read each time, since keys are replaced while gateways run.
+    key_file: PathBuf,
     /// In which the last checkpoint of each log is kept that this gateway has seen: a database may go back, and this does not.
     folder: PathBuf,
     /// To which each checkpoint is appended.
@@ -64,9 +65,9 @@ pub enum SignError {
 }
 
 impl Signer {
-    /// With these keys. Keeps what it has seen in that folder.
-    pub fn new(keys: Vec<SignerKey>, folder: PathBuf, copies: Option<PathBuf>) -> Self {
-        Self { keys, folder, copies }
+    /// With the keys of that file. Keeps what it has seen in that folder.
+    pub fn new(key_file: PathBuf, folder: PathBuf, copies: Option<PathBuf>) -> Self {
+        Self { key_file, folder, copies }
     }
 
     /// Makes a checkpoint if one is due at that Unix second, or if it is wanted `now`. Returns it.
@@ -89,7 +90,8 @@ impl Signer {
         if !is_due(&state, at, is_wanted) {
             return Ok(None);
         }
-        let verifiers: Vec<VerifierKey> = self.keys.iter().map(|key| key.verifier().clone()).collect();
+        let keys = read_keys(&self.key_file)?;
+        let verifiers: Vec<VerifierKey> = keys.iter().map(|key| key.verifier().clone()).collect();
         let origin = state.log.origin.clone();
         let seen = self.seen(&origin, &verifiers)?;
         let stored = match &state.last {
@@ -108,7 +110,7 @@ impl Signer {
                 *lock(&lost) = Some(tree.size);
                 return None;
             }
-            self.checkpoint(state, at).filter(|_| is_due(state, at, is_wanted))
+            checkpoint(&keys, state, at).filter(|_| is_due(state, at, is_wanted))
         };
         let made = store.sign_log(&sizes, &sign).await?;
         if let Some(size) = lock(&lost).take() {
@@ -119,13 +121,6 @@ impl Signer {
             self.copy(&made.note)?;
         }
         Ok(made)
-    }
-
-    fn checkpoint(&self, state: &LogState, at: i64) -> Option<StoredCheckpoint> {
-        let tree = state.log.tree.as_ref()?.head();
-        let checkpoint = Checkpoint::new(&state.log.origin, tree).ok()?;
-        let note = SignedCheckpoint::sign(checkpoint, &self.keys).ok()?.to_string();
-        Some(StoredCheckpoint { log: state.log.number, size: state.log.size, made_at: at, note })
     }
 
     /// The tree that this gateway has signed last.
@@ -161,6 +156,13 @@ fn append(path: &Path, note: &str) -> std::io::Result<()> {
     // In one piece: several gateways may write.
     file.write_all(note.as_bytes())?;
     file.sync_data()
+}
+
+fn checkpoint(keys: &[SignerKey], state: &LogState, at: i64) -> Option<StoredCheckpoint> {
+    let tree = state.log.tree.as_ref()?.head();
+    let checkpoint = Checkpoint::new(&state.log.origin, tree).ok()?;
+    let note = SignedCheckpoint::sign(checkpoint, keys).ok()?.to_string();
+    Some(StoredCheckpoint { log: state.log.number, size: state.log.size, made_at: at, note })
 }
 
 fn is_due(state: &LogState, at: i64, is_wanted: bool) -> bool {

@@ -34,15 +34,16 @@ pub fn key_file(config: &Config, location: &DatabaseLocation) -> Option<PathBuf>
 /// [`KeyFileError`].
 pub async fn signer(app: &App, config: &Config, location: &DatabaseLocation) -> anyhow::Result<Option<Signer>> {
     let Some(path) = key_file(config, location) else { return Ok(None) };
-    let keys = match read_keys(&path) {
+    let signer = Signer::new(path.clone(), app.paths.data.join("gateway"), config.audit_checkpoint_file.clone());
+    match read_keys(&path) {
+        Ok(_) => {}
         Err(KeyFileError::Missing(_)) if config.audit_key_file.is_none() => {
-            let origin = origin(location).await?;
-            create_key(&path, &origin)?;
-            read_keys(&path)?
+            create_key(&path, &origin(location).await?)?;
         }
-        read => read?,
-    };
-    Ok(Some(Signer::new(keys, app.paths.data.join("gateway"), config.audit_checkpoint_file.clone())))
+        // It serves and records all the same, and the file may be put right while it runs.
+        Err(error) => tracing::warn!(%error, "checkpoints of the event log are not signed"),
+    }
+    Ok(Some(signer))
 }
 
 /// The origin of the log that grows.
