@@ -1,207 +1,16 @@
-//! The event log as a log that can be verified: what `gateway audit verify` finds when somebody has changed the database.
+//! The event log as a log that can be verified: beside gateways that run, on both engines, with checkpoints and proofs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use serde_json::json;
 
+use crate::gateway_audit_tampering::{Given, OLD, change};
 use crate::harness::cmd::{Output, Sandbox};
 use crate::harness::gateway::Gateway;
 use crate::harness::go_log;
 use crate::harness::poll;
 use crate::harness::postgres::Postgres;
-
-/// Events of a version that had no tree, before those of this one.
-const OLD: u64 = 300;
-
-/// A database of a gateway that does not run any more.
-struct Given {
-    sandbox: Sandbox,
-    database: PathBuf,
-    /// How many records it has.
-    size: u64,
-}
-
-impl Given {
-    fn new() -> Self {
-        let mut gateway = Gateway::start("http://127.0.0.1:9");
-        gateway.end(Signal::TERM);
-        change(
-            &gateway.database(),
-            &[&format!(
-                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {OLD}) \
-                 INSERT INTO events (at, actor, action, subject, detail, address) \
-                 SELECT i, 'user:eve', 'key.ending', 'key_' || i, 'a \"detail\"', '' FROM n"
-            )],
-        );
-        gateway.restart();
-        gateway.add_user("ada", "admin").add_user("bob", "member");
-        for number in 0..10 {
-            let role = if number % 2 == 0 { "viewer" } else { "member" };
-            gateway.admin(&["user", "role", "bob", role]).expect_code(0);
-        }
-        gateway.end(Signal::TERM);
-        let (sandbox, database) = (Sandbox::new(), gateway.database());
-        let copy = sandbox.path("gateway.db");
-        std::fs::copy(&database, &copy).unwrap();
-        let mut given = Self { sandbox, database: copy, size: 0 };
-        let found = given.verify(&given.database).expect_code(0).json();
-        assert_eq!((&found["findings"], &found["outside"]), (&Value::Array(Vec::new()), &0.into()));
-        given.size = found["logs"][0]["size"].as_u64().unwrap();
-        assert!(given.size > OLD + 12, "{found}");
-        given
-    }
-
-    fn verify(&self, database: &Path) -> Output {
-        let args = ["gateway", "audit", "verify", "--json", "--database", database.to_str().unwrap()];
-        self.sandbox.command(args).run()
-    }
-
-    /// What is found after these statements.
-    #[track_caller]
-    fn found_after(&self, statements: &[&str]) -> Vec<Value> {
-        let copy = self.sandbox.path("changed.db");
-        std::fs::copy(&self.database, &copy).unwrap();
-        change(&copy, statements);
-        let found = self.verify(&copy).expect_code(8).json();
-        found["findings"].as_array().unwrap().clone()
-    }
-}
-
-/// Changes a database behind the gateway's back.
-fn change(database: &Path, statements: &[&str]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let options = SqliteConnectOptions::new().filename(database).foreign_keys(false);
-        let mut connection = options.connect().await.unwrap();
-        for statement in statements {
-            sqlx::query(AssertSqlSafe((*statement).to_owned())).execute(&mut connection).await.unwrap();
-        }
-        connection.close().await.unwrap();
-    });
-}
-
-#[test]
-fn every_change_of_a_record_is_found_and_named() {
-    let given = Given::new();
-    let kinds = |found: &[Value]| found.iter().map(|finding| finding["kind"].clone()).collect::<Vec<_>>();
-    for index in [0, 1, 127, 255, 256, OLD - 1, OLD, OLD + 1, given.size - 1] {
-        // The bytes, in a way that can still be read.
-        let edit =
-            format!("UPDATE events SET record = replace(record, '\"at\":', '\"at\": ') WHERE log_index = {index}");
-        let found = given.found_after(&[&edit]);
-        assert_eq!((kinds(&found), found[0]["index"].as_u64()), (vec!["changed".into()], Some(index)));
-        let found = given.found_after(&[&format!("UPDATE events SET record = NULL WHERE log_index = {index}")]);
-        assert_eq!((kinds(&found), found[0]["index"].as_u64()), (vec!["changed".into()], Some(index)));
-        // What filters compare.
-        for column in ["at", "count"] {
-            let found = given.found_after(&[&format!("UPDATE events SET {column} = 77 WHERE log_index = {index}")]);
-            assert_eq!((kinds(&found), &found[0]["columns"][0]), (vec!["columns".into()], &Value::from(column)));
-        }
-        for column in ["actor", "action", "subject", "address", "account", "account_id", "code", "request"] {
-            let found = given.found_after(&[&format!("UPDATE events SET {column} = 'x.y' WHERE log_index = {index}")]);
-            assert_eq!((kinds(&found), &found[0]["columns"][0]), (vec!["columns".into()], &Value::from(column)));
-        }
-        // A record that is gone; the last one is missing in the stored tree.
-        let found = given.found_after(&[&format!("DELETE FROM events WHERE log_index = {index}")]);
-        let kind = match index {
-            last if last == given.size - 1 => "tree",
-            _ => "missing",
-        };
-        assert!(kinds(&found).contains(&kind.into()), "{index}: {found:?}");
-        // Its hash, in the table.
-        let found = given
-            .found_after(&[&format!("UPDATE audit_hashes SET hash = zeroblob(32) WHERE place = (1 << 51) + {index}")]);
-        assert!(kinds(&found).contains(&"changed".into()), "{index}: {found:?}");
-        let found = given.found_after(&[&format!("DELETE FROM audit_hashes WHERE place = (1 << 51) + {index}")]);
-        assert!(kinds(&found).contains(&"hashes".into()), "{index}: {found:?}");
-    }
-    for index in [0, 254, 255, 256, given.size - 2] {
-        let swap = format!(
-            "UPDATE events SET log_index = CASE log_index WHEN {index} THEN -{index} - 2 ELSE -{index} - 3 END \
-             WHERE log_index IN ({index}, {index} + 1)"
-        );
-        let back = format!("UPDATE events SET log_index = {index} + 1 WHERE log_index = -{index} - 2");
-        let other = format!("UPDATE events SET log_index = {index} WHERE log_index = -{index} - 3");
-        let found = given.found_after(&[&swap, &back, &other]);
-        let changed = found.iter().filter(|finding| finding["kind"] == "changed");
-        assert_eq!(changed.map(|finding| finding["index"].as_u64().unwrap()).collect::<Vec<_>>(), [index, index + 1]);
-        // By their numbers they are shown in another order.
-        let found = given.found_after(&[
-            &format!("UPDATE events SET id = -id WHERE log_index = {index} + 1"),
-            "UPDATE events SET id = -id WHERE id < -100000",
-        ]);
-        assert_eq!((kinds(&found), found[0]["index"].as_u64()), (vec!["order".into()], Some(index + 1)));
-    }
-}
-
-#[test]
-fn a_log_that_was_cut_or_given_other_hashes_is_found() {
-    let given = Given::new();
-    let kinds = |found: &[Value]| found.iter().map(|finding| finding["kind"].clone()).collect::<Vec<_>>();
-    for kept in [0, 1, 255, 256, 257, given.size - 1] {
-        let cut = format!("DELETE FROM events WHERE log_index >= {kept}");
-        let found = given.found_after(&[&cut]);
-        assert_eq!(kinds(&found), ["tree"], "{kept}");
-        let hashes =
-            format!("DELETE FROM audit_hashes WHERE place >= (1 << 51) + {kept} AND place < (1 << 51) + (1 << 48)");
-        assert!(!given.found_after(&[&cut, &hashes]).is_empty());
-    }
-    // The hash above 256 records.
-    let found = given.found_after(&["UPDATE audit_hashes SET hash = zeroblob(32) WHERE place = (1 << 51) + (1 << 48)"]);
-    assert_eq!((kinds(&found), &found[0]["first"], &found[0]["last"]), (vec!["hashes".into()], &0.into(), &255.into()));
-    for statement in [
-        "UPDATE audit_logs SET size = size + 1",
-        "UPDATE audit_logs SET size = 0, frontier = zeroblob(8)",
-        "UPDATE audit_logs SET frontier = CAST(substr(frontier, 1, length(frontier) - 32) || zeroblob(32) AS BLOB)",
-        "UPDATE audit_logs SET frontier = x'00'",
-    ] {
-        assert_eq!(kinds(&given.found_after(&[statement])), ["tree"], "{statement}");
-    }
-    // A record in between: all later ones move.
-    let found = given.found_after(&[
-        "UPDATE events SET log_index = -log_index - 1 WHERE log_index >= 100",
-        "UPDATE events SET log_index = -log_index WHERE log_index < 0",
-        "INSERT INTO events (at, actor, action, subject, detail, address, record, log, log_index) \
-         SELECT at, actor, action, subject, detail, address, record, log, 100 FROM events WHERE log_index = 99",
-    ]);
-    assert!(kinds(&found).contains(&"changed".into()) && kinds(&found).contains(&"tree".into()));
-    assert_eq!(found.iter().find(|finding| finding["kind"] == "changed").unwrap()["index"], 100);
-}
-
-#[test]
-fn events_beside_the_log_are_found() {
-    let given = Given::new();
-    let kinds = |found: &[Value]| found.iter().map(|finding| finding["kind"].clone()).collect::<Vec<_>>();
-    let add = |log: &str, index: &str| {
-        format!(
-            "INSERT INTO events (at, actor, action, subject, detail, address, record, log, log_index) \
-             SELECT at, actor, action, subject, detail, address, record, {log}, {index} FROM events WHERE log_index = 5"
-        )
-    };
-    // In a log that is not there, at no index, and at one that another has.
-    for (log, index) in [("99", "0"), ("1", "-5"), ("1", "NULL"), ("1", "1 << 60"), ("1", "7"), ("1", "1999")] {
-        let found = given.found_after(&["DROP INDEX events_of_log", &add(log, index)]);
-        assert!(!found.is_empty() && !kinds(&found).contains(&"columns".into()), "{log} {index}: {found:?}");
-    }
-    let found = given.found_after(&["DROP INDEX events_of_log", &add("1", "7")]);
-    assert_eq!((kinds(&found), &found[0]["count"]), (vec!["stray".into()], &1.into()));
-    // Far behind the end: nothing is counted up to there.
-    let found = given.found_after(&[&add("1", "1 << 47")]);
-    assert!(kinds(&found).contains(&"missing".into()) && kinds(&found).contains(&"tree".into()), "{found:?}");
-    let found = given.found_after(&["DELETE FROM audit_logs"]);
-    assert_eq!((kinds(&found), &found[0]["count"]), (vec!["stray".into()], &given.size.into()));
-    // A record that says that others were removed counts only if it is in the log itself.
-    let removed = json!({ "details": { "log": 1, "first_kept": 1, "hashes": [] } });
-    let claim = format!(
-        "INSERT INTO events (at, actor, action, subject, detail, address, record) \
-         VALUES (5, 'gateway', 'audit.removed', '', '', '', '{removed}')"
-    );
-    let found = given.found_after(&["DELETE FROM events WHERE log_index = 0", &claim]);
-    assert!(kinds(&found).contains(&"missing".into()), "{found:?}");
-}
 
 #[test]
 fn a_gateway_may_run_and_go_on_while_its_log_is_verified() {
@@ -308,7 +117,7 @@ fn audit(gateway: &Gateway, args: &[&str]) -> Output {
 }
 
 /// The latest checkpoint, once it has so many records.
-fn checkpoint(gateway: &Gateway, size: u64) -> String {
+pub fn checkpoint(gateway: &Gateway, size: u64) -> String {
     poll("a checkpoint", || {
         let output = audit(gateway, &["checkpoint", "--json"]);
         let shown = (output.code() == 0).then(|| output.json())?;

@@ -29,6 +29,8 @@ mod gateway_admin;
 #[cfg(feature = "gateway")]
 mod gateway_audit;
 #[cfg(feature = "gateway")]
+mod gateway_audit_tampering;
+#[cfg(feature = "gateway")]
 mod gateway_caps;
 #[cfg(feature = "gateway")]
 mod gateway_config;

@@ -36,7 +36,9 @@ pub fn read_checkpoints(text: &str, keys: &[VerifierKey]) -> Result<Vec<KnownTre
             signed.verify(&origin, keys).map(|checkpoint| (origin.clone(), checkpoint.tree()))
         });
         match read {
-            Ok((origin, tree)) => known.push(KnownTree { origin, size: tree.size, root: tree.root }),
+            Ok((origin, tree)) => {
+                known.push(KnownTree { origin, size: tree.size, root: tree.root, note: Some(note.to_owned()) });
+            }
             Err(_) if is_cut && number > 0 => {}
             Err(reason) => return Err(CheckpointFileError::Checkpoint { line, reason }),
         }

@@ -67,6 +67,22 @@ pub enum Finding {
         /// The last one.
         last: u64,
     },
+    /// A stored checkpoint names another tree: records were changed, and the hashes with them, or the checkpoint was replaced.
+    Checkpoint {
+        /// The origin of the log.
+        log: String,
+        /// The first record that may have been changed.
+        first: u64,
+        /// How many records the checkpoint names.
+        size: u64,
+    },
+    /// A checkpoint that is known from elsewhere is not stored, or not as it was signed, although the log has grown since.
+    CheckpointMissing {
+        /// The origin of the log.
+        log: String,
+        /// How many records the checkpoint names.
+        size: u64,
+    },
     /// Events are in no log that there is, at no index that a log has, or at one that another has: no gateway has written them so.
     Stray {
         /// How many.
@@ -94,6 +110,8 @@ impl Finding {
             | Self::Hashes { log, .. }
             | Self::Tree { log, .. }
             | Self::Rewritten { log, .. }
+            | Self::Checkpoint { log, .. }
+            | Self::CheckpointMissing { log, .. }
             | Self::Cut { log, .. } => Some(log),
             Self::Stray { .. } => None,
         }
@@ -118,6 +136,14 @@ impl fmt::Display for Finding {
             }
             Self::Rewritten { first, last, .. } => {
                 write!(f, "a record between {first} and {last} was changed, and the hashes with it")
+            }
+            Self::Checkpoint { first, size, .. } => write!(
+                f,
+                "the stored checkpoint of {size} records names others: a record from {first} on was changed, and the hashes with it, or \
+                 the checkpoint was replaced"
+            ),
+            Self::CheckpointMissing { size, .. } => {
+                write!(f, "the checkpoint of {size} records was removed from the database, or replaced")
             }
             Self::Stray { count } => write!(f, "{count} events are in no log, and no gateway has written them so"),
             Self::Cut { size, checkpoint, .. } => {

@@ -11,4 +11,6 @@ pub struct KnownTree {
     pub size: u64,
     /// Its root.
     pub root: Hash,
+    /// The checkpoint itself, as it is kept there.
+    pub note: Option<String>,
 }

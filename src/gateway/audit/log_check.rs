@@ -5,15 +5,15 @@ use std::mem::Discriminant;
 
 use super::finding::Finding;
 use super::known_tree::KnownTree;
-use crate::gateway::store::{AuditLog, AuditRow, RecordedEvent, read_event};
-use crate::transparency_log::{Frontier, Hash, Subtree};
+use crate::gateway::store::{AuditLog, AuditRow, differing_columns};
+use crate::transparency_log::{Frontier, Hash, Subtree, TreeHead};
 
 /// Findings of one kind that are listed; more are not.
 const MOST_FINDINGS: usize = 1000;
 
 /// What is known so far.
-pub struct LogCheck<'a> {
-    log: &'a AuditLog,
+pub struct LogCheck {
+    log: AuditLog,
     /// The tree of the records so far; `None` once one is missing whose hash is missing too.
     tree: Option<Frontier>,
     /// The index of the next record.
@@ -24,6 +24,11 @@ pub struct LogCheck<'a> {
     /// The largest size at which one of them fits.
     proven: Option<u64>,
     is_rewritten: bool,
+    /// Trees that stored checkpoints name, the largest first.
+    stored: Vec<TreeHead>,
+    /// The largest size at which one of those fits, and whether the last one did.
+    stored_until: u64,
+    is_stored_good: bool,
     /// The hashes of larger subtrees, as the records have them.
     subtrees: BTreeMap<Subtree, Hash>,
     findings: Vec<Finding>,
@@ -45,19 +50,22 @@ pub struct Checked {
     pub rows: i64,
 }
 
-impl<'a> LogCheck<'a> {
+impl LogCheck {
     /// From the record at which the log begins, where the tree was `before`; `None` if that is not known.
-    pub fn new(log: &'a AuditLog, first: u64, before: Option<Frontier>, known: &[KnownTree]) -> Self {
+    pub fn new(log: &AuditLog, first: u64, before: Option<Frontier>, known: &[KnownTree]) -> Self {
         let mut known: Vec<_> = known.iter().filter(|tree| tree.origin == log.origin).cloned().collect();
         known.sort_by_key(|tree| std::cmp::Reverse(tree.size));
         let mut check = Self {
-            log,
+            log: log.clone(),
             tree: before,
             next: first,
             last_id: None,
             known,
             proven: None,
             is_rewritten: false,
+            stored: Vec::new(),
+            stored_until: 0,
+            is_stored_good: true,
             subtrees: BTreeMap::new(),
             findings: Vec::new(),
             kinds: HashMap::new(),
@@ -70,13 +78,23 @@ impl<'a> LogCheck<'a> {
         check
     }
 
+    /// Compares the tree with those that stored checkpoints name, too. Whoever can write the database can remove them; one that was left
+    /// there shows what was changed.
+    pub fn with_stored(mut self, mut trees: Vec<TreeHead>) -> Self {
+        trees.sort_by_key(|tree| std::cmp::Reverse(tree.size));
+        self.stored = trees;
+        self.compare_stored();
+        self
+    }
+
     /// The index of the next record.
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// Takes the next records, with the hashes that are stored for their indexes.
-    pub fn take(&mut self, rows: &[AuditRow], stored: &BTreeMap<u64, Hash>) {
+    /// Takes the next records, with the hashes that are stored for their indexes, in their order.
+    pub fn take(&mut self, rows: &[AuditRow], stored: &[(u64, Hash)]) {
+        let stored = LeafHashes(stored);
         for row in rows {
             let index = u64::try_from(row.index).unwrap_or_default();
             // One more at the same index. It is not counted, and so it is found.
@@ -86,40 +104,44 @@ impl<'a> LogCheck<'a> {
             self.rows += 1;
             if index > self.next {
                 self.find(Finding::Missing { log: self.log.origin.clone(), first: self.next, last: index - 1 });
-                self.pass_over(index, stored);
+                self.pass_over(index, &stored);
             }
             if self.last_id.is_some_and(|last| row.id <= last) {
                 self.find(Finding::Order { log: self.log.origin.clone(), index });
             }
             self.last_id = Some(row.id);
             let hash = row.line.as_ref().map(|line| Hash::of_record(line.as_bytes()));
-            if hash.is_none() || stored.get(&index).is_some_and(|stored| Some(*stored) != hash) {
+            let stored_hash = stored.of(index);
+            if hash.is_none() || stored_hash.is_some_and(|stored| Some(stored) != hash) {
                 self.find(Finding::Changed { log: self.log.origin.clone(), index });
-            } else if let Some(columns) =
-                row.line.as_ref().map(|line| differing(line, row)).filter(|all| !all.is_empty())
-            {
-                self.find(Finding::Columns { log: self.log.origin.clone(), index, columns });
+            } else if let Some(line) = &row.line {
+                let columns = differing_columns(line, &row.columns);
+                if !columns.is_empty() {
+                    self.find(Finding::Columns { log: self.log.origin.clone(), index, columns });
+                }
             }
-            if !stored.contains_key(&index) {
+            if stored_hash.is_none() {
                 self.find(Finding::Hashes { log: self.log.origin.clone(), first: index, last: index });
             }
-            self.append(hash, stored);
+            self.append(stored_hash.or(hash));
         }
     }
 
     /// Goes on at a record, as far as the hashes before it are stored. Without them the tree is not known any more.
-    fn pass_over(&mut self, index: u64, stored: &BTreeMap<u64, Hash>) {
-        while self.next < index && stored.contains_key(&self.next) {
-            self.append(None, stored);
+    fn pass_over(&mut self, index: u64, stored: &LeafHashes<'_>) {
+        while self.next < index
+            && let Some(hash) = stored.of(self.next)
+        {
+            self.append(Some(hash));
         }
         if self.next < index {
             (self.tree, self.next) = (None, index);
         }
     }
 
-    /// The hash that is stored counts first: it shows where a record was changed, and goes on to fit.
-    fn append(&mut self, hash: Option<Hash>, stored: &BTreeMap<u64, Hash>) {
-        let hash = stored.get(&self.next).copied().or(hash);
+    /// Goes on with the hash of the next record. The one that is stored counts first: it shows where a record was changed, and goes on to
+    /// fit.
+    fn append(&mut self, hash: Option<Hash>) {
         self.next += 1;
         match (&mut self.tree, hash) {
             (Some(tree), Some(hash)) => {
@@ -133,6 +155,7 @@ impl<'a> LogCheck<'a> {
             _ => self.tree = None,
         }
         self.compare();
+        self.compare_stored();
     }
 
     /// Compares the tree with those that checkpoints name at this size.
@@ -156,6 +179,21 @@ impl<'a> LogCheck<'a> {
         }
     }
 
+    /// The same with those of stored checkpoints. Once one does not fit, later ones do not either: that is told once.
+    fn compare_stored(&mut self) {
+        while let Some(stored) = self.stored.pop_if(|stored| stored.size <= self.next) {
+            let Some(tree) = self.tree.as_ref().filter(|_| stored.size == self.next) else { continue };
+            let is_good = tree.root() == stored.root;
+            if is_good {
+                self.stored_until = self.next;
+            } else if self.is_stored_good {
+                let (log, first) = (self.log.origin.clone(), self.stored_until);
+                self.find(Finding::Checkpoint { log, first, size: stored.size });
+            }
+            self.is_stored_good = is_good;
+        }
+    }
+
     /// The subtrees of a level, as the records have them, in pages: the caller reads what is stored of them.
     pub fn subtrees_of(&self, level: u8) -> impl Iterator<Item = (u64, Hash)> + '_ {
         let all = Subtree { level, index: 0 }..=Subtree { level, index: u64::MAX };
@@ -175,7 +213,8 @@ impl<'a> LogCheck<'a> {
         if i64::try_from(size) != Ok(self.log.size) || !is_stored {
             self.find(Finding::Tree { log: origin.clone(), size, stored_size: self.log.size });
         }
-        if let Some(largest) = self.known.first().map(|known| known.size) {
+        let known = self.known.iter().map(|known| known.size);
+        if let Some(largest) = known.chain(self.stored.iter().map(|stored| stored.size)).max() {
             self.find(Finding::Cut { log: origin, size, checkpoint: largest });
         }
         Checked { tree: self.tree, proven: self.proven, findings: self.findings, rows: self.rows }
@@ -190,28 +229,17 @@ impl<'a> LogCheck<'a> {
     }
 }
 
-/// The columns of a row that do not say what its line says.
-fn differing(line: &str, row: &AuditRow) -> Vec<&'static str> {
-    let Ok(event) = read_event(row.id, line) else { return vec!["record"] };
-    let RecordedEvent {
-        at, last_at, count, actor, action, subject, address, account, account_id, code, request, ..
-    } = event;
-    let columns = &row.columns;
-    let account_id = account_id.map(|id| id.to_string());
-    [
-        ("at", columns.at == at),
-        ("last_at", columns.last_at == last_at),
-        ("count", columns.count == i64::from(count)),
-        ("actor", columns.actor == actor),
-        ("action", columns.action == action),
-        ("subject", columns.subject == subject),
-        ("address", columns.address == address),
-        ("account", columns.account == account),
-        ("account_id", columns.account_id == account_id),
-        ("code", columns.code == code),
-        ("request", columns.request == request),
-    ]
-    .into_iter()
-    .filter_map(|(name, is_same)| (!is_same).then_some(name))
-    .collect()
+/// The hashes that are stored for neighbouring records, in their order.
+struct LeafHashes<'a>(&'a [(u64, Hash)]);
+
+impl LeafHashes<'_> {
+    fn of(&self, index: u64) -> Option<Hash> {
+        let (first, _) = self.0.first()?;
+        // Usually none is missing.
+        let place = usize::try_from(index.checked_sub(*first)?).ok()?;
+        match self.0.get(place) {
+            Some((at, hash)) if *at == index => Some(*hash),
+            _ => self.0.binary_search_by_key(&index, |(at, _)| *at).ok().map(|place| self.0[place].1),
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod known_tree;
 mod log_check;
 mod proof;
 mod signer;
+mod stored_checkpoints;
 #[cfg(test)]
 mod tests;
 mod verification;

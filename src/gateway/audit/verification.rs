@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::finding::Finding;
 use super::known_tree::KnownTree;
 use super::log_check::LogCheck;
-use crate::gateway::store::{AuditLog, AuditReader, EventCounts, StoreError};
+use super::stored_checkpoints::{self, MOST, stored_trees};
+use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, StoreError, StoredCheckpoint};
 use crate::transparency_log::{Frontier, Hash, Subtree};
 
 /// Records that are read at a time.
@@ -51,8 +52,9 @@ pub async fn verify(reader: &mut dyn AuditReader, known: &[KnownTree]) -> Result
     let mut found = Verification { logs: Vec::new(), outside, findings: Vec::new() };
     let mut stray = all - outside;
     let removals: Vec<Removal> = reader.removals().await?.iter().filter_map(|line| Removal::read(line)).collect();
+    let checkpoints = reader.checkpoints(MOST).await?;
     for log in reader.logs().await? {
-        let (report, findings, rows) = one(reader, &log, &removals, known).await?;
+        let (report, findings, rows) = one(reader, &log, &removals, known, &checkpoints).await?;
         found.logs.push(report);
         found.findings.extend(findings);
         stray -= rows;
@@ -68,6 +70,7 @@ async fn one(
     log: &AuditLog,
     removals: &[Removal],
     known: &[KnownTree],
+    checkpoints: &[StoredCheckpoint],
 ) -> Result<(LogReport, Vec<Finding>, i64), StoreError> {
     let mut rows = reader.rows(log.number, 0, PAGE).await?;
     let first = rows.first().map_or(0, |row| u64::try_from(row.index).unwrap_or_default());
@@ -83,12 +86,24 @@ async fn one(
         let report = LogReport { origin: log.origin.clone(), first: size, size, root: None, proven_until: None };
         return Ok((report, Vec::new(), 0));
     }
-    let mut check = LogCheck::new(log, first, before, known);
+    let (trees, mut findings) = stored_trees(log, checkpoints);
+    let mut check = LogCheck::new(log, first, before, known).with_stored(trees);
+    let mut hashes = hashes_of(reader, log, check.next(), &rows).await?;
     while let Some(last) = rows.last() {
         let end = u64::try_from(last.index).unwrap_or_default() + 1;
-        let stored: BTreeMap<u64, Hash> = reader.hashes(log.number, 0, check.next()..end).await?.into_iter().collect();
-        check.take(&rows, &stored);
-        rows = reader.rows(log.number, i64::try_from(end).unwrap_or(i64::MAX), PAGE).await?;
+        // While these are looked at, the next ones are read.
+        let taken = tokio::task::spawn_blocking(move || {
+            check.take(&rows, &hashes);
+            check
+        });
+        let next = async {
+            let rows = reader.rows(log.number, i64::try_from(end).unwrap_or(i64::MAX), PAGE).await?;
+            let hashes = hashes_of(reader, log, end, &rows).await?;
+            Ok::<_, StoreError>((rows, hashes))
+        };
+        let (taken, next) = tokio::join!(taken, next);
+        check = taken.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        (rows, hashes) = next?;
     }
     for level in LEVELS {
         let wanted: BTreeMap<u64, Hash> = check.subtrees_of(level).collect();
@@ -100,10 +115,23 @@ async fn one(
         }
     }
     let size = check.next();
+    findings.extend(stored_checkpoints::missing(log, size, checkpoints, known));
     let checked = check.finish();
+    findings.splice(0..0, checked.findings);
     let root = checked.tree.map(|tree| tree.root().to_string());
     let report = LogReport { origin: log.origin.clone(), first, size, root, proven_until: checked.proven };
-    Ok((report, checked.findings, checked.rows))
+    Ok((report, findings, checked.rows))
+}
+
+/// The hashes that are stored for those records, the first of which should be `next`.
+async fn hashes_of(
+    reader: &mut dyn AuditReader,
+    log: &AuditLog,
+    next: u64,
+    rows: &[AuditRow],
+) -> Result<Vec<(u64, Hash)>, StoreError> {
+    let Some(last) = rows.last() else { return Ok(Vec::new()) };
+    reader.hashes(log.number, 0, next..u64::try_from(last.index).unwrap_or_default() + 1).await
 }
 
 /// A record that says which records were removed.

@@ -38,7 +38,7 @@ pub use audit::{AuditColumns, AuditLog, AuditReader, AuditRow, EventCounts, LogS
 pub use error::StoreError;
 #[cfg(test)]
 pub use event::EventAccount;
-pub use event::{Actor, Details, Event, EventFilter, RecordedEvent, Repeats, read as read_event};
+pub use event::{Actor, Details, Event, EventFilter, RecordedEvent, Repeats, differing_columns};
 pub use identity::{DueTokens, Identity, IdentityId, LeasedToken, SealedToken};
 pub use invitation::{Invitation, InvitationId, InvitationProblem, InvitationState, InvitationToken};
 pub use keys::{EndedKey, KeyQuery, Retention, Swept};

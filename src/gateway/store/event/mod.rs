@@ -4,6 +4,7 @@
 //! cannot imitate the gateway's own words.
 
 mod actor;
+mod columns;
 mod stored;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use actor::Actor;
+pub use columns::differing_columns;
 pub use stored::{read, write, write_old};
 
 use super::User;

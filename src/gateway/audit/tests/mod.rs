@@ -1,5 +1,8 @@
 //! A log whose old records were removed, and one whose hashes were rewritten with its records.
 
+mod database;
+mod tampering;
+
 use std::path::PathBuf;
 
 use super::finding::Finding;
@@ -42,7 +45,12 @@ impl Given {
     /// The tree as a checkpoint would name it now.
     async fn tree(&self) -> KnownTree {
         let log = self.verify(&[]).await.logs.pop().unwrap();
-        KnownTree { origin: log.origin, size: log.size, root: Hash::from_base64(&log.root.unwrap()).unwrap() }
+        KnownTree {
+            origin: log.origin,
+            size: log.size,
+            root: Hash::from_base64(&log.root.unwrap()).unwrap(),
+            note: None,
+        }
     }
 }
 
