@@ -1277,7 +1277,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;gateway;user;add' {
-            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
             [CompletionResult]::new('--email', '--email', [CompletionResultType]::ParameterName, 'The e-mail address')
             [CompletionResult]::new('--database', '--database', [CompletionResultType]::ParameterName, 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
@@ -1303,7 +1303,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;gateway;user;invite' {
-            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
             [CompletionResult]::new('--email', '--email', [CompletionResultType]::ParameterName, 'The e-mail address, which the person can change')
             [CompletionResult]::new('--expires', '--expires', [CompletionResultType]::ParameterName, 'How long the link works: 12h or 7d, at most 30d')
             [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, for the event log')
@@ -2316,6 +2316,8 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Number of events')
             [CompletionResult]::new('--before', '--before', [CompletionResultType]::ParameterName, 'Only events before the one with this number, to continue an earlier list')
             [CompletionResult]::new('--user', '--user', [CompletionResultType]::ParameterName, 'Only events that concern this account: its name or id')
+            [CompletionResult]::new('--actor', '--actor', [CompletionResultType]::ParameterName, 'Only events of this actor, as the list shows it: user:ada, key:key_…, admin or gateway')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Only events about or by the API key with this id')
             [CompletionResult]::new('--action', '--action', [CompletionResultType]::ParameterName, 'Only this action, such as key.created, or a group, such as key')
             [CompletionResult]::new('--subject', '--subject', [CompletionResultType]::ParameterName, 'Only events about or by this key id, fingerprint or user name')
             [CompletionResult]::new('--address', '--address', [CompletionResultType]::ParameterName, 'Only events from this address')

@@ -129,6 +129,23 @@ CREATE TABLE events (
 );
 CREATE UNIQUE INDEX events_of_log ON events (log, log_index);
 CREATE INDEX events_outside_of_logs ON events (id) WHERE log IS NULL;
+-- For filters: events are found without reading all of them
+CREATE INDEX events_of_account_name ON events (account, id) WHERE account IS NOT NULL;
+CREATE INDEX events_of_account ON events (account_id, id) WHERE account_id IS NOT NULL;
+CREATE INDEX events_of_action ON events (action, id);
+CREATE INDEX events_of_subject ON events (subject, id);
+CREATE INDEX events_of_actor ON events (actor, id);
+CREATE INDEX events_of_address ON events (address, id) WHERE address <> '';
+CREATE INDEX events_of_code ON events (code, id) WHERE code IS NOT NULL;
+CREATE INDEX events_of_request ON events (request, id) WHERE request IS NOT NULL;
+
+-- Between which times the events lie whose number divided by 1,024 is `block`. The clock can be set back, so the order of events is not that
+-- of their times. The latest blocks are not here yet
+CREATE TABLE event_times (
+    block    BIGINT NOT NULL PRIMARY KEY,
+    first_at BIGINT NOT NULL,
+    last_at  BIGINT NOT NULL
+);
 
 -- The Merkle trees (RFC 6962) of which events are the leaves; the last one grows. After a restore an administrator begins another
 CREATE TABLE audit_logs (

@@ -14,7 +14,8 @@ use super::values::AgeArg;
 /// Show the event log: sign-ins, approvals, keys and accounts
 ///
 /// Prints the newest events: who did what, from which address, and why something was refused. Of refusals that repeat, the first is one
-/// line, and the others are counted in a second one.
+/// line, and the others are counted in a second one. With several filters, some 50,000 events are looked at; the list then says where to
+/// continue.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 # Show the last 100 events
@@ -24,7 +25,10 @@ ollama-auth gateway audit
 ollama-auth gateway audit --limit 10 --json
 
 # Show what an account's keys were used to change since yesterday
-ollama-auth gateway audit --user ada --action key --since 1d")]
+ollama-auth gateway audit --user ada --action key --since 1d
+
+# Show what commands on the gateway's machine have changed
+ollama-auth gateway audit --actor admin")]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct AuditArgs {
     /// What to do with the log instead of showing it
@@ -39,6 +43,12 @@ pub struct AuditArgs {
     /// Only events that concern this account: its name or id
     #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub user: Option<String>,
+    /// Only events of this actor, as the list shows it: user:ada, key:key_…, admin or gateway
+    #[arg(long, value_name = "ACTOR", help_heading = "Filters")]
+    pub actor: Option<String>,
+    /// Only events about or by the API key with this id
+    #[arg(long, value_name = "ID", help_heading = "Filters")]
+    pub key: Option<String>,
     /// Only this action, such as key.created, or a group, such as key
     #[arg(long, value_name = "ACTION", help_heading = "Filters")]
     pub action: Option<String>,

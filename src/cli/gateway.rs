@@ -41,7 +41,7 @@ pub enum GatewayCommand {
     #[command(subcommand)]
     Db(DbCommand),
     Approve(ApproveArgs),
-    Audit(AuditArgs),
+    Audit(Box<AuditArgs>),
     Top(TopArgs),
 }
 

@@ -101,6 +101,7 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway audit", &[0]),
     ("ollama-auth gateway audit --limit 10 --json", &[0]),
     ("ollama-auth gateway audit --user ada --action key --since 1d", &[0]),
+    ("ollama-auth gateway audit --actor admin", &[0]),
     ("ollama-auth gateway audit verify", &[0]),
     ("ollama-auth gateway audit key", &[0]),
     ("ollama-auth gateway audit key --create audit.key", &[0]),

@@ -28,6 +28,7 @@ mod gateway_addresses;
 mod gateway_admin;
 #[cfg(feature = "gateway")]
 mod gateway_audit;
+mod gateway_audit_filters;
 #[cfg(feature = "gateway")]
 mod gateway_audit_tampering;
 #[cfg(feature = "gateway")]

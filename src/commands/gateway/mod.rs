@@ -34,7 +34,7 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Maintenance(command) => maintenance::run(app, command).await,
         GatewayCommand::Approve(args) => admin::approve(app, args).await,
         GatewayCommand::Db(command) => db::run(app, command).await,
-        GatewayCommand::Audit(args) => audit::run(app, args).await,
+        GatewayCommand::Audit(args) => audit::run(app, *args).await,
         GatewayCommand::Policy(command) => policy::run(app, command).await,
         GatewayCommand::Workload(command) => workload::run(app, command).await,
         GatewayCommand::Top(args) => top::run(app, args).await,

@@ -7,7 +7,7 @@ use super::explanation::{Explanation, Question};
 use super::rows::{DeviceRow, InvitationRow, KeyRow, MaintenanceRow, PolicyCheck, StreamRow, UserRow};
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::{InvitationId, InvitationToken};
-use crate::gateway::{EventFilter, PasswordHash, RecordedEvent, Role};
+use crate::gateway::{EventFilter, EventPage, PasswordHash, RecordedEvent, Role};
 use crate::identity::PublicKey;
 use crate::keyspec::{AddressRules, KeyId, RequestLimits};
 
@@ -199,6 +199,13 @@ pub enum AdminRequest {
         #[serde(default, flatten)]
         filter: EventFilter,
     },
+    /// A page of the latest events. A request of its own, so that a gateway that does not know all filters refuses it.
+    EventPage {
+        /// How many at most; the gateway has a limit of its own.
+        limit: u32,
+        /// Which of them.
+        filter: EventFilter,
+    },
 }
 
 impl AdminRequest {
@@ -285,6 +292,8 @@ pub enum AdminReply {
     },
     /// The latest events, the newest first.
     Events(Vec<RecordedEvent>),
+    /// A page of them.
+    EventPage(EventPage),
     /// The responses under way, the oldest first.
     Streams(Vec<StreamRow>),
     /// One that was ended, as it was.

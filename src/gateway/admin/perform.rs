@@ -118,6 +118,10 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             let events = context.directory.events(limit.min(MOST_EVENTS), filter).await;
             events.map(AdminReply::Events).map_err(|error| context.failed(&error))
         }
+        AdminRequest::EventPage { limit, filter } => {
+            let page = context.directory.event_page(limit.min(MOST_EVENTS), filter).await;
+            page.map(AdminReply::EventPage).map_err(|error| context.failed(&error))
+        }
     }
 }
 

@@ -39,7 +39,8 @@ use crate::gateway::policy_name::PolicyName;
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::roles::{RoleRules, Roles};
 use crate::gateway::store::{
-    Device, EventFilter, KeyQuery, KeyRecord, Maintenance, Record, RecordedEvent, Role, Store, StoreError, Use, User,
+    Device, EventFilter, EventPage, KeyQuery, KeyRecord, LinePage, Maintenance, Record, RecordedEvent, Role, Store,
+    StoreError, Use, User,
 };
 use crate::identity::PublicKey;
 use crate::keyspec::{KeyHash, KeyId};
@@ -286,13 +287,40 @@ impl Directory {
         Ok(kept.map(PasswordHash::kept))
     }
 
-    /// The latest events that are wanted, the newest first.
+    /// The latest events that are wanted, the newest first, however many are to be looked at.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn events(&self, limit: u32, filter: EventFilter) -> Result<Vec<RecordedEvent>, StoreError> {
+    pub async fn events(&self, limit: u32, mut filter: EventFilter) -> Result<Vec<RecordedEvent>, StoreError> {
+        let mut events = Vec::new();
+        loop {
+            let missing = limit.saturating_sub(u32::try_from(events.len()).unwrap_or(u32::MAX));
+            let page = self.event_page(missing, filter.clone()).await?;
+            events.extend(page.events);
+            filter.before = page.next;
+            if page.next.is_none() || events.len() >= limit as usize {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// A page of the events that are wanted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn event_page(&self, limit: u32, filter: EventFilter) -> Result<EventPage, StoreError> {
         let store = self.0.store.clone();
         let asked = self.0.runtime.spawn(async move { store.events(limit, &filter).await });
+        asked.await.map_err(|_| ending())?
+    }
+
+    /// The stored lines of the first events that are wanted, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn event_lines(&self, limit: u32, filter: EventFilter) -> Result<LinePage, StoreError> {
+        let store = self.0.store.clone();
+        let asked = self.0.runtime.spawn(async move { store.event_lines(limit, &filter).await });
         asked.await.map_err(|_| ending())?
     }
 

@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    Answer, Change, Event, EventFilter, KeyQuery, KeyRecord, News, Position, RecordedEvent, Retention, Snapshot, Store,
-    StoreError, Suspendable, Swept, Transaction, Use,
+    Answer, Change, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LinePage, News, Position, RecordedEvent,
+    Retention, Snapshot, Store, StoreError, Suspendable, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 
@@ -110,9 +110,13 @@ impl Store for MemoryStore {
         Box::pin(async { read })
     }
 
-    fn events<'a>(&'a self, limit: u32, _: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {
-        let latest = self.events.lock().unwrap().iter().rev().take(limit as usize).cloned().collect();
-        Box::pin(async { Ok(latest) })
+    fn events<'a>(&'a self, limit: u32, _: &'a EventFilter) -> Answer<'a, EventPage> {
+        let events = self.events.lock().unwrap().iter().rev().take(limit as usize).cloned().collect();
+        Box::pin(async { Ok(EventPage { events, next: None }) })
+    }
+
+    fn event_lines<'a>(&'a self, _: u32, _: &'a EventFilter) -> Answer<'a, LinePage> {
+        Box::pin(async { Ok(LinePage::default()) })
     }
 }
 

@@ -38,7 +38,9 @@ pub use audit::{AuditColumns, AuditLog, AuditReader, AuditRow, EventCounts, LogS
 pub use error::StoreError;
 #[cfg(test)]
 pub use event::EventAccount;
-pub use event::{Actor, Details, Event, EventFilter, RecordedEvent, Repeats, differing_columns};
+pub use event::{
+    Actor, Details, Event, EventFilter, EventPage, LinePage, OwnEvents, RecordedEvent, Repeats, differing_columns,
+};
 pub use identity::{DueTokens, Identity, IdentityId, LeasedToken, SealedToken};
 pub use invitation::{Invitation, InvitationId, InvitationProblem, InvitationState, InvitationToken};
 pub use keys::{EndedKey, KeyQuery, Retention, Swept};
@@ -272,9 +274,15 @@ pub trait Store: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// The latest events that are wanted, the newest first.
+    /// A page of the events that are wanted.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`].
+    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, EventPage>;
+
+    /// The stored lines of the first events that are wanted, the oldest first.
     ///
     /// # Errors
     /// [`StoreError::Read`].
-    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>>;
+    fn event_lines<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, LinePage>;
 }

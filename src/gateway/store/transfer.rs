@@ -26,7 +26,7 @@ const fn table(name: &'static str, key: &'static str) -> Table {
 }
 
 /// What is copied. Rows refer to rows of tables before theirs only.
-pub(super) const COPIED: [Table; 12] = [
+pub(super) const COPIED: [Table; 13] = [
     table("users", "id"),
     table("identities", "id"),
     table("devices", "key"),
@@ -36,6 +36,7 @@ pub(super) const COPIED: [Table; 12] = [
     table("audit_hashes", "place"),
     table("audit_checkpoints", "number"),
     table("events", "id"),
+    table("event_times", "block"),
     table("maintenance", "only_row"),
     table("invitations", "id"),
     Table { name: "uptime", key: "only_row", has_defaults: true },

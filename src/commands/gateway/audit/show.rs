@@ -5,9 +5,12 @@ use serde_json::json;
 use crate::app::App;
 use crate::cli::AuditArgs;
 use crate::commands::gateway::admin;
-use crate::exit::{Exit, Problem};
-use crate::gateway::{AdminReply, AdminRequest, EventFilter, RecordedEvent};
+use crate::exit::Exit;
+use crate::gateway::{AdminReply, AdminRequest, EventFilter, EventPage, RecordedEvent};
 use crate::ui::{Column, Table};
+
+/// The most events that a gateway sends at a time.
+const LARGEST_PAGE: usize = 10_000;
 
 /// Prints the events.
 ///
@@ -17,14 +20,18 @@ pub async fn run(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
     let now = (app.now)();
     let filter = EventFilter {
         before: args.before,
+        after: None,
         account: args.user.clone(),
         action: args.action.clone(),
         subject: args.subject.clone(),
-        address: args.address.map(|address| address.to_string()),
+        actor: args.actor.clone(),
+        key: args.key.clone(),
+        address: args.address.map(|address| address.to_canonical().to_string()),
         code: args.code.clone(),
         request: args.request.clone(),
         since: args.since.map(|time| time.resolve(now)),
         until: args.until.map(|time| time.resolve(now)),
+        own: None,
     };
     let (events, next) = read(app, &args, filter.clone()).await?;
     if app.printer.is_json() {
@@ -32,18 +39,21 @@ pub async fn run(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     if events.is_empty() {
-        let text = if filter == EventFilter::default() { "The event log is empty." } else { "No event matches." };
-        app.printer.note(text);
-        return Ok(Exit::Done);
+        app.printer.note(match next {
+            Some(_) => "No event matches among those that were looked at.",
+            None if filter == EventFilter::default() => "The event log is empty.",
+            None => "No event matches.",
+        });
+    } else {
+        print(app, &events)?;
     }
-    print(app, &events)?;
     if let Some(next) = next {
-        app.printer.hint(&format!("there are older events: add --before {next}"));
+        app.printer.hint(&format!("there may be older events: add --before {next}"));
     }
     Ok(Exit::Done)
 }
 
-/// Up to as many events as were asked for; and the number to continue before, if there are more.
+/// Up to as many events as were asked for; and the number to continue before, if there may be more.
 async fn read(
     app: &App,
     args: &AuditArgs,
@@ -52,31 +62,20 @@ async fn read(
     let mut events: Vec<RecordedEvent> = Vec::new();
     let wanted = args.limit as usize;
     loop {
-        // One more than wanted shows whether there are more.
-        let missing = u32::try_from(wanted - events.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let request = AdminRequest::Events { limit: missing, filter: filter.clone() };
-        let AdminReply::Events(mut page) = admin::request(app, &args.database, request).await? else {
+        let limit = u32::try_from(wanted - events.len()).unwrap_or(u32::MAX);
+        let request = AdminRequest::EventPage { limit, filter: filter.clone() };
+        let AdminReply::EventPage(EventPage { events: page, next }) =
+            admin::request(app, &args.database, request).await?
+        else {
             return Err(admin::unexpected_reply().into());
         };
-        let numbered = page.iter().all(|event| event.id > 0);
-        if !numbered && filter != EventFilter::default() {
-            return Err(Problem::new(
-                Exit::Failed,
-                "the running gateway is older than this command: it cannot filter events",
-            )
-            .hint("restart the gateway after the update")
-            .into());
+        let found = page.len();
+        events.extend(page);
+        // A gateway sends no more than so many at a time. A page with fewer is one for which enough was looked at.
+        if next.is_none() || events.len() >= wanted || found < LARGEST_PAGE {
+            return Ok((events, next));
         }
-        let (is_last, last) = (page.is_empty() || !numbered, page.last().map(|event| event.id));
-        events.append(&mut page);
-        if events.len() > wanted {
-            events.truncate(wanted);
-            return Ok((events.clone(), events.last().map(|event| event.id).filter(|id| *id > 0)));
-        }
-        if is_last {
-            return Ok((events, None));
-        }
-        filter.before = last;
+        filter.before = next;
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod actor;
 mod columns;
+mod filter;
 mod stored;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 pub use actor::Actor;
 pub use columns::differing_columns;
+pub use filter::{EventFilter, EventPage, LinePage, OwnEvents};
 pub use stored::{read, write, write_old};
 
 use super::User;
@@ -145,6 +147,14 @@ impl Event {
 #[serde(transparent)]
 pub struct Details(Map<String, Value>);
 
+impl Details {
+    /// Those whose name is wanted.
+    pub fn only(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        let some = self.0.iter().filter(|(name, _)| wanted(name));
+        Self(some.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+}
+
 impl fmt::Display for Details {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, (name, value)) in self.0.iter().enumerate() {
@@ -236,31 +246,6 @@ impl RecordedEvent {
             None => format!("{:?}", self.detail),
         }
     }
-}
-
-/// Which events are wanted. What is `None` is not compared.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventFilter {
-    /// Those with a lower number.
-    pub before: Option<i64>,
-    /// Those that concern the account of this name or id.
-    pub account: Option<String>,
-    /// Those of this action (`key.created`) or group of actions (`key`).
-    pub action: Option<String>,
-    /// Those whose subject is this, and those of the actor `key:`, `device:`, `user:` or `workload:` and this, or just this.
-    pub subject: Option<String>,
-    /// Those from this address.
-    pub address: Option<String>,
-    /// Those that were refused with this code.
-    #[serde(default)]
-    pub code: Option<String>,
-    /// Those of this request.
-    #[serde(default)]
-    pub request: Option<String>,
-    /// Those that happened last at this Unix second or later.
-    pub since: Option<i64>,
-    /// Those that happened first at this Unix second or earlier.
-    pub until: Option<i64>,
 }
 
 fn once() -> u32 {

@@ -37,8 +37,8 @@ pub use address::{AddressError, PostgresAddress};
 use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, AttemptLimit, DueTokens, EarlierUse, Event, EventFilter, KeyQuery, KeyRecord, LeasedToken, RecordedEvent,
-    Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, Use,
+    Answer, AttemptLimit, DueTokens, EarlierUse, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LeasedToken,
+    LinePage, Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::explain;
@@ -446,9 +446,16 @@ impl Store for PostgresStore {
         }))
     }
 
-    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {
+    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, EventPage> {
         Box::pin(self.answered(async move {
-            sql::events::latest(&mut *self.connection(Doing::Read).await?, limit, filter, &self.place).await
+            sql::event_pages::page(&mut *self.connection(Doing::Read).await?, limit, filter, &self.place).await
+        }))
+    }
+
+    fn event_lines<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, LinePage> {
+        Box::pin(self.answered(async move {
+            let connection = &mut *self.connection(Doing::Read).await?;
+            sql::event_pages::lines(connection, limit, filter, &self.place).await
         }))
     }
 }

@@ -248,3 +248,9 @@ async fn gateways_that_run_are_counted_until_they_leave() {
         assert_eq!(count(one).await, 1, "{seen}");
     }
 }
+
+#[tokio::test]
+async fn pages_of_events_have_what_their_filters_ask_for() {
+    let store = open(&Postgres::shared().database()).await.unwrap();
+    sql::event_pages_check::check(&mut store.connection(Doing::Read).await.unwrap()).await;
+}

@@ -1,10 +1,10 @@
 //! The statements for events.
 
 use super::audit_log::{self, Log};
-use super::{Connection, explain};
+use super::{Connection, event_times};
 use crate::gateway::refusal_code::RefusalCode;
-use crate::gateway::store::place::{Doing, Place};
-use crate::gateway::store::{Actor, Details, Event, EventFilter, RecordedEvent, StoreError, event};
+use crate::gateway::store::place::Place;
+use crate::gateway::store::{Actor, Details, Event, RecordedEvent, StoreError, event};
 
 /// Events that are taken in at a time.
 const BATCH: i64 = 5000;
@@ -21,6 +21,9 @@ pub async fn record(connection: &mut Connection, event: &Event, replica: &str) -
     }
     let id = insert(connection, event, replica, &mut log).await?;
     log.save(connection).await?;
+    if log.tree.size().is_multiple_of(event_times::INTERVAL) {
+        event_times::note(connection, id).await?;
+    }
     Ok(id)
 }
 
@@ -99,6 +102,7 @@ pub async fn remove_before(
         take_in(connection, &mut log, now, replica).await?;
     }
     let removed = sqlx::query("DELETE FROM events WHERE id < $1").bind(end).execute(&mut *connection).await?;
+    event_times::remove_before(connection, end).await?;
     let count = removed.rows_affected();
     if count == 0 {
         log.save(connection).await?;
@@ -185,41 +189,8 @@ macro_rules! select_events {
 }
 pub(super) use select_events;
 
-/// The latest events that are wanted, the newest first.
-pub async fn latest(
-    connection: &mut Connection,
-    limit: u32,
-    filter: &EventFilter,
-    place: &Place,
-) -> Result<Vec<RecordedEvent>, StoreError> {
-    let rows: Vec<EventRow> = sqlx::query_as(select_events!(
-        "WHERE id < $1 \
-         AND (CAST($2 AS TEXT) IS NULL OR account = $2 OR account_id = $2) \
-         AND (CAST($3 AS TEXT) IS NULL OR action = $3 OR substr(action, 1, length($3) + 1) = $3 || '.') \
-         AND (CAST($4 AS TEXT) IS NULL OR subject = $4 OR actor IN ($4, 'key:' || $4, 'device:' || $4, 'user:' || $4, \
-         'workload:' || $4)) \
-         AND (CAST($5 AS TEXT) IS NULL OR address = $5) \
-         AND (CAST($6 AS BIGINT) IS NULL OR coalesce(last_at, at) >= $6) AND (CAST($7 AS BIGINT) IS NULL OR at <= $7) \
-         AND (CAST($8 AS TEXT) IS NULL OR code = $8) AND (CAST($9 AS TEXT) IS NULL OR request = $9) \
-         ORDER BY id DESC LIMIT $10"
-    ))
-    .bind(filter.before.unwrap_or(i64::MAX))
-    .bind(&filter.account)
-    .bind(&filter.action)
-    .bind(&filter.subject)
-    .bind(&filter.address)
-    .bind(filter.since)
-    .bind(filter.until)
-    .bind(&filter.code)
-    .bind(&filter.request)
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await
-    .map_err(|error| explain(place, &error, Doing::Read))?;
-    rows.into_iter().map(|row| recorded(row, place)).collect()
-}
-
-fn recorded(row: EventRow, place: &Place) -> Result<RecordedEvent, StoreError> {
+/// What a row tells: its line, or the columns of an event of a version that stored none.
+pub fn recorded(row: EventRow, place: &Place) -> Result<RecordedEvent, StoreError> {
     let id = row.0;
     let read = match &row.12 {
         Some(line) => event::read(id, line).map(|read| RecordedEvent { log: row.13, index: row.14, ..read }).ok(),

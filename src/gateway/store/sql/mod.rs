@@ -4,6 +4,11 @@
 //! are not. What only one of them understands does not belong here.
 
 pub(super) mod audit_log;
+pub(super) mod event_pages;
+#[cfg(test)]
+pub(super) mod event_pages_check;
+mod event_search;
+mod event_times;
 pub(super) mod events;
 pub(super) mod identities;
 pub(super) mod invitations;

@@ -27,8 +27,8 @@ use uuid::Uuid;
 use crate::disk::Lock;
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, Change, DueTokens, Event, EventFilter, KeyQuery, KeyRecord, LeasedToken, News, Position, RecordedEvent,
-    Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, Use,
+    Answer, Change, DueTokens, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LeasedToken, LinePage, News,
+    Position, Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::{explain, explain_migration};
@@ -55,6 +55,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (11, "identities", file!("0011_identities")),
         (12, "exchanged_tokens", file!("0012_exchanged_tokens")),
         (13, "audit_log", file!("0013_audit_log")),
+        (14, "event_indexes", file!("0014_event_indexes")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -395,10 +396,17 @@ impl Store for SqliteStore {
         })
     }
 
-    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, Vec<RecordedEvent>> {
+    fn events<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, EventPage> {
         Box::pin(async move {
             let mut reader = self.reader.lock().await;
-            sql::events::latest(self.reading(&mut reader).await?, limit, filter, &self.place).await
+            sql::event_pages::page(self.reading(&mut reader).await?, limit, filter, &self.place).await
+        })
+    }
+
+    fn event_lines<'a>(&'a self, limit: u32, filter: &'a EventFilter) -> Answer<'a, LinePage> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            sql::event_pages::lines(self.reading(&mut reader).await?, limit, filter, &self.place).await
         })
     }
 }

@@ -217,7 +217,7 @@ async fn duplicates_are_refused_and_leave_no_event() {
             if adds { matches!(error, StoreError::Write { .. }) } else { matches!(error, StoreError::Missing { .. }) };
         assert!(expected, "{change:?}: {error}");
     }
-    assert_eq!(store.events(100, &EventFilter::default()).await.unwrap().len(), 2);
+    assert_eq!(store.events(100, &EventFilter::default()).await.unwrap().events.len(), 2);
     let found = store.load().await.unwrap();
     assert_eq!((found.users, found.devices, found.keys), (vec![ann], vec![], vec![first]));
 }
@@ -265,7 +265,7 @@ async fn events_are_read_newest_first_up_to_the_limit() {
     for at in 1..=5 {
         apply(&store, &Change::Note, &Event { at, ..event("test.noted") }).await.unwrap();
     }
-    let events = store.events(2, &EventFilter::default()).await.unwrap();
+    let events = store.events(2, &EventFilter::default()).await.unwrap().events;
     assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), [5, 4]);
     let expected = ("admin", "test.noted", "s", "name=\"d\"", "192.0.2.1");
     let found = &events[0];
@@ -274,10 +274,10 @@ async fn events_are_read_newest_first_up_to_the_limit() {
     assert_eq!((found.id, events[1].id, found.count, found.last_at, &found.account), (5, 4, 1, None, &None));
     let ann = user("ann");
     apply(&store, &Change::Note, &event("test.noted").of_account(&ann)).await.unwrap();
-    let found = store.events(1, &EventFilter::default()).await.unwrap().remove(0);
+    let found = store.events(1, &EventFilter::default()).await.unwrap().events.remove(0);
     assert_eq!((found.account.as_deref(), found.account_id), (Some("ann"), Some(ann.id)));
-    assert!(store.events(0, &EventFilter::default()).await.unwrap().is_empty());
-    assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(), 6);
+    assert!(store.events(0, &EventFilter::default()).await.unwrap().events.is_empty());
+    assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().events.len(), 6);
 }
 
 #[tokio::test]
@@ -303,7 +303,7 @@ async fn a_full_disk_changes_nothing_and_is_recovered_from() {
     assert!(matches!(&error, StoreError::Write { reason, .. } if reason.contains("full")), "{error}");
     for _ in 0..3 {
         assert_eq!(store.load().await.unwrap().users.len(), kept);
-        assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(), kept);
+        assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().events.len(), kept);
         let long = event("test.noted").with("name", "x".repeat(9000));
         assert!(matches!(apply(&store, &Change::Note, &long).await, Err(StoreError::Write { .. })));
     }
@@ -331,14 +331,14 @@ async fn a_cancelled_change_is_complete_or_absent() {
         drop(work);
         let (users, events) = (
             store.load().await.unwrap().users.len(),
-            store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(),
+            store.events(u32::MAX, &EventFilter::default()).await.unwrap().events.len(),
         );
         assert_eq!(users, events, "after {steps} steps");
         make(&store, Change::AddUser(user(&format!("v{steps}")), None)).await.unwrap();
     }
     let users = store.load().await.unwrap().users.len();
     assert!((17..32).contains(&users), "{users}");
-    assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(), users);
+    assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().events.len(), users);
     drop(store);
     assert_eq!(open(&path).await.unwrap().load().await.unwrap().users.len(), users);
 }
@@ -415,7 +415,7 @@ async fn a_database_of_version_0_1_0_keeps_its_keys_and_events() {
     assert_eq!((first("key_bbbbbbbb"), first("key_cccccccc")), (Some(origin.clone()), Some(origin)));
     assert_eq!((first("key_dddddddd"), found.keys.len()), (None, 3));
     assert!(found.keys.iter().all(|key| key.rights.limits.is_none()));
-    let events = store.events(10, &EventFilter::default()).await.unwrap();
+    let events = store.events(10, &EventFilter::default()).await.unwrap().events;
     assert_eq!((events.len(), events[0].details.is_none()), (1, true));
     assert_eq!((&*events[0].detail, &*events[0].shown_detail()), ("name=\"x\"", r#""name=\"x\"""#));
 }
@@ -439,4 +439,11 @@ async fn an_update_of_the_database_that_fails_changes_nothing_and_can_be_repeate
     sqlx::query("DROP TABLE uptime").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     assert_eq!(open(&path).await.unwrap().load().await.unwrap().keys.len(), 3);
+}
+
+#[tokio::test]
+async fn pages_of_events_have_what_their_filters_ask_for() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    sql::event_pages_check::check(&mut store.writer.lock().await.connection).await;
 }

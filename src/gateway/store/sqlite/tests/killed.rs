@@ -60,6 +60,6 @@ async fn acknowledged_changes_survive_a_kill() {
             assert!(found.iter().any(|user| user.name == *name), "{name} is lost");
         }
         assert!(found.len() <= answered.len() + 1);
-        assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().len(), found.len());
+        assert_eq!(store.events(u32::MAX, &EventFilter::default()).await.unwrap().events.len(), found.len());
     }
 }

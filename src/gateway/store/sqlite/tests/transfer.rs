@@ -51,7 +51,7 @@ async fn a_file_of_an_older_version_is_copied_updated_and_itself_not_changed() {
     for (path, actions) in [(target, vec!["audit.log_begun", "audit.imported", "a"]), (backup, vec!["a"])] {
         let store = open(&path).await.unwrap();
         assert_eq!(store.load().await.unwrap().users[0].name, "ada");
-        let events = store.events(9, &EventFilter::default()).await.unwrap();
+        let events = store.events(9, &EventFilter::default()).await.unwrap().events;
         assert_eq!(events.iter().map(|event| &*event.action).collect::<Vec<_>>(), actions);
     }
 }
